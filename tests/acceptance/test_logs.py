@@ -13,10 +13,10 @@ import pytest
 from api.cli.embedded.data_dir import CHECKPOINTS
 from api.cli.embedded.secrets_file import read_secrets
 from api.cli.embedded.util import find_free_port
-from tests.support.secret_search import Visitor, Wiretap, dump, found_in, open_data_dir
+from tests.support.secret_search import CommandMonitor, CookieBrowser, dump, found_in, open_data_dir
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
-from tests.support.servers.mail_session import Say
+from tests.support.servers.mail_session import ReplyWith
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -33,7 +33,7 @@ KEY = "an-idempotency-key-of-a-client"
 def mail() -> Iterator[MailServer]:
     """A mail server that quotes the address when it refuses one."""
     with MailServer() as server:
-        server.at("rcpt", Say(550, f"5.1.1 <{PEOPLE[2]}>: Recipient address rejected"), recipient=PEOPLE[2])
+        server.at("rcpt", ReplyWith(550, f"5.1.1 <{PEOPLE[2]}>: Recipient address rejected"), recipient=PEOPLE[2])
         yield server
 
 
@@ -50,9 +50,9 @@ def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def wiretap(stack: Stack) -> Iterator[Wiretap]:
+def wiretap(stack: Stack) -> Iterator[CommandMonitor]:
     """What the broker is told, from before the first click on."""
-    with Wiretap(stack.info["redis_url"]) as tap:
+    with CommandMonitor(stack.info["redis_url"]) as tap:
         yield tap
 
 
@@ -63,7 +63,7 @@ def faults() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def secrets(stack: Stack, mail: MailServer, wiretap: Wiretap, faults: list[str]) -> dict[str, str]:
+def secrets(stack: Stack, mail: MailServer, wiretap: CommandMonitor, faults: list[str]) -> dict[str, str]:
     """Uses the stack in every way that handles something private; what must not be found afterwards."""
     issued = json.loads(stack.cli("issue", "--count", "3", "--json").stdout)
     code, other, last = (item["code"] for item in issued)
@@ -104,7 +104,7 @@ def secrets(stack: Stack, mail: MailServer, wiretap: Wiretap, faults: list[str])
 
 def sign_in_and_look(stack: Stack, reservation_id: str, code: str) -> str:
     """What staff do with private things: search for them, and see them; the token of the session."""
-    visitor, form = Visitor(stack.base), "/support/sign-in"
+    visitor, form = CookieBrowser(stack.base), "/support/sign-in"
     visitor.submit(form, form, email=stack.info["staff_email"], password=stack.info["staff_password"])
     for typed in (PEOPLE[0], code, PEOPLE[3]):
         visitor.submit("/support/search", "/support", q=typed)
@@ -138,7 +138,7 @@ def letter_to(mail: MailServer, person: str) -> EmailMessage:
 
 
 @pytest.fixture(scope="module")
-def written(stack: Stack, secrets: dict[str, str], wiretap: Wiretap, faults: list[str]) -> dict[str, bytes]:
+def written(stack: Stack, secrets: dict[str, str], wiretap: CommandMonitor, faults: list[str]) -> dict[str, bytes]:
     """All that the run wrote but the mails and the logs, by where it stands."""
     assert secrets
     return {

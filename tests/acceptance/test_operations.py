@@ -12,7 +12,7 @@ import pytest
 
 from api.cli.embedded.util import find_free_port
 from tests.support.servers.embedded_stack import Stack
-from tests.support.servers.mail_server import Close, MailServer
+from tests.support.servers.mail_server import Disconnect, MailServer
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -23,7 +23,7 @@ TTL_S = 5
 def mail() -> Iterator[MailServer]:
     """A mail server that loses the connection after each letter to anybody named `lost`."""
     with MailServer() as server:
-        server.at("dot", Close(takes=False), recipient="lost@example.com")
+        server.at("dot", Disconnect(takes=False), recipient="lost@example.com")
         yield server
 
 

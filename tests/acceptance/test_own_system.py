@@ -7,14 +7,14 @@ import pytest
 
 from api.cli.embedded.util import find_free_port
 from tests.support.servers.embedded_stack import Stack
-from tests.support.servers.webhook_receiver import HookServer
+from tests.support.servers.webhook_receiver import WebhookReceiver
 
 pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_corrected_use_invites_the_right_address_only_after_the_first_access_ended(servers_folder: Path) -> None:
     """The worker that gets the correction has the access removed and sends: neither sweep nor minute is waited for."""
-    with HookServer() as system:
+    with WebhookReceiver() as system:
         env = {"LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8", "LEDGER_SWEEP_S": "30"}
         stack = Stack(servers_folder / "own-system", find_free_port(), env)
         try:

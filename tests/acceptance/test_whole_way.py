@@ -13,7 +13,7 @@ import pytest
 
 from api.cli.embedded.util import find_free_port
 from tests.support.servers.embedded_stack import PROGRAM, Stack
-from tests.support.servers.mail_server import MailServer, Say
+from tests.support.servers.mail_server import MailServer, ReplyWith
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -166,7 +166,7 @@ def test_the_hand_checks_of_the_incident(stack: Stack) -> None:
 def test_a_refused_mail_gives_the_use_back_and_nothing_is_left_behind(servers_folder: Path) -> None:
     """550: refunded, redeemable by another. After SIGTERM no process is left, and a second start goes on."""
     with MailServer() as mail:
-        mail.at("rcpt", Say(550, "5.1.1 no such user"), recipient="refuse@example.com")
+        mail.at("rcpt", ReplyWith(550, "5.1.1 no such user"), recipient="refuse@example.com")
         folder, port = servers_folder / "refused", find_free_port()
         first = Stack(folder, port, {"LEDGER_SMTP_URL": mail.url, "LEDGER_MAIL_FROM": "ledger@example.com"})
         try:

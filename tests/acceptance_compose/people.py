@@ -17,7 +17,7 @@ PATIENCE_S = 180.0
 ACKNOWLEDGED = (200, 202)
 
 
-class Answer:
+class RequestResult:
     """Of one request; status 0 if nobody answered."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -31,7 +31,7 @@ class Answer:
             return {}
 
 
-def ask(port: int, method: str, path: str, document: object = None, **headers: str) -> Answer:
+def ask(port: int, method: str, path: str, document: object = None, **headers: str) -> RequestResult:
     """One request to the frontend."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
@@ -40,15 +40,15 @@ def ask(port: int, method: str, path: str, document: object = None, **headers: s
         connection.request(method, path, body, {"Content-Type": "application/json", "Accept-Language": "zh-CN", **sent})
         response = connection.getresponse()
         found = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, found, response.read())
+        return RequestResult(response.status, found, response.read())
     except (OSError, http.client.HTTPException):
-        return Answer(0, {}, b"")
+        return RequestResult(0, {}, b"")
     finally:
         connection.close()
 
 
 @dataclass
-class People:
+class RedeemRecord:
     """Everybody who redeemed, and what they were promised."""
 
     compose: Compose
@@ -60,7 +60,7 @@ class People:
         """The address of somebody new."""
         return f"person{next(self._numbers)}@{self._group}.example.com"
 
-    def click(self, code: str, person: str) -> Answer:
+    def click(self, code: str, person: str) -> RequestResult:
         """One click; what is acknowledged is kept as a promise."""
         answer = ask(self.compose.port, "POST", "/api/v1/public/redeem", {"email": person, "code": code})
         if answer.status in ACKNOWLEDGED:
@@ -89,7 +89,7 @@ class People:
 class Traffic:
     """People who click one after the other, in a thread, until told to stop."""
 
-    def __init__(self, people: People, code: str) -> None:
+    def __init__(self, people: RedeemRecord, code: str) -> None:
         self._people, self._code = people, code
         self._ending = threading.Event()
         self.waited = 0

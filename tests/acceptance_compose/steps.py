@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from tests.acceptance_compose.compose import SERVICES, Compose, docker, ensure, wait
-from tests.acceptance_compose.people import People, Traffic, ask
+from tests.acceptance_compose.people import RedeemRecord, Traffic, ask
 
 QUEUED = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 TRACE = "acce97a9ce000001"
@@ -132,7 +132,7 @@ def _stream_comes_at_once(compose: Compose) -> bool:
 
 def each_container_killed_in_turn(compose: Compose) -> str:
     """While it is dead: redeems go on without Redis, worker and beat. Afterwards: everybody has one mail."""
-    people = People(compose)
+    people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
     told = []
     for service in SERVICES:
@@ -160,7 +160,7 @@ def more_of_them(compose: Compose) -> str:
     found = compose.health()
     ensure((len(found["celery_worker"]), len(found["backend"])) == (4, 2), f"{found}")
     time.sleep(3)  # nginx asks for names anew every two seconds
-    people = People(compose)
+    people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
     for _ in range(20):
         people.click_patiently(code)
@@ -175,7 +175,7 @@ def more_of_them(compose: Compose) -> str:
 
 def an_upgrade_with_traffic_on(compose: Compose, to: str, install: Callable[[], None]) -> str:
     """Every container is replaced by one of another image while people click; nobody's promise is lost."""
-    people = People(compose)
+    people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
     traffic = Traffic(people, code)
     wait(lambda: len(people.promised) >= 3, 60, "traffic before the upgrade")
@@ -193,7 +193,7 @@ def an_upgrade_with_traffic_on(compose: Compose, to: str, install: Callable[[], 
 
 def down_and_up_keeps_everything(compose: Compose) -> str:
     """Codes, uses, secrets and mails; a repeated click finds its reservation."""
-    people = People(compose)
+    people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "5")[0]["code"]
     person, _ = people.click_patiently(code)
     wait(people.all_are_served, SERVED_S_MAX, "the mail")
@@ -215,7 +215,7 @@ def several_first_backends_at_once(compose: Compose) -> str:
     ensure(found["backend"] == ["healthy"] * 3, f"{found}")
     made = compose("logs", "migrate", *OWN).count("new secrets were made")
     ensure(made == 1, f"secrets were made {made} times")
-    people = People(compose)
+    people = RedeemRecord(compose)
     people.click_patiently(compose.ledger("issue", "--max-uses", "1")[0]["code"])
     wait(people.all_are_served, SERVED_S_MAX, "the mail")
     return "three backends, one set of secrets, one migration"

@@ -9,7 +9,7 @@ from benchmarks.harness import bulk_history
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.rebuilds import Quiet
+from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.settings import settings_for
 
 
@@ -32,4 +32,4 @@ def test_a_loaded_history_is_a_right_one(
     after = done(bench.redeem(code, "last@example.com")).code
 
     assert (after.used, after.reserved) == (counts[0], counts[1] + 2)
-    assert verify(bench.database_url, timedelta(days=2), Quiet(), 10).wrong == 0
+    assert verify(bench.database_url, timedelta(days=2), NoProgress(), 10).wrong == 0

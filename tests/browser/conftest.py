@@ -16,9 +16,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from api.cli.embedded.util import find_free_port, wait_until
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
-from tests.support.clients.page_driver import PASSWORD, WAIT_MS, House
+from tests.support.clients.served_app import PASSWORD, WAIT_MS, ServedApp
 from tests.support.clients.staff_browser import add_staff
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -28,15 +28,15 @@ collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
 
 
 @pytest.fixture(scope="module")
-def site(postgres_url: str) -> Iterator[Site]:
+def app(postgres_url: str) -> Iterator[AppClient]:
     """The application over a database of this file's own."""
     with shared_site(postgres_url) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def house(site: Site) -> Iterator[House]:
-    """The application as a process of its own, beside the one of `site` over the same database."""
+def served_app(app: AppClient) -> Iterator[ServedApp]:
+    """The application as a process of its own, beside the one of `app` over the same database."""
     port = find_free_port()
     options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--no-access-log")
     command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
@@ -44,8 +44,8 @@ def house(site: Site) -> Iterator[House]:
         try:
             assert wait_until(lambda: _answers(port), START_S)
             for role in ("viewer", "support", "admin"):
-                add_staff(site, f"{role}@staff.example.com", role, PASSWORD)
-            yield House(f"http://127.0.0.1:{port}", site)
+                add_staff(app, f"{role}@staff.example.com", role, PASSWORD)
+            yield ServedApp(f"http://127.0.0.1:{port}", app)
         finally:
             server.terminate()
 
@@ -67,14 +67,14 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(chromium: Browser, house: House) -> Iterator[Callable[..., Page]]:
+def open_tab(chromium: Browser, served_app: ServedApp) -> Iterator[Callable[..., Page]]:
     """A function that opens a tab with a mind of its own: language, scheme, size, with or without JavaScript."""
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
     def open_data_dir(language: str = "en", *, width: int = 1280, staff: str | None = None, **more: Any) -> Page:
         context = chromium.new_context(
-            base_url=house.url,
+            base_url=served_app.url,
             locale={"en": "en-US", "zh": "zh-CN"}[language],
             viewport={"width": width, "height": 800},
             reduced_motion="reduce",
@@ -84,9 +84,11 @@ def tab(chromium: Browser, house: House) -> Iterator[Callable[..., Page]]:
         context.set_default_timeout(WAIT_MS)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: faults.extend([] if request.url.startswith(house.url) else [request.url]))
+        page.on(
+            "request", lambda request: faults.extend([] if request.url.startswith(served_app.url) else [request.url])
+        )
         if staff is not None:
-            house.sign_in(page, staff)
+            served_app.sign_in(page, staff)
         return page
 
     yield open_data_dir

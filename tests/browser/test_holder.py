@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 
 from api.web.public.reservation_cookie import COOKIE
 from projections.repositories.groups import GroupRepository, InviteGroup
-from tests.support.clients.page_driver import WAIT_MS, House
+from tests.support.clients.served_app import WAIT_MS, ServedApp
 from tests.support.ledger.terms import make_template
 
 Tab = Callable[..., Page]
@@ -16,24 +16,26 @@ WORDS = {"en": ("Accept the invitation", "Invitation accepted"), "zh": ("接受�
 
 
 @pytest.fixture
-def plain_page(chromium: Browser, house: House) -> Iterator[Page]:
+def plain_page(chromium: Browser, served_app: ServedApp) -> Iterator[Page]:
     """A tab without JavaScript that may leave the site."""
-    context = chromium.new_context(base_url=house.url, locale="en-US", java_script_enabled=False)
+    context = chromium.new_context(base_url=served_app.url, locale="en-US", java_script_enabled=False)
     context.set_default_timeout(WAIT_MS)
     yield context.new_page()
     context.close()
 
 
-def sent(house: House, group: str | None = None) -> str:
+def sent(served_app: ServedApp, group: str | None = None) -> str:
     """A reservation whose invitation was sent."""
-    item: str = house.site.redeem(house.site.issue(make_template(max_uses=1, group=group))).json()["reservation_id"]
-    house.site.attempt(item)
+    item: str = served_app.app.redeem(served_app.app.issue(make_template(max_uses=1, group=group))).json()[
+        "reservation_id"
+    ]
+    served_app.app.attempt(item)
     return item
 
 
-def is_accepted(house: House, item: str) -> bool:
+def is_accepted(served_app: ServedApp, item: str) -> bool:
     """Whether the invitation was accepted."""
-    found = house.site.services.reader.find_reservation(UUID(item))
+    found = served_app.app.services.reader.find_reservation(UUID(item))
     return found is not None and found.accepted_at is not None
 
 
@@ -41,33 +43,33 @@ def is_accepted(house: House, item: str) -> bool:
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("with_script", [True, False])
 def test_button_behind_the_link_accepts_by_keyboard(
-    house: House, tab: Tab, language: str, width: int, *, with_script: bool
+    served_app: ServedApp, open_tab: Tab, language: str, width: int, *, with_script: bool
 ) -> None:
     """Opening the page accepts nothing; the next stop of the Tab key after the header's links is the button."""
-    item = sent(house, "red")
-    page = tab(language, width=width, java_script_enabled=with_script)
+    item = sent(served_app, "red")
+    page = open_tab(language, width=width, java_script_enabled=with_script)
     button, accepted = WORDS[language]
 
-    page.goto(house.link(item))
+    page.goto(served_app.link(item))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert not is_accepted(house, item)
+    assert not is_accepted(served_app, item)
     page.locator(".languages a").last.focus()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent").strip() == button
     page.keyboard.press("Enter")
 
     page.get_by_role("heading", name=accepted).wait_for()
-    assert is_accepted(house, item)
+    assert is_accepted(served_app, item)
     assert page.get_by_role("button").count() == 0
 
 
-def test_button_leads_on_to_the_page_of_another_site(house: House, plain_page: Page) -> None:
+def test_button_leads_on_to_the_page_of_another_site(served_app: ServedApp, plain_page: Page) -> None:
     """The page's policy lets its form be redirected there, which browsers check for each step."""
-    elsewhere = house.url.replace("127.0.0.1", "localhost")
-    groups = GroupRepository(house.site.services.storage)
-    groups.save(InviteGroup(name="onward", accept_target=f"{elsewhere}/docs"), house.site.services.now())
+    elsewhere = served_app.url.replace("127.0.0.1", "localhost")
+    groups = GroupRepository(served_app.app.services.storage)
+    groups.save(InviteGroup(name="onward", accept_target=f"{elsewhere}/docs"), served_app.app.services.now())
 
-    plain_page.goto(house.link(sent(house, "onward")))
+    plain_page.goto(served_app.link(sent(served_app, "onward")))
     plain_page.get_by_role("button").click()
     plain_page.wait_for_url(f"{elsewhere}/docs")
 
@@ -76,13 +78,13 @@ def test_button_leads_on_to_the_page_of_another_site(house: House, plain_page: P
 
 @pytest.mark.parametrize("with_script", [True, False])
 def test_mistyped_address_is_corrected_in_the_browser_that_redeemed(
-    house: House, tab: Tab, *, with_script: bool
+    served_app: ServedApp, open_tab: Tab, *, with_script: bool
 ) -> None:
     """The cookie comes with the answer, whether the form is sent by its script or by the browser."""
-    code = house.site.issue()
-    page = tab("en", width=360, java_script_enabled=with_script)
-    wrong = house.redeem(page, code, "ly@example.com")
-    house.site.attempt(wrong)
+    code = served_app.app.issue()
+    page = open_tab("en", width=360, java_script_enabled=with_script)
+    wrong = served_app.redeem(page, code, "ly@example.com")
+    served_app.app.attempt(wrong)
 
     page.goto(f"/r/{wrong}")
     page.get_by_role("link", name="Wrong e-mail? Correct it").click()
@@ -93,15 +95,15 @@ def test_mistyped_address_is_corrected_in_the_browser_that_redeemed(
 
     (cookie,) = [found for found in page.context.cookies() if found.get("name") == COOKIE]
     assert (cookie.get("httpOnly"), cookie.get("sameSite")) == (True, "Lax")
-    assert house.site.services.reader.find_reservation(UUID(wrong)) is not None
+    assert served_app.app.services.reader.find_reservation(UUID(wrong)) is not None
 
 
-def test_other_browser_is_told_to_ask_support(house: House, tab: Tab) -> None:
+def test_other_browser_is_told_to_ask_support(served_app: ServedApp, open_tab: Tab) -> None:
     """It knows the code, the email address and the status page, and gets no form."""
-    code = house.site.issue()
-    item = house.redeem(tab("en"), code, "li@example.com")
-    page = tab("en")
-    assert house.redeem(page, code, "li@example.com") == item
+    code = served_app.app.issue()
+    item = served_app.redeem(open_tab("en"), code, "li@example.com")
+    page = open_tab("en")
+    assert served_app.redeem(page, code, "li@example.com") == item
 
     assert page.get_by_role("link", name="Wrong e-mail? Correct it").count() == 0
     page.goto(f"/r/{item}/correct")

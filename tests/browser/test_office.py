@@ -5,15 +5,15 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.clients.page_driver import House
+from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.terms import make_template
 
 Tab = Callable[..., Page]
 
 
-def test_many_codes_are_issued_while_the_tab_is_closed(tab: Tab) -> None:
+def test_many_codes_are_issued_while_the_tab_is_closed(open_tab: Tab) -> None:
     """The bar follows, a double click asks once, and another tab finds the work done."""
-    page = tab(staff="admin")
+    page = open_tab(staff="admin")
     page.goto("/admin")
     page.fill("#count", "1200")
     page.fill("#prefix", "fair")
@@ -23,7 +23,7 @@ def test_many_codes_are_issued_while_the_tab_is_closed(tab: Tab) -> None:
     is_whole = page.locator(".progress").evaluate("part => part.scrollHeight <= part.clientHeight")
     page.close()
 
-    other = tab(staff="admin")
+    other = open_tab(staff="admin")
     other.goto(address)
 
     assert is_whole, "the number below the bar is covered by what follows"
@@ -34,9 +34,9 @@ def test_many_codes_are_issued_while_the_tab_is_closed(tab: Tab) -> None:
     assert other.locator(".recent li").count() == 1
 
 
-def test_a_key_without_javascript(tab: Tab) -> None:
+def test_a_key_without_javascript(open_tab: Tab) -> None:
     """Made, shown once, revoked."""
-    page = tab("zh", width=360, staff="admin", java_script_enabled=False)
+    page = open_tab("zh", width=360, staff="admin", java_script_enabled=False)
     page.goto("/admin/keys")
     page.fill("#name", "shop")
     page.click(".slip-stub button[type=submit]")
@@ -54,14 +54,14 @@ def test_a_key_without_javascript(tab: Tab) -> None:
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
 )
-def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme: str, width: int) -> None:
+def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language: str, scheme: str, width: int) -> None:
     """WCAG 2.2 AA by axe, and no page scrolls sideways."""
-    site = house.site
-    code = site.issue(make_template(max_uses=9, bound=False, group="Design"))
-    site.attempt(site.redeem(code, "a@example.com").json()["reservation_id"])
-    site.redeem(code, "b@example.com")
-    site.redeem("NOSUCHCODE")
-    page = tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
+    app = served_app.app
+    code = app.issue(make_template(max_uses=9, bound=False, group="Design"))
+    app.attempt(app.redeem(code, "a@example.com").json()["reservation_id"])
+    app.redeem(code, "b@example.com")
+    app.redeem("NOSUCHCODE")
+    page = open_tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
     page.goto("/admin")
     page.click("main form button[type=submit]")
     page.wait_for_url("**/admin/batches/*")
@@ -94,6 +94,6 @@ def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme:
         page.goto(path)
         for summary in page.locator("summary").all():
             summary.click()
-        found[path] = house.faults(page)
+        found[path] = served_app.faults(page)
 
     assert {path: broken for path, broken in found.items() if broken} == {}

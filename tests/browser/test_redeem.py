@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from api.web.public.reservation_cookie import COOKIE
 from domain.ports import Rejected
-from tests.support.clients.page_driver import House
+from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.terms import make_template
 
 Tab = Callable[..., Page]
@@ -15,9 +15,9 @@ EMAIL = "li.wei@example.com"
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_a_double_click_takes_one_use_and_the_page_follows(house: House, tab: Tab) -> None:
+def test_a_double_click_takes_one_use_and_the_page_follows(served_app: ServedApp, open_tab: Tab) -> None:
     """Pressed twice, reloaded while it is under way: one reservation, and "sent" appears by itself."""
-    code, page = house.site.issue(make_template(max_uses=5)), tab()
+    code, page = served_app.app.issue(make_template(max_uses=5)), open_tab()
     page.goto("/invite")
     page.fill("#email", EMAIL)
     page.fill("#code", code.lower().replace("-", " "))
@@ -28,17 +28,17 @@ def test_a_double_click_takes_one_use_and_the_page_follows(house: House, tab: Ta
     reservation_id = page.url.rpartition("/")[2].partition("?")[0]
     page.reload()
     shown = page.locator("#slip").inner_text()
-    house.site.attempt(reservation_id)
+    served_app.app.attempt(reservation_id)
 
     expect(page.locator("#slip")).to_have_attribute("data-state", "sent", timeout=10_000)
     assert "l***@example.com" in shown
-    assert house.uses(code) == (1, 0)
+    assert served_app.uses(code) == (1, 0)
 
 
-def test_two_tabs_and_the_back_button_are_one_reservation(house: House, tab: Tab) -> None:
+def test_two_tabs_and_the_back_button_are_one_reservation(served_app: ServedApp, open_tab: Tab) -> None:
     """The second tab is told of the first one's reservation; going back and pressing again leads to it too."""
-    code, first = house.site.issue(make_template(max_uses=5)), tab()
-    ids = {house.redeem(page, code, EMAIL) for page in (first, tab())}
+    code, first = served_app.app.issue(make_template(max_uses=5)), open_tab()
+    ids = {served_app.redeem(page, code, EMAIL) for page in (first, open_tab())}
     first.go_back()
     first.wait_for_url("**/invite")
     label = first.locator("form button[type=submit]").inner_text()
@@ -51,15 +51,15 @@ def test_two_tabs_and_the_back_button_are_one_reservation(house: House, tab: Tab
     assert len(ids) == 1
     assert label == "Get my invite"
     assert ids.pop() in first.url
-    assert house.uses(code) == (0, 1)
+    assert served_app.uses(code) == (0, 1)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_without_javascript_on_a_phone(house: House, tab: Tab, language: str) -> None:
+def test_without_javascript_on_a_phone(served_app: ServedApp, open_tab: Tab, language: str) -> None:
     """The form is a form; a refusal comes back with what was typed; the status page looks again by itself."""
-    code, page = house.site.issue(), tab(language, width=360, java_script_enabled=False)
+    code, page = served_app.app.issue(), open_tab(language, width=360, java_script_enabled=False)
 
-    reservation_id = house.redeem(page, code, EMAIL)
+    reservation_id = served_app.redeem(page, code, EMAIL)
     refreshes = page.locator("meta[http-equiv=refresh]").count()
     page.goto("/invite")
     page.fill("#email", "mei@example.com")
@@ -72,9 +72,9 @@ def test_without_javascript_on_a_phone(house: House, tab: Tab, language: str) ->
     assert page.input_value("#code").replace("-", "") == code.replace("-", "")
 
 
-def test_by_keyboard_alone(house: House, tab: Tab) -> None:
+def test_by_keyboard_alone(served_app: ServedApp, open_tab: Tab) -> None:
     """From the address bar to the status page with Tab and Enter."""
-    code, page = house.site.issue(), tab()
+    code, page = served_app.app.issue(), open_tab()
     page.goto("/invite")
     for _ in range(12):
         page.keyboard.press("Tab")
@@ -87,12 +87,12 @@ def test_by_keyboard_alone(house: House, tab: Tab) -> None:
     page.keyboard.press("Enter")
 
     page.wait_for_url("**/r/*")
-    assert house.uses(code) == (0, 1)
+    assert served_app.uses(code) == (0, 1)
 
 
-def test_a_code_is_grouped_and_checked_as_one_types(house: House, tab: Tab) -> None:
+def test_a_code_is_grouped_and_checked_as_one_types(served_app: ServedApp, open_tab: Tab) -> None:
     """Also behind a prefix, also in the middle of it; a slip is noticed before the button is pressed."""
-    code, page = house.site.issue(), tab()
+    code, page = served_app.app.issue(), open_tab()
     page.goto("/invite")
     page.fill("#code", code.replace("-", "")[:-1])
     page.locator("#code").press_sequentially("0" if code[-1] != "0" else "1")
@@ -112,9 +112,9 @@ def test_a_code_is_grouped_and_checked_as_one_types(house: House, tab: Tab) -> N
 @pytest.mark.parametrize(
     "typed", ["WRONG-CODE", "promo 2024", "AB12CD34", "T6Z7-Z16G-K5WA-XPK1-1EX4", "vip-vip-vip-vip-vip-vip"]
 )
-def test_code_that_is_not_native_stays_as_it_is_typed(tab: Tab, typed: str) -> None:
+def test_code_that_is_not_native_stays_as_it_is_typed(open_tab: Tab, typed: str) -> None:
     """Letter by letter, and a hyphen that was typed is deleted by one backspace."""
-    page = tab()
+    page = open_tab()
     page.goto("/invite")
     page.locator("#code").press_sequentially(typed)
     shown = page.input_value("#code")
@@ -125,9 +125,9 @@ def test_code_that_is_not_native_stays_as_it_is_typed(tab: Tab, typed: str) -> N
     assert page.input_value("#code") == typed
 
 
-def test_native_code_is_grouped_when_its_last_letter_is_typed(house: House, tab: Tab) -> None:
+def test_native_code_is_grouped_when_its_last_letter_is_typed(served_app: ServedApp, open_tab: Tab) -> None:
     """Not before: until then it may be any other code."""
-    code, page = house.site.issue(), tab()
+    code, page = served_app.app.issue(), open_tab()
     plain = code.replace("-", "")
     page.goto("/invite")
     page.locator("#code").press_sequentially(plain[:-1])
@@ -138,9 +138,9 @@ def test_native_code_is_grouped_when_its_last_letter_is_typed(house: House, tab:
     assert page.input_value("#code") == code
 
 
-def test_signs_of_full_width_are_plain_ones(house: House, tab: Tab) -> None:
+def test_signs_of_full_width_are_plain_ones(served_app: ServedApp, open_tab: Tab) -> None:
     """As Chinese keyboards write them, in the code and in the e-mail, which shows what it is sent as."""
-    code, page = house.site.issue(), tab("zh")
+    code, page = served_app.app.issue(), open_tab("zh")
     page.goto("/invite")
     page.fill("#code", "".join(chr(ord(sign) + 0xFEE0) for sign in code.lower()))
     expect(page.locator("#code-check.good")).to_be_visible()
@@ -152,30 +152,30 @@ def test_signs_of_full_width_are_plain_ones(house: House, tab: Tab) -> None:
     page.go_back()
 
     assert page.input_value("#email") == "li.wei@example.com"
-    assert house.uses(code) == (0, 1)
+    assert served_app.uses(code) == (0, 1)
 
 
-def test_without_the_stream_the_page_asks(house: House, tab: Tab) -> None:
+def test_without_the_stream_the_page_asks(served_app: ServedApp, open_tab: Tab) -> None:
     """Where server-sent events don't get through, and after the connection was lost for a while."""
-    code, page = house.site.issue(), tab()
+    code, page = served_app.app.issue(), open_tab()
     page.route("**/stream", lambda route: route.fulfill(status=503))
-    reservation_id = house.redeem(page, code, EMAIL)
+    reservation_id = served_app.redeem(page, code, EMAIL)
     page.context.set_offline(True)
     expect(page.locator("#offline")).to_be_visible(timeout=10_000)
     page.context.set_offline(False)
 
-    house.site.attempt(reservation_id)
+    served_app.app.attempt(reservation_id)
 
     expect(page.locator("#slip")).to_have_attribute("data-state", "sent", timeout=15_000)
     expect(page.locator("#offline")).to_be_hidden()
 
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
-def test_a_mistyped_address_is_mended(house: House, tab: Tab, scripted: bool) -> None:
+def test_a_mistyped_address_is_mended(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
     """With the code once more; the use moves, the old letter's link is dead, and it goes to the new address."""
-    code, page = house.site.issue(make_template(max_uses=2)), tab(java_script_enabled=scripted)
-    old = house.redeem(page, code, "li.wei@exmaple.com")
-    house.site.attempt(old)
+    code, page = served_app.app.issue(make_template(max_uses=2)), open_tab(java_script_enabled=scripted)
+    old = served_app.redeem(page, code, "li.wei@exmaple.com")
+    served_app.app.attempt(old)
     page.reload()
     page.click("text=Wrong e-mail?")
 
@@ -185,28 +185,28 @@ def test_a_mistyped_address_is_mended(house: House, tab: Tab, scripted: bool) ->
     page.wait_for_url(lambda address: "/r/" in address and old not in address)
 
     assert "l***@example.com" in page.locator("#slip").inner_text()
-    assert house.uses(code) == (0, 1)
-    assert page.goto(house.link(old)).status == 404  # type: ignore[union-attr]  # a page that was opened has an answer
+    assert served_app.uses(code) == (0, 1)
+    assert page.goto(served_app.link(old)).status == 404  # type: ignore[union-attr]  # a page that was opened has an answer
 
 
 @pytest.mark.timeout(240)  # axe looks at a dozen pages
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 360)], ids=["wide", "phone"]
 )
-def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme: str, width: int) -> None:
+def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language: str, scheme: str, width: int) -> None:
     """WCAG 2.2 AA by axe, and nothing scrolls sideways."""
-    site = house.site
-    ids = [site.redeem(site.issue()).json()["reservation_id"] for _ in range(3)]
-    site.attempt(ids[1])
-    site.attempt(ids[2], NO_SUCH)
+    app = served_app.app
+    ids = [app.redeem(app.issue()).json()["reservation_id"] for _ in range(3)]
+    app.attempt(ids[1])
+    app.attempt(ids[2], NO_SUCH)
     own = ["/invite", *(f"/r/{item}" for item in ids), *(f"/r/{item}/correct" for item in ids[1:])]
-    page = tab(language, width=width, color_scheme=scheme, bypass_csp=True)
-    held = ".".join(site.tokens[item] for item in ids)
-    page.context.add_cookies([{"name": COOKIE, "value": held, "url": house.url}])
+    page = open_tab(language, width=width, color_scheme=scheme, bypass_csp=True)
+    held = ".".join(app.tokens[item] for item in ids)
+    page.context.add_cookies([{"name": COOKIE, "value": held, "url": served_app.url}])
     found: dict[str, list[str]] = {}
 
-    for path in [*own, house.link(ids[1]), "/a/x", "/x"]:
+    for path in [*own, served_app.link(ids[1]), "/a/x", "/x"]:
         page.goto(path)
-        found[path] = house.faults(page)
+        found[path] = served_app.faults(page)
 
     assert {path: broken for path, broken in found.items() if broken} == {}

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from domain.ports import Rejected
-from tests.support.clients.page_driver import House
+from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.terms import make_template
 
 Tab = Callable[..., Page]
@@ -14,14 +14,14 @@ LONG_AGO, FAR_OFF = "2020-01-01T00:00:00", "2100-01-01T00:00:00"
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_a_mistyped_address_is_found_and_refunded(house: House, tab: Tab) -> None:
+def test_a_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_tab: Tab) -> None:
     """By the last four; the story, the preview, the double click, and the balance that moves."""
-    code = house.site.issue(make_template(max_uses=3))
-    reservation_id = house.redeem(tab(), code, "li.wei@exmaple.com")
-    house.site.attempt(reservation_id)
-    desk = tab(staff="support")
+    code = served_app.app.issue(make_template(max_uses=3))
+    reservation_id = served_app.redeem(open_tab(), code, "li.wei@exmaple.com")
+    served_app.app.attempt(reservation_id)
+    desk = open_tab(staff="support")
 
-    house.search(desk, code[-4:])
+    served_app.search(desk, code[-4:])
     desk.wait_for_url("**/support/codes/*")
     statement = desk.url
     before = desk.locator(".picture").get_attribute("aria-label")
@@ -38,12 +38,12 @@ def test_a_mistyped_address_is_found_and_refunded(house: House, tab: Tab) -> Non
     assert desk.locator(".line-moves").count() == 3
 
 
-def test_a_mistyped_address_is_corrected_from_what_the_customer_said(house: House, tab: Tab) -> None:
+def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app: ServedApp, open_tab: Tab) -> None:
     """By keyboard: the last four, a hit as one types, the story, the right address, what it will do, the reason."""
-    code = house.site.issue()
-    wrong = house.redeem(tab(), code, "mei@exmaple.com")
-    house.site.attempt(wrong)
-    desk = tab(staff="support")
+    code = served_app.app.issue()
+    wrong = served_app.redeem(open_tab(), code, "mei@exmaple.com")
+    served_app.app.attempt(wrong)
+    desk = open_tab(staff="support")
     desk.goto("/support")
 
     expect(desk.locator("input[name=q]")).to_be_focused()
@@ -65,13 +65,13 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(house: Hous
     expect(desk.locator("h1")).to_have_text("m***@example.com")
     desk.goto(statement)
     assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 0 free"
-    assert house.reservations_of(code) == 2
+    assert served_app.reservations_of(code) == 2
 
 
-def test_an_address_is_masked_until_there_is_a_reason(house: House, tab: Tab) -> None:
+def test_an_address_is_masked_until_there_is_a_reason(served_app: ServedApp, open_tab: Tab) -> None:
     """Shown to the one who asked; somebody else still sees the mask, and the audit has it."""
-    reservation_id = house.redeem(tab(), house.site.issue(), "zhao.min@example.com")
-    desk, other = tab(staff="support"), tab(staff="admin")
+    reservation_id = served_app.redeem(open_tab(), served_app.app.issue(), "zhao.min@example.com")
+    desk, other = open_tab(staff="support"), open_tab(staff="admin")
     page = f"/support/reservations/{reservation_id}"
     desk.goto(page)
     expect(desk.locator("h1")).to_have_text("z***@example.com")
@@ -87,11 +87,11 @@ def test_an_address_is_masked_until_there_is_a_reason(house: House, tab: Tab) ->
     expect(other.get_by_text("ticket 4711")).to_be_visible()
 
 
-def test_a_note_and_a_pause_stand_in_the_history(house: House, tab: Tab) -> None:
+def test_a_note_and_a_pause_stand_in_the_history(served_app: ServedApp, open_tab: Tab) -> None:
     """On a phone: the note is opened, written and there; the pause is shown beforehand."""
-    code = house.site.issue()
-    desk = tab(staff="support", width=360)
-    house.search(desk, code)
+    code = served_app.app.issue()
+    desk = open_tab(staff="support", width=360)
+    served_app.search(desk, code)
     desk.wait_for_url("**/support/codes/*")
 
     desk.locator("summary", has_text="Add note").click()
@@ -107,33 +107,33 @@ def test_a_note_and_a_pause_stand_in_the_history(house: House, tab: Tab) -> None
     expect(desk.locator(".mark-code")).to_have_text("paused")
 
 
-def test_an_outage_is_undone_while_one_looks_on(house: House, tab: Tab) -> None:
+def test_an_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab: Tab) -> None:
     """The window, what it hurt, the reason; the steps go on by themselves until all is given back."""
-    code = house.site.issue(make_template(max_uses=None, bound=False))
+    code = served_app.app.issue(make_template(max_uses=None, bound=False))
     for number in range(2):
-        house.site.attempt(house.redeem(tab(), code, f"p{number}@example.com"))
-    desk = tab(staff="support")
+        served_app.app.attempt(served_app.redeem(open_tab(), code, f"p{number}@example.com"))
+    desk = open_tab(staff="support")
 
     desk.goto(f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent")
     desk.fill("#note", "mx1 was down")
     desk.locator(".apply button").click()
 
     expect(desk.get_by_role("status")).to_contain_text("given back")
-    house.search(desk, code)
+    served_app.search(desk, code)
     desk.wait_for_url("**/support/codes/*")
     assert (desk.locator(".picture").get_attribute("aria-label") or "").startswith("0 used, 0 reserved")
 
 
-def test_new_events_appear_and_the_slider_goes_back(house: House, tab: Tab) -> None:
+def test_new_events_appear_and_the_slider_goes_back(served_app: ServedApp, open_tab: Tab) -> None:
     """Without a reload; what was opened stays open, and the moment looked at is in the address."""
-    code = house.site.issue(make_template(max_uses=9, bound=False))
-    house.redeem(tab(), code, "a@example.com")
-    desk = tab(staff="viewer")
-    house.search(desk, code)
+    code = served_app.app.issue(make_template(max_uses=9, bound=False))
+    served_app.redeem(open_tab(), code, "a@example.com")
+    desk = open_tab(staff="viewer")
+    served_app.search(desk, code)
     desk.wait_for_url("**/support/codes/*")
     desk.locator("#flat summary").first.click()
 
-    house.redeem(tab(), code, "b@example.com")
+    served_app.redeem(open_tab(), code, "b@example.com")
     expect(desk.locator("#v3")).to_be_visible(timeout=10_000)
     opened = desk.locator("#flat details[open]").count()
     desk.focus("#at_event")
@@ -145,10 +145,10 @@ def test_new_events_appear_and_the_slider_goes_back(house: House, tab: Tab) -> N
     assert "as_of=" in desk.url
 
 
-def test_a_viewer_finds_no_way_to_act(house: House, tab: Tab) -> None:
+def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> None:
     """Nothing to press, and the address of an act is refused."""
-    reservation_id = house.redeem(tab(), house.site.issue(), "a@example.com")
-    desk = tab("zh", staff="viewer", java_script_enabled=False)
+    reservation_id = served_app.redeem(open_tab(), served_app.app.issue(), "a@example.com")
+    desk = open_tab("zh", staff="viewer", java_script_enabled=False)
 
     desk.goto(f"/support/reservations/{reservation_id}")
     offered = desk.locator(".acts a").count() + desk.locator("a[href$=unmask]").count()
@@ -163,14 +163,14 @@ def test_a_viewer_finds_no_way_to_act(house: House, tab: Tab) -> None:
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
 )
-def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme: str, width: int) -> None:
+def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language: str, scheme: str, width: int) -> None:
     """WCAG 2.2 AA by axe, and no page scrolls sideways."""
-    code = house.site.issue(make_template(max_uses=3, bound=False))
-    reservation_id = house.redeem(tab(), code, "li.wei@example.com")
-    house.site.attempt(reservation_id)
-    house.site.attempt(house.redeem(tab(), code, "mei@exmaple.com"), NO_SUCH)
-    page = tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
-    house.search(page, code)
+    code = served_app.app.issue(make_template(max_uses=3, bound=False))
+    reservation_id = served_app.redeem(open_tab(), code, "li.wei@example.com")
+    served_app.app.attempt(reservation_id)
+    served_app.app.attempt(served_app.redeem(open_tab(), code, "mei@exmaple.com"), NO_SUCH)
+    page = open_tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
+    served_app.search(page, code)
     page.wait_for_url("**/support/codes/*")
     statement, act = page.url, f"/support/reservations/{reservation_id}"
     desk = ["/support", "/support/work", "/support/audit", f"{statement}?group=yes", f"{statement}?at_event=2"]
@@ -181,6 +181,6 @@ def test_every_page_is_accessible(house: House, tab: Tab, language: str, scheme:
     for path in [*desk, statement, act, f"{act}/acts/refund", f"{act}/unmask", "/support/x", "/support/sign-in"]:
         page.goto(path)
         page.evaluate("for (const part of [...document.querySelectorAll('details')].slice(0, 4)) part.open = true")
-        found[path] = house.faults(page)
+        found[path] = served_app.faults(page)
 
     assert {path: broken for path, broken in found.items() if broken} == {}

@@ -8,7 +8,7 @@ import pytest
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.random_commands import START
-from tests.support.ledger.stores import Store, memory_store, postgres_store
+from tests.support.ledger.stores import ContractStore, memory_store, postgres_store
 
 
 def settings_for(database_url: str) -> LedgerSettings:
@@ -24,20 +24,20 @@ def settings_for(database_url: str) -> LedgerSettings:
 
 
 @pytest.fixture
-def postgres(database_url: str) -> Iterator[Store]:
+def postgres(database_url: str) -> Iterator[ContractStore]:
     """The real store, empty."""
     with LedgerStore.open(settings_for(database_url)) as storage:
         yield postgres_store(storage)
 
 
 @pytest.fixture
-def memory() -> Store:
+def memory() -> ContractStore:
     """The store of simulations, empty."""
     return memory_store(settings_for("postgresql:///none").open_vault(), START)
 
 
 @pytest.fixture(params=["postgres", "memory"])
-def store(request: pytest.FixtureRequest) -> Store:
+def store(request: pytest.FixtureRequest) -> ContractStore:
     """One of the two."""
-    found: Store = request.getfixturevalue(request.param)
+    found: ContractStore = request.getfixturevalue(request.param)
     return found

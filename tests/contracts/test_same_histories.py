@@ -9,13 +9,13 @@ import pytest
 from domain.application import run_to_completion
 from domain.command_bus import Command, CommandResult, Result, handle
 from domain.working_set import WorkingSet
-from tests.support.ledger.random_commands import Acts
-from tests.support.ledger.stores import Store, log_of
+from tests.support.ledger.random_commands import RandomCommands
+from tests.support.ledger.stores import ContractStore, log_of
 
 BATCHES = 160
 
 
-def run(store: Store, commands: Sequence[Command]) -> tuple[dict[str, Any], list[Result]]:
+def run(store: ContractStore, commands: Sequence[Command]) -> tuple[dict[str, Any], list[Result]]:
     """What `execute` does; also what the store had looked up before anything was decided."""
     looked_up: dict[str, Any] = {}
     results: list[Result] = []
@@ -47,9 +47,9 @@ def plain(result: Result) -> object:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_both_stores_tell_the_same_history(postgres: Store, memory: Store, seed: int) -> None:
+def test_both_stores_tell_the_same_history(postgres: ContractStore, memory: ContractStore, seed: int) -> None:
     """Nothing that is decided in memory would be decided otherwise by PostgreSQL."""
-    acts = Acts(memory.vault, seed=seed, now=postgres.now)
+    acts = RandomCommands(memory.vault, seed=seed, now=postgres.now)
     issued = [acts.issue(limit, bound=bound) for limit, bound in ((1, True), (2, False), (4, True), (None, False))]
     known: list[UUID] = []
     for store in (postgres, memory):

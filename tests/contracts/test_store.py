@@ -14,15 +14,15 @@ from domain.errors import Refusal
 from projections.database.errors import StorageUnavailableError
 from projections.event_store.side_tables import REFUSALS_PER_CODE_AND_DAY
 from projections.work_queue.outbox import LEASE_S
-from tests.simulation.store import Fate
-from tests.support.ledger.random_commands import BUSY, FAILED, LOST, REFUSED, Acts, Bench, done
-from tests.support.ledger.stores import Store, log_of
+from tests.simulation.services.store import Fate
+from tests.support.ledger.random_commands import BUSY, FAILED, LOST, REFUSED, RandomCommands, StoreBench, done
+from tests.support.ledger.stores import ContractStore, log_of
 
 
 @pytest.fixture
-def bench(store: Store) -> Bench:
+def bench(store: ContractStore) -> StoreBench:
     """A store with one code of one use."""
-    bench = Bench(store, Acts(store.vault, now=store.now))
+    bench = StoreBench(store, RandomCommands(store.vault, now=store.now))
     bench.run(bench.acts.issue(1))
     return bench
 
@@ -32,17 +32,17 @@ def words(results: list[Result]) -> list[str]:
     return [result.code if isinstance(result, Refusal) else "ok" for result in results]
 
 
-def topics(store: Store) -> list[str]:
+def topics(store: ContractStore) -> list[str]:
     """Names of all events in order."""
     return [topic.partition(":")[0] for _, _, topic, _ in log_of(store)]
 
 
-def code_of(bench: Bench) -> UUID:
+def code_of(bench: StoreBench) -> UUID:
     """The id of the code that was issued first."""
     return log_of(bench.store)[0][0]
 
 
-def test_a_version_is_taken_once(store: Store) -> None:
+def test_a_version_is_taken_once(store: ContractStore) -> None:
     """A batch with a version that is there already is refused whole: nothing of it is kept."""
     stream, other = UUID(int=1), UUID(int=2)
     store.recorder.insert_events([StoredEvent(stream, 1, "A:1", b"{}"), StoredEvent(stream, 2, "B:1", b"{}")])
@@ -53,7 +53,7 @@ def test_a_version_is_taken_once(store: Store) -> None:
     assert [topic for _, _, topic, _ in log_of(store)] == ["A:1", "B:1"]
 
 
-def test_events_and_rows_are_written_together(bench: Bench) -> None:
+def test_events_and_rows_are_written_together(bench: StoreBench) -> None:
     """From issue to sent: four events in order of positions, and rows that say the same."""
     item = bench.reserved()
     bench.attempt(item)
@@ -64,7 +64,7 @@ def test_events_and_rows_are_written_together(bench: Bench) -> None:
     assert [(row[5], row[6]) for row in rows["code_balances"].values()] == [(1, 0)]
 
 
-def test_a_batch_decides_in_order_and_a_refusal_fails_nobody(bench: Bench) -> None:
+def test_a_batch_decides_in_order_and_a_refusal_fails_nobody(bench: StoreBench) -> None:
     """Two people, one use, an unknown code: the first gets it, the others get their own answers."""
     acts = bench.acts
     results = bench.run(acts.redeem("a"), acts.redeem("b"), acts.redeem("c", code="NOSUCHCODE"), acts.redeem("a"))
@@ -73,7 +73,7 @@ def test_a_batch_decides_in_order_and_a_refusal_fails_nobody(bench: Bench) -> No
     assert done(results[0]).require_reservation() == done(results[3]).require_reservation()
 
 
-def test_a_defect_in_a_batch_writes_nothing(bench: Bench) -> None:
+def test_a_defect_in_a_batch_writes_nothing(bench: StoreBench) -> None:
     """A command that no decision is made for breaks the batch, and the batch leaves no trace."""
     with pytest.raises((KeyError, AttributeError)):
         bench.run(bench.acts.redeem("a"), "no command")  # type: ignore[arg-type]  # that is the defect
@@ -84,7 +84,7 @@ def test_a_defect_in_a_batch_writes_nothing(bench: Bench) -> None:
 
 @pytest.mark.parametrize("fate", ["answer_lost", "rolled_back"])
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_lost_commit_is_resolved_by_deciding_again(bench: Bench, fate: Fate, times: int) -> None:
+def test_a_lost_commit_is_resolved_by_deciding_again(bench: StoreBench, fate: Fate, times: int) -> None:
     """Whether it was committed or not before the connection died: there is one reservation, and it is the caller's."""
     command = bench.acts.redeem()
 
@@ -97,7 +97,9 @@ def test_a_lost_commit_is_resolved_by_deciding_again(bench: Bench, fate: Fate, t
 
 
 @pytest.mark.parametrize(("fate", "kept"), [("answer_lost", 1), ("rolled_back", 0)])
-def test_after_the_last_try_the_caller_knows_nothing_and_may_ask_again(bench: Bench, fate: Fate, kept: int) -> None:
+def test_after_the_last_try_the_caller_knows_nothing_and_may_ask_again(
+    bench: StoreBench, fate: Fate, kept: int
+) -> None:
     """The bound of tries is an honest "unknown"; the same command again leads to the same reservation."""
     command = bench.acts.redeem(key=(b"scope", b"body"))
 
@@ -111,7 +113,7 @@ def test_after_the_last_try_the_caller_knows_nothing_and_may_ask_again(bench: Be
     assert topics(bench.store).count("UseReserved") == 1
 
 
-def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: Bench) -> None:
+def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: StoreBench) -> None:
     """Deciding the claim again finds the task's own lease, not somebody else's."""
     item = bench.reserved()
     claim = bench.acts.claim(item)
@@ -124,7 +126,7 @@ def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: Bench) -
     assert topics(bench.store).count("InviteAttempted") == 1
 
 
-def test_a_key_leads_to_its_reservation_for_seven_days(bench: Bench) -> None:
+def test_a_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> None:
     """Same key and body: the same reservation, refunded as it may be; another body: refused; later: forgotten."""
     acts = bench.acts
     command = acts.redeem(key=(b"scope", b"one"))
@@ -147,7 +149,7 @@ def test_a_key_leads_to_its_reservation_for_seven_days(bench: Bench) -> None:
     )
 
 
-def test_a_refusal_is_not_remembered_under_its_key(bench: Bench) -> None:
+def test_a_refusal_is_not_remembered_under_its_key(bench: StoreBench) -> None:
     """The same key asks anew after a refusal."""
     first = bench.reserved("a")
     key = (b"scope", b"body")
@@ -159,7 +161,7 @@ def test_a_refusal_is_not_remembered_under_its_key(bench: Bench) -> None:
     assert words([*refused, *again]) == ["CODE_HELD", "ok"]
 
 
-def test_refused_tries_are_kept_bounded_and_make_no_person(bench: Bench) -> None:
+def test_refused_tries_are_kept_bounded_and_make_no_person(bench: StoreBench) -> None:
     """A hundred rows per code and day; tries of unknown codes are only counted; nobody new is known."""
     bench.reserved("first")
     for _ in range(2):
@@ -175,7 +177,7 @@ def test_refused_tries_are_kept_bounded_and_make_no_person(bench: Bench) -> None
     assert bench.store.unknown_tries() == 2
 
 
-def test_refunds_that_a_person_is_told_of(bench: Bench) -> None:
+def test_refunds_that_a_person_is_told_of(bench: StoreBench) -> None:
     """By final failure and by deadline; not where the address itself was refused."""
     item = bench.reserved("a")
     bench.attempt(item, FAILED)
@@ -188,7 +190,7 @@ def test_refunds_that_a_person_is_told_of(bench: Bench) -> None:
     assert bench.store.outbox() == {item, late}
 
 
-def test_free_text_is_kept_only_with_the_event_that_names_it(bench: Bench) -> None:
+def test_free_text_is_kept_only_with_the_event_that_names_it(bench: StoreBench) -> None:
     """The reply to an attempt that counted; not that of a stale one."""
     item = bench.reserved()
     bench.run(bench.acts.claim(item))
@@ -200,7 +202,7 @@ def test_free_text_is_kept_only_with_the_event_that_names_it(bench: Bench) -> No
     assert bench.store.texts() == {told.reply.text_id}
 
 
-def test_a_persons_newest_reservations_decide(bench: Bench) -> None:
+def test_a_persons_newest_reservations_decide(bench: StoreBench) -> None:
     """However many were refunded before: the live one is found."""
     for _ in range(22):
         bench.attempt(bench.reserved(), FAILED)
@@ -209,7 +211,7 @@ def test_a_persons_newest_reservations_decide(bench: Bench) -> None:
     assert bench.reserved() == live
 
 
-def test_what_is_overdue_makes_room_in_the_same_commit(bench: Bench) -> None:
+def test_what_is_overdue_makes_room_in_the_same_commit(bench: StoreBench) -> None:
     """With nobody else alive the next command gives the use back and takes it."""
     bench.reserved("a")
     bench.acts.passes(1801)
@@ -218,7 +220,7 @@ def test_what_is_overdue_makes_room_in_the_same_commit(bench: Bench) -> None:
     assert topics(bench.store)[-2:] == ["UseRefunded", "UseReserved"]
 
 
-def test_held_says_when_to_come_back(bench: Bench) -> None:
+def test_held_says_when_to_come_back(bench: StoreBench) -> None:
     """At the earliest deadline ahead."""
     bench.reserved("a")
     bench.acts.passes(300)
@@ -229,7 +231,7 @@ def test_held_says_when_to_come_back(bench: Bench) -> None:
     assert (held.code, held.retry_after_s) == ("CODE_HELD", 1500)
 
 
-def test_a_late_success_sees_the_newer_reservation(bench: Bench) -> None:
+def test_a_late_success_sees_the_newer_reservation(bench: StoreBench) -> None:
     """The store finds the same person's newer reservation, so that the refunded one is not counted as well."""
     acts = bench.acts
     bench.run(acts.issue(None))
@@ -244,7 +246,7 @@ def test_a_late_success_sees_the_newer_reservation(bench: Bench) -> None:
     assert [row[4] for row in bench.store.rows(log_of(bench.store)[1][0])["cases"].values()][-1] == "newer_reservation"
 
 
-def test_two_late_successes_of_one_person_share_a_batch(bench: Bench) -> None:
+def test_two_late_successes_of_one_person_share_a_batch(bench: StoreBench) -> None:
     """Both refunded reservations have the same newer one, which is looked up once."""
     acts = bench.acts
     bench.run(acts.issue(None))
@@ -261,13 +263,13 @@ def test_two_late_successes_of_one_person_share_a_batch(bench: Bench) -> None:
     assert topics(bench.store)[-4:] == ["LateSuccessRecorded", "CaseOpened"] * 2
 
 
-def take(bench: Bench, seconds: float) -> list[tuple[UUID, bool]]:
+def take(bench: StoreBench, seconds: float) -> list[tuple[UUID, bool]]:
     """What a sweep takes after so many seconds."""
     bench.acts.passes(seconds)
     return [(due.reservation_id, due.settle) for due in bench.store.due.take(bench.acts.now)]
 
 
-def test_a_sweep_takes_what_is_due_once_for_a_time(bench: Bench) -> None:
+def test_a_sweep_takes_what_is_due_once_for_a_time(bench: StoreBench) -> None:
     """Not what was just handed over; then ever more rarely; a mark that is given back is free again."""
     item = bench.reserved()
 
@@ -279,7 +281,7 @@ def test_a_sweep_takes_what_is_due_once_for_a_time(bench: Bench) -> None:
     assert take(bench, 0) == []
 
 
-def test_a_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: Bench) -> None:
+def test_a_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: StoreBench) -> None:
     """Another server took over whose clock is three minutes behind: the call that was given then is given again."""
     item = bench.reserved()
     bench.acts.passes(200)
@@ -289,7 +291,7 @@ def test_a_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: Bench
     assert take(bench, 0) == []
 
 
-def test_a_lease_that_ends_is_due_to_be_settled(bench: Bench) -> None:
+def test_a_lease_that_ends_is_due_to_be_settled(bench: StoreBench) -> None:
     """Under the lease nothing is due; when it is over, it is; then the retry is due anew."""
     item = bench.reserved()
     bench.run(bench.acts.claim(item))
@@ -301,7 +303,7 @@ def test_a_lease_that_ends_is_due_to_be_settled(bench: Bench) -> None:
     assert take(bench, 12) == [(item, False)]
 
 
-def test_what_is_settled_or_parked_is_never_due(bench: Bench) -> None:
+def test_what_is_settled_or_parked_is_never_due(bench: StoreBench) -> None:
     """Sent, refunded, or waiting for a person."""
     bench.run(bench.acts.issue(3, bound=False))
     sent, given_back, parked = bench.reserved("a"), bench.reserved("b"), bench.reserved("c")
@@ -314,7 +316,7 @@ def test_what_is_settled_or_parked_is_never_due(bench: Bench) -> None:
     assert take(bench, 86400) == []
 
 
-def test_the_oldest_are_taken_first(bench: Bench) -> None:
+def test_the_oldest_are_taken_first(bench: StoreBench) -> None:
     """In the order in which they fell due, up to the bound."""
     bench.run(bench.acts.issue(None, bound=False))
     ids = []
@@ -327,7 +329,7 @@ def test_the_oldest_are_taken_first(bench: Bench) -> None:
     assert [due.reservation_id for due in bench.store.due.take(bench.acts.now, 9)] == ids[3:]
 
 
-def test_a_notice_is_taken_by_one_at_a_time(bench: Bench) -> None:
+def test_a_notice_is_taken_by_one_at_a_time(bench: StoreBench) -> None:
     """The oldest first, each under a lease; a dead worker's comes back after it, with its number of tries."""
     bench.run(bench.acts.issue(None, bound=False))
     ids = []
@@ -349,7 +351,7 @@ def test_a_notice_is_taken_by_one_at_a_time(bench: Bench) -> None:
     assert (after.reservation_id, after.attempts) == (ids[0], 2)
 
 
-def test_a_notice_is_tried_again_when_it_was_said_or_never(bench: Bench) -> None:
+def test_a_notice_is_tried_again_when_it_was_said_or_never(bench: StoreBench) -> None:
     """What is closed with a time is due then; what is closed without one is done."""
     item = bench.reserved()
     bench.attempt(item, FAILED)

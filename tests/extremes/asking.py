@@ -11,10 +11,10 @@ from fastapi.routing import iter_route_contexts
 
 from api.auth.session_cookies import COOKIE
 from api.web.support.actions.commands import CodeAct, ReservationAct
-from tests.extremes.document import Operation, operations
-from tests.support.clients.app_client import Answer, Site
-from tests.support.clients.role_clients import Doors
-from tests.support.clients.terminal import Ended, Terminal
+from tests.extremes.document import DocumentedOperation, operations
+from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.role_clients import RoleClients
+from tests.support.clients.terminal import CommandResult, Terminal
 
 ENDLESS: Final = ("/stream", "/metrics", "/mailbox", "/static")
 ASKED_ABOUT_MAX: Final = 40
@@ -24,16 +24,16 @@ NOTHING: Final = UUID(int=7)
 
 
 @dataclass(frozen=True)
-class Asker:
+class LedgerAsker:
     """Somebody who may read everything, over one application."""
 
-    site: Site
-    doors: Doors
+    app: AppClient
+    role_clients: RoleClients
 
     @property
     def document(self) -> Mapping[str, Any]:
         """The OpenAPI document."""
-        found: Mapping[str, Any] = self.site.client.get("/api/v1/openapi.json").json()
+        found: Mapping[str, Any] = self.app.client.get("/api/v1/openapi.json").json()
         return found
 
     def known(self, code_id: object = NOTHING, reservation_id: object = NOTHING) -> dict[str, object]:
@@ -41,29 +41,36 @@ class Asker:
         ids = dict.fromkeys(("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id"), NOTHING)
         words: dict[str, object] = {"email": "li.wei@example.com", "code": "NO-SUCH-CODE", "note": "n", "reason": "r"}
         group: dict[str, object] = {"group": "blue", "url": "https://hooks.example.com/"}
-        paths: dict[str, object] = {"digest": "0" * 64, "version": 1, "staff_id": self.doors.staff["admin"]}
+        paths: dict[str, object] = {"digest": "0" * 64, "version": 1, "staff_id": self.role_clients.staff["admin"]}
         about: dict[str, object] = {"code_id": code_id, "reservation_id": reservation_id}
         return {**ids, **words, **group, **paths, **about, "token": "x", "key": "x", "language": "en", "_path": "x"}
 
-    def call(self, operation: Operation, **more: Any) -> Answer:
+    def call(self, operation: DocumentedOperation, **more: Any) -> TestResponse:
         """An operation of the API, with an admin's key."""
-        headers = {**self.doors.keys["admin"], "if-match": "*", "accept-language": "en", **more.pop("headers", {})}
+        headers = {
+            **self.role_clients.keys["admin"],
+            "if-match": "*",
+            "accept-language": "en",
+            **more.pop("headers", {}),
+        }
         headers |= {"content-type": "application/json"} if "content" in more else {}
-        return self.doors.ask(operation.method, operation.address(), headers=headers, **more)
+        return self.role_clients.ask(operation.method, operation.address(), headers=headers, **more)
 
-    def page(self, path: str, **params: object) -> Answer:
+    def page(self, path: str, **params: object) -> TestResponse:
         """A page as an admin sees it."""
-        cookie = self.doors.cookie(self.doors.staff["admin"])
+        cookie = self.role_clients.cookie(self.role_clients.staff["admin"])
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
-        return self.doors.ask("GET", path, headers=headers, params=params or None)
+        return self.role_clients.ask("GET", path, headers=headers, params=params or None)
 
-    def send_form(self, path: str, form: Mapping[str, str]) -> Answer:
+    def send_form(self, path: str, form: Mapping[str, str]) -> TestResponse:
         """A form as an admin sends it."""
-        cookie = self.doors.cookie(self.doors.staff["admin"])
+        cookie = self.role_clients.cookie(self.role_clients.staff["admin"])
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
-        return self.doors.ask("POST", path, headers=headers, data={**form, "token": self.doors.form_token(cookie)})
+        return self.role_clients.ask(
+            "POST", path, headers=headers, data={**form, "token": self.role_clients.form_token(cookie)}
+        )
 
-    def fill_in(self, form: "Form", name: str, typed: str) -> Answer:
+    def fill_in(self, form: "Form", name: str, typed: str) -> TestResponse:
         """A form as it is, but for one field."""
         filled = {**form.fields, name: typed}
         if form.method == "GET":
@@ -106,7 +113,7 @@ class Asker:
         """The addresses of all pages, found among the routes, about every code and reservation."""
         paths = {
             (route.path or "").replace(":path}", "}")
-            for route in iter_route_contexts(self.site.client.app.routes)  # type: ignore[attr-defined]  # any ASGI app
+            for route in iter_route_contexts(self.app.client.app.routes)  # type: ignore[attr-defined]  # any ASGI app
             if "GET" in (getattr(route, "methods", None) or ())
         }
         for path in sorted(paths):
@@ -118,7 +125,7 @@ class Asker:
         answer = self.page(path)
         return [] if answer.status_code < 500 else [(path, answer.status_code)]
 
-    def _broken(self, operation: Operation) -> list[tuple[str, int]]:
+    def _broken(self, operation: DocumentedOperation) -> list[tuple[str, int]]:
         names = {one["name"] for one in operation.raw.get("parameters", ())}
         broken: list[tuple[str, int]] = []
         for form in ("json", "csv") if "format" in names else ("json",):
@@ -152,11 +159,11 @@ class Asker:
         return [row["version"] for row in self._rows(query, code_id)]
 
     def _rows(self, query: str, *params: object) -> list[dict[str, Any]]:
-        with self.site.services.storage.datastore.get_connection() as conn:
+        with self.app.services.storage.datastore.get_connection() as conn:
             return conn.execute(query.encode(), params).fetchall()
 
 
-def looked(terminal: Terminal, codes: list[UUID], folder: Any) -> Iterator[Ended]:  # noqa: ANN401 - a folder of pytest's
+def looked(terminal: Terminal, codes: list[UUID], folder: Any) -> Iterator[CommandResult]:  # noqa: ANN401 - a folder of pytest's
     """Every command that looks at a ledger; each ends as it should."""
     for code_id in codes:
         for command in ("history", "explain"):

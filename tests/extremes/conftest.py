@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.extremes.asking import Asker
-from tests.support.clients.app_client import Site
+from tests.extremes.asking import LedgerAsker
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
-from tests.support.clients.role_clients import Doors
+from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.terminal import Terminal
 
 
 @pytest.fixture
-def site(postgres_url: str, tmp_path: Path) -> Iterator[Site]:
+def app(postgres_url: str, tmp_path: Path) -> Iterator[AppClient]:
     """The application; limits are off, since thousands of requests come from one client."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEDGER_RATE_LIMIT", "off")
@@ -24,13 +24,13 @@ def site(postgres_url: str, tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def asker(site: Site) -> Asker:
+def asker(app: AppClient) -> LedgerAsker:
     """Who asks."""
-    return Asker(site, Doors(site))
+    return LedgerAsker(app, RoleClients(app))
 
 
 @pytest.fixture
-def terminal(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:  # noqa: ARG001 - it makes the environment
+def terminal(app: AppClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:  # noqa: ARG001 - it makes the environment
     """A shell in which that ledger's database is named."""
     monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")

@@ -21,10 +21,10 @@ VALID: Final = {"time": "2027-01-31T00:00:00Z", "boolean": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class DocumentedField:
     """One field. `where`: query, header, path or body; `place`: its name, or the names that lead to it in the body."""
 
-    operation: "Operation"
+    operation: "DocumentedOperation"
     where: str
     place: tuple[str, ...]
     kind: Kind
@@ -58,7 +58,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class DocumentedOperation:
     """One operation, and a request that it accepts."""
 
     method: str
@@ -81,7 +81,7 @@ class Operation:
         """Its path, with ids that exist."""
         return self.path.format_map({name: str(value) for name, value in self.known.items()})
 
-    def fields(self) -> Iterator[Field]:
+    def fields(self) -> Iterator[DocumentedField]:
         """All that hold a time, a number or a boolean."""
         for where in ("query", "header", "path"):
             for one in self._parameters(where):
@@ -96,14 +96,14 @@ class Operation:
         content = self.raw.get("requestBody", {}).get("content", {}).get("application/json")
         return None if content is None else content["schema"]
 
-    def _fields_of(self, where: str, place: tuple[str, ...], schema: Schema) -> Iterator[Field]:
+    def _fields_of(self, where: str, place: tuple[str, ...], schema: Schema) -> Iterator[DocumentedField]:
         leaf = self._leaf(schema)
         if leaf.get("format") == "date-time":
-            yield Field(operation=self, where=where, place=place, kind="time", schema=leaf)
+            yield DocumentedField(operation=self, where=where, place=place, kind="time", schema=leaf)
         elif leaf.get("type") == "integer":
-            yield Field(operation=self, where=where, place=place, kind="number", schema=leaf)
+            yield DocumentedField(operation=self, where=where, place=place, kind="number", schema=leaf)
         elif leaf.get("type") == "boolean" and where == "body":
-            yield Field(operation=self, where=where, place=place, kind="boolean", schema=leaf)
+            yield DocumentedField(operation=self, where=where, place=place, kind="boolean", schema=leaf)
         for name, inner in leaf.get("properties", {}).items():
             yield from self._fields_of(where, (*place, name), inner)
 
@@ -130,7 +130,7 @@ class Operation:
         return {"integer": leaf.get("minimum", 1), "boolean": False, "array": []}.get(leaf.get("type", ""), "x")
 
 
-def operations(document: Schema, known: Mapping[str, object]) -> Iterator[Operation]:
+def operations(document: Schema, known: Mapping[str, object]) -> Iterator[DocumentedOperation]:
     """All operations of the document.
 
     Args:
@@ -139,7 +139,7 @@ def operations(document: Schema, known: Mapping[str, object]) -> Iterator[Operat
     """
     for path, item in document["paths"].items():
         for method, raw in item.items():
-            yield Operation(method=method.upper(), path=path, raw=raw, document=document, known=known)
+            yield DocumentedOperation(method=method.upper(), path=path, raw=raw, document=document, known=known)
 
 
 def with_value(body: dict[str, Any] | None, place: tuple[str, ...], value: object) -> dict[str, Any]:

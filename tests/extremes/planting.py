@@ -20,7 +20,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.values.identifiers import EmailAddress
 from tests.extremes.values import FIRST_EAST, LAST_WEST
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.ledger.terms import make_template, make_terms
 
 STORED: Final = tuple(
@@ -48,40 +48,40 @@ def without_bounds() -> Iterator[None]:
         yield
 
 
-def plant(site: Site) -> dict[str, UUID]:
+def plant(app: AppClient) -> dict[str, UUID]:
     """Events of every type that holds a time from outside, each at every end of the calendar; some codes by name."""
     with without_bounds():
-        planted = {f"issued {at}": _issued(site, make_template(max_uses=1, expires_at=at)) for at in STORED}
+        planted = {f"issued {at}": _issued(app, make_template(max_uses=1, expires_at=at)) for at in STORED}
         for nth, at in enumerate(STORED):
-            planted[f"changed {at}"] = code_id = _issued(site, make_template(max_uses=5, bound=False))
+            planted[f"changed {at}"] = code_id = _issued(app, make_template(max_uses=5, bound=False))
             for times in (at, STORED[nth - 1], at):
-                _run(site, ChangeTerms(context=_context(site), code_id=code_id, changes={"expires_at": times}))
-            _reported(site, at)
+                _run(app, ChangeTerms(context=_context(app), code_id=code_id, changes={"expires_at": times}))
+            _reported(app, at)
             if at.utcoffset() == timedelta(0):
-                planted[f"imported {at}"] = _imported(site, at)
-        planted["no uses"] = code_id = _issued(site, make_template(max_uses=1))
-        _run(site, ChangeTerms(context=_context(site), code_id=code_id, changes={"max_uses": 0}))
+                planted[f"imported {at}"] = _imported(app, at)
+        planted["no uses"] = code_id = _issued(app, make_template(max_uses=1))
+        _run(app, ChangeTerms(context=_context(app), code_id=code_id, changes={"max_uses": 0}))
     return planted
 
 
-def _reported(site: Site, at: datetime) -> None:
+def _reported(app: AppClient, at: datetime) -> None:
     """Acceptance, bounce and removal of an invitation, at a time that the reporter made up."""
-    context, new = CommandContext(now=site.services.now(), actor="channel", actor_id=str(uuid4())), uuid4
+    context, new = CommandContext(now=app.services.now(), actor="channel", actor_id=str(uuid4())), uuid4
     for kind in ("accept", "bounce", "remove"):
-        item = UUID(site.redeem(site.issue(), f"{uuid4().hex}@example.com").json()["reservation_id"])
-        site.attempt(str(item))
+        item = UUID(app.redeem(app.issue(), f"{uuid4().hex}@example.com").json()["reservation_id"])
+        app.attempt(str(item))
         about: dict[str, Any] = {"context": context, "reservation_id": item, "occurred_at": at}
         commands: dict[str, Command] = {
             "accept": AcceptInvite(**about, delivery=1, case_id=new()),
             "bounce": RecordBounce(**about, delivery=1, reason="other", case_id=new()),
             "remove": RecordExternalRemoval(**about),
         }
-        _run(site, commands[kind])
+        _run(app, commands[kind])
 
 
-def _imported(site: Site, at: datetime) -> UUID:
+def _imported(app: AppClient, at: datetime) -> UUID:
     """A code of another system with all its times at one end, and access that lasts a hundred years."""
-    vault, code_id = site.services.storage.vault, uuid4()
+    vault, code_id = app.services.storage.vault, uuid4()
     use = ImportedUse(
         reservation_id=uuid4(),
         recipient=vault.draft_recipient(EmailAddress.parse(f"{uuid4().hex}@example.com"), uuid4()),
@@ -90,7 +90,7 @@ def _imported(site: Site, at: datetime) -> UUID:
         activated_at=at,
     )
     command = ImportCode(
-        context=_context(site),
+        context=_context(app),
         code_id=code_id,
         text=vault.draft_code(f"OLD{uuid4().hex}".upper(), code_id),
         source="csv",
@@ -99,24 +99,24 @@ def _imported(site: Site, at: datetime) -> UUID:
         issued_at=at,
         uses=[use],
     )
-    _run(site, command)
+    _run(app, command)
     order = CodeOrder(
         uuid4(), f"CSV{uuid4().hex}".upper(), make_template(max_uses=2, expires_at=at), Usage(1, at, is_paused=True)
     )
-    issue_batch(site.services.storage, [order], _context(site))
+    issue_batch(app.services.storage, [order], _context(app))
     return code_id
 
 
-def _issued(site: Site, terms: CodeTemplate) -> UUID:
+def _issued(app: AppClient, terms: CodeTemplate) -> UUID:
     order = CodeOrder(uuid4(), f"NEW{uuid4().hex}".upper(), terms)
-    issue_batch(site.services.storage, [order], _context(site))
+    issue_batch(app.services.storage, [order], _context(app))
     return order.code_id
 
 
-def _context(site: Site) -> CommandContext:
-    return CommandContext(now=site.services.now(), actor="operator", request_id=uuid4().hex)
+def _context(app: AppClient) -> CommandContext:
+    return CommandContext(now=app.services.now(), actor="operator", request_id=uuid4().hex)
 
 
-def _run(site: Site, command: Command) -> None:
-    result = site.services.storage.ledger.execute([command])[0]
+def _run(app: AppClient, command: Command) -> None:
+    result = app.services.storage.ledger.execute([command])[0]
     assert isinstance(result, CommandResult), result

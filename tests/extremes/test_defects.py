@@ -8,23 +8,23 @@ import pytest
 
 from projections.database.errors import translate_database_errors
 from projections.read_models.reader import Reader
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 
 def test_a_defect_is_answered_500_and_logged_with_its_traceback(
-    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    app: AppClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not 503 with Retry-After, which makes clients ask again for what never works."""
 
     def ask(*_: object) -> NoReturn:
-        with translate_database_errors(), site.services.storage.datastore.get_connection() as conn:
+        with translate_database_errors(), app.services.storage.datastore.get_connection() as conn:
             conn.execute("SELECT 'no id'::uuid")
         raise AssertionError
 
-    headers = site.key("viewer")
+    headers = app.key("viewer")
     monkeypatch.setattr(Reader, "find_balance", ask)
     with caplog.at_level(logging.ERROR):
-        answer = site.client.get(f"/api/v1/codes/{uuid4()}", headers=headers)
+        answer = app.client.get(f"/api/v1/codes/{uuid4()}", headers=headers)
 
     assert (500, "INTERNAL") == (answer.status_code, answer.json()["code"])
     assert "retry-after" not in answer.headers

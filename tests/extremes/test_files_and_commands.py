@@ -11,14 +11,14 @@ import orjson
 import pytest
 import typer
 
-from api.cli.app import app
+from api.cli.app import app as cli_app
 from api.code_import.row_parser import COLUMNS
 from domain.values.number_bounds import USES
-from tests.extremes.asking import Asker, looked
+from tests.extremes.asking import LedgerAsker, looked
 from tests.extremes.values import BEYOND, FILE_CELLS, FIRST_EAST, LAST_WEST, NO_TIMES, NO_WRITTEN_NUMBERS
 from tests.support.clients.admin_client import TERMS, ended
-from tests.support.clients.staff_browser import Browser, add_staff
-from tests.support.clients.terminal import Ended, Terminal
+from tests.support.clients.staff_browser import StaffBrowser, add_staff
+from tests.support.clients.terminal import CommandResult, Terminal
 
 OF_TIME: Final = ("expires_at", "issued_at")
 OF_NUMBERS: Final = ("max_uses", "used", "validity_days", "rebinds_max", "reserved")
@@ -49,7 +49,7 @@ def as_csv(rows: list[dict[str, str]], columns: list[str]) -> bytes:
 
 
 def test_a_file_refuses_each_cell_outside_the_bounds_and_takes_the_others(
-    asker: Asker, terminal: Terminal, tmp_path: Path
+    asker: LedgerAsker, terminal: Terminal, tmp_path: Path
 ) -> None:
     """CSV and JSON Lines, over HTTP and by command: each bad line is told, and none is a defect."""
     wrong = list(wrong_cells())
@@ -57,10 +57,10 @@ def test_a_file_refuses_each_cell_outside_the_bounds_and_takes_the_others(
     columns = ["code", *OF_TIME, *OF_NUMBERS]
     lines = b"".join(orjson.dumps(row) + b"\n" for row in rows)
     for name, data, kind in (("a.csv", as_csv(rows, columns), "text/csv"), ("a.jsonl", lines, "application/jsonl")):
-        answer = asker.doors.ask(
+        answer = asker.role_clients.ask(
             "POST",
             "/api/v1/codes/import",
-            headers={**asker.doors.keys["admin"], "content-type": kind},
+            headers={**asker.role_clients.keys["admin"], "content-type": kind},
             params={"dry_run": "true"},
             content=data,
         )
@@ -70,7 +70,9 @@ def test_a_file_refuses_each_cell_outside_the_bounds_and_takes_the_others(
         assert (1, len(wrong)) == (told.status, told.json["rejected"])
 
 
-def test_no_cell_of_a_file_breaks_what_is_read_afterwards(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
+def test_no_cell_of_a_file_breaks_what_is_read_afterwards(
+    asker: LedgerAsker, terminal: Terminal, tmp_path: Path
+) -> None:
     """Every column with everything that looks like a time or a number, by each way in; then everything is asked."""
     columns = [column for column in COLUMNS if column != "code"]
     rows = [
@@ -79,8 +81,10 @@ def test_no_cell_of_a_file_breaks_what_is_read_afterwards(asker: Asker, terminal
         for turn, cell in enumerate(FILE_CELLS)
     ]
     data = as_csv(rows, ["code", *columns])
-    headers = {**asker.doors.keys["admin"], "content-type": "text/csv"}
-    answer = asker.doors.ask("POST", "/api/v1/codes/import", headers=headers, params={"skip_bad": "true"}, content=data)
+    headers = {**asker.role_clients.keys["admin"], "content-type": "text/csv"}
+    answer = asker.role_clients.ask(
+        "POST", "/api/v1/codes/import", headers=headers, params={"skip_bad": "true"}, content=data
+    )
     (tmp_path / "again.csv").write_bytes(data)
     again = terminal.ledger("import-codes", str(tmp_path / "again.csv"), "--skip-bad", "--json")
 
@@ -90,11 +94,11 @@ def test_no_cell_of_a_file_breaks_what_is_read_afterwards(asker: Asker, terminal
     assert [] == [one.err for one in looked(terminal, asker.codes()[:20], tmp_path) if one.status != 0]
 
 
-def test_the_import_of_the_admin_pages_refuses_the_same_cells(asker: Asker) -> None:
+def test_the_import_of_the_admin_pages_refuses_the_same_cells(asker: LedgerAsker) -> None:
     """Each refused line is listed, and those inside the bounds are issued."""
-    site = asker.site
-    add_staff(site, "boss@staff.example.com", "admin", PASSWORD)
-    browser = Browser(site)
+    app = asker.app
+    add_staff(app, "boss@staff.example.com", "admin", PASSWORD)
+    browser = StaffBrowser(app)
     assert browser.sign_in("boss@staff.example.com", PASSWORD).status_code == 303
     rows = [
         {"code": f"BAD{nth}", column: cell}
@@ -107,7 +111,7 @@ def test_the_import_of_the_admin_pages_refuses_the_same_cells(asker: Asker) -> N
     sent = browser.post_file("/admin/import", "codes.csv", as_csv([*rows, good], columns), form)
     assert sent.status_code == 303, sent.text
 
-    batch = ended(site, UUID(sent.headers["location"].rpartition("/")[2]))
+    batch = ended(app, UUID(sent.headers["location"].rpartition("/")[2]))
     assert (1 + len(rows), len(rows)) == (batch.done, batch.refused)
 
 
@@ -123,16 +127,16 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 
 
 def test_no_option_of_a_command_makes_it_fail_without_a_sentence(
-    asker: Asker, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asker: LedgerAsker, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every option and argument of every command, with everything that looks like a time or a number."""
     monkeypatch.chdir(tmp_path)  # some options name files that are written
-    site = asker.site
-    code = site.issue()
-    reservation_id = site.redeem(code).json()["reservation_id"]
+    app = asker.app
+    code = app.issue()
+    reservation_id = app.redeem(code).json()["reservation_id"]
     known = {"code": code, "reservation": reservation_id, "subject": code, "email": "li.wei@example.com"}
     tried, broken = 0, []
-    for words, command in commands(typer.main.get_command(app)):
+    for words, command in commands(typer.main.get_command(cli_app)):
         needed = [one for one in command.params if one.param_type_name == "argument" and one.required]
         options = [one for one in command.params if one.param_type_name == "option" and not one.is_flag]
         wanted = [one for one in options if one.required]
@@ -153,7 +157,7 @@ def test_no_option_of_a_command_makes_it_fail_without_a_sentence(
     assert [] == [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0]
 
 
-def _run(terminal: Terminal, words: list[str]) -> Ended | str:
+def _run(terminal: Terminal, words: list[str]) -> CommandResult | str:
     """How a command ended; the defect that it ended with."""
     try:
         return terminal.ledger(*words)

@@ -14,10 +14,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from projections.repositories.group_channels import GroupChannelRepository
-from tests.extremes.asking import Asker, forms_of, looked
-from tests.extremes.document import Field, Operation, operations, with_value
+from tests.extremes.asking import LedgerAsker, forms_of, looked
+from tests.extremes.document import DocumentedField, DocumentedOperation, operations, with_value
 from tests.extremes.values import FIRST_EAST, LAST_WEST, TYPED
-from tests.support.clients.app_client import Answer
+from tests.support.clients.app_client import TestResponse
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.terms import make_template
 
@@ -25,24 +25,27 @@ FIELDS_MIN: Final = 40
 pytestmark = pytest.mark.timeout(600)
 
 
-class MailFrom:
+class RequestSender:
     """Sends requests of the document about a code and a reservation that exist."""
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: LedgerAsker) -> None:
         self.asker = asker
-        site = asker.site
-        self.channel_id, secret = GroupChannelRepository(site.services.storage).enable(
-            "blue", "https://team.example.com/", uuid4(), uuid4(), site.services.now()
+        app = asker.app
+        self.channel_id, secret = GroupChannelRepository(app.services.storage).enable(
+            "blue", "https://team.example.com/", uuid4(), uuid4(), app.services.now()
         )
         assert secret is not None
         self.secret = secret
-        reservation_id = site.redeem(site.issue(make_template(max_uses=5, bound=False, group="blue"))).json()[
+        reservation_id = app.redeem(app.issue(make_template(max_uses=5, bound=False, group="blue"))).json()[
             "reservation_id"
         ]
-        site.attempt(reservation_id)
+        app.attempt(reservation_id)
         self.reservation_id = reservation_id
-        hook = asker.doors.ask(
-            "POST", "/api/v1/webhooks", headers=asker.doors.keys["admin"], json={"url": "https://hooks.example.com/"}
+        hook = asker.role_clients.ask(
+            "POST",
+            "/api/v1/webhooks",
+            headers=asker.role_clients.keys["admin"],
+            json={"url": "https://hooks.example.com/"},
         )
         self.known = {
             **asker.known(asker.codes()[0], reservation_id),
@@ -52,23 +55,23 @@ class MailFrom:
             "as": "sent",
         }
 
-    def operations(self) -> list[Operation]:
+    def operations(self) -> list[DocumentedOperation]:
         """All of the document, with ids that exist."""
         return list(operations(self.asker.document, self.known))
 
-    def not_refused(self, field: Field, value: object) -> str:
+    def not_refused(self, field: DocumentedField, value: object) -> str:
         """What the answer was, unless it says that this field is malformed, and how; empty if it does."""
         answer = self.send(field, value)
         faults = answer.json().get("errors", ()) if answer.status_code == 422 else ()
         told = any(one["where"].startswith(field.name) and not one["what"].startswith("Value") for one in faults)
         return "" if told else f"{field.operation.path} {field.name} {value!s:.60}: {answer.status_code} {answer.text}"
 
-    def broken(self, field: Field, value: object) -> str:
+    def broken(self, field: DocumentedField, value: object) -> str:
         """What the answer was if it is a defect; empty if it is none."""
         answer = self.send(field, value)
         return f"{field.operation.path} {field.name} {value}: {answer.text}" if answer.status_code >= 500 else ""
 
-    def send(self, field: Field, value: object) -> Answer:
+    def send(self, field: DocumentedField, value: object) -> TestResponse:
         """The operation's request with one field changed."""
         operation, more = field.operation, dict[str, Any]()
         query, body = operation.query(), operation.body()
@@ -82,14 +85,14 @@ class MailFrom:
             return self._callback(operation, body)
         return self.asker.call(operation, params=query, **more, **({} if body is None else {"content": _json(body)}))
 
-    def _callback(self, operation: Operation, body: object) -> Answer:
-        at, message_id, content = self.asker.site.services.now(), f"r_{uuid4().hex}", _json(body)
+    def _callback(self, operation: DocumentedOperation, body: object) -> TestResponse:
+        at, message_id, content = self.asker.app.services.now(), f"r_{uuid4().hex}", _json(body)
         headers = {
             "webhook-id": message_id,
             "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": Webhook(self.secret).sign(message_id, at, content.decode()),
         }
-        return self.asker.doors.ask("POST", operation.address(), headers=headers, content=content)
+        return self.asker.role_clients.ask("POST", operation.address(), headers=headers, content=content)
 
 
 def _json(body: object) -> bytes:
@@ -97,9 +100,11 @@ def _json(body: object) -> bytes:
     return json.dumps(body).encode()
 
 
-def test_every_field_of_every_operation_is_bounded_and_strict(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
+def test_every_field_of_every_operation_is_bounded_and_strict(
+    asker: LedgerAsker, terminal: Terminal, tmp_path: Path
+) -> None:
     """What is no time, number or boolean is a 422 that names the field; the bounds themselves break nothing."""
-    sender = MailFrom(asker)
+    sender = RequestSender(asker)
     fields = [field for operation in sender.operations() for field in operation.fields()]
     unbounded = [field.name for field in fields if field.kind == "number" and not _is_bounded(field)]
     taken = [told for field in fields for value in field.wrong() if (told := sender.not_refused(field, value))]
@@ -114,9 +119,11 @@ def test_every_field_of_every_operation_is_bounded_and_strict(asker: Asker, term
     assert_all_can_be_read(asker, terminal, tmp_path)
 
 
-def test_every_field_of_every_form_survives_the_extremes(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
+def test_every_field_of_every_form_survives_the_extremes(
+    asker: LedgerAsker, terminal: Terminal, tmp_path: Path
+) -> None:
     """Forms are found on the pages; whatever is typed into any of their fields, the answer is no defect."""
-    sender = MailFrom(asker)
+    sender = RequestSender(asker)
     pages = [*asker.pages(), "/admin/groups/one?name=blue", f"/admin/webhooks/{sender.known['endpoint_id']}"]
     forms = {form.key: form for page in pages for form in forms_of(page, asker.page(page).text)}
     named = {name for form in forms.values() for name in form.fields}
@@ -134,11 +141,13 @@ def test_every_field_of_every_form_survives_the_extremes(asker: Asker, terminal:
     assert_all_can_be_read(asker, terminal, tmp_path)
 
 
-def test_no_cursor_is_a_defect(asker: Asker) -> None:
+def test_no_cursor_is_a_defect(asker: LedgerAsker) -> None:
     """Cursors are opaque but may be made up: of every list and page, each is refused or answered."""
     times = (LAST_WEST, FIRST_EAST, "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "1895764787", "")
     cursors = [urlsafe_b64encode(f"{at}|{UUID(int=7)}".encode()).decode() for at in times]
-    listing = [one for one in MailFrom(asker).operations() if '"cursor"' in json.dumps(one.raw.get("parameters", ()))]
+    listing = [
+        one for one in RequestSender(asker).operations() if '"cursor"' in json.dumps(one.raw.get("parameters", ()))
+    ]
     answers = [asker.call(one, params={"cursor": cursor}) for one in listing for cursor in cursors]
     answers += [asker.page(page, cursor=cursor) for page in asker.pages() for cursor in cursors]
 
@@ -147,9 +156,9 @@ def test_no_cursor_is_a_defect(asker: Asker) -> None:
     assert [] == [answer.text for answer in answers if answer.status_code >= 500]
 
 
-def test_terms_in_the_form_have_the_bounds_of_the_api(asker: Asker) -> None:
+def test_terms_in_the_form_have_the_bounds_of_the_api(asker: LedgerAsker) -> None:
     """What the API refuses, the form refuses too, as malformed and not as a defect; and nothing is changed."""
-    code_id = MailFrom(asker).known["code_id"]
+    code_id = RequestSender(asker).known["code_id"]
     before = asker.codes(), asker.page(f"/support/codes/{code_id}").text.count("CodeTermsChanged")
     whole = {"max_uses": "5", "expires_at": "", "validity_days": "", "group": "blue", "rebinds_max": ""}
     for field, typed in (
@@ -164,14 +173,14 @@ def test_terms_in_the_form_have_the_bounds_of_the_api(asker: Asker) -> None:
     assert before == (asker.codes(), asker.page(f"/support/codes/{code_id}").text.count("CodeTermsChanged"))
 
 
-def test_reports_name_a_time_between_the_reservation_and_now(asker: Asker) -> None:
+def test_reports_name_a_time_between_the_reservation_and_now(asker: LedgerAsker) -> None:
     """Neither before the reservation nor more than five minutes ahead; the answer says so, and nothing is recorded."""
-    sender, now = MailFrom(asker), asker.site.services.now()
+    sender, now = RequestSender(asker), asker.app.services.now()
     callback = next(one for one in sender.operations() if one.path.endswith("/callbacks"))
     bounce = next(one for one in sender.operations() if one.path.endswith("/bounce"))
     reserved_at = asker.call(_get(sender, "/api/v1/reservations/{reservation_id}")).json()["reserved_at"]
     for operation, place in ((callback, ("data", "occurred_at")), (bounce, ("occurred_at",))):
-        field = Field(operation=operation, where="body", place=place, kind="time", schema={})
+        field = DocumentedField(operation=operation, where="body", place=place, kind="time", schema={})
         for wrong in ("2001-01-01T00:00:00Z", (now + timedelta(minutes=6)).isoformat()):
             answer = sender.send(field, wrong)
             assert (422, "OUT_OF_BOUNDS") == (answer.status_code, answer.json()["code"]), answer.text
@@ -179,15 +188,15 @@ def test_reports_name_a_time_between_the_reservation_and_now(asker: Asker) -> No
         assert sender.send(field, reserved_at).status_code == 200
 
 
-def _get(sender: MailFrom, path: str) -> Operation:
+def _get(sender: RequestSender, path: str) -> DocumentedOperation:
     return next(one for one in sender.operations() if (one.method, one.path) == ("GET", path))
 
 
-def _is_bounded(field: Field) -> bool:
+def _is_bounded(field: DocumentedField) -> bool:
     return "minimum" in field.schema and "maximum" in field.schema
 
 
-def assert_all_can_be_read(asker: Asker, terminal: Terminal, folder: Path) -> None:
+def assert_all_can_be_read(asker: LedgerAsker, terminal: Terminal, folder: Path) -> None:
     """No read, page or command fails, and the read models are what the log says."""
     assert [] == asker.broken_reads()
     assert [] == asker.broken_pages()

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.extremes.asking import Asker, looked
+from tests.extremes.asking import LedgerAsker, looked
 from tests.extremes.planting import STORED, plant
 from tests.extremes.values import LAST_WEST
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.terminal import Terminal
 from tests.support.servers.databases import clone, database_of, drop
 from workers.maintenance.drift_check import check_sample
@@ -19,28 +19,30 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def planted(site: Site) -> dict[str, UUID]:
+def planted(app: AppClient) -> dict[str, UUID]:
     """Codes with such times, by what was done to them."""
-    return plant(site)
+    return plant(app)
 
 
 def test_a_ledger_with_times_outside_the_bounds_answers_every_question(
-    asker: Asker, planted: dict[str, UUID], terminal: Terminal, tmp_path: Path
+    asker: LedgerAsker, planted: dict[str, UUID], terminal: Terminal, tmp_path: Path
 ) -> None:
     """API, pages, commands, lists by every cursor, the minute's sample; verify and rebuild find nothing to change."""
     assert len(planted) > len(STORED) * 2
     assert [] == asker.broken_reads()
     assert [] == asker.broken_pages()
     assert [] == [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0]
-    check_sample(asker.site.services.storage, asker.site.services.now())
+    check_sample(asker.app.services.storage, asker.app.services.now())
 
 
-def test_lists_name_each_code_once_whatever_its_times_are(asker: Asker, planted: dict[str, UUID]) -> None:
+def test_lists_name_each_code_once_whatever_its_times_are(asker: LedgerAsker, planted: dict[str, UUID]) -> None:
     """A cursor may point at a row outside the bounds, and the next page goes on behind it."""
     found: list[str] = []
     query: dict[str, str] = {"limit": "1"}
     while True:
-        page = asker.doors.ask("GET", "/api/v1/codes", headers=asker.doors.keys["viewer"], params=query).json()
+        page = asker.role_clients.ask(
+            "GET", "/api/v1/codes", headers=asker.role_clients.keys["viewer"], params=query
+        ).json()
         found += [code["id"] for code in page["codes"]]
         if page["next"] is None:
             break
@@ -52,35 +54,41 @@ def test_lists_name_each_code_once_whatever_its_times_are(asker: Asker, planted:
 
 @pytest.mark.parametrize("with_tag", [False, True])
 def test_an_expiry_outside_the_bounds_is_fixed_by_a_change_of_terms(
-    asker: Asker, planted: dict[str, UUID], *, with_tag: bool
+    asker: LedgerAsker, planted: dict[str, UUID], *, with_tag: bool
 ) -> None:
     """PATCH takes it away, also under the ETag that GET gave; other terms may be changed before that."""
-    keys = asker.doors.keys["admin"]
+    keys = asker.role_clients.keys["admin"]
     for name, code_id in planted.items():
         path = f"/api/v1/codes/{code_id}"
-        tag = asker.doors.ask("GET", path, headers=keys).headers["etag"]
+        tag = asker.role_clients.ask("GET", path, headers=keys).headers["etag"]
         headers = {**keys, "if-match": tag} if with_tag else keys
-        fixed = asker.doors.ask("PATCH", path, headers=headers, json={"expires_at": None, "max_uses": 9})
+        fixed = asker.role_clients.ask("PATCH", path, headers=headers, json={"expires_at": None, "max_uses": 9})
         assert (200, None, 9) == (fixed.status_code, fixed.json()["expires_at"], fixed.json()["max_uses"]), name
-    kept = asker.doors.ask("PATCH", path, headers=keys, json={"expires_at": LAST_WEST})
+    kept = asker.role_clients.ask("PATCH", path, headers=keys, json={"expires_at": LAST_WEST})
     assert 422 == kept.status_code
 
 
-def test_other_terms_change_although_the_expiry_lies_outside_the_bounds(asker: Asker, planted: dict[str, UUID]) -> None:
+def test_other_terms_change_although_the_expiry_lies_outside_the_bounds(
+    asker: LedgerAsker, planted: dict[str, UUID]
+) -> None:
     """What a change does not name is not held to bounds that are newer than it."""
     for code_id in planted.values():
-        changed = asker.doors.ask(
-            "PATCH", f"/api/v1/codes/{code_id}", headers=asker.doors.keys["admin"], json={"max_uses": 7}
+        changed = asker.role_clients.ask(
+            "PATCH", f"/api/v1/codes/{code_id}", headers=asker.role_clients.keys["admin"], json={"max_uses": 7}
         )
         assert (200, 7) == (changed.status_code, changed.json()["max_uses"])
 
 
-def test_history_tells_a_time_that_utc_cannot_write_as_it_was_typed(asker: Asker, planted: dict[str, UUID]) -> None:
+def test_history_tells_a_time_that_utc_cannot_write_as_it_was_typed(
+    asker: LedgerAsker, planted: dict[str, UUID]
+) -> None:
     """The sentence falls back to ISO 8601, and the row shows the same instant as the event."""
     code_id = planted[f"issued {STORED[0]}"]
-    keys = {**asker.doors.keys["viewer"], "accept-language": "en"}
-    sentence = asker.doors.ask("GET", f"/api/v1/codes/{code_id}/history", headers=keys).json()["events"][0]["sentence"]
-    shown = asker.doors.ask("GET", f"/api/v1/codes/{code_id}", headers=keys).json()["expires_at"]
+    keys = {**asker.role_clients.keys["viewer"], "accept-language": "en"}
+    sentence = asker.role_clients.ask("GET", f"/api/v1/codes/{code_id}/history", headers=keys).json()["events"][0][
+        "sentence"
+    ]
+    shown = asker.role_clients.ask("GET", f"/api/v1/codes/{code_id}", headers=keys).json()["expires_at"]
 
     assert LAST_WEST in sentence
     assert LAST_WEST == shown
@@ -107,12 +115,14 @@ def test_a_ledger_with_times_outside_the_bounds_moves_to_another_database(
     drop(postgres_url, name)
 
 
-def test_rows_beyond_the_calendar_are_read_found_and_rebuilt(asker: Asker, terminal: Terminal, tmp_path: Path) -> None:
+def test_rows_beyond_the_calendar_are_read_found_and_rebuilt(
+    asker: LedgerAsker, terminal: Terminal, tmp_path: Path
+) -> None:
     """What only PostgreSQL can hold breaks no question; verify finds it, and a rebuild puts it right."""
-    site = asker.site
+    app = asker.app
     for _ in BEYOND_PYTHON:
-        site.issue()
-    with site.services.storage.datastore.get_connection() as conn:
+        app.issue()
+    with app.services.storage.datastore.get_connection() as conn:
         for code_id, at in zip(asker.codes(), BEYOND_PYTHON, strict=True):
             conn.execute("UPDATE code_balances SET expires_at = %s WHERE code_id = %s", (at, code_id))
 

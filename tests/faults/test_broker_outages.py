@@ -17,9 +17,9 @@ import pytest
 from redis import Redis
 
 from api.cli.embedded.util import find_free_port
-from tests.faults.held import HeldServer, held_valkey
+from tests.faults.rigs.restartable_servers import RestartableServer, restartable_valkey
 from tests.support.servers.embedded_stack import Stack
-from tests.support.servers.mail_server import Late, MailServer
+from tests.support.servers.mail_server import DelayedReply, MailServer
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -31,14 +31,14 @@ QUIET = "SELECT count(*) FROM reservations WHERE status = 'live'"
 
 
 @pytest.fixture(scope="module")
-def broker(servers_folder: Path) -> Iterator[HeldServer]:
+def broker(servers_folder: Path) -> Iterator[RestartableServer]:
     """A broker that the stack knows by its address only, so that nobody but a test starts it again."""
     yield from held(servers_folder / "outage-broker")
 
 
-def held(folder: Path) -> Iterator[HeldServer]:
+def held(folder: Path) -> Iterator[RestartableServer]:
     """A held broker."""
-    with held_valkey(folder) as server:
+    with restartable_valkey(folder) as server:
         yield server
 
 
@@ -50,7 +50,7 @@ def mail() -> Iterator[MailServer]:
 
 
 @pytest.fixture(scope="module")
-def running(servers_folder: Path, broker: HeldServer, mail: MailServer) -> Iterator[Stack]:
+def running(servers_folder: Path, broker: RestartableServer, mail: MailServer) -> Iterator[Stack]:
     """`ledger up` on that broker; deadlines are far away, so that whatever is lost would stay lost."""
     env = {
         "REDIS_URL": broker.url,
@@ -83,7 +83,7 @@ def code(running: Stack) -> str:
     return running.issue(10_000, is_open=True)
 
 
-class Clicks:
+class Redeems:
     """What some clicks led to.
 
     Attributes:
@@ -123,7 +123,7 @@ class Clicks:
         return self.events()[kind]
 
 
-def assert_each_sent_once(clicks: Clicks, mail: MailServer) -> None:
+def assert_each_sent_once(clicks: Redeems, mail: MailServer) -> None:
     """One reservation, one mail and one count each; nothing failed, nothing was given back."""
     mails = Counter(found for found in mail.message_ids() if found.strip("<").partition(".")[0] in set(clicks.ids))
     events = clicks.events()
@@ -170,13 +170,13 @@ def signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> N
 
 
 def test_the_incidents_first_click_with_redis_dead(
-    stack: Stack, code: str, broker: HeldServer, mail: MailServer
+    stack: Stack, code: str, broker: RestartableServer, mail: MailServer
 ) -> None:
     """Answered at once and truly; the error is counted; the mail arrives once Redis is back."""
     errors = metric(stack, 'errors_total{error_type="celery_error"}')
     broker.end()
 
-    clicks = Clicks(stack, code, 3, "first-click")
+    clicks = Redeems(stack, code, 3, "first-click")
     stack.wait(lambda: metric(stack, 'errors_total{error_type="celery_error"}') > errors)
     told = stack.wait(lambda: stack.get("/readyz")[1].get("missing"))
     broker.start()
@@ -191,16 +191,16 @@ def test_the_incidents_first_click_with_redis_dead(
 @pytest.mark.long
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("how", ["dead", "frozen"])
-def test_away_for_a_minute(stack: Stack, code: str, broker: HeldServer, mail: MailServer, how: str) -> None:
+def test_away_for_a_minute(stack: Stack, code: str, broker: RestartableServer, mail: MailServer, how: str) -> None:
     """However long it was away, what was reserved is sent within 5 seconds of its coming back."""
     if how == "dead":
         broker.end()
-        clicks = Clicks(stack, code, 100, "minute-dead")
+        clicks = Redeems(stack, code, 100, "minute-dead")
         time.sleep(60)
         broker.start()
     else:
         with broker.frozen():
-            clicks = Clicks(stack, code, 100, "minute-frozen")
+            clicks = Redeems(stack, code, 100, "minute-frozen")
             time.sleep(60)
     took_s = clicks.wait_sent()
 
@@ -209,11 +209,11 @@ def test_away_for_a_minute(stack: Stack, code: str, broker: HeldServer, mail: Ma
     assert_each_sent_once(clicks, mail)
 
 
-def test_clicks_while_redis_is_frozen(stack: Stack, code: str, broker: HeldServer, mail: MailServer) -> None:
+def test_clicks_while_redis_is_frozen(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
     """No click waits for it. A publish that timed out may be queued all the same: still one mail each."""
     errors = metric(stack, 'errors_total{error_type="celery_error"}')
     with broker.frozen():
-        clicks = Clicks(stack, code, 100, "frozen")
+        clicks = Redeems(stack, code, 100, "frozen")
         stack.wait(lambda: metric(stack, 'errors_total{error_type="celery_error"}') >= errors + 2)
     clicks.wait_sent()
 
@@ -222,11 +222,11 @@ def test_clicks_while_redis_is_frozen(stack: Stack, code: str, broker: HeldServe
 
 
 def test_ids_that_only_a_killed_api_knew_are_found(
-    stack: Stack, code: str, broker: HeldServer, mail: MailServer
+    stack: Stack, code: str, broker: RestartableServer, mail: MailServer
 ) -> None:
     """Killed between commit and publish: nothing but the database knows of the reservations."""
     broker.end()
-    clicks = Clicks(stack, code, 3, "killed-api")
+    clicks = Redeems(stack, code, 3, "killed-api")
     signal_all(parts(stack, "uvicorn"), signal.SIGKILL)
     broker.start()
     clicks.wait_sent()
@@ -239,7 +239,7 @@ def test_a_message_that_vanishes_with_its_worker_is_found(stack: Stack, code: st
     for number in range(10):
         workers = parts(stack, "worker")
         signal_all(workers, signal.SIGSTOP)
-        clicks = Clicks(stack, code, 1, f"vanished{number}-")
+        clicks = Redeems(stack, code, 1, f"vanished{number}-")
         if vanished := is_nowhere(stack, clicks.ids[0]):
             signal_all(workers, signal.SIGKILL)
             break
@@ -263,12 +263,14 @@ def is_nowhere(stack: Stack, reservation_id: str) -> bool:
     return True
 
 
-def test_all_of_redis_lost_with_a_full_queue(stack: Stack, code: str, broker: HeldServer, mail: MailServer) -> None:
+def test_all_of_redis_lost_with_a_full_queue(
+    stack: Stack, code: str, broker: RestartableServer, mail: MailServer
+) -> None:
     """300 reservations queued, then Redis dies and keeps nothing: each is sent once, from the log."""
     celery = parts(stack, "worker", "beat")
     signal_all(celery, signal.SIGSTOP)
     try:
-        clicks = Clicks(stack, code, 300, "queued")
+        clicks = Redeems(stack, code, 300, "queued")
         with Redis.from_url(stack.info["redis_url"]) as client:
             stack.wait(lambda: client.llen("ledger"))
         broker.restart(signal.SIGKILL)
@@ -279,14 +281,14 @@ def test_all_of_redis_lost_with_a_full_queue(stack: Stack, code: str, broker: He
     assert_each_sent_once(clicks, mail)
 
 
-def test_redis_flushed_while_working(stack: Stack, code: str, broker: HeldServer, mail: MailServer) -> None:
+def test_redis_flushed_while_working(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
     """FLUSHALL takes queue, unacknowledged and bindings at once; workers go on, now and later."""
-    mail.at("dot", Late(0.05))
-    clicks = Clicks(stack, code, 60, "flushed")
+    mail.at("dot", DelayedReply(0.05))
+    clicks = Redeems(stack, code, 60, "flushed")
     with Redis.from_url(broker.url) as client:
         client.flushall()
     clicks.wait_sent(30)
-    later = Clicks(stack, code, 1, "after-flush")
+    later = Redeems(stack, code, 1, "after-flush")
     later.wait_sent()
 
     assert_each_sent_once(clicks, mail)
@@ -294,14 +296,14 @@ def test_redis_flushed_while_working(stack: Stack, code: str, broker: HeldServer
 
 
 @pytest.mark.long
-def test_redis_full(stack: Stack, code: str, broker: HeldServer, mail: MailServer) -> None:
+def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
     """It refuses messages: said by /readyz, doctor and metric; redeems go on, and so do mails once it has room."""
     with Redis.from_url(broker.url) as client:
         client.config_set("maxmemory", "1mb")
         try:
             told = wait_told(stack, "broker_memory")
             stack.wait(lambda: metric(stack, 'ledger_part_missing{part="broker_memory"}') == 1.0)
-            clicks = Clicks(stack, code, 3, "full")
+            clicks = Redeems(stack, code, 3, "full")
             examined = json.loads(stack.cli("doctor", "--json").stdout)["checks"]
         finally:
             client.config_set("maxmemory", "0")
@@ -316,7 +318,7 @@ def test_redis_full(stack: Stack, code: str, broker: HeldServer, mail: MailServe
 
 @pytest.mark.long
 def test_a_broker_that_evicts_is_told_and_never_keeps_the_api_from_starting(
-    stack: Stack, code: str, broker: HeldServer
+    stack: Stack, code: str, broker: RestartableServer
 ) -> None:
     """In words, by /readyz, doctor and metric; the API starts anew beside it."""
     with Redis.from_url(broker.url) as client:

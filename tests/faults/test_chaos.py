@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.chaos import Plan, run
-from tests.faults.victims import FAULTS, Fault
+from tests.faults.chaos.runner import ChaosPlan, run
+from tests.faults.chaos.targets import FAULTS, FaultKind
 
 pytestmark = pytest.mark.timeout(170)
 
 SLICE = tuple(
-    Fault(victim, kind, number)
+    FaultKind(victim, kind, number)
     for victim, kind, number in (
         ("postgres", "killed", signal.SIGKILL),
         ("worker", "killed", signal.SIGKILL),
@@ -25,7 +25,7 @@ SLICE = tuple(
 
 def test_every_promise_is_kept_while_processes_die(servers_folder: Path) -> None:
     """One of each kind that loses something of its own: nothing acknowledged is lost, counted or given back twice."""
-    report = run(Plan(seed=3, faults=len(SLICE), ttl_s=20, kinds=SLICE), servers_folder / "chaos")
+    report = run(ChaosPlan(seed=3, faults=len(SLICE), ttl_s=20, kinds=SLICE), servers_folder / "chaos")
 
     told = "\n".join(report.lines())
     assert report.broken == [], told
@@ -35,9 +35,9 @@ def test_every_promise_is_kept_while_processes_die(servers_folder: Path) -> None
 
 def test_a_seed_gives_the_same_faults_in_the_same_order() -> None:
     """Kinds and order are the seed's, every kind once per round."""
-    plan = Plan(seed=5, faults=len(FAULTS) * 2)
+    plan = ChaosPlan(seed=5, faults=len(FAULTS) * 2)
     first, second = plan.sequence()[: len(FAULTS)], plan.sequence()[len(FAULTS) :]
 
-    assert plan.sequence() == Plan(seed=5, faults=len(FAULTS) * 2).sequence()
+    assert plan.sequence() == ChaosPlan(seed=5, faults=len(FAULTS) * 2).sequence()
     assert set(first) == set(second) == set(FAULTS)
-    assert Plan(seed=6, faults=10).sequence() != plan.sequence()[:10]
+    assert ChaosPlan(seed=6, faults=10).sequence() != plan.sequence()[:10]

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.faults.checker import violations
-from tests.faults.observations import Ack, Balance, Fact, Observations, Row
+from tests.faults.chaos.checker import violations
+from tests.faults.chaos.observations import Acknowledgement, BalanceFacts, LogFact, Observations, ReservationFacts
 
 Kind = str | tuple[str, dict[str, Any]]
 CODE, ITEM = "c0de", "1234"
 MAIL = f"<{ITEM}.1@example.com>"
 
 
-def facts(*kinds: Kind) -> list[Fact]:
+def facts(*kinds: Kind) -> list[LogFact]:
     """A code's log."""
     found = []
     for version, kind in enumerate(["CodeIssued", *kinds], start=1):
         name, more = kind if isinstance(kind, tuple) else (kind, {})
         about = {} if name == "CodeIssued" else {"reservation_id": ITEM}
-        found.append(Fact(CODE, version, name, {"actor": "worker", **about, **more}))
+        found.append(LogFact(CODE, version, name, {"actor": "worker", **about, **more}))
     return found
 
 
@@ -28,11 +28,11 @@ RESERVED: Kind = ("UseReserved", {"actor": "person"})
 BACK: Kind = ("UseRefunded", {"held": "reserved", "actor": "sweep"})
 SENT: list[Kind] = [RESERVED, "InviteAttempted", "InviteSent"]
 GOOD = Observations(
-    acks=[Ack("a", ITEM), Ack("a", ITEM)],
+    acks=[Acknowledgement("a", ITEM), Acknowledgement("a", ITEM)],
     states={ITEM: "sent"},
     facts=facts(*SENT),
-    rows=[Row(ITEM, CODE, "sent", has_case=False)],
-    balances=[Balance(CODE, 1, 1, 0)],
+    rows=[ReservationFacts(ITEM, CODE, "sent", has_case=False)],
+    balances=[BalanceFacts(CODE, 1, 1, 0)],
     message_ids=[MAIL],
 )
 
@@ -52,13 +52,13 @@ def test_a_doubt_that_was_tried_again_may_be_mailed_twice() -> None:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"acks": [Ack("a", "9999")]}, "lost: 9999"),
-        ({"acks": [Ack("a", ITEM), Ack("a", "9999")]}, "several reservations"),
-        ({"acks": [Ack("a", ITEM), Ack("b", ITEM)]}, "given to several"),
+        ({"acks": [Acknowledgement("a", "9999")]}, "lost: 9999"),
+        ({"acks": [Acknowledgement("a", ITEM), Acknowledgement("a", "9999")]}, "several reservations"),
+        ({"acks": [Acknowledgement("a", ITEM), Acknowledgement("b", ITEM)]}, "given to several"),
         ({"defects": ["500 on a redeem"]}, "500 on a redeem"),
-        ({"rows": [Row(ITEM, CODE, "live", has_case=False)]}, "stuck"),
-        ({"balances": [Balance(CODE, 1, 0, 0)]}, "row says 0+0, log says 1+0"),
-        ({"balances": [Balance(CODE, 0, 1, 0)]}, "over the limit"),
+        ({"rows": [ReservationFacts(ITEM, CODE, "live", has_case=False)]}, "stuck"),
+        ({"balances": [BalanceFacts(CODE, 1, 0, 0)]}, "row says 0+0, log says 1+0"),
+        ({"balances": [BalanceFacts(CODE, 0, 1, 0)]}, "over the limit"),
         ({"message_ids": []}, "counted and never mailed"),
         ({"message_ids": [MAIL, MAIL]}, "mailed 2 times without a doubt"),
         ({"message_ids": [MAIL, f"<{ITEM}.2@example.com>"]}, "several Message-IDs"),
@@ -86,6 +86,6 @@ def test_a_broken_promise_is_named(changes: dict[str, Any], word: str) -> None:
 def test_a_broken_history_is_named(log: Sequence[Any], word: str) -> None:
     """What the log itself must not hold."""
     status = "refunded" if word == "free use" else "sent"
-    seen = replace(GOOD, facts=facts(*log), rows=[Row(ITEM, CODE, status, has_case=False)])
+    seen = replace(GOOD, facts=facts(*log), rows=[ReservationFacts(ITEM, CODE, status, has_case=False)])
 
     assert any(word in found for found in violations(seen))

@@ -16,9 +16,9 @@ import psycopg
 import pytest
 
 from api.cli.embedded.util import find_free_port
-from tests.faults.held import HeldServer, held_postgres
-from tests.faults.load import Load
-from tests.faults.proxy import Proxy
+from tests.faults.chaos.load import RedeemLoad
+from tests.faults.rigs.database_proxy import DatabaseProxy
+from tests.faults.rigs.restartable_servers import RestartableServer, restartable_postgres
 from tests.support.servers.embedded_stack import Stack
 
 pytestmark = pytest.mark.timeout(150)
@@ -28,20 +28,20 @@ ANSWER_S_MAX = REQUEST_WAIT_S + 3.0
 """What a click may take while the database is away; the rest is for a machine that does other things too."""
 
 
-class Site(NamedTuple):
+class ProxiedStack(NamedTuple):
     """A stack, its database and the way between them."""
 
     stack: Stack
-    database: HeldServer
-    proxy: Proxy
+    database: RestartableServer
+    proxy: DatabaseProxy
     seen: int = 0
     """The last position of the log when the test began."""
 
 
 @pytest.fixture(scope="module")
-def running(servers_folder: Path) -> Iterator[Site]:
+def running(servers_folder: Path) -> Iterator[ProxiedStack]:
     """`ledger up` on a database behind a proxy; mails are accepted and dropped."""
-    with held_postgres(servers_folder / "outage-postgres") as database, Proxy(database.url) as proxy:
+    with restartable_postgres(servers_folder / "outage-postgres") as database, DatabaseProxy(database.url) as proxy:
         env = {
             "DATABASE_URL": proxy.url,
             "LEDGER_SMTP_URL": "null://",
@@ -55,25 +55,25 @@ def running(servers_folder: Path) -> Iterator[Site]:
         stack = Stack(servers_folder / "database-outages", find_free_port(), env)
         try:
             stack.wait_ready()
-            yield Site(stack, database, proxy)
+            yield ProxiedStack(stack, database, proxy)
         finally:
             stack.stop()
 
 
 @pytest.fixture
-def site(running: Site) -> Site:
+def proxied(running: ProxiedStack) -> ProxiedStack:
     """The site, well before each test."""
     running.stack.wait(lambda: running.stack.get("/readyz")[1].get("status") == "ready", 40)
     return running._replace(seen=ask(running, "SELECT coalesce(max(notification_id), 0) FROM ledger_events")[0][0])
 
 
 @pytest.fixture(scope="module")
-def code(running: Site) -> str:
+def code(running: ProxiedStack) -> str:
     """A code for everybody."""
     return running.stack.issue(1_000_000, is_open=True)
 
 
-class Click(NamedTuple):
+class RedeemResult(NamedTuple):
     """What a click led to."""
 
     status: int
@@ -82,11 +82,11 @@ class Click(NamedTuple):
     took_s: float
 
 
-def click(site: Site, code: str, key: str, name: str = "li.wei") -> Click:
+def click(proxied: ProxiedStack, code: str, key: str, name: str = "li.wei") -> RedeemResult:
     """One redeem with an Idempotency-Key."""
     request = urllib.request.Request(  # noqa: S310 - a loopback URL made here
-        f"{site.stack.base}/api/v1/public/redeem",
-        data=json.dumps({"email": f"{name}.{site.seen}@example.com", "code": code}).encode(),
+        f"{proxied.stack.base}/api/v1/public/redeem",
+        data=json.dumps({"email": f"{name}.{proxied.seen}@example.com", "code": code}).encode(),
         headers={"Content-Type": "application/json", "Idempotency-Key": key},
     )
     began = time.monotonic()
@@ -96,44 +96,44 @@ def click(site: Site, code: str, key: str, name: str = "li.wei") -> Click:
         response = error
     with response:
         body = json.loads(response.read())
-        return Click(response.status, body, response.headers["Retry-After"], time.monotonic() - began)
+        return RedeemResult(response.status, body, response.headers["Retry-After"], time.monotonic() - began)
 
 
-def told(site: Site, code: str, key: str) -> Click:
+def told(proxied: ProxiedStack, code: str, key: str) -> RedeemResult:
     """Ask again with the same key until there is an answer."""
-    last: list[Click] = []
+    last: list[RedeemResult] = []
 
     def asked() -> bool:
-        last[:] = [click(site, code, key)]
+        last[:] = [click(proxied, code, key)]
         return last[0].status != 503
 
-    site.stack.wait(asked, 30)
+    proxied.stack.wait(asked, 30)
     return last[0]
 
 
-def ask(site: Site, query: str, *params: object) -> list[tuple[Any, ...]]:
+def ask(proxied: ProxiedStack, query: str, *params: object) -> list[tuple[Any, ...]]:
     """Ask the database, not through the proxy."""
-    with psycopg.connect(site.database.url) as conn:
+    with psycopg.connect(proxied.database.url) as conn:
         return conn.execute(query.encode(), params).fetchall()
 
 
-def newest(site: Site) -> list[str]:
+def newest(proxied: ProxiedStack) -> list[str]:
     """Ids of the reservations that a test made, whose clicks are its own."""
     query = (
         "SELECT convert_from(state, 'UTF8')::jsonb ->> 'reservation_id' FROM ledger_events"
         " WHERE starts_with(topic, 'UseReserved:') AND notification_id > %s"
     )
-    return [str(row[0]) for row in ask(site, query, site.seen)]
+    return [str(row[0]) for row in ask(proxied, query, proxied.seen)]
 
 
-def processes(site: Site) -> set[int]:
+def processes(proxied: ProxiedStack) -> set[int]:
     """Process ids of API, worker parent and beat."""
     words = {"uvicorn", "worker", "beat"}
-    children = psutil.Process(site.stack.process.pid).children()
+    children = psutil.Process(proxied.stack.process.pid).children()
     return {child.pid for child in children if words & set(child.cmdline())}
 
 
-def assert_honest(answer: Click) -> None:
+def assert_honest(answer: RedeemResult) -> None:
     """503 that says what is known: nothing; ask again, in so many seconds, with the same key."""
     assert (answer.status, answer.body["code"]) == (503, "UNAVAILABLE")
     assert int(answer.retry_after or 0) > 0
@@ -141,121 +141,121 @@ def assert_honest(answer: Click) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
-def test_restarted_under_load(site: Site, code: str, how: signal.Signals) -> None:
+def test_restarted_under_load(proxied: ProxiedStack, code: str, how: signal.Signals) -> None:
     """503 only while it is away, every acknowledgement kept, one answer per key; nobody of ours had to restart."""
-    codes = [code, site.stack.issue(5, is_open=True)]
-    before = processes(site)
-    load = Load(site.stack.base, codes, seed=how, per_second=60)
-    site.stack.wait(lambda: len(load.acks) > 20)
-    site.database.end(how)
-    site.stack.wait(lambda: load.unavailable)
-    site.database.start()
+    codes = [code, proxied.stack.issue(5, is_open=True)]
+    before = processes(proxied)
+    load = RedeemLoad(proxied.stack.base, codes, seed=how, per_second=60)
+    proxied.stack.wait(lambda: len(load.acks) > 20)
+    proxied.database.end(how)
+    proxied.stack.wait(lambda: load.unavailable)
+    proxied.database.start()
     back = len(load.acks)
-    site.stack.wait(lambda: len(load.acks) > back + 40, 40)
+    proxied.stack.wait(lambda: len(load.acks) > back + 40, 40)
     refused = load.unavailable
-    site.stack.wait(lambda: len(load.acks) > back + 80, 40)
+    proxied.stack.wait(lambda: len(load.acks) > back + 80, 40)
     refused_later = load.unavailable - refused
     load.stop()
-    site.stack.wait(lambda: ask(site, "SELECT count(*) FROM reservations WHERE status <> 'sent'") == [(0,)], 40)
+    proxied.stack.wait(lambda: ask(proxied, "SELECT count(*) FROM reservations WHERE status <> 'sent'") == [(0,)], 40)
 
-    ids = {str(row[0]) for row in ask(site, "SELECT reservation_id FROM reservations")}
+    ids = {str(row[0]) for row in ask(proxied, "SELECT reservation_id FROM reservations")}
     by_intent = itertools.groupby(sorted({(ack.intent, ack.reservation_id) for ack in load.acks}), lambda pair: pair[0])
     assert load.defects == []
     assert load.gave_up == 0
     assert refused_later == 0
     assert {ack.reservation_id for ack in load.acks} <= ids
     assert [intent for intent, pairs in by_intent if len(list(pairs)) != 1] == []
-    assert processes(site) == before
+    assert processes(proxied) == before
 
 
-def test_connections_reset_under_load(site: Site, code: str) -> None:
+def test_connections_reset_under_load(proxied: ProxiedStack, code: str) -> None:
     """What was in flight is found again: true answers, no use twice, and hardly anybody has to ask again."""
-    load = Load(site.stack.base, [code], seed=7, per_second=60)
+    load = RedeemLoad(proxied.stack.base, [code], seed=7, per_second=60)
     for _ in range(5):
         seen = len(load.acks)
-        site.stack.wait(lambda seen=seen: len(load.acks) > seen + 10)  # type: ignore[misc]  # bound at once
-        site.proxy.reset_all()
+        proxied.stack.wait(lambda seen=seen: len(load.acks) > seen + 10)  # type: ignore[misc]  # bound at once
+        proxied.proxy.reset_all()
     load.stop()
 
-    reserved_ids = {str(row[0]) for row in ask(site, "SELECT reservation_id FROM reservations")}
+    reserved_ids = {str(row[0]) for row in ask(proxied, "SELECT reservation_id FROM reservations")}
     assert load.defects == []
     assert load.gave_up == 0
     assert {ack.reservation_id for ack in load.acks} <= reserved_ids
     assert len({ack.reservation_id for ack in load.acks}) == len({ack.intent for ack in load.acks})
 
 
-def test_a_commit_whose_answer_is_lost_is_answered_truly(site: Site, code: str) -> None:
+def test_a_commit_whose_answer_is_lost_is_answered_truly(proxied: ProxiedStack, code: str) -> None:
     """The client gets its own reservation, not a conflict; the same key gives the same one again."""
     key = str(uuid4())
-    swallowed = site.proxy.swallowed
-    site.proxy.swallow_commit()
+    swallowed = proxied.proxy.swallowed
+    proxied.proxy.swallow_commit()
 
-    first = click(site, code, key)
-    again = click(site, code, key)
+    first = click(proxied, code, key)
+    again = click(proxied, code, key)
 
-    assert site.proxy.swallowed == swallowed + 1
+    assert proxied.proxy.swallowed == swallowed + 1
     assert first.status in {200, 202}
-    assert [first.body["reservation_id"]] == newest(site)
+    assert [first.body["reservation_id"]] == newest(proxied)
     assert (again.status, again.body["reservation_id"]) == (200, first.body["reservation_id"])
 
 
-def test_a_commit_whose_answer_is_lost_for_good_is_called_unknown(site: Site, code: str) -> None:
+def test_a_commit_whose_answer_is_lost_for_good_is_called_unknown(proxied: ProxiedStack, code: str) -> None:
     """And the database stays away: an honest 503; asked again with the same key, it is what was made."""
     key = str(uuid4())
-    site.proxy.swallow_commit(unplug=True)
-    unknown = click(site, code, key)
-    site.proxy.plug_in()
-    again = told(site, code, key)
+    proxied.proxy.swallow_commit(unplug=True)
+    unknown = click(proxied, code, key)
+    proxied.proxy.plug_in()
+    again = told(proxied, code, key)
 
     assert_honest(unknown)
     assert again.status == 200
-    assert newest(site) == [again.body["reservation_id"]]
+    assert newest(proxied) == [again.body["reservation_id"]]
 
 
 @pytest.mark.parametrize("held_s", [REQUEST_WAIT_S + 2.0, pytest.param(60.0, marks=pytest.mark.long)])
-def test_a_lock_that_is_held_for_long(site: Site, code: str, held_s: float) -> None:
+def test_a_lock_that_is_held_for_long(proxied: ProxiedStack, code: str, held_s: float) -> None:
     """Whoever holds the log's table does not hold the clients: they are told in time, and nothing is half done."""
     key = str(uuid4())
-    with psycopg.connect(site.database.url) as conn:
+    with psycopg.connect(proxied.database.url) as conn:
         conn.execute("LOCK TABLE ledger_events IN EXCLUSIVE MODE")
         until = time.monotonic() + held_s
         answers = []
         while time.monotonic() < until:
-            answers.append(click(site, code, key))
+            answers.append(click(proxied, code, key))
         conn.rollback()
-    again = told(site, code, key)
+    again = told(proxied, code, key)
 
     for answer in answers:
         assert_honest(answer)
     assert again.status in {200, 202}
-    assert newest(site) == [again.body["reservation_id"]]
+    assert newest(proxied) == [again.body["reservation_id"]]
 
 
-def test_frozen(site: Site, code: str) -> None:
+def test_frozen(proxied: ProxiedStack, code: str) -> None:
     """It takes connections and answers nobody: clients are told in time; once it goes on, so does everything."""
     key = str(uuid4())
-    with site.database.frozen():
-        frozen = [click(site, code, key), click(site, code, str(uuid4()), "wang")]
+    with proxied.database.frozen():
+        frozen = [click(proxied, code, key), click(proxied, code, str(uuid4()), "wang")]
         began = time.monotonic()
-        others = [site.stack.get(path)[0] for path in ("/readyz", f"/api/v1/public/redemptions/{uuid4()}")]
+        others = [proxied.stack.get(path)[0] for path in ("/readyz", f"/api/v1/public/redemptions/{uuid4()}")]
         took_s = time.monotonic() - began
-    again = told(site, code, key)
+    again = told(proxied, code, key)
 
     for answer in frozen:
         assert_honest(answer)
     assert (others, took_s < 2 * ANSWER_S_MAX) == ([503, 503], True)
-    assert again.body["reservation_id"] in newest(site)
-    assert len(newest(site)) in {1, 2}
+    assert again.body["reservation_id"] in newest(proxied)
+    assert len(newest(proxied)) in {1, 2}
 
 
 @pytest.mark.long
-def test_an_api_that_dies_while_the_database_is_away_comes_back_by_itself(site: Site, code: str) -> None:
+def test_an_api_that_dies_while_the_database_is_away_comes_back_by_itself(proxied: ProxiedStack, code: str) -> None:
     """So do clicks; /readyz says 503 meanwhile or nobody listens, never that all is well."""
-    (api,) = [child for child in psutil.Process(site.stack.process.pid).children() if "uvicorn" in child.cmdline()]
-    with site.proxy.unplugged():
+    (api,) = [child for child in psutil.Process(proxied.stack.process.pid).children() if "uvicorn" in child.cmdline()]
+    with proxied.proxy.unplugged():
         api.kill()
-        seen = [site.stack.get("/readyz")[0] for _ in range(20)]
-    site.stack.wait(lambda: site.stack.get("/readyz")[0] == 200, 40)
+        seen = [proxied.stack.get("/readyz")[0] for _ in range(20)]
+    proxied.stack.wait(lambda: proxied.stack.get("/readyz")[0] == 200, 40)
 
     assert 200 not in seen
-    assert click(site, code, str(uuid4())).status == 202
+    assert click(proxied, code, str(uuid4())).status == 202

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checker import violations
-from tests.faults.gathering import observe, unsettled
-from tests.faults.hosts import Hosts
-from tests.faults.load import Load
+from tests.faults.chaos.checker import violations
+from tests.faults.chaos.load import RedeemLoad
+from tests.faults.chaos.observe import observe, unsettled
+from tests.faults.rigs.hosts import LedgerHosts
 from tests.support.servers.mail_server import MailServer
-from tests.support.servers.postgres_clusters import Server, any_of, server
+from tests.support.servers.postgres_clusters import PostgresCluster, any_of, server
 from tests.support.servers.private_servers import valkey_server
 
 ACKS = 12
@@ -41,7 +41,7 @@ def broker(servers_folder: Path, request: pytest.FixtureRequest) -> Iterator[str
         yield url
 
 
-def until(what: Callable[[], bool], hosts: Hosts) -> None:
+def until(what: Callable[[], bool], hosts: LedgerHosts) -> None:
     """Wait for a state; at the bound the logs say more."""
     ends = time.monotonic() + S_MAX
     while not what():
@@ -49,13 +49,13 @@ def until(what: Callable[[], bool], hosts: Hosts) -> None:
         time.sleep(0.05)
 
 
-def more_acks(hosts: Hosts, *loads: Load) -> None:
+def more_acks(hosts: LedgerHosts, *loads: RedeemLoad) -> None:
     """Wait until each load has some more acknowledgements."""
     wanted = [len(load.acks) + ACKS for load in loads]
     until(lambda: all(len(load.acks) >= count for load, count in zip(loads, wanted, strict=True)), hosts)
 
 
-def assert_kept(hosts: Hosts, mail: MailServer, *loads: Load) -> None:
+def assert_kept(hosts: LedgerHosts, mail: MailServer, *loads: RedeemLoad) -> None:
     """Every acknowledged redeem is there and was sent; nothing was counted twice."""
     for load in loads:
         load.stop()
@@ -81,11 +81,11 @@ def test_a_standby_takes_over_with_every_acknowledged_redeem(
         url = any_of(primary, standby)
         try:
             pair = (primary, standby)
-            with Hosts(folder / "hosts", url, broker, mail.url) as hosts:
+            with LedgerHosts(folder / "hosts", url, broker, mail.url) as hosts:
                 _follow(*pair)
                 hosts.start("backend-1", "worker-1", "beat-1")
                 hosts.wait_ready("backend-1")
-                load = Load(hosts.base("backend-1"), [hosts.issue(1_000_000)], 1, 20)
+                load = RedeemLoad(hosts.base("backend-1"), [hosts.issue(1_000_000)], 1, 20)
                 for left in reversed(range(rounds)):
                     more_acks(hosts, load)
                     _fail_over(*pair, load)
@@ -97,7 +97,7 @@ def test_a_standby_takes_over_with_every_acknowledged_redeem(
                 item.kill()
 
 
-def _follow(primary: Server, standby: Server) -> None:
+def _follow(primary: PostgresCluster, standby: PostgresCluster) -> None:
     """From now on no commit is acknowledged before both have it."""
     standby.start()
     primary.configure(synchronous_standby_names="*")
@@ -108,7 +108,7 @@ def _follow(primary: Server, standby: Server) -> None:
         time.sleep(0.05)
 
 
-def _fail_over(primary: Server, standby: Server, load: Load) -> None:
+def _fail_over(primary: PostgresCluster, standby: PostgresCluster, load: RedeemLoad) -> None:
     """Kill one with writes in flight, promote the other."""
     ends = time.monotonic() + S_MAX
     while not load.in_flight():
@@ -117,7 +117,9 @@ def _fail_over(primary: Server, standby: Server, load: Load) -> None:
     standby.promote()
 
 
-def _as_standby(gone: Server, primary: Server, folder: Path) -> tuple[Server, Server]:
+def _as_standby(
+    gone: PostgresCluster, primary: PostgresCluster, folder: Path
+) -> tuple[PostgresCluster, PostgresCluster]:
     """The new pair: the one that died has lost its disk, and comes back as a copy of the other."""
     place = gone.made.data.parent
     gone.erase()
@@ -133,11 +135,11 @@ def test_a_host_dies_and_comes_back(
     database_url: str, mail: MailServer, broker: str, servers_folder: Path, rounds: int
 ) -> None:
     """Two backends and three workers share one database; one host's processes are killed at work."""
-    with Hosts(servers_folder / f"hosts-{rounds}", database_url, broker, mail.url) as hosts:
+    with LedgerHosts(servers_folder / f"hosts-{rounds}", database_url, broker, mail.url) as hosts:
         hosts.start("backend-1", "worker-1", "beat-1", "backend-2", "worker-2", "worker-3")
         hosts.wait_ready("backend-1", "backend-2")
         code = hosts.issue(1_000_000)
-        loads = [Load(hosts.base(name), [code], seed, 10) for seed, name in enumerate(("backend-1", "backend-2"))]
+        loads = [RedeemLoad(hosts.base(name), [code], seed, 10) for seed, name in enumerate(("backend-1", "backend-2"))]
         for _ in range(rounds):
             more_acks(hosts, *loads)
             hosts.kill("backend-2", "worker-2", "worker-3")

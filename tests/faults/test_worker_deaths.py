@@ -8,29 +8,29 @@ from uuid import uuid4
 
 import pytest
 
-from tests.faults.crew import ATTEMPTS_MAX, LEASE_S, Crew, crew
-from tests.faults.held import held_valkey
+from tests.faults.rigs.restartable_servers import restartable_valkey
+from tests.faults.rigs.worker_rig import ATTEMPTS_MAX, LEASE_S, WorkerRig, worker_rig
 from tests.support.servers.databases import clone, database_of, drop
-from tests.support.servers.mail_server import Late
+from tests.support.servers.mail_server import DelayedReply
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def running(servers_folder: Path, postgres_url: str) -> Iterator[Crew]:
+def running(servers_folder: Path, postgres_url: str) -> Iterator[WorkerRig]:
     """One worker and two beats: no test here may notice the second."""
     name = f"crew_{uuid4().hex}"
     clone(postgres_url, name)
     with (
-        held_valkey(servers_folder / "crew-broker") as broker,
-        crew(servers_folder / "crew", database_of(postgres_url, name), broker.url, beats=2) as started,
+        restartable_valkey(servers_folder / "crew-broker") as broker,
+        worker_rig(servers_folder / "crew", database_of(postgres_url, name), broker.url, beats=2) as started,
     ):
         yield started
     drop(postgres_url, name)
 
 
 @pytest.fixture
-def worker(running: Crew) -> Crew:
+def worker(running: WorkerRig) -> WorkerRig:
     """The crew, with nothing planted."""
     running.mail.behave()
     for planted in running.planted.iterdir():
@@ -45,7 +45,7 @@ def child_and_whole(moment: str) -> pytest.MarkDecorator:
 
 
 @child_and_whole("started")
-def test_killed_before_the_claim(worker: Crew, who: str) -> None:
+def test_killed_before_the_claim(worker: WorkerRig, who: str) -> None:
     """The message comes back, or the sweep finds it: one attempt, one mail, one count."""
     (item,) = worker.reserve(1, who)
     worker.plant(who, 1)
@@ -58,7 +58,7 @@ def test_killed_before_the_claim(worker: Crew, who: str) -> None:
 
 
 @child_and_whole("claimed")
-def test_killed_under_the_lease_before_anything_was_sent(worker: Crew, who: str) -> None:
+def test_killed_under_the_lease_before_anything_was_sent(worker: WorkerRig, who: str) -> None:
     """Nobody can know that nothing was sent: the lease ends as unknown, and the next attempt sends. One mail."""
     (item,) = worker.reserve(1, who)
     worker.plant(who, 1)
@@ -70,7 +70,7 @@ def test_killed_under_the_lease_before_anything_was_sent(worker: Crew, who: str)
 
 
 @child_and_whole("sent")
-def test_killed_after_the_mail_server_took_the_letter(worker: Crew, who: str) -> None:
+def test_killed_after_the_mail_server_took_the_letter(worker: WorkerRig, who: str) -> None:
     """Unknown, and tried again with the same Message-ID; counted once, and no machine gave it back."""
     (item,) = worker.reserve(1, who)
     worker.plant(who, 1)
@@ -82,7 +82,7 @@ def test_killed_after_the_mail_server_took_the_letter(worker: Crew, who: str) ->
 
 
 @pytest.mark.long
-def test_a_letter_that_kills_every_process_that_sends_it_is_parked(worker: Crew) -> None:
+def test_a_letter_that_kills_every_process_that_sends_it_is_parked(worker: WorkerRig) -> None:
     """After so many attempts it is a person's: it may have been sent each time, so no machine gives it back."""
     (poison,) = worker.reserve(1, "poison")
     worker.plant("claimed", 1000)
@@ -101,7 +101,7 @@ def test_a_letter_that_kills_every_process_that_sends_it_is_parked(worker: Crew)
 
 
 @pytest.mark.long
-def test_a_letter_that_kills_its_process_takes_no_neighbour_with_it(worker: Crew) -> None:
+def test_a_letter_that_kills_its_process_takes_no_neighbour_with_it(worker: WorkerRig) -> None:
     """Twenty in one message, one of them deadly: the others are sent, and only that one is parked."""
     items = worker.reserve(20, "neighbour")
     worker.plant(f"claimed.{items[7]}", 1000)
@@ -117,7 +117,7 @@ def test_a_letter_that_kills_its_process_takes_no_neighbour_with_it(worker: Crew
 
 
 @pytest.mark.long
-def test_a_task_that_kills_every_process_before_it_claims_does_not_stop_the_others(worker: Crew) -> None:
+def test_a_task_that_kills_every_process_before_it_claims_does_not_stop_the_others(worker: WorkerRig) -> None:
     """Its message doesn't come back at full speed: it would take the whole worker down again and again."""
     (item,) = worker.reserve(1, "unlucky")
     worker.plant("started", 1000)
@@ -131,9 +131,9 @@ def test_a_task_that_kills_every_process_before_it_claims_does_not_stop_the_othe
     assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
 
 
-def test_a_child_frozen_for_longer_than_its_lease(worker: Crew) -> None:
+def test_a_child_frozen_for_longer_than_its_lease(worker: WorkerRig) -> None:
     """Another one takes over; what the first one says when it wakes up changes nothing that must not change."""
-    worker.mail.at("dot", Late(0.7), times=1)
+    worker.mail.at("dot", DelayedReply(0.7), times=1)
     (item,) = worker.reserve(1, "frozen")
     worker.publish([item])
     worker.wait_for("InviteAttempted", [item])
@@ -156,9 +156,9 @@ def test_a_child_frozen_for_longer_than_its_lease(worker: Crew) -> None:
     assert worker.rows("SELECT status FROM reservations WHERE reservation_id = %s", item) == [("sent",)]
 
 
-def test_a_task_that_outlasts_the_visibility_timeout(worker: Crew) -> None:
+def test_a_task_that_outlasts_the_visibility_timeout(worker: WorkerRig) -> None:
     """The broker gives its message to a second process while the first one sends: it sees the lease; one mail."""
-    worker.mail.at("dot", Late(1.5), times=1)
+    worker.mail.at("dot", DelayedReply(1.5), times=1)
     (item,) = worker.reserve(1, "outlasting")
     worker.publish([item])
     worker.wait_for("InviteAttempted", [item])
@@ -170,7 +170,7 @@ def test_a_task_that_outlasts_the_visibility_timeout(worker: Crew) -> None:
     assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
 
 
-def test_the_same_message_ten_times_in_parallel(worker: Crew) -> None:
+def test_the_same_message_ten_times_in_parallel(worker: WorkerRig) -> None:
     """One mail; nine find nothing to do, which is no error."""
     items = worker.reserve(5, "double")
     worker.publish(items, copies=10)
@@ -181,9 +181,9 @@ def test_the_same_message_ten_times_in_parallel(worker: Crew) -> None:
         assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
 
 
-def test_ended_in_the_middle_of_sending(worker: Crew) -> None:
+def test_ended_in_the_middle_of_sending(worker: WorkerRig) -> None:
     """SIGTERM: letters under way end, the rest of the message is left to the next worker; none in doubt, none lost."""
-    worker.mail.at("dot", Late(0.6))
+    worker.mail.at("dot", DelayedReply(0.6))
     items = worker.reserve(40, "sigterm")
     worker.publish(items)
     worker.wait(lambda: worker.events(*items)["InviteAttempted"])

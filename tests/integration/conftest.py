@@ -7,7 +7,7 @@ import pytest
 
 from api.settings import ApiSettings
 from projections.storage.bootstrap import LedgerStore
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import settings_over, shared_site, started
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import settings_for
@@ -27,14 +27,14 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.fixture
-def site(settings: ApiSettings) -> Iterator[Site]:
+def app(settings: ApiSettings) -> Iterator[AppClient]:
     """The application over it."""
     with started(settings) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def common(postgres_url: str) -> Iterator[Site]:
+def common(postgres_url: str) -> Iterator[AppClient]:
     """The application of a file, for those of its tests that ask and leave nothing, or look at their own codes only."""
     with shared_site(postgres_url) as found:
         yield found

@@ -20,7 +20,7 @@ from domain.events import CaseOpened
 from domain.model.invariants import is_removal_open
 from domain.ports import NotifiedOnly, Outcome, RemovalOutcome, RetryLater
 from tests.properties.test_ledger_machine import RESOLUTIONS, LedgerRules, policy_of
-from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, ScenarioDraft
 
 PEOPLE = ("li", "wang")
 GROUPS = st.sampled_from(["red", "blue", "green"])
@@ -56,7 +56,7 @@ class AccessMachine(LedgerRules):
         command = RequestRebind(
             context=self.scenario.context("person"),
             code_digests=[b"code"],
-            recipient=Draft([person.encode()], self.scenario.new_id()),
+            recipient=ScenarioDraft([person.encode()], self.scenario.new_id()),
             new_reservation_id=self.scenario.new_id(),
             group=group,
             language="en",

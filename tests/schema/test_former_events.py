@@ -16,7 +16,7 @@ from projections.event_store.codec import UnreadableEventError, decode, decoders
 from projections.transparency_log.tile_log import append_new_events, hash_stored_event
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
-from tests.support.ledger.rebuilds import Quiet, read_models, rebuilt
+from tests.support.ledger.rebuilds import NoProgress, read_models, rebuilt
 
 WRITTEN: list[dict[str, Any]] = json.loads(Path(__file__).with_name("former_events.json").read_text(encoding="utf-8"))
 """One event at least as each former version wrote it: topic, stored fields, and how they read today."""
@@ -130,7 +130,7 @@ def test_a_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench:
     balance = next(row for row in rows["code_balances"] if row[0] == old_log)
     assert (4, 5, 0, 1, False) == (balance[1], *balance[4:8])
 
-    assert 0 == verify(bench.database_url, timedelta(days=99_999), Quiet(), 9).wrong
+    assert 0 == verify(bench.database_url, timedelta(days=99_999), NoProgress(), 9).wrong
     assert [1, 2, 3, 4] == [line.version for line in bench.reader.read_history(old_log)]
     held = next(row[0] for row in rows["reservations"] if row[4] == "live")
     assert "refunded" == done(bench.settle(held)).require_reservation().status

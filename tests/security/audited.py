@@ -13,8 +13,8 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
 from tests.security.matrix import is_api
 from tests.support.clients.admin_client import ended
-from tests.support.clients.app_client import Answer
-from tests.support.clients.role_clients import Doors
+from tests.support.clients.app_client import TestResponse
+from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import add_staff, code_id_of
 from tests.support.ledger.terms import make_template
 
@@ -24,7 +24,7 @@ REASON: Final = {"reason": "they called"}
 LOST: Final = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
-class Sent(NamedTuple):
+class SendResult(NamedTuple):
     """What became of a message."""
 
     outcome: str = "http_200"
@@ -47,38 +47,38 @@ class FakePost:
         """Sent at once."""
         return Accepted(server="mx:25")
 
-    def test_hook(self, *_: object) -> Sent:
+    def test_hook(self, *_: object) -> SendResult:
         """Taken at once."""
-        return Sent()
+        return SendResult()
 
 
-class World:
+class AuditedApp:
     """An application with fresh things for each request."""
 
-    def __init__(self, doors: Doors) -> None:
-        self.doors, self.site = doors, doors.site
-        self.admin = add_staff(self.site, "auditor@staff.example.com", "admin", "not used here")
-        state = self.site.client.app.state  # type: ignore[attr-defined]  # the client knows it as any ASGI app
+    def __init__(self, role_clients: RoleClients) -> None:
+        self.role_clients, self.app = role_clients, role_clients.app
+        self.admin = add_staff(self.app, "auditor@staff.example.com", "admin", "not used here")
+        state = self.app.client.app.state  # type: ignore[attr-defined]  # the client knows it as any ASGI app
         post = FakePost(state.hook_post)
         state.hook_post, state.admin = post, dataclasses.replace(state.admin, preview_sender=post)
         self.secrets: set[str] = {EMAIL}
         self.text = ""
         for folder in ("cur", "new", "tmp"):
-            (self.site.services.settings.mailbox or Path()).joinpath(folder).mkdir(exist_ok=True)
+            (self.app.services.settings.mailbox or Path()).joinpath(folder).mkdir(exist_ok=True)
 
     def code(self, **terms: Any) -> str:
         """The id of a new code."""
-        text = self.site.issue(make_template(**{"max_uses": 5, "bound": False, **terms}))
+        text = self.app.issue(make_template(**{"max_uses": 5, "bound": False, **terms}))
         self.secrets.add(text)
         self.text = text
-        return str(code_id_of(self.site, text))
+        return str(code_id_of(self.app, text))
 
     def held(self, *outcomes: Outcome, **terms: Any) -> str:
         """The id of a reservation after these attempts."""
         self.code(**terms)
-        item = str(self.site.redeem(self.text, EMAIL).json()["reservation_id"])
+        item = str(self.app.redeem(self.text, EMAIL).json()["reservation_id"])
         for outcome in outcomes:
-            self.site.attempt(item, outcome)
+            self.app.attempt(item, outcome)
         return item
 
     def sent(self, **terms: Any) -> str:
@@ -88,12 +88,12 @@ class World:
     def parked(self) -> str:
         """The id of a reservation whose outcome is unknown, as a case."""
         item = self.held()
-        context = CommandContext(now=self.site.services.now(), actor="worker", actor_id="w1", request_id="t1")
-        code_id = code_id_of(self.site, self.text)
+        context = CommandContext(now=self.app.services.now(), actor="worker", actor_id="w1", request_id="t1")
+        code_id = code_id_of(self.app, self.text)
         claim = ClaimAttempt(context=context, reservation_id=UUID(item), channel="smtp", case_id=uuid4())
-        self.site.services.storage.ledger.execute([claim])
+        self.app.services.storage.ledger.execute([claim])
         self.ask("POST", f"/api/v1/codes/{code_id}/revoke")
-        self.site.services.storage.ledger.execute(
+        self.app.services.storage.ledger.execute(
             [
                 RecordOutcome(
                     context=context,
@@ -114,7 +114,7 @@ class World:
 
     def value(self, query: str, *params: object) -> str:
         """One value of the database."""
-        with self.site.services.storage.datastore.get_connection() as conn:
+        with self.app.services.storage.datastore.get_connection() as conn:
             row = conn.execute(query.encode(), params).fetchone()
         assert row is not None
         return str(next(iter(row.values())))
@@ -137,7 +137,7 @@ class World:
         """An endpoint and a message that failed permanently."""
         endpoint, delivery = self.endpoint(), str(uuid4())
         self.code()
-        with self.site.services.storage.datastore.get_connection() as conn:
+        with self.app.services.storage.datastore.get_connection() as conn:
             conn.execute(
                 b"INSERT INTO webhook_deliveries (delivery_id, endpoint_id, position, event_type, state, made_at,"
                 b" attempts, last_at, ended_at)"
@@ -149,43 +149,43 @@ class World:
 
     def staff(self) -> str:
         """The id of a staff account."""
-        return str(add_staff(self.site, f"{uuid4().hex}@staff.example.com", "viewer", "not used here"))
+        return str(add_staff(self.app, f"{uuid4().hex}@staff.example.com", "viewer", "not used here"))
 
     def api_key(self) -> str:
         """The id of an API key."""
-        self.doors.key_with("codes:read")
+        self.role_clients.key_with("codes:read")
         return self.value("SELECT key_id FROM api_keys ORDER BY created_at DESC LIMIT 1")
 
     def batch(self) -> str:
         """The id of a batch that was issued."""
         nonce = uuid4().hex
         self.form("/admin/batches", {"max_uses": "1", "bound": "yes", "count": "1", "nonce": nonce})
-        ended(self.site, UUID(nonce))
+        ended(self.app, UUID(nonce))
         return str(UUID(nonce))
 
-    def ask(self, method: str, path: str, **more: Any) -> Answer:
+    def ask(self, method: str, path: str, **more: Any) -> TestResponse:
         """With an admin's API key."""
-        headers = {**self.doors.keys["admin"], **more.pop("headers", {})}
-        return self.doors.ask(method, path, headers=headers, **more)
+        headers = {**self.role_clients.keys["admin"], **more.pop("headers", {})}
+        return self.role_clients.ask(method, path, headers=headers, **more)
 
-    def form(self, path: str, fields: Mapping[str, str], **more: Any) -> Answer:
+    def form(self, path: str, fields: Mapping[str, str], **more: Any) -> TestResponse:
         """As an admin's browser."""
-        cookie = self.doors.cookie(self.admin)
+        cookie = self.role_clients.cookie(self.admin)
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"ledger_staff={cookie}"}
-        return self.doors.ask(
-            "POST", path, headers=headers, data={"token": self.doors.form_token(cookie), **fields}, **more
+        return self.role_clients.ask(
+            "POST", path, headers=headers, data={"token": self.role_clients.form_token(cookie), **fields}, **more
         )
 
-    def page(self, path: str) -> Answer:
+    def page(self, path: str) -> TestResponse:
         """Opens a page as another admin than the one who acts."""
-        return self.doors.by_session("admin", "GET", path)
+        return self.role_clients.by_session("admin", "GET", path)
 
 
-Make = Callable[[World], tuple[str, dict[str, Any]]]
+Make = Callable[[AuditedApp], tuple[str, dict[str, Any]]]
 
 
-def _at(path: str, make: Callable[[World], str], **more: Any) -> Make:
-    return lambda world: (path.format(make(world)), more)
+def _at(path: str, make: Callable[[AuditedApp], str], **more: Any) -> Make:
+    return lambda audited_app: (path.format(make(audited_app)), more)
 
 
 def _to(path: str, **more: Any) -> Make:
@@ -193,11 +193,11 @@ def _to(path: str, **more: Any) -> Make:
 
 
 def _of_group(path: str, **fields: str) -> Make:
-    return lambda world: (f"{path}?name={world.group()}", {"data": fields})
+    return lambda audited_app: (f"{path}?name={audited_app.group()}", {"data": fields})
 
 
 def _failed(path: str) -> Make:
-    return lambda world: (path.format(*world.failed()), {})
+    return lambda audited_app: (path.format(*audited_app.failed()), {})
 
 
 CODE, ITEM = "/api/v1/codes/{}", "/api/v1/reservations/{}"
@@ -208,15 +208,15 @@ TERMS: Final = {"max_uses": "1", "bound": "yes", "count": "1"}
 CSV: Final = {"content": b"code,max_uses\nOLD-AUDITED,1\n", "headers": {"content-type": "text/csv"}}
 
 
-def _terms(world: World) -> tuple[str, dict[str, Any]]:
-    path = f"/api/v1/codes/{world.code()}/terms"
-    tag = world.ask("GET", path).headers["etag"]
+def _terms(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
+    path = f"/api/v1/codes/{audited_app.code()}/terms"
+    tag = audited_app.ask("GET", path).headers["etag"]
     return path, {"json": WHOLE, "headers": {"If-Match": tag}}
 
 
-def _outage(world: World) -> dict[str, Any]:
-    world.sent()
-    now = world.site.services.now()
+def _outage(audited_app: AuditedApp) -> dict[str, Any]:
+    audited_app.sent()
+    now = audited_app.app.services.now()
     return {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(minutes=1)).isoformat()}
 
 
@@ -224,80 +224,87 @@ def _nonce(path: str, **fields: str) -> Make:
     return lambda _: (path, {"data": {**fields, "nonce": uuid4().hex}})
 
 
-def _outage_form(world: World) -> tuple[str, dict[str, Any]]:
-    window = _outage(world)
+def _outage_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
+    window = _outage(audited_app)
     asked = {"start": window["from"], "end": window["to"], "include": "sent", "note": "outage"}
     return "/support/outage", {"data": {**asked, "nonce": uuid4().hex}}
 
 
 AUDITED: Final[dict[str, Make]] = {
-    "PATCH /api/v1/codes/{code_id}": _at(CODE, World.code, json={"max_uses": 7}),
+    "PATCH /api/v1/codes/{code_id}": _at(CODE, AuditedApp.code, json={"max_uses": 7}),
     "PUT /api/v1/codes/{code_id}/terms": _terms,
-    "POST /api/v1/codes/{code_id}/notes": _at(CODE + "/notes", World.code, json=NOTE),
-    "POST /api/v1/codes/{code_id}/pause": _at(CODE + "/pause", World.code),
-    "POST /api/v1/codes/{code_id}/resume": lambda world: (f"{_paused(world)}/resume", {}),
-    "POST /api/v1/codes/{code_id}/revoke": _at(CODE + "/revoke", World.code),
-    "POST /api/v1/redemptions": lambda world: (
+    "POST /api/v1/codes/{code_id}/notes": _at(CODE + "/notes", AuditedApp.code, json=NOTE),
+    "POST /api/v1/codes/{code_id}/pause": _at(CODE + "/pause", AuditedApp.code),
+    "POST /api/v1/codes/{code_id}/resume": lambda audited_app: (f"{_paused(audited_app)}/resume", {}),
+    "POST /api/v1/codes/{code_id}/revoke": _at(CODE + "/revoke", AuditedApp.code),
+    "POST /api/v1/redemptions": lambda audited_app: (
         "/api/v1/redemptions",
-        {"json": {"email": EMAIL, "code": (world.code(), world.text)[1]}},
+        {"json": {"email": EMAIL, "code": (audited_app.code(), audited_app.text)[1]}},
     ),
-    "POST /api/v1/refunds": lambda world: (
+    "POST /api/v1/refunds": lambda audited_app: (
         "/api/v1/refunds",
-        {"json": {**_outage(world), "include_sent": True, "apply": True}},
+        {"json": {**_outage(audited_app), "include_sent": True, "apply": True}},
     ),
-    "POST /api/v1/reservations/{reservation_id}/bounce": _at(ITEM + "/bounce", World.sent, json={}),
-    "POST /api/v1/reservations/{reservation_id}/cancel": _at(ITEM + "/cancel", World.held, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/bounce": _at(ITEM + "/bounce", AuditedApp.sent, json={}),
+    "POST /api/v1/reservations/{reservation_id}/cancel": _at(ITEM + "/cancel", AuditedApp.held, json=NOTE),
     "POST /api/v1/reservations/{reservation_id}/correct-recipient": _at(
-        ITEM + "/correct-recipient", World.sent, json={"email": "right@example.com", **NOTE}
+        ITEM + "/correct-recipient", AuditedApp.sent, json={"email": "right@example.com", **NOTE}
     ),
     "POST /api/v1/reservations/{reservation_id}/rebind": _at(
-        ITEM + "/rebind", World.sent, json={"group": "VIP", **NOTE}
+        ITEM + "/rebind", AuditedApp.sent, json={"group": "VIP", **NOTE}
     ),
-    "POST /api/v1/reservations/{reservation_id}/notes": _at(ITEM + "/notes", World.held, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/notes": _at(ITEM + "/notes", AuditedApp.held, json=NOTE),
     "POST /api/v1/reservations/{reservation_id}/refund": _at(
-        ITEM + "/refund", World.sent, json={"revoke_access": False, **NOTE}
+        ITEM + "/refund", AuditedApp.sent, json={"revoke_access": False, **NOTE}
     ),
-    "POST /api/v1/reservations/{reservation_id}/resend": _at(ITEM + "/resend", World.sent, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/resend": _at(ITEM + "/resend", AuditedApp.sent, json=NOTE),
     "POST /api/v1/reservations/{reservation_id}/resolve": _at(
-        ITEM + "/resolve", World.parked, json={"as": "refunded", **NOTE}
+        ITEM + "/resolve", AuditedApp.parked, json={"as": "refunded", **NOTE}
     ),
     "POST /api/v1/codes": _to("/api/v1/codes", json={"max_uses": 1}),
     "POST /api/v1/codes/import": _to("/api/v1/codes/import", **CSV),
     "PUT /api/v1/channels": lambda _: (CHANNELS, {"json": {"group": f"G{uuid4().hex}", "url": URL}}),
-    "DELETE /api/v1/channels/{channel_id}": _at(CHANNELS + "/{}", World.channel),
-    "POST /api/v1/channels/{channel_id}/rotate-secret": _at(CHANNELS + "/{}/rotate-secret", World.channel),
+    "DELETE /api/v1/channels/{channel_id}": _at(CHANNELS + "/{}", AuditedApp.channel),
+    "POST /api/v1/channels/{channel_id}/rotate-secret": _at(CHANNELS + "/{}/rotate-secret", AuditedApp.channel),
     "POST /api/v1/webhooks": _to(HOOKS, json={"url": URL}),
-    "DELETE /api/v1/webhooks/{endpoint_id}": _at(HOOKS + "/{}", World.endpoint),
-    "PATCH /api/v1/webhooks/{endpoint_id}": _at(HOOKS + "/{}", World.endpoint, json={"url": URL + "2"}),
+    "DELETE /api/v1/webhooks/{endpoint_id}": _at(HOOKS + "/{}", AuditedApp.endpoint),
+    "PATCH /api/v1/webhooks/{endpoint_id}": _at(HOOKS + "/{}", AuditedApp.endpoint, json={"url": URL + "2"}),
     "POST /api/v1/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver": _failed(
         HOOKS + "/{}/deliveries/{}/redeliver"
     ),
     "POST /api/v1/webhooks/{endpoint_id}/redeliver-failed": _failed(HOOKS + "/{}/redeliver-failed"),
-    "POST /api/v1/webhooks/{endpoint_id}/rotate-secret": _at(HOOKS + "/{}/rotate-secret", World.endpoint),
-    "POST /api/v1/webhooks/{endpoint_id}/test": _at(HOOKS + "/{}/test", World.endpoint),
-    "POST /api/v1/recipients/export": lambda world: (
+    "POST /api/v1/webhooks/{endpoint_id}/rotate-secret": _at(HOOKS + "/{}/rotate-secret", AuditedApp.endpoint),
+    "POST /api/v1/webhooks/{endpoint_id}/test": _at(HOOKS + "/{}/test", AuditedApp.endpoint),
+    "POST /api/v1/recipients/export": lambda audited_app: (
         "/api/v1/recipients/export",
-        {"json": {"email": (world.held(), EMAIL)[1], **REASON}},
+        {"json": {"email": (audited_app.held(), EMAIL)[1], **REASON}},
     ),
     "POST /api/v1/recipients/forget": _to("/api/v1/recipients/forget", json={"email": "gone@example.com", **REASON}),
-    "POST /support/codes/{code_id}/acts/{act}": _at("/support/codes/{}/acts/pause", World.code, data=NOTE),
-    "POST /support/codes/{code_id}/notes": _at("/support/codes/{}/notes", World.code, data=NOTE),
-    "POST /support/codes/{code_id}/unmask": _at("/support/codes/{}/unmask", World.code, data=REASON),
+    "POST /support/codes/{code_id}/acts/{act}": _at("/support/codes/{}/acts/pause", AuditedApp.code, data=NOTE),
+    "POST /support/codes/{code_id}/notes": _at("/support/codes/{}/notes", AuditedApp.code, data=NOTE),
+    "POST /support/codes/{code_id}/unmask": _at("/support/codes/{}/unmask", AuditedApp.code, data=REASON),
     "POST /support/outage": _outage_form,
-    "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", World.person, data=REASON),
-    "POST /support/people/{recipient_id}/forget": _at("/support/people/{}/forget", World.person, data=REASON),
+    "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", AuditedApp.person, data=REASON),
+    "POST /support/people/{recipient_id}/forget": _at("/support/people/{}/forget", AuditedApp.person, data=REASON),
     "POST /support/reservations/{reservation_id}/acts/{act}": _at(
-        "/support/reservations/{}/acts/cancel", World.held, data=NOTE
+        "/support/reservations/{}/acts/cancel", AuditedApp.held, data=NOTE
     ),
-    "POST /support/reservations/{reservation_id}/notes": _at("/support/reservations/{}/notes", World.held, data=NOTE),
+    "POST /support/reservations/{reservation_id}/notes": _at(
+        "/support/reservations/{}/notes", AuditedApp.held, data=NOTE
+    ),
     "POST /support/reservations/{reservation_id}/unmask": _at(
-        "/support/reservations/{}/unmask", World.held, data=REASON
+        "/support/reservations/{}/unmask", AuditedApp.held, data=REASON
     ),
     "POST /support/sign-out": _to("/support/sign-out", data={}),
     "POST /admin/batches": _nonce("/admin/batches", **TERMS),
-    "POST /admin/batches/{batch_id}/export": _at("/admin/batches/{}/export", World.batch, data=REASON),
-    "POST /admin/batches/{batch_id}/stop": lambda world: (f"/admin/batches/{_working(world)}/stop", {"data": {}}),
-    "POST /admin/codes/export": _at("/admin/codes/export", lambda world: (world.code(), "")[1], data=REASON),
+    "POST /admin/batches/{batch_id}/export": _at("/admin/batches/{}/export", AuditedApp.batch, data=REASON),
+    "POST /admin/batches/{batch_id}/stop": lambda audited_app: (
+        f"/admin/batches/{_working(audited_app)}/stop",
+        {"data": {}},
+    ),
+    "POST /admin/codes/export": _at(
+        "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON
+    ),
     "POST /admin/groups/channel": _of_group("/admin/groups/channel", channel="webhook", channel_url=URL + "2"),
     "POST /admin/groups/one": _of_group("/admin/groups/one", subject_en="Welcome"),
     "POST /admin/groups/secret": _of_group("/admin/groups/secret"),
@@ -310,20 +317,20 @@ AUDITED: Final[dict[str, Make]] = {
         },
     ),
     "POST /admin/keys": _nonce("/admin/keys", name="reports", role="viewer"),
-    "POST /admin/keys/{key_id}/revoke": _at("/admin/keys/{}/revoke", World.api_key, data={}),
+    "POST /admin/keys/{key_id}/revoke": _at("/admin/keys/{}/revoke", AuditedApp.api_key, data={}),
     "POST /admin/staff": lambda _: (
         "/admin/staff",
         {"data": {"email": f"{uuid4().hex}@staff.example.com", "role": "viewer"}},
     ),
-    "POST /admin/staff/{staff_id}/password": _at(STAFF + "/password", World.staff, data={}),
-    "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", World.staff, data={}),
-    "POST /admin/staff/{staff_id}/role": _at(STAFF + "/role", World.staff, data={"role": "support"}),
+    "POST /admin/staff/{staff_id}/password": _at(STAFF + "/password", AuditedApp.staff, data={}),
+    "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", AuditedApp.staff, data={}),
+    "POST /admin/staff/{staff_id}/role": _at(STAFF + "/role", AuditedApp.staff, data={"role": "support"}),
     "POST /admin/webhooks": _nonce("/admin/webhooks", url=URL, concurrency="1"),
     "POST /admin/webhooks/{endpoint_id}": _at(
-        "/admin/webhooks/{}", World.endpoint, data={"url": URL + "2", "concurrency": "1"}
+        "/admin/webhooks/{}", AuditedApp.endpoint, data={"url": URL + "2", "concurrency": "1"}
     ),
     "POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}": _failed("/admin/webhooks/{}/deliveries/{}"),
-    "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/disable", World.endpoint, data={}),
+    "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/disable", AuditedApp.endpoint, data={}),
 }
 """Routes that change something or reveal private data, each with a request that does so."""
 
@@ -336,16 +343,16 @@ QUESTIONS: Final = {
 """Requests by POST that ask for something, so that what is typed is in no address: they change and reveal nothing."""
 
 
-def _paused(world: World) -> str:
-    path = f"/api/v1/codes/{world.code()}"
-    world.ask("POST", f"{path}/pause")
+def _paused(audited_app: AuditedApp) -> str:
+    path = f"/api/v1/codes/{audited_app.code()}"
+    audited_app.ask("POST", f"{path}/pause")
     return path
 
 
-def _working(world: World) -> str:
+def _working(audited_app: AuditedApp) -> str:
     """A batch that a runner elsewhere works on."""
-    nonce = world.batch()
-    with world.site.services.storage.datastore.get_connection() as conn:
+    nonce = audited_app.batch()
+    with audited_app.app.services.storage.datastore.get_connection() as conn:
         conn.execute(
             b"UPDATE batches SET state = 'working', ended_at = NULL, runner = %s, lease_until = now() + interval '1 h'"
             b" WHERE batch_id = %s",
@@ -354,9 +361,9 @@ def _working(world: World) -> str:
     return nonce
 
 
-def send(world: World, route: str, path: str, more: dict[str, Any]) -> Answer:
+def send(audited_app: AuditedApp, route: str, path: str, more: dict[str, Any]) -> TestResponse:
     """Ask as its kind of route is asked: by API key, or as a browser."""
     method = route.split(maxsplit=1)[0]
     if is_api(path):
-        return world.ask(method, path, **more)
-    return world.form(path, {"nonce": uuid4().hex, **more.pop("data", {})}, **more)
+        return audited_app.ask(method, path, **more)
+    return audited_app.form(path, {"nonce": uuid4().hex, **more.pop("data", {})}, **more)

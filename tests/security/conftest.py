@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
-from tests.support.clients.role_clients import Doors
+from tests.support.clients.role_clients import RoleClients
 
 
 @pytest.fixture(scope="module")
-def site(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def app(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppClient]:
     """The application and its database; it shows a mailbox, as the demo does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEDGER_MAILBOX", str(_mailbox(tmp_path_factory)))
@@ -20,9 +20,9 @@ def site(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def doors(site: Site) -> Doors:
+def role_clients(app: AppClient) -> RoleClients:
     """Ways in, by role."""
-    return Doors(site)
+    return RoleClients(app)
 
 
 def _mailbox(factory: pytest.TempPathFactory) -> Path:

@@ -6,23 +6,23 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from tests.security.matrix import MATRIX, address, is_api
-from tests.support.clients.role_clients import Doors, Who
+from tests.support.clients.role_clients import RoleClients, Who
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 OPEN = ("/api/v1/public/", "/api/v1/openapi.json")
 
 
-def methods_by_path(doors: Doors) -> dict[str, set[str]]:
+def methods_by_path(role_clients: RoleClients) -> dict[str, set[str]]:
     """The methods of every path, by its template."""
     found: dict[str, set[str]] = defaultdict(set)
-    for route in iter_route_contexts(doors.site.client.app.routes):  # type: ignore[attr-defined]  # as any ASGI app
+    for route in iter_route_contexts(role_clients.app.client.app.routes):  # type: ignore[attr-defined]  # as any ASGI app
         if route.methods and not (route.path or "").endswith(":path}"):
             found[route.path or ""] |= route.methods
     return found
 
 
 @pytest.mark.parametrize("who", ["anyone", "viewer", "admin"])
-def test_api_answer_is_stored_by_no_cache_unless_it_is_public(doors: Doors, who: Who) -> None:
+def test_api_answer_is_stored_by_no_cache_unless_it_is_public(role_clients: RoleClients, who: Who) -> None:
     """Notes, reservations and keys of staff, and refusals of them as well."""
     asked = [route.split() for route in MATRIX if is_api(route.split()[1])]
     private = [(method, address(path)) for method, path in asked if not path.startswith(OPEN)]
@@ -30,7 +30,7 @@ def test_api_answer_is_stored_by_no_cache_unless_it_is_public(doors: Doors, who:
 
     kept = {}
     for method, path in private:
-        answer = doors.by_key(who, method, path)
+        answer = role_clients.by_key(who, method, path)
         if answer.headers.get("cache-control") != "no-store":
             kept[f"{method} {path}"] = answer.headers.get("cache-control")
 
@@ -38,21 +38,21 @@ def test_api_answer_is_stored_by_no_cache_unless_it_is_public(doors: Doors, who:
     assert kept == {}
 
 
-def test_body_that_is_too_large_is_refused_without_being_stored(doors: Doors) -> None:
+def test_body_that_is_too_large_is_refused_without_being_stored(role_clients: RoleClients) -> None:
     """This answer is made before any route is looked at."""
-    answer = doors.ask("POST", "/api/v1/codes", content=b"x" * 1_000_000)
+    answer = role_clients.ask("POST", "/api/v1/codes", content=b"x" * 1_000_000)
 
     assert (answer.status_code, answer.headers["cache-control"]) == (413, "no-store")
 
 
-def test_method_that_a_path_lacks_is_answered_405_with_every_method_it_has(doors: Doors) -> None:
+def test_method_that_a_path_lacks_is_answered_405_with_every_method_it_has(role_clients: RoleClients) -> None:
     """RFC 9110, 15.5.6: on whichever routes those are, for pages as for the API."""
-    wrong, by_path = {}, methods_by_path(doors)
+    wrong, by_path = {}, methods_by_path(role_clients)
     for path, methods in by_path.items():
         for method in METHODS:
             if path == "/support/sign-out" and method in methods:
                 continue  # it ends the session of this test
-            answer = (doors.by_key if is_api(path) else doors.by_session)("admin", method, address(path))
+            answer = (role_clients.by_key if is_api(path) else role_clients.by_session)("admin", method, address(path))
             is_refused = answer.status_code == 405
             allowed = answer.headers.get("allow")
             if is_refused != (method not in methods) or (is_refused and allowed != ", ".join(sorted(methods))):
@@ -64,14 +64,14 @@ def test_method_that_a_path_lacks_is_answered_405_with_every_method_it_has(doors
 
 @pytest.mark.parametrize("path", ["/support/nothing", "/admin/nothing", "/nothing", "/api/v1/nothing"])
 @pytest.mark.parametrize("method", METHODS)
-def test_path_without_any_route_is_not_found_by_every_method(doors: Doors, path: str, method: str) -> None:
+def test_path_without_any_route_is_not_found_by_every_method(role_clients: RoleClients, path: str, method: str) -> None:
     """405 would say that another method finds something."""
-    assert doors.by_session("admin", method, path).status_code == 404
+    assert role_clients.by_session("admin", method, path).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["DELETE", "POST"])
-def test_static_file_is_only_read(doors: Doors, method: str) -> None:
+def test_static_file_is_only_read(role_clients: RoleClients, method: str) -> None:
     """With the methods by which it is."""
-    answer = doors.ask(method, "/static/ledger.css")
+    answer = role_clients.ask(method, "/static/ledger.css")
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")

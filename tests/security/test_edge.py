@@ -11,26 +11,26 @@ from api.v1.codes.code_import import PATH as IMPORT_API
 from api.v1.event_feed import WAIT_S_MAX
 from api.web.admin.code_import import PATH as IMPORT_PAGE
 from tests.security.matrix import MATRIX, address, is_api
-from tests.support.clients.app_client import Answer, Site
-from tests.support.clients.role_clients import Doors
+from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.role_clients import RoleClients
 
 NGINX = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text("utf-8")
 CHANGING = [route.split() for route in MATRIX if not route.startswith("GET")]
 
 
-def every_get(doors: Doors) -> dict[str, Answer]:
+def every_get(role_clients: RoleClients) -> dict[str, TestResponse]:
     """Each route that is read, as an admin."""
     paths = [route.split()[1] for route in MATRIX if route.startswith("GET")]
     return {
-        path: (doors.by_key if is_api(path) else doors.by_session)("admin", "GET", address(path))
+        path: (role_clients.by_key if is_api(path) else role_clients.by_session)("admin", "GET", address(path))
         for path in paths
         if not path.endswith("/stream")
     }
 
 
-def test_every_answer_says_what_a_browser_may_do_with_it(doors: Doors) -> None:
+def test_every_answer_says_what_a_browser_may_do_with_it(role_clients: RoleClients) -> None:
     """Pages: nothing inline, nothing from elsewhere, in nobody's frame. Everything: of the type that it names."""
-    answers = every_get(doors)
+    answers = every_get(role_clients)
     pages = {path: answer for path, answer in answers.items() if "text/html" in answer.headers.get("content-type", "")}
 
     assert len(pages) > 30
@@ -44,11 +44,11 @@ def test_every_answer_says_what_a_browser_may_do_with_it(doors: Doors) -> None:
         assert answer.headers.get("x-content-type-options") == "nosniff", path
 
 
-def test_pages_load_nothing_from_elsewhere(doors: Doors) -> None:
+def test_pages_load_nothing_from_elsewhere(role_clients: RoleClients) -> None:
     """No script, style, picture, font or form of another origin, the API's own reference included."""
     found = {
         path: re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text)
-        for path, answer in every_get(doors).items()
+        for path, answer in every_get(role_clients).items()
         if "text/html" in answer.headers.get("content-type", "")
     }
 
@@ -56,26 +56,26 @@ def test_pages_load_nothing_from_elsewhere(doors: Doors) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_https_is_remembered_where_there_is_https(site: Site, scheme: str) -> None:
+def test_https_is_remembered_where_there_is_https(app: AppClient, scheme: str) -> None:
     """By pages and API alike; over plain HTTP it would be a lie."""
-    answers = [site.client.get(f"{scheme}://testserver{path}") for path in ("/invite", "/api/v1/codes", "/nowhere")]
+    answers = [app.client.get(f"{scheme}://testserver{path}") for path in ("/invite", "/api/v1/codes", "/nowhere")]
     told = [answer.headers.get("strict-transport-security") for answer in answers]
 
     assert told == ["max-age=31536000" if scheme == "https" else None] * 3
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGING, ids=str)
-def test_no_route_reads_a_body_over_the_bound(site: Site, method: str, path: str) -> None:
+def test_no_route_reads_a_body_over_the_bound(app: AppClient, method: str, path: str) -> None:
     """413 before anything else is looked at, who is asking included; a file of codes has a bound of its own."""
-    answer = site.client.request(method, address(path), content=b"x" * 65_537, headers={"accept": "application/json"})
+    answer = app.client.request(method, address(path), content=b"x" * 65_537, headers={"accept": "application/json"})
 
     assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API})
 
 
-def test_a_length_that_is_none_is_no_way_around_the_bound(site: Site) -> None:
+def test_a_length_that_is_none_is_no_way_around_the_bound(app: AppClient) -> None:
     """A length that is no number counts as none, and then what arrives is counted."""
     pieces = (b"A" * 10_000 for _ in range(20))
-    answer = site.client.post("/api/v1/public/redeem", content=pieces, headers={"Content-Length": "1e3"})
+    answer = app.client.post("/api/v1/public/redeem", content=pieces, headers={"Content-Length": "1e3"})
 
     assert answer.status_code == 413
 

@@ -8,45 +8,45 @@ import pytest
 from api.auth.session_cookies import COOKIE
 from api.cli.embedded.util import wait_until
 from api.schemas.csv_cells import FORMULA, csv_line
-from tests.support.clients.app_client import Site
-from tests.support.clients.role_clients import Doors
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.role_clients import RoleClients
 
 MARK = "'\"><script>alert(1)</script>{{7*7}}"
 
 
-def as_admin(doors: Doors, method: str, path: str, **form: str) -> str:
+def as_admin(role_clients: RoleClients, method: str, path: str, **form: str) -> str:
     """A page as an admin sees it."""
-    cookie = doors.cookie(doors.staff["admin"])
+    cookie = role_clients.cookie(role_clients.staff["admin"])
     headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
-    more = {"data": {"token": doors.form_token(cookie), "nonce": "n1", **form}} if method == "POST" else {}
-    return doors.ask(method, path, headers=headers, **more).text
+    more = {"data": {"token": role_clients.form_token(cookie), "nonce": "n1", **form}} if method == "POST" else {}
+    return role_clients.ask(method, path, headers=headers, **more).text
 
 
-def test_no_page_lets_a_word_become_markup(site: Site, doors: Doors) -> None:
+def test_no_page_lets_a_word_become_markup(app: AppClient, role_clients: RoleClients) -> None:
     """Notes, reasons, groups, names of keys, searches, and what a form gives back."""
-    code = site.issue()
-    item = site.redeem(code, "li.wei@example.com").json()["reservation_id"]
-    code_id = site.client.get("/api/v1/codes", headers=doors.keys["viewer"]).json()["codes"][-1]["id"]
-    as_admin(doors, "POST", f"/support/reservations/{item}/notes", note=MARK)
-    as_admin(doors, "POST", f"/support/codes/{code_id}/notes", note=MARK)
-    as_admin(doors, "POST", f"/support/reservations/{item}/unmask", reason=MARK)
-    as_admin(doors, "POST", "/admin/keys", name=MARK, role="viewer")
+    code = app.issue()
+    item = app.redeem(code, "li.wei@example.com").json()["reservation_id"]
+    code_id = app.client.get("/api/v1/codes", headers=role_clients.keys["viewer"]).json()["codes"][-1]["id"]
+    as_admin(role_clients, "POST", f"/support/reservations/{item}/notes", note=MARK)
+    as_admin(role_clients, "POST", f"/support/codes/{code_id}/notes", note=MARK)
+    as_admin(role_clients, "POST", f"/support/reservations/{item}/unmask", reason=MARK)
+    as_admin(role_clients, "POST", "/admin/keys", name=MARK, role="viewer")
     group = "name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E"
-    as_admin(doors, "POST", f"/admin/groups/one?{group}", subject_en=MARK, text_en=MARK)
+    as_admin(role_clients, "POST", f"/admin/groups/one?{group}", subject_en=MARK, text_en=MARK)
     pages = [
         *(
-            as_admin(doors, "GET", f"/support/{where}/{key}")
+            as_admin(role_clients, "GET", f"/support/{where}/{key}")
             for where, key in (("codes", code_id), ("reservations", item))
         ),
-        *(as_admin(doors, "GET", path) for path in ("/support/audit", "/admin/keys", "/admin/groups")),
-        *(as_admin(doors, "GET", f"/admin/groups/{page}?{group}&language=en") for page in ("one", "letter")),
-        as_admin(doors, "POST", "/support/search", q=MARK),
-        as_admin(doors, "POST", "/admin/staff", email=MARK, role="viewer"),
-        site.client.get("/invite", params={"code": MARK}).text,
-        site.client.post("/invite", data={"email": MARK, "code": MARK}).text,
-        site.client.post(f"/r/{item}/correct", data={"email": MARK, "code": MARK}).text,
-        site.client.get(f"/{MARK}", headers={"accept": "text/html"}).text,
-        as_admin(doors, "GET", f"/support/codes?ends={MARK[:4]}"),
+        *(as_admin(role_clients, "GET", path) for path in ("/support/audit", "/admin/keys", "/admin/groups")),
+        *(as_admin(role_clients, "GET", f"/admin/groups/{page}?{group}&language=en") for page in ("one", "letter")),
+        as_admin(role_clients, "POST", "/support/search", q=MARK),
+        as_admin(role_clients, "POST", "/admin/staff", email=MARK, role="viewer"),
+        app.client.get("/invite", params={"code": MARK}).text,
+        app.client.post("/invite", data={"email": MARK, "code": MARK}).text,
+        app.client.post(f"/r/{item}/correct", data={"email": MARK, "code": MARK}).text,
+        app.client.get(f"/{MARK}", headers={"accept": "text/html"}).text,
+        as_admin(role_clients, "GET", f"/support/codes?ends={MARK[:4]}"),
     ]
 
     shown = [page for page in pages if "alert(1)" in page]
@@ -56,11 +56,11 @@ def test_no_page_lets_a_word_become_markup(site: Site, doors: Doors) -> None:
 
 
 @pytest.mark.parametrize("name", ["X-Request-ID", "Accept-Language", "Idempotency-Key", "User-Agent"])
-def test_a_header_makes_no_line_of_its_own(site: Site, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_header_makes_no_line_of_its_own(app: AppClient, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     """A log line is one JSON document; what a caller sent is in none of them but a request id of hex digits."""
     forged = '"}{"event":"forged \\n'
     redeem = {"email": "a@b.example", "code": "X"}
-    answer = site.client.post("/api/v1/public/redeem", json=redeem, headers={name: forged})
+    answer = app.client.post("/api/v1/public/redeem", json=redeem, headers={name: forged})
     own, written = f'"request_id":"{answer.headers["X-Request-ID"]}"', ""  # lines of earlier requests may come late
 
     def is_written() -> bool:

@@ -13,16 +13,16 @@ from api.cli.embedded.services.binaries import find_postgres_program
 from api.settings import ApiSettings
 from domain.ports import Rejected
 from projections.verification.verify import verify
-from tests.integration.conftest import settings, site
-from tests.support.clients.app_client import Site
+from tests.integration.conftest import app, settings
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import started
-from tests.support.clients.staff_browser import Browser, add_staff
-from tests.support.ledger.rebuilds import Quiet
+from tests.support.clients.staff_browser import StaffBrowser, add_staff
+from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.terms import make_template
 from tests.support.secret_search import dump, found_in
 from tests.support.servers.databases import database_of, drop, execute
 
-__all__ = ["settings", "site"]
+__all__ = ["app", "settings"]
 
 PERSON, WORDS, REASON = "xiao.hong@example.com", "mailbox of xiao hong is full", "she called from home"
 GRACE = timedelta(days=9)
@@ -30,33 +30,33 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
-def known(site: Site) -> str:
+def known(app: AppClient) -> str:
     """Somebody who did all that leaves a trace; the id of a reservation of theirs."""
-    code = site.issue(make_template(max_uses=2, bound=False))
-    item = str(site.redeem(code, PERSON, headers={"Idempotency-Key": "hers"}).json()["reservation_id"])
+    code = app.issue(make_template(max_uses=2, bound=False))
+    item = str(app.redeem(code, PERSON, headers={"Idempotency-Key": "hers"}).json()["reservation_id"])
     reply = Rejected(server="mx:25", reason="temporary", final=False, reply_code=452, reply=WORDS)
-    site.attempt(item, reply)
-    sent = site.redeem(site.issue(), PERSON).json()["reservation_id"]
-    site.attempt(sent)
-    used_up = site.issue()
-    site.attempt(site.redeem(used_up, "other@example.com").json()["reservation_id"])
-    assert site.redeem(used_up, PERSON).status_code == 400
-    add_staff(site, "admin@staff.example.com", "admin", PASSWORD)
-    browser = admin(site)
+    app.attempt(item, reply)
+    sent = app.redeem(app.issue(), PERSON).json()["reservation_id"]
+    app.attempt(sent)
+    used_up = app.issue()
+    app.attempt(app.redeem(used_up, "other@example.com").json()["reservation_id"])
+    assert app.redeem(used_up, PERSON).status_code == 400
+    add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
+    browser = admin(app)
     browser.submit(f"/support/reservations/{item}/unmask", reason=REASON)
     browser.submit(f"/support/reservations/{item}/notes", note=WORDS, nonce="n1")
     assert PERSON in browser.get(f"/support/reservations/{item}").text
     return item
 
 
-def admin(site: Site) -> Browser:
+def admin(app: AppClient) -> StaffBrowser:
     """An admin's browser."""
-    browser = Browser(site)
+    browser = StaffBrowser(app)
     assert browser.sign_in("admin@staff.example.com", PASSWORD).status_code == 303
     return browser
 
 
-def sealed_of(site: Site) -> dict[str, str]:
+def sealed_of(app: AppClient) -> dict[str, str]:
     """What a thief with the keys would open, and what they would look the person up by: rows of the vault, in hex."""
     queries = {
         "digest": "SELECT digest FROM recipients WHERE recipient_id = %s",
@@ -67,8 +67,8 @@ def sealed_of(site: Site) -> dict[str, str]:
         "key": "SELECT scope_digest FROM idempotency_keys JOIN reservations USING (reservation_id)"
         " WHERE recipient_id = %s",
     }
-    recipient_id = person(site)
-    with site.services.storage.datastore.get_connection() as conn:
+    recipient_id = person(app)
+    with app.services.storage.datastore.get_connection() as conn:
         return {
             f"{name} {number}": bytes(next(iter(row.values()))).hex()
             for name, query in queries.items()
@@ -76,37 +76,37 @@ def sealed_of(site: Site) -> dict[str, str]:
         }
 
 
-def person(site: Site) -> UUID:
+def person(app: AppClient) -> UUID:
     """Their id."""
-    digests = list(site.services.storage.vault.compute_digests("recipient", PERSON))
-    with site.services.storage.datastore.get_connection() as conn:
+    digests = list(app.services.storage.vault.compute_digests("recipient", PERSON))
+    with app.services.storage.datastore.get_connection() as conn:
         row = conn.execute("SELECT recipient_id FROM recipients WHERE digest = ANY(%s)", (digests,)).fetchone()
     assert row is not None
     return UUID(str(row["recipient_id"]))
 
 
-def wait_for_limit_report(site: Site) -> None:
+def wait_for_limit_report(app: AppClient) -> None:
     """Wait until the backend has told the others what it counted for the person, so that erasing has it to delete."""
     ends = time.monotonic() + 10
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         while not conn.execute("SELECT FROM limit_reports WHERE 'recipient' = ANY(limits)").fetchall():
             assert time.monotonic() < ends
             time.sleep(0.05)
 
 
-def forget(site: Site) -> None:
+def forget(app: AppClient) -> None:
     """As an integrator does it."""
     body = {"email": PERSON, "reason": "asked by letter"}
-    assert site.client.post("/api/v1/recipients/forget", json=body, headers=site.key("admin")).status_code == 200
+    assert app.client.post("/api/v1/recipients/forget", json=body, headers=app.key("admin")).status_code == 200
 
 
 @pytest.fixture
-def restored(known: str, site: Site, postgres_url: str, tmp_path: Path) -> Iterator[str]:
+def restored(known: str, app: AppClient, postgres_url: str, tmp_path: Path) -> Iterator[str]:
     """A backup from before, brought back into another database."""
     assert known
     file, name = tmp_path / "before.dump", f"test_{uuid4().hex}"
     arguments = ("--format=custom", "--no-owner", "--no-privileges", f"--file={file}")
-    url = site.services.settings.database_url.get_secret_value()
+    url = app.services.settings.database_url.get_secret_value()
     subprocess.run([find_postgres_program("pg_dump"), *arguments, url], check=True, timeout=60)
     execute(postgres_url, f"CREATE DATABASE {name}")
     back = database_of(postgres_url, name)
@@ -117,18 +117,18 @@ def restored(known: str, site: Site, postgres_url: str, tmp_path: Path) -> Itera
 
 
 @pytest.mark.timeout(120)
-def test_nothing_brings_them_back(known: str, site: Site, restored: str, settings: ApiSettings) -> None:
+def test_nothing_brings_them_back(known: str, app: AppClient, restored: str, settings: ApiSettings) -> None:
     """Their rows, sealed or digested, are in neither database; no page, search or cache knows them; the books hold."""
-    wanted = {"address": PERSON, "words": WORDS, "reason": REASON} | sealed_of(site)
+    wanted = {"address": PERSON, "words": WORDS, "reason": REASON} | sealed_of(app)
     before = dump(settings.database_url.get_secret_value())
     assert {name for name in wanted if name[-1].isdigit()} <= found_in(before, wanted)
 
-    wait_for_limit_report(site)
-    forget(site)
+    wait_for_limit_report(app)
+    forget(app)
     with started(settings.model_copy(update={"database_url": type(settings.database_url)(restored)})) as second:
-        for each, url in ((site, settings.database_url.get_secret_value()), (second, restored)):
+        for each, url in ((app, settings.database_url.get_secret_value()), (second, restored)):
             assert set() == found_in(dump(url), wanted)
-            assert 0 == verify(url, GRACE, Quiet(), 10).wrong
+            assert 0 == verify(url, GRACE, NoProgress(), 10).wrong
             browser = admin(each)
             for path in (
                 f"/support/reservations/{known}",
@@ -144,9 +144,9 @@ def test_nothing_brings_them_back(known: str, site: Site, restored: str, setting
             assert owner(each, known) != person(each)
 
 
-def owner(site: Site, reservation_id: str) -> UUID:
+def owner(app: AppClient, reservation_id: str) -> UUID:
     """Whose a reservation is, as the books say."""
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         row = conn.execute(
             "SELECT recipient_id FROM reservations WHERE reservation_id = %s", (reservation_id,)
         ).fetchone()

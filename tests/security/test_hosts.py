@@ -11,7 +11,7 @@ from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.services.ledger import build_child_environment
 from api.http.allowed_hosts import KNOWN_MAX, HostGuard, host_name
 from api.settings import ApiSettings
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import settings_over, started
 
 EVIL = "evil.example"
@@ -31,14 +31,14 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.fixture
-def guarded(settings: ApiSettings) -> Iterator[Site]:
+def guarded(settings: ApiSettings) -> Iterator[AppClient]:
     """The application over it."""
     with started(settings) as found:
         yield found
 
 
 @pytest.mark.parametrize("path", [*PAGES, *PROBED])
-def test_foreign_host_is_refused_on_every_path(guarded: Site, path: str) -> None:
+def test_foreign_host_is_refused_on_every_path(guarded: AppClient, path: str) -> None:
     """Also where the name only looks like one of ours; nothing of the page is in the answer."""
     for host in (EVIL, f"{EVIL}:8000", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.7", "[::2]:80", ""):
         answer = guarded.client.get(path, headers={"Host": host}, follow_redirects=False)
@@ -47,7 +47,7 @@ def test_foreign_host_is_refused_on_every_path(guarded: Site, path: str) -> None
         assert "x-request-id" in answer.headers
 
 
-def test_own_and_loopback_hosts_are_answered(guarded: Site) -> None:
+def test_own_and_loopback_hosts_are_answered(guarded: AppClient) -> None:
     """With whatever port a tunnel gives them."""
     for host in (
         "redeem.example.com",
@@ -60,7 +60,7 @@ def test_own_and_loopback_hosts_are_answered(guarded: Site) -> None:
         assert guarded.client.get("/mailbox", headers={"Host": host}).status_code == 200, host
 
 
-def test_refused_host_is_said_on_a_page_and_changes_nothing(guarded: Site) -> None:
+def test_refused_host_is_said_on_a_page_and_changes_nothing(guarded: AppClient) -> None:
     """In the browser's language, with what to do."""
     page = guarded.client.get("/mailbox", headers={"Host": EVIL, "Accept": "text/html"})
     refused = guarded.client.post(
@@ -74,10 +74,10 @@ def test_refused_host_is_said_on_a_page_and_changes_nothing(guarded: Site) -> No
 
 
 @pytest.mark.parametrize("path", ["/invite/", "/invite/?code=A%26B", "//evil.example/invite/", "/api/v1/codes/"])
-def test_redirect_stays_on_this_host_whatever_the_host_header_says(site: Site, path: str) -> None:
+def test_redirect_stays_on_this_host_whatever_the_host_header_says(app: AppClient, path: str) -> None:
     """Without a public URL every host is answered, so a redirect names none."""
-    url = site.client.base_url.join("/").copy_with(raw_path=path.encode())
-    answer = site.client.get(url, headers={"Host": EVIL}, follow_redirects=False)
+    url = app.client.base_url.join("/").copy_with(raw_path=path.encode())
+    answer = app.client.get(url, headers={"Host": EVIL}, follow_redirects=False)
     location = answer.headers.get("location", "")
 
     assert EVIL not in location
@@ -93,9 +93,9 @@ def test_probes_are_answered_for_any_host_where_only_the_public_url_is_set(
 ) -> None:
     """Orchestrators ask by an address, Prometheus by the name of a service; pages are for the public name."""
     monkeypatch.delenv("LEDGER_ALLOWED_HOSTS")
-    with started(ApiSettings()) as site:
-        probed = [site.client.get(path, headers={"Host": "backend:8000"}).status_code for path in PROBED]
-        pages = [site.client.get(path, headers={"Host": "backend:8000"}).status_code for path in PAGES]
+    with started(ApiSettings()) as app:
+        probed = [app.client.get(path, headers={"Host": "backend:8000"}).status_code for path in PROBED]
+        pages = [app.client.get(path, headers={"Host": "backend:8000"}).status_code for path in PAGES]
 
     assert 400 not in probed
     assert pages == [400] * len(PAGES)

@@ -4,8 +4,8 @@ import pytest
 
 from api.auth.scopes import SCOPES, Scope
 from tests.security.matrix import ANY_KEY, MATRIX, SCOPE_OF, Role, address, is_api
-from tests.support.clients.app_client import Answer
-from tests.support.clients.role_clients import ROLES, Doors, Who
+from tests.support.clients.app_client import TestResponse
+from tests.support.clients.role_clients import ROLES, RoleClients, Who
 
 RANK: dict[Role, int] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}
 WHO: tuple[Who, ...] = ("anyone", "viewer", "support", "admin")
@@ -16,21 +16,21 @@ FORMS = sorted(
 )
 
 
-def is_let_in(answer: Answer) -> bool:
+def is_let_in(answer: TestResponse) -> bool:
     """Whether somebody got past the door; what there is behind it is nothing, or a form that is not filled in."""
     to_sign_in = answer.status_code == 303 and answer.headers["location"].startswith("/support/sign-in")
     return answer.status_code not in {401, 403} and not to_sign_in
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_each_route_lets_in_its_roles_and_no_other(doors: Doors, who: Who) -> None:
+def test_each_route_lets_in_its_roles_and_no_other(role_clients: RoleClients, who: Who) -> None:
     """By key below /api/v1, by session elsewhere; who is turned away is told 401, 403, or to sign in."""
     wrong = []
     for route, least in MATRIX.items():
         method, path = route.split()
         if route == "POST /support/sign-out" and who != "anyone":
             continue  # it leads to the sign-in when it worked, see below
-        answer = (doors.by_key if is_api(path) else doors.by_session)(who, method, address(path))
+        answer = (role_clients.by_key if is_api(path) else role_clients.by_session)(who, method, address(path))
         should = RANK[who] >= RANK[least] or route == "POST /support/sign-in"
         if is_let_in(answer) != should or answer.status_code >= 500:
             wrong.append((route, answer.status_code))
@@ -39,14 +39,14 @@ def test_each_route_lets_in_its_roles_and_no_other(doors: Doors, who: Who) -> No
     assert wrong == [("POST /support/sign-in", 403)]
 
 
-def test_a_key_opens_no_page_and_a_session_only_reads_the_api(doors: Doors) -> None:
+def test_a_key_opens_no_page_and_a_session_only_reads_the_api(role_clients: RoleClients) -> None:
     """What changes something needs the session's token in a header, which no form of another site can send."""
     opened = []
     for route, least in MATRIX.items():
         method, path = route.split()
         if least == "anyone":
             continue
-        ask = doors.by_session if is_api(path) else doors.by_key
+        ask = role_clients.by_session if is_api(path) else role_clients.by_key
         if is_let_in(ask("admin", method, address(path))):
             opened.append(route)
 
@@ -54,16 +54,16 @@ def test_a_key_opens_no_page_and_a_session_only_reads_the_api(doors: Doors) -> N
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_each_scope_opens_its_routes_and_no_other(doors: Doors, scope: Scope) -> None:
+def test_each_scope_opens_its_routes_and_no_other(role_clients: RoleClients, scope: Scope) -> None:
     """Of a key that was made with this scope alone."""
-    headers = doors.key_with(scope)
+    headers = role_clients.key_with(scope)
     wrong = []
     for route, least in MATRIX.items():
         method, path = route.split()
         should = scope in {"admin", SCOPE_OF.get(route, "admin")} or route in ANY_KEY
         if least == "anyone" or not is_api(path) or (should and path.endswith("/stream")):
             continue  # a stream goes on for as long as somebody listens
-        answer = doors.ask(method, address(path), headers=headers, json={})
+        answer = role_clients.ask(method, address(path), headers=headers, json={})
         if is_let_in(answer) != should or answer.status_code >= 500:
             wrong.append((route, answer.status_code))
 
@@ -71,12 +71,12 @@ def test_each_scope_opens_its_routes_and_no_other(doors: Doors, scope: Scope) ->
     assert SCOPE_OF.keys() | ANY_KEY <= MATRIX.keys()
 
 
-def test_no_form_is_taken_without_its_token(doors: Doors) -> None:
+def test_no_form_is_taken_without_its_token(role_clients: RoleClients) -> None:
     """Of another site, which a browser would send with the session's cookie all the same."""
     taken = []
     for route in FORMS:
         method, path = route.split()
-        if (status := doors.by_session("admin", method, address(path), with_token=False).status_code) != 403:
+        if (status := role_clients.by_session("admin", method, address(path), with_token=False).status_code) != 403:
             taken.append((route, status))
 
     assert len(FORMS) > 20
@@ -84,19 +84,19 @@ def test_no_form_is_taken_without_its_token(doors: Doors) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_whoever_signs_out_is_out(doors: Doors, role: Who) -> None:
+def test_whoever_signs_out_is_out(role_clients: RoleClients, role: Who) -> None:
     """The one route that leads to the sign-in because it worked."""
-    answer = doors.by_session(role, "POST", "/support/sign-out")
+    answer = role_clients.by_session(role, "POST", "/support/sign-out")
 
     assert (303, "/support/sign-in") == (answer.status_code, answer.headers["location"])
 
 
-def test_a_removed_account_and_a_revoked_key_open_nothing(doors: Doors) -> None:
+def test_a_removed_account_and_a_revoked_key_open_nothing(role_clients: RoleClients) -> None:
     """From the next request on, however long the session would have lasted."""
-    cookie = doors.cookie(doors.staff["viewer"])
-    with doors.site.services.storage.datastore.get_connection() as conn:
+    cookie = role_clients.cookie(role_clients.staff["viewer"])
+    with role_clients.app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE api_keys SET revoked_at = now() WHERE role = 'viewer'")
-        conn.execute("UPDATE staff SET removed_at = now() WHERE staff_id = %s", (doors.staff["viewer"],))
+        conn.execute("UPDATE staff SET removed_at = now() WHERE staff_id = %s", (role_clients.staff["viewer"],))
 
-    assert 401 == doors.by_key("viewer", "GET", "/api/v1/codes").status_code
-    assert 303 == doors.ask("GET", "/support", headers={"cookie": f"ledger_staff={cookie}"}).status_code
+    assert 401 == role_clients.by_key("viewer", "GET", "/api/v1/codes").status_code
+    assert 303 == role_clients.ask("GET", "/support", headers={"cookie": f"ledger_staff={cookie}"}).status_code

@@ -5,112 +5,114 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.values.link_token import DeliveryRef, link_token
-from tests.support.clients.app_client import Answer, Site
-from tests.support.clients.role_clients import Doors
+from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.role_clients import RoleClients
 from tests.support.ledger.terms import make_template
 
 MINE, THEIRS = "me@example.com", "li.wei@example.com"
 
 
-def reserved(site: Site, email: str) -> tuple[str, str]:
+def reserved(app: AppClient, email: str) -> tuple[str, str]:
     """A new code, and its reservation by somebody."""
-    code = site.issue(make_template(max_uses=3, bound=False))
-    return code, str(site.redeem(code, email).json()["reservation_id"])
+    code = app.issue(make_template(max_uses=3, bound=False))
+    return code, str(app.redeem(code, email).json()["reservation_id"])
 
 
-def correct(site: Site, reservation_id: str, code: str, email: str = MINE) -> Answer:
+def correct(app: AppClient, reservation_id: str, code: str, email: str = MINE) -> TestResponse:
     """Move a use to another address, as a person does."""
-    return site.correct(reservation_id, email=email, code=code)
+    return app.correct(reservation_id, email=email, code=code)
 
 
-def test_who_knows_the_id_sees_no_address_and_no_code(site: Site) -> None:
+def test_who_knows_the_id_sees_no_address_and_no_code(app: AppClient) -> None:
     """The id is random and in the holder's own hands; even then only the state is told, and the address masked."""
-    code, item = reserved(site, THEIRS)
-    document = site.client.get(f"/api/v1/public/redemptions/{item}").text
-    page = site.client.get(f"/r/{item}", headers={"accept": "text/html"}).text
+    code, item = reserved(app, THEIRS)
+    document = app.client.get(f"/api/v1/public/redemptions/{item}").text
+    page = app.client.get(f"/r/{item}", headers={"accept": "text/html"}).text
 
     for told in (document, page):
         assert THEIRS not in told
         assert code not in told
     assert "l***@example.com" in page
-    assert site.client.get(f"/api/v1/public/redemptions/{uuid4()}").status_code == 404
+    assert app.client.get(f"/api/v1/public/redemptions/{uuid4()}").status_code == 404
 
 
 @pytest.mark.parametrize("code", ["another's", "none"])
-def test_a_use_is_moved_only_by_who_knows_its_code(site: Site, code: str) -> None:
+def test_a_use_is_moved_only_by_who_knows_its_code(app: AppClient, code: str) -> None:
     """The id alone does not do it, nor the id with a code of one's own."""
-    _, item = reserved(site, THEIRS)
-    own, _ = reserved(site, MINE)
+    _, item = reserved(app, THEIRS)
+    own, _ = reserved(app, MINE)
 
-    answer = correct(site, item, own if code == "another's" else "NO-SUCH-CODE")
+    answer = correct(app, item, own if code == "another's" else "NO-SUCH-CODE")
 
     assert (400, "CODE_INVALID") == (answer.status_code, answer.json()["code"])
-    assert site.services.reader.find_email_addresses([UUID(item)]) == {UUID(item): THEIRS}
+    assert app.services.reader.find_email_addresses([UUID(item)]) == {UUID(item): THEIRS}
 
 
-def test_a_further_use_follows_ones_own_only(site: Site) -> None:
+def test_a_further_use_follows_ones_own_only(app: AppClient) -> None:
     """`again` with the id of somebody else's reservation is refused, and takes nothing."""
-    code, item = reserved(site, THEIRS)
-    site.attempt(item)
+    code, item = reserved(app, THEIRS)
+    app.attempt(item)
 
-    answer = site.redeem(code, MINE, again=item)
+    answer = app.redeem(code, MINE, again=item)
 
     assert answer.status_code == 400
     assert "reservation_id" not in answer.json()
 
 
-def test_an_idempotency_key_leads_to_ones_own_reservation(site: Site) -> None:
+def test_an_idempotency_key_leads_to_ones_own_reservation(app: AppClient) -> None:
     """Its scope is code and address: the same key in another's hands is another key."""
-    code = site.issue(make_template(max_uses=3, bound=False))
+    code = app.issue(make_template(max_uses=3, bound=False))
     headers = {"Idempotency-Key": "the-same-key"}
-    first, second = (site.redeem(code, email, headers=headers).json() for email in (THEIRS, MINE))
+    first, second = (app.redeem(code, email, headers=headers).json() for email in (THEIRS, MINE))
 
     assert first["reservation_id"] != second["reservation_id"]
-    assert site.redeem(code, THEIRS, headers=headers).json()["reservation_id"] == first["reservation_id"]
+    assert app.redeem(code, THEIRS, headers=headers).json()["reservation_id"] == first["reservation_id"]
 
 
-def test_a_link_is_worth_nothing_once_a_letter_of_it_changes(site: Site) -> None:
+def test_a_link_is_worth_nothing_once_a_letter_of_it_changes(app: AppClient) -> None:
     """Nor is one made with another secret, for another delivery or another reservation."""
-    _, item = reserved(site, THEIRS)
-    site.attempt(item)
-    secret = site.services.settings.secret_key.get_secret_value().encode()
+    _, item = reserved(app, THEIRS)
+    app.attempt(item)
+    secret = app.services.settings.secret_key.get_secret_value().encode()
     good = link_token(secret, DeliveryRef(UUID(item), 1))
     forged = [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(0, len(good) - 1, 5)]
     forged += [link_token(b"another", DeliveryRef(UUID(item), 1)), good[:-2], good + "AA", ""]
     asked = [(method, token) for method in ("GET", "POST") for token in forged]
-    statuses = {site.client.request(method, f"/a/{token}").status_code for method, token in asked}
+    statuses = {app.client.request(method, f"/a/{token}").status_code for method, token in asked}
 
     assert statuses == {404}
-    assert [site.client.request(method, f"/a/{good}").status_code for method in ("GET", "POST")] == [200, 200]
-    assert site.client.post(f"/a/{link_token(secret, DeliveryRef(uuid4(), 1))}").status_code == 404
+    assert [app.client.request(method, f"/a/{good}").status_code for method in ("GET", "POST")] == [200, 200]
+    assert app.client.post(f"/a/{link_token(secret, DeliveryRef(uuid4(), 1))}").status_code == 404
 
 
 @pytest.mark.parametrize("key", ["%2e%2e", "%2e%2e%2fetc%2fpasswd", "new%2f1", "a%2f..%2f..%2fx", "%00"])
-def test_the_mailbox_shows_files_of_its_own_folder_only(site: Site, key: str) -> None:
+def test_the_mailbox_shows_files_of_its_own_folder_only(app: AppClient, key: str) -> None:
     """A name is that of a mail, never a path."""
     for path in (f"/mailbox/{key}", f"/mailbox/{key}/html"):
-        assert site.client.get(path).status_code in {404, 422}
+        assert app.client.get(path).status_code in {404, 422}
 
 
-def test_ones_own_password_is_the_only_one_that_one_changes(doors: Doors) -> None:
+def test_ones_own_password_is_the_only_one_that_one_changes(role_clients: RoleClients) -> None:
     """The account is that of the session; no field of the form names another."""
-    victim = str(doors.staff["admin"])
+    victim = str(role_clients.staff["admin"])
     form = {"old": "not used here", "new": "a new password of some length", "staff_id": victim, "email": "admin@staff"}
-    before = password_of(doors, "admin")
-    cookie = doors.cookie(doors.staff["viewer"])
-    token = doors.form_token(cookie)
+    before = password_of(role_clients, "admin")
+    cookie = role_clients.cookie(role_clients.staff["viewer"])
+    token = role_clients.form_token(cookie)
 
-    answer = doors.ask(
+    answer = role_clients.ask(
         "POST", "/support/account", data={**form, "token": token}, headers={"cookie": f"ledger_staff={cookie}"}
     )
 
     assert answer.status_code == 303
-    assert password_of(doors, "admin") == before
+    assert password_of(role_clients, "admin") == before
 
 
-def password_of(doors: Doors, role: str) -> str:
+def password_of(role_clients: RoleClients, role: str) -> str:
     """The hash that is kept."""
-    with doors.site.services.storage.datastore.get_connection() as conn:
-        row = conn.execute("SELECT password_hash FROM staff WHERE staff_id = %s", (doors.staff[role],)).fetchone()
+    with role_clients.app.services.storage.datastore.get_connection() as conn:
+        row = conn.execute(
+            "SELECT password_hash FROM staff WHERE staff_id = %s", (role_clients.staff[role],)
+        ).fetchone()
     assert row is not None
     return str(row["password_hash"])

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from domain.values.link_token import DeliveryRef, link_token
 from tests.security.matrix import MATRIX, NOBODYS, is_api
-from tests.support.clients.app_client import Site
-from tests.support.clients.role_clients import Doors
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.terms import make_template
 
@@ -15,41 +15,44 @@ UNCOUNTED = {"limit_reports", "tallies"}
 """Tables of metrics, which reading `/metrics` brings up to date; sessions are made by the test itself."""
 
 
-def rows_of(site: Site) -> dict[str, int]:
+def rows_of(app: AppClient) -> dict[str, int]:
     """How many rows each table has."""
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         statement = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename !~ 'yoyo'"
         names = [row["tablename"] for row in conn.execute(statement).fetchall()]
-    return {name: site.count(name) for name in sorted(names) if name not in UNCOUNTED and "session" not in name}
+    return {name: app.count(name) for name in sorted(names) if name not in UNCOUNTED and "session" not in name}
 
 
-def test_no_get_request_changes_the_ledger(doors: Doors) -> None:
+def test_no_get_request_changes_the_ledger(role_clients: RoleClients) -> None:
     """Each route with the ids of a sent invitation, by a visitor, an admin's key and an admin's session."""
-    site = doors.site
-    code = site.issue(make_template(max_uses=3, bound=False, group="red"))
-    item = site.redeem(code).json()["reservation_id"]
-    site.attempt(item)
-    secret = site.services.settings.secret_key.get_secret_value().encode()
-    found = site.services.reader.find_reservation(UUID(item))
+    app = role_clients.app
+    code = app.issue(make_template(max_uses=3, bound=False, group="red"))
+    item = app.redeem(code).json()["reservation_id"]
+    app.attempt(item)
+    secret = app.services.settings.secret_key.get_secret_value().encode()
+    found = app.services.reader.find_reservation(UUID(item))
     assert found is not None
     ids = {
         "token": link_token(secret, DeliveryRef(UUID(item), 1)),
         "reservation_id": item,
-        "code_id": str(code_id_of(site, code)),
+        "code_id": str(code_id_of(app, code)),
         "recipient_id": str(found.recipient_id),
         "act": "refund",
         "version": "1",
     }
-    before, statuses = rows_of(site), set()
+    before, statuses = rows_of(app), set()
 
     for path in ASKED:
         if path.endswith("/stream"):
             continue  # it goes on for as long as somebody listens
         filled = re.sub(r"\{(\w+)\}", lambda name: ids.get(name[1], NOBODYS), path)
-        ask = doors.by_key if is_api(path) else doors.by_session
-        statuses |= {doors.by_session("anyone", "GET", filled).status_code, ask("admin", "GET", filled).status_code}
+        ask = role_clients.by_key if is_api(path) else role_clients.by_session
+        statuses |= {
+            role_clients.by_session("anyone", "GET", filled).status_code,
+            ask("admin", "GET", filled).status_code,
+        }
 
     assert 200 in statuses
-    assert rows_of(site) == before
-    after = site.services.reader.find_reservation(UUID(item))
+    assert rows_of(app) == before
+    after = app.services.reader.find_reservation(UUID(item))
     assert after == found

@@ -9,8 +9,8 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.many import chunks
-from tests.simulation.world import Outcome, simulate
+from tests.simulation.batches import run_batches
+from tests.simulation.model import ScheduleOutcome, simulate
 
 TOLD_EVERY_S = 30.0
 
@@ -23,7 +23,7 @@ def main() -> int:
     counts: Counter[str] = Counter()
     started = told = time.monotonic()
     done = 0
-    for chunk in chunks(asked.seed, asked.seeds, asked.processes):
+    for chunk in run_batches(asked.seed, asked.seeds, asked.processes):
         done += chunk.schedules
         counts.update(chunk.counts)
         if chunk.broken is not None:
@@ -47,7 +47,7 @@ def _asked() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: ScheduleOutcome) -> None:
     _say("\n".join(outcome.trace))
     _say("\n".join(f"BROKEN: {broken}" for broken in outcome.broken))
     _say(f"seed {outcome.seed} breaks a promise; replay it with: make simulate SEED={outcome.seed} SEEDS=1")

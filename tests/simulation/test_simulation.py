@@ -12,13 +12,13 @@ from functools import cache
 import pytest
 
 from domain.events import EVENT_TYPES
-from tests.simulation.faults import KINDS
-from tests.simulation.many import Chunk, run
+from tests.simulation.batches import ScheduleBatch, run
+from tests.simulation.fault_schedule import KINDS
 
 PARTS, PART = 8, 250
 PRINT_TRACES = """
 import hashlib
-from tests.simulation.world import simulate
+from tests.simulation.model import simulate
 for seed in range(20):
     told = "\\n".join(simulate(seed, is_told=True).trace)
     print(seed, hashlib.sha256(told.encode()).hexdigest())
@@ -34,7 +34,7 @@ def _as_it_was() -> Iterator[None]:
 
 
 @cache
-def part(number: int) -> Chunk:
+def part(number: int) -> ScheduleBatch:
     """A part of the slice; run once, by whoever asks first."""
     return run(range(number * PART, (number + 1) * PART))
 

@@ -9,7 +9,7 @@ from domain.values.code_strength import CodeStrength
 
 
 @dataclass
-class Watch:
+class TimedGuard:
     """A guard at a time."""
 
     now: float = 10_000.0

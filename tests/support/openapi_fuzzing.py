@@ -130,7 +130,7 @@ def in_a_row(schema: BaseSchema) -> int:
     made = 0
     base = schema.as_state_machine()
 
-    class Client(base):  # type: ignore[valid-type, misc]  # schemathesis builds the class from the document
+    class InProcessClient(base):  # type: ignore[valid-type, misc]  # schemathesis builds the class from the document
         def before_call(self, case: AnyCase) -> None:
             nonlocal made
             made += 1
@@ -139,7 +139,7 @@ def in_a_row(schema: BaseSchema) -> int:
             super().before_call(case)
 
     runs = max(1, ceil(CASES * IN_A_ROW / STEPS))
-    Client.run(settings=settings(_settings(), max_examples=runs, stateful_step_count=STEPS))
+    InProcessClient.run(settings=settings(_settings(), max_examples=runs, stateful_step_count=STEPS))
     return made
 
 

@@ -60,7 +60,7 @@ def kept_by_broker(client: "Redis") -> bytes:
     return b"\n".join(key + b" " + (client.dump(key) or b"") for key in client.scan_iter())
 
 
-class Wiretap:
+class CommandMonitor:
     """Hears every command that a Redis gets: messages to workers among them."""
 
     def __init__(self, redis_url: str) -> None:
@@ -89,7 +89,7 @@ class Wiretap:
             return
 
 
-class Visitor:
+class CookieBrowser:
     """A browser: it keeps cookies, and sends forms with their tokens."""
 
     def __init__(self, base: str) -> None:

@@ -54,7 +54,7 @@ def status_view(
 
 
 @dataclass
-class Desk:
+class StubUseCases:
     """Answers as set, and what was asked.
 
     Attributes:
@@ -149,16 +149,16 @@ class Desk:
         return await self.look_at_link(token)
 
 
-def client_of(desk: Desk, mailbox: Path | None = None) -> TestClient:
+def client_of(use_cases: StubUseCases, mailbox: Path | None = None) -> TestClient:
     """A browser in front of the pages; redirects are shown, not followed."""
     app = FastAPI()
     deps = PageDeps(
-        redeem=desk.redeem,
-        correct=desk.correct,
-        move=desk.move,
-        status=desk.status,
-        look_at_link=desk.look_at_link,
-        accept=desk.accept,
+        redeem=use_cases.redeem,
+        correct=use_cases.correct,
+        move=use_cases.move,
+        status=use_cases.status,
+        look_at_link=use_cases.look_at_link,
+        accept=use_cases.accept,
         mailbox=mailbox,
         default_language="zh",
         kept_s=3600,

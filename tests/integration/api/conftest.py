@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from api.cli.embedded.util import find_free_port, wait_until
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 START_S = 30
 
 
 @pytest.fixture(scope="module")
-def served(common: Site) -> Iterator[str]:  # noqa: ARG001 - its database and keys are in the environment
-    """Address of the application as a process of its own, over the same database as `common`."""
+def served(shared_app: AppClient) -> Iterator[str]:  # noqa: ARG001 - its database and keys are in the environment
+    """Address of the application as a process of its own, over the same database as `shared_app`."""
     port = find_free_port()
     options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--no-access-log")
     command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]

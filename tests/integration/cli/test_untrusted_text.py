@@ -23,7 +23,7 @@ from domain.ports import Accepted, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.repositories.audit_log import OPERATOR, AuditLog
 from projections.repositories.staff_accounts import StaffAccountRepository
-from tests.support.clients.terminal import Ended, Terminal
+from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.ledger import legacy_database as old
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.terms import make_terms
@@ -224,7 +224,7 @@ def test_commands_are_all_tried_with_hostile_texts_or_say_why_not() -> None:
     assert sorted([*CASES, *NOT_SHOWN]) == sorted(commands(typer.main.get_command(app)))
 
 
-def trouble_of(ended: Ended, shown: str, *, is_file: bool) -> str:
+def trouble_of(ended: CommandResult, shown: str, *, is_file: bool) -> str:
     """What is wrong with what a command printed; empty if nothing."""
     said = ended.out + ended.err
     if ended.status not in {0, 1, 2, 4, 127} or "Traceback" in said:

@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import PASSWORD, Browser, add_staff
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 
 
 @pytest.fixture
-def sign_in(site: Site) -> Callable[..., Browser]:
+def sign_in(app: AppClient) -> Callable[..., StaffBrowser]:
     """A function that makes a member of staff of a role and signs them in."""
 
-    def signed_in(role: str = "support") -> Browser:
+    def signed_in(role: str = "support") -> StaffBrowser:
         email = f"{role}@staff.example.com"
-        add_staff(site, email, role, PASSWORD)
-        browser = Browser(site)
+        add_staff(app, email, role, PASSWORD)
+        browser = StaffBrowser(app)
         assert browser.sign_in(email, PASSWORD).status_code == 303
         return browser
 

@@ -7,30 +7,30 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from projections.repositories.issue_batches import Batch, BatchRepository
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 
 WAIT_S: Final = 30.0
 TERMS: Final = {"max_uses": "1", "bound": "yes"}
 
 
-def ask_for(browser: Browser, nonce: str | None = None, **form: str) -> UUID:
+def ask_for(browser: StaffBrowser, nonce: str | None = None, **form: str) -> UUID:
     """Fill in the form that issues codes; the id of the batch."""
     answer = browser.submit("/admin/batches", "/admin", **{**TERMS, "nonce": nonce or uuid4().hex, **form})
     assert answer.status_code == 303, answer.text
     return UUID(answer.headers["location"].rpartition("/")[2])
 
 
-def upload(browser: Browser, data: bytes, **form: str) -> UUID:
+def upload(browser: StaffBrowser, data: bytes, **form: str) -> UUID:
     """Send a file; the id of the batch."""
     answer = browser.post_file("/admin/import", "codes.csv", data, {**TERMS, "nonce": uuid4().hex, **form})
     assert answer.status_code == 303, answer.text
     return UUID(answer.headers["location"].rpartition("/")[2])
 
 
-def ended(site: Site, batch_id: UUID) -> Batch:
+def ended(app: AppClient, batch_id: UUID) -> Batch:
     """The batch once nobody works on it any more."""
-    batches, until = BatchRepository(site.services.storage), time.monotonic() + WAIT_S
+    batches, until = BatchRepository(app.services.storage), time.monotonic() + WAIT_S
     while time.monotonic() < until:
         batch = batches.find(batch_id)
         if batch is not None and batch.state != "working":

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, TypeVar, cast
 import orjson
 from starlette.types import Message
 
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 T = TypeVar("T")
 REDEEM = "/api/v1/public/redeem"
 
 
-class Told(NamedTuple):
+class AsgiResponse(NamedTuple):
     """An answer, and how long it took."""
 
     status: int
@@ -28,7 +28,7 @@ class Told(NamedTuple):
 
 
 async def ask(
-    site: Site,
+    app: AppClient,
     client: str,
     email: str,
     code: str,
@@ -36,7 +36,7 @@ async def ask(
     path: str = REDEEM,
     headers: dict[str, str] | None = None,
     **more: str,
-) -> Told:
+) -> AsgiResponse:
     """POST a redeem, or a correction, from an address; `more` goes into the body."""
     body = orjson.dumps({"email": email, "code": code, **more})
     sent: list[Message] = []
@@ -60,14 +60,14 @@ async def ask(
         sent.append(message)
 
     began = time.perf_counter()
-    await site.client.app(scope, receive, send)
+    await app.client.app(scope, receive, send)
     seconds = time.perf_counter() - began
     told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Told(sent[0]["status"], told, cast("dict[str, Any]", orjson.loads(sent[1]["body"])), seconds)
+    return AsgiResponse(sent[0]["status"], told, cast("dict[str, Any]", orjson.loads(sent[1]["body"])), seconds)
 
 
-def inside(site: Site, questions: Callable[[], Awaitable[T]]) -> T:
+def inside(app: AppClient, questions: Callable[[], Awaitable[T]]) -> T:
     """Run a coroutine in the application's own event loop."""
-    portal = site.client.portal
+    portal = app.client.portal
     assert portal is not None
     return portal.call(questions)

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.settings import ApiSettings
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.ledger.settings import NO_STREAM
 from tests.support.passwords import CHEAP
 from tests.support.servers.databases import clone, database_of, drop
@@ -43,17 +43,17 @@ def settings_over(database_url: str, monkeypatch: pytest.MonkeyPatch, folder: Pa
 
 
 @contextmanager
-def started(settings: ApiSettings) -> Iterator[Site]:
+def started(settings: ApiSettings) -> Iterator[AppClient]:
     """The application, started, with a client. It hashes passwords at little cost."""
     app = create_app(settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("api.web.staff_auth.context.password_hasher", lambda: CHEAP)
         with TestClient(app, raise_server_exceptions=False, headers={"accept-language": "zh-CN"}) as client:
-            yield Site(client, app.state.services)
+            yield AppClient(client, app.state.services)
 
 
 @contextmanager
-def shared_site(postgres_url: str) -> Iterator[Site]:
+def shared_site(postgres_url: str) -> Iterator[AppClient]:
     """One application for all tests of a file, over a database of its own: what they count they have to tell apart."""
     name = f"shared_{uuid4().hex}"
     clone(postgres_url, name)

@@ -10,36 +10,36 @@ from api.use_cases.administration.create_api_key import ApiKeyRequest, create_ap
 from api.use_cases.services import Caller
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sessions import new_token
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.clients.staff_browser import add_staff
 
 ROLES = ("viewer", "support", "admin")
 Who = Literal["anyone", "viewer", "support", "admin"]
 
 
-class Doors:
+class RoleClients:
     """Asks as anybody."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.keys = {role: site.key(role) for role in ROLES}
-        self.staff = {role: add_staff(site, f"{role}@staff.example.com", role, "not used here") for role in ROLES}
+    def __init__(self, app: AppClient) -> None:
+        self.app = app
+        self.keys = {role: app.key(role) for role in ROLES}
+        self.staff = {role: add_staff(app, f"{role}@staff.example.com", role, "not used here") for role in ROLES}
 
     @property
     def desk(self) -> SupportContext:
         """The desk of the application."""
-        found: SupportContext = self.site.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
+        found: SupportContext = self.app.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
         return found
 
     def cookie(self, staff_id: UUID) -> str:
         """A new session of somebody."""
-        token, now = new_token(), self.site.services.now()
+        token, now = new_token(), self.app.services.now()
         self.desk.sessions.insert(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
         return token
 
     def key_with(self, scope: Scope) -> dict[str, str]:
         """Headers with a new key of one scope."""
-        services, wish = self.site.services, ApiKeyRequest(scope, None, (scope,), None)
+        services, wish = self.app.services, ApiKeyRequest(scope, None, (scope,), None)
         secret = create_api_key(services.action(Caller(actor="operator")), wish, uuid4())
         return {"Authorization": f"Bearer {secret}"}
 
@@ -47,12 +47,12 @@ class Doors:
         """What this session's forms carry."""
         return form_token(self.desk.secret, cookie)
 
-    def by_key(self, who: Who, method: str, path: str) -> Answer:
+    def by_key(self, who: Who, method: str, path: str) -> TestResponse:
         """With an API key, or without one."""
         headers = {} if who == "anyone" else self.keys[who]
         return self.ask(method, path, headers=headers, json={})
 
-    def by_session(self, who: Who, method: str, path: str, *, with_token: bool = True) -> Answer:
+    def by_session(self, who: Who, method: str, path: str, *, with_token: bool = True) -> TestResponse:
         """As a browser in which somebody is signed in, or nobody; a form carries its token."""
         headers = {"accept": "text/html", "accept-language": "en"}
         if who == "anyone":
@@ -62,7 +62,7 @@ class Doors:
         more: dict[str, Any] = {} if method == "GET" else {"data": form}
         return self.ask(method, path, headers={**headers, "cookie": f"{COOKIE}={cookie}"}, **more)
 
-    def ask(self, method: str, path: str, **more: Any) -> Answer:
+    def ask(self, method: str, path: str, **more: Any) -> TestResponse:
         """One request, with nothing kept from the one before."""
-        self.site.client.cookies.clear()
-        return cast("Answer", self.site.client.request(method, path, follow_redirects=False, **more))
+        self.app.client.cookies.clear()
+        return cast("TestResponse", self.app.client.request(method, path, follow_redirects=False, **more))

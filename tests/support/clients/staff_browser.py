@@ -7,26 +7,26 @@ from uuid import UUID, uuid4
 
 from domain.values.identifiers import EmailAddress, normalize_code
 from projections.sql.repositories import RepositoriesSql
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.passwords import CHEAP
 
 PASSWORD = "correct horse battery staple"
 TOKEN = re.compile(r'name="token" value="(\w+)"')
 
 
-class Browser:
+class StaffBrowser:
     """One person's browser."""
 
-    def __init__(self, site: Site, address: str = "testclient") -> None:
-        self.site = site
+    def __init__(self, app: AppClient, address: str = "testclient") -> None:
+        self.app = app
         self.cookies: dict[str, str] = {}
         self.address = address
 
-    def get(self, path: str, **params: Any) -> Answer:
+    def get(self, path: str, **params: Any) -> TestResponse:
         """Open a page."""
         return self._request("GET", path, **({"params": params} if params else {}))
 
-    def post(self, path: str, form: dict[str, str], headers: dict[str, str] | None = None) -> Answer:
+    def post(self, path: str, form: dict[str, str], headers: dict[str, str] | None = None) -> TestResponse:
         """Send a form as it is given."""
         return self._request("POST", path, data=form, headers=headers or {})
 
@@ -36,21 +36,21 @@ class Browser:
         assert found is not None
         return found[1]
 
-    def submit(self, path: str, page: str | None = None, **form: str) -> Answer:
+    def submit(self, path: str, page: str | None = None, **form: str) -> TestResponse:
         """Fill in the form of a page and send it."""
         return self.post(path, {"token": self.token(page or "/support"), **form})
 
-    def post_file(self, path: str, name: str, data: bytes, form: dict[str, str]) -> Answer:
+    def post_file(self, path: str, name: str, data: bytes, form: dict[str, str]) -> TestResponse:
         """Send a form with a file."""
         return self._request("POST", path, data={"token": self.token(path), **form}, files={"file": (name, data)})
 
-    def sign_in(self, email: str, password: str, path: str = "/support/sign-in") -> Answer:
+    def sign_in(self, email: str, password: str, path: str = "/support/sign-in") -> TestResponse:
         """Fill in the sign-in."""
         return self.submit(path, path, email=email, password=password)
 
-    def _request(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> Answer:
+    def _request(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> TestResponse:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        client = self.site.client
+        client = self.app.client
         client._transport.client = (self.address, 50_000)  # type: ignore[attr-defined]  # of Starlette's client
         client.cookies.clear()
         sent = {
@@ -66,12 +66,12 @@ class Browser:
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = value
-        return cast("Answer", answer)
+        return cast("TestResponse", answer)
 
 
-def add_staff(site: Site, email: str, role: str, password: str) -> UUID:
+def add_staff(app: AppClient, email: str, role: str, password: str) -> UUID:
     """A member of staff, or a new password for one."""
-    services = site.services
+    services = app.services
     draft = services.storage.vault.draft_staff(EmailAddress.parse(email), uuid4())
     sealed = draft.seal()
     row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, CHEAP.hash(password), role)
@@ -80,21 +80,21 @@ def add_staff(site: Site, email: str, role: str, password: str) -> UUID:
     return draft.new_id
 
 
-def code_id_of(site: Site, text: str) -> UUID:
+def code_id_of(app: AppClient, text: str) -> UUID:
     """The id of a code by its text."""
-    found = site.services.reader.find_code(normalize_code(text))
+    found = app.services.reader.find_code(normalize_code(text))
     assert found is not None
     return found
 
 
-def heading(answer: Answer) -> str:
+def heading(answer: TestResponse) -> str:
     """The page's heading, without marks."""
     found = re.search(r"<h1[^>]*>(.*?)</h1>", answer.text, re.DOTALL)
     assert found is not None
     return unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
 
 
-def balances(answer: Answer) -> list[tuple[int, ...]]:
+def balances(answer: TestResponse) -> list[tuple[int, ...]]:
     """Used, reserved and free of each line, in the page's order."""
     cells = re.findall(r"<dd>(\d+)(?:<small>|</dd>)", answer.text.partition('id="lines"')[2])
     numbers = [int(cell) for cell in cells]

@@ -18,7 +18,7 @@ from api.cli.app import run
 
 
 @dataclass(frozen=True)
-class Ended:
+class CommandResult:
     """What a command left behind."""
 
     status: int
@@ -37,20 +37,20 @@ class Terminal:
 
     capsys: pytest.CaptureFixture[str]
 
-    def ledger(self, *arguments: str) -> Ended:
+    def ledger(self, *arguments: str) -> CommandResult:
         """One command."""
         self.capsys.readouterr()
         status = run(list(arguments))
         out, err = self.capsys.readouterr()
-        return Ended(status, out, err)
+        return CommandResult(status, out, err)
 
-    def ledger_on_a_tty(self, *arguments: str) -> Ended:
+    def ledger_on_a_tty(self, *arguments: str) -> CommandResult:
         """One command whose stdout and stderr are a terminal each."""
         with ExitStack() as ends:
             out, err = ends.enter_context(_tty()), ends.enter_context(_tty())
             with patch.multiple(sys, stdout=out.file, stderr=err.file):
                 status = run(list(arguments))
-        return Ended(status, out.text(), err.text())
+        return CommandResult(status, out.text(), err.text())
 
 
 @dataclass

@@ -22,7 +22,7 @@ from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.vault.vault import Vault
-from tests.support.ledger.stores import Store
+from tests.support.ledger.stores import ContractStore
 from tests.support.ledger.terms import make_terms
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -40,7 +40,7 @@ def done(result: Result) -> CommandResult:
 
 
 @dataclass
-class Acts:
+class RandomCommands:
     """Makes commands; the same seed makes the same ones."""
 
     vault: Vault
@@ -169,11 +169,11 @@ class Acts:
 
 
 @dataclass
-class Bench:
+class StoreBench:
     """One store and what is done with it."""
 
-    store: Store
-    acts: Acts
+    store: ContractStore
+    acts: RandomCommands
 
     def run(self, *commands: Command) -> list[Result]:
         """One batch."""

@@ -44,7 +44,7 @@ REVOKED = 0.05
 """How often a revoking is really one: a code that is revoked has little left to happen to it."""
 
 
-class History:
+class RandomHistory:
     """Lets things happen; the same seed gives the same history."""
 
     def __init__(self, bench: LedgerBench, seed: int, codes: int = 2) -> None:

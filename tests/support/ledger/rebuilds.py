@@ -9,7 +9,7 @@ from projections.rebuild.rebuild import RebuildOptions, RebuildReport, rebuild
 from tests.support.ledger.ledger_bench import LedgerBench
 
 
-class Quiet:
+class NoProgress:
     """Progress that nobody looks at."""
 
     def step(self, name: str, total: int) -> None:
@@ -21,7 +21,7 @@ class Quiet:
 
 def rebuilt(bench: LedgerBench, **wish: Any) -> RebuildReport:
     """Rebuild the bench's ledger."""
-    return rebuild(bench.database_url, RebuildOptions(**wish), Quiet())
+    return rebuild(bench.database_url, RebuildOptions(**wish), NoProgress())
 
 
 def commanded(bench: LedgerBench, **wish: Any) -> tuple[int, dict[str, Any], str]:

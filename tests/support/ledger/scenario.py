@@ -43,7 +43,7 @@ LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
 @dataclass(frozen=True)
-class Draft:
+class ScenarioDraft:
     """A person or code as the domain sees a vault's draft."""
 
     digests: Sequence[bytes]
@@ -73,7 +73,7 @@ class Scenario:
             IssueCode(
                 context=self.context("operator"),
                 code_id=self.code_id,
-                text=Draft([b"code"], self.code_id),
+                text=ScenarioDraft([b"code"], self.code_id),
                 terms=make_terms(
                     max_uses=self.max_uses,
                     expires_at=self.expires_at,
@@ -141,7 +141,7 @@ class Scenario:
             ReserveUse(
                 context=self.context("person"),
                 code_digests=[code],
-                recipient=Draft([person.encode()], self.new_id()),
+                recipient=ScenarioDraft([person.encode()], self.new_id()),
                 reservation_id=self.new_id(),
                 language="zh",
                 again=again,
@@ -230,7 +230,7 @@ class Scenario:
             CorrectRecipient(
                 context=self.context(actor, "k1"),
                 reservation_id=reservation_id,
-                recipient=Draft([person.encode()], self.new_id()),
+                recipient=ScenarioDraft([person.encode()], self.new_id()),
                 new_reservation_id=self.new_id(),
                 code_digests=[code] if code else None,
                 token_of=reservation_id if token_of is ... else token_of,

@@ -21,16 +21,16 @@ from projections.vault.vault import Vault
 from projections.verification.drift_sample import _STORED, _as_folded
 from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.outbox import OutboxRows
-from tests.simulation.persistence import open_memory
-from tests.simulation.queues import MemoryDue, MemoryOutbox
-from tests.simulation.store import Calm, Fate
+from tests.simulation.services.persistence import open_memory
+from tests.simulation.services.store import Fate, NoFaults
+from tests.simulation.services.work_queues import MemoryDueReservations, MemoryOutbox
 from workers.invitations.due_sweep import DueReservations
 from workers.invitations.outbox_notices import Outbox
 
 Rows = Mapping[str, Mapping[UUID, tuple[Any, ...]]]
 
 
-class Recorder(LedgerRecorder, Protocol):
+class EitherRecorder(LedgerRecorder, Protocol):
     """What both recorders are: the ledger's, and the library's."""
 
     insert_events: Callable[..., Any]
@@ -38,7 +38,7 @@ class Recorder(LedgerRecorder, Protocol):
 
 
 @dataclass(frozen=True)
-class Store:
+class ContractStore:
     """One of the stores.
 
     Attributes:
@@ -51,7 +51,7 @@ class Store:
     """
 
     ledger: RedemptionLedger
-    recorder: Recorder
+    recorder: EitherRecorder
     vault: Vault
     due: DueReservations
     notices: Outbox
@@ -65,7 +65,7 @@ class Store:
     outbox: Callable[[], set[UUID]]
 
 
-def postgres_store(storage: LedgerStore) -> Store:
+def postgres_store(storage: LedgerStore) -> ContractStore:
     """The real one."""
 
     def ask(query: LiteralString) -> list[tuple[Any, ...]]:
@@ -81,9 +81,9 @@ def postgres_store(storage: LedgerStore) -> Store:
 
     with storage.datastore.get_connection() as conn:
         storage.recorder.clock.refresh(conn)
-    return Store(
+    return ContractStore(
         ledger=storage.ledger,
-        recorder=cast("Recorder", storage.recorder),
+        recorder=cast("EitherRecorder", storage.recorder),
         vault=storage.vault,
         due=DueRows(storage),
         notices=OutboxRows(storage),
@@ -123,7 +123,7 @@ def _lost_in_postgres(storage: LedgerStore, times: int, fate: Fate) -> Iterator[
 _COMMITTED: Fate = "committed"
 
 
-class Losing(Calm):
+class LosingCommits(NoFaults):
     """Loses some commits."""
 
     def __init__(self) -> None:
@@ -137,9 +137,9 @@ class Losing(Calm):
         return self.fate
 
 
-def memory_store(vault: Vault, now: datetime) -> Store:
+def memory_store(vault: Vault, now: datetime) -> ContractStore:
     """The one in memory."""
-    weather = Losing()
+    weather = LosingCommits()
     ledger, store = open_memory(Policy(), weather)
 
     @contextmanager
@@ -152,11 +152,11 @@ def memory_store(vault: Vault, now: datetime) -> Store:
         keys = [(row.code_id, row.reason) for row in store.refusals]
         return {key: keys.count(key) for key in keys}
 
-    return Store(
+    return ContractStore(
         ledger=ledger,
-        recorder=cast("Recorder", store),
+        recorder=cast("EitherRecorder", store),
         vault=vault,
-        due=MemoryDue(store),
+        due=MemoryDueReservations(store),
         notices=MemoryOutbox(store),
         now=now,
         find=store.reservations.get,
@@ -169,7 +169,7 @@ def memory_store(vault: Vault, now: datetime) -> Store:
     )
 
 
-def log_of(store: Store) -> Sequence[tuple[UUID, int, str, bytes]]:
+def log_of(store: ContractStore) -> Sequence[tuple[UUID, int, str, bytes]]:
     """The whole log in order of positions."""
     recorder = cast("ApplicationRecorder", store.recorder)
     found = recorder.select_notifications(1, 100_000)

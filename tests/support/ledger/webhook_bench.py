@@ -12,7 +12,7 @@ from projections.repositories.webhook_deliveries import WebhookDeliveryRepositor
 from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
 from tests.support.channel_builders import LOOPBACK
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.servers.webhook_receiver import HookServer
+from tests.support.servers.webhook_receiver import WebhookReceiver
 from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.deliverer import WebhookDeliverer
 
@@ -21,7 +21,7 @@ WAIT_S = 30.0
 
 
 @dataclass
-class HookBench:
+class WebhookBench:
     """What these tests begin with."""
 
     bench: LedgerBench
@@ -42,7 +42,7 @@ class HookBench:
         """The time that deliverers go by."""
         return self.bench.storage.recorder.clock.now() + self.ahead
 
-    def endpoint(self, server: HookServer, *types: str, concurrency: int = 1) -> UUID:
+    def endpoint(self, server: WebhookReceiver, *types: str, concurrency: int = 1) -> UUID:
         """A new endpoint, told from now on."""
         endpoint_id = uuid4()
         secret = self.endpoints.insert(endpoint_id, server.url, types, concurrency, uuid4(), self.now())
@@ -97,11 +97,11 @@ def at_once(*acts: Any) -> None:
         list(threads.map(act, acts))
 
 
-def types(server: HookServer) -> list[str]:
+def types(server: WebhookReceiver) -> list[str]:
     """What a server was told of."""
     return [one.json()["type"] for one in server.received]
 
 
-def ids(server: HookServer) -> Sequence[str]:
+def ids(server: WebhookReceiver) -> Sequence[str]:
     """By which ids."""
     return [one.headers["webhook-id"] for one in server.received]

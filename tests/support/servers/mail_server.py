@@ -22,12 +22,12 @@ from trustme import LeafCert
 
 from tests.support.servers.mail_session import (
     Behaviour,
-    Close,
-    Late,
-    Raw,
-    Received,
-    Say,
-    Session,
+    DelayedReply,
+    Disconnect,
+    MailSession,
+    ReceivedMessage,
+    ReplyWith,
+    SendOctets,
     Stage,
     Stall,
     Trickle,
@@ -85,7 +85,7 @@ class MailServer:
         self.connections = self.refused = self.most_at_once = 0
         self._connections_max, self._connections_rate = connections_max, connections_rate
         self._accepted_at: list[float] = []
-        self._received: list[Received] = []
+        self._received: list[ReceivedMessage] = []
         self._rules: list[_Rule] = []
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
@@ -113,7 +113,7 @@ class MailServer:
         return f"127.0.0.1:{self.port}"
 
     @property
-    def received(self) -> list[Received]:
+    def received(self) -> list[ReceivedMessage]:
         """The letters taken so far, oldest first."""
         with self._changed:
             return list(self._received)
@@ -122,7 +122,7 @@ class MailServer:
         """Message-IDs of the letters taken so far, oldest first, doubles included."""
         return [str(letter.message["Message-ID"]) for letter in self.received]
 
-    def wait_for(self, count: int, timeout_s: float = 10.0) -> list[Received]:
+    def wait_for(self, count: int, timeout_s: float = 10.0) -> list[ReceivedMessage]:
         """Wait until at least `count` letters were taken.
 
         Raises:
@@ -189,7 +189,7 @@ class MailServer:
         """Whether everything is to end."""
         return self._stopping.is_set()
 
-    def take(self, letter: Received) -> None:
+    def take(self, letter: ReceivedMessage) -> None:
         """Keep a letter."""
         with self._changed:
             self._received.append(letter)
@@ -228,7 +228,7 @@ class MailServer:
         return sum(at > time.monotonic() - seconds for at in self._accepted_at) > most
 
     def _serve(self, connection: socket.socket) -> None:
-        session = Session(self, connection)
+        session = MailSession(self, connection)
         try:
             # ValueError: a file read after it was closed; UnicodeError is one too.
             with contextlib.suppress(OSError, EOFError, ValueError):
@@ -243,13 +243,13 @@ class MailServer:
 
 __all__ = [
     "Behaviour",
-    "Close",
-    "Late",
+    "DelayedReply",
+    "Disconnect",
     "MailServer",
-    "Raw",
-    "Received",
-    "Say",
+    "ReceivedMessage",
+    "ReplyWith",
     "Security",
+    "SendOctets",
     "Stage",
     "Stall",
     "Trickle",

@@ -20,7 +20,7 @@ STALL_S_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class ReplyWith:
     """Answer with this code. At `dot`, only a 2xx code takes the letter; 421 also ends the connection."""
 
     code: int
@@ -28,7 +28,7 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class Disconnect:
     """End the connection without an answer. `takes` is whether a letter that is complete counts as received."""
 
     takes: bool = True
@@ -42,7 +42,7 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class SendOctets:
     """Send these octets instead of an answer."""
 
     octets: bytes = b"\x00\xffwhat?\r\n"
@@ -58,18 +58,18 @@ class Trickle:
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
+class DelayedReply:
     """Give the usual answer, but only after this time; at `content`, read the letter only then."""
 
     after_s: float
 
 
-Answer = Say | Close | Stall | Raw | Trickle
-Behaviour = Answer | Late
+Answer = ReplyWith | Disconnect | Stall | SendOctets | Trickle
+Behaviour = Answer | DelayedReply
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedMessage:
     """A letter that the server took responsibility for."""
 
     sender: str
@@ -85,7 +85,7 @@ class Received:
         return email.message_from_bytes(self.content, policy=email.policy.default)
 
 
-class Script(Protocol):
+class SessionScript(Protocol):
     """What a session asks of its server."""
 
     security: str
@@ -100,14 +100,14 @@ class Script(Protocol):
     def rule(self, stage: Stage, recipient: str | None) -> Behaviour | None:
         """The behaviour scripted for this stage, used up by one; None for the usual one."""
 
-    def take(self, letter: Received) -> None:
+    def take(self, letter: ReceivedMessage) -> None:
         """Keep a letter."""
 
 
-class Session:
+class MailSession:
     """One client's dialogue."""
 
-    def __init__(self, server: Script, connection: socket.socket) -> None:
+    def __init__(self, server: SessionScript, connection: socket.socket) -> None:
         self._server = server
         self._connection = connection
         self._connection.settimeout(STALL_S_MAX)
@@ -120,20 +120,20 @@ class Session:
         """Greet, then answer until the client leaves or the script ends it."""
         if self._server.security == "smtps":
             self._secure()
-        self._answer("banner", Say(220, "mail.example.test ready"))
+        self._answer("banner", ReplyWith(220, "mail.example.test ready"))
         while (line := self._line()) is not None:
             verb, _, rest = line.partition(" ")
             verb = verb.upper()
             self._server.commands.append("AUTH" if verb == "AUTH" else line)
             if verb == "QUIT":
-                self._say(Say(221, "bye"))
+                self._say(ReplyWith(221, "bye"))
                 return
             handler = {
                 "EHLO": self._ehlo, "STARTTLS": self._starttls, "AUTH": self._auth, "MAIL": self._mail,
                 "RCPT": self._rcpt, "DATA": self._data, "RSET": self._rset,
             }.get(verb)  # fmt: skip
             if handler is None:
-                self._say(Say(500, "unknown command"))
+                self._say(ReplyWith(500, "unknown command"))
             else:
                 handler(rest)
 
@@ -148,10 +148,10 @@ class Session:
         encrypted = isinstance(self._connection, ssl.SSLSocket)
         offers += ["STARTTLS"] if self._server.security == "smtp+starttls" and not encrypted else []
         offers += ["AUTH PLAIN LOGIN"] if self._server.login else []
-        self._answer("ehlo", Say(250, "\n".join(offers)))
+        self._answer("ehlo", ReplyWith(250, "\n".join(offers)))
 
     def _starttls(self, _: str) -> None:
-        if self._answer("starttls", Say(220, "go ahead")):
+        if self._answer("starttls", ReplyWith(220, "go ahead")):
             self._secure()
 
     def _auth(self, rest: str) -> None:
@@ -162,12 +162,12 @@ class Session:
             user = self._secret(initial or self._ask("Username:"))
             given = [user, self._secret(self._ask("Password:"))]
         known = self._server.login is not None and given == list(self._server.login)
-        usual = Say(235, "welcome") if known else Say(535, "5.7.8 wrong user or password")
+        usual = ReplyWith(235, "welcome") if known else ReplyWith(535, "5.7.8 wrong user or password")
         if self._answer("auth", usual) and known:
             self._login = given[0]
 
     def _ask(self, question: str) -> str:
-        self._say(Say(334, base64.b64encode(question.encode()).decode()))
+        self._say(ReplyWith(334, base64.b64encode(question.encode()).decode()))
         return self._line() or ""
 
     @staticmethod
@@ -179,31 +179,31 @@ class Session:
 
     def _mail(self, rest: str) -> None:
         if self._sender:
-            self._say(Say(503, "nested MAIL"))
+            self._say(ReplyWith(503, "nested MAIL"))
         elif self._server.login and self._login is None:
-            self._say(Say(530, "5.7.0 log in first"))
-        elif self._answer("mail", Say(250, "sender ok")):
+            self._say(ReplyWith(530, "5.7.0 log in first"))
+        elif self._answer("mail", ReplyWith(250, "sender ok")):
             self._sender, self._options = _address(rest)
 
     def _rcpt(self, rest: str) -> None:
         recipient = _address(rest)[0]
         if not self._sender:
-            self._say(Say(503, "MAIL first"))
+            self._say(ReplyWith(503, "MAIL first"))
         elif not recipient.isascii() and "SMTPUTF8" not in self._options:
-            self._say(Say(553, "5.6.7 needs SMTPUTF8"))
+            self._say(ReplyWith(553, "5.6.7 needs SMTPUTF8"))
         else:
             self._recipient = recipient
-            if not self._answer("rcpt", Say(250, "recipient ok")):
+            if not self._answer("rcpt", ReplyWith(250, "recipient ok")):
                 self._recipient = None
 
     def _data(self, _: str) -> None:
         if self._recipient is None:
-            self._say(Say(503, "RCPT first"))
+            self._say(ReplyWith(503, "RCPT first"))
             return
-        if not self._answer("data", Say(354, "go ahead")):
+        if not self._answer("data", ReplyWith(354, "go ahead")):
             return
         behaviour = self._server.rule("content", self._recipient)
-        if isinstance(behaviour, Late):
+        if isinstance(behaviour, DelayedReply):
             time.sleep(behaviour.after_s)
             behaviour = None
         if behaviour is not None:
@@ -213,7 +213,7 @@ class Session:
             # The answer was given before the letter was read; there is no second one.
             self._forget()
             return
-        letter = Received(
+        letter = ReceivedMessage(
             sender=self._sender,
             recipient=self._recipient,
             content=content,
@@ -221,14 +221,14 @@ class Session:
             login=self._login,
             encrypted=isinstance(self._connection, ssl.SSLSocket),
         )
-        answer = self._usual_if_late(self._server.rule("dot", self._recipient), Say(250, "taken"))
-        if answer.code // 100 == 2 if isinstance(answer, Say) else answer.takes:
+        answer = self._usual_if_late(self._server.rule("dot", self._recipient), ReplyWith(250, "taken"))
+        if answer.code // 100 == 2 if isinstance(answer, ReplyWith) else answer.takes:
             self._server.take(letter)
         self._forget()
         self._do(answer)
 
     def _rset(self, _: str) -> None:
-        if self._answer("rset", Say(250, "forgotten")):
+        if self._answer("rset", ReplyWith(250, "forgotten")):
             self._forget()
 
     def _forget(self) -> None:
@@ -242,28 +242,28 @@ class Session:
 
     # --- Lines ---
 
-    def _answer(self, stage: Stage, usual: Say) -> bool:
+    def _answer(self, stage: Stage, usual: ReplyWith) -> bool:
         """Do what the script says for this stage, else what is usual; whether the command was carried out."""
         behaviour = self._usual_if_late(self._server.rule(stage, self._recipient), usual)
         self._do(behaviour)
-        return isinstance(behaviour, Say) and behaviour.code // 100 in {2, 3}
+        return isinstance(behaviour, ReplyWith) and behaviour.code // 100 in {2, 3}
 
     @staticmethod
-    def _usual_if_late(behaviour: Behaviour | None, usual: Say) -> Answer:
-        if isinstance(behaviour, Late):
+    def _usual_if_late(behaviour: Behaviour | None, usual: ReplyWith) -> Answer:
+        if isinstance(behaviour, DelayedReply):
             time.sleep(behaviour.after_s)
             return usual
         return behaviour or usual
 
     def _do(self, behaviour: Answer) -> None:
         match behaviour:
-            case Say():
+            case ReplyWith():
                 self._say(behaviour)
                 if behaviour.code == 421:
                     raise EOFError
-            case Raw():
+            case SendOctets():
                 self._connection.sendall(behaviour.octets)
-            case Close():
+            case Disconnect():
                 raise EOFError
             case Stall():
                 self._until_stopped(STALL_S_MAX, b"")
@@ -292,7 +292,7 @@ class Session:
         except BlockingIOError:
             return False
 
-    def _say(self, answer: Say) -> None:
+    def _say(self, answer: ReplyWith) -> None:
         *first, last = answer.text.split("\n")
         lines = [f"{answer.code}-{text}\r\n" for text in first] + [f"{answer.code} {last}\r\n"]
         self._connection.sendall("".join(lines).encode())

@@ -20,7 +20,7 @@ READY_S_MAX = 60.0
 PASSWORD = "only-for-tests"
 
 
-class Server:
+class PostgresCluster:
     """One server: a data directory and, while it runs, a process in a group of its own."""
 
     def __init__(self, made: Postgres, logs: Path) -> None:
@@ -75,13 +75,13 @@ class Server:
         """One of PostgreSQL's programs, as whom the server runs as."""
         postgres._run(self.made.account, binaries.find_postgres_program(program), *arguments, stdin=stdin)
 
-    def copy_of(self, folder: Path, *, is_standby: bool = False) -> "Server":
+    def copy_of(self, folder: Path, *, is_standby: bool = False) -> "PostgresCluster":
         """A base backup by pg_basebackup, not started; a standby follows this server from then on."""
         made = replace(self.made, data=_own(folder / "postgres", self.made), port=find_free_port())
         follows = ("-R",) if is_standby else ()
         self.run("pg_basebackup", "-d", self.url, "-D", str(made.data), "-X", "stream", "-c", "fast", *follows)
         (made.data / "postmaster.pid").unlink(missing_ok=True)
-        return Server(made, self._logs)
+        return PostgresCluster(made, self._logs)
 
     def move_to(self, port: int) -> None:
         """Listen elsewhere from the next start on."""
@@ -99,11 +99,11 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Server]:
+def server(folder: Path) -> Iterator[PostgresCluster]:
     """A primary whose owner may replicate, not started yet; killed in the end."""
     folder.mkdir()
     folder.chmod(0o711)
-    made = Server(postgres.prepare_postgres(folder, find_free_port(), PASSWORD), folder.parent)
+    made = PostgresCluster(postgres.prepare_postgres(folder, find_free_port(), PASSWORD), folder.parent)
     single = ("--single", "-D", str(made.made.data), "-c", "exit_on_error=on", "postgres")
     made.run("postgres", *single, stdin=f"ALTER ROLE {OWNER} REPLICATION;\n")
     try:
@@ -112,7 +112,7 @@ def server(folder: Path) -> Iterator[Server]:
         made.kill()
 
 
-def any_of(*servers: Server) -> str:
+def any_of(*servers: PostgresCluster) -> str:
     """A libpq URI that finds whichever of them takes writes."""
     places = ",".join(item.place for item in servers)
     return f"postgresql://{OWNER}:{PASSWORD}@{places}/{DATABASE}?target_session_attrs=read-write&connect_timeout=2"

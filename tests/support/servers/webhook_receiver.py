@@ -13,7 +13,7 @@ from trustme import LeafCert
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     """One request."""
 
     path: str
@@ -27,7 +27,7 @@ class Received:
 
 
 @dataclass
-class Reply:
+class ScriptedReply:
     """An answer: `raw` instead of all else, `first` before it (to wait, or to close), the rest as HTTP has it."""
 
     status: int = 200
@@ -38,7 +38,7 @@ class Reply:
     trickle: float | None = None
 
     @classmethod
-    def says(cls, code: int = 200, /, *, retry_after: str | None = None, **said: object) -> "Reply":
+    def says(cls, code: int = 200, /, *, retry_after: str | None = None, **said: object) -> "ScriptedReply":
         """With a JSON object."""
         return cls(code, orjson.dumps(said), {} if retry_after is None else {"Retry-After": retry_after})
 
@@ -50,7 +50,7 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 64
 
 
-class HookServer:
+class WebhookReceiver:
     """A server on a free port of this machine.
 
     Attributes:
@@ -59,9 +59,9 @@ class HookServer:
     """
 
     def __init__(self, certificate: LeafCert | None = None, host: str = "127.0.0.1") -> None:
-        self.received: list[Received] = []
-        self.always = Reply(204)
-        self._script: deque[Reply] = deque()
+        self.received: list[ReceivedRequest] = []
+        self.always = ScriptedReply(204)
+        self._script: deque[ScriptedReply] = deque()
         self._ending = threading.Event()
         self._http = _Listener((host, 0), self._handler())
         self._scheme = "http"
@@ -91,7 +91,7 @@ class HookServer:
         """An endpoint of it."""
         return f"{self._scheme}://127.0.0.1:{self.port}/in?x=1"
 
-    def then(self, *replies: Reply) -> None:
+    def then(self, *replies: ScriptedReply) -> None:
         """Answer so, one after the other."""
         self._script.extend(replies)
 
@@ -106,7 +106,7 @@ class HookServer:
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         length = int(request.headers["content-length"])
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.received.append(Received(request.path, headers, request.rfile.read(length)))
+        self.received.append(ReceivedRequest(request.path, headers, request.rfile.read(length)))
         reply = self._script.popleft() if self._script else self.always
         reply.first()
         if reply.raw is not None:
@@ -130,7 +130,7 @@ class HookServer:
             request.wfile.flush()
 
     def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the class below has a self of its own
-        class Handler(BaseHTTPRequestHandler):
+        class ScriptedHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 try:
                     server._answer(self)
@@ -140,4 +140,4 @@ class HookServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
                 """Tests say themselves what went wrong."""
 
-        return Handler
+        return ScriptedHandler

@@ -10,7 +10,7 @@ WAIT_S = 5
 IDS = [UUID(int=number) for number in range(200)]
 
 
-class Broker:
+class FakeBroker:
     """Takes messages, or fails while it is away."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Broker:
 
 def test_many_ids_go_in_few_messages() -> None:
     """Ids that arrive while a message is on its way share the next ones."""
-    broker = Broker()
+    broker = FakeBroker()
     broker.gate.clear()
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append)
     for item in IDS:
@@ -55,7 +55,7 @@ def test_many_ids_go_in_few_messages() -> None:
 
 def test_a_broker_that_is_away_is_asked_ever_more_rarely() -> None:
     """Each failed publish is told, the ids keep their order, and none is lost."""
-    broker = Broker()
+    broker = FakeBroker()
     broker.away = True
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=broker.wait)
     for item in IDS:
@@ -70,7 +70,7 @@ def test_a_broker_that_is_away_is_asked_ever_more_rarely() -> None:
 
 def test_the_first_click_waits_for_nothing_and_the_next_ones_share_a_message() -> None:
     """On an idle system an id is a message at once; what comes within the gap after it goes together."""
-    broker = Broker()
+    broker = FakeBroker()
     within_the_gap = threading.Event()
 
     def gap(closing: threading.Event, seconds: float) -> bool:

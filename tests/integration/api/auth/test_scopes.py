@@ -9,8 +9,8 @@ from api.auth.scopes import GRANTS, SCOPES, Role, Scope, scopes_of
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from api.use_cases.services import Caller
 from projections.repositories.api_keys import ApiKeyRepository
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser, add_staff
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser, add_staff
 
 NOWHERE = "00000000-0000-0000-0000-000000000001"
 PASSWORD = "correct horse battery staple"
@@ -29,19 +29,19 @@ DOORS: dict[Scope, tuple[str, str, object]] = {
 """One request behind each scope; let in, it is answered with something else than 403."""
 
 
-def key(common: Site, *scopes: Scope, role: Role | None = None, days: int | None = None) -> dict[str, str]:
+def key(shared_app: AppClient, *scopes: Scope, role: Role | None = None, days: int | None = None) -> dict[str, str]:
     """Headers with a new key."""
-    services = common.services
+    services = shared_app.services
     wish = ApiKeyRequest("test", role, scopes, days)
     secret = create_api_key(services.action(Caller(actor="operator")), wish, uuid4())
     return {"Authorization": f"Bearer {secret}"}
 
 
-def opened(common: Site, headers: dict[str, str]) -> set[str]:
+def opened(shared_app: AppClient, headers: dict[str, str]) -> set[str]:
     """The scopes whose door opens."""
     found: set[str] = set()
     for scope, (method, path, body) in DOORS.items():
-        answer = common.client.request(method, path, json=body, headers=headers)
+        answer = shared_app.client.request(method, path, json=body, headers=headers)
         if answer.status_code != 403:
             found.add(scope)
         else:
@@ -50,25 +50,25 @@ def opened(common: Site, headers: dict[str, str]) -> set[str]:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_a_scope_opens_its_door_and_no_other(common: Site, scope: Scope) -> None:
+def test_a_scope_opens_its_door_and_no_other(shared_app: AppClient, scope: Scope) -> None:
     """`admin` opens all; a refusal names the scope that is missing."""
-    assert opened(common, key(common, scope)) == (set(SCOPES) if scope == "admin" else {scope})
+    assert opened(shared_app, key(shared_app, scope)) == (set(SCOPES) if scope == "admin" else {scope})
 
 
 @pytest.mark.parametrize("role", ["viewer", "support", "admin"])
-def test_keys_with_a_role_open_what_the_role_does(common: Site, role: Role) -> None:
+def test_keys_with_a_role_open_what_the_role_does(shared_app: AppClient, role: Role) -> None:
     """Old keys keep working: those made before there were scopes are kept with their role only."""
-    old, new = opened(common, common.key(role)), opened(common, key(common, role=role))
+    old, new = opened(shared_app, shared_app.key(role)), opened(shared_app, key(shared_app, role=role))
 
     assert old == new == GRANTS[role]
     assert scopes_of("scoped", ["unheard:of"]) == frozenset()
 
 
-def test_a_key_is_kept_as_a_digest_and_ends_with_its_days(common: Site) -> None:
+def test_a_key_is_kept_as_a_digest_and_ends_with_its_days(shared_app: AppClient) -> None:
     """Its session says until when; afterwards it is 401, as any unknown key."""
-    headers = key(common, "codes:read", "redeem", days=30)
-    told = common.client.get("/api/v1/session", headers=headers).json()
-    with common.services.storage.datastore.get_connection() as conn:
+    headers = key(shared_app, "codes:read", "redeem", days=30)
+    told = shared_app.client.get("/api/v1/session", headers=headers).json()
+    with shared_app.services.storage.datastore.get_connection() as conn:
         conn.execute(
             "UPDATE api_keys SET expires_at = expires_at - %s WHERE key_id = %s", (timedelta(days=31), told["id"])
         )
@@ -78,24 +78,26 @@ def test_a_key_is_kept_as_a_digest_and_ends_with_its_days(common: Site) -> None:
     assert told["expires_at"] is not None
     assert row is not None
     assert headers["Authorization"].encode() not in bytes(row["digest"])
-    assert common.client.get("/api/v1/session", headers=headers).status_code == 401
+    assert shared_app.client.get("/api/v1/session", headers=headers).status_code == 401
 
 
-def test_a_staff_session_opens_the_api_with_its_token(common: Site) -> None:
+def test_a_staff_session_opens_the_api_with_its_token(shared_app: AppClient) -> None:
     """Reading needs the cookie; a change the token as well, and never from another site; a viewer stays a viewer."""
-    add_staff(common, "sue@example.com", "support", PASSWORD)
-    browser = Browser(common)
+    add_staff(shared_app, "sue@example.com", "support", PASSWORD)
+    browser = StaffBrowser(shared_app)
     browser.sign_in("sue@example.com", PASSWORD)
     told = browser.get("/api/v1/session").json()
-    code_id = common.client.get("/api/v1/codes?limit=1", headers=key(common, "codes:read")).json()["codes"]
-    common.issue()
-    code_id = common.client.get("/api/v1/codes?limit=1", headers=key(common, "codes:read")).json()["codes"][0]["id"]
+    code_id = shared_app.client.get("/api/v1/codes?limit=1", headers=key(shared_app, "codes:read")).json()["codes"]
+    shared_app.issue()
+    code_id = shared_app.client.get("/api/v1/codes?limit=1", headers=key(shared_app, "codes:read")).json()["codes"][0][
+        "id"
+    ]
     path, token = f"/api/v1/codes/{code_id}/pause", {"x-csrf-token": told["csrf_token"]}
 
     bare = browser.post(path, {})
     forged = browser.post(path, {}, {**token, "sec-fetch-site": "cross-site"})
     paused = browser.post(path, {}, token)
-    events = common.services.reader.read_history(code_id)
+    events = shared_app.services.reader.read_history(code_id)
 
     assert (told["kind"], told["role"]) == ("staff", "support")
     assert (bare.status_code, forged.status_code, paused.status_code) == (403, 403, 200)
@@ -103,14 +105,14 @@ def test_a_staff_session_opens_the_api_with_its_token(common: Site) -> None:
     assert browser.post("/api/v1/codes", {}, token).status_code == 403
 
 
-def test_an_idempotency_key_belongs_to_the_api_key(common: Site) -> None:
+def test_an_idempotency_key_belongs_to_the_api_key(shared_app: AppClient) -> None:
     """The same key and body: the same reservation; another body: 422; another API key: its own answer."""
-    code, mine, theirs = common.issue(), key(common, "redeem"), key(common, "redeem")
+    code, mine, theirs = shared_app.issue(), key(shared_app, "redeem"), key(shared_app, "redeem")
     body = {"email": "li.wei@example.com", "code": code}
 
     def redeem(headers: dict[str, str], **more: str) -> tuple[int, object]:
         sent = {**headers, "Idempotency-Key": "order-1"}
-        answer = common.client.post("/api/v1/redemptions", json={**body, **more}, headers=sent)
+        answer = shared_app.client.post("/api/v1/redemptions", json={**body, **more}, headers=sent)
         return answer.status_code, answer.json().get("reservation_id") or answer.json()["code"]
 
     first, again = redeem(mine), redeem(mine)
@@ -118,6 +120,6 @@ def test_an_idempotency_key_belongs_to_the_api_key(common: Site) -> None:
     assert (first[0], again) == (202, (200, first[1]))
     assert redeem(mine, email="else@example.com") == (422, "IDEMPOTENCY_KEY_REUSED")
     assert redeem(theirs, email="else@example.com") == (400, "CODE_HELD")
-    assert ApiKeyRepository(common.services.storage).list_page((common.services.now(), uuid4()), 1)[0].scopes == [
-        "redeem"
-    ]
+    assert ApiKeyRepository(shared_app.services.storage).list_page((shared_app.services.now(), uuid4()), 1)[
+        0
+    ].scopes == ["redeem"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from api.auth.scopes import SCOPES
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 DOCS = Path(__file__).parents[4] / "docs" / "api.md"
 VARIES = [
@@ -58,10 +58,10 @@ def is_within(shown: Any, real: Any) -> bool:  # noqa: ANN401 - whatever JSON ho
     return bool(shown == real)
 
 
-def test_every_example_prints_what_it_shows(common: Site, served: str, tmp_path: Path) -> None:
+def test_every_example_prints_what_it_shows(shared_app: AppClient, served: str, tmp_path: Path) -> None:
     """In one shell, from the top of the page to its end."""
     shown = commands_and_outputs()
-    key = common.key("admin")["Authorization"].removeprefix("Bearer ")
+    key = shared_app.key("admin")["Authorization"].removeprefix("Bearer ")
     script = "\necho '====='\n".join(command for command, _ in shown)
     env = {**os.environ, "URL": served, "KEY": key, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(

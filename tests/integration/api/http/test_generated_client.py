@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from clientele.cli import start_api
 
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 PACKAGE = "generated_client"
 
@@ -37,12 +37,12 @@ def imported(package: Path) -> Iterator[ModuleType]:
 
 
 def test_a_generated_client_redeems_a_code(
-    common: Site, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_app: AppClient, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Issue by key, redeem, look at the code, read the feed; a refusal is a problem with its code."""
     monkeypatch.setenv("BASE_URL", served)
-    monkeypatch.setenv("HEADERS", json.dumps(common.key("admin")))
-    package = generated(tmp_path, common.client.get("/api/v1/openapi.json").json())
+    monkeypatch.setenv("HEADERS", json.dumps(shared_app.key("admin")))
+    package = generated(tmp_path, shared_app.client.get("/api/v1/openapi.json").json())
     with imported(package) as client:
         _redeem_and_read(client, sys.modules[f"{PACKAGE}.schemas"])
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from tests.security.matrix import MATRIX
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 METHODS: Final = ("get", "put", "post", "delete", "patch")
 WITHOUT_REFUSALS: Final = {"/healthz", "/readyz", "/metrics"}
@@ -20,9 +20,9 @@ Node = tuple[str, Any]
 
 
 @pytest.fixture
-def document(common: Site) -> Document:
+def document(shared_app: AppClient) -> Document:
     """What the application serves."""
-    found: Document = common.client.get("/api/v1/openapi.json").json()
+    found: Document = shared_app.client.get("/api/v1/openapi.json").json()
     return found
 
 

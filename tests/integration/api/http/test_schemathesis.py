@@ -20,9 +20,9 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def schema(postgres_url: str) -> Iterator[BaseSchema]:
     """The document of an application of its own, called as an admin."""
-    with shared_site(postgres_url) as common:
-        app = create_app(common.services.settings.model_copy(update={"rate_limit": "off"}))
-        yield fuzzing.load(app, common.key("admin")["Authorization"].removeprefix("Bearer "))
+    with shared_site(postgres_url) as shared_app:
+        app = create_app(shared_app.services.settings.model_copy(update={"rate_limit": "off"}))
+        yield fuzzing.load(app, shared_app.key("admin")["Authorization"].removeprefix("Bearer "))
         shutdown_lifespans()
 
 

@@ -12,7 +12,7 @@ from api.cli.embedded.services import ledger
 from api.cli.server.container import COMMANDS
 from api.http.trusted_proxies import behind_proxies
 from api.rate_limits.guard import ADDRESS
-from tests.support.clients.asgi_requests import Told, ask, inside
+from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import settings_over, started
 
 PROXIES = "127.0.0.1, 172.16.0.0/12"
@@ -79,16 +79,16 @@ def test_a_forged_address_does_not_help_a_guesser(
 ) -> None:
     """From outside a new X-Forwarded-For each time changes nothing; from the proxy each client counts for itself."""
     monkeypatch.setenv("LEDGER_TRUSTED_PROXIES", "10.0.0.0/8")
-    with started(settings_over(database_url, monkeypatch, tmp_path)) as site:
+    with started(settings_over(database_url, monkeypatch, tmp_path)) as app:
 
-        async def guesses(peer: str) -> list[Told]:
+        async def guesses(peer: str) -> list[AsgiResponse]:
             return [
-                await ask(site, peer, f"g{n}@example.com", f"WRONG{n}", headers={"x-forwarded-for": f"192.0.2.{n}"})
+                await ask(app, peer, f"g{n}@example.com", f"WRONG{n}", headers={"x-forwarded-for": f"192.0.2.{n}"})
                 for n in range(2 * ADDRESS.burst)
             ]
 
-        direct = [told.status for told in inside(site, lambda: guesses("203.0.113.1"))]
-        proxied = [told.status for told in inside(site, lambda: guesses("10.0.0.2"))]
+        direct = [told.status for told in inside(app, lambda: guesses("203.0.113.1"))]
+        proxied = [told.status for told in inside(app, lambda: guesses("10.0.0.2"))]
 
     assert direct == [400] * 5 + [429] * 15
     assert proxied == [400] * 20

@@ -14,8 +14,8 @@ from api.settings import ApiSettings
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
-from tests.support.clients.app_client import Site
-from tests.support.clients.asgi_requests import Told, ask, inside
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import settings_over, started
 from tests.support.ledger.settings import NO_STREAM
 from tests.support.ledger.terms import make_template, make_terms
@@ -28,9 +28,9 @@ PATIENCE_S = 0.25
 
 
 @pytest.fixture
-def site(
+def app(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Site]:
+) -> Iterator[AppClient]:
     """The application; with a broker where the parameter asks for one, else with none in reach."""
     settings = settings_over(database_url, monkeypatch, tmp_path)
     if getattr(request, "param", "dead") == "alive":
@@ -42,9 +42,9 @@ def site(
         yield found
 
 
-def old_code(site: Site, text: str, max_uses: int = 1) -> str:
+def old_code(app: AppClient, text: str, max_uses: int = 1) -> str:
     """A code of an older system, as it is taken over."""
-    services, code_id = site.services, uuid4()
+    services, code_id = app.services, uuid4()
     context = CommandContext(now=services.now(), actor="operator")
     code = services.storage.vault.draft_code(text, code_id)
     services.storage.ledger.execute(
@@ -68,21 +68,21 @@ def guessed(chance: random.Random) -> str:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("site", "number"), GUESSES.items(), ids=GUESSES, indirect=["site"])
-def test_ten_thousand_guesses_from_a_hundred_addresses(site: Site, number: int) -> None:
+def test_ten_thousand_guesses_from_a_hundred_addresses(app: AppClient, number: int) -> None:
     """They are limited; good customers get through, from the guessers' own addresses too; nobody waits for Redis."""
     chance = random.Random(9)
-    native, short = site.issue(make_template(max_uses=None, bound=False)), old_code(site, "SHRT2345", max_uses=1_000)
+    native, short = app.issue(make_template(max_uses=None, bound=False)), old_code(app, "SHRT2345", max_uses=1_000)
 
-    async def questions() -> tuple[list[Told], list[Told]]:
+    async def questions() -> tuple[list[AsgiResponse], list[AsgiResponse]]:
         guesses, good = [], []
         for this in range(number):
-            guesses.append(await ask(site, address(this), f"g{this}@example.com", guessed(chance)))
+            guesses.append(await ask(app, address(this), f"g{this}@example.com", guessed(chance)))
             if this % 200 == 199:
-                good.append(await ask(site, address(this), f"a{this}@example.com", native))
-                good.append(await ask(site, f"192.0.2.{this // 200}", f"b{this}@example.com", short))
+                good.append(await ask(app, address(this), f"a{this}@example.com", native))
+                good.append(await ask(app, f"192.0.2.{this // 200}", f"b{this}@example.com", short))
         return guesses, good
 
-    guesses, good = inside(site, questions)
+    guesses, good = inside(app, questions)
     counts = Counter((told.status, told.code) for told in guesses)
     slow = sorted(told.seconds for told in guesses + good)
 
@@ -93,25 +93,25 @@ def test_ten_thousand_guesses_from_a_hundred_addresses(site: Site, number: int) 
     assert all(int(told.headers["retry-after"]) > 0 for told in guesses if told.status == 429)
 
 
-def test_a_real_code_gets_the_true_answer_whoever_guesses(site: Site) -> None:
+def test_a_real_code_gets_the_true_answer_whoever_guesses(app: AppClient) -> None:
     """The incident's own words for a used-up code, the reservation for its owner, while the breaker is open."""
-    used_up, mine = site.issue(make_template(max_uses=1, bound=False)), site.issue()
-    site.attempt(site.redeem(used_up, "first@example.com").json()["reservation_id"])
-    here = site.redeem(mine).json()["reservation_id"]
+    used_up, mine = app.issue(make_template(max_uses=1, bound=False)), app.issue()
+    app.attempt(app.redeem(used_up, "first@example.com").json()["reservation_id"])
+    here = app.redeem(mine).json()["reservation_id"]
     chance = random.Random(1)
 
-    async def questions() -> list[Told]:
+    async def questions() -> list[AsgiResponse]:
         for number in range(2 * UNKNOWN_MAX):
-            await ask(site, address(number), f"g{number}@example.com", guessed(chance))
+            await ask(app, address(number), f"g{number}@example.com", guessed(chance))
         zh = {"accept-language": "zh-CN"}
         return [
-            await ask(site, address(1), "li.wei@example.com", used_up, headers=zh),
-            await ask(site, address(1), "li.wei@example.com", mine, headers=zh),
-            await ask(site, address(1), "li.wei@example.com", "NOSUCH22", headers=zh),
-            await ask(site, address(1), "li.wei@example.com", "NOSUCH22", headers={"accept-language": "en"}),
+            await ask(app, address(1), "li.wei@example.com", used_up, headers=zh),
+            await ask(app, address(1), "li.wei@example.com", mine, headers=zh),
+            await ask(app, address(1), "li.wei@example.com", "NOSUCH22", headers=zh),
+            await ask(app, address(1), "li.wei@example.com", "NOSUCH22", headers={"accept-language": "en"}),
         ]
 
-    true, known, limited, english = inside(site, questions)
+    true, known, limited, english = inside(app, questions)
 
     assert (true.status, true.code) == (400, "CODE_EXHAUSTED")
     assert "兑换码已用完" in true.body["detail"]
@@ -122,41 +122,41 @@ def test_a_real_code_gets_the_true_answer_whoever_guesses(site: Site) -> None:
     assert limited.headers["retry-after"]
 
 
-def test_a_short_old_code_is_not_looked_up_beyond_the_limit(site: Site) -> None:
+def test_a_short_old_code_is_not_looked_up_beyond_the_limit(app: AppClient) -> None:
     """Right or wrong, the answer is the same, so a guesser learns nothing; another address redeems it."""
-    text = old_code(site, "A7K2M9QX")
+    text = old_code(app, "A7K2M9QX")
 
-    async def questions() -> list[Told]:
+    async def questions() -> list[AsgiResponse]:
         for number in range(ADDRESS.burst):
-            await ask(site, "198.51.100.1", "g@example.com", f"WRONG{number}")
+            await ask(app, "198.51.100.1", "g@example.com", f"WRONG{number}")
         return [
-            await ask(site, "198.51.100.1", "g@example.com", "WRONG999"),
-            await ask(site, "198.51.100.1", "g@example.com", text),
-            await ask(site, "192.0.2.1", "li.wei@example.com", text),
+            await ask(app, "198.51.100.1", "g@example.com", "WRONG999"),
+            await ask(app, "198.51.100.1", "g@example.com", text),
+            await ask(app, "192.0.2.1", "li.wei@example.com", text),
         ]
 
-    wrong, right, elsewhere = inside(site, questions)
+    wrong, right, elsewhere = inside(app, questions)
 
     assert wrong.body | {"instance": ""} == right.body | {"instance": ""}
     assert wrong.headers["ratelimit"] == right.headers["ratelimit"]
     assert (wrong.status, elsewhere.status) == (429, 202)
 
 
-def test_every_public_way_to_try_a_code_has_the_same_limits(site: Site) -> None:
+def test_every_public_way_to_try_a_code_has_the_same_limits(app: AppClient) -> None:
     """The page and both corrections, not only the API's redeem."""
-    reservation = site.redeem(site.issue()).json()["reservation_id"]
+    reservation = app.redeem(app.issue()).json()["reservation_id"]
 
-    async def correct(number: int) -> Told:
+    async def correct(number: int) -> AsgiResponse:
         path = f"/api/v1/public/redemptions/{reservation}/correct-recipient"
-        return await ask(site, "203.0.113.5", "li@example.com", f"WRONG{number}", path=path)
+        return await ask(app, "203.0.113.5", "li@example.com", f"WRONG{number}", path=path)
 
-    async def corrections() -> list[Told]:
+    async def corrections() -> list[AsgiResponse]:
         return [await correct(number) for number in range(ADDRESS.burst)]
 
-    api = [told.status for told in inside(site, corrections)]
+    api = [told.status for told in inside(app, corrections)]
     form = {"email": "li@example.com", "code": "WRONG"}
-    pages = [site.client.post("/invite", data={**form, "code": f"PAGE{n}"}).status_code for n in range(ADDRESS.burst)]
-    mended = site.client.post(f"/r/{reservation}/correct", data=form)
+    pages = [app.client.post("/invite", data={**form, "code": f"PAGE{n}"}).status_code for n in range(ADDRESS.burst)]
+    mended = app.client.post(f"/r/{reservation}/correct", data=form)
 
     assert api == pages == [400] * 5 + [429] * 5
     assert mended.status_code == 429
@@ -167,22 +167,22 @@ def test_every_public_way_to_try_a_code_has_the_same_limits(site: Site) -> None:
 def test_the_limits_can_be_switched_off(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """For load tests: no limit, and no header that tells of one."""
     monkeypatch.setenv("LEDGER_RATE_LIMIT", "off")
-    with started(settings_over(database_url, monkeypatch, tmp_path)) as site:
-        answers = [site.redeem(f"WRONG{number}") for number in range(2 * ADDRESS.burst)]
+    with started(settings_over(database_url, monkeypatch, tmp_path)) as app:
+        answers = [app.redeem(f"WRONG{number}") for number in range(2 * ADDRESS.burst)]
 
     assert {answer.status_code for answer in answers} == {400}
     assert "ratelimit" not in answers[0].headers
 
 
-def test_new_addresses_share_a_little_while_the_breaker_is_open(site: Site) -> None:
+def test_new_addresses_share_a_little_while_the_breaker_is_open(app: AppClient) -> None:
     """However many addresses a guesser has, a minute's tries of old codes are bounded."""
 
-    async def questions() -> list[Told]:
+    async def questions() -> list[AsgiResponse]:
         return [
-            await ask(site, f"10.{number >> 8}.{number & 255}.1", f"g{number}@example.com", f"WRONG{number}")
+            await ask(app, f"10.{number >> 8}.{number & 255}.1", f"g{number}@example.com", f"WRONG{number}")
             for number in range(1_000)
         ]
 
-    looked_up = [told for told in inside(site, questions) if told.status == 400]
+    looked_up = [told for told in inside(app, questions) if told.status == 400]
 
     assert UNKNOWN_MAX + EVERYBODY.burst <= len(looked_up) <= UNKNOWN_MAX + 4 * EVERYBODY.burst

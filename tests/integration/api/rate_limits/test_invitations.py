@@ -13,8 +13,8 @@ import pytest
 from api.rate_limits.invitations import HOUR_S
 from api.settings import RATES
 from domain.values.identifiers import EmailAddress
-from tests.support.clients.app_client import Site
-from tests.support.clients.asgi_requests import Told, ask, inside
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import GENEROUS, settings_over, started
 from tests.support.ledger.terms import make_template
 
@@ -30,34 +30,34 @@ def defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def site(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
+def app(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppClient]:
     """The application with the default limits."""
     with started(settings_over(database_url, monkeypatch, tmp_path)) as found:
         yield found
 
 
-def redeem_again(site: Site, code: str, number: int) -> list[Told]:
+def redeem_again(app: AppClient, code: str, number: int) -> list[AsgiResponse]:
     """Redeem a code, then ask for a further use after each invitation, as often as told; each from its own address."""
-    answers: list[Told] = []
+    answers: list[AsgiResponse] = []
     more: dict[str, Any] = {}
     for this in range(number):
-        told = inside(site, partial(ask, site, f"198.51.100.{this}", VICTIM, code, **more))
+        told = inside(app, partial(ask, app, f"198.51.100.{this}", VICTIM, code, **more))
         answers.append(told)
         if told.status == 202:
-            site.attempt(told.body["reservation_id"])
+            app.attempt(told.body["reservation_id"])
             more = {"again": told.body["reservation_id"]}
     return answers
 
 
-def test_recipient_gets_a_bounded_number_of_invitations_whatever_the_code(site: Site) -> None:
+def test_recipient_gets_a_bounded_number_of_invitations_whatever_the_code(app: AppClient) -> None:
     """Each code is another one, and so is each client address."""
-    codes = [site.issue() for _ in range(RATES.per_recipient + 1)]
+    codes = [app.issue() for _ in range(RATES.per_recipient + 1)]
 
-    async def redeems() -> list[Told]:
-        return [await ask(site, f"198.51.100.{n}", VICTIM, code) for n, code in enumerate(codes)]
+    async def redeems() -> list[AsgiResponse]:
+        return [await ask(app, f"198.51.100.{n}", VICTIM, code) for n, code in enumerate(codes)]
 
-    *accepted, limited = inside(site, redeems)
-    other = inside(site, lambda: ask(site, "198.51.100.1", "mei@example.com", codes[-1]))
+    *accepted, limited = inside(app, redeems)
+    other = inside(app, lambda: ask(app, "198.51.100.1", "mei@example.com", codes[-1]))
 
     assert [told.status for told in accepted] == [202] * RATES.per_recipient
     assert (limited.status, limited.code) == (429, "RATE_LIMITED")
@@ -65,57 +65,57 @@ def test_recipient_gets_a_bounded_number_of_invitations_whatever_the_code(site: 
     assert other.status == 202
 
 
-def test_repeated_redeem_of_an_own_reservation_is_answered_when_the_recipient_is_limited(site: Site) -> None:
+def test_repeated_redeem_of_an_own_reservation_is_answered_when_the_recipient_is_limited(app: AppClient) -> None:
     """Repeats cost nothing, and no limit stands before the answer to one."""
-    codes = [site.issue() for _ in range(RATES.per_recipient)]
+    codes = [app.issue() for _ in range(RATES.per_recipient)]
 
-    async def redeems() -> list[Told]:
-        first = [await ask(site, "198.51.100.1", VICTIM, codes[0]) for _ in range(3 * RATES.per_recipient)]
-        rest = [await ask(site, "198.51.100.1", VICTIM, code) for code in codes[1:]]
-        return [*first, *rest, *[await ask(site, "198.51.100.1", VICTIM, code) for code in codes]]
+    async def redeems() -> list[AsgiResponse]:
+        first = [await ask(app, "198.51.100.1", VICTIM, codes[0]) for _ in range(3 * RATES.per_recipient)]
+        rest = [await ask(app, "198.51.100.1", VICTIM, code) for code in codes[1:]]
+        return [*first, *rest, *[await ask(app, "198.51.100.1", VICTIM, code) for code in codes]]
 
-    answers = inside(site, redeems)
+    answers = inside(app, redeems)
 
     repeats = 3 * RATES.per_recipient - 1
     known = RATES.per_recipient
     assert [told.status for told in answers] == [202, *[200] * repeats, *[202] * (known - 1), *[200] * known]
 
 
-def test_refused_redeem_does_not_count_as_an_invitation_and_keeps_its_answer(site: Site) -> None:
+def test_refused_redeem_does_not_count_as_an_invitation_and_keeps_its_answer(app: AppClient) -> None:
     """A used-up code stays used up, before and beyond the limit."""
-    full = site.issue()
-    assert site.redeem(full, "first@example.com").status_code == 202
-    codes = [site.issue() for _ in range(RATES.per_recipient)]
+    full = app.issue()
+    assert app.redeem(full, "first@example.com").status_code == 202
+    codes = [app.issue() for _ in range(RATES.per_recipient)]
 
-    async def redeems() -> list[Told]:
-        before = [await ask(site, "198.51.100.1", VICTIM, full) for _ in range(3 * RATES.per_recipient)]
-        accepted = [await ask(site, "198.51.100.1", VICTIM, code) for code in codes]
-        return [*before, *accepted, await ask(site, "198.51.100.1", VICTIM, full)]
+    async def redeems() -> list[AsgiResponse]:
+        before = [await ask(app, "198.51.100.1", VICTIM, full) for _ in range(3 * RATES.per_recipient)]
+        accepted = [await ask(app, "198.51.100.1", VICTIM, code) for code in codes]
+        return [*before, *accepted, await ask(app, "198.51.100.1", VICTIM, full)]
 
-    answers = inside(site, redeems)
+    answers = inside(app, redeems)
 
     assert {told.code for told in answers[: 3 * RATES.per_recipient]} == {"CODE_HELD"}
     assert [told.status for told in answers[3 * RATES.per_recipient : -1]] == [202] * RATES.per_recipient
     assert answers[-1].code == "CODE_HELD"
 
 
-def test_again_chain_of_one_recipient_is_limited(site: Site) -> None:
+def test_again_chain_of_one_recipient_is_limited(app: AppClient) -> None:
     """A code of many uses sends no stream of letters to one address."""
-    answers = redeem_again(site, site.issue(make_template(max_uses=None)), RATES.again + 2)
+    answers = redeem_again(app, app.issue(make_template(max_uses=None)), RATES.again + 2)
 
     assert [told.status for told in answers] == [202] * (RATES.again + 1) + [429]
     assert "用同一兑换码再次兑换" in answers[-1].body["detail"]
 
 
-def test_new_recipients_of_an_open_code_are_limited_by_client_address(site: Site) -> None:
+def test_new_recipients_of_an_open_code_are_limited_by_client_address(app: AppClient) -> None:
     """150 strangers from one address; another address goes on."""
-    code = site.issue(make_template(max_uses=None, bound=False))
+    code = app.issue(make_template(max_uses=None, bound=False))
 
-    async def strangers() -> list[Told]:
-        return [await ask(site, "198.51.100.7", f"stranger{n}@example.com", code) for n in range(150)]
+    async def strangers() -> list[AsgiResponse]:
+        return [await ask(app, "198.51.100.7", f"stranger{n}@example.com", code) for n in range(150)]
 
-    answers = inside(site, strangers)
-    elsewhere = inside(site, lambda: ask(site, "198.51.100.8", "stranger149@example.com", code))
+    answers = inside(app, strangers)
+    elsewhere = inside(app, lambda: ask(app, "198.51.100.8", "stranger149@example.com", code))
 
     statuses = [told.status for told in answers]
     assert statuses[: RATES.per_address] == [202] * RATES.per_address
@@ -123,74 +123,74 @@ def test_new_recipients_of_an_open_code_are_limited_by_client_address(site: Site
     assert elsewhere.status == 202
 
 
-def test_codes_of_one_person_each_are_not_limited_by_client_address(site: Site) -> None:
+def test_codes_of_one_person_each_are_not_limited_by_client_address(app: AppClient) -> None:
     """A thousand customers behind one address do not limit each other."""
-    codes = [site.issue() for _ in range(RATES.per_address + 10)]
+    codes = [app.issue() for _ in range(RATES.per_address + 10)]
 
     async def customers() -> set[int]:
-        return {(await ask(site, "198.51.100.7", f"c{n}@example.com", code)).status for n, code in enumerate(codes)}
+        return {(await ask(app, "198.51.100.7", f"c{n}@example.com", code)).status for n, code in enumerate(codes)}
 
-    assert inside(site, customers) == {202}
+    assert inside(app, customers) == {202}
 
 
-def test_api_key_is_limited_by_recipient_and_never_by_address(site: Site) -> None:
+def test_api_key_is_limited_by_recipient_and_never_by_address(app: AppClient) -> None:
     """A shop's server redeems for many people from one address."""
     shop, open_code = (
-        {"authorization": site.key("admin")["Authorization"]},
-        site.issue(make_template(max_uses=None, bound=False)),
+        {"authorization": app.key("admin")["Authorization"]},
+        app.issue(make_template(max_uses=None, bound=False)),
     )
-    codes = [site.issue() for _ in range(RATES.per_recipient + 1)]
+    codes = [app.issue() for _ in range(RATES.per_recipient + 1)]
     path = "/api/v1/redemptions"
 
     async def redeems() -> list[int]:
         many = [
-            await ask(site, "198.51.100.7", f"c{n}@example.com", open_code, path=path, headers=shop)
+            await ask(app, "198.51.100.7", f"c{n}@example.com", open_code, path=path, headers=shop)
             for n in range(RATES.per_address + 10)
         ]
-        one = [await ask(site, "198.51.100.7", VICTIM, code, path=path, headers=shop) for code in codes]
+        one = [await ask(app, "198.51.100.7", VICTIM, code, path=path, headers=shop) for code in codes]
         return [told.status for told in (*many, *one)]
 
-    statuses = inside(site, redeems)
+    statuses = inside(app, redeems)
 
     assert statuses == [202] * (RATES.per_address + 10 + RATES.per_recipient) + [429]
 
 
-def test_concurrent_redeems_do_not_pass_the_recipient_limit_together(site: Site) -> None:
+def test_concurrent_redeems_do_not_pass_the_recipient_limit_together(app: AppClient) -> None:
     """They are under way at the same time, so each counts before its answer is known."""
-    codes = [site.issue() for _ in range(40)]
+    codes = [app.issue() for _ in range(40)]
 
-    async def redeems() -> list[Told]:
-        return await asyncio.gather(*(ask(site, f"198.51.100.{n}", VICTIM, code) for n, code in enumerate(codes)))
+    async def redeems() -> list[AsgiResponse]:
+        return await asyncio.gather(*(ask(app, f"198.51.100.{n}", VICTIM, code) for n, code in enumerate(codes)))
 
-    statuses = [told.status for told in inside(site, redeems)]
+    statuses = [told.status for told in inside(app, redeems)]
 
     assert (statuses.count(202), statuses.count(429)) == (RATES.per_recipient, 40 - RATES.per_recipient)
 
 
-def test_correction_counts_for_its_new_recipient(site: Site) -> None:
+def test_correction_counts_for_its_new_recipient(app: AppClient) -> None:
     """Else corrections would be the way around."""
-    for code in [site.issue() for _ in range(RATES.per_recipient)]:
-        assert site.redeem(code, VICTIM).status_code == 202
-    code = site.issue()
-    mine = site.redeem(code, "mistyped@example.com").json()
+    for code in [app.issue() for _ in range(RATES.per_recipient)]:
+        assert app.redeem(code, VICTIM).status_code == 202
+    code = app.issue()
+    mine = app.redeem(code, "mistyped@example.com").json()
 
     body = {"email": VICTIM, "code": code, "correction_token": mine.get("correction_token", "")}
-    corrected = site.client.post(f"/api/v1/public/redemptions/{mine['reservation_id']}/correct-recipient", json=body)
+    corrected = app.client.post(f"/api/v1/public/redemptions/{mine['reservation_id']}/correct-recipient", json=body)
 
     assert (corrected.status_code, corrected.json()["code"]) == (429, "RATE_LIMITED")
-    assert site.client.get(f"/api/v1/public/redemptions/{mine['reservation_id']}").json()["state"] == "reserved"
+    assert app.client.get(f"/api/v1/public/redemptions/{mine['reservation_id']}").json()["state"] == "reserved"
 
 
 @pytest.mark.parametrize(
     ("language", "words"), [("zh-CN", "这个邮箱短时间内请求的邀请过多"), ("en", "Too many invitations were requested")]
 )
-def test_limited_form_says_why_and_when_in_its_language(site: Site, language: str, words: str) -> None:
+def test_limited_form_says_why_and_when_in_its_language(app: AppClient, language: str, words: str) -> None:
     """The page has the words of the API."""
-    for code in [site.issue() for _ in range(RATES.per_recipient)]:
-        assert site.redeem(code, VICTIM).status_code == 202
-    form = {"email": VICTIM, "code": site.issue()}
+    for code in [app.issue() for _ in range(RATES.per_recipient)]:
+        assert app.redeem(code, VICTIM).status_code == 202
+    form = {"email": VICTIM, "code": app.issue()}
 
-    page = site.client.post("/invite", data=form, headers={"accept-language": language, "accept": "text/html"})
+    page = app.client.post("/invite", data=form, headers={"accept-language": language, "accept": "text/html"})
 
     assert page.status_code == 429
     assert int(page.headers["retry-after"]) > 0
@@ -203,9 +203,9 @@ def test_switch_for_load_tests_ends_the_limits_on_invitations(
     """`LEDGER_RATE_LIMIT=off`."""
     monkeypatch.setenv("LEDGER_RATE_LIMIT", "off")
     settings = settings_over(database_url, monkeypatch, tmp_path)
-    with started(settings) as site:
-        statuses = {site.redeem(site.issue(), VICTIM).status_code for _ in range(2 * RATES.per_recipient)}
-        again = {told.status for told in redeem_again(site, site.issue(make_template(max_uses=None)), 2 * RATES.again)}
+    with started(settings) as app:
+        statuses = {app.redeem(app.issue(), VICTIM).status_code for _ in range(2 * RATES.per_recipient)}
+        again = {told.status for told in redeem_again(app, app.issue(make_template(max_uses=None)), 2 * RATES.again)}
 
     assert statuses == again == {202}
     assert settings.notices_hourly_max is None

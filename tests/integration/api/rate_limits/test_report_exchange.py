@@ -15,7 +15,7 @@ from api.rate_limits.report_exchange import Exchange
 from projections.repositories.rate_limit_reports import RETENTION_S, RateLimitCounts, RateLimitReportRepository
 from tests.support.clients.asgi_requests import ask, inside
 from tests.support.clients.in_process_app import settings_over, started
-from tests.support.guard_attempts import Watch, tried
+from tests.support.guard_attempts import TimedGuard, tried
 from tests.support.ledger.ledger_bench import LedgerBench
 
 HEARD_WITHIN_S = 20.0
@@ -86,7 +86,7 @@ def test_nothing_in_the_table_is_in_clear(bench: LedgerBench) -> None:
     assert vault.digest_client("198.51.100.1") != vault.digest_client("198.51.100.2")
 
 
-def told_by(*guards: Watch) -> None:
+def told_by(*guards: TimedGuard) -> None:
     """Each hears what the others counted."""
     reports = [guard.guard.report() for guard in guards]
     for listener, own in zip(guards, reports, strict=True):
@@ -95,7 +95,7 @@ def told_by(*guards: Watch) -> None:
 
 def test_processes_open_the_breaker_together() -> None:
     """None of three has seen enough by itself."""
-    three = [Watch() for _ in range(3)]
+    three = [TimedGuard() for _ in range(3)]
     for number in range(UNKNOWN_MAX):
         three[number % 3].guess(tried(f"198.51.100.{number}"))
     before = [watch.redeem(tried("198.51.100.3")) for watch in three]
@@ -110,7 +110,7 @@ def test_processes_open_the_breaker_together() -> None:
 def test_the_worst_that_processes_let_through() -> None:
     """Each its own burst before it hears of the others; then the sum is owed, so the rate holds over time."""
     count = 4
-    watches = [Watch() for _ in range(count)]
+    watches = [TimedGuard() for _ in range(count)]
     passed = 0
     for second in range(300):
         for watch in watches:
@@ -123,7 +123,7 @@ def test_the_worst_that_processes_let_through() -> None:
 
 def test_a_report_of_a_newer_version_is_no_fault() -> None:
     """It may know limits that this one doesn't."""
-    watch = Watch()
+    watch = TimedGuard()
     watch.guard.hear([RateLimitCounts(1, 0, {("moon", b"m"): 7, ("address", b"a"): 1}, age_s=1.0)])
 
     assert watch.redeem(tried()) is None
@@ -132,7 +132,7 @@ def test_a_report_of_a_newer_version_is_no_fault() -> None:
 @pytest.mark.parametrize("fault", [OperationalError(), ZeroDivisionError()], ids=["away", "a defect"])
 def test_a_round_that_fails_stops_nothing(fault: Exception) -> None:
     """The next one is made; requests never wait for either."""
-    watch = Watch()
+    watch = TimedGuard()
     rounds: list[RateLimitCounts | None] = []
 
     def tell(report: RateLimitCounts | None) -> Sequence[RateLimitCounts]:

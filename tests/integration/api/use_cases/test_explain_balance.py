@@ -11,28 +11,28 @@ from api.use_cases.explain_balance import explanation_of
 from domain.commands.code.import_code import ImportCode, Opening
 from domain.commands.context import CommandContext
 from domain.ports import Rejected
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.ledger.terms import make_template, make_terms
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def explained(site: Site, code_id: str, query: str = "", language: str = "en") -> Answer:
+def explained(app: AppClient, code_id: str, query: str = "", language: str = "en") -> TestResponse:
     """GET /explain as a viewer."""
-    headers = {**site.key("viewer"), "Accept-Language": language}
-    return cast("Answer", site.client.get(f"/api/v1/codes/{code_id}/explain{query}", headers=headers))
+    headers = {**app.key("viewer"), "Accept-Language": language}
+    return cast("TestResponse", app.client.get(f"/api/v1/codes/{code_id}/explain{query}", headers=headers))
 
 
-def used_code(site: Site) -> tuple[str, dict[str, str]]:
+def used_code(app: AppClient) -> tuple[str, dict[str, str]]:
     """A code with one use of each kind: its id, and reservations by person."""
-    text = site.issue(make_template(max_uses=5, bound=False))
+    text = app.issue(make_template(max_uses=5, bound=False))
     found = {
-        person: site.redeem(text, f"{person}@example.com").json()["reservation_id"]
+        person: app.redeem(text, f"{person}@example.com").json()["reservation_id"]
         for person in ("sent", "refused", "held")
     }
-    site.attempt(found["sent"])
-    site.attempt(found["refused"], REFUSED)
-    code_id = site.services.reader.find_code(text)
+    app.attempt(found["sent"])
+    app.attempt(found["refused"], REFUSED)
+    code_id = app.services.reader.find_code(text)
     return str(code_id), found
 
 
@@ -41,11 +41,11 @@ def named(items: list[dict[str, Any]]) -> list[str]:
     return [item["reservation_id"] for item in items]
 
 
-def test_each_use_is_named_and_each_other_reservation_explained(site: Site) -> None:
+def test_each_use_is_named_and_each_other_reservation_explained(app: AppClient) -> None:
     """One counts, one is held, one does not count: with event, attempts, outcome and a sentence."""
-    code_id, found = used_code(site)
+    code_id, found = used_code(app)
 
-    document = explained(site, code_id).json()
+    document = explained(app, code_id).json()
 
     assert "1 of 5 uses are used, 1 are held, 3 are free" == document["sentence"]
     assert ([found["sent"]], [found["held"]], [found["refused"]]) == (
@@ -62,24 +62,24 @@ def test_each_use_is_named_and_each_other_reservation_explained(site: Site) -> N
     assert 0 == document["left_out"]
 
 
-def test_it_is_said_in_the_caller_s_language(site: Site) -> None:
+def test_it_is_said_in_the_caller_s_language(app: AppClient) -> None:
     """The same facts in Chinese."""
-    code_id, _ = used_code(site)
+    code_id, _ = used_code(app)
 
-    document = explained(site, code_id, language="zh").json()
+    document = explained(app, code_id, language="zh").json()
 
     assert "共 5 次，已使用 1 次，保留中 1 次，剩余 3 次" == document["sentence"]
     assert document["uses"][0]["sentence"].startswith("自 ")
     assert document["not_counted"][0]["sentence"].startswith("不计入：")
 
 
-def test_it_can_be_asked_as_of_a_version_or_a_moment(site: Site) -> None:
+def test_it_can_be_asked_as_of_a_version_or_a_moment(app: AppClient) -> None:
     """Before the invitation was sent the same use was held; before the code there was nothing."""
-    code_id, found = used_code(site)
+    code_id, found = used_code(app)
     moment = quote((datetime.now(UTC) - timedelta(days=1)).isoformat())
 
-    early = explained(site, code_id, "?version=2").json()
-    whole = explained(site, code_id, f"?as_of={quote(datetime.now(UTC).isoformat())}").json()
+    early = explained(app, code_id, "?version=2").json()
+    whole = explained(app, code_id, f"?as_of={quote(datetime.now(UTC).isoformat())}").json()
 
     assert (0, 1, [found["sent"]], 2) == (
         early["used_count"],
@@ -88,14 +88,14 @@ def test_it_can_be_asked_as_of_a_version_or_a_moment(site: Site) -> None:
         early["version"],
     )
     assert 1 == whole["used_count"]
-    assert 404 == explained(site, code_id, f"?as_of={moment}").status_code
+    assert 404 == explained(app, code_id, f"?as_of={moment}").status_code
 
 
-def test_it_comes_as_a_table_too(site: Site) -> None:
+def test_it_comes_as_a_table_too(app: AppClient) -> None:
     """CSV: a head and one line for each reservation."""
-    code_id, found = used_code(site)
+    code_id, found = used_code(app)
 
-    answer = explained(site, code_id, "?format=csv")
+    answer = explained(app, code_id, "?format=csv")
 
     assert answer.headers["content-type"].startswith("text/csv")
     lines = answer.text.splitlines()
@@ -105,37 +105,37 @@ def test_it_comes_as_a_table_too(site: Site) -> None:
     ]
 
 
-def test_a_history_comes_as_a_table_too(site: Site) -> None:
+def test_a_history_comes_as_a_table_too(app: AppClient) -> None:
     """CSV: a head, and the events that the JSON has, with the balance after each."""
-    code_id, _ = used_code(site)
-    address, headers = f"/api/v1/codes/{code_id}/history", site.key("viewer")
+    code_id, _ = used_code(app)
+    address, headers = f"/api/v1/codes/{code_id}/history", app.key("viewer")
 
-    answer = site.client.get(f"{address}?format=csv&after=1", headers=headers)
-    events = site.client.get(f"{address}?after=1", headers=headers).json()["events"]
+    answer = app.client.get(f"{address}?format=csv&after=1", headers=headers)
+    events = app.client.get(f"{address}?after=1", headers=headers).json()["events"]
 
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert rows == [{name: "" if value is None else str(value) for name, value in line.items()} for line in events]
     assert len(rows) > 3
-    past_the_end = site.client.get(f"{address}?format=csv&after=999", headers=headers)
+    past_the_end = app.client.get(f"{address}?format=csv&after=999", headers=headers)
     assert ["position,version,type"] == [line[:21] for line in past_the_end.text.splitlines()]
-    assert 422 == site.client.get(f"{address}?format=xml", headers=headers).status_code
+    assert 422 == app.client.get(f"{address}?format=xml", headers=headers).status_code
 
 
-def test_what_is_overdue_says_so(site: Site) -> None:
+def test_what_is_overdue_says_so(app: AppClient) -> None:
     """A use that hangs past its time still holds; the sentence says what gives it back."""
-    code_id, found = used_code(site)
+    code_id, found = used_code(app)
     later = datetime.now(UTC) + timedelta(hours=1)
 
-    document = explained(site, code_id, f"?as_of={quote(later.isoformat())}").json()
+    document = explained(app, code_id, f"?as_of={quote(later.isoformat())}").json()
 
     assert [found["held"]] == named(document["held"])
     assert "its time was over at" in document["held"][0]["sentence"]
 
 
-def test_uses_from_before_the_ledger_are_named_too(site: Site) -> None:
+def test_uses_from_before_the_ledger_are_named_too(app: AppClient) -> None:
     """No reservation stands for an opening balance: number, source and reason do, in JSON and as a table."""
-    code_id, services = uuid4(), site.services
+    code_id, services = uuid4(), app.services
     imported = ImportCode(
         context=CommandContext(now=services.now(), actor="operator"),
         code_id=code_id,
@@ -147,47 +147,47 @@ def test_uses_from_before_the_ledger_are_named_too(site: Site) -> None:
     )
     services.storage.ledger.execute([imported])
 
-    document = explained(site, str(code_id)).json()
+    document = explained(app, str(code_id)).json()
 
     assert (3, 0, []) == (document["used_count"], document["reserved"], document["uses"])
     assert [(2, "shop", "in_doubt", 2), (1, "shop", "stated", 3)] == [
         (opening["uses"], opening["source"], opening["reason"], opening["version"]) for opening in document["openings"]
     ]
     assert document["openings"][0]["sentence"].startswith("2 uses were taken over from shop")
-    table = explained(site, str(code_id), "?format=csv").text.splitlines()
+    table = explained(app, str(code_id), "?format=csv").text.splitlines()
     assert ["used,,opening", "used,,opening"] == [",".join(line.split(",")[:3]) for line in table[1:]]
 
 
-def test_strangers_are_not_told(site: Site) -> None:
+def test_strangers_are_not_told(app: AppClient) -> None:
     """Without a key 401; an unknown code 404; another format 422."""
-    code_id, _ = used_code(site)
+    code_id, _ = used_code(app)
 
-    assert 401 == site.client.get(f"/api/v1/codes/{code_id}/explain").status_code
-    assert 404 == explained(site, "00000000-0000-0000-0000-000000000001").status_code
-    assert 422 == explained(site, code_id, "?format=xml").status_code
+    assert 401 == app.client.get(f"/api/v1/codes/{code_id}/explain").status_code
+    assert 404 == explained(app, "00000000-0000-0000-0000-000000000001").status_code
+    assert 422 == explained(app, code_id, "?format=xml").status_code
 
 
-def test_only_the_newest_are_named_and_all_are_summed(site: Site) -> None:
+def test_only_the_newest_are_named_and_all_are_summed(app: AppClient) -> None:
     """A code with very many reservations doesn't fill the memory; what is left out is counted."""
-    text = site.issue(make_template(max_uses=None, bound=False))
+    text = app.issue(make_template(max_uses=None, bound=False))
     for number in range(9):
-        item = site.redeem(text, f"p{number}@example.com").json()["reservation_id"]
+        item = app.redeem(text, f"p{number}@example.com").json()["reservation_id"]
         if number % 2:
-            site.attempt(item)
-    reader, code_id = site.services.reader, site.services.reader.find_code(text)
+            app.attempt(item)
+    reader, code_id = app.services.reader, app.services.reader.find_code(text)
     assert code_id is not None
 
-    found = explanation_of(reader, code_id, site.services.now(), "en", most=1)
+    found = explanation_of(reader, code_id, app.services.now(), "en", most=1)
 
     assert found is not None
     assert (4, 5, 1, 1, 7) == (found.used_count, found.reserved, len(found.uses), len(found.held), found.left_out)
     assert item == str(found.held[0].reservation_id)
 
 
-def test_sums_and_names_agree_at_every_version(site: Site) -> None:
+def test_sums_and_names_agree_at_every_version(app: AppClient) -> None:
     """As many uses are named as are used, as many are held as are reserved, whenever one looks."""
-    code_id, _ = used_code(site)
+    code_id, _ = used_code(app)
 
     for version in range(1, 9):
-        document = explained(site, code_id, f"?version={version}").json()
+        document = explained(app, code_id, f"?version={version}").json()
         assert (document["used_count"], document["reserved"]) == (len(document["uses"]), len(document["held"]))

@@ -14,55 +14,55 @@ from projections.database.errors import StorageUnavailableError
 from projections.storage.bootstrap import LedgerStore
 from projections.work_queue.retention import prune
 from tests.integration.projections.event_store.test_concurrency import at_once
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 
 Who = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def admin(common: Site) -> Who:
+def admin(shared_app: AppClient) -> Who:
     """An API key."""
-    return common.key("admin")
+    return shared_app.key("admin")
 
 
-def issue(common: Site, who: Who, key: str | None, **body: Any) -> Answer:
+def issue(shared_app: AppClient, who: Who, key: str | None, **body: Any) -> TestResponse:
     """POST /codes, with an Idempotency-Key if one is given."""
     headers = who if key is None else {**who, "Idempotency-Key": key}
-    return cast("Answer", common.client.post("/api/v1/codes", json=body, headers=headers))
+    return cast("TestResponse", shared_app.client.post("/api/v1/codes", json=body, headers=headers))
 
 
-def issued(common: Site, group: str) -> int:
+def issued(shared_app: AppClient, group: str) -> int:
     """How many codes of a group there are."""
-    with common.services.storage.datastore.get_connection() as conn:
+    with shared_app.services.storage.datastore.get_connection() as conn:
         row = conn.execute("SELECT count(*) AS n FROM code_balances WHERE group_name = %s", (group,)).fetchone()
     return int(row["n"]) if row else 0
 
 
-def refused(answer: Answer) -> tuple[int, str]:
+def refused(answer: TestResponse) -> tuple[int, str]:
     """Status and code of a problem."""
     return answer.status_code, answer.json()["code"]
 
 
-def test_asked_again_it_is_the_same_codes(common: Site, admin: Who) -> None:
+def test_asked_again_it_is_the_same_codes(shared_app: AppClient, admin: Who) -> None:
     """Ids and texts, in their order; also where what is left out is said, and after one of them was redeemed."""
-    first = issue(common, admin, "order-1", count=3, group="again", prefix="fair", note="spring fair")
-    assert common.redeem(first.json()[0]["code"]).status_code == 202
-    again = issue(common, admin, "order-1", count=3, group="again", prefix="fair", note="spring fair", open=False)
-    code = common.client.get(f"/api/v1/codes/{first.json()[0]['id']}/history", headers=admin).json()
+    first = issue(shared_app, admin, "order-1", count=3, group="again", prefix="fair", note="spring fair")
+    assert shared_app.redeem(first.json()[0]["code"]).status_code == 202
+    again = issue(shared_app, admin, "order-1", count=3, group="again", prefix="fair", note="spring fair", open=False)
+    code = shared_app.client.get(f"/api/v1/codes/{first.json()[0]['id']}/history", headers=admin).json()
 
     assert (first.status_code, again.status_code) == (201, 201)
     assert [item["code"][:5] for item in first.json()] == ["FAIR-"] * 3
     assert again.json() == first.json()
     assert [event["type"] for event in code["events"]][:2] == ["CodeIssued", "UseReserved"]
-    assert issued(common, "again") == 3
+    assert issued(shared_app, "again") == 3
 
 
-def test_without_a_key_every_request_issues(common: Site, admin: Who) -> None:
+def test_without_a_key_every_request_issues(shared_app: AppClient, admin: Who) -> None:
     """The control: that is what a client without a key gets."""
-    answers = [issue(common, admin, None, group="control").json() for _ in range(2)]
+    answers = [issue(shared_app, admin, None, group="control").json() for _ in range(2)]
 
     assert answers[0] != answers[1]
-    assert issued(common, "control") == 2
+    assert issued(shared_app, "control") == 2
 
 
 @pytest.mark.parametrize(
@@ -70,38 +70,38 @@ def test_without_a_key_every_request_issues(common: Site, admin: Who) -> None:
     [{"count": 2}, {"max_uses": 2}, {"note": "autumn fair"}, {"note": None}, {"rebinds_max": 0}, {"prefix": "X"}],
     ids=str,
 )
-def test_another_body_is_refused(common: Site, admin: Who, other: dict[str, Any]) -> None:
+def test_another_body_is_refused(shared_app: AppClient, admin: Who, other: dict[str, Any]) -> None:
     """In the words of the redeem route, and nothing is issued; with its own body the key still gives its codes."""
     key, group = str(uuid4()), str(uuid4())
     body = {"group": group, "note": "spring fair"}
-    first = issue(common, admin, key, **body)
+    first = issue(shared_app, admin, key, **body)
 
-    assert refused(issue(common, admin, key, **{**body, **other})) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert issue(common, admin, key, **body).json() == first.json()
-    assert issued(common, group) == 1
+    assert refused(issue(shared_app, admin, key, **{**body, **other})) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert issue(shared_app, admin, key, **body).json() == first.json()
+    assert issued(shared_app, group) == 1
 
 
-def test_a_key_belongs_to_who_sends_it_and_to_this_route(common: Site, admin: Who) -> None:
+def test_a_key_belongs_to_who_sends_it_and_to_this_route(shared_app: AppClient, admin: Who) -> None:
     """Another API key has its own, and so has the route that redeems; a key has 1 to 255 letters."""
-    mine = issue(common, admin, "order-2", group="mine").json()
-    theirs = issue(common, common.key("admin"), "order-2", group="theirs").json()
+    mine = issue(shared_app, admin, "order-2", group="mine").json()
+    theirs = issue(shared_app, shared_app.key("admin"), "order-2", group="theirs").json()
     body = {"email": "li.wei@example.com", "code": mine[0]["code"]}
-    redeemed = common.client.post("/api/v1/redemptions", json=body, headers={**admin, "Idempotency-Key": "order-2"})
+    redeemed = shared_app.client.post("/api/v1/redemptions", json=body, headers={**admin, "Idempotency-Key": "order-2"})
 
     assert mine != theirs
     assert redeemed.status_code == 202
-    assert refused(issue(common, admin, "", group="mine")) == (422, "MALFORMED")
-    assert refused(issue(common, admin, "k" * 256, group="mine")) == (422, "MALFORMED")
-    assert refused(issue(common, admin, "order-3", count=0)) == (422, "MALFORMED")
-    assert issue(common, admin, "order-3", count=1).status_code == 201  # a request that was malformed keeps no key
+    assert refused(issue(shared_app, admin, "", group="mine")) == (422, "MALFORMED")
+    assert refused(issue(shared_app, admin, "k" * 256, group="mine")) == (422, "MALFORMED")
+    assert refused(issue(shared_app, admin, "order-3", count=0)) == (422, "MALFORMED")
+    assert issue(shared_app, admin, "order-3", count=1).status_code == 201  # a request that was malformed keeps no key
 
 
-def test_at_once_it_is_the_same_codes(common: Site, admin: Who) -> None:
+def test_at_once_it_is_the_same_codes(shared_app: AppClient, admin: Who) -> None:
     """Two commits' worth of codes for six who ask together, one of whom asks for something else."""
     key, count = str(uuid4()), BATCH + 20
 
-    def ask(number: int) -> Answer:
-        return issue(common, admin, key, count=count, group="at once", max_uses=2 if number == 5 else 1)
+    def ask(number: int) -> TestResponse:
+        return issue(shared_app, admin, key, count=count, group="at once", max_uses=2 if number == 5 else 1)
 
     answers = at_once(6, ask)
     good = [answer for answer in answers if answer.status_code == 201]
@@ -110,10 +110,10 @@ def test_at_once_it_is_the_same_codes(common: Site, admin: Who) -> None:
     assert len(good) in {1, 5}  # whose body came first is the key's
     assert bad == [(422, "IDEMPOTENCY_KEY_REUSED")] * (6 - len(good))
     assert all(answer.json() == good[0].json() for answer in good)
-    assert len({item["code"] for item in good[0].json()}) == issued(common, "at once") == count
+    assert len({item["code"] for item in good[0].json()}) == issued(shared_app, "at once") == count
 
 
-def test_what_broke_off_half_way_goes_on(common: Site, admin: Who, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_broke_off_half_way_goes_on(shared_app: AppClient, admin: Who, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database goes away between two commits, and its answer to the first of them is lost as well."""
     key, count = str(uuid4()), BATCH + 20
 
@@ -123,33 +123,33 @@ def test_what_broke_off_half_way_goes_on(common: Site, admin: Who, monkeypatch: 
 
     with monkeypatch.context() as patch:
         patch.setattr(idempotent_issue, "issue_batch", breaking)
-        broken = issue(common, admin, key, count=count, group="half", note="spring fair")
-    between = issued(common, "half")
-    first = issue(common, admin, key, count=count, group="half", note="spring fair")
-    again = issue(common, admin, key, count=count, group="half", note="spring fair")
+        broken = issue(shared_app, admin, key, count=count, group="half", note="spring fair")
+    between = issued(shared_app, "half")
+    first = issue(shared_app, admin, key, count=count, group="half", note="spring fair")
+    again = issue(shared_app, admin, key, count=count, group="half", note="spring fair")
 
     assert refused(broken) == (503, "UNAVAILABLE")
-    assert (between, issued(common, "half")) == (BATCH, count)
+    assert (between, issued(shared_app, "half")) == (BATCH, count)
     assert len({item["id"] for item in first.json()}) == count
     assert again.json() == first.json()
 
 
-def test_a_key_is_kept_as_a_digest_for_seven_days(common: Site, admin: Who) -> None:
+def test_a_key_is_kept_as_a_digest_for_seven_days(shared_app: AppClient, admin: Who) -> None:
     """Then it is free for another body, also before its row is dropped; and the codes stay."""
     key = str(uuid4())
-    first = issue(common, admin, key, group="old").json()
-    storage, now = common.services.storage, common.services.now()
+    first = issue(shared_app, admin, key, group="old").json()
+    storage, now = shared_app.services.storage, shared_app.services.now()
     with storage.datastore.get_connection() as conn:
         rows = conn.execute("SELECT * FROM issue_keys").fetchall()
         conn.execute("UPDATE issue_keys SET expires_at = expires_at - %s", (timedelta(days=7),))
-    other = issue(common, admin, key, group="new").json()
+    other = issue(shared_app, admin, key, group="new").json()
     left = prune(storage, now + timedelta(days=6), 90)["idempotency_key"]
     dropped = prune(storage, now + timedelta(days=8), 90)["idempotency_key"]
 
     assert key not in str(rows)
     assert now + timedelta(days=6, hours=23) < max(row["expires_at"] for row in rows) < now + timedelta(days=7, hours=1)
     assert first != other
-    assert (issued(common, "old"), issued(common, "new")) == (1, 1)
+    assert (issued(shared_app, "old"), issued(shared_app, "new")) == (1, 1)
     assert left == len(rows) - 1
     assert dropped >= 1
-    assert common.count("issue_keys") == 0
+    assert shared_app.count("issue_keys") == 0

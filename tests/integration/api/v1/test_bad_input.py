@@ -5,7 +5,7 @@ import json
 import pytest
 
 from domain.values.identifiers import format_code, normalize_code
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.ledger.terms import make_template
 
 WRITTEN = ("refusals", "recipients", "unknown_code_tries")
@@ -40,43 +40,45 @@ BAD_BODIES = [
 
 
 @pytest.mark.parametrize(("body", "code"), BAD_BODIES, ids=range(len(BAD_BODIES)))
-def test_malformed_is_422(common: Site, body: bytes, code: str) -> None:
+def test_malformed_is_422(shared_app: AppClient, body: bytes, code: str) -> None:
     """The word says which part is wrong; no row is written anywhere."""
-    before = [common.count(table) for table in WRITTEN]
-    response = common.client.post("/api/v1/public/redeem", content=body, headers={"content-type": "application/json"})
+    before = [shared_app.count(table) for table in WRITTEN]
+    response = shared_app.client.post(
+        "/api/v1/public/redeem", content=body, headers={"content-type": "application/json"}
+    )
 
     assert response.status_code == 422
     assert response.json()["code"] == code
-    assert [common.count(table) for table in WRITTEN] == before
+    assert [shared_app.count(table) for table in WRITTEN] == before
 
 
 @pytest.mark.parametrize(
     "code", ["e\u0301te\u0301", "ＡＢＣ", "z\u0335\u0321a\u0489lgo", "夏日", "x" * 64, "'; DROP TABLE--"]
 )
-def test_an_odd_code_is_looked_up_as_it_stands(site: Site, code: str) -> None:
+def test_an_odd_code_is_looked_up_as_it_stands(app: AppClient, code: str) -> None:
     """A code of 1-64 characters may be an old one: unknown is 400, not 422."""
-    assert site.redeem(code).json()["code"] == "CODE_INVALID"
+    assert app.redeem(code).json()["code"] == "CODE_INVALID"
 
 
-def test_an_international_domain_is_one_address(common: Site) -> None:
+def test_an_international_domain_is_one_address(shared_app: AppClient) -> None:
     """U-label and A-label are the same person."""
-    code = common.issue()
-    first = common.redeem(code, "li@bücher.example").json()["reservation_id"]
+    code = shared_app.issue()
+    first = shared_app.redeem(code, "li@bücher.example").json()["reservation_id"]
 
-    assert common.redeem(code, "LI@xn--bcher-kva.example").json()["reservation_id"] == first
+    assert shared_app.redeem(code, "LI@xn--bcher-kva.example").json()["reservation_id"] == first
 
 
-def test_ten_megabytes_are_refused_unread(common: Site) -> None:
+def test_ten_megabytes_are_refused_unread(shared_app: AppClient) -> None:
     """413 by the declared length."""
-    response = common.client.post("/api/v1/public/redeem", content=json.dumps({**GOOD, "code": "A" * 10_000_000}))
+    response = shared_app.client.post("/api/v1/public/redeem", content=json.dumps({**GOOD, "code": "A" * 10_000_000}))
 
     assert response.status_code == 413
     assert response.json()["code"] == "BODY_TOO_LARGE"
 
 
-def test_chunks_without_a_length_are_counted(common: Site) -> None:
+def test_chunks_without_a_length_are_counted(shared_app: AppClient) -> None:
     """A body that does not say how long it is ends at the same bound."""
-    response = common.client.post("/api/v1/public/redeem", content=(b"A" * 10_000 for _ in range(20)))
+    response = shared_app.client.post("/api/v1/public/redeem", content=(b"A" * 10_000 for _ in range(20)))
 
     assert response.status_code == 413
 
@@ -85,9 +87,9 @@ def test_chunks_without_a_length_are_counted(common: Site) -> None:
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/api/v1/public/redeem", 405), ("PUT", "/api/v1/codes", 405)],
 )
-def test_wrong_paths_and_methods_are_problems(common: Site, method: str, path: str, status: int) -> None:
+def test_wrong_paths_and_methods_are_problems(shared_app: AppClient, method: str, path: str, status: int) -> None:
     """Machines get a problem document."""
-    response = common.client.request(method, path)
+    response = shared_app.client.request(method, path)
 
     assert response.status_code == status
     assert response.json()["status"] == status
@@ -107,24 +109,24 @@ def test_wrong_paths_and_methods_are_problems(common: Site, method: str, path: s
         ("li.wei@example.com", False),
     ],
 )
-def test_request_id_is_taken_over_only_as_uuid_or_hex_digits(site: Site, given: str, is_taken_over: bool) -> None:
+def test_request_id_is_taken_over_only_as_uuid_or_hex_digits(app: AppClient, given: str, is_taken_over: bool) -> None:
     """Anything else gets a new id, since a caller could write a code, a phone number or an address there."""
-    answer = site.redeem("X", headers={"x-request-id": given})
+    answer = app.redeem("X", headers={"x-request-id": given})
 
     assert (answer.headers["x-request-id"] == given) is is_taken_over
 
 
-def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(site: Site) -> None:
+def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(app: AppClient) -> None:
     """The code of the redeem itself, in the forms in which it is written."""
-    code = normalize_code(site.issue(make_template(max_uses=3, bound=False)))
+    code = normalize_code(app.issue(make_template(max_uses=3, bound=False)))
 
     answers = [
-        site.redeem(code, f"p{number}@example.com", headers={"x-request-id": written})
+        app.redeem(code, f"p{number}@example.com", headers={"x-request-id": written})
         for number, written in enumerate((code, format_code(code), code.lower()))
     ]
 
     assert [answer.status_code for answer in answers] == [202, 202, 202]
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         events = [bytes(row["state"]).upper() for row in conn.execute("SELECT state FROM ledger_events")]
     recorded = b"".join(events)
     assert [answer.headers["x-request-id"].upper().encode() in recorded for answer in answers] == [True] * 3
@@ -132,20 +134,20 @@ def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(site: Site) ->
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
-def test_who_does_not_say_that_it_is_json_is_told_to(common: Site, content_type: str | None) -> None:
+def test_who_does_not_say_that_it_is_json_is_told_to(shared_app: AppClient, content_type: str | None) -> None:
     """The body is right; only the header is wrong, and that is what the answer says."""
     headers = {} if content_type is None else {"content-type": content_type}
-    answer = common.client.post("/api/v1/public/redeem", content=json.dumps(GOOD), headers=headers)
+    answer = shared_app.client.post("/api/v1/public/redeem", content=json.dumps(GOOD), headers=headers)
 
     assert 422 == answer.status_code
     assert ["header.content-type"] == [fault["where"] for fault in answer.json()["errors"]]
     assert "application/json" in answer.json()["errors"][0]["what"]
 
 
-def test_a_wrong_method_is_told_every_right_one(common: Site) -> None:
+def test_a_wrong_method_is_told_every_right_one(shared_app: AppClient) -> None:
     """Allow names all methods of the address (RFC 9110, 15.5.6), on whichever routes they are."""
     one = f"/api/v1/codes/{ONE}"
-    told = {path: common.client.delete(path).headers["allow"] for path in ("/api/v1/codes", one, f"{one}/terms")}
+    told = {path: shared_app.client.delete(path).headers["allow"] for path in ("/api/v1/codes", one, f"{one}/terms")}
 
     assert {"/api/v1/codes": "GET, POST", one: "GET, PATCH", f"{one}/terms": "GET, PUT"} == told
 
@@ -166,10 +168,10 @@ def test_a_wrong_method_is_told_every_right_one(common: Site) -> None:
     ],
 )
 def test_a_mistyped_field_of_staff_is_an_error(
-    common: Site, method: str, path: str, body: dict[str, object], unknown: str
+    shared_app: AppClient, method: str, path: str, body: dict[str, object], unknown: str
 ) -> None:
     """Ignored it would be a code that never ends, or a reason that nobody can read."""
-    answer = common.client.request(method, path, json=body, headers=common.key("admin"))
+    answer = shared_app.client.request(method, path, json=body, headers=shared_app.key("admin"))
 
     assert 422 == answer.status_code
     assert [f"body.{unknown}"] == [fault["where"] for fault in answer.json()["errors"]]

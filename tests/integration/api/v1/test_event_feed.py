@@ -5,18 +5,18 @@ import threading
 import time
 from typing import Any
 
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.terms import make_template
 
 FEED = "/api/v1/events"
 
 
-def follow(common: Site, after: int, **query: Any) -> list[dict[str, object]]:
+def follow(shared_app: AppClient, after: int, **query: Any) -> list[dict[str, object]]:
     """Every event from a position on, page by page."""
     found: list[dict[str, object]] = []
     for _ in range(200):
-        page = common.client.get(FEED, params={"after": after, **query}, headers=common.key("viewer")).json()
+        page = shared_app.client.get(FEED, params={"after": after, **query}, headers=shared_app.key("viewer")).json()
         found += page["events"]
         if not page["more"]:
             assert page["newest"] >= page["next"]
@@ -25,59 +25,59 @@ def follow(common: Site, after: int, **query: Any) -> list[dict[str, object]]:
     raise AssertionError("the feed does not end")
 
 
-def newest(common: Site) -> int:
+def newest(shared_app: AppClient) -> int:
     """The newest position."""
-    found: int = common.client.get(f"{FEED}?limit=1", headers=common.key("viewer")).json()["newest"]
+    found: int = shared_app.client.get(f"{FEED}?limit=1", headers=shared_app.key("viewer")).json()["newest"]
     return found
 
 
-def test_a_reader_that_goes_on_misses_nothing(common: Site) -> None:
+def test_a_reader_that_goes_on_misses_nothing(shared_app: AppClient) -> None:
     """In pages of any size, by type and by code; nothing of a code's text or an address is in it."""
-    start = newest(common)
-    code = common.issue(make_template(max_uses=5, bound=False))
+    start = newest(shared_app)
+    code = shared_app.issue(make_template(max_uses=5, bound=False))
     for nth in range(3):
-        common.attempt(common.redeem(code, f"reader{nth}@example.com").json()["reservation_id"])
-    common.redeem(common.issue())
+        shared_app.attempt(shared_app.redeem(code, f"reader{nth}@example.com").json()["reservation_id"])
+    shared_app.redeem(shared_app.issue())
 
-    whole, paged = follow(common, start, limit=1000), follow(common, start, limit=2)
+    whole, paged = follow(shared_app, start, limit=1000), follow(shared_app, start, limit=2)
     positions = [int(str(event["position"])) for event in whole]
 
     assert positions == sorted(set(positions))
     assert whole == paged
     assert [event["type"] for event in whole][:4] == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
-    of_code = follow(common, start, limit=3, code_id=str(code_id_of(common, code)))
-    assert of_code == [event for event in whole if event["code_id"] == str(code_id_of(common, code))]
-    sent = follow(common, start, limit=1, type=["InviteSent", "CodeIssued"])
+    of_code = follow(shared_app, start, limit=3, code_id=str(code_id_of(shared_app, code)))
+    assert of_code == [event for event in whole if event["code_id"] == str(code_id_of(shared_app, code))]
+    sent = follow(shared_app, start, limit=1, type=["InviteSent", "CodeIssued"])
     assert sent == [event for event in whole if event["type"] in {"InviteSent", "CodeIssued"}]
-    assert follow(common, positions[4], limit=1000) == whole[5:]
+    assert follow(shared_app, positions[4], limit=1000) == whole[5:]
     text = json.dumps(whole)
     assert [word for word in ("reader", "example.com", code, "actor_id", "request_id") if word in text] == []
 
 
-def test_a_waiting_reader_is_answered_by_the_first_event(common: Site) -> None:
+def test_a_waiting_reader_is_answered_by_the_first_event(shared_app: AppClient) -> None:
     """And after its time with an empty page; how long it may wait is bounded."""
-    start, headers = newest(common), common.key("viewer")
-    timer = threading.Timer(0.3, common.issue)
+    start, headers = newest(shared_app), shared_app.key("viewer")
+    timer = threading.Timer(0.3, shared_app.issue)
     began = time.monotonic()
     timer.start()
-    page = common.client.get(f"{FEED}?after={start}&wait=20", headers=headers).json()
+    page = shared_app.client.get(f"{FEED}?after={start}&wait=20", headers=headers).json()
     passed = time.monotonic() - began
-    empty = common.client.get(f"{FEED}?after={page['next']}&wait=1", headers=headers).json()
+    empty = shared_app.client.get(f"{FEED}?after={page['next']}&wait=1", headers=headers).json()
 
     assert [event["type"] for event in page["events"]] == ["CodeIssued"]
     assert 0.3 <= passed < 15
     assert (empty["events"], empty["next"]) == ([], page["next"])
-    assert common.client.get(f"{FEED}?wait=3600", headers=headers).status_code == 422
+    assert shared_app.client.get(f"{FEED}?wait=3600", headers=headers).status_code == 422
 
 
-def test_a_stream_goes_on_from_the_last_event_id(common: Site, served: str) -> None:
+def test_a_stream_goes_on_from_the_last_event_id(shared_app: AppClient, served: str) -> None:
     """What a browser's EventSource sends when it reconnects; ids are positions."""
     import httpx2  # noqa: PLC0415 - only here a response is read while it comes
 
-    start = newest(common)
-    code = common.issue()
-    common.redeem(code)
-    headers = {**common.key("viewer"), "Last-Event-ID": str(start)}
+    start = newest(shared_app)
+    code = shared_app.issue()
+    shared_app.redeem(code)
+    headers = {**shared_app.key("viewer"), "Last-Event-ID": str(start)}
     lines: list[str] = []
     with httpx2.Client(timeout=20) as client, client.stream("GET", f"{served}{FEED}/stream", headers=headers) as stream:
         kind = stream.headers["content-type"]
@@ -93,24 +93,24 @@ def test_a_stream_goes_on_from_the_last_event_id(common: Site, served: str) -> N
     assert "retry: 2000" in lines
 
 
-def test_malformed_places_and_types_are_422(common: Site) -> None:
+def test_malformed_places_and_types_are_422(shared_app: AppClient) -> None:
     """With the part that is wrong, and what there is."""
-    headers = common.key("viewer")
+    headers = shared_app.key("viewer")
     bad = ["after=-1", f"after={2**63}", "after=x", "limit=0", "type=Nothing", "code_id=1"]
 
-    answers = [common.client.get(f"{FEED}?{query}", headers=headers) for query in bad]
+    answers = [shared_app.client.get(f"{FEED}?{query}", headers=headers) for query in bad]
 
     assert {answer.status_code for answer in answers} == {422}
     assert "InviteSent" in answers[4].json()["errors"][0]["what"]
-    stream = common.client.get(f"{FEED}/stream", headers={**headers, "Last-Event-ID": "x"})
+    stream = shared_app.client.get(f"{FEED}/stream", headers={**headers, "Last-Event-ID": "x"})
     assert stream.status_code == 422
 
 
-def test_who_is_ahead_of_the_log_can_see_it(common: Site) -> None:
+def test_who_is_ahead_of_the_log_can_see_it(shared_app: AppClient) -> None:
     """After an older state was restored: `newest` is where the log ends, whatever position was asked for."""
-    common.issue()
-    ahead = newest(common) + 1000
+    shared_app.issue()
+    ahead = newest(shared_app) + 1000
 
-    page = common.client.get(f"{FEED}?after={ahead}", headers=common.key("viewer")).json()
+    page = shared_app.client.get(f"{FEED}?after={ahead}", headers=shared_app.key("viewer")).json()
 
-    assert ([], ahead, newest(common)) == (page["events"], page["next"], page["newest"])
+    assert ([], ahead, newest(shared_app)) == (page["events"], page["next"], page["newest"])

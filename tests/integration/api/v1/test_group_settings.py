@@ -5,7 +5,7 @@ from uuid import UUID
 
 from domain.values.link_token import DeliveryRef, link_token
 from projections.repositories.groups import DEFAULT_TEXTS, GroupRepository, InvitationTexts, InviteGroup
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.ledger.terms import make_template
 
 TARGET = "https://team.example.com/welcome?from=ledger"
@@ -13,70 +13,70 @@ ADDRESS = "li.wei@example.com"
 PAGE = {"accept": "text/html", "accept-language": "en"}
 
 
-def follow(site: Site, reservation_id: str) -> Answer:
+def follow(app: AppClient, reservation_id: str) -> TestResponse:
     """Press the button behind the link of an invitation, without going on to where it leads."""
-    secret = site.services.settings.secret_key.get_secret_value().encode()
+    secret = app.services.settings.secret_key.get_secret_value().encode()
     token = link_token(secret, DeliveryRef(UUID(reservation_id), 1))
-    return cast("Answer", site.client.post(f"/a/{token}", headers=PAGE, follow_redirects=False))
+    return cast("TestResponse", app.client.post(f"/a/{token}", headers=PAGE, follow_redirects=False))
 
 
-def test_an_accepted_invitation_goes_on_to_the_groups_place(site: Site) -> None:
+def test_an_accepted_invitation_goes_on_to_the_groups_place(app: AppClient) -> None:
     """And tells that place nothing of the link; a group without one has a page that says it."""
-    GroupRepository(site.services.storage).save(InviteGroup(name="blue", accept_target=TARGET), site.services.now())
+    GroupRepository(app.services.storage).save(InviteGroup(name="blue", accept_target=TARGET), app.services.now())
     ids = [
-        site.redeem(site.issue(make_template(max_uses=1, group=group))).json()["reservation_id"]
+        app.redeem(app.issue(make_template(max_uses=1, group=group))).json()["reservation_id"]
         for group in ("blue", "green")
     ]
     for reservation_id in ids:
-        site.attempt(reservation_id)
+        app.attempt(reservation_id)
 
-    blue, again, green = follow(site, ids[0]), follow(site, ids[0]), follow(site, ids[1])
+    blue, again, green = follow(app, ids[0]), follow(app, ids[0]), follow(app, ids[1])
 
     assert (303, TARGET) == (blue.status_code, blue.headers["location"])
     assert "no-referrer" == blue.headers["referrer-policy"]
     assert TARGET == again.headers["location"]
     assert 200 == green.status_code
     assert "green" in green.text
-    assert site.services.reader.find_reservation(UUID(ids[0])) is not None
+    assert app.services.reader.find_reservation(UUID(ids[0])) is not None
 
 
-def test_only_a_link_of_ours_leads_anywhere(site: Site) -> None:
+def test_only_a_link_of_ours_leads_anywhere(app: AppClient) -> None:
     """What is in the address of the request is never gone to."""
-    GroupRepository(site.services.storage).save(InviteGroup(name="blue", accept_target=TARGET), site.services.now())
+    GroupRepository(app.services.storage).save(InviteGroup(name="blue", accept_target=TARGET), app.services.now())
 
-    answer = site.client.post("/a/nonsense?next=https://evil.example.com", headers=PAGE, follow_redirects=False)
+    answer = app.client.post("/a/nonsense?next=https://evil.example.com", headers=PAGE, follow_redirects=False)
 
     assert 404 == answer.status_code
     assert "location" not in answer.headers
 
 
-def test_words_are_those_of_the_group_and_language(site: Site) -> None:
+def test_words_are_those_of_the_group_and_language(app: AppClient) -> None:
     """A group without settings has none."""
-    groups = GroupRepository(site.services.storage)
-    groups.save(InviteGroup(name="blue", en=InvitationTexts("Come", "Welcome")), site.services.now())
+    groups = GroupRepository(app.services.storage)
+    groups.save(InviteGroup(name="blue", en=InvitationTexts("Come", "Welcome")), app.services.now())
 
     assert ("Come", "Welcome") == groups.find_texts("blue", "en")
     assert DEFAULT_TEXTS == groups.find_texts("blue", "zh")
     assert DEFAULT_TEXTS == groups.find_texts("green", "en")
 
 
-def test_groups_are_listed_once_by_name(site: Site) -> None:
+def test_groups_are_listed_once_by_name(app: AppClient) -> None:
     """Those that only codes name, and those that only have settings."""
-    groups = GroupRepository(site.services.storage)
-    groups.save(InviteGroup(name="blue"), site.services.now())
+    groups = GroupRepository(app.services.storage)
+    groups.save(InviteGroup(name="blue"), app.services.now())
     for group in ("green", "green", "amber", "blue"):
-        site.issue(make_template(max_uses=1, group=group))
+        app.issue(make_template(max_uses=1, group=group))
 
     assert ["amber", "blue", "green"] == [line.name for line in groups.list_page("", 10)]
     assert ["blue", "green"] == [line.name for line in groups.list_page("amber", 10)]
     assert ["amber", "blue"] == [line.name for line in groups.list_page("", 2)]
 
 
-def test_the_status_page_tells_where_the_letter_goes(site: Site) -> None:
+def test_the_status_page_tells_where_the_letter_goes(app: AppClient) -> None:
     """Masked, with the group and the deadline; the reservation's owner knows their own address by that."""
-    reservation_id = site.redeem(site.issue(make_template(max_uses=1, group="blue"))).json()["reservation_id"]
+    reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="blue"))).json()["reservation_id"]
 
-    page = site.client.get(f"/r/{reservation_id}", headers=PAGE).text
+    page = app.client.get(f"/r/{reservation_id}", headers=PAGE).text
 
     assert "l***@example.com" in page
     assert "li.wei" not in page
@@ -84,14 +84,14 @@ def test_the_status_page_tells_where_the_letter_goes(site: Site) -> None:
     assert page.count("<time") == 2
 
 
-def test_no_group_is_named_like_an_address(site: Site) -> None:
+def test_no_group_is_named_like_an_address(app: AppClient) -> None:
     """It would stand in events for ever, and every check of the log would find it."""
-    key = site.key("admin")
-    (issued,) = site.client.post("/api/v1/codes", json={"max_uses": 1}, headers=key).json()
+    key = app.key("admin")
+    (issued,) = app.client.post("/api/v1/codes", json={"max_uses": 1}, headers=key).json()
 
     answers = [
-        site.client.post("/api/v1/codes", json={"max_uses": 1, "group": ADDRESS}, headers=key),
-        site.client.patch(f"/api/v1/codes/{issued['id']}", json={"group": ADDRESS}, headers=key),
+        app.client.post("/api/v1/codes", json={"max_uses": 1, "group": ADDRESS}, headers=key),
+        app.client.patch(f"/api/v1/codes/{issued['id']}", json={"group": ADDRESS}, headers=key),
     ]
 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, "MALFORMED")] * 2

@@ -8,36 +8,36 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.settings import ApiSettings
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 
-def test_a_missing_broker_is_degraded_not_down(site: Site) -> None:
+def test_a_missing_broker_is_degraded_not_down(app: AppClient) -> None:
     """An orchestrator must not take the backend away because Celery is dead."""
-    response = site.client.get("/readyz")
+    response = app.client.get("/readyz")
 
     assert response.status_code == 200
     assert response.json()["status"] == "degraded"
     assert response.json()["missing"] == ["broker", "worker", "beat"]
     assert "redeems are accepted" in response.json()["details"][0]
-    assert site.client.get("/healthz").json() == {"status": "alive"}
+    assert app.client.get("/healthz").json() == {"status": "alive"}
 
 
-def test_a_missing_database_is_503_with_retry_after(site: Site, settings: ApiSettings) -> None:
+def test_a_missing_database_is_503_with_retry_after(app: AppClient, settings: ApiSettings) -> None:
     """No redemption can be accepted, and that is said; when it is back, it goes on without a restart."""
-    code = site.issue()
+    code = app.issue()
     name = settings.database_url.get_secret_value().rpartition("/")[2]
     server = settings.database_url.get_secret_value().replace(name, "postgres")
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
         conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-        away = site.redeem(code)
-        ready = site.client.get("/readyz")
+        away = app.redeem(code)
+        ready = app.client.get("/readyz")
         conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
 
     assert (away.status_code, away.json()["code"]) == (503, "UNAVAILABLE")
     assert away.headers["retry-after"]
     assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
-    assert site.redeem(code).status_code == 202
+    assert app.redeem(code).status_code == 202
 
 
 def test_a_process_that_starts_while_the_database_is_away_waits_for_it(settings: ApiSettings) -> None:
@@ -67,24 +67,24 @@ def test_a_process_that_starts_while_the_database_is_away_waits_for_it(settings:
         "expired_user_cleanup_total{",
     ],
 )
-def test_the_names_of_the_incident_are_there_from_the_first_scrape(site: Site, sample: str) -> None:
+def test_the_names_of_the_incident_are_there_from_the_first_scrape(app: AppClient, sample: str) -> None:
     """Alerts and dashboards know these names."""
-    assert sample in site.client.get("/metrics").text
+    assert sample in app.client.get("/metrics").text
 
 
-def test_a_malformed_redeem_is_counted(site: Site) -> None:
+def test_a_malformed_redeem_is_counted(app: AppClient) -> None:
     """Every request to /redeem ends in exactly one status."""
     sample = 'redeem_requests_total{status="malformed"}'
-    before = value(site, sample)
-    site.client.post("/api/v1/public/redeem", content=b"{")
-    site.redeem("ABC", "x")
+    before = value(app, sample)
+    app.client.post("/api/v1/public/redeem", content=b"{")
+    app.redeem("ABC", "x")
 
-    assert value(site, sample) == before + 2
+    assert value(app, sample) == before + 2
 
 
-def test_the_description_names_every_refusal(site: Site) -> None:
+def test_the_description_names_every_refusal(app: AppClient) -> None:
     """OpenAPI lists the public refusals with examples."""
-    document = site.client.get("/api/v1/openapi.json")
+    document = app.client.get("/api/v1/openapi.json")
     answers = document.json()["paths"]["/api/v1/public/redeem"]["post"]["responses"]
 
     assert {"200", "202", "400", "413", "422", "503"} <= answers.keys()
@@ -92,7 +92,7 @@ def test_the_description_names_every_refusal(site: Site) -> None:
         assert code in document.text
 
 
-def value(site: Site, sample: str) -> float:
+def value(app: AppClient, sample: str) -> float:
     """A sample's present value."""
-    lines = [line for line in site.client.get("/metrics").text.splitlines() if line.startswith(sample)]
+    lines = [line for line in app.client.get("/metrics").text.splitlines() if line.startswith(sample)]
     return float(lines[0].rpartition(" ")[2])

@@ -4,7 +4,7 @@ from argon2 import PasswordHasher
 
 from domain.values.identifiers import EmailAddress
 from projections.repositories.staff_sessions import StaffSessionRepository
-from tests.support.clients.terminal import Ended, Terminal
+from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 
 ADMIN = "Admin@Example.com"
@@ -56,6 +56,6 @@ def test_what_can_not_be_is_said(terminal: Terminal) -> None:
     assert (2, "email") == _short(terminal.ledger("staff", "add", "nobody", "--role", "admin"), "email")
 
 
-def _short(ended: Ended, word: str) -> tuple[int, str]:
+def _short(ended: CommandResult, word: str) -> tuple[int, str]:
     """The status, and the word if it was said."""
     return ended.status, word if word in ended.err else ended.err

@@ -12,14 +12,14 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from domain.commands.reservation.settle_due import SettleDue
 from domain.ports import Accepted, OutcomeUnknown
-from tests.support.clients.terminal import Ended, Terminal
+from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 HOUR = timedelta(hours=1)
 
 
-class Outage:
+class OutageScenario:
     """Some reservations and the hour around them."""
 
     def __init__(self, bench: LedgerBench, terminal: Terminal) -> None:
@@ -46,7 +46,7 @@ class Outage:
         self.bench.run(SettleDue(context=late, reservation_id=reservation_id, case_id=UUID(int=len(person))))
         return reservation_id
 
-    def run(self, *more: str, start: timedelta = -HOUR, end: timedelta = HOUR) -> Ended:
+    def run(self, *more: str, start: timedelta = -HOUR, end: timedelta = HOUR) -> CommandResult:
         """The command over a window around now."""
         window = ("--from", (self.now + start).isoformat(), "--to", (self.now + end).isoformat())
         return self.terminal.ledger("refund-outage", *window, *more, "--json")
@@ -62,12 +62,12 @@ class Outage:
 
 
 @pytest.fixture
-def outage(bench: LedgerBench, terminal: Terminal) -> Outage:
+def outage(bench: LedgerBench, terminal: Terminal) -> OutageScenario:
     """An hour."""
-    return Outage(bench, terminal)
+    return OutageScenario(bench, terminal)
 
 
-def test_it_shows_and_changes_nothing(outage: Outage) -> None:
+def test_it_shows_and_changes_nothing(outage: OutageScenario) -> None:
     """Without --apply nothing is written; the table names each reservation and says how to go on."""
     parked = outage.parked("a")
 
@@ -81,7 +81,7 @@ def test_it_shows_and_changes_nothing(outage: Outage) -> None:
     assert outage.balance() == (0, 1)
 
 
-def test_sent_ones_only_on_demand_and_never_accepted_ones(outage: Outage) -> None:
+def test_sent_ones_only_on_demand_and_never_accepted_ones(outage: OutageScenario) -> None:
     """An opened link proves that the mail was not lost."""
     parked, sent, accepted = outage.parked("a"), outage.sent("b"), outage.sent("c")
     outage.bench.run(
@@ -92,7 +92,7 @@ def test_sent_ones_only_on_demand_and_never_accepted_ones(outage: Outage) -> Non
     assert outage.found("--include-sent") == sorted([str(parked), str(sent)])
 
 
-def test_each_is_refunded_once_under_one_correlation_id(outage: Outage) -> None:
+def test_each_is_refunded_once_under_one_correlation_id(outage: OutageScenario) -> None:
     """Run twice it changes nothing, and the cases are closed."""
     outage.parked("a")
     outage.sent("b")
@@ -108,7 +108,7 @@ def test_each_is_refunded_once_under_one_correlation_id(outage: Outage) -> None:
     assert outage.bench.rows(correlated, first["correlation_id"]) == [(3,)]
 
 
-def test_only_the_window_the_channel_and_the_server(outage: Outage) -> None:
+def test_only_the_window_the_channel_and_the_server(outage: OutageScenario) -> None:
     """What happened before or after, or elsewhere, is left alone."""
     here, there = outage.sent("a", "mx1:25"), outage.sent("b", "mx2:25")
 
@@ -119,7 +119,7 @@ def test_only_the_window_the_channel_and_the_server(outage: Outage) -> None:
     assert outage.run("--include-sent", start=HOUR, end=2 * HOUR).json["found"] == []
 
 
-def test_who_was_helped_since_is_left_alone(outage: Outage) -> None:
+def test_who_was_helped_since_is_left_alone(outage: OutageScenario) -> None:
     """The last letter counts: what was sent again after the outage, or called sent by a person, is not given back."""
     resent, decided = outage.sent("a"), outage.parked("b")
     outage.bench.run(RequestResend(context=outage.bench.context("staff"), reservation_id=resent))
@@ -146,7 +146,7 @@ def test_who_was_helped_since_is_left_alone(outage: Outage) -> None:
     assert outage.found("--include-sent", "--server", "mx:25") == []
 
 
-def test_what_machines_still_try_is_left_to_them(outage: Outage) -> None:
+def test_what_machines_still_try_is_left_to_them(outage: OutageScenario) -> None:
     """In doubt but not parked: it is tried again by itself."""
     outage.bench.attempt(outage.redeem("a"), LOST)
 

@@ -41,8 +41,8 @@ from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.integration.projections.privacy.test_key_rotation import ringed
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.random_history import History
-from tests.support.ledger.rebuilds import Quiet, read_models, rebuilt
+from tests.support.ledger.random_history import RandomHistory
+from tests.support.ledger.rebuilds import NoProgress, read_models, rebuilt
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import execute
 
@@ -78,7 +78,7 @@ def test_a_whole_history_runs_with_few_rights(running: str, database_url: str) -
     """Redeems, attempts, refunds, cases and verifying, all as the running role; a rebuild keeps its rights."""
     with LedgerStore.open(settings_for(running)) as storage:
         bench = LedgerBench(storage, database_url)
-        history = History(bench, seed=4)
+        history = RandomHistory(bench, seed=4)
         history.go_on(60)
         before = read_models(bench)
         rebuilt(bench, apply=True)
@@ -86,7 +86,7 @@ def test_a_whole_history_runs_with_few_rights(running: str, database_url: str) -
 
         assert before["reservations"]
         assert [] == list_roles_that_may_change_log(running)
-    assert 0 == verify(running, timedelta(days=9), Quiet(), 10).wrong
+    assert 0 == verify(running, timedelta(days=9), NoProgress(), 10).wrong
 
 
 @pytest.mark.parametrize("table", [*APPEND_ONLY, *VAULT])

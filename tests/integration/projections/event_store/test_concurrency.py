@@ -140,7 +140,7 @@ def test_the_same_key_at_once(bench: LedgerBench, offices: list[LedgerBench]) ->
     assert found["IDEMPOTENCY_KEY_REUSED"] in {1, 11}  # whose body came first is the key's
 
 
-class Tail:
+class LogReader:
     """A reader that follows positions, as every follower of the log does: never looks back."""
 
     def __init__(self, database_url: str) -> None:
@@ -182,7 +182,7 @@ def test_eight_writers_and_a_reader_that_never_looks_back(bench: LedgerBench, se
                 commands = [office.reserve(codes[number], f"{uuid4().hex}@example.com") for _ in range(1 + number)]
                 storage.ledger.execute(commands)
 
-    with Tail(bench.database_url) as tail, psycopg.connect(bench.database_url) as idle:
+    with LogReader(bench.database_url) as tail, psycopg.connect(bench.database_url) as idle:
         idle.execute("CREATE TEMPORARY TABLE long_transaction (n int)")  # it holds back xmin, not us
         idle.execute("INSERT INTO long_transaction VALUES (1)")
         at_once(8, write)

@@ -24,7 +24,7 @@ from projections.storage.bootstrap import LedgerStore
 from projections.verification.snapshot_check import EQUAL
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
-from tests.support.ledger.rebuilds import Quiet, rebuilt
+from tests.support.ledger.rebuilds import NoProgress, rebuilt
 from tests.support.ledger.settings import settings_for
 
 BATCH = 250
@@ -179,15 +179,15 @@ def test_two_shapes_live_side_by_side(bench: LedgerBench, long_code: str) -> Non
 @pytest.mark.usefixtures("long_code")
 def test_verify_passes_right_snapshots_and_names_wrong_ones(bench: LedgerBench) -> None:
     """A state that the log does not lead to is found, and a rebuild drops it."""
-    right = verify(bench.database_url, timedelta(hours=1), Quiet(), 10)
+    right = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10)
     (state,) = bench.rows("SELECT state FROM code_snapshots")[0]
     forged = msgspec.json.decode(bytes(state)) | {"used": 5}
     change(bench, "UPDATE code_snapshots SET state = %s", msgspec.json.encode(forged))
-    wrong = verify(bench.database_url, timedelta(hours=1), Quiet(), 10)
+    wrong = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10)
     rebuilt(bench, apply=True)
 
     assert (right.wrong, dict(wrong.broken)) == (0, {EQUAL: 1})
-    assert verify(bench.database_url, timedelta(hours=1), Quiet(), 10).wrong == 0
+    assert verify(bench.database_url, timedelta(hours=1), NoProgress(), 10).wrong == 0
 
 
 def test_the_shape_follows_the_fields_and_the_fold() -> None:

@@ -10,7 +10,7 @@ from projections.event_store.row_mapping import BALANCE_FIELDS, balance_row, cod
 from projections.replay.log_fold import MemoryLimits
 from projections.replay.observer import UndecodableEventError
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
-from tests.support.ledger.random_history import History
+from tests.support.ledger.random_history import RandomHistory
 from tests.support.ledger.rebuilds import commanded, leftovers, read_models, rebuilt, shapes
 
 
@@ -216,7 +216,7 @@ def test_a_balance_row_can_be_read_back(bench: LedgerBench) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_live_rows_equal_a_rebuild_for_random_histories(bench: LedgerBench, seed: int) -> None:
     """Invariant 7, with all sizes so small that every bound is reached: pages, held reservations, tails."""
-    history = History(bench, seed)
+    history = RandomHistory(bench, seed)
     history.go_on(90)
     doubtful = done(bench.redeem(bench.issue(), "z@example.com")).require_reservation().reservation_id
     bench.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="connection_lost"))

@@ -23,7 +23,7 @@ from projections.rebuild.rebuild import RebuildOptions, SwapBusyError, rebuild
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.rebuilds import Quiet, commanded, leftovers, read_models, rebuilt
+from tests.support.ledger.rebuilds import NoProgress, commanded, leftovers, read_models, rebuilt
 from tests.support.ledger.settings import settings_for
 
 LOCK_MS_MAX = 100
@@ -142,7 +142,7 @@ def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step:
             )
 
     with pytest.raises(StorageUnavailableError):
-        rebuild(bench.database_url, RebuildOptions(apply=True), Quiet(), reached)
+        rebuild(bench.database_url, RebuildOptions(apply=True), NoProgress(), reached)
 
     assert wrong == read_models(bench)
     assert 0 == commanded(bench, apply=True)[0]

@@ -18,8 +18,8 @@ from projections.replay.observer import UndecodableEventError
 from projections.replay.worker_pool import FoldPool
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench
-from tests.support.ledger.random_history import History
-from tests.support.ledger.rebuilds import Quiet, commanded, leftovers, read_models, rebuilt
+from tests.support.ledger.random_history import RandomHistory
+from tests.support.ledger.rebuilds import NoProgress, commanded, leftovers, read_models, rebuilt
 
 ROOT = Path(__file__).parents[4]
 SMALL = MemoryLimits(page_events=7, open_reservations_max=2, catch_up_events=3)
@@ -64,7 +64,7 @@ def wait_for_none(bench: LedgerBench) -> None:
 
 def test_several_processes_make_the_same_rows(bench: LedgerBench) -> None:
     """Rows, late events and closed cases come through the pipes; afterwards no process is left."""
-    History(bench, 11, codes=5).go_on(140)
+    RandomHistory(bench, 11, codes=5).go_on(140)
     before = read_models(bench)
 
     dry = rebuilt(bench, sizes=SMALL, workers=2)
@@ -78,14 +78,15 @@ def test_several_processes_make_the_same_rows(bench: LedgerBench) -> None:
 
 def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -> None:
     """Findings are brought together; those of the same event are the same."""
-    History(bench, 12, codes=5).go_on(80)
+    RandomHistory(bench, 12, codes=5).go_on(80)
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
         conn.execute("UPDATE ledger_events SET topic = 'X:1' WHERE originator_version = 3")
         conn.execute("UPDATE code_balances SET used = 99")
 
     found = [
-        verify(bench.database_url, timedelta(days=1), Quiet(), 99, sizes=SMALL, workers=workers) for workers in (0, 2)
+        verify(bench.database_url, timedelta(days=1), NoProgress(), 99, sizes=SMALL, workers=workers)
+        for workers in (0, 2)
     ]
 
     assert sorted(found[0].findings) == sorted(found[1].findings)
@@ -96,7 +97,7 @@ def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -
 
 def test_a_poison_event_in_another_process_stops_everything(bench: LedgerBench) -> None:
     """It is named as ever, nothing has changed, nobody goes on."""
-    History(bench, 13, codes=4).go_on(60)
+    RandomHistory(bench, 13, codes=4).go_on(60)
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
         conn.execute("UPDATE ledger_events SET topic = 'UseTeleported:7' WHERE notification_id = 3")
@@ -111,7 +112,7 @@ def test_a_poison_event_in_another_process_stops_everything(bench: LedgerBench) 
 
 def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3, a sentence, and the live tables as they were."""
-    History(bench, 14, codes=4).go_on(40)
+    RandomHistory(bench, 14, codes=4).go_on(40)
     before = read_models(bench)
     give = FoldPool._give
 
@@ -132,7 +133,7 @@ def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatc
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
 def test_helpers_end_with_the_rebuild(bench: LedgerBench, how: str) -> None:
     """Killed or interrupted while it folds: its helpers go too, live tables are as they were, the next run works."""
-    History(bench, 15, codes=4).go_on(40)
+    RandomHistory(bench, 15, codes=4).go_on(40)
     before = read_models(bench)
     command = [sys.executable, "-c", KILLED, bench.database_url, how]
 

@@ -23,8 +23,8 @@ from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.random_history import History
-from tests.support.ledger.rebuilds import Quiet, read_models
+from tests.support.ledger.random_history import RandomHistory
+from tests.support.ledger.rebuilds import NoProgress, read_models
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import clone, database_of, drop, execute
 
@@ -42,7 +42,7 @@ def elsewhere(postgres_url: str) -> Iterator[LedgerBench]:
 @pytest.fixture
 def lived(bench: LedgerBench) -> LedgerBench:
     """A ledger with a random history, holes in its positions, and two checkpoints."""
-    history = History(bench, seed=11)
+    history = RandomHistory(bench, seed=11)
     history.go_on(40)
     execute(bench.database_url, "SELECT setval('ledger_events_notification_id_seq', 1000)")
     signed(bench, 0)
@@ -63,13 +63,13 @@ def signed(bench: LedgerBench, minutes: int) -> None:
 def exported(bench: LedgerBench) -> bytes:
     """The file of events."""
     out = io.BytesIO()
-    export_log(bench.database_url, out, Quiet())
+    export_log(bench.database_url, out, NoProgress())
     return out.getvalue()
 
 
 def imported(bench: LedgerBench, file: bytes) -> LogSummary:
     """Brought in."""
-    return import_log(bench.database_url, io.BytesIO(file), Quiet())
+    return import_log(bench.database_url, io.BytesIO(file), NoProgress())
 
 
 def log_of(bench: LedgerBench) -> list[tuple[Any, ...]]:
@@ -107,11 +107,11 @@ def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, el
     execute(lived.database_url, "INSERT INTO audit (at, act) VALUES (now(), 'signed_out'), (now(), 'signed_out')")
     file = io.BytesIO()
     imported(elsewhere, exported(lived))
-    export_vault(lived.database_url, file, Quiet())
+    export_vault(lived.database_url, file, NoProgress())
     assert b"example.com" not in file.getvalue()
     file.seek(0)
 
-    moved = import_vault(elsewhere.database_url, file, elsewhere.storage.vault, Quiet())
+    moved = import_vault(elsewhere.database_url, file, elsewhere.storage.vault, NoProgress())
 
     with psycopg.connect(lived.database_url) as conn:
         tables = exported_tables(conn)
@@ -123,7 +123,7 @@ def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, el
     assert 2 == moved.rows["audit"]
     assert item == done(elsewhere.redeem(code, "li.wei@example.com")).require_reservation()
     execute(elsewhere.database_url, "INSERT INTO audit (at, act) VALUES (now(), 'signed_out')")
-    found = verify(elsewhere.database_url, timedelta(days=9), Quiet(), 10)
+    found = verify(elsewhere.database_url, timedelta(days=9), NoProgress(), 10)
     assert 0 == found.wrong
 
 
@@ -166,7 +166,7 @@ def _longer(lines: list[bytes]) -> None:
 
 def test_a_damaged_file_is_refused_by_line(bench: LedgerBench, elsewhere: LedgerBench) -> None:
     """The eighth line is named, whatever was done there, and nothing is imported."""
-    History(bench, seed=5).go_on(15)
+    RandomHistory(bench, seed=5).go_on(15)
     file = exported(bench).splitlines(keepends=True)
     for harm in (_flipped, _without, _swapped, _cut_inside, _cut_after, _longer):
         lines = [*file]
@@ -212,7 +212,7 @@ def test_positions_that_do_not_rise_are_refused(lived: LedgerBench, elsewhere: L
 
 def test_an_event_that_cannot_follow_is_refused(bench: LedgerBench, elsewhere: LedgerBench) -> None:
     """The end line covers all events; what only the fold can find is found by it. Nothing stays."""
-    History(bench, seed=3).go_on(10)
+    RandomHistory(bench, seed=3).go_on(10)
 
     def end(_number: int, document: dict[str, Any]) -> None:
         if "end" in document:
@@ -231,34 +231,34 @@ def test_only_an_empty_database_takes_an_import(lived: LedgerBench, elsewhere: L
     """Mixing two ledgers would be neither."""
     elsewhere.issue()
     file = io.BytesIO()
-    export_vault(lived.database_url, file, Quiet())
+    export_vault(lived.database_url, file, NoProgress())
     file.seek(0)
 
     with pytest.raises(NotEmptyError, match="events and read models: an import needs an empty one"):
         imported(elsewhere, exported(lived))
     with pytest.raises(NotEmptyError, match="vault already holds rows"):
-        import_vault(elsewhere.database_url, file, elsewhere.storage.vault, Quiet())
+        import_vault(elsewhere.database_url, file, elsewhere.storage.vault, NoProgress())
 
 
 def test_a_vault_without_its_keys_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """It would be rows that nobody can open or find; a file of another kind is no vault."""
     file = io.BytesIO()
-    export_vault(lived.database_url, file, Quiet())
+    export_vault(lived.database_url, file, NoProgress())
     file.seek(0)
     other = Vault(elsewhere.storage.vault.rings["pepper"], KeyRing(1, {1: b"o" * 32}))
 
     with pytest.raises(WrongKeysError, match="LEDGER_MASTER_KEYS does not hold the keys that the file was written"):
-        import_vault(elsewhere.database_url, file, other, Quiet())
+        import_vault(elsewhere.database_url, file, other, NoProgress())
     with pytest.raises(DamagedFileError, match="line 1: this is no file of the format 'redemption-ledger vault 1'"):
-        import_vault(elsewhere.database_url, io.BytesIO(exported(lived)), other, Quiet())
+        import_vault(elsewhere.database_url, io.BytesIO(exported(lived)), other, NoProgress())
 
 
 def test_a_cut_vault_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """As a whole."""
     file = io.BytesIO()
-    export_vault(lived.database_url, file, Quiet())
+    export_vault(lived.database_url, file, NoProgress())
     cut = b"".join(file.getvalue().splitlines(keepends=True)[:-3])
 
     with pytest.raises(DamagedFileError, match="it was cut"):
-        import_vault(elsewhere.database_url, io.BytesIO(cut), elsewhere.storage.vault, Quiet())
+        import_vault(elsewhere.database_url, io.BytesIO(cut), elsewhere.storage.vault, NoProgress())
     assert [] == elsewhere.rows("SELECT * FROM recipients")

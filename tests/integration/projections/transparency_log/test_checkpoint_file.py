@@ -30,7 +30,7 @@ from projections.transparency_log.tile_log import append_new_events
 from projections.verification.command import run_verify
 from projections.verification.merkle_check import ExternalEvidence
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.rebuilds import Quiet
+from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import clone, database_of, drop
 from workers.maintenance.log_follower import update_log
@@ -49,9 +49,9 @@ def backup(bench: LedgerBench, postgres_url: str, file: Path) -> Iterator[str]:
     published(bench, file, 0)
     clone(postgres_url, name)
     log = io.BytesIO()
-    export_log(bench.database_url, log, Quiet())
+    export_log(bench.database_url, log, NoProgress())
     log.seek(0)
-    import_log(database_of(postgres_url, name), log, Quiet())
+    import_log(database_of(postgres_url, name), log, NoProgress())
     yield database_of(postgres_url, name)
     drop(postgres_url, name)
 

@@ -119,7 +119,7 @@ def test_what_is_no_key_ring(text: str) -> None:
 @pytest.mark.parametrize("variable", ["LEDGER_PEPPERS", "LEDGER_MASTER_KEYS"])
 @pytest.mark.parametrize("key_id", [1, 9])
 def test_a_process_with_the_wrong_ring_refuses_to_start(database_url: str, variable: str, key_id: int) -> None:
-    """Another key under the same id, or no key in common: one sentence that names the variable."""
+    """Another key under the same id, or no key in shared_app: one sentence that names the variable."""
     LedgerStore.open(settings_for(database_url)).close()
     field = variable.removeprefix("LEDGER_").lower()
     wrong = settings_for(database_url).model_copy(update={field: SecretStr(f"{key_id}:{B}")})

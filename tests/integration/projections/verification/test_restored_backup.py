@@ -23,11 +23,11 @@ from projections.vault.vault import Vault
 from projections.verification.merkle_check import ExternalEvidence
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.random_history import History
-from tests.support.ledger.rebuilds import Quiet, read_models
+from tests.support.ledger.random_history import RandomHistory
+from tests.support.ledger.rebuilds import NoProgress, read_models
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import database_of, drop, execute
-from tests.support.servers.postgres_clusters import Server, server
+from tests.support.servers.postgres_clusters import PostgresCluster, server
 from workers.maintenance.log_follower import update_log
 
 pytestmark = pytest.mark.timeout(240)
@@ -53,7 +53,7 @@ def everything(bench: LedgerBench) -> dict[str, Any]:
 
 def wrong(url: str, file: Path) -> list[str]:
     """What `verify` finds wrong: rules, and tables whose rows differ."""
-    found = verify(url, timedelta(days=9), Quiet(), 10, ExternalEvidence(published=file))
+    found = verify(url, timedelta(days=9), NoProgress(), 10, ExternalEvidence(published=file))
     return [*found.broken, *found.rows.counts]
 
 
@@ -65,7 +65,7 @@ def run(program: str, *arguments: str) -> None:
 def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgres_url: str, tmp_path: Path) -> None:
     """pg_dump and pg_restore give the same ledger; once more was published the same dump is an older state."""
     file, dump = tmp_path / "checkpoints.jsonl", tmp_path / "ledger.dump"
-    History(bench, seed=8).go_on(40)
+    RandomHistory(bench, seed=8).go_on(40)
     published(bench, file, 0)
     run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={dump}", bench.database_url)
     before = everything(bench)
@@ -99,7 +99,7 @@ def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path,
         live.start()
         migrate(live.url)
         with open_data_dir(live.url) as bench:
-            History(bench, seed=2).go_on(20)
+            RandomHistory(bench, seed=2).go_on(20)
             copies = [live.copy_of(folder / name) for name in ("last", "then")]
             published(bench, file, 0)
             then, at_that_time = now_of(bench), everything(bench)
@@ -125,7 +125,7 @@ def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path,
                 copy.kill()
 
 
-def archived(live: Server, archive: Path) -> Path:
+def archived(live: PostgresCluster, archive: Path) -> Path:
     """Let a server archive its WAL; only its own account may read it."""
     archive.mkdir(mode=0o777)
     archive.chmod(0o777)
@@ -133,7 +133,7 @@ def archived(live: Server, archive: Path) -> Path:
     return archive
 
 
-def recover(copy: Server, archive: Path, until: datetime | None = None) -> None:
+def recover(copy: PostgresCluster, archive: Path, until: datetime | None = None) -> None:
     """Start a base backup and let it take the archived WAL: all of it, or up to a moment."""
     target = {} if until is None else {"recovery_target_time": until.isoformat(), "recovery_target_action": "promote"}
     copy.configure(archive_mode="off", restore_command=f"cp {archive}/%f %p", **target)

@@ -16,8 +16,8 @@ from projections.verification.command import run_verify
 from projections.verification.drift_sample import LastVerified, last_verified, sample_codes
 from projections.verification.verify import NO_LOST_EVENTS, SETTLED_IN_TIME, verify
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.random_history import History
-from tests.support.ledger.rebuilds import Quiet, read_models, rebuilt
+from tests.support.ledger.random_history import RandomHistory
+from tests.support.ledger.rebuilds import NoProgress, read_models, rebuilt
 
 GRACE = timedelta(minutes=3)
 
@@ -48,12 +48,12 @@ def sent(bench: LedgerBench, max_uses: int = 2) -> UUID:
 @pytest.mark.parametrize("seed", range(4))
 def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
     """Every row is what the log says and every rule holds at every version, however little is held in memory."""
-    History(bench, seed + 100).go_on(80)
+    RandomHistory(bench, seed + 100).go_on(80)
 
     found = verify(
         bench.database_url,
         timedelta(days=1),
-        Quiet(),
+        NoProgress(),
         10,
         sizes=MemoryLimits(page_events=5, open_reservations_max=2, catch_up_events=3),
     )

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.staff_browser import StaffBrowser
 
 
 @pytest.fixture
-def admin(sign_in: Callable[..., Browser]) -> Browser:
+def admin(sign_in: Callable[..., StaffBrowser]) -> StaffBrowser:
     """An admin's browser."""
     return sign_in("admin")

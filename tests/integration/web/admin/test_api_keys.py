@@ -3,26 +3,26 @@
 from uuid import uuid4
 
 from tests.support.clients.admin_client import secret_of
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 
 
-def status(site: Site, secret: str, path: str = "/api/v1/codes") -> int:
+def status(app: AppClient, secret: str, path: str = "/api/v1/codes") -> int:
     """What the API answers to this key."""
-    return int(site.client.get(path, headers={"authorization": f"Bearer {secret}"}).status_code)
+    return int(app.client.get(path, headers={"authorization": f"Bearer {secret}"}).status_code)
 
 
-def test_a_key_opens_what_its_role_opens_until_it_is_revoked(site: Site, admin: Browser) -> None:
+def test_a_key_opens_what_its_role_opens_until_it_is_revoked(app: AppClient, admin: StaffBrowser) -> None:
     """Its secret is on one page only, and pressing twice makes one key."""
     form = {"name": "shop & co", "role": "viewer", "days": "", "nonce": uuid4().hex}
     made, again = admin.submit("/admin/keys", **form), admin.submit("/admin/keys", **form)
     secret, key_id = secret_of(made.text), str(form["nonce"])
     listed = admin.get("/admin/keys").text
 
-    before = status(site, secret)
-    issuing = site.client.post("/api/v1/codes", json={}, headers={"authorization": f"Bearer {secret}"}).status_code
+    before = status(app, secret)
+    issuing = app.client.post("/api/v1/codes", json={}, headers={"authorization": f"Bearer {secret}"}).status_code
     admin.submit(f"/admin/keys/{key_id}/revoke", "/admin/keys")
-    after = status(site, secret)
+    after = status(app, secret)
 
     assert (200, 403, 401) == (before, issuing, after)
     assert "was sent before" in again.text
@@ -32,32 +32,32 @@ def test_a_key_opens_what_its_role_opens_until_it_is_revoked(site: Site, admin: 
     assert 2 == sum(word in admin.get("/support/audit").text for word in ("made a key", "revoked a key"))
 
 
-def test_the_audit_names_the_key_that_did_it(site: Site, admin: Browser) -> None:
+def test_the_audit_names_the_key_that_did_it(app: AppClient, admin: StaffBrowser) -> None:
     """By the name that it was given, as text; an operator at the command line is none."""
     form = {"name": "<shop> & co", "role": "admin", "days": "", "nonce": uuid4().hex}
     secret = secret_of(admin.submit("/admin/keys", **form).text)
     body = {"email": "nobody@example.com", "reason": "asked by letter"}
     headers = {"authorization": f"Bearer {secret}"}
 
-    assert site.client.post("/api/v1/recipients/export", json=body, headers=headers).status_code == 200
+    assert app.client.post("/api/v1/recipients/export", json=body, headers=headers).status_code == 200
     assert "by an API key &lt;shop&gt; &amp; co" in admin.get("/support/audit").text
 
 
-def test_a_key_is_over_after_its_days(site: Site, admin: Browser) -> None:
+def test_a_key_is_over_after_its_days(app: AppClient, admin: StaffBrowser) -> None:
     """And the list says so."""
     form = {"name": "short", "role": "admin", "days": "1", "nonce": uuid4().hex}
     secret = secret_of(admin.submit("/admin/keys", **form).text)
-    before = status(site, secret)
-    with site.services.storage.datastore.get_connection() as conn:
+    before = status(app, secret)
+    with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE api_keys SET expires_at = now() - interval '1 second'")
 
-    assert (200, 401) == (before, status(site, secret))
+    assert (200, 401) == (before, status(app, secret))
     assert "expired" in admin.get("/admin/keys").text
 
 
-def test_a_key_needs_a_name(site: Site, admin: Browser) -> None:
+def test_a_key_needs_a_name(app: AppClient, admin: StaffBrowser) -> None:
     """Else nobody knows later what may be revoked."""
     answer = admin.submit("/admin/keys", name=" ", role="viewer", days="1", nonce=uuid4().hex)
 
     assert 422 == answer.status_code
-    assert 0 == site.count("api_keys")
+    assert 0 == app.count("api_keys")

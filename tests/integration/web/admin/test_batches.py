@@ -11,12 +11,12 @@ from projections.database.errors import StorageUnavailableError
 from projections.read_models.code_list import CodeListReader
 from projections.repositories.issue_batches import BatchRepository, NewBatch
 from tests.support.clients.admin_client import WAIT_S, ask_for, ended
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 from tests.support.ledger.terms import make_terms
 
 
-def test_a_batch_is_issued_in_the_background(site: Site, admin: Browser) -> None:
+def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) -> None:
     """With its prefix, terms and note; pressed twice it is one batch, and the log says which codes belong together."""
     nonce, wanted = uuid4().hex, SLICE + 10
     terms = {
@@ -29,40 +29,40 @@ def test_a_batch_is_issued_in_the_background(site: Site, admin: Browser) -> None
     }
 
     ids = [ask_for(admin, nonce, **terms) for _ in range(2)]
-    batch = ended(site, ids[0])
+    batch = ended(app, ids[0])
     page = admin.get(f"/admin/batches/{ids[0]}").text
     code_id = batch.derive_code_ids(0, 1)[0][1]
-    line = next(site.services.reader.read_history(code_id))
+    line = next(app.services.reader.read_history(code_id))
     event = cast("CodeIssued", line.event)
 
     assert ids[0] == ids[1]
     assert ("done", wanted, wanted, 0) == (batch.state, batch.wanted, batch.done, batch.refused)
-    assert wanted == site.count("code_balances")
+    assert wanted == app.count("code_balances")
     assert page.count(">SPRING26-") == 50
     assert "for the fair" in page
     assert (5, "Design", 0, ids[0]) == (event.max_uses, event.group, event.rebinds_max, event.correlation_id)
     assert "0 at most" in page
     assert event.text_id is not None
-    assert "for the fair" == site.services.reader.find_private_text(event.text_id)
+    assert "for the fair" == app.services.reader.find_private_text(event.text_id)
 
 
-def test_a_code_with_a_prefix_is_redeemed_in_any_spelling(site: Site, admin: Browser) -> None:
+def test_a_code_with_a_prefix_is_redeemed_in_any_spelling(app: AppClient, admin: StaffBrowser) -> None:
     """Also with letters that look alike, which the check letter tells apart."""
-    batch = ended(site, ask_for(admin, prefix="VIP", bound="no", max_uses="3"))
-    text = site.services.reader.find_code_text(batch.derive_code_ids(0, 1)[0][1])
+    batch = ended(app, ask_for(admin, prefix="VIP", bound="no", max_uses="3"))
+    text = app.services.reader.find_code_text(batch.derive_code_ids(0, 1)[0][1])
     assert text is not None
     alike = text[:3].lower() + "-" + text[3:].replace("0", "o").replace("1", "l")
 
-    assert site.redeem(text, "a@example.com").status_code == 202
-    assert site.redeem(alike, "b@example.com").status_code == 202
+    assert app.redeem(text, "a@example.com").status_code == 202
+    assert app.redeem(alike, "b@example.com").status_code == 202
 
 
-def test_others_see_only_the_ends(site: Site, admin: Browser, sign_in: Callable[..., Browser]) -> None:
+def test_others_see_only_the_ends(app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]) -> None:
     """Whole codes are for who asked for them, and only support and viewers are kept out altogether."""
     batch_id = ask_for(admin)
-    ended(site, batch_id)
+    ended(app, batch_id)
     text = admin.get(f"/admin/batches/{batch_id}").text
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE batches SET requested_at = requested_at - interval '31 minutes'")
 
     later = admin.get(f"/admin/batches/{batch_id}").text
@@ -72,7 +72,7 @@ def test_others_see_only_the_ends(site: Site, admin: Browser, sign_in: Callable[
     assert 403 == sign_in("support").get(f"/admin/batches/{batch_id}").status_code
 
 
-def test_what_makes_no_sense_is_said_field_by_field(site: Site, admin: Browser) -> None:
+def test_what_makes_no_sense_is_said_field_by_field(app: AppClient, admin: StaffBrowser) -> None:
     """Nothing is issued, and what was typed is still there."""
     answer = admin.submit(
         "/admin/batches",
@@ -91,7 +91,7 @@ def test_what_makes_no_sense_is_said_field_by_field(site: Site, admin: Browser) 
     assert 'value="&lt;b&gt;"' in answer.text
     private = admin.submit("/admin/batches", "/admin", nonce=uuid4().hex, group="li.wei@example.com")
     assert (422, 1) == (private.status_code, private.text.count('aria-invalid="true"'))
-    assert 0 == site.count("batches")
+    assert 0 == app.count("batches")
 
 
 class Failing(BatchRepository):
@@ -107,43 +107,43 @@ class Failing(BatchRepository):
         return super().save_progress(*args, **named)  # type: ignore[arg-type]  # passed through as they are
 
 
-def test_another_process_goes_on_where_one_died(site: Site) -> None:
+def test_another_process_goes_on_where_one_died(app: AppClient) -> None:
     """The slice that was issued but not noted down is issued again, which changes nothing."""
-    storage, batch_id, count = site.services.storage, uuid4(), 3 * SLICE - 1
-    site.client.app.state.admin.runner.close()  # type: ignore[attr-defined]  # the client knows it as any ASGI app
+    storage, batch_id, count = app.services.storage, uuid4(), 3 * SLICE - 1
+    app.client.app.state.admin.runner.close()  # type: ignore[attr-defined]  # the client knows it as any ASGI app
     first, second = (
         BatchRunner(storage, batches, CodeListReader(storage), uuid4)
         for batches in (Failing(storage), BatchRepository(storage))
     )
-    BatchRepository(storage).insert(wish(batch_id, count), site.services.now())
+    BatchRepository(storage).insert(wish(batch_id, count), app.services.now())
 
     first.start()
-    assert wait_until(lambda: site.count("code_balances") == 2 * SLICE, WAIT_S)
+    assert wait_until(lambda: app.count("code_balances") == 2 * SLICE, WAIT_S)
     first.close()
     noted = BatchRepository(storage).find(batch_id)
     with storage.datastore.get_connection() as conn:
         conn.execute("UPDATE batches SET lease_until = now() - interval '1 second'")
     second.start()
-    batch = ended(site, batch_id)
+    batch = ended(app, batch_id)
     second.close()
 
     assert noted is not None
     assert ("working", SLICE) == (noted.state, noted.done)
     assert ("done", count) == (batch.state, batch.done)
-    assert count == site.count("code_balances") == site.count("ledger_events")
+    assert count == app.count("code_balances") == app.count("ledger_events")
 
 
-def test_a_stopped_batch_issues_no_more(site: Site, admin: Browser) -> None:
+def test_a_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> None:
     """What is issued stays; its page says so."""
-    batch_id, batches = uuid4(), BatchRepository(site.services.storage)
-    now = site.services.now()
+    batch_id, batches = uuid4(), BatchRepository(app.services.storage)
+    now = app.services.now()
     batches.insert(wish(batch_id, 10), now)
     admin.submit(f"/admin/batches/{batch_id}/stop", "/admin")
-    batch = ended(site, batch_id)
+    batch = ended(app, batch_id)
 
     assert batch.state in {"stopped", "done"}
     assert batches.claim(uuid4(), now, now) is None
-    assert batch.done == site.count("code_balances")
+    assert batch.done == app.count("code_balances")
 
 
 def wish(batch_id: UUID, count: int) -> NewBatch:

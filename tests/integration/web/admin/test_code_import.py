@@ -9,8 +9,8 @@ import pytest
 from api.web.admin.code_import import FILE_BYTES_MAX, UnusableFileError, count_records
 from projections.read_models.code_list import CodeListReader
 from tests.support.clients.admin_client import ask_for, ended, upload
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 
 FILE = """\ufeffCode,max_uses,open,expires_at,validity_days,group,rebinds_max
 OLD-2024-A,5,no,2099-01-01,30,Design,0
@@ -31,17 +31,17 @@ X7,,,,,,-1
 """
 
 
-def test_each_line_is_taken_or_refused_by_name(site: Site, admin: Browser) -> None:
+def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrowser) -> None:
     """Lines are counted as an editor counts them; what a line leaves open is as the form says."""
-    ended(site, upload(admin, b"code\nTAKEN\n"))
+    ended(app, upload(admin, b"code\nTAKEN\n"))
     batch = ended(
-        site, upload(admin, FILE.encode(), max_uses="7", group="Usual", rebinds_max="3", note="from the old shop")
+        app, upload(admin, FILE.encode(), max_uses="7", group="Usual", rebinds_max="3", note="from the old shop")
     )
-    reader = site.services.reader
+    reader = app.services.reader
     ids = {text: reader.find_code(text) for text in ("OLD2024A", "=SUM(A1)", "X6", "X5")}
     rows = {text: reader.find_balance(code_id) for text, code_id in ids.items() if code_id}
     page = admin.get(f"/admin/batches/{batch.batch_id}").text
-    refusals = site.client.app.state.admin.batches.refusals(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
+    refusals = app.client.app.state.admin.batches.refusals(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
 
     assert ("done", 13, 13, 10) == (batch.state, batch.wanted, batch.done, batch.refused)
     assert [(3, "repeated"), (6, "exists"), (7, "code"), (8, "max_uses"), (9, "open")] == refusals[:5]
@@ -57,14 +57,14 @@ def test_each_line_is_taken_or_refused_by_name(site: Site, admin: Browser) -> No
     assert "max_uses is neither a number" in page
     assert "rebinds_max is neither a number" in page
     assert "from the old shop" in page
-    assert site.redeem("old-2024-a").status_code == 202
+    assert app.redeem("old-2024-a").status_code == 202
 
 
-def test_uses_so_far_become_an_opening_balance(site: Site, admin: Browser) -> None:
+def test_uses_so_far_become_an_opening_balance(app: AppClient, admin: StaffBrowser) -> None:
     """As with `ledger import-codes`; more of them than the limit is refused by name."""
     file = b"code,max_uses,used\nWAS-1,5,2\nWAS-2,1,2\nWAS-3,5,x\n"
-    batch = ended(site, upload(admin, file, note="from the fair"))
-    reader = site.services.reader
+    batch = ended(app, upload(admin, file, note="from the fair"))
+    reader = app.services.reader
     code_id = reader.find_code("WAS-1")
     assert code_id is not None
     history = [line.event for line in reader.read_history(code_id)]
@@ -78,7 +78,9 @@ def test_uses_so_far_become_an_opening_balance(site: Site, admin: Browser) -> No
     assert "used is no number from 0" in admin.get(f"/admin/batches/{batch.batch_id}").text
 
 
-def test_two_files_of_the_same_codes_at_once(site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_files_of_the_same_codes_at_once(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The one that was quicker has issued them when the other comes to it: they are refused by name."""
     known, looks = CodeListReader.find_known_digests, []
 
@@ -87,23 +89,23 @@ def test_two_files_of_the_same_codes_at_once(site: Site, admin: Browser, monkeyp
         return set() if len(looks) == 2 else known(codes, digests)
 
     monkeypatch.setattr(CodeListReader, "find_known_digests", too_early)
-    first = ended(site, upload(admin, b"code\nRACE-1\n"))
-    second = ended(site, upload(admin, b"code\nRACE-1\nRACE-2\n"))
-    refusals = site.client.app.state.admin.batches.refusals(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app
+    first = ended(app, upload(admin, b"code\nRACE-1\n"))
+    second = ended(app, upload(admin, b"code\nRACE-1\nRACE-2\n"))
+    refusals = app.client.app.state.admin.batches.refusals(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app
 
     assert (first.state, second.state) == ("done", "done")
     assert refusals == [(2, "exists")]
-    assert [bool(site.services.reader.find_code(text)) for text in ("RACE-1", "RACE-2")] == [True, True]
+    assert [bool(app.services.reader.find_code(text)) for text in ("RACE-1", "RACE-2")] == [True, True]
 
 
-def test_our_own_file_is_read_back(site: Site, admin: Browser) -> None:
+def test_our_own_file_is_read_back(app: AppClient, admin: StaffBrowser) -> None:
     """With a reason, which is recorded; formulas are marked, and everything in it is known to the ledger already."""
-    issued = ended(site, ask_for(admin, count="3", prefix="VIP", max_uses="2", group="=cmd|'x'!A1"))
+    issued = ended(app, ask_for(admin, count="3", prefix="VIP", max_uses="2", group="=cmd|'x'!A1"))
     no_reason = admin.submit(f"/admin/batches/{issued.batch_id}/export", "/admin", reason=" ")
 
     answer = admin.submit(f"/admin/batches/{issued.batch_id}/export", "/admin", reason="for the printer")
     records = list(csv.DictReader(io.StringIO(answer.text)))
-    again = ended(site, upload(admin, answer.text.encode()))
+    again = ended(app, upload(admin, answer.text.encode()))
 
     assert 422 == no_reason.status_code
     assert "attachment" in answer.headers["content-disposition"]
@@ -115,10 +117,10 @@ def test_our_own_file_is_read_back(site: Site, admin: Browser) -> None:
     assert "for the printer" in admin.get("/support/audit").text
 
 
-def test_the_list_as_a_file_has_what_the_list_has(site: Site, admin: Browser) -> None:
+def test_the_list_as_a_file_has_what_the_list_has(app: AppClient, admin: StaffBrowser) -> None:
     """The same filter, with the texts."""
-    ended(site, ask_for(admin, count="2", group="blue"))
-    ended(site, ask_for(admin, count="1", group="green"))
+    ended(app, ask_for(admin, count="2", group="blue"))
+    ended(app, ask_for(admin, count="1", group="green"))
 
     answer = admin.submit("/admin/codes/export?group=blue", "/admin", reason="to check")
 
@@ -143,9 +145,9 @@ def test_a_file_that_is_none_is_said(data: bytes, fault: str) -> None:
         count_records(data)
 
 
-def test_nobody_else_makes_us_read_a_file(site: Site, admin: Browser) -> None:
+def test_nobody_else_makes_us_read_a_file(app: AppClient, admin: StaffBrowser) -> None:
     """Without a sign-in it is not looked at, without a form of ours it is refused, and its size is bounded."""
-    stranger = Browser(site)
+    stranger = StaffBrowser(app)
     file = {"file": ("codes.csv", b"code\nX\n")}
 
     unknown = stranger._request("POST", "/admin/import", files=file)
@@ -155,4 +157,4 @@ def test_nobody_else_makes_us_read_a_file(site: Site, admin: Browser) -> None:
     assert 303 == unknown.status_code
     assert 403 == forged.status_code
     assert 413 == large.status_code
-    assert 0 == site.count("batches")
+    assert 0 == app.count("batches")

@@ -9,14 +9,14 @@ import api.web.admin.codes
 import projections.read_models.code_list
 from api.schemas.csv_cells import csv_line, without_mark
 from tests.support.clients.admin_client import ask_for, ended
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 
 LINK = re.compile(r'href="/support/codes/([0-9a-f-]{36})"')
 NEXT = re.compile(r'href="\?([^"]*cursor=[^"&]+)"')
 
 
-def walk(browser: Browser, query: str) -> list[str]:
+def walk(browser: StaffBrowser, query: str) -> list[str]:
     """Ids of all pages."""
     found: list[str] = []
     for _ in range(20):
@@ -29,17 +29,17 @@ def walk(browser: Browser, query: str) -> list[str]:
     raise AssertionError("pages without end")
 
 
-def test_pages_hold_each_code_once(site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_hold_each_code_once(app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is asked for, also where a stretch holds nothing of it."""
     monkeypatch.setattr(api.web.admin.codes, "PER_PAGE", 4)
     for module in (api.web.admin.codes, projections.read_models.code_list):
         monkeypatch.setattr(module, "STRETCH", 5)
-    first = ended(site, ask_for(admin, count="2", bound="no"))
-    blue = ended(site, ask_for(admin, count="9", group="blue & co"))
+    first = ended(app, ask_for(admin, count="2", bound="no"))
+    blue = ended(app, ask_for(admin, count="9", group="blue & co"))
     codes, blues = ({str(item) for _, item in batch.derive_code_ids(0, 20)} for batch in (first, blue))
-    text = site.services.reader.find_code_text(first.derive_code_ids(0, 1)[0][1])
+    text = app.services.reader.find_code_text(first.derive_code_ids(0, 1)[0][1])
     assert text is not None
-    site.attempt(site.redeem(text).json()["reservation_id"])
+    app.attempt(app.redeem(text).json()["reservation_id"])
     today = datetime.now(UTC).date()
 
     assert blues | codes == set(walk(admin, ""))

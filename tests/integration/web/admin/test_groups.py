@@ -5,14 +5,14 @@ import pytest
 from api.web.admin.groups import is_redirect_target
 from projections.repositories.groups import GroupRepository
 from tests.support.clients.admin_client import secret_of
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 
 NAME = "Blue & <co>/1"
 PATH = "/admin/groups/one?name=Blue%20%26%20%3Cco%3E%2F1"
 
 
-def test_words_are_kept_and_shown_as_they_will_arrive(site: Site, admin: Browser) -> None:
+def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: StaffBrowser) -> None:
     """Escaped in the letter's HTML, which runs nothing in its frame."""
     saved = admin.submit(
         PATH,
@@ -21,7 +21,7 @@ def test_words_are_kept_and_shown_as_they_will_arrive(site: Site, admin: Browser
         accept_target="https://x.example/in",
     )
     page, letter = admin.get(PATH), admin.get(PATH.replace("/one", "/letter") + "&language=en")
-    group = GroupRepository(site.services.storage).find(NAME)
+    group = GroupRepository(app.services.storage).find(NAME)
 
     assert 303 == saved.status_code
     assert group is not None
@@ -42,16 +42,18 @@ def test_words_are_kept_and_shown_as_they_will_arrive(site: Site, admin: Browser
         ({"accept_target": "javascript:alert(1)"}, "begins with https"),
     ],
 )
-def test_what_makes_no_sense_is_not_kept(site: Site, admin: Browser, fields: dict[str, str], fault: str) -> None:
+def test_what_makes_no_sense_is_not_kept(
+    app: AppClient, admin: StaffBrowser, fields: dict[str, str], fault: str
+) -> None:
     """It is said, and what was typed is still there."""
     answer = admin.submit(PATH, **fields)
 
     assert 422 == answer.status_code
     assert fault in answer.text
-    assert 0 == site.count("invite_groups")
+    assert 0 == app.count("invite_groups")
 
 
-def test_a_test_letter_that_fails_says_why(admin: Browser) -> None:
+def test_a_test_letter_that_fails_says_why(admin: StaffBrowser) -> None:
     """No mail server listens here; the page says what went wrong, and that somebody tried is recorded."""
     failed = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@example.com")
     mistyped = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@@example")
@@ -61,13 +63,13 @@ def test_a_test_letter_that_fails_says_why(admin: Browser) -> None:
     assert "sent a test letter" in admin.get("/support/audit").text
 
 
-def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(site: Site, admin: Browser) -> None:
+def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, admin: StaffBrowser) -> None:
     """The page tells where reports go; the words are kept, whichever is saved first; mail again is one click."""
     url = "https://team.example.com/in?key=1"
     channel = PATH.replace("/one", "/channel")
     made = admin.submit(channel, PATH, channel="webhook", channel_url=url)
     admin.submit(PATH, subject_en="Come")
-    page, groups = admin.get(PATH).text, GroupRepository(site.services.storage)
+    page, groups = admin.get(PATH).text, GroupRepository(app.services.storage)
     renewed = admin.submit(PATH.replace("/one", "/secret"), PATH)
     group = groups.find(NAME)
 
@@ -94,14 +96,14 @@ def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(site: Site, admin
         ("https://a@b.example/", "Without user and password"),
     ],
 )
-def test_where_nothing_may_be_sent_is_not_kept(site: Site, admin: Browser, url: str, fault: str) -> None:
+def test_where_nothing_may_be_sent_is_not_kept(app: AppClient, admin: StaffBrowser, url: str, fault: str) -> None:
     """It is said beside the field, which still holds what was typed."""
     answer = admin.submit(PATH.replace("/one", "/channel"), PATH, channel="webhook", channel_url=url)
 
     assert answer.status_code == 422
     assert fault in answer.text
     assert f'value="{url}"' in answer.text
-    assert 0 == site.count("invite_groups")
+    assert 0 == app.count("invite_groups")
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,16 @@ from api.web.rendering import TEMPLATES
 from api.web.security_headers import PAGE_POLICY
 from api.web.static_files import STATIC
 from tests.support.clients.admin_client import ask_for, ended, upload
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 
 PAGE_BYTES_MAX = 100_000
 
 
-def test_every_page_is_small_and_bounded(site: Site, admin: Browser) -> None:
+def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) -> None:
     """With all its files below 100 KB, under a strict policy, kept by nobody, in the language that it names."""
-    batch = ended(site, ask_for(admin, count="60", max_uses="20", group="blue", note="why")).batch_id
-    file = ended(site, upload(admin, b"code,max_uses\n" + b"OLD,0\n" * 60)).batch_id
+    batch = ended(app, ask_for(admin, count="60", max_uses="20", group="blue", note="why")).batch_id
+    file = ended(app, upload(admin, b"code,max_uses\n" + b"OLD,0\n" * 60)).batch_id
     admin.submit("/admin/keys", name="shop", role="viewer", days="", nonce="0" * 32)
     hook = "0" * 31 + "1"
     admin.submit("/admin/webhooks", url="https://bi.example.com/in", concurrency="1", nonce=hook)

@@ -6,23 +6,23 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.clients.admin_client import secret_of
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 
 MEI = "Mei@staff.example.com"
 
 
 @pytest.fixture
-def mei(site: Site, admin: Browser) -> tuple[Browser, str]:
+def mei(app: AppClient, admin: StaffBrowser) -> tuple[StaffBrowser, str]:
     """Somebody who was taken on and has signed in, and their id."""
     page = admin.submit("/admin/staff", email=MEI, role="viewer").text
-    browser = Browser(site)
+    browser = StaffBrowser(app)
     assert browser.sign_in(MEI.lower(), secret_of(page)).status_code == 303
     names, ids = re.findall(r"card-name\">([^<]+)<", page), re.findall(r"/staff/([0-9a-f-]{36})/role", page)
     return browser, ids[names.index(MEI)]
 
 
-def test_a_new_password_ends_all_sessions(site: Site, admin: Browser, mei: tuple[Browser, str]) -> None:
+def test_a_new_password_ends_all_sessions(app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
     """The old one is worth nothing, and the new one is shown once."""
     browser, staff_id = mei
     before = browser.get("/support").status_code
@@ -32,11 +32,11 @@ def test_a_new_password_ends_all_sessions(site: Site, admin: Browser, mei: tuple
 
     assert (200, 303) == (before, after)
     assert password not in admin.get("/admin/staff").text
-    assert Browser(site).sign_in(MEI, password).status_code == 303
+    assert StaffBrowser(app).sign_in(MEI, password).status_code == 303
     assert "gave somebody a new password" in admin.get("/support/audit").text
 
 
-def test_a_role_holds_from_the_next_click_on(admin: Browser, mei: tuple[Browser, str]) -> None:
+def test_a_role_holds_from_the_next_click_on(admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
     """Without a new sign-in."""
     browser, staff_id = mei
     before = browser.get("/admin").status_code
@@ -46,7 +46,9 @@ def test_a_role_holds_from_the_next_click_on(admin: Browser, mei: tuple[Browser,
     assert (403, 200) == (before, browser.get("/admin").status_code)
 
 
-def test_who_is_removed_can_do_nothing_and_may_come_back(site: Site, admin: Browser, mei: tuple[Browser, str]) -> None:
+def test_who_is_removed_can_do_nothing_and_may_come_back(
+    app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]
+) -> None:
     """Their session is over and their password worth nothing; taken on again they get a new one."""
     browser, staff_id = mei
     admin.submit(f"/admin/staff/{staff_id}/remove", "/admin/staff")
@@ -56,11 +58,11 @@ def test_who_is_removed_can_do_nothing_and_may_come_back(site: Site, admin: Brow
 
     assert 303 == gone
     assert MEI not in listed
-    assert Browser(site).sign_in(MEI, secret_of(page)).status_code == 303
+    assert StaffBrowser(app).sign_in(MEI, secret_of(page)).status_code == 303
     assert "on the staff already" in admin.submit("/admin/staff", email=MEI, role="viewer").text
 
 
-def test_the_last_admin_stays(site: Site, admin: Browser, mei: tuple[Browser, str]) -> None:
+def test_the_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
     """Neither removed nor made less; once there is another one, they may go."""
     _, staff_id = mei
     own = re.findall(r"/staff/([0-9a-f-]{36})/role", admin.get("/admin/staff").text)
@@ -77,11 +79,11 @@ def test_the_last_admin_stays(site: Site, admin: Browser, mei: tuple[Browser, st
     assert "another admin first" in refused[0].text
     assert 303 == done.status_code
     assert admin.get("/admin").headers["location"].startswith("/support/sign-in?next=/admin")
-    assert site.count("staff") == 2
+    assert app.count("staff") == 2
 
 
 @pytest.mark.parametrize("role", ["viewer", "support"])
-def test_nobody_else_enters_the_office(role: str, sign_in: Callable[..., Browser]) -> None:
+def test_nobody_else_enters_the_office(role: str, sign_in: Callable[..., StaffBrowser]) -> None:
     """Neither its pages nor its forms, and they see no way to it."""
     browser = sign_in(role)
     token = browser.token()
@@ -93,12 +95,12 @@ def test_nobody_else_enters_the_office(role: str, sign_in: Callable[..., Browser
     assert 'href="/admin"' not in browser.get("/support").text
 
 
-def test_forms_of_others_are_refused(site: Site, admin: Browser) -> None:
+def test_forms_of_others_are_refused(app: AppClient, admin: StaffBrowser) -> None:
     """Without this session's token nothing happens, whoever's cookie comes along."""
     forms = ["/admin/batches", "/admin/keys", "/admin/staff", "/admin/groups/one?name=x", "/admin/groups/test?name=x"]
-    before = [site.count(table) for table in ("batches", "api_keys", "staff", "invite_groups", "audit")]
+    before = [app.count(table) for table in ("batches", "api_keys", "staff", "invite_groups", "audit")]
 
     answers = {admin.post(path, {"token": "x", "language": "en", "role": "admin"}).status_code for path in forms}
 
     assert {403} == answers
-    assert before == [site.count(table) for table in ("batches", "api_keys", "staff", "invite_groups", "audit")]
+    assert before == [app.count(table) for table in ("batches", "api_keys", "staff", "invite_groups", "audit")]

@@ -9,9 +9,9 @@ import pytest
 from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
 from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from tests.support.clients.admin_client import secret_of
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
-from tests.support.servers.webhook_receiver import HookServer, Reply
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 
 URL = "https://bi.example.com/in"
 PAGE = "/admin/webhooks"
@@ -23,7 +23,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
 
 
-def make(admin: Browser, **form: str) -> tuple[str, str]:
+def make(admin: StaffBrowser, **form: str) -> tuple[str, str]:
     """Fill in the form; the endpoint's page, and its path."""
     answer = admin.submit(PAGE, PAGE, **{"url": URL, "nonce": uuid4().hex, **form})
     found = re.search(r'action="(/admin/webhooks/[0-9a-f-]{36})"', answer.text)
@@ -31,13 +31,13 @@ def make(admin: Browser, **form: str) -> tuple[str, str]:
     return answer.text, found[1]
 
 
-def test_an_endpoint_on_its_page(site: Site, admin: Browser) -> None:
+def test_an_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
     """Its secret is shown once; filters, disabling, a new secret and removing; all of it is in the audit."""
     nonce = uuid4().hex
     page, path = make(admin, nonce=nonce, types="InviteSent", concurrency="2")
     again, same = make(admin, nonce=nonce)
-    endpoints = WebhookEndpointRepository(site.services.storage)
-    (found,) = endpoints.list_page((site.services.now() - timedelta(days=1), uuid4()), 10)
+    endpoints = WebhookEndpointRepository(app.services.storage)
+    (found,) = endpoints.list_page((app.services.now() - timedelta(days=1), uuid4()), 10)
 
     assert (path, again.count("whsec_")) == (same, 0)
     assert secret_of(page).startswith("whsec_")
@@ -60,41 +60,44 @@ def test_an_endpoint_on_its_page(site: Site, admin: Browser) -> None:
         assert act in audit
 
 
-def test_what_is_no_target_is_said_beside_its_field(site: Site, admin: Browser) -> None:
+def test_what_is_no_target_is_said_beside_its_field(app: AppClient, admin: StaffBrowser) -> None:
     """Nothing is made of it."""
     answer = admin.submit(PAGE, PAGE, url="https://192.168.0.1/", nonce=uuid4().hex, concurrency="99")
 
     assert answer.status_code == 422
     assert "LEDGER_WEBHOOK_ALLOW_PRIVATE" in answer.text
     assert 'value="https://192.168.0.1/"' in answer.text
-    assert site.count("webhook_endpoints") == 0
+    assert app.count("webhook_endpoints") == 0
 
 
-def test_a_test_of_a_group_goes_to_its_own_system(here: None, site: Site, admin: Browser) -> None:
+def test_a_test_of_a_group_goes_to_its_own_system(here: None, app: AppClient, admin: StaffBrowser) -> None:
     """It says that nobody is to be invited; what the system answers is said on the page."""
     assert here is None
-    with HookServer() as system:
+    with WebhookReceiver() as system:
         admin.submit(
             "/admin/groups/channel?name=design",
             "/admin/groups/one?name=design",
             channel="webhook",
             channel_url=system.url,
         )
-        system.then(Reply.says(200, status="sent"), Reply.says(200, status="refused", reason="the team is closed"))
+        system.then(
+            ScriptedReply.says(200, status="sent"),
+            ScriptedReply.says(200, status="refused", reason="the team is closed"),
+        )
         path = "/admin/groups/test?name=design"
         sent, refused = (admin.submit(path, "/admin", language="en", to="me@example.com").text for _ in range(2))
 
     assert f"http://127.0.0.1:{system.port} took the test" in sent
     assert "the team is closed" in refused
     assert [one.json()["type"] for one in system.received] == ["invite.test"] * 2
-    assert site.count("ledger_events") == 0
+    assert app.count("ledger_events") == 0
 
 
-def test_its_messages_and_a_test_that_fails(site: Site, admin: Browser) -> None:
+def test_its_messages_and_a_test_that_fails(app: AppClient, admin: StaffBrowser) -> None:
     """The log says what became of each, and a click sends one again."""
     page, path = make(admin)
-    site.issue()
-    deliveries, runner, now = WebhookDeliveryRepository(site.services.storage), uuid4(), site.services.now()
+    app.issue()
+    deliveries, runner, now = WebhookDeliveryRepository(app.services.storage), uuid4(), app.services.now()
     taken = deliveries.lease(runner, now, now + timedelta(seconds=60))
     assert taken is not None
     deliveries.enqueue_new_events(taken, runner, now)

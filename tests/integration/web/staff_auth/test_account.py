@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import PASSWORD, Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import PASSWORD, StaffBrowser
 
 NEW = "a longer pass phrase"
 
 
-def test_a_new_password_ends_every_other_session(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_a_new_password_ends_every_other_session(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Here it goes on under a new one; the old password is worth nothing."""
-    here, elsewhere = sign_in("viewer"), Browser(site)
+    here, elsewhere = sign_in("viewer"), StaffBrowser(app)
     elsewhere.sign_in("viewer@staff.example.com", PASSWORD)
     before = dict(here.cookies)
 
@@ -20,11 +20,11 @@ def test_a_new_password_ends_every_other_session(site: Site, sign_in: Callable[.
     assert 200 == here.get("/support/account").status_code
     assert before["ledger_staff"] != here.cookies["ledger_staff"]
     assert 303 == elsewhere.get("/support").status_code
-    assert 403 == Browser(site).sign_in("viewer@staff.example.com", PASSWORD).status_code
-    assert 303 == Browser(site).sign_in("viewer@staff.example.com", NEW).status_code
+    assert 403 == StaffBrowser(app).sign_in("viewer@staff.example.com", PASSWORD).status_code
+    assert 303 == StaffBrowser(app).sign_in("viewer@staff.example.com", NEW).status_code
 
 
-def test_it_takes_the_old_one_and_enough_letters(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_it_takes_the_old_one_and_enough_letters(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Guessing is throttled like signing in."""
     browser = sign_in("viewer")
 
@@ -35,4 +35,4 @@ def test_it_takes_the_old_one_and_enough_letters(site: Site, sign_in: Callable[.
     assert "is not right" in wrong.text
     assert "at least 12 letters" in short.text
     assert [422] * 9 + [429] == guesses
-    assert Browser(site).sign_in("viewer@staff.example.com", PASSWORD).status_code == 303
+    assert StaffBrowser(app).sign_in("viewer@staff.example.com", PASSWORD).status_code == 303

@@ -13,9 +13,9 @@ from api.auth.passwords import password_hasher
 from api.errors import ApplicationError
 from api.web.staff_auth.hashing_queue import NICE, RETRY_AFTER_S, WAITING_MAX, HashingQueue
 from projections.sql.repositories import RepositoriesSql
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import inside
-from tests.support.clients.staff_browser import PASSWORD, Browser, add_staff
+from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 from tests.support.passwords import CHEAP
 
 EMAIL = "mei@staff.example.com"
@@ -134,11 +134,11 @@ def test_hashing_thread_steps_back_behind_all_other_work() -> None:
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
-def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure(site: Site) -> None:
+def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure(app: AppClient) -> None:
     """503 with Retry-After, and a sentence that says that the password was not checked."""
-    add_staff(site, EMAIL, "support", PASSWORD)
-    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
-    gate, browser = Gate(), Browser(site)
+    add_staff(app, EMAIL, "support", PASSWORD)
+    desk = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    gate, browser = Gate(), StaffBrowser(app)
     tasks: list[asyncio.Task[str]] = []
 
     async def fill() -> None:
@@ -149,9 +149,9 @@ def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure
         gate.opened.set()
         await asyncio.gather(*tasks)
 
-    inside(site, fill)
+    inside(app, fill)
     full = [browser.sign_in(EMAIL, PASSWORD) for _ in range(12)]
-    inside(site, empty)
+    inside(app, empty)
     then = browser.sign_in(EMAIL, PASSWORD)
 
     assert {answer.status_code for answer in full} == {503}
@@ -161,11 +161,11 @@ def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure
     assert then.status_code == 303
 
 
-def test_known_browser_has_a_place_while_strangers_fill_the_queue(site: Site) -> None:
+def test_known_browser_has_a_place_while_strangers_fill_the_queue(app: AppClient) -> None:
     """And a stranger whose cookie is forged has none."""
-    add_staff(site, EMAIL, "support", PASSWORD)
-    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
-    known, forger = Browser(site), Browser(site)
+    add_staff(app, EMAIL, "support", PASSWORD)
+    desk = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    known, forger = StaffBrowser(app), StaffBrowser(app)
     assert known.sign_in(EMAIL, PASSWORD).status_code == 303
     known.submit("/support/sign-out")
     name = next(name for name in known.cookies if name.startswith("ledger_known_"))
@@ -178,7 +178,7 @@ def test_known_browser_has_a_place_while_strangers_fill_the_queue(site: Site) ->
         loop.call_later(0.1, desk.hashing_queue._admit_next)
 
     forged = forger.token("/support/sign-in"), known.token("/support/sign-in")
-    inside(site, fill)
+    inside(app, fill)
     refused = forger.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[0]})
     welcome = known.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[1]})
 
@@ -193,16 +193,16 @@ def test_new_hash_takes_one_lane_and_no_less_memory_than_the_librarys_own() -> N
     assert (ours.memory_cost, ours.time_cost) == (theirs.memory_cost, theirs.time_cost)
 
 
-def test_former_hash_verifies_and_is_replaced_when_its_owner_signs_in(site: Site) -> None:
+def test_former_hash_verifies_and_is_replaced_when_its_owner_signs_in(app: AppClient) -> None:
     """Hashes with four lanes were made before; open sessions stay."""
-    staff_id = add_staff(site, EMAIL, "support", PASSWORD)
+    staff_id = add_staff(app, EMAIL, "support", PASSWORD)
     former = PasswordHasher().hash(PASSWORD)
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         conn.execute(RepositoriesSql.set_staff_password, {"staff_id": staff_id, "password_hash": former})
-    browser, second = Browser(site), Browser(site)
+    browser, second = StaffBrowser(app), StaffBrowser(app)
 
     statuses = [browser.sign_in(EMAIL, PASSWORD).status_code, second.sign_in(EMAIL, PASSWORD).status_code]
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         row = conn.execute("SELECT password_hash FROM staff").fetchone()
 
     assert row is not None

@@ -18,55 +18,55 @@ from api.web.staff_auth.login_throttle import (
     LoginThrottle,
 )
 from projections.telemetry.metrics import SIGN_IN_BOUNDS
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import PASSWORD, Browser, add_staff
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 
 EMAIL = "mei@staff.example.com"
 
 
 @pytest.fixture(autouse=True)
-def _still_clock(site: Site) -> None:
+def _still_clock(app: AppClient) -> None:
     """No unit comes back while a test runs, however slow the machine is."""
-    site.client.app.state.support.login_throttle._clock = lambda: 0.0  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    app.client.app.state.support.login_throttle._clock = lambda: 0.0  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
 
 
-def fail_from(site: Site, addresses: int, each: int = 1) -> list[int]:
+def fail_from(app: AppClient, addresses: int, each: int = 1) -> list[int]:
     """Statuses of wrong passwords for one account from strangers' addresses."""
     return [
-        Browser(site, f"198.51.{at >> 8}.{at & 255}").sign_in(EMAIL, "wrong").status_code
+        StaffBrowser(app, f"198.51.{at >> 8}.{at & 255}").sign_in(EMAIL, "wrong").status_code
         for at in range(addresses)
         for _ in range(each)
     ]
 
 
-def test_ten_failures_from_strangers_do_not_lock_the_owner_out(site: Site) -> None:
+def test_ten_failures_from_strangers_do_not_lock_the_owner_out(app: AppClient) -> None:
     """Eleven addresses fail; a twelfth, which has the right password, gets in."""
-    add_staff(site, EMAIL, "support", PASSWORD)
+    add_staff(app, EMAIL, "support", PASSWORD)
 
-    failures = fail_from(site, 11)
-    owner = Browser(site, "203.0.113.9").sign_in(EMAIL, PASSWORD)
+    failures = fail_from(app, 11)
+    owner = StaffBrowser(app, "203.0.113.9").sign_in(EMAIL, PASSWORD)
 
     assert failures == [403] * 11
     assert owner.status_code == 303
 
 
-def test_account_is_limited_over_all_addresses_much_later(site: Site) -> None:
+def test_account_is_limited_over_all_addresses_much_later(app: AppClient) -> None:
     """Guessing from many addresses is bounded as well."""
-    add_staff(site, EMAIL, "support", PASSWORD)
+    add_staff(app, EMAIL, "support", PASSWORD)
 
-    statuses = fail_from(site, ACCOUNT.burst + 2)
+    statuses = fail_from(app, ACCOUNT.burst + 2)
 
     assert statuses == [403] * ACCOUNT.burst + [429] * 2
 
 
-def test_browser_that_signed_in_before_is_not_locked_out_by_strangers(site: Site) -> None:
+def test_browser_that_signed_in_before_is_not_locked_out_by_strangers(app: AppClient) -> None:
     """It has a count of its own, also where its address and its account are used up."""
-    add_staff(site, EMAIL, "support", PASSWORD)
-    known, stranger = Browser(site, "198.51.0.0"), Browser(site, "198.51.0.0")
+    add_staff(app, EMAIL, "support", PASSWORD)
+    known, stranger = StaffBrowser(app, "198.51.0.0"), StaffBrowser(app, "198.51.0.0")
     assert known.sign_in(EMAIL, PASSWORD).status_code == 303
     known.submit("/support/sign-out")
-    fail_from(site, ACCOUNT.burst + 1)
-    fail_from(site, 1, each=PAIR.burst)
+    fail_from(app, ACCOUNT.burst + 1)
+    fail_from(app, 1, each=PAIR.burst)
 
     refused = stranger.sign_in(EMAIL, PASSWORD)
     welcome = known.sign_in(EMAIL, PASSWORD)
@@ -74,10 +74,10 @@ def test_browser_that_signed_in_before_is_not_locked_out_by_strangers(site: Site
     assert (refused.status_code, welcome.status_code) == (429, 303)
 
 
-def test_known_browser_has_a_limit_too(site: Site) -> None:
+def test_known_browser_has_a_limit_too(app: AppClient) -> None:
     """A stolen cookie makes no guessing possible."""
-    add_staff(site, EMAIL, "support", PASSWORD)
-    browser = Browser(site)
+    add_staff(app, EMAIL, "support", PASSWORD)
+    browser = StaffBrowser(app)
     browser.sign_in(EMAIL, PASSWORD)
     browser.submit("/support/sign-out")
 
@@ -86,9 +86,9 @@ def test_known_browser_has_a_limit_too(site: Site) -> None:
     assert statuses == [403] * BROWSER.burst + [429]
 
 
-def test_cookie_of_a_known_browser_holds_for_its_account_and_its_time_only(site: Site) -> None:
+def test_cookie_of_a_known_browser_holds_for_its_account_and_its_time_only(app: AppClient) -> None:
     """It is signed; another account, another ledger, a changed or an old one is unknown. It names no address."""
-    now = site.services.now()
+    now = app.services.now()
     browsers = KnownBrowsers(b"one")
     cookie = browsers.issue_cookie(EMAIL, "browser", now)
     jar = {cookie.name: cookie.value}
@@ -104,19 +104,19 @@ def test_cookie_of_a_known_browser_holds_for_its_account_and_its_time_only(site:
 
 
 @pytest.mark.parametrize("value", ["", "a.b", "1.b.c", "x.b.c", "9" * 400 + ".b.c", "١.b.c", "9.b.\udcff", "1.2.3.4"])
-def test_malformed_cookie_of_a_known_browser_is_unknown(site: Site, value: str) -> None:
+def test_malformed_cookie_of_a_known_browser_is_unknown(app: AppClient, value: str) -> None:
     """Anybody can send one."""
     browsers = KnownBrowsers(b"one")
-    name = browsers.issue_cookie(EMAIL, "b", site.services.now()).name
+    name = browsers.issue_cookie(EMAIL, "b", app.services.now()).name
 
-    assert browsers.identify({name: value}, EMAIL, site.services.now()) is None
+    assert browsers.identify({name: value}, EMAIL, app.services.now()) is None
 
 
-def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(site: Site) -> None:
+def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(app: AppClient) -> None:
     """As the session's."""
-    add_staff(site, EMAIL, "support", PASSWORD)
+    add_staff(app, EMAIL, "support", PASSWORD)
 
-    answer = Browser(site).sign_in(EMAIL, PASSWORD)
+    answer = StaffBrowser(app).sign_in(EMAIL, PASSWORD)
     (cookie,) = [line for line in answer.headers.get_list("set-cookie") if line.startswith("ledger_known_")]  # type: ignore[attr-defined]  # of the client's answers
 
     assert "HttpOnly" in cookie
@@ -125,23 +125,23 @@ def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(site: Si
     assert f"Max-Age={int(KNOWN_FOR.total_seconds())}" in cookie
 
 
-def test_form_tokens_can_not_be_used_to_forge_the_cookie_of_a_known_browser(site: Site) -> None:
+def test_form_tokens_can_not_be_used_to_forge_the_cookie_of_a_known_browser(app: AppClient) -> None:
     """The sign-in form signs whatever its cookie holds, so both must not have one key."""
-    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
-    until = int((site.services.now() + KNOWN_FOR).timestamp())
-    browser = Browser(site)
+    desk = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    until = int((app.services.now() + KNOWN_FOR).timestamp())
+    browser = StaffBrowser(app)
     browser.cookies["ledger_sign_in"] = f"cookie\0{EMAIL}\0{until}\0b"
 
     token = browser.token("/support/sign-in")
-    name = desk.browsers.issue_cookie(EMAIL, "b", site.services.now()).name
+    name = desk.browsers.issue_cookie(EMAIL, "b", app.services.now()).name
 
-    assert desk.browsers.identify({name: f"{until}.b.{token}"}, EMAIL, site.services.now()) is None
+    assert desk.browsers.identify({name: f"{until}.b.{token}"}, EMAIL, app.services.now()) is None
 
 
-def test_one_address_can_not_try_many_accounts(site: Site) -> None:
+def test_one_address_can_not_try_many_accounts(app: AppClient) -> None:
     """Addresses of one IPv6 link are one."""
     statuses = [
-        Browser(site, f"2001:db8::{n:x}").sign_in(f"p{n}@staff.example.com", "wrong").status_code
+        StaffBrowser(app, f"2001:db8::{n:x}").sign_in(f"p{n}@staff.example.com", "wrong").status_code
         for n in range(SITE.burst + 1)
     ]
 
@@ -184,11 +184,11 @@ def test_throttle_stays_small_however_many_keys_come() -> None:
 
 
 def test_sign_in_is_not_limited_where_limits_are_off(
-    site: Site, monkeypatch: pytest.MonkeyPatch, sign_in: Callable[..., Browser]
+    app: AppClient, monkeypatch: pytest.MonkeyPatch, sign_in: Callable[..., StaffBrowser]
 ) -> None:
     """As for load tests."""
     sign_in("support")
-    desk = site.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    desk = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     monkeypatch.setattr(type(desk), "is_throttled", False)
 
-    assert set(fail_from(site, 1, each=PAIR.burst + 2)) == {403}
+    assert set(fail_from(app, 1, each=PAIR.burst + 2)) == {403}

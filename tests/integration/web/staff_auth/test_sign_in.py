@@ -9,22 +9,22 @@ from eventsourcing.persistence import ProgrammingError
 
 from api.rate_limits.client_network import sites_of
 from api.web.staff_auth.context import make_dummy_hash
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import PASSWORD, Browser, add_staff, heading
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, heading
 
 EMAIL = "mei@staff.example.com"
 
 
-def acts(site: Site) -> list[str]:
+def acts(app: AppClient) -> list[str]:
     """The acts in the audit, in order."""
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         return [row["act"] for row in conn.execute("SELECT act FROM audit ORDER BY audit_id").fetchall()]
 
 
-def test_a_page_of_the_desk_leads_to_the_sign_in_and_back(site: Site) -> None:
+def test_a_page_of_the_desk_leads_to_the_sign_in_and_back(app: AppClient) -> None:
     """Who is not signed in signs in first, and then sees the page that was asked for."""
-    add_staff(site, EMAIL, "viewer", PASSWORD)
-    browser = Browser(site)
+    add_staff(app, EMAIL, "viewer", PASSWORD)
+    browser = StaffBrowser(app)
 
     asked = browser.get("/support/work")
     signed_in = browser.sign_in(EMAIL, PASSWORD, asked.headers["location"])
@@ -32,28 +32,28 @@ def test_a_page_of_the_desk_leads_to_the_sign_in_and_back(site: Site) -> None:
     assert (asked.status_code, asked.headers["location"]) == (303, "/support/sign-in?next=/support/work")
     assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/support/work")
     assert browser.get("/support/work").status_code == 200
-    assert acts(site) == ["signed_in"]
+    assert acts(app) == ["signed_in"]
 
 
 @pytest.mark.parametrize("wish", ["https://evil.example", "//evil.example", "/support\\evil", "/invite", "/supportx"])
-def test_the_sign_in_leads_to_our_own_pages_only(site: Site, wish: str) -> None:
+def test_the_sign_in_leads_to_our_own_pages_only(app: AppClient, wish: str) -> None:
     """An address of another site in `next` is passed over."""
-    add_staff(site, EMAIL, "viewer", PASSWORD)
+    add_staff(app, EMAIL, "viewer", PASSWORD)
 
-    assert Browser(site).sign_in(EMAIL, PASSWORD, f"/support/sign-in?next={wish}").headers["location"] == "/support"
+    assert StaffBrowser(app).sign_in(EMAIL, PASSWORD, f"/support/sign-in?next={wish}").headers["location"] == "/support"
 
 
-def test_a_wrong_password_and_an_unknown_account_are_told_alike(site: Site) -> None:
+def test_a_wrong_password_and_an_unknown_account_are_told_alike(app: AppClient) -> None:
     """Both are refused with the same words, and both are written down."""
-    add_staff(site, EMAIL, "admin", PASSWORD)
+    add_staff(app, EMAIL, "admin", PASSWORD)
 
-    wrong = Browser(site).sign_in(EMAIL, "wrong")
-    unknown = Browser(site).sign_in("nobody@staff.example.com", PASSWORD)
+    wrong = StaffBrowser(app).sign_in(EMAIL, "wrong")
+    unknown = StaffBrowser(app).sign_in("nobody@staff.example.com", PASSWORD)
 
     assert [wrong.status_code, unknown.status_code] == [403, 403]
     assert "The e-mail or the password is wrong" in wrong.text
     assert "The e-mail or the password is wrong" in unknown.text
-    assert acts(site) == ["sign_in_failed", "sign_in_failed"]
+    assert acts(app) == ["sign_in_failed", "sign_in_failed"]
 
 
 @pytest.mark.parametrize("hasher", [PasswordHasher(), PasswordHasher(2, 16, 1, 20, 8)], ids=["ours", "another"])
@@ -67,10 +67,10 @@ def test_an_unknown_account_costs_what_a_known_one_does(hasher: PasswordHasher) 
     assert nobody != make_dummy_hash(hasher)
 
 
-def test_too_many_failures_are_stopped(site: Site) -> None:
+def test_too_many_failures_are_stopped(app: AppClient) -> None:
     """After ten failures the right password is not looked at either, until the time is over."""
-    add_staff(site, EMAIL, "admin", PASSWORD)
-    browser = Browser(site)
+    add_staff(app, EMAIL, "admin", PASSWORD)
+    browser = StaffBrowser(app)
 
     failures = [browser.sign_in(EMAIL, "wrong").status_code for _ in range(10)]
     stopped = browser.sign_in(EMAIL, PASSWORD)
@@ -78,10 +78,10 @@ def test_too_many_failures_are_stopped(site: Site) -> None:
     assert failures == [403] * 10
     assert stopped.status_code == 429
     assert 0 < int(stopped.headers["retry-after"]) <= 901
-    assert acts(site) == ["sign_in_failed"] * 10
+    assert acts(app) == ["sign_in_failed"] * 10
 
 
-def test_a_form_of_another_session_is_refused(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_a_form_of_another_session_is_refused(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Without the token, with another's, or from another site, nothing is done."""
     browser, other = sign_in("support"), sign_in("viewer")
     mine = browser.token()
@@ -89,20 +89,20 @@ def test_a_form_of_another_session_is_refused(site: Site, sign_in: Callable[...,
     forged = browser.post("/support/search", {"q": "x", "token": other.token()})
     bare = browser.post("/support/sign-out", {})
     foreign = browser.post("/support/sign-out", {"token": mine}, {"sec-fetch-site": "cross-site"})
-    no_cookie = Browser(site).post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": mine})
+    no_cookie = StaffBrowser(app).post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": mine})
 
     assert [answer.status_code for answer in (forged, bare, foreign, no_cookie)] == [403] * 4
     assert heading(forged) == "This form is no longer valid"
     assert browser.get("/support").status_code == 200
 
 
-def test_signing_out_ends_the_session_for_good(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_signing_out_ends_the_session_for_good(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """The old cookie is worth nothing afterwards."""
     browser = sign_in("support")
     before = dict(browser.cookies)
 
     browser.submit("/support/sign-out")
-    stolen = Browser(site)
+    stolen = StaffBrowser(app)
     stolen.cookies = before
     late = stolen.post("/support/search", {"q": "AB12"})
 
@@ -110,26 +110,26 @@ def test_signing_out_ends_the_session_for_good(site: Site, sign_in: Callable[...
     assert "nothing was changed" in stolen.get(late.headers["location"]).text
     assert "ledger_staff" not in browser.cookies
     assert stolen.get("/support").status_code == 303
-    assert acts(site) == ["signed_in", "signed_out"]
+    assert acts(app) == ["signed_in", "signed_out"]
 
 
-def test_a_new_password_ends_the_sessions_of_the_old_one(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_a_new_password_ends_the_sessions_of_the_old_one(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Whoever was in with the old password is out."""
     browser, other = sign_in("support"), sign_in("viewer")
 
-    add_staff(site, "support@staff.example.com", "support", "a new one")
+    add_staff(app, "support@staff.example.com", "support", "a new one")
 
     assert browser.get("/support").status_code == 303
     assert other.get("/support").status_code == 200
 
 
-def test_the_session_changes_at_each_sign_in(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_the_session_changes_at_each_sign_in(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """A new sign-in ends the browser's session before, and its cookie is out of reach of scripts."""
     browser = sign_in("support")
     first = browser.cookies["ledger_staff"]
 
     answer = browser.sign_in("support@staff.example.com", PASSWORD)
-    old = Browser(site)
+    old = StaffBrowser(app)
     old.cookies = {"ledger_staff": first}
     cookie = next(line for line in answer.headers.get_list("set-cookie") if line.startswith("ledger_staff="))  # type: ignore[attr-defined]  # of the client's answers
 
@@ -137,12 +137,12 @@ def test_the_session_changes_at_each_sign_in(site: Site, sign_in: Callable[..., 
     assert old.get("/support").status_code == 303
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
-    assert site.count("staff_sessions") == 1
+    assert app.count("staff_sessions") == 1
 
 
-def test_cookies_keep_to_https_where_there_is_https(site: Site) -> None:
+def test_cookies_keep_to_https_where_there_is_https(app: AppClient) -> None:
     """Else a network in between could read them."""
-    plain, safe = (site.client.get(f"{scheme}://testserver/support/sign-in") for scheme in ("http", "https"))
+    plain, safe = (app.client.get(f"{scheme}://testserver/support/sign-in") for scheme in ("http", "https"))
 
     assert "Secure" not in plain.headers["set-cookie"]
     assert "Secure" in safe.headers["set-cookie"]
@@ -156,12 +156,12 @@ def test_an_ipv6_site_counts_as_one() -> None:
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET act = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
-def test_the_audit_is_append_only(site: Site, sign_in: Callable[..., Browser], statement: str) -> None:
+def test_the_audit_is_append_only(app: AppClient, sign_in: Callable[..., StaffBrowser], statement: str) -> None:
     """Not even the owner changes what is written there."""
     sign_in("support")
 
     with (
         pytest.raises(ProgrammingError, match="append-only"),
-        site.services.storage.datastore.get_connection() as conn,
+        app.services.storage.datastore.get_connection() as conn,
     ):
         conn.execute(statement.encode())

@@ -5,24 +5,24 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from domain.ports import Rejected
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser, balances, code_id_of, heading
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading
 from tests.support.ledger.terms import make_template
 
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
-SignIn = Callable[..., Browser]
+SignIn = Callable[..., StaffBrowser]
 
 
-def reserved(common: Site, code: str, email: str = "li.wei@example.com", **headers: str) -> str:
+def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com", **headers: str) -> str:
     """A new reservation's id."""
-    return str(common.redeem(code, email, headers=headers).json()["reservation_id"])
+    return str(shared_app.redeem(code, email, headers=headers).json()["reservation_id"])
 
 
-def test_hits_come_as_one_types(common: Site, shared_sign_in: SignIn) -> None:
+def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A code by its last four with its balance, a person with how many reservations, a reservation; else nothing."""
-    code = common.issue(make_template(max_uses=3, bound=False))
-    item = reserved(common, code, "typed@example.com")
-    browser, code_id = shared_sign_in("viewer"), code_id_of(common, code)
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    item = reserved(shared_app, code, "typed@example.com")
+    browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
 
     def hits(typed: str) -> str:
         return browser.submit("/support/search/hits", q=typed).text
@@ -35,13 +35,13 @@ def test_hits_come_as_one_types(common: Site, shared_sign_in: SignIn) -> None:
     assert [hits(typed).strip() for typed in ("", "typed@", "zz", "\x00")] == ['<ul class="hits">\n</ul>'] * 4
 
 
-def test_why_a_code_did_not_work_for_an_address(common: Site, shared_sign_in: SignIn) -> None:
+def test_why_a_code_did_not_work_for_an_address(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Of somebody with reservations, and of somebody who never had one: with the reason, and without the address."""
-    code = common.issue()
-    reserved(common, code)
-    common.redeem(code, "stranger@example.com")
-    other = common.issue(make_template(max_uses=2))
-    reserved(common, other, "known@example.com")
+    code = shared_app.issue()
+    reserved(shared_app, code)
+    shared_app.redeem(code, "stranger@example.com")
+    other = shared_app.issue(make_template(max_uses=2))
+    reserved(shared_app, other, "known@example.com")
     browser = shared_sign_in("viewer")
 
     stranger = browser.submit("/support/search", q="stranger@example.com").headers["location"]
@@ -56,26 +56,26 @@ def test_why_a_code_did_not_work_for_an_address(common: Site, shared_sign_in: Si
     assert browser.get("/support/tries/" + "0" * 64).status_code == 404
 
 
-def test_a_request_id_leads_to_what_it_did(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_request_id_leads_to_what_it_did(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """As answers and error pages show it; looked for on Enter only."""
-    code = common.issue()
-    answer = common.redeem(code)
+    code = shared_app.issue()
+    answer = shared_app.redeem(code)
     request_id = answer.headers["x-request-id"]
     browser = shared_sign_in("viewer")
 
     found = browser.submit("/support/search", q=request_id).headers["location"]
 
-    assert found == f"/support/codes/{code_id_of(common, code)}/events/2"
+    assert found == f"/support/codes/{code_id_of(shared_app, code)}/events/2"
     assert request_id in browser.get(found).text
     assert browser.submit("/support/search", q="0123456789abcdef").status_code == 404
 
 
-def test_the_history_of_one_person(common: Site, shared_sign_in: SignIn) -> None:
+def test_the_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """By address, which stays out of the page's own; the balance after each line is that of the code."""
-    code = common.issue(make_template(max_uses=5, bound=False))
-    reserved(common, code, "li.wei@example.com")
-    reserved(common, code, "mei@example.com")
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+    code = shared_app.issue(make_template(max_uses=5, bound=False))
+    reserved(shared_app, code, "li.wei@example.com")
+    reserved(shared_app, code, "mei@example.com")
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     sent = browser.submit(f"{page}/person", email="mei@example.com")
     nobody = browser.submit(f"{page}/person", email="no@example.com")
@@ -86,13 +86,13 @@ def test_the_history_of_one_person(common: Site, shared_sign_in: SignIn) -> None
     assert "nobody known by that address" in browser.get(nobody.headers["location"]).text
 
 
-def test_the_history_of_a_time(common: Site, shared_sign_in: SignIn) -> None:
+def test_the_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Both ends belong to it; together with a kind and an order."""
-    code = common.issue(make_template(max_uses=9, bound=False))
+    code = shared_app.issue(make_template(max_uses=9, bound=False))
     for number in range(4):
-        reserved(common, code, f"p{number}@example.com")
-    code_id = code_id_of(common, code)
-    lines = list(common.services.reader.read_history(code_id))
+        reserved(shared_app, code, f"p{number}@example.com")
+    code_id = code_id_of(shared_app, code)
+    lines = list(shared_app.services.reader.read_history(code_id))
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id}"
     since, until = lines[2].event.at.isoformat(), lines[3].event.at.isoformat()
 
@@ -106,11 +106,11 @@ def test_the_history_of_a_time(common: Site, shared_sign_in: SignIn) -> None:
     assert browser.get(page, since="yesterday").status_code == 422
 
 
-def test_an_event_shows_its_cause_and_its_effects(common: Site, shared_sign_in: SignIn) -> None:
+def test_an_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Both ways, with links; and the raw event, masked as everything is."""
-    code = common.issue()
-    common.attempt(reserved(common, code), NO_SUCH)
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+    code = shared_app.issue()
+    shared_app.attempt(reserved(shared_app, code), NO_SUCH)
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     failed = browser.get(f"{page}/events/4")
     first = browser.get(f"{page}/events/1")
@@ -124,14 +124,14 @@ def test_an_event_shows_its_cause_and_its_effects(common: Site, shared_sign_in: 
     assert [browser.get(f"{page}/events/{number}").status_code for number in ("6", "0", "x")] == [404, 422, 422]
 
 
-def test_every_number_is_explained(common: Site, shared_sign_in: SignIn) -> None:
+def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Linked from the numbers; each use by name, those that do not count too, and as of a moment."""
-    code = common.issue(make_template(max_uses=5, bound=False))
-    used, held, back = (reserved(common, code, f"{name}@example.com") for name in ("a", "b", "c"))
-    common.attempt(used)
-    common.attempt(back, NO_SUCH)
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
-    issued_at = next(iter(common.services.reader.read_history(code_id_of(common, code)))).event.at
+    code = shared_app.issue(make_template(max_uses=5, bound=False))
+    used, held, back = (reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b", "c"))
+    shared_app.attempt(used)
+    shared_app.attempt(back, NO_SUCH)
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+    issued_at = next(iter(shared_app.services.reader.read_history(code_id_of(shared_app, code)))).event.at
 
     text = browser.get(f"{page}/explain").text
 
@@ -144,12 +144,12 @@ def test_every_number_is_explained(common: Site, shared_sign_in: SignIn) -> None
     assert browser.get("/support/codes/00000000-0000-0000-0000-000000000001/explain").status_code == 404
 
 
-def test_a_number_that_drifted_is_in_the_work_list(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """With the one command that mends it."""
-    code_id = code_id_of(common, common.issue())
+    code_id = code_id_of(shared_app, shared_app.issue())
     browser = shared_sign_in("viewer")
     before = browser.get("/support/work").text
-    with common.services.storage.datastore.get_connection() as conn:
+    with shared_app.services.storage.datastore.get_connection() as conn:
         conn.execute("INSERT INTO drifting_codes (code_id, found_at, rows) VALUES (%s, now(), 2)", (code_id,))
 
     assert "every number that was checked equals the log" in before

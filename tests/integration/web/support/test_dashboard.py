@@ -13,25 +13,25 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected
 from projections.read_models.dashboard_queries import DashboardReader, RangeTooLargeError
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 from tests.support.ledger.terms import make_template
 
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_the_numbers_are_those_of_the_ledger(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_the_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Sent, given back, under way and refused; each once, in the step in which it began."""
-    code = site.issue(make_template(max_uses=3, bound=False))
-    ids = [site.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(3)]
-    site.attempt(ids[0])
-    site.attempt(ids[1], NO_SUCH)
-    site.redeem(code, "p4@example.com")
-    site.redeem(code, "p5@example.com")
-    site.redeem("NOSUCHCODE")
-    now = site.services.now()
+    code = app.issue(make_template(max_uses=3, bound=False))
+    ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(3)]
+    app.attempt(ids[0])
+    app.attempt(ids[1], NO_SUCH)
+    app.redeem(code, "p4@example.com")
+    app.redeem(code, "p5@example.com")
+    app.redeem("NOSUCHCODE")
+    now = app.services.now()
 
-    figures = DashboardReader(site.services.storage).read_figures(now - timedelta(minutes=30), timedelta(minutes=2), 31)
+    figures = DashboardReader(app.services.storage).read_figures(now - timedelta(minutes=30), timedelta(minutes=2), 31)
     rows = figures.outcomes
     totals = [sum(getattr(row, name) for row in rows) for name in ("sent", "refunded", "live", "refused")]
     page = sign_in("viewer").get("/support/dashboard", window="hour").text
@@ -48,10 +48,10 @@ def test_the_numbers_are_those_of_the_ledger(site: Site, sign_in: Callable[..., 
     assert "page." not in page.replace("page.html", "")
 
 
-def test_what_waits_is_told(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_what_waits_is_told(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """Nothing sends here, the broker is away, and what is due grows old."""
-    site.redeem(site.issue())
-    with site.services.storage.datastore.get_connection() as conn:
+    app.redeem(app.issue())
+    with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE reservations SET due_at = due_at - interval '2 minutes'")
 
     page = sign_in("viewer").get("/support/dashboard", lang="zh").text
@@ -63,15 +63,15 @@ def test_what_waits_is_told(site: Site, sign_in: Callable[..., Browser]) -> None
 
 @pytest.mark.parametrize(("revoke_access", "is_shown"), [(False, True), (True, False)])
 def test_dashboard_shows_refunded_uses_whose_access_stands(
-    site: Site, sign_in: Callable[..., Browser], *, revoke_access: bool, is_shown: bool
+    app: AppClient, sign_in: Callable[..., StaffBrowser], *, revoke_access: bool, is_shown: bool
 ) -> None:
     """Two persons have access for one counted use: staff decided that, and see it."""
-    item = site.redeem(site.issue()).json()["reservation_id"]
-    site.attempt(item)
-    context = CommandContext(now=site.services.now(), actor="staff")
+    item = app.redeem(app.issue()).json()["reservation_id"]
+    app.attempt(item)
+    context = CommandContext(now=app.services.now(), actor="staff")
     accepted = AcceptInvite(context=context, reservation_id=UUID(item), delivery=1, case_id=uuid4())
     refunded = RefundReservation(context=context, reservation_id=UUID(item), cause="staff", revoke_access=revoke_access)
-    site.services.storage.ledger.execute([accepted, refunded])
+    app.services.storage.ledger.execute([accepted, refunded])
 
     page = sign_in("viewer").get("/support/dashboard", lang="en").text
 
@@ -79,19 +79,19 @@ def test_dashboard_shows_refunded_uses_whose_access_stands(
     assert ("Refunded, access kept" in page) == is_shown
 
 
-def test_a_sum_that_takes_too_long_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sum_that_takes_too_long_is_given_up(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database ends the question itself, and the next one is answered."""
-    reader = DashboardReader(site.services.storage)
+    reader = DashboardReader(app.services.storage)
     monkeypatch.setattr(projections.read_models.dashboard_queries, "QUESTION_MS_MAX", 50)
 
     with pytest.raises(RangeTooLargeError), reader._open_bounded_cursor() as cursor:
         cursor.execute("SELECT pg_sleep(20)")
 
-    assert reader.read_health(site.services.now()).due == 0
+    assert reader.read_health(app.services.now()).due == 0
 
 
 def test_a_stretch_that_is_too_long_is_a_page_all_the_same(
-    sign_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+    sign_in: Callable[..., StaffBrowser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what waits now, and the shorter stretches to choose from."""
 
@@ -107,9 +107,9 @@ def test_a_stretch_that_is_too_long_is_a_page_all_the_same(
     assert "?window=hour" in answer.text
 
 
-def test_only_staff_see_it(site: Site) -> None:
+def test_only_staff_see_it(app: AppClient) -> None:
     """And only stretches that there are."""
-    assert 303 == Browser(site).get("/support/dashboard").status_code
+    assert 303 == StaffBrowser(app).get("/support/dashboard").status_code
 
 
 @pytest.mark.parametrize("number", [0, 1, 4, 5, 9, 33, 99, 100, 101, 1234, 99_999])

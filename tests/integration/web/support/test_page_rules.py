@@ -8,20 +8,20 @@ import pytest
 
 from api.web.rendering import TEMPLATES
 from api.web.static_files import STATIC
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser, code_id_of
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
 from tests.support.ledger.terms import make_template
 
 PAGE_BYTES_MAX = 100_000
 
 
-def test_every_page_is_small_and_bounded(site: Site, sign_in: Callable[..., Browser]) -> None:
+def test_every_page_is_small_and_bounded(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     """With all its files below 100 KB, under a strict policy, kept by nobody, in the language that it names."""
-    code = site.issue(make_template(max_uses=None, bound=False))
-    ids = [site.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(20)]
+    code = app.issue(make_template(max_uses=None, bound=False))
+    ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(20)]
     for reservation_id in ids:
-        site.attempt(reservation_id)
-    statement, one = f"/support/codes/{code_id_of(site, code)}", f"/support/reservations/{ids[0]}"
+        app.attempt(reservation_id)
+    statement, one = f"/support/codes/{code_id_of(app, code)}", f"/support/reservations/{ids[0]}"
     browser = sign_in("admin")
     desk = ["/support", "/support/work", "/support/audit", "/support/nowhere", "/support/sign-in", f"{one}/unmask"]
 

@@ -9,27 +9,27 @@ import pytest
 
 from domain.ports import OutcomeUnknown, Rejected
 from domain.values.link_token import DeliveryRef, link_token
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser, balances, code_id_of, heading
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading
 from tests.support.ledger.terms import make_template
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 EMAIL = "li.wei@example.com"
-SignIn = Callable[..., Browser]
+SignIn = Callable[..., StaffBrowser]
 
 
-def reserved(common: Site, code: str, email: str = EMAIL) -> str:
+def reserved(shared_app: AppClient, code: str, email: str = EMAIL) -> str:
     """A new reservation's id."""
-    reservation_id: str = common.redeem(code, email).json()["reservation_id"]
+    reservation_id: str = shared_app.redeem(code, email).json()["reservation_id"]
     return reservation_id
 
 
-def test_each_key_finds_its_page(common: Site, shared_sign_in: SignIn) -> None:
+def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A code, its last four, an address, a reservation, a Message-ID, a letter's link: none shows in an address."""
-    code = common.issue(make_template(max_uses=3))
-    reservation_id = reserved(common, code)
-    browser, code_id = shared_sign_in("viewer"), code_id_of(common, code)
+    code = shared_app.issue(make_template(max_uses=3))
+    reservation_id = reserved(shared_app, code)
+    browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
 
     def found(typed: str) -> str:
         return browser.submit("/support/search", q=typed).headers["location"]
@@ -39,7 +39,7 @@ def test_each_key_finds_its_page(common: Site, shared_sign_in: SignIn) -> None:
     assert found(str(code_id)) == f"/support/codes/{code_id}"
     assert found(reservation_id) == f"/support/reservations/{reservation_id}"
     assert found(f"<{reservation_id}.1@ledger.test>") == f"/support/reservations/{reservation_id}"
-    secret = common.services.settings.secret_key.get_secret_value().encode()
+    secret = shared_app.services.settings.secret_key.get_secret_value().encode()
     link = f"https://ledger.test/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
     assert found(f"it says {link} is not valid") == f"/support/reservations/{reservation_id}"
     person = found(EMAIL.upper())
@@ -69,10 +69,10 @@ def test_what_is_not_found_says_why(shared_sign_in: SignIn, typed: str, says: st
     assert says in answer.text
 
 
-def test_codes_with_one_ending_are_listed(common: Site, shared_sign_in: SignIn) -> None:
+def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Where the last four fit several codes, the person chooses; where they fit many, on a page of their own."""
-    ids = [code_id_of(common, common.issue()) for _ in range(7)]
-    with common.services.storage.datastore.get_connection() as conn:
+    ids = [code_id_of(shared_app, shared_app.issue()) for _ in range(7)]
+    with shared_app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE code_texts SET hint = 'AB12' WHERE code_id = ANY(%s)", (ids,))
     browser = shared_sign_in("viewer")
 
@@ -87,12 +87,12 @@ def test_codes_with_one_ending_are_listed(common: Site, shared_sign_in: SignIn) 
     assert all(f'href="/support/codes/{code_id}"' in listed.text for code_id in ids)
 
 
-def test_the_statement_has_the_balance_after_each_line(common: Site, shared_sign_in: SignIn) -> None:
+def test_the_statement_has_the_balance_after_each_line(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Newest first or oldest first, in sentences, with nothing in clear."""
-    code = common.issue(make_template(max_uses=2))
-    common.attempt(reserved(common, code))
-    page = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(common, code)}")
-    oldest = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(common, code)}?order=oldest")
+    code = shared_app.issue(make_template(max_uses=2))
+    shared_app.attempt(reserved(shared_app, code))
+    page = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}")
+    oldest = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}?order=oldest")
 
     assert balances(page) == [(1, 0, 1), (0, 1, 1), (0, 1, 1), (0, 0, 2)]
     assert balances(oldest) == balances(page)[::-1]
@@ -104,12 +104,12 @@ def test_the_statement_has_the_balance_after_each_line(common: Site, shared_sign
     assert len(page.text.encode()) < 100_000
 
 
-def test_a_long_statement_is_paged_by_version(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_long_statement_is_paged_by_version(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Each line once, in order, over all pages."""
-    code = common.issue(make_template(max_uses=None, bound=False))
+    code = shared_app.issue(make_template(max_uses=None, bound=False))
     for number in range(45):
-        reserved(common, code, f"p{number}@example.com")
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+        reserved(shared_app, code, f"p{number}@example.com")
+    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     for order in ("newest", "oldest"):
         seen: list[int] = []
@@ -122,12 +122,12 @@ def test_a_long_statement_is_paged_by_version(common: Site, shared_sign_in: Sign
         assert seen == (list(range(46, 0, -1)) if order == "newest" else list(range(1, 47)))
 
 
-def test_the_statement_as_it_was(common: Site, shared_sign_in: SignIn) -> None:
+def test_the_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """By moment, or by event as the slider asks; before the code was issued there is nothing."""
-    code = common.issue(make_template(max_uses=2))
-    common.attempt(reserved(common, code))
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
-    issued_at = common.services.now() - timedelta(hours=1)
+    code = shared_app.issue(make_template(max_uses=2))
+    shared_app.attempt(reserved(shared_app, code))
+    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+    issued_at = shared_app.services.now() - timedelta(hours=1)
 
     travelled = browser.get(f"{path}?at_event=2")
     then = browser.get(path + travelled.headers["location"])
@@ -141,13 +141,13 @@ def test_the_statement_as_it_was(common: Site, shared_sign_in: SignIn) -> None:
     assert browser.get(path, as_of="yesterday").status_code == 422
 
 
-def test_the_statement_by_kind_and_by_reservation(common: Site, shared_sign_in: SignIn) -> None:
+def test_the_statement_by_kind_and_by_reservation(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A filter keeps each line's balance; groups show a reservation with its state."""
-    code = common.issue(make_template(max_uses=3, bound=False))
-    first = reserved(common, code)
-    common.attempt(first, NO_SUCH)
-    second = reserved(common, code, "mei@example.com")
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    first = reserved(shared_app, code)
+    shared_app.attempt(first, NO_SUCH)
+    second = reserved(shared_app, code, "mei@example.com")
+    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     kind = browser.get(path, kind="UseReserved")
     one = browser.get(path, reservation=first, order="oldest")
@@ -159,13 +159,13 @@ def test_the_statement_by_kind_and_by_reservation(common: Site, shared_sign_in: 
     assert "given back" in groups.text
 
 
-def test_groups_are_paged_too(common: Site, shared_sign_in: SignIn) -> None:
+def test_groups_are_paged_too(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Each reservation once, with all its lines, however many fit a page."""
-    code = common.issue(make_template(max_uses=None, bound=False))
-    expected = [reserved(common, code, f"p{number}@example.com") for number in range(11)]
+    code = shared_app.issue(make_template(max_uses=None, bound=False))
+    expected = [reserved(shared_app, code, f"p{number}@example.com") for number in range(11)]
     for reservation_id in expected:
-        common.attempt(reservation_id, NO_SUCH)
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+        shared_app.attempt(reservation_id, NO_SUCH)
+    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     seen: list[str] = []
     following: str | None = "?group=yes"
@@ -179,43 +179,43 @@ def test_groups_are_paged_too(common: Site, shared_sign_in: SignIn) -> None:
 
 
 def test_balances_stay_right_beyond_the_marks(
-    common: Site, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Balances folded from marks are those folded from the beginning, also at the marks themselves."""
     monkeypatch.setattr("projections.read_models.statements.CHECKPOINT_EVERY", 3)
-    code = common.issue(make_template(max_uses=9, bound=False))
-    code_id = code_id_of(common, code)
+    code = shared_app.issue(make_template(max_uses=9, bound=False))
+    code_id = code_id_of(shared_app, code)
     expected = []
     for number in range(4):
-        common.attempt(reserved(common, code, f"p{number}@example.com"))
-        expected = [(line.code.used, line.code.reserved) for line in common.services.reader.read_history(code_id)]
+        shared_app.attempt(reserved(shared_app, code, f"p{number}@example.com"))
+        expected = [(line.code.used, line.code.reserved) for line in shared_app.services.reader.read_history(code_id)]
         page = shared_sign_in("viewer").get(f"/support/codes/{code_id}?order=oldest")
         assert [line[:2] for line in balances(page)] == expected
     versions = [
-        common.client.app.state.support.statements.version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
-        for line in common.services.reader.read_history(code_id)
+        shared_app.client.app.state.support.statements.version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
+        for line in shared_app.services.reader.read_history(code_id)
     ]
     assert versions == sorted(versions)
     assert versions[-1] == len(expected)
 
 
-def test_refused_tries_tell_why_a_code_did_not_work(common: Site, shared_sign_in: SignIn) -> None:
+def test_refused_tries_tell_why_a_code_did_not_work(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """On the code's page, with the reason in words."""
-    code = common.issue()
-    reserved(common, code)
-    common.redeem(code, "mei@example.com")
+    code = shared_app.issue()
+    reserved(shared_app, code)
+    shared_app.redeem(code, "mei@example.com")
 
-    text = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(common, code)}").text
+    text = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}").text
 
     assert "Code in use right now" in text
     assert "mei@example.com" not in text
 
 
-def test_a_refund_shows_what_it_does_and_does_it_once(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_refund_shows_what_it_does_and_does_it_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Preview, reason, and the same form sent twice; the actor and the note are in the history."""
-    code = common.issue(make_template(max_uses=2))
-    reservation_id = reserved(common, code)
-    common.attempt(reservation_id)
+    code = shared_app.issue(make_template(max_uses=2))
+    reservation_id = reserved(shared_app, code)
+    shared_app.attempt(reservation_id)
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/refund"
     preview = browser.get(path)
     nonce = re.search(r'name="nonce" value="(\w+)"', preview.text)
@@ -232,15 +232,15 @@ def test_a_refund_shows_what_it_does_and_does_it_once(common: Site, shared_sign_
     assert "asked by phone" in after.text
     assert "s***@staff.example.com" in after.text
     assert after.text.count("by decision of the staff") == 1
-    assert balances(browser.get(f"/support/codes/{code_id_of(common, code)}"))[0] == (0, 0, 2)
+    assert balances(browser.get(f"/support/codes/{code_id_of(shared_app, code)}"))[0] == (0, 0, 2)
 
 
-def test_a_viewer_only_looks(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """No act, no unmasking, no audit: neither offered nor taken."""
-    code = common.issue()
-    reservation_id = reserved(common, code)
+    code = shared_app.issue()
+    reservation_id = reserved(shared_app, code)
     browser, path = shared_sign_in("viewer"), f"/support/reservations/{reservation_id}"
-    before = common.count("audit")
+    before = shared_app.count("audit")
 
     page = browser.get(path)
     asked = [browser.get(f"{path}/acts/refund"), browser.get(f"{path}/unmask"), browser.get("/support/audit")]
@@ -249,13 +249,13 @@ def test_a_viewer_only_looks(common: Site, shared_sign_in: SignIn) -> None:
     assert "/acts/" not in page.text
     assert "Needs the support role" in page.text
     assert [answer.status_code for answer in asked + sent] == [403] * 5
-    assert common.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "reserved"
-    assert common.count("audit") == before
+    assert shared_app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "reserved"
+    assert shared_app.count("audit") == before
 
 
-def test_an_address_is_shown_with_a_reason_and_written_down(common: Site, shared_sign_in: SignIn) -> None:
+def test_an_address_is_shown_with_a_reason_and_written_down(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """To the one who asked, for a few minutes; the reason is sealed, and the audit shows it to admins."""
-    reservation_id = reserved(common, common.issue())
+    reservation_id = reserved(shared_app, shared_app.issue())
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
 
     masked = browser.get(path)
@@ -270,16 +270,16 @@ def test_an_address_is_shown_with_a_reason_and_written_down(common: Site, shared
     audit = other.get("/support/audit").text
     assert "showed an address" in audit
     assert "ticket 4711" in audit
-    with common.services.storage.datastore.get_connection() as conn:
+    with shared_app.services.storage.datastore.get_connection() as conn:
         sealed = conn.execute("SELECT sealed FROM private_texts WHERE reservation_id IS NULL").fetchall()
     assert sealed
     assert not any(b"4711" in bytes(row["sealed"]) for row in sealed)
 
 
-def test_a_code_is_shown_with_a_reason(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Its whole text, grouped as people type it."""
-    code = common.issue()
-    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}"
+    code = shared_app.issue()
+    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     assert code not in browser.get(path).text
     browser.submit(f"{path}/unmask", reason="read out to the owner")
@@ -291,13 +291,13 @@ def test_a_code_is_shown_with_a_reason(common: Site, shared_sign_in: SignIn) -> 
     [(None, "您于"), (LOST, "邮件可能已经寄到"), (NO_SUCH, "您填写的邮箱无法收信")],
 )
 def test_the_reply_is_in_the_customers_language(
-    common: Site, shared_sign_in: SignIn, outcome: OutcomeUnknown | Rejected | None, says: str
+    shared_app: AppClient, shared_sign_in: SignIn, outcome: OutcomeUnknown | Rejected | None, says: str
 ) -> None:
     """Whatever language the desk is in; it holds neither the address nor the code."""
-    code = common.issue()
-    reservation_id = reserved(common, code)
+    code = shared_app.issue()
+    reservation_id = reserved(shared_app, code)
     if outcome is not None:
-        common.attempt(reservation_id, outcome)
+        shared_app.attempt(reservation_id, outcome)
 
     text = shared_sign_in("viewer").get(f"/support/reservations/{reservation_id}").text
     reply = text.partition('id="reply"')[2].partition("</textarea>")[0]

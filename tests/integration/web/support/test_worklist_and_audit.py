@@ -2,22 +2,22 @@
 
 from collections.abc import Callable
 
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser
 
-SignIn = Callable[..., Browser]
+SignIn = Callable[..., StaffBrowser]
 
 
-def reserved(site: Site) -> str:
+def reserved(app: AppClient) -> str:
     """A new reservation's id."""
-    return str(site.redeem(site.issue()).json()["reservation_id"])
+    return str(app.redeem(app.issue()).json()["reservation_id"])
 
 
-def test_an_unknown_waits_in_the_work_list_until_it_is_decided(site: Site, sign_in: SignIn) -> None:
+def test_an_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, sign_in: SignIn) -> None:
     """A bounced invitation is listed with the thing to do; deciding it empties the list."""
-    reservation_id = reserved(site)
-    site.attempt(reservation_id)
-    site.client.post(f"/api/v1/reservations/{reservation_id}/bounce", json={}, headers=site.key("support"))
+    reservation_id = reserved(app)
+    app.attempt(reservation_id)
+    app.client.post(f"/api/v1/reservations/{reservation_id}/bounce", json={}, headers=app.key("support"))
     browser = sign_in("support")
 
     listed = browser.get("/support/work")
@@ -27,15 +27,15 @@ def test_an_unknown_waits_in_the_work_list_until_it_is_decided(site: Site, sign_
     assert "the mail came back" in listed.text
     assert f"/support/reservations/{reservation_id}#acts" in listed.text
     assert "No case is open" in after.text
-    assert site.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "refunded"
+    assert app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "refunded"
 
 
-def test_what_is_due_for_long_is_stuck(site: Site, sign_in: SignIn) -> None:
+def test_what_is_due_for_long_is_stuck(app: AppClient, sign_in: SignIn) -> None:
     """Machines act within seconds: what they left alone for minutes is listed."""
-    reservation_id = reserved(site)
+    reservation_id = reserved(app)
     browser = sign_in("viewer")
     before = browser.get("/support/work").text
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE reservations SET due_at = due_at - interval '10 minutes'")
 
     assert reservation_id not in before

@@ -21,7 +21,7 @@ from domain.ports import (
 from tests.support.channel_builders import LETTER, channel_to, letter_to, webhook_to
 from tests.support.fake_channel import FakeChannel
 from tests.support.servers.mail_server import MailServer, Security
-from tests.support.servers.webhook_receiver import HookServer
+from tests.support.servers.webhook_receiver import WebhookReceiver
 
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
 
@@ -35,7 +35,7 @@ def _channel(kind: str, authority: CA) -> Iterator[Channel]:
         with channel_to("null://") as channel:
             yield channel
     elif kind in {"webhook", "webhook-tls"}:
-        with HookServer(certificate if kind == "webhook-tls" else None) as server:
+        with WebhookReceiver(certificate if kind == "webhook-tls" else None) as server:
             yield webhook_to(server.url)
     elif kind == "plain":
         with MailServer() as mail, channel_to(mail.url) as channel:

@@ -16,7 +16,7 @@ import pytest
 
 from domain.ports import Language, OutboundMessage, Template
 from tests.support.channel_builders import LETTER, MAIL_FROM, channel_to
-from tests.support.servers.mail_server import Close, MailServer
+from tests.support.servers.mail_server import Disconnect, MailServer
 from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom
 
@@ -89,7 +89,7 @@ def test_another_process_writes_the_same_octets() -> None:
 
 def test_every_try_puts_the_same_octets_on_the_wire(mail_server: MailServer) -> None:
     """A try whose answer was lost and the next one are equal."""
-    mail_server.at("dot", Close(), times=1)
+    mail_server.at("dot", Disconnect(), times=1)
     with channel_to(mail_server.url) as channel:
         channel.send(LETTER)
         channel.send(LETTER)

@@ -20,21 +20,21 @@ from domain.ports import (
 )
 from domain.webhooks.signatures import secret_text
 from tests.support.channel_builders import CALLBACKS, HOOK_TIMEOUT_S, LETTER, SECRET, webhook_to
-from tests.support.servers.webhook_receiver import HookServer, Reply
+from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 from workers.http_client.client import parse_retry_after
 
 OLDER = secret_text(b"o" * 32)
 
 
 @pytest.fixture
-def system() -> Iterator[HookServer]:
+def system() -> Iterator[WebhookReceiver]:
     """The operator's system."""
-    with HookServer() as server:
+    with WebhookReceiver() as server:
         yield server
 
 
 def send(
-    system: HookServer,
+    system: WebhookReceiver,
     letter: OutboundMessage = LETTER,
     *,
     timeout_s: float = HOOK_TIMEOUT_S,
@@ -44,12 +44,12 @@ def send(
     return webhook_to(system.url, timeout_s, secrets).send(letter)
 
 
-def origin(system: HookServer) -> str:
+def origin(system: WebhookReceiver) -> str:
     """How events name it: without path and query, which may hold a secret."""
     return f"http://127.0.0.1:{system.port}"
 
 
-def test_the_invitation_is_what_the_standards_own_package_verifies(system: HookServer) -> None:
+def test_the_invitation_is_what_the_standards_own_package_verifies(system: WebhookReceiver) -> None:
     """Id, time and signature are in order; the body says whom to invite, to what, and where to report."""
     assert isinstance(send(system, replace(LETTER, delivery=2)), Accepted)
 
@@ -74,7 +74,7 @@ def test_the_invitation_is_what_the_standards_own_package_verifies(system: HookS
         Webhook(OLDER).verify(request.body, request.headers)
 
 
-def test_every_try_has_one_id_and_one_body(system: HookServer) -> None:
+def test_every_try_has_one_id_and_one_body(system: WebhookReceiver) -> None:
     """By the id the other side tells a repeat from a second invitation; a further delivery is a new one."""
     for letter in (LETTER, LETTER, replace(LETTER, delivery=2)):
         send(system, letter)
@@ -95,11 +95,11 @@ def test_every_try_has_one_id_and_one_body(system: HookServer) -> None:
     ],
 )
 def test_what_people_are_to_be_told_is_posted_too(
-    system: HookServer, template: Template, about: str, kind: str
+    system: WebhookReceiver, template: Template, about: str, kind: str
 ) -> None:
     """By a type and an id of its own, with the words of a mail; in doubt it is as good as not sent."""
     notice = replace(LETTER, template=template, message_id=f"<{LETTER.reservation_id}.{about}@example.com>")
-    system.then(Reply(204), Reply(500))
+    system.then(ScriptedReply(204), ScriptedReply(500))
     outcomes = [send(system, notice) for _ in range(2)]
 
     first, again = system.received
@@ -115,7 +115,7 @@ def test_what_people_are_to_be_told_is_posted_too(
     ]
 
 
-def test_while_a_secret_is_replaced_both_verify(system: HookServer) -> None:
+def test_while_a_secret_is_replaced_both_verify(system: WebhookReceiver) -> None:
     """The other side changes over when it likes."""
     send(system, secrets=(SECRET, OLDER))
 
@@ -126,10 +126,16 @@ def test_while_a_secret_is_replaced_both_verify(system: HookServer) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [Reply(204), Reply(200), Reply(202, b" \n"), Reply.says(200, status="sent"), Reply.says(201, id="x")],
+    [
+        ScriptedReply(204),
+        ScriptedReply(200),
+        ScriptedReply(202, b" \n"),
+        ScriptedReply.says(200, status="sent"),
+        ScriptedReply.says(201, id="x"),
+    ],
     ids=["204", "empty", "blank", "sent", "no-status"],
 )
-def test_a_success_means_sent(system: HookServer, reply: Reply) -> None:
+def test_a_success_means_sent(system: WebhookReceiver, reply: ScriptedReply) -> None:
     """Without a word, or by its word."""
     system.then(reply)
 
@@ -139,20 +145,20 @@ def test_a_success_means_sent(system: HookServer, reply: Reply) -> None:
 @pytest.mark.parametrize(
     ("reply", "reason", "final"),
     [
-        (Reply.says(200, status="refused", reason="no seat for you"), "message_refused", True),
-        (Reply.says(200, status="refused", retry=True), "message_refused", False),
-        (Reply.says(422, status="refused", about="address"), "address_refused", True),
-        (Reply.says(500, status="refused"), "message_refused", True),
-        (Reply(400), "message_refused", True),
-        (Reply(409), "message_refused", True),
-        (Reply(410), "message_refused", True),
-        (Reply(401), "login_refused", False),
-        (Reply(404, b"<h1>Not found</h1>"), "login_refused", False),
-        (Reply(301, headers={"Location": "https://example.com/"}), "protocol_error", False),
-        (Reply(308, headers={"Location": "http://169.254.169.254/"}), "protocol_error", False),
+        (ScriptedReply.says(200, status="refused", reason="no seat for you"), "message_refused", True),
+        (ScriptedReply.says(200, status="refused", retry=True), "message_refused", False),
+        (ScriptedReply.says(422, status="refused", about="address"), "address_refused", True),
+        (ScriptedReply.says(500, status="refused"), "message_refused", True),
+        (ScriptedReply(400), "message_refused", True),
+        (ScriptedReply(409), "message_refused", True),
+        (ScriptedReply(410), "message_refused", True),
+        (ScriptedReply(401), "login_refused", False),
+        (ScriptedReply(404, b"<h1>Not found</h1>"), "login_refused", False),
+        (ScriptedReply(301, headers={"Location": "https://example.com/"}), "protocol_error", False),
+        (ScriptedReply(308, headers={"Location": "http://169.254.169.254/"}), "protocol_error", False),
     ],
 )
-def test_a_refusal_is_surely_not_sent(system: HookServer, reply: Reply, reason: str, final: bool) -> None:
+def test_a_refusal_is_surely_not_sent(system: WebhookReceiver, reply: ScriptedReply, reason: str, final: bool) -> None:
     """What the way is to blame for is tried again; a redirect is not followed."""
     system.then(reply)
 
@@ -163,9 +169,9 @@ def test_a_refusal_is_surely_not_sent(system: HookServer, reply: Reply, reason: 
     assert len(system.received) == 1
 
 
-def test_what_it_said_is_kept_for_the_vault_on_one_line(system: HookServer) -> None:
+def test_what_it_said_is_kept_for_the_vault_on_one_line(system: WebhookReceiver) -> None:
     """It may hold personal data, so it is in no event."""
-    system.then(Reply.says(400, status="refused", reason="li.wei@example.com\r\nis\tbanned" + "!" * 600))
+    system.then(ScriptedReply.says(400, status="refused", reason="li.wei@example.com\r\nis\tbanned" + "!" * 600))
 
     outcome = send(system)
     assert isinstance(outcome, Rejected)
@@ -176,16 +182,16 @@ def test_what_it_said_is_kept_for_the_vault_on_one_line(system: HookServer) -> N
 @pytest.mark.parametrize(
     ("reply", "seconds", "reason"),
     [
-        (Reply.says(200, status="later", retry_after_s=90, reason="team_full"), 90, "team_full"),
-        (Reply.says(429, retry_after="120"), 120, "later"),
-        (Reply(503, headers={"Retry-After": "7"}), 7, "later"),
-        (Reply(503, b"<h1>Maintenance</h1>"), 60, "later"),
-        (Reply.says(409, status="later", retry_after_s=-5), 0, "later"),
-        (Reply.says(200, status="later", retry_after_s=10**9), 86_400, "later"),
-        (Reply.says(200, status="later", reason="li.wei@example.com is no word"), 60, "later"),
+        (ScriptedReply.says(200, status="later", retry_after_s=90, reason="team_full"), 90, "team_full"),
+        (ScriptedReply.says(429, retry_after="120"), 120, "later"),
+        (ScriptedReply(503, headers={"Retry-After": "7"}), 7, "later"),
+        (ScriptedReply(503, b"<h1>Maintenance</h1>"), 60, "later"),
+        (ScriptedReply.says(409, status="later", retry_after_s=-5), 0, "later"),
+        (ScriptedReply.says(200, status="later", retry_after_s=10**9), 86_400, "later"),
+        (ScriptedReply.says(200, status="later", reason="li.wei@example.com is no word"), 60, "later"),
     ],
 )
-def test_later_is_neither(system: HookServer, reply: Reply, seconds: int, reason: str) -> None:
+def test_later_is_neither(system: WebhookReceiver, reply: ScriptedReply, seconds: int, reason: str) -> None:
     """It is asked again when it said, within a day; its reason is one plain word or none."""
     system.then(reply)
     before = datetime.now(UTC)
@@ -199,30 +205,30 @@ def test_later_is_neither(system: HookServer, reply: Reply, seconds: int, reason
 @pytest.mark.parametrize(
     ("reply", "cause"),
     [
-        (Reply.says(200, status="unknown"), "said_unknown"),
-        (Reply.says(200, status="queued"), "bad_reply"),
-        (Reply(200, b"<html>Welcome to the hotel's network</html>"), "bad_reply"),
-        (Reply(200, b'["sent"]'), "bad_reply"),
-        (Reply(200, b"[" * 9000), "bad_reply"),
-        (Reply(200, b" " * 20_000), "bad_reply"),
-        (Reply(500), "bad_reply"),
-        (Reply(502, b"<h1>Bad gateway</h1>"), "bad_reply"),
-        (Reply(raw=b"SSH-2.0-OpenSSH\r\n"), "bad_reply"),
-        (Reply(raw=b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200), "bad_reply"),
-        (Reply(raw=b""), "connection_lost"),
-        (Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"), "connection_lost"),
+        (ScriptedReply.says(200, status="unknown"), "said_unknown"),
+        (ScriptedReply.says(200, status="queued"), "bad_reply"),
+        (ScriptedReply(200, b"<html>Welcome to the hotel's network</html>"), "bad_reply"),
+        (ScriptedReply(200, b'["sent"]'), "bad_reply"),
+        (ScriptedReply(200, b"[" * 9000), "bad_reply"),
+        (ScriptedReply(200, b" " * 20_000), "bad_reply"),
+        (ScriptedReply(500), "bad_reply"),
+        (ScriptedReply(502, b"<h1>Bad gateway</h1>"), "bad_reply"),
+        (ScriptedReply(raw=b"SSH-2.0-OpenSSH\r\n"), "bad_reply"),
+        (ScriptedReply(raw=b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200), "bad_reply"),
+        (ScriptedReply(raw=b""), "connection_lost"),
+        (ScriptedReply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"), "connection_lost"),
     ],
 )
-def test_an_answer_that_does_not_say_is_a_doubt(system: HookServer, reply: Reply, cause: str) -> None:
+def test_an_answer_that_does_not_say_is_a_doubt(system: WebhookReceiver, reply: ScriptedReply, cause: str) -> None:
     """It may have been sent, so no machine gives the use back."""
     system.then(reply)
 
     assert send(system) == OutcomeUnknown(server=origin(system), cause=cause)
 
 
-def test_no_answer_in_time_is_a_doubt_however_it_trickles(system: HookServer) -> None:
+def test_no_answer_in_time_is_a_doubt_however_it_trickles(system: WebhookReceiver) -> None:
     """The time is that of the whole message."""
-    system.then(Reply(first=system.hang), Reply(raw=b"HTTP/1.1 200 OK\r\n" * 50, trickle=0.05))
+    system.then(ScriptedReply(first=system.hang), ScriptedReply(raw=b"HTTP/1.1 200 OK\r\n" * 50, trickle=0.05))
     begun = datetime.now(UTC)
 
     outcomes = [send(system, timeout_s=0.8) for _ in range(2)]
@@ -232,13 +238,13 @@ def test_no_answer_in_time_is_a_doubt_however_it_trickles(system: HookServer) ->
 
 def test_a_system_that_can_not_be_reached_got_nothing() -> None:
     """Nobody listens: surely not sent, and tried again."""
-    with HookServer() as gone:
+    with WebhookReceiver() as gone:
         pass
 
     assert send(gone) == Rejected(server=origin(gone), reason="unreachable", final=False, about_connection=True)
 
 
-def ending(system: HookServer) -> RemovalOutcome:
+def ending(system: WebhookReceiver) -> RemovalOutcome:
     """Ask for an access to be taken away, now."""
     removal = Removal(
         reservation_id=LETTER.reservation_id,
@@ -251,7 +257,7 @@ def ending(system: HookServer) -> RemovalOutcome:
     return webhook_to(system.url).revoke(removal)
 
 
-def test_an_access_that_ended_is_told_with_one_id(system: HookServer) -> None:
+def test_an_access_that_ended_is_told_with_one_id(system: WebhookReceiver) -> None:
     """Signed; the same on every try, and no invitation's."""
     assert [type(ending(system)) for _ in range(2)] == [Accepted] * 2
 
@@ -272,23 +278,25 @@ def test_an_access_that_ended_is_told_with_one_id(system: HookServer) -> None:
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (Reply.says(status="removed"), Accepted),
-        (Reply(204), Accepted),
-        (Reply.says(404), Rejected),
-        (Reply.says(422, status="refused"), Rejected),
-        (Reply(503), RetryLater),
-        (Reply(500), OutcomeUnknown),
-        (Reply(200, b"who knows"), OutcomeUnknown),
+        (ScriptedReply.says(status="removed"), Accepted),
+        (ScriptedReply(204), Accepted),
+        (ScriptedReply.says(404), Rejected),
+        (ScriptedReply.says(422, status="refused"), Rejected),
+        (ScriptedReply(503), RetryLater),
+        (ScriptedReply(500), OutcomeUnknown),
+        (ScriptedReply(200, b"who knows"), OutcomeUnknown),
     ],
 )
-def test_what_is_answered_to_an_ending(system: HookServer, reply: Reply, kind: type[RemovalOutcome]) -> None:
+def test_what_is_answered_to_an_ending(
+    system: WebhookReceiver, reply: ScriptedReply, kind: type[RemovalOutcome]
+) -> None:
     """Only a yes means that it is gone."""
     system.always = reply
 
     assert isinstance(ending(system), kind)
 
 
-def test_a_test_says_so(system: HookServer) -> None:
+def test_a_test_says_so(system: WebhookReceiver) -> None:
     """Nobody is to be invited."""
     send(system, replace(LETTER, is_test=True))
 

@@ -8,7 +8,7 @@ import pytest
 from trustme import CA
 
 from projections.config.settings import parse_networks
-from tests.support.servers.webhook_receiver import HookServer, Reply
+from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 from workers.http_client.client import BODY_BYTES_MAX, NotSentError, PinnedHttpClient, UnansweredError
 from workers.http_client.dns import AddressInfo
 
@@ -16,9 +16,9 @@ LOOPBACK = parse_networks("127.0.0.0/8")
 
 
 @pytest.fixture
-def server() -> Iterator[HookServer]:
+def server() -> Iterator[WebhookReceiver]:
     """Somebody on this machine."""
-    with HookServer() as found:
+    with WebhookReceiver() as found:
         yield found
 
 
@@ -71,7 +71,7 @@ def test_an_address_that_is_none_is_refused_before_it_is_looked_up(url: str) -> 
     assert asked == []
 
 
-def test_the_name_is_looked_up_once_and_kept(server: HookServer) -> None:
+def test_the_name_is_looked_up_once_and_kept(server: WebhookReceiver) -> None:
     """The connection goes to the address that was checked; the Host header is the name's."""
     asked: list[str] = []
     poster = PinnedHttpClient(LOOPBACK, 20.0, resolve=names("127.0.0.1", asked=asked))
@@ -87,7 +87,7 @@ def test_the_name_is_looked_up_once_and_kept(server: HookServer) -> None:
 def test_tls_is_of_the_name_though_the_address_is_pinned(trusted: CA) -> None:
     """SNI and the certificate's check use the name; another name's certificate is refused before anything is said."""
     for name, is_his in (("hooks.example.com", True), ("other.example.com", False)):
-        with HookServer(trusted.issue_cert(name)) as server:
+        with WebhookReceiver(trusted.issue_cert(name)) as server:
             poster = PinnedHttpClient(LOOPBACK, 20.0, resolve=names("127.0.0.1"))
             url = f"https://hooks.example.com:{server.port}/"
             if is_his:
@@ -98,7 +98,7 @@ def test_tls_is_of_the_name_though_the_address_is_pinned(trusted: CA) -> None:
             assert len(server.received) == int(is_his)
 
 
-def test_a_dead_address_leaves_time_for_the_next(server: HookServer) -> None:
+def test_a_dead_address_leaves_time_for_the_next(server: WebhookReceiver) -> None:
     """Names often stand for several."""
     poster = PinnedHttpClient(LOOPBACK, 20.0, resolve=names("127.0.0.9", "127.0.0.1"))
 
@@ -111,18 +111,18 @@ def test_a_name_without_addresses_is_out_of_reach() -> None:
         PinnedHttpClient((), 5.0, resolve=names()).post("https://hooks.example.com/", {}, b"{}")
 
 
-def test_no_redirect_is_followed(server: HookServer) -> None:
+def test_no_redirect_is_followed(server: WebhookReceiver) -> None:
     """It is an answer like any other."""
-    server.then(Reply(307, headers={"Location": server.url}))
+    server.then(ScriptedReply(307, headers={"Location": server.url}))
 
     assert PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}").status == 307
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize(("length", "is_read"), [(BODY_BYTES_MAX, True), (BODY_BYTES_MAX + 1, False)])
-def test_an_answer_has_a_greatest_length(server: HookServer, length: int, is_read: bool) -> None:
+def test_an_answer_has_a_greatest_length(server: WebhookReceiver, length: int, is_read: bool) -> None:
     """More is not read."""
-    server.then(Reply(200, b"x" * length))
+    server.then(ScriptedReply(200, b"x" * length))
     if is_read:
         assert len(PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}").body) == length
         return
@@ -136,7 +136,7 @@ def test_silence_in_the_handshake_costs_no_doubt() -> None:
         PinnedHttpClient(LOOPBACK, 0.5).post(f"https://127.0.0.1:{silent.getsockname()[1]}/", {}, b"{}")
 
 
-def test_no_proxy_of_the_environment_is_asked(server: HookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment_is_asked(server: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would connect where we may not."""
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -144,7 +144,7 @@ def test_no_proxy_of_the_environment_is_asked(server: HookServer, monkeypatch: p
     assert PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}").status == 204
 
 
-def test_one_poster_is_enough_for_many_threads(server: HookServer) -> None:
+def test_one_poster_is_enough_for_many_threads(server: WebhookReceiver) -> None:
     """It keeps nothing between messages."""
     poster, statuses = PinnedHttpClient(LOOPBACK, 10.0), []
 

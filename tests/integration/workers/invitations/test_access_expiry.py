@@ -35,7 +35,7 @@ from workers.manual_reserve import reserve
 
 
 @dataclass
-class House:
+class AccessRig:
     """A ledger whose clock a test moves, and its channel."""
 
     bench: LedgerBench
@@ -143,12 +143,12 @@ def replace_context(command: Any, context: CommandContext) -> Any:  # noqa: ANN4
 
 
 @pytest.fixture
-def house(bench: LedgerBench, steps: DeliverySteps) -> House:
+def house(bench: LedgerBench, steps: DeliverySteps) -> AccessRig:
     """A ledger with a code-giver, a cleaner and a postman."""
-    return House(bench, steps, FakeChannel(), bench.storage.recorder.clock.now())
+    return AccessRig(bench, steps, FakeChannel(), bench.storage.recorder.clock.now())
 
 
-def test_an_access_is_announced_ended_and_taken_away(house: House) -> None:
+def test_an_access_is_announced_ended_and_taken_away(house: AccessRig) -> None:
     """One letter for each mark, with a Message-ID of its own; the farewell goes with the removal."""
     item = house.given(house.issue())
     start = house.now
@@ -172,7 +172,7 @@ def test_an_access_is_announced_ended_and_taken_away(house: House) -> None:
     assert_no_drift(house.bench)
 
 
-def test_who_was_forgotten_gets_no_letter(house: House) -> None:
+def test_who_was_forgotten_gets_no_letter(house: AccessRig) -> None:
     """Their access ends all the same; the channel is told no address."""
     item = house.given(house.issue())
     recipient_id = house.bench.rows("SELECT recipient_id FROM reservations")[0][0]
@@ -190,7 +190,7 @@ def test_who_was_forgotten_gets_no_letter(house: House) -> None:
     assert house.bench.rows("SELECT outcome FROM outbox") == [("recipient_forgotten",)]
 
 
-def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: House) -> None:
+def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: AccessRig) -> None:
     """The notice is dropped with the reason; the access that ended becomes a case instead of another person's loss."""
     house.given(house.issue())
     house.given(house.issue(), "mallory@example.com")
@@ -206,7 +206,7 @@ def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: House) -> Non
     assert {"removal_failed"} == {cause for (cause,) in house.bench.rows("SELECT cause FROM cases")}
 
 
-def test_a_failure_is_tried_again_and_counted_from_the_log(house: House) -> None:
+def test_a_failure_is_tried_again_and_counted_from_the_log(house: AccessRig) -> None:
     """By another round, not at once; what the channel said is in the vault, the numbers are the ledger's."""
     house.given(house.issue())
     house.now += timedelta(days=30, seconds=1)
@@ -223,7 +223,7 @@ def test_a_failure_is_tried_again_and_counted_from_the_log(house: House) -> None
     assert house.bench.rows("SELECT count(*) FROM private_texts") == [(1,)]
 
 
-def test_two_rounds_at_once_ask_once(house: House) -> None:
+def test_two_rounds_at_once_ask_once(house: AccessRig) -> None:
     """What one has taken the other leaves alone; of a round that died, after two minutes."""
     house.given(house.issue())
     house.now += timedelta(days=30, seconds=1)
@@ -235,7 +235,7 @@ def test_two_rounds_at_once_ask_once(house: House) -> None:
     assert ([len(first), len(second)], later) == ([1, 0], first)
 
 
-def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(house: House) -> None:
+def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(house: AccessRig) -> None:
     """The channel is asked with the cause; the worker for the right address is woken, or the sweep comes."""
     code = house.issue()
     wrong = house.given(code, channel="webhook")
@@ -263,7 +263,7 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
     assert_no_drift(house.bench)
 
 
-def test_a_rebind_moves_the_access_and_no_use(house: House) -> None:
+def test_a_rebind_moves_the_access_and_no_use(house: AccessRig) -> None:
     """The former one is taken away by its own channel after the new invitation was sent; rows are the log's."""
     code = house.issue()
     former = house.given(code)
@@ -290,7 +290,7 @@ def test_a_rebind_moves_the_access_and_no_use(house: House) -> None:
     assert_no_drift(house.bench)
 
 
-def test_a_rebind_that_fails_tells_its_person_that_nothing_changed(house: House) -> None:
+def test_a_rebind_that_fails_tells_its_person_that_nothing_changed(house: AccessRig) -> None:
     """A notice of its own, which leads back to the access."""
     code = house.issue()
     former = house.given(code)
@@ -305,7 +305,7 @@ def test_a_rebind_that_fails_tells_its_person_that_nothing_changed(house: House)
     assert house.bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
 
 
-def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: House) -> None:
+def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: AccessRig) -> None:
     """Only once it has moved; a move by staff sends none, since they talk to the person."""
     code = house.issue()
     former = house.given(code)
@@ -321,7 +321,7 @@ def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: H
     assert "已换到另一个组" in render_parts(letter).subject
 
 
-def test_the_call_of_the_incident_moves_too(house: House) -> None:
+def test_the_call_of_the_incident_moves_too(house: AccessRig) -> None:
     """By hand, with is_rebind=True; the group has to be named."""
     code = house.issue()
     house.given(code)
@@ -341,7 +341,7 @@ def test_the_call_of_the_incident_moves_too(house: House) -> None:
     assert house.bench.rows("SELECT reservation_id FROM reservations WHERE kind = 'rebind'") == [(rebind,)]
 
 
-def test_what_staff_took_away_before_the_upgrade_is_carried_out(house: House) -> None:
+def test_what_staff_took_away_before_the_upgrade_is_carried_out(house: AccessRig) -> None:
     """The migration makes due what a fold of the log says is due."""
     item = house.given(house.issue(None))
     refund = RefundReservation(context=house.context("staff"), reservation_id=item, cause="staff", revoke_access=True)

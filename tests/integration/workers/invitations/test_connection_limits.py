@@ -16,7 +16,7 @@ from tests.support.channel_builders import MAIL_FROM
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
-from tests.support.servers.mail_server import MailServer, Say
+from tests.support.servers.mail_server import MailServer, ReplyWith
 from workers.channels import open_channel, open_pool
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
@@ -104,7 +104,7 @@ def test_mailroom_leaves_a_message_due_while_the_server_lets_no_connection_in(
     """One attempt finds it out and is undone; the others are not even claimed, and the next message claims none."""
     ids = reserved(bench, 40)
     with MailServer() as server:
-        server.at("banner", Say(421, "too many connections"))
+        server.at("banner", ReplyWith(421, "too many connections"))
         process = WorkerProcess(steps, server.url, "w1")
         process.work(ids)
         begun = bench.rows("SELECT count(*) FROM ledger_events WHERE topic = 'InviteAttempted:1'")[0][0]
@@ -125,7 +125,7 @@ def test_notice_keeps_its_tries_when_no_connection_is_let_in(
     done(bench.settle(item))
     channel = FakeChannel()
     with MailServer() as server:
-        server.at("banner", Say(421, "too many connections"))
+        server.at("banner", ReplyWith(421, "too many connections"))
         for _ in range(ATTEMPTS_MAX + 1):
             mail = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=5.0)
             send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, mail)

@@ -20,7 +20,7 @@ from tests.support.channel_builders import LOOPBACK
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.ledger.terms import make_terms
-from tests.support.servers.webhook_receiver import HookServer, Reply
+from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.registry import GroupChannels
 from workers.http_client.client import PinnedHttpClient
@@ -32,10 +32,10 @@ from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF_MAX, send_n
 GROUP = "design"
 
 
-class House:
+class GroupRig:
     """A ledger whose group `design` has a system of its own."""
 
-    def __init__(self, bench: LedgerBench, steps: DeliverySteps, system: HookServer) -> None:
+    def __init__(self, bench: LedgerBench, steps: DeliverySteps, system: WebhookReceiver) -> None:
         self.bench, self.steps, self.system = bench, steps, system
         settings = settings_for(bench.database_url).model_copy(
             update={"webhook_allow_private": "127.0.0.0/8", "webhook_timeout_s": 15.0}
@@ -104,19 +104,19 @@ class House:
 
 
 @pytest.fixture
-def system() -> Iterator[HookServer]:
+def system() -> Iterator[WebhookReceiver]:
     """The group's own system."""
-    with HookServer() as server:
+    with WebhookReceiver() as server:
         yield server
 
 
 @pytest.fixture
-def house(bench: LedgerBench, steps: DeliverySteps, system: HookServer) -> House:
+def house(bench: LedgerBench, steps: DeliverySteps, system: WebhookReceiver) -> GroupRig:
     """A ledger and that system."""
-    return House(bench, steps, system)
+    return GroupRig(bench, steps, system)
 
 
-def test_a_group_is_posted_to_and_all_else_is_mailed(house: House) -> None:
+def test_a_group_is_posted_to_and_all_else_is_mailed(house: GroupRig) -> None:
     """Each by its own way, and the history says by which."""
     posted, mailed = house.reserved(3), house.reserved(3, None) + house.reserved(1, "sales")
 
@@ -129,9 +129,9 @@ def test_a_group_is_posted_to_and_all_else_is_mailed(house: House) -> None:
     assert house.channels() == ["post", "webhook"]
 
 
-def test_a_full_team_waits_and_is_asked_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """No attempt is spent, the use stays reserved, and the same message goes out when it said."""
-    house.system.then(Reply.says(200, status="later", retry_after_s=3600, reason="team_full"))
+    house.system.then(ScriptedReply.says(200, status="later", retry_after_s=3600, reason="team_full"))
     (item,) = house.reserved(1)
 
     house.work([item])
@@ -146,9 +146,9 @@ def test_a_full_team_waits_and_is_asked_again(house: House, monkeypatch: pytest.
     assert statuses(house.bench) == {"sent": 1}
 
 
-def test_a_refused_address_gives_the_use_back(house: House) -> None:
+def test_a_refused_address_gives_the_use_back(house: GroupRig) -> None:
     """As by mail."""
-    house.system.then(Reply.says(422, status="refused", about="address", reason="no li.wei@example.com"))
+    house.system.then(ScriptedReply.says(422, status="refused", about="address", reason="no li.wei@example.com"))
     (item,) = house.reserved(1)
     house.work([item])
 
@@ -157,9 +157,9 @@ def test_a_refused_address_gives_the_use_back(house: House) -> None:
     assert (found.public_state, found.refund_cause) == ("refunded", "address_refused")
 
 
-def test_a_silent_system_holds_up_no_mail_and_rests(house: House) -> None:
+def test_a_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
     """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
-    house.system.always = Reply(first=house.system.hang)
+    house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 2.0))
     posted, mailed = house.reserved(6), house.reserved(12, None)
 
@@ -173,7 +173,7 @@ def test_a_silent_system_holds_up_no_mail_and_rests(house: House) -> None:
     assert due == [(5,)]
 
 
-def test_a_system_that_is_turned_off_gets_nothing_more(house: House) -> None:
+def test_a_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:
     """Mail goes out instead, of what is due already too."""
     (item,) = house.reserved(1)
     house.own.channels.disable(GROUP, house.bench.context().now)
@@ -183,7 +183,7 @@ def test_a_system_that_is_turned_off_gets_nothing_more(house: House) -> None:
     assert house.system.received == []
 
 
-def test_a_target_that_is_no_longer_allowed_gets_nothing(house: House) -> None:
+def test_a_target_that_is_no_longer_allowed_gets_nothing(house: GroupRig) -> None:
     """The address is looked at before every message, whatever was allowed when it was set."""
     strict = replace(
         house.own,
@@ -200,7 +200,7 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: House) -> None:
     assert '"target_refused"' in events[0][0]
 
 
-def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: House) -> None:
+def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: GroupRig) -> None:
     """The group got a system between claim and sending: the log says mail, so it is not asked before the next try."""
     (item,) = house.reserved(1)
     by_mail_alone = replace(house.steps, by_group={})
@@ -211,7 +211,7 @@ def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: Ho
     assert house.channels() == [house.post.name]
 
 
-def given_back(house: House, count: int, group: str | None = GROUP) -> list[UUID]:
+def given_back(house: GroupRig, count: int, group: str | None = GROUP) -> list[UUID]:
     """Reservations that were refused for good, so that their people are to be told."""
     items = house.reserved(count, group)
     for item in items:
@@ -219,7 +219,7 @@ def given_back(house: House, count: int, group: str | None = GROUP) -> list[UUID
     return items
 
 
-def test_its_people_are_told_by_the_groups_system_and_get_no_mail(house: House) -> None:
+def test_its_people_are_told_by_the_groups_system_and_get_no_mail(house: GroupRig) -> None:
     """What was given back is posted once, with the words of a mail; a group without a system is written to."""
     (posted,), (mailed,) = given_back(house, 1), given_back(house, 1, "sales")
 
@@ -238,16 +238,16 @@ def test_its_people_are_told_by_the_groups_system_and_get_no_mail(house: House) 
 @pytest.mark.parametrize(
     ("reply", "kept"),
     [
-        (Reply(422), ("failed", None)),
-        (Reply.says(200, status="refused"), ("failed", None)),
-        (Reply(503, headers={"Retry-After": "10"}), ("deferred", True)),
-        (Reply(404), ("failed", True)),
-        (Reply(500), ("failed", True)),
+        (ScriptedReply(422), ("failed", None)),
+        (ScriptedReply.says(200, status="refused"), ("failed", None)),
+        (ScriptedReply(503, headers={"Retry-After": "10"}), ("deferred", True)),
+        (ScriptedReply(404), ("failed", True)),
+        (ScriptedReply(500), ("failed", True)),
     ],
     ids=["422", "refused", "503", "404", "500"],
 )
 def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
-    house: House, reply: Reply, kept: tuple[str, bool | None], monkeypatch: pytest.MonkeyPatch
+    house: GroupRig, reply: ScriptedReply, kept: tuple[str, bool | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dropped where it says so; else the same once more, also in doubt: the id tells it from a second one."""
     given_back(house, 1)
@@ -264,9 +264,9 @@ def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
     assert house.post.sent == []
 
 
-def test_the_notices_of_a_silent_system_hold_up_no_mail(house: House) -> None:
+def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
     """One waits for it; the others are put off while it rests, and the next group's go out in the same round."""
-    house.system.always = Reply(first=house.system.hang)
+    house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 1.0))
     given_back(house, 3)
     (mailed,) = given_back(house, 1, "sales")
@@ -277,9 +277,9 @@ def test_the_notices_of_a_silent_system_hold_up_no_mail(house: House) -> None:
     assert (len(house.system.received), house.post.sent) == (1, [mailed])
 
 
-def test_a_notice_put_off_has_not_been_tried(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notice_put_off_has_not_been_tried(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often that was: it has all its tries when the system is back."""
-    house.system.always = Reply(first=house.system.hang)
+    house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 1.0))
     given_back(house, 2)
     assert house.notices() == [("failed", True), ("put_off", True)]
@@ -289,12 +289,12 @@ def test_a_notice_put_off_has_not_been_tried(house: House, monkeypatch: pytest.M
         assert house.notices() == [("put_off", True), ("put_off", True)]
 
     assert house.bench.rows("SELECT attempts FROM outbox ORDER BY attempts") == [(0,), (1,)]
-    house.system.always, house.cooldowns = Reply(204), Cooldowns()
+    house.system.always, house.cooldowns = ScriptedReply(204), Cooldowns()
     later(house.bench, monkeypatch, 61)
     assert house.notices() == [("sent", None), ("sent", None)]
 
 
-def test_a_notice_is_not_put_off_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notice_is_not_put_off_for_ever(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a day it is dropped, which its outcome says."""
     given_back(house, 1)
     house.cooldowns.record(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))

@@ -12,25 +12,25 @@ from standardwebhooks import Webhook
 from projections.repositories import webhook_deliveries
 from projections.work_queue.retention import prune
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.webhook_bench import WAIT_S, HookBench, at_once, ids, types
-from tests.support.servers.webhook_receiver import HookServer, Reply
+from tests.support.ledger.webhook_bench import WAIT_S, WebhookBench, at_once, ids, types
+from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 from workers.webhooks.deliverer import ENDPOINTS_AT_ONCE
 
 
 @pytest.fixture
-def hooks(bench: LedgerBench) -> HookBench:
+def hooks(bench: LedgerBench) -> WebhookBench:
     """A ledger."""
-    return HookBench(bench)
+    return WebhookBench(bench)
 
 
 @pytest.fixture
-def server() -> Iterator[HookServer]:
+def server() -> Iterator[WebhookReceiver]:
     """Somebody who wants to be told."""
-    with HookServer() as found:
+    with WebhookReceiver() as found:
         yield found
 
 
-def test_events_are_told_in_order_thinly_and_signed(hooks: HookBench, server: HookServer) -> None:
+def test_events_are_told_in_order_thinly_and_signed(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Ids and times alone; the standard's own package verifies them; what was before the endpoint is not told."""
     hooks.sent()
     endpoint_id = hooks.endpoint(server)
@@ -50,9 +50,9 @@ def test_events_are_told_in_order_thinly_and_signed(hooks: HookBench, server: Ho
     assert hooks.find(endpoint_id).behind == hooks.find(endpoint_id).pending == 0
 
 
-def test_only_what_was_asked_for_is_told(hooks: HookBench, server: HookServer) -> None:
+def test_only_what_was_asked_for_is_told(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Two endpoints follow the log each by itself; what nobody asked for fills no table."""
-    with HookServer() as other:
+    with WebhookReceiver() as other:
         hooks.endpoint(server, "InviteSent", "UseRefunded")
         hooks.endpoint(other, "CodeIssued")
         hooks.sent(3)
@@ -63,12 +63,12 @@ def test_only_what_was_asked_for_is_told(hooks: HookBench, server: HookServer) -
     assert len(hooks.states()) == 4
 
 
-def test_nothing_personal_is_sent_or_kept(hooks: HookBench, server: HookServer) -> None:
+def test_nothing_personal_is_sent_or_kept(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Neither address nor code, nor what the other side says."""
     hooks.endpoint(server)
     code = hooks.bench.issue()
     done(hooks.bench.redeem(code, "li.wei@example.com"))
-    server.always = Reply(400, b"li.wei@example.com is unknown")
+    server.always = ScriptedReply(400, b"li.wei@example.com is unknown")
     hooks.deliver()
 
     rows = hooks.bench.rows("SELECT to_jsonb(d)::text FROM webhook_deliveries d")
@@ -77,10 +77,10 @@ def test_nothing_personal_is_sent_or_kept(hooks: HookBench, server: HookServer) 
         assert code not in text.replace("-", "")
 
 
-def test_what_failed_is_tried_again_as_it_was(hooks: HookBench, server: HookServer) -> None:
+def test_what_failed_is_tried_again_as_it_was(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """The same id and body, a time and signature of its own, after a while; the next events don't wait for it."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
-    server.then(Reply(422))
+    server.then(ScriptedReply(422))
     hooks.sent(2)
     hooks.deliver()
 
@@ -99,14 +99,16 @@ def test_what_failed_is_tried_again_as_it_was(hooks: HookBench, server: HookServ
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [
-        (Reply(500), "server_error"),
-        (Reply(429), "throttled"),
-        (Reply(301, headers={"Location": "https://example.com/"}), "redirected"),
-        (Reply(raw=b""), "connection_lost"),
-        (Reply(raw=b"nonsense\r\n\r\n"), "bad_reply"),
+        (ScriptedReply(500), "server_error"),
+        (ScriptedReply(429), "throttled"),
+        (ScriptedReply(301, headers={"Location": "https://example.com/"}), "redirected"),
+        (ScriptedReply(raw=b""), "connection_lost"),
+        (ScriptedReply(raw=b"nonsense\r\n\r\n"), "bad_reply"),
     ],
 )
-def test_only_a_success_is_taken(hooks: HookBench, server: HookServer, reply: Reply, outcome: str) -> None:
+def test_only_a_success_is_taken(
+    hooks: WebhookBench, server: WebhookReceiver, reply: ScriptedReply, outcome: str
+) -> None:
     """Everything else is tried again."""
     hooks.endpoint(server, "InviteSent")
     server.then(reply)
@@ -117,10 +119,10 @@ def test_only_a_success_is_taken(hooks: HookBench, server: HookServer, reply: Re
     assert len(server.received) == 1
 
 
-def test_who_asks_to_wait_is_left_alone_and_then_caught_up_with(hooks: HookBench, server: HookServer) -> None:
+def test_who_asks_to_wait_is_left_alone_and_then_caught_up_with(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Retry-After holds for the endpoint; once it takes a message, what waited is due."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
-    server.then(Reply(503, headers={"Retry-After": "600"}))
+    server.then(ScriptedReply(503, headers={"Retry-After": "600"}))
     hooks.sent(3)
     hooks.deliver()
     hooks.ahead += timedelta(seconds=590)
@@ -133,10 +135,10 @@ def test_who_asks_to_wait_is_left_alone_and_then_caught_up_with(hooks: HookBench
     assert hooks.states() == [("delivered", 2, "taken"), ("delivered", 1, "taken"), ("delivered", 1, "taken")]
 
 
-def test_who_is_gone_is_told_no_more_until_an_admin_enables_it(hooks: HookBench, server: HookServer) -> None:
+def test_who_is_gone_is_told_no_more_until_an_admin_enables_it(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """410 disables; the log waits, and nothing is lost."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
-    server.then(Reply(410))
+    server.then(ScriptedReply(410))
     hooks.sent(2)
     hooks.deliver()
     hooks.sent(1)
@@ -151,10 +153,10 @@ def test_who_is_gone_is_told_no_more_until_an_admin_enables_it(hooks: HookBench,
     assert len(set(ids(server))) == 3
 
 
-def test_three_days_are_enough(hooks: HookBench, server: HookServer) -> None:
+def test_three_days_are_enough(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Then a message has failed for good, and who took none in all that time is disabled."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
-    server.always = Reply(500)
+    server.always = ScriptedReply(500)
     hooks.sent()
     begun = hooks.now()
     while hooks.find(endpoint_id).state == "enabled":
@@ -166,24 +168,24 @@ def test_three_days_are_enough(hooks: HookBench, server: HookServer) -> None:
     ((state, attempts, outcome),) = hooks.states()
     assert (state, outcome) == ("failed", "server_error")
     assert 8 <= attempts <= 18
-    server.always = Reply(204)
+    server.always = ScriptedReply(204)
     hooks.endpoints.enable(endpoint_id, hooks.now())
     assert hooks.deliveries.redeliver_failed(endpoint_id, begun, hooks.now()) == 1
     hooks.deliver()
     assert hooks.states() == [("delivered", 1, "taken")]
 
 
-def test_a_dead_endpoint_fills_no_table(hooks: HookBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_endpoint_fills_no_table(hooks: WebhookBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a bound the log itself waits; when it is back, all of it is told."""
     monkeypatch.setattr(webhook_deliveries, "PENDING_MAX", 5)
-    with HookServer() as gone:
+    with WebhookReceiver() as gone:
         endpoint_id = hooks.endpoint(gone)
     hooks.sent(6)
     hooks.deliver()
 
     found = hooks.find(endpoint_id)
     assert (found.pending, found.behind) == (5, 14)
-    with HookServer() as back:
+    with WebhookReceiver() as back:
         hooks.endpoints.update(endpoint_id, hooks.now(), url=back.url)
         hooks.ahead += timedelta(minutes=10)
         hooks.deliver()
@@ -192,7 +194,7 @@ def test_a_dead_endpoint_fills_no_table(hooks: HookBench, monkeypatch: pytest.Mo
 
 
 def test_a_process_that_dies_after_sending_sends_again_with_the_same_id(
-    hooks: HookBench, server: HookServer, monkeypatch: pytest.MonkeyPatch
+    hooks: WebhookBench, server: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At least once: the other side tells the repeat by the id."""
     hooks.endpoint(server, "InviteSent")
@@ -216,7 +218,7 @@ def test_a_process_that_dies_after_sending_sends_again_with_the_same_id(
     assert hooks.states() == [("delivered", 1, "taken")]
 
 
-def test_several_processes_send_each_message_once(hooks: HookBench, server: HookServer) -> None:
+def test_several_processes_send_each_message_once(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Each endpoint is one process's at a time."""
     for _ in range(3):
         hooks.endpoint(server, "InviteSent", concurrency=4)
@@ -227,10 +229,10 @@ def test_several_processes_send_each_message_once(hooks: HookBench, server: Hook
     assert len(set(ids(server))) == 30
 
 
-def test_a_silent_endpoint_holds_up_nobody(hooks: HookBench, server: HookServer) -> None:
+def test_a_silent_endpoint_holds_up_nobody(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Waking waits for nothing; the others are told while it is waited for, and one message of it is under way."""
-    with HookServer() as silent:
-        silent.always = Reply(first=silent.hang)
+    with WebhookReceiver() as silent:
+        silent.always = ScriptedReply(first=silent.hang)
         for _ in range(ENDPOINTS_AT_ONCE - 2):
             hooks.endpoint(silent, "InviteSent")
         hooks.endpoint(server, "InviteSent")
@@ -248,18 +250,18 @@ def test_a_silent_endpoint_holds_up_nobody(hooks: HookBench, server: HookServer)
         deliverer.close()
 
 
-def test_what_an_admin_changes_counts_at_once(hooks: HookBench, server: HookServer) -> None:
+def test_what_an_admin_changes_counts_at_once(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Who is at work on it stops: its tries are kept, its view of the endpoint is not."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
     hooks.sent(3)
-    server.then(Reply(204, first=lambda: hooks.endpoints.disable(endpoint_id, "by_staff", hooks.now())))
+    server.then(ScriptedReply(204, first=lambda: hooks.endpoints.disable(endpoint_id, "by_staff", hooks.now())))
     hooks.deliver()
 
     assert hooks.states() == [("delivered", 1, "taken"), ("pending", 0, None), ("pending", 0, None)]
     assert hooks.find(endpoint_id).state == "disabled"
 
 
-def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: HookBench, server: HookServer) -> None:
+def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Taken ones after a week; of a removed endpoint everything, its secrets too."""
     kept, removed = hooks.endpoint(server, "InviteSent"), hooks.endpoint(server, "InviteSent")
     hooks.sent(2)
@@ -276,7 +278,7 @@ def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: HookBench, ser
     assert prune(storage, hooks.now() + timedelta(days=8), 90)["webhook_delivery"] == 2
 
 
-def test_an_event_of_a_later_version_is_told_too(hooks: HookBench, server: HookServer) -> None:
+def test_an_event_of_a_later_version_is_told_too(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Rolling back must not stop the messages: what is told of an event is the same in every version."""
     hooks.endpoint(server)
     with hooks.bench.storage.datastore.get_connection() as conn:

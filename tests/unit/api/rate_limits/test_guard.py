@@ -20,7 +20,7 @@ from api.rate_limits.guard import (
 from api.rate_limits.headers import limit_headers
 from domain.values.code_strength import CodeStrength
 from projections.telemetry.metrics import LIMIT_NAMES
-from tests.support.guard_attempts import Watch, digest, tried
+from tests.support.guard_attempts import TimedGuard, digest, tried
 
 
 def names(answers: list[RateLimitExceeded | None]) -> list[str | None]:
@@ -28,7 +28,7 @@ def names(answers: list[RateLimitExceeded | None]) -> list[str | None]:
     return [answer and answer.limit for answer in answers]
 
 
-def opened(watch: Watch) -> None:
+def opened(watch: TimedGuard) -> None:
     """A minute of guesses from a hundred addresses that never come back."""
     for number in range(UNKNOWN_MAX):
         watch.guess(tried(f"198.51.100.{number}"))
@@ -37,7 +37,7 @@ def opened(watch: Watch) -> None:
 @pytest.mark.parametrize(("shape", "limit"), [("native", ADDRESS), ("long", ADDRESS), ("short", SHORT)])
 def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, limit: Limit) -> None:
     """Whatever it types; short old codes have the stricter limit. Retry-After tells the truth."""
-    watch = Watch()
+    watch = TimedGuard()
     answers = [watch.guess(tried(shape=shape)) for _ in range(limit.burst + 1)]
     watch.now += limit.period_s
 
@@ -47,7 +47,7 @@ def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, li
 
 def test_a_native_code_is_never_kept_out() -> None:
     """Not with its address's limits used up, not while the breaker is open: only the answer "no such code" is."""
-    watch = Watch()
+    watch = TimedGuard()
     opened(watch)
     for _ in range(50):
         watch.guess(tried("198.51.100.1", "native", email="x", code="y"))
@@ -68,14 +68,14 @@ def test_successes_cost_nothing_and_are_never_limited() -> None:
         assert guard.admit(native) is None
         guard.redeemed()
         guard.ended(native)
-    watch = Watch()
+    watch = TimedGuard()
 
     assert names([watch.redeem(tried(shape="short")) for _ in range(1_000)]) == [None] * 1_000
 
 
 def test_good_customers_behind_the_address_of_one_who_mistypes() -> None:
     """Failures below the limit hurt nobody there, however many redeem."""
-    watch = Watch()
+    watch = TimedGuard()
     for _ in range(SHORT.burst - 1):
         watch.guess(tried(shape="short"))
 
@@ -84,7 +84,7 @@ def test_good_customers_behind_the_address_of_one_who_mistypes() -> None:
 
 def test_other_addresses_are_not_hurt() -> None:
     """Not even by guesses for their own e-mail or with their own code."""
-    watch = Watch()
+    watch = TimedGuard()
     for _ in range(30):
         watch.guess(tried("198.51.100.1", "short", email="li.wei", code="A7K2"))
 
@@ -94,7 +94,7 @@ def test_other_addresses_are_not_hurt() -> None:
 @pytest.mark.parametrize(("limit", "what"), [(EMAIL, "email"), (CODE, "code")])
 def test_many_addresses_for_one_email_or_code(limit: Limit, what: str) -> None:
     """Each address has one guess before it is known; then what they have in common is limited."""
-    watch = Watch()
+    watch = TimedGuard()
     answers = [watch.guess(tried(f"198.51.100.{number % 15}", **{what: "same"})) for number in range(limit.burst + 20)]  # type: ignore[arg-type]  # either name
 
     assert limit.name in names(answers)
@@ -103,7 +103,7 @@ def test_many_addresses_for_one_email_or_code(limit: Limit, what: str) -> None:
 
 def test_ipv6_counts_by_link_and_by_network() -> None:
     """One link has many addresses, one site has many links."""
-    watch = Watch()
+    watch = TimedGuard()
     link = names([watch.guess(tried(f"2001:db8:1:1::{number:x}")) for number in range(ADDRESS.burst + 1)])
     site = names([watch.guess(tried(f"2001:db8:2:{number:x}::1")) for number in range(NETWORK.burst + 1)])
     mapped = names([watch.guess(tried("::ffff:192.0.2.9" if n % 2 else "192.0.2.9")) for n in range(ADDRESS.burst + 1)])
@@ -115,7 +115,7 @@ def test_ipv6_counts_by_link_and_by_network() -> None:
 
 def test_the_breaker_keeps_out_who_failed_lately() -> None:
     """Their old codes are not looked up, whether they exist or not; everybody else's are."""
-    watch = Watch()
+    watch = TimedGuard()
     opened(watch)
 
     assert names([watch.redeem(tried("198.51.100.1", "long")), watch.redeem(tried("192.0.2.7", "short"))]) == [
@@ -126,7 +126,7 @@ def test_the_breaker_keeps_out_who_failed_lately() -> None:
 
 def test_while_it_is_open_new_addresses_share_what_is_left() -> None:
     """With any number of addresses a guesser gets one try a second; real codes don't use it up."""
-    watch = Watch()
+    watch = TimedGuard()
     opened(watch)
     for number in range(500):
         assert watch.redeem(tried(f"203.0.113.{number % 250}", "short")) is None
@@ -142,7 +142,7 @@ def test_while_it_is_open_new_addresses_share_what_is_left() -> None:
 
 def test_it_closes_when_the_guesses_end() -> None:
     """As long as they come it stays open, although nothing is looked up any more."""
-    watch = Watch()
+    watch = TimedGuard()
     opened(watch)
     for _ in range(15):
         watch.now += 30
@@ -156,7 +156,7 @@ def test_it_closes_when_the_guesses_end() -> None:
 
 def test_a_failure_is_forgotten_after_a_while() -> None:
     """Ten minutes later the address is as good as new."""
-    watch = Watch()
+    watch = TimedGuard()
     watch.guess(tried())
     watch.now += FAILURE_MEMORY_S - 1
     opened(watch)
@@ -168,7 +168,7 @@ def test_a_failure_is_forgotten_after_a_while() -> None:
 
 def test_what_is_under_way_together_has_a_bound() -> None:
     """A volley of a fresh address, and less of one that failed lately: there the others count as guesses."""
-    watch = Watch()
+    watch = TimedGuard()
     fresh = [watch.guard.admit(tried("192.0.2.1")) for _ in range(CONCURRENT_MAX + 1)]
     watch.guess(tried("192.0.2.2"))
     known = [watch.guard.admit(tried("192.0.2.2")) for _ in range(ADDRESS.burst)]
@@ -179,7 +179,7 @@ def test_what_is_under_way_together_has_a_bound() -> None:
 
 def test_a_volley_is_owed() -> None:
     """What was let through before it was known is paid for afterwards."""
-    watch = Watch()
+    watch = TimedGuard()
     volley = [tried() for _ in range(40)]
     assert [watch.guard.admit(item) for item in volley] == [None] * 40
     for item in volley:
@@ -191,7 +191,7 @@ def test_a_volley_is_owed() -> None:
 
 def test_the_headers_tell_what_is_left() -> None:
     """Full for who never failed; then less, with the time until there is more, which Retry-After does not undercut."""
-    watch = Watch()
+    watch = TimedGuard()
     told = [dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"]]
     for _ in range(SHORT.burst):
         watch.guess(tried(shape="short"))
@@ -211,7 +211,7 @@ def test_the_headers_tell_what_is_left() -> None:
 
 def test_the_headers_tell_of_the_breaker() -> None:
     """Nothing is left for who failed lately, as long as Retry-After says."""
-    watch = Watch()
+    watch = TimedGuard()
     opened(watch)
     watch.now += 3
     limited = watch.guess(tried("198.51.100.1"))
@@ -224,7 +224,7 @@ def test_the_headers_tell_of_the_breaker() -> None:
 
 def test_memory_is_bounded() -> None:
     """However many addresses, e-mails and codes come."""
-    watch = Watch()
+    watch = TimedGuard()
     for number in range(KEYS_MAX + 2_000):
         watch.now += 0.001
         item = tried(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1", "short")

@@ -27,7 +27,7 @@ from domain.values.timestamps import (
     shifted,
     text_of,
 )
-from tests.support.ledger.scenario import Draft, Scenario, done, refusal
+from tests.support.ledger.scenario import Scenario, ScenarioDraft, done, refusal
 from tests.support.ledger.terms import make_terms
 
 TICK = timedelta(microseconds=1)
@@ -55,7 +55,7 @@ def test_terms_outside_their_bounds_are_refused_wherever_they_are_decided(terms:
     new: dict[str, Any] = {
         "context": context,
         "code_id": scenario.new_id(),
-        "text": Draft([b"new"], scenario.new_id()),
+        "text": ScenarioDraft([b"new"], scenario.new_id()),
         "terms": make_terms(**terms),
         "bound": True,
     }
@@ -87,7 +87,7 @@ def test_an_import_keeps_its_times_and_openings_inside_the_bounds(command: str) 
     )
     new: dict[str, Any] = {
         "code_id": scenario.new_id(),
-        "text": Draft([b"new"], scenario.new_id()),
+        "text": ScenarioDraft([b"new"], scenario.new_id()),
         "source": "csv",
         "terms": make_terms(),
         "bound": True,

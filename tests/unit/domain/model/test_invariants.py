@@ -167,14 +167,14 @@ def test_an_end_that_moves_is_named() -> None:
 def test_what_is_live_without_time_or_case_is_named() -> None:
     """A parked reservation without a case would wait for nobody."""
 
-    class Forgotten(Reservation, frozen=True, kw_only=True):
+    class ForgetfulState(Reservation, frozen=True, kw_only=True):
         @property
         def due_at(self) -> None:
             return None
 
     parked = item_after(RESERVED, OPENED)
     fields = {name: getattr(parked, name) for name in parked.__struct_fields__}
-    forgotten = Forgotten(**{**fields, "case_id": None})
+    forgotten = ForgetfulState(**{**fields, "case_id": None})
 
     assert ["invariant 2: due or parked"] == find_broken_reservation_rules(item_after(RESERVED), OPENED, forgotten)
 

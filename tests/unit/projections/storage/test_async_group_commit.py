@@ -22,7 +22,7 @@ def command(number: int) -> Command:
     return cast("Command", number)
 
 
-class Store:
+class FakeStore:
     """Notes batches down; each waits on a socket until `answer`; fails where it is told to."""
 
     def __init__(self) -> None:
@@ -61,9 +61,11 @@ class Store:
         return [cast("Result", f"result {number}") for number in numbers]
 
 
-def run(test: Callable[[Store, AsyncGroupCommit], Coroutine[object, object, None]], wait_s: float = WAIT_S) -> Store:
+def run(
+    test: Callable[[FakeStore, AsyncGroupCommit], Coroutine[object, object, None]], wait_s: float = WAIT_S
+) -> FakeStore:
     """Run a test's coroutine with a store and a group commit over it, all within a bound."""
-    store = Store()
+    store = FakeStore()
 
     async def whole() -> None:
         commit = AsyncGroupCommit(store.stepwise, store.execute, wait_s)
@@ -89,7 +91,7 @@ def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyP
     """The first is alone, the rest go together, in order of arrival, within the bound."""
     monkeypatch.setattr(module, "BATCH_MAX", 3)
 
-    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1, 2, 3, 4, 5)
         store.answer()
@@ -101,7 +103,7 @@ def test_commands_are_gathered_while_a_batch_commits(monkeypatch: pytest.MonkeyP
 def test_a_defect_fails_only_its_own_command() -> None:
     """A batch that breaks is run one by one."""
 
-    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         store.poison = 2
         tasks = await begun(commit, 1, 2, 3)
         store.answer()
@@ -115,7 +117,7 @@ def test_a_defect_fails_only_its_own_command() -> None:
 def test_what_is_not_smooth_is_executed_in_a_thread() -> None:
     """A fault that needs waiting or another try leaves the loop free."""
 
-    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         store.smooth = False
         tasks = await begun(commit, 1, 2)
         store.answer()
@@ -127,7 +129,7 @@ def test_what_is_not_smooth_is_executed_in_a_thread() -> None:
 def test_an_outage_fails_the_batch_at_once() -> None:
     """With the database away nobody waits for one try per command."""
 
-    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         store.smooth, store.away = False, True
         tasks = await begun(commit, *range(9))
         store.answer()
@@ -142,7 +144,7 @@ def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch
     """Back-pressure: the caller is told to come back."""
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
-    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1, 2)
         with pytest.raises(OverloadedError):
@@ -156,7 +158,7 @@ def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch
 def test_a_cancelled_command_is_taken_back() -> None:
     """Who gives up before the batch begins leaves nothing behind."""
 
-    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         first = await begun(commit, 0)
         given_up, kept = await begun(commit, 1, 2)
         given_up.cancel()
@@ -172,7 +174,7 @@ def test_nobody_waits_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> 
     """A store that does not answer in time is a time-out for those who wait, and takes back what has not begun."""
     monkeypatch.setattr(module, "CHECK_S", 0.01)
 
-    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, 0)
         tasks += await begun(commit, 1)
         for task in tasks:
@@ -186,7 +188,7 @@ def test_nobody_waits_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> 
 def test_closing_finishes_what_was_submitted() -> None:
     """A graceful stop loses no command, and takes no more."""
 
-    async def scenario(store: Store, commit: AsyncGroupCommit) -> None:
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, *range(20))
         store.answer()
         await commit.aclose()

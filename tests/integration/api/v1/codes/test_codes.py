@@ -2,35 +2,35 @@
 
 import pytest
 
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.ledger.terms import make_template
 
 
-def test_issue_list_and_look_at_codes(site: Site) -> None:
+def test_issue_list_and_look_at_codes(app: AppClient) -> None:
     """Codes are issued by an admin, listed by cursor, and redeemable."""
-    admin = site.key("admin")
-    issued = site.client.post("/api/v1/codes", json={"count": 5, "max_uses": None, "open": True}, headers=admin)
-    first = site.client.get("/api/v1/codes?limit=3", headers=admin).json()
-    second = site.client.get(f"/api/v1/codes?limit=3&cursor={first['next']}", headers=admin).json()
+    admin = app.key("admin")
+    issued = app.client.post("/api/v1/codes", json={"count": 5, "max_uses": None, "open": True}, headers=admin)
+    first = app.client.get("/api/v1/codes?limit=3", headers=admin).json()
+    second = app.client.get(f"/api/v1/codes?limit=3&cursor={first['next']}", headers=admin).json()
 
     codes = issued.json()
     assert issued.status_code == 201
     assert [len(first["codes"]), len(second["codes"]), second["next"]] == [3, 2, None]
     assert {c["id"] for c in first["codes"] + second["codes"]} == {c["id"] for c in codes}
-    assert site.redeem(codes[0]["code"]).status_code == 202
-    one = site.client.get(f"/api/v1/codes/{codes[0]['id']}", headers=admin).json()
+    assert app.redeem(codes[0]["code"]).status_code == 202
+    one = app.client.get(f"/api/v1/codes/{codes[0]['id']}", headers=admin).json()
     assert (one["reserved"], one["available"], one["state"]) == (1, None, "active")
 
 
-def test_history_tells_each_event_with_its_balance(site: Site) -> None:
+def test_history_tells_each_event_with_its_balance(app: AppClient) -> None:
     """Issued, reserved, attempted, sent: with the balance after each, and without code or address."""
-    admin = site.key("viewer")
-    code = site.issue(make_template(max_uses=2))
-    reservation_id = site.redeem(code).json()["reservation_id"]
-    site.attempt(reservation_id)
-    code_id = site.client.get("/api/v1/codes", headers=admin).json()["codes"][0]["id"]
+    admin = app.key("viewer")
+    code = app.issue(make_template(max_uses=2))
+    reservation_id = app.redeem(code).json()["reservation_id"]
+    app.attempt(reservation_id)
+    code_id = app.client.get("/api/v1/codes", headers=admin).json()["codes"][0]["id"]
 
-    response = site.client.get(f"/api/v1/codes/{code_id}/history", headers=admin)
+    response = app.client.get(f"/api/v1/codes/{code_id}/history", headers=admin)
 
     body = response.json()
     kinds = [event["type"] for event in body["events"]]
@@ -43,19 +43,19 @@ def test_history_tells_each_event_with_its_balance(site: Site) -> None:
     assert code not in response.text
 
 
-def test_a_refund_gives_the_use_back_once(common: Site) -> None:
+def test_a_refund_gives_the_use_back_once(shared_app: AppClient) -> None:
     """Staff refund a sent use; the second time it is refused with 409."""
-    support = common.key("support")
-    reservation_id = common.redeem(common.issue()).json()["reservation_id"]
-    common.attempt(reservation_id)
+    support = shared_app.key("support")
+    reservation_id = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
+    shared_app.attempt(reservation_id)
     path = f"/api/v1/reservations/{reservation_id}/refund"
 
-    first = common.client.post(path, json={"note": "customer asked"}, headers=support)
-    second = common.client.post(path, json={"note": "again"}, headers=support)
+    first = shared_app.client.post(path, json={"note": "customer asked"}, headers=support)
+    second = shared_app.client.post(path, json={"note": "again"}, headers=support)
 
     assert (first.status_code, first.json()["state"]) == (200, "refunded")
     assert (second.status_code, second.json()["code"]) == (409, "RESERVATION_NOT_REFUNDABLE")
-    assert common.client.post(path, json={"note": ""}, headers=support).status_code == 422
+    assert shared_app.client.post(path, json={"note": ""}, headers=support).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_a_refund_gives_the_use_back_once(common: Site) -> None:
         ("viewer", "GET", "/api/v1/codes/00000000-0000-0000-0000-000000000001/history", 404),
     ],
 )
-def test_who_may_do_what(common: Site, role: str | None, method: str, path: str, status: int) -> None:
+def test_who_may_do_what(shared_app: AppClient, role: str | None, method: str, path: str, status: int) -> None:
     """401 without a key, 403 with one of a lower role."""
-    headers = {} if role is None else {"Authorization": "Bearer wrong"} if role == "wrong" else common.key(role)
+    headers = {} if role is None else {"Authorization": "Bearer wrong"} if role == "wrong" else shared_app.key(role)
     body = {"note": "x"} if path.endswith("refund") else {"count": 1}
 
-    response = common.client.request(method, path, headers=headers, json=body if method == "POST" else None)
+    response = shared_app.client.request(method, path, headers=headers, json=body if method == "POST" else None)
 
     assert response.status_code == status
     assert "www-authenticate" in response.headers or status != 401
 
 
 @pytest.mark.parametrize("cursor", ["x", "%00", "a" * 99, "MXwy"])
-def test_a_bad_cursor_is_malformed(common: Site, cursor: str) -> None:
+def test_a_bad_cursor_is_malformed(shared_app: AppClient, cursor: str) -> None:
     """A cursor that we did not make is 422, never 500."""
-    assert common.client.get(f"/api/v1/codes?cursor={cursor}", headers=common.key("viewer")).status_code == 422
+    assert shared_app.client.get(f"/api/v1/codes?cursor={cursor}", headers=shared_app.key("viewer")).status_code == 422

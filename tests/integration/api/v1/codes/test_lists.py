@@ -6,19 +6,19 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.terms import make_template
 
 LISTS = {"codes": "/api/v1/codes", "reservations": "/api/v1/reservations", "cases": "/api/v1/cases"}
 
 
-def walked(common: Site, kind: str, **query: Any) -> list[dict[str, object]]:
+def walked(shared_app: AppClient, kind: str, **query: Any) -> list[dict[str, object]]:
     """All items of a list, page by page."""
     found: list[dict[str, object]] = []
     params: dict[str, Any] = {"limit": 2, **query}
     for _ in range(50):
-        page = common.client.get(LISTS[kind], params=params, headers=common.key("support")).json()
+        page = shared_app.client.get(LISTS[kind], params=params, headers=shared_app.key("support")).json()
         found += page[kind]
         if page["next"] is None:
             return found
@@ -26,37 +26,37 @@ def walked(common: Site, kind: str, **query: Any) -> list[dict[str, object]]:
     raise AssertionError("the list does not end")
 
 
-def test_codes_are_listed_by_what_is_asked(common: Site) -> None:
+def test_codes_are_listed_by_what_is_asked(shared_app: AppClient) -> None:
     """Group, state, open and time of issue, alone and together; a page may be short and go on."""
     group = f"g{uuid4().hex}"
-    texts = [common.issue(make_template(max_uses=1, bound=nth % 2 == 0, group=group)) for nth in range(5)]
-    ids = [str(code_id_of(common, text)) for text in texts]
-    common.client.post(f"/api/v1/codes/{ids[3]}/pause", headers=common.key("support"))
-    rows = walked(common, "codes", group=group)
+    texts = [shared_app.issue(make_template(max_uses=1, bound=nth % 2 == 0, group=group)) for nth in range(5)]
+    ids = [str(code_id_of(shared_app, text)) for text in texts]
+    shared_app.client.post(f"/api/v1/codes/{ids[3]}/pause", headers=shared_app.key("support"))
+    rows = walked(shared_app, "codes", group=group)
 
     assert [row["id"] for row in rows] == ids
-    assert [row["id"] for row in walked(common, "codes", group=group, state="paused")] == [ids[3]]
-    assert [row["id"] for row in walked(common, "codes", group=group, open=True)] == [ids[1], ids[3]]
+    assert [row["id"] for row in walked(shared_app, "codes", group=group, state="paused")] == [ids[3]]
+    assert [row["id"] for row in walked(shared_app, "codes", group=group, open=True)] == [ids[1], ids[3]]
     since, until = rows[1]["issued_at"], rows[3]["issued_at"]
-    some = walked(common, "codes", issued_from=since, issued_to=until)
+    some = walked(shared_app, "codes", issued_from=since, issued_to=until)
     assert [row["id"] for row in some] == ids[1:3]
 
 
-def test_reservations_are_listed_by_what_is_asked(common: Site) -> None:
+def test_reservations_are_listed_by_what_is_asked(shared_app: AppClient) -> None:
     """By code, status and time, in the order in which they were made; whose they are is not told."""
-    code = common.issue(make_template(max_uses=9, bound=False))
-    names = [common.redeem(code, f"p{nth}@example.com").json()["reservation_id"] for nth in range(5)]
-    common.attempt(names[1])
-    code_id = str(code_id_of(common, code))
-    rows = walked(common, "reservations", code_id=code_id)
+    code = shared_app.issue(make_template(max_uses=9, bound=False))
+    names = [shared_app.redeem(code, f"p{nth}@example.com").json()["reservation_id"] for nth in range(5)]
+    shared_app.attempt(names[1])
+    code_id = str(code_id_of(shared_app, code))
+    rows = walked(shared_app, "reservations", code_id=code_id)
 
     assert [row["reservation_id"] for row in rows] == names
     assert [row["state"] for row in rows] == ["reserved", "sent", "reserved", "reserved", "reserved"]
-    sent = walked(common, "reservations", code_id=code_id, status="sent")
+    sent = walked(shared_app, "reservations", code_id=code_id, status="sent")
     assert [row["reservation_id"] for row in sent] == [names[1]]
-    some = walked(common, "reservations", reserved_from=rows[2]["reserved_at"], reserved_to=rows[4]["reserved_at"])
+    some = walked(shared_app, "reservations", reserved_from=rows[2]["reserved_at"], reserved_to=rows[4]["reserved_at"])
     assert [row["reservation_id"] for row in some] == names[2:4]
-    one = common.client.get(f"/api/v1/reservations/{names[1]}", headers=common.key("viewer"))
+    one = shared_app.client.get(f"/api/v1/reservations/{names[1]}", headers=shared_app.key("viewer"))
     assert (one.json()["state"], "example.com" in one.text) == ("sent", False)
 
 
@@ -68,9 +68,9 @@ BAD_CURSORS = [
 ]
 
 
-def test_a_number_is_no_time(common: Site) -> None:
+def test_a_number_is_no_time(shared_app: AppClient) -> None:
     """It would be read as seconds since 1970, which nobody means."""
-    headers = common.key("viewer")
+    headers = shared_app.key("viewer")
     paths = (
         "codes?issued_to=0.0",
         "codes?issued_from=5",
@@ -78,37 +78,39 @@ def test_a_number_is_no_time(common: Site) -> None:
         "reservations?reserved_to=1e3",
     )
 
-    assert {common.client.get(f"/api/v1/{path}", headers=headers).status_code for path in paths} == {422}
+    assert {shared_app.client.get(f"/api/v1/{path}", headers=headers).status_code for path in paths} == {422}
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_a_cursor_that_is_none_of_ours_is_malformed(common: Site, kind: str) -> None:
+def test_a_cursor_that_is_none_of_ours_is_malformed(shared_app: AppClient, kind: str) -> None:
     """422 with a problem document, never 500."""
-    headers = common.key("support")
+    headers = shared_app.key("support")
 
-    answers = [common.client.get(f"{LISTS[kind]}?cursor={cursor}", headers=headers) for cursor in BAD_CURSORS]
+    answers = [shared_app.client.get(f"{LISTS[kind]}?cursor={cursor}", headers=headers) for cursor in BAD_CURSORS]
 
     assert {answer.status_code for answer in answers} == {422}
     assert {answer.json()["code"] for answer in answers} == {"MALFORMED"}
 
 
-def test_terms_are_changed_only_as_they_were_read(common: Site) -> None:
+def test_terms_are_changed_only_as_they_were_read(shared_app: AppClient) -> None:
     """If-Match with an old tag is 412 and changes nothing; replacing all terms without one is 428; redeems keep it."""
-    code, headers = common.issue(make_template(max_uses=3, bound=False)), common.key("support")
-    path = f"/api/v1/codes/{code_id_of(common, code)}"
-    one, terms = common.client.get(path, headers=headers), common.client.get(f"{path}/terms", headers=headers)
+    code, headers = shared_app.issue(make_template(max_uses=3, bound=False)), shared_app.key("support")
+    path = f"/api/v1/codes/{code_id_of(shared_app, code)}"
+    one, terms = shared_app.client.get(path, headers=headers), shared_app.client.get(f"{path}/terms", headers=headers)
     tag = one.headers["etag"]
-    common.redeem(code)
+    shared_app.redeem(code)
 
-    def patch(if_match: str | None, uses: int) -> Answer:
+    def patch(if_match: str | None, uses: int) -> TestResponse:
         match = {} if if_match is None else {"If-Match": if_match}
-        return cast("Answer", common.client.patch(path, json={"max_uses": uses}, headers={**headers, **match}))
+        return cast(
+            "TestResponse", shared_app.client.patch(path, json={"max_uses": uses}, headers={**headers, **match})
+        )
 
     first, stale = patch(tag, 5), patch(tag, 6)
     whole = {"max_uses": None, "expires_at": None, "validity_days": 30, "group": "g", "rebinds_max": None}
-    blind = common.client.put(f"{path}/terms", json=whole, headers=headers)
-    lost = common.client.put(f"{path}/terms", json=whole, headers={**headers, "If-Match": tag})
-    kept = common.client.put(
+    blind = shared_app.client.put(f"{path}/terms", json=whole, headers=headers)
+    lost = shared_app.client.put(f"{path}/terms", json=whole, headers={**headers, "If-Match": tag})
+    kept = shared_app.client.put(
         f"{path}/terms", json=whole, headers={**headers, "If-Match": f'W/"x", {first.headers["etag"]}'}
     )
 
@@ -120,47 +122,47 @@ def test_terms_are_changed_only_as_they_were_read(common: Site) -> None:
         412,
     ]
     assert (kept.status_code, kept.json()) == (200, whole)
-    assert kept.headers["etag"] == common.client.get(path, headers=headers).headers["etag"]
+    assert kept.headers["etag"] == shared_app.client.get(path, headers=headers).headers["etag"]
     assert (patch("*", 7).status_code, patch(None, 8).status_code, patch("nonsense", 9).status_code) == (200, 200, 412)
 
 
 @pytest.mark.parametrize("missing", ["max_uses", "expires_at", "validity_days", "group", "rebinds_max"])
-def test_put_of_terms_is_malformed_when_a_term_is_missing(common: Site, missing: str) -> None:
+def test_put_of_terms_is_malformed_when_a_term_is_missing(shared_app: AppClient, missing: str) -> None:
     """A client that does not know a term would clear it; the answer names the term."""
-    code, headers = common.issue(make_template(max_uses=3, rebinds_max=2)), common.key("support")
-    path = f"/api/v1/codes/{code_id_of(common, code)}/terms"
-    before = common.client.get(path, headers=headers)
+    code, headers = shared_app.issue(make_template(max_uses=3, rebinds_max=2)), shared_app.key("support")
+    path = f"/api/v1/codes/{code_id_of(shared_app, code)}/terms"
+    before = shared_app.client.get(path, headers=headers)
     whole = {name: value for name, value in before.json().items() if name != missing}
 
-    answer = common.client.put(path, json=whole, headers={**headers, "If-Match": before.headers["etag"]})
+    answer = shared_app.client.put(path, json=whole, headers={**headers, "If-Match": before.headers["etag"]})
 
     assert (answer.status_code, answer.json()["code"]) == (422, "MALFORMED")
     assert missing in str(answer.json()["errors"])
-    assert common.client.get(path, headers=headers).json() == before.json()
+    assert shared_app.client.get(path, headers=headers).json() == before.json()
 
 
-def test_codes_with_a_prefix_and_a_note(common: Site) -> None:
+def test_codes_with_a_prefix_and_a_note(shared_app: AppClient) -> None:
     """Every code begins with the prefix and is redeemed as it is shown; the note stands in the desk's history."""
     body = {"count": 2, "prefix": "summer26", "note": "for the fair"}
-    issued = common.client.post("/api/v1/codes", json=body, headers=common.key("admin")).json()
-    history = list(common.services.reader.read_history(issued[1]["id"]))
+    issued = shared_app.client.post("/api/v1/codes", json=body, headers=shared_app.key("admin")).json()
+    history = list(shared_app.services.reader.read_history(issued[1]["id"]))
     note_id = getattr(history[0].event, "text_id", None)
 
     assert all(code["code"].startswith("SUMMER26-") for code in issued)
-    assert common.redeem(issued[0]["code"].lower()).status_code == 202
+    assert shared_app.redeem(issued[0]["code"].lower()).status_code == 202
     assert note_id is not None
-    assert common.services.reader.find_private_text(note_id) == "for the fair"
-    bad = common.client.post("/api/v1/codes", json={"prefix": "no space"}, headers=common.key("admin"))
+    assert shared_app.services.reader.find_private_text(note_id) == "for the fair"
+    bad = shared_app.client.post("/api/v1/codes", json={"prefix": "no space"}, headers=shared_app.key("admin"))
     assert (bad.status_code, bad.json()["errors"][0]["where"]) == (422, "body.prefix")
 
 
-def test_the_history_goes_on_from_a_version(common: Site) -> None:
+def test_the_history_goes_on_from_a_version(shared_app: AppClient) -> None:
     """Behind the last event there is an empty page, not 404."""
-    code = common.issue()
-    common.redeem(code)
-    path, headers = f"/api/v1/codes/{code_id_of(common, code)}/history", common.key("viewer")
+    code = shared_app.issue()
+    shared_app.redeem(code)
+    path, headers = f"/api/v1/codes/{code_id_of(shared_app, code)}/history", shared_app.key("viewer")
 
-    pages = [common.client.get(path, params={"after": after, "limit": 1}, headers=headers) for after in (0, 1, 2)]
+    pages = [shared_app.client.get(path, params={"after": after, "limit": 1}, headers=headers) for after in (0, 1, 2)]
 
     assert [len(page.json()["events"]) for page in pages] == [1, 1, 0]
     assert [page.json()["reserved"] for page in pages] == [0, 1, 1]

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from api.use_cases.services import Services
 from api.v1.public import fast_redeem
 from projections.telemetry.metrics import ERRORS
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.ledger.terms import make_template
 
 FOREVER = 3
@@ -34,7 +34,7 @@ def long_way() -> Iterator[list[bool]]:
         yield switch
 
 
-def told(answer: Answer) -> tuple[object, ...]:
+def told(answer: TestResponse) -> tuple[object, ...]:
     """What a caller sees, but for ids."""
     body = answer.json()
     for name in ("reservation_id", "status_url", "correction_token", "instance"):
@@ -59,14 +59,16 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "more"), REQUESTS, ids=[name for name, _ in REQUESTS])
-def test_both_ways_answer_alike(name: str, more: dict[str, Any], common: Site, long_way: list[bool]) -> None:
+def test_both_ways_answer_alike(name: str, more: dict[str, Any], shared_app: AppClient, long_way: list[bool]) -> None:
     """Status, body and headers; the first time and when asked again."""
     answers = []
     for way in (False, True):
         long_way[0] = way
-        code = common.issue(make_template(max_uses=None, bound=False))
+        code = shared_app.issue(make_template(max_uses=None, bound=False))
         fields = {"code": code, "email": "li.wei@example.com"} | more
-        answers.append([told(common.redeem(fields["code"], fields["email"], **_rest(more))) for _ in range(FOREVER)])
+        answers.append(
+            [told(shared_app.redeem(fields["code"], fields["email"], **_rest(more))) for _ in range(FOREVER)]
+        )
 
     assert answers[0] == answers[1], name
 
@@ -87,34 +89,38 @@ ODD_BODIES = [
 
 
 @pytest.mark.parametrize("content", ODD_BODIES, ids=range(len(ODD_BODIES)))
-def test_what_is_not_well_formed_takes_the_long_way(content: bytes, common: Site) -> None:
+def test_what_is_not_well_formed_takes_the_long_way(content: bytes, shared_app: AppClient) -> None:
     """It is answered there, as a problem document."""
-    answer = common.client.post("/api/v1/public/redeem", content=content, headers={"content-type": "application/json"})
+    answer = shared_app.client.post(
+        "/api/v1/public/redeem", content=content, headers={"content-type": "application/json"}
+    )
 
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_body_in_pieces_is_read_whole(common: Site) -> None:
+def test_a_body_in_pieces_is_read_whole(shared_app: AppClient) -> None:
     """Without a declared length the long way reads to the end."""
-    code = common.issue()
+    code = shared_app.issue()
     body = f'{{"email": "li.wei@example.com", "code": "{code}"}}'.encode()
     pieces = (body[start : start + 10] for start in range(0, len(body), 10))
-    answer = common.client.post("/api/v1/public/redeem", content=pieces, headers={"content-type": "application/json"})
+    answer = shared_app.client.post(
+        "/api/v1/public/redeem", content=pieces, headers={"content-type": "application/json"}
+    )
 
     assert answer.status_code == 202
 
 
-def test_other_requests_to_the_path_are_left_alone(common: Site) -> None:
+def test_other_requests_to_the_path_are_left_alone(shared_app: AppClient) -> None:
     """A method that is not allowed is answered by the router."""
-    client: TestClient = common.client
+    client: TestClient = shared_app.client
 
     assert client.get("/api/v1/public/redeem").status_code == 405
 
 
 @pytest.mark.parametrize("is_long", [False, True], ids=["short", "long"])
 def test_a_defect_is_a_problem_document_with_the_request_id(
-    is_long: bool, common: Site, long_way: list[bool], monkeypatch: pytest.MonkeyPatch
+    is_long: bool, shared_app: AppClient, long_way: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Either way: 500, counted, and the id that the log has."""
 
@@ -124,21 +130,21 @@ def test_a_defect_is_a_problem_document_with_the_request_id(
     monkeypatch.setattr(Services, "redeem", broken)
     before = ERRORS.labels("internal_error")._value.get()
     long_way[0] = is_long
-    answer = common.redeem("ANYCODE", headers={"x-request-id": MINE})
+    answer = shared_app.redeem("ANYCODE", headers={"x-request-id": MINE})
 
     assert (answer.status_code, answer.json()["code"], answer.headers["x-request-id"]) == (500, "INTERNAL", MINE)
     assert answer.json()["instance"] == f"urn:redemption-ledger:request:{MINE}"
     assert ERRORS.labels("internal_error")._value.get() == before + 1
 
 
-def test_too_many_at_once_are_told_to_come_back(common: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_at_once_are_told_to_come_back(shared_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue is 503 with Retry-After, nothing is reserved, and the next try is served."""
-    code, before = common.issue(), common.count("reservations")
+    code, before = shared_app.issue(), shared_app.count("reservations")
     with monkeypatch.context() as patch:
         patch.setattr("projections.storage.async_group_commit.WAITING_MAX", 0)
-        answer = common.redeem(code)
+        answer = shared_app.redeem(code)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "OVERLOADED")
     assert int(answer.headers["retry-after"]) >= 1
-    assert common.count("reservations") == before
-    assert common.redeem(code).status_code == 202
+    assert shared_app.count("reservations") == before
+    assert shared_app.redeem(code).status_code == 202

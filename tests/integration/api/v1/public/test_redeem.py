@@ -8,7 +8,7 @@ import pytest
 from api.settings import ApiSettings
 from domain.ports import Rejected
 from projections.privacy.key_rotation import KeyRotation
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import started
 from tests.support.ledger.terms import make_template
 
@@ -16,9 +16,9 @@ QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_a_redeem_is_accepted_with_the_broker_away(common: Site) -> None:
+def test_a_redeem_is_accepted_with_the_broker_away(shared_app: AppClient) -> None:
     """202 with the exact words, and a page to look at."""
-    response = common.redeem(common.issue())
+    response = shared_app.redeem(shared_app.issue())
 
     body = response.json()
     assert response.status_code == 202
@@ -28,54 +28,54 @@ def test_a_redeem_is_accepted_with_the_broker_away(common: Site) -> None:
     assert response.headers["x-request-id"]
 
 
-def test_a_second_click_gets_the_same_reservation(site: Site) -> None:
+def test_a_second_click_gets_the_same_reservation(app: AppClient) -> None:
     """200, the same id, however code and address are spelled."""
-    code = site.issue()
-    first = site.redeem(code).json()
+    code = app.issue()
+    first = app.redeem(code).json()
 
-    second = site.redeem(code.lower().replace("-", " "), "LI.WEI@Example.com")
+    second = app.redeem(code.lower().replace("-", " "), "LI.WEI@Example.com")
 
     assert second.status_code == 200
     assert second.json()["reservation_id"] == first["reservation_id"]
-    assert site.count("ledger_events") == 2
+    assert app.count("ledger_events") == 2
 
 
-def test_after_sent_it_says_when(site: Site) -> None:
+def test_after_sent_it_says_when(app: AppClient) -> None:
     """A further click says when it was sent and takes no further use."""
-    code = site.issue(make_template(max_uses=2))
-    first = site.redeem(code).json()
-    site.attempt(first["reservation_id"])
+    code = app.issue(make_template(max_uses=2))
+    first = app.redeem(code).json()
+    app.attempt(first["reservation_id"])
 
-    second = site.redeem(code, headers={"accept-language": "en"})
+    second = app.redeem(code, headers={"accept-language": "en"})
 
     assert second.status_code == 200
     assert second.json()["state"] == "sent"
     assert "20" in second.json()["message"]
-    assert site.count("reservations") == 1
+    assert app.count("reservations") == 1
 
 
-def test_again_takes_a_further_use(common: Site) -> None:
+def test_again_takes_a_further_use(shared_app: AppClient) -> None:
     """`again` with the id of the sent reservation makes a new one, once."""
-    code = common.issue(make_template(max_uses=3))
-    first = common.redeem(code).json()["reservation_id"]
-    common.attempt(first)
+    code = shared_app.issue(make_template(max_uses=3))
+    first = shared_app.redeem(code).json()["reservation_id"]
+    shared_app.attempt(first)
 
-    second = common.redeem(code, again=first)
-    third = common.redeem(code, again=first)
+    second = shared_app.redeem(code, again=first)
+    third = shared_app.redeem(code, again=first)
 
     assert (second.status_code, third.status_code) == (202, 200)
     assert second.json()["reservation_id"] == third.json()["reservation_id"] != first
-    assert common.redeem(code, again=str(uuid4())).json()["code"] == "AGAIN_UNKNOWN"
+    assert shared_app.redeem(code, again=str(uuid4())).json()["code"] == "AGAIN_UNKNOWN"
 
 
-def test_used_up_in_the_words_of_the_incident(common: Site) -> None:
+def test_used_up_in_the_words_of_the_incident(shared_app: AppClient) -> None:
     """400 with 兑换码已用完, and only when it is true."""
-    code = common.issue(make_template(max_uses=1, bound=False))
-    first = common.redeem(code).json()["reservation_id"]
-    held = common.redeem(code, "wang@example.com")
-    common.attempt(first)
+    code = shared_app.issue(make_template(max_uses=1, bound=False))
+    first = shared_app.redeem(code).json()["reservation_id"]
+    held = shared_app.redeem(code, "wang@example.com")
+    shared_app.attempt(first)
 
-    used_up = common.redeem(code, "wang@example.com")
+    used_up = shared_app.redeem(code, "wang@example.com")
 
     assert (held.status_code, held.json()["code"]) == (400, "CODE_HELD")
     assert 1700 < int(held.headers["retry-after"]) <= 1800
@@ -84,17 +84,17 @@ def test_used_up_in_the_words_of_the_incident(common: Site) -> None:
     assert used_up.headers["content-type"] == "application/problem+json"
 
 
-def test_a_refused_address_leaves_the_code_to_others(common: Site) -> None:
+def test_a_refused_address_leaves_the_code_to_others(shared_app: AppClient) -> None:
     """550: refunded, and redeemable by another."""
-    code = common.issue()
-    first = common.redeem(code, "nobody@example.com").json()["reservation_id"]
-    common.attempt(first, REFUSED)
+    code = shared_app.issue()
+    first = shared_app.redeem(code, "nobody@example.com").json()["reservation_id"]
+    shared_app.attempt(first, REFUSED)
 
-    status = common.client.get(f"/api/v1/public/redemptions/{first}").json()
+    status = shared_app.client.get(f"/api/v1/public/redemptions/{first}").json()
 
     assert (status["state"], status["detail_code"]) == ("refunded", "address_refused")
     assert not status["success"]
-    assert common.redeem(code, "wang@example.com").status_code == 202
+    assert shared_app.redeem(code, "wang@example.com").status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_a_refused_address_leaves_the_code_to_others(common: Site) -> None:
         (";;;q=x,,", "zh", "兑换码无效"),
     ],
 )
-def test_answers_come_in_the_callers_language(site: Site, header: str, language: str, title: str | None) -> None:
+def test_answers_come_in_the_callers_language(app: AppClient, header: str, language: str, title: str | None) -> None:
     """zh or en by Accept-Language, else the default."""
-    response = site.redeem("NOSUCHCODE", headers={"accept-language": header})
+    response = app.redeem("NOSUCHCODE", headers={"accept-language": header})
 
     assert response.headers["content-language"] == language
     assert title is None or response.json()["title"] == title
@@ -122,21 +122,19 @@ def test_an_idempotency_key_outlives_the_pepper_that_it_came_under(
     """A shop's retry after the ring was rotated is no other body, and a person's is no new request."""
     peppers = settings.peppers.get_secret_value()
     headers = {"Idempotency-Key": "order-17"}
-    with started(settings) as site:
-        code, key = site.issue(make_template(max_uses=4, bound=False)), site.key("support")
+    with started(settings) as app:
+        code, key = app.issue(make_template(max_uses=4, bound=False)), app.key("support")
         body = {"email": "li.wei@example.com", "code": code}
-        shop = site.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
-        person = site.redeem(code, "mei@example.com", headers=headers).json()["reservation_id"]
+        shop = app.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
+        person = app.redeem(code, "mei@example.com", headers=headers).json()["reservation_id"]
         for item in (shop, person):
-            assert site.client.post(f"/api/v1/reservations/{item}/cancel", headers=key).status_code == 200
+            assert app.client.post(f"/api/v1/reservations/{item}/cancel", headers=key).status_code == 200
 
     monkeypatch.setenv("LEDGER_PEPPERS", f"2:{base64.b64encode(b'q' * 32).decode()},{peppers}")
-    with started(ApiSettings()) as site:
-        again = site.client.post("/api/v1/redemptions", json=body, headers=headers | key)
-        other = site.client.post(
-            "/api/v1/redemptions", json={**body, "email": "mei@example.com"}, headers=headers | key
-        )
-        repeated = site.redeem(code, "mei@example.com", headers=headers)
+    with started(ApiSettings()) as app:
+        again = app.client.post("/api/v1/redemptions", json=body, headers=headers | key)
+        other = app.client.post("/api/v1/redemptions", json={**body, "email": "mei@example.com"}, headers=headers | key)
+        repeated = app.redeem(code, "mei@example.com", headers=headers)
 
     assert (again.status_code, again.json().get("reservation_id")) == (200, shop)
     assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
@@ -149,54 +147,54 @@ def test_idempotency_key_of_an_api_key_outlives_the_removal_of_the_old_pepper(
     """The body's digest can't be made again, but the reservation says what was asked for; another body is refused."""
     peppers, headers = settings.peppers.get_secret_value(), {"Idempotency-Key": "order-18"}
     new = f"2:{base64.b64encode(b'q' * 32).decode()}"
-    with started(settings) as site:
-        code, key = site.issue(make_template(max_uses=4, bound=False)), site.key("support")
+    with started(settings) as app:
+        code, key = app.issue(make_template(max_uses=4, bound=False)), app.key("support")
         body = {"email": "li.wei@example.com", "code": code}
-        first = site.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
-        other = site.redeem(code, "mei@example.com").json()["reservation_id"]
-        assert site.client.post(f"/api/v1/reservations/{first}/cancel", headers=key).status_code == 200
+        first = app.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
+        other = app.redeem(code, "mei@example.com").json()["reservation_id"]
+        assert app.client.post(f"/api/v1/reservations/{first}/cancel", headers=key).status_code == 200
 
     monkeypatch.setenv("LEDGER_PEPPERS", f"{new},{peppers}")
-    with started(ApiSettings()) as site:
-        list(KeyRotation(site.services.storage).run())
+    with started(ApiSettings()) as app:
+        list(KeyRotation(app.services.storage).run())
     monkeypatch.setenv("LEDGER_PEPPERS", new)
-    with started(ApiSettings()) as site:
-        repeated = site.client.post("/api/v1/redemptions", json=body, headers=headers | key)
-        bodies = ({**body, "email": "mei@example.com"}, {**body, "again": first}, {**body, "code": site.issue()})
-        refused = [site.client.post("/api/v1/redemptions", json=this, headers=headers | key) for this in bodies]
+    with started(ApiSettings()) as app:
+        repeated = app.client.post("/api/v1/redemptions", json=body, headers=headers | key)
+        bodies = ({**body, "email": "mei@example.com"}, {**body, "again": first}, {**body, "code": app.issue()})
+        refused = [app.client.post("/api/v1/redemptions", json=this, headers=headers | key) for this in bodies]
 
     assert other != first
     assert (repeated.status_code, repeated.json().get("reservation_id")) == (200, first)
     assert [answer.json()["code"] for answer in refused] == ["IDEMPOTENCY_KEY_REUSED"] * 3
 
 
-def test_an_idempotency_key_repeats_the_answer(common: Site) -> None:
+def test_an_idempotency_key_repeats_the_answer(shared_app: AppClient) -> None:
     """Same key, same body: the same reservation even after it was refunded; other body: 422."""
-    code = common.issue(make_template(max_uses=3))
+    code = shared_app.issue(make_template(max_uses=3))
     headers = {"Idempotency-Key": "k1"}
-    first = common.redeem(code, headers=headers).json()["reservation_id"]
-    common.attempt(first, REFUSED)
+    first = shared_app.redeem(code, headers=headers).json()["reservation_id"]
+    shared_app.attempt(first, REFUSED)
 
-    again = common.redeem(code, headers=headers)
-    other = common.redeem(code, headers=headers, again=first)
+    again = shared_app.redeem(code, headers=headers)
+    other = shared_app.redeem(code, headers=headers, again=first)
 
     assert (again.status_code, again.json()["reservation_id"], again.json()["state"]) == (200, first, "refunded")
     assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert common.redeem(code, headers={"Idempotency-Key": "k" * 256}).status_code == 422
+    assert shared_app.redeem(code, headers={"Idempotency-Key": "k" * 256}).status_code == 422
 
 
-def test_the_state_is_told_by_id_only(common: Site) -> None:
+def test_the_state_is_told_by_id_only(shared_app: AppClient) -> None:
     """Unknown ids are 404, malformed ones 422; both are problem documents."""
-    assert common.client.get(f"/api/v1/public/redemptions/{uuid4()}").json()["code"] == "NOT_FOUND"
-    assert common.client.get("/api/v1/public/redemptions/abc").json()["code"] == "MALFORMED"
+    assert shared_app.client.get(f"/api/v1/public/redemptions/{uuid4()}").json()["code"] == "NOT_FOUND"
+    assert shared_app.client.get("/api/v1/public/redemptions/abc").json()["code"] == "MALFORMED"
 
 
-def test_the_stream_ends_when_settled(common: Site) -> None:
+def test_the_stream_ends_when_settled(shared_app: AppClient) -> None:
     """Server-sent events give the state at once and end with a settled reservation."""
-    first = common.redeem(common.issue()).json()["reservation_id"]
-    common.attempt(first)
+    first = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
+    shared_app.attempt(first)
 
-    with common.client.stream("GET", f"/api/v1/public/redemptions/{first}/stream") as response:
+    with shared_app.client.stream("GET", f"/api/v1/public/redemptions/{first}/stream") as response:
         lines = [line for line in response.iter_lines() if line]
 
     assert response.headers["content-type"].startswith("text/event-stream")

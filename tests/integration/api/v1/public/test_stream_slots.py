@@ -9,7 +9,7 @@ from starlette.types import Message
 from api.errors import ApplicationError
 from api.v1.public.redeem import STREAMS_MAX, STREAMS_PER_CLIENT_MAX
 from api.v1.public.stream_slots import SeatedStream, Seats
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 
 async def _events() -> AsyncIterator[bytes]:
@@ -29,14 +29,14 @@ def taken_of(seats: Seats, clients: list[str]) -> list[str]:
     return found
 
 
-def test_streams_that_have_not_begun_are_counted(common: Site) -> None:
+def test_streams_that_have_not_begun_are_counted(shared_app: AppClient) -> None:
     """Many that are asked for at the same time can't pass the maximum together."""
-    seats = common.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
-    code = common.issue()
-    path = f"/api/v1/public/redemptions/{common.redeem(code).json()['reservation_id']}/stream"
+    seats = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    code = shared_app.issue()
+    path = f"/api/v1/public/redemptions/{shared_app.redeem(code).json()['reservation_id']}/stream"
     held = [seats.take(f"198.51.100.{number}") for number in range(STREAMS_MAX)]
 
-    full = common.client.get(path)
+    full = shared_app.client.get(path)
     for seat in held:
         seat.release()
 
@@ -44,13 +44,13 @@ def test_streams_that_have_not_begun_are_counted(common: Site) -> None:
     assert len(seats) == 0
 
 
-def test_one_client_can_not_take_all_streams(common: Site) -> None:
+def test_one_client_can_not_take_all_streams(shared_app: AppClient) -> None:
     """It is told to come back with 429; another client is not affected."""
-    seats = common.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
-    path = f"/api/v1/public/redemptions/{common.redeem(common.issue()).json()['reservation_id']}/stream"
+    seats = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    path = f"/api/v1/public/redemptions/{shared_app.redeem(shared_app.issue()).json()['reservation_id']}/stream"
     held = [seats.take("testclient") for _ in range(STREAMS_PER_CLIENT_MAX)]
 
-    limited = common.client.get(path)
+    limited = shared_app.client.get(path)
     other = seats.take("198.51.100.1")
     for seat in [*held, other]:
         seat.release()

@@ -5,76 +5,78 @@ from typing import cast
 import pytest
 
 from domain.ports import OutcomeUnknown
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.ledger.terms import make_template
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NO_STREAM = "00000000-0000-0000-0000-000000000001"
 
 
-def post(site: Site, reservation_id: str, what: str, body: dict[str, object], role: str = "support") -> Answer:
+def post(
+    app: AppClient, reservation_id: str, what: str, body: dict[str, object], role: str = "support"
+) -> TestResponse:
     """One POST about a reservation."""
     path = f"/api/v1/reservations/{reservation_id}/{what}"
-    return cast("Answer", site.client.post(path, json=body, headers=site.key(role)))
+    return cast("TestResponse", app.client.post(path, json=body, headers=app.key(role)))
 
 
-def sent(site: Site, email: str = "li.wei@example.com", code: str | None = None) -> str:
+def sent(app: AppClient, email: str = "li.wei@example.com", code: str | None = None) -> str:
     """A sent reservation's id."""
-    reservation_id: str = site.redeem(code or site.issue(), email).json()["reservation_id"]
-    site.attempt(reservation_id)
+    reservation_id: str = app.redeem(code or app.issue(), email).json()["reservation_id"]
+    app.attempt(reservation_id)
     return reservation_id
 
 
-def test_a_bounce_is_listed_and_resolved(site: Site) -> None:
+def test_a_bounce_is_listed_and_resolved(app: AppClient) -> None:
     """The report opens a case, the case is listed, the resolution gives the use back and ends it."""
-    support = site.key("support")
-    reservation_id = sent(site)
-    reported = post(site, reservation_id, "bounce", {"reason": "mailbox_unknown", "reply": "no such user"})
-    case = site.client.get("/api/v1/cases", headers=support).json()["cases"][0]
+    support = app.key("support")
+    reservation_id = sent(app)
+    reported = post(app, reservation_id, "bounce", {"reason": "mailbox_unknown", "reply": "no such user"})
+    case = app.client.get("/api/v1/cases", headers=support).json()["cases"][0]
 
-    resolved = post(site, reservation_id, "resolve", {"as": "refunded", "note": "asked by phone"})
+    resolved = post(app, reservation_id, "resolve", {"as": "refunded", "note": "asked by phone"})
 
     assert (reported.status_code, reported.json()["state"]) == (200, "sent")
     assert (case["cause"], case["reservation_id"], case["closed_at"]) == ("bounced", reservation_id, None)
     assert (resolved.status_code, resolved.json()["state"]) == (200, "refunded")
-    assert site.client.get("/api/v1/cases", headers=support).json() == {"cases": [], "next": None}
-    closed = site.client.get("/api/v1/cases?closed=true", headers=support).json()["cases"]
+    assert app.client.get("/api/v1/cases", headers=support).json() == {"cases": [], "next": None}
+    closed = app.client.get("/api/v1/cases?closed=true", headers=support).json()["cases"]
     assert [case["closed_how"] for case in closed] == ["resolved_refunded"]
 
 
-def test_a_bounce_reported_twice_is_one_case(site: Site) -> None:
+def test_a_bounce_reported_twice_is_one_case(app: AppClient) -> None:
     """Mail systems report twice."""
-    reservation_id = sent(site)
+    reservation_id = sent(app)
 
-    answers = [post(site, reservation_id, "bounce", {}).status_code for _ in range(2)]
+    answers = [post(app, reservation_id, "bounce", {}).status_code for _ in range(2)]
 
     assert answers == [200, 200]
-    assert site.count("cases") == 1
+    assert app.count("cases") == 1
 
 
-def test_an_unknown_is_resolved_as_sent(common: Site) -> None:
+def test_an_unknown_is_resolved_as_sent(shared_app: AppClient) -> None:
     """Staff may say so before the machines give up."""
-    reservation_id = common.redeem(common.issue()).json()["reservation_id"]
-    common.attempt(reservation_id, LOST)
+    reservation_id = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
+    shared_app.attempt(reservation_id, LOST)
 
-    answer = post(common, reservation_id, "resolve", {"as": "sent", "note": "the person has it"})
+    answer = post(shared_app, reservation_id, "resolve", {"as": "sent", "note": "the person has it"})
 
     assert (answer.status_code, answer.json()["state"]) == (200, "sent")
 
 
-def test_what_may_not_be_resolved_says_why(common: Site) -> None:
+def test_what_may_not_be_resolved_says_why(shared_app: AppClient) -> None:
     """409 with words for the reason, in the caller's language."""
-    answer = post(common, sent(common), "resolve", {"as": "sent", "note": "?"})
+    answer = post(shared_app, sent(shared_app), "resolve", {"as": "sent", "note": "?"})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "RESERVATION_NOT_RESOLVABLE")
     assert "待定事项" in answer.json()["detail"]
 
 
-def test_what_was_never_sent_cannot_bounce(common: Site) -> None:
+def test_what_was_never_sent_cannot_bounce(shared_app: AppClient) -> None:
     """409: the report names a delivery that never was."""
-    reservation_id = common.redeem(common.issue()).json()["reservation_id"]
+    reservation_id = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
 
-    assert post(common, reservation_id, "bounce", {}).json()["code"] == "NOTHING_SENT"
+    assert post(shared_app, reservation_id, "bounce", {}).json()["code"] == "NOTHING_SENT"
 
 
 @pytest.mark.parametrize(
@@ -88,12 +90,12 @@ def test_what_was_never_sent_cannot_bounce(common: Site) -> None:
         ("bounce", {"occurred_at": "2026-11-24T12:00:00"}),
     ],
 )
-def test_malformed_bodies_are_422(common: Site, what: str, body: dict[str, object]) -> None:
+def test_malformed_bodies_are_422(shared_app: AppClient, what: str, body: dict[str, object]) -> None:
     """Never 500, and nothing is written."""
-    before = common.count("cases")
+    before = shared_app.count("cases")
 
-    assert post(common, sent(common), what, body).status_code == 422
-    assert common.count("cases") == before
+    assert post(shared_app, sent(shared_app), what, body).status_code == 422
+    assert shared_app.count("cases") == before
 
 
 @pytest.mark.parametrize(
@@ -108,23 +110,23 @@ def test_malformed_bodies_are_422(common: Site, what: str, body: dict[str, objec
         ("support", "POST", f"/api/v1/reservations/{NO_STREAM}/bounce", 404),
     ],
 )
-def test_cases_are_for_support(common: Site, role: str, method: str, path: str, status: int) -> None:
+def test_cases_are_for_support(shared_app: AppClient, role: str, method: str, path: str, status: int) -> None:
     """A viewer neither sees nor decides them."""
     body = {"as": "sent", "note": "x"} if path.endswith("/resolve") else {}
 
-    assert common.client.request(method, path, json=body, headers=common.key(role)).status_code == status
+    assert shared_app.client.request(method, path, json=body, headers=shared_app.key(role)).status_code == status
 
 
-def test_cases_come_in_pages(site: Site) -> None:
+def test_cases_come_in_pages(app: AppClient) -> None:
     """Oldest first, each once."""
-    code = site.issue(make_template(max_uses=5, bound=False))
-    opened = [sent(site, f"p{number}@example.com", code) for number in range(3)]
+    code = app.issue(make_template(max_uses=5, bound=False))
+    opened = [sent(app, f"p{number}@example.com", code) for number in range(3)]
     for reservation_id in opened:
-        post(site, reservation_id, "bounce", {})
-    headers = site.key("support")
+        post(app, reservation_id, "bounce", {})
+    headers = app.key("support")
 
-    first = site.client.get("/api/v1/cases?limit=2", headers=headers).json()
-    second = site.client.get(f"/api/v1/cases?limit=2&cursor={first['next']}", headers=headers).json()
+    first = app.client.get("/api/v1/cases?limit=2", headers=headers).json()
+    second = app.client.get(f"/api/v1/cases?limit=2&cursor={first['next']}", headers=headers).json()
 
     assert [case["reservation_id"] for case in first["cases"] + second["cases"]] == opened
     assert second["next"] is None

@@ -8,7 +8,7 @@ import pytest
 
 from domain.ports import OutcomeUnknown
 from domain.values.link_token import DeliveryRef, link_token
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.terms import make_template
@@ -17,25 +17,25 @@ PUBLIC = "/api/v1/public/redemptions"
 
 
 @pytest.fixture(scope="module")
-def site(postgres_url: str) -> Iterator[Site]:
+def app(postgres_url: str) -> Iterator[AppClient]:
     """One application for the module; each test has codes of its own."""
     with shared_site(postgres_url) as started:
         yield started
 
 
-def test_a_person_corrects_a_mistyped_address(site: Site) -> None:
+def test_a_person_corrects_a_mistyped_address(app: AppClient) -> None:
     """202 with the new reservation, 200 with the same one if asked again; no further use is taken."""
-    code = site.issue()
-    wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
+    code = app.issue()
+    wrong = app.redeem(code, "ly.wei@example.com").json()["reservation_id"]
 
-    first = site.correct(wrong, email="li.wei@example.com", code=code)
-    again = site.correct(wrong, email="li.wei@example.com", code=code)
+    first = app.correct(wrong, email="li.wei@example.com", code=code)
+    again = app.correct(wrong, email="li.wei@example.com", code=code)
 
     assert (first.status_code, first.json()["state"], again.status_code) == (202, "reserved", 200)
     assert first.json()["reservation_id"] == again.json()["reservation_id"] != wrong
-    old = site.client.get(f"{PUBLIC}/{wrong}").json()
+    old = app.client.get(f"{PUBLIC}/{wrong}").json()
     assert (old["state"], old["detail_code"]) == ("refunded", "corrected")
-    one = site.client.get(f"/api/v1/codes/{code_id_of(site, code)}", headers=site.key("viewer")).json()
+    one = app.client.get(f"/api/v1/codes/{code_id_of(app, code)}", headers=app.key("viewer")).json()
     assert (one["used_count"], one["reserved"]) == (0, 1)
 
 
@@ -48,72 +48,72 @@ def test_a_person_corrects_a_mistyped_address(site: Site) -> None:
         ("ly.wei@example.com", None, 400, "RECIPIENT_NOT_CORRECTABLE"),
     ],
 )
-def test_a_correction_may_be_refused(site: Site, email: str, code: str | None, status: int, problem: str) -> None:
+def test_a_correction_may_be_refused(app: AppClient, email: str, code: str | None, status: int, problem: str) -> None:
     """Malformed, the wrong code, or not to be moved; in both languages in words."""
-    right = site.issue()
-    wrong = site.redeem(right, "ly.wei@example.com").json()["reservation_id"]
+    right = app.issue()
+    wrong = app.redeem(right, "ly.wei@example.com").json()["reservation_id"]
 
-    answer = site.correct(wrong, email=email, code=right if code is None else code)
+    answer = app.correct(wrong, email=email, code=right if code is None else code)
 
     assert (answer.status_code, answer.json()["code"]) == (status, problem)
 
 
-def test_staff_correct_what_a_person_may_not(site: Site) -> None:
+def test_staff_correct_what_a_person_may_not(app: AppClient) -> None:
     """After an attempt in doubt only staff do, which resolves it."""
-    code = site.issue()
-    wrong = site.redeem(code, "ly.wei@example.com").json()["reservation_id"]
-    site.attempt(wrong, OutcomeUnknown(server="mx:25", cause="timeout"))
+    code = app.issue()
+    wrong = app.redeem(code, "ly.wei@example.com").json()["reservation_id"]
+    app.attempt(wrong, OutcomeUnknown(server="mx:25", cause="timeout"))
 
-    refused = site.correct(wrong, email="li.wei@example.com", code=code)
+    refused = app.correct(wrong, email="li.wei@example.com", code=code)
     path = f"/api/v1/reservations/{wrong}/correct-recipient"
-    done = site.client.post(path, json={"email": "li.wei@example.com"}, headers=site.key("support"))
+    done = app.client.post(path, json={"email": "li.wei@example.com"}, headers=app.key("support"))
 
     assert refused.json()["detail"] == "不清楚邀请是否已送达原邮箱。如需更正，请联系工作人员"
     assert (done.status_code, done.json()["state"]) == (200, "reserved")
 
 
-def test_pause_resume_and_revoke(site: Site) -> None:
+def test_pause_resume_and_revoke(app: AppClient) -> None:
     """Each answers with the code; people are told why, in the order of precedence."""
-    code, support = site.issue(make_template(max_uses=2, bound=False)), site.key("support")
-    path = f"/api/v1/codes/{code_id_of(site, code)}"
-    site.redeem(code, "a@example.com")
+    code, support = app.issue(make_template(max_uses=2, bound=False)), app.key("support")
+    path = f"/api/v1/codes/{code_id_of(app, code)}"
+    app.redeem(code, "a@example.com")
 
     states = []
     for act in ("pause", "resume", "pause", "revoke"):
-        states.append(site.client.post(f"{path}/{act}", json={"note": "why"}, headers=support).json()["state"])
-        states.append(site.redeem(code, "b@example.com").json().get("code"))
+        states.append(app.client.post(f"{path}/{act}", json={"note": "why"}, headers=support).json()["state"])
+        states.append(app.redeem(code, "b@example.com").json().get("code"))
 
     assert states == ["paused", "CODE_PAUSED", "active", None, "paused", None, "revoked", "CODE_REVOKED"]
-    again = site.client.post(f"{path}/revoke", headers=support)
+    again = app.client.post(f"{path}/revoke", headers=support)
     assert (again.status_code, again.json()["reserved"]) == (200, 0)
-    assert site.client.post(f"{path}/resume", headers=support).json()["code"] == "CODE_REVOKED"
+    assert app.client.post(f"{path}/resume", headers=support).json()["code"] == "CODE_REVOKED"
 
 
-def test_terms_change_by_what_is_named(site: Site) -> None:
+def test_terms_change_by_what_is_named(app: AppClient) -> None:
     """null takes a term away, an absent one stays, and the limit leaves room for what is taken."""
-    code, support = site.issue(make_template(max_uses=3, bound=False, validity_days=30)), site.key("support")
-    path = f"/api/v1/codes/{code_id_of(site, code)}"
-    site.redeem(code, "a@example.com")
-    site.redeem(code, "b@example.com")
+    code, support = app.issue(make_template(max_uses=3, bound=False, validity_days=30)), app.key("support")
+    path = f"/api/v1/codes/{code_id_of(app, code)}"
+    app.redeem(code, "a@example.com")
+    app.redeem(code, "b@example.com")
 
-    changed = site.client.patch(path, json={"max_uses": None, "note": "sold more"}, headers=support).json()
-    low = site.client.patch(path, json={"max_uses": 1}, headers=support)
+    changed = app.client.patch(path, json={"max_uses": None, "note": "sold more"}, headers=support).json()
+    low = app.client.patch(path, json={"max_uses": 1}, headers=support)
 
     assert (changed["max_uses"], changed["validity_days"]) == (None, 30)
     assert (low.status_code, low.json()["code"]) == (409, "LIMIT_TOO_LOW")
     assert "2" in low.json()["detail"]
-    assert site.client.patch(path, json={"max_uses": -1}, headers=support).status_code == 422
+    assert app.client.patch(path, json={"max_uses": -1}, headers=support).status_code == 422
 
 
-def test_cancel_resend_notes_and_refund_with_access(site: Site) -> None:
+def test_cancel_resend_notes_and_refund_with_access(app: AppClient) -> None:
     """Each is one event of its own; what can't be done is 409 and says why."""
-    code, support = site.issue(make_template(max_uses=3, bound=False)), site.key("support")
-    held = site.redeem(code, "a@example.com").json()["reservation_id"]
-    sent = site.redeem(code, "b@example.com").json()["reservation_id"]
-    site.attempt(sent)
+    code, support = app.issue(make_template(max_uses=3, bound=False)), app.key("support")
+    held = app.redeem(code, "a@example.com").json()["reservation_id"]
+    sent = app.redeem(code, "b@example.com").json()["reservation_id"]
+    app.attempt(sent)
 
-    def act(item: str, what: str, **body: object) -> Answer:
-        return cast("Answer", site.client.post(f"/api/v1/reservations/{item}/{what}", json=body, headers=support))
+    def act(item: str, what: str, **body: object) -> TestResponse:
+        return cast("TestResponse", app.client.post(f"/api/v1/reservations/{item}/{what}", json=body, headers=support))
 
     assert act(held, "resend").json()["detail"] == "邀请尚未发送，谈不上再发一次"
     assert act(sent, "resend").json()["state"] == "sent"
@@ -122,24 +122,24 @@ def test_cancel_resend_notes_and_refund_with_access(site: Site) -> None:
     assert act(held, "cancel").json()["detail_code"] == "cancelled"
     assert act(sent, "cancel").status_code == 409
     assert act(sent, "refund", note="asked for", revoke_access=True).json()["state"] == "refunded"
-    path = f"/api/v1/codes/{code_id_of(site, code)}"
-    assert site.client.post(f"{path}/notes", json={"note": "sold twice"}, headers=support).status_code == 200
-    kinds = [event["type"] for event in site.client.get(f"{path}/history", headers=support).json()["events"]]
+    path = f"/api/v1/codes/{code_id_of(app, code)}"
+    assert app.client.post(f"{path}/notes", json={"note": "sold twice"}, headers=support).status_code == 200
+    kinds = [event["type"] for event in app.client.get(f"{path}/history", headers=support).json()["events"]]
     expected = ["ResendRequested", "NoteAdded", "UseRefunded", "UseRefunded", "AccessRevoked", "CodeNoted"]
     assert kinds[-6:] == expected
 
 
-def test_refund_of_an_accepted_use_asks_about_the_access(site: Site) -> None:
+def test_refund_of_an_accepted_use_asks_about_the_access(app: AppClient) -> None:
     """422 with what to send, for people and machines alike; then it is done as chosen."""
-    support = site.key("support")
-    item = site.redeem(site.issue(make_template(max_uses=1)), "a@example.com").json()["reservation_id"]
-    site.attempt(item)
-    secret = site.services.settings.secret_key.get_secret_value().encode()
-    site.client.post(f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}")
+    support = app.key("support")
+    item = app.redeem(app.issue(make_template(max_uses=1)), "a@example.com").json()["reservation_id"]
+    app.attempt(item)
+    secret = app.services.settings.secret_key.get_secret_value().encode()
+    app.client.post(f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}")
 
-    def refund(**body: object) -> Answer:
+    def refund(**body: object) -> TestResponse:
         path = f"/api/v1/reservations/{item}/refund"
-        return cast("Answer", site.client.post(path, json={"note": "friend", **body}, headers=support))
+        return cast("TestResponse", app.client.post(path, json={"note": "friend", **body}, headers=support))
 
     refused, unclear = refund(), refund(revoke_access="perhaps")
     done = refund(revoke_access=False)
@@ -164,8 +164,8 @@ def test_refund_of_an_accepted_use_asks_about_the_access(site: Site) -> None:
         ("support", "/api/v1/reservations/{id}/notes", 404),
     ],
 )
-def test_who_may_decide_and_about_what(site: Site, role: str, path: str, status: int) -> None:
+def test_who_may_decide_and_about_what(app: AppClient, role: str, path: str, status: int) -> None:
     """A viewer may not; what does not exist is not found."""
     address = path.format(id="00000000-0000-0000-0000-000000000001")
 
-    assert site.client.post(address, json={"note": "x"}, headers=site.key(role)).status_code == status
+    assert app.client.post(address, json={"note": "x"}, headers=app.key(role)).status_code == status

@@ -11,13 +11,13 @@ from standardwebhooks import Webhook
 
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.clients.in_process_app import shared_site
 from tests.support.ledger.terms import make_template
 
 
 @pytest.fixture(scope="module")
-def site(postgres_url: str) -> Iterator[Site]:
+def app(postgres_url: str) -> Iterator[AppClient]:
     """One for this file."""
     with shared_site(postgres_url) as found:
         yield found
@@ -26,10 +26,10 @@ def site(postgres_url: str) -> Iterator[Site]:
 class System:
     """The operator's own system of a group of its own."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
+    def __init__(self, app: AppClient) -> None:
+        self.app = app
         self.group = f"group-{uuid4()}"
-        services = site.services
+        services = app.services
         self.channel_id, secret = GroupChannelRepository(services.storage).enable(
             self.group, "https://team.example.com/", uuid4(), uuid4(), services.now()
         )
@@ -38,9 +38,9 @@ class System:
 
     def sent(self, group: str | None = None) -> str:
         """An invitation of the group that was sent; the id of its reservation."""
-        answer = self.site.redeem(self.site.issue(make_template(max_uses=1, group=group or self.group)))
+        answer = self.app.redeem(self.app.issue(make_template(max_uses=1, group=group or self.group)))
         reservation_id = str(answer.json()["reservation_id"])
-        self.site.attempt(reservation_id)
+        self.app.attempt(reservation_id)
         return reservation_id
 
     def report(
@@ -53,46 +53,46 @@ class System:
         secret: str | None = None,
         change: bytes = b"",
         **data: Any,
-    ) -> Answer:
+    ) -> TestResponse:
         """Sign a report as the standard's own package does, and send it."""
         body = orjson.dumps({"type": kind, "data": {"reservation_id": reservation_id, **data}})
-        at, message_id = at or self.site.services.now(), message_id or f"r_{uuid4().hex}"
+        at, message_id = at or self.app.services.now(), message_id or f"r_{uuid4().hex}"
         headers = {
             "webhook-id": message_id,
             "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": Webhook(secret or self.secret).sign(message_id, at, body.decode()),
         }
         path = f"/api/v1/channels/{self.channel_id}/callbacks"
-        return cast("Answer", self.site.client.post(path, content=body + change, headers=headers))
+        return cast("TestResponse", self.app.client.post(path, content=body + change, headers=headers))
 
     def refused(self) -> dict[str, int]:
         """What is on record, by reason."""
-        since = self.site.services.now() - timedelta(days=1)
+        since = self.app.services.now() - timedelta(days=1)
         return {
             one.reason: one.requests
-            for one in GroupChannelRepository(self.site.services.storage).count_rejected_callbacks(
+            for one in GroupChannelRepository(self.app.services.storage).count_rejected_callbacks(
                 self.channel_id, since
             )
         }
 
     def history(self, reservation_id: str) -> list[Any]:
         """Names of the reservation's events, the newest last."""
-        found = self.site.services.reader.read_reservation_events([UUID(reservation_id)])
+        found = self.app.services.reader.read_reservation_events([UUID(reservation_id)])
         return [event for _, event in found[UUID(reservation_id)].events]
 
 
 @pytest.fixture
-def system(site: Site) -> System:
+def system(app: AppClient) -> System:
     """A group of this test's own."""
-    return System(site)
+    return System(app)
 
 
 def test_an_acceptance_is_recorded_once(system: System) -> None:
     """By whom and by what way; the same report signed anew is taken again and changes nothing."""
     item = system.sent()
-    happened = system.site.services.now()
+    happened = system.app.services.now()
     first = system.report("invite.accepted", item, message_id="r1", occurred_at=happened.isoformat())
-    later = system.site.services.now() + timedelta(seconds=2)
+    later = system.app.services.now() + timedelta(seconds=2)
     again = system.report("invite.accepted", item, message_id="r1", at=later, occurred_at=happened.isoformat())
 
     assert (first.status_code, first.json()["changed"]) == (200, True)
@@ -110,7 +110,7 @@ def test_a_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> Non
 
     assert answer.status_code == 200
     assert (bounced.reason, case.cause) == ("mailbox_unknown", "bounced")
-    assert system.site.services.reader.find_private_text(bounced.text_id) == "no li.wei@example.com here"
+    assert system.app.services.reader.find_private_text(bounced.text_id) == "no li.wei@example.com here"
 
 
 def test_a_removal_is_recorded(system: System) -> None:
@@ -123,7 +123,7 @@ def test_a_removal_is_recorded(system: System) -> None:
 
 def test_the_secret_before_the_newest_still_signs(system: System) -> None:
     """While it is being replaced."""
-    services = system.site.services
+    services = system.app.services
     WebhookSecretRepository(services.storage).rotate(system.channel_id, uuid4(), services.now())
 
     assert system.report("invite.accepted", system.sent()).status_code == 200
@@ -155,7 +155,7 @@ def test_what_is_not_the_systems_own_changes_nothing(
 
 def test_a_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) -> None:
     """By its id for as long as its time would pass, by its time for ever after."""
-    item, now = system.sent(), system.site.services.now()
+    item, now = system.sent(), system.app.services.now()
     statuses = [system.report("invite.accepted", item, message_id="r1", at=now).status_code for _ in range(3)]
     other = system.report("invite.removed", item, message_id="r1", at=now + timedelta(seconds=3))
     old = system.report("invite.removed", item, message_id="r0", at=now - timedelta(seconds=302))
@@ -177,7 +177,7 @@ def test_a_channel_speaks_of_its_own_group_alone(system: System) -> None:
 
 def test_what_the_rules_forbid_is_on_record_too(system: System) -> None:
     """Nothing was sent yet."""
-    answer = system.site.redeem(system.site.issue(make_template(max_uses=1, group=system.group)))
+    answer = system.app.redeem(system.app.issue(make_template(max_uses=1, group=system.group)))
     refused = system.report("invite.removed", answer.json()["reservation_id"])
 
     assert (refused.status_code, refused.json()["code"]) == (409, "NOTHING_SENT")
@@ -186,4 +186,4 @@ def test_what_the_rules_forbid_is_on_record_too(system: System) -> None:
 
 def test_a_channel_that_is_none_is_not_found(system: System) -> None:
     """Whatever is sent there."""
-    assert system.site.client.post(f"/api/v1/channels/{uuid4()}/callbacks", content=b"{}").status_code == 404
+    assert system.app.client.post(f"/api/v1/channels/{uuid4()}/callbacks", content=b"{}").status_code == 404

@@ -11,17 +11,17 @@ from standardwebhooks import Webhook
 from domain.events import EVENT_TYPES
 from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.clients.in_process_app import shared_site
-from tests.support.servers.webhook_receiver import HookServer, Reply
+from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 
 PATH = "/api/v1/webhooks"
 URL = "https://bi.example.com/ledger"
-Ask = Callable[..., Answer]
+Ask = Callable[..., TestResponse]
 
 
 @pytest.fixture(scope="module")
-def site(postgres_url: str) -> Iterator[Site]:
+def app(postgres_url: str) -> Iterator[AppClient]:
     """One for this file, which may send to this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
@@ -30,22 +30,22 @@ def site(postgres_url: str) -> Iterator[Site]:
 
 
 @pytest.fixture
-def ask(site: Site) -> Ask:
+def ask(app: AppClient) -> Ask:
     """A request by an admin's key."""
-    headers = site.key("admin")
+    headers = app.key("admin")
 
-    def request(method: str, path: str = "", **body: Any) -> Answer:
+    def request(method: str, path: str = "", **body: Any) -> TestResponse:
         sent: dict[str, Any] = (
             {"json": body} if method in {"POST", "PATCH"} and body else {"params": body} if body else {}
         )
-        return cast("Answer", site.client.request(method, PATH + path, headers=headers, **sent))
+        return cast("TestResponse", app.client.request(method, PATH + path, headers=headers, **sent))
 
     return request
 
 
-def test_an_endpoint_is_made_and_its_secret_shown_once(site: Site, ask: Ask) -> None:
+def test_an_endpoint_is_made_and_its_secret_shown_once(app: AppClient, ask: Ask) -> None:
     """From now on, for all events, one at a time, unless it is said otherwise."""
-    site.issue()
+    app.issue()
     made = ask("POST", url=f" {URL} ").json()
     found = ask("GET", f"/{made['id']}").json()
 
@@ -108,21 +108,21 @@ def test_changing_disabling_and_removing(ask: Ask) -> None:
     assert made["id"] not in {one["id"] for one in ask("GET").json()["webhooks"]}
 
 
-def test_a_secret_is_replaced_without_a_gap(site: Site, ask: Ask) -> None:
+def test_a_secret_is_replaced_without_a_gap(app: AppClient, ask: Ask) -> None:
     """Both sign for a day."""
     made = ask("POST", url=URL).json()
     renewed = ask("POST", f"/{made['id']}/rotate-secret").json()
 
     assert len(renewed["secrets"]) == 2
-    valid = WebhookSecretRepository(site.services.storage).list_valid_texts(UUID(made["id"]), site.services.now())
+    valid = WebhookSecretRepository(app.services.storage).list_valid_texts(UUID(made["id"]), app.services.now())
     assert valid == (renewed["secret"], made["secret"])
 
 
 def test_a_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
     """It says what came of it, and nothing is tried again."""
-    with HookServer() as server:
+    with WebhookReceiver() as server:
         made = ask("POST", url=server.url).json()
-        server.then(Reply(204), Reply(500))
+        server.then(ScriptedReply(204), ScriptedReply(500))
         first, second = (ask("POST", f"/{made['id']}/test").json() for _ in range(2))
         body = Webhook(made["secret"]).verify(server.received[0].body, server.received[0].headers)
 
@@ -137,18 +137,18 @@ def test_a_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
     assert len(ask("GET", f"/{made['id']}/deliveries", state="failed").json()["deliveries"]) == 1
 
 
-def test_a_message_is_sent_once_more(site: Site, ask: Ask) -> None:
+def test_a_message_is_sent_once_more(app: AppClient, ask: Ask) -> None:
     """One that was taken too; those that failed, all together; not while the endpoint is disabled."""
     made = ask("POST", url=URL, event_types=["CodeIssued"]).json()
-    site.issue()
-    site.issue()
+    app.issue()
+    app.issue()
     endpoint_id, runner = UUID(made["id"]), uuid4()
-    deliveries, now = WebhookDeliveryRepository(site.services.storage), site.services.now()
+    deliveries, now = WebhookDeliveryRepository(app.services.storage), app.services.now()
     while (taken := deliveries.lease(runner, now, now + timedelta(seconds=60))) is not None:
         deliveries.enqueue_new_events(taken, runner, now)
         if taken.endpoint_id == endpoint_id:
             break
-    due = deliveries.list_due(endpoint_id, site.services.now() + timedelta(seconds=1), 10)
+    due = deliveries.list_due(endpoint_id, app.services.now() + timedelta(seconds=1), 10)
     for one, state in zip(due, ("delivered", "failed"), strict=True):
         tried = DeliveryResult(one.delivery_id, cast("Any", state), None, now, "taken", 204, 3)
         deliveries.save_results(endpoint_id, runner, [tried], lambda _: EndpointUpdate(0, None, None))
@@ -164,11 +164,11 @@ def test_a_message_is_sent_once_more(site: Site, ask: Ask) -> None:
     assert ask("POST", f"{path}/deliveries/{due[0].delivery_id}/redeliver").status_code == 404
 
 
-def test_endpoints_are_for_admins(site: Site) -> None:
+def test_endpoints_are_for_admins(app: AppClient) -> None:
     """They are told of everything."""
-    assert site.client.get(PATH).status_code == 401
-    assert site.client.get(PATH, headers=site.key("support")).status_code == 403
-    assert site.client.post(PATH, json={"url": URL}, headers=site.key("support")).status_code == 403
+    assert app.client.get(PATH).status_code == 401
+    assert app.client.get(PATH, headers=app.key("support")).status_code == 403
+    assert app.client.post(PATH, json={"url": URL}, headers=app.key("support")).status_code == 403
 
 
 def test_every_event_can_be_asked_for(ask: Ask) -> None:

@@ -13,7 +13,7 @@ import pytest
 from domain.commands.context import CommandContext
 from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
 from projections.work_queue.due_access import DueAccessRows
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 from tests.support.ledger.terms import make_template
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.null import NullChannel
@@ -37,17 +37,17 @@ def example() -> Any:  # noqa: ANN401 - a module outside of our packages
 
 
 @pytest.fixture
-def team(site: Site, example: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: ANN401 - the example's class
+def team(app: AppClient, example: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: ANN401 - the example's class
     """The example, served, with the group `design` turned over to it; its reports reach this very application."""
 
     def post(url: str, body: bytes, headers: dict[str, str]) -> int:
-        return site.client.post(url, content=body, headers=headers).status_code
+        return app.client.post(url, content=body, headers=headers).status_code
 
     monkeypatch.setattr(example, "post", post)
     team = example.Team("whsec_AAAA")
     server = example.server(team, 0)
     url = f"http://127.0.0.1:{server.server_address[1]}/ledger"
-    answer = site.client.put("/api/v1/channels", json={"group": "design", "url": url}, headers=site.key("admin"))
+    answer = app.client.put("/api/v1/channels", json={"group": "design", "url": url}, headers=app.key("admin"))
     team.webhook = example.Webhook(answer.json()["secret"])
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -57,24 +57,24 @@ def team(site: Site, example: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture
-def work(site: Site) -> Callable[[str], str]:
+def work(app: AppClient) -> Callable[[str], str]:
     """What a worker does with a reservation; the outcome's word."""
-    storage = site.services.storage
+    storage = app.services.storage
 
     def draft_text(text: str, reservation_id: UUID) -> TextDraft:
         return storage.vault.seal_text(text, uuid4(), reservation_id)
 
     steps = DeliverySteps(
         execute=storage.ledger.execute,
-        addresses=site.services.reader.find_recipients,
+        addresses=app.services.reader.find_recipients,
         message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
         draft_text=draft_text,
-        now=site.services.now,
+        now=app.services.now,
         new_id=uuid4,
         worker="w1",
         by_group={"design": "webhook"},
     )
-    own = GroupChannels.over(site.services.settings, storage)
+    own = GroupChannels.over(app.services.settings, storage)
     channel = GroupRoutingChannel(NullChannel(), own.of_group)
     return lambda reservation_id: steps.process(UUID(reservation_id), channel, "t1")
 
@@ -86,36 +86,41 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://testserver")
 
 
-def test_the_example_does_what_the_page_says(here: None, site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+def test_the_example_does_what_the_page_says(
+    here: None,
+    app: AppClient,
+    team: Any,  # noqa: ANN401 - the example's class
+    work: Callable[[str], str],
+) -> None:
     """Two seats are taken, a third person waits, a stranger is refused; acceptance and removal are in the history."""
     assert here is None
     people = ["li.wei@example.com", "wang@example.com", "zhao@example.com", "eve@elsewhere.example"]
-    codes = [site.issue(make_template(max_uses=1, group="design")) for _ in people]
-    ids = [str(site.redeem(code, email).json()["reservation_id"]) for code, email in zip(codes, people, strict=True)]
+    codes = [app.issue(make_template(max_uses=1, group="design")) for _ in people]
+    ids = [str(app.redeem(code, email).json()["reservation_id"]) for code, email in zip(codes, people, strict=True)]
 
     assert [work(item) for item in ids] == ["sent", "sent", "deferred", "failed"]
-    states = [site.client.get(f"/api/v1/public/redemptions/{item}").json()["state"] for item in ids]
+    states = [app.client.get(f"/api/v1/public/redemptions/{item}").json()["state"] for item in ids]
     assert states == ["sent", "sent", "waiting", "refunded"]
     first = next(iter(team.invited))
     assert [team.report(kind, first) for kind in ("invite.accepted", "invite.removed")] == [200, 200]
-    events = site.services.reader.read_reservation_events([UUID(ids[0])])[UUID(ids[0])].events
+    events = app.services.reader.read_reservation_events([UUID(ids[0])])[UUID(ids[0])].events
     assert [type(event).__name__ for _, event in events][-2:] == ["InviteAccepted", "AccessRevoked"]
 
 
-def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+def test_the_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
     """The seat is free again; asked once more, it is still done."""
-    item = site.redeem(site.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
+    item = app.redeem(app.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
     work(item)
     removal = Removal(
         reservation_id=UUID(item),
         cause="expired",
-        ended_at=site.services.now(),
+        ended_at=app.services.now(),
         recipient="li.wei@example.com",
         group="design",
         farewell=None,
     )
     channel = GroupRoutingChannel(
-        NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
+        NullChannel(), GroupChannels.over(app.services.settings, app.services.storage).of_group
     )
 
     assert [type(channel.revoke(removal)) for _ in range(2)] == [Accepted] * 2
@@ -124,37 +129,35 @@ def test_the_example_lets_go_whose_access_has_ended(site: Site, team: Any, work:
 
 
 def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
-    site: Site,
+    app: AppClient,
     team: Any,  # noqa: ANN401 - the example's class
     work: Callable[[str], str],
 ) -> None:
     """One use, one invitation: the second one waits until the team was told that the first has ended."""
-    wrong = site.redeem(site.issue(make_template(max_uses=1, group="design")), "ly@example.com").json()[
-        "reservation_id"
-    ]
+    wrong = app.redeem(app.issue(make_template(max_uses=1, group="design")), "ly@example.com").json()["reservation_id"]
     assert work(wrong) == "sent"
     late = next(iter(team.invited.items()))
-    corrected = site.client.post(
+    corrected = app.client.post(
         f"/api/v1/reservations/{wrong}/correct-recipient",
         json={"email": "li.wei@example.com", "note": "a typo"},
-        headers=site.key("support"),
+        headers=app.key("support"),
     )
     right = corrected.json()["reservation_id"]
     assert (work(right), [data["email"] for data in team.invited.values()]) == ("idle", ["ly@example.com"])
 
     woken: list[UUID] = []
     keeper = AccessExpirer(
-        rows=DueAccessRows(site.services.storage),
-        execute=site.services.storage.ledger.execute,
-        addresses=site.services.reader.find_email_addresses,
+        rows=DueAccessRows(app.services.storage),
+        execute=app.services.storage.ledger.execute,
+        addresses=app.services.reader.find_email_addresses,
         message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
         channel=GroupRoutingChannel(
-            NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
+            NullChannel(), GroupChannels.over(app.services.settings, app.services.storage).of_group
         ),
         by_group=lambda _: {"design": "webhook"},
-        context=lambda: CommandContext(now=site.services.now(), actor="sweep"),
+        context=lambda: CommandContext(now=app.services.now(), actor="sweep"),
         new_id=uuid4,
-        draft_text=lambda text, item: site.services.storage.vault.seal_text(text, uuid4(), item),
+        draft_text=lambda text, item: app.services.storage.vault.seal_text(text, uuid4(), item),
         publish=woken.extend,
     )
     assert keeper.remove([UUID(wrong)], lambda: False) == {"removed": 1}
@@ -165,17 +168,21 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
     assert team.invite(*late)[0] == 410
 
 
-def test_the_example_tells_people_what_the_ledger_has_to_say(site: Site, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
+def test_the_example_tells_people_what_the_ledger_has_to_say(
+    app: AppClient,
+    team: Any,  # noqa: ANN401 - the example's class
+    work: Callable[[str], str],
+) -> None:
     """Once, however often it is asked; and no mail goes out for it."""
-    code = site.issue(make_template(max_uses=1, group="design", validity_days=30))
-    item = site.redeem(code).json()["reservation_id"]
+    code = app.issue(make_template(max_uses=1, group="design", validity_days=30))
+    item = app.redeem(code).json()["reservation_id"]
     work(item)
-    found = site.services.reader.find_reservation(UUID(item))
+    found = app.services.reader.find_reservation(UUID(item))
     assert found is not None
     message_factory = MessageFactory(b"secret", "http://testserver", "ledger.example")
-    letter = message_factory.ends_soon(found, "li.wei@example.com", 7, site.services.now())
+    letter = message_factory.ends_soon(found, "li.wei@example.com", 7, app.services.now())
     channel = GroupRoutingChannel(
-        NullChannel(), GroupChannels.over(site.services.settings, site.services.storage).of_group
+        NullChannel(), GroupChannels.over(app.services.settings, app.services.storage).of_group
     )
 
     outcomes = [channel.send(letter) for _ in range(2)]

@@ -9,7 +9,7 @@ import pytest
 
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.webhook_secrets import ROTATION_OVERLAP, WebhookSecretRepository, delete_expired
-from tests.support.clients.app_client import Answer, Site
+from tests.support.clients.app_client import AppClient, TestResponse
 from tests.support.clients.in_process_app import shared_site
 
 PATH = "/api/v1/channels"
@@ -17,38 +17,38 @@ URL = "https://team.example.com/ledger?key=1"
 
 
 @pytest.fixture(scope="module")
-def site(postgres_url: str) -> Iterator[Site]:
+def app(postgres_url: str) -> Iterator[AppClient]:
     """One for this file."""
     with shared_site(postgres_url) as found:
         yield found
 
 
-def put(site: Site, group: str, url: str = URL, role: str = "admin") -> Answer:
+def put(app: AppClient, group: str, url: str = URL, role: str = "admin") -> TestResponse:
     """Set a group's channel."""
-    return cast("Answer", site.client.put(PATH, json={"group": group, "url": url}, headers=site.key(role)))
+    return cast("TestResponse", app.client.put(PATH, json={"group": group, "url": url}, headers=app.key(role)))
 
 
-def test_the_secret_is_shown_once_and_sealed(site: Site) -> None:
+def test_the_secret_is_shown_once_and_sealed(app: AppClient) -> None:
     """Setting the address again keeps channel and secret; nothing in the database is the secret."""
-    first = put(site, "once").json()
-    again = put(site, "once", URL + "2").json()
+    first = put(app, "once").json()
+    again = put(app, "once", URL + "2").json()
 
     assert first["secret"].startswith("whsec_")
     assert (again["id"], again["url"], again["secret"]) == (first["id"], URL + "2", None)
     assert first["callbacks"].endswith(f"{PATH}/{first['id']}/callbacks")
-    with site.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         rows: list[Any] = conn.execute("SELECT sealed FROM private_texts").fetchall()
     assert all(first["secret"].encode() not in bytes(row["sealed"]) for row in rows)
-    listed = [one for one in site.client.get(PATH, headers=site.key("admin")).json()["channels"] if one["on"]]
+    listed = [one for one in app.client.get(PATH, headers=app.key("admin")).json()["channels"] if one["on"]]
     assert first["id"] in {one["id"] for one in listed}
     assert {one["secret"] for one in listed} == {None}
 
 
-def test_a_secret_is_replaced_without_a_gap(site: Site) -> None:
+def test_a_secret_is_replaced_without_a_gap(app: AppClient) -> None:
     """Two are valid for a day, then one; a second rotation does not give the first secret more time."""
-    services = site.services
-    made = put(site, "rotates").json()
-    rotated = site.client.post(f"{PATH}/{made['id']}/rotate-secret", headers=site.key("admin")).json()
+    services = app.services
+    made = put(app, "rotates").json()
+    rotated = app.client.post(f"{PATH}/{made['id']}/rotate-secret", headers=app.key("admin")).json()
     now, secrets = services.now(), WebhookSecretRepository(services.storage)
     way = GroupChannelRepository(services.storage).find_config("rotates", now)
 
@@ -57,19 +57,19 @@ def test_a_secret_is_replaced_without_a_gap(site: Site) -> None:
     assert secrets.list_valid_texts(way.channel_id, now + ROTATION_OVERLAP) == (rotated["secret"],)
     newest = secrets.rotate(way.channel_id, uuid4(), now + timedelta(hours=12))
     assert secrets.list_valid_texts(way.channel_id, now + ROTATION_OVERLAP) == (newest, rotated["secret"])
-    texts = site.count("private_texts")
+    texts = app.count("private_texts")
     assert delete_expired(services.storage, now + ROTATION_OVERLAP + timedelta(minutes=1)) == 1
-    assert site.count("private_texts") == texts - 1
+    assert app.count("private_texts") == texts - 1
 
 
-def test_mail_again_keeps_what_reports_need(site: Site) -> None:
+def test_mail_again_keeps_what_reports_need(app: AppClient) -> None:
     """The channel is off, its id and secret are as they were, also when it is set again."""
-    made = put(site, "back").json()
-    off = site.client.delete(f"{PATH}/{made['id']}", headers=site.key("admin")).json()
+    made = put(app, "back").json()
+    off = app.client.delete(f"{PATH}/{made['id']}", headers=app.key("admin")).json()
 
     assert (off["on"], len(off["secrets"])) == (False, 1)
-    assert "back" not in GroupChannelRepository(site.services.storage).list_groups()
-    on_again = put(site, "back").json()
+    assert "back" not in GroupChannelRepository(app.services.storage).list_groups()
+    on_again = put(app, "back").json()
     assert (on_again["id"], on_again["on"], on_again["secret"]) == (made["id"], True, None)
 
 
@@ -84,26 +84,26 @@ def test_mail_again_keeps_what_reports_need(site: Site) -> None:
         ("nonsense", "https://"),
     ],
 )
-def test_what_is_no_target_is_told_what_to_write(site: Site, url: str, said: str) -> None:
+def test_what_is_no_target_is_told_what_to_write(app: AppClient, url: str, said: str) -> None:
     """One sentence."""
-    answer = put(site, "bad", url)
+    answer = put(app, "bad", url)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "TARGET_REFUSED")
     assert said in answer.json()["detail"]
-    assert "bad" not in GroupChannelRepository(site.services.storage).list_groups()
+    assert "bad" not in GroupChannelRepository(app.services.storage).list_groups()
 
 
-def test_a_group_is_named_in_plain_letters(site: Site) -> None:
+def test_a_group_is_named_in_plain_letters(app: AppClient) -> None:
     """Anything else is malformed, where it is set and where a list begins."""
     for group in ("", " design", "a\x00b", "a\nb", "x" * 201):
-        assert put(site, group).status_code == 422
-    assert site.client.get(PATH, params={"after": "a\x00"}, headers=site.key("admin")).status_code == 422
+        assert put(app, group).status_code == 422
+    assert app.client.get(PATH, params={"after": "a\x00"}, headers=app.key("admin")).status_code == 422
 
 
-def test_channels_are_for_admins(site: Site) -> None:
+def test_channels_are_for_admins(app: AppClient) -> None:
     """A channel sees every address of its group."""
-    assert put(site, "x", role="support").status_code == 403
-    assert site.client.get(PATH).status_code == 401
+    assert put(app, "x", role="support").status_code == 403
+    assert app.client.get(PATH).status_code == 401
     for path in (f"{PATH}/{uuid4()}/rotate-secret",):
-        assert site.client.post(path, headers=site.key("admin")).status_code == 404
-    assert site.client.delete(f"{PATH}/{uuid4()}", headers=site.key("admin")).status_code == 404
+        assert app.client.post(path, headers=app.key("admin")).status_code == 404
+    assert app.client.delete(f"{PATH}/{uuid4()}", headers=app.key("admin")).status_code == 404

@@ -11,42 +11,42 @@ from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import OutcomeUnknown, Rejected
-from tests.support.clients.app_client import Answer, Site
-from tests.support.clients.staff_browser import Browser, code_id_of, heading
+from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of, heading
 from tests.support.ledger.terms import make_template
 
 LOST = OutcomeUnknown(server="mx1:25", cause="connection_lost")
-SignIn = Callable[..., Browser]
+SignIn = Callable[..., StaffBrowser]
 
 
-def reserved(common: Site, code: str, email: str = "li.wei@example.com") -> str:
+def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com") -> str:
     """A new reservation's id."""
-    return str(common.redeem(code, email).json()["reservation_id"])
+    return str(shared_app.redeem(code, email).json()["reservation_id"])
 
 
-def nonce_of(answer: Answer) -> str:
+def nonce_of(answer: TestResponse) -> str:
     """What tells a form from another."""
     found = re.search(r'name="nonce" value="(\w+)"', answer.text)
     assert found is not None
     return found[1]
 
 
-def kinds(common: Site, code: str) -> list[str]:
+def kinds(shared_app: AppClient, code: str) -> list[str]:
     """Names of everything that happened to a code."""
-    return [type(line.event).__name__ for line in common.services.reader.read_history(code_id_of(common, code))]
+    return [type(line.event).__name__ for line in shared_app.services.reader.read_history(code_id_of(shared_app, code))]
 
 
-def twice(browser: Browser, path: str, **form: str) -> list[Answer]:
+def twice(browser: StaffBrowser, path: str, **form: str) -> list[TestResponse]:
     """Fill in the form of an act once, and send it twice."""
     filled = {"token": browser.token(), "nonce": nonce_of(browser.get(path)), **form}
     return [browser.post(path, filled) for _ in range(2)]
 
 
-def test_a_mistyped_address_is_corrected(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """First the address, then what it will do, then the reason; twice is once, and ends at the new reservation."""
-    code = common.issue()
-    wrong = reserved(common, code, "ly.wei@exmaple.com")
-    common.attempt(wrong)
+    code = shared_app.issue()
+    wrong = reserved(shared_app, code, "ly.wei@exmaple.com")
+    shared_app.attempt(wrong)
     browser, path = shared_sign_in("support"), f"/support/reservations/{wrong}/acts/correct"
 
     asked = browser.get(path)
@@ -64,29 +64,29 @@ def test_a_mistyped_address_is_corrected(common: Site, shared_sign_in: SignIn) -
     assert "Corrected: this is the reservation that the use moved to." in after.text
     assert f'href="/support/reservations/{wrong}"' in after.text
     assert "Go to the reservation that the use moved to" in browser.get(f"/support/reservations/{wrong}").text
-    assert kinds(common, code)[-4:] == ["UseRefunded", "AccessCorrected", "AccessRemoved", "UseReserved"]
+    assert kinds(shared_app, code)[-4:] == ["UseRefunded", "AccessCorrected", "AccessRemoved", "UseReserved"]
 
 
-def test_each_act_is_followed_by_its_page(common: Site, shared_sign_in: SignIn) -> None:
+def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Whatever was done, the page to which it leads says so."""
-    item, browser = reserved(common, common.issue()), shared_sign_in("viewer")
+    item, browser = reserved(shared_app, shared_app.issue()), shared_sign_in("viewer")
     pages = {word: browser.get(f"/support/reservations/{item}", done=word) for word in DONE}
 
     assert [word for word, page in pages.items() if page.status_code != 200] == []
     assert [word for word, page in pages.items() if '<p class="done" role="status">' not in page.text] == []
 
 
-def test_the_case_of_an_access_that_stays_speaks_of_the_access(common: Site, shared_sign_in: SignIn) -> None:
+def test_the_case_of_an_access_that_stays_speaks_of_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Not of sending: the same acts decide it, in words of their own."""
-    code = common.issue()
-    item = reserved(common, code)
-    common.attempt(item)
+    code = shared_app.issue()
+    item = reserved(shared_app, code)
+    shared_app.attempt(item)
     browser, page = shared_sign_in("support"), f"/support/reservations/{item}"
     browser.submit(f"{page}/acts/refund", access="revoke", nonce="n1", note="asked for it")
-    common.services.storage.ledger.execute(
+    shared_app.services.storage.ledger.execute(
         [
             RecordRemovalOutcome(
-                context=CommandContext(now=common.services.now(), actor="sweep"),
+                context=CommandContext(now=shared_app.services.now(), actor="sweep"),
                 reservation_id=UUID(item),
                 attempt=1,
                 channel="webhook",
@@ -110,28 +110,28 @@ def test_the_case_of_an_access_that_stays_speaks_of_the_access(common: Site, sha
     assert "message_refused" not in re.sub("<pre.*?</pre>", "", offered, flags=re.DOTALL)
     assert heading(asked) == "It was taken away by hand"
     assert "Noted: the access is taken away." in browser.get(done.headers["location"]).text
-    assert kinds(common, code)[-2:] == ["CaseOpened", "CaseClosed"]
+    assert kinds(shared_app, code)[-2:] == ["CaseOpened", "CaseClosed"]
 
 
-def test_an_invitation_is_sent_once_more_once(common: Site, shared_sign_in: SignIn) -> None:
+def test_an_invitation_is_sent_once_more_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """The form sent twice asks for one delivery."""
-    code = common.issue()
-    item = reserved(common, code)
-    common.attempt(item)
+    code = shared_app.issue()
+    item = reserved(shared_app, code)
+    shared_app.attempt(item)
     browser = shared_sign_in("support")
 
     answers = twice(browser, f"/support/reservations/{item}/acts/resend", note="never arrived")
 
     assert [answer.status_code for answer in answers] == [303, 303]
-    assert kinds(common, code).count("ResendRequested") == 1
+    assert kinds(shared_app, code).count("ResendRequested") == 1
     assert "as delivery 2" in browser.get(f"/support/reservations/{item}").text
 
 
-def test_an_access_is_moved_to_another_group(common: Site, shared_sign_in: SignIn) -> None:
+def test_an_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """First the group, then what it will do, then the reason; twice is once, and each reservation names the other."""
-    code = common.issue(make_template(max_uses=1, group="red", validity_days=30))
-    former = reserved(common, code)
-    common.attempt(former)
+    code = shared_app.issue(make_template(max_uses=1, group="red", validity_days=30))
+    former = reserved(shared_app, code)
+    shared_app.attempt(former)
     browser, path = shared_sign_in("support"), f"/support/reservations/{former}/acts/rebind"
 
     asked = browser.get(path)
@@ -139,57 +139,57 @@ def test_an_access_is_moved_to_another_group(common: Site, shared_sign_in: SignI
     looked = browser.submit(path, group="blue", step="look", nonce="n1")
     done = [browser.submit(path, group="blue", nonce="n1", note="sold the wrong one") for _ in range(2)]
     rebind = done[0].headers["location"].partition("?")[0].rpartition("/")[2]
-    common.attempt(rebind)
+    shared_app.attempt(rebind)
 
     assert 'name="group"' in asked.text
     assert "in this group already" in same.text
     assert "the access is to be moved to blue; no use is held for it" in looked.text
     assert re.search(r"used</th><td>1</td><td>1</td>", looked.text)
     assert [answer.status_code for answer in done] == [303, 303]
-    assert kinds(common, code).count("RebindReserved") == 1
+    assert kinds(shared_app, code).count("RebindReserved") == 1
     assert f'href="/support/reservations/{former}"' in browser.get(f"/support/reservations/{rebind}").text
     before = browser.get(f"/support/reservations/{former}").text
     assert f'href="/support/reservations/{rebind}"' in before
     assert "to be taken away" in before
 
 
-def test_a_held_use_is_cancelled(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_held_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """What is not sent yet is cancelled; a refund is not offered for it."""
-    code = common.issue()
-    item = reserved(common, code)
+    code = shared_app.issue()
+    item = reserved(shared_app, code)
     browser = shared_sign_in("support")
     offered = re.findall(r'/acts/([\w-]+)"', browser.get(f"/support/reservations/{item}").text)
 
     twice(browser, f"/support/reservations/{item}/acts/cancel", note="double order")
 
     assert offered == ["correct", "cancel"]
-    assert kinds(common, code).count("UseRefunded") == 1
+    assert kinds(shared_app, code).count("UseRefunded") == 1
     assert "Nothing is left to do" in browser.get(f"/support/reservations/{item}").text
 
 
-def test_a_refund_asks_about_the_access(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_refund_asks_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Kept unless it is said otherwise."""
-    code = common.issue(make_template(max_uses=2, bound=False))
-    items = [reserved(common, code, f"{name}@example.com") for name in ("a", "b")]
+    code = shared_app.issue(make_template(max_uses=2, bound=False))
+    items = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
     for item in items:
-        common.attempt(item)
+        shared_app.attempt(item)
     browser = shared_sign_in("support")
     asked = browser.get(f"/support/reservations/{items[0]}/acts/refund")
 
     twice(browser, f"/support/reservations/{items[0]}/acts/refund", note="asked", access="keep")
-    assert "AccessRevoked" not in kinds(common, code)
+    assert "AccessRevoked" not in kinds(shared_app, code)
     twice(browser, f"/support/reservations/{items[1]}/acts/refund", note="asked", access="revoke")
 
     assert "And the access that the invitation gave?" in asked.text
-    assert kinds(common, code).count("AccessRevoked") == 1
+    assert kinds(shared_app, code).count("AccessRevoked") == 1
 
 
-def test_terms_are_shown_before_they_change(common: Site, shared_sign_in: SignIn) -> None:
+def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Those of now are filled in; what can't be is refused in words before anything is asked."""
-    code = common.issue(make_template(max_uses=3, bound=False, validity_days=30))
+    code = shared_app.issue(make_template(max_uses=3, bound=False, validity_days=30))
     for name in ("a", "b"):
-        reserved(common, code, f"{name}@example.com")
-    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}/acts/terms"
+        reserved(shared_app, code, f"{name}@example.com")
+    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
     form = {"validity_days": "30", "expires_at": "", "group": "", "rebinds_max": "0", "nonce": "n1"}
 
     asked = browser.get(path)
@@ -204,46 +204,48 @@ def test_terms_are_shown_before_they_change(common: Site, shared_sign_in: SignIn
     assert re.search(r'name="rebinds_max"[^>]*value=""', asked.text)
     moves = "Moves to another group</th><td>as the settings say</td><td>0</td>"
     assert f'class="is-moved"><th scope="row">{moves}' in looked.text
-    assert "0 at most" in browser.get(f"/support/codes/{code_id_of(common, code)}").text
+    assert "0 at most" in browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text
     assert "2 uses are used or reserved already" in low.text
     assert re.search(r'class="is-moved"><th scope="row">limit</th><td>3</td><td>9</td>', looked.text)
     assert (wrong.status_code, often.status_code) == (422, 422)
     assert [answer.status_code for answer in done] == [303, 303]
-    assert kinds(common, code).count("CodeTermsChanged") == 1
+    assert kinds(shared_app, code).count("CodeTermsChanged") == 1
 
 
-def seen_on(answer: Answer) -> dict[str, str]:
+def seen_on(answer: TestResponse) -> dict[str, str]:
     """What a form carries along: which form it is, and what its page showed."""
     found = re.search(r'name="seen" value="(\w+)"', answer.text)
     assert found is not None
     return {"nonce": nonce_of(answer), "seen": found[1]}
 
 
-def test_what_changed_while_the_page_was_open_is_looked_at_again(common: Site, shared_sign_in: SignIn) -> None:
+def test_what_changed_while_the_page_was_open_is_looked_at_again(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """An old tab gives nothing back that was accepted meanwhile, unless its reader insists; pressing twice is once."""
-    code = common.issue()
-    item = reserved(common, code)
-    common.attempt(item)
+    code = shared_app.issue()
+    item = reserved(shared_app, code)
+    shared_app.attempt(item)
     browser, path = shared_sign_in("support"), f"/support/reservations/{item}/acts/refund"
     old_tab = seen_on(browser.get(path))
-    opened = CommandContext(now=common.services.now(), actor="person")
+    opened = CommandContext(now=shared_app.services.now(), actor="person")
     accepted = AcceptInvite(context=opened, reservation_id=UUID(item), delivery=1, case_id=uuid4())
-    common.services.storage.ledger.execute([accepted])
+    shared_app.services.storage.ledger.execute([accepted])
 
     stopped = browser.submit(path, note="asked", **old_tab)
     assert (stopped.status_code, "This changed while the page was open" in stopped.text) == (409, True)
-    assert "UseRefunded" not in kinds(common, code)
+    assert "UseRefunded" not in kinds(shared_app, code)
     insisted = {**seen_on(stopped), "access": "keep"}
     done = [browser.submit(path, note="asked", **insisted) for _ in range(2)]
 
     assert [answer.status_code for answer in done] == [303, 303]
-    assert kinds(common, code).count("UseRefunded") == 1
+    assert kinds(shared_app, code).count("UseRefunded") == 1
 
 
-def test_new_terms_undo_nothing_that_somebody_else_changed_unseen(common: Site, shared_sign_in: SignIn) -> None:
+def test_new_terms_undo_nothing_that_somebody_else_changed_unseen(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
     """The old form would set the old limit again: that is shown before it is done, and only done if wanted."""
-    code = common.issue(make_template(max_uses=3, bound=False))
-    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}/acts/terms"
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
     form = {"max_uses": "3", "validity_days": "9", "expires_at": "", "group": "", "rebinds_max": ""}
     old_tab = seen_on(browser.get(path))
     raise_limit = {**form, "max_uses": "8", "validity_days": "", "note": "sold more"}
@@ -255,13 +257,13 @@ def test_new_terms_undo_nothing_that_somebody_else_changed_unseen(common: Site, 
 
     assert (misread.status_code, looked.status_code, done.status_code) == (422, 409, 303)
     assert re.search(r'class="is-moved"><th scope="row">limit</th><td>8</td><td>3</td>', looked.text)
-    assert kinds(common, code).count("CodeTermsChanged") == 2
+    assert kinds(shared_app, code).count("CodeTermsChanged") == 2
 
 
-def test_a_code_is_paused_and_resumed_with_a_reason(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """The reason stands beside the event; without one it is asked for."""
-    code = common.issue()
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}"
+    code = shared_app.issue()
+    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     assert browser.submit(f"{page}/acts/pause", note=" ", nonce="n1").status_code == 422
     twice(browser, f"{page}/acts/pause", note="checking a double sale")
@@ -271,16 +273,16 @@ def test_a_code_is_paused_and_resumed_with_a_reason(common: Site, shared_sign_in
     assert "checking a double sale" in paused
     assert ">paused</span>" in paused
     assert "/acts/resume" in paused
-    assert kinds(common, code) == ["CodeIssued", "CodePaused", "CodeResumed"]
+    assert kinds(shared_app, code) == ["CodeIssued", "CodePaused", "CodeResumed"]
 
 
-def test_a_revoking_shows_everything_that_it_undoes(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_revoking_shows_everything_that_it_undoes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """However many there are; what is in doubt becomes a case, what is sent stays."""
-    code = common.issue(make_template(max_uses=None, bound=False))
-    items = [reserved(common, code, f"p{number}@example.com") for number in range(6)]
-    common.attempt(items[0])
-    common.attempt(items[1], LOST)
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}"
+    code = shared_app.issue(make_template(max_uses=None, bound=False))
+    items = [reserved(shared_app, code, f"p{number}@example.com") for number in range(6)]
+    shared_app.attempt(items[0])
+    shared_app.attempt(items[1], LOST)
+    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     looked = browser.get(f"{page}/acts/revoke").text
     twice(browser, f"{page}/acts/revoke", note="posted in a forum")
@@ -291,30 +293,30 @@ def test_a_revoking_shows_everything_that_it_undoes(common: Site, shared_sign_in
     assert re.search(r"reserved</th><td>5</td><td>1</td>", looked)
     assert "1 used, 1 reserved" in after
     assert "/acts/" not in after
-    assert kinds(common, code).count("CodeRevoked") == 1
+    assert kinds(shared_app, code).count("CodeRevoked") == 1
 
 
-def test_looking_changes_nothing(common: Site, shared_sign_in: SignIn) -> None:
+def test_looking_changes_nothing(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A preview is decided by the ledger and rolled back: no event, no row, and no state that stays in a cache."""
-    code = common.issue(make_template(max_uses=2, bound=False))
-    item = reserved(common, code)
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}"
-    before, people = kinds(common, code), common.count("recipients")
+    code = shared_app.issue(make_template(max_uses=2, bound=False))
+    item = reserved(shared_app, code)
+    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
+    before, people = kinds(shared_app, code), shared_app.count("recipients")
 
     for path in (f"{page}/acts/revoke", f"{page}/acts/pause", f"/support/reservations/{item}/acts/cancel"):
         assert "What will be written" in browser.get(path).text
     browser.submit(f"/support/reservations/{item}/acts/correct", email="new@example.com", step="look", nonce="n")
 
-    assert kinds(common, code) == before
-    assert common.count("recipients") == people
-    assert common.redeem(code, "mei@example.com").status_code == 202
+    assert kinds(shared_app, code) == before
+    assert shared_app.count("recipients") == people
+    assert shared_app.redeem(code, "mei@example.com").status_code == 202
 
 
-def test_notes_stand_in_the_history_once(common: Site, shared_sign_in: SignIn) -> None:
+def test_notes_stand_in_the_history_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Of a code and of a reservation; a viewer sees that there is one, not what it says."""
-    code = common.issue()
-    item = reserved(common, code)
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(common, code)}"
+    code = shared_app.issue()
+    item = reserved(shared_app, code)
+    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     for path, text in ((page, "sold in a shop"), (f"/support/reservations/{item}", "they called")):
         form = {"token": browser.token(), "nonce": nonce_of(browser.get(path)), "note": text}
@@ -322,7 +324,7 @@ def test_notes_stand_in_the_history_once(common: Site, shared_sign_in: SignIn) -
             assert browser.post(f"{path}/notes", form).headers["location"] == f"{path}?done=note"
 
     shown = browser.get(page).text
-    assert kinds(common, code)[-2:] == ["CodeNoted", "NoteAdded"]
+    assert kinds(shared_app, code)[-2:] == ["CodeNoted", "NoteAdded"]
     assert "sold in a shop" in shown
     assert "they called" in shown
     looked = shared_sign_in("viewer").get(page).text
@@ -332,28 +334,28 @@ def test_notes_stand_in_the_history_once(common: Site, shared_sign_in: SignIn) -
 
 
 @pytest.mark.parametrize("act", ["terms", "pause", "revoke"])
-def test_a_viewer_does_nothing_to_a_code(common: Site, shared_sign_in: SignIn, act: str) -> None:
+def test_a_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: SignIn, act: str) -> None:
     """Neither offered nor taken."""
-    code = common.issue()
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(common, code)}"
+    code = shared_app.issue()
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
     answers = [browser.get(f"{page}/acts/{act}"), browser.submit(f"{page}/acts/{act}", note="x", nonce="1")]
     answers += [browser.submit(f"{page}/notes", note="x", nonce="1"), browser.get("/support/outage")]
 
     assert [answer.status_code for answer in answers] == [403] * 4
     assert "/acts/" not in browser.get(page).text
-    assert kinds(common, code) == ["CodeIssued"]
+    assert kinds(shared_app, code) == ["CodeIssued"]
 
 
 def test_an_outage_is_undone_step_by_step(
-    common: Site, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A window, a preview, a reason; each step gives a batch back and says how far; the audit keeps the reason."""
     monkeypatch.setattr("api.web.support.actions.refund_outage.REFUNDED_AT_ONCE", 2)
-    window = {"start": common.services.now().isoformat(), "end": "2100-01-01T00:00:00", "include": "sent"}
-    code = common.issue(make_template(max_uses=None, bound=False))
+    window = {"start": shared_app.services.now().isoformat(), "end": "2100-01-01T00:00:00", "include": "sent"}
+    code = shared_app.issue(make_template(max_uses=None, bound=False))
     for number in range(3):
-        common.attempt(reserved(common, code, f"p{number}@example.com"))
+        shared_app.attempt(reserved(shared_app, code, f"p{number}@example.com"))
     browser = shared_sign_in("support")
 
     nothing = browser.get("/support/outage", start=window["start"], end=window["end"])
@@ -367,7 +369,7 @@ def test_an_outage_is_undone_step_by_step(
     assert "To give back: 3, on codes: 1" in looked.text
     assert missing.status_code == 422
     assert ("2 of 3 given back" in first.text, "3 of 3 given back" in last.text) == (True, True)
-    assert kinds(common, code).count("UseRefunded") == 3
+    assert kinds(shared_app, code).count("UseRefunded") == 3
     assert "mx1 was down" in shared_sign_in("admin").get("/support/audit").text
     backwards = browser.get("/support/outage", start=window["end"], end=window["start"])
     assert backwards.status_code == 422

@@ -10,31 +10,31 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import OutcomeUnknown
 from tests.integration.web.support.actions.test_commands import nonce_of
-from tests.support.clients.app_client import Site
-from tests.support.clients.staff_browser import Browser, heading
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser, heading
 
-SignIn = Callable[..., Browser]
+SignIn = Callable[..., StaffBrowser]
 PERSON = "li.na@example.com"
 
 
-def rows(common: Site, query: str, *params: object) -> list[tuple[Any, ...]]:
+def rows(shared_app: AppClient, query: str, *params: object) -> list[tuple[Any, ...]]:
     """Ask the database."""
-    with common.services.storage.datastore.get_connection() as conn:
+    with shared_app.services.storage.datastore.get_connection() as conn:
         return [tuple(row.values()) for row in conn.execute(query.encode(), params).fetchall()]
 
 
-def person_of(common: Site, reservation_id: str) -> str:
+def person_of(shared_app: AppClient, reservation_id: str) -> str:
     """The page of whoever holds a reservation."""
-    ((found,),) = rows(common, "SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
+    ((found,),) = rows(shared_app, "SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
     return f"/support/people/{found}"
 
 
-def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(common: Site, shared_sign_in: SignIn) -> None:
+def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Held, doubtful and sent ones are told apart; then the address is gone and the audit has one line."""
-    held, doubtful, sent = (common.redeem(common.issue(), PERSON).json()["reservation_id"] for _ in range(3))
-    common.attempt(doubtful, OutcomeUnknown(server="mx1:25", cause="connection_lost"))
-    common.attempt(sent)
-    page, browser = person_of(common, held), shared_sign_in("admin")
+    held, doubtful, sent = (shared_app.redeem(shared_app.issue(), PERSON).json()["reservation_id"] for _ in range(3))
+    shared_app.attempt(doubtful, OutcomeUnknown(server="mx1:25", cause="connection_lost"))
+    shared_app.attempt(sent)
+    page, browser = person_of(shared_app, held), shared_sign_in("admin")
     asked = browser.get(f"{page}/forget")
     bare = browser.submit(f"{page}/forget", nonce="n1", reason=" ")
     filled = {"token": browser.token(), "nonce": nonce_of(asked), "reason": "asked by letter"}
@@ -53,44 +53,44 @@ def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(common: Site, s
     assert "Forgotten: the address and all texts about this person are deleted." in after
     assert "/forget" not in after
     subject = UUID(page.rpartition("/")[2])
-    assert [("forgot_person",)] == rows(common, "SELECT act FROM audit WHERE subject_id = %s", subject)
+    assert [("forgot_person",)] == rows(shared_app, "SELECT act FROM audit WHERE subject_id = %s", subject)
     assert heading(browser.get(f"/support/reservations/{held}")) == "(data deleted)"
     assert "asked by letter" in browser.get("/support/audit").text
     assert "/acts/resend" not in browser.get(f"/support/reservations/{sent}").text
 
 
 @pytest.mark.parametrize("role", ["viewer", "support"])
-def test_only_admins_see_it_and_may(common: Site, shared_sign_in: SignIn, role: str) -> None:
+def test_only_admins_see_it_and_may(shared_app: AppClient, shared_sign_in: SignIn, role: str) -> None:
     """Neither the link nor the form, nor the act without its form."""
-    reservation_id = common.redeem(common.issue(), f"{role}@example.com").json()["reservation_id"]
-    page, browser = person_of(common, reservation_id), shared_sign_in(role)
+    reservation_id = shared_app.redeem(shared_app.issue(), f"{role}@example.com").json()["reservation_id"]
+    page, browser = person_of(shared_app, reservation_id), shared_sign_in(role)
 
     assert "/forget" not in browser.get(page).text + browser.get(f"/support/reservations/{reservation_id}").text
     assert browser.get(f"{page}/forget").status_code == 403
     assert browser.submit(f"{page}/forget", reason="x", nonce="n").status_code == 403
-    assert common.services.reader.find_email_addresses([UUID(reservation_id)])
+    assert shared_app.services.reader.find_email_addresses([UUID(reservation_id)])
 
 
-def test_a_letter_that_is_leaving_is_waited_for(common: Site, shared_sign_in: SignIn) -> None:
+def test_a_letter_that_is_leaving_is_waited_for(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """There is no form, and who sends one all the same is told why not; nothing is changed."""
-    reservation_id = UUID(common.redeem(common.issue(), "leaving@example.com").json()["reservation_id"])
-    context = CommandContext(now=common.services.now(), actor="worker", actor_id="w1", request_id="t1")
+    reservation_id = UUID(shared_app.redeem(shared_app.issue(), "leaving@example.com").json()["reservation_id"])
+    context = CommandContext(now=shared_app.services.now(), actor="worker", actor_id="w1", request_id="t1")
     claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
-    common.services.storage.ledger.execute([claim])
-    page, browser = person_of(common, str(reservation_id)), shared_sign_in("admin")
+    shared_app.services.storage.ledger.execute([claim])
+    page, browser = person_of(shared_app, str(reservation_id)), shared_sign_in("admin")
 
     asked, told = browser.get(f"{page}/forget"), browser.submit(f"{page}/forget", reason="asked", nonce="n1")
 
     assert "being sent right now" in asked.text
     assert 'name="nonce"' not in asked.text
     assert (told.status_code, 'role="alert"' in told.text) == (409, True)
-    assert common.services.reader.find_email_addresses([reservation_id])
+    assert shared_app.services.reader.find_email_addresses([reservation_id])
     assert browser.get(f"/support/people/{uuid4()}/forget").status_code == 404
 
 
-def test_an_address_is_shown_on_the_page_of_its_person(common: Site, shared_sign_in: SignIn) -> None:
+def test_an_address_is_shown_on_the_page_of_its_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """With a reason, for a while, to whoever asked; the audit leads to the person."""
-    page = person_of(common, common.redeem(common.issue(), "shown@example.com").json()["reservation_id"])
+    page = person_of(shared_app, shared_app.redeem(shared_app.issue(), "shown@example.com").json()["reservation_id"])
     browser = shared_sign_in("support")
     before = browser.get(page).text
 

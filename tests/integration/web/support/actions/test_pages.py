@@ -10,21 +10,21 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from tests.integration.web.support.actions.test_commands import SignIn, kinds, reserved, seen_on
-from tests.support.clients.app_client import Site
+from tests.support.clients.app_client import AppClient
 
 
 @pytest.mark.parametrize(("act", "bounced"), [("refund", False), ("resolve-refunded", True)])
 def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
-    common: Site, shared_sign_in: SignIn, act: str, *, bounced: bool
+    shared_app: AppClient, shared_sign_in: SignIn, act: str, *, bounced: bool
 ) -> None:
     """Nothing is chosen in advance, and a form without a choice comes back with what is missing."""
-    code = common.issue()
-    item = reserved(common, code)
-    common.attempt(item)
+    code = shared_app.issue()
+    item = reserved(shared_app, code)
+    shared_app.attempt(item)
     about: dict[str, Any] = {"reservation_id": UUID(item), "delivery": 1, "case_id": uuid4()}
-    opened = CommandContext(now=common.services.now(), actor="person")
+    opened = CommandContext(now=shared_app.services.now(), actor="person")
     bounce = [RecordBounce(context=opened, reason="other", **about)] if bounced else []
-    common.services.storage.ledger.execute([*bounce, AcceptInvite(context=opened, **about)])
+    shared_app.services.storage.ledger.execute([*bounce, AcceptInvite(context=opened, **about)])
     browser, path = shared_sign_in("support"), f"/support/reservations/{item}/acts/{act}"
 
     asked = browser.get(path)
@@ -34,6 +34,6 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     assert [len(found) for found in choices] == [2, 2]
     assert all("required" in tag and "checked" not in tag for found in choices for tag in found)
     assert (missing.status_code, "Choose whether the person keeps the access" in missing.text) == (422, True)
-    assert "UseRefunded" not in kinds(common, code)
+    assert "UseRefunded" not in kinds(shared_app, code)
     done = browser.submit(path, note="asked", access="revoke", **seen_on(asked))
-    assert (done.status_code, kinds(common, code)[-1]) == (303, "AccessRevoked")
+    assert (done.status_code, kinds(shared_app, code)[-1]) == (303, "AccessRevoked")

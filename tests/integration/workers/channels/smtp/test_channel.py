@@ -7,7 +7,17 @@ import pytest
 
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
 from tests.support.channel_builders import LETTER, channel_to, letter_to
-from tests.support.servers.mail_server import Behaviour, Close, Late, MailServer, Raw, Say, Stage, Stall, Trickle
+from tests.support.servers.mail_server import (
+    Behaviour,
+    DelayedReply,
+    Disconnect,
+    MailServer,
+    ReplyWith,
+    SendOctets,
+    Stage,
+    Stall,
+    Trickle,
+)
 
 SHORT_S = 0.4
 BEFORE_CONTENT: list[Stage] = ["banner", "ehlo", "mail", "rcpt", "data"]
@@ -69,7 +79,7 @@ def test_a_refusal_is_read_by_stage_and_code(
     mail_server: MailServer, stage: Stage, code: int, text: str, expected: tuple[str, bool, bool]
 ) -> None:
     """A valid refusal at any stage means surely not sent; only a 5xx about letter or recipient is final."""
-    mail_server.at(stage, Say(code, text))
+    mail_server.at(stage, ReplyWith(code, text))
     outcome = _send(mail_server)
 
     assert expected == _summary(outcome)
@@ -82,14 +92,14 @@ def test_a_refusal_is_read_by_stage_and_code(
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        (Close(), "unreachable"),
+        (Disconnect(), "unreachable"),
         (Stall(), "unreachable"),
         (Trickle(), "unreachable"),
-        (Raw(), "protocol_error"),
-        (Raw(b"25\r\n"), "protocol_error"),
-        (Raw(b"250-one\r\n350 two\r\n"), "protocol_error"),
-        (Raw(b"250 " + b"x" * 5000 + b"\r\n"), "protocol_error"),
-        (Raw(b"250-more\r\n" * 500), "protocol_error"),
+        (SendOctets(), "protocol_error"),
+        (SendOctets(b"25\r\n"), "protocol_error"),
+        (SendOctets(b"250-one\r\n350 two\r\n"), "protocol_error"),
+        (SendOctets(b"250 " + b"x" * 5000 + b"\r\n"), "protocol_error"),
+        (SendOctets(b"250-more\r\n" * 500), "protocol_error"),
     ],
     ids=["close", "stall", "trickle", "garbage", "short", "two-codes", "long-line", "many-lines"],
 )
@@ -107,12 +117,12 @@ def test_no_valid_reply_before_the_content_is_a_retryable_rejection(
 @pytest.mark.parametrize(
     ("behaviour", "cause"),
     [
-        (Close(), "connection_lost"),
+        (Disconnect(), "connection_lost"),
         (Stall(), "timeout"),
         (Trickle(), "timeout"),
-        (Raw(), "bad_reply"),
-        (Raw(b"250"), "timeout"),
-        (Raw(b"354 go on\r\n"), "bad_reply"),
+        (SendOctets(), "bad_reply"),
+        (SendOctets(b"250"), "timeout"),
+        (SendOctets(b"354 go on\r\n"), "bad_reply"),
     ],
     ids=["close", "stall", "trickle", "garbage", "half", "wrong-kind"],
 )
@@ -130,7 +140,7 @@ def test_no_valid_reply_once_the_content_leaves_is_uncertain(
 @pytest.mark.parametrize("takes", [True, False])
 def test_lost_replies_look_alike_whether_or_not_the_letter_was_taken(mail_server: MailServer, takes: bool) -> None:
     """A server that took the letter and one that did not are told apart by nothing: both are uncertain."""
-    mail_server.at("dot", Close(takes=takes))
+    mail_server.at("dot", Disconnect(takes=takes))
     outcome = _send(mail_server)
 
     assert isinstance(outcome, OutcomeUnknown)
@@ -151,14 +161,14 @@ def test_a_send_ends_in_time(mail_server: MailServer, stage: Stage, behaviour: B
 def test_slowness_of_all_stages_counts_together(mail_server: MailServer) -> None:
     """The time is that of the whole letter, not of each reply."""
     for stage in BEFORE_CONTENT:
-        mail_server.at(stage, Late(SHORT_S / 2))
+        mail_server.at(stage, DelayedReply(SHORT_S / 2))
 
     assert ("unreachable", False, False) == _summary(_send(mail_server, timeout_s=SHORT_S))
 
 
 def test_no_content_leaves_without_time_for_its_answer(mail_server: MailServer) -> None:
     """A server that used up most of the time before the content gets none: a retry is better than a doubt."""
-    mail_server.at("rcpt", Late(0.9))
+    mail_server.at("rcpt", DelayedReply(0.9))
 
     assert ("unreachable", False, False) == _summary(_send(mail_server, timeout_s=1.0))
     assert "DATA" not in mail_server.commands
@@ -168,7 +178,7 @@ def test_no_content_leaves_without_time_for_its_answer(mail_server: MailServer) 
 def test_a_slow_server_is_waited_for(mail_server: MailServer) -> None:
     """Slowness within the time changes nothing."""
     for stage in (*BEFORE_CONTENT, *FROM_CONTENT):
-        mail_server.at(stage, Late(0.02))
+        mail_server.at(stage, DelayedReply(0.02))
 
     assert isinstance(_send(mail_server), Accepted)
 
@@ -191,7 +201,7 @@ def test_a_name_that_does_not_resolve_is_unreachable() -> None:
 def test_a_reply_nobody_asked_for_never_counts_as_the_next_one(mail_server: MailServer, stage: Stage) -> None:
     """Two replies at once put both sides out of step: a stray 250 must not accept a letter."""
     stray = b"354 go\r\n250 ok\r\n" if stage == "data" else b"250 ok\r\n250 ok\r\n"
-    mail_server.at(stage, Raw(stray))
+    mail_server.at(stage, SendOctets(stray))
 
     assert ("protocol_error", False, False) == _summary(_send(mail_server))
     assert [] == mail_server.received
@@ -199,7 +209,7 @@ def test_a_reply_nobody_asked_for_never_counts_as_the_next_one(mail_server: Mail
 
 def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer) -> None:
     """After a refused recipient the same connection carries the next letter."""
-    mail_server.at("rcpt", Say(550, "no such user"), recipient="nobody@example.com")
+    mail_server.at("rcpt", ReplyWith(550, "no such user"), recipient="nobody@example.com")
     with channel_to(mail_server.url) as channel:
         refused = channel.send(letter_to("nobody@example.com"))
         accepted = channel.send(LETTER)
@@ -211,7 +221,7 @@ def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer)
 
 def test_a_hostile_reply_is_kept_as_one_short_printable_line(mail_server: MailServer) -> None:
     """What a server says ends in front of staff: control characters and length are taken out."""
-    mail_server.at("rcpt", Raw(b"550-no\x1b[31m\r\n550 " + b"y" * 1500 + b"\xff\r\n"))
+    mail_server.at("rcpt", SendOctets(b"550-no\x1b[31m\r\n550 " + b"y" * 1500 + b"\xff\r\n"))
     outcome = _send(mail_server)
 
     assert isinstance(outcome, Rejected)

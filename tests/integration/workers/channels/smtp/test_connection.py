@@ -12,7 +12,16 @@ from trustme import CA, LeafCert
 
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from tests.support.channel_builders import LETTER, MAIL_FROM, channel_to, letter_to
-from tests.support.servers.mail_server import Behaviour, Close, MailServer, Raw, Say, Security, Stage, Stall
+from tests.support.servers.mail_server import (
+    Behaviour,
+    Disconnect,
+    MailServer,
+    ReplyWith,
+    Security,
+    SendOctets,
+    Stage,
+    Stall,
+)
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
@@ -64,7 +73,7 @@ def test_a_wrong_certificate_is_refused_before_anything_is_said(security: Securi
     assert [] == [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
 
 
-@pytest.mark.parametrize("behaviour", [Say(454, "no TLS now"), Say(502, "what")], ids=["later", "never"])
+@pytest.mark.parametrize("behaviour", [ReplyWith(454, "no TLS now"), ReplyWith(502, "what")], ids=["later", "never"])
 def test_starttls_never_falls_back_to_clear(behaviour: Behaviour, certificate: LeafCert) -> None:
     """A server that refuses STARTTLS gets no letter."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
@@ -84,7 +93,7 @@ def test_a_server_that_does_not_offer_starttls_gets_no_letter(mail_server: MailS
 def test_what_was_said_before_the_handshake_counts_for_nothing(certificate: LeafCert) -> None:
     """Answers slipped in beside the one to STARTTLS are not taken for answers over TLS."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
-        server.at("starttls", Raw(b"220 go\r\n250 slipped in\r\n"))
+        server.at("starttls", SendOctets(b"220 go\r\n250 slipped in\r\n"))
         outcome = _send_once(server.url, 0.5)
 
     assert isinstance(outcome, Rejected)
@@ -120,11 +129,11 @@ def test_a_wrong_password_is_retryable_and_named() -> None:
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        (Say(454, "try later"), "temporary"),
-        (Say(535, "no"), "login_refused"),
-        (Close(), "unreachable"),
+        (ReplyWith(454, "try later"), "temporary"),
+        (ReplyWith(535, "no"), "login_refused"),
+        (Disconnect(), "unreachable"),
         (Stall(), "unreachable"),
-        (Raw(), "protocol_error"),
+        (SendOctets(), "protocol_error"),
     ],
     ids=["454", "535", "close", "stall", "garbage"],
 )
@@ -235,7 +244,7 @@ def test_a_kept_connection_that_died_is_opened_anew(mail_server: MailServer) -> 
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
-@pytest.mark.parametrize("behaviour", [Close(), Say(421, "idle too long")], ids=["close", "421"])
+@pytest.mark.parametrize("behaviour", [Disconnect(), ReplyWith(421, "idle too long")], ids=["close", "421"])
 def test_a_kept_connection_that_dies_before_the_content_is_opened_anew(
     mail_server: MailServer, stage: Stage, behaviour: Behaviour
 ) -> None:
@@ -264,7 +273,7 @@ def test_it_is_opened_anew_only_once(mail_server: MailServer) -> None:
     """A server that hangs up every time is unreachable."""
     with channel_to(mail_server.url) as channel:
         channel.send(LETTER)
-        mail_server.at("mail", Close())
+        mail_server.at("mail", Disconnect())
 
         assert ("unreachable", False) == _reason(channel.send(LETTER))
     assert 2 == mail_server.connections
@@ -274,7 +283,7 @@ def test_a_kept_connection_lost_after_the_content_is_never_tried_again(mail_serv
     """Once content may have left, trying again is not the channel's to decide."""
     with channel_to(mail_server.url) as channel:
         channel.send(LETTER)
-        mail_server.at("dot", Close())
+        mail_server.at("dot", Disconnect())
         outcome = channel.send(LETTER)
 
     assert isinstance(outcome, OutcomeUnknown)
@@ -283,7 +292,7 @@ def test_a_kept_connection_lost_after_the_content_is_never_tried_again(mail_serv
 
 def test_after_an_uncertain_letter_the_next_gets_a_new_connection(mail_server: MailServer) -> None:
     """A late answer to the lost letter must not be taken for that of the next one."""
-    mail_server.at("dot", Raw(), times=1)
+    mail_server.at("dot", SendOctets(), times=1)
     with channel_to(mail_server.url) as channel:
         first, second = channel.send(LETTER), channel.send(LETTER)
 
@@ -364,7 +373,7 @@ def test_the_content_arrives_octet_by_octet(mail_server: MailServer) -> None:
 
 def test_no_address_is_in_what_an_outcome_or_error_says_by_itself(mail_server: MailServer) -> None:
     """Only the server's own words may hold an address; they have a place of their own."""
-    mail_server.at("dot", Close())
+    mail_server.at("dot", Disconnect())
 
     assert "li.wei" not in repr(_send_once(mail_server.url))
     assert "p@ss" not in repr(SmtpServerUrl.parse("smtps://user:p%40ss@mail.example.com"))

@@ -9,7 +9,7 @@ import pytest
 
 from domain.ports import Accepted, Outcome, Rejected
 from tests.support.channel_builders import MAIL_FROM, letter_to
-from tests.support.servers.mail_server import Close, Late, MailServer, Say, Stage
+from tests.support.servers.mail_server import DelayedReply, Disconnect, MailServer, ReplyWith, Stage
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
@@ -21,7 +21,7 @@ THREADS = 16
 LOGIN = ("ledger@example.com", "secret")
 
 
-class Process:
+class PoolProcess:
     """What one worker process has: threads that share connections, and what it reports of them."""
 
     def __init__(self, server: MailServer, timeout_s: float = 10.0, url: str = "") -> None:
@@ -53,9 +53,9 @@ class Process:
 
 
 @contextmanager
-def process(server: MailServer, timeout_s: float = 10.0, url: str = "") -> Iterator[Process]:
+def process(server: MailServer, timeout_s: float = 10.0, url: str = "") -> Iterator[PoolProcess]:
     """One whose connections end with it."""
-    made = Process(server, timeout_s, url)
+    made = PoolProcess(server, timeout_s, url)
     try:
         yield made
     finally:
@@ -97,19 +97,19 @@ def test_refusals_are_few_while_letters_keep_coming() -> None:
 @pytest.mark.parametrize(
     ("stage", "behaviour"),
     [
-        ("banner", Say(421, "too many connections")),
-        ("banner", Say(554, "no service for you")),
-        ("banner", Close()),
-        ("ehlo", Say(421, "too many connections")),
-        ("auth", Say(421, "too many logins")),
-        ("auth", Say(454, "later")),
-        ("auth", Say(535, "wrong")),
-        ("mail", Say(421, "too many connections")),
-        ("mail", Say(530, "log in")),
-        ("mail", Close()),
+        ("banner", ReplyWith(421, "too many connections")),
+        ("banner", ReplyWith(554, "no service for you")),
+        ("banner", Disconnect()),
+        ("ehlo", ReplyWith(421, "too many connections")),
+        ("auth", ReplyWith(421, "too many logins")),
+        ("auth", ReplyWith(454, "later")),
+        ("auth", ReplyWith(535, "wrong")),
+        ("mail", ReplyWith(421, "too many connections")),
+        ("mail", ReplyWith(530, "log in")),
+        ("mail", Disconnect()),
     ],
 )
-def test_refusal_before_mail_is_about_the_connection(stage: Stage, behaviour: Say | Close) -> None:
+def test_refusal_before_mail_is_about_the_connection(stage: Stage, behaviour: ReplyWith | Disconnect) -> None:
     """Whatever is said or not said before the message was heard of: it keeps its attempt, and is never final."""
     with MailServer(login=LOGIN) as server, process(server) as worker:
         server.at(stage, behaviour)
@@ -124,14 +124,14 @@ def test_refusal_before_mail_is_about_the_connection(stage: Stage, behaviour: Sa
 @pytest.mark.parametrize(
     ("stage", "behaviour"),
     [
-        ("mail", Say(451, "later")),
-        ("rcpt", Say(421, "busy")),
-        ("rcpt", Close()),
-        ("data", Say(421, "busy")),
-        ("dot", Say(421, "busy")),
+        ("mail", ReplyWith(451, "later")),
+        ("rcpt", ReplyWith(421, "busy")),
+        ("rcpt", Disconnect()),
+        ("data", ReplyWith(421, "busy")),
+        ("dot", ReplyWith(421, "busy")),
     ],
 )
-def test_refusal_after_mail_spends_an_attempt(stage: Stage, behaviour: Say | Close) -> None:
+def test_refusal_after_mail_spends_an_attempt(stage: Stage, behaviour: ReplyWith | Disconnect) -> None:
     """From then on the server has heard of the message, and the message is what it refuses."""
     with MailServer() as server, process(server) as worker:
         server.at(stage, behaviour)
@@ -158,7 +158,7 @@ def test_server_that_is_away_is_left_alone_for_a_while() -> None:
 def test_connections_are_tried_again_after_the_rest() -> None:
     """The server is back: letters go out again."""
     with MailServer() as server, process(server) as worker:
-        server.at("banner", Say(421, "busy"), times=1)
+        server.at("banner", ReplyWith(421, "busy"), times=1)
         assert isinstance(worker.send(1), Rejected)
         assert worker.connections.capacity() == 0
         until(lambda: worker.connections.capacity() > 0, REST_FIRST_S * 2)
@@ -182,7 +182,7 @@ def test_idle_connections_make_room_for_another_process() -> None:
 def test_message_that_waits_in_vain_keeps_its_attempt() -> None:
     """The one connection is slow: a part of the time is waited for it, and the rest of the letters come later."""
     with MailServer(connections_max=1) as server, process(server, timeout_s=2.0) as worker:
-        server.at("rcpt", Late(0.6))
+        server.at("rcpt", DelayedReply(0.6))
         begun = time.monotonic()
         outcomes = worker.send_all(8)
         seconds = time.monotonic() - begun

@@ -3,16 +3,16 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.support.stub_use_cases import Desk, client_of
+from tests.support.stub_use_cases import StubUseCases, client_of
 
 
 @pytest.fixture
-def desk() -> Desk:
+def use_cases() -> StubUseCases:
     """What the pages are wired to."""
-    return Desk()
+    return StubUseCases()
 
 
 @pytest.fixture
-def client(desk: Desk) -> TestClient:
+def client(use_cases: StubUseCases) -> TestClient:
     """The browser; this one has no mailbox to look into."""
-    return client_of(desk)
+    return client_of(use_cases)

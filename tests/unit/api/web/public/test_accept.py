@@ -5,7 +5,7 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.support.stub_use_cases import GOOD_TOKEN, Desk
+from tests.support.stub_use_cases import GOOD_TOKEN, StubUseCases
 
 PATH = f"/a/{GOOD_TOKEN}"
 TARGET = "https://team.example.com/welcome"
@@ -21,16 +21,16 @@ SCANNERS = (
 @pytest.mark.parametrize("headers", SCANNERS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_link_that_is_only_opened_accepts_nothing(
-    client: TestClient, desk: Desk, method: str, headers: dict[str, str]
+    client: TestClient, use_cases: StubUseCases, method: str, headers: dict[str, str]
 ) -> None:
     """Mail gateways open every link, and browsers prefetch: whatever they send, only POST accepts."""
     client.request(method, PATH, headers=headers)
 
-    assert desk.accepted == []
+    assert use_cases.accepted == []
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_link_shows_one_button_that_posts_to_itself(client: TestClient, desk: Desk, language: str) -> None:
+def test_link_shows_one_button_that_posts_to_itself(client: TestClient, use_cases: StubUseCases, language: str) -> None:
     """Without a script, and without a field: the token in the address is all that it takes."""
     text = client.get(f"{PATH}?lang={language}").text
     main = text.partition("<main")[2]
@@ -39,7 +39,7 @@ def test_link_shows_one_button_that_posts_to_itself(client: TestClient, desk: De
     assert re.findall(r"<button[^>]*>", main) == ['<button class="press" type="submit">']
     assert "<input" not in main
     answer = client.post(PATH, headers={"Accept-Language": language})
-    assert (answer.status_code, desk.accepted) == (200, [GOOD_TOKEN])
+    assert (answer.status_code, use_cases.accepted) == (200, [GOOD_TOKEN])
     assert "<form" not in answer.text
 
 
@@ -53,9 +53,9 @@ def test_link_that_was_accepted_shows_no_button(client: TestClient) -> None:
     assert "Invitation accepted" in text
 
 
-def test_accepted_link_still_leads_on_where_the_group_has_a_page(client: TestClient, desk: Desk) -> None:
+def test_accepted_link_still_leads_on_where_the_group_has_a_page(client: TestClient, use_cases: StubUseCases) -> None:
     """A person who opens the email again gets there by the same button; the page may send its form there."""
-    desk.target = TARGET
+    use_cases.target = TARGET
     first = client.post(PATH)
     page = client.get(f"{PATH}?lang=en")
 

@@ -3,34 +3,34 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.support.stub_use_cases import RESERVATION, Desk
+from tests.support.stub_use_cases import RESERVATION, StubUseCases
 
 PATH = f"/r/{RESERVATION}/correct"
 FORM = {"email": "li.wei@example.com", "code": "abcd"}
 
 
-def test_the_status_page_leads_there_while_it_helps(client: TestClient, desk: Desk) -> None:
+def test_the_status_page_leads_there_while_it_helps(client: TestClient, use_cases: StubUseCases) -> None:
     """Before the invitation is accepted, and not again after it was corrected."""
     before = client.get(f"/r/{RESERVATION}?lang=en").text
-    desk.may_correct = False
+    use_cases.may_correct = False
     after = client.get(f"/r/{RESERVATION}?lang=en").text
 
     assert f'href="{PATH.removeprefix("/r/")}"' in before or f'href="{PATH}"' in before
     assert PATH not in after
 
 
-def test_a_corrected_use_is_shown_under_its_new_reservation(client: TestClient, desk: Desk) -> None:
+def test_a_corrected_use_is_shown_under_its_new_reservation(client: TestClient, use_cases: StubUseCases) -> None:
     """The old one's page is left behind."""
     answer = client.post(PATH, data=FORM)
 
     assert (303, f"/r/{RESERVATION}") == (answer.status_code, answer.headers["location"])
-    assert [(RESERVATION, "li.wei@example.com", "abcd", "zh")] == desk.corrected
+    assert [(RESERVATION, "li.wei@example.com", "abcd", "zh")] == use_cases.corrected
 
 
 @pytest.mark.parametrize("refusal", ["RECIPIENT_NOT_CORRECTABLE", "CODE_INVALID", "EMAIL_INVALID"])
-def test_a_refusal_keeps_what_was_typed(client: TestClient, desk: Desk, refusal: str) -> None:
+def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCases, refusal: str) -> None:
     """And says which field it is about."""
-    desk.refusal = refusal
+    use_cases.refusal = refusal
     answer = client.post(PATH, data=FORM, headers={"accept-language": "en"})
 
     assert answer.status_code >= 400
@@ -39,9 +39,9 @@ def test_a_refusal_keeps_what_was_typed(client: TestClient, desk: Desk, refusal:
     assert answer.text.count('aria-invalid="true"') == (refusal != "RECIPIENT_NOT_CORRECTABLE")
 
 
-def test_what_is_closed_says_so(client: TestClient, desk: Desk) -> None:
+def test_what_is_closed_says_so(client: TestClient, use_cases: StubUseCases) -> None:
     """Without a form that could only be refused."""
-    desk.may_correct = False
+    use_cases.may_correct = False
     text = client.get(f"{PATH}?lang=en").text
 
     assert "<form" not in text

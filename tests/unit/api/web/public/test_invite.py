@@ -10,7 +10,7 @@ from api.web.public.visitor import Visitor
 from api.web.static_files import STATIC
 from domain.ports import Language
 from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, GROUP_LENGTH, NATIVE_LENGTH
-from tests.support.stub_use_cases import RESERVATION, Desk
+from tests.support.stub_use_cases import RESERVATION, StubUseCases
 
 BUTTON: dict[Language, str] = {"zh": "立即上车", "en": "Get my invite"}
 
@@ -35,27 +35,27 @@ def test_a_code_in_the_address_is_filled_in(client: TestClient) -> None:
     assert "<script>alert" not in hostile.text
 
 
-def test_a_redeem_leads_to_its_page(client: TestClient, desk: Desk) -> None:
+def test_a_redeem_leads_to_its_page(client: TestClient, use_cases: StubUseCases) -> None:
     """What was typed reaches the ledger as typed; the answer is a redirect, so that reload sends nothing again."""
     response = client.post("/invite?lang=en", data={"email": " li.wei@example.com", "code": "mcm1 pry5"})
 
     assert response.status_code == 303
     assert response.headers["location"] == f"/r/{RESERVATION}"
-    assert desk.asked == [(" li.wei@example.com", "mcm1 pry5", "en", Visitor(client="testclient"))]
+    assert use_cases.asked == [(" li.wei@example.com", "mcm1 pry5", "en", Visitor(client="testclient"))]
 
 
-def test_a_known_reservation_is_said_to_be_known(client: TestClient, desk: Desk) -> None:
+def test_a_known_reservation_is_said_to_be_known(client: TestClient, use_cases: StubUseCases) -> None:
     """The second click leads to the same page, which says that nothing more was taken."""
-    desk.created = False
+    use_cases.created = False
 
     response = client.post("/invite", data={"email": "li.wei@example.com", "code": "MCM1"})
 
     assert response.headers["location"] == f"/r/{RESERVATION}?known=1"
 
 
-def test_a_refusal_keeps_what_was_typed(client: TestClient, desk: Desk) -> None:
+def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCases) -> None:
     """The form comes back with the reason, the field in question marked, and nothing to type again."""
-    desk.refusal = "CODE_INVALID"
+    use_cases.refusal = "CODE_INVALID"
 
     response = client.post("/invite", data={"email": "li.wei@example.com", "code": "WRONG"})
 
@@ -68,9 +68,9 @@ def test_a_refusal_keeps_what_was_typed(client: TestClient, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_used_up_says_what_to_do(client: TestClient, desk: Desk, language: Language) -> None:
+def test_used_up_says_what_to_do(client: TestClient, use_cases: StubUseCases, language: Language) -> None:
     """The page adds what the API's fixed sentence leaves out."""
-    desk.refusal = "CODE_EXHAUSTED"
+    use_cases.refusal = "CODE_EXHAUSTED"
     advice = {"zh": "请向发码的人要一个新的兑换码", "en": "ask"}
 
     response = client.post(f"/invite?lang={language}", data={"email": "li.wei@example.com", "code": "USED"})
@@ -80,9 +80,9 @@ def test_used_up_says_what_to_do(client: TestClient, desk: Desk, language: Langu
     assert advice[language] in notice[1]
 
 
-def test_a_fault_is_a_form_to_send_again(client: TestClient, desk: Desk) -> None:
+def test_a_fault_is_a_form_to_send_again(client: TestClient, use_cases: StubUseCases) -> None:
     """With the database away the form stays, with the status and the wait that machines understand."""
-    desk.refusal, desk.retry_after_s = "UNAVAILABLE", 2
+    use_cases.refusal, use_cases.retry_after_s = "UNAVAILABLE", 2
 
     response = client.post("/invite", data={"email": "li.wei@example.com", "code": "MCM1"})
 
@@ -91,19 +91,19 @@ def test_a_fault_is_a_form_to_send_again(client: TestClient, desk: Desk) -> None
     assert "<form" in response.text
 
 
-def test_an_empty_form_is_asked_about_like_any_other(client: TestClient, desk: Desk) -> None:
+def test_an_empty_form_is_asked_about_like_any_other(client: TestClient, use_cases: StubUseCases) -> None:
     """A browser that doesn't hold back empty fields gets the ledger's answer, not a fault."""
-    desk.refusal = "EMAIL_INVALID"
+    use_cases.refusal = "EMAIL_INVALID"
 
     response = client.post("/invite")
 
     assert response.status_code == 422
-    assert [("", "", "zh", Visitor(client="testclient"))] == desk.asked
+    assert [("", "", "zh", Visitor(client="testclient"))] == use_cases.asked
 
 
-def test_what_is_shown_again_is_bounded(client: TestClient, desk: Desk) -> None:
+def test_what_is_shown_again_is_bounded(client: TestClient, use_cases: StubUseCases) -> None:
     """A code of a megabyte does not come back as a page of a megabyte."""
-    desk.refusal = "CODE_MALFORMED"
+    use_cases.refusal = "CODE_MALFORMED"
 
     response = client.post("/invite", data={"email": "li.wei@example.com", "code": "A" * 1_000_000})
 

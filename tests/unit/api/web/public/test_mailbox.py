@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.mail_sink.maildir import PAGE_MAX
 from api.web.public.mailbox import link_urls
-from tests.support.stub_use_cases import Desk, client_of
+from tests.support.stub_use_cases import StubUseCases, client_of
 
 LINK = "http://127.0.0.1:8000/a/token"
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def reader(folder: Path) -> TestClient:
     """A browser in front of pages that have a mailbox."""
-    return client_of(Desk(), folder)
+    return client_of(StubUseCases(), folder)
 
 
 def keep(folder: Path, message: EmailMessage | bytes) -> str:

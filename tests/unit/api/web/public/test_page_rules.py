@@ -10,7 +10,7 @@ from api.web.public import mask_email
 from api.web.rendering import LANGUAGE_COOKIE, TEMPLATES
 from api.web.static_files import STATIC, asset
 from domain.ports import Language
-from tests.support.stub_use_cases import GOOD_TOKEN, RESERVATION, Desk, client_of
+from tests.support.stub_use_cases import GOOD_TOKEN, RESERVATION, StubUseCases, client_of
 
 CORRECT = f"/r/{RESERVATION}/correct"
 PATHS = [
@@ -30,7 +30,7 @@ PAGE_BYTES_MAX = 100_000
 @pytest.fixture
 def browser(tmp_path: Path) -> TestClient:
     """A browser for all the pages there are."""
-    return client_of(Desk(), tmp_path / "mailbox")
+    return client_of(StubUseCases(), tmp_path / "mailbox")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.web.public.reservation_cookie import COOKIE, COOKIE_LIFETIME_S_MAX, TOKENS_MAX
-from tests.support.stub_use_cases import RESERVATION, Desk
+from tests.support.stub_use_cases import RESERVATION, StubUseCases
 
 FORM = {"email": "li.wei@example.com", "code": "abcd"}
 
@@ -18,9 +18,11 @@ def token(number: int) -> str:
 
 
 @pytest.mark.parametrize("path", ["/invite", f"/r/{RESERVATION}/correct", f"/r/{RESERVATION}/move"])
-def test_browser_that_makes_a_reservation_keeps_its_token(client: TestClient, desk: Desk, path: str) -> None:
+def test_browser_that_makes_a_reservation_keeps_its_token(
+    client: TestClient, use_cases: StubUseCases, path: str
+) -> None:
     """In a cookie that no script reads, and that requests of other sites' forms do not carry."""
-    desk.token = token(1)
+    use_cases.token = token(1)
     answer = client.post(path, data={**FORM, "group": "blue"})
 
     kept = SimpleCookie(answer.headers["set-cookie"])[COOKIE]
@@ -29,9 +31,9 @@ def test_browser_that_makes_a_reservation_keeps_its_token(client: TestClient, de
     assert int(kept["max-age"]) == 3600 < COOKIE_LIFETIME_S_MAX
 
 
-def test_cookie_is_secure_where_the_page_is(client: TestClient, desk: Desk) -> None:
+def test_cookie_is_secure_where_the_page_is(client: TestClient, use_cases: StubUseCases) -> None:
     """Behind https it never travels in clear."""
-    desk.token = token(1)
+    use_cases.token = token(1)
     client.base_url = "https://ledger.example.com"
 
     answer = client.post("/invite", data=FORM)
@@ -39,9 +41,9 @@ def test_cookie_is_secure_where_the_page_is(client: TestClient, desk: Desk) -> N
     assert SimpleCookie(answer.headers["set-cookie"])[COOKIE]["secure"] is True
 
 
-def test_script_of_the_form_gets_the_cookie_too(client: TestClient, desk: Desk) -> None:
+def test_script_of_the_form_gets_the_cookie_too(client: TestClient, use_cases: StubUseCases) -> None:
     """The answer for the script leads to the same page, and tells no token."""
-    desk.token = token(1)
+    use_cases.token = token(1)
 
     answer = client.post("/invite", data=FORM, headers={"Accept": "application/json"})
 
@@ -49,9 +51,9 @@ def test_script_of_the_form_gets_the_cookie_too(client: TestClient, desk: Desk) 
     assert COOKIE in answer.headers["set-cookie"]
 
 
-def test_script_of_the_form_is_told_of_a_refusal(client: TestClient, desk: Desk) -> None:
+def test_script_of_the_form_is_told_of_a_refusal(client: TestClient, use_cases: StubUseCases) -> None:
     """With the words of the page, and when to come back."""
-    desk.refusal, desk.retry_after_s = "CODE_HELD", 30
+    use_cases.refusal, use_cases.retry_after_s = "CODE_HELD", 30
 
     answer = client.post("/invite", data=FORM, headers={"Accept": "application/json", "Accept-Language": "en"})
 
@@ -59,28 +61,28 @@ def test_script_of_the_form_is_told_of_a_refusal(client: TestClient, desk: Desk)
     assert answer.json()["detail"]
 
 
-def test_known_reservation_leaves_the_cookie_as_it_is(client: TestClient, desk: Desk) -> None:
+def test_known_reservation_leaves_the_cookie_as_it_is(client: TestClient, use_cases: StubUseCases) -> None:
     """Who only repeats a code and an email address gets nothing."""
-    desk.token, desk.created = token(1), False
+    use_cases.token, use_cases.created = token(1), False
 
     assert "set-cookie" not in client.post("/invite", data=FORM).headers
 
 
-def test_cookie_holds_the_newest_tokens_only(client: TestClient, desk: Desk) -> None:
+def test_cookie_holds_the_newest_tokens_only(client: TestClient, use_cases: StubUseCases) -> None:
     """However many codes one browser redeems, requests stay small."""
     for number in range(TOKENS_MAX + 3):
-        desk.token = token(number)
+        use_cases.token = token(number)
         client.post("/invite", data=FORM)
 
     newest = [token(number) for number in reversed(range(3, TOKENS_MAX + 3))]
     assert client.cookies[COOKIE] == ".".join(newest)
     client.get(f"/r/{RESERVATION}")
-    assert desk.looked[-1].tokens == tuple(newest)
+    assert use_cases.looked[-1].tokens == tuple(newest)
 
 
 @pytest.mark.parametrize("value", ["x", ".", "a" * 4000, f"{'A' * 42}!.{'A' * 44}"])
-def test_what_has_not_the_shape_of_a_token_is_left_out(client: TestClient, desk: Desk, value: str) -> None:
+def test_what_has_not_the_shape_of_a_token_is_left_out(client: TestClient, use_cases: StubUseCases, value: str) -> None:
     """A cookie that another page of the domain has set breaks nothing."""
     client.get(f"/r/{RESERVATION}", headers={"Cookie": f"{COOKIE}={value}"})
 
-    assert desk.looked[-1].tokens == ()
+    assert use_cases.looked[-1].tokens == ()

@@ -11,7 +11,7 @@ from api.web.public.status import FINAL_REFUND_CAUSES
 from domain.events import RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
-from tests.support.stub_use_cases import AT, RESERVATION, Desk, status_view
+from tests.support.stub_use_cases import AT, RESERVATION, StubUseCases, status_view
 
 PATH = f"/r/{RESERVATION}"
 STATES = get_args(PublicState)
@@ -27,9 +27,11 @@ def stations(text: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize("state", STATES)
-def test_each_state_has_its_page(client: TestClient, desk: Desk, state: PublicState, language: Language) -> None:
+def test_each_state_has_its_page(
+    client: TestClient, use_cases: StubUseCases, state: PublicState, language: Language
+) -> None:
     """It says in words and in a picture where the redemption is, and no key shows through."""
-    desk.state, desk.cause = state, "deadline" if state == "refunded" else None
+    use_cases.state, use_cases.cause = state, "deadline" if state == "refunded" else None
 
     response = client.get(PATH, headers={"Accept-Language": language})
 
@@ -49,10 +51,10 @@ def test_each_state_has_its_page(client: TestClient, desk: Desk, state: PublicSt
     ],
 )
 def test_the_picture_shows_how_far_it_is(
-    client: TestClient, desk: Desk, state: PublicState, expected: list[tuple[str, str]]
+    client: TestClient, use_cases: StubUseCases, state: PublicState, expected: list[tuple[str, str]]
 ) -> None:
     """Three stations, the present one marked also for those who can't see it."""
-    desk.state = state
+    use_cases.state = state
 
     text = client.get(f"{PATH}?lang=en").text
 
@@ -60,9 +62,9 @@ def test_the_picture_shows_how_far_it_is(
     assert text.count('aria-current="step"') == sum(mark == "now" for _, mark in expected)
 
 
-def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, desk: Desk) -> None:
+def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, use_cases: StubUseCases) -> None:
     """Whoever has opened the letter's link is not told to look for the letter."""
-    desk.state, desk.accepted_at = "sent", AT + timedelta(minutes=5)
+    use_cases.state, use_cases.accepted_at = "sent", AT + timedelta(minutes=5)
 
     text = client.get(f"{PATH}?lang=en").text
 
@@ -71,10 +73,10 @@ def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, desk: 
     assert "2026-11-25T14:07:11Z" in text
 
 
-def test_a_use_given_back_after_it_was_sent(client: TestClient, desk: Desk) -> None:
+def test_a_use_given_back_after_it_was_sent(client: TestClient, use_cases: StubUseCases) -> None:
     """The picture knows that it was sent; the words are the refund's, also where the access was ended with it."""
-    desk.state, desk.cause = "refunded", "staff"
-    desk.sent_at = desk.access_ended_at = AT + timedelta(minutes=5)
+    use_cases.state, use_cases.cause = "refunded", "staff"
+    use_cases.sent_at = use_cases.access_ended_at = AT + timedelta(minutes=5)
 
     text = client.get(f"{PATH}?lang=en").text
 
@@ -83,9 +85,9 @@ def test_a_use_given_back_after_it_was_sent(client: TestClient, desk: Desk) -> N
     assert "ask for a new code" not in text
 
 
-def test_looking_while_the_database_is_away(client: TestClient, desk: Desk) -> None:
+def test_looking_while_the_database_is_away(client: TestClient, use_cases: StubUseCases) -> None:
     """Nobody is told that a request of theirs may have taken effect, and the way on is the page itself."""
-    desk.is_away = True
+    use_cases.is_away = True
 
     response = client.get(f"{PATH}?lang=en")
 
@@ -95,9 +97,9 @@ def test_looking_while_the_database_is_away(client: TestClient, desk: Desk) -> N
     assert "took effect" not in response.text
 
 
-def test_a_corrected_address_is_no_use_given_back(client: TestClient, desk: Desk) -> None:
+def test_a_corrected_address_is_no_use_given_back(client: TestClient, use_cases: StubUseCases) -> None:
     """The use went on to the right address, and the picture of the wrong one says so."""
-    desk.state, desk.cause = "refunded", "corrected"
+    use_cases.state, use_cases.cause = "refunded", "corrected"
 
     text = client.get(f"{PATH}?lang=en").text
 
@@ -107,9 +109,11 @@ def test_a_corrected_address_is_no_use_given_back(client: TestClient, desk: Desk
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_without_javascript_it_looks_again_until_settled(client: TestClient, desk: Desk, state: PublicState) -> None:
+def test_without_javascript_it_looks_again_until_settled(
+    client: TestClient, use_cases: StubUseCases, state: PublicState
+) -> None:
     """A live page refreshes itself; a settled one stays as it is."""
-    desk.state = state
+    use_cases.state = state
 
     text = client.get(PATH).text
 
@@ -117,9 +121,9 @@ def test_without_javascript_it_looks_again_until_settled(client: TestClient, des
     assert (state in LIVE) == ('data-live="yes"' in text)
 
 
-def test_a_failed_attempt_is_told_with_the_next_one(client: TestClient, desk: Desk) -> None:
+def test_a_failed_attempt_is_told_with_the_next_one(client: TestClient, use_cases: StubUseCases) -> None:
     """Between two attempts the page doesn't promise seconds: it says that it is tried again, and when."""
-    desk.next_attempt_at = AT + timedelta(seconds=40)
+    use_cases.next_attempt_at = AT + timedelta(seconds=40)
 
     text = client.get(f"{PATH}?lang=en").text
 
@@ -129,9 +133,11 @@ def test_a_failed_attempt_is_told_with_the_next_one(client: TestClient, desk: De
 
 
 @pytest.mark.parametrize("cause", get_args(RefundCause))
-def test_a_refund_gives_the_reason_and_a_way_on(client: TestClient, desk: Desk, cause: RefundCause) -> None:
+def test_a_refund_gives_the_reason_and_a_way_on(
+    client: TestClient, use_cases: StubUseCases, cause: RefundCause
+) -> None:
     """In plain words, with a button where the same code leads somewhere."""
-    desk.state, desk.cause = "refunded", cause
+    use_cases.state, use_cases.cause = "refunded", cause
 
     text = client.get(f"{PATH}?lang=en").text
 
@@ -146,9 +152,9 @@ def test_only_the_masked_address_is_shown(client: TestClient) -> None:
     assert ["l***@example.com"] == re.findall(r"[\w.*]+@[\w.]+", text)
 
 
-def test_a_known_reservation_is_no_second_use(client: TestClient, desk: Desk) -> None:
+def test_a_known_reservation_is_no_second_use(client: TestClient, use_cases: StubUseCases) -> None:
     """Who redeemed twice reads that no further use was taken."""
-    desk.state = "sent"
+    use_cases.state = "sent"
 
     assert "no further use was taken" in client.get(f"{PATH}?known=1&lang=en").text
     assert "no further use was taken" not in client.get(f"{PATH}?lang=en").text

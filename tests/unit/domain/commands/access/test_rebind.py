@@ -11,7 +11,7 @@ from domain.commands.access.settle_access import SettleAccess
 from domain.errors import RebindNotPossible
 from domain.events import AccessReplaced, RebindReserved, UseRefunded
 from domain.policy import Policy
-from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Draft, Scenario, done, refusal
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario, ScenarioDraft, done, refusal
 
 
 def scenario(**more: object) -> Scenario:
@@ -28,7 +28,7 @@ def ask(
         RequestRebind(
             context=given.context("person"),
             code_digests=[code],
-            recipient=Draft([person.encode()], given.new_id()),
+            recipient=ScenarioDraft([person.encode()], given.new_id()),
             new_reservation_id=given.new_id(),
             group=group,
             language="en",
@@ -145,7 +145,7 @@ def test_a_lost_answer_begins_no_second_one() -> None:
     command = RequestRebind(
         context=given.context("person"),
         code_digests=[b"code"],
-        recipient=Draft([b"li"], given.new_id()),
+        recipient=ScenarioDraft([b"li"], given.new_id()),
         new_reservation_id=given.new_id(),
         group="blue",
         language="en",
@@ -252,7 +252,7 @@ def test_rebind_by_a_person_needs_the_token_of_the_access() -> None:
     command = RequestRebind(
         context=given.context("person"),
         code_digests=[b"code"],
-        recipient=Draft([b"li"], given.new_id()),
+        recipient=ScenarioDraft([b"li"], given.new_id()),
         new_reservation_id=given.new_id(),
         group="blue",
         language="en",

@@ -13,7 +13,7 @@ from domain.errors import ReservationNotResolvable
 from domain.events import AccessExpired, AccessRemovalFailed, AccessRemoved, ExpiryAnnounced
 from domain.policy import Policy
 from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
-from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Draft, Scenario, done, refusal
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, ScenarioDraft, done, refusal
 from tests.support.ledger.terms import make_terms
 
 DAY_S = 86_400
@@ -319,7 +319,7 @@ def test_what_moves_in_ends_by_its_own_time() -> None:
     uses = [
         ImportedUse(
             reservation_id=new_id(),
-            recipient=Draft([name.encode()], new_id()),
+            recipient=ScenarioDraft([name.encode()], new_id()),
             sent_at=long_ago,
             activated_at=activated_at,
             removed_at=removed_at,
@@ -335,7 +335,7 @@ def test_what_moves_in_ends_by_its_own_time() -> None:
         ImportCode(
             context=given.context("import"),
             code_id=code_id,
-            text=Draft([b"old"], code_id),
+            text=ScenarioDraft([b"old"], code_id),
             source="old",
             terms=make_terms(max_uses=3, validity_days=30),
             bound=False,

@@ -9,7 +9,7 @@ from domain.errors import ReservationNotRefundable, ReservationNotResendable
 from domain.events import AccessRevoked, CaseOpened, InviteSent, ResendRequested, UseRefunded
 from domain.policy import Policy
 from domain.ports import Outcome
-from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Draft, Scenario, done, refusal
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, ScenarioDraft, done, refusal
 from tests.support.ledger.terms import make_terms
 
 
@@ -255,9 +255,9 @@ def test_what_another_system_sent_is_sent_once_more_from_here() -> None:
     """Its own attempt has number 1 there, so that ours is the second: its success is not taken for the first's."""
     scenario = Scenario(max_uses=2)
     code_id, reservation_id = scenario.new_id(), scenario.new_id()
-    person = Draft([b"li"], scenario.new_id())
+    person = ScenarioDraft([b"li"], scenario.new_id())
     use = ImportedUse(reservation_id=reservation_id, recipient=person, sent_at=scenario.now)
-    text = Draft([b"old"], code_id)
+    text = ScenarioDraft([b"old"], code_id)
     scenario.run(
         ImportCode(
             context=scenario.context("import"),

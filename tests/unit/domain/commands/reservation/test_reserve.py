@@ -8,7 +8,7 @@ import pytest
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal, ReservationNotRefundable
 from domain.events import UseReserved
-from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Draft, Scenario, done, refusal
+from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, ScenarioDraft, done, refusal
 
 
 def test_a_first_redeem_holds_one_use() -> None:
@@ -41,7 +41,7 @@ def test_a_lost_answer_makes_no_second_reservation() -> None:
     command = ReserveUse(
         context=scenario.context("person"),
         code_digests=[b"code"],
-        recipient=Draft([b"li"], scenario.new_id()),
+        recipient=ScenarioDraft([b"li"], scenario.new_id()),
         reservation_id=scenario.new_id(),
         language="zh",
     )

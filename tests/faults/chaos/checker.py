@@ -1,0 +1,160 @@
+"""What must hold after any run. It has rules of its own and shares none with the code that it checks.
+
+It reads acknowledgements, the public API's answers, the database's rows and the mail server's log, nothing else.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from tests.faults.chaos.observations import LogFact, Observations
+
+Violations = Iterator[str]
+MACHINES = {"worker", "sweep", "person"}
+"""A person's redeem gives back overdue ones on its way; that is a machine's doing too."""
+HELD, COUNTED, GONE = "held", "counted", "given back"
+
+
+def violations(seen: Observations) -> list[str]:
+    """Every promise that was broken, in words; empty if all held."""
+    rules = (_defects, _acknowledged, _one_answer_per_key, _settled, _balances, _turns, _doubts, _mails, _states)
+    return [found for rule in rules for found in rule(seen)]
+
+
+def _defects(seen: Observations) -> Violations:
+    """Clients saw success, a refusal or an honest "unknown", never a fault of ours."""
+    yield from (f"a client saw {defect}" for defect in seen.defects)
+
+
+def _acknowledged(seen: Observations) -> Violations:
+    """Invariant 5: what was acknowledged is there."""
+    reserved = {fact.reservation_id for fact in seen.facts if fact.kind == "UseReserved"}
+    for ack in seen.acks:
+        if ack.reservation_id not in reserved:
+            yield f"lost: {ack.reservation_id} was acknowledged and is not in the log"
+
+
+def _one_answer_per_key(seen: Observations) -> Violations:
+    """The same key always led to the same reservation, and no reservation to two intents."""
+    by_intent: dict[str, set[str]] = defaultdict(set)
+    by_id: dict[str, set[str]] = defaultdict(set)
+    for ack in seen.acks:
+        by_intent[ack.intent].add(ack.reservation_id)
+        by_id[ack.reservation_id].add(ack.intent)
+    yield from (
+        f"{intent} got several reservations: {sorted(ids)}" for intent, ids in by_intent.items() if len(ids) > 1
+    )
+    yield from (f"{found} was given to several: {sorted(who)}" for found, who in by_id.items() if len(who) > 1)
+
+
+def _settled(seen: Observations) -> Violations:
+    """Invariant 2: sent, given back, or parked as an open case."""
+    for row in seen.rows:
+        if row.status == "live" and not row.has_case:
+            yield f"stuck: {row.reservation_id} is neither settled nor parked"
+
+
+def _balances(seen: Observations) -> Violations:
+    """The sum and invariant 1, counted anew from the log, against the rows; and the limit at every version."""
+    rows = {balance.code_id: balance for balance in seen.balances}
+    limits = {balance.code_id: balance.max_uses for balance in seen.balances}
+    used: Counter[str] = Counter()
+    reserved: Counter[str] = Counter()
+    for fact in _in_order(seen.facts):
+        code = fact.code_id
+        if fact.kind == "UseReserved":
+            reserved[code] += 1
+        elif fact.kind == "InviteSent" and fact.data.get("delivery", 1) == 1:
+            used[code] += 1
+            reserved[code] -= 1
+        elif fact.kind == "LateSuccessRecorded" and fact.data["effect"] == "retaken":
+            used[code] += 1
+        elif fact.kind == "UseRefunded":
+            counter = used if fact.data["held"] == "used" else reserved
+            counter[code] -= 1
+        limit = limits.get(code)
+        if limit is not None and used[code] + reserved[code] > limit:
+            yield f"over the limit: code {code} at version {fact.version}"
+        if used[code] < 0 or reserved[code] < 0:
+            yield f"negative: code {code} at version {fact.version}"
+    for code, row in rows.items():
+        if (row.used, row.reserved) != (used[code], reserved[code]):
+            yield f"code {code}: row says {row.used}+{row.reserved}, log says {used[code]}+{reserved[code]}"
+
+
+def _turns(seen: Observations) -> Violations:
+    """Invariant 4: counted once, given back once after each time; and the rows say what the log says."""
+    standing: dict[str, str] = {}
+    for fact in _in_order(seen.facts):
+        turn = _turn(fact)
+        if turn is None:
+            continue
+        before, after, otherwise = turn
+        item = fact.reservation_id
+        if standing.get(item) != before:
+            yield f"{otherwise}: {item} at version {fact.version}"
+        standing[item] = after
+    for row in seen.rows:
+        expected = {HELD: "live", COUNTED: "sent", GONE: "refunded"}[standing[row.reservation_id]]
+        if row.status != expected:
+            yield f"{row.reservation_id}: row says {row.status}, log says {expected}"
+
+
+def _turn(fact: LogFact) -> tuple[str | None, str, str] | None:
+    """What an event makes of a use: (what it must have been, what it is then, what it is called otherwise)."""
+    if fact.kind == "UseReserved":
+        return None, HELD, "reserved twice"
+    if fact.kind == "InviteSent" and fact.data.get("delivery", 1) == 1:
+        return HELD, COUNTED, "double count"
+    if fact.kind == "LateSuccessRecorded" and fact.data["effect"] == "retaken":
+        return GONE, COUNTED, "double count by a retake"
+    if fact.kind == "UseRefunded":
+        return (COUNTED if fact.data["held"] == "used" else HELD), GONE, "double refund"
+    return None
+
+
+def _doubts(seen: Observations) -> Violations:
+    """Invariant 10: no machine gives an unknown back."""
+    doubted: set[str] = set()
+    for fact in _in_order(seen.facts):
+        if fact.kind == "InviteOutcomeUnknown":
+            doubted.add(fact.reservation_id)
+        if fact.kind == "UseRefunded" and fact.reservation_id in doubted and fact.data["actor"] in MACHINES:
+            yield f"a machine gave back a doubt: {fact.reservation_id} at version {fact.version}"
+
+
+def _mails(seen: Observations) -> Violations:
+    """Counted means mailed; mailed means counted or in doubt; twice only after a doubt; always the same Message-ID."""
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for fact in seen.facts:
+        kinds[fact.reservation_id][fact.kind] += 1
+    status = {row.reservation_id: row.status for row in seen.rows}
+    ids: dict[str, Counter[str]] = defaultdict(Counter)
+    for message_id in seen.message_ids:
+        ids[message_id.strip("<>").partition(".")[0]][message_id] += 1
+    for item, letters in ids.items():
+        copies = sum(letters.values())
+        if len(letters) > 1:
+            yield f"several Message-IDs for {item}: {sorted(letters)}"
+        if status.get(item) == "refunded":
+            yield f"free use: {item} was mailed and is given back"
+        if copies > 1 and not kinds[item]["InviteOutcomeUnknown"]:
+            yield f"mailed {copies} times without a doubt: {item}"
+        if copies > kinds[item]["InviteAttempted"]:
+            yield f"mailed {copies} times in {kinds[item]['InviteAttempted']} attempts: {item}"
+    for item, counts in kinds.items():
+        if counts["InviteSent"] and not ids[item]:
+            yield f"counted and never mailed: {item}"
+
+
+def _states(seen: Observations) -> Violations:
+    """The public API tells what the database holds."""
+    rows = {row.reservation_id: row for row in seen.rows}
+    for item, state in seen.states.items():
+        row = rows.get(item)
+        told = {"sent": "sent", "refunded": "refunded"}.get(state, "live")
+        if row is None or row.status != told:
+            yield f"{item}: the API says {state!r}, the row {row.status if row else None!r}"
+
+
+def _in_order(facts: Sequence[LogFact]) -> list[LogFact]:
+    return sorted(facts, key=lambda fact: (fact.code_id, fact.version))

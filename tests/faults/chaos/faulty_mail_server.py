@@ -1,0 +1,63 @@
+"""A mail server whose mood changes: it accepts, refuses, stalls and drops, each mood for a few letters."""
+
+import random
+import threading
+from collections import Counter
+
+from tests.support.servers.mail_server import MailServer
+from tests.support.servers.mail_session import Behaviour, DelayedReply, Disconnect, ReplyWith, SendOctets, Stage, Stall
+
+MOODS: dict[str, tuple[Stage, Behaviour, int]] = {
+    "busy (451)": ("rcpt", ReplyWith(451, "try later"), 4),
+    "closing (421)": ("mail", ReplyWith(421, "closing"), 2),
+    "no such user (550)": ("rcpt", ReplyWith(550, "no such user"), 2),
+    "too big (552)": ("dot", ReplyWith(552, "too big"), 1),
+    "drops at the greeting": ("banner", Disconnect(), 2),
+    "drops before the letter": ("data", Disconnect(), 2),
+    "stalls in the letter": ("content", Stall(takes=False), 2),
+    "takes it and drops": ("dot", Disconnect(takes=True), 3),
+    "drops it and drops": ("dot", Disconnect(takes=False), 2),
+    "takes it and stalls": ("dot", Stall(takes=True), 2),
+    "babbles after the letter": ("dot", SendOctets(takes=True), 2),
+}
+"""Stage, behaviour, and for how many letters."""
+SLOWNESS_S = 0.15
+"""Each letter takes so long, so that there always are some on their way."""
+MOOD_S = (0.4, 1.6)
+
+
+class FaultyMailServer(MailServer):
+    """The server, with a thread that changes its mood.
+
+    Attributes:
+        moods: How often each mood met a letter.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.moods: Counter[str] = Counter()
+        self._names = {id(behaviour): name for name, (_, behaviour, _) in MOODS.items()}
+        self._fair = threading.Event()
+        super().__init__()
+        self.at("dot", DelayedReply(SLOWNESS_S))
+        self._changing = threading.Thread(target=self._change, args=(random.Random(seed),), daemon=True)
+        self._changing.start()
+
+    def clear_up(self) -> None:
+        """From now on it accepts everything."""
+        self._fair.set()
+        self._changing.join(5)
+        self.behave()
+
+    def rule(self, stage: Stage, recipient: str | None) -> Behaviour | None:
+        """As scripted; a mood that met somebody is counted."""
+        found = super().rule(stage, recipient)
+        if (name := self._names.get(id(found))) is not None:
+            self.moods[name] += 1
+        return found
+
+    def _change(self, choice: random.Random) -> None:
+        while not self._fair.wait(choice.uniform(*MOOD_S)):
+            stage, behaviour, letters = choice.choice(list(MOODS.values()))
+            self.at(stage, behaviour, times=letters)
+            if choice.random() < 0.1:
+                self.drop_connections()

@@ -1,0 +1,198 @@
+"""Chaos on real processes: `python -m tests.faults.chaos [--seed S] [--faults N]`, or `make chaos`.
+
+An embedded stack under load, its processes killed, stopped and restarted at random, its mail server in changing
+moods; then everything comes to rest and the checker reads what is left. The seed decides kinds and order of faults;
+real processes decide the rest, so a failing seed fails again often, not always.
+"""
+
+import argparse
+import random
+import secrets
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from api.cli.embedded.util import find_free_port
+from tests.faults.chaos.checker import violations
+from tests.faults.chaos.faulty_mail_server import FaultyMailServer
+from tests.faults.chaos.load import RedeemLoad
+from tests.faults.chaos.observations import Observations
+from tests.faults.chaos.observe import observe, unsettled
+from tests.faults.chaos.targets import FAULTS, FaultKind, FaultTargets
+from tests.support.servers.embedded_stack import Stack
+
+LEASE_S = 5
+IN_FLIGHT_S_MAX = 12.0
+"""How long a fault waits for a victim with work in flight; then it is counted as idle, not as a fault."""
+BETWEEN_S = (0.2, 1.5)
+SECONDS_PER_FAULT = 15.0
+"""Bound of the whole run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosPlan:
+    """What to do.
+
+    Attributes:
+        faults: How many faults; every kind once per round, in random order.
+        ttl_s: How long reservations may stay unsettled.
+        per_second: Redeems that clients try to make.
+    """
+
+    seed: int
+    faults: int
+    ttl_s: int = 45
+    per_second: float = 12.0
+    kinds: tuple[FaultKind, ...] = FAULTS
+
+    def sequence(self) -> list[FaultKind]:
+        """The faults, by the seed."""
+        choice = random.Random(self.seed)
+        found: list[FaultKind] = []
+        while len(found) < self.faults:
+            found += choice.sample(self.kinds, len(self.kinds))
+        return found[: self.faults]
+
+
+@dataclass(slots=True)
+class ChaosReport:
+    """What a run did and found."""
+
+    plan: ChaosPlan
+    struck: Counter[str] = field(default_factory=Counter)
+    idle: Counter[str] = field(default_factory=Counter)
+    moods: Counter[str] = field(default_factory=Counter)
+    seen: Observations = field(default_factory=Observations)
+    refused: int = 0
+    gave_up: int = 0
+    rest_s: float = 0.0
+    broken: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        counts = Counter(fact.kind for fact in self.seen.facts)
+        doubles = sum(copies - 1 for copies in Counter(self.seen.message_ids).values())
+        cases = sum(row.has_case for row in self.seen.rows)
+        yield f"seed {self.plan.seed}: {sum(self.struck.values())} faults on victims with work in flight"
+        yield from (f"  {kind:<28}{count:>5}" for kind, count in sorted(self.struck.items()))
+        if self.idle:
+            yield f"  not counted, victim idle: {dict(self.idle)}"
+        yield f"mail server: {sum(self.moods.values())} moods met"
+        yield from (f"  {kind:<28}{count:>5}" for kind, count in sorted(self.moods.items()))
+        yield (
+            f"{len(self.seen.acks)} acknowledged, {self.refused} refused, {self.gave_up} without an answer; "
+            f"{len(self.seen.rows)} reservations: {counts['InviteSent']} sent, {counts['UseRefunded']} given back, "
+            f"{cases} parked; {counts['InviteOutcomeUnknown']} doubts, {counts['LateSuccessRecorded']} late successes"
+        )
+        yield f"{len(self.seen.message_ids)} letters, {doubles} of them doubles; at rest after {self.rest_s:.0f} s"
+        yield f"{len(self.broken)} promises broken"
+        yield from (f"  {found}" for found in self.broken[:20])
+
+
+def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line: None) -> ChaosReport:
+    """One run.
+
+    Args:
+        plan: Seed and size.
+        folder: Where the stack keeps its data; it must not exist yet.
+        say: Told of each fault.
+    """
+    report = ChaosReport(plan)
+    with FaultyMailServer(plan.seed) as mail, _running(plan, folder, mail) as stack:
+        codes = [
+            stack.issue(1_000_000, is_open=True),
+            *(stack.issue(3, is_open=True) for _ in range(4)),
+            stack.issue(1),
+        ]
+        load = RedeemLoad(stack.base, codes, plan.seed, plan.per_second)
+        victims = FaultTargets(stack, load, LEASE_S)
+        try:
+            _strike_all(plan, victims, report, say)
+        finally:
+            victims.resume_all()
+            mail.clear_up()
+            load.stop()
+        report.rest_s = _come_to_rest(plan, stack)
+        report.seen = observe(stack, load, mail)
+        report.moods, report.refused, report.gave_up = mail.moods, load.refused, load.gave_up
+    report.broken = violations(report.seen)
+    return report
+
+
+@contextmanager
+def _running(plan: ChaosPlan, folder: Path, mail: FaultyMailServer) -> Iterator[Stack]:
+    env = {
+        "LEDGER_SMTP_URL": mail.url,
+        "LEDGER_MAIL_FROM": "ledger@example.com",
+        "LEDGER_RATE_LIMIT": "off",
+        "LEDGER_LEASE_S": str(LEASE_S),
+        "LEDGER_SMTP_TIMEOUT_S": "2",
+        "LEDGER_WEBHOOK_TIMEOUT_S": "2",
+        "LEDGER_RESERVATION_TTL_S": str(plan.ttl_s),
+        "LEDGER_RETRY_FIRST_S": "0.5",
+        "LEDGER_RETRY_LONGEST_S": "4",
+        "LEDGER_SWEEP_S": "1",
+        "LEDGER_TASK_TIME_LIMIT_S": "20",
+        "LEDGER_VISIBILITY_TIMEOUT_S": "25",
+    }
+    stack = Stack(folder, find_free_port(), env)
+    try:
+        stack.wait_ready()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def _strike_all(plan: ChaosPlan, victims: FaultTargets, report: ChaosReport, say: Callable[[str], None]) -> None:
+    choice = random.Random(plan.seed + 1)
+    ends = time.monotonic() + SECONDS_PER_FAULT * plan.faults
+    for fault in plan.sequence():
+        name = f"{fault.victim} {fault.kind}"
+        if time.monotonic() > ends:
+            report.broken.append("the run took longer than its bound")
+            return
+        struck = victims.strike(fault, choice, IN_FLIGHT_S_MAX)
+        (report.struck if struck else report.idle)[name] += 1
+        say(f"{name}{'' if struck else ' (idle)'}")
+        time.sleep(choice.uniform(*BETWEEN_S))
+
+
+def _come_to_rest(plan: ChaosPlan, stack: Stack) -> float:
+    """Wait until nothing waits, at most for a deadline, a lease and some sweeps; the seconds it took."""
+    started = time.monotonic()
+    stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready", 60)
+    url = str(stack.info["database_url"])
+    ends = started + plan.ttl_s + LEASE_S + 45
+    while unsettled(url) and time.monotonic() < ends:
+        time.sleep(0.25)
+    return time.monotonic() - started
+
+
+def main() -> int:
+    """Run by the command line; 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos", description="Faults on real processes.")
+    parser.add_argument("--seed", type=int, default=None, help="random if it is not given; printed in any case")
+    parser.add_argument("--faults", type=int, default=100)
+    arguments = parser.parse_args()
+    seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"{time.monotonic() - started:7.1f} s  {line}\n")
+        sys.stdout.flush()
+
+    say(f"SEED={seed} FAULTS={arguments.faults}")
+    with tempfile.TemporaryDirectory(prefix="ledger-chaos-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        report = run(ChaosPlan(seed, arguments.faults), Path(folder) / "stack", say)
+    sys.stdout.write("\n".join(report.lines()) + "\n")
+    return 1 if report.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""The processes of an embedded stack: which they are, whether they have work in flight, and how they are hurt."""
+
+import random
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import psycopg
+from redis import Redis, RedisError
+
+from tests.faults.chaos.load import RedeemLoad
+from tests.support.servers.embedded_stack import Stack
+
+LEASED = "SELECT count(*) FROM reservations WHERE lease_until > now()"
+DUE = "SELECT count(*) FROM reservations WHERE due_at IS NOT NULL"
+LEASING = """
+    SELECT DISTINCT convert_from(e.state, 'UTF8')::jsonb ->> 'actor_id' FROM reservations r
+    JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+    WHERE r.lease_until > now() AND e.topic LIKE 'InviteAttempted:%'
+"""
+STOPPED_S = (0.3, 2.5)
+STOPPED_BEYOND_LEASE = 0.25
+"""Share of stopped senders that stay so for longer than a lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """One kind of fault.
+
+    Attributes:
+        victim: Which part.
+        kind: Name for the report.
+        numbers: Signals, or empty for what is no signal.
+    """
+
+    victim: str
+    kind: str
+    number: signal.Signals | None
+
+
+FAULTS = (
+    FaultKind("api", "killed", signal.SIGKILL),
+    FaultKind("api", "stopped", signal.SIGSTOP),
+    FaultKind("api", "restarted", signal.SIGTERM),
+    FaultKind("worker", "killed", signal.SIGKILL),
+    FaultKind("worker", "stopped", signal.SIGSTOP),
+    FaultKind("worker", "restarted", signal.SIGTERM),
+    FaultKind("child", "killed", signal.SIGKILL),
+    FaultKind("child", "stopped", signal.SIGSTOP),
+    FaultKind("beat", "killed", signal.SIGKILL),
+    FaultKind("beat", "stopped", signal.SIGSTOP),
+    FaultKind("beat", "restarted", signal.SIGTERM),
+    FaultKind("valkey", "killed", signal.SIGKILL),
+    FaultKind("valkey", "stopped", signal.SIGSTOP),
+    FaultKind("valkey", "restarted", signal.SIGTERM),
+    FaultKind("valkey", "flushed", None),
+    FaultKind("postgres", "killed", signal.SIGKILL),
+    FaultKind("postgres", "stopped", signal.SIGSTOP),
+    FaultKind("postgres", "restarted at once", signal.SIGQUIT),
+    FaultKind("postgres", "restarted", signal.SIGINT),
+    FaultKind("backend", "killed", signal.SIGKILL),
+)
+
+
+class FaultTargets:
+    """Finds them and hurts them. Only descendants of the stack's own process are ever touched."""
+
+    def __init__(self, stack: Stack, load: RedeemLoad, lease_s: float) -> None:
+        self._stack = stack
+        self._load = load
+        self._lease_s = lease_s
+        self._database_url = str(stack.info["database_url"])
+        self._redis_url = str(stack.info["redis_url"])
+
+    def strike(self, fault: FaultKind, choice: random.Random, wait_s: float) -> bool:
+        """Hurt a victim as soon as it has work in flight; stopped ones go on after a while.
+
+        Returns:
+            False if there was none with work in flight within the time: then nothing was done.
+        """
+        ends = time.monotonic() + wait_s
+        while time.monotonic() < ends:
+            with suppress(psutil.Error, psycopg.Error, RedisError, IndexError):
+                processes = self._busy(fault.victim, choice)
+                if processes:
+                    self._hurt(fault, processes, choice)
+                    return True
+            time.sleep(0.02)
+        return False
+
+    def resume_all(self) -> None:
+        """Nothing stays stopped."""
+        for process in self._family():
+            with suppress(psutil.Error):
+                if process.status() == psutil.STATUS_STOPPED:
+                    process.resume()
+
+    def _hurt(self, fault: FaultKind, processes: Sequence[psutil.Process], choice: random.Random) -> None:
+        if fault.number is None:
+            with Redis.from_url(self._redis_url, socket_timeout=1) as client:
+                client.flushall()
+            return
+        if fault == FaultKind("postgres", "stopped", signal.SIGSTOP):
+            # Its processes serve on without the postmaster, so all of them stop.
+            processes = [*processes, *(child for parent in processes for child in parent.children(recursive=True))]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(fault.number)
+        if fault.number == signal.SIGSTOP:
+            stopped_s = choice.uniform(*STOPPED_S)
+            if fault.victim in {"worker", "child"} and choice.random() < STOPPED_BEYOND_LEASE:
+                stopped_s = self._lease_s + 1.5
+            time.sleep(stopped_s)
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    def _busy(self, victim: str, choice: random.Random) -> list[psutil.Process]:
+        """The processes to hurt, if they have work in flight now."""
+        match victim:
+            case "api":
+                return self._part("uvicorn") if self._load.in_flight() else []
+            case "worker":
+                parents = self._part("worker")
+                return parents if parents and self._count(LEASED) else []
+            case "child":
+                return self._busy_children(choice)
+            case "beat":
+                return self._part("beat") if self._count(DUE) else []
+            case "valkey":
+                return self._part("valkey-server") if self._queued() or self._load.in_flight() else []
+            case "postgres":
+                return self._postmaster() if self._load.in_flight() or self._count(LEASED) else []
+            case "backend":
+                working = self._ask(
+                    "SELECT pid FROM pg_stat_activity WHERE state <> 'idle' AND backend_type = 'client backend'"
+                    " AND pid <> pg_backend_pid()"
+                )
+                return [psutil.Process(choice.choice(working)[0])]
+            case _:
+                raise AssertionError(victim)
+
+    def _busy_children(self, choice: random.Random) -> list[psutil.Process]:
+        """One pool process that holds a lease: workers sign with host, process id and turn."""
+        leasing = {str(name).rpartition(":")[2].partition("#")[0] for (name,) in self._ask(LEASING)}
+        children = [child for parent in self._part("worker") for child in parent.children()]
+        return [choice.choice([child for child in children if str(child.pid) in leasing])]
+
+    def _postmaster(self) -> list[psutil.Process]:
+        return [process for process in self._family() if process.cmdline()[1:2] == ["-D"]]
+
+    def _part(self, word: str) -> list[psutil.Process]:
+        """The stack's own child whose name or command line has this word."""
+        return [
+            process
+            for process in psutil.Process(self._stack.process.pid).children()
+            if word in {process.name(), *process.cmdline()}
+        ]
+
+    def _family(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = psutil.Process(self._stack.process.pid).children(recursive=True)
+        return found
+
+    def _queued(self) -> int:
+        with Redis.from_url(self._redis_url, socket_timeout=1, socket_connect_timeout=1) as client:
+            queued: Any = client.llen("ledger")
+            held: Any = client.hlen("unacked")
+            return int(queued) + int(held)
+
+    def _count(self, query: str) -> int:
+        return int(self._ask(query)[0][0])
+
+    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self._database_url, connect_timeout=2, options="-c statement_timeout=2000") as conn:
+            rows: list[tuple[Any, ...]] = list(conn.execute(query.encode()))
+            return rows

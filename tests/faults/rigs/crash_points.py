@@ -1,0 +1,62 @@
+"""A worker whose process dies at a planted moment: `celery -A tests.faults.rigs.crash_points worker`.
+
+It is the real worker; only the steps are wrapped. LEDGER_PLANTED names a folder: a file in it called after a moment
+holds how often a process still is to die there. Moments: `started` (a task begins), `claimed` (under lease, nothing
+sent; with `.ID` only for that reservation), `sent` (the mail server has taken the letter, nothing recorded).
+"""
+
+import fcntl
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from domain.ports import Channel, Outcome
+from workers.celery_app import celery_app
+from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps
+
+__all__ = ["celery_app"]
+
+FOLDER = Path(os.environ["LEDGER_PLANTED"])
+work, send = InvitationBatchSender.work, DeliverySteps.send
+
+
+def die_at(moment: str) -> None:
+    """Die here if that is planted: this process, or with it its parent (`MOMENT.parent`)."""
+    for name, victims in ((moment, [os.getpid()]), (f"{moment}.parent", [os.getppid(), os.getpid()])):
+        if _is_planted(FOLDER / name):
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+
+
+def _is_planted(path: Path) -> bool:
+    try:
+        with path.open("r+") as planted:
+            fcntl.flock(planted, fcntl.LOCK_EX)
+            left = int(planted.read() or "0")
+            planted.seek(0)
+            planted.truncate()
+            planted.write(str(max(left - 1, 0)))
+    except FileNotFoundError:
+        return False
+    return left > 0
+
+
+def _work(self: InvitationBatchSender, reservation_ids: Sequence[UUID], *more: Any) -> None:
+    die_at("started")
+    work(self, reservation_ids, *more)
+
+
+def _send(self: DeliverySteps, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
+    die_at("claimed")
+    die_at(f"claimed.{claimed.item.reservation_id}")
+    outcome = send(self, claimed, channel)
+    die_at("sent")
+    return outcome
+
+
+InvitationBatchSender.work = _work  # type: ignore[method-assign,assignment]  # what this module is for
+DeliverySteps.send = _send  # type: ignore[method-assign]  # as above

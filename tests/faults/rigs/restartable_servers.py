@@ -1,0 +1,97 @@
+"""Servers that a test kills, freezes and starts again: always at the same address, on the same data."""
+
+import dataclasses
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from api.cli.embedded.process.program import Program, kill_group
+from api.cli.embedded.services import postgres, valkey
+from api.cli.embedded.util import find_free_port, wait_until
+from tests.support.servers.private_servers import PASSWORD, READY_S_MAX
+
+END_S_MAX = 20.0
+
+
+class RestartableServer:
+    """One server process, in the hands of a test.
+
+    Attributes:
+        url: Where it is, whether it runs or not.
+    """
+
+    def __init__(self, url: str, program: Program, is_ready: Callable[[], bool], log: Path) -> None:
+        self.url = url
+        self._program = program
+        self._is_ready = is_ready
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = self._program.spawn(log)
+        assert wait_until(self._is_ready, READY_S_MAX), self._log.read_text(errors="replace")[-1000:]
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it by a signal and wait until it has ended."""
+        process = self._process
+        if process is None:
+            return
+        self._process = None
+        process.send_signal(number)
+        process.wait(END_S_MAX)
+        kill_group(process.pid)
+
+    def restart(self, number: signal.Signals) -> None:
+        """End it by a signal, then start it again."""
+        self.end(number)
+        self.start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All of its processes are stopped meanwhile: connections stay, nobody answers."""
+        family = self._family()
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    def _family(self) -> list[psutil.Process]:
+        assert self._process is not None
+        parent = psutil.Process(self._process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+
+@contextmanager
+def restartable_valkey(folder: Path) -> Iterator[RestartableServer]:
+    """A Valkey that keeps nothing on disk: once it is killed, all that it held is lost."""
+    folder.mkdir()
+    made = valkey.prepare_valkey(folder, find_free_port(), PASSWORD)
+    program = dataclasses.replace(made.program, command=(*made.program.command, "--appendonly", "no"))
+    yield from _running(RestartableServer(made.url, program, made.is_ready, folder / "valkey.log"))
+
+
+@contextmanager
+def restartable_postgres(folder: Path) -> Iterator[RestartableServer]:
+    """A PostgreSQL with the empty database `ledger`."""
+    folder.mkdir()
+    folder.chmod(0o711)
+    made = postgres.prepare_postgres(folder, find_free_port(), PASSWORD)
+    yield from _running(RestartableServer(made.url, made.program, made.is_ready, folder / "postgres.log"))
+
+
+def _running(server: RestartableServer) -> Iterator[RestartableServer]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end(signal.SIGQUIT)

@@ -1,0 +1,184 @@
+"""Worker and beat on a database and a broker of their own, kept running, without an API: for tests of the sending."""
+
+import base64
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psutil
+import psycopg
+from celery import Celery
+
+from api.cli.embedded.process.program import Program
+from api.cli.embedded.process.supervisor import Supervisor
+from projections.config.settings import LedgerSettings
+from projections.storage.bootstrap import LedgerStore
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.servers.mail_server import MailServer
+
+LEASE_S = 3
+ATTEMPTS_MAX = 3
+VISIBILITY_S = 16
+RING = "1:" + base64.b64encode(b"k" * 32).decode()
+T = TypeVar("T")
+
+
+@dataclass
+class WorkerRig:
+    """The processes, and short ways to give them work.
+
+    Attributes:
+        planted: Folder of what is planted, see `tests.faults.rigs.crash_points`.
+    """
+
+    bench: LedgerBench
+    mail: MailServer
+    broker_url: str
+    planted: Path
+    supervisor: Supervisor
+    watching: psycopg.Connection[tuple[Any, ...]]
+
+    def plant(self, moment: str, times: int) -> None:
+        """From now on a process dies at a moment, so many times."""
+        (self.planted / moment).write_text(str(times))
+
+    def left(self, moment: str) -> int:
+        """How often it still is to die there."""
+        return int((self.planted / moment).read_text() or "0")
+
+    def reserve(self, count: int, name: str) -> list[UUID]:
+        """Reservations on a new code."""
+        code = self.bench.issue(None, bound=False)
+        results = [self.bench.redeem(code, f"{name}{number}@example.com") for number in range(count)]
+        return [done(result).require_reservation().reservation_id for result in results]
+
+    def publish(self, ids: Sequence[UUID], copies: int = 1) -> None:
+        """Messages with these ids, as the API would send them."""
+        app: Any = Celery("test", broker=self.broker_url)
+        for _ in range(copies):
+            app.send_task("process_invite_task", args=[[str(item) for item in ids]], queue="ledger", ignore_result=True)
+
+    def give_held_messages_again(self) -> int:
+        """What a broker does after the visibility timeout, now: messages that workers hold come again; how many."""
+        app: Any = Celery("test", broker=self.broker_url)
+        with app.connection_for_write(transport_options={"visibility_timeout": 0}) as connection:
+            held = connection.default_channel.qos
+            given: list[str] = []
+            restore = held.restore_by_tag
+
+            def give(tag: str, *args: Any, **more: Any) -> None:
+                given.append(tag)
+                restore(tag, *args, **more)
+
+            held.restore_by_tag = give
+            held.restore_visible(interval=1)
+        return len(given)
+
+    def queued(self) -> int:
+        """Messages that no worker has taken yet."""
+        app: Any = Celery("test", broker=self.broker_url)
+        with app.connection_for_write() as connection:
+            return int(connection.default_channel.client.llen("ledger"))
+
+    def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
+        """Ask the database, over a connection that stays: what waits asks often."""
+        return self.watching.execute(query.encode(), params).fetchall()
+
+    def events(self, *ids: UUID) -> Counter[str]:
+        """The events of reservations by name."""
+        query = (
+            "SELECT split_part(topic, ':', 1) FROM ledger_events"
+            " WHERE convert_from(state, 'UTF8')::jsonb ->> 'reservation_id' = ANY(%s)"
+        )
+        return Counter(name for (name,) in self.rows(query, [str(item) for item in ids]))
+
+    def mails(self, reservation_id: UUID) -> Counter[str]:
+        """Message-IDs of the letters of a reservation that the mail server took."""
+        return Counter(found for found in self.mail.message_ids() if str(reservation_id) in found)
+
+    def wait(self, what: Callable[[], T], seconds: float = 40.0) -> T:
+        """Wait until something is true; fails after its bound."""
+        ends = time.monotonic() + seconds
+        while not (found := what()):
+            self.supervisor.tick()
+            assert time.monotonic() < ends, f"not within {seconds} s: {self.supervisor.last_log_line('worker')}"
+            time.sleep(0.1)
+        return found
+
+    def wait_for(self, kind: str, ids: Sequence[UUID], seconds: float = 40.0) -> None:
+        """Wait until each reservation has an event of this kind."""
+        self.wait(lambda: self.events(*ids)[kind] >= len(ids), seconds)
+
+    def processes(self, name: str = "worker") -> list[psutil.Process]:
+        """A part's process and its children; empty while there is none."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                ours = name in process.cmdline() and process.environ().get("LEDGER_PLANTED") == str(self.planted)
+            except psutil.Error:
+                continue
+            if ours:
+                found.append(process)
+        parents = [process for process in found if process.ppid() == os.getpid()]
+        return [*parents, *(process for process in found if process not in parents)]
+
+
+@contextmanager
+def worker_rig(folder: Path, database_url: str, broker_url: str, beats: int = 1) -> Iterator[WorkerRig]:
+    """One worker with two children and any number of beats."""
+    planted = folder / "planted"
+    planted.mkdir(parents=True)
+    with MailServer() as mail, Supervisor(folder / "logs") as supervisor:
+        env = _environment(database_url, broker_url, mail.url, planted)
+        supervisor.start(*_programs(env, beats))
+        settings = LedgerSettings.model_validate(
+            {
+                "DATABASE_URL": database_url,
+                "secret_key": "test",
+                "peppers": RING,
+                "master_keys": RING,
+                "lease_s": LEASE_S,
+                "max_attempts": ATTEMPTS_MAX,
+            }
+        )
+        with LedgerStore.open(settings) as storage, psycopg.connect(database_url, autocommit=True) as watching:
+            yield WorkerRig(LedgerBench(storage, database_url), mail, broker_url, planted, supervisor, watching)
+
+
+def _environment(database_url: str, broker_url: str, smtp_url: str, planted: Path) -> dict[str, str]:
+    """Short leases, quick retries."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")},
+        "DATABASE_URL": database_url,
+        "REDIS_URL": broker_url,
+        "LEDGER_SECRET_KEY": "test",
+        "LEDGER_PEPPERS": RING,
+        "LEDGER_MASTER_KEYS": RING,
+        "LEDGER_SMTP_URL": smtp_url,
+        "LEDGER_MAIL_FROM": "ledger@example.com",
+        "LEDGER_LEASE_S": str(LEASE_S),
+        "LEDGER_SMTP_TIMEOUT_S": "2",
+        "LEDGER_WEBHOOK_TIMEOUT_S": "2",
+        "LEDGER_SWEEP_S": "1",
+        "LEDGER_RETRY_FIRST_S": "0.5",
+        "LEDGER_RETRY_LONGEST_S": "1",
+        "LEDGER_MAX_ATTEMPTS": str(ATTEMPTS_MAX),
+        "LEDGER_TASK_TIME_LIMIT_S": "12",
+        "LEDGER_VISIBILITY_TIMEOUT_S": str(VISIBILITY_S),
+        "LEDGER_PLANTED": str(planted),
+    }
+
+
+def _programs(env: Mapping[str, str], beats: int) -> Iterator[Program]:
+    celery = (sys.executable, "-m", "celery", "-A", "tests.faults.rigs.crash_points")
+    place = Path(__file__).parents[3]
+    yield Program("worker", (*celery, "worker", "--loglevel", "INFO"), env, cwd=place, stop_s_max=4.0)
+    for number in range(beats):
+        yield Program(f"beat{number}", (*celery, "beat", "--pidfile="), env, cwd=place)

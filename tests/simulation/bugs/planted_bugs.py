@@ -1,0 +1,303 @@
+"""Planted bugs: each replaces a function of production by one that a tired person might have written.
+
+A simulation that finds none of them would prove nothing (tests/simulation/test_planted_bugs.py).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from domain import command_bus
+from domain.commands.context import CommandContext, Decision, EventStamp
+from domain.commands.delivery import accept_invite, claim_attempt, record_outcome
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.late_success import DeliveryProof
+from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation import reserve, settle_due
+from domain.commands.reservation.refund import RefundReservation
+from domain.errors import CodeExhausted
+from domain.events import Event, InviteSent
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+from domain.policy import Policy
+from domain.ports import Rejected, outcome_label
+from domain.values.link_token import DeliveryRef
+from domain.working_set import WorkingSet
+from tests.simulation.actors import components as parts
+from tests.simulation.actors.components import ApiComponent, WorkerComponent
+from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
+from workers.dispatcher import DispatchQueue
+from workers.invitations import message_factory
+from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
+from workers.invitations.due_sweep import sweep
+
+Patch = pytest.MonkeyPatch
+Due = Callable[[RedeemCode, Reservation, EventStamp, UUID, Policy], Sequence[Event]]
+
+
+def _due(patch: Patch, due: Due) -> None:
+    """Another `due_events`, wherever it is used."""
+    patch.setattr(settle_due, "due_events", due)
+    patch.setattr(claim_attempt, "due_events", due)
+
+
+def sweep_forgets_leases(patch: Patch) -> None:
+    """The sweep gives back what is past its deadline, whether somebody is sending it or not."""
+    known = settle_due.due_events
+
+    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+        if item.is_live and item.case_id is None and not item.ever_unknown and item.deadline <= now.at:
+            return settle_due.release_overdue(code, [item], now)
+        return known(code, item, now, case_id, policy)
+
+    patch.setattr(settle_due, "due_events", due)
+
+
+def machine_refunds_unknowns(patch: Patch) -> None:
+    """At the deadline an attempt in doubt is given back like any other."""
+    known = settle_due.due_events
+
+    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+        if item.ever_unknown and item.is_live and item.lease is None and item.deadline <= now.at:
+            return settle_due.release_overdue(code, [item], now)
+        return known(code, item, now, case_id, policy)
+
+    _due(patch, due)
+
+
+def machine_refunds_unknowns_unchecked(patch: Patch) -> None:
+    """The same, and the assertion that would have stopped it is gone too."""
+    machine_refunds_unknowns(patch)
+    patch.setattr("domain.working_set.check_transition", lambda _before, _event, after: after)
+
+
+def lapsed_lease_is_a_failure(patch: Patch) -> None:
+    """A lease without an outcome counts as surely not sent."""
+    known = settle_due.due_events
+
+    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
+        if item.is_live and item.case_id is None and item.lease is not None and item.lease.until <= now.at:
+            return settle_due.release_overdue(code, [item], now)
+        return known(code, item, now, case_id, policy)
+
+    _due(patch, due)
+
+
+def publish_error_is_a_failure(patch: Patch) -> None:
+    """What could not be published is compensated at once, as the old system did."""
+
+    def publish_some(queue: DispatchQueue) -> float:
+        ids = list(queue._waiting)
+        queue._waiting.clear()
+        try:
+            queue._publish(ids)
+        except Exception:  # noqa: BLE001 - that is how it is done
+            api = queue._publish.__self__  # type: ignore[attr-defined]  # it is a method of the simulated API
+            assert isinstance(api, ApiComponent)
+            context = CommandContext(
+                now=api.infrastructure.now(), actor="worker", request_id=str(api.scheduler.new_id())
+            )
+            api.commit.run([RefundReservation(context=context, reservation_id=key, cause="reset") for key in ids])
+        return 0.02
+
+    patch.setattr(DispatchQueue, "publish_some", publish_some)
+
+
+def attempt_is_recorded_after_the_send(patch: Patch) -> None:
+    """First the letter, then the books."""
+    known = DeliverySteps.record_and_claim
+
+    def record_and_claim(
+        self: DeliverySteps, tried: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str
+    ) -> list[ClaimedDelivery]:
+        worker = self.execute.__self__  # type: ignore[attr-defined]  # it is a method of the simulated worker
+        assert isinstance(worker, WorkerComponent)
+        known(self, tried, (), channel, task_id)
+        for key in reservation_ids:
+            item = worker.infrastructure.store.reservations.get(key)
+            if item is None or item.next_attempt_at is None or item.next_attempt_at > self.now():
+                continue
+            address = worker._addresses([item.recipient_id])[item.recipient_id]
+            letter = self.message_factory.invitation(item, address)
+            outcome = worker.infrastructure.mail.send(letter)
+            for claimed in known(self, (), [key], channel, task_id):
+                known(self, [AttemptResult(claimed, outcome)], (), channel, task_id)
+        return []
+
+    patch.setattr(DeliverySteps, "record_and_claim", record_and_claim)
+
+
+def success_counts_every_time(patch: Patch) -> None:
+    """Whoever reports a success counts the use."""
+
+    def success(
+        code: RedeemCode,
+        item: Reservation,
+        book: WorkingSet,
+        now: EventStamp,
+        proof: DeliveryProof,
+        case_id: UUID,
+    ) -> Sequence[Event]:
+        del code, book, case_id
+        sent = InviteSent(
+            **now.fields,
+            reservation_id=item.reservation_id,
+            delivery=proof.delivery,
+            attempt=proof.attempt,
+            kind=item.kind,
+            server=proof.server,
+            caused_by=item.versions[-1],
+        )
+        return (sent,)
+
+    patch.setattr(record_outcome, "success_events", success)
+    patch.setattr(accept_invite, "success_events", success)
+
+
+def late_success_is_retaken_blindly(patch: Patch) -> None:
+    """A use that was given back is counted again without a look at the code."""
+    patch.setattr("domain.commands.delivery.late_success.find_retake_obstacle", lambda *_: None)
+
+
+def key_is_forgotten(patch: Patch) -> None:
+    """An Idempotency-Key leads nowhere."""
+    patch.setattr(reserve, "_find_remembered_result", lambda *_: None)
+
+
+def overdue_forgets_leases(patch: Patch) -> None:
+    """The next command gives back what is past its deadline, although it is being sent."""
+
+    def is_overdue(self: Reservation, now: Any) -> bool:  # noqa: ANN401 - as it comes
+        return self.is_live and self.deadline <= now and not self.ever_unknown and self.case_id is None
+
+    patch.setattr(Reservation, "is_overdue", is_overdue)
+
+
+def claim_ignores_the_lease(patch: Patch) -> None:
+    """A second worker takes what the first one has."""
+
+    def claim(command: ClaimAttempt, book: WorkingSet, policy: Policy) -> Decision:
+        item = book.reservations.get(command.reservation_id)
+        if item is not None and item.lease is not None:
+            free = replace(item, lease=None, next_attempt_at=item.reserved_at)
+            book.reservations[item.reservation_id] = free
+        return claim_attempt.claim_attempt(command, book, policy)
+
+    patch.setitem(command_bus.HANDLERS, ClaimAttempt, claim)
+
+
+def bounce_gives_the_use_back(patch: Patch) -> None:
+    """Who bounces has not paid."""
+
+    def bounce(command: RecordBounce, book: WorkingSet, _: Policy) -> Decision:
+        decision = record_bounce(command, book)
+        item = book.reservations[command.reservation_id]
+        if item.status != "sent" or not decision.events:
+            return decision
+        now = EventStamp(decision.events[0].at, {"at": decision.events[0].at, "actor": "worker"})
+        refund = replace(settle_due.release_overdue(book.codes[item.code_id], [item], now)[0], held="used")
+        return replace_events(decision, [decision.events[0], refund])
+
+    patch.setitem(command_bus.HANDLERS, RecordBounce, bounce)
+
+
+def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
+    """The same decision with other events."""
+    return decision._replace(events=events)
+
+
+def lease_belongs_to_the_message(patch: Patch) -> None:
+    """Every copy of a message takes the lease of the first one for its own."""
+
+    def context(self: DeliverySteps, task_id: str) -> CommandContext:
+        return CommandContext(now=self.now(), actor="worker", actor_id=self.worker, request_id=task_id)
+
+    patch.setattr(DeliverySteps, "_context", context)
+
+
+def message_id_per_attempt(patch: Patch) -> None:
+    """Every try is a letter of its own."""
+    tries = iter(range(10**9))
+
+    def message_id(delivery: DeliveryRef, domain: str) -> str:
+        return f"<{delivery.reservation_id}.{delivery.number}.{next(tries)}@{domain}>"
+
+    patch.setattr(message_factory, "message_id", message_id)
+
+
+def sweep_wakes_nobody(patch: Patch) -> None:
+    """The sweep settles, and leaves lost messages lost."""
+
+    def lost(rows: Any, execute: Any, publish: Any, context: CommandContext, new_id: Any) -> object:  # noqa: ANN401 - as they come
+        del publish
+        return sweep(rows, execute, lambda _: None, context, new_id)
+
+    patch.setattr(parts, "sweep", lost)
+
+
+def held_is_called_used_up(patch: Patch) -> None:
+    """A second click is told "used up" while the first one is still in flight."""
+    patch.setattr(reserve, "_code_held_error", lambda *_: CodeExhausted())
+
+
+def overdue_needs_the_sweep(patch: Patch) -> None:
+    """The next command leaves other people's overdue reservations to the sweep."""
+    patch.setattr(WorkingSet, "overdue", lambda *_: [])
+
+
+def uncertain_is_a_failure(patch: Patch) -> None:
+    """A connection that died after DATA counts as "not sent"."""
+    known = DeliverySteps._record
+
+    def record(self: DeliverySteps, context: CommandContext, tried: AttemptResult) -> RecordOutcome:
+        command = known(self, context, tried)
+        if outcome_label(tried.outcome) != "unknown":
+            return command
+        return replace(command, outcome=Rejected(server="mx", reason="temporary", final=False))
+
+    patch.setattr(DeliverySteps, "_record", record)
+
+
+def closed_greeting_spends_an_attempt(patch: Patch) -> None:
+    """A server with too many connections is taken for one that did not want this message."""
+    known = DeliverySteps._record
+
+    def record(self: DeliverySteps, context: CommandContext, tried: AttemptResult) -> RecordOutcome:
+        command = known(self, context, tried)
+        if not isinstance(command.outcome, Rejected):
+            return command
+        return replace(command, outcome=dataclasses.replace(command.outcome, about_connection=False))
+
+    patch.setattr(DeliverySteps, "_record", record)
+
+
+PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
+    plant.__name__: plant
+    for plant in (
+        sweep_forgets_leases,
+        machine_refunds_unknowns,
+        machine_refunds_unknowns_unchecked,
+        lapsed_lease_is_a_failure,
+        publish_error_is_a_failure,
+        attempt_is_recorded_after_the_send,
+        success_counts_every_time,
+        late_success_is_retaken_blindly,
+        key_is_forgotten,
+        overdue_forgets_leases,
+        claim_ignores_the_lease,
+        bounce_gives_the_use_back,
+        lease_belongs_to_the_message,
+        message_id_per_attempt,
+        sweep_wakes_nobody,
+        held_is_called_used_up,
+        overdue_needs_the_sweep,
+        uncertain_is_a_failure,
+        closed_greeting_spends_an_attempt,
+        *GRANT_PLANTS,
+    )
+}

@@ -1,0 +1,320 @@
+"""What must hold after a run: the invariants by the functions of `ledger verify`, and checks from outside.
+
+The checks from outside know nothing of decisions: they compare what clients were promised, what the mail server took,
+and what the log says (Jepsen calls such checks "total queue" and "bank").
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, cast
+from uuid import UUID
+
+from domain.command_bus import Command, Result
+from domain.commands.reservation.reserve import ReserveUse
+from domain.commands.reservation.resolve_case import BY_STAFF
+from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
+from domain.events import (
+    STAFF,
+    AccessReplaced,
+    Event,
+    InviteAttempted,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteSent,
+    LateSuccessRecorded,
+    OpeningBalanceImported,
+    ReservationStarted,
+    UseRefunded,
+    topic_of,
+)
+from domain.policy import Policy
+from domain.ports import OutboundMessage, Removal
+from domain.values.link_token import DeliveryRef, message_id
+from domain.working_set import WorkingSet
+from projections.event_store.codec import decode
+from projections.event_store.side_tables import NOTICE_CAUSES
+from projections.replay.invariant_observer import InvariantObserver
+from projections.replay.log_fold import LogFold
+from projections.verification.drift_sample import _differences, _Rows
+from tests.simulation.actors.clients import PromisedReservation
+from tests.simulation.actors.components import MESSAGES
+from tests.simulation.actors.recipients import recipient_draft
+from tests.simulation.checks.access_checks import find_broken_access_rules
+from tests.simulation.services.mail_server import AcceptedMessage
+from tests.simulation.services.store import MemoryStore
+
+Violations = Iterator[str]
+NOTICES = {"refund_notice", "rebind_notice", "correction_notice", "move_notice"}
+FOR_THE_MOMENT = frozenset({"temporary", "unreachable"})
+"""Reasons of refusals after which the same message is sent again."""
+OPENING = topic_of(OpeningBalanceImported)
+
+
+class CommittedEvent(NamedTuple):
+    """An event of the log, and when it was committed in simulated time."""
+
+    at: float
+    code_id: UUID
+    event: Event
+
+
+class RunResult(NamedTuple):
+    """What a run left behind."""
+
+    store: MemoryStore
+    facts: Sequence[CommittedEvent]
+    acks: Sequence[PromisedReservation]
+    taken: Sequence[AcceptedMessage]
+    published: Sequence[Sequence[str]]
+    code_ids: Sequence[UUID]
+    in_time: Sequence[UUID]
+    removals: Sequence[tuple[float, Removal]]
+    busy: Mapping[UUID, int]
+    policy: Policy
+    ended_at: datetime | None
+
+
+def violations(run: RunResult) -> list[str]:
+    """Every promise that was broken, in words; empty if all held."""
+    rules = (
+        _log_and_rows,
+        _promises,
+        _letters,
+        _notices,
+        _uses,
+        _settled,
+        _in_time,
+        _spent,
+        _secrets,
+        find_broken_access_rules,
+    )
+    return [*bank(run.store), *(found for rule in rules for found in rule(run))]
+
+
+def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[CommittedEvent]:
+    """The log as facts."""
+    return [
+        CommittedEvent(at, UUID(str(item.originator_id)), decode(item.topic, item.state))
+        for at, item in zip(committed_at, store.log, strict=True)
+    ]
+
+
+def _log_and_rows(run: RunResult) -> Violations:
+    """Invariants 1 to 4, 7 and 10: every rule at every version, and rows equal to a fold of the log."""
+    watch, rows = InvariantObserver(), _Rows()
+    fold = LogFold(rows, watch, open_reservations_max=1_000_000)
+    placed = [
+        (cast("UUID", item.originator_id).bytes, item.originator_version, nth, item)
+        for nth, item in enumerate(run.store.log)
+    ]
+    fold.take(
+        (stream, version, position + 1, item.topic, item.state)
+        for stream, version, position, item in sorted(placed, key=lambda each: each[:2])
+    )
+    fold.end_stream()
+    for finding in watch.findings:
+        yield f"{finding.rule}: {finding.type} at version {finding.version} of {finding.stream} {finding.detail or ''}"
+    stored: dict[str, dict[UUID, tuple[object, ...]]] = {table: {} for table in rows.tables}
+    for code_id in run.code_ids:
+        for table, found in run.store.rows(code_id).items():
+            stored[table] |= found
+    for table, folded in rows.tables.items():
+        yield from (f"invariant 7: row differs: {drift}" for drift in _differences(table, stored[table], folded))
+
+
+def bank(store: MemoryStore) -> Violations:
+    """Whenever somebody reads: what is used and held is the sum of the reservations, and within the limit."""
+    counts: Counter[tuple[UUID, str]] = Counter()
+    for stored in store.log:
+        if stored.topic == OPENING:
+            event = decode(stored.topic, stored.state)
+            counts[cast("UUID", stored.originator_id), "sent"] += cast("OpeningBalanceImported", event).uses
+    for item in store.reservations.values():
+        if item.is_use:
+            counts[item.code_id, item.status] += 1
+    for code_id, code in store.codes.items():
+        if (code.used, code.reserved) != (counts[code_id, "sent"], counts[code_id, "live"]):
+            yield f"bank: code {code_id} says {code.used}+{code.reserved}, its reservations say otherwise"
+        if code.terms.max_uses is not None and code.used + code.reserved > code.terms.max_uses:
+            yield f"bank: code {code_id} is over its limit"
+
+
+def _promises(run: RunResult) -> Violations:
+    """Invariant 5: what was promised is there, for the one who was promised it, and the same under the same key."""
+    reserved = {
+        fact.event.reservation_id: (fact.code_id, fact.event.recipient_id)
+        for fact in run.facts
+        if isinstance(fact.event, ReservationStarted)
+    }
+    by_key: dict[tuple[int, int, str], set[UUID]] = defaultdict(set)
+    for ack in run.acks:
+        whose = reserved.get(ack.reservation_id)
+        if whose is None:
+            yield f"lost: {ack.reservation_id} was promised and is not in the log"
+            continue
+        person = run.store.recipient_ids[recipient_draft(ack.person, ack.reservation_id).digests[0]]
+        if whose != (run.code_ids[ack.code], person):
+            yield f"{ack.reservation_id} was promised to person {ack.person} and is somebody else's"
+        if ack.key is not None:
+            by_key[ack.code, ack.person, ack.key].add(ack.reservation_id)
+    for key, ids in by_key.items():
+        if len(ids) > 1:
+            yield f"key {key} led to several reservations: {sorted(ids)}"
+
+
+def _letters(run: RunResult) -> Violations:
+    """Invariant 8: mails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
+    attempts, doubts = _moments(run.facts, InviteAttempted), _moments(run.facts, InviteOutcomeUnknown)
+    first: dict[str, OutboundMessage] = {}
+    count: Counter[DeliveryRef] = Counter()
+    for taken in run.taken:
+        letter = taken.letter
+        if letter.template != "invite":
+            continue
+        if first.setdefault(letter.message_id, letter) != letter:
+            yield f"two letters with Message-ID {letter.message_id} differ"
+        delivery = _delivery_of(letter, attempts)
+        if delivery is None:
+            yield f"a letter of {letter.reservation_id} that no attempt in the log has: {letter.message_id}"
+            continue
+        count[delivery] += 1
+        if bisect_left(attempts[delivery], taken.at) < count[delivery]:
+            yield f"{letter.message_id} was sent before its attempt was in the log"
+        if bisect_left(doubts.get(delivery, []), taken.at) < count[delivery] - 1:
+            yield f"{letter.message_id} was sent {count[delivery]} times without a doubt before"
+
+
+def _notices(run: RunResult) -> Violations:
+    """Each event of which a person has to be told is told (rule 14 among them), and nothing else is."""
+    begun: dict[tuple[UUID, str], float] = {}
+    for fact in run.facts:
+        if (key := _notice_of(fact.event, run.store)) is not None:
+            begun.setdefault(key, fact.at)
+    for key in begun:
+        row = run.store.outbox.get(key)
+        if row is None or row.due_at is not None:
+            yield f"{key} is due, and its person is never told: {row}"
+    count: Counter[tuple[UUID, str]] = Counter()
+    for taken in run.taken:
+        key = taken.letter.reservation_id, taken.letter.template
+        if taken.letter.template not in NOTICES:
+            continue
+        count[key] += 1
+        if begun.get(key, taken.at) >= taken.at:
+            yield f"{key} was told of what was not in the log"
+        elif count[key] > (tries := run.store.outbox[key].attempts):
+            yield f"{key} was told {count[key]} times in {tries} tries"
+
+
+def _notice_of(event: Event, store: MemoryStore) -> tuple[UUID, str] | None:
+    """The notice that an event has to cause, by reservation and template; None for none."""
+    if isinstance(event, AccessReplaced):
+        return None if store.reservations[event.by].opened_by in STAFF else (event.reservation_id, "move_notice")
+    if not isinstance(event, UseRefunded):
+        return None
+    item = store.reservations[event.reservation_id]
+    if event.cause in NOTICE_CAUSES:
+        return item.reservation_id, "refund_notice" if item.is_use else "rebind_notice"
+    is_moved = event.cause == "corrected" and (event.held == "used" or item.ever_unknown)
+    return (item.reservation_id, "correction_notice") if is_moved else None
+
+
+def _delivery_of(letter: OutboundMessage, attempts: dict[DeliveryRef, list[float]]) -> DeliveryRef | None:
+    """Which delivery a letter is of, by its Message-ID."""
+    number = letter.message_id.partition("@")[0].rpartition(".")[2]
+    delivery = DeliveryRef(letter.reservation_id, int(number) if number.isdigit() else 0)
+    is_its_own = message_id(delivery, MESSAGES.mail_domain) == letter.message_id
+    return delivery if is_its_own and delivery in attempts else None
+
+
+def _moments(
+    facts: Sequence[CommittedEvent], kind: type[InviteAttempted | InviteOutcomeUnknown]
+) -> dict[DeliveryRef, list[float]]:
+    """When events of a kind were committed, by delivery."""
+    found: dict[DeliveryRef, list[float]] = defaultdict(list)
+    for fact in facts:
+        if isinstance(fact.event, kind):
+            found[DeliveryRef(fact.event.reservation_id, fact.event.delivery)].append(fact.at)
+    return found
+
+
+def _uses(run: RunResult) -> Violations:
+    """Invariants 3 and 10, seen from outside: what was mailed no machine gives back, and what counts was mailed."""
+    mailed = {taken.letter.reservation_id for taken in run.taken if taken.letter.template == "invite"}
+    for fact in run.facts:
+        event = fact.event
+        by_machine = isinstance(event, UseRefunded) and event.actor not in STAFF and event.cause != "corrected"
+        if isinstance(event, UseRefunded) and by_machine and event.reservation_id in mailed:
+            yield f"free use: {event.reservation_id} was mailed, and a machine gave it back ({event.cause})"
+        counts = isinstance(event, InviteSent) or (isinstance(event, LateSuccessRecorded) and event.effect == "retaken")
+        if (
+            counts
+            and isinstance(event, InviteSent | LateSuccessRecorded)
+            and event.server != BY_STAFF
+            and event.actor != "import"
+            and event.reservation_id not in mailed
+        ):
+            yield f"counted and never mailed: {event.reservation_id}"
+
+
+def _settled(run: RunResult) -> Violations:
+    """Invariant 2: nothing is left pending."""
+    for item in run.store.pending():
+        yield f"stuck: {item.reservation_id} is neither settled nor parked; its deadline was {item.deadline}"
+
+
+def _in_time(run: RunResult) -> Violations:
+    """What had time enough when the last fault was over was sent, and not given back because nobody came for it."""
+    waiting = set(run.in_time)
+    for fact in run.facts:
+        if (
+            isinstance(fact.event, UseRefunded)
+            and fact.event.cause == "deadline"
+            and fact.event.reservation_id in waiting
+        ):
+            yield f"forgotten: {fact.event.reservation_id} had time enough, and its deadline passed"
+
+
+def _spent(run: RunResult) -> Violations:
+    """Rule 4: an attempt is spent only if the server heard of the message and refused it for the moment."""
+    spent = Counter(
+        fact.event.reservation_id
+        for fact in run.facts
+        if isinstance(fact.event, InviteFailed)
+        and fact.event.reason in FOR_THE_MOMENT
+        and not fact.event.about_connection
+    )
+    for item, count in spent.items():
+        if count > run.busy.get(item, 0):
+            yield f"{item} spent {count} attempts on refusals, of which {run.busy.get(item, 0)} were about the message"
+
+
+def _secrets(run: RunResult) -> Violations:
+    """Invariant 9: messages hold ids only, and events no address."""
+    for ids in run.published:
+        for text in ids:
+            try:
+                UUID(text)
+            except ValueError:
+                yield f"a message holds {text!r}"
+    if any(b"@" in item.state for item in run.store.log):
+        yield "an event holds an address"
+
+
+def refusals_are_true(book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Violations:
+    """What is said to be used up or held is so. Of a batch of one only: then the book shows what was seen."""
+    if len(commands) != 1 or not isinstance(commands[0], ReserveUse):
+        return
+    code_id = book.code_id(commands[0].code_digests)
+    code = book.codes.get(code_id) if code_id else None
+    if code is None:
+        return
+    result = results[0]
+    if isinstance(result, CodeExhausted) and (code.reserved or code.used != code.terms.max_uses):
+        yield f"code {code_id} was said to be used up: {code.used} used, {code.reserved} held of {code.terms.max_uses}"
+    if isinstance(result, CodeHeld) and not code.reserved:
+        yield f"code {code_id} was said to be held, and nothing holds it"
+    if isinstance(result, EmailMismatch) and not code.sent_binding:
+        yield f"code {code_id} was said to be somebody else's, and nobody has it"

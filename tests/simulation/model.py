@@ -1,0 +1,410 @@
+"""One run: a small ledger, people, faults; then calm, and everything has to come to its end."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from domain.command_bus import Command, Result
+from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
+from domain.commands.code.issue import IssueCode
+from domain.commands.context import CommandContext
+from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
+from domain.events import InviteOutcomeUnknown
+from domain.events.code_terms import CodeTerms
+from domain.model.reservation import Reservation
+from domain.policy import Policy
+from domain.working_set import WorkingSet
+from projections.database.connection import CLOCK_REFRESH_S
+from projections.database.errors import StorageUnavailableError
+from projections.work_queue.due_access import BUSY_S
+from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, REPEAT_S
+from projections.work_queue.outbox import LEASE_S
+from tests.simulation.actors.beat import CLEANUP_S, Beat
+from tests.simulation.actors.clients import SimulatedClients
+from tests.simulation.actors.components import ApiComponent, SharedInfrastructure, WorkerComponent
+from tests.simulation.actors.recipients import RECIPIENTS, code_draft, recipient_draft
+from tests.simulation.actors.staff import SimulatedStaff
+from tests.simulation.checks.external_access_check import ExternalAccessCheck
+from tests.simulation.checks.run_checks import RunResult, bank, facts_of, refusals_are_true, violations
+from tests.simulation.fault_schedule import FaultSchedule
+from tests.simulation.scheduler import Scheduler, SimulatedProcess, short
+from tests.simulation.services.persistence import open_memory
+from tests.simulation.services.store import Fate, NoFaults
+from workers.channels.smtp.connection_window import REST_LONGEST_S
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, RETRY_S
+
+NOTICES_S = timedelta(seconds=LEASE_S + RETRY_S * ATTEMPTS_MAX + 100)
+"""The longest that a notice waits: for the lease of a worker that died, or after its last failure."""
+DUE_MOMENTS_MAX = 16
+"""Moments of accesses that are waited for: three announcements, the end, and as many tries to take away, twice."""
+CALM_S_MAX = 3000.0
+"""Longest time in which everything comes to its end once nothing goes wrong any more; deadlines are far below it."""
+
+
+class ViolationError(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass(frozen=True)
+class ScheduleOutcome:
+    """What came of a run.
+
+    Attributes:
+        counts: Faults, events and other happenings, by name.
+        broken: Promises that were broken, in words.
+        trace: Who did what and when, one line each.
+    """
+
+    seed: int
+    counts: Counter[str]
+    broken: list[str]
+    trace: list[str]
+
+
+def simulate(seed: int, *, is_told: bool = False) -> ScheduleOutcome:
+    """Run one schedule; its trace is told if it broke a promise, or if it is asked for."""
+    model = LedgerModel(seed)
+    try:
+        broken = model.run()
+    except ViolationError as violation:
+        broken = [str(violation)]
+    except AssertionError as defect:
+        broken = [f"a decision would have broken a rule: {defect}"]
+    finally:
+        model.close()
+    return ScheduleOutcome(seed, model.counts(), broken, model.told() if broken or is_told else [])
+
+
+class _Database(NoFaults):
+    """What happens to transactions."""
+
+    def __init__(self, infrastructure: SharedInfrastructure) -> None:
+        self._site = infrastructure
+
+    def begin(self) -> None:
+        """Whether there is a database."""
+        if self._site.scheduler.now < self._site.database_away_until:
+            raise StorageUnavailableError("away")
+
+    def commit(self) -> Fate:
+        """Committed, mostly."""
+        if self._site.faults.happens("commit rolled back"):
+            return "rolled_back"
+        return "answer_lost" if self._site.faults.happens("commit answer lost") else "committed"
+
+    def pause(self, tries: int) -> None:
+        """Others go on meanwhile."""
+        self._site.scheduler.sleep(0.1 * tries)
+
+
+class LedgerModel:
+    """Everything of one run."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.scheduler = scheduler = Scheduler(seed)
+        random = scheduler.random
+        self.policy = Policy(
+            reservation_ttl_s=random.choice([40, 120, 300]),
+            attempts_max=random.choice([1, 2, 3, 8]),
+            lease_s=random.choice([30, 60]),
+            retry_first_s=random.choice([1.0, 5.0]),
+            retry_longest_s=60.0,
+            deferrals_s_max=600,
+            overdue_per_command=random.choice([1, 10]),
+            revoked_per_command=random.choice([1, 100]),
+            deliveries_max=random.choice([2, 20]),
+            rebinds_max=random.choice([1, 1, 2]),
+            removal_tries_max=random.choice([1, 2, 5]),
+            removal_retry_s=random.choice([5.0, 60.0]),
+            removal_retry_factor=2.0,
+        )
+        self.faults = FaultSchedule(random, scheduler.counts)
+        ledger, self.store = open_memory(self.policy)
+        self.infrastructure = SharedInfrastructure(
+            scheduler, self.faults, ledger, self.store, sweep_s=random.choice([5.0, 15.0, 30.0])
+        )
+        self.committed_at: list[float] = []
+        self.asked = ExternalAccessCheck(self.store, self.infrastructure.receivers, scheduler.counts)
+        for receiver in self.infrastructure.receivers.values():
+            receiver.on_asked = self._has_asked
+        self.store.on_commit = self._committed
+        self.code_ids = [scheduler.new_id() for _ in range(random.choice([1, 2, 3]))]
+        codes = self._issue()
+        self.store.faults_of_transactions = _Database(self.infrastructure)
+        self.apis = [ApiComponent(self.infrastructure, f"api{number}") for number in range(random.choice([1, 2]))]
+        self.workers = [
+            WorkerComponent(self.infrastructure, f"worker{number}") for number in range(random.choice([1, 2]))
+        ]
+        self.beats = [Beat(self.infrastructure, f"beat{number}") for number in range(random.choice([1, 1, 1, 2]))]
+        if len(self.beats) > 1:
+            scheduler.counts["two beats"] += 1
+        self.clients = SimulatedClients(self.infrastructure, self.apis, codes, SimulatedStaff(self.infrastructure))
+        self.gremlin = SimulatedProcess("gremlin")
+        self.calm_at: float | None = None
+        self.waiting: list[UUID] = []
+        self.ended_at: datetime | None = None
+
+    def run(self) -> list[str]:
+        """All of it; gives what was broken."""
+        scheduler, random = self.scheduler, self.scheduler.random
+        for node in [*self.apis, *self.workers, *self.beats]:
+            node.boot()
+        storm_s = random.choice([60.0, 150.0, 400.0])
+        self.clients.begin(random.randint(3, 12), storm_s)
+        self._let_faults_come(storm_s)
+        scheduler.spawn(self.gremlin, self._audit)
+        scheduler.run_until(storm_s)
+        self._calm()
+        self.calm_at = None if random.random() < 0.25 else scheduler.now
+        self.waiting = [key for key, item in self.store.reservations.items() if self._has_time(item)]
+        if self.calm_at is None:
+            self._without_celery()
+        self._come_to_an_end()
+        self._let_days_pass()
+        return violations(self.left_behind())
+
+    def left_behind(self) -> RunResult:
+        """What checks look at."""
+        return RunResult(
+            store=self.store,
+            facts=facts_of(self.store, self.committed_at),
+            acks=self.clients.acks,
+            taken=self.infrastructure.mail.taken,
+            published=[message.ids for message in self.infrastructure.broker.published],
+            code_ids=self.code_ids,
+            in_time=() if self.calm_at is None else self.waiting,
+            removals=self.infrastructure.mail.removals,
+            busy=self.infrastructure.mail.busy,
+            policy=self.policy,
+            ended_at=self.ended_at,
+        )
+
+    def counts(self) -> Counter[str]:
+        """What happened how often."""
+        found = Counter(self.scheduler.counts)
+        found.update(f"event {item.topic.partition(':')[0]}" for item in self.store.log)
+        found["promises"] = len(self.clients.acks)
+        found["refusals"] = self.clients.refusals
+        found["letters taken"] = len(self.infrastructure.mail.taken)
+        return found
+
+    def told(self) -> list[str]:
+        """The trace in words."""
+        return [
+            f"{at:9.3f}  {who:<10} {what} {' '.join(map(short, about))}"
+            for at, who, what, about in self.scheduler.trace
+        ]
+
+    def close(self) -> None:
+        """End all tasks."""
+        nodes = [*self.apis, *self.workers, *self.beats]
+        self.scheduler.close(
+            [*(node.process for node in nodes), self.clients.process, self.gremlin, self.infrastructure.supervisor]
+        )
+
+    def _slack_s(self) -> float:
+        """How long the slowest way takes: a lease, a wake-up call that is trusted in vain, sweeps, a server's rest."""
+        trusted_s: float = GRACE_S + REPEAT_S * 2**DOUBLINGS_MAX
+        return self.policy.lease_s + trusted_s + self.infrastructure.sweep_s * 3 + 30 + REST_LONGEST_S * 2
+
+    def _has_time(self, item: Reservation) -> bool:
+        """Whether there is time enough left to send it, now that nothing goes wrong any more."""
+        left = item.deadline - max(self.infrastructure.now(), self.store.codes[item.code_id].last_at)
+        return item.due_at is not None and item.is_live and left.total_seconds() > self._slack_s()
+
+    def _issue(self) -> list[bytes]:
+        """Codes, some of them taken over from another system with a use that nobody knows anything of."""
+        random, now = self.scheduler.random, self.infrastructure.now()
+        digests = []
+        for number, code_id in enumerate(self.code_ids):
+            draft = code_draft(number, code_id)
+            digests.append(draft.digests[0])
+            terms: dict[str, Any] = {
+                "context": CommandContext(now=now, actor="operator"),
+                "code_id": code_id,
+                "text": draft,
+            }
+            max_uses, bound = random.choice([1, 1, 2, 3, None]), random.random() < 0.4
+            terms |= {
+                "bound": bound,
+                "terms": CodeTerms(
+                    max_uses=max_uses,
+                    expires_at=random.choice([None, None, None, now + timedelta(seconds=random.choice([50, 300]))]),
+                    validity_days=random.choice([None, None, None, 1, 8]),
+                    group=random.choice([None, "green", "red"]),
+                    rebinds_max=random.choice([None, None, 0, 2]),
+                ),
+            }
+            command: Command = self._imported(terms) if random.random() < 0.2 else IssueCode(**terms)
+            self.infrastructure.ledger.execute([command])
+        return digests
+
+    def _imported(self, terms: dict[str, Any]) -> ImportCode:
+        """A use that nobody knows anything of, or one whose access ends while we look."""
+        random, now = self.scheduler.random, self.infrastructure.now()
+        terms["context"] = CommandContext(now=now, actor="import")
+        if random.random() < 0.3:
+            return ImportCode(**terms, source="before", openings=[Opening(uses=1, reason="unproven")])
+        days = terms["terms"].validity_days or 0
+        use = ImportedUse(
+            reservation_id=self.scheduler.new_id(),
+            recipient=recipient_draft(random.randrange(RECIPIENTS), self.scheduler.new_id()),
+            sent_at=now - timedelta(days=days, seconds=-random.choice([20, 100, 300])),
+            moves=random.choice([0, 0, 1]),
+        )
+        return ImportCode(**terms, source="before", uses=[use])
+
+    def _committed(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+        """Note what a transaction wrote; look at its refusals."""
+        scheduler = self.scheduler
+        for recorded in book.new_events:
+            self.committed_at.append(scheduler.now)
+            event = recorded.event
+            scheduler.note(type(event).__name__, event)
+            if isinstance(event, InviteOutcomeUnknown):
+                self.clients.hear_of_doubt(event.reservation_id)
+        for found in [*refusals_are_true(book, commands, results), *self.asked.committed(book, commands, results)]:
+            raise ViolationError(found)
+
+    def _has_asked(self, item: UUID) -> None:
+        """A group's own system has invited somebody."""
+        for found in self.asked.taken(item):
+            raise ViolationError(found)
+
+    def _audit(self) -> None:
+        """Read the books at odd moments."""
+        while True:
+            self.scheduler.sleep(self.scheduler.random.uniform(5, 120))
+            for found in bank(self.store):
+                raise ViolationError(found)
+
+    def _let_faults_come(self, until_s: float) -> None:
+        random = self.scheduler.random
+        acts: dict[str, Callable[[], None]] = {
+            "broker away": self._broker_away,
+            "broker flushed": self.infrastructure.broker.flush,
+            "database away": self._database_away,
+            "clock forward": partial(self._jump, 1),
+            "clock back": partial(self._jump, -1),
+            "beat dead": self._beat_dead,
+            "all workers killed": self._kill_workers,
+        }
+        for kind, times in self.faults.moments.items():
+            for _ in range(times):
+                self.scheduler.spawn(self.gremlin, partial(self._fault, kind, acts[kind]), random.uniform(0, until_s))
+
+    def _fault(self, kind: str, act: Callable[[], None]) -> None:
+        self.scheduler.counts[kind] += 1
+        self.scheduler.note(kind)
+        act()
+
+    def _broker_away(self) -> None:
+        """For a while; what it held may be gone afterwards."""
+        broker, seconds = self.infrastructure.broker, self.scheduler.random.choice([2.0, 30.0, 200.0])
+        broker.away_until = max(broker.away_until, self.scheduler.now + seconds)
+        self.scheduler.sleep(seconds + 0.001)
+        broker.wake()
+
+    def _database_away(self) -> None:
+        self.infrastructure.database_away_until = self.scheduler.now + self.scheduler.random.choice([1.0, 20.0, 90.0])
+
+    def _jump(self, sign: int) -> None:
+        self.infrastructure.clock_offset_s += sign * self.scheduler.random.choice([1.0, 40.0, 200.0])
+
+    def _beat_dead(self) -> None:
+        for beat in self.beats:
+            beat.may_start = False
+            self.scheduler.crash(beat.process)
+
+    def _kill_workers(self) -> None:
+        for worker in self.workers:
+            if worker.process.is_alive:
+                worker.end()
+
+    def _calm(self) -> None:
+        """Nothing goes wrong any more, and everything runs."""
+        self.scheduler.note("calm")
+        self.faults.end()
+        self.clients.is_open = False
+        self.infrastructure.broker.away_until = self.infrastructure.database_away_until = self.scheduler.now
+        self.infrastructure.broker.wake()
+        for node in [*self.apis, *self.workers, *self.beats]:
+            node.may_start = True
+            self.scheduler.thaw(node.process)
+            node.start()
+
+    def _without_celery(self) -> None:
+        """Every Celery process dies for good: when the deadlines are over, a further try works (rule 7)."""
+        self.scheduler.counts["celery dead for good"] += 1
+        for node in [*self.workers, *self.beats]:
+            node.may_start = False
+            self.scheduler.crash(node.process)
+        self._pass_until_all_is_overdue()
+        for number in range(len(self.code_ids)):
+            self.scheduler.spawn(self.clients.process, partial(self._try_again, number), number * 20.0)
+        self.scheduler.run_until(self.scheduler.now + 100)
+        for node in [*self.workers, *self.beats]:
+            node.may_start = True
+            node.start()
+
+    def _pass_until_all_is_overdue(self) -> None:
+        live = [item for item in self.store.reservations.values() if item.is_live]
+        ends = [max(item.deadline, item.lease.until if item.lease else item.deadline) for item in live]
+        last = max(ends, default=self.infrastructure.now())
+        self.scheduler.run_until(self.scheduler.now + max(30.0, (last - self.infrastructure.now()).total_seconds() + 1))
+
+    def _try_again(self, number: int) -> None:
+        result = self.clients.redeem(number, RECIPIENTS + number)
+        code = self.store.codes[self.code_ids[number]]
+        held = [item for item in self.store.reservations.values() if item.is_use and item.is_live]
+        live = [item for item in held if item.code_id == code.code_id]
+        firm = [item for item in live if not item.is_overdue(self.infrastructure.now())]
+        many = code.bound and len(live) > self.policy.overdue_per_command
+        if result is None:
+            raise ViolationError(f"no answer on code {number}, and nothing was wrong")
+        if isinstance(result, CodeHeld) and not firm and not many:
+            raise ViolationError(f"code {number} stays held with Celery dead")
+        if isinstance(result, CodeExhausted) and code.used != code.terms.max_uses:
+            raise ViolationError(f"code {number} was said to be used up")
+        if isinstance(result, EmailMismatch) and not code.sent_binding:
+            raise ViolationError(f"code {number} was said to be another's")
+
+    def _come_to_an_end(self) -> None:
+        """Until nothing is pending: no later than a lease, some sweeps and a wake-up call after the last deadline."""
+        scheduler, slack = self.scheduler, timedelta(seconds=self._slack_s())
+        ends, begun = scheduler.now + CALM_S_MAX, self.infrastructure.now()
+        while scheduler.now < ends:
+            pending = self.store.pending()
+            notices = [row.due_at for row in self.store.outbox.values() if row.due_at is not None]
+            if not pending and not notices:
+                return
+            # A notice put off while the clock was ahead comes that much later: seed 7060156.
+            last = [begun + NOTICES_S, *(due_at + NOTICES_S for due_at in notices)]
+            if self.infrastructure.now() > max([*last, *(self._due_by(item) + slack for item in pending)]):
+                return
+            scheduler.run_until(scheduler.now + self.infrastructure.sweep_s)
+
+    def _due_by(self, item: Reservation) -> datetime:
+        """Its deadline; or when the removal that it waits for is due, and the task that has it done has come by."""
+        former = None if item.waits_for is None else self.store.reservations[item.waits_for]
+        if former is None or former.access_due_at is None:
+            return item.deadline
+        return max(item.deadline, former.access_due_at + timedelta(seconds=2 * CLEANUP_S + BUSY_S))
+
+    def _let_days_pass(self) -> None:
+        """From one moment at which something is due about an access to the next, until nobody has one with an end."""
+        scheduler, infrastructure = self.scheduler, self.infrastructure
+        if self.store.pending():
+            return
+        for _ in range(DUE_MOMENTS_MAX):
+            due = [at for item in self.store.reservations.values() if (at := item.access_due_at) is not None]
+            if not due:
+                break
+            infrastructure.clock_offset_s += max(0.0, (min(due) - infrastructure.now()).total_seconds())
+            scheduler.run_until(scheduler.now + 2 * CLEANUP_S + CLOCK_REFRESH_S)
+        self.ended_at = infrastructure.now() - timedelta(seconds=2 * CLEANUP_S + BUSY_S)

@@ -1,0 +1,35 @@
+"""The library's infrastructure factory for the store in memory: what PERSISTENCE_MODULE names in simulations."""
+
+from typing import Any, cast
+
+from eventsourcing.persistence import ApplicationRecorder, Mapper, Transcoder
+from eventsourcing.popo import POPOFactory
+
+from domain.application import RedemptionLedger
+from domain.policy import Policy
+from projections.event_store.mapper import LedgerMapper
+from tests.simulation.services.store import MemoryStore, TransactionFaults
+
+
+class MemoryFactory(POPOFactory):
+    """Builds the library's parts around a `MemoryStore`."""
+
+    def application_recorder(self) -> ApplicationRecorder:
+        """A new, empty store."""
+        return MemoryStore()
+
+    def mapper(self, transcoder: Transcoder | None = None, mapper_class: object = None) -> Mapper[Any]:
+        """The ledger's own mapper, as with PostgreSQL."""
+        del mapper_class
+        return LedgerMapper(transcoder=transcoder)  # type: ignore[arg-type]  # our mapper does without one
+
+
+def open_memory(
+    policy: Policy, faults_of_transactions: TransactionFaults | None = None
+) -> tuple[RedemptionLedger, MemoryStore]:
+    """A new ledger in memory, and its store."""
+    ledger = RedemptionLedger({"PERSISTENCE_MODULE": "tests.simulation.services.persistence:MemoryFactory"}, policy)
+    store = cast("MemoryStore", ledger.recorder)
+    if faults_of_transactions is not None:
+        store.faults_of_transactions = faults_of_transactions
+    return ledger, store

@@ -1,0 +1,115 @@
+"""What waits in the store in memory: reservations that are due, and letters of the outbox. As the SQL takes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from projections.work_queue.due_access import BUSY_S
+from projections.work_queue.due_access import TAKEN_MAX as TAKEN_ACCESSES_MAX
+from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, LONGEST, REPEAT_S, TAKEN_MAX, Due
+from projections.work_queue.outbox import LEASE_S, PUT_OFF, DueNotice
+from tests.simulation.services.store import MemoryStore
+
+
+@dataclass
+class DispatchMark:
+    """A wake-up call that a sweep gave for one due moment."""
+
+    due_at: datetime
+    next_at: datetime
+    times: int = 1
+
+
+class MemoryDueReservations:
+    """`workers.invitations.due_sweep.DueReservations`: the statements `take_due` and `forget_dispatches`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.marks: dict[UUID, DispatchMark] = {}
+
+    def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
+        """Take what is due and not marked."""
+        before = now - timedelta(seconds=GRACE_S)
+        found = [
+            (item.due_at, item)
+            for item in self._store.reservations.values()
+            if item.due_at is not None
+            and item.due_at <= before
+            and self._is_free(item.reservation_id, item.due_at, now)
+        ]
+        found.sort(key=lambda pair: pair[0])
+        for due_at, item in found[:limit]:
+            self._mark(item.reservation_id, due_at, now)
+        return [
+            Due(
+                item.reservation_id,
+                settle=item.lease is not None or item.deadline <= now,
+                alone=item.ever_unknown or item.lease is not None,
+            )
+            for _, item in found[:limit]
+        ]
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Forget the marks of calls that were not given."""
+        for key in reservation_ids:
+            self.marks.pop(key, None)
+
+    def _is_free(self, key: UUID, due_at: datetime, now: datetime) -> bool:
+        mark = self.marks.get(key)
+        return mark is None or not now < mark.next_at <= now + LONGEST or mark.due_at != due_at
+
+    def _mark(self, key: UUID, due_at: datetime, now: datetime) -> None:
+        repeat, old = timedelta(seconds=REPEAT_S), self.marks.get(key)
+        if old is None or old.due_at != due_at:
+            self.marks[key] = DispatchMark(due_at, now + repeat)
+        else:
+            self.marks[key] = DispatchMark(due_at, now + repeat * 2**old.times, min(old.times + 1, DOUBLINGS_MAX))
+
+
+class MemoryDueAccess:
+    """`access_expiry.DueAccessQueue`: the statements `take_due_access` and `forget_access_marks`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._marks: dict[UUID, datetime] = {}
+
+    def take(self, now: datetime, limit: int = TAKEN_ACCESSES_MAX) -> list[UUID]:
+        """What is due and not marked."""
+        due = [(item.access_due_at, key) for key, item in self._store.reservations.items() if item.access_due_at]
+        free = sorted((at, key) for at, key in due if at <= now and self._marks.get(key, now) <= now)
+        taken = [key for _, key in free[:limit]]
+        self._marks |= dict.fromkeys(taken, now + timedelta(seconds=BUSY_S))
+        return taken
+
+    def give_back(self, reservation_ids: Sequence[UUID]) -> None:
+        """Forget the marks."""
+        for key in reservation_ids:
+            self._marks.pop(key, None)
+
+
+class MemoryOutbox:
+    """`outbox_notices.Outbox`: the statements `take_outbox`, `close_outbox` and `put_off_outbox`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def take(self, now: datetime) -> DueNotice | None:
+        """The one that is due longest."""
+        due = [(row.due_at, key) for key, row in self._store.outbox.items() if row.due_at and row.due_at <= now]
+        if not due:
+            return None
+        _, key = min(due)
+        row = self._store.outbox[key]
+        row.due_at, row.attempts = now + timedelta(seconds=LEASE_S), row.attempts + 1
+        return DueNotice(*key, row.written_at, row.attempts)
+
+    def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
+        """Keep what became of it."""
+        row = self._store.outbox[notice.reservation_id, notice.template]
+        row.due_at, row.outcome = due_at, outcome
+
+    def put_off(self, notice: DueNotice, due_at: datetime) -> None:
+        """Give it back as if it had not been taken."""
+        row = self._store.outbox[notice.reservation_id, notice.template]
+        row.due_at, row.outcome, row.attempts = due_at, PUT_OFF, row.attempts - 1

@@ -1,0 +1,85 @@
+"""The served application, and short ways through its pages."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from domain.events import UseReserved
+from domain.values.link_token import DeliveryRef, link_token
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import code_id_of
+
+PASSWORD: Final = "correct horse battery staple"
+WAIT_MS: Final = 15_000
+RULES: Final = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+"""What axe looks for."""
+CUT_OFF: Final = """() => {
+  const ends = (part) => Math.floor(part.getBoundingClientRect().right);
+  const scrolls = (part) => part && getComputedStyle(part).overflowX !== "visible";
+  const isCut = (part, slip) => {
+    let around = part.parentElement;
+    while (around !== slip && !scrolls(around)) around = around.parentElement;
+    return around === slip && part.checkVisibility() && ends(part) > ends(slip);
+  };
+  const cut = (slip) => [...slip.querySelectorAll("*")].filter((part) => isCut(part, slip));
+  return [...document.querySelectorAll(".slip")].flatMap(cut).map((part) => "cut off: " + (part.id || part.tagName));
+}"""
+"""Parts that a sheet of paper hides at its right edge: the page does not scroll there, so nobody ever sees them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedApp:
+    """Where it is served, and what is behind it."""
+
+    url: str
+    app: AppClient
+
+    def sign_in(self, page: Page, role: str) -> None:
+        """Sign in at the desk."""
+        page.goto("/support")
+        page.fill("#email", f"{role}@staff.example.com")
+        page.fill("#password", PASSWORD)
+        page.click("main button[type=submit]")
+        page.wait_for_url("**/support")
+
+    def faults(self, page: Page) -> list[str]:
+        """What is wrong with the page as it is seen: WCAG 2.2 AA by axe, sideways scrolling, parts cut off."""
+        broken = [item["id"] for item in Axe().run(page, options=RULES).response["violations"]]
+        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        return [*broken, *(["scrolls sideways"] if wide else []), *page.evaluate(CUT_OFF)]
+
+    def redeem(self, page: Page, code: str, email: str) -> str:
+        """Fill in the form and press the button; the id of the reservation that the next page is about."""
+        page.goto("/invite")
+        page.fill("#email", email)
+        page.fill("#code", code)
+        page.click("form button[type=submit]")
+        page.wait_for_url("**/r/*")
+        return page.url.rpartition("/")[2].partition("?")[0]
+
+    def search(self, page: Page, typed: str) -> None:
+        """Type into the desk's box and press Enter."""
+        page.goto("/support")
+        page.fill("#q", typed)
+        page.press("#q", "Enter")
+
+    def uses(self, code: str) -> tuple[int, int]:
+        """A code's used and reserved uses."""
+        reader = self.app.services.reader
+        code_id = reader.find_code(code)
+        row = reader.find_balance(code_id) if code_id else None
+        assert row is not None
+        return row["used"], row["reserved"]
+
+    def link(self, reservation_id: str) -> str:
+        """Where the letter of a reservation leads."""
+        secret = self.app.services.settings.secret_key.get_secret_value().encode()
+        return f"/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
+
+    def reservations_of(self, code: str) -> int:
+        """How many reservations a code ever had; the database is shared by the tests of a module."""
+        lines = self.app.services.reader.read_history(code_id_of(self.app, code))
+        return sum(isinstance(line.event, UseReserved) for line in lines)
