@@ -101,7 +101,7 @@ PREVIOUS := HEAD~1
 acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, down and up (needs a Docker engine)
 	@$(BIN)/python -m tests.acceptance_compose --previous $(PREVIOUS) $(ARGS)
 
-bench: setup  ## Measure how fast it is, beside bare yardsticks (needs wrk; pgbench where present; ARGS=--quick for a slice)
+bench: setup  ## Measure how fast it is, compared with bare baselines (needs wrk; pgbench where present; ARGS=--quick for a slice)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup  ## Style, types, import rules, dead code, locks, licences

@@ -1,1 +1,1 @@
-"""`make bench`: how fast the whole ledger is beside bare yardsticks, all in one run on one machine."""
+"""`make bench`: how fast the whole ledger is compared with bare baselines, in one run on one machine."""

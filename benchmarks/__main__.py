@@ -1,4 +1,4 @@
-"""Run every scenario, rounds interleaved, and say what came of it: `python -m benchmarks [--quick] [--docs DIR]`."""
+"""Run every scenario in interleaved rounds and print the numbers: `python -m benchmarks [--quick] [--docs DIR]`."""
 
 import argparse
 import json
@@ -28,95 +28,98 @@ from benchmarks.scenarios import merkle_overhead, page_latency, queue_drain, reb
 from benchmarks.scenarios.history_length import measure_history_length
 
 DISK_GB = 15
-"""Disk for the longest log, its indexes and what the database writes on the way."""
+"""Free disk space for the longest log, its indexes and the write-ahead log."""
 NO_MAIL = {"LEDGER_SMTP_URL": "null://"}
 Numbers = redeem_throughput.Numbers
 Say = Callable[[str], object]
 
 
 def main() -> int:
-    """Measure.
+    """Measure everything.
 
     Returns:
-        0; 3 if a tool is missing or something could not be measured.
+        0, or 3 if a tool is missing or something could not be measured.
     """
-    asked = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    asked.add_argument(
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument(
         "--quick", action="store_true", help="a slice of small sizes: shows that it runs, measures little"
     )
-    asked.add_argument("--rounds", type=int, help="how often each load runs")
-    asked.add_argument("--json", type=Path, help="where the numbers go as JSON")
-    asked.add_argument("--docs", type=Path, help="a folder for the page, its chart and its JSON (docs if not --quick)")
-    options = asked.parse_args()
+    parser.add_argument("--rounds", type=int, help="how often each load runs")
+    parser.add_argument("--json", type=Path, help="where the numbers go as JSON")
+    parser.add_argument("--docs", type=Path, help="a folder for the page, its chart and its JSON (docs if not --quick)")
+    options = parser.parse_args()
     console = Console(stderr=True)
     plan = QUICK if options.quick else FULL
     if options.rounds:
         plan = plan._replace(rounds=options.rounds)
     rounds: list[Numbers] = []
     try:
-        found, known, notes = measure(plan, rounds, console.print, few=options.quick)
-    except BenchmarkError as trouble:
+        numbers, facts, notes = measure(plan, rounds, console.print, is_small=options.quick)
+    except BenchmarkError as error:
         if rounds:
             report.print_table(report.summarize(rounds), Console())
             console.print("what was measured until then is above; no page is written from a part")
-        console.print(f"[bold]not measured:[/bold] {trouble}")
+        console.print(f"[bold]not measured:[/bold] {error}")
         return 3
-    report.print_table(found, Console())
+    report.print_table(numbers, Console())
     if options.json:
-        options.json.write_text(json.dumps({**found, "facts": known, "notes": notes}, indent=2) + "\n")
+        options.json.write_text(json.dumps({**numbers, "facts": facts, "notes": notes}, indent=2) + "\n")
     if folder := options.docs or (None if options.quick else Path("docs")):
-        docs_page.write_page(folder, found, known, notes)
+        docs_page.write_page(folder, numbers, facts, notes)
     return 0
 
 
 def measure(
-    plan: BenchmarkPlan, rounds: list[Numbers], say: Say, *, few: bool
+    plan: BenchmarkPlan, rounds: list[Numbers], say: Say, *, is_small: bool
 ) -> tuple[dict[str, float], docs_page.Facts, list[str]]:
-    """Everything in the plan; numbers by key, what they were measured on, and what is to be said of them.
+    """Measure everything in the plan.
 
-    Each round's numbers are added to `rounds` as they come, so that a part which fails doesn't take the others along.
+    Each round's numbers are added to `rounds` at once, so that they are not lost if a later part fails.
+
+    Returns:
+        The numbers by key, facts about the machine, and notes for readers.
 
     Raises:
-        BenchmarkError: A tool is missing, there are servers that are not ours, or something went wrong.
+        BenchmarkError: A tool is missing, the environment names servers, or a measurement failed.
     """
     require_no_servers()
     notes = []
-    if not few:
+    if not is_small:
         find_tool("wrk")
         require_disk_space(DISK_GB)
         if not has_tool("pgbench"):
             notes.append(f"pgbench is not installed ({describe_installation('pgbench')}): what it measures is missing")
-    with run_stack(**({} if few else NO_MAIL)) as ledger:
-        known, loader = collect_facts(ledger), _load_generator(ledger, few=few)
+    with run_stack(**({} if is_small else NO_MAIL)) as ledger:
+        facts, loader = collect_facts(ledger), _load_generator(ledger, is_small=is_small)
         _measure_redeems(ledger, loader, plan, rounds, say)
-        if few:
+        if is_small:
             _measure_sending(ledger, loader, plan, rounds[0], say)
             _measure_clicks_and_pages(ledger, plan, rounds, say)
             rounds[0] |= measure_history_length(ledger, loader, plan, say)
-    if not few:
-        # Each in a stack of its own: what one leaves behind would be in the way of the next.
+    if not is_small:
+        # Each in a new stack: the data of one measurement would slow down the next.
         with run_stack(**NO_MAIL) as ledger:
-            _measure_sending(ledger, _load_generator(ledger, few=few), plan, rounds[0], say)
+            _measure_sending(ledger, _load_generator(ledger, is_small=is_small), plan, rounds[0], say)
         with run_stack() as ledger:
             _measure_clicks_and_pages(ledger, plan, rounds, say)
         with run_stack(**NO_MAIL) as ledger:
             rounds[0] |= _measure_proof_and_rebuild(ledger, WrkGenerator(ledger.folder), plan, say)
         with run_stack(**NO_MAIL) as ledger:
-            rounds[0] |= measure_history_length(ledger, _load_generator(ledger, few=few), plan, say)
-    return report.summarize(rounds), known, notes
+            rounds[0] |= measure_history_length(ledger, _load_generator(ledger, is_small=is_small), plan, say)
+    return report.summarize(rounds), facts, notes
 
 
-def _load_generator(ledger: BenchmarkStack, *, few: bool) -> LoadGenerator:
-    return ThreadGenerator() if few else WrkGenerator(ledger.folder)
+def _load_generator(ledger: BenchmarkStack, *, is_small: bool) -> LoadGenerator:
+    return ThreadGenerator() if is_small else WrkGenerator(ledger.folder)
 
 
 def _measure_redeems(
     ledger: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, rounds: list[Numbers], say: Say
 ) -> None:
-    """Yardsticks first: nothing of a redeem may be on the machine by then."""
+    """Measure the baselines before the first redeem: its data and processes must not slow them down."""
     ledger.query_rows(http_counters.TABLES)
     for number in range(plan.rounds):
-        say(f"yardsticks, round {number + 1}")
+        say(f"baselines, round {number + 1}")
         rounds.append(redeem_throughput.measure_baselines(ledger, loader, plan))
     ledger.query_rows(http_counters.DROP)
     code, codes = ledger.issue(), [issued.text for issued in ledger.issue_many(plan.spread_codes)]

@@ -76,9 +76,9 @@ def _command_section(path: tuple[str, ...], command: object) -> Iterator[str]:
         for name in sorted(command.commands):
             yield from _command_section((*path, name), command.commands[name])
         return
-    arguments = [item for item in command.params if isinstance(item, TyperArgument)]  # type: ignore[attr-defined]  # typer's commands share no public class
-    options = [item for item in command.params if isinstance(item, TyperOption)]  # type: ignore[attr-defined]  # as above
-    words = " ".join(("ledger", *path, *(str(item.name).upper() for item in arguments)))
+    arguments = [parameter for parameter in command.params if isinstance(parameter, TyperArgument)]  # type: ignore[attr-defined]  # typer's commands share no public class
+    options = [parameter for parameter in command.params if isinstance(parameter, TyperOption)]  # type: ignore[attr-defined]  # as above
+    words = " ".join(("ledger", *path, *(str(parameter.name).upper() for parameter in arguments)))
     yield f"## `{words}`\n"
     yield inspect.cleandoc(command.help or "") + "\n"  # type: ignore[attr-defined]  # as above
     for argument in arguments:

@@ -28,8 +28,8 @@ app = typer.Typer(
 )
 
 
-def _say_version(wanted: bool) -> None:
-    if wanted:
+def _say_version(is_requested: bool) -> None:
+    if is_requested:
         say(f"Redemption Ledger {version('redemption-ledger')}")
         raise typer.Exit
 
@@ -82,8 +82,8 @@ def run(arguments: list[str]) -> int:
     try:
         outcome = typer.main.get_command(app).main(arguments, prog_name="ledger", standalone_mode=False)
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt, SystemExit) as ended:
-        status = report_exception(ended)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        status = report_exception(error)
         if status is None:
             raise
         return status

@@ -31,8 +31,8 @@ def parse_time_option(text: str, option: str) -> datetime:
     """
     try:
         return parse_timestamp(text)
-    except TimestampError as bad:
-        raise _bad_parameter(f"{text!a} {bad}", option) from bad
+    except TimestampError as error:
+        raise _bad_parameter(f"{text!a} {error}", option) from error
 
 
 def number_parser(bounds: Bounds) -> Callable[[str | int], int]:
@@ -48,8 +48,8 @@ def number_parser(bounds: Bounds) -> Callable[[str | int], int]:
     def number(typed: str | int) -> int:
         try:
             return parse_number(str(typed), bounds)
-        except NumberError as bad:
-            raise typer.BadParameter(f"{typed!a} {bad}") from bad
+        except NumberError as error:
+            raise typer.BadParameter(f"{typed!a} {error}") from error
 
     return number
 
@@ -66,10 +66,10 @@ def parse_reservation_id(text: str) -> UUID:
     """
     try:
         return UUID(text)
-    except ValueError as bad:
+    except ValueError as error:
         raise _bad_parameter(
             "a reservation id is needed, such as the one in the page's address", "reservation"
-        ) from bad
+        ) from error
 
 
 def parse_email(text: str) -> EmailAddress:
@@ -80,8 +80,8 @@ def parse_email(text: str) -> EmailAddress:
     """
     try:
         return EmailAddress.parse(text)
-    except MalformedEmailError as bad:
-        raise _bad_parameter("it takes one e-mail address, such as li.wei@example.com", "email") from bad
+    except MalformedEmailError as error:
+        raise _bad_parameter("it takes one e-mail address, such as li.wei@example.com", "email") from error
 
 
 def parse_group(text: str) -> str | None:
@@ -92,8 +92,8 @@ def parse_group(text: str) -> str | None:
     """
     try:
         return checked_group(parse_name(text, "--group")) or None
-    except ValueError as address:
-        raise _bad_parameter(f"{address}: name it otherwise", "--group") from address
+    except ValueError as error:
+        raise _bad_parameter(f"{error}: name it otherwise", "--group") from error
 
 
 def parse_name(text: str, option: str) -> str:
@@ -138,10 +138,10 @@ def parse_rebinds(text: str) -> int | None:
 def _parse_number_or_word(text: str, word: str, bounds: Bounds, option: str) -> int | None:
     try:
         return None if text == word else parse_number(text, bounds)
-    except NumberError as bad:
+    except NumberError as error:
         raise _bad_parameter(
             f"it takes a number from {bounds.least} to {bounds.most:,}, or the word {word}", option
-        ) from bad
+        ) from error
 
 
 def _bad_parameter(message: str, option: str) -> typer.BadParameter:

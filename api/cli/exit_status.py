@@ -32,47 +32,47 @@ BY_TYPE = {
 """Exit codes of errors whose message is the sentence for the operator."""
 
 
-def report_exception(ended: BaseException) -> int | None:
+def report_exception(error: BaseException) -> int | None:
     """Say what happened, and with which code to exit; None for what is a defect and deserves its traceback."""
-    match ended:
+    match error:
         case typer.Exit():
-            return ended.exit_code
+            return error.exit_code
         case typer.TyperException():
-            return _report(_describe_usage_error(ended), ExitCode.USAGE)
+            return _report(_describe_usage_error(error), ExitCode.USAGE)
         case typer.Abort() | KeyboardInterrupt():
             return _report("interrupted", ExitCode.INTERRUPTED)
         case Refusal():
-            return _report(f"refused: {ended.code}", ExitCode.REFUSED)
+            return _report(f"refused: {error.code}", ExitCode.REFUSED)
         case ValidationError():
-            return _report(describe_settings_error(ended), ExitCode.USAGE)
-        case _ if isinstance(ended, tuple(BY_TYPE)):
-            return _report(str(ended), next(code for kind, code in BY_TYPE.items() if isinstance(ended, kind)))
+            return _report(describe_settings_error(error), ExitCode.USAGE)
+        case _ if isinstance(error, tuple(BY_TYPE)):
+            return _report(str(error), next(code for kind, code in BY_TYPE.items() if isinstance(error, kind)))
         case _:
-            return _report_output_error(ended)
+            return _report_output_error(error)
 
 
 def reopen_closed_streams() -> None:
     """Open what the shell has closed of stdin, stdout and stderr: what is said there is then said to nobody."""
-    while (opened := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
-        os.set_inheritable(opened, True)
-    os.close(opened)
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
 
 
-def _report_output_error(ended: BaseException) -> int | None:
+def _report_output_error(error: BaseException) -> int | None:
     # Typer makes an exit of a reader that has left (`ledger history CODE | head -1`), which is no error.
-    unread = ended.__context__ if isinstance(ended, SystemExit) else ended
-    if not isinstance(unread, OSError):
+    output_error = error.__context__ if isinstance(error, SystemExit) else error
+    if not isinstance(output_error, OSError):
         return None
     # What is still in the buffer would be written, and fail again, when Python ends.
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(unread, BrokenPipeError):
+    if isinstance(output_error, BrokenPipeError):
         return 0
-    about = f": {unread.filename}" if unread.filename else ""
-    return _report(f"it can't be done: {unread.strerror or unread}{about}", ExitCode.SERVICE)
+    about = f": {output_error.filename}" if output_error.filename else ""
+    return _report(f"it can't be done: {output_error.strerror or output_error}{about}", ExitCode.SERVICE)
 
 
 def _report(sentence: str, status: int) -> int:
@@ -81,8 +81,8 @@ def _report(sentence: str, status: int) -> int:
 
 
 def _describe_usage_error(usage: typer.TyperException) -> str:
-    said = usage.format_message().replace(": Value error, ", ": ")
-    where = getattr(usage, "ctx", None)
-    if where is None or said.startswith("Invalid value"):
-        return said
-    return f"{said} See `{where.command_path} --help`."
+    message = usage.format_message().replace(": Value error, ", ": ")
+    context = getattr(usage, "ctx", None)
+    if context is None or message.startswith("Invalid value"):
+        return message
+    return f"{message} See `{context.command_path} --help`."

@@ -33,23 +33,21 @@ def open_output_file(output: Path | None) -> Iterator[BinaryIO]:
         with _refused(output), target.open("wb") as device:
             yield device
         return
-    beside = target.with_name(f"{target.name}.{os.getpid()}.new")
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.new")
     with _refused(output):
         try:
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(target)
+            temporary.replace(target)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def _refused(output: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as refused:
-        raise typer.BadParameter(
-            f"{output} can't be written ({refused.strerror})", param_hint="'--output'"
-        ) from refused
+    except OSError as error:
+        raise typer.BadParameter(f"{output} can't be written ({error.strerror})", param_hint="'--output'") from error

@@ -27,15 +27,15 @@ class CommandProgress:
         self._bar = None if quiet or not sys.stderr.isatty() else progress_bar()
         self._task = self._bar.add_task(words, total=total or None) if self._bar else None
 
-    def at(self, done: int) -> None:
+    def at(self, count: int) -> None:
         """So far."""
-        self._done = done
+        self._done = count
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done)
+            self._bar.update(self._task, completed=count)
         elif not self._quiet and time.monotonic() - self._told > LINE_EVERY_S:
             self._told = time.monotonic()
             of = f" of {self._total:,}" if self._total else ""
-            say_error(f"{self._words}: {done:,}{of}")
+            say_error(f"{self._words}: {count:,}{of}")
 
     def more(self, number: int) -> None:
         """So many more."""

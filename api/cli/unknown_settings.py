@@ -21,10 +21,11 @@ ELSEWHERE = frozenset({
 
 def find_unknown_settings(names: Iterable[str]) -> Iterator[str]:
     """One sentence for each variable that begins like ours and that nothing reads."""
-    known = ELSEWHERE | {
+    known_names = ELSEWHERE | {
         f"{PREFIX}{field.upper()}" for kind in (ApiSettings, WorkerSettings) for field in kind.model_fields
     }
     for name in sorted(set(names)):
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            yield f"{name} is no setting{f', did you mean {near[0]}?' if near else ' (docs/settings.md lists them)'}"
+        if name.startswith(PREFIX) and name not in known_names:
+            similar = difflib.get_close_matches(name, known_names, n=1)
+            suffix = f", did you mean {similar[0]}?" if similar else " (docs/settings.md lists them)"
+            yield f"{name} is no setting{suffix}"

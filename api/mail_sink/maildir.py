@@ -70,19 +70,19 @@ def list_mails(folder: Path, before: str | None = None) -> MailPage:
     if before is not None:
         limit = _age(before)
         keys = [key for key in keys if _age(key) < limit]
-    lines = [_line(key, found[0]) for key in keys[:PAGE_MAX] if (found := _read(box, key, HEAD_BYTES_MAX))]
+    lines = [_line(key, head[0]) for key in keys[:PAGE_MAX] if (head := _read(box, key, HEAD_BYTES_MAX))]
     return MailPage(lines=lines, older=keys[PAGE_MAX - 1] if len(keys) > PAGE_MAX else None)
 
 
 def read_mail(folder: Path, key: str) -> Mail | None:
     """One mail; None if there is none of this name. No name leads out of the folder: it is looked up in a list."""
     try:
-        found = _read(Maildir(folder, create=False), key, MAIL_BYTES_MAX)
+        content = _read(Maildir(folder, create=False), key, MAIL_BYTES_MAX)
     except NoSuchMailboxError:
         return None
-    if found is None:
+    if content is None:
         return None
-    message, is_cut = found
+    message, is_cut = content
     return Mail(line=_line(key, message), text=_body(message, "plain"), html=_body(message, "html"), is_cut=is_cut)
 
 
@@ -94,8 +94,8 @@ def delete_mails_to(folder: Path, address: str) -> int:
         return 0
     deleted = 0
     for key in list(box.keys()):
-        found = _read(box, key, HEAD_BYTES_MAX)
-        if found and _is_to(_header(found[0], "To"), address):
+        head = _read(box, key, HEAD_BYTES_MAX)
+        if head and _is_to(_header(head[0], "To"), address):
             box.discard(key)
             deleted += 1
     return deleted
@@ -144,12 +144,12 @@ def _header(message: EmailMessage, name: str) -> str:
 def _date(message: EmailMessage) -> datetime | None:
     try:
         header = message.get("Date")
-        found = header.datetime if isinstance(header, DateHeader) else None
+        date = header.datetime if isinstance(header, DateHeader) else None
     except _UNREADABLE:
         return None
-    if not isinstance(found, datetime):
+    if not isinstance(date, datetime):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _body(message: EmailMessage, kind: str) -> str | None:

@@ -46,10 +46,10 @@ class MaildirHandler:
             OSError: It can't be written.
         """
         name = f"{time.time():.6f}.{os.getpid()}_{secrets.token_hex(4)}.localhost"
-        noted = "".join(f"Delivered-To: {recipient}\n" for recipient in recipients).encode()
+        header = "".join(f"Delivered-To: {recipient}\n" for recipient in recipients).encode()
         temporary = self.maildir / "tmp" / name
         temporary.touch(mode=0o600)
-        temporary.write_bytes(noted + text.replace(b"\r\n", b"\n"))
+        temporary.write_bytes(header + text.replace(b"\r\n", b"\n"))
         temporary.rename(self.maildir / "new" / name)
 
 
@@ -77,15 +77,15 @@ async def serve(host: str, port: int, maildir: Path, days: int) -> None:
     handler = MaildirHandler(maildir)
     pruning = asyncio.create_task(prune_hourly(maildir, days))
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    stop_requested = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, stop_requested.set)
 
-    def connected() -> SMTP:
+    def create_session() -> SMTP:
         return SMTP(handler, data_size_limit=MAIL_BYTES_MAX, enable_SMTPUTF8=True, hostname="localhost", ident="sink")
 
-    server = await loop.create_server(connected, host, port)
-    await ended.wait()
+    server = await loop.create_server(create_session, host, port)
+    await stop_requested.wait()
     pruning.cancel()
     server.close()
 
@@ -98,9 +98,9 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, required=True, help="its port")
     parser.add_argument("--maildir", type=Path, required=True, help="where mails go; made if it isn't there")
-    usual = os.environ.get("LEDGER_MAIL_DAYS", "")
-    kept = int(usual) if usual.isdecimal() else DAYS
-    parser.add_argument("--days", type=int, default=kept, help="how long mails are kept; LEDGER_MAIL_DAYS")
+    days_text = os.environ.get("LEDGER_MAIL_DAYS", "")
+    days = int(days_text) if days_text.isdecimal() else DAYS
+    parser.add_argument("--days", type=int, default=days, help="how long mails are kept; LEDGER_MAIL_DAYS")
     arguments = parser.parse_args()
     asyncio.run(serve(arguments.host, arguments.port, arguments.maildir, arguments.days))
 

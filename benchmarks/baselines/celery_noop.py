@@ -1,4 +1,4 @@
-"""A Celery task that does nothing, with the ledger's own worker settings: the pace of Celery itself."""
+"""A Celery task that does nothing, with the ledger's worker settings: the throughput of Celery itself."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ app.conf.update(task_ignore_result=True, task_default_queue=QUEUE, worker_prefet
 
 @app.task(name="bench_noop")  # type: ignore[untyped-decorator]  # Celery ships no types
 def noop(_: str) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 with_results = Celery("benchmarks.baselines.celery_noop", broker=app.conf.broker_url, backend=app.conf.broker_url)
@@ -27,11 +27,11 @@ with_results.conf.update(task_default_queue=QUEUE)
 
 @with_results.task(name="bench_noop_with_result")  # type: ignore[untyped-decorator]  # as above
 def noop_with_result(_: str) -> None:
-    """The same as the old system published it: the caller subscribes to the result first."""
+    """Do nothing, with a result backend as in the legacy system: the caller subscribes to the result first."""
 
 
 def measure_tasks_per_second(redis_url: str, env: Mapping[str, str], count: int) -> float:
-    """How many of these a worker with two processes runs, from the first one taken to an empty queue."""
+    """Measure how many no-op tasks per second a worker with two processes runs until its queue is empty."""
     app.conf.broker_url = redis_url
     for number in range(count):
         noop.delay(str(number))
@@ -53,6 +53,6 @@ def measure_tasks_per_second(redis_url: str, env: Mapping[str, str], count: int)
 
 
 def _count_unfinished(client: "redis.Redis") -> int:
-    """Tasks that have not ended: in the queue, and handed out without an answer."""
+    """Count the tasks in the queue and those that a worker holds."""
     unacked = sum(QUEUE.encode() in value for value in client.hvals("unacked"))
     return int(client.llen(QUEUE)) + unacked

@@ -1,4 +1,4 @@
-"""The eventsourcing library as it comes: one hot aggregate, 16 threads that try again on a conflict."""
+"""The eventsourcing library without tuning: one hot aggregate, 16 threads that retry after a conflict."""
 
 import threading
 import time
@@ -29,16 +29,16 @@ class CodeAggregate(Aggregate):
 
 
 class CodeApplication(Application[UUID]):
-    """Nothing is tuned."""
+    """An application with the library's defaults."""
 
     def issue(self) -> UUID:
-        """A new code."""
+        """Issue a code and return its id."""
         code = CodeAggregate(10**9)
         self.save(code)
         return code.id
 
     def redeem(self, code_id: UUID, email: str) -> None:
-        """Take a use; somebody else's event in between means to try again."""
+        """Take a use; retry if another thread saved an event since the read."""
         while True:
             code: CodeAggregate = self.repository.get(code_id)
             code.redeem(email)
@@ -50,7 +50,7 @@ class CodeApplication(Application[UUID]):
 
 
 def measure_redeems_per_second(database_url: str, seconds: float) -> float:
-    """How many redeems of one hot code all threads together commit."""
+    """Measure how many redeems of one hot code all threads together commit per second."""
     where = urlsplit(require_loopback(database_url))
     app = CodeApplication(
         {
@@ -63,12 +63,12 @@ def measure_redeems_per_second(database_url: str, seconds: float) -> float:
             "POSTGRES_POOL_SIZE": str(THREADS),
         }
     )
-    code_id, until, done = app.issue(), time.monotonic() + seconds, [0] * THREADS
+    code_id, until, counts = app.issue(), time.monotonic() + seconds, [0] * THREADS
 
     def click(number: int) -> None:
         while time.monotonic() < until:
-            app.redeem(code_id, f"u{number}x{done[number]}@example.com")
-            done[number] += 1
+            app.redeem(code_id, f"u{number}x{counts[number]}@example.com")
+            counts[number] += 1
 
     threads = [threading.Thread(target=click, args=(number,)) for number in range(THREADS)]
     for thread in threads:
@@ -76,4 +76,4 @@ def measure_redeems_per_second(database_url: str, seconds: float) -> float:
     for thread in threads:
         thread.join()
     app.close()
-    return sum(done) / seconds
+    return sum(counts) / seconds

@@ -1,9 +1,9 @@
 """What the ledger is measured against over HTTP: an empty endpoint, and three counters built as one usually would.
 
 The counters are fair: same framework, same models, a pool of connections, autocommit where it helps. None of them
-keeps a history, seals an address, or knows what an invitation is. `counter_old` does per redeem what the old system's
-code did: its look-ups, the row lock, the count, the commit, reading the row back as its mapper does after
-a commit, and a task published with a result backend, which subscribes to the task's channel first.
+keeps a history, encrypts an email address or sends an invitation. `counter_old` does per redeem what the legacy system
+did: its lookups, the row lock, the count, the commit, reading the row again as its mapper does after a commit, and a
+task published with a result backend, which subscribes to the task's channel first.
 """
 
 import os
@@ -33,14 +33,14 @@ CONNECTIONS = 16
 
 
 class RedeemBody(BaseModel):
-    """A redeem."""
+    """Body of a redeem request."""
 
     email: str
     code: str
 
 
 class RedeemAnswer(BaseModel):
-    """What the ledger answers."""
+    """Body of the ledger's answer."""
 
     success: bool
     message: str
@@ -55,59 +55,59 @@ ANSWER = RedeemAnswer(
 
 
 def empty() -> FastAPI:
-    """Takes a redeem and does nothing with it."""
+    """Create an app that validates a redeem request and does nothing with it."""
     app = FastAPI()
 
     @app.post(REDEEM, status_code=202)
-    async def redeem(asked: RedeemBody) -> RedeemAnswer:  # noqa: ARG001 - validated by the framework, then dropped
+    async def redeem(body: RedeemBody) -> RedeemAnswer:  # noqa: ARG001 - validated by the framework, then dropped
         return ANSWER
 
     return app
 
 
 def counter_old() -> FastAPI:
-    """Like the old system: look the code and the person up, lock, count, commit, read again, then publish."""
+    """Create an app like the legacy system: look up code and recipient, lock, count, commit, read again, publish."""
     app, pool = _with_pool()
 
     @app.post(REDEEM, status_code=202)
-    def redeem(asked: RedeemBody) -> RedeemAnswer:
+    def redeem(body: RedeemBody) -> RedeemAnswer:
         with pool.connection() as conn, conn.transaction():
             conn.execute("SELECT code, used, max_uses FROM bench_codes WHERE code = 'HOT'").fetchone()
-            conn.execute("SELECT id FROM bench_uses WHERE email = %s AND code = 'HOT'", (asked.email,)).fetchone()
-            _count(conn, asked.email)
+            conn.execute("SELECT id FROM bench_uses WHERE email = %s AND code = 'HOT'", (body.email,)).fetchone()
+            _count(conn, body.email)
         with pool.connection() as conn, conn.transaction():
             conn.execute("SELECT code, used, max_uses FROM bench_codes WHERE code = 'HOT'").fetchone()
-        noop_with_result.delay(asked.email)
+        noop_with_result.delay(body.email)
         return ANSWER
 
     return app
 
 
 def counter_publish() -> FastAPI:
-    """Row lock, count, commit, publish."""
+    """Create an app with a row lock, a count, a commit and a published task."""
     app, pool = _with_pool()
 
     @app.post(REDEEM, status_code=202)
-    def redeem(asked: RedeemBody) -> RedeemAnswer:
+    def redeem(body: RedeemBody) -> RedeemAnswer:
         with pool.connection() as conn, conn.transaction():
-            _count(conn, asked.email)
-        noop.delay(asked.email)
+            _count(conn, body.email)
+        noop.delay(body.email)
         return ANSWER
 
     return app
 
 
 def counter_cte() -> FastAPI:
-    """One statement: the check and the count in an UPDATE, the use in an INSERT of the same transaction."""
+    """Create an app with one statement: an UPDATE checks and counts, an INSERT of the same statement adds the use."""
     app, pool = _with_pool()
 
     @app.post(REDEEM, status_code=202)
-    def redeem(asked: RedeemBody) -> RedeemAnswer:
+    def redeem(body: RedeemBody) -> RedeemAnswer:
         with pool.connection() as conn:
             conn.execute(
                 "WITH taken AS (UPDATE bench_codes SET used = used + 1 WHERE code = 'HOT' AND used < max_uses"
                 " RETURNING code) INSERT INTO bench_uses (code, email) SELECT code, %s FROM taken",
-                (asked.email,),
+                (body.email,),
             )
         return ANSWER
 

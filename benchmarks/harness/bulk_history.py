@@ -1,7 +1,7 @@
-"""Long histories made in seconds: events by the codec's own shapes, multiplied in the database, and their snapshots.
+"""Long histories in seconds: events in the codec's own shapes, multiplied in the database, and their snapshots.
 
-What is loaded is what the ledger would have written, but for two things: many redemptions take effect at one moment,
-and the persons' sealed addresses are random bytes. `ledger verify` passes over it.
+The rows are those that the ledger would have written, with two exceptions: many redemptions have the same time, and
+the recipients' encrypted addresses are random bytes, which `ledger verify` ignores.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from projections.event_store.snapshots import write_missing_snapshots
 from projections.sql.event_store import EventStoreSql
 
 CHUNK = 50_000
-"""Redemptions of one transaction."""
+"""Redemptions loaded in one transaction."""
 _RESERVATION, _RECIPIENT = UUID(int=1), UUID(int=2)
 _CAUSE = 123_456_789
 LIVE_DAYS = 1
@@ -66,26 +66,26 @@ FROM unnest(%(codes)s::uuid[], %(counts)s::bigint[]) AS c (code_id, count) WHERE
 
 def load_history(
     database_url: str,
-    wanted: Sequence[tuple[UUID, int]],
+    counts: Sequence[tuple[UUID, int]],
     *,
     live: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Give open codes redemptions that never happened. Nobody may redeem those codes meanwhile.
+    """Insert redemptions of open codes. No process may redeem those codes at the same time.
 
     Args:
         database_url: A throw-away database.
-        wanted: Codes and how many redemptions each is given.
-        live: Reserved and not sent yet, with workers that never come; else sent.
-        progress: Told how many were loaded so far.
+        counts: Codes with their numbers of redemptions.
+        live: Leave the reservations pending; else they are sent.
+        progress: Is called with the number loaded so far.
     """
-    done = 0
+    loaded = 0
     with psycopg.connect(database_url, options="-c statement_timeout=0") as conn:
-        for chunk in _chunks(wanted):
+        for chunk in _chunks(counts):
             _load_chunk(conn, chunk, live=live)
             conn.commit()
-            done += sum(count for _, count in chunk)
-            progress(done)
+            loaded += sum(count for _, count in chunk)
+            progress(loaded)
         conn.commit()
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("VACUUM (ANALYZE) ledger_events, reservations, recipients, code_balances")
@@ -93,18 +93,18 @@ def load_history(
             pass
 
 
-def _chunks(wanted: Sequence[tuple[UUID, int]]) -> list[list[tuple[UUID, int]]]:
+def _chunks(counts: Sequence[tuple[UUID, int]]) -> list[list[tuple[UUID, int]]]:
     chunks: list[list[tuple[UUID, int]]] = [[]]
-    room = CHUNK
-    for code_id, count in wanted:
-        left = count
-        while left:
-            part = min(left, room)
+    capacity = CHUNK
+    for code_id, count in counts:
+        remaining = count
+        while remaining:
+            part = min(remaining, capacity)
             chunks[-1].append((code_id, part))
-            left, room = left - part, room - part
-            if not room:
+            remaining, capacity = remaining - part, capacity - part
+            if not capacity:
                 chunks.append([])
-                room = CHUNK
+                capacity = CHUNK
     return [chunk for chunk in chunks if chunk]
 
 
@@ -119,7 +119,7 @@ def _load_chunk(
     versions = {row[0]: row[1] for row in rows}
     at = max(row[2] for row in rows)
     templates = [encode(event) for event in _events(at.astimezone(UTC), live=live)]
-    known = {
+    parameters = {
         "codes": codes,
         "versions": [versions[code_id] for code_id in codes],
         "counts": [count for _, count in chunk],
@@ -133,11 +133,11 @@ def _load_chunk(
         "deadline": at + timedelta(days=LIVE_DAYS),
     }
     for statement in (_CHUNK, _EVENTS, _RECIPIENTS, _RESERVATIONS, _BALANCES):
-        conn.execute(statement.encode(), known)
+        conn.execute(statement.encode(), parameters)
 
 
 def _events(at: datetime, *, live: bool) -> list[Event]:
-    """One redemption, with marks in the places of its ids and causes."""
+    """Return the events of one redemption, with placeholders for its ids and causes."""
     deadline = at + timedelta(days=LIVE_DAYS)
     reserved = UseReserved(
         at=at, actor="person", reservation_id=_RESERVATION, recipient_id=_RECIPIENT, deadline=deadline, language="zh"

@@ -1,6 +1,6 @@
-"""A long log, made on the server: many codes and a hot one, some four events to a redemption, in order of time.
+"""A long log, generated in the database: many codes and a hot one, about four events per redemption, in order of time.
 
-The states are what the ledger writes, so everything that reads a log can be measured on it.
+The stored states are those that the ledger writes, so everything that reads a log can be measured on it.
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 HOT_SHARE = 0.4
-"""Part of the redemptions that are on one code."""
+"""Share of the redemptions that are on one code."""
 REDEMPTIONS_PER_CODE = 15
 EVENTS_PER_REDEMPTION = 4.05
 
@@ -75,10 +75,10 @@ def create_log(conn: Connection[Any], events: int) -> int:
 
     Args:
         conn: In autocommit mode, on a migrated database.
-        events: About how many.
+        events: Approximate number of events.
 
     Returns:
-        How many they are.
+        The exact number.
     """
     redemptions = max(1, round(events / EVENTS_PER_REDEMPTION))
     parts = {
@@ -92,7 +92,7 @@ def create_log(conn: Connection[Any], events: int) -> int:
     for statement in (_CODES, _REDEMPTIONS, _STEPS):
         conn.execute(sql.SQL(statement).format(**parts))
     conn.execute("ANALYZE bench_steps")
-    made = conn.execute(sql.SQL(_EVENTS).format(**parts)).rowcount
+    created = conn.execute(sql.SQL(_EVENTS).format(**parts)).rowcount
     conn.execute("DROP TABLE bench_codes, bench_redemptions, bench_steps")
     conn.execute("VACUUM ANALYZE ledger_events")
-    return made
+    return created

@@ -1,4 +1,4 @@
-"""The page with the numbers and its chart, made by the benchmarks themselves: docs/benchmarks.md, .svg and .json."""
+"""The page with the numbers and its chart: docs/benchmarks.md, .svg and .json."""
 
 import json
 from collections.abc import Mapping
@@ -30,17 +30,17 @@ ROW, LEFT, WIDTH, RIGHT, TOP = 28, 270, 420, 80, 16
 WORDS = {"aim": "aim reached", "floor": "floor reached", "below": "below the floor", "": ""}
 
 
-def write_page(folder: Path, found: Numbers, facts: Facts, notes: list[str]) -> None:
+def write_page(folder: Path, numbers: Numbers, facts: Facts, notes: list[str]) -> None:
     """Write the three files into a folder that exists."""
-    document = {"facts": dict(facts), "notes": notes, **found}
+    document = {"facts": dict(facts), "notes": notes, **numbers}
     (folder / "benchmarks.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    (folder / "benchmarks.svg").write_text(render_chart(found))
-    (folder / "benchmarks.md").write_text(render_page(found, facts, notes))
+    (folder / "benchmarks.svg").write_text(render_chart(numbers))
+    (folder / "benchmarks.md").write_text(render_page(numbers, facts, notes))
 
 
-def render_chart(found: Numbers) -> str:
-    """Bars of what there is per second, ours in another colour, each with its number."""
-    bars = {key: found[key] for key in BARS if key in found}
+def render_chart(numbers: Numbers) -> str:
+    """Return an SVG with a bar per rate, the ledger's own in another color, each with its number."""
+    bars = {key: numbers[key] for key in BARS if key in numbers}
     longest = max(bars.values(), default=1.0)
     height = TOP * 2 + ROW * len(bars)
     box = f'viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}"'
@@ -61,13 +61,13 @@ def render_chart(found: Numbers) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def render_page(found: Numbers, facts: Facts, notes: list[str]) -> str:
-    """The page."""
+def render_page(numbers: Numbers, facts: Facts, notes: list[str]) -> str:
+    """Return the page as Markdown."""
     environment = (
         f"{facts['cpu']}, {facts['cpus']} CPUs, {facts['memory_gb']} GB, {facts['system']}, Python {facts['python']}, "
         f"PostgreSQL {facts['postgresql']}; load before the run {facts['load_before']}"
     )
-    rows = "\n".join(_render_row(key, value) for key, value in found.items())
+    rows = "\n".join(_render_row(key, value) for key, value in numbers.items())
     return f"""# Benchmarks
 
 Written by `make bench` on {facts["date"]}. {environment}.
@@ -76,7 +76,7 @@ Written by `make bench` on {facts["date"]}. {environment}.
 
 Everything in one run on one machine: medians of several rounds, every request with a new e-mail, answers counted
 against the rows of the log, `fsync`, `full_page_writes` and `synchronous_commit` on, answers only after the commit.
-Yardsticks were taken before the first redeem; the redeems of one hot code and of others with the workers stopped, so
+Baselines were measured before the first redeem; the redeems of one hot code and of others with the workers stopped, so
 that what is measured is the API; `hot_draining_rps` and `sustained_rps` with the workers sending. Absolute numbers are
 those of this machine; the ratios say more. Long histories were loaded in bulk (events in the codec's own shapes,
 multiplied in the database), and the snapshot of a loaded code was written as the workers' task would have.
@@ -89,8 +89,8 @@ multiplied in the database), and the snapshot of a loaded code was written as th
 
 def _render_row(key: str, value: float) -> str:
     target = TARGETS.get(key)
-    wanted = f"{target.floor:g} | {target.aim:g}" if target else " | "
-    return f"| `{key}` | {format_number(value)} | {wanted} | {WORDS[classify(key, value)]} |"
+    bounds = f"{target.floor:g} | {target.aim:g}" if target else " | "
+    return f"| `{key}` | {format_number(value)} | {bounds} | {WORDS[classify(key, value)]} |"
 
 
 def _render_notes(notes: list[str]) -> str:

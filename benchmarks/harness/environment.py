@@ -1,4 +1,4 @@
-"""On what it was measured: the machine and the versions, without its name or any path."""
+"""The machine and the versions that the numbers were measured on, without host names and paths."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from benchmarks.harness.stack import BenchmarkStack
 
 
 def collect_facts(stack: BenchmarkStack) -> dict[str, str | int | float]:
-    """What a reader needs to judge numbers by."""
+    """Return what a reader needs to judge the numbers."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": _cpu(),
@@ -25,7 +25,7 @@ def collect_facts(stack: BenchmarkStack) -> dict[str, str | int | float]:
 
 
 def _cpu() -> str:
-    """The processor's model, where the system tells it."""
+    """Return the processor's model, or its architecture if the system does not name it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

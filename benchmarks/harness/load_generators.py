@@ -1,4 +1,4 @@
-"""The programs that put load on things, and a word on how to get the one that is missing."""
+"""Clients and programs that generate load, with the command that installs a missing one."""
 
 import http.client
 import json
@@ -40,13 +40,13 @@ class BenchmarkError(Exception):
 
 
 class LoadResult(NamedTuple):
-    """What wrk saw.
+    """Result of one load.
 
     Attributes:
         rps: Answers per second.
-        answers: Answers in all.
-        refused: How many were neither 2xx nor 3xx.
-        p50_ms: Median of the latency.
+        answers: Number of answers.
+        refused: Number of answers that were neither 2xx nor 3xx.
+        p50_ms: Median latency in milliseconds.
     """
 
     rps: float
@@ -56,28 +56,28 @@ class LoadResult(NamedTuple):
 
 
 def find_tool(name: str) -> str:
-    """The path of a program; Debian keeps PostgreSQL's out of PATH.
+    """Return the path of a program; Debian installs those of PostgreSQL outside of PATH.
 
     Raises:
         BenchmarkError: It is not installed.
     """
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    found = shutil.which(name) or (str(debian[-1]) if debian else None)
-    if found is None:
+    path = shutil.which(name) or (str(debian[-1]) if debian else None)
+    if path is None:
         raise BenchmarkError(f"{name} is not installed ({describe_installation(name)})")
-    return found
+    return path
 
 
 def describe_installation(name: str) -> str:
-    """How a program is installed."""
+    """Return how a program is installed."""
     return INSTALLATION[name]
 
 
 def require_disk_space(gigabytes: int) -> None:
-    """Make sure that what is loaded fits.
+    """Check that the disk with temporary files has enough free space.
 
     Raises:
-        BenchmarkError: The disk with temporary files has too little room.
+        BenchmarkError: It has not.
     """
     free = shutil.disk_usage(tempfile.gettempdir()).free / 10**9
     if free < gigabytes:
@@ -94,10 +94,10 @@ def has_tool(name: str) -> bool:
 
 
 def require_loopback(url: str) -> str:
-    """The same URL.
+    """Return the URL, if it leads to this machine.
 
     Raises:
-        BenchmarkError: It leads to another machine, which must not be put under load.
+        BenchmarkError: It leads to another machine, which must not get any load.
     """
     host = urlsplit(url).hostname
     if host not in LOOPBACK:
@@ -106,10 +106,10 @@ def require_loopback(url: str) -> str:
 
 
 def require_no_servers() -> None:
-    """Make sure that the run gets servers of its own.
+    """Check that the environment names no servers, so that the run starts private ones.
 
     Raises:
-        BenchmarkError: The environment names servers; nobody's data is used for a benchmark.
+        BenchmarkError: It names one; existing data are never used for a benchmark.
     """
     for name in ("DATABASE_URL", "REDIS_URL"):
         if os.environ.get(name):
@@ -121,26 +121,26 @@ IDLE_S_MAX = 3.0
 
 
 class RedeemClient:
-    """Redeems one after the other over one connection, or a new one after a pause."""
+    """Redeems one code after the other over one connection, or a new one after a pause."""
 
     def __init__(self, base: str) -> None:
         self._used_at = time.monotonic()
         self._connection = http.client.HTTPConnection(urlsplit(require_loopback(base)).netloc, timeout=60)
 
-    def redeem(self, code: str, email: str, *, refused: bool = False) -> str:
-        """Redeem a code; the reservation's id.
+    def redeem(self, code: str, email: str, *, expect_refusal: bool = False) -> str:
+        """Redeem a code and return the reservation's id.
 
         Raises:
-            BenchmarkError: It was refused, or if it should be was not.
+            BenchmarkError: The outcome differs from `expect_refusal`.
         """
-        answer = self.post(REDEEM, {"email": email, "code": code}, {}, refused=refused)
+        answer = self.post(REDEEM, {"email": email, "code": code}, {}, expect_refusal=expect_refusal)
         return str(answer.get("reservation_id"))
 
-    def post(self, path: str, body: object, headers: Mapping[str, str], *, refused: bool = False) -> Any:  # noqa: ANN401 - whatever the body holds
-        """Post JSON; the answer's.
+    def post(self, path: str, body: object, headers: Mapping[str, str], *, expect_refusal: bool = False) -> Any:  # noqa: ANN401 - whatever the body holds
+        """Post JSON and return the JSON of the answer.
 
         Raises:
-            BenchmarkError: It was refused, or if it should be was not, or not answered.
+            BenchmarkError: There was no answer, or the outcome differs from `expect_refusal`.
         """
         if time.monotonic() - self._used_at > IDLE_S_MAX:
             self._connection.close()  # the next request opens another
@@ -148,27 +148,27 @@ class RedeemClient:
             self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
             response = self._connection.getresponse()
             answer = json.loads(response.read())
-        except (OSError, http.client.HTTPException) as lost:
-            raise BenchmarkError(f"{path} was not answered: {lost!r}") from lost
+        except (OSError, http.client.HTTPException) as error:
+            raise BenchmarkError(f"{path} was not answered: {error!r}") from error
         self._used_at = time.monotonic()
-        if (response.status >= http.HTTPStatus.BAD_REQUEST) != refused:
+        if (response.status >= http.HTTPStatus.BAD_REQUEST) != expect_refusal:
             raise BenchmarkError(f"{path} answered with {response.status}: {answer}")
         return answer
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._connection.close()
 
 
 class LoadRun(Protocol):
-    """A load that has begun."""
+    """A load that was started."""
 
     def read(self) -> LoadResult:
-        """Wait for its end; what came of it."""
+        """Wait for its end and return the result."""
 
 
 class LoadGenerator(Protocol):
-    """Puts load on a redeem endpoint; each request has a new e-mail, unless it repeats one."""
+    """Posts to a redeem endpoint; each request has a new email address unless `repeats` is set."""
 
     def start(
         self,
@@ -180,15 +180,15 @@ class LoadGenerator(Protocol):
         repeats: bool = False,
         pause_ms: int = 0,
     ) -> LoadRun:
-        """Begin to post.
+        """Start to post.
 
         Args:
-            base: The server's address.
-            codes: Taken in turn.
-            seconds: How long.
-            connections: How many at once.
-            repeats: The same e-mail each time.
-            pause_ms: Wait between an answer and the next request of a connection.
+            base: URL of the server.
+            codes: Used in turn.
+            seconds: Duration.
+            connections: Number of concurrent connections.
+            repeats: Send the same email address each time.
+            pause_ms: Pause between an answer and the next request of a connection.
         """
 
 
@@ -210,7 +210,7 @@ class WrkGenerator:
         repeats: bool = False,
         pause_ms: int = 0,
     ) -> LoadRun:
-        """Begin to post."""
+        """Start to post."""
         self._runs += 1
         script = self._folder / f"load-{self._runs}.lua"
         listed = ",".join(f'"{code}"' for code in codes)
@@ -224,7 +224,7 @@ class WrkGenerator:
         return _WrkRun(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
 
     def run(self, base: str, code: str, *, seconds: float, connections: int = 64) -> LoadResult:
-        """Post on one code for some seconds and say what came of it."""
+        """Post on one code for some seconds and return the result."""
         return self.start(base, [code], seconds=seconds, connections=connections).read()
 
 
@@ -233,10 +233,10 @@ class _WrkRun:
         self._process = process
 
     def read(self) -> LoadResult:
-        """What came of it.
+        """Wait for its end and return the result.
 
         Raises:
-            BenchmarkError: wrk reached nothing.
+            BenchmarkError: wrk printed no numbers.
         """
         text, _ = self._process.communicate(timeout=300)
         rps = re.search(r"Requests/sec:\s+([\d.]+)", text)
@@ -244,19 +244,19 @@ class _WrkRun:
         median = re.search(r"50%\s+([\d.]+)(us|ms|s)\b", text)
         if not rps or not answers or not median:
             raise BenchmarkError(f"wrk gave no numbers: {text.strip()[:200]}")
-        bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+        errors = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
         scale = {"us": 0.001, "ms": 1.0, "s": 1000.0}[median[2]]
-        return LoadResult(float(rps[1]), int(answers[1]), int(bad[1]) if bad else 0, float(median[1]) * scale)
+        return LoadResult(float(rps[1]), int(answers[1]), int(errors[1]) if errors else 0, float(median[1]) * scale)
 
 
 def pgbench(database_url: str, folder: Path, statement: str, *, seconds: int, clients: int = 16) -> float:
-    """Transactions per second of one statement, each a transaction of its own."""
+    """Measure transactions per second, each with one statement."""
     script = folder / "statement.sql"
     script.write_text(statement + ";\n")
     load = ("-n", "-f", str(script), "-c", str(clients), "-j", "2", "-T", str(seconds))
     command = (find_tool("pgbench"), *load, require_loopback(database_url))
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
-    found = re.search(r"tps = ([\d.]+)", done.stdout)
-    if not found:
-        raise BenchmarkError(f"pgbench failed: {done.stderr.strip()[:200]}")
-    return float(found[1])
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
+    rate = re.search(r"tps = ([\d.]+)", result.stdout)
+    if not rate:
+        raise BenchmarkError(f"pgbench failed: {result.stderr.strip()[:200]}")
+    return float(rate[1])

@@ -1,4 +1,4 @@
-"""How much is measured: everything, or a slice that shows in seconds that everything still runs."""
+"""What is measured: everything, or small sizes that show within seconds that every scenario still runs."""
 
 from typing import NamedTuple
 
@@ -6,24 +6,24 @@ MILLION = 1_000_000
 
 
 class BenchmarkPlan(NamedTuple):
-    """Sizes and times.
+    """Sizes and durations of all scenarios.
 
     Attributes:
-        rounds: How often each load runs; medians are taken.
-        seconds: How long one load lasts.
-        spread_codes: Codes over which redeems are spread.
-        connections: Of the further loads on one hot code; the main one has 64.
+        rounds: Runs of each load; the medians count.
+        seconds: Duration of one load.
+        spread_codes: Number of codes over which redeems are spread.
+        connections: Connections of the further loads on one hot code; the main load has 64.
         apis: Numbers of API processes.
         finished: Distinct redemptions after which the tables are measured; draining them is the drain.
         noops: Celery tasks that do nothing.
-        sustained_s: How long a rate has to hold; None leaves that out.
-        click_s: Seconds of clicks at 100/s.
+        sustained_s: Seconds that a rate must hold; None to skip it.
+        click_s: Seconds of redeem requests at 100/s.
         pairs: Single redeems on each of the codes that are compared.
         histories: Redemptions of the codes that are compared.
         lives: Live reservations of the codes that are compared.
         logs: Events in the log.
         page_uses: Redemptions, of three events each, of the code whose page is opened.
-        yardsticks: What else is measured over HTTP, in `benchmarks.baselines.http_counters`.
+        baselines: Names of the apps of `benchmarks.baselines.http_counters` to measure.
         bare: Whether the database alone and the library as it comes are measured.
     """
 

@@ -1,4 +1,4 @@
-"""From the numbers of several rounds to one table with ratios and targets, and to JSON."""
+"""One table with ratios and targets from the numbers of several rounds."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ Numbers = Mapping[str, float]
 
 
 class NumberTarget(NamedTuple):
-    """What a number should be. `more` says whether more is better."""
+    """Acceptable and desired value of a number. `more` says whether more is better."""
 
     floor: float
     aim: float
@@ -58,17 +58,17 @@ TARGETS = {
 
 
 def summarize(rounds: Sequence[Numbers]) -> dict[str, float]:
-    """The median of each number over the rounds that have it, and the ratios of those medians."""
-    keys = dict.fromkeys(key for numbers in rounds for key in numbers)
-    found = {key: statistics.median(numbers[key] for numbers in rounds if key in numbers) for key in keys}
+    """Return the median of each number over the rounds that have it, and the ratios of those medians."""
+    keys = dict.fromkeys(key for one_round in rounds for key in one_round)
+    one_round = {key: statistics.median(one_round[key] for one_round in rounds if key in one_round) for key in keys}
     for key, (above, below) in RATIOS.items():
-        if above in found and found.get(below):
-            found[key] = found[above] / found[below]
-    return found
+        if above in one_round and one_round.get(below):
+            one_round[key] = one_round[above] / one_round[below]
+    return one_round
 
 
 def classify(key: str, value: float) -> str:
-    """A word on a number that has a target: aim, floor or below; nothing for others."""
+    """Return aim, floor or below for a number with a target; an empty text for others."""
     target = TARGETS.get(key)
     if target is None:
         return ""
@@ -79,19 +79,19 @@ def classify(key: str, value: float) -> str:
 
 
 DECIMALS_BELOW = 100
-"""Decimals only where they say something."""
+"""Numbers from here on are printed without decimals."""
 
 
 def format_number(value: float) -> str:
-    """A number for people."""
+    """Return a number as it is printed."""
     return f"{value:,.2f}" if value < DECIMALS_BELOW else f"{value:,.0f}"
 
 
-def print_table(found: Numbers, console: Console) -> None:
-    """The table."""
+def print_table(numbers: Numbers, console: Console) -> None:
+    """Print the table."""
     table = Table("number", "value", "floor", "aim", "reached")
-    for key, value in found.items():
+    for key, value in numbers.items():
         target = TARGETS.get(key)
-        wanted = (f"{target.floor:g}", f"{target.aim:g}") if target else ("", "")
-        table.add_row(key, format_number(value), *wanted, classify(key, value))
+        bounds = (f"{target.floor:g}", f"{target.aim:g}") if target else ("", "")
+        table.add_row(key, format_number(value), *bounds, classify(key, value))
     console.print(table)

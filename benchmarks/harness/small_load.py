@@ -1,4 +1,4 @@
-"""A load of a few threads, for the slice that shows that everything runs: its numbers say nothing of any pace."""
+"""A load of a few threads, which shows that everything runs; its rates are not meaningful."""
 
 import http.client
 import json
@@ -37,7 +37,7 @@ class ThreadGenerator:
         def post(thread: int) -> list[tuple[int, float]]:
             emails = repeat(f"f{run}@example.com") if repeats else _emails(f"f{run}x{thread}x")
             connection = http.client.HTTPConnection(urlsplit(require_loopback(base)).netloc, timeout=60)
-            seen = []
+            answers = []
             for number, email in enumerate(emails):
                 if time.monotonic() > until:
                     break
@@ -46,10 +46,10 @@ class ThreadGenerator:
                 connection.request("POST", REDEEM, body, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
                 answer.read()
-                seen.append((answer.status, time.perf_counter() - began))
+                answers.append((answer.status, time.perf_counter() - began))
                 time.sleep(pause_ms / 1000)
             connection.close()
-            return seen
+            return answers
 
         return _ThreadRun(
             threads, [threads.submit(post, number) for number in range(min(connections, THREADS_MAX))], seconds
@@ -63,12 +63,12 @@ class _ThreadRun:
         self._threads, self._parts, self._seconds = threads, parts, seconds
 
     def read(self) -> LoadResult:
-        """What came of it."""
-        seen = [one for part in self._parts for one in part.result(60)]
+        """Wait for its end and return the result."""
+        answers = [one for part in self._parts for one in part.result(60)]
         self._threads.shutdown()
-        refused = sum(status >= http.HTTPStatus.BAD_REQUEST for status, _ in seen)
-        median = statistics.median(took for _, took in seen) if seen else 0.0
-        return LoadResult(len(seen) / self._seconds, len(seen), refused, median * 1000)
+        refused = sum(status >= http.HTTPStatus.BAD_REQUEST for status, _ in answers)
+        median = statistics.median(took for _, took in answers) if answers else 0.0
+        return LoadResult(len(answers) / self._seconds, len(answers), refused, median * 1000)
 
 
 def _emails(prefix: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The machine under test: a whole stack in a throw-away folder, its processes, its database."""
+"""The stack under test: `ledger up` in a throw-away folder, its processes and its database."""
 
 import json
 import os
@@ -26,40 +26,40 @@ MEGABYTE = 1_000_000
 RUN_S_MAX = 600.0
 READY_S_MAX = 180.0
 STOP_S_MAX = 60.0
-SHOWN = 1_000
-"""Characters of a fault's log line, from its end: there the error is."""
+ERROR_CHARACTERS = 1_000
+"""Printed characters of an error's log line, from its end, where the error is named."""
 LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
 STOPPED_S = 0.1
-"""After so long nothing is under way any more, so whoever still holds a lock has been stopped with it."""
+"""After this pause no statement is in flight any more, so a lock that remains is held by a suspended worker."""
 WITHIN_A_TRANSACTION = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-"""Whoever writes the ledger holds such a lock from its first statement on, and nobody else works meanwhile."""
+"""Every writer of the ledger holds such a lock from its first statement on, and only workers write then."""
 ONE_CLIENT = {"LEDGER_RECIPIENTS_PER_ADDRESS": "1000000"}
-"""All load comes from one client address. The limits are on and counted; this one must not stop the load."""
+"""All load comes from one client address, so the limit per address must not stop it. The other limits apply."""
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
 def find_free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def wait_until(what: Callable[[], bool], seconds: float, name: str) -> None:
-    """Wait until something is so.
+def wait_until(condition: Callable[[], bool], seconds: float, name: str) -> None:
+    """Wait until a condition is true.
 
     Raises:
-        BenchmarkError: It is not so within the time.
+        BenchmarkError: It is not true within the time.
     """
     until = time.monotonic() + seconds
-    while not what():
+    while not condition():
         if time.monotonic() > until:
             raise BenchmarkError(f"{name} was not so within {seconds:.0f} s")
         time.sleep(0.05)
 
 
 class IssuedCode(NamedTuple):
-    """A code that was issued."""
+    """A new code."""
 
     text: str
     code_id: UUID
@@ -76,31 +76,31 @@ class BenchmarkStack:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What `ledger.json` says."""
-        found: dict[str, Any] = json.loads((self.folder / "ledger" / "ledger.json").read_text())
-        return found
+        """Content of `ledger.json`."""
+        document: dict[str, Any] = json.loads((self.folder / "ledger" / "ledger.json").read_text())
+        return document
 
     @property
     def database_url(self) -> str:
-        """The database's URI."""
+        """URL of the database."""
         return require_loopback(self.info["database_url"])
 
     def issue(self, max_uses: int | None = None) -> str:
-        """A new open code."""
+        """Issue an open code and return it."""
         return self.issue_many(1, max_uses)[0].text
 
     def issue_many(self, count: int, max_uses: int | None = None) -> list[IssuedCode]:
-        """New open codes."""
-        found: list[IssuedCode] = []
+        """Issue open codes."""
+        codes: list[IssuedCode] = []
         with closing(RedeemClient(self.base)) as client:
-            while len(found) < count:
-                asked = {"count": min(count - len(found), ISSUED_AT_ONCE), "max_uses": max_uses, "open": True}
-                answer = client.post("/api/v1/codes", asked, {"Authorization": f"Bearer {self.info['admin_key']}"})
-                found += [IssuedCode(item["code"], UUID(item["id"])) for item in answer]
-        return found
+            while len(codes) < count:
+                body = {"count": min(count - len(codes), ISSUED_AT_ONCE), "max_uses": max_uses, "open": True}
+                answer = client.post("/api/v1/codes", body, {"Authorization": f"Bearer {self.info['admin_key']}"})
+                codes += [IssuedCode(issued["code"], UUID(issued["id"])) for issued in answer]
+        return codes
 
     def run_module(self, module: str, *arguments: str) -> str:
-        """What a module of ours prints, run with the settings of the API.
+        """Run a module with the environment of the API and return what it prints.
 
         Raises:
             BenchmarkError: It failed.
@@ -108,13 +108,13 @@ class BenchmarkStack:
         # The ledger's own processes don't look for modules where they are started.
         env = {**self._api().environ(), "PYTHONPATH": str(Path(__file__).parents[2])}
         command = (sys.executable, "-m", module, *arguments)
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=RUN_S_MAX)
-        if done.returncode:
-            raise BenchmarkError(f"{module} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
-        return done.stdout
+        result = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=RUN_S_MAX)
+        if result.returncode:
+            raise BenchmarkError(f"{module} ended with {result.returncode}: {result.stderr.strip()[-300:]}")
+        return result.stdout
 
     def measure_rss_mb(self) -> dict[str, float]:
-        """Resident memory of the largest API process and of the largest worker process, in megabytes."""
+        """Measure the resident memory of the API process and of the largest worker process, in megabytes."""
         workers = [worker.memory_info().rss for worker in self.workers()]
         return {
             "api_rss_mb": self._api().memory_info().rss / MEGABYTE,
@@ -122,37 +122,37 @@ class BenchmarkStack:
         }
 
     def query_rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of a query."""
+        """Run a query and return its rows."""
         with psycopg.connect(self.database_url, autocommit=True) as conn:
             cursor = conn.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 
     def check_durability(self) -> None:
-        """Make sure that nothing is fast because it is unsafe.
+        """Check that the server has not traded durability for speed.
 
         Raises:
-            BenchmarkError: A setting of the server is off.
+            BenchmarkError: One of its settings is off.
         """
         for name in DURABLE:
             if self.query_rows(f"SHOW {name}") != [("on",)]:
                 raise BenchmarkError(f"{name} is not on: these numbers would mean nothing")
 
     def workers(self) -> list[psutil.Process]:
-        """Celery's worker processes; beat is none of them."""
-        found = []
+        """Find Celery's worker processes, without beat."""
+        processes = []
         for child in self._children():
             with suppress(psutil.Error):
                 words = child.cmdline()
                 if any("celery" in word for word in words) and "beat" not in words:
-                    found.append(child)
-        return found
+                    processes.append(child)
+        return processes
 
     def _children(self) -> list[psutil.Process]:
         return list(psutil.Process(self.process.pid).children(recursive=True))
 
     @contextmanager
     def pause_workers(self) -> Iterator[None]:
-        """Stop the workers, none of them within a transaction, and let them go on afterwards."""
+        """Suspend the workers, none of them within a transaction, and resume them at the end."""
         stopped = self.workers()
         for worker in stopped:
             worker.suspend()
@@ -165,7 +165,7 @@ class BenchmarkStack:
                     worker.resume()
 
     def _pause_between_transactions(self, workers: list[psutil.Process]) -> bool:
-        """Whether no lock of theirs is left; if one is, they go on for a moment."""
+        """Whether no suspended worker holds a lock; if one does, all run on for a moment."""
         time.sleep(STOPPED_S)
         if not self.query_rows(WITHIN_A_TRANSACTION)[0][0]:
             return True
@@ -177,16 +177,16 @@ class BenchmarkStack:
         return False
 
     def count_live(self) -> int:
-        """Reservations that are not settled."""
+        """Count the pending reservations."""
         return int(self.query_rows("SELECT count(*) FROM reservations WHERE status = 'live'")[0][0])
 
     def wait_until_drained(self, seconds: float = 240.0) -> None:
-        """Wait until every reservation is settled."""
+        """Wait until no reservation is pending."""
         wait_until(lambda: self.count_live() == 0, seconds, "an empty backlog")
 
     @contextmanager
     def run_apis(self, count: int) -> Iterator[list[str]]:
-        """So many API processes on the same database; their addresses."""
+        """Run this number of API processes on the same database and give their URLs."""
         env = self._api().environ()
         with ExitStack() as others:
             yield [
@@ -203,7 +203,7 @@ class BenchmarkStack:
 
 @contextmanager
 def serve_app(app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False) -> Iterator[str]:
-    """An ASGI application behind uvicorn, set up as the ledger's own; its address."""
+    """Run an ASGI application in uvicorn, with the options of the ledger's API, and give its URL."""
     options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
     options += ["--no-access-log", "--log-level", "warning", "--no-server-header", *(["--factory"] if factory else [])]
     command = [sys.executable, "-m", "uvicorn", app, *options]
@@ -218,23 +218,27 @@ def serve_app(app: str, port: int, env: Mapping[str, str] | None = None, *, fact
 
 @contextmanager
 def run_stack(**env: str) -> Iterator[BenchmarkStack]:
-    """Start a stack in a new folder; end it and delete the folder whatever happens."""
+    """Start a stack in a new folder; at the end stop it and delete the folder."""
     folder = Path(tempfile.mkdtemp(prefix="ledger-bench-"))
-    folder.chmod(0o711)  # the account that PostgreSQL runs as has to get through
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PROMETHEUS_"))}
-    whole = {**kept, "LEDGER_DATA_DIR": str(folder / "ledger"), **ONE_CLIENT, **env}
+    folder.chmod(0o711)  # the account that PostgreSQL runs as must be able to enter
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "PROMETHEUS_"))}
+    environment = {**inherited, "LEDGER_DATA_DIR": str(folder / "ledger"), **ONE_CLIENT, **env}
     port = find_free_port()
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
-            [*LEDGER, "up", "--no-demo", "--port", str(port)], env=whole, stdout=log, stderr=log, start_new_session=True
+            [*LEDGER, "up", "--no-demo", "--port", str(port)],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
-    started = BenchmarkStack(folder, f"http://127.0.0.1:{port}", whole, process)
+    stack = BenchmarkStack(folder, f"http://127.0.0.1:{port}", environment, process)
     try:
-        _wait_until_ready(started)
-        started.check_durability()
-        yield started
-    except BenchmarkError as trouble:
-        raise BenchmarkError(f"{trouble}{_find_last_error(folder)}") from trouble
+        _wait_until_ready(stack)
+        stack.check_durability()
+        yield stack
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{error}{_find_last_error(folder)}") from error
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -244,20 +248,20 @@ def run_stack(**env: str) -> Iterator[BenchmarkStack]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_until_ready(started: BenchmarkStack) -> None:
-    """The stack tells that it is ready by writing down where it is."""
-    ready = started.folder / "ledger" / "ledger.json"
-    wait_until(lambda: ready.exists() or started.process.poll() is not None, READY_S_MAX, "a ready stack")
-    if started.process.poll() is not None:
-        raise BenchmarkError(f"the stack ended: {(started.folder / 'up.log').read_text()[-300:]}")
+def _wait_until_ready(stack: BenchmarkStack) -> None:
+    """Wait for `ledger.json`, which the stack writes when it is ready."""
+    ready = stack.folder / "ledger" / "ledger.json"
+    wait_until(lambda: ready.exists() or stack.process.poll() is not None, READY_S_MAX, "a ready stack")
+    if stack.process.poll() is not None:
+        raise BenchmarkError(f"the stack ended: {(stack.folder / 'up.log').read_text()[-300:]}")
 
 
 def _find_last_error(folder: Path) -> str:
-    """The last fault that the API logged, for the folder will be gone."""
+    """Return the last error that the API logged: the folder with its log is about to be deleted."""
     log = folder / "ledger" / "logs" / "api.log"
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    faults = [line for line in lines if '"level":"error"' in line]
-    return f"; the API logged: {faults[-1][-SHOWN:]}" if faults else ""
+    errors = [line for line in lines if '"level":"error"' in line]
+    return f"; the API logged: {errors[-1][-ERROR_CHARACTERS:]}" if errors else ""
 
 
 def _is_port_open(port: int) -> bool:

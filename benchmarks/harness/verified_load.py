@@ -1,4 +1,4 @@
-"""A load on the ledger whose answers are counted against the rows of the log."""
+"""A load on the ledger whose answers are compared with the rows of the log."""
 
 import time
 from collections.abc import Sequence
@@ -7,18 +7,18 @@ from benchmarks.harness.load_generators import BenchmarkError, LoadGenerator, Lo
 from benchmarks.harness.stack import BenchmarkStack
 
 CONNECTIONS = 64
-"""Of the main load, as for every yardstick over HTTP."""
+"""Connections of the main load, as for every baseline over HTTP."""
 SETTLE_S = 0.2
 SETTLE_TRIES_MAX = 100
 _RESERVED = "SELECT count(*) FROM ledger_events WHERE topic = 'UseReserved:1'"
 
 
 class VerifiedLoad:
-    """Puts load on a machine, every answer of which must be found in the log.
+    """Posts to a stack and checks that every answer has its event in the log.
 
     Args:
-        stack: Whose API is asked.
-        loader: Asks it.
+        stack: The stack under load.
+        loader: Sends the requests.
     """
 
     def __init__(self, stack: BenchmarkStack, loader: LoadGenerator) -> None:
@@ -34,11 +34,11 @@ class VerifiedLoad:
         bases: Sequence[str] = (),
         pause_ms: int = 0,
     ) -> LoadResult:
-        """Post to one API process or several, then compare.
+        """Post to one or several API processes, then compare answers and reservations.
 
         Raises:
-            BenchmarkError: Something was refused, or answers and reservations are not the same but for requests that
-                were under way at the end.
+            BenchmarkError: A redeem was refused, or the numbers differ by more than the requests in flight at the
+                end.
         """
         bases = bases or [self._stack.base]
         before = self._wait_until_settled()
@@ -49,17 +49,19 @@ class VerifiedLoad:
             for base in bases
         ]
         loads = [run.read() for run in runs]
-        kept = self._count_reservations() - before
+        reservations = self._count_reservations() - before
         refused, answers = sum(load.refused for load in loads), sum(load.answers for load in loads)
-        if refused or not answers <= kept <= answers + connections:
-            raise BenchmarkError(f"{answers} answers, {refused} of them refused, {kept} reservations in the log")
+        if refused or not answers <= reservations <= answers + connections:
+            raise BenchmarkError(
+                f"{answers} answers, {refused} of them refused, {reservations} reservations in the log"
+            )
         return LoadResult(sum(load.rps for load in loads), answers, refused, max(load.p50_ms for load in loads))
 
     def run_refused(self, code: str, *, seconds: float) -> LoadResult:
-        """Post on a code that refuses.
+        """Post on a code that is used up.
 
         Raises:
-            BenchmarkError: It did not, every time.
+            BenchmarkError: A redeem was not refused.
         """
         before = self._wait_until_settled()
         load = self._loader.start(self._stack.base, [code], seconds=seconds, connections=CONNECTIONS).read()
@@ -68,7 +70,7 @@ class VerifiedLoad:
         return load
 
     def run_repeated(self, code: str, *, seconds: float) -> LoadResult:
-        """Post the same request again and again.
+        """Post the same request repeatedly.
 
         Raises:
             BenchmarkError: It led to more than one reservation, or was refused.
@@ -82,18 +84,18 @@ class VerifiedLoad:
         return load
 
     def _wait_until_settled(self) -> int:
-        """What is kept once the last requests of the load before, whose answers nobody waited for, are through.
+        """Wait until the last requests of the former load have ended, and count the reservations.
 
         Raises:
-            BenchmarkError: Somebody else keeps redeeming.
+            BenchmarkError: Another process continues to redeem.
         """
-        kept = self._count_reservations()
+        count = self._count_reservations()
         for _ in range(SETTLE_TRIES_MAX):
             time.sleep(SETTLE_S)
-            before, kept = kept, self._count_reservations()
-            if kept == before:
-                return kept
-        raise BenchmarkError("somebody else redeems meanwhile")
+            before, count = count, self._count_reservations()
+            if count == before:
+                return count
+        raise BenchmarkError("another process redeems at the same time")
 
     def _count_reservations(self) -> int:
         return int(self._stack.query_rows(_RESERVED)[0][0])

@@ -1,8 +1,8 @@
 """How long a new process takes for its first redeem of each code.
 
 Run as `python -m benchmarks.scenarios.first_redeem_latency WARM CODE...`
-It takes the settings of an API process. It prints milliseconds, a line of tries for each code; each try is a ledger
-opened anew, whose connection and statements are warm by redeems of another code.
+It uses the settings of an API process. It prints a line of milliseconds for each code; each number is from a newly
+opened ledger, whose connection and statements are warm from redeems of the code WARM.
 """
 
 import sys
@@ -22,7 +22,7 @@ WARM_UPS = 8
 
 
 def main() -> None:
-    """Time it."""
+    """Measure and print."""
     warm, *codes = sys.argv[1:]
     settings = LedgerSettings()
     for code in codes:

@@ -1,4 +1,4 @@
-"""Whether it matters how much there is already: uses of a code, reservations that hang on it, events in the log."""
+"""How latency depends on existing data: uses of a code, its pending reservations, events in the log."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ COLD_PROGRAM = "benchmarks.scenarios.first_redeem_latency"
 def measure_history_length(
     stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, say: Callable[[str], object]
 ) -> Numbers:
-    """Logs that grow, codes with long histories, codes with many live reservations; the workers stopped throughout."""
+    """Measure growing logs, codes with long histories and codes with many pending reservations, without workers."""
     numbers = Numbers()
     with pause_workers_and_settle(stack):
         numbers |= _measure_histories(stack, plan)
@@ -31,7 +31,7 @@ def measure_history_length(
 
 
 def _measure_histories(stack: BenchmarkStack, plan: BenchmarkPlan) -> Numbers:
-    """Warm: through the API, in turn. Cold: a process that meets the code for the first time."""
+    """Measure redeems through the API (warm), and the first redeem of a new process (cold)."""
     codes = stack.issue_many(len(plan.histories))
     load_history(stack.database_url, [(code.code_id, uses) for code, uses in zip(codes, plan.histories, strict=True)])
     warm = measure_latencies(stack, _name_by_count(codes, plan.histories), plan.pairs)
@@ -47,23 +47,23 @@ def _measure_histories(stack: BenchmarkStack, plan: BenchmarkPlan) -> Numbers:
 
 
 def _measure_log(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, events: int) -> Numbers:
-    """A new hot code in a log of so many events."""
+    """Measure a new hot code in a log of this number of events."""
     missing = events - int(stack.query_rows("SELECT count(*) FROM ledger_events")[0][0])
     if missing > 0:
         each = max(1, missing // EVENTS_PER_REDEMPTION // FILLER_CODES)
         load_history(stack.database_url, [(code.code_id, each) for code in stack.issue_many(FILLER_CODES)])
-    found = VerifiedLoad(stack, loader).run([stack.issue()], seconds=plan.seconds)
-    return {f"log_{events}_rps": found.rps}
+    load = VerifiedLoad(stack, loader).run([stack.issue()], seconds=plan.seconds)
+    return {f"log_{events}_rps": load.rps}
 
 
 def _measure_live_reservations(stack: BenchmarkStack, plan: BenchmarkPlan) -> Numbers:
-    """Redeems of codes with room; refused tries of codes full of reservations, which look for overdue ones."""
-    roomy = stack.issue_many(len(plan.lives))
+    """Measure redeems of codes with free uses, and refused ones of full codes, which look for overdue reservations."""
+    unfilled = stack.issue_many(len(plan.lives))
     full = [stack.issue_many(1, max_uses=count)[0] for count in plan.lives]
-    wanted = [*zip(roomy, plan.lives, strict=True), *zip(full, plan.lives, strict=True)]
-    load_history(stack.database_url, [(code.code_id, count) for code, count in wanted], live=True)
-    redeems = measure_latencies(stack, _name_by_count(roomy, plan.lives), plan.pairs)
-    refusals = measure_latencies(stack, _name_by_count(full, plan.lives), plan.pairs, refused=True)
+    counts = [*zip(unfilled, plan.lives, strict=True), *zip(full, plan.lives, strict=True)]
+    load_history(stack.database_url, [(code.code_id, count) for code, count in counts], live=True)
+    redeems = measure_latencies(stack, _name_by_count(unfilled, plan.lives), plan.pairs)
+    refusals = measure_latencies(stack, _name_by_count(full, plan.lives), plan.pairs, expect_refusal=True)
     numbers = {f"live_{count}_ms": redeems[str(count)] for count in plan.lives}
     numbers |= {f"held_{count}_ms": refusals[str(count)] for count in plan.lives}
     most, fewest = max(plan.lives), min(plan.lives)

@@ -1,4 +1,4 @@
-"""What the Merkle log costs the redeems: rounds with and without its follower in turn. And how far behind it is."""
+"""What the Merkle log costs redeems, in alternating rounds with and without its consumer, and its lag."""
 
 import statistics
 import subprocess
@@ -12,17 +12,17 @@ from projections.transparency_log.tile_log import EVENTS_MAX, append_new_events
 
 Numbers = dict[str, float]
 EVERY_S = 2.0
-"""As beat does it."""
+"""Interval of beat's schedule."""
 PAIRS = 4
 
 
 def measure_merkle_overhead(stack: BenchmarkStack, wrk: WrkGenerator, seconds: int, code: str) -> Numbers:
-    """Redeems per second on a hot code with the follower over those without it; medians of rounds in turn."""
+    """Measure redeems per second on a hot code with the consumer, divided by those without it; medians of rounds."""
     rates: dict[bool, list[float]] = {True: [], False: []}
     lags: list[float] = []
     with stack.pause_workers():
         for number in range(PAIRS * 2):
-            is_followed = number % 4 in {0, 3}  # with, without, without, with: what grows falls on both alike
+            is_followed = number % 4 in {0, 3}  # with, without, without, with: growing data affect both equally
             _catch_up(stack)
             follower = _start_follower(stack) if is_followed else None
             load = wrk.run(stack.base, code, seconds=seconds)
@@ -42,7 +42,7 @@ def _start_follower(stack: BenchmarkStack) -> "subprocess.Popen[bytes]":
 
 
 def _count_unfollowed_events(stack: BenchmarkStack) -> float:
-    """How many events are not in the Merkle log yet."""
+    """Count the events that are not in the Merkle log yet."""
     query = "SELECT max(notification_id) - (SELECT position FROM merkle_progress) FROM ledger_events"
     return float(stack.query_rows(query)[0][0])
 

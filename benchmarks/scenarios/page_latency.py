@@ -1,4 +1,4 @@
-"""How long pages take to be there: the page to redeem at, and the statement of a code with a long history."""
+"""Latency of pages: the redeem page, and the statement of a code with a long history."""
 
 import re
 import statistics
@@ -13,12 +13,12 @@ from benchmarks.harness.load_generators import BenchmarkError, RedeemClient
 from benchmarks.harness.stack import BenchmarkStack
 
 OPENED = 20
-"""Times that each page is opened; the median counts."""
+"""Number of times that each page is opened; the median counts."""
 _TOKEN = re.compile(r'name="token" value="(\w+)"')
 
 
 def measure_pages(stack: BenchmarkStack, uses: int) -> dict[str, float]:
-    """Milliseconds until a page is there, over HTTP, as a browser asks for it.
+    """Measure the milliseconds of a request for each page over HTTP.
 
     Args:
         stack: A running stack, its workers too: each use is redeemed and sent, three events.
@@ -32,39 +32,39 @@ def measure_pages(stack: BenchmarkStack, uses: int) -> dict[str, float]:
         for number in range(uses):
             client.redeem(code.text, f"page{number}@example.com")
     stack.wait_until_drained()
-    desk = _sign_in(stack)
+    browser = _sign_in(stack)
     statement = f"{stack.base}/support/codes/{code.code_id}"
-    page = _open(desk, statement)
+    page = _open(browser, statement)
     if code.text[-4:] not in page:
         raise BenchmarkError("the statement is not that of the code")
     return {
         "statement_events": float(
             stack.query_rows("SELECT version FROM code_balances ORDER BY version DESC LIMIT 1")[0][0]
         ),
-        "statement_ms": _median_ms(desk, statement),
+        "statement_ms": _median_ms(browser, statement),
         "statement_kb": len(page.encode()) / 1_000,
         "invite_page_ms": _median_ms(build_opener(), f"{stack.base}/invite"),
     }
 
 
 def _sign_in(stack: BenchmarkStack) -> OpenerDirector:
-    desk = build_opener(HTTPCookieProcessor(CookieJar()))
-    place, known = f"{stack.base}/support/sign-in", stack.info
-    token = _TOKEN.search(_open(desk, place))
+    browser = build_opener(HTTPCookieProcessor(CookieJar()))
+    url, info = f"{stack.base}/support/sign-in", stack.info
+    token = _TOKEN.search(_open(browser, url))
     if token is None:
         raise BenchmarkError("the sign-in page has no form")
-    form = {"token": token[1], "email": known["staff_email"], "password": known["staff_password"]}
-    _open(desk, place, form)
-    return desk
+    form = {"token": token[1], "email": info["staff_email"], "password": info["staff_password"]}
+    _open(browser, url, form)
+    return browser
 
 
 def _open(browser: OpenerDirector, url: str, form: Mapping[str, str] | None = None) -> str:
-    """A page's text; the machine's address is a loopback one by then."""
+    """Return the text of a page."""
     try:
         with browser.open(url, urlencode(form).encode() if form else None, timeout=30) as answer:
             text: str = answer.read().decode()
-    except OSError as refused:
-        raise BenchmarkError(f"{url} can't be opened: {refused}") from refused
+    except OSError as error:
+        raise BenchmarkError(f"{url} can't be opened: {error}") from error
     return text
 
 

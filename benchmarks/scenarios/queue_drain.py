@@ -1,4 +1,4 @@
-"""What the workers do: a backlog drained, redeems while they drain, a rate that holds, and from a click to the mail."""
+"""Throughput of the workers: a backlog, redeems while it drains, a rate that holds, and latency of the email."""
 
 import threading
 import time
@@ -15,16 +15,16 @@ from benchmarks.scenarios.redeem_throughput import Numbers, pause_workers_and_se
 CLICKS_PER_S = 100
 FEED_S_MAX = 300.0
 SUSTAINED_SHARE = 0.7
-"""Of the drain's pace: where the search for a rate that holds begins, since the API takes its part of the machine."""
+"""Share of the drain rate at which the search for a rate that holds begins: the API needs CPU time too."""
 SUSTAINED_TRIES_MAX = 5
 STEP = 0.8
 SUSTAINED_CONNECTIONS = 64
 BACKLOG_S = 1.0
-"""A backlog of so many seconds of the rate, more than at the beginning, counts as flat."""
+"""The backlog counts as flat if it grows by less than this number of seconds of the rate."""
 
 
 def measure_drain(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan) -> Numbers:
-    """A backlog that is sent, and Celery's own pace with tasks that do nothing."""
+    """Measure the rate at which a backlog is sent, and Celery's rate with tasks that do nothing."""
     stack.wait_until_drained()
     counted, code = VerifiedLoad(stack, loader), stack.issue()
     with pause_workers_and_settle(stack):
@@ -40,7 +40,7 @@ def measure_drain(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkP
 
 
 def measure_size(stack: BenchmarkStack) -> Numbers:
-    """Bytes of all tables with indexes and TOAST, by finished redemption."""
+    """Measure the bytes of all tables with indexes and TOAST per finished redemption."""
     total, finished = stack.query_rows(
         "SELECT (SELECT sum(pg_total_relation_size(relid)) FROM pg_stat_user_tables),"
         " (SELECT count(*) FROM reservations WHERE status = 'sent')"
@@ -49,12 +49,12 @@ def measure_size(stack: BenchmarkStack) -> Numbers:
 
 
 def measure_hot_while_draining(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan) -> Numbers:
-    """One hot code with the workers sending meanwhile."""
+    """Measure redeems of one hot code while the workers send."""
     return {"hot_draining_rps": VerifiedLoad(stack, loader).run([stack.issue()], seconds=plan.seconds).rps}
 
 
 def find_sustained_rate(stack: BenchmarkStack, loader: LoadGenerator, seconds: int, drain_rps: float) -> Numbers:
-    """The highest rate tried that held for so long with the backlog flat."""
+    """Find a rate that holds for these seconds with a flat backlog; 0 if none of the attempted ones does."""
     stack.wait_until_drained()
     rate, counted = drain_rps * SUSTAINED_SHARE, VerifiedLoad(stack, loader)
     for _ in range(SUSTAINED_TRIES_MAX):
@@ -70,7 +70,7 @@ def find_sustained_rate(stack: BenchmarkStack, loader: LoadGenerator, seconds: i
 
 
 def measure_click_to_mail(stack: BenchmarkStack, seconds: int) -> Numbers:
-    """From a click to the mail server's word, at a hundred clicks a second, over real SMTP."""
+    """Measure the time from a redeem request to the mail server's acceptance, at 100 requests per second, over SMTP."""
     code, own = stack.issue(), threading.local()
 
     def click(number: int) -> tuple[str, float]:
@@ -81,17 +81,21 @@ def measure_click_to_mail(stack: BenchmarkStack, seconds: int) -> Numbers:
 
     with ThreadPoolExecutor(16) as threads:
         waiting = [threads.submit(click, number) for number in _paced(CLICKS_PER_S, seconds)]
-        clicked = dict(item.result(120) for item in waiting)
+        clicked = dict(reservation_id.result(120) for reservation_id in waiting)
     stack.wait_until_drained()
     sent = stack.query_rows("SELECT reservation_id::text, extract(epoch FROM sent_at)::float8 FROM reservations")
-    waits = sorted((at - clicked[item]) * 1000 for item, at in sent if item in clicked and at is not None)
+    waits = sorted(
+        (at - clicked[reservation_id]) * 1000
+        for reservation_id, at in sent
+        if reservation_id in clicked and at is not None
+    )
     if len(waits) < len(clicked):
         raise BenchmarkError(f"{len(clicked)} clicks but only {len(waits)} mails")
     return {"click_to_mail_p50_ms": waits[len(waits) // 2], "click_to_mail_p99_ms": waits[len(waits) * 99 // 100]}
 
 
 def _paced(per_second: int, seconds: int) -> Iterator[int]:
-    """Numbers, each at its time."""
+    """Yield numbers at a constant rate."""
     began = time.monotonic()
     for number in range(per_second * seconds):
         time.sleep(max(0.0, began + number / per_second - time.monotonic()))

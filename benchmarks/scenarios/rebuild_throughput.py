@@ -1,4 +1,4 @@
-"""Rebuilding the read models of a long log, against the bare loop that reads, decodes and folds it, and beside redeems.
+"""Rebuild of a long log, compared with the bare loop that reads, decodes and folds it; and redeems during rebuilds.
 
 With `make bench`; or alone, for a log of any length: `python -m benchmarks.scenarios.rebuild_throughput --events N`.
 """
@@ -38,61 +38,63 @@ LOOK_S = 0.05
 
 
 class DiscardingSink:
-    """Takes what a fold gives and keeps nothing."""
+    """Discards the rows of a fold."""
 
     rows: Mapping[str, Any] = dict.fromkeys(PROJECTIONS, bool)
 
     def late(self, event: ReadEvent) -> None:
-        """Dropped."""
+        """Discard it."""
 
     def closed(self, row: tuple[Any, ...]) -> None:
-        """Dropped."""
+        """Discard it."""
 
 
 def measure_rebuild(stack: BenchmarkStack, events: int = EVENTS) -> Numbers:
-    """The same log read and folded by one process that keeps nothing, and rebuilt: filled, then looked at."""
+    """Measure one log folded by one process that discards the rows, then rebuilt with and without --apply."""
     with _database(stack) as url:
         with psycopg.connect(url, autocommit=True) as conn:
-            made = create_log(conn, events)
-        bare = made / _time_bare_fold(url, made)
-        applied = _run_rebuild(url, "--apply")
-        looked = _run_rebuild(url)
-        if applied["events"] != made or looked["differing"]:
-            raise BenchmarkError(f"{made} events, rebuilt {applied['events']}, {looked['differing']} rows differ")
+            created = create_log(conn, events)
+        bare = created / _time_bare_fold(url, created)
+        applied_run = _run_rebuild(url, "--apply")
+        dry_run = _run_rebuild(url)
+        if applied_run["events"] != created or dry_run["differing"]:
+            raise BenchmarkError(
+                f"{created} events, rebuilt {applied_run['events']}, {dry_run['differing']} rows differ"
+            )
     return {
-        "rebuild_events": float(made),
+        "rebuild_events": float(created),
         "fold_rps": bare,
-        "rebuild_rps": made / applied["took_s"],
-        "rebuild_dry_rps": made / looked["took_s"],
-        "rebuild_mb": max(applied["peak_mb"], looked["peak_mb"]),
+        "rebuild_rps": created / applied_run["took_s"],
+        "rebuild_dry_rps": created / dry_run["took_s"],
+        "rebuild_mb": max(applied_run["peak_mb"], dry_run["peak_mb"]),
     }
 
 
 def measure_redeems_during_rebuild(stack: BenchmarkStack, wrk: WrkGenerator, seconds: int, code: str) -> Numbers:
-    """One hot code with and without rebuilds one after the other; nothing may be refused."""
+    """Measure redeems of one hot code with and without rebuilds at the same time; none may be refused."""
     with stack.pause_workers():
         before = wrk.run(stack.base, code, seconds=seconds)
-        ended, locks = threading.Event(), []
+        is_over, locks = threading.Event(), []
 
-        def go_on() -> None:
-            while not ended.is_set():
+        def rebuild_repeatedly() -> None:
+            while not is_over.is_set():
                 locks.append(_run_rebuild(stack.database_url, "--apply")["lock_ms"])
 
-        rebuilds = threading.Thread(target=go_on)
+        rebuilds = threading.Thread(target=rebuild_repeatedly)
         rebuilds.start()
-        meanwhile = wrk.run(stack.base, code, seconds=seconds)
-        ended.set()
+        during = wrk.run(stack.base, code, seconds=seconds)
+        is_over.set()
         rebuilds.join()
         after = wrk.run(stack.base, code, seconds=seconds)
-    if before.refused or meanwhile.refused or after.refused:
+    if before.refused or during.refused or after.refused:
         raise BenchmarkError("a redeem was refused during a rebuild")
-    share = meanwhile.rps / ((before.rps + after.rps) / 2)
+    share = during.rps / ((before.rps + after.rps) / 2)
     return {"redeems_during_rebuild": share, "rebuild_lock_ms": max(locks), "rebuilds_under_load": float(len(locks))}
 
 
 @contextmanager
 def _database(stack: BenchmarkStack) -> Iterator[str]:
-    """A database of its own on the machine's server."""
+    """Create another database on the stack's server, and drop it at the end."""
     url = urlunsplit(urlsplit(stack.database_url)._replace(path=f"/{DATABASE}"))
     stack.query_rows(f"CREATE DATABASE {DATABASE}")
     try:
@@ -103,7 +105,7 @@ def _database(stack: BenchmarkStack) -> Iterator[str]:
 
 
 def _time_bare_fold(url: str, events: int) -> float:
-    """Seconds of the loop. Its connection is like that of a rebuild; nothing is written and nothing compared."""
+    """Measure the seconds of the bare loop, with a connection as a rebuild uses it."""
     began = time.perf_counter()
     with connect(url) as conn:
         conn.execute("SET statement_timeout = 0")
@@ -114,19 +116,19 @@ def _time_bare_fold(url: str, events: int) -> float:
 
 
 def _run_rebuild(url: str, *options: str) -> dict[str, Any]:
-    """Run the command as an operator does; its document, how long it took, and the memory of it and its helpers."""
+    """Run the command; return its document, the seconds, and the peak memory of it and its child processes."""
     command = [sys.executable, "-m", "projections", "rebuild", "--json", *options]
     began = time.perf_counter()
     peak = 0.0
-    with TemporaryFile() as told, TemporaryFile() as said:
-        process = subprocess.Popen(command, env={"DATABASE_URL": url}, stdout=told, stderr=said)
+    with TemporaryFile() as out, TemporaryFile() as err:
+        process = subprocess.Popen(command, env={"DATABASE_URL": url}, stdout=out, stderr=err)
         while process.poll() is None:
             peak = max(peak, _measure_memory_mb(process.pid))
             time.sleep(LOOK_S)
-        took = time.perf_counter() - began
+        took_s = time.perf_counter() - began
         if process.returncode:
-            raise BenchmarkError(f"a rebuild ended with {process.returncode}: {_read_text(said)[-300:]}")
-        return {**json.loads(_read_text(told)), "took_s": took, "peak_mb": peak}
+            raise BenchmarkError(f"a rebuild ended with {process.returncode}: {_read_text(err)[-300:]}")
+        return {**json.loads(_read_text(out)), "took_s": took_s, "peak_mb": peak}
 
 
 def _read_text(file: IO[bytes]) -> str:
@@ -148,19 +150,19 @@ def main() -> int:
     """Measure on a log of any length.
 
     Returns:
-        0; 3 if it could not be measured.
+        0, or 3 if it could not be measured.
     """
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--events", type=int, default=EVENTS, help="how long the log is, about")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS, help="how long the log is, about")
+    options = parser.parse_args()
     console = Console(stderr=True)
     try:
         with run_stack(LEDGER_SMTP_URL="null://") as ledger, ledger.pause_workers():
-            found = report.summarize([measure_rebuild(ledger, options.events)])
-    except BenchmarkError as trouble:
-        console.print(f"[bold]not measured:[/bold] {trouble}")
+            numbers = report.summarize([measure_rebuild(ledger, options.events)])
+    except BenchmarkError as error:
+        console.print(f"[bold]not measured:[/bold] {error}")
         return 3
-    report.print_table(found, Console())
+    report.print_table(numbers, Console())
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Redeems per second with the workers stopped, and what they are measured against."""
+"""Redeems per second without workers, and the baselines that they are compared with."""
 
 import statistics
 import time
@@ -13,20 +13,20 @@ from benchmarks.harness.verified_load import CONNECTIONS, VerifiedLoad
 
 Numbers = dict[str, float]
 SETTLE_S = 1.0
-"""After the workers were stopped: what they held is over, and the machine is quiet."""
+"""Pause after the workers were suspended, until connections and disks are idle."""
 
 
 def measure_baselines(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan) -> Numbers:
-    """The yardsticks: an empty endpoint, three counters, a bare UPDATE and INSERT, the library as it comes."""
+    """Measure an empty endpoint, three counters, a bare UPDATE and INSERT, and the unmodified library."""
     env = {**stack.env, "DATABASE_URL": stack.database_url, "REDIS_URL": stack.info["redis_url"]}
     numbers: Numbers = {}
     for name in plan.baselines:
         with serve_app(f"benchmarks.baselines.http_counters:{name}", find_free_port(), env, factory=True) as base:
-            with closing(RedeemClient(base)) as client:  # what is made at the first request is made by now
+            with closing(RedeemClient(base)) as client:  # creates what an app creates at its first request
                 client.redeem("HOT", "first@example.com")
             load = loader.start(base, ["HOT"], seconds=plan.seconds, connections=CONNECTIONS).read()
         if load.refused or not load.answers:
-            raise BenchmarkError(f"the yardstick {name} gave {load.answers} answers, {load.refused} of them errors")
+            raise BenchmarkError(f"the baseline {name} gave {load.answers} answers, {load.refused} of them errors")
         numbers[f"{name}_rps"] = load.rps
     if not plan.bare:
         return numbers
@@ -41,14 +41,14 @@ def measure_baselines(stack: BenchmarkStack, loader: LoadGenerator, plan: Benchm
 
 @contextmanager
 def pause_workers_and_settle(stack: BenchmarkStack) -> Iterator[None]:
-    """The workers stopped, and a moment gone by."""
+    """Suspend the workers, and wait for SETTLE_S."""
     with stack.pause_workers():
         time.sleep(SETTLE_S)
         yield
 
 
 def measure_hot_code(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, code: str) -> Numbers:
-    """One hot code: 64 connections and others, one API process and several."""
+    """Measure one hot code, with several numbers of connections and of API processes."""
     counted, numbers = VerifiedLoad(stack, loader), Numbers()
     with pause_workers_and_settle(stack):
         for count in plan.apis:
@@ -66,7 +66,7 @@ def measure_hot_code(stack: BenchmarkStack, loader: LoadGenerator, plan: Benchma
 def measure_other_loads(
     stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, codes: Sequence[str]
 ) -> Numbers:
-    """Many codes; one that is used up by reservations; the same request again and again."""
+    """Measure many codes, a code that is used up, and the same request repeated."""
     counted, full, again = VerifiedLoad(stack, loader), stack.issue(1), stack.issue()
     with pause_workers_and_settle(stack):
         with closing(RedeemClient(stack.base)) as client:
@@ -78,14 +78,16 @@ def measure_other_loads(
         }
 
 
-def measure_latencies(stack: BenchmarkStack, codes: Mapping[str, str], pairs: int, *, refused: bool = False) -> Numbers:
-    """Median milliseconds of one redeem at a time on codes by name, in turn."""
+def measure_latencies(
+    stack: BenchmarkStack, codes: Mapping[str, str], pairs: int, *, expect_refusal: bool = False
+) -> Numbers:
+    """Measure the median milliseconds of one redeem at a time, on the codes in turn."""
     took: dict[str, list[float]] = {name: [] for name in codes}
     with closing(RedeemClient(stack.base)) as client:
         for _ in range(pairs):
             for name, code in codes.items():
                 email = f"turn{time.monotonic_ns()}@example.com"
                 began = time.perf_counter()
-                client.redeem(code, email, refused=refused)
+                client.redeem(code, email, expect_refusal=expect_refusal)
                 took[name].append((time.perf_counter() - began) * 1000)
     return {name: statistics.median(times) for name, times in took.items()}

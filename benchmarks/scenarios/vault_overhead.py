@@ -1,8 +1,8 @@
 """What the vault costs a redeem: `python -m benchmarks.scenarios.vault_overhead`.
 
-Commits of many redeems on one hot code, by the ledger's own code and database, with the vault and with one of glass:
-texts are their own digests, and nothing is sealed. In turn, so that what grows falls on both alike. HTTP is left out,
-which takes as long again; so a redeem as a person makes it pays a smaller share than is said here.
+Commits of many redeems on one hot code, by the ledger's own code and database, with the vault and with one that
+encrypts nothing and whose digests are the texts themselves. They alternate, so that growing data affect both equally.
+HTTP is left out and takes as long again, so the share of a whole redeem request is smaller.
 """
 
 import statistics
@@ -20,26 +20,26 @@ from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import EncryptedText, RowKind, Vault
 
 COMMIT = 64
-"""Redeems in one commit, as many as come together under load."""
+"""Redeems in one commit, as many as are grouped under load."""
 COMMITS = 40
 TURNS = 24
 NO_MAIL = {"LEDGER_SMTP_URL": "null://"}
 
 
 class GlassVault(Vault):
-    """Keeps everything as it is; for measuring only."""
+    """Encrypts nothing; for measuring only."""
 
     def digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
-        """The text itself."""
+        """Return the text itself."""
         return (f"{kind} {normal}".encode(),)
 
     def seal(self, kind: RowKind, row_id: UUID, text: str) -> EncryptedText:
-        """The text itself."""
+        """Return the text itself."""
         return EncryptedText(f"{kind} {row_id} {text}".encode(), 1)
 
 
 class RedeemTurn:
-    """One turn of redeems, each by somebody new."""
+    """One round of redeems, each by a new recipient."""
 
     def __init__(self, storage: LedgerStore, vault: Vault, code: str) -> None:
         self.storage = storage
@@ -47,7 +47,7 @@ class RedeemTurn:
         self.code_digests = storage.vault.typed_code(code).digests
 
     def run(self) -> tuple[float, float]:
-        """Seconds of wall clock and of this process's CPU for one redeem."""
+        """Return seconds of wall clock and of this process's CPU for one redeem."""
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(COMMITS):
             self.storage.ledger.execute([self._redeem() for _ in range(COMMIT)])
@@ -66,7 +66,7 @@ class RedeemTurn:
 
 
 def measure_vault_cost(storage: LedgerStore, code: str) -> Iterator[tuple[str, float]]:
-    """Microseconds of a redeem with and without, and the vault's share of both."""
+    """Measure microseconds of a redeem with and without the vault, and the vault's share of both."""
     glass = GlassVault(storage.vault.rings["pepper"], storage.vault.rings["master"])
     turns = {"sealed": RedeemTurn(storage, storage.vault, code), "glass": RedeemTurn(storage, glass, code)}
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
@@ -83,7 +83,7 @@ def measure_vault_cost(storage: LedgerStore, code: str) -> Iterator[tuple[str, f
 
 
 def main() -> int:
-    """Measure beside a stack of its own; with a code as argument, measure here."""
+    """Start a stack and measure in it; with a code as argument, measure with the current environment."""
     if len(sys.argv) > 1:
         with LedgerStore.open(LedgerSettings()) as storage:
             sys.stdout.write(

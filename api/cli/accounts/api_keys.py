@@ -40,13 +40,13 @@ def create(
     json: JsonFlag = False,
 ) -> int:
     """Make an API key. Its secret is printed here, once, and kept as a digest only."""
-    wish = ApiKeyRequest(parse_name(name, "name"), _role(role, scope), _scopes(scope), days)
+    request = ApiKeyRequest(parse_name(name, "name"), _role(role, scope), _scopes(scope), days)
     session: Session = context.obj
     key_id = uuid4()
     with session.open() as ledger:
-        secret = create_api_key(ledger.action(), wish, key_id)
+        secret = create_api_key(ledger.action(), request, key_id)
     if json:
-        print_json({"id": key_id, "key": secret, "role": wish.role, "scopes": wish.scopes or None, "days": days})
+        print_json({"id": key_id, "key": secret, "role": request.role, "scopes": request.scopes or None, "days": days})
     else:
         say(secret or "")
     return 0
@@ -56,16 +56,16 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
     """List API keys, newest first. Secrets are not among it: nobody has them but their holders."""
     session: Session = context.obj
     with session.open() as ledger:
-        found, now = ApiKeyRepository(ledger.storage).list_page(NEWEST, LISTED_MAX), ledger.now()
+        keys, now = ApiKeyRepository(ledger.storage).list_page(NEWEST, LISTED_MAX), ledger.now()
     if json:
-        print_json([{**line._asdict(), "is_valid": _is_valid(line, now)} for line in found])
+        print_json([{**key._asdict(), "is_valid": _is_valid(key, now)} for key in keys])
         return 0
-    listed = table("id", "made (UTC)", "valid", "name", "opens", fixed=("id", "made (UTC)", "valid"))
-    for line in found:
-        valid = "no" if not _is_valid(line, now) else format_timestamp(line.expires_at) if line.expires_at else "yes"
-        opens = line.role if line.scopes is None else " ".join(line.scopes)
-        listed.add_row(str(line.key_id), format_timestamp(line.created_at), valid, line.name or "-", opens)
-    show(listed)
+    rows = table("id", "made (UTC)", "valid", "name", "opens", fixed=("id", "made (UTC)", "valid"))
+    for key in keys:
+        valid = "no" if not _is_valid(key, now) else format_timestamp(key.expires_at) if key.expires_at else "yes"
+        opens = key.role if key.scopes is None else " ".join(key.scopes)
+        rows.add_row(str(key.key_id), format_timestamp(key.created_at), valid, key.name or "-", opens)
+    show(rows)
     return 0
 
 
@@ -76,17 +76,17 @@ def revoke(
 ) -> int:
     """From now on a key opens nothing."""
     try:
-        wanted = UUID(key_id)
-    except ValueError as bad:
-        raise typer.BadParameter("the id of a key, as `ledger key list` shows it") from bad
+        parsed_id = UUID(key_id)
+    except ValueError as error:
+        raise typer.BadParameter("the id of a key, as `ledger key list` shows it") from error
     session: Session = context.obj
     with session.open() as ledger:
-        is_done = revoke_key(ledger.action(), wanted)
+        is_done = revoke_key(ledger.action(), parsed_id)
     if not is_done:
         say_error("there is no such key, or it is revoked already")
         return ExitCode.REFUSED
     if json:
-        print_json({"id": wanted, "revoked": True})
+        print_json({"id": parsed_id, "revoked": True})
     return 0
 
 
@@ -107,5 +107,5 @@ def _scopes(named: list[str] | None) -> list[Scope]:
     return [scope for scope in SCOPES if scope in (named or ())]
 
 
-def _is_valid(line: ApiKeyRow, now: datetime) -> bool:
-    return line.revoked_at is None and (line.expires_at is None or line.expires_at > now)
+def _is_valid(key: ApiKeyRow, now: datetime) -> bool:
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)

@@ -53,27 +53,27 @@ def export(
     session: Session = context.obj
     try:
         settings = session.settings()
-    except StorageUnavailableError as stopped:
+    except StorageUnavailableError as error:
         # The folder of a stopped ledger has its keys all the same.
-        known = read_secrets(session.data_dir)
-        if not {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} <= known.keys():
+        values = read_secrets(session.data_dir)
+        if not {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} <= values.keys():
             raise
-        return _without_note(known, output, stopped, as_json=json)
-    known = _secrets(settings, session.data_dir)
+        return _without_note(values, output, error, as_json=json)
+    values = _secrets(settings, session.data_dir)
     try:
         with LedgerStore.open(settings, pool_size=1) as storage:
-            _write(known, output, as_json=json)
+            _write(values, output, as_json=json)
             action = AuditLog(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
             record_key_export(action, storage.vault.rings)
-    except (StorageUnavailableError, SchemaMismatchError) as trouble:
-        return _without_note(known, output, trouble, as_json=json)
+    except (StorageUnavailableError, SchemaMismatchError) as error:
+        return _without_note(values, output, error, as_json=json)
     return _done(output)
 
 
-def _without_note(known: dict[str, str], output: Path | None, trouble: Exception, *, as_json: bool) -> int:
+def _without_note(values: dict[str, str], output: Path | None, error: Exception, *, as_json: bool) -> int:
     """Keys are wanted most when the database is in trouble."""
-    _write(known, output, as_json=as_json)
-    say_error(f"the database could not note it, so doctor goes on reminding: {trouble}")
+    _write(values, output, as_json=as_json)
+    say_error(f"the database could not note it, so doctor goes on reminding: {error}")
     return _done(output)
 
 
@@ -84,23 +84,23 @@ def _done(output: Path | None) -> int:
 
 
 def _secrets(settings: LedgerSettings, folder: Path) -> dict[str, str]:
-    known = {
+    values = {
         "LEDGER_PEPPERS": settings.peppers.get_secret_value(),
         "LEDGER_MASTER_KEYS": settings.master_keys.get_secret_value(),
         "LEDGER_SECRET_KEY": settings.secret_key.get_secret_value(),
     }
     # The embedded database knows its owner by it; a copied data folder can't be started without.
     password = read_secrets(folder).get(POSTGRES_PASSWORD)
-    return known | ({POSTGRES_PASSWORD: password} if password else {})
+    return values | ({POSTGRES_PASSWORD: password} if password else {})
 
 
-def _write(known: dict[str, str], output: Path | None, *, as_json: bool) -> None:
+def _write(values: dict[str, str], output: Path | None, *, as_json: bool) -> None:
     if as_json and output is None:
-        print_json(known)
+        print_json(values)
         return
-    ring = KeyRing.parse(known["LEDGER_MASTER_KEYS"])
+    ring = KeyRing.parse(values["LEDGER_MASTER_KEYS"])
     public = "\n".join(f"#   {base64.b64encode(key).decode()}" for key in derive_public_keys(ring))
-    note = NOTE.format(at=datetime.now(UTC), public=public, file=FILE)
-    text = note + "".join(f"{name}={value}\n" for name, value in known.items())
+    header = NOTE.format(at=datetime.now(UTC), public=public, file=FILE)
+    text = header + "".join(f"{name}={value}\n" for name, value in values.items())
     with open_output_file(output) as file:
         file.write(text.encode())

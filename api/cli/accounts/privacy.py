@@ -54,17 +54,17 @@ def forget(
             reason=reason,
         )
         try:
-            done = _when_free(ledger, forgetting, address)
-        except ErasedIdsFileError as fault:
-            say_error(str(fault))
+            erasure = _when_free(ledger, forgetting, address)
+        except ErasedIdsFileError as error:
+            say_error(str(error))
             return ExitCode.USAGE
-        if done.leased_until is not None:
+        if erasure.leased_until is not None:
             say_error("a letter to this person is being sent for longer than a lease lasts: run this again in a minute")
             return ExitCode.REFUSED
     if json:
-        print_json({"forgotten": [str(key) for key in done.recipient_ids], "closed": done.closed})
-    elif done.recipient_ids:
-        say(f"forgotten; {done.closed} reservations were closed")
+        print_json({"forgotten": [str(key) for key in erasure.recipient_ids], "closed": erasure.closed})
+    elif erasure.recipient_ids:
+        say(f"forgotten; {erasure.closed} reservations were closed")
     else:
         say("nobody with this address is known; refused tries with it are deleted")
     return 0
@@ -73,12 +73,12 @@ def forget(
 def _when_free(ledger: OpenLedger, forgetting: Forgetting, address: EmailAddress) -> Forgotten:
     """Forget, as soon as no worker holds a letter to this person; a lease is waited for once."""
     until = time.monotonic() + ledger.settings.lease_s + LEASE_GRACE_S
-    done = forgetting.forget(address)
-    while done.leased_until is not None and time.monotonic() < until:
+    erasure = forgetting.forget(address)
+    while erasure.leased_until is not None and time.monotonic() < until:
         time.sleep(LOOK_S)
         again = forgetting.forget(address)
-        done = Forgotten(again.recipient_ids, done.closed + again.closed, again.leased_until)
-    return done
+        erasure = Forgotten(again.recipient_ids, erasure.closed + again.closed, again.leased_until)
+    return erasure
 
 
 def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
@@ -97,8 +97,8 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
                 bar.update(task, completed=rewritten)
         except DigestMismatchError:
             raise
-        except SealBrokenError as broken:
-            say_error(f"{broken}: put the old key back behind the new one and run this again")
+        except SealBrokenError as error:
+            say_error(f"{error}: put the old key back behind the new one and run this again")
             return ExitCode.REFUSED
         until = rotation.find_last_old_rejection()
         if rewritten:

@@ -45,19 +45,19 @@ def add(
     json: JsonFlag = False,
 ) -> int:
     """Take somebody on. The password that they begin with is printed here, once; they change it at /support/account."""
-    address, known = parse_email(email), _role(role)
+    address, checked_role = parse_email(email), _role(role)
     session: Session = context.obj
     first = secrets.token_urlsafe(PASSWORD_BYTES)
     with session.open() as ledger:
         draft = ledger.storage.vault.draft_staff(address, uuid4())
-        staff_id = add_staff(ledger.action(), draft, password_hasher().hash(first), known)
+        staff_id = add_staff(ledger.action(), draft, password_hasher().hash(first), checked_role)
         if staff_id is None:
             say_error(
                 "they are on the staff already: `ledger staff role` changes what they may, `password` their password"
             )
             return ExitCode.REFUSED
     if json:
-        print_json({"id": staff_id, "email": address.typed, "role": known, "password": first})
+        print_json({"id": staff_id, "email": address.typed, "role": checked_role, "password": first})
     else:
         say(first)
     return 0
@@ -67,15 +67,15 @@ def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
     """List who is on the staff, in order of coming."""
     session: Session = context.obj
     with session.open() as ledger:
-        found = StaffAccountRepository(ledger.storage).list_page(OLDEST, LISTED_MAX)
+        accounts = StaffAccountRepository(ledger.storage).list_page(OLDEST, LISTED_MAX)
     if json:
-        listed = [(line.staff_id, line.address, line.role, line.created_at) for line in found]
-        print_json([dict(zip(("id", "email", "role", "created_at"), line, strict=True)) for line in listed])
+        listed = [(account.staff_id, account.address, account.role, account.created_at) for account in accounts]
+        print_json([dict(zip(("id", "email", "role", "created_at"), account, strict=True)) for account in listed])
         return 0
-    shown = table("since (UTC)", "role", "e-mail", fixed=("since (UTC)", "role"))
-    for line in found:
-        shown.add_row(format_timestamp(line.created_at), line.role, line.address)
-    show(shown)
+    rows = table("since (UTC)", "role", "e-mail", fixed=("since (UTC)", "role"))
+    for account in accounts:
+        rows.add_row(format_timestamp(account.created_at), account.role, account.address)
+    show(rows)
     return 0
 
 
@@ -86,12 +86,12 @@ def role(
     json: JsonFlag = False,
 ) -> int:
     """Change what somebody may, from their next click on."""
-    known = _role(role)
+    checked_role = _role(role)
     return _change(
         context.obj,
         email,
-        lambda action, staff_id: set_staff_role(action, staff_id, known),
-        {"role": known} if json else None,
+        lambda action, staff_id: set_staff_role(action, staff_id, checked_role),
+        {"role": checked_role} if json else None,
     )
 
 
@@ -123,9 +123,9 @@ def _change(
     session: Session,
     email: str,
     change: Callable[[AuditLog, UUID], bool],
-    told: dict[str, object] | None,
+    document: dict[str, object] | None,
 ) -> int:
-    """Change one account; `told` is what the JSON document says in addition to whose it is."""
+    """Change one account; `document` is what the JSON document says in addition to whose it is."""
     address = parse_email(email)
     with session.open() as ledger:
         account = StaffSessionRepository(ledger.storage).find_credentials(address)
@@ -136,12 +136,12 @@ def _change(
         except LastAdminError:
             say_error("they are the last admin: make another first, with `ledger staff add EMAIL --role admin`")
             return ExitCode.REFUSED
-    if told is not None:
-        print_json({"id": account.staff_id, "email": address.typed, **told})
+    if document is not None:
+        print_json({"id": account.staff_id, "email": address.typed, **document})
     return 0
 
 
-def _role(named: str) -> str:
-    if named not in RANK:
+def _role(text: str) -> str:
+    if text not in RANK:
         raise typer.BadParameter("viewer, support or admin", param_hint="'--role'")
-    return named
+    return text

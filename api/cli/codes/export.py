@@ -92,7 +92,7 @@ def _write(
     form: str | None,
     steps: CommandProgress | None = None,
 ) -> int:
-    known_form, count = _resolve_format(form, output), 0
+    file_format, count = _resolve_format(form, output), 0
 
     def counted() -> Iterator[Row]:
         nonlocal count
@@ -101,8 +101,8 @@ def _write(
             yield row
 
     with steps or CommandProgress(f"exporting {what}") as progress, open_output_file(output) as file:
-        for some in lines_of(counted(), columns, known_form):
-            file.write(some)
+        for chunk in lines_of(counted(), columns, file_format):
+            file.write(chunk)
             progress.at(count)
     say_error(f"written: {count:,} {'lines of statements' if what == 'statements' else what}")
     return 0

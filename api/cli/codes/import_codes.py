@@ -72,30 +72,30 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
         group=parse_group(group or ""),
         rebinds_max=rebinds,
     )
-    usual = CodeTemplate(terms=terms, bound=not open_code)
-    known_form, known_mapping, began = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
+    defaults = CodeTemplate(terms=terms, bound=not open_code)
+    file_format, columns, started_at = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
     session: Session = context.obj
     with _open_source(file) as source:
         try:
-            records = Records(source, known_form, known_mapping)
-        except FileFaultError as fault:
-            say_error(f"nothing was imported: {file}: {fault}")
+            records = Records(source, file_format, columns)
+        except FileFaultError as error:
+            say_error(f"nothing was imported: {file}: {error}")
             return ExitCode.REFUSED
         with (
             session.open(CONNECTIONS) as ledger,
-            _create_rejects_file(rejects) as kept,
-            rejects_into(kept, known_form, records) as reject,
+            _create_rejects_file(rejects) as rejects_file,
+            rejects_into(rejects_file, file_format, records) as reject,
         ):
-            run = _ImportRun(ledger, records, usual, _measure_size(source), quiet=json)
-            tally, is_done = run.run(reject, skip_bad=skip_bad, dry_run=dry_run)
-    return _print_result(tally, file, time.monotonic() - began, dry_run=dry_run, is_done=is_done, json=json)
+            run = _ImportRun(ledger, records, defaults, _measure_size(source), quiet=json)
+            summary, is_done = run.run(reject, skip_bad=skip_bad, dry_run=dry_run)
+    return _print_result(summary, file, time.monotonic() - started_at, dry_run=dry_run, is_done=is_done, json=json)
 
 
 class _ImportRun:
     """One file's passes, each with its progress in bytes."""
 
-    def __init__(self, ledger: OpenLedger, records: Records, usual: CodeTemplate, size: int, *, quiet: bool) -> None:
-        self._ledger, self._records, self._usual, self._measure_size = ledger, records, usual, size
+    def __init__(self, ledger: OpenLedger, records: Records, defaults: CodeTemplate, size: int, *, quiet: bool) -> None:
+        self._ledger, self._records, self._usual, self._measure_size = ledger, records, defaults, size
         self._quiet = quiet
         self._correlation_id = uuid4()
 
@@ -103,14 +103,14 @@ class _ImportRun:
         """Look at the file and take it over, as far as it is to be; and whether it was."""
         if skip_bad and not dry_run:
             return self._run_pass("importing", lambda intake: intake.take(reject)), True
-        tally = self._run_pass("checking", lambda intake: intake.check(reject))
-        if dry_run or tally.rejected:
-            return tally, False
+        summary = self._run_pass("checking", lambda intake: intake.check(reject))
+        if dry_run or summary.rejected:
+            return summary, False
         return self._run_pass("importing", lambda intake: intake.take()), True
 
-    def _run_pass(self, words: str, work: Callable[[Intake], Tally]) -> Tally:
+    def _run_pass(self, words: str, run: Callable[[Intake], Tally]) -> Tally:
         with CommandProgress(f"{words}, in bytes", self._measure_size, quiet=self._quiet) as steps:
-            return work(
+            return run(
                 Intake(
                     storage=self._ledger.storage,
                     records=self._records,
@@ -125,36 +125,36 @@ class _ImportRun:
         return replace(self._ledger.context(), actor="import", correlation_id=self._correlation_id)
 
 
-def _resolve_format(named: str | None, file: Path) -> Format:
-    if named is None:
+def _resolve_format(text: str | None, file: Path) -> Format:
+    if text is None:
         return "jsonl" if file.suffix.lower() in JSON_LINES else "csv"
-    if named not in {"csv", "jsonl"}:
-        raise typer.BadParameter(f"--format is csv or jsonl, not {named}")
-    return "csv" if named == "csv" else "jsonl"
+    if text not in {"csv", "jsonl"}:
+        raise typer.BadParameter(f"--format is csv or jsonl, not {text}")
+    return "csv" if text == "csv" else "jsonl"
 
 
-def _parse_mapping(named: list[str]) -> dict[str, str]:
-    found = {}
-    for pair in named:
-        theirs, is_one, ours = pair.rpartition("=")
-        if not is_one or (ours and ours not in COLUMNS):
+def _parse_mapping(pairs: list[str]) -> dict[str, str]:
+    columns = {}
+    for pair in pairs:
+        their_name, separator, our_name = pair.rpartition("=")
+        if not separator or (our_name and our_name not in COLUMNS):
             raise typer.BadParameter(f"--map {pair}: give THEIRS=OURS with ours one of {', '.join(COLUMNS)}")
-        found[theirs] = ours
-    return found
+        columns[their_name] = our_name
+    return columns
 
 
 @contextmanager
 def _open_source(path: Path) -> Iterator[BinaryIO]:
     """The file; stdin is kept in a nameless temporary one, since it is read more than once."""
     if str(path) == "-":
-        with tempfile.TemporaryFile() as kept:
-            shutil.copyfileobj(sys.stdin.buffer, kept)
-            yield kept
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            yield copy
         return
     try:
         source = path.open("rb")
-    except OSError as refused:
-        raise typer.BadParameter(f"{path} can't be read ({refused.strerror})") from refused
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be read ({error.strerror})") from error
     with source:
         if not source.seekable():
             raise typer.BadParameter(f"{path} can be read only once: give it as - on stdin instead")
@@ -172,26 +172,26 @@ def _create_rejects_file(path: Path | None) -> Iterator[BinaryIO | None]:
         return
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as refused:
-        raise typer.BadParameter(f"{path} can't be written ({refused.strerror})") from refused
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be written ({error.strerror})") from error
     with os.fdopen(descriptor, "wb") as file:
         yield file
 
 
-def _print_result(tally: Tally, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool) -> int:
-    for fault in tally.faults[:SHOWN_MAX]:
+def _print_result(summary: Tally, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool) -> int:
+    for fault in summary.faults[:SHOWN_MAX]:
         say_error(f"{file}, line {fault.line}: {fault.why}")
-    if tally.rejected > SHOWN_MAX:
-        say_error(f"... {tally.rejected - SHOWN_MAX:,} more bad lines: --rejects FILE writes all of them")
+    if summary.rejected > SHOWN_MAX:
+        say_error(f"... {summary.rejected - SHOWN_MAX:,} more bad lines: --rejects FILE writes all of them")
     if json:
-        print_json({**tally.document(), "applied": is_done, "seconds": round(seconds, 1)})
+        print_json({**summary.document(), "applied": is_done, "seconds": round(seconds, 1)})
     elif is_done:
-        rate = f", {tally.imported / seconds:,.0f} per second" if tally.imported and seconds else ""
-        say(f"{tally.imported:,} imported in {seconds:,.1f} s{rate}; {tally.already:,} were there already")
+        rate = f", {summary.imported / seconds:,.0f} per second" if summary.imported and seconds else ""
+        say(f"{summary.imported:,} imported in {seconds:,.1f} s{rate}; {summary.already:,} were there already")
     else:
-        good = tally.lines - tally.rejected - tally.already
-        say(f"{tally.lines:,} lines: {good:,} to import, {tally.already:,} there already, {tally.rejected:,} bad")
-    if not tally.rejected:
+        good = summary.lines - summary.rejected - summary.already
+        say(f"{summary.lines:,} lines: {good:,} to import, {summary.already:,} there already, {summary.rejected:,} bad")
+    if not summary.rejected:
         return 0
     if is_done or dry_run:
         return ExitCode.FOUND

@@ -48,44 +48,48 @@ def refund_outage(
     correlation_id = uuid4() if apply else None
     refunded = 0
     with session.open() as ledger:
-        found = list(find_affected(ledger.reader, window, include_sent=include_sent))
+        affected = list(find_affected(ledger.reader, window, include_sent=include_sent))
         if correlation_id is not None:
-            refunded = _refund(ledger, found, correlation_id, include_sent=include_sent)
+            refunded = _refund(ledger, affected, correlation_id, include_sent=include_sent)
     if json:
         terms = {**asdict(window), "include_sent": include_sent}
-        done = {"applied": apply, "correlation_id": correlation_id, "refunded": refunded}
-        print_json({**terms, **done, "found": [asdict(item) for item in found]})
+        outcome = {"applied": apply, "correlation_id": correlation_id, "refunded": refunded}
+        print_json({**terms, **outcome, "found": [asdict(reservation) for reservation in affected]})
         return 0
-    _print_table(found)
+    _print_table(affected)
     if correlation_id is not None:
-        say(f"refunded {refunded} of {len(found)} under correlation id {correlation_id}")
-    elif found:
-        say(f"{len(found)} would be refunded; nothing was changed: add --apply to do it")
+        say(f"refunded {refunded} of {len(affected)} under correlation id {correlation_id}")
+    elif affected:
+        say(f"{len(affected)} would be refunded; nothing was changed: add --apply to do it")
     return 0
 
 
-def _refund(ledger: OpenLedger, found: Sequence[Hurt], correlation_id: UUID, *, include_sent: bool) -> int:
+def _refund(ledger: OpenLedger, affected: Sequence[Hurt], correlation_id: UUID, *, include_sent: bool) -> int:
     """Refund each; what somebody settled since it was listed is left alone. How many were refunded."""
     refunded = 0
     with progress_bar() as bar:
-        task = bar.add_task("refunding", total=len(found))
-        for part in parts_of(found, REFUNDED_AT_ONCE):
+        task = bar.add_task("refunding", total=len(affected))
+        for batch in parts_of(affected, REFUNDED_AT_ONCE):
             context = replace(ledger.context(), correlation_id=correlation_id)
-            refunded += give_back(ledger.storage.ledger.execute, part, context, include_sent=include_sent)
-            bar.update(task, advance=len(part))
+            refunded += give_back(ledger.storage.ledger.execute, batch, context, include_sent=include_sent)
+            bar.update(task, advance=len(batch))
     return refunded
 
 
-def _print_table(found: Sequence[Hurt]) -> None:
-    if not found:
+def _print_table(affected: Sequence[Hurt]) -> None:
+    if not affected:
         say("nothing to refund: no reservation of that time waits for it")
         return
     names = ("attempt ended (UTC)", "reservation", "state", "channel", "server")
-    listed = table(*names, fixed=names[:3])
-    for item in found[:SHOWN_MAX]:
-        listed.add_row(
-            format_timestamp(item.at), str(item.reservation_id), item.state, item.channel or "?", item.server or "?"
+    rows = table(*names, fixed=names[:3])
+    for reservation in affected[:SHOWN_MAX]:
+        rows.add_row(
+            format_timestamp(reservation.at),
+            str(reservation.reservation_id),
+            reservation.state,
+            reservation.channel or "?",
+            reservation.server or "?",
         )
-    show(listed)
-    if len(found) > SHOWN_MAX:
-        show(styled(f"... and {len(found) - SHOWN_MAX} more (--json lists all)", "dim"))
+    show(rows)
+    if len(affected) > SHOWN_MAX:
+        show(styled(f"... and {len(affected) - SHOWN_MAX} more (--json lists all)", "dim"))

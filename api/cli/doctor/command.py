@@ -30,16 +30,16 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     session: Session = context.obj
     # libpq breaks its sentences into lines.
     findings = [finding._replace(found=" ".join(finding.found.split())) for finding in _run_checks(session)]
-    well = all(finding.status != "wrong" for finding in findings)
+    is_well = all(finding.status != "wrong" for finding in findings)
     if json:
-        print_json({"ok": well, "checks": [finding._asdict() for finding in findings]})
+        print_json({"ok": is_well, "checks": [finding._asdict() for finding in findings]})
     else:
         _print_table(findings)
         wrong = sum(finding.status == "wrong" for finding in findings)
         reminders = sum(finding.status == "reminder" for finding in findings)
-        said = f"all is well, with {reminders} reminder(s)" if reminders else "all is well"
-        say(said if well else f"{wrong} of {len(findings)} checks found something wrong")
-    return 0 if well else ExitCode.FOUND
+        summary = f"all is well, with {reminders} reminder(s)" if reminders else "all is well"
+        say(summary if is_well else f"{wrong} of {len(findings)} checks found something wrong")
+    return 0 if is_well else ExitCode.FOUND
 
 
 def _run_checks(session: Session) -> Iterator[CheckResult]:
@@ -49,21 +49,21 @@ def _run_checks(session: Session) -> Iterator[CheckResult]:
     try:
         settings = session.settings()
         services.check_settings()
-    except StorageUnavailableError as away:
-        yield CheckResult("settings", "wrong", str(away), "`ledger --data-dir DIR doctor` names another folder")
+    except StorageUnavailableError as error:
+        yield CheckResult("settings", "wrong", str(error), "`ledger --data-dir DIR doctor` names another folder")
         yield from skip_checks(EVERYTHING, "nobody says where the services are")
         return
-    except ValidationError as bad:
+    except ValidationError as error:
         remedy = "set the variables that the message names"
-        yield CheckResult("settings", "wrong", describe_settings_error(bad), remedy)
+        yield CheckResult("settings", "wrong", describe_settings_error(error), remedy)
         yield from skip_checks(EVERYTHING, "the settings can't be read")
         return
-    if strange := "; ".join(find_unknown_settings(os.environ)):
-        yield CheckResult("settings", "reminder", strange, "correct the name, or unset it: it does nothing")
+    if sentences := "; ".join(find_unknown_settings(os.environ)):
+        yield CheckResult("settings", "reminder", sentences, "correct the name, or unset it: it does nothing")
     state = decode_snapshot(session.data_dir)
     if session.was_killed():
-        found = f"the `ledger up` of {session.data_dir} was killed"
-        yield CheckResult("stack", "wrong", found, "start it again: nothing is lost")
+        sentence = f"the `ledger up` of {session.data_dir} was killed"
+        yield CheckResult("stack", "wrong", sentence, "start it again: nothing is lost")
     yield check_secrets_file(session.data_dir)
     yield from check_database(settings)
     yield services.check_api(state["api"] if state else None)

@@ -40,16 +40,16 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     url = settings.database_url.get_secret_value()
     try:
         facts = server_facts(url)
-    except StorageUnavailableError as away:
+    except StorageUnavailableError as error:
         remedy = "start PostgreSQL (embedded: `ledger up`), or correct DATABASE_URL"
-        yield CheckResult("database", "wrong", f"can't be reached: {away}", remedy)
+        yield CheckResult("database", "wrong", f"can't be reached: {error}", remedy)
         yield from skip_checks(BEHIND_DATABASE, "the database can't be reached")
         return
     yield _check_server(facts)
     try:
         check_schema(url)
-    except (SchemaMismatchError, StorageUnavailableError) as mismatch:
-        yield CheckResult("migrations", "wrong", str(mismatch), "run `ledger migrate` of the version that runs")
+    except (SchemaMismatchError, StorageUnavailableError) as error:
+        yield CheckResult("migrations", "wrong", str(error), "run `ledger migrate` of the version that runs")
         yield from skip_checks(BEHIND_DATABASE[1:], "the schema is another version's")
         return
     yield CheckResult("migrations", "ok", f"at {list_migrations()[-1]}")
@@ -60,13 +60,13 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     yield _check_checkpoints(url, settings)
     yield _check_clock(facts)
     try:
-        waiting = backlog(url)
-    except StorageUnavailableError as away:
-        yield from skip_checks(BEHIND_DATABASE[7:], str(away))
+        backlog_row = backlog(url)
+    except StorageUnavailableError as error:
+        yield from skip_checks(BEHIND_DATABASE[7:], str(error))
         return
-    yield _check_sweep(waiting)
-    yield _check_pending(waiting, settings)
-    yield _check_cases(waiting)
+    yield _check_sweep(backlog_row)
+    yield _check_pending(backlog_row, settings)
+    yield _check_cases(backlog_row)
     yield _check_guessing(url)
     yield _check_webhooks(url)
 
@@ -90,25 +90,29 @@ def skip_checks(names: tuple[str, ...], why: str) -> CheckResults:
 
 
 def _check_server(facts: ServerFacts) -> CheckResult:
-    told = f"PostgreSQL {facts.version} at {facts.where}, {facts.connections} of {facts.connections_max} connections"
+    description = (
+        f"PostgreSQL {facts.version} at {facts.where}, {facts.connections} of {facts.connections_max} connections"
+    )
     if facts.standby:
         return CheckResult(
-            "database", "wrong", f"{told}: takes no writes, it is a standby", "name the primary's address"
+            "database", "wrong", f"{description}: takes no writes, it is a standby", "name the primary's address"
         )
     if facts.switched_off:
         names = ", ".join(facts.switched_off)
-        return CheckResult("database", "wrong", f"{told}: {names} is off, a crash may lose redeems", "switch it on")
+        return CheckResult(
+            "database", "wrong", f"{description}: {names} is off, a crash may lose redeems", "switch it on"
+        )
     if facts.connections > facts.connections_max * CONNECTIONS_SHARE_MAX:
-        return CheckResult("database", "wrong", told, "raise max_connections, or find out who holds them")
-    return CheckResult("database", "ok", told)
+        return CheckResult("database", "wrong", description, "raise max_connections, or find out who holds them")
+    return CheckResult("database", "ok", description)
 
 
 def _check_role(url: str) -> CheckResult:
     """Whether what runs could alter the log: a reminder only, since triggers stop the owner too."""
     try:
         names = list_roles_that_may_change_log(url)
-    except StorageUnavailableError as away:
-        return CheckResult("role", "skipped", f"not checked: {away}")
+    except StorageUnavailableError as error:
+        return CheckResult("role", "skipped", f"not checked: {error}")
     if not names:
         return CheckResult("role", "ok", "no process of the ledger may alter events or audit")
     remedy = "let DATABASE_URL name a role of its own and LEDGER_OWNER_DATABASE_URL the owner, then `ledger migrate`"
@@ -119,12 +123,12 @@ def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
     vault = settings.open_vault()
     try:
         verify_key_rings(url, vault)
-    except WrongKeysError as wrong:
+    except WrongKeysError as error:
         return CheckResult(
-            "key rings", "wrong", str(wrong), "restore LEDGER_PEPPERS and LEDGER_MASTER_KEYS from their copy"
+            "key rings", "wrong", str(error), "restore LEDGER_PEPPERS and LEDGER_MASTER_KEYS from their copy"
         )
-    except StorageUnavailableError as away:
-        return CheckResult("key rings", "skipped", f"not checked: {away}")
+    except StorageUnavailableError as error:
+        return CheckResult("key rings", "skipped", f"not checked: {error}")
     counts = ", ".join(f"{len(ring.keys)} {name} key(s)" for name, ring in vault.rings.items())
     return CheckResult("key rings", "ok", f"{counts}, those of this database")
 
@@ -133,8 +137,8 @@ def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
     """A reminder and no fault: redeems and mails go on without it, only nothing opens again after a lost disk."""
     try:
         missing = list_unexported_keys(url, settings.open_vault().rings)
-    except StorageUnavailableError as away:
-        return CheckResult("key copy", "skipped", f"not checked: {away}")
+    except StorageUnavailableError as error:
+        return CheckResult("key copy", "skipped", f"not checked: {error}")
     if not missing:
         return CheckResult("key copy", "ok", "every key was exported once")
     remedy = "`ledger keys export --output FILE`, and keep FILE apart from the backups"
@@ -149,24 +153,25 @@ def _check_checkpoints(url: str, settings: LedgerSettings) -> CheckResult:
         remedy = "LEDGER_CHECKPOINT_FILE names a file, best on another disk; it shows when an older state was restored"
         return CheckResult("checkpoints", "skipped", "not checked: none are kept outside the database", remedy)
     try:
-        made = verify_checkpoint_file(url, settings.checkpoint_file)
-    except OlderStateError as older:
-        found, _, remedy = str(older).partition("; ")
-        return CheckResult("checkpoints", "wrong", found, remedy)
-    except StorageUnavailableError as away:
-        return CheckResult("checkpoints", "skipped", f"not checked: {away}")
-    if made is None:
+        checkpoint = verify_checkpoint_file(url, settings.checkpoint_file)
+    except OlderStateError as error:
+        description, _, remedy = str(error).partition("; ")
+        return CheckResult("checkpoints", "wrong", description, remedy)
+    except StorageUnavailableError as error:
+        return CheckResult("checkpoints", "skipped", f"not checked: {error}")
+    if checkpoint is None:
         return CheckResult("checkpoints", "ok", f"nothing is published in {settings.checkpoint_file} yet")
-    found = f"the database holds checkpoint {made.number} of {settings.checkpoint_file}, over {made.size} events"
-    return CheckResult("checkpoints", "ok", found)
+    size = f"over {checkpoint.size} events"
+    description = f"the database holds checkpoint {checkpoint.number} of {settings.checkpoint_file}, {size}"
+    return CheckResult("checkpoints", "ok", description)
 
 
 def _check_clock(facts: ServerFacts) -> CheckResult:
     if abs(facts.skew_s) <= SKEW_S_MAX:
         return CheckResult("clock", "ok", f"{abs(facts.skew_s):.1f} s between the database and this host")
-    how = "ahead of" if facts.skew_s > 0 else "behind"
-    found = f"the database is {format_duration(abs(facts.skew_s))} {how} this host"
-    return CheckResult("clock", "wrong", found, "let both keep time by NTP")
+    direction = "ahead of" if facts.skew_s > 0 else "behind"
+    description = f"the database is {format_duration(abs(facts.skew_s))} {direction} this host"
+    return CheckResult("clock", "wrong", description, "let both keep time by NTP")
 
 
 def _check_sweep(waiting: Backlog) -> CheckResult:
@@ -183,50 +188,56 @@ def _check_pending(waiting: Backlog, settings: LedgerSettings) -> CheckResult:
     if waiting.oldest_pending is None:
         return CheckResult("pending", "ok", "no reservation waits")
     longest = format_duration(_age_s(waiting, waiting.oldest_pending))
-    found = f"{waiting.pending} reservation(s) wait, the oldest for {longest}"
+    description = f"{waiting.pending} reservation(s) wait, the oldest for {longest}"
     if waiting.earliest_deadline is None:
-        return CheckResult("pending", "ok", f"{found}, until the access of a corrected address is removed")
+        return CheckResult("pending", "ok", f"{description}, until the access of a corrected address is removed")
     past_s = _age_s(waiting, waiting.earliest_deadline)
     if past_s > settings.lease_s + settings.sweep_s + LAG_S_MAX:
         remedy = "nothing sweeps: start beat and worker; `ledger reset-failed CODE` gives back one code's at once"
-        return CheckResult("pending", "wrong", f"{found}; one is {format_duration(past_s)} past its deadline", remedy)
-    return CheckResult("pending", "ok", found)
+        return CheckResult(
+            "pending", "wrong", f"{description}; one is {format_duration(past_s)} past its deadline", remedy
+        )
+    return CheckResult("pending", "ok", description)
 
 
 def _check_cases(waiting: Backlog) -> CheckResult:
     if waiting.oldest_case is None:
         return CheckResult("cases", "ok", "no case is open")
-    found = f"{waiting.open_cases} open, the oldest for {format_duration(_age_s(waiting, waiting.oldest_case))}"
-    return CheckResult("cases", "wrong", found, "a person has to decide: `ledger cases`, then `ledger resolve`")
+    description = f"{waiting.open_cases} open, the oldest for {format_duration(_age_s(waiting, waiting.oldest_case))}"
+    return CheckResult("cases", "wrong", description, "a person has to decide: `ledger cases`, then `ledger resolve`")
 
 
 def _check_guessing(url: str) -> CheckResult:
     """A reminder: codes that were made here are safe, and old ones are limited meanwhile."""
     try:
         unknown, redeemed = tries_lately(url, WINDOW_S)
-    except StorageUnavailableError as away:
-        return CheckResult("guessing", "skipped", f"not checked: {away}")
-    found = f"{unknown} tries of unknown codes in the last minute, limited ones among them, beside {redeemed} redeems"
+    except StorageUnavailableError as error:
+        return CheckResult("guessing", "skipped", f"not checked: {error}")
+    description = (
+        f"{unknown} tries of unknown codes in the last minute, limited ones among them, beside {redeemed} redeems"
+    )
     if unknown < UNKNOWN_MAX or unknown < SHARE_MAX * (unknown + redeemed):
-        return CheckResult("guessing", "ok", found)
-    return CheckResult("guessing", "reminder", found, "somebody guesses: docs/runbook.md#guessing")
+        return CheckResult("guessing", "ok", description)
+    return CheckResult("guessing", "reminder", description, "somebody guesses: docs/runbook.md#guessing")
 
 
 def _check_webhooks(url: str) -> CheckResult:
     """Endpoints that fail are tried again by themselves; those that were given up wait for somebody."""
     try:
-        enabled, failing, given_up = endpoints_lately(url)
-    except StorageUnavailableError as away:
-        return CheckResult("webhooks", "skipped", f"not checked: {away}")
-    found = f"{enabled} endpoint(s) are told of events"
+        enabled, failing, disabled = endpoints_lately(url)
+    except StorageUnavailableError as error:
+        return CheckResult("webhooks", "skipped", f"not checked: {error}")
+    description = f"{enabled} endpoint(s) are told of events"
     remedy = "/admin/webhooks says which, and what the last messages came to: docs/runbook.md#webhook-given-up"
-    if given_up:
+    if disabled:
         return CheckResult(
-            "webhooks", "wrong", f"{given_up} endpoint(s) are gone or took nothing for three days", remedy
+            "webhooks", "wrong", f"{disabled} endpoint(s) are gone or took nothing for three days", remedy
         )
     if failing:
-        return CheckResult("webhooks", "reminder", f"{found}, {failing} of them did not take the last message", remedy)
-    return CheckResult("webhooks", "ok", found)
+        return CheckResult(
+            "webhooks", "reminder", f"{description}, {failing} of them did not take the last message", remedy
+        )
+    return CheckResult("webhooks", "ok", description)
 
 
 def _age_s(waiting: Backlog, since: datetime) -> float:

@@ -46,9 +46,9 @@ def check_broker(redis_url: str) -> CheckResults:
         with client:
             info = client.info()
             signs = cast("list[Any]", client.mget(list(HEARTBEAT_KEYS.values())))
-    except redis.RedisError as away:
+    except redis.RedisError as error:
         remedy = "start Redis or Valkey (embedded: `ledger up`), or correct REDIS_URL; redeems are taken meanwhile"
-        yield CheckResult("broker", "wrong", f"{where} can't be reached: {away}", remedy)
+        yield CheckResult("broker", "wrong", f"{where} can't be reached: {error}", remedy)
         yield from skip_checks(("worker", "beat", "tasks"), "the broker can't be reached")
         return
     yield _check_broker_memory(where, info)
@@ -67,13 +67,15 @@ def check_api(api_url: str | None) -> CheckResult:
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
-        told = response.read(4096).decode(errors="replace")
-    except (OSError, http.client.HTTPException) as away:
-        return CheckResult("api", "wrong", f"{api_url} can't be reached: {away}", "see logs/api.log in the data folder")
+        body = response.read(4096).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return CheckResult(
+            "api", "wrong", f"{api_url} can't be reached: {error}", "see logs/api.log in the data folder"
+        )
     finally:
         connection.close()
     if response.status != http.client.OK:
-        return CheckResult("api", "wrong", f"{api_url} takes no redeems: {told}", "see the database above")
+        return CheckResult("api", "wrong", f"{api_url} takes no redeems: {body}", "see the database above")
     return CheckResult("api", "ok", f"{api_url} takes redeems")
 
 
@@ -86,9 +88,9 @@ def check_mail_server(settings: LedgerSettings, state: StackState | None) -> Che
     if is_null(url):
         return CheckResult("mail server", "ok", "null://: every mail is dropped, as for a load test")
     server = SmtpServerUrl.parse(url)
-    if (away := why_unreachable(server)) is not None:
+    if (reason := why_unreachable(server)) is not None:
         remedy = "start it, or correct LEDGER_SMTP_URL; invitations wait until their deadline"
-        return CheckResult("mail server", "wrong", f"{server} can't be reached: {away}", remedy)
+        return CheckResult("mail server", "wrong", f"{server} can't be reached: {reason}", remedy)
     return CheckResult("mail server", "ok", f"{server} listens")
 
 
@@ -97,13 +99,13 @@ def _check_broker_memory(where: str, info: dict[str, Any]) -> CheckResult:
     memory = f"{used / 2**20:.0f} MB used" + (f" of {limit / 2**20:.0f} MB" if limit else ", no limit")
     version = info.get("valkey_version") or info.get("redis_version", "?")
     policy = info.get("maxmemory_policy", "noeviction")
-    found = f"{info.get('server_name', 'redis')} {version} at {where}, {memory}, {policy}"
+    description = f"{info.get('server_name', 'redis')} {version} at {where}, {memory}, {policy}"
     if policy != "noeviction":
         remedy = "CONFIG SET maxmemory-policy noeviction, and in its configuration: it may throw queued work away"
-        return CheckResult("broker", "wrong", found, remedy)
+        return CheckResult("broker", "wrong", description, remedy)
     if is_nearly_full(info):
-        return CheckResult("broker", "wrong", found, "raise maxmemory: a full broker takes no message")
-    return CheckResult("broker", "ok", found)
+        return CheckResult("broker", "wrong", description, "raise maxmemory: a full broker takes no message")
+    return CheckResult("broker", "ok", description)
 
 
 def _check_heartbeat(name: str, sign: object, word: str, remedy: str) -> CheckResult:
@@ -117,12 +119,12 @@ def _check_tasks(redis_url: str) -> CheckResult:
     """Asked of the workers themselves; Celery is loaded only here."""
     from workers.worker_inspect import registered_tasks  # noqa: PLC0415 - no other check needs Celery
 
-    found = registered_tasks(redis_url)
-    if found is None:
+    tasks_by_worker = registered_tasks(redis_url)
+    if tasks_by_worker is None:
         return CheckResult("tasks", "wrong", "no worker answers `celery inspect registered`", REMEDY_WORKER)
-    missing = {worker: [name for name in TASKS if name not in names] for worker, names in found.items()}
-    lacking = sorted(worker for worker, names in missing.items() if names)
-    if lacking:
+    missing = {worker: [name for name in TASKS if name not in names] for worker, names in tasks_by_worker.items()}
+    incomplete = sorted(worker for worker, names in missing.items() if names)
+    if incomplete:
         names = ", ".join(sorted({name for names in missing.values() for name in names}))
-        return CheckResult("tasks", "wrong", f"{', '.join(lacking)} lacks {names}", "update and restart that worker")
-    return CheckResult("tasks", "ok", f"{', '.join(TASKS)} at {len(found)} worker(s)")
+        return CheckResult("tasks", "wrong", f"{', '.join(incomplete)} lacks {names}", "update and restart that worker")
+    return CheckResult("tasks", "ok", f"{', '.join(TASKS)} at {len(tasks_by_worker)} worker(s)")

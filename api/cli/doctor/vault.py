@@ -15,17 +15,17 @@ NAMED_MAX: Final = 3
 
 def check_vault(url: str, settings: LedgerSettings) -> CheckResult:
     """Whether digest and encrypted text of rows belong together: all rows, or as many as the time allows."""
-    until = time.monotonic() + CHECKED_S
+    ends_at = time.monotonic() + CHECKED_S
     try:
-        sample, size = sampled_vault(url, settings.open_vault(), lambda: time.monotonic() > until)
-    except StorageUnavailableError as away:
-        return CheckResult("vault", "skipped", f"not checked: {away}")
+        sample, size = sampled_vault(url, settings.open_vault(), lambda: time.monotonic() > ends_at)
+    except StorageUnavailableError as error:
+        return CheckResult("vault", "skipped", f"not checked: {error}")
     covered = f"{sample.rows} rows" if sample.is_whole else f"{sample.rows} random rows of about {size}"
     if sample.broken:
         names = ", ".join(f"{broken.stream} of {broken.type}" for broken in sample.broken[:NAMED_MAX])
-        found = f"{len(sample.broken)} of {covered} are altered: {names}"
+        description = f"{len(sample.broken)} of {covered} are altered: {names}"
         return CheckResult(
-            "vault", "wrong", found, "docs/runbook.md#vault-altered, and `ledger verify` names every row"
+            "vault", "wrong", description, "docs/runbook.md#vault-altered, and `ledger verify` names every row"
         )
-    told = f"{covered}: each opens, and its digest is that of its text"
-    return CheckResult("vault", "ok", told if sample.is_whole else f"{told}; `ledger verify` checks all")
+    description = f"{covered}: each opens, and its digest is that of its text"
+    return CheckResult("vault", "ok", description if sample.is_whole else f"{description}; `ledger verify` checks all")

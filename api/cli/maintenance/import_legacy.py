@@ -93,19 +93,19 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
     }
     try:
         with session.open() as ledger, open_legacy_system(dsn) as old:
-            tally, listed = _run(ledger, old, report, apply=apply, options=options)
-    except LegacySourceError as fault:
-        say_error(str(fault))
+            summary, findings_by_kind = _run(ledger, old, report, apply=apply, options=options)
+    except LegacySourceError as error:
+        say_error(str(error))
         return ExitCode.SERVICE
-    except OSError as fault:
-        say_error(f"the report can't be written to {report}: {fault.strerror}")
+    except OSError as error:
+        say_error(f"the report can't be written to {report}: {error.strerror}")
         return ExitCode.USAGE
     if json:
-        findings = [item._asdict() for items in listed.values() for item in items]
-        unknown = tally.unknown_statuses()
-        print_json({"applied": apply, **tally.document(), "unknown_statuses": unknown, "findings": findings})
+        findings = [finding._asdict() for found_items in findings_by_kind.values() for finding in found_items]
+        unknown = summary.unknown_statuses()
+        print_json({"applied": apply, **summary.document(), "unknown_statuses": unknown, "findings": findings})
     else:
-        _print(tally, listed, apply=apply, notify_ended=notify_ended)
+        _print(summary, findings_by_kind, apply=apply, notify_ended=notify_ended)
     return 0
 
 
@@ -122,14 +122,14 @@ def _run(
         return replace(ledger.context(), actor="import", correlation_id=correlation_id)
 
     plan = Plan(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
-    moving = LegacyImporter(ledger.storage, ledger.reader, plan)
-    listed: dict[FindingKind, list[Finding]] = {kind: [] for kind in FINDING_KINDS}
-    with _progress(old.count_codes(), apply=apply) as step, report_file(report, moving.tally) as write:
-        for finding in moving.run(old, step):
+    importer = LegacyImporter(ledger.storage, ledger.reader, plan)
+    findings_by_kind: dict[FindingKind, list[Finding]] = {kind: [] for kind in FINDING_KINDS}
+    with _progress(old.count_codes(), apply=apply) as step, report_file(report, importer.tally) as write:
+        for finding in importer.run(old, step):
             write(finding)
-            if len(listed[finding.kind]) < LISTED_PER_KIND_MAX:
-                listed[finding.kind].append(finding)
-    return moving.tally, listed
+            if len(findings_by_kind[finding.kind]) < LISTED_PER_KIND_MAX:
+                findings_by_kind[finding.kind].append(finding)
+    return importer.tally, findings_by_kind
 
 
 class _Step:
@@ -139,8 +139,8 @@ class _Step:
         self._bar = bar
         self._task = bar.add_task(words, total=total)
 
-    def __call__(self, done: int) -> None:
-        self._bar.update(self._task, completed=done)
+    def __call__(self, count: int) -> None:
+        self._bar.update(self._task, completed=count)
 
 
 @contextmanager
@@ -149,36 +149,36 @@ def _progress(total: int, *, apply: bool) -> Iterator[_Step]:
         yield _Step(bar, total, "importing" if apply else "weighing")
 
 
-def _print(tally: Tally, listed: Listed, *, apply: bool, notify_ended: bool) -> None:
-    shown = [
-        found
-        for kind, items in listed.items()
-        for found in items[: LISTED_PER_KIND_MAX if kind in LEFT_OUT else SHOWN_PER_KIND_MAX]
+def _print(summary: Tally, findings_by_kind: Listed, *, apply: bool, notify_ended: bool) -> None:
+    printed = [
+        finding
+        for kind, of_kind in findings_by_kind.items()
+        for finding in of_kind[: LISTED_PER_KIND_MAX if kind in LEFT_OUT else SHOWN_PER_KIND_MAX]
     ]
-    for found in shown:
-        say(f"{found.code or '-'} (old id {found.old_id}): {found.sentence}")
-    if shown:
+    for finding in printed:
+        say(f"{finding.code or '-'} (old id {finding.old_id}): {finding.sentence}")
+    if printed:
         say("")
-    numbers = tally.document()
+    numbers = summary.document()
     for name, words in WORDS.items():
         say(f"{numbers[name]:>9,}  {words}")
         if name == "unknown_status":
-            _print_statuses(tally)
-    if tally.found > len(shown):
+            _print_statuses(summary)
+    if summary.found > len(printed):
         say("more was found than is shown here: --report FILE.html (or .csv) has all of it")
-    say(_emails_in_words(tally, apply=apply, notify_ended=notify_ended))
+    say(_emails_in_words(summary, apply=apply, notify_ended=notify_ended))
     if not apply:
         say("nothing was changed: add --apply to import the codes")
 
 
-def _print_statuses(tally: Tally) -> None:
-    for row in tally.unknown_statuses():
+def _print_statuses(summary: Tally) -> None:
+    for row in summary.unknown_statuses():
         say(f"{row['number']:>13,}  {row['table']} {row['status']!r}")
 
 
-def _emails_in_words(tally: Tally, *, apply: bool, notify_ended: bool) -> str:
+def _emails_in_words(summary: Tally, *, apply: bool, notify_ended: bool) -> str:
     """To how many people the import writes, in either case."""
-    number = tally.kinds["ended"]
+    number = summary.kinds["ended"]
     if notify_ended:
         return f"{number:,} people {'get' if apply else 'would get'} an email that their access ended"
     return f"no email is sent: {number:,} people whose access ended before this import would get one by --notify-ended"

@@ -103,44 +103,46 @@ def explain(
     json: JsonFlag = False,
 ) -> int:
     """Name each use of a code that counts, and say why every other reservation does not."""
-    moment = parse_time_option(as_of, "--as-of") if as_of else None
+    as_of_time = parse_time_option(as_of, "--as-of") if as_of else None
     session: Session = context.obj
     with session.open() as ledger:
         code_id = ledger.code_id(code)
-        found = explanation_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment, version=version)
-        say = translator(ledger.language)
-    if found is None:
+        explanation = explanation_of(
+            ledger.reader, code_id, ledger.now(), ledger.language, as_of=as_of_time, version=version
+        )
+        translate = translator(ledger.language)
+    if explanation is None:
         say_error(f"the code did not exist at {as_of}")
         return ExitCode.REFUSED
     if json:
-        print_json(found.model_dump())
+        print_json(explanation.model_dump())
     else:
-        _print_explanation(found, say)
+        _print_explanation(explanation, translate)
     return 0
 
 
-def _print_explanation(found: Explanation, say: Translator) -> None:
-    show(styled(found.sentence, "bold"))
-    if found.openings:
-        show("", styled(say("explain.head.openings"), "bold"))
-        show(*(f"{opening.uses}  {opening.sentence}" for opening in found.openings))
+def _print_explanation(explanation: Explanation, translate: Translator) -> None:
+    show(styled(explanation.sentence, "bold"))
+    if explanation.openings:
+        show("", styled(translate("explain.head.openings"), "bold"))
+        show(*(f"{opening.uses}  {opening.sentence}" for opening in explanation.openings))
     for title, items in (
-        (say("explain.head.uses"), found.uses),
-        (say("explain.head.held"), found.held),
-        (say("explain.head.not_counted"), found.not_counted),
+        (translate("explain.head.uses"), explanation.uses),
+        (translate("explain.head.held"), explanation.held),
+        (translate("explain.head.not_counted"), explanation.not_counted),
     ):
         if items:
             show("", styled(title, "bold"), _table(items))
-    if found.left_out:
-        show(say("explain.left_out", left_out=found.left_out))
+    if explanation.left_out:
+        show(translate("explain.left_out", left_out=explanation.left_out))
 
 
 def _table(items: list[ExplainedReservation]) -> PlainTable:
-    listed = table("number", "reservation", "what happened", fixed=("number", "reservation"), header=False)
-    for number, item in enumerate(items, start=1):
-        listed.add_row(f"{number}.", str(item.reservation_id), item.sentence)
-        for attempt in item.attempts:
+    rows = table("number", "reservation", "what happened", fixed=("number", "reservation"), header=False)
+    for number, reservation in enumerate(items, start=1):
+        rows.add_row(f"{number}.", str(reservation.reservation_id), reservation.sentence)
+        for attempt in reservation.attempts:
             began = format_timestamp(attempt.began_at) if attempt.began_at else ""
             what = attempt.sentence or attempt.outcome
-            listed.add_row("", "", f"  {attempt.delivery}.{attempt.attempt}  {began}  {what}")
-    return listed
+            rows.add_row("", "", f"  {attempt.delivery}.{attempt.attempt}  {began}  {what}")
+    return rows

@@ -32,8 +32,8 @@ def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(h
     with session.open() as ledger:
         try:
             document = read_receipt(ledger.storage, reservation_id)
-        except NotYetSignedError as early:
-            say_error(str(early))
+        except NotYetSignedError as error:
+            say_error(str(error))
             return ExitCode.REFUSED
     if document is None:
         raise typer.BadParameter("no such reservation")
@@ -49,14 +49,14 @@ def check(
     """Check a receipt or a proof of consistency, offline. Exit code 1: it proves nothing."""
     try:
         key = base64.b64decode(public_key, validate=True)
-    except binascii.Error as bad:
-        raise typer.BadParameter("a key in base64, as `ledger public-key` prints it") from bad
+    except binascii.Error as error:
+        raise typer.BadParameter("a key in base64, as `ledger public-key` prints it") from error
     if len(key) != KEY_BYTES:
         raise typer.BadParameter("a key of 32 bytes in base64, as `ledger public-key` prints it")
     try:
         says, why = check_proof(file.read_text("utf-8"), key), None
-    except (ReceiptError, UnicodeDecodeError) as wrong:
-        says, why = None, str(wrong)
+    except (ReceiptError, UnicodeDecodeError) as error:
+        says, why = None, str(error)
     if json:
         print_json({"valid": why is None, "says": says, "why": why})
     elif says:

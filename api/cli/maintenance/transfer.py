@@ -49,8 +49,8 @@ def events(context: typer.Context, output: OutputOption = None, json: JsonFlag =
     """Write the whole log as JSON Lines: events as stored, and the signed checkpoints. Nothing personal is in it."""
     url = _database(context)
     with _progress(json=json) as progress, open_output_file(output) as out:
-        done = export_log(url, out, progress)
-    _tell_log(done, "written", json=json and output is not None)
+        result = export_log(url, out, progress)
+    _tell_log(result, "written", json=json and output is not None)
     return 0
 
 
@@ -62,8 +62,8 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
     url = _database(context)
     _record(context, "exported_vault")
     with _progress(json=json) as progress, open_output_file(output) as out:
-        done = export_vault(url, out, progress)
-    _tell_vault(done, "written", json=json and output is not None)
+        result = export_vault(url, out, progress)
+    _tell_vault(result, "written", json=json and output is not None)
     return 0
 
 
@@ -81,10 +81,10 @@ def person(
     address = parse_email(email)
     session: Session = context.obj
     with session.open() as ledger:
-        found = export_person(ledger.action(), address, ledger.language, reason)
+        document = export_person(ledger.action(), address, ledger.language, reason)
     with open_output_file(output) as file:
-        file.write(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
-    if not found["people"] and not found["refused_tries"]:
+        file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+    if not document["people"] and not document["refused_tries"]:
         say_error("nobody with this address is known")
     return 0
 
@@ -95,11 +95,11 @@ def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = F
     check_owner(url)
     try:
         with _progress(json=json) as progress, _read(file) as source:
-            done = import_log(url, source, progress)
-    except (DamagedFileError, NotEmptyError, UndecodableEventError) as refused:
-        say_error(f"nothing was imported: {refused}")
+            result = import_log(url, source, progress)
+    except (DamagedFileError, NotEmptyError, UndecodableEventError) as error:
+        say_error(f"nothing was imported: {error}")
         return ExitCode.REFUSED
-    _tell_log(done, "imported", json=json)
+    _tell_log(result, "imported", json=json)
     return 0
 
 
@@ -112,19 +112,19 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
     verify_key_rings(url, rings)
     try:
         with _progress(json=json) as progress, _read(file) as source:
-            done = import_vault(url, source, rings, progress)
-    except (DamagedFileError, NotEmptyError) as refused:
-        say_error(f"nothing was imported: {refused}")
+            result = import_vault(url, source, rings, progress)
+    except (DamagedFileError, NotEmptyError) as error:
+        say_error(f"nothing was imported: {error}")
         return ExitCode.REFUSED
     _record(context, "imported_vault")
-    _tell_vault(done, "imported", json=json)
+    _tell_vault(result, "imported", json=json)
     return 0
 
 
-def _record(context: typer.Context, act: AuditAction) -> None:
+def _record(context: typer.Context, action: AuditAction) -> None:
     session: Session = context.obj
     with session.open() as ledger:
-        ledger.action().record(act)
+        ledger.action().record(action)
 
 
 def _database(context: typer.Context) -> str:
@@ -150,28 +150,28 @@ def _read(path: Path) -> Iterator[BinaryIO]:
         return
     try:
         source = path.open("rb")
-    except OSError as refused:
-        raise typer.BadParameter(f"{path} can't be read ({refused.strerror})") from refused
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be read ({error.strerror})") from error
     with source:
         yield source
 
 
-def _tell_log(done: LogSummary, verb: str, *, json: bool) -> None:
-    document: dict[str, Any] = {**done._asdict(), "root": base64.b64encode(done.root).decode()}
+def _tell_log(result: LogSummary, verb: str, *, json: bool) -> None:
+    document: dict[str, Any] = {**result._asdict(), "root": base64.b64encode(result.root).decode()}
     if json:
         print_json(document)
         return
     say_error(
-        f"{verb}: {done.events} events up to position {done.position}, {done.checkpoints} checkpoints,"
+        f"{verb}: {result.events} events up to position {result.position}, {result.checkpoints} checkpoints,"
         f" Merkle root {document['root']}"
     )
 
 
-def _tell_vault(done: TransferCounts, verb: str, *, json: bool) -> None:
+def _tell_vault(result: TransferCounts, verb: str, *, json: bool) -> None:
     if json:
-        print_json(done._asdict())
+        print_json(result._asdict())
         return
-    say_error(f"{verb}: " + ", ".join(f"{count} {table}" for table, count in done.rows.items() if count))
-    for table, count in done.kept.items():
+    say_error(f"{verb}: " + ", ".join(f"{count} {table}" for table, count in result.rows.items() if count))
+    for table, count in result.kept.items():
         if count:
             say_error(f"{count} rows of {table} were there already and stay as they are")

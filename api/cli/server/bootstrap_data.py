@@ -43,29 +43,29 @@ def prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]
     path = Path(env["LEDGER_DATA_DIR"]) / FILE
     if path.exists():
         return _read_credentials(path)
-    made = {
+    credentials = {
         "admin_key": "rl_" + secrets.token_urlsafe(24),
         "staff_email": STAFF_EMAIL,
         "staff_password": secrets.token_urlsafe(12),
         "demo_code": "",
     }
     with LedgerStore.open(_settings(env), pool_size=1) as storage:
-        _insert_accounts(storage, made)
+        _insert_accounts(storage, credentials)
         if demo:
             now = storage.recorder.clock.now()
             terms = CodeTemplate(terms=structs.replace(SINGLE_USE, max_uses=DEMO_USES), bound=False)
             context = CommandContext(now=now, actor="operator", actor_id="first-start")
-            made["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
-    _write_credentials(path, made)
-    return made
+            credentials["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
+    _write_credentials(path, credentials)
+    return credentials
 
 
 def _read_credentials(path: Path) -> dict[str, str]:
     try:
-        known: dict[str, str] = orjson.loads(path.read_bytes())
-        return {name: known[name] for name in NAMES}
-    except (ValueError, KeyError, TypeError) as damaged:
-        raise StackError(f"{path} is damaged: delete it, and a new key and password are made") from damaged
+        credentials: dict[str, str] = orjson.loads(path.read_bytes())
+        return {name: credentials[name] for name in NAMES}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StackError(f"{path} is damaged: delete it, and a new key and password are made") from error
 
 
 def _settings(env: Mapping[str, str]) -> LedgerSettings:
@@ -73,16 +73,16 @@ def _settings(env: Mapping[str, str]) -> LedgerSettings:
     return LedgerSettings()
 
 
-def _insert_accounts(storage: LedgerStore, made: Mapping[str, str]) -> None:
+def _insert_accounts(storage: LedgerStore, credentials: Mapping[str, str]) -> None:
     """Insert the key by its digest, and the staff member with encrypted address and hashed password."""
-    digest = hashlib.sha256(made["admin_key"].encode()).digest()
-    staff = storage.vault.draft_staff(EmailAddress.parse(made["staff_email"]), uuid4())
-    insert_first_accounts(storage, uuid4(), digest, staff, password_hasher().hash(made["staff_password"]))
+    digest = hashlib.sha256(credentials["admin_key"].encode()).digest()
+    staff = storage.vault.draft_staff(EmailAddress.parse(credentials["staff_email"]), uuid4())
+    insert_first_accounts(storage, uuid4(), digest, staff, password_hasher().hash(credentials["staff_password"]))
 
 
-def _write_credentials(path: Path, made: Mapping[str, str]) -> None:
+def _write_credentials(path: Path, credentials: Mapping[str, str]) -> None:
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(orjson.dumps(made, option=orjson.OPT_INDENT_2))
+        file.write(orjson.dumps(credentials, option=orjson.OPT_INDENT_2))
     temporary.replace(path)

@@ -67,8 +67,8 @@ def run(
     settings = LedgerSettings()
     _check_settings_of(component)
     refuse_unsafe(settings, os.environ)
-    for strange in find_unknown_settings(os.environ):
-        say_error(strange)
+    for sentence in find_unknown_settings(os.environ):
+        say_error(sentence)
     _wait_for_schema(settings, migrates=component in MIGRATING)
     if component == "migrate":
         return
@@ -82,8 +82,8 @@ def run(
         command += ["--host", host, "--port", str(port)]
     elif component == "worker":
         command += ["--hostname", f"{name}@%h"]
-    kept = {name: value for name, value in os.environ.items() if name not in OWNER_ONLY}
-    os.execve(sys.executable, command, kept)  # noqa: S606 - no shell is wanted; the commands are above
+    environment = {name: value for name, value in os.environ.items() if name not in OWNER_ONLY}
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted; the commands are above
 
 
 def _check_settings_of(component: Component) -> None:
@@ -113,7 +113,7 @@ def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
         RolesMissingError: The running role is not as it should be.
     """
     url = settings.database_url.get_secret_value()
-    ends = time.monotonic() + settings.database_wait_s
+    ends_at = time.monotonic() + settings.database_wait_s
     while True:
         try:
             if migrates and owns_schema(settings.owner_url):
@@ -121,11 +121,11 @@ def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
             check_schema(url)
         except NewerSchemaError:
             raise
-        except (StorageUnavailableError, SchemaMismatchError) as trouble:
-            if time.monotonic() > ends:
-                raise type(trouble)(
-                    f"{trouble}; waited {settings.database_wait_s:.0f} s: start it, or correct DATABASE_URL"
-                ) from trouble
+        except (StorageUnavailableError, SchemaMismatchError) as error:
+            if time.monotonic() > ends_at:
+                raise type(error)(
+                    f"{error}; waited {settings.database_wait_s:.0f} s: start it, or correct DATABASE_URL"
+                ) from error
             time.sleep(PAUSE_S)
         else:
             return
