@@ -6,6 +6,7 @@ next command of the batch sees them. Nothing here is shared between batches.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -24,6 +25,30 @@ class Recorded(Struct, frozen=True):
     originator_id: UUID
     originator_version: int
     event: Event
+
+
+class Transition(NamedTuple):
+    """An event, and the states of its code and its reservation before and after it.
+
+    Attributes:
+        recorded: The event with its stream and version.
+        code_before: None if the event issues the code.
+        code: The code after the event.
+        reservation_before: None if the event begins the reservation, or is about none.
+        reservation: The reservation after the event; None if it is about none.
+    """
+
+    recorded: Recorded
+    code_before: RedeemCode | None
+    code: RedeemCode | None
+    reservation_before: Reservation | None
+    reservation: Reservation | None
+
+    def states(self, kind: type[RedeemCode | Reservation] | None) -> tuple[object, object]:
+        """Return the states of one kind before and after the event."""
+        if kind is RedeemCode:
+            return self.code_before, self.code
+        return (self.reservation_before, self.reservation) if kind is Reservation else (None, None)
 
 
 class RememberedKey(Struct, frozen=True):
@@ -45,6 +70,7 @@ class WorkingSet:
         self.known_texts: set[UUID] = set()
         self.earliest_deadlines: dict[UUID, datetime] = {}
         self.new_events: list[Recorded] = []
+        self.transitions: list[Transition] = []
         self.changed_reservations: set[UUID] = set()
         self.changed_codes: set[UUID] = set()
         self.new_recipients: dict[bytes, RecipientDraft] = {}
@@ -90,11 +116,14 @@ class WorkingSet:
             before = self.codes.get(code_id)
             version = before.version + 1 if before else 1
             code = evolve_code(before, code_id, version, event)
+            reservation_before = reservation = None
             if isinstance(event, ReservationEvent):
-                self._record_reservation(code_id, version, event)
+                reservation_before, reservation = self._record_reservation(code_id, version, event)
             self.codes[code_id] = check_balance(code)
             self.changed_codes.add(code_id)
-            self.new_events.append(Recorded(code_id, version, event))
+            recorded = Recorded(code_id, version, event)
+            self.new_events.append(recorded)
+            self.transitions.append(Transition(recorded, before, code, reservation_before, reservation))
 
     def recipient_id(self, draft: RecipientDraft) -> UUID:
         """The id of this person: the one that the vault knows, or the new one that the draft proposes."""
@@ -172,7 +201,10 @@ class WorkingSet:
             [self.reservations[key] for key in self.changed_reservations],
         )
 
-    def _record_reservation(self, code_id: UUID, version: int, event: ReservationEvent) -> None:
+    def _record_reservation(
+        self, code_id: UUID, version: int, event: ReservationEvent
+    ) -> tuple[Reservation | None, Reservation]:
+        """Fold an event in; return the reservation before and after it."""
         before = self.reservations.get(event.reservation_id)
         after = evolve_reservation(before, code_id, version, event)
         if before is None:
@@ -180,6 +212,7 @@ class WorkingSet:
         else:
             self.reservations[event.reservation_id] = check_transition(before, event, after)
         self.changed_reservations.add(event.reservation_id)
+        return before, after
 
 
 def is_active_rebind(reservation: Reservation) -> bool:

@@ -19,7 +19,7 @@ from projections.config.settings import DEFAULT_DATA_DIR, LedgerSettings, add_pa
 from projections.database.errors import RolesMissingError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
-from projections.event_store.row_mapping import PROJECTIONS
+from projections.definitions.registry import PROJECTIONS
 from projections.read_models.reader import Reader
 from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions

@@ -14,7 +14,7 @@ from api.schemas.resources import CodeView
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.reader import HistoryEntry, Reader
 
 LINE_COLUMNS: Final = (

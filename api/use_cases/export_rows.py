@@ -15,7 +15,7 @@ from api.schemas.csv_cells import csv_line
 from api.use_cases.code_history import line_of
 from domain.ports import Language
 from domain.values.identifiers import format_code
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import CodeListReader, CodeText
 from projections.read_models.pagination import BEGINNING
 from projections.read_models.reservation_list import ReservationListReader

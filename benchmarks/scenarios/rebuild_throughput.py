@@ -25,7 +25,7 @@ from benchmarks.harness.load_generators import BenchmarkError, WrkGenerator
 from benchmarks.harness.stack import BenchmarkStack, run_stack
 from projections.database.connection import connect
 from projections.database.migrations import migrate
-from projections.event_store.row_mapping import PROJECTIONS
+from projections.definitions.registry import PROJECTIONS
 from projections.replay.jobs import fold_jobs
 from projections.replay.log_fold import DEFAULT_LIMITS, LogFold, Streams, fold_streams
 from projections.replay.observer import NullObserver, ReadEvent
@@ -42,10 +42,7 @@ class DiscardingSink:
 
     rows: Mapping[str, Any] = dict.fromkeys(PROJECTIONS, bool)
 
-    def late(self, event: ReadEvent) -> None:
-        """Discard it."""
-
-    def closed(self, row: tuple[Any, ...]) -> None:
+    def out_of_order(self, event: ReadEvent) -> None:
         """Discard it."""
 
 

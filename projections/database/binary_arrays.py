@@ -6,7 +6,7 @@ there. Here an item is a length and its bytes (PostgreSQL's `array_send`), and t
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,6 +21,7 @@ _HEADER = struct.Struct(">iiIii").pack
 _LENGTH = struct.Struct(">i").pack
 _SMALL = struct.Struct(">ih").pack
 _INTEGER = struct.Struct(">ii").pack
+_DAY_ZERO = date(2000, 1, 1).toordinal()
 _BIG = struct.Struct(">iq").pack
 _UUID_LENGTH = _LENGTH(16)
 _TRUE, _FALSE = _LENGTH(1) + b"\x01", _LENGTH(1) + b"\x00"
@@ -74,6 +75,7 @@ INTEGERS = ArrayType(23, 1007, lambda value: _INTEGER(4, value))
 BIGS = ArrayType(20, 1016, lambda value: _BIG(8, value))
 BOOLEANS = ArrayType(16, 1000, lambda value: _TRUE if value else _FALSE)
 TIMESTAMPS = ArrayType(1184, 1185, _timestamp)
+DATES = ArrayType(1082, 1182, lambda value: _INTEGER(4, value.toordinal() - _DAY_ZERO))
 
 
 class Array(bytes):
@@ -99,7 +101,8 @@ def _register(kind: ArrayType) -> type[Array]:
 
 
 _ARRAYS = {
-    kind.array_oid: _register(kind) for kind in (UUIDS, BYTEAS, TEXTS, SMALLS, INTEGERS, BIGS, BOOLEANS, TIMESTAMPS)
+    kind.array_oid: _register(kind)
+    for kind in (UUIDS, BYTEAS, TEXTS, SMALLS, INTEGERS, BIGS, BOOLEANS, TIMESTAMPS, DATES)
 }
 
 

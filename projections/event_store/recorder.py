@@ -25,13 +25,12 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
 from domain.application import UnitOfWork, run_to_completion
-from projections.database.binary_arrays import to_columns
 from projections.database.connection import DatabaseClock
 from projections.database.errors import BAD_VALUE_ERRORS, StorageUnavailableError, translate_database_errors
+from projections.database.table_arrays import encode_rows
 from projections.event_store.caches import StoreCaches
-from projections.event_store.row_mapping import EVENT_KINDS
 from projections.event_store.unit_of_work import PostgresUnitOfWork
-from projections.sql.event_store import EventStoreSql
+from projections.sql.event_store import EVENTS, EventStoreSql
 
 TRANSACTIONS_PER_BATCH_MAX = 4
 """The first transaction, and up to three more after a lost connection, race or deadlock."""
@@ -82,8 +81,8 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         curs.execute(EventStoreSql.lock_append_order)
         curs.execute(
             EventStoreSql.insert_events,
-            to_columns(
-                EVENT_KINDS,
+            encode_rows(
+                EVENTS,
                 ((event.originator_id, event.originator_version, event.topic, event.state) for event in stored_events),
             ),
         )

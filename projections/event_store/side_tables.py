@@ -19,10 +19,10 @@ from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, UseRefunded
 from domain.ports import Template
 from domain.working_set import WorkingSet
-from projections.database.binary_arrays import BYTEAS, SMALLS, TEXTS, TIMESTAMPS, UUIDS, to_columns
 from projections.database.connection import fetch_pipelined
+from projections.database.table_arrays import encode_rows
 from projections.event_store.caches import StoreCaches
-from projections.sql.event_store import EventStoreSql
+from projections.sql.event_store import IDEMPOTENCY_KEYS, OUTBOX, REJECTED_ATTEMPTS, REVOCATIONS, EventStoreSql
 from projections.vault.vault import SearchableDraft
 
 IDEMPOTENCY_DAYS = 7
@@ -46,7 +46,7 @@ def insert_outbox(cursor: Cursor[Any], working_set: WorkingSet) -> None:
         row for recorded in working_set.new_events if (row := outbox_entry_for(recorded.event, working_set)) is not None
     ]
     if rows:
-        cursor.execute(EventStoreSql.insert_outbox, to_columns((UUIDS, TEXTS, TIMESTAMPS), rows))
+        cursor.execute(EventStoreSql.insert_outbox, encode_rows(OUTBOX, [(*row, row[-1]) for row in rows]))
 
 
 def outbox_entry_for(event: Event, working_set: WorkingSet) -> tuple[UUID, str, datetime] | None:
@@ -79,7 +79,7 @@ def enqueue_revocation_followups(cursor: Cursor[Any], working_set: WorkingSet) -
         if isinstance(recorded.event, CodeRevoked) and working_set.codes[recorded.originator_id].reserved
     ]
     if revoked:
-        cursor.execute(EventStoreSql.insert_revocations, to_columns((UUIDS, TIMESTAMPS), revoked))
+        cursor.execute(EventStoreSql.insert_revocations, encode_rows(REVOCATIONS, revoked))
 
 
 def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
@@ -95,7 +95,7 @@ def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], resu
         if isinstance(command, ReserveUse) and command.key and isinstance(result, CommandResult) and result.reservation
     }
     if rows:
-        arrays = to_columns((BYTEAS, BYTEAS, UUIDS, TIMESTAMPS), [rows[key] for key in sorted(rows)])
+        arrays = encode_rows(IDEMPOTENCY_KEYS, [rows[key] for key in sorted(rows)])
         cursor.execute(EventStoreSql.insert_idempotency_keys, (*arrays, commands[0].context.now))
 
 
@@ -125,7 +125,7 @@ def record_rejections(
                 by_day.setdefault(day, []).append(row)
     for day, rows in by_day.items():
         limits = (REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY)
-        arrays = to_columns((UUIDS, TIMESTAMPS, BYTEAS, SMALLS, TEXTS), rows)
+        arrays = encode_rows(REJECTED_ATTEMPTS, rows)
         recorded = yield from fetch_pipelined(
             cursor.execute(EventStoreSql.insert_rejected_attempts, (*arrays, *limits))
         )

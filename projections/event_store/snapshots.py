@@ -17,9 +17,9 @@ from psycopg.rows import tuple_row
 
 from domain.events.code_terms import CodeTerms
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode, evolve_code
-from projections.database.binary_arrays import BIGS, BYTEAS, UUIDS, to_columns
+from projections.database.table_arrays import encode_rows
 from projections.event_store.codec import decode
-from projections.sql.event_store import EventStoreSql
+from projections.sql.event_store import SNAPSHOTS, EventStoreSql
 
 EVENTS_PER_SNAPSHOT = 500
 """Events from one snapshot to the next; folding as many takes some 5 ms."""
@@ -30,7 +30,6 @@ ROUND_S_MAX = 20.0
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(RedeemCode)
-_KINDS = (UUIDS, BIGS, BYTEAS)
 
 
 def schema_fingerprint(fold: int, fields: Mapping[str, object]) -> str:
@@ -57,9 +56,9 @@ def snapshot_due(before: int, after: int) -> bool:
 
 def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
     """Keep states, in the transaction that made them or under a snapshot of the database that has their events."""
-    rows = [(code.code_id, code.version, _encoder.encode(code)) for code in codes]
+    rows = [(code.code_id, SCHEMA_FINGERPRINT, code.version, _encoder.encode(code)) for code in codes]
     if rows:
-        cursor.execute(EventStoreSql.upsert_snapshots, (SCHEMA_FINGERPRINT, *to_columns(_KINDS, rows)))
+        cursor.execute(EventStoreSql.upsert_snapshots, encode_rows(SNAPSHOTS, rows))
 
 
 def write_missing_snapshots(

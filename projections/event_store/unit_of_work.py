@@ -22,11 +22,14 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events import ReservationEvent
 from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import fold_reservation
+from domain.model.reservation import Reservation, fold_reservation
 from domain.ports import RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
-from projections.database.binary_arrays import BYTEAS, UUIDS, to_columns
+from projections.database.binary_arrays import BYTEAS, UUIDS
 from projections.database.connection import fetch_pipelined
+from projections.database.table_arrays import encode_rows
+from projections.definitions.registry import STATE_PROJECTIONS
+from projections.definitions.row_writer import merge_event_rows, write_rows
 from projections.event_store import side_tables, vault_rows
 from projections.event_store.caches import StoreCaches
 from projections.event_store.code_loader import CodeLoader
@@ -38,18 +41,8 @@ from projections.event_store.recipient_lookup import (
     recipients_referenced,
     reservations_referenced,
 )
-from projections.event_store.row_mapping import (
-    BALANCE_KINDS,
-    CASE_KINDS,
-    CLOSED_CASE_KINDS,
-    EVENT_KINDS,
-    RESERVATION_KINDS,
-    balance_row,
-    case_rows,
-    reservation_row,
-)
 from projections.event_store.snapshots import snapshot_due, write_snapshots
-from projections.sql.event_store import EventStoreSql
+from projections.sql.event_store import EVENTS, EventStoreSql
 
 OVERDUE_PER_CODE_MAX = 20
 REVOKED_PER_CODE_MAX = 200
@@ -283,23 +276,19 @@ class PostgresUnitOfWork:
             self._working_set.add_reservation(fold_reservation(events[0][0], history))
 
     def _append(self, working_set: WorkingSet) -> None:
-        self._cursor.execute(EventStoreSql.lock_append_order)
-        self._cursor.execute(
-            EventStoreSql.insert_events, to_columns(EVENT_KINDS, map(_event_row, working_set.new_events))
-        )
+        cursor = self._cursor
+        cursor.execute(EventStoreSql.lock_append_order)
+        cursor.execute(EventStoreSql.insert_events, encode_rows(EVENTS, map(_event_row, working_set.new_events)))
         codes, reservations = working_set.changed()
-        self._cursor.execute(EventStoreSql.upsert_balances, to_columns(BALANCE_KINDS, map(balance_row, codes)))
+        for projection in STATE_PROJECTIONS[RedeemCode]:
+            write_rows(cursor, projection, list(map(projection.row, codes)))
+        for projection in STATE_PROJECTIONS[Reservation]:
+            write_rows(cursor, projection, list(map(projection.row, reservations)))
+        for event_projection, merger in merge_event_rows(working_set.transitions).items():
+            write_rows(cursor, event_projection, merger.take())
         write_snapshots(
-            self._cursor, (code for code in codes if snapshot_due(self._loaded.get(code.code_id, 0), code.version))
+            cursor, (code for code in codes if snapshot_due(self._loaded.get(code.code_id, 0), code.version))
         )
-        rows = list(map(reservation_row, reservations))
-        if rows:
-            self._cursor.execute(EventStoreSql.upsert_reservations, to_columns(RESERVATION_KINDS, rows))
-        opened, closed = case_rows((recorded.originator_id, recorded.event) for recorded in working_set.new_events)
-        if opened:
-            self._cursor.execute(EventStoreSql.insert_cases, to_columns(CASE_KINDS, opened))
-        if closed:
-            self._cursor.execute(EventStoreSql.close_cases, to_columns(CLOSED_CASE_KINDS, closed))
 
     def _fetch(self, query: LiteralString, *params: Any) -> PipelineSteps[list[Any]]:
         return (yield from fetch_pipelined(self._send(query, *params)))

@@ -11,20 +11,16 @@ from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import WorkingSet
-from projections.database.binary_arrays import BYTEAS, SMALLS, TEXTS, UUIDS, to_columns
-from projections.sql.event_store import EventStoreSql
+from projections.database.table_arrays import encode_rows
+from projections.sql.event_store import CODE_TEXTS, PRIVATE_TEXTS, RECIPIENTS, EventStoreSql
 from projections.vault.vault import PrivateText, SearchableDraft
-
-_IDENTITY_KINDS = (UUIDS, BYTEAS, SMALLS, BYTEAS, SMALLS)
-_CODE_KINDS = (*_IDENTITY_KINDS, TEXTS)
-_TEXT_KINDS = (UUIDS, UUIDS, BYTEAS, SMALLS)
 
 
 def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> None:
     """Insert new persons in the given (sorted) order; the statement fails if one of them is known by now."""
     if drafts:
         rows = [_identity_row(cast("SearchableDraft", draft)) for draft in drafts]
-        cursor.execute(EventStoreSql.insert_recipients, to_columns(_IDENTITY_KINDS, rows))
+        cursor.execute(EventStoreSql.insert_recipients, encode_rows(RECIPIENTS, rows))
 
 
 def insert_texts(
@@ -41,12 +37,12 @@ def insert_texts(
         if (text := _text_of(command)) is not None:
             texts.append(_text_row(cast("PrivateText", text)))
     if codes:
-        cursor.execute(EventStoreSql.insert_code_texts, to_columns(_CODE_KINDS, codes))
+        cursor.execute(EventStoreSql.insert_code_texts, encode_rows(CODE_TEXTS, codes))
     if texts:
         text_ids = {getattr(recorded.event, "text_id", None) for recorded in working_set.new_events}
         texts = [row for row in texts if row[0] in text_ids]
     if texts:
-        cursor.execute(EventStoreSql.insert_private_texts, to_columns(_TEXT_KINDS, texts))
+        cursor.execute(EventStoreSql.insert_private_texts, encode_rows(PRIVATE_TEXTS, texts))
 
 
 def _text_of(command: Command) -> TextDraft | None:

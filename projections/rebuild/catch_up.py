@@ -1,6 +1,6 @@
-"""Applying events to rows that are there already, as the live path does: by the live path's own statements.
+"""Applying newer events to existing rows, with the statements of the live path.
 
-The connection's search_path says which tables are meant; see `projections.rebuild.shadow_tables`.
+The connection's search_path names the tables; see `projections.rebuild.shadow_tables`.
 """
 
 from collections.abc import Sequence
@@ -11,134 +11,159 @@ from uuid import UUID
 from psycopg import Connection
 
 from domain.events import Event, ReservationEvent
-from domain.model.redeem_code import evolve_code
+from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation, evolve_reservation, fold_reservation
-from projections.database.binary_arrays import to_columns
+from domain.working_set import Recorded, Transition
+from projections.definitions.projection import State
+from projections.definitions.registry import STATE_PROJECTIONS, STATE_STORES
+from projections.definitions.row_writer import merge_event_rows, write_rows
+from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.event_store.codec import UnreadableEventError, decode
-from projections.event_store.row_mapping import (
-    BALANCE_KINDS,
-    CASE_KINDS,
-    CLOSED_CASE_KINDS,
-    RESERVATION_KINDS,
-    balance_row,
-    case_rows,
-    code_from_row,
-    reservation_row,
-)
-from projections.replay.observer import ReadEvent, UndecodableEventError, Watch
+from projections.replay.observer import FoldObserver, ReadEvent, UndecodableEventError
 from projections.sql.event_store import EventStoreSql
-from projections.sql.read_models import ReadModelsSql
+
+ReservationStates = tuple[Reservation | None, Reservation | None]
+"""A reservation before and after an event."""
 
 
-class Tail:
-    """Applies events that came after the rows were made.
+class CatchUp:
+    """Applies events that were appended after the rows were made.
 
     Args:
         conn: Its search_path names the tables.
-        names: Which read models are there; the others are left alone.
-        watch: Who looks on.
+        names: Projections whose rows exist; others are left alone.
+        observer: Checks events while they are applied.
     """
 
-    def __init__(self, conn: Connection[Any], names: frozenset[str], watch: Watch) -> None:
-        self._conn, self._names, self._watch = conn, names, watch
+    def __init__(self, conn: Connection[Any], names: frozenset[str], observer: FoldObserver) -> None:
+        self._conn, self._names, self._observer = conn, names, observer
 
     def apply(self, events: Sequence[ReadEvent]) -> None:
-        """Bring all rows along, in order of position.
+        """Apply events to all rows, in order of position.
 
         Raises:
-            UndecodableEventError: An event can't follow, and the watch says so.
+            UndecodableEventError: An event cannot follow, and the observer says so.
         """
-        if not events:
-            return
-        events = self._followed(events)
-        self.apply_to_reservations([at for at in events if isinstance(at.event, ReservationEvent)])
-        if "cases" in self._names:
-            opened, closed = case_rows((at.code_id, at.event) for at in events)
-            if opened:
-                self._conn.execute(EventStoreSql.insert_cases, to_columns(CASE_KINDS, opened))
-            self.close_cases(closed)
+        codes = self._fold_codes(events)
+        reservations = self._fold_reservations([at for at, _, _ in codes if isinstance(at.event, ReservationEvent)])
+        self._write_event_rows(
+            [_transition(at, before, after, reservations.get(at.position)) for at, before, after in codes]
+        )
 
-    def close_cases(self, closed: Sequence[Sequence[Any]]) -> None:
-        """Ends of cases whose rows are there, as `case_rows` gives them."""
-        if closed and "cases" in self._names:
-            self._conn.execute(EventStoreSql.close_cases, to_columns(CLOSED_CASE_KINDS, closed))
+    def apply_out_of_order(self, events: Sequence[ReadEvent]) -> None:
+        """Apply events to reservations whose rows were written before them; everything else has them already."""
+        reservations = self._fold_reservations(events)
+        transitions = [_transition(at, None, None, reservations.get(at.position)) for at in events]
+        self._write_event_rows(transitions, state=Reservation)
 
-    def apply_to_reservations(self, events: Sequence[ReadEvent]) -> None:
-        """Bring rows of reservations along; events that a row has taken in already are passed over."""
-        if not events or "reservations" not in self._names:
-            return
-        wanted = sorted({cast("ReservationEvent", at.event).reservation_id for at in events})
-        states = self._reservations(wanted)
-        changed: set[UUID] = set()
+    def _has_states(self, kind: type[State]) -> bool:
+        """Return whether states of a kind can be read back from rows that exist."""
+        return STATE_STORES[kind].name in self._names
+
+    def _write_state_rows(self, kind: type[State], states: Sequence[State]) -> None:
+        for projection in STATE_PROJECTIONS[kind]:
+            if states and projection.name in self._names:
+                write_rows(self._conn, projection, list(map(projection.row, states)))
+
+    def _write_event_rows(self, transitions: Sequence[Transition], state: type[State] | None = None) -> None:
+        """Write the rows that follow from events, of projections that use one kind of state or of all."""
+        merged = merge_event_rows(
+            transitions,
+            lambda projection: projection.name in self._names and (state is None or projection.state is state),
+        )
+        for projection, merger in merged.items():
+            write_rows(self._conn, projection, merger.take())
+
+    def _fold_codes(self, events: Sequence[ReadEvent]) -> list[tuple[ReadEvent, RedeemCode | None, RedeemCode | None]]:
+        """Apply events to codes; return those that can follow, each with its code before and after it."""
+        if not self._has_states(RedeemCode):
+            return [(at, None, None) for at in events if not self._observer.is_stopped(at.code_id)]
+        code_ids = sorted({at.code_id for at in events})
+        query = CODE_BALANCES.table.select("code_id = ANY(%s)")
+        rows = self._conn.execute(query, (code_ids,)).fetchall() if code_ids else []
+        codes = {code.code_id: code for code in map(CODE_BALANCES.read_back, rows)}
+        followed: list[tuple[ReadEvent, RedeemCode | None, RedeemCode | None]] = []
+        for at in events:
+            if self._observer.is_stopped(at.code_id):
+                continue
+            before = codes.get(at.code_id)
+            if at.version != (before.version if before else 0) + 1:
+                self._observer.report_undecodable(_undecodable(at, f"version {at.version - 1} is missing before it"))
+                continue
+            after = evolve_code(before, at.code_id, at.version, at.event)
+            self._observer.observe_code(at, before, after)
+            codes[at.code_id] = after
+            followed.append((at, before, after))
+        if followed:
+            self._write_state_rows(RedeemCode, list(codes.values()))
+        return followed
+
+    def _fold_reservations(self, events: Sequence[ReadEvent]) -> dict[int, ReservationStates]:
+        """Apply events to reservations; return the states before and after each, by position.
+
+        Events that the row of a reservation contains already are skipped.
+        """
+        if not events or not self._has_states(Reservation):
+            return {}
+        reservation_ids = sorted({cast("ReservationEvent", at.event).reservation_id for at in events})
+        current = self._read_reservations(reservation_ids)
+        states: dict[int, ReservationStates] = {}
+        changed_ids: set[UUID] = set()
         for at in events:
             event = cast("ReservationEvent", at.event)
-            before = states.get(event.reservation_id)
+            before = current.get(event.reservation_id)
             if before is not None and at.version <= before.versions[-1]:
                 continue
             try:
                 after = evolve_reservation(before, at.code_id, at.version, event)
             except LookupError as error:
-                self._watch.poison(_poison(at, str(error)))
+                self._observer.report_undecodable(_undecodable(at, str(error)))
                 continue
-            self._watch.item_event(at, before, after)
-            states[event.reservation_id] = after
-            changed.add(event.reservation_id)
-        if changed:
-            rows = [reservation_row(states[key]) for key in sorted(changed)]
-            self._conn.execute(EventStoreSql.upsert_reservations, to_columns(RESERVATION_KINDS, rows))
+            self._observer.observe_reservation(at, before, after)
+            current[event.reservation_id] = after
+            states[at.position] = before, after
+            changed_ids.add(event.reservation_id)
+        self._write_state_rows(Reservation, [current[key] for key in sorted(changed_ids)])
+        return states
 
-    def _followed(self, events: Sequence[ReadEvent]) -> list[ReadEvent]:
-        """Bring the codes along; gives the events that can follow."""
-        if "code_balances" not in self._names:
-            return [at for at in events if not self._watch.is_stopped(at.code_id)]
-        wanted = sorted({at.code_id for at in events})
-        known = {row[0]: code_from_row(row) for row in self._conn.execute(ReadModelsSql.balances_of_codes, (wanted,))}
-        followed = []
-        for at in events:
-            if self._watch.is_stopped(at.code_id):
-                continue
-            before = known.get(at.code_id)
-            if at.version != (before.version if before else 0) + 1:
-                self._watch.poison(_poison(at, f"version {at.version - 1} is missing before it"))
-                continue
-            after = evolve_code(before, at.code_id, at.version, at.event)
-            self._watch.code_event(at, before, after)
-            known[at.code_id] = after
-            followed.append(at)
-        if followed:
-            self._conn.execute(
-                EventStoreSql.upsert_balances, to_columns(BALANCE_KINDS, map(balance_row, known.values()))
-            )
-        return followed
-
-    def _reservations(self, wanted: list[UUID]) -> dict[UUID, Reservation]:
-        """Reservations as their rows' events tell them."""
-        found: dict[UUID, Reservation] = {}
-        rows = self._conn.execute(EventStoreSql.events_of_reservations, (wanted,)).fetchall()
-        for key, group in groupby(rows, key=lambda row: row[0]):
+    def _read_reservations(self, reservation_ids: list[UUID]) -> dict[UUID, Reservation]:
+        """Return reservations as folded from the events that their rows name."""
+        rows = self._conn.execute(EventStoreSql.events_of_reservations, (reservation_ids,)).fetchall()
+        reservations: dict[UUID, Reservation] = {}
+        for reservation_id, group in groupby(rows, key=lambda row: row[0]):
             events = list(group)
-            history = [(row[2], cast("ReservationEvent", decode(row[3], bytes(row[4])))) for row in events]
-            found[key] = fold_reservation(events[0][1], history)
-        return found
+            history = [
+                (version, cast("ReservationEvent", decode(topic, bytes(state))))
+                for _, _, version, topic, state in events
+            ]
+            reservations[reservation_id] = fold_reservation(events[0][1], history)
+        return reservations
 
 
-def read_events(rows: Sequence[Sequence[Any]], watch: Watch) -> list[ReadEvent]:
-    """Rows of the log (stream, version, position, topic, state), decoded.
+def read_events(rows: Sequence[Sequence[Any]], observer: FoldObserver) -> list[ReadEvent]:
+    """Decode rows of the log (stream, version, position, topic, state).
 
     Raises:
-        UndecodableEventError: One can't be read, and the watch says so.
+        UndecodableEventError: One cannot be decoded, and the observer says so.
     """
-    found = []
+    events = []
     for stream, version, position, topic, state in rows:
         try:
             event: Event = decode(topic, bytes(state))
-        except UnreadableEventError as bad:
-            watch.poison(UndecodableEventError((stream.bytes, version, position, topic, bytes(state)), str(bad)))
+        except UnreadableEventError as error:
+            stored = (stream.bytes, version, position, topic, bytes(state))
+            observer.report_undecodable(UndecodableEventError(stored, str(error)))
         else:
-            found.append(ReadEvent(position, stream, version, event))
-    return found
+            events.append(ReadEvent(position, stream, version, event))
+    return events
 
 
-def _poison(at: ReadEvent, why: str) -> UndecodableEventError:
+def _transition(
+    at: ReadEvent, code_before: RedeemCode | None, code: RedeemCode | None, states: ReservationStates | None
+) -> Transition:
+    return Transition(Recorded(at.code_id, at.version, at.event), code_before, code, *(states or (None, None)))
+
+
+def _undecodable(at: ReadEvent, reason: str) -> UndecodableEventError:
     topic = type(at.event).__name__
-    return UndecodableEventError((at.code_id.bytes, at.version, at.position, topic, b""), why)
+    return UndecodableEventError((at.code_id.bytes, at.version, at.position, topic, b""), reason)

@@ -1,4 +1,4 @@
-"""Where the live rows differ from the shadow's, and the event that explains each difference."""
+"""Where live rows differ from the shadow's, and the event that explains each difference."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -6,9 +6,9 @@ from uuid import UUID
 
 from psycopg import Connection, sql
 
-from projections.event_store.codec import decode
-from projections.rebuild.shadow_tables import Shadow, Table, row_of
-from projections.sql.event_store import EventStoreSql
+from projections.definitions.projection import EventPlace
+from projections.definitions.registry import PROJECTIONS
+from projections.rebuild.shadow_tables import LiveTable, Shadow, row_of, same_key_of
 from projections.sql.rebuild import RebuildSql
 
 Change = Literal["change", "appear", "vanish"]
@@ -17,8 +17,8 @@ Row = Mapping[str, Any]
 EXPLAINED_AT_ONCE = 500
 
 
-class Explanation(NamedTuple):
-    """The event that a row follows from: the last one of its code, reservation or case."""
+class ExplainingEvent(NamedTuple):
+    """The newest event behind a row."""
 
     stream: UUID
     version: int
@@ -27,116 +27,151 @@ class Explanation(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A row that a rebuild changes, makes or removes.
+    """A row that a rebuild changes, adds or removes.
 
     Attributes:
-        old: The live row's values that differ (all of a row that vanishes); None if it isn't there.
-        new: The same of the log's row.
-        event: None if no event of the log says anything about it.
+        row_id: The value of the key; its columns by name where the key has several.
+        code_id: The code of the row; None if the row sums up several codes.
+        old: The live row's values that differ (all of a row that vanishes); None if there is no live row.
+        new: The same of the row that follows from the log.
+        event: The newest event behind the row; None if no event of the log explains it.
     """
 
     table: str
-    row_id: UUID
-    code_id: UUID
+    row_id: Any
+    code_id: UUID | None
     change: Change
     old: Row | None
     new: Row | None
-    event: Explanation | None
+    event: ExplainingEvent | None
 
 
-def differences(
-    conn: Connection[Any], shadow: Shadow, only: UUID | None, skip: Sequence[UUID], most: int
-) -> Iterator[Difference]:
+class Scope(NamedTuple):
+    """What is compared.
+
+    Attributes:
+        tables: Live tables.
+        only: One code instead of all.
+        skipped_codes: Codes to leave out. Rows that sum up several codes are left out if there are any.
+    """
+
+    tables: Sequence[LiveTable]
+    only: UUID | None
+    skipped_codes: Sequence[UUID]
+
+    @property
+    def comparable_tables(self) -> list[LiveTable]:
+        """The tables whose rows can be compared although some codes are left out."""
+        is_partial = self.only is not None or self.skipped_codes
+        return [table for table in self.tables if table.code_column is not None or not is_partial]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters of the queries."""
+        return {"only": self.only, "skipped": list(self.skipped_codes)}
+
+
+def find_differences(conn: Connection[Any], shadow: Shadow, scope: Scope, listed_max: int) -> Iterator[Difference]:
     """Compare live tables with their shadows, in the transaction that is open.
 
     Args:
         conn: The shadow's connection, in a transaction that sees both at the same position.
-        shadow: What the log says.
-        only: One code instead of all.
-        skip: Codes to leave out.
-        most: How many to give, at most.
+        shadow: What follows from the log.
+        scope: What is compared.
+        listed_max: Most differences to return.
     """
-    for table in shadow.tables:
-        query = sql.SQL("SELECT coalesce(l.{key}, s.{key}), {old}, {new}{pairs} LIMIT %(most)s")
-        parts = {
-            "key": _key(table),
-            "old": sql.SQL("CASE WHEN l.{key} IS NOT NULL THEN to_jsonb(l) END").format(key=_key(table)),
-            "new": sql.SQL("CASE WHEN s.{key} IS NOT NULL THEN to_jsonb(s) END").format(key=_key(table)),
-            "pairs": _pairs(table, shadow, only),
-        }
-        rows = conn.execute(query.format(**parts), {"only": only, "skip": skip, "most": most}).fetchall()
-        most -= len(rows)
+    remaining = listed_max
+    for table in scope.comparable_tables:
+        query = sql.SQL("SELECT {old}, {new}{pairs} LIMIT %(most)s").format(
+            old=sql.SQL("CASE WHEN l.{key} IS NOT NULL THEN to_jsonb(l) END").format(key=_first_key(table)),
+            new=sql.SQL("CASE WHEN s.{key} IS NOT NULL THEN to_jsonb(s) END").format(key=_first_key(table)),
+            pairs=_pairs(table, shadow, scope),
+        )
+        rows = conn.execute(query, {**scope.params, "most": remaining}).fetchall()
+        remaining -= len(rows)
         for start in range(0, len(rows), EXPLAINED_AT_ONCE):
-            yield from _explained(conn, table, rows[start : start + EXPLAINED_AT_ONCE])
+            yield from _explain(conn, table, rows[start : start + EXPLAINED_AT_ONCE])
 
 
-def count_differences(
-    conn: Connection[Any], shadow: Shadow, only: UUID | None, skip: Sequence[UUID]
-) -> dict[str, dict[str, int]]:
-    """How many rows of each table change, appear or vanish; tables without any are left out."""
+def count_differences(conn: Connection[Any], shadow: Shadow, scope: Scope) -> dict[str, dict[str, int]]:
+    """Count the rows of each table that change, appear or vanish; tables without any are left out."""
     counts: dict[str, dict[str, int]] = {}
-    for table in shadow.tables:
+    for table in scope.comparable_tables:
         query = sql.SQL(
             "SELECT CASE WHEN l.{key} IS NULL THEN 'appear' WHEN s.{key} IS NULL THEN 'vanish' ELSE 'change' END,"
             " count(*){pairs} GROUP BY 1 ORDER BY 1"
-        ).format(key=_key(table), pairs=_pairs(table, shadow, only))
-        if found := conn.execute(query, {"only": only, "skip": skip}).fetchall():
-            counts[table.name] = dict(found)
+        ).format(key=_first_key(table), pairs=_pairs(table, shadow, scope))
+        if rows := conn.execute(query, scope.params).fetchall():
+            counts[table.name] = dict(rows)
     return counts
 
 
-def _key(table: Table) -> sql.Identifier:
-    return sql.Identifier(table.columns[0])
+def _first_key(table: LiveTable) -> sql.Identifier:
+    """Return a column that is null only where the joined row is missing."""
+    return sql.Identifier(table.key[0])
 
 
-def _pairs(table: Table, shadow: Shadow, only: UUID | None) -> sql.Composed:
-    """Live and shadow rows side by side where they differ."""
-    one = sql.SQL(" WHERE code_id = %(only)s" if only else " WHERE code_id <> ALL(%(skip)s::uuid[])")
-    return sql.SQL(
-        " FROM {live} l FULL JOIN {shadow} s ON l.{key} = s.{key} WHERE {left} IS DISTINCT FROM {right}"
-    ).format(
-        key=_key(table),
-        live=sql.SQL("(SELECT * FROM {}{})").format(table.place, one),
-        shadow=sql.SQL("(SELECT * FROM {}{})").format(shadow.place(table), one),
+def _pairs(table: LiveTable, shadow: Shadow, scope: Scope) -> sql.Composed:
+    """Join live and shadow rows by the whole key, where they differ."""
+    condition = sql.Composed([])
+    if table.code_column is not None:
+        compared = " WHERE {} = %(only)s" if scope.only else " WHERE {} <> ALL(%(skipped)s::uuid[])"
+        condition = sql.SQL(compared).format(sql.Identifier(table.code_column))
+    return sql.SQL(" FROM {live} l FULL JOIN {shadow} s ON {same_key} WHERE {left} IS DISTINCT FROM {right}").format(
+        same_key=same_key_of(table, "l", "s"),
+        live=sql.SQL("(SELECT * FROM {}{})").format(table.place, condition),
+        shadow=sql.SQL("(SELECT * FROM {}{})").format(shadow.place(table), condition),
         left=row_of("l", table),
         right=row_of("s", table),
     )
 
 
-def _explained(conn: Connection[Any], table: Table, rows: Sequence[Sequence[Any]]) -> Iterator[Difference]:
-    places = {row[0]: _place(conn, table, row[2]) if row[2] else None for row in rows}
-    lost = {UUID(row[1]["code_id"]) for row in rows if row[2] is None}
-    last = dict(conn.execute(RebuildSql.last_versions_of_codes, (sorted(lost),)).fetchall()) if lost else {}
-    for row in rows:
-        if row[2] is None and (code_id := UUID(row[1]["code_id"])) in last:
-            places[row[0]] = (code_id, last[code_id])
-    events = _events(conn, {place for place in places.values() if place})
-    for key, old, new in rows:
-        place = places[key]
-        code_id = UUID((new or old)["code_id"])
-        explanation = events.get(place) if place else None
-        yield Difference(table.name, key, code_id, _change(old, new), *_changed(old, new), explanation)
+def _explain(conn: Connection[Any], table: LiveTable, rows: Sequence[Sequence[Any]]) -> Iterator[Difference]:
+    """Return the differences of pairs of an old and a new row."""
+    places: list[EventPlace | None] = [_place_of(conn, table, new) if new else None for _, new in rows]
+    vanished_codes = {code_id for old, new in rows if new is None and (code_id := _code_of(table, old))}
+    last = dict(conn.execute(RebuildSql.last_versions_of_codes, (sorted(vanished_codes),)).fetchall())
+    for number, (old, new) in enumerate(rows):
+        if new is None and (code_id := _code_of(table, old)) is not None and code_id in last:
+            places[number] = code_id, last[code_id]
+    events = _read_events(conn, {place for place in places if place})
+    for place, (old, new) in zip(places, rows, strict=True):
+        row = new or old
+        event = events.get(place) if place else None
+        yield Difference(
+            table.name, _row_id(table, row), _code_of(table, row), _change(old, new), *_changed(old, new), event
+        )
 
 
-def _place(conn: Connection[Any], table: Table, new: Row) -> tuple[UUID, int] | None:
-    """Stream and version of the last event that made a row."""
-    code_id = UUID(new["code_id"])
-    if table.name == "code_balances":
-        return code_id, new["version"]
-    if table.name == "reservations":
-        return code_id, new["versions"][-1]
-    found = conn.execute(EventStoreSql.events_of_reservations, ([UUID(new["reservation_id"])],)).fetchall()
-    of_case = [row[2] for row in found if str(getattr(decode(row[3], bytes(row[4])), "case_id", "")) == new["case_id"]]
-    return (code_id, of_case[-1]) if of_case else None
+def _code_of(table: LiveTable, row: Row) -> UUID | None:
+    return None if table.code_column is None else UUID(row[table.code_column])
 
 
-def _events(conn: Connection[Any], places: set[tuple[UUID, int]]) -> dict[tuple[UUID, int], Explanation]:
+def _row_id(table: LiveTable, row: Row) -> Any:  # noqa: ANN401 - the type of the key
+    values = {column: _key_value(table, column, row[column]) for column in table.key}
+    return values if len(values) > 1 else values[table.key[0]]
+
+
+def _key_value(table: LiveTable, column: str, value: Any) -> Any:  # noqa: ANN401 - the type of the column
+    return UUID(value) if PROJECTIONS[table.name].table.columns[column] == "uuid" else value
+
+
+def _place_of(conn: Connection[Any], table: LiveTable, row: Row) -> EventPlace | None:
+    """Return stream and version of the newest event behind a row."""
+    projection = PROJECTIONS[table.name]
+    if projection.explanation_query is None:
+        return projection.explain(row)
+    found: EventPlace | None = conn.execute(projection.explanation_query, row).fetchone()
+    return found
+
+
+def _read_events(conn: Connection[Any], places: set[EventPlace]) -> dict[EventPlace, ExplainingEvent]:
     if not places:
         return {}
     streams, versions = zip(*sorted(places), strict=True)
     rows = conn.execute(RebuildSql.positions_of_events, (list(streams), list(versions))).fetchall()
     return {
-        (stream, version): Explanation(stream, version, position, topic.partition(":")[0])
+        (stream, version): ExplainingEvent(stream, version, position, topic.partition(":")[0])
         for stream, version, position, topic in rows
     }
 
@@ -148,16 +183,16 @@ def _change(old: Row | None, new: Row | None) -> Change:
 
 
 def _changed(old: Row | None, new: Row | None) -> tuple[Row | None, Row | None]:
-    """Only the values that differ, where both rows are there."""
+    """Return only the values that differ, where there are both rows."""
     if old is None or new is None:
         return old, new
     names = [name for name in new if old.get(name) != new[name]]
     return {name: old.get(name) for name in names}, {name: new[name] for name in names}
 
 
-def difference_document(found: Difference) -> dict[str, Any]:
-    """A difference as JSON shows it."""
-    document = found._asdict()
-    if found.event is not None:
-        document["event"] = found.event._asdict()
+def difference_document(difference: Difference) -> dict[str, Any]:
+    """Return a difference as JSON shows it."""
+    document = difference._asdict()
+    if difference.event is not None:
+        document["event"] = difference.event._asdict()
     return document

@@ -1,15 +1,15 @@
-"""Making the read models anew from the log, beside running redeems: see what would change, then swap (docs/rebuild.md).
+"""Rebuilding the projections from the log alongside redeems: show what would change, then swap (docs/rebuild.md).
 
-The steps: fold the log up to a stable position into shadow tables, build their indexes, bring them along with what
-was appended meanwhile, compare them with the live tables in one snapshot (events and rows are committed together, so
-a snapshot has both at the same position), and with `apply` wait until nobody writes, bring the last events in, and
-rename. Until that commit the live tables are untouched, so a rebuild may end anywhere.
+The steps: fold the log up to a stable position into shadow tables, build their indexes, apply the events appended
+since, compare with the live tables in one snapshot (events and rows are committed together, so a snapshot has both at
+the same position), and with `apply` wait until no writer is active, apply the last events, and rename. Until that
+commit the live tables are untouched, so a rebuild may end at any point.
 
-Nothing but rows of read models is written: no letter, no message and no event follows from a rebuild.
+Only rows of projections are written: no email, no message and no event follows from a rebuild.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,12 +20,12 @@ from psycopg import Connection, sql
 
 from projections.database.connection import connect, open_maintenance_connection
 from projections.database.errors import StorageUnavailableError
-from projections.event_store.row_mapping import PROJECTIONS
+from projections.definitions.registry import LOCK_TO_READ, PROJECTIONS, with_state_stores
 from projections.event_store.snapshots import stable_position
-from projections.rebuild.diff import Difference, count_differences, differences
+from projections.rebuild.diff import Difference, Scope, count_differences, find_differences
 from projections.rebuild.lock import RebuildRunningError, acquire_rebuild_lock
 from projections.rebuild.shadow_builder import ShadowBuilder
-from projections.rebuild.shadow_tables import Shadow, check_swappable, drop_leftovers, lock_to_read, tables_of
+from projections.rebuild.shadow_tables import LiveTable, Shadow, check_swappable, drop_leftovers, tables_of
 from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
 from projections.replay.observer import NullObserver, Progress
 from projections.replay.worker_pool import default_worker_count
@@ -35,11 +35,11 @@ from projections.sql.rebuild import RebuildSql
 SWAP_TRIES_MAX = 200
 SWAP_PAUSE_S = 0.1
 WRITER_LOCK_MS = (50, 300)
-"""Longest wait for writers to finish what they have begun, at the first try and at the last: others wait behind us."""
+"""Longest wait for active writers, at the first try and at the last: other writers wait behind us."""
 TABLE_LOCK_MS_MAX = 60
-"""Longest wait for the tables after that; who reads them for longer makes us try later."""
+"""Longest wait for the tables after that; a longer read of them makes us try later."""
 VACUUM_MS_MAX = 5_000
-"""Longest wait for a vacuum of the tables to end, in which nobody waits behind us.
+"""Longest wait for a vacuum of the tables to end; no writer waits behind us then.
 
 PostgreSQL ends an automatic one for us after its deadlock_timeout, one second by default, so shorter waits never got
 through while a long one ran (https://www.postgresql.org/docs/17/routine-vacuuming.html, 24.1.6).
@@ -50,7 +50,11 @@ OnStep = Callable[[str], None]
 
 
 class SwapBusyError(Exception):
-    """The tables could not be had without holding up redeems; nothing has changed."""
+    """The tables could not be locked without delaying redeems; nothing has changed."""
+
+
+class NothingToRebuildError(Exception):
+    """The projections have no rows of one code, so they can only be rebuilt as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,11 @@ class RebuildOptions:
     """What to rebuild.
 
     Attributes:
-        projections: Names of read models.
+        projections: Their names.
         only: One code instead of all.
         apply: Whether to put the result in place.
         listed_max: Most differences to list; all are counted.
-        sizes: What bounds the memory.
+        limits: Bounds of the memory.
         workers: Processes that fold a long log.
     """
 
@@ -70,7 +74,7 @@ class RebuildOptions:
     only: UUID | None = None
     apply: bool = False
     listed_max: int = LISTED_MAX
-    sizes: MemoryLimits = DEFAULT_LIMITS
+    limits: MemoryLimits = DEFAULT_LIMITS
     workers: int = field(default_factory=default_worker_count)
 
 
@@ -79,8 +83,8 @@ class RebuildReport:
     """What a rebuild found.
 
     Attributes:
-        position: The log was folded up to here.
-        events: How many events that were.
+        position: Up to which the log was folded.
+        events: How many events were folded.
         counts: Differing rows by table and kind of change; all of them, listed or not.
         listed: The first of them.
         lock_ms: How long writers were kept out; None if nothing was put in place.
@@ -102,20 +106,21 @@ class RebuildReport:
 def rebuild(
     database_url: str, options: RebuildOptions, progress: Progress, on_step: OnStep = lambda _: None
 ) -> RebuildReport:
-    """Rebuild read models, or say what would change.
+    """Rebuild projections, or report what would change.
 
     Args:
         database_url: libpq URI of the role that owns the tables.
-        options: What.
-        progress: Who is told how far it is.
+        options: What to rebuild, and how.
+        progress: Shows how far it is.
         on_step: Called with the name of each step that is reached.
 
     Raises:
-        UndecodableEventError: An event can't be read or can't follow; nothing has changed.
+        UndecodableEventError: An event cannot be decoded or cannot follow; nothing has changed.
+        NothingToRebuildError: The projections have no rows of one code.
         RebuildRunningError: Another rebuild runs.
         SwapBusyError: Something reads the tables for so long that they can't be swapped; nothing has changed.
         SchemaMismatchError: The tables are not those of this version.
-        StorageUnavailableError: The database is away, or went away. What was renamed, was so as a whole.
+        StorageUnavailableError: The database is or became unavailable. All tables were renamed, or none.
     """
     try:
         with (
@@ -124,7 +129,7 @@ def rebuild(
         ):
             acquire_rebuild_lock(writer)
             report = _RebuildRun(writer, reader, options, progress, on_step).run(database_url)
-            with suppress(psycopg.errors.LockNotAvailable):  # somebody reads an old table: the next run drops it
+            with suppress(psycopg.errors.LockNotAvailable):  # an old table is being read: the next run drops it
                 drop_leftovers(writer)
             return report
     except RebuildRunningError:
@@ -140,30 +145,50 @@ def rebuild(
 
 
 def compare(
-    conn: Connection[Any], builder: ShadowBuilder, report: RebuildReport, listed_max: int, skip: Collection[UUID] = ()
+    conn: Connection[Any],
+    builder: ShadowBuilder,
+    tables: Sequence[LiveTable],
+    report: RebuildReport,
+    listed_max: int,
+    skip: Collection[UUID] = (),
 ) -> None:
     """Compare live tables and shadow at one position, and leave the shadow there.
 
     Args:
         conn: The shadow's connection.
-        builder: Who keeps the shadow.
-        report: Where the differences go.
-        listed_max: How many of them to list.
-        skip: Codes to leave out; looked at when the shadow is there.
+        builder: Keeps the shadow.
+        tables: Those to compare.
+        report: Takes the differences.
+        listed_max: Most of them to list.
+        skip: Codes to leave out, as known once the shadow is at its position.
     """
-    shadow, only = builder.shadow, builder.only
+    shadow = builder.shadow
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        lock_to_read(conn, shadow.tables)
+        conn.execute(LOCK_TO_READ)
         builder.apply_new_events(stable_position(conn))
-        skipped_codes = sorted(skip)
-        report.counts = count_differences(conn, shadow, only, skipped_codes)
+        scope = Scope(tables, builder.only, sorted(skip))
+        report.counts = count_differences(conn, shadow, scope)
         if report.counts:
-            report.listed = list(differences(conn, shadow, only, skipped_codes, listed_max))
+            report.listed = list(find_differences(conn, shadow, scope, listed_max))
+
+
+def projections_to_rebuild(options: RebuildOptions) -> frozenset[str]:
+    """Return the projections that can be rebuilt as asked.
+
+    Raises:
+        NothingToRebuildError: Only one code is asked for, and each row of these projections sums up several.
+    """
+    names = options.projections
+    if options.only is not None:
+        names = frozenset(name for name in names if PROJECTIONS[name].code_column is not None)
+    if not names:
+        raise NothingToRebuildError(f"rows of {', '.join(sorted(options.projections))} are not of one code")
+    return names
 
 
 class _RebuildRun:
-    """One rebuild, between taking the guard and letting it go."""
+    """One rebuild, while its lock is held."""
 
     def __init__(
         self,
@@ -174,14 +199,18 @@ class _RebuildRun:
         on_step: OnStep,
     ) -> None:
         self._writer, self._options, self._progress, self._on_step = writer, options, progress, on_step
-        tables = tables_of(writer, options.projections)
-        if options.apply and options.only is None:
-            check_swappable(writer, tables)
-        # One code's rows are few, and those that are only looked at are never swapped: nobody else need see them.
-        self._shadow = Shadow(writer, tables, temporary=options.only is not None or not options.apply)
+        names = projections_to_rebuild(options)
+        all_names = with_state_stores(names)
+        tables = tables_of(writer, all_names)
+        self._tables = [table for table in tables if table.name in names]
+        is_swapped = options.apply and options.only is None
+        if is_swapped:
+            check_swappable(writer, self._tables)
+        # One code's rows are few, and rows that are compared or folded from are never swapped: they need not be logged.
+        self._shadow = Shadow(writer, tables, temporary=all_names - names if is_swapped else all_names)
         self._builder = ShadowBuilder(
             *(reader, writer, self._shadow, NullObserver(), progress, options.only),
-            sizes=options.sizes,
+            limits=options.limits,
             workers=options.workers,
         )
 
@@ -193,12 +222,12 @@ class _RebuildRun:
         self._on_step("filled")
         self._builder.catch_up()
         self._progress.step("compare", 0)
-        compare(self._writer, self._builder, report, self._options.listed_max)
+        compare(self._writer, self._builder, self._tables, report, self._options.listed_max)
         self._on_step("compared")
         if self._options.apply:
             self._progress.step("swap", 0)
             report.lock_ms = self._swap_when_idle()
-            # They are a cache of the log too, and made anew by whoever needs them.
+            # Snapshots are a cache of the log too, and written again where they are missing.
             self._writer.execute(RebuildSql.delete_snapshots, {"code_id": self._options.only})
             self._on_step("in place")
         report.position, report.events = self._builder.position, self._builder.events
@@ -206,9 +235,9 @@ class _RebuildRun:
         return report
 
     def _swap_when_idle(self) -> float:
-        """Try until nobody is in the way for long; gives the milliseconds for which writers were kept out."""
+        """Try until the locks are granted soon; return the milliseconds for which writers were kept out."""
         for number in range(SWAP_TRIES_MAX):
-            self._builder.catch_up()  # for good: what a try brings in is rolled back with it
+            self._builder.catch_up()  # committed: what the swap itself applies is rolled back with it
             before = self._builder.position
             try:
                 lock_ms = self._swap(number) if self._options.only is None else self._replace(self._options.only)
@@ -244,14 +273,14 @@ class _RebuildRun:
         return (time.monotonic() - started) * 1000
 
     def _replace(self, only: UUID) -> float:
-        """Put one code's rows in the place of the live ones, under that code's own lock."""
+        """Replace one code's live rows, under the lock of that code's stream."""
         with self._writer.transaction():
             self._writer.execute(EventStoreSql.lock_shared_writer)
             key = int.from_bytes(only.bytes[:8], "big", signed=True)
             self._writer.execute(EventStoreSql.lock_streams, ([key],))
             started = time.monotonic()
             self._builder.apply_new_events(stable_position(self._writer))
-            self._shadow.replace_rows(only)
+            self._shadow.replace_rows(self._tables, only)
             self._on_step("swapping")
         return (time.monotonic() - started) * 1000
 
@@ -261,7 +290,7 @@ def _lock_timeout(conn: Connection[Any], milliseconds: int) -> None:
 
 
 def _clean_up(database_url: str) -> None:
-    """Drop what is left over, unless another rebuild has begun; what can't be dropped now, the next run drops."""
+    """Drop what is left over, unless another rebuild has begun. The next run drops what remains."""
     with suppress(psycopg.Error, RebuildRunningError), connect(database_url) as conn:
         acquire_rebuild_lock(conn)  # waits a little: the server may not have noticed yet that our sessions have ended
         drop_leftovers(conn)

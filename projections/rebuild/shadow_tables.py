@@ -1,8 +1,8 @@
-"""Shadow tables: as the read models are, filled by COPY, and put in their place in one short transaction.
+"""Shadow tables: copies of the projections' tables, filled by COPY and swapped in one short transaction.
 
-They follow the catalogue of the tables that are there, so a column, index or grant that a migration adds needs no
-word here. They live in a schema of their own, under the same names: so their indexes and constraints keep the names
-that later migrations know, and the live path's own statements work on them with another search_path.
+They follow the catalog of the live tables, so a column, index or grant that a migration adds needs no change here. They
+have the same names in a separate schema: their indexes and constraints keep the names that later migrations know, and
+the live path's statements work on them with another search_path.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,29 +13,32 @@ from uuid import UUID
 from psycopg import Connection, sql
 
 from projections.database.errors import SchemaMismatchError
-from projections.event_store.row_mapping import PROJECTIONS
-from projections.replay.copy_writer import HEADER, TRAILER, WriteRow, binary_row_encoder
+from projections.definitions.projection import Merge, Projection, StateProjection
+from projections.definitions.registry import PROJECTIONS
+from projections.replay.copy_writer import HEADER, TRAILER
+from projections.replay.row_buffer import RowBuffer, RowPiece, row_encoder
 from projections.sql.rebuild import RebuildSql
 
 SHADOW_SCHEMA = "ledger_rebuild"
 OLD_SCHEMA = "ledger_rebuild_old"
 TEMPORARY = "pg_temp"
 
-DELETE_DIFFERING = "DELETE FROM {live} l WHERE l.code_id = {code} AND NOT EXISTS (SELECT FROM {shadow} s WHERE {both})"
+DELETE_DIFFERING = (
+    "DELETE FROM {live} l WHERE l.{code_column} = {code} AND NOT EXISTS (SELECT FROM {shadow} s WHERE {both})"
+)
 INSERT_MISSING = (
     "INSERT INTO {live} SELECT * FROM {shadow} s"
-    " WHERE s.code_id = {code} AND NOT EXISTS (SELECT FROM {live} l WHERE {key})"
+    " WHERE s.{code_column} = {code} AND NOT EXISTS (SELECT FROM {live} l WHERE {key})"
 )
 
-ROWS_AT_ONCE = 5_000
-"""Rows kept for one COPY."""
 
-
-class Table(NamedTuple):
-    """A live table, as the catalogue has it.
+class LiveTable(NamedTuple):
+    """A projection's live table, as the catalog has it.
 
     Attributes:
-        columns: Names in order; the first one is the primary key.
+        columns: Names in order.
+        key: Columns of the primary key.
+        code_column: The column with the code of a row; None where a row sums up several codes.
         options: Storage parameters, such as `fillfactor=50`.
         constraints: Statements' tails for constraints that have an index.
         indexes: Statements of all other indexes.
@@ -46,6 +49,8 @@ class Table(NamedTuple):
     schema: str
     owner: str
     columns: tuple[str, ...]
+    key: tuple[str, ...]
+    code_column: str | None
     types: tuple[int, ...]
     options: tuple[str, ...]
     constraints: tuple[tuple[str, str], ...]
@@ -58,40 +63,49 @@ class Table(NamedTuple):
         return sql.Identifier(self.schema, self.name)
 
 
-def tables_of(conn: Connection[Any], names: Iterable[str]) -> list[Table]:
-    """Read models by name, in the order in which they are locked.
+def tables_of(conn: Connection[Any], names: Iterable[str]) -> list[LiveTable]:
+    """Return the live tables of projections, in the order in which they are locked.
 
     Raises:
-        SchemaMismatchError: A table is not as `projections.event_store.row_mapping` makes its rows.
+        SchemaMismatchError: A table does not have the columns that its projection declares.
     """
     wanted = set(names)
     return [_read_table(conn, name) for name in PROJECTIONS if name in wanted]
 
 
-def check_swappable(conn: Connection[Any], tables: Iterable[Table]) -> None:
-    """Make sure that a swap loses nothing.
+def check_swappable(conn: Connection[Any], tables: Iterable[LiveTable]) -> None:
+    """Check that a swap loses nothing.
 
     Raises:
-        SchemaMismatchError: A view, trigger, foreign key, policy or publication hangs on a table.
+        SchemaMismatchError: A view, trigger, foreign key, policy or publication depends on a table.
     """
     names = [table.name for table in tables]
-    if hanging := [row[0] for row in conn.execute(RebuildSql.dependents_of_tables, (names,))]:
-        raise SchemaMismatchError(f"a rebuild can't swap tables on which something else hangs: {', '.join(hanging)}")
+    if dependents := [row[0] for row in conn.execute(RebuildSql.dependents_of_tables, (names,))]:
+        raise SchemaMismatchError(
+            f"a rebuild can't swap tables on which something else depends: {', '.join(dependents)}"
+        )
 
 
-def _read_table(conn: Connection[Any], name: str) -> Table:
+def _read_table(conn: Connection[Any], name: str) -> LiveTable:
     row = conn.execute(RebuildSql.table_of_name, (name,)).fetchone()
     if row is None:
         raise SchemaMismatchError(f"the database has no table {name}: run `ledger migrate`")
     oid, schema, owner, options = row
     columns = conn.execute(RebuildSql.columns_of_table, (oid,)).fetchall()
-    if binary_row_encoder(PROJECTIONS[name], [column[1] for column in columns]) is None:
+    projection = PROJECTIONS[name]
+    if [column[0] for column in columns] != list(projection.table.columns):
         raise SchemaMismatchError(f"the columns of {name} are not those that this version writes")
-    return Table(
+    try:
+        row_encoder(projection, [column[1] for column in columns])
+    except ValueError as error:
+        raise SchemaMismatchError(str(error)) from error
+    return LiveTable(
         name,
         schema,
         owner,
         tuple(column[0] for column in columns),
+        projection.table.key,
+        projection.code_column,
         tuple(column[1] for column in columns),
         tuple(options or ()),
         tuple(conn.execute(RebuildSql.index_constraints_of_table, (oid,)).fetchall()),
@@ -101,35 +115,37 @@ def _read_table(conn: Connection[Any], name: str) -> Table:
 
 
 class Shadow:
-    """Shadow tables of some read models, on one connection.
+    """Shadow tables of some projections, on one connection.
 
     Args:
-        conn: In autocommit mode, used by nobody else.
+        conn: In autocommit mode, used for nothing else.
         tables: What to shadow.
-        temporary: Whether they are this session's own and never swapped: then nothing of them is logged or left
-            behind, and they have primary keys only.
+        temporary: Names of the tables whose shadows belong to this session and are never swapped. Nothing of them is
+            logged or left behind, and they have primary keys only.
     """
 
-    def __init__(self, conn: Connection[Any], tables: Sequence[Table], *, temporary: bool) -> None:
+    def __init__(self, conn: Connection[Any], tables: Sequence[LiveTable], *, temporary: frozenset[str]) -> None:
         self._conn = conn
         self.tables = tables
-        self.schema = TEMPORARY if temporary else SHADOW_SCHEMA
-        self._kept: dict[str, list[bytes]] = {table.name: [] for table in tables}
-        self.rows = {table.name: partial(self._keep, table.name, _writer_of(table)) for table in tables}
-        """By table, what takes a row as `projections.event_store.row_mapping` gives it, for the next `flush`."""
+        self._by_name = {table.name: table for table in tables}
+        self._temporary = temporary
+        self.column_types = {table.name: table.types for table in tables}
+        self._buffer = RowBuffer(self.column_types, self.copy)
+        self.rows = self._buffer.rows
+        """By projection, what takes one of its rows, for the next `flush`."""
 
     @property
     def names(self) -> frozenset[str]:
         """Names of the tables."""
-        return frozenset(self._kept)
+        return frozenset(self.column_types)
 
-    def place(self, table: Table) -> sql.Identifier:
-        """Qualified name of a table's shadow."""
-        return sql.Identifier(self.schema, table.name)
+    def place(self, table: LiveTable) -> sql.Identifier:
+        """Return the qualified name of a table's shadow."""
+        return sql.Identifier(TEMPORARY if table.name in self._temporary else SHADOW_SCHEMA, table.name)
 
     def create(self) -> None:
-        """Make them, empty and without indexes; what an earlier run left behind is dropped first."""
-        if self.schema == SHADOW_SCHEMA:
+        """Create them, empty and without indexes; what an earlier run left behind is dropped first."""
+        if not self._is_temporary:
             drop_leftovers(self._conn)
             self._run("CREATE SCHEMA {}", sql.Identifier(SHADOW_SCHEMA))
             self._run("CREATE SCHEMA {}", sql.Identifier(OLD_SCHEMA))
@@ -144,11 +160,21 @@ class Shadow:
                 table.place,
                 sql.SQL(", ").join(map(_literal, options)),
             )
-            if self.schema == SHADOW_SCHEMA:
-                self._give_rights(table)
-        self._run("SET search_path = {}, {}", sql.Identifier(self.schema), sql.Identifier(self.tables[0].schema))
+            if table.name not in self._temporary:
+                self._copy_grants(table)
+            if not isinstance(PROJECTIONS[table.name], StateProjection):
+                # Rows that wait to be merged may lack columns, so this copies the types and not the constraints.
+                self._run("CREATE TEMPORARY TABLE {} AS SELECT * FROM {} WITH NO DATA", _staging(table), table.place)
+        schemas = [] if self._is_temporary else [sql.Identifier(SHADOW_SCHEMA)]
+        path = sql.SQL(", ").join([sql.Identifier(TEMPORARY), *schemas, sql.Identifier(self.tables[0].schema)])
+        self._run("SET search_path = {}", path)
 
-    def _give_rights(self, table: Table) -> None:
+    @property
+    def _is_temporary(self) -> bool:
+        """Whether all shadows are this session's own."""
+        return self.names <= self._temporary
+
+    def _copy_grants(self, table: LiveTable) -> None:
         self._run("ALTER TABLE {} OWNER TO {}", self.place(table), sql.Identifier(table.owner))
         for grantee, privilege, may_grant in table.grants:
             self._run(
@@ -159,47 +185,40 @@ class Shadow:
                 _literal(" WITH GRANT OPTION" if may_grant else ""),
             )
 
-    def _keep(self, table: str, write: WriteRow, row: Sequence[Any]) -> None:
-        kept = self._kept[table]
-        kept.append(write(row))
-        if len(kept) >= ROWS_AT_ONCE:
-            self.copy(table, b"".join(kept))
-            kept.clear()
-
     def flush(self) -> None:
-        """Bring kept rows into their tables, one COPY for each table."""
-        for table, kept in self._kept.items():
-            if kept:
-                self.copy(table, b"".join(kept))
-                kept.clear()
+        """Bring buffered rows into their tables, one COPY for each table."""
+        self._buffer.flush()
 
-    def copy(self, table: str, rows: bytes) -> None:
-        """Bring rows into a table that `projections.replay.copy_writer` has written."""
-        place = sql.Identifier(self.schema, table)
+    def copy(self, piece: RowPiece) -> None:
+        """Bring rows into a table that `projections.replay.copy_writer` has encoded."""
+        table = self._by_name[piece.name]
+        place = _staging(table) if piece.is_staged else self.place(table)
         with self._conn.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(place)) as copy:
-            copy.write(HEADER + rows + TRAILER)
+            copy.write(HEADER + piece.rows + TRAILER)
 
-    def index(self, step: Callable[[str], None], during: Callable[[Callable[[], object]], None]) -> None:
-        """Build primary keys and indexes, under the names of the live ones, and let the planner know the tables.
+    def index(self, step: Callable[[str], None], run: Callable[[Callable[[], object]], None]) -> None:
+        """Merge staged rows, build primary keys and indexes under the names of the live ones, and analyze the tables.
 
         Args:
-            step: Told the name of each table.
-            during: Does each piece of work that is given to it.
+            step: Called with the name of each table.
+            run: Runs each piece of work that is passed to it.
         """
         for table in self.tables:
             step(table.name)
             for statement in self._indexing(table):
-                during(partial(self._conn.execute, statement))
+                run(partial(self._conn.execute, statement))
 
-    def _indexing(self, table: Table) -> Iterator[sql.Composed]:
+    def _indexing(self, table: LiveTable) -> Iterator[sql.Composed]:
         for name, definition in table.constraints:
             parts = (self.place(table), sql.Identifier(name), _literal(definition))
             yield _literal("ALTER TABLE {} ADD CONSTRAINT {} {}").format(*parts)
-        if self.schema == SHADOW_SCHEMA:
+        if not isinstance(projection := PROJECTIONS[table.name], StateProjection):
+            yield merge_staged(projection, _staging(table), self.place(table))
+        if table.name not in self._temporary:
             yield from self._plain_indexes(table)
         yield _literal("ANALYZE {}").format(self.place(table))
 
-    def _plain_indexes(self, table: Table) -> Iterator[sql.Composed]:
+    def _plain_indexes(self, table: LiveTable) -> Iterator[sql.Composed]:
         for definition in table.indexes:
             live, shadow = table.place.as_string(None), self.place(table).as_string(None)
             unquoted = f"{table.schema}.{table.name}"
@@ -208,31 +227,35 @@ class Shadow:
             yield sql.Composed([_literal(f"{named} USING {after}")])
 
     def keep_vacuums_out(self) -> None:
-        """Wait until no vacuum, ANALYZE or building of an index is at the live tables, and let none begin.
+        """Wait until no vacuum, ANALYZE or building of an index works on the live tables, and let none begin.
 
-        Reading and writing them goes on, also while this waits.
+        Reads and writes of them continue, also while this waits.
         """
         self._lock("SHARE UPDATE EXCLUSIVE")
+
+    @property
+    def _swapped(self) -> list[LiveTable]:
+        return [table for table in self.tables if table.name not in self._temporary]
 
     def swap(self) -> None:
         """Put the shadows in the place of the live tables, in the transaction that is open."""
         self._lock("ACCESS EXCLUSIVE")
-        for table in self.tables:
+        for table in self._swapped:
             self._run("ALTER TABLE {} SET SCHEMA {}", table.place, sql.Identifier(OLD_SCHEMA))
             if not any(option.startswith("autovacuum_enabled=") for option in table.options):
                 self._run("ALTER TABLE {} RESET (autovacuum_enabled)", self.place(table))
             self._run("ALTER TABLE {} SET SCHEMA {}", self.place(table), sql.Identifier(table.schema))
 
-    def replace_rows(self, code_id: UUID) -> None:
-        """Make one code's live rows those of the shadow; rows that are equal are left alone."""
-        for table in self.tables:
-            key = sql.Identifier(table.columns[0])
-            same_key = sql.SQL("s.{} = l.{}").format(key, key)
+    def replace_rows(self, tables: Sequence[LiveTable], code_id: UUID) -> None:
+        """Make one code's live rows in some tables those of the shadow; rows that are equal are left alone."""
+        for table in tables:
+            same_key = same_key_of(table, "s", "l")
             parts = {
                 "key": same_key,
                 "live": table.place,
                 "shadow": self.place(table),
                 "code": sql.Literal(code_id),
+                "code_column": sql.Identifier(table.code_column or ""),
                 "both": sql.SQL("{} AND {} IS NOT DISTINCT FROM {}").format(
                     same_key, row_of("l", table), row_of("s", table)
                 ),
@@ -241,41 +264,55 @@ class Shadow:
             self._conn.execute(_literal(INSERT_MISSING).format(**parts))
 
     def _lock(self, mode: str) -> None:
-        names = sql.SQL(", ").join(table.place for table in self.tables)
+        names = sql.SQL(", ").join(table.place for table in self._swapped)
         self._run("LOCK TABLE {} IN {} MODE", names, _literal(mode))
 
     def _run(self, statement: str, *parts: sql.Composable) -> None:
         self._conn.execute(_literal(statement).format(*parts))
 
 
-def row_of(alias: str, table: Table) -> sql.Composed:
-    """All columns of one of two joined tables, for comparing rows as they are (NULL equals NULL)."""
-    return sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(alias, name) for name in table.columns))
-
-
-def lock_to_read(conn: Connection[Any], tables: Sequence[Table]) -> None:
-    """Keep the tables from being swapped until the transaction ends.
-
-    To be called before the transaction's first query: a snapshot older than a swap would see the new tables empty.
-    """
-    conn.execute(
-        sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(table.place for table in tables))
+def merge_staged(projection: Projection, staging: sql.Identifier, target: sql.Identifier) -> sql.Composed:
+    """Return a statement that merges staged rows with one another and into a table."""
+    table, is_sum = projection.table, projection.merge is Merge.ADD
+    values = [column for column in table.columns if column not in table.key]
+    merged = "sum({0})::{1} AS {0}" if is_sum else "(array_agg({0}) FILTER (WHERE {0} IS NOT NULL))[1] AS {0}"
+    columns: list[sql.Composable] = [*map(sql.Identifier, table.key)]
+    columns += [_literal(merged).format(sql.Identifier(name), _literal(table.columns[name])) for name in values]
+    rows = _literal("SELECT {} FROM {} GROUP BY {}").format(
+        sql.SQL(", ").join(columns), staging, sql.SQL(", ").join(map(sql.Identifier, table.key))
+    )
+    if is_sum:
+        names = sql.SQL(", ").join(map(sql.Identifier, [*table.key, *values]))
+        return _literal("INSERT INTO {} ({}) {}").format(target, names, rows)
+    changes = [_literal("{0} = coalesce(n.{0}, old.{0})").format(sql.Identifier(name)) for name in values]
+    same_key = [_literal("old.{0} = n.{0}").format(sql.Identifier(name)) for name in table.key]
+    return _literal("UPDATE {} AS old SET {} FROM ({}) AS n WHERE {}").format(
+        target, sql.SQL(", ").join(changes), rows, sql.SQL(" AND ").join(same_key)
     )
 
 
+def same_key_of(table: LiveTable, left: str, right: str) -> sql.Composed:
+    """Return the condition that rows of two joined tables have the same key."""
+    pairs = [sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in table.key]
+    return sql.SQL(" AND ").join(pairs)
+
+
+def _staging(table: LiveTable) -> sql.Identifier:
+    """Return the name of this session's table of rows that wait to be merged."""
+    return sql.Identifier(TEMPORARY, f"staged_{table.name}")
+
+
+def row_of(alias: str, table: LiveTable) -> sql.Composed:
+    """Return all columns of one of two joined tables, for comparing whole rows (NULL equals NULL)."""
+    return sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(alias, name) for name in table.columns))
+
+
 def drop_leftovers(conn: Connection[Any]) -> None:
-    """Drop what any run, ended or killed, left behind; the live tables are elsewhere."""
+    """Drop what any run, ended or killed, left behind; the live tables are in another schema."""
     for schema in (SHADOW_SCHEMA, OLD_SCHEMA):
         conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
 
-def _writer_of(table: Table) -> WriteRow:
-    write = binary_row_encoder(PROJECTIONS[table.name], table.types)
-    if write is None:
-        raise AssertionError("a table is read only if its rows can be written")
-    return write
-
-
 def _literal(text: str) -> sql.SQL:
-    """A piece of a statement that the catalogue itself gave."""
+    """Return a part of a statement that comes from the catalog or from this package."""
     return sql.SQL(text)

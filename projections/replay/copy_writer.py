@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from projections.database.binary_arrays import BIGS, INTEGERS, SMALLS, TEXTS, ArrayType
-from projections.event_store.row_mapping import ARRAY_OF_INT8
+from projections.database.table_arrays import ARRAY_OF_INT8
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
@@ -18,11 +18,11 @@ _PACK_COUNT = struct.Struct(">h").pack
 _ARRAY_HEAD = struct.Struct(">iiiIii").pack
 
 Write = Callable[[Any], bytes]
-WriteRow = Callable[[Sequence[Any]], bytes]
+EncodeRow = Callable[[Sequence[Any]], bytes]
 
 
-def binary_row_encoder(kinds: Sequence[ArrayType], column_types: Sequence[int]) -> WriteRow | None:
-    """What writes rows of these kinds into columns of these types (OIDs); None if they do not fit."""
+def binary_row_encoder(kinds: Sequence[ArrayType], column_types: Sequence[int]) -> EncodeRow | None:
+    """Return what encodes rows of these kinds for columns of these types (OIDs); None if they do not fit."""
     if len(kinds) != len(column_types):
         return None
     value_writers = [_value_writer(kind, column) for kind, column in zip(kinds, column_types, strict=True)]
@@ -31,11 +31,11 @@ def binary_row_encoder(kinds: Sequence[ArrayType], column_types: Sequence[int]) 
         return None
     count = _PACK_COUNT(len(writers))
 
-    def write_row(row: Sequence[Any]) -> bytes:
+    def encode_row(row: Sequence[Any]) -> bytes:
         parts = [_NULL if value is None else write(value) for write, value in zip(writers, row, strict=True)]
         return count + b"".join(parts)
 
-    return write_row
+    return encode_row
 
 
 def _value_writer(kind: ArrayType, column_type: int) -> Write | None:

@@ -1,14 +1,14 @@
-"""What a check of the ledger finds: rules that are broken, by event."""
+"""Violations of rules that a check of the ledger finds."""
 
 from typing import NamedTuple
 from uuid import UUID
 
 FINDINGS_MAX = 1_000
-"""As many are kept; all are counted."""
+"""Violations that are listed; all are counted."""
 
 
-class Finding(NamedTuple):
-    """A rule that an event breaks."""
+class RuleViolation(NamedTuple):
+    """A rule that an event violates."""
 
     rule: str
     stream: UUID
@@ -20,8 +20,8 @@ class Finding(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """The first findings, the number of all by rule, and the streams that can't be folded to their end."""
+    """The first violations, the number of all by rule, and the streams that cannot be folded to their end."""
 
-    kept: list[Finding]
+    listed: list[RuleViolation]
     counts: dict[str, int]
     stopped: list[UUID]

@@ -1,4 +1,4 @@
-"""The invariants of docs/rules.md over a log that is being folded: who breaks them, by stream, version and type."""
+"""Checking the invariants of docs/rules.md while the log is folded."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.values.group_name import ADDRESS
 from projections.database.copy_reader import StoredRow
-from projections.replay.findings import FINDINGS_MAX, Finding, Findings
+from projections.replay.findings import FINDINGS_MAX, Findings, RuleViolation
 from projections.replay.observer import ReadEvent, UndecodableEventError
 
 NO_ADDRESS = "invariant 9: no clear address in an event"
@@ -20,65 +20,73 @@ _ADDRESS = re.compile(ADDRESS.encode())
 
 
 class InvariantObserver:
-    """Checks every event; keeps the first findings and counts all."""
+    """Checks every event; lists the first violations and counts all."""
 
-    looks = True
+    is_active = True
 
-    def __init__(self, kept_max: int = FINDINGS_MAX) -> None:
-        self._kept_max = kept_max
-        self.findings: list[Finding] = []
+    def __init__(self, listed_max: int = FINDINGS_MAX) -> None:
+        self._listed_max = listed_max
+        self.findings: list[RuleViolation] = []
         self.counts: Counter[str] = Counter()
         self.stopped: set[UUID] = set()
         self._corrections = Corrections()
 
-    def state(self, stored: StoredRow) -> None:
-        """No event holds an e-mail address; few hold the sign at all, so the pattern is tried on few."""
+    def check_stored(self, stored: StoredRow) -> None:
+        """Check that no event holds an email address. Few hold an @ at all, so the pattern is tried on few."""
         if b"@" in stored[4] and _ADDRESS.search(stored[4]):
             stream, version, position, topic, _ = stored
-            self.keep(Finding(NO_ADDRESS, UUID(bytes=stream), version, position, topic.partition(":")[0], None))
+            self.add_finding(
+                RuleViolation(NO_ADDRESS, UUID(bytes=stream), version, position, topic.partition(":")[0], None)
+            )
 
-    def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
-        """The rules of a code."""
+    def observe_code(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
+        """Check the rules of a code."""
         for rule in find_broken_code_rules(before, at.event, after):
-            about = at.event.reservation_id if isinstance(at.event, ReservationEvent) else None
-            self.keep(Finding(rule, at.code_id, at.version, at.position, type(at.event).__name__, about))
+            reservation_id = at.event.reservation_id if isinstance(at.event, ReservationEvent) else None
+            self.add_finding(
+                RuleViolation(rule, at.code_id, at.version, at.position, type(at.event).__name__, reservation_id)
+            )
 
-    def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
-        """The rules of a reservation."""
+    def observe_reservation(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
+        """Check the rules of a reservation."""
         event = cast("ReservationEvent", at.event)
-        broken = [
+        violated_rules = [
             *find_broken_reservation_rules(before, event, after),
             *self._corrections.find_broken_rules(before, event, after),
         ]
-        for rule in broken:
-            self.keep(Finding(rule, at.code_id, at.version, at.position, type(event).__name__, event.reservation_id))
+        for rule in violated_rules:
+            self.add_finding(
+                RuleViolation(rule, at.code_id, at.version, at.position, type(event).__name__, event.reservation_id)
+            )
 
-    def poison(self, error: UndecodableEventError) -> None:
-        """Kept as a finding; the other streams are still checked."""
+    def report_undecodable(self, error: UndecodableEventError) -> None:
+        """List it as a violation; the other streams are still checked."""
         self.stopped.add(error.code_id)
         kind = error.topic.partition(":")[0]
-        self.keep(Finding(READABLE, error.code_id, error.version, error.position, kind, None, error.why))
+        self.add_finding(
+            RuleViolation(READABLE, error.code_id, error.version, error.position, kind, None, error.reason)
+        )
 
     def is_stopped(self, code_id: UUID) -> bool:
-        """Whether an event of this stream can't be read: then nothing can be said about its rows."""
+        """Return whether an event of this stream cannot be decoded, so that its rows cannot be checked."""
         return code_id in self.stopped
 
-    def keep(self, finding: Finding) -> None:
-        """Count it, and keep it while there is room."""
+    def add_finding(self, finding: RuleViolation) -> None:
+        """Count a violation, and list it within the bound."""
         self.counts[finding.rule] += 1
-        if len(self.findings) < self._kept_max:
+        if len(self.findings) < self._listed_max:
             self.findings.append(finding)
 
     def take(self) -> Findings | None:
-        """Everything found since the last time, if anything was."""
+        """Return what was found since the last call; None if nothing was."""
         if not self.counts:
             return None
-        taken = Findings(self.findings, dict(self.counts), sorted(self.stopped))
+        findings = Findings(self.findings, dict(self.counts), sorted(self.stopped))
         self.findings, self.counts, self.stopped = [], Counter(), set()
-        return taken
+        return findings
 
-    def merge(self, taken: Findings) -> None:
-        """What another watch found."""
-        self.findings += taken.kept[: self._kept_max - len(self.findings)]
-        self.counts.update(taken.counts)
-        self.stopped.update(taken.stopped)
+    def merge(self, findings: Findings) -> None:
+        """Take what an observer in another process found."""
+        self.findings += findings.listed[: self._listed_max - len(self.findings)]
+        self.counts.update(findings.counts)
+        self.stopped.update(findings.stopped)

@@ -1,11 +1,12 @@
-"""Reading the whole log and folding it, with flat memory; the events that can't be read or folded.
+"""Folding the whole log with flat memory, and stopping at events that cannot be decoded or folded.
 
-The log is read stream by stream (the primary key's order), a page at a time, each page one short COPY. Stream by
-stream, because a code's sums need its events in order, and then only one code has to be held: by position every
-code and every reservation that may still change would have to be. A code with very many reservations is bounded
-too: the ones touched longest ago are given out early, and an event that comes to one of them later is handed on
-as late (`Sink.late`), to be applied to its row. Short pages, because a snapshot held for minutes would keep the
-dead row versions of busy codes from being pruned and slow the redeems.
+The log is read stream by stream (the primary key's order), one page per COPY. In that order only one code is held at a
+time, because a code's balance needs its events in order; by position, every code that may still change would be held.
+
+- A code with very many reservations is bounded too: rows of those touched longest ago are written early. A later event
+  of such a reservation goes to `RowSink.out_of_order` and is applied to the row in the end.
+- Pages are short, because a database snapshot held for minutes would keep dead row versions of busy codes from being
+  pruned and slow the redeems.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,14 +17,19 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from domain.events import CaseClosed, CaseOpened, CodeIssued, Event, ReservationEvent, ReservationStarted
+from domain.events import CodeIssued, Event, ReservationEvent, ReservationStarted
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation, evolve_reservation
+from domain.working_set import Recorded, Transition
 from projections.database.copy_reader import StoredRow, read_copied_events
+from projections.definitions.projection import Projection, Row, State
+from projections.definitions.registry import EVENT_PROJECTIONS, PROJECTIONS, STATE_PROJECTIONS
+from projections.definitions.row_writer import rows_of_transition
 from projections.event_store.codec import UnreadableEventError, decode
-from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
-from projections.replay.observer import ReadEvent, UndecodableEventError, Watch
+from projections.replay.observer import FoldObserver, ReadEvent, UndecodableEventError
 from projections.sql.read_models import ReadModelsSql
+
+WriteRow = Callable[[Row], object]
 
 
 class MemoryLimits(NamedTuple):
@@ -31,8 +37,8 @@ class MemoryLimits(NamedTuple):
 
     Attributes:
         page_events: Events read by one COPY.
-        open_reservations_max: Reservations held of the code at hand; some 1.5 kB each.
-        catch_up_events: Events applied at once to rows that are there.
+        open_reservations_max: Reservations of one code that are held, about 1.5 kB each.
+        catch_up_events: Events applied to existing rows in one step.
     """
 
     page_events: int = 100_000
@@ -41,28 +47,24 @@ class MemoryLimits(NamedTuple):
 
 
 DEFAULT_LIMITS = MemoryLimits()
-_CASES = frozenset({CaseOpened, CaseClosed})
 
 
 class Streams(NamedTuple):
-    """A range of streams by id, both ends in it."""
+    """A range of streams by id, both ends included."""
 
     first: UUID
     last: UUID
 
 
-class Sink(Protocol):
+class RowSink(Protocol):
     """Where folded rows go."""
 
     @property
-    def rows(self) -> Mapping[str, Callable[[tuple[Any, ...]], object]]:
-        """By read model, what takes a row as `row_mapping` gives it; the others are not folded."""
+    def rows(self) -> Mapping[str, WriteRow]:
+        """By projection, what takes one of its rows. Other projections are not folded."""
 
-    def late(self, event: ReadEvent) -> None:
-        """An event of a reservation whose row was given out before."""
-
-    def closed(self, row: tuple[Any, ...]) -> None:
-        """The end of a case whose row was given out before, as `case_rows` gives it."""
+    def out_of_order(self, event: ReadEvent) -> None:
+        """Take an event of a reservation whose row was written before it."""
 
 
 def fold_streams(
@@ -71,60 +73,65 @@ def fold_streams(
     streams: Streams,
     until: int,
     page_events: int,
-    read: Callable[[int], object],
+    on_page: Callable[[int], object],
 ) -> None:
     """Fold a range of streams.
 
     Args:
-        conn: A connection that does nothing else meanwhile.
-        fold: Who folds.
-        streams: Which.
-        until: Leave out higher positions.
+        conn: A connection that is used for nothing else at the same time.
+        fold: Takes the events.
+        streams: The range.
+        until: The last position that is folded.
         page_events: Events read by one COPY.
-        read: Called after each page with the number of its events.
+        on_page: Called after each page with the number of its events.
 
     Raises:
-        UndecodableEventError: If the watch says so.
+        UndecodableEventError: If the observer says so.
     """
-    place: tuple[UUID, int] | None = (streams.first, 0)
-    while place is not None:
-        params = (*place, streams.last, until, page_events)
+    cursor: tuple[UUID, int] | None = (streams.first, 0)
+    while cursor is not None:
+        params = (*cursor, streams.last, until, page_events)
         with closing(read_copied_events(conn, ReadModelsSql.copy_log_page, params)) as events:
-            count, last = fold.take(events)
-        place = (UUID(bytes=last[0]), last[1]) if last is not None and count == page_events else None
-        read(count)
+            count, last = fold.fold_page(events)
+        cursor = (UUID(bytes=last[0]), last[1]) if last is not None and count == page_events else None
+        on_page(count)
     fold.end_stream()
 
 
 class LogFold:
-    """Folds streams one after the other with the folds of the live path."""
+    """Folds streams one after the other, with the functions of the live path."""
 
     def __init__(
-        self, sink: Sink, watch: Watch, open_reservations_max: int = DEFAULT_LIMITS.open_reservations_max
+        self,
+        sink: RowSink,
+        observer: FoldObserver,
+        open_reservations_max: int = DEFAULT_LIMITS.open_reservations_max,
     ) -> None:
-        self._sink, self._watch, self._held_max = sink, watch, open_reservations_max
-        self._looks = watch.looks
-        self._put_code, self._put_item, self._put_case = map(sink.rows.get, ("code_balances", "reservations", "cases"))
-        self._folds_codes = self._looks or self._put_code is not None
-        self._folds_items = self._looks or self._put_item is not None
+        self._sink, self._observer, self._open_reservations_max = sink, observer, open_reservations_max
+        self._is_observed = observer.is_active
+        states = {PROJECTIONS[name].state for name in sink.rows}
+        self._folds_codes = self._is_observed or RedeemCode in states
+        self._folds_reservations = self._is_observed or Reservation in states
+        self._code_rows = _state_rows(sink, RedeemCode)
+        self._reservation_rows = _state_rows(sink, Reservation)
+        self._event_rows = _event_rows(sink)
         self._stream = b""
         self._code_id = UUID(int=0)
         self._code: RedeemCode | None = None
         self._version = self._position = 0
         self._is_broken = False
-        # By the number of the id: an UUID's own hash and equality are written in Python.
-        self._held: dict[int, Reservation] = {}
-        self._given_out = False
-        self._cases: list[tuple[UUID, Event]] = []
+        # By the number of the id, because hash and equality of a UUID are written in Python.
+        self._open_reservations: dict[int, Reservation] = {}
+        self._has_flushed = False
 
-    def take(self, events: Iterable[StoredRow]) -> tuple[int, StoredRow | None]:
-        """More events, in order of stream and version.
+    def fold_page(self, events: Iterable[StoredRow]) -> tuple[int, StoredRow | None]:
+        """Fold more events, in order of stream and version.
 
         Returns:
-            How many they were, and the last one.
+            The number of events, and the last one.
 
         Raises:
-            UndecodableEventError: If the watch says so.
+            UndecodableEventError: If the observer says so.
         """
         count, stored = 0, None
         for stored in events:
@@ -132,97 +139,112 @@ class LogFold:
             if stored[0] != self._stream:
                 self.end_stream()
                 self._stream, self._code_id = stored[0], UUID(bytes=stored[0])
-            if self._looks:
-                self._watch.state(stored)
+            if self._is_observed:
+                self._observer.check_stored(stored)
             if self._is_broken:
                 continue
             try:
                 self._fold(stored)
-            except UnreadableEventError as bad:
-                self._stop(UndecodableEventError(stored, str(bad)), bad)
-            except UndecodableEventError as bad:
-                self._stop(bad, bad)
+            except UnreadableEventError as error:
+                self._stop(UndecodableEventError(stored, str(error)), error)
+            except UndecodableEventError as error:
+                self._stop(error, error)
         return count, stored
 
     def end_stream(self) -> None:
-        """Give out what is held of the last stream."""
+        """Write the rows of the states that the last stream ends with."""
         if not self._is_broken:
-            if self._code is not None and self._put_code:
-                self._put_code(balance_row(self._code))
-            self._flush_rows(len(self._held))
-            self._give_out_cases()
-        self._held.clear()
-        self._cases.clear()
+            if self._code is not None:
+                for row, write in self._code_rows:
+                    write(row(self._code))
+            self._flush_reservations(len(self._open_reservations))
+        self._open_reservations.clear()
         self._code, self._version, self._position = None, 0, 0
-        self._is_broken = self._given_out = False
+        self._is_broken = self._has_flushed = False
 
-    def _stop(self, poison: UndecodableEventError, cause: Exception) -> None:
+    def _stop(self, undecodable: UndecodableEventError, cause: Exception) -> None:
         self._is_broken = True
         try:
-            self._watch.poison(poison)
-        except UndecodableEventError as stopped:
-            raise stopped from cause
+            self._observer.report_undecodable(undecodable)
+        except UndecodableEventError as error:
+            raise error from cause
 
     def _fold(self, stored: StoredRow) -> None:
         _, version, position, topic, state = stored
         if version != self._version + 1 or position <= self._position:
-            _check_place(self._version, self._position, stored)
+            _check_order(self._version, self._position, stored)
         event = decode(topic, state)
         if version == 1 and not isinstance(event, CodeIssued):
             raise UndecodableEventError(stored, "a stream must begin with CodeIssued")
+        code_before = self._code
+        reservation_before = reservation = None
         try:
             if self._folds_codes:
                 self._fold_code(version, position, event)
-            if self._folds_items and isinstance(event, ReservationEvent):
-                self._fold_reservation(version, position, event)
-        except (TypeError, ValueError, LookupError, AttributeError) as bad:
-            raise UndecodableEventError(stored, f"it can't be folded: {bad}") from bad
+            if self._folds_reservations and isinstance(event, ReservationEvent):
+                reservation_before, reservation = self._fold_reservation(version, position, event)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise UndecodableEventError(stored, f"it can't be folded: {error}") from error
         self._version, self._position = version, position
-        if type(event) in _CASES and self._put_case:
-            self._cases.append((self._code_id, event))
+        if (projections := self._event_rows.get(type(event))) is not None:
+            recorded = Recorded(self._code_id, version, event)
+            transition = Transition(recorded, code_before, self._code, reservation_before, reservation)
+            # An event out of order has no reservation here: what follows from that is written by `CatchUp`.
+            for projection, write in projections:
+                for row in rows_of_transition(projection, transition):
+                    write(row)
 
     def _fold_code(self, version: int, position: int, event: Event) -> None:
         before = self._code
         after = evolve_code(before, self._code_id, version, event)
-        if self._looks:
-            self._watch.code_event(ReadEvent(position, self._code_id, version, event), before, after)
+        if self._is_observed:
+            self._observer.observe_code(ReadEvent(position, self._code_id, version, event), before, after)
         self._code = after
 
-    def _fold_reservation(self, version: int, position: int, event: ReservationEvent) -> None:
+    def _fold_reservation(
+        self, version: int, position: int, event: ReservationEvent
+    ) -> tuple[Reservation | None, Reservation | None]:
+        """Return the reservation before and after an event; no state after it if its row was written before."""
         key = event.reservation_id.int
-        before = self._held.pop(key, None)
-        if before is None and self._given_out and not isinstance(event, ReservationStarted):
-            self._sink.late(ReadEvent(position, self._code_id, version, event))
-            return
+        before = self._open_reservations.pop(key, None)
+        if before is None and not isinstance(event, ReservationStarted):
+            if not self._has_flushed:
+                raise LookupError(f"no event before it opens reservation {event.reservation_id}")
+            self._sink.out_of_order(ReadEvent(position, self._code_id, version, event))
+            return None, None
         after = evolve_reservation(before, self._code_id, version, event)
-        if self._looks:
-            self._watch.item_event(ReadEvent(position, self._code_id, version, event), before, after)
-        self._held[key] = after
-        if len(self._held) > self._held_max:
-            self._flush_rows(len(self._held) // 2)
-            self._give_out_cases()
-            self._given_out = True
+        if self._is_observed:
+            self._observer.observe_reservation(ReadEvent(position, self._code_id, version, event), before, after)
+        self._open_reservations[key] = after
+        if len(self._open_reservations) > self._open_reservations_max:
+            self._flush_reservations(len(self._open_reservations) // 2)
+            self._has_flushed = True
+        return before, after
 
-    def _flush_rows(self, count: int) -> None:
-        """Rows of the reservations that were touched longest ago."""
-        put = self._put_item
-        for key in list(islice(self._held, count)):
-            item = self._held.pop(key)
-            if put:
-                put(reservation_row(item))
-
-    def _give_out_cases(self) -> None:
-        opened, closed = case_rows(self._cases)
-        if self._put_case:
-            for row in opened:
-                self._put_case(row)
-        for row in closed:
-            self._sink.closed(row)
-        self._cases.clear()
+    def _flush_reservations(self, count: int) -> None:
+        """Write the rows of the reservations that were touched longest ago."""
+        for key in list(islice(self._open_reservations, count)):
+            reservation = self._open_reservations.pop(key)
+            for row, write in self._reservation_rows:
+                write(row(reservation))
 
 
-def _check_place(version: int, position: int, stored: StoredRow) -> None:
-    """A stream has versions from 1 on without gaps, and positions rise with them."""
+def _state_rows(sink: RowSink, kind: type[State]) -> list[tuple[Callable[[Any], Row], WriteRow]]:
+    """Return, for each wanted projection of a kind of state, what makes its row and what takes it."""
+    return [(each.row, sink.rows[each.name]) for each in STATE_PROJECTIONS[kind] if each.name in sink.rows]
+
+
+def _event_rows(sink: RowSink) -> dict[type[Event], list[tuple[Projection, WriteRow]]]:
+    """Return, for each type of event that has rows, the wanted projections and what takes their rows."""
+    wanted = {
+        kind: [(projection, sink.rows[projection.name]) for projection in projections if projection.name in sink.rows]
+        for kind, projections in EVENT_PROJECTIONS.items()
+    }
+    return {kind: projections for kind, projections in wanted.items() if projections}
+
+
+def _check_order(version: int, position: int, stored: StoredRow) -> None:
+    """Check that a stream has versions from 1 on without gaps, and that positions rise with them."""
     if stored[1] != version + 1:
         raise UndecodableEventError(stored, f"version {version + 1} is missing before it")
     if version:

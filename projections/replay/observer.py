@@ -1,4 +1,4 @@
-"""Who looks on while the log is folded, and what stops it."""
+"""Observing the log while it is folded, and the error that stops a fold."""
 
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -7,11 +7,11 @@ from domain.events import Event
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from projections.database.copy_reader import StoredRow
-from projections.replay.findings import Finding, Findings
+from projections.replay.findings import Findings, RuleViolation
 
 
 class ReadEvent(NamedTuple):
-    """An event with its place."""
+    """An event with its position, stream and version."""
 
     position: int
     code_id: UUID
@@ -20,84 +20,84 @@ class ReadEvent(NamedTuple):
 
 
 class UndecodableEventError(Exception):
-    """An event of the log can't be read, or can't follow the one before it. Says which, and why."""
+    """An event of the log cannot be decoded or cannot follow the one before it. The message names it and why."""
 
-    def __init__(self, stored: StoredRow, why: str) -> None:
+    def __init__(self, stored: StoredRow, reason: str) -> None:
         stream, self.version, self.position, self.topic, _ = self.stored = stored
-        self.code_id, self.why = UUID(bytes=stream), why
+        self.code_id, self.reason = UUID(bytes=stream), reason
         super().__init__(
-            f"stream {self.code_id} version {self.version} (position {self.position}, topic {self.topic}): {why}"
+            f"stream {self.code_id} version {self.version} (position {self.position}, topic {self.topic}): {reason}"
         )
 
 
-class Watch(Protocol):
-    """Who looks on while the log is folded.
+class FoldObserver(Protocol):
+    """Observes the log while it is folded.
 
     Attributes:
-        looks: Whether single events are looked at; if not, only `poison` and `is_stopped` are asked.
+        is_active: Whether it wants single events; if not, only `report_undecodable` and `is_stopped` are called.
     """
 
-    looks: bool
+    is_active: bool
 
-    def state(self, stored: StoredRow) -> None:
-        """What is stored of an event."""
+    def check_stored(self, stored: StoredRow) -> None:
+        """Check the stored form of an event."""
 
-    def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
-        """One event, and its code before and after it."""
+    def observe_code(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
+        """Check one event with its code before and after it."""
 
-    def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
-        """One event of a reservation, and the reservation before and after it."""
+    def observe_reservation(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
+        """Check one event of a reservation with the reservation before and after it."""
 
-    def poison(self, error: UndecodableEventError) -> None:
-        """An event that stops its stream; raise it to stop everything."""
+    def report_undecodable(self, error: UndecodableEventError) -> None:
+        """Take an event that stops its stream; raise it to stop everything."""
 
     def is_stopped(self, code_id: UUID) -> bool:
-        """Whether an event has stopped this stream."""
+        """Return whether an event has stopped this stream."""
 
-    def keep(self, finding: Finding) -> None:
-        """Something that was found beside the folding."""
+    def add_finding(self, finding: RuleViolation) -> None:
+        """Take something that was found outside the folding."""
 
     def merge(self, findings: Findings) -> None:
-        """What a watch in another process found."""
+        """Take what an observer in another process found."""
 
 
 class NullObserver:
-    """Looks at nothing and stops at the first event that can't be read."""
+    """Checks nothing and stops at the first event that cannot be decoded."""
 
-    looks = False
+    is_active = False
 
-    def state(self, stored: StoredRow) -> None:
-        """Nothing."""
+    def check_stored(self, stored: StoredRow) -> None:
+        """Do nothing."""
 
-    def code_event(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
-        """Nothing."""
+    def observe_code(self, at: ReadEvent, before: RedeemCode | None, after: RedeemCode) -> None:
+        """Do nothing."""
 
-    def item_event(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
-        """Nothing."""
+    def observe_reservation(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
+        """Do nothing."""
 
-    def poison(self, error: UndecodableEventError) -> None:
-        """Stop."""
+    def report_undecodable(self, error: UndecodableEventError) -> None:
+        """Stop everything."""
         raise error
 
     def is_stopped(self, code_id: UUID) -> bool:
-        """Never: everything is stopped."""
+        """Return False: a stream that stops, stops everything."""
         del code_id
         return False
 
-    def keep(self, finding: Finding) -> None:
-        """Never: nothing is checked."""
+    def add_finding(self, finding: RuleViolation) -> None:
+        """Fail: nothing is checked."""
         raise AssertionError(finding)
 
     def merge(self, findings: Findings) -> None:
-        """Never: nothing is checked."""
+        """Fail: nothing is checked."""
         raise AssertionError(findings)
 
 
 class Progress(Protocol):
-    """Who is told how far it is."""
+    """Shows how far a long operation is."""
 
     def step(self, name: str, total: int) -> None:
-        """Another step begins: with so many events to read, or 0 where there is nothing to count."""
+        """Begin another step, with the number of events to read, or 0 where there is nothing to count."""
 
     def at(self, events: int, position: int) -> None:
-        """So many events of this step are read; the highest position among them."""
+        """Show how many events of this step are read, and the highest position among them."""

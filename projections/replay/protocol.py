@@ -1,10 +1,9 @@
-"""What a rebuild and its folding processes say to one another, over pipes: frames of a kind, a length and bytes.
+"""Messages between a rebuild and its worker processes, over pipes: frames of a kind, a length and bytes.
 
-Rows travel as the bytes that COPY takes, so that nobody but the folding process looks at them.
+Rows travel as the bytes that COPY takes, so that only the worker process encodes them.
 """
 
 import struct
-from datetime import datetime
 from typing import IO
 from uuid import UUID
 
@@ -12,23 +11,26 @@ import msgspec
 from msgspec import Struct
 
 from projections.database.copy_reader import StoredRow
-from projections.replay.findings import Finding
+from projections.definitions.registry import PROJECTIONS
+from projections.replay.findings import RuleViolation
+from projections.replay.row_buffer import RowPiece
 
 _FRAME = struct.Struct(">BI")
 _MESSAGE = 255
-"""The kind of a frame that holds no rows; below it is the number of a table."""
+"""The kind of a frame without rows. A lower one is twice the number of a projection, plus 1 if rows are staged."""
+_NAMES = tuple(PROJECTIONS)
 
 
 class Start(Struct, frozen=True):
-    """The first word to a folding process.
+    """The first message to a worker process.
 
     Attributes:
         database_url: libpq URI.
-        columns: By read model that is wanted, the types (OIDs) of its columns.
-        until: The last position.
+        columns: By wanted projection, the types (OIDs) of its table's columns.
+        until: The last position that is folded.
         page_events: Events read by one COPY.
-        open_reservations_max: Reservations held of the code at hand.
-        rules: Whether every event is checked by the invariants of docs/rules.md.
+        open_reservations_max: Reservations of one code that are held.
+        checks_rules: Whether every event is checked by the invariants of docs/rules.md.
     """
 
     database_url: str
@@ -36,18 +38,18 @@ class Start(Struct, frozen=True):
     until: int
     page_events: int
     open_reservations_max: int
-    rules: bool
+    checks_rules: bool
 
 
 class FoldStreams(Struct, frozen=True, tag=True):
-    """Fold a range of streams by id, both ends in it."""
+    """Fold a range of streams by id, both ends included."""
 
     first: UUID
     last: UUID
 
 
 class CheckTiles(Struct, frozen=True, tag=True):
-    """Compare lowest tiles with the events: of a range of numbers, both ends in it, of a Merkle log of this size."""
+    """Compare a range of lowest tiles, both ends included, of a Merkle log of this size with the events."""
 
     first: int
     last: int
@@ -55,82 +57,76 @@ class CheckTiles(Struct, frozen=True, tag=True):
     position: int
 
 
-class Told(Struct, frozen=True, tag=True):
-    """So many events more were read."""
+class PageRead(Struct, frozen=True, tag=True):
+    """A page of this many events was read."""
 
     events: int
 
 
-class Late(Struct, frozen=True, tag=True):
-    """Events (stream and version) of reservations whose rows were given out before."""
+class OutOfOrder(Struct, frozen=True, tag=True):
+    """Events (stream and version) of reservations whose rows were written before."""
 
     places: list[tuple[UUID, int]]
 
 
-class ClosedCases(Struct, frozen=True, tag=True):
-    """Ends of cases whose rows were given out before."""
-
-    rows: list[tuple[UUID, datetime, str]]
-
-
-class Poisoned(Struct, frozen=True, tag=True):
+class Undecodable(Struct, frozen=True, tag=True):
     """An event that stops everything."""
 
     stored: StoredRow
-    why: str
+    reason: str
 
 
-class Found(Struct, frozen=True, tag=True):
-    """What `projections.replay.findings.Findings` holds."""
+class FindingsReport(Struct, frozen=True, tag=True):
+    """The fields of `projections.replay.findings.Findings`."""
 
-    kept: list[Finding]
+    listed: list[RuleViolation]
     counts: dict[str, int]
     stopped: list[UUID]
 
 
 class DatabaseUnavailable(Struct, frozen=True, tag=True):
-    """The database is away."""
+    """The database is unavailable."""
 
-    why: str
+    reason: str
 
 
-class Done(Struct, frozen=True, tag=True):
-    """A job is done."""
+class JobDone(Struct, frozen=True, tag=True):
+    """A job has ended."""
 
 
 Job = FoldStreams | CheckTiles
-Word = Told | Late | ClosedCases | Poisoned | Found | DatabaseUnavailable | Done
+Message = PageRead | OutOfOrder | Undecodable | FindingsReport | DatabaseUnavailable | JobDone
 
 _encode = msgspec.msgpack.Encoder().encode
 _start = msgspec.msgpack.Decoder(Start).decode
 _job = msgspec.msgpack.Decoder(Job).decode
-_word = msgspec.msgpack.Decoder(Word).decode
+_message = msgspec.msgpack.Decoder(Message).decode
 
 
-def send(pipe: IO[bytes], word: Start | Job | Word) -> None:
-    """One word, at once."""
-    data = _encode(word)
+def send(pipe: IO[bytes], message: Start | Job | Message) -> None:
+    """Send one message and flush."""
+    data = _encode(message)
     pipe.write(_FRAME.pack(_MESSAGE, len(data)) + data)
     pipe.flush()
 
 
-def send_rows(pipe: IO[bytes], table: int, rows: bytes) -> None:
-    """Rows of a table, by its number."""
-    pipe.write(_FRAME.pack(table, len(rows)))
-    pipe.write(rows)
+def send_rows(pipe: IO[bytes], piece: RowPiece) -> None:
+    """Send rows of a projection."""
+    pipe.write(_FRAME.pack(2 * _NAMES.index(piece.name) + piece.is_staged, len(piece.rows)))
+    pipe.write(piece.rows)
 
 
 def receive_start(pipe: IO[bytes]) -> Start:
-    """What a folding process begins with.
+    """Return the first message to a worker process.
 
     Raises:
-        EOFError: Nobody is there any more.
+        EOFError: The other process has ended.
     """
     return _start(_frame(pipe)[1])
 
 
 def receive_job(pipe: IO[bytes]) -> Job | None:
-    """The next job; None when there is none any more."""
+    """Return the next job; None after the last one."""
     try:
         job: Job = _job(_frame(pipe)[1])
     except EOFError:
@@ -138,14 +134,14 @@ def receive_job(pipe: IO[bytes]) -> Job | None:
     return job
 
 
-def receive(pipe: IO[bytes]) -> Word | tuple[int, bytes]:
-    """A word of a folding process, or rows with the number of their table.
+def receive(pipe: IO[bytes]) -> Message | RowPiece:
+    """Return the next message or rows of a worker process.
 
     Raises:
         EOFError: It has ended.
     """
     kind, data = _frame(pipe)
-    return _word(data) if kind == _MESSAGE else (kind, data)
+    return _message(data) if kind == _MESSAGE else RowPiece(_NAMES[kind // 2], bool(kind % 2), data)
 
 
 def _frame(pipe: IO[bytes]) -> tuple[int, bytes]:

@@ -1,7 +1,7 @@
-"""Single events against the lowest tiles of the Merkle log, a stretch of tiles at a time.
+"""Comparing events with the lowest tiles of the Merkle log, one range of tiles at a time.
 
-Tiles say at which position they begin, so a lost or altered event spoils its own tile only, and stretches can be
-checked by several processes at once.
+Each tile names the position at which it begins, so a lost or altered event affects its own tile only, and several
+processes can check ranges concurrently.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from projections.database.copy_reader import StoredRow, read_copied_events
-from projections.replay.findings import Finding
+from projections.replay.findings import RuleViolation
 from projections.sql.rebuild import RebuildSql
 from projections.transparency_log.merkle import compute_perfect_root
 from projections.transparency_log.tile_log import HASH_BYTES, TILE, TreeSize, hash_stored_event, split_hashes
@@ -40,19 +40,19 @@ class _Tile(NamedTuple):
     parent_hash: bytes | None
 
 
-def tree_finding(rule: str, position: int, detail: str) -> Finding:
+def tree_finding(rule: str, position: int, detail: str) -> RuleViolation:
     """A finding about the Merkle log itself."""
-    return Finding(rule, NO_STREAM, 0, position, "MerkleLog", None, detail)
+    return RuleViolation(rule, NO_STREAM, 0, position, "MerkleLog", None, detail)
 
 
-def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) -> Iterator[Finding]:
+def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) -> Iterator[RuleViolation]:
     """Compare tiles with their events, and with the hash over each that is kept above it.
 
     Args:
-        conn: For reading; does nothing else meanwhile.
+        conn: For reading; it is used for nothing else at the same time.
         first: Number of the first tile.
         last: Number of the last one.
-        tree: How far the Merkle log goes.
+        tree: The size of the Merkle log.
     """
     for start in range(first, last + 1, TILES_AT_ONCE):
         end = min(start + TILES_AT_ONCE - 1, last)
@@ -69,7 +69,7 @@ def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) ->
             yield from _compare_tiles(events, tiles, tree)
 
 
-def _compare_tiles(events: Iterator[StoredRow], tiles: list[_Tile], tree: TreeSize) -> Iterator[Finding]:
+def _compare_tiles(events: Iterator[StoredRow], tiles: list[_Tile], tree: TreeSize) -> Iterator[RuleViolation]:
     """All but the last of these tiles, which says where the others end."""
     pending: StoredRow | None = None
     for tile, following in pairwise(tiles):
@@ -83,7 +83,7 @@ def _compare_tiles(events: Iterator[StoredRow], tiles: list[_Tile], tree: TreeSi
         yield from _compare_tile(tile, tile_events, min(TILE, tree.size - tile.number * TILE), tree)
 
 
-def _compare_tile(tile: _Tile, events: list[StoredRow], expected: int, tree: TreeSize) -> Iterator[Finding]:
+def _compare_tile(tile: _Tile, events: list[StoredRow], expected: int, tree: TreeSize) -> Iterator[RuleViolation]:
     leaves = [hash_stored_event(stream, version, topic, state) for stream, version, _, topic, state in events]
     if len(tile.hashes) < expected * HASH_BYTES:
         yield tree_finding(
@@ -99,7 +99,7 @@ def _compare_tile(tile: _Tile, events: list[StoredRow], expected: int, tree: Tre
     if index < len(events):
         stream, version, position, topic, _ = events[index]
         detail = "it is not the event that was recorded at this place: altered, moved, added, or one before it is lost"
-        yield Finding(UNALTERED, UUID(bytes=stream), version, position, topic.partition(":")[0], None, detail)
+        yield RuleViolation(UNALTERED, UUID(bytes=stream), version, position, topic.partition(":")[0], None, detail)
     else:
         last_position = events[-1][2] if events else tile.start - 1
         missing_tiles = len(recorded) - len(leaves)

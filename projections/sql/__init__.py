@@ -1,13 +1,18 @@
 """Named SQL statements, one file per package that owns the tables, and the numbered migrations.
 
 A statement is an attribute: `EventStoreSql.insert_events` is the text below `-- name: insert_events` in its file.
+Where a statement lists the columns of a declared table, it says `{recipients.insert}`, `{recipients.names}` and so on
+(`projections.sql.table.Table`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import LiteralString, cast
 
+from projections.sql.table import Table
+
+_PART = re.compile(r"\{(\w+)\.(\w+)\}")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -18,17 +23,25 @@ class Statements:
 
     Raises:
         ValueError: A statement is declared and not in the file, is in the file and not declared, or is there twice.
+        LookupError: A statement names a table or a part of it that is not declared.
     """
 
-    def __init_subclass__(cls, *, file: str) -> None:
-        """Set each declared attribute to the statement of that name."""
+    def __init_subclass__(cls, *, file: str, tables: Sequence[Table] = ()) -> None:
+        """Set each declared attribute to the statement of that name, with the parts of tables that it names."""
         super().__init_subclass__()
+        by_name = {table.name: table for table in tables}
         found = list(_statements(files(__name__).joinpath(file).read_text(encoding="utf-8")))
         names = [name for name, _ in found]
         if wrong := {*names} ^ {*cls.__annotations__} or {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{file} and its class do not agree on {', '.join(sorted(wrong))}")
         for name, statement in found:
-            setattr(cls, name, statement)
+            setattr(cls, name, _PART.sub(lambda part: _part_of(by_name, file, part[1], part[2]), statement))
+
+
+def _part_of(tables: Mapping[str, Table], file: str, table: str, part: str) -> str:
+    if (text := getattr(tables.get(table), part, None)) is None:
+        raise LookupError(f"{file}: no {table}.{part} is declared")
+    return str(text)
 
 
 def _statements(text: str) -> Iterator[tuple[str, LiteralString]]:

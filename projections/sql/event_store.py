@@ -1,11 +1,97 @@
 """Statements of the write side: events, streams, vault rows and read models of one commit."""
 
-from typing import LiteralString
+from typing import Final, LiteralString
 
 from projections.sql import Statements
+from projections.sql.table import Table
+
+EVENTS: Final = Table(
+    "ledger_events",
+    key=("originator_id", "originator_version"),
+    columns={"originator_id": "uuid", "originator_version": "bigint", "topic": "text", "state": "bytea"},
+)
+RECIPIENTS: Final = Table(
+    "recipients",
+    key=("recipient_id",),
+    columns={
+        "recipient_id": "uuid",
+        "digest": "bytea",
+        "pepper_id": "smallint",
+        "sealed": "bytea",
+        "key_id": "smallint",
+    },
+)
+CODE_TEXTS: Final = Table(
+    "code_texts",
+    key=("code_id",),
+    columns={
+        "code_id": "uuid",
+        "digest": "bytea",
+        "pepper_id": "smallint",
+        "sealed": "bytea",
+        "key_id": "smallint",
+        "hint": "text",
+    },
+)
+PRIVATE_TEXTS: Final = Table(
+    "private_texts",
+    key=("text_id",),
+    columns={"text_id": "uuid", "reservation_id": "uuid", "sealed": "bytea", "key_id": "smallint"},
+)
+IDEMPOTENCY_KEYS: Final = Table(
+    "idempotency_keys",
+    key=("scope_digest",),
+    columns={
+        "scope_digest": "bytea",
+        "body_digest": "bytea",
+        "reservation_id": "uuid",
+        "expires_at": "timestamptz",
+    },
+)
+REJECTED_ATTEMPTS: Final = Table(
+    "refusals",
+    key=(),
+    columns={
+        "code_id": "uuid",
+        "at": "timestamptz",
+        "recipient_digest": "bytea",
+        "pepper_id": "smallint",
+        "reason": "text",
+    },
+)
+OUTBOX: Final = Table(
+    "outbox",
+    key=("reservation_id", "template"),
+    columns={
+        "reservation_id": "uuid",
+        "template": "text",
+        "written_at": "timestamptz",
+        "due_at": "timestamptz",
+    },
+)
+REVOCATIONS: Final = Table("revocations", key=("code_id",), columns={"code_id": "uuid", "next_at": "timestamptz"})
+SNAPSHOTS: Final = Table(
+    "code_snapshots",
+    key=("code_id", "shape"),
+    columns={"code_id": "uuid", "shape": "text", "version": "bigint", "state": "bytea"},
+)
 
 
-class EventStoreSql(Statements, file="event_store.sql"):
+class EventStoreSql(
+    Statements,
+    file="event_store.sql",
+    tables=(
+        EVENTS,
+        RECIPIENTS,
+        CODE_TEXTS,
+        PRIVATE_TEXTS,
+        IDEMPOTENCY_KEYS,
+        REJECTED_ATTEMPTS,
+        OUTBOX,
+        REVOCATIONS,
+        SNAPSHOTS,
+    ),
+):
     """Each attribute is the text of the statement of that name."""
 
     known_texts: LiteralString
@@ -31,10 +117,6 @@ class EventStoreSql(Statements, file="event_store.sql"):
     insert_code_texts: LiteralString
     insert_private_texts: LiteralString
     insert_events: LiteralString
-    upsert_balances: LiteralString
-    upsert_reservations: LiteralString
-    insert_cases: LiteralString
-    close_cases: LiteralString
     insert_outbox: LiteralString
     insert_idempotency_keys: LiteralString
     insert_rejected_attempts: LiteralString

@@ -15,8 +15,7 @@ JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = A
 ORDER BY r.reservation_id, e.originator_version;
 
 -- name: insert_revocations
-INSERT INTO revocations (code_id, next_at)
-SELECT * FROM unnest(%s::uuid[], %s::timestamptz[]) ON CONFLICT (code_id) DO UPDATE SET next_at = excluded.next_at;
+{revocations.upsert};
 
 -- name: events_of_request
 -- A stretch of the log of bounded length, newest first: request ids have no index, for every event would pay for it.
@@ -139,99 +138,30 @@ FROM idempotency_keys WHERE scope_digest = ANY(%s) AND expires_at > %s;
 
 -- name: insert_recipients
 -- Fails if somebody else inserted one of them meanwhile: the batch is decided again, and then they are known.
-INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
-SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[]);
+{recipients.insert};
 
 -- name: insert_code_texts
-INSERT INTO code_texts (code_id, digest, pepper_id, sealed, key_id, hint)
-SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[], %s::text[]);
+{code_texts.insert};
 
 -- name: insert_private_texts
-INSERT INTO private_texts (text_id, reservation_id, sealed, key_id)
-SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bytea[], %s::smallint[]);
+{private_texts.insert};
 
 -- name: insert_events
-INSERT INTO ledger_events (originator_id, originator_version, topic, state)
-SELECT originator_id, originator_version, topic, state
-FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bytea[])
-    WITH ORDINALITY AS new (originator_id, originator_version, topic, state, nth)
+INSERT INTO ledger_events ({ledger_events.names})
+SELECT {ledger_events.names} FROM unnest({ledger_events.arrays}) WITH ORDINALITY AS new ({ledger_events.names}, nth)
 ORDER BY nth
 RETURNING notification_id;
 
--- name: upsert_balances
-INSERT INTO code_balances AS old (
-    code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
-    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max, bound_to
-)
-SELECT * FROM unnest(
-    %s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::boolean[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::integer[], %s::text[], %s::boolean[], %s::bigint[],
-    %s::integer[], %s::uuid[]
-)
-ON CONFLICT (code_id) DO UPDATE SET
-    version = excluded.version, last_at = excluded.last_at, max_uses = excluded.max_uses, used = excluded.used,
-    reserved = excluded.reserved, bound = excluded.bound, owner_id = excluded.owner_id,
-    sent_binding = excluded.sent_binding, expires_at = excluded.expires_at,
-    validity_days = excluded.validity_days, group_name = excluded.group_name, is_paused = excluded.is_paused,
-    revoked_by = excluded.revoked_by, rebinds_max = excluded.rebinds_max,
-    bound_to = excluded.bound_to;
-
--- name: upsert_reservations
--- Arrays don't nest in unnest, so the versions come as text literals.
-INSERT INTO reservations AS old (
-    reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
-    delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause, access_due_at, is_deferred
-)
-SELECT n.reservation_id, n.code_id, n.recipient_id, n.versions::bigint[], n.status, n.kind, n.reserved_at, n.deadline,
-    n.due_at, n.lease_until, n.delivery, n.attempts, n.ever_unknown, n.case_id, n.follows, n.sent_at, n.accepted_at,
-    n.refunded_at, n.refund_cause, n.access_due_at, n.is_deferred
-FROM unnest(
-    %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],
-    %s::timestamptz[], %s::timestamptz[], %s::smallint[], %s::smallint[], %s::boolean[], %s::uuid[], %s::uuid[],
-    %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::boolean[]
-) AS n (
-    reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
-    delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause, access_due_at, is_deferred
-)
-ON CONFLICT (reservation_id) DO UPDATE SET
-    versions = excluded.versions, status = excluded.status, deadline = excluded.deadline, due_at = excluded.due_at,
-    lease_until = excluded.lease_until, delivery = excluded.delivery, attempts = excluded.attempts,
-    ever_unknown = excluded.ever_unknown, case_id = excluded.case_id, sent_at = excluded.sent_at,
-    accepted_at = excluded.accepted_at, refunded_at = excluded.refunded_at, refund_cause = excluded.refund_cause,
-    access_due_at = excluded.access_due_at, is_deferred = excluded.is_deferred;
-
--- name: insert_cases
-INSERT INTO cases (case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how)
-SELECT * FROM unnest(
-    %s::uuid[], %s::uuid[], %s::uuid[], %s::smallint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[]
-);
-
--- name: close_cases
-UPDATE cases c SET closed_at = ended.at, closed_how = ended.how
-FROM unnest(%s::uuid[], %s::timestamptz[], %s::text[]) AS ended (case_id, at, how)
-WHERE c.case_id = ended.case_id;
-
 -- name: insert_outbox
-INSERT INTO outbox (reservation_id, template, written_at, due_at)
-SELECT reservation_id, template, at, at
-FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[]) AS new (reservation_id, template, at)
-ON CONFLICT DO NOTHING;
+{outbox.insert} ON CONFLICT DO NOTHING;
 
 -- name: insert_idempotency_keys
-INSERT INTO idempotency_keys AS old (scope_digest, body_digest, reservation_id, expires_at)
-SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::uuid[], %s::timestamptz[])
-ON CONFLICT (scope_digest) DO UPDATE SET
-    body_digest = excluded.body_digest, reservation_id = excluded.reservation_id, expires_at = excluded.expires_at
-WHERE old.expires_at <= %s;
+{idempotency_keys.upsert} WHERE old.expires_at <= %s;
 
 -- name: insert_rejected_attempts
 -- At most so many per code and day (UTC); the count is taken before the rows of this statement.
-INSERT INTO refusals (code_id, at, recipient_digest, pepper_id, reason)
-SELECT new.code_id, new.at, new.recipient_digest, new.pepper_id, new.reason
-FROM unnest(%s::uuid[], %s::timestamptz[], %s::bytea[], %s::smallint[], %s::text[])
-    WITH ORDINALITY AS new (code_id, at, recipient_digest, pepper_id, reason, nth)
+INSERT INTO refusals ({refusals.names})
+SELECT {refusals.names} FROM unnest({refusals.arrays}) WITH ORDINALITY AS new ({refusals.names}, nth)
 WHERE new.nth + (
     SELECT count(*) FROM (
         SELECT FROM refusals r
@@ -269,10 +199,7 @@ WHERE s.code_id = ANY(%s) AND s.shape = %s
     AND EXISTS (SELECT FROM ledger_events e WHERE e.originator_id = s.code_id AND e.originator_version = s.version);
 
 -- name: upsert_snapshots
-INSERT INTO code_snapshots AS old (code_id, shape, version, state)
-SELECT code_id, %s, version, state FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[]) AS new (code_id, version, state)
-ON CONFLICT (code_id, shape) DO UPDATE SET version = excluded.version, state = excluded.state, written_at = now()
-WHERE old.version < excluded.version;
+{code_snapshots.upsert}, written_at = now() WHERE old.version < excluded.version;
 
 -- name: codes_with_stale_snapshot
 -- Codes whose snapshot is missing or too old: after an upgrade that folds otherwise, or where nobody wrote one.

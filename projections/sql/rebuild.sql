@@ -88,15 +88,15 @@ WHERE l.locktype = 'advisory' AND l.classid = 1818518631 AND l.objid = 1 AND l.g
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- name: create_out_of_order_events
--- Events of reservations whose rows were given out before them; of this session only.
-CREATE TEMPORARY TABLE late_events (originator_id uuid NOT NULL, originator_version bigint NOT NULL);
+-- Events of reservations whose rows were written before them; of this session only.
+CREATE TEMPORARY TABLE out_of_order_events (originator_id uuid NOT NULL, originator_version bigint NOT NULL);
 
 -- name: copy_out_of_order_events
-COPY late_events FROM STDIN;
+COPY out_of_order_events FROM STDIN;
 
 -- name: out_of_order_events_page
 SELECT originator_id, originator_version, e.notification_id, e.topic, e.state
-FROM late_events JOIN ledger_events e USING (originator_id, originator_version)
+FROM out_of_order_events JOIN ledger_events e USING (originator_id, originator_version)
 WHERE (originator_id, originator_version) > (%s, %s) ORDER BY originator_id, originator_version LIMIT %s;
 
 -- name: delete_snapshots

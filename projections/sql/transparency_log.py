@@ -9,7 +9,6 @@ class TransparencyLogSql(Statements, file="transparency_log.sql"):
     """Each attribute is the text of the statement of that name."""
 
     copy_log_after: LiteralString
-    lock_read_models_to_read: LiteralString
     lock_merkle: LiteralString
     merkle_progress: LiteralString
     set_merkle_progress: LiteralString

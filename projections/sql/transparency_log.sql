@@ -5,9 +5,6 @@ COPY (
     WHERE notification_id > %s ORDER BY notification_id LIMIT %s
 ) TO STDOUT (FORMAT BINARY);
 
--- name: lock_read_models_to_read
-LOCK TABLE code_balances, reservations, cases IN ACCESS SHARE MODE;
-
 -- name: lock_merkle
 SELECT pg_try_advisory_xact_lock(1818518631, 3);
 

@@ -8,9 +8,7 @@ from projections.sql import Statements
 class VerificationSql(Statements, file="verification.sql"):
     """Each attribute is the text of the statement of that name."""
 
-    cases_of_code: LiteralString
     random_codes: LiteralString
-    reservations_of_code: LiteralString
     drifted_codes: LiteralString
     upsert_drifted_codes: LiteralString
     delete_drifted_codes: LiteralString

@@ -1,7 +1,3 @@
--- name: cases_of_code
-SELECT case_id, code_id, reservation_id, delivery, cause, opened_at, closed_at, closed_how
-FROM cases WHERE code_id = %s;
-
 -- name: random_codes
 -- From a random id on, in order of ids and around the end: cheap at any size, as ids are random themselves. Very long
 -- streams are left to `ledger verify`: folding one would take a worker's time limit.
@@ -16,12 +12,6 @@ UNION ALL
     ORDER BY code_id LIMIT %(most)s
 )
 LIMIT %(most)s;
-
--- name: reservations_of_code
-SELECT reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,
-    delivery, attempts, ever_unknown, case_id, follows, sent_at, accepted_at,
-    refunded_at, refund_cause, access_due_at, is_deferred
-FROM reservations WHERE code_id = %s;
 
 -- name: drifted_codes
 SELECT code_id FROM drifting_codes LEFT JOIN code_balances b USING (code_id)

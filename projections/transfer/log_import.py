@@ -17,7 +17,7 @@ from domain.values.timestamps import read_timestamp
 from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import StoredRow
 from projections.database.errors import StorageUnavailableError
-from projections.event_store.row_mapping import PROJECTIONS
+from projections.definitions.registry import PROJECTIONS
 from projections.rebuild.shadow_builder import ShadowBuilder
 from projections.rebuild.shadow_tables import Shadow, tables_of
 from projections.replay.observer import NullObserver, Progress
@@ -161,7 +161,7 @@ class _LogImport:
 
     def _build_read_models(self) -> None:
         """As a rebuild makes them, in tables of this session, on the one connection that sees the new events."""
-        shadow = Shadow(self._conn, tables_of(self._conn, PROJECTIONS), temporary=True)
+        shadow = Shadow(self._conn, tables_of(self._conn, PROJECTIONS), temporary=frozenset(PROJECTIONS))
         builder = ShadowBuilder(self._conn, self._conn, shadow, NullObserver(), self._progress)
         shadow.create()
         builder.fill(self._url)

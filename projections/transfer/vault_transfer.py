@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from projections.database.connection import open_maintenance_connection
 from projections.database.errors import StorageUnavailableError
 from projections.database.migrations import list_migrations
-from projections.event_store.row_mapping import PROJECTIONS
+from projections.definitions.registry import PROJECTIONS
 from projections.replay.observer import Progress
 from projections.sql.transfer import TransferSql
 from projections.storage.bootstrap import compare_key_ring

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
+from projections.definitions.registry import LOCK_TO_READ
 from projections.sql.transparency_log import TransparencyLogSql
 from projections.storage.bootstrap import LedgerStore
 from projections.transparency_log.checkpoints import (
@@ -37,7 +38,7 @@ def read_receipt(storage: LedgerStore, reservation_id: UUID) -> dict[str, Any] |
     """
     with storage.datastore.get_connection() as conn, conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        conn.execute(TransparencyLogSql.lock_read_models_to_read)
+        conn.execute(LOCK_TO_READ)
         return build_receipt(conn, reservation_id)
 
 

@@ -10,7 +10,7 @@ from projections.rebuild.command import (
     print_document,
 )
 from projections.rebuild.diff import difference_document
-from projections.replay.findings import Finding
+from projections.replay.findings import RuleViolation
 from projections.replay.worker_pool import WorkerDiedError
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import one_line, say
@@ -97,7 +97,7 @@ def _print_report(report: VerificationReport, listed_max: int, out: TextIO, *, i
         say("rows are repaired by `ledger rebuild --apply`", to=out)
 
 
-def _finding_text(finding: Finding) -> str:
+def _finding_text(finding: RuleViolation) -> str:
     subject = f", reservation {finding.reservation_id}" if finding.reservation_id else ""
     detail = f": {finding.detail}" if finding.detail else ""
     if finding.rule == VAULT_ROWS:

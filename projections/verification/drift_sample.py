@@ -1,40 +1,49 @@
-"""Comparing read models with a fold of the log, code by code; the whole log at once is `verify`."""
+"""Comparing the rows of single codes with a fold of their events; `verify` compares the whole log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from projections.replay.findings import Finding
+from projections.definitions.projection import Row, RowMerger
+from projections.definitions.registry import LOCK_TO_READ, PROJECTIONS
+from projections.replay.findings import RuleViolation
 from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.log_fold import LogFold
 from projections.replay.observer import ReadEvent
 from projections.sql.event_store import EventStoreSql
-from projections.sql.read_models import ReadModelsSql
-from projections.sql.transparency_log import TransparencyLogSql
 from projections.sql.verification import VerificationSql
 from projections.storage.bootstrap import LedgerStore
 
 RECHECKED_MAX = 200
 
-_STORED: Final = {
-    "code_balances": ReadModelsSql.balance_of_code,
-    "reservations": VerificationSql.reservations_of_code,
-    "cases": VerificationSql.cases_of_code,
+CODE_PROJECTIONS: Final = {
+    name: projection.table.select(f"{projection.code_column} = %s")
+    for name, projection in PROJECTIONS.items()
+    if projection.code_column is not None
 }
+"""Projections whose rows are of one code each, with the statement that reads the rows of a code."""
+
+
+Rows = Mapping[Row, Row]
+"""Rows by their key."""
 
 
 class RowDrift(NamedTuple):
-    """A row that is not what the log says; None stands for a row that is not there."""
+    """A row that differs from what follows from the log; None stands for a missing row."""
 
     table: str
-    row_id: UUID
-    stored: tuple[Any, ...] | None
-    folded: tuple[Any, ...] | None
+    key: Row
+    stored: Row | None
+    folded: Row | None
+
+    @property
+    def row_id(self) -> Any:  # noqa: ANN401 - the type of the key
+        """The value of the key; all values where the key has several columns."""
+        return self.key if len(self.key) > 1 else self.key[0]
 
 
 class SampleResult(NamedTuple):
@@ -49,7 +58,7 @@ class SampleResult(NamedTuple):
     """
 
     drifts: list[RowDrift]
-    findings: list[Finding]
+    findings: list[RuleViolation]
     drifting: int
     position: int
     events: int
@@ -70,7 +79,7 @@ def sample_codes(storage: LedgerStore, count: int, now: datetime) -> SampleResul
         ids = {row[0] for row in cursor.execute(VerificationSql.random_codes, {"most": count})}
         ids |= {row[0] for row in cursor.execute(VerificationSql.drifted_codes, (RECHECKED_MAX,))}
     drifts: list[RowDrift] = []
-    findings: list[Finding] = []
+    findings: list[RuleViolation] = []
     events = 0
     wrong_counts: dict[UUID, int] = {}
     for code_id in sorted(ids):
@@ -100,56 +109,65 @@ def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:
     return [LastVerified(*row) for row in conn.execute(VerificationSql.last_verifications)]
 
 
-def compare_code(storage: LedgerStore, code_id: UUID) -> tuple[list[RowDrift], list[Finding], int]:
+def compare_code(storage: LedgerStore, code_id: UUID) -> tuple[list[RowDrift], list[RuleViolation], int]:
     """Compare one code's rows with its log and check every event, all from one snapshot; and how many events."""
-    observer, folded = InvariantObserver(), _Rows()
+    observer, folded = InvariantObserver(), FoldedRows(CODE_PROJECTIONS)
     with (
         storage.datastore.get_connection() as conn,
         conn.transaction(),
         conn.cursor(row_factory=tuple_row) as cursor,
     ):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        # Before the snapshot: to one that is older than a rebuild's swap the new tables would seem empty.
-        cursor.execute(TransparencyLogSql.lock_read_models_to_read)
+        # Before the snapshot: in one older than a rebuild's swap the new tables are empty.
+        cursor.execute(LOCK_TO_READ)
         events = cursor.execute(EventStoreSql.stream_events, (code_id, 0, None)).fetchall()
         fold = LogFold(folded, observer, open_reservations_max=len(events))
-        fold.take((code_id.bytes, version, position, topic, bytes(state)) for position, version, topic, state in events)
+        fold.fold_page(
+            (code_id.bytes, version, position, topic, bytes(state)) for position, version, topic, state in events
+        )
         fold.end_stream()
-        stored = {
-            table: {row[0]: _as_folded(row) for row in cursor.execute(query, (code_id,))}
-            for table, query in _STORED.items()
-        }
-    drifts = [drift for table in _STORED for drift in _differences(table, stored[table], folded.tables[table])]
+        stored = read_code_rows(cursor, code_id)
+    drifts = [
+        drift for name in CODE_PROJECTIONS for drift in compare_rows(name, stored[name], folded.tables[name].rows)
+    ]
     return drifts, observer.findings, len(events)
 
 
+def read_code_rows(cursor: Cursor[Any], code_id: UUID) -> dict[str, Rows]:
+    """Return the stored rows of one code by projection and key.
+
+    Args:
+        cursor: Gives rows as tuples.
+        code_id: Of the code.
+    """
+    return {
+        name: RowMerger(PROJECTIONS[name], map(_as_folded, cursor.execute(query, (code_id,)))).rows
+        for name, query in CODE_PROJECTIONS.items()
+    }
+
+
 def _as_folded(row: Sequence[Any]) -> tuple[Any, ...]:
-    """A stored row with its arrays as a fold has them."""
+    """Return a stored row with its arrays as a fold has them."""
     return tuple(tuple(value) if isinstance(value, list) else value for value in row)
 
 
-class _Rows:
-    """Keeps folded rows by table and id."""
+class FoldedRows:
+    """Keeps the folded rows of some projections by key."""
 
-    def __init__(self) -> None:
-        self.tables: dict[str, dict[UUID, tuple[Any, ...]]] = {table: {} for table in _STORED}
-        self.rows = {table: partial(_keep_row, rows) for table, rows in self.tables.items()}
+    def __init__(self, names: Iterable[str]) -> None:
+        self.tables = {name: RowMerger(PROJECTIONS[name]) for name in names}
+        self.rows = {name: merger.add for name, merger in self.tables.items()}
 
-    def late(self, event: ReadEvent) -> None:
-        """Never: nothing is given out early where everything may be held."""
+    def out_of_order(self, event: ReadEvent) -> None:
+        """Fail: no row is written early where every reservation may be held."""
         raise AssertionError(event)
 
-    def closed(self, row: tuple[Any, ...]) -> None:
-        """The end of a case that this stream never opened; its row, if there is one, differs."""
 
-
-def _keep_row(rows: dict[UUID, tuple[Any, ...]], row: tuple[Any, ...]) -> None:
-    rows[row[0]] = row
-
-
-Rows = Mapping[UUID, tuple[Any, ...]]
-
-
-def _differences(table: str, stored: Rows, folded: Rows) -> list[RowDrift]:
+def compare_rows(table: str, stored: Rows, folded: Rows) -> list[RowDrift]:
+    """Return the rows of a table that differ."""
     pairs = [(key, stored.get(key), folded.get(key)) for key in sorted(stored.keys() | folded.keys())]
-    return [RowDrift(table, key, stored, folded_row) for key, stored, folded_row in pairs if stored != folded_row]
+    return [
+        RowDrift(table, key, stored_row, folded_row)
+        for key, stored_row, folded_row in pairs
+        if stored_row != folded_row
+    ]

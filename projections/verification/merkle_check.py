@@ -58,7 +58,7 @@ def check_tree(conn: Connection[Any], observer: InvariantObserver, tree: TreeSiz
     try:
         _check_tiles(conn, observer, tree, subtree)
     except LookupError as error:
-        observer.keep(tree_finding(WHOLE_TREE, tree.position, str(error)))
+        observer.add_finding(tree_finding(WHOLE_TREE, tree.position, str(error)))
     number = 0
     while page := list_checkpoints(conn, number, PAGE_CHECKPOINTS):
         # Signed meanwhile: the Merkle log that was checked does not hold it yet.
@@ -66,7 +66,7 @@ def check_tree(conn: Connection[Any], observer: InvariantObserver, tree: TreeSiz
         for checkpoint in page:
             if problem := _find_problem(checkpoint, size, subtree, keys):
                 detail = f"checkpoint {checkpoint.number}: {problem}"
-                observer.keep(tree_finding(SIGNED, checkpoint.position, detail)._replace(type="Checkpoint"))
+                observer.add_finding(tree_finding(SIGNED, checkpoint.position, detail)._replace(type="Checkpoint"))
         number = page[-1].number
     if published is not None:
         _check_checkpoint_file(conn, observer, subtree, keys, published)
@@ -83,7 +83,7 @@ def _check_checkpoint_file(
             continue
         if problem := _find_problem(line, size, subtree, keys) if line else "it is no checkpoint":
             detail = f"line {number} of {published}: {problem}"
-            observer.keep(tree_finding(PUBLISHED, size.position, detail)._replace(type="Checkpoint"))
+            observer.add_finding(tree_finding(PUBLISHED, size.position, detail)._replace(type="Checkpoint"))
 
 
 def _check_tiles(conn: Connection[Any], observer: InvariantObserver, tree: TreeSize, subtree: Read) -> None:
@@ -94,7 +94,9 @@ def _check_tiles(conn: Connection[Any], observer: InvariantObserver, tree: TreeS
             rows = conn.execute(TransparencyLogSql.merkle_tile, (height, index)).fetchall()
             hashes = split_hashes(bytes(rows[0][0])) if rows else []
             if len(hashes) < TILE or compute_perfect_root(hashes) != subtree((height + 1) * TILE_LEVELS, index):
-                observer.keep(tree_finding(WHOLE_TREE, tree.position, f"tile {index} of level {height} is altered"))
+                observer.add_finding(
+                    tree_finding(WHOLE_TREE, tree.position, f"tile {index} of level {height} is altered")
+                )
         height, count = height + 1, count // TILE
 
 

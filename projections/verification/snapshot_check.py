@@ -9,13 +9,12 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from projections.event_store.row_mapping import balance_row
+from projections.definitions.registry import LOCK_TO_READ
+from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.event_store.snapshots import SCHEMA_FINGERPRINT, decode_snapshot, fold_newer_events
-from projections.replay.findings import Finding
+from projections.replay.findings import RuleViolation
 from projections.replay.invariant_observer import InvariantObserver
 from projections.sql.event_store import EventStoreSql
-from projections.sql.read_models import ReadModelsSql
-from projections.sql.transparency_log import TransparencyLogSql
 from projections.sql.verification import VerificationSql
 
 EQUAL = "invariant 7: snapshots are what the log says"
@@ -33,12 +32,12 @@ def check_snapshots(conn: Connection[Any], observer: InvariantObserver) -> None:
     while True:
         with conn.transaction(), conn.cursor(row_factory=tuple_row, binary=True) as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            # Before the first question, which would fix a view older than a rebuild's swap.
-            cursor.execute(TransparencyLogSql.lock_read_models_to_read)
+            # Before the first query: in a snapshot older than a rebuild's swap the new tables are empty.
+            cursor.execute(LOCK_TO_READ)
             rows = cursor.execute(VerificationSql.snapshots_page, (SCHEMA_FINGERPRINT, after, PAGE)).fetchall()
             for code_id, version, state in rows:
                 if not observer.is_stopped(code_id) and (problem := _find_problem(cursor, code_id, version, state)):
-                    observer.keep(Finding(EQUAL, code_id, version, 0, "snapshot", None, problem))
+                    observer.add_finding(RuleViolation(EQUAL, code_id, version, 0, "snapshot", None, problem))
         if len(rows) < PAGE:
             return
         after = rows[-1][0]
@@ -51,7 +50,7 @@ def _find_problem(cursor: Cursor[Any], code_id: UUID, version: int, state: bytes
         return "it is no state of this code: it is passed over"
     if not cursor.execute(EventStoreSql.stream_events, (code_id, version - 1, 1)).fetchall():
         return "the log has no event of its version: it is passed over"
-    rows = cursor.execute(ReadModelsSql.balance_of_code, (code_id,)).fetchall()
-    if not rows or tuple(rows[0]) != balance_row(fold_newer_events(cursor, code_id, code)):
+    rows = cursor.execute(CODE_BALANCES.table.select("code_id = %s"), (code_id,)).fetchall()
+    if not rows or tuple(rows[0]) != CODE_BALANCES.row(fold_newer_events(cursor, code_id, code)):
         return "taken on by the events since, it leads to another row: `ledger rebuild --apply` drops it"
     return None

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from projections.replay.findings import Finding
+from projections.replay.findings import RuleViolation
 from projections.sql.verification import VerificationSql
 from projections.vault.vault import SealBrokenError, SearchableKind, SearchableRow, Vault, code_suffix
 
@@ -37,11 +37,11 @@ class VaultSample(NamedTuple):
     """What a bounded check covered: rows, those that are broken, and whether that was all of them."""
 
     rows: int
-    broken: list[Finding]
+    broken: list[RuleViolation]
     is_whole: bool
 
 
-def check_vault(conn: Connection[Any], vault: Vault) -> Iterator[Finding]:
+def check_vault(conn: Connection[Any], vault: Vault) -> Iterator[RuleViolation]:
     """Check every row; a finding for each that is broken."""
     for table in TABLES:
         for _, broken in _pages(conn, vault, table, FIRST):
@@ -57,7 +57,7 @@ def sample_vault(conn: Connection[Any], vault: Vault, start: UUID, is_time_over:
         start: A random id: ids are random too, so what is covered is a fair sample.
         is_time_over: Turns true when no further page is to be read.
     """
-    rows, findings_so_far, is_whole = 0, list[Finding](), True
+    rows, findings_so_far, is_whole = 0, list[RuleViolation](), True
     for table in TABLES:
         for after, until in ((start, None), (FIRST, start)):
             for count, broken in _pages(conn, vault, table, after, until):
@@ -70,7 +70,7 @@ def sample_vault(conn: Connection[Any], vault: Vault, start: UUID, is_time_over:
 
 def _pages(
     conn: Connection[Any], vault: Vault, table: str, after: UUID, until: UUID | None = None
-) -> Iterator[tuple[int, list[Finding]]]:
+) -> Iterator[tuple[int, list[RuleViolation]]]:
     """Number of rows and the broken ones, by the page."""
     last: UUID | None = after
     while last is not None:
@@ -84,7 +84,7 @@ def _pages(
         last = rows[-1][0] if len(rows) == PAGE == len(rows_in_range) else None
 
 
-def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> Finding | None:
+def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> RuleViolation | None:
     try:
         kind = TABLES[table]
         if kind is None:
@@ -92,7 +92,7 @@ def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> Finding | None:
             return None
         text = vault.open(kind, SearchableRow.from_columns(row[:5]))
     except SealBrokenError as broken:
-        return Finding(VAULT_ROWS, row[0], 0, 0, table, None, str(broken))
+        return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, str(broken))
     if table == "code_texts" and row[5] != code_suffix(text):
-        return Finding(VAULT_ROWS, row[0], 0, 0, table, None, "what is shown of the code is not its end")
+        return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, "what is shown of the code is not its end")
     return None

@@ -17,12 +17,13 @@ from psycopg import Connection
 
 from projections.database.connection import open_maintenance_connection
 from projections.database.errors import StorageUnavailableError
-from projections.event_store.row_mapping import PROJECTIONS
+from projections.definitions.registry import PROJECTIONS
+from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.rebuild.diff import Difference
 from projections.rebuild.rebuild import RebuildReport, compare
 from projections.rebuild.shadow_builder import ShadowBuilder
 from projections.rebuild.shadow_tables import Shadow, tables_of
-from projections.replay.findings import FINDINGS_MAX, Finding
+from projections.replay.findings import FINDINGS_MAX, RuleViolation
 from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.jobs import tile_jobs
 from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
@@ -56,7 +57,7 @@ class VerificationReport:
 
     at: datetime
     rows: RebuildReport
-    findings: list[Finding]
+    findings: list[RuleViolation]
     broken: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -71,7 +72,7 @@ def verify(
     progress: Progress,
     listed_max: int,
     evidence: ExternalEvidence = NO_EXTERNAL_EVIDENCE,
-    sizes: MemoryLimits = DEFAULT_LIMITS,
+    limits: MemoryLimits = DEFAULT_LIMITS,
     workers: int | None = None,
 ) -> VerificationReport:
     """Check everything.
@@ -82,7 +83,7 @@ def verify(
         progress: Who is told how far it is.
         listed_max: Most rows to list; all are counted.
         evidence: What is known outside of the database: keys, and a file of checkpoints.
-        sizes: What bounds the memory.
+        limits: Bounds of the memory.
         workers: Processes that fold a long log; None: as many as this machine has use for.
 
     Raises:
@@ -96,8 +97,8 @@ def verify(
             open_maintenance_connection(database_url, "verify", reads_log=True) as reader,
         ):
             observer, tables = InvariantObserver(), tables_of(writer, PROJECTIONS)
-            shadow = Shadow(writer, tables, temporary=True)
-            builder = ShadowBuilder(reader, writer, shadow, observer, progress, sizes=sizes, workers=worker_count)
+            shadow = Shadow(writer, tables, temporary=frozenset(PROJECTIONS))
+            builder = ShadowBuilder(reader, writer, shadow, observer, progress, limits=limits, workers=worker_count)
             tree = read_tree_size(reader)
             shadow.create()
             builder.fill(database_url, tile_jobs(tree))
@@ -107,7 +108,7 @@ def verify(
             if evidence.vault is not None:
                 progress.step("vault", 0)
                 for broken in check_vault(reader, evidence.vault):
-                    observer.keep(broken)
+                    observer.add_finding(broken)
             return _check_rows(writer, builder, observer, progress, grace, listed_max)
     except psycopg.OperationalError as error:
         raise StorageUnavailableError(f"the database went away during the check: {str(error).strip()}") from error
@@ -125,7 +126,7 @@ def _check_rows(
     rows = RebuildReport()
     builder.catch_up()
     progress.step("compare", 0)
-    compare(conn, builder, rows, listed_max, observer.stopped)
+    compare(conn, builder, builder.shadow.tables, rows, listed_max, observer.stopped)
     progress.step("rules", 0)
     _check_no_lost_events(rows.listed, observer)
     now = _now(conn)
@@ -147,12 +148,14 @@ def _now(conn: Connection[Any]) -> datetime:
 def _check_no_lost_events(rows: Sequence[Difference], observer: InvariantObserver) -> None:
     """Balances that were made with events which are not there: no event after them tells of the gap."""
     for row in rows:
-        if row.table == "code_balances" and row.old and "version" in row.old:
+        if row.table == CODE_BALANCES.name and row.code_id and row.old and "version" in row.old:
             version, folded = row.old["version"], row.new["version"] if row.new else 0
             if version > folded:
                 position = row.event.position if row.event else 0
                 detail = f"its balance was made with versions up to {version}, and the log ends with {folded}"
-                observer.keep(Finding(NO_LOST_EVENTS, row.code_id, folded + 1, position, "lost", None, detail))
+                observer.add_finding(
+                    RuleViolation(NO_LOST_EVENTS, row.code_id, folded + 1, position, "lost", None, detail)
+                )
 
 
 def _check_overdue(conn: Connection[Any], before: datetime, observer: InvariantObserver) -> None:
@@ -163,7 +166,7 @@ def _check_overdue(conn: Connection[Any], before: datetime, observer: InvariantO
     ):
         detail = f"its deadline was {deadline:%Y-%m-%d %H:%M:%S} UTC: does anything run?"
         kind = topic.partition(":")[0]
-        observer.keep(Finding(SETTLED_IN_TIME, stream, version, position, kind, reservation_id, detail))
+        observer.add_finding(RuleViolation(SETTLED_IN_TIME, stream, version, position, kind, reservation_id, detail))
 
 
 def _save_result(conn: Connection[Any], report: VerificationReport) -> None:
@@ -183,4 +186,4 @@ def _save_result(conn: Connection[Any], report: VerificationReport) -> None:
 
 
 def _listed_codes(rows: RebuildReport) -> Sequence[UUID]:
-    return [row.code_id for row in rows.listed]
+    return [row.code_id for row in rows.listed if row.code_id is not None]

@@ -12,7 +12,7 @@ from api.use_cases.explain_balance import ExplainedReservation, Explanation, exp
 from domain.values.number_bounds import VERSIONS, Bounds
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
-from projections.event_store.row_mapping import PROJECTIONS
+from projections.definitions.registry import PROJECTIONS
 from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions
 from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lower_priority

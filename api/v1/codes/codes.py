@@ -28,7 +28,7 @@ from domain.commands.context import CommandContext
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.number_bounds import VERSIONS
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT
 from projections.repositories.notes import NoteRepository
 

@@ -20,7 +20,7 @@ from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.ports import TextDraft
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.storage.revocation_queue import case_ids, settle_revoked_code
 
 router = APIRouter(

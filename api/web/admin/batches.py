@@ -18,7 +18,7 @@ from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRout
 from api.web.support.view_models import mask_if_known, name_code_state
 from domain.ports import Language
 from domain.values.identifiers import format_code
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import CodeText
 from projections.repositories.issue_batches import Batch
 

@@ -19,7 +19,7 @@ from api.web.support.balance_bar import BalanceBar, draw_balance_bar
 from api.web.support.view_models import name_code_state
 from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.timestamps import TimestampError, clamped, read_timestamp
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT
 
 PER_PAGE: Final = 25

@@ -22,7 +22,7 @@ from domain.policy import Policy
 from domain.ports import Language
 from domain.values.link_token import DeliveryRef, read_correction_token, read_token
 from domain.values.timestamps import shifted
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.repositories.groups import GroupRepository
 
 SECONDS_PER_DAY: Final = 86_400

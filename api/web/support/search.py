@@ -17,7 +17,7 @@ from domain.ports import Language
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normalize_code
 from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.vault.vault import SUFFIX_LENGTH
 
 SHOWN_MAX: Final = 6

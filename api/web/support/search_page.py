@@ -20,7 +20,7 @@ from api.web.support.search import SearchResult, list_rejected_attempts, search,
 from api.web.support.view_models import build_card, mask_if_known, name_code_state
 from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
-from projections.event_store.row_mapping import code_from_named_row
+from projections.definitions.tables.code_balances import code_from_named_row
 from projections.vault.vault import SUFFIX_LENGTH
 
 PER_PAGE: Final = 25

@@ -33,11 +33,12 @@ from domain.policy import Policy
 from domain.ports import OutboundMessage, Removal
 from domain.values.link_token import DeliveryRef, message_id
 from domain.working_set import WorkingSet
+from projections.definitions.registry import PROJECTIONS
 from projections.event_store.codec import decode
 from projections.event_store.side_tables import NOTICE_CAUSES
 from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.log_fold import LogFold
-from projections.verification.drift_sample import _differences, _Rows
+from projections.verification.drift_sample import FoldedRows, compare_rows
 from tests.simulation.actors.clients import PromisedReservation
 from tests.simulation.actors.components import MESSAGES
 from tests.simulation.actors.recipients import recipient_draft
@@ -103,25 +104,22 @@ def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[Committe
 
 def _log_and_rows(run: RunResult) -> Violations:
     """Invariants 1 to 4, 7 and 10: every rule at every version, and rows equal to a fold of the log."""
-    watch, rows = InvariantObserver(), _Rows()
+    watch, rows = InvariantObserver(), FoldedRows(PROJECTIONS)
     fold = LogFold(rows, watch, open_reservations_max=1_000_000)
     placed = [
         (cast("UUID", item.originator_id).bytes, item.originator_version, nth, item)
         for nth, item in enumerate(run.store.log)
     ]
-    fold.take(
+    fold.fold_page(
         (stream, version, position + 1, item.topic, item.state)
         for stream, version, position, item in sorted(placed, key=lambda each: each[:2])
     )
     fold.end_stream()
     for finding in watch.findings:
         yield f"{finding.rule}: {finding.type} at version {finding.version} of {finding.stream} {finding.detail or ''}"
-    stored: dict[str, dict[UUID, tuple[object, ...]]] = {table: {} for table in rows.tables}
-    for code_id in run.code_ids:
-        for table, found in run.store.rows(code_id).items():
-            stored[table] |= found
-    for table, folded in rows.tables.items():
-        yield from (f"invariant 7: row differs: {drift}" for drift in _differences(table, stored[table], folded))
+    for name, folded in rows.tables.items():
+        stored = run.store.read_models[name].rows
+        yield from (f"invariant 7: row differs: {drift}" for drift in compare_rows(name, stored, folded.rows))
 
 
 def bank(store: MemoryStore) -> Violations:

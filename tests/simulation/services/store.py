@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -33,11 +33,13 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
-from domain.events import CaseClosed, CaseOpened
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import RememberedKey, WorkingSet, is_active_rebind
 from projections.database.errors import StorageUnavailableError
+from projections.definitions.projection import Projection, RowMerger
+from projections.definitions.registry import PROJECTIONS, STATE_PROJECTIONS
+from projections.definitions.row_writer import merge_event_rows
 from projections.event_store.codec import encode
 from projections.event_store.recipient_lookup import (
     COMMANDS_AFFECTING_REBINDS,
@@ -45,17 +47,16 @@ from projections.event_store.recipient_lookup import (
     find_recountable,
 )
 from projections.event_store.recorder import TRANSACTIONS_PER_BATCH_MAX
-from projections.event_store.row_mapping import balance_row, case_rows, reservation_row
 from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, outbox_entry_for
 from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _may_run_out
 from projections.event_store.vault_rows import _text_of
 from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
+from projections.verification.drift_sample import CODE_PROJECTIONS, Rows
 
 PERSON_RESERVATIONS_MAX = 20
 """As in the statements `events_of_persons` and `events_of_newer`."""
 
 Fate = Literal["committed", "rolled_back", "answer_lost"]
-Row = tuple[Any, ...]
 
 
 class TransactionFaults(Protocol):
@@ -113,7 +114,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.codes: dict[UUID, RedeemCode] = {}
         self.reservations: dict[UUID, Reservation] = {}
         self.of_code: dict[UUID, list[UUID]] = {}
-        self.cases: dict[UUID, Row] = {}
+        self.read_models = {name: RowMerger(projection) for name, projection in PROJECTIONS.items()}
         self.code_ids: dict[bytes, UUID] = {}
         self.recipient_ids: dict[bytes, UUID] = {}
         self.addresses: dict[UUID, EncryptedText] = {}
@@ -154,13 +155,14 @@ class MemoryStore(POPOApplicationRecorder):
         self._keep_beside(book, commands, results)
         self.on_commit(book, commands, results)
 
-    def rows(self, code_id: UUID) -> dict[str, dict[UUID, Row]]:
-        """The read models' rows about one code, by table and id."""
-        return {
-            "code_balances": {code_id: balance_row(self.codes[code_id])} if code_id in self.codes else {},
-            "reservations": {key: reservation_row(self.reservations[key]) for key in self.of_code.get(code_id, ())},
-            "cases": {key: row for key, row in self.cases.items() if row[1] == code_id},
-        }
+    def rows(self, code_id: UUID) -> dict[str, Rows]:
+        """Return the rows of one code by projection and key."""
+        return {name: self._rows_of_code(PROJECTIONS[name], code_id) for name in CODE_PROJECTIONS}
+
+    def _rows_of_code(self, projection: Projection, code_id: UUID) -> Rows:
+        position = list(projection.table.columns).index(projection.code_column or "")
+        rows = self.read_models[projection.name].rows
+        return {key: row for key, row in rows.items() if row[position] == code_id}
 
     def pending(self) -> list[Reservation]:
         """What machines still have to settle: neither settled, nor a case, nor waiting for a removal that is a case."""
@@ -180,13 +182,13 @@ class MemoryStore(POPOApplicationRecorder):
             if item.reservation_id not in self.reservations:
                 self.of_code.setdefault(item.code_id, []).append(item.reservation_id)
             self.reservations[item.reservation_id] = item
-        about = [item for item in book.new_events if isinstance(item.event, CaseOpened | CaseClosed)]
-        if not about:
-            return
-        opened, closed = case_rows((item.originator_id, item.event) for item in about)
-        self.cases.update({row[0]: row for row in opened})
-        for case_id, at, how in closed:
-            self.cases[case_id] = (*self.cases[case_id][:-2], at, how)
+        for kind, states in ((RedeemCode, codes), (Reservation, reservations)):
+            for projection in STATE_PROJECTIONS[kind]:
+                for state in states:
+                    self.read_models[projection.name].add(projection.row(state))
+        for event_projection, merger in merge_event_rows(book.transitions).items():
+            for row in merger.take():
+                self.read_models[event_projection.name].add(row)
 
     def _keep_vault(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         for digest, draft in book.new_recipients.items():

@@ -18,7 +18,8 @@ from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import Vault
-from projections.verification.drift_sample import _STORED, _as_folded
+from projections.verification.drift_sample import Rows as RowsByKey
+from projections.verification.drift_sample import read_code_rows
 from projections.work_queue.due_reservations import DueRows
 from projections.work_queue.outbox import OutboxRows
 from tests.simulation.services.persistence import open_memory
@@ -27,7 +28,7 @@ from tests.simulation.services.work_queues import MemoryDueReservations, MemoryO
 from workers.invitations.due_sweep import DueReservations
 from workers.invitations.outbox_notices import Outbox
 
-Rows = Mapping[str, Mapping[UUID, tuple[Any, ...]]]
+Rows = Mapping[str, RowsByKey]
 
 
 class EitherRecorder(LedgerRecorder, Protocol):
@@ -74,10 +75,7 @@ def postgres_store(storage: LedgerStore) -> ContractStore:
 
     def rows(code_id: UUID) -> Rows:
         with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
-            return {
-                table: {row[0]: _as_folded(row) for row in cursor.execute(query, (code_id,))}
-                for table, query in _STORED.items()
-            }
+            return read_code_rows(cursor, code_id)
 
     with storage.datastore.get_connection() as conn:
         storage.recorder.clock.refresh(conn)

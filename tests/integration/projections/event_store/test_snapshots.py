@@ -9,9 +9,9 @@ import pytest
 
 from domain.events import Event
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode
+from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.event_store import code_loader, codec
 from projections.event_store.caches import StoreCaches
-from projections.event_store.row_mapping import balance_row
 from projections.event_store.snapshots import (
     EVENTS_PER_SNAPSHOT,
     SCHEMA_FINGERPRINT,
@@ -67,7 +67,7 @@ def assert_right(bench: LedgerBench, code: RedeemCode) -> None:
     with bench.storage.datastore.get_connection() as conn:
         row = conn.execute(ReadModelsSql.balance_of_code, (code.code_id,)).fetchone()
     assert row is not None
-    assert tuple(row.values()) == balance_row(code)
+    assert tuple(row.values()) == CODE_BALANCES.row(code)
     assert check_code(bench.storage, code.code_id) == []
 
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from domain.ports import OutcomeUnknown
-from projections.event_store.row_mapping import BALANCE_FIELDS, balance_row, code_from_row
+from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.replay.log_fold import MemoryLimits
 from projections.replay.observer import UndecodableEventError
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
@@ -209,8 +209,8 @@ def test_a_balance_row_can_be_read_back(bench: LedgerBench) -> None:
     """The tail goes on from a row: every field of a code is in it, as it is."""
     code = done(bench.redeem(bench.issue(2), "li.wei@example.com")).code
 
-    assert code == code_from_row(balance_row(code))
-    assert len(BALANCE_FIELDS) == len(balance_row(code))
+    assert code == CODE_BALANCES.read_back(CODE_BALANCES.row(code))
+    assert len(CODE_BALANCES.table.columns) == len(CODE_BALANCES.row(code))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -221,7 +221,7 @@ def test_live_rows_equal_a_rebuild_for_random_histories(bench: LedgerBench, seed
     doubtful = done(bench.redeem(bench.issue(), "z@example.com")).require_reservation().reservation_id
     bench.attempt(doubtful, OutcomeUnknown(server="mx:25", cause="connection_lost"))
 
-    report = rebuilt(bench, sizes=MemoryLimits(page_events=7, open_reservations_max=2, catch_up_events=3))
+    report = rebuilt(bench, limits=MemoryLimits(page_events=7, open_reservations_max=2, catch_up_events=3))
 
     assert ({}, []) == (report.counts, report.listed)
     assert report.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0] > 20

@@ -34,14 +34,14 @@ STEPS = ("created", "filled", "compared", "swapping", "in place")
 
 KILLED = """
 import os, signal, sys
-from projections.rebuild.rebuild import Wish, rebuild
+from projections.rebuild.rebuild import RebuildOptions, rebuild
 from tests.support.ledger.rebuilds import Quiet
 
 def reached(step):
     if step == sys.argv[2]:
         os.kill(os.getpid(), getattr(signal, sys.argv[3]))
 
-rebuild(sys.argv[1], Wish(apply=True), Quiet(), reached)
+rebuild(sys.argv[1], RebuildOptions(apply=True), Quiet(), reached)
 """
 
 

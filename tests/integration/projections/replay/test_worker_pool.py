@@ -15,7 +15,7 @@ import pytest
 from projections.replay.jobs import fold_jobs
 from projections.replay.log_fold import MemoryLimits
 from projections.replay.observer import UndecodableEventError
-from projections.replay.worker_pool import FoldPool
+from projections.replay.worker_pool import WorkerPool
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.random_history import RandomHistory
@@ -67,8 +67,8 @@ def test_several_processes_make_the_same_rows(bench: LedgerBench) -> None:
     RandomHistory(bench, 11, codes=5).go_on(140)
     before = read_models(bench)
 
-    dry = rebuilt(bench, sizes=SMALL, workers=2)
-    applied = rebuilt(bench, sizes=SMALL, workers=3, apply=True)
+    dry = rebuilt(bench, limits=SMALL, workers=2)
+    applied = rebuilt(bench, limits=SMALL, workers=3, apply=True)
 
     assert ({}, {}) == (dry.counts, applied.counts)
     assert dry.events == applied.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0]
@@ -85,7 +85,7 @@ def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -
         conn.execute("UPDATE code_balances SET used = 99")
 
     found = [
-        verify(bench.database_url, timedelta(days=1), NoProgress(), 99, sizes=SMALL, workers=workers)
+        verify(bench.database_url, timedelta(days=1), NoProgress(), 99, limits=SMALL, workers=workers)
         for workers in (0, 2)
     ]
 
@@ -114,14 +114,14 @@ def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatc
     """Exit code 3, a sentence, and the live tables as they were."""
     RandomHistory(bench, 14, codes=4).go_on(40)
     before = read_models(bench)
-    give = FoldPool._give
+    give = WorkerPool._give
 
-    def killing(pool: FoldPool, number: int, left: object) -> bool:
+    def killing(pool: WorkerPool, number: int, left: object) -> bool:
         given = give(pool, number, left)  # type: ignore[arg-type]  # as it came
         os.kill(pool._processes[number].pid, signal.SIGKILL)
         return given
 
-    monkeypatch.setattr(FoldPool, "_give", killing)
+    monkeypatch.setattr(WorkerPool, "_give", killing)
 
     code, _, said = commanded(bench, workers=2, apply=True)
 

@@ -55,7 +55,7 @@ def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
         timedelta(days=1),
         NoProgress(),
         10,
-        sizes=MemoryLimits(page_events=5, open_reservations_max=2, catch_up_events=3),
+        limits=MemoryLimits(page_events=5, open_reservations_max=2, catch_up_events=3),
     )
 
     assert (0, [], {}) == (found.wrong, found.findings, found.rows.counts)

@@ -1,0 +1,77 @@
+"""`code_balances`: one row for each code, with its terms and counts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import structs
+
+from domain.events.code_terms import TERM_NAMES, CodeTerms
+from domain.model.redeem_code import RedeemCode
+from projections.definitions.projection import EventPlace, Row, StateProjection
+from projections.sql.table import Table
+
+TABLE: Final = Table(
+    "code_balances",
+    key=("code_id",),
+    columns={
+        "code_id": "uuid",
+        "version": "bigint",
+        "issued_at": "timestamptz",
+        "last_at": "timestamptz",
+        "max_uses": "bigint",
+        "used": "bigint",
+        "reserved": "bigint",
+        "bound": "boolean",
+        "owner_id": "uuid",
+        "sent_binding": "bigint",
+        "expires_at": "timestamptz",
+        "validity_days": "integer",
+        "group_name": "text",
+        "is_paused": "boolean",
+        "revoked_by": "bigint",
+        "rebinds_max": "integer",
+        "bound_to": "uuid",
+    },
+    fixed=("issued_at",),
+)
+_FIELD_OF: Final = {"group_name": "group"}
+"""Fields and terms of a code whose column has another name."""
+_FIELDS: Final = tuple(_FIELD_OF.get(column, column) for column in TABLE.columns)
+"""The field or term of a code that each column holds."""
+_TERM_POSITIONS: Final = tuple(_FIELDS.index(name) for name in TERM_NAMES)
+_FIELD_POSITIONS: Final = tuple((n, name) for n, name in enumerate(_FIELDS) if name not in TERM_NAMES)
+_read_fields: Callable[[RedeemCode], Row] = attrgetter(
+    *(f"terms.{name}" if name in TERM_NAMES else name for name in _FIELDS)
+)
+if {*_FIELDS} ^ {*TERM_NAMES, *(field.name for field in structs.fields(RedeemCode) if field.name != "terms")}:
+    raise AssertionError("code_balances must hold every field and term of a code, so that the code can be read back")
+
+
+class CodeBalances(StateProjection):
+    """One row for each code."""
+
+    table = TABLE
+    state = RedeemCode
+
+    def row(self, state: RedeemCode) -> Row:
+        """Return the row of a code."""
+        return _read_fields(state)
+
+    def explain(self, row: Mapping[str, Any]) -> EventPlace:
+        """Return the event of the row's version."""
+        return UUID(row["code_id"]), row["version"]
+
+    def read_back(self, row: Sequence[Any]) -> RedeemCode:
+        """Return the code that a row was made of, from the values in the order of its columns."""
+        terms = CodeTerms(*(row[position] for position in _TERM_POSITIONS))
+        return RedeemCode(terms=terms, **{name: row[position] for position, name in _FIELD_POSITIONS})
+
+
+PROJECTION: Final = CodeBalances()
+
+
+def code_from_named_row(row: Mapping[str, Any]) -> RedeemCode:
+    """Return the code of a row of `code_balances`, from the values by the names of its columns."""
+    return PROJECTION.read_back([row[column] for column in TABLE.columns])
