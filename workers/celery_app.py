@@ -14,6 +14,7 @@ from workers.celery_ext.ack_release import install_ack_release
 from workers.celery_ext.outage_log_filters import install_outage_filters
 from workers.celery_ext.reconnect import FastReconnectAMQP
 from workers.monitoring.heartbeat import announce
+from workers.monitoring.redis_client import QUEUE
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
 
 settings = WorkerSettings()
@@ -88,7 +89,7 @@ celery_app.conf.update(
     worker_soft_shutdown_timeout=SOFT_SHUTDOWN_S,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_max_tasks_per_child=100_000,
-    task_default_queue="ledger",
+    task_default_queue=QUEUE,
     # Everything is due again within an hour, so nothing has to be remembered: a beat that is killed while it writes its
     # usual schedule file can't read it any more, and then never starts again.
     beat_scheduler="celery.beat:Scheduler",

@@ -10,18 +10,11 @@ from typing import Any, Final, NamedTuple
 import redis
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from workers.monitoring.redis_client import HEARTBEAT_KEYS, MAIL_MISSING, QUEUE, UNACKED_KEY, open_redis_client
 
 POLL_S = 1.0
 TIMEOUT_S = 0.5
-HEARTBEAT_KEYS = {"worker": "ledger:alive:worker", "beat": "ledger:alive:beat"}
-"""Keys that workers and beat renew; each expires within 15 seconds of their last sign of life."""
-MAIL_MISSING: Final = "ledger:missing:mail_server"
-"""Key that workers set while they can't reach the mail server; it expires within a minute."""
-QUEUE: Final = "ledger"
-UNACKED_KEY: Final = "unacked"
-"""kombu's hash of messages that workers hold."""
 
 
 MEMORY_SHARE_MAX: Final = 0.9
@@ -63,12 +56,7 @@ class BrokerMonitor:
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         tell: Callable[[list[str]], None] = lambda _missing: None,
     ) -> None:
-        self._client = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._client = open_redis_client(redis_url, TIMEOUT_S)
         self._wait, self._tell = wait, tell
         self.state = BrokerState()
         self._closing = threading.Event()

@@ -12,22 +12,20 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from projections.terminal.text import say_error
+from workers.monitoring.redis_client import HEARTBEAT_KEYS, open_redis_client
 
 RENEW_S = 3.0
 EXPIRES_S = 15
-TIMEOUT_S = 1.0
 
 
 class Heartbeat:
     """Renews one key for as long as the process lives and `is_well`. Redis away is no reason to stop trying."""
 
     def __init__(self, redis_url: str, name: str, is_well: Callable[[], bool] = lambda: True) -> None:
-        self._key = heartbeat_key(name)
-        self._client = client_of(redis_url)
+        self._key = HEARTBEAT_KEYS[name]
+        self._client = open_redis_client(redis_url)
         self._is_well = is_well
         self._ending = threading.Event()
         threading.Thread(target=self._run, name=f"alive-{name}", daemon=True).start()
@@ -78,22 +76,10 @@ def announce(redis_url: str, scheduled_every_s: float) -> None:
     beat_init.connect(beat, weak=False)
 
 
-def heartbeat_key(name: str) -> str:
-    """The key of a sign."""
-    return f"ledger:alive:{name}"
-
-
-def client_of(redis_url: str) -> "redis.Redis":
-    """A client that never waits for long."""
-    return redis.Redis.from_url(
-        redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-    )
-
-
 def main() -> int:
     """Look for the sign that the command line names."""
     try:
-        found = client_of(os.environ["REDIS_URL"]).exists(heartbeat_key(sys.argv[1]))
+        found = open_redis_client(os.environ["REDIS_URL"]).exists(HEARTBEAT_KEYS[sys.argv[1]])
     except redis.RedisError as error:
         say_error(f"the broker cannot be reached: {error}")
         return 1

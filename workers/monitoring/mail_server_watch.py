@@ -14,8 +14,7 @@ from typing import Final
 import redis
 
 from workers.channels.smtp.server_url import SmtpServerUrl
-from workers.monitoring.broker_watch import MAIL_MISSING
-from workers.monitoring.heartbeat import client_of
+from workers.monitoring.redis_client import MAIL_MISSING, open_redis_client
 
 LOOK_S: Final = 15.0
 EXPIRES_S: Final = 60
@@ -35,7 +34,7 @@ def why_unreachable(server: SmtpServerUrl) -> str | None:
 
 def mark_missing(redis_url: str) -> Callable[[], None]:
     """Make a function that notes, for `EXPIRES_S` seconds, that a connection to the mail server failed."""
-    client = client_of(redis_url)
+    client = open_redis_client(redis_url)
 
     def mark() -> None:
         with contextlib.suppress(redis.RedisError):  # `/readyz` says that the broker is away
@@ -62,7 +61,7 @@ class MailServerWatch:
         look: Callable[[SmtpServerUrl], str | None] = why_unreachable,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
-        self._client = client_of(redis_url)
+        self._client = open_redis_client(redis_url)
         self._mark = mark_missing(redis_url)
         self._server, self._look, self._wait = server, look, wait
         self._was_missing = False

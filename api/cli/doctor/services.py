@@ -6,8 +6,6 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from api.cli.doctor.check_result import CheckResult, CheckResults
 from api.cli.doctor.database import skip_checks
@@ -15,8 +13,9 @@ from api.cli.embedded.state_file import StackState
 from api.settings import ApiSettings
 from projections.config.settings import LedgerSettings
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
-from workers.monitoring.broker_watch import HEARTBEAT_KEYS, is_nearly_full
+from workers.monitoring.broker_watch import is_nearly_full
 from workers.monitoring.mail_server_watch import why_unreachable
+from workers.monitoring.redis_client import HEARTBEAT_KEYS, open_redis_client
 from workers.settings import WorkerSettings
 
 TIMEOUT_S = 2.0
@@ -38,9 +37,7 @@ def check_settings() -> None:
 
 def check_broker(redis_url: str) -> CheckResults:
     """The broker itself, and what worker and beat leave in it."""
-    client = redis.Redis.from_url(
-        redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-    )
+    client = open_redis_client(redis_url, TIMEOUT_S)
     where = f"{urlsplit(redis_url).hostname}:{urlsplit(redis_url).port or 6379}"
     try:
         with client:

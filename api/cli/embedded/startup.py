@@ -102,7 +102,7 @@ def _start_servers(
 
 def _delete_old_heartbeats(broker: valkey.Valkey) -> None:
     """Delete the heartbeats of the former run, after which worker and beat of this one would seem ready."""
-    from workers.monitoring.broker_watch import HEARTBEAT_KEYS  # noqa: PLC0415 - its client loads while servers start
+    from workers.monitoring.redis_client import HEARTBEAT_KEYS  # noqa: PLC0415 - its client loads while servers start
 
     broker.delete_keys(*HEARTBEAT_KEYS.values())
 

@@ -11,8 +11,9 @@ from tests.support.metric_samples import samples
 from tests.support.servers.mail_server import MailServer
 from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.monitoring import broker_watch as watching
-from workers.monitoring.broker_watch import MAIL_MISSING, BrokerMonitor
+from workers.monitoring.broker_watch import BrokerMonitor
 from workers.monitoring.mail_server_watch import MailServerWatch, mark_missing, why_unreachable
+from workers.monitoring.redis_client import MAIL_MISSING
 
 SEEN_S_MAX = 20
 
