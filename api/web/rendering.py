@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -110,6 +110,11 @@ def page(
             samesite="lax",
         )
     return response
+
+
+def see_other(path: str) -> RedirectResponse:
+    """Lead to a page after a form was sent, so that reloading the page sends nothing twice."""
+    return RedirectResponse(path, 303, {"Cache-Control": "no-store"})
 
 
 def _headers(language: Language) -> dict[str, str]:

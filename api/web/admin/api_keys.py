@@ -1,4 +1,4 @@
-"""Keys of integrators: made here, shown once, revoked here."""
+"""The pages of API keys: create one, see its secret once, revoke it."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, get_args
@@ -11,8 +11,9 @@ from api.auth.scopes import SCOPES, Role
 from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, create_api_key, revoke_key
-from api.web.admin.context import AdminContext, AdminContextDep
-from api.web.admin.forms import NAME_LENGTH_MAX, FormFields, admin_page, id_from_nonce, new_form_nonce, see_other
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import NAME_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
+from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.values.number_bounds import DAYS
 
@@ -23,15 +24,15 @@ router = APIRouter(prefix="/admin/keys", route_class=SupportRoute)
 
 
 @router.get("")
-async def list_keys(
+def list_keys(
     request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
 ) -> Response:
-    """All keys, newest first, and the form for a new one."""
-    return await _render(request, admin, staff, FormFields({"role": "viewer"}), cursor=cursor)
+    """List all keys, newest first, with the form for a new one."""
+    return _render(request, admin, staff, FormFields({"role": "viewer"}), cursor=cursor)
 
 
 @router.post("")
-async def create_key(
+def create_key(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
@@ -41,32 +42,32 @@ async def create_key(
     days: Annotated[str, Form()] = "",
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
-    """Make a key and show its secret, this once: it is kept as a digest only."""
+    """Create a key and show its secret. Only a digest is stored, so no later page can show it."""
     fields = FormFields({"name": name, "role": role, "days": days})
     label, valid_days = fields.text("name", NAME_LENGTH_MAX, is_required=True), fields.number("days", DAYS)
     key_id, selected = id_from_nonce(nonce), [name for name in SCOPES if name in (scope or ())]
-    if key_id is None or role not in {*ROLES, SCOPED}:
+    if role not in {*ROLES, SCOPED}:
         raise ApplicationError("MALFORMED")
     if role == SCOPED and not selected:
         fields.errors["scopes"] = "missing"
     if fields.errors:
-        return await _render(request, admin, staff, fields, selected=selected)
-    services, action = admin.services, admin.services.action(staff.caller(None))
-    key_request = ApiKeyRequest(label, next((name for name in ROLES if name == role), None), selected, valid_days)
-    secret = await services.read(lambda: create_api_key(action, key_request, key_id))
+        return _render(request, admin, staff, fields, selected=selected)
+    action = admin.services.action(staff.caller())
+    key_request = ApiKeyRequest(label, next((each for each in ROLES if each == role), None), selected, valid_days)
+    secret = create_api_key(action, key_request, key_id)
     new_key = {"name": label, "secret": secret}
-    return await _render(request, admin, staff, FormFields({"role": "viewer"}), new_key=new_key)
+    return _render(request, admin, staff, FormFields({"role": "viewer"}), new_key=new_key)
 
 
 @router.post("/{key_id}/revoke")
-async def revoke_on_page(admin: AdminContextDep, staff: AdminWithForm, key_id: UUID) -> Response:
-    """From now on the key opens nothing."""
-    action = admin.services.action(staff.caller(None))
-    await admin.services.read(lambda: revoke_key(action, key_id))
+def revoke_on_page(admin: AdminContextDep, staff: AdminWithForm, key_id: UUID) -> Response:
+    """Revoke a key: requests with it are refused from now on."""
+    action = admin.services.action(staff.caller())
+    revoke_key(action, key_id)
     return see_other("/admin/keys")
 
 
-async def _render(
+def _render(
     request: Request,
     admin: AdminContext,
     staff: Staff,
@@ -77,7 +78,7 @@ async def _render(
     selected: Sequence[str] = (),
 ) -> Response:
     before = LATEST if cursor is None else place_of(cursor)
-    rows = await admin.services.read(lambda: admin.keys.list_page(before, PER_PAGE + 1))
+    rows = admin.keys.list_page(before, PER_PAGE + 1)
     page = rows[:PER_PAGE]
     return admin_page(
         request,
@@ -91,7 +92,7 @@ async def _render(
         new_key=new_key,
         values=fields.values,
         errors=fields.errors,
-        nonce=new_form_nonce(),
+        nonce=new_nonce(),
         roles=(*ROLES, SCOPED),
         scopes=SCOPES,
         selected=selected,

@@ -1,4 +1,4 @@
-"""The pages of batches: how far they are, which codes they made, which lines of a file were refused."""
+"""The pages of batches: progress, issued codes, and rejected lines of a file."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -11,8 +11,8 @@ from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
-from api.web.admin.context import AdminContext, AdminContextDep
-from api.web.admin.forms import admin_page, see_other
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from api.web.support.view_models import mask_if_known, name_code_state
@@ -24,25 +24,25 @@ from projections.repositories.issue_batches import Batch
 
 PER_PAGE: Final = 50
 CODES_VISIBLE_S: Final = 1800
-"""Whoever asked for codes sees their texts for so long; after that, only in a file, with a reason."""
+"""Seconds for which the admin who requested codes sees them in plain text; later only an export shows them."""
 
 router = APIRouter(prefix="/admin/batches", route_class=SupportRoute)
 
 
 @router.get("")
-async def list_batches(
+def list_batches(
     request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
 ) -> Response:
-    """All batches, newest first."""
+    """List all batches, newest first."""
     before = LATEST if cursor is None else place_of(cursor)
-    rows = await admin.services.read(lambda: admin.batches.list_page(before, PER_PAGE + 1))
+    rows = admin.batches.list_page(before, PER_PAGE + 1)
     page = rows[:PER_PAGE]
     next_cursor = cursor_of(page[-1].requested_at, page[-1].batch_id) if len(rows) > PER_PAGE else None
     return admin_page(request, "batches.html", staff, batches=page, next=next_cursor, is_first=cursor is None)
 
 
 @router.get("/{batch_id}")
-async def show_batch(
+def show_batch(
     request: Request,
     admin: AdminContextDep,
     staff: Admin,
@@ -50,17 +50,17 @@ async def show_batch(
     after: Annotated[int, Query(ge=0, le=2**53), IN_DIGITS] = 0,
     line: Annotated[int, Query(ge=0, le=2**53), IN_DIGITS] = 0,
 ) -> Response:
-    """One batch: its progress while it is worked on, then its codes by the page."""
+    """Show one batch: its progress, and its codes page by page."""
     language = get_language(request)
-    view = await admin.services.read(lambda: _view(admin, staff, batch_id, after, line, language))
+    view = _view(admin, staff, batch_id, after, line, language)
     return admin_page(request, "batch.html", staff, **view)
 
 
 @router.post("/{batch_id}/stop")
-async def stop_on_page(admin: AdminContextDep, staff: AdminWithForm, batch_id: UUID) -> Response:
+def stop_on_page(admin: AdminContextDep, staff: AdminWithForm, batch_id: UUID) -> Response:
     """Stop a batch; what is issued stays issued."""
-    action = admin.services.action(staff.caller(None))
-    await admin.services.read(lambda: stop_batch(action, admin.batches, batch_id))
+    action = admin.services.action(staff.caller())
+    stop_batch(action, admin.batches, batch_id)
     return see_other(f"/admin/batches/{batch_id}")
 
 

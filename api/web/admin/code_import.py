@@ -1,4 +1,4 @@
-"""Codes from a file: plain CSV, taken line by line, each refused line with its number and reason."""
+"""The page that imports codes from a CSV file; the batch lists each rejected line with its number and reason."""
 
 import csv
 import io
@@ -17,18 +17,13 @@ from api.schemas.csv_cells import without_mark
 from api.use_cases.administration.batch_runner import Row
 from api.use_cases.administration.batches import start_batch
 from api.use_cases.issue_codes import NEW, CodeTemplate, Usage
-from api.web.admin.context import AdminContext, AdminContextDep
-from api.web.admin.forms import (
-    NOTE_LENGTH_MAX,
-    FormFields,
-    admin_page,
-    new_form_nonce,
-    see_other,
-)
-from api.web.admin.issue import parse_batch_id, template_of
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.issue import template_of
+from api.web.forms import NOTE_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
+from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, InvalidFormTokenError, Staff, SupportRoute, has_valid_csrf_token
 from domain.values.number_bounds import DAYS, REBINDS
-from projections.repositories.issue_batches import Batch, NewBatch
+from projections.repositories.issue_batches import NewBatch
 
 PATH: Final = "/admin/import"
 FILE_BYTES_MAX: Final = 16 * 2**20
@@ -59,49 +54,49 @@ class UnusableFileError(Exception):
 
 
 @router.get("")
-async def show_form(request: Request, staff: Admin) -> Response:
+def show_form(request: Request, staff: Admin) -> Response:
     """Ask for the file."""
     return _render(request, staff, FormFields({"max_uses": "1", "bound": "yes"}))
 
 
 @router.post("")
 async def import_file(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
-    """Look the file over, write the batch down, and work through it in the background."""
+    """Check the file, store the batch, and import its lines in the background."""
     # Only now that the admin is known: until then nothing of the body is read.
-    async with request.form(max_files=1, max_fields=20) as values:
-        fields = FormFields({name: value for name, value in values.items() if isinstance(value, str)})
-        if not has_valid_csrf_token(
-            request, admin.support, request.cookies.get(COOKIE), fields.values.get("token", "")
-        ):
+    async with request.form(max_files=1, max_fields=20) as sent:
+        fields = FormFields({name: value for name, value in sent.items() if isinstance(value, str)})
+        token = fields.values.get("token", "")
+        if not has_valid_csrf_token(request, admin.support, request.cookies.get(COOKIE), token):
             raise InvalidFormTokenError
-        file = values.get("file")
+        file = sent.get("file")
         data = await file.read() if isinstance(file, UploadFile) else b""
+    return await admin.services.run_blocking(_import, request, admin, staff, fields, data)
+
+
+def _import(request: Request, admin: AdminContext, staff: Staff, fields: FormFields, data: bytes) -> Response:
     defaults = template_of(fields, admin)
     try:
-        count = await admin.services.read(lambda: count_records(data))
+        count = count_records(data)
     except UnusableFileError as error:
         fields.errors["file"] = str(error)
         count = 0
     if fields.errors:
         return _render(request, staff, fields)
-    return await _start_import(admin, staff, fields, defaults, data, count)
+    return _start_import(admin, staff, fields, defaults, data, count)
 
 
-async def _start_import(
+def _start_import(
     admin: AdminContext, staff: Staff, fields: FormFields, defaults: CodeTemplate, data: bytes, count: int
 ) -> Response:
     services, runner = admin.services, admin.runner
     if not runner.begin_file():
         raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
     new_batch = _new_batch(admin, staff, fields, defaults, count)
-    action = services.action(staff.caller(None))
-
-    def start() -> Batch | None:
-        return admin.batches.find(new_batch.batch_id) if start_batch(action, admin.batches, new_batch) else None
-
+    action = services.action(staff.caller())
     batch = None
     try:
-        batch = await services.read(start)
+        if start_batch(action, admin.batches, new_batch):
+            batch = admin.batches.find(new_batch.batch_id)
     finally:
         if batch is None:
             runner.give_up_file()
@@ -111,7 +106,7 @@ async def _start_import(
 
 
 def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields, defaults: CodeTemplate, count: int) -> NewBatch:
-    services, batch_id = admin.services, parse_batch_id(fields)
+    services, batch_id = admin.services, id_from_nonce(fields.values.get("nonce", ""))
     note = fields.text("note", NOTE_LENGTH_MAX, is_line=False)[:NOTE_LENGTH_MAX]
     return NewBatch(
         batch_id=batch_id,
@@ -185,7 +180,7 @@ def _render(request: Request, staff: Staff, fields: FormFields) -> Response:
         status=422 if fields.errors else 200,
         values=fields.values,
         errors=fields.errors,
-        nonce=new_form_nonce(),
+        nonce=new_nonce(),
         columns=COLUMNS,
         days_max=DAYS.most,
         rebinds_max=REBINDS.most,

@@ -1,4 +1,4 @@
-"""The list of codes: newest first, by state, group, kind and day of issue."""
+"""The list of codes, newest first, by state, group, kind and day of issue."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.http.pagination import LATEST, cursor_of, place_of
-from api.web.admin.context import AdminContext, AdminContextDep
-from api.web.admin.forms import NAME_LENGTH_MAX, admin_page
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import NAME_LENGTH_MAX
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, SupportRoute
 from api.web.support.balance_bar import BalanceBar, draw_balance_bar
@@ -24,7 +24,7 @@ from projections.read_models.code_list import SCAN_LIMIT
 
 PER_PAGE: Final = 25
 CELLS_MAX: Final = 5
-"""A picture in a list is small, and so is a page."""
+"""Cells of a bar in a list; more would make it too small to read."""
 STATES: Final = get_args(CodeState)
 
 router = APIRouter(prefix="/admin/codes", route_class=SupportRoute)
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/admin/codes", route_class=SupportRoute)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeFilter:
-    """Which codes are asked for; None or empty leaves out a condition. Days are UTC, both included."""
+    """The conditions of a list of codes; None or an empty text is no condition. Days are UTC, both included."""
 
     state: str
     group: str
@@ -41,7 +41,7 @@ class CodeFilter:
     until: date | None
 
     def matches(self, code: RedeemCode, now: datetime) -> bool:
-        """Whether a code is asked for. The group and the last day are conditions of the query."""
+        """Whether a code meets the conditions. The group and the last day are conditions of the query itself."""
         if self.since and code.issued_at < _midnight(self.since):
             return False
         if self.kind and code.bound != (self.kind == "bound"):
@@ -50,16 +50,16 @@ class CodeFilter:
 
     @property
     def filters_rows(self) -> bool:
-        """Whether codes have to be looked at one by one."""
+        """Whether the query alone does not decide, so that codes are checked one by one."""
         return bool(self.state or self.kind or self.since)
 
     @property
     def start(self) -> tuple[datetime, UUID]:
-        """Where the newest asked for may stand."""
+        """The cursor above the newest code that may match."""
         return LATEST if self.until is None else (_midnight(self.until + timedelta(days=1)), UUID(int=0))
 
     def is_before_range(self, issued_at: datetime) -> bool:
-        """Whether nothing further down can fit."""
+        """Whether no older code can match."""
         return self.since is not None and issued_at < _midnight(self.since)
 
     def query(self, **extra: str) -> str:
@@ -75,7 +75,7 @@ async def parse_filter(
     since: Annotated[str, Query(max_length=10)] = "",
     until: Annotated[str, Query(max_length=10)] = "",
 ) -> CodeFilter:
-    """The filter of an address; what makes no sense is left out."""
+    """Read the filter of a URL; malformed values are ignored."""
     return CodeFilter(
         state=state if state in STATES else "",
         group=group.strip(),
@@ -89,14 +89,14 @@ CodeFilterDep = Annotated[CodeFilter, Depends(parse_filter)]
 
 
 @router.get("")
-async def list_codes(
+def list_codes(
     request: Request,
     admin: AdminContextDep,
     staff: Admin,
     code_filter: CodeFilterDep,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """One page; it looks through a bounded stretch, so a page may be short and still have a next one."""
+    """Show one page. It checks a bounded number of codes, so a page may be short and still have a next one."""
     language = get_language(request)
     before = code_filter.start if cursor is None else place_of(cursor)
 
@@ -121,14 +121,14 @@ async def list_codes(
             "scanned": len(rows),
         }
 
-    view = await admin.services.read(load)
+    view = load()
     return admin_page(
         request, "codes.html", staff, code_filter=code_filter, states=STATES, is_first=cursor is None, **view
     )
 
 
 def iter_rows(admin: AdminContext, code_filter: CodeFilter) -> Iterator[list[dict[str, Any]]]:
-    """All balances that are asked for, newest first, by the stretch."""
+    """Iterate over all matching codes, newest first, in chunks."""
     before = code_filter.start
     while rows := admin.codes.list_newest(before, code_filter.group or None):
         now = admin.services.now()

@@ -1,7 +1,7 @@
-"""Any other address of the office, so that its fault is a page of the office. It is the last route."""
+"""What the admin pages share: their context, how they are rendered, and the page of an unknown path."""
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -10,7 +10,9 @@ from api.http.allowed_methods import not_found
 from api.use_cases.administration.batch_runner import BatchRunner
 from api.use_cases.administration.webhooks import HookPost
 from api.use_cases.services import Services
-from api.web.staff_auth.sessions import Admin, SupportRoute
+from api.web.rendering import page
+from api.web.staff_auth.rendering import get_language
+from api.web.staff_auth.sessions import Admin, Staff, SupportRoute
 from api.web.support import SupportContext
 from domain.ports import OutboundMessage, Outcome
 from projections.read_models.code_list import CodeListReader
@@ -21,7 +23,7 @@ from projections.repositories.staff_accounts import StaffAccountRepository
 
 
 class InvitationPreview(Protocol):
-    """A letter as its reader sees it."""
+    """An invitation as its recipient sees it."""
 
     @property
     def subject(self) -> str:
@@ -37,18 +39,18 @@ class InvitationPreview(Protocol):
 
 
 class PreviewSender(HookPost, Protocol):
-    """Writes letters and sends single ones at once; sends tests to webhook endpoints."""
+    """Renders invitations, sends a single one, and sends tests to webhook endpoints."""
 
     def preview(self, invitation: OutboundMessage) -> InvitationPreview:
-        """The letter as it would arrive."""
+        """Render an invitation as its recipient would see it."""
 
     def send(self, invitation: OutboundMessage) -> Outcome:
-        """Send one letter now, in the calling thread; for as long as the channel's time-out at most."""
+        """Send one invitation in the calling thread; returns within the channel's timeout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminContext:
-    """One process's admin office. `support` is that of support: sessions and the audit are the same."""
+    """What the admin pages of one process work with; sessions and audit log are those of the support console."""
 
     services: Services
     support: SupportContext
@@ -64,7 +66,7 @@ class AdminContext:
     def from_services(
         cls, services: Services, support: SupportContext, preview_sender: PreviewSender
     ) -> "AdminContext":
-        """An office over the services of a started application; its runner works from now on."""
+        """Build the context of a started application, and start the runner of its batches."""
         storage = services.storage
         batches, codes = BatchRepository(storage), CodeListReader(storage)
         runner = BatchRunner(storage, batches, codes, services.new_id)
@@ -90,10 +92,15 @@ async def _admin_context(request: Request) -> AdminContext:
 AdminContextDep = Annotated[AdminContext, Depends(_admin_context)]
 
 
+def admin_page(request: Request, template: str, staff: Staff, *, status: int = 200, **context: Any) -> Response:
+    """Render a page for an admin who is signed in."""
+    return page(request, f"admin/{template}", get_language(request), status=status, staff=staff, **context)
+
+
 router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
 
 @router.get("/{_path:path}")
-async def unknown_page(request: Request, _: Admin, _path: str) -> Response:
-    """Not found, or only for other methods."""
+def unknown_page(request: Request, _: Admin, _path: str) -> Response:
+    """Answer any other path below /admin with an error page. This is the last route."""
     raise not_found(request)

@@ -1,4 +1,4 @@
-"""Codes as a file: with a reason, written down, since it holds their texts."""
+"""The pages that export codes as CSV; the file holds codes in plain text, so a reason goes into the audit log."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
@@ -11,63 +11,53 @@ from api.schemas.csv_cells import TYPE, csv_line
 from api.use_cases.export_rows import CODE_COLUMNS, code_row, record_lines
 from api.web.admin.batches import get_batch
 from api.web.admin.codes import CodeFilter, CodeFilterDep, iter_rows
-from api.web.admin.context import AdminContext, AdminContextDep
-from api.web.admin.forms import admin_page
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from projections.repositories.issue_batches import Batch
 
-REASON_LENGTH_MAX: Final = 500
 CHUNK: Final = 500
 
 router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
 
 @router.get("/codes/export")
-async def show_list_form(request: Request, staff: Admin, code_filter: CodeFilterDep) -> Response:
+def show_list_form(request: Request, staff: Admin, code_filter: CodeFilterDep) -> Response:
     """Ask for the reason."""
     return _render(request, staff, f"/admin/codes?{code_filter.query()}")
 
 
 @router.post("/codes/export")
-async def export_list(
+def export_list(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
     code_filter: CodeFilterDep,
     reason: Annotated[str, Form()] = "",
 ) -> Response:
-    """The codes of a filtered list."""
-    if not _is_valid_reason(reason):
+    """Send the codes of a filtered list."""
+    if not is_valid_reason(reason):
         return _render(request, staff, f"/admin/codes?{code_filter.query()}", reason)
-    await _audit(admin, staff, None, reason)
+    admin.support.audit(staff.caller(), "exported_codes", None, reason.strip())
     return _csv_response("codes.csv", _lines_of_list(admin, code_filter))
 
 
 @router.get("/batches/{batch_id}/export")
-async def show_batch_form(request: Request, staff: Admin, batch_id: UUID) -> Response:
+def show_batch_form(request: Request, staff: Admin, batch_id: UUID) -> Response:
     """Ask for the reason."""
     return _render(request, staff, f"/admin/batches/{batch_id}")
 
 
 @router.post("/batches/{batch_id}/export")
-async def export_batch(
+def export_batch(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, batch_id: UUID, reason: Annotated[str, Form()] = ""
 ) -> Response:
-    """The codes of a batch, as many as there are by now."""
-    if not _is_valid_reason(reason):
+    """Send the codes of a batch, as far as they are issued."""
+    if not is_valid_reason(reason):
         return _render(request, staff, f"/admin/batches/{batch_id}", reason)
-    batch = await admin.services.read(lambda: get_batch(admin, batch_id))
-    await _audit(admin, staff, batch_id, reason)
+    batch = get_batch(admin, batch_id)
+    admin.support.audit(staff.caller(), "exported_codes", batch_id, reason.strip())
     return _csv_response(f"codes-{str(batch_id)[:8]}.csv", _lines_of_batch(admin, batch))
-
-
-def _is_valid_reason(text: str) -> bool:
-    return 0 < len(text.strip()) <= REASON_LENGTH_MAX
-
-
-async def _audit(admin: AdminContext, staff: Staff, batch_id: UUID | None, reason: str) -> None:
-    action = admin.services.action(staff.caller(None))
-    await admin.services.read(lambda: action.record("exported_codes", batch_id, reason.strip()))
 
 
 def _lines_of_batch(admin: AdminContext, batch: Batch) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Groups: the words of their letters in each language, where an accepted invitation leads, preview and test."""
+"""The pages of groups: texts of their invitations, preview and test, acceptance page, and channel."""
 
 import re
 from collections.abc import Mapping
@@ -7,14 +7,16 @@ from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from api.errors import ApplicationError
 from api.i18n.catalogs import LANGUAGES
 from api.use_cases.administration.batches import save_group
-from api.web.admin.context import AdminContext, AdminContextDep, InvitationPreview
-from api.web.admin.forms import NAME_LENGTH_MAX, FormFields, admin_page, see_other
+from api.use_cases.run_blocking import run_blocking
+from api.web.admin.context import AdminContext, AdminContextDep, InvitationPreview, admin_page
 from api.web.admin.group_channel import change_channel, load_channel, renew_channel_secret
+from api.web.forms import NAME_LENGTH_MAX, FormDep, FormFields
+from api.web.rendering import see_other
 from api.web.security_headers import MAIL_POLICY, security_headers
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
@@ -39,97 +41,92 @@ TestStatus = Literal["saved", "sent", "failed", "unsure", "address"]
 
 
 @router.get("")
-async def list_groups(
+def list_groups(
     request: Request,
     admin: AdminContextDep,
     staff: Admin,
     after: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
     name: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
 ) -> Response:
-    """All groups by name; one that is typed in is gone to."""
+    """List all groups by name, or go to the group that was typed."""
     if typed_name := name.strip():
-        return RedirectResponse(f"/admin/groups/one?{_query(typed_name)}", 303)
-    stored = await admin.services.read(lambda: admin.groups.list_page(after, PER_PAGE + 1))
+        return see_other(f"/admin/groups/one?{_query(typed_name)}")
+    stored = admin.groups.list_page(after, PER_PAGE + 1)
     next_name = stored[PER_PAGE - 1].name if len(stored) > PER_PAGE else None
     return admin_page(request, "groups.html", staff, groups=stored[:PER_PAGE], next=next_name, is_first=not after)
 
 
 @router.get("/one")
-async def show_group(
+def show_group(
     request: Request,
     admin: AdminContextDep,
     staff: Admin,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
     done: Annotated[str, Query(max_length=10)] = "",
 ) -> Response:
-    """One group's settings, and its letters as they would arrive."""
-    group = await _load_group(admin, name)
-    return await _render(request, admin, staff, group, message=_Message(done if done == "saved" else ""))
+    """Show one group's settings, and its invitations as recipients see them."""
+    group = _load_group(admin, name)
+    return _render(request, admin, staff, group, message=_Message(done if done == "saved" else ""))
 
 
 @router.post("/one")
-async def save(
+def save(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
+    fields: FormDep,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
 ) -> Response:
-    """Keep the settings."""
-    form = await request.form()
-    fields = FormFields({key: value for key, value in form.items() if isinstance(value, str)})
+    """Save a group's settings."""
     group = _parse_form(fields, name)
     if fields.errors:
-        return await _render(request, admin, staff, group, errors=fields.errors)
-    action = admin.services.action(staff.caller(None))
-    await admin.services.read(lambda: save_group(action, admin.groups, group))
+        return _render(request, admin, staff, group, errors=fields.errors)
+    action = admin.services.action(staff.caller())
+    save_group(action, admin.groups, group)
     return see_other(f"/admin/groups/one?{_query(name)}&done=saved")
 
 
 @router.post("/channel")
-async def save_channel(
+def save_channel(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
-    channel: Annotated[str, Form()] = "",
-    channel_url: Annotated[str, Form()] = "",
+    fields: FormDep,
 ) -> Response:
-    """Choose how the group's invitations go out; the secret of a new channel is shown this once."""
-    group = await _load_group(admin, name)
-    fields = FormFields({"channel": channel, "channel_url": channel_url})
-    secret = await change_channel(admin, staff, name, fields)
+    """Choose the channel of a group's invitations; the secret of a new channel is shown once."""
+    group = _load_group(admin, name)
+    secret = change_channel(admin, staff, name, fields)
     if fields.errors:
-        group = replace(group, channel="webhook", channel_url=channel_url)
-        return await _render(request, admin, staff, group, errors=fields.errors)
+        group = replace(group, channel="webhook", channel_url=fields.values.get("channel_url", ""))
+        return _render(request, admin, staff, group, errors=fields.errors)
     if secret is None:
         return see_other(f"/admin/groups/one?{_query(name)}&done=saved")
-    return await _render(
-        request, admin, staff, await _load_group(admin, name), message=_Message("saved", secret=secret)
-    )
+    return _render(request, admin, staff, _load_group(admin, name), message=_Message("saved", secret=secret))
 
 
 @router.post("/secret")
-async def new_secret(
+def new_secret(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
 ) -> Response:
-    """A new secret of the group's channel, shown this once."""
-    group = await _load_group(admin, name)
-    secret = await renew_channel_secret(admin, staff, group)
-    return await _render(request, admin, staff, group, message=_Message(secret=secret))
+    """Generate a new secret for a group's channel and show it once."""
+    group = _load_group(admin, name)
+    secret = renew_channel_secret(admin, staff, group)
+    return _render(request, admin, staff, group, message=_Message(secret=secret))
 
 
 @router.get("/letter")
-async def show_email(
+def show_email(
     admin: AdminContextDep,
     _: Admin,
     name: Annotated[str, Query(min_length=1, max_length=NAME_LENGTH_MAX)],
     language: Language,
 ) -> Response:
-    """The HTML of a group's letter, for the frame on its page."""
-    group = await _load_group(admin, name)
+    """Show the HTML of a group's invitation, for the frame on its page."""
+    group = _load_group(admin, name)
     preview = admin.preview_sender.preview(_test_invitation(admin, group, language, "li.wei@example.com"))
     headers = {**security_headers(MAIL_POLICY), "Cache-Control": "no-store"}
     return HTMLResponse(preview.html, 200, headers)
@@ -144,24 +141,26 @@ async def send_test(
     language: Annotated[Language, Form()],
     to: Annotated[str, Form()] = "",
 ) -> Response:
-    """Send the letter to an address, now, and say what the mail server said."""
-    group = await _load_group(admin, name)
+    """Send a group's invitation to an email address and show the mail server's answer."""
+    settings = admin.services.settings
+    wait_s = max(settings.smtp_timeout_s, settings.webhook_timeout_s) + EXTRA_WAIT_S
+    return await run_blocking(wait_s, _send_test, request, admin, staff, name, language, to)
+
+
+def _send_test(request: Request, admin: AdminContext, staff: Staff, name: str, language: Language, to: str) -> Response:
+    group = _load_group(admin, name)
     try:
         address = EmailAddress.parse(to)
     except MalformedEmailError:
-        return await _render(request, admin, staff, group, message=_Message("address", to))
-    show_email = _test_invitation(admin, group, language, address.typed)
-    settings = admin.services.settings
-    longest_s = max(settings.smtp_timeout_s, settings.webhook_timeout_s) + EXTRA_WAIT_S
-    outcome = await admin.services.read(lambda: admin.preview_sender.send(show_email), longest_s)
-    action = admin.services.action(staff.caller(None))
-    await admin.services.read(lambda: action.record("sent_test", None, f"group: {name}"))
+        return _render(request, admin, staff, group, message=_Message("address", to))
+    outcome = admin.preview_sender.send(_test_invitation(admin, group, language, address.typed))
+    admin.support.audit(staff.caller(), "sent_test", None, f"group: {name}")
     status, reply = _describe_outcome(outcome)
-    return await _render(request, admin, staff, group, message=_Message(status, to, reply))
+    return _render(request, admin, staff, group, message=_Message(status, to, reply))
 
 
 class _Message(NamedTuple):
-    """What a page says beside what is set: what was done, the test's address and answer, a secret shown once."""
+    """What the page of a group shows in addition to its settings: the result of a test, a new secret."""
 
     done: str = ""
     to: str = ""
@@ -198,11 +197,11 @@ def _parse_form(fields: FormFields, name: str) -> InviteGroup:
     )
 
 
-async def _load_group(admin: AdminContext, name: str) -> InviteGroup:
+def _load_group(admin: AdminContext, name: str) -> InviteGroup:
     if group_name_error(name) is not None:
         raise ApplicationError("NOT_FOUND")
-    stored = await admin.services.read(lambda: admin.groups.find(name))
-    takes_rebinds = await admin.services.read(lambda: admin.groups.accepts_rebinds(name))
+    stored = admin.groups.find(name)
+    takes_rebinds = admin.groups.accepts_rebinds(name)
     return replace(stored or InviteGroup(name=name), takes_rebinds=takes_rebinds)
 
 
@@ -235,7 +234,7 @@ def _describe_outcome(outcome: Outcome) -> tuple[TestStatus, str]:
     return "unsure", outcome.server
 
 
-async def _render(
+def _render(
     request: Request,
     admin: AdminContext,
     staff: Staff,
@@ -262,7 +261,7 @@ async def _render(
         reply=message.reply,
         to=message.to or staff.address,
         secret=message.secret,
-        channel=await load_channel(admin, group),
+        channel=load_channel(admin, group),
         lengths={"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX, "target": TARGET_LENGTH_MAX},
     )
 

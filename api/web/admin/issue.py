@@ -1,4 +1,4 @@
-"""The home of the office: the form that issues codes, one or 100,000, and the newest batches below it."""
+"""The start page of the admin console: the form that issues codes, and the newest batches."""
 
 import re
 from typing import Any, Final
@@ -7,19 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api.errors import ApplicationError
 from api.use_cases.administration.batches import start_batch
 from api.use_cases.issue_codes import CodeTemplate
-from api.web.admin.context import AdminContext, AdminContextDep
-from api.web.admin.forms import (
-    NAME_LENGTH_MAX,
-    NOTE_LENGTH_MAX,
-    FormFields,
-    admin_page,
-    id_from_nonce,
-    new_form_nonce,
-    see_other,
-)
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import NAME_LENGTH_MAX, NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, new_nonce
+from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.events.code_terms import CodeTerms
 from domain.values.group_name import group_name_error
@@ -36,21 +28,19 @@ router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
 
 @router.get("")
-async def show_form(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
+def show_form(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
     """The form."""
-    return await _render(request, admin, staff, FormFields({"count": "1", "max_uses": "1", "bound": "yes"}))
+    return _render(request, admin, staff, FormFields({"count": "1", "max_uses": "1", "bound": "yes"}))
 
 
 @router.post("/batches")
-async def start_issuing(request: Request, admin: AdminContextDep, staff: AdminWithForm) -> Response:
-    """Write the batch down and begin; its page shows how far it is. The form's nonce is the batch's id."""
-    form = await request.form()
-    fields = FormFields({name: value for name, value in form.items() if isinstance(value, str)})
+def start_issuing(request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep) -> Response:
+    """Store the batch and start it; its page shows the progress. The form's nonce is the batch's id."""
     new_batch = _new_batch(admin, staff, fields)
     if new_batch is None:
-        return await _render(request, admin, staff, fields)
-    action = admin.services.action(staff.caller(None))
-    await admin.services.read(lambda: start_batch(action, admin.batches, new_batch))
+        return _render(request, admin, staff, fields)
+    action = admin.services.action(staff.caller())
+    start_batch(action, admin.batches, new_batch)
     admin.runner.wake()
     return see_other(f"/admin/batches/{new_batch.batch_id}")
 
@@ -60,7 +50,7 @@ def template_of(fields: FormFields, admin: AdminContext) -> CodeTemplate:
     is_unlimited = fields.values.get("unlimited") == "yes"
     terms = CodeTerms(
         max_uses=None if is_unlimited else fields.number("max_uses", USES, default=1),
-        expires_at=fields.timestamp("expires_at", admin.services.now()),
+        expires_at=fields.future_timestamp("expires_at", admin.services.now()),
         validity_days=fields.number("validity_days", DAYS),
         group=_parse_group(fields) or None,
         rebinds_max=fields.number("rebinds_max", REBINDS),
@@ -75,21 +65,9 @@ def _parse_group(fields: FormFields) -> str:
     return name
 
 
-def parse_batch_id(fields: FormFields) -> UUID:
-    """The id of the batch that a form asks for.
-
-    Raises:
-        ApplicationError: MALFORMED, the form is none of ours.
-    """
-    batch_id = id_from_nonce(fields.values.get("nonce", ""))
-    if batch_id is None:
-        raise ApplicationError("MALFORMED")
-    return batch_id
-
-
 def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatch | None:
     """What the form asks for; None if something is wrong with it."""
-    batch_id, template = parse_batch_id(fields), template_of(fields, admin)
+    batch_id, template = id_from_nonce(fields.values.get("nonce", "")), template_of(fields, admin)
     count = fields.number("count", COUNT, default=1)
     prefix = fields.text("prefix", 2 * PREFIX_LENGTH_MAX).upper().replace("-", "").replace(" ", "")
     if len(prefix) > PREFIX_LENGTH_MAX or not _PREFIX.fullmatch(prefix):
@@ -110,7 +88,7 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
     )
 
 
-async def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFields) -> Response:
+def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFields) -> Response:
     now, highest_id = admin.services.now(), UUID(int=2**128 - 1)
 
     def load() -> dict[str, Any]:
@@ -126,9 +104,9 @@ async def _render(request: Request, admin: AdminContext, staff: Staff, fields: F
         status=422 if fields.errors else 200,
         values=fields.values,
         errors=fields.errors,
-        nonce=fields.values.get("nonce") or new_form_nonce(),
+        nonce=fields.values.get("nonce") or new_nonce(),
         count_max=COUNT.most,
         days_max=DAYS.most,
         rebinds_max=REBINDS.most,
-        **await admin.services.read(load),
+        **load(),
     )

@@ -1,4 +1,4 @@
-"""Staff: taking somebody on, changing a role, a new password, and closing an account."""
+"""The page of staff accounts: add one, change a role, set a new password, remove one."""
 
 import secrets
 from collections.abc import Callable
@@ -12,8 +12,9 @@ from api.errors import ApplicationError
 from api.http.pagination import FIRST, cursor_of, place_of
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.web.admin.api_keys import ROLES
-from api.web.admin.context import AdminContext, AdminContextDep
-from api.web.admin.forms import FormFields, admin_page, see_other
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import FormFields
+from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
 from projections.repositories.staff_accounts import LastAdminError
@@ -26,11 +27,11 @@ router = APIRouter(prefix="/admin/staff", route_class=SupportRoute)
 
 
 @router.get("")
-async def list_staff(
+def list_staff(
     request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
 ) -> Response:
-    """Who is on the staff, and the form to take somebody on."""
-    return await _render(request, admin, staff, FormFields({"role": "support"}), cursor=cursor)
+    """List the staff accounts, with the form for a new one."""
+    return _render(request, admin, staff, FormFields({"role": "support"}), cursor=cursor)
 
 
 @router.post("")
@@ -41,69 +42,80 @@ async def add_on_page(
     email: Annotated[str, Form()] = "",
     role: Annotated[str, Form()] = "",
 ) -> Response:
-    """Take somebody on, and show the password that they begin with, this once."""
-    fields = FormFields({"email": email[:TYPED_LENGTH_MAX], "role": role})
+    """Add an account and show its first password, which no later page can show."""
     if role not in ROLES:
         raise ApplicationError("MALFORMED")
+    fields = FormFields({"email": email[:TYPED_LENGTH_MAX], "role": role})
     try:
         address = EmailAddress.parse(email)
     except MalformedEmailError:
         fields.errors["email"] = "email"
-        return await _render(request, admin, staff, fields)
-    services, password = admin.services, secrets.token_urlsafe(PASSWORD_BYTES)
-    draft = services.storage.vault.draft_staff(address, services.new_id())
+        return await admin.services.run_blocking(_render, request, admin, staff, fields)
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
     password_hash = await admin.support.hash_password(password)
-    action = services.action(staff.caller(None))
-    staff_id = await services.read(lambda: add_staff(action, draft, password_hash, role))
-    if staff_id is None:
+    if not await admin.services.run_blocking(_add, admin, staff, address, role, password_hash):
         fields.errors["email"] = "on_staff"
-        return await _render(request, admin, staff, fields)
-    return await _render(request, admin, staff, FormFields({"role": "support"}), new_password=(address.typed, password))
+        return await admin.services.run_blocking(_render, request, admin, staff, fields)
+    return await admin.services.run_blocking(_render_password, request, admin, staff, address.typed, password)
+
+
+def _add(admin: AdminContext, staff: Staff, address: EmailAddress, role: str, password_hash: str) -> bool:
+    """Add an account; return whether the email address is new."""
+    services = admin.services
+    draft = services.storage.vault.draft_staff(address, services.new_id())
+    return add_staff(services.action(staff.caller()), draft, password_hash, role) is not None
 
 
 @router.post("/{staff_id}/password")
 async def reset_password(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
-    """A new password, shown this once; all sessions of the old one end."""
+    """Set a new password and show it once; all sessions of the account end."""
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     password_hash = await admin.support.hash_password(password)
-    action = admin.services.action(staff.caller(None))
-    if not await admin.services.read(lambda: set_new_password(action, staff_id, password_hash)):
+    address = await admin.services.run_blocking(_reset, admin, staff, staff_id, password_hash)
+    return await admin.services.run_blocking(_render_password, request, admin, staff, address, password)
+
+
+def _reset(admin: AdminContext, staff: Staff, staff_id: UUID, password_hash: str) -> str:
+    """Set an account's password; return its email address."""
+    if not set_new_password(admin.services.action(staff.caller()), staff_id, password_hash):
         raise ApplicationError("NOT_FOUND")
-    addresses = await admin.services.read(lambda: admin.support.sessions.find_email_addresses([staff_id]))
-    new_password = (addresses.get(staff_id, ""), password)
-    return await _render(request, admin, staff, FormFields({"role": "support"}), new_password=new_password)
+    return admin.support.sessions.find_email_addresses([staff_id]).get(staff_id, "")
 
 
 @router.post("/{staff_id}/role")
-async def change_role(
+def change_role(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID, role: Annotated[str, Form()] = ""
 ) -> Response:
-    """Another role, from the next click on."""
+    """Change a role; it holds from the next request."""
     if role not in ROLES:
         raise ApplicationError("MALFORMED")
-    action = admin.services.action(staff.caller(None))
-    return await _change_account(request, admin, staff, lambda: set_staff_role(action, staff_id, role))
+    action = admin.services.action(staff.caller())
+    return _change_account(request, admin, staff, lambda: set_staff_role(action, staff_id, role))
 
 
 @router.post("/{staff_id}/remove")
-async def remove_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
-    """Close the account; what they did stays under their name."""
-    action = admin.services.action(staff.caller(None))
-    return await _change_account(request, admin, staff, lambda: remove_staff(action, staff_id))
+def remove_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
+    """Remove an account; what it did stays under its name."""
+    action = admin.services.action(staff.caller())
+    return _change_account(request, admin, staff, lambda: remove_staff(action, staff_id))
 
 
-async def _change_account(request: Request, admin: AdminContext, staff: Staff, change: Callable[[], bool]) -> Response:
+def _change_account(request: Request, admin: AdminContext, staff: Staff, change: Callable[[], bool]) -> Response:
     """Change an account and go back to the list; the last admin stays one."""
     try:
-        was_changed = await admin.services.read(change)
+        was_changed = change()
     except LastAdminError:
-        return await _render(request, admin, staff, FormFields({"role": "support"}, {"people": "last_admin"}))
+        return _render(request, admin, staff, FormFields({"role": "support"}, errors={"people": "last_admin"}))
     if not was_changed:
         raise ApplicationError("NOT_FOUND")
     return see_other("/admin/staff")
 
 
-async def _render(
+def _render_password(request: Request, admin: AdminContext, staff: Staff, address: str, password: str) -> Response:
+    return _render(request, admin, staff, FormFields({"role": "support"}), new_password=(address, password))
+
+
+def _render(
     request: Request,
     admin: AdminContext,
     staff: Staff,
@@ -131,5 +143,5 @@ async def _render(
         errors=fields.errors,
         roles=ROLES,
         typed_length_max=TYPED_LENGTH_MAX,
-        **await admin.services.read(load),
+        **load(),
     )

@@ -1,4 +1,4 @@
-"""Webhook endpoints on pages: making one, its secret shown once, testing, disabling, and the log of its messages."""
+"""The pages of webhook endpoints: create, test, change, disable and remove them, and the log of their messages."""
 
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
@@ -20,8 +20,9 @@ from api.use_cases.administration.webhook_endpoints import (
 )
 from api.use_cases.administration.webhooks import SPARE_S, endpoint_of, fault_of_target, send_test
 from api.use_cases.run_blocking import run_blocking
-from api.web.admin.context import AdminContext, AdminContextDep
-from api.web.admin.forms import FormFields, admin_page, id_from_nonce, new_form_nonce, see_other
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
+from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.repositories.webhook_deliveries import DeliveryState, WebhookDeliveryRepository
@@ -36,32 +37,28 @@ router = APIRouter(prefix="/admin/webhooks", route_class=SupportRoute)
 
 
 @router.get("")
-async def list_endpoints(
+def list_endpoints(
     request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
 ) -> Response:
-    """All endpoints, and the form for a new one."""
-    return await _render_list(request, admin, staff, FormFields({"concurrency": "1"}), [], cursor)
+    """List all endpoints, with the form for a new one."""
+    return _render_list(request, admin, staff, FormFields({"concurrency": "1"}), [], cursor)
 
 
 @router.post("")
-async def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm) -> Response:
-    """Make an endpoint and show its secret, this once."""
-    fields, types = await _parse_form(request, admin)
-    endpoint_id = id_from_nonce(fields.values.get("nonce", ""))
-    if endpoint_id is None:
-        raise ApplicationError("MALFORMED")
+def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep) -> Response:
+    """Create an endpoint and show its secret once."""
+    types, endpoint_id = _check_fields(admin, fields), id_from_nonce(fields.values.get("nonce", ""))
     concurrency = fields.number("concurrency", CONCURRENCY, default=1) or 1
     if fields.errors:
-        return await _render_list(request, admin, staff, fields, types, None)
-    services, url = admin.services, fields.values["url"].strip()
+        return _render_list(request, admin, staff, fields, types, None)
+    url = fields.values["url"].strip()
     draft = EndpointDraft(endpoint_id=endpoint_id, url=url, event_types=types, concurrency=concurrency)
-    action = services.action(staff.caller(None))
-    secret = await services.read(lambda: add_endpoint(action, draft))
-    return await _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
+    secret = add_endpoint(admin.services.action(staff.caller()), draft)
+    return _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
 
 
 @router.get("/{endpoint_id}")
-async def show_endpoint(
+def show_endpoint(
     request: Request,
     admin: AdminContextDep,
     staff: Admin,
@@ -69,23 +66,22 @@ async def show_endpoint(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     state: Annotated[str, Query(max_length=10)] = "",
 ) -> Response:
-    """One endpoint and its messages."""
-    return await _render_endpoint(request, admin, staff, endpoint_id, cursor=cursor, state=_parse_state(state))
+    """Show one endpoint and its messages."""
+    return _render_endpoint(request, admin, staff, endpoint_id, cursor=cursor, state=_parse_state(state))
 
 
 @router.post("/{endpoint_id}")
-async def change_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm, endpoint_id: UUID) -> Response:
-    """Change address, events and how many at once."""
-    fields, types = await _parse_form(request, admin)
+def change_on_page(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, endpoint_id: UUID
+) -> Response:
+    """Change the URL, the events and the concurrency of an endpoint."""
+    types = _check_fields(admin, fields)
     concurrency = fields.number("concurrency", CONCURRENCY, default=1)
     if fields.errors:
-        return await _render_endpoint(request, admin, staff, endpoint_id, {"fields": fields, "types": types})
+        return _render_endpoint(request, admin, staff, endpoint_id, {"fields": fields, "types": types})
     terms = EndpointTerms(url=fields.values["url"].strip(), event_types=types, concurrency=concurrency)
-    action, before = (
-        admin.services.action(staff.caller(None)),
-        await admin.services.run_blocking(endpoint_of, admin.services, endpoint_id),
-    )
-    await admin.services.read(lambda: change_endpoint(action, before, terms))
+    endpoint = endpoint_of(admin.services, endpoint_id)
+    change_endpoint(admin.services.action(staff.caller()), endpoint, terms)
     return see_other(f"/admin/webhooks/{endpoint_id}")
 
 
@@ -93,58 +89,56 @@ async def change_on_page(request: Request, admin: AdminContextDep, staff: AdminW
 async def run_action(
     request: Request, admin: AdminContextDep, staff: AdminWithForm, endpoint_id: UUID, state: str
 ) -> Response:
-    """Enable, disable or remove it; a new secret; a test; what failed once more."""
-    services, action = admin.services, admin.services.action(staff.caller(None))
-    rows = await services.run_blocking(endpoint_of, services, endpoint_id)
+    """Enable, disable or remove an endpoint, renew its secret, send a test, or resend what failed."""
+    settings = admin.services.settings
+    wait_s = settings.webhook_timeout_s + SPARE_S if state == "test" else settings.request_wait_s
+    return await run_blocking(wait_s, _run_action, request, admin, staff, endpoint_id, state)
+
+
+def _run_action(request: Request, admin: AdminContext, staff: Staff, endpoint_id: UUID, state: str) -> Response:
+    services, action = admin.services, admin.services.action(staff.caller())
+    endpoint = endpoint_of(services, endpoint_id)
     if state == "test":
-        test_result = await run_blocking(
-            services.settings.webhook_timeout_s + SPARE_S, send_test, services, admin.preview_sender, rows, action
-        )
-        return await _render_endpoint(request, admin, staff, endpoint_id, {"test": test_result})
+        test_result = send_test(services, admin.preview_sender, endpoint, action)
+        return _render_endpoint(request, admin, staff, endpoint_id, {"test": test_result})
     if state == "secret":
-        secret = await services.read(lambda: renew_secret(action, endpoint_id, rows.url))
-        return await _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
+        secret = renew_secret(action, endpoint_id, endpoint.url)
+        return _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
     if state == "redeliver":
-        since = rows.created_at
-        await services.read(lambda: redeliver_failed(action, endpoint_id, since))
+        redeliver_failed(action, endpoint_id, endpoint.created_at)
         return see_other(f"/admin/webhooks/{endpoint_id}#log")
     if state == "remove":
-        await services.read(lambda: remove_endpoint(action, endpoint_id))
+        remove_endpoint(action, endpoint_id)
         return see_other("/admin/webhooks")
     if state not in {"enable", "disable"}:
         raise ApplicationError("NOT_FOUND")
     terms = EndpointTerms(state="enabled" if state == "enable" else "disabled")
-    await services.read(lambda: change_endpoint(action, rows, terms))
+    change_endpoint(action, endpoint, terms)
     return see_other(f"/admin/webhooks/{endpoint_id}")
 
 
 @router.post("/{endpoint_id}/deliveries/{delivery_id}")
-async def redeliver_on_page(
-    admin: AdminContextDep, staff: AdminWithForm, endpoint_id: UUID, delivery_id: UUID
-) -> Response:
-    """Send one message once more."""
-    action = admin.services.action(staff.caller(None))
-    if not await admin.services.read(lambda: redeliver(action, endpoint_id, delivery_id)):
+def redeliver_on_page(admin: AdminContextDep, staff: AdminWithForm, endpoint_id: UUID, delivery_id: UUID) -> Response:
+    """Send one message again."""
+    action = admin.services.action(staff.caller())
+    if not redeliver(action, endpoint_id, delivery_id):
         raise ApplicationError("NOT_FOUND")
     return see_other(f"/admin/webhooks/{endpoint_id}#log")
 
 
-async def _parse_form(request: Request, admin: AdminContext) -> tuple[FormFields, list[str]]:
-    """A form's fields, and the events that are ticked."""
-    form = await request.form()
-    fields = FormFields({key: value for key, value in form.items() if isinstance(value, str)})
+def _check_fields(admin: AdminContext, fields: FormFields) -> list[str]:
+    """Check the URL of a form; return the ticked event types."""
     url = fields.text("url", URL_LENGTH_MAX, is_required=True)
     if "url" not in fields.errors and (error := fault_of_target(url, admin.services.settings)) is not None:
         fields.errors["url"] = f"target.{error}"
-    ticked = set(form.getlist("types"))
-    return fields, [name for name in EVENT_NAMES if name in ticked]
+    return [name for name in EVENT_NAMES if name in fields.choices.get("types", ())]
 
 
-async def _render_list(
+def _render_list(
     request: Request, admin: AdminContext, staff: Staff, fields: FormFields, types: list[str], cursor: str | None
 ) -> Response:
     endpoints, after = WebhookEndpointRepository(admin.services.storage), FIRST if cursor is None else place_of(cursor)
-    rows = await admin.services.read(lambda: endpoints.list_page(after, PER_PAGE + 1))
+    rows = endpoints.list_page(after, PER_PAGE + 1)
     page = rows[:PER_PAGE]
     return admin_page(
         request,
@@ -158,12 +152,12 @@ async def _render_list(
         errors=fields.errors,
         types=types,
         event_names=EVENT_NAMES,
-        nonce=new_form_nonce(),
+        nonce=new_nonce(),
         lengths={"url": URL_LENGTH_MAX, "concurrency": CONCURRENCY.most},
     )
 
 
-async def _render_endpoint(
+def _render_endpoint(
     request: Request,
     admin: AdminContext,
     staff: Staff,
@@ -174,9 +168,9 @@ async def _render_endpoint(
     state: DeliveryState | None = None,
 ) -> Response:
     services, storage = admin.services, admin.services.storage
-    endpoint, now = await services.run_blocking(endpoint_of, services, endpoint_id), services.now()
+    endpoint, now = endpoint_of(services, endpoint_id), services.now()
     before, deliveries = LATEST if cursor is None else place_of(cursor), WebhookDeliveryRepository(storage)
-    rows = await services.read(lambda: deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state))
+    rows = deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state)
     page, fields = rows[:PER_PAGE], extra.get("fields")
     return admin_page(
         request,
@@ -184,7 +178,7 @@ async def _render_endpoint(
         staff,
         status=422 if fields else 200,
         endpoint=endpoint,
-        secrets=await services.read(lambda: WebhookSecretRepository(storage).list_valid(endpoint_id, now)),
+        secrets=WebhookSecretRepository(storage).list_valid(endpoint_id, now),
         secret=extra.get("secret"),
         test=extra.get("test"),
         fields=fields.values if fields else {"url": endpoint.url, "concurrency": str(endpoint.concurrency)},

@@ -4,14 +4,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.web.errors import error_page
 from api.web.public.code_form import render_code_form
 from api.web.public.ports import PageDeps, RefusalAnswer, StatusView
 from api.web.public.reservation_cookie import remember_token
 from api.web.public.visitor import get_visitor
-from api.web.rendering import choose_language
+from api.web.rendering import choose_language, see_other
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.identifiers import TYPED_LENGTH_MAX
@@ -49,7 +49,7 @@ def build_router(deps: PageDeps) -> APIRouter:
         answer = await deps.move(view.reservation_id, code, group[:NAME_LENGTH_MAX], language, get_visitor(request))
         if isinstance(answer, RefusalAnswer):
             return _form(request, language, view, code=code, group=group, refusal=answer)
-        response = RedirectResponse(f"/r/{answer.reservation_id}", 303, {"Cache-Control": "no-store"})
+        response = see_other(f"/r/{answer.reservation_id}")
         remember_token(request, response, answer.correction_token, deps.kept_s)
         return response
 

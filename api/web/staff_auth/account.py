@@ -4,12 +4,13 @@ from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.auth.session_cookies import COOKIE, digest_of
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
 from api.use_cases.administration.staff_accounts import NewSession, change_own_password
+from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.login_throttle import OWN, FailureCount
 from api.web.staff_auth.rendering import get_language, support_page
@@ -32,7 +33,7 @@ router = APIRouter(prefix="/support/account", route_class=SupportRoute)
 
 
 @router.get("")
-async def show_account(request: Request, staff: Viewer, done: str = "") -> Response:
+def show_account(request: Request, staff: Viewer, done: str = "") -> Response:
     """Who one is here, and the form for a new password."""
     return _render(request, staff, was_changed=done == "password")
 
@@ -61,7 +62,7 @@ async def change_password(
         return _render(request, staff, error="old")
     support.login_throttle.release(counts)
     session = await _replace_password(support, staff, new)
-    response = RedirectResponse("/support/account?done=password", 303, {"Cache-Control": "no-store"})
+    response = see_other("/support/account?done=password")
     set_cookie(request, response, COOKIE, session, SESSION_S)
     return response
 
@@ -75,9 +76,9 @@ async def _is_current_password(support: SupportContext, staff: Staff, typed: str
 async def _replace_password(support: SupportContext, staff: Staff, password: str) -> str:
     """Set the password, which ends all sessions, and begin a new one; its token."""
     password_hash, session = await support.hash_password(password), new_token()
-    action = support.services.action(staff.caller(None))
+    action = support.services.action(staff.caller())
     new_session = NewSession(digest_of(session), action.now + timedelta(seconds=SESSION_S))
-    await support.services.read(lambda: change_own_password(action, staff.staff_id, password_hash, new_session))
+    await support.services.run_blocking(change_own_password, action, staff.staff_id, password_hash, new_session)
     return session
 
 

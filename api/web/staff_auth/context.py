@@ -6,6 +6,7 @@ import math
 import time
 from base64 import b64encode
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -13,13 +14,14 @@ from argon2.low_level import ARGON2_VERSION
 
 from api.auth.passwords import password_hasher
 from api.errors import ApplicationError
-from api.use_cases.services import Services
+from api.use_cases.services import Caller, Services
 from api.web.staff_auth.hashing_queue import HashingQueue, HashingSlot
 from api.web.staff_auth.known_browsers import KnownBrowsers
 from api.web.staff_auth.login_throttle import ALL, FailureCount, LoginThrottle
 from domain.values.identifiers import EmailAddress
 from projections.read_models.statements import StatementReader
 from projections.read_models.support_queries import SupportReader
+from projections.repositories.audit_log import AuditAction
 from projections.repositories.staff_accounts import StaffAccountRepository
 from projections.repositories.staff_sessions import StaffCredentials, StaffSessionRepository
 from projections.vault.random_source import RANDOM
@@ -66,6 +68,10 @@ class SupportContext:
         """Key of a count: a keyed digest of what the count is about."""
         return hmac.digest(self.secret, "\0".join(("count", *parts)).encode(errors="replace"), hashlib.sha256)
 
+    def audit(self, caller: Caller, action: AuditAction, subject_id: UUID | None, reason: str) -> None:
+        """Record an action of a member of staff in the audit log."""
+        self.services.action(caller).record(action, subject_id, reason)
+
     @property
     def is_throttled(self) -> bool:
         """Whether failures are counted; load tests switch every limit off."""
@@ -94,7 +100,7 @@ class SupportContext:
             ApplicationError: OVERLOADED, too many wait for the lane; or the database is unavailable.
         """
         async with self.hashing_queue.acquire(is_known=is_known) as slot:
-            account = None if email is None else await self.services.read(lambda: self.sessions.find_credentials(email))
+            account = None if email is None else await self.services.run_blocking(self.sessions.find_credentials, email)
             if not await slot.run(lambda: self._verify(password, account)):
                 return None
             if account is not None and self.hasher.check_needs_rehash(account.password_hash):
@@ -113,10 +119,8 @@ class SupportContext:
     async def _rehash(self, account: StaffCredentials, password: str, slot: HashingSlot) -> None:
         """Replace a hash that has other costs than new ones; its sessions stay."""
         new_hash = await slot.run(lambda: self.hasher.hash(password))
-        accounts = StaffAccountRepository(self.services.storage)
-        await self.services.read(
-            lambda: accounts.replace_password_hash(account.staff_id, account.password_hash, new_hash)
-        )
+        replace = StaffAccountRepository(self.services.storage).replace_password_hash
+        await self.services.run_blocking(replace, account.staff_id, account.password_hash, new_hash)
 
     def _verify(self, password: str, account: StaffCredentials | None) -> bool:
         try:

@@ -9,16 +9,16 @@ from uuid import UUID
 
 from fastapi import Depends, Form, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse, Response
-from fastapi.routing import APIRoute
+from fastapi.responses import Response
 
 from api.auth.scopes import RANK, Role
 from api.auth.session_cookies import COOKIE, digest_of, form_token, is_own
 from api.errors import ApplicationError
+from api.http.blocking_route import BlockingRoute
 from api.use_cases.services import Caller
+from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import render_refusal, render_stale_form
-from domain.values.trace_ids import outside_trace_id
 
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"
@@ -46,13 +46,13 @@ class Staff:
         """Whether this role's acts are open to them."""
         return RANK[self.role] >= RANK[role]
 
-    def caller(self, request_id: str | None) -> Caller:
+    def caller(self, request_id: str | None = None) -> Caller:
         """As the events name them."""
         return Caller(actor="staff", actor_id=str(self.staff_id), request_id=request_id)
 
 
-class SupportRoute(APIRoute):
-    """Faults of these pages are pages, and who is not signed in is led to the sign-in."""
+class SupportRoute(BlockingRoute):
+    """A route of staff pages: its errors are pages, and it leads to the sign-in if there is no session."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the route."""
@@ -62,7 +62,7 @@ class SupportRoute(APIRoute):
             try:
                 return await inner(request)
             except NotSignedInError:
-                return RedirectResponse(sign_in_url(request), 303, {"Cache-Control": "no-store"})
+                return see_other(sign_in_url(request))
             except InvalidFormTokenError:
                 return render_stale_form(request)
             except RequestValidationError:
@@ -124,7 +124,7 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
         if token is None:
             raise NotSignedInError
         digest, now = digest_of(token), support.services.now()
-        session_owner = await support.services.read(lambda: support.sessions.find_member(digest, now))
+        session_owner = await support.services.run_blocking(support.sessions.find_member, digest, now)
         if session_owner is None:
             raise NotSignedInError
         member_of_staff = Staff(
@@ -156,16 +156,6 @@ def require_role_with_form(role: Role) -> Callable[..., Coroutine[Any, Any, Staf
         return member_of_staff
 
     return staff
-
-
-def new_nonce() -> str:
-    """What tells one filled-in form from another."""
-    return secrets.token_hex(TOKEN_BYTES // 2)
-
-
-def request_id_from_nonce(nonce: str) -> str | None:
-    """The request id of an act: that of its form, so that pressing twice is one act; None of no form of ours."""
-    return f"form:{trace_id}" if (trace_id := outside_trace_id(nonce)) else None
 
 
 def _role(text: str) -> Role:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.auth.session_cookies import COOKIE, digest_of, form_token
 from api.errors import ApplicationError
@@ -14,6 +14,7 @@ from api.rate_limits.client_network import sites_of
 from api.use_cases.administration.staff_accounts import NewSession, begin_session, end_session
 from api.use_cases.services import Caller
 from api.web.public import page
+from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.known_browsers import KNOWN_FOR
 from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, FailureCount
@@ -42,7 +43,7 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("/sign-in")
-async def show_form(request: Request, support: SupportContextDep, lost: str = "") -> Response:
+def show_form(request: Request, support: SupportContextDep, lost: str = "") -> Response:
     """The form. Its token belongs to a cookie of its own, since there is no session yet.
 
     `lost`: a form was sent after its session had ended.
@@ -77,8 +78,8 @@ async def sign_in(
     action = support.services.action(Caller(actor="staff", actor_id=str(account.staff_id)))
     ends_at, previous_digest = action.now + timedelta(seconds=SESSION_S), digest_of(previous) if previous else None
     new_session = NewSession(digest_of(session), ends_at, previous_digest)
-    await support.services.read(lambda: begin_session(action, account.staff_id, new_session))
-    response = RedirectResponse(_next_path(request), 303, {"Cache-Control": "no-store"})
+    await support.services.run_blocking(begin_session, action, account.staff_id, new_session)
+    response = see_other(_next_path(request))
     set_cookie(request, response, COOKIE, session, SESSION_S)
     response.delete_cookie(FORM_COOKIE, path="/support")
     known_browser = support.browsers.issue_cookie(attempt.name, new_token(), action.now)
@@ -89,11 +90,11 @@ async def sign_in(
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, support: SupportContextDep, staff: ViewerWithForm) -> Response:
+def sign_out(request: Request, support: SupportContextDep, staff: ViewerWithForm) -> Response:
     """End the session here and in the database."""
-    digest, action = digest_of(request.cookies[COOKIE]), support.services.action(staff.caller(None))
-    await support.services.read(lambda: end_session(action, digest))
-    response = RedirectResponse(SIGN_IN, 303, {"Cache-Control": "no-store"})
+    digest, action = digest_of(request.cookies[COOKIE]), support.services.action(staff.caller())
+    end_session(action, digest)
+    response = see_other(SIGN_IN)
     response.delete_cookie(COOKIE, path="/")
     return response
 
@@ -123,7 +124,7 @@ async def _check_password(support: SupportContext, attempt: _SignInAttempt, pass
             caller = Caller(actor="staff", actor_id=str(account.staff_id) if account else None)
             support.services.action(caller).record("sign_in_failed")
 
-        await support.services.read(record)
+        await support.services.run_blocking(record)
     return account
 
 

@@ -6,13 +6,15 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_title
+from api.web.forms import new_nonce
+from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, ViewerWithForm, new_nonce
+from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, ViewerWithForm
 from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, ActionForm, Ask, about_code, acts_of_code
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, glance
@@ -67,7 +69,7 @@ class StatementPage:
 
 
 @router.get("/{code_id}")
-async def show_code(
+def show_code(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
@@ -77,10 +79,10 @@ async def show_code(
     """The statement."""
     query, at_event = params.to_query(code_id), params.at_event
     if at_event is not None:
-        at = await support.services.read(lambda: _find_time(support, code_id, at_event))
-        return RedirectResponse(query.url(as_of=at.isoformat()), 303)
+        at = _find_time(support, code_id, at_event)
+        return see_other(query.url(as_of=at.isoformat()))
     language = get_language(request)
-    view = await support.services.read(lambda: _view(support, query, staff, language))
+    view = _view(support, query, staff, language)
     done = params.done if params.done in DONE else None
     bounds = {"note_length_max": NOTE_LENGTH_MAX, "typed_length_max": TYPED_LENGTH_MAX}
     view["fields_but_time"] = query.hidden_fields("as_of")
@@ -89,7 +91,7 @@ async def show_code(
 
 
 @router.post("/{code_id}/person")
-async def filter_by_person(
+def filter_by_person(
     support: SupportContextDep,
     _: ViewerWithForm,
     code_id: UUID,
@@ -98,15 +100,15 @@ async def filter_by_person(
 ) -> Response:
     """Only what is about one person. Their address is in the form, never in ours, which logs may keep."""
     query = params.to_query(code_id)
-    recipient_id = await support.services.read(lambda: _find_recipient(support, email))
+    recipient_id = _find_recipient(support, email)
     url = query.url(person=recipient_id or UUID(int=0), reservation=None, group=None)
-    return RedirectResponse(f"/support/codes/{code_id}{url}#lines", 303, {"Cache-Control": "no-store"})
+    return see_other(f"/support/codes/{code_id}{url}#lines")
 
 
 @router.get("/{code_id}/version")
-async def show_version(support: SupportContextDep, _: Viewer, code_id: UUID) -> Response:
+def show_version(support: SupportContextDep, _: Viewer, code_id: UUID) -> Response:
     """How many events there are: an open page asks again and again, so this is one row."""
-    head = await support.services.read(lambda: support.statements.find_newest_version(code_id))
+    head = support.statements.find_newest_version(code_id)
     return JSONResponse({"version": head}, headers={"Cache-Control": "no-store"})
 
 

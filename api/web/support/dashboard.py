@@ -94,7 +94,7 @@ async def _dashboard_cache(request: Request) -> DashboardCache:
 
 
 @router.get("/dashboard")
-async def show_dashboard(
+def show_dashboard(
     request: Request,
     cache: Annotated[DashboardCache, Depends(_dashboard_cache)],
     staff: Viewer,
@@ -111,7 +111,7 @@ async def show_dashboard(
             figures = None
         return figures, cache.reader.read_health(services.now()), cache.reader.list_kept_access()
 
-    figures, health, kept_access = await services.read(load)
+    figures, health, kept_access = load()
     now = services.now()
     return support_page(
         request,

@@ -9,8 +9,8 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.explain_balance import explanation_of
+from api.web.forms import VERSION_MAX, parse_filter_timestamp
 from api.web.staff_auth.context import SupportContext
-from api.web.staff_auth.form_values import VERSION_MAX, parse_filter_timestamp
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/support/codes/{code_id}", route_class=SupportRoute)
 
 
 @router.get("/events/{version}")
-async def show_event(
+def show_event(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
@@ -33,12 +33,12 @@ async def show_event(
 ) -> Response:
     """The event, and its neighbours in causation."""
     language = get_language(request)
-    view = await support.services.read(lambda: _load_event(support, staff, code_id, version, language))
+    view = _load_event(support, staff, code_id, version, language)
     return support_page(request, "event.html", staff, code_id=code_id, **view)
 
 
 @router.get("/explain")
-async def explain_balance_page(
+def explain_balance_page(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
@@ -55,7 +55,7 @@ async def explain_balance_page(
             raise ApplicationError("NOT_FOUND")
         return {"explanation": explanation, "hint": support.reader.find_suffix(code_id)}
 
-    view = await support.services.read(load)
+    view = load()
     return support_page(request, "explain.html", staff, code_id=code_id, as_of=at, **view)
 
 

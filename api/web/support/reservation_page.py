@@ -8,9 +8,10 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.i18n.catalogs import LANGUAGES
+from api.web.forms import new_nonce
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, new_nonce
+from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer
 from api.web.support.actions.commands import (
     DONE,
     DONE_LENGTH_MAX,
@@ -46,7 +47,7 @@ router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=
 
 
 @router.get("")
-async def show_reservation(
+def show_reservation(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
@@ -55,7 +56,7 @@ async def show_reservation(
 ) -> Response:
     """The story of one reservation, its acts, and a reply to copy."""
     language = get_language(request)
-    view = await support.services.read(lambda: _view(support, staff, reservation_id, language))
+    view = _view(support, staff, reservation_id, language)
     return support_page(
         request,
         "reservation.html",

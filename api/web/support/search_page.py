@@ -6,11 +6,12 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
+from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, ViewerWithForm
@@ -33,44 +34,44 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("")
-async def show_home(
+def show_home(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
     before: Annotated[int | None, Query(ge=1, le=NEWEST), IN_DIGITS] = None,
 ) -> Response:
     """The search box, and the newest reservations below it."""
-    return await _render_home(request, support, staff, before=before)
+    return _render_home(request, support, staff, before=before)
 
 
 @router.post("/search")
-async def search_and_open(
+def search_and_open(
     request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
 ) -> Response:
     """Go to what was meant; where that may be several things, choose; a request id is looked for last."""
     typed = q.strip()[:TYPED_LENGTH_MAX]
-    results = await support.services.read(lambda: search(support, typed, get_language(request)))
+    results = search(support, typed, get_language(request))
     if not results:
-        results = await support.services.read(lambda: search_request_id(support, typed, NEWEST))
+        results = search_request_id(support, typed, NEWEST)
     if len(results) == 1:
-        return RedirectResponse(results[0].path, 303, {"Cache-Control": "no-store"})
-    return await _render_home(
+        return see_other(results[0].path)
+    return _render_home(
         request, support, staff, typed=typed, results=results, miss_reason=None if results else _explain_miss(typed)
     )
 
 
 @router.post("/search/hits")
-async def search_as_you_type(
+def search_as_you_type(
     request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
 ) -> Response:
     """The same, as a part of the page. Nothing typed is in an address, which logs may keep."""
     typed = q.strip()[:TYPED_LENGTH_MAX]
-    results = await support.services.read(lambda: search(support, typed, get_language(request)))
+    results = search(support, typed, get_language(request))
     return support_page(request, "hits.html", staff, results=results)
 
 
 @router.get("/people/{recipient_id}")
-async def show_person(
+def show_person(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
@@ -100,18 +101,16 @@ async def show_person(
             "next": cursor_of(*positions[PER_PAGE - 1]) if len(positions) > PER_PAGE else None,
         }
 
-    return support_page(request, "person.html", staff, **await support.services.read(load))
+    return support_page(request, "person.html", staff, **load())
 
 
 @router.get("/tries/{digest}")
-async def show_rejected_attempts(request: Request, support: SupportContextDep, staff: Viewer, digest: str) -> Response:
+def show_rejected_attempts(request: Request, support: SupportContextDep, staff: Viewer, digest: str) -> Response:
     """Refused tries of an address that never reserved anything; the address itself is not in ours."""
     if not _DIGEST.fullmatch(digest):
         raise ApplicationError("NOT_FOUND")
     language, now = get_language(request), support.services.now()
-    attempts = await support.services.read(
-        lambda: list_rejected_attempts(support, [bytes.fromhex(digest)], now, language)
-    )
+    attempts = list_rejected_attempts(support, [bytes.fromhex(digest)], now, language)
     if not attempts:
         raise ApplicationError("NOT_FOUND")
     return support_page(
@@ -128,7 +127,7 @@ async def show_rejected_attempts(request: Request, support: SupportContextDep, s
 
 
 @router.get("/codes")
-async def list_codes_by_suffix(
+def list_codes_by_suffix(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
@@ -137,7 +136,7 @@ async def list_codes_by_suffix(
 ) -> Response:
     """Codes whose text ends with these letters; without any, the search."""
     if not ends:
-        return RedirectResponse("/support", 303)
+        return see_other("/support")
     language = get_language(request)
 
     def load() -> dict[str, Any]:
@@ -152,10 +151,10 @@ async def list_codes_by_suffix(
             "next": ids[PER_PAGE - 1] if len(ids) > PER_PAGE else None,
         }
 
-    return support_page(request, "codes.html", staff, ends=ends, **await support.services.read(load))
+    return support_page(request, "codes.html", staff, ends=ends, **load())
 
 
-async def _render_home(
+def _render_home(
     request: Request,
     support: SupportContext,
     staff: Staff,
@@ -181,7 +180,7 @@ async def _render_home(
         miss_reason=miss_reason,
         is_first=before is None,
         typed_length_max=TYPED_LENGTH_MAX,
-        **await support.services.read(load),
+        **load(),
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.schemas.numbers import IN_DIGITS
-from api.web.staff_auth.form_values import VERSION_MAX, parse_filter_timestamp, parse_optional_id
+from api.web.forms import VERSION_MAX, parse_filter_timestamp, parse_optional_id
 from api.web.support.actions.commands import DONE_LENGTH_MAX
 from domain.events import EVENT_TYPES, Event
 

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("/work")
-async def show_worklist(
+def show_worklist(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
@@ -54,11 +54,11 @@ async def show_worklist(
             "next": cursor_of(page[-1].opened_at, page[-1].case_id) if len(cases) > PER_PAGE else None,
         }
 
-    return support_page(request, "work.html", staff, is_first=cursor is None, **await support.services.read(load))
+    return support_page(request, "work.html", staff, is_first=cursor is None, **load())
 
 
 @router.get("/audit")
-async def show_audit(
+def show_audit(
     request: Request,
     support: SupportContextDep,
     staff: Admin,
@@ -81,7 +81,7 @@ async def show_audit(
             "next": page[-1].audit_id if len(lines) > PER_PAGE else None,
         }
 
-    return support_page(request, "audit.html", staff, is_first=before is None, **await support.services.read(load))
+    return support_page(request, "audit.html", staff, is_first=before is None, **load())
 
 
 def _name_actor(line: AuditRow, t: Translator) -> str:
@@ -92,6 +92,6 @@ def _name_actor(line: AuditRow, t: Translator) -> str:
 
 
 @router.get("/{_path:path}")
-async def unknown_page(request: Request, _: Viewer, _path: str) -> Response:
+def unknown_page(request: Request, _: Viewer, _path: str) -> Response:
     """Answers every other path of the support console with a page of it. It is the last route."""
     raise not_found(request)

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Request
 
 from api.errors import ApplicationError
-from api.web.staff_auth.form_values import parse_optional_number, parse_optional_timestamp
+from api.web.forms import parse_optional_number, parse_optional_timestamp
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.case_events import is_removal_case

@@ -4,23 +4,17 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
 from api.use_cases.erase_person import ERASE_S_MAX, forget_person
 from api.use_cases.run_blocking import run_blocking
+from api.web.forms import new_nonce, request_id_from_nonce
+from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import (
-    Admin,
-    AdminWithForm,
-    Staff,
-    SupportContextDep,
-    SupportRoute,
-    new_nonce,
-    request_id_from_nonce,
-)
+from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportContextDep, SupportRoute
 from api.web.support.actions.unmask import REASON_LENGTH_MAX, is_reason
 from api.web.support.view_models import mask_if_known
 from projections.privacy.erasure import PersonEraser
@@ -78,7 +72,7 @@ async def _address(support: SupportContext, recipient_id: UUID) -> str | None:
 
 
 def _done(recipient_id: UUID) -> Response:
-    return RedirectResponse(f"/support/people/{recipient_id}?done={DONE}", 303, {"Cache-Control": "no-store"})
+    return see_other(f"/support/people/{recipient_id}?done={DONE}")
 
 
 async def _form(

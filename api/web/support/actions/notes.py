@@ -5,10 +5,12 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, SupportWithForm, request_id_from_nonce
+from api.web.forms import request_id_from_nonce
+from api.web.rendering import see_other
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, SupportWithForm
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 
 NOTE_LENGTH_MAX: Final = 2000
@@ -29,7 +31,7 @@ async def note_on_code(
     text = services.storage.vault.seal_text(_checked(note), _text_id(nonce))
     context = services.context(staff.caller(request_id_from_nonce(nonce)))
     await services.run_blocking(services.execute, NoteOnCode(context=context, code_id=code_id, note=text))
-    return RedirectResponse(f"/support/codes/{code_id}?done=note", 303, {"Cache-Control": "no-store"})
+    return see_other(f"/support/codes/{code_id}?done=note")
 
 
 @router.post("/reservations/{reservation_id}/notes")
@@ -46,7 +48,7 @@ async def note_on_reservation(
     context = services.context(staff.caller(request_id_from_nonce(nonce)))
     command = NoteOnReservation(context=context, reservation_id=reservation_id, note=text)
     await services.run_blocking(services.execute, command)
-    return RedirectResponse(f"/support/reservations/{reservation_id}?done=note", 303, {"Cache-Control": "no-store"})
+    return see_other(f"/support/reservations/{reservation_id}?done=note")
 
 
 def _checked(note: str) -> str:

@@ -6,22 +6,16 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.http.etags import tag_of
 from api.i18n.messages import refusal_detail
+from api.web.forms import new_nonce, request_id_from_nonce
+from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import (
-    Staff,
-    Support,
-    SupportContextDep,
-    SupportRoute,
-    SupportWithForm,
-    new_nonce,
-    request_id_from_nonce,
-)
+from api.web.staff_auth.sessions import Staff, Support, SupportContextDep, SupportRoute, SupportWithForm
 from api.web.support.actions.commands import (
     ACCESS,
     FIELDS,
@@ -117,9 +111,7 @@ async def do(
     after = done.require_reservation().reservation_id
     if act in DISPATCHED and done.changed:
         services.dispatcher.dispatch(after)
-    return RedirectResponse(
-        f"/support/reservations/{after}?done={subject.name(act)}", 303, {"Cache-Control": "no-store"}
-    )
+    return see_other(f"/support/reservations/{after}?done={subject.name(act)}")
 
 
 @router.get("/codes/{code_id}/acts/{act}")
@@ -150,7 +142,7 @@ async def do_to_code(
         await services.read(
             lambda: settle_revoked_code(execute, code_id, lambda: services.context(caller), services.new_id)
         )
-    return RedirectResponse(f"{subject.path}?done={act}", 303, {"Cache-Control": "no-store"})
+    return see_other(f"{subject.path}?done={act}")
 
 
 async def _not_yet(

@@ -17,18 +17,10 @@ from msgspec.structs import replace
 
 from api.errors import ApplicationError
 from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back
+from api.web.forms import new_nonce, parse_optional_number, parse_optional_timestamp, request_id_from_nonce
 from api.web.staff_auth.context import SupportContext
-from api.web.staff_auth.form_values import parse_optional_number, parse_optional_timestamp
 from api.web.staff_auth.rendering import support_page
-from api.web.staff_auth.sessions import (
-    Staff,
-    Support,
-    SupportContextDep,
-    SupportRoute,
-    SupportWithForm,
-    new_nonce,
-    request_id_from_nonce,
-)
+from api.web.staff_auth.sessions import Staff, Support, SupportContextDep, SupportRoute, SupportWithForm
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.view_models import build_card
 from domain.values.number_bounds import POSITIONS
@@ -167,4 +159,4 @@ def _correlation(nonce: str) -> UUID:
 
 def _write_down(support: SupportContext, staff: Staff, note: str, nonce: str) -> None:
     """The reason concerns no single code, so it is in the audit, under the correlation id of the refunds."""
-    support.services.action(staff.caller(None)).record("undid_outage", _correlation(nonce), note.strip())
+    support.services.action(staff.caller()).record("undid_outage", _correlation(nonce), note.strip())

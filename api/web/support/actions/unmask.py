@@ -5,9 +5,10 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import Staff, Support, SupportContextDep, SupportRoute, SupportWithForm
@@ -102,9 +103,9 @@ async def unmask_code(
 async def _unmask(
     support: SupportContext, staff: Staff, act: AuditAction, subject_id: UUID, reason: str, back: str
 ) -> Response:
-    action = support.services.action(staff.caller(None))
+    action = support.services.action(staff.caller())
     await support.services.read(lambda: action.record(act, subject_id, reason.strip()))
-    return RedirectResponse(back, 303, {"Cache-Control": "no-store"})
+    return see_other(back)
 
 
 def is_reason(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.web.staff_auth.sessions import new_nonce, request_id_from_nonce
+from api.web.forms import new_nonce, request_id_from_nonce
 
 
 def test_form_id_made_by_a_page_names_its_act() -> None:

@@ -1,0 +1,152 @@
+"""Forms of staff pages: reading what was typed, and the nonce that makes sending a form twice one request."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Final, TypeVar
+from uuid import UUID, uuid4
+
+from fastapi import Depends, Request
+
+from api.errors import ApplicationError
+from domain.values.number_bounds import POSITIONS, Bounds, NumberError, parse_number
+from domain.values.timestamps import TimestampError, clamped, parse_timestamp, read_timestamp
+from domain.values.trace_ids import outside_trace_id
+
+NAME_LENGTH_MAX: Final = 200
+NOTE_LENGTH_MAX: Final = 2_000
+REASON_LENGTH_MAX: Final = 500
+VERSION_MAX: Final = POSITIONS.most
+_NONCE: Final = re.compile(r"[0-9a-f]{32}")
+
+T = TypeVar("T")
+
+
+def new_nonce() -> str:
+    """Make the value that tells one filled-in form from another."""
+    return uuid4().hex
+
+
+def id_from_nonce(nonce: str) -> UUID:
+    """Return the id of what a form creates, so that sending it twice creates one thing.
+
+    Raises:
+        ApplicationError: MALFORMED, no page of ours made the form.
+    """
+    if not _NONCE.fullmatch(nonce):
+        raise ApplicationError("MALFORMED")
+    return UUID(nonce)
+
+
+def request_id_from_nonce(nonce: str) -> str | None:
+    """Return the request id of a form, so that sending it twice is one request; None if no page of ours made it."""
+    return f"form:{trace_id}" if (trace_id := outside_trace_id(nonce)) else None
+
+
+def is_valid_reason(text: str) -> bool:
+    """Whether a reason was given that is not too long for the audit log."""
+    return 0 < len(text.strip()) <= REASON_LENGTH_MAX
+
+
+@dataclass(slots=True)
+class FormFields:
+    """A form as it was sent, read field by field.
+
+    Attributes:
+        values: Texts by field, as typed.
+        choices: The ticked boxes of fields that have several.
+        errors: By field, the end of the catalog key of what is wrong.
+    """
+
+    values: Mapping[str, str]
+    choices: Mapping[str, list[str]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def text(self, name: str, length_max: int, *, is_required: bool = False, is_line: bool = True) -> str:
+        """Return a text without surrounding space; a line holds no control characters."""
+        value = self.values.get(name, "").strip()
+        if len(value) > length_max or (is_line and not value.isprintable()):
+            self.errors[name] = "length" if len(value) > length_max else "signs"
+        elif is_required and not value:
+            self.errors[name] = "missing"
+        return value
+
+    def number(self, name: str, bounds: Bounds, *, default: int | None = None) -> int | None:
+        """Return a whole number; the default if the field is empty."""
+        value = self.values.get(name, "").strip()
+        if not value:
+            return default
+        try:
+            return parse_number(value, bounds)
+        except NumberError:
+            self.errors[name] = "number"
+            return None
+
+    def future_timestamp(self, name: str, now: datetime) -> datetime | None:
+        """Return a timestamp after `now`, UTC unless it says otherwise; None if the field is empty."""
+        value = self.values.get(name, "").strip()
+        if not value:
+            return None
+        try:
+            timestamp = parse_timestamp(value)
+        except TimestampError:
+            self.errors[name] = "moment"
+            return None
+        if timestamp <= now:
+            self.errors[name] = "past"
+        return timestamp
+
+
+async def _read_form(request: Request) -> FormFields:
+    form = await request.form()
+    values = {name: value for name, value in form.items() if isinstance(value, str)}
+    choices = {name: [value for value in form.getlist(name) if isinstance(value, str)] for name in values}
+    return FormFields(values, choices)
+
+
+FormDep = Annotated[FormFields, Depends(_read_form)]
+"""The form of a request. Routes that take it may be plain functions."""
+
+
+def parse_optional_timestamp(text: str) -> datetime | None:
+    """Return a timestamp, UTC unless it says otherwise; None of an empty text.
+
+    Raises:
+        ApplicationError: MALFORMED, it cannot be read or lies outside the bounds.
+    """
+    return _parse(parse_timestamp, text)
+
+
+def parse_filter_timestamp(text: str) -> datetime | None:
+    """Return the nearest timestamp inside the bounds, since events may lie outside; None of an empty text.
+
+    Raises:
+        ApplicationError: MALFORMED, it cannot be read.
+    """
+    return _parse(lambda typed: clamped(read_timestamp(typed)), text)
+
+
+def parse_optional_number(text: str, bounds: Bounds) -> int | None:
+    """Return a whole number; None of an empty text.
+
+    Raises:
+        ApplicationError: MALFORMED, it cannot be read or lies outside the bounds.
+    """
+    return _parse(lambda typed: parse_number(typed, bounds), text)
+
+
+def parse_optional_id(text: str) -> UUID | None:
+    """Return an id; None of an empty text.
+
+    Raises:
+        ApplicationError: MALFORMED, it cannot be read.
+    """
+    return _parse(UUID, text)
+
+
+def _parse(parse: Callable[[str], T], text: str) -> T | None:
+    try:
+        return parse(text) if text else None
+    except ValueError as error:
+        raise ApplicationError("MALFORMED") from error
