@@ -41,7 +41,7 @@ def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrows
     ids = {text: reader.find_code(text) for text in ("OLD2024A", "=SUM(A1)", "X6", "X5")}
     rows = {text: reader.find_balance(code_id) for text, code_id in ids.items() if code_id}
     page = admin.get(f"/admin/batches/{batch.batch_id}").text
-    refusals = app.client.app.state.admin.batches.refusals(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
+    refusals = app.client.app.state.admin.batches.list_rejected_lines(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
 
     assert ("done", 13, 13, 10) == (batch.state, batch.wanted, batch.done, batch.refused)
     assert [(3, "repeated"), (6, "exists"), (7, "code"), (8, "max_uses"), (9, "open")] == refusals[:5]
@@ -74,7 +74,7 @@ def test_uses_so_far_become_an_opening_balance(app: AppClient, admin: StaffBrows
     assert row is not None
     assert (2, 5) == (row["used"], row["max_uses"])
     assert ["CodeIssued", "OpeningBalanceImported"] == [type(event).__name__ for event in history]
-    assert "from the fair" == reader.private_text(history[0].text_id)  # type: ignore[attr-defined]  # the first one is CodeIssued
+    assert "from the fair" == reader.find_private_text(history[0].text_id)  # type: ignore[attr-defined]  # the first one is CodeIssued
     assert "used is no number from 0" in admin.get(f"/admin/batches/{batch.batch_id}").text
 
 
@@ -91,7 +91,7 @@ def test_two_files_of_the_same_codes_at_once(
     monkeypatch.setattr(CodeListReader, "find_known_digests", too_early)
     first = ended(app, upload(admin, b"code\nRACE-1\n"))
     second = ended(app, upload(admin, b"code\nRACE-1\nRACE-2\n"))
-    refusals = app.client.app.state.admin.batches.refusals(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app
+    refusals = app.client.app.state.admin.batches.list_rejected_lines(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app
 
     assert (first.state, second.state) == ("done", "done")
     assert refusals == [(2, "exists")]

@@ -33,7 +33,7 @@ def test_pages_hold_each_code_once(app: AppClient, admin: StaffBrowser, monkeypa
     """Whatever is asked for, also where a stretch holds nothing of it."""
     monkeypatch.setattr(api.web.admin.codes, "PER_PAGE", 4)
     for module in (api.web.admin.codes, projections.read_models.code_list):
-        monkeypatch.setattr(module, "STRETCH", 5)
+        monkeypatch.setattr(module, "SCAN_LIMIT", 5)
     first = ended(app, ask_for(admin, count="2", bound="no"))
     blue = ended(app, ask_for(admin, count="9", group="blue & co"))
     codes, blues = ({str(item) for _, item in batch.derive_code_ids(0, 20)} for batch in (first, blue))

@@ -82,7 +82,7 @@ def test_dashboard_shows_refunded_uses_whose_access_stands(
 def test_a_sum_that_takes_too_long_is_given_up(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database ends the question itself, and the next one is answered."""
     reader = DashboardReader(app.services.storage)
-    monkeypatch.setattr(projections.read_models.dashboard_queries, "QUESTION_MS_MAX", 50)
+    monkeypatch.setattr(projections.read_models.dashboard_queries, "QUERY_TIMEOUT_MS", 50)
 
     with pytest.raises(RangeTooLargeError), reader._open_bounded_cursor() as cursor:
         cursor.execute("SELECT pg_sleep(20)")
@@ -99,7 +99,7 @@ def test_a_stretch_that_is_too_long_is_a_page_all_the_same(
         raise RangeTooLargeError
 
     browser = sign_in("viewer")
-    monkeypatch.setattr(DashboardReader, "figures", too_long)
+    monkeypatch.setattr(DashboardReader, "read_figures", too_long)
     answer = browser.get("/support/dashboard", window="month")
 
     assert 200 == answer.status_code

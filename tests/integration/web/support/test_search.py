@@ -192,7 +192,7 @@ def test_balances_stay_right_beyond_the_marks(
         page = shared_sign_in("viewer").get(f"/support/codes/{code_id}?order=oldest")
         assert [line[:2] for line in balances(page)] == expected
     versions = [
-        shared_app.client.app.state.support.statements.version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
+        shared_app.client.app.state.support.statements.find_version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
         for line in shared_app.services.reader.read_history(code_id)
     ]
     assert versions == sorted(versions)
