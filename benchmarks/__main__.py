@@ -64,7 +64,7 @@ def main() -> int:
     report.print_table(numbers, Console())
     if options.json:
         options.json.write_text(json.dumps({**numbers, "facts": facts, "notes": notes}, indent=2) + "\n")
-    if folder := options.docs or (None if options.quick else Path("docs")):
+    if folder := options.docs or (None if options.quick else Path("docs/explanation")):
         docs_page.write_page(folder, numbers, facts, notes)
     return 0
 

@@ -1,17 +1,24 @@
-"""The lists of commands, routes and packages in `cli.md`, `api.md` and `architecture.md`, written by `make docs`."""
+"""The parts of reference pages that are derived from code: commands, routes, problem codes, events, packages."""
 
 import ast
 import base64
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import typer
+from msgspec import structs
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from api.cli.app import app
+from api.http.problems import status_of
+from api.i18n.catalogs import catalog_paths, translator
 from api.main import create_app
 from api.settings import ApiSettings
+from domain.events import EVENT_TYPES, Event
+from domain.events.code_terms import CodeTerms
 from projections.terminal.exit_codes import list_exit_codes
 
 DOCS = Path(__file__).parent
@@ -23,8 +30,10 @@ NO_KEYS = "1:" + base64.b64encode(bytes(32)).decode()
 def render_pages() -> dict[Path, str]:
     """Return each page as it should be: the text above the mark is written manually."""
     lists = {
-        DOCS / "cli.md": _command_lines(),
-        DOCS / "api.md": _route_lines(),
+        DOCS / "reference/cli.md": _command_lines(),
+        DOCS / "reference/api.md": _route_lines(),
+        DOCS / "reference/problem-codes.md": _problem_lines(),
+        DOCS / "reference/events.md": _event_lines(),
         DOCS / "architecture.md": _package_lines(),
     }
     return {page: f"{_manual_part(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
@@ -49,6 +58,64 @@ def _route_lines() -> Iterator[str]:
             scopes = [scope for one in route.get("security", ()) for scope in next(iter(one.values()))]
             needs = f"`{scopes[0]}`" if scopes else ""
             yield f"| `{method.upper()} {path}` | {needs} | {route['summary']} |"
+
+
+REFUSAL_KEY = re.compile(r'^msgid "refusal\.([A-Z_]+)\.(\w+)"$', re.MULTILINE)
+ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n        .*)*)", re.MULTILINE)
+LITERAL = re.compile(r"typing\.Literal\[(.*?)\]")
+TYPE_NAMES = {"<class 'str'>": "str", "<class 'int'>": "int", "<class 'bool'>": "bool", "<class 'uuid.UUID'>": "UUID"}
+
+
+def _problem_lines() -> Iterator[str]:
+    """Yield every problem code with its status, its meaning and its variants, as the English catalog words them."""
+    say = translator("en")
+    keys = [key for path in catalog_paths("en") for key in REFUSAL_KEY.findall(path.read_text("utf-8"))]
+    yield "| code | status | condition | text for the client |"
+    yield "|---|---|---|---|"
+    for code in sorted({code for code, _ in keys}):
+        variants = sorted({name for owner, name in keys if owner == code} - {"title", "detail"})
+        texts = [say(key) for name in ("detail", *variants) if say.knows(key := f"refusal.{code}.{name}")]
+        yield f"| `{code}` | {status_of(code)} | {say(f'refusal.{code}.title')} | {' · '.join(texts)} |"
+
+
+def _event_lines() -> Iterator[str]:
+    """Yield every event type with its topic, its meaning and its fields."""
+    shared = {field.name for field in structs.fields(Event)}
+    yield "## Every event\n"
+    yield from _field_lines(Event, skip=set())
+    for event in sorted(EVENT_TYPES, key=lambda event: event.__name__):
+        yield f"\n## `{event.__name__}:{event.TOPIC_VERSION}`\n"
+        yield inspect.cleandoc(event.__doc__ or "").partition("\n\nAttributes:")[0] + "\n"
+        yield from _field_lines(event, skip=shared)
+
+
+def _field_lines(event: type[Event], skip: set[str]) -> Iterator[str]:
+    """Yield the table of the fields that a struct declares or inherits.
+
+    Raises:
+        ValueError: A docstring does not explain a field.
+    """
+    meanings: dict[str, str] = {}
+    for base in (*event.__mro__, CodeTerms):
+        for name, meaning in ATTRIBUTE.findall(inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]):
+            meanings.setdefault(name, " ".join(meaning.split()))
+    types = get_type_hints(event)
+    fields = [field.name for field in structs.fields(event) if field.name not in skip]
+    if fields:
+        yield "| field | type | meaning |"
+        yield "|---|---|---|"
+    for name in fields:
+        if name not in meanings:
+            raise ValueError(f"the docstring of {event.__name__} or its bases has no line for {name}")
+        yield f"| `{name}` | {_type_name(types[name])} | {meanings[name]} |"
+
+
+def _type_name(annotation: object) -> str:
+    """Name a type as a reader of JSON knows it."""
+    name = TYPE_NAMES.get(str(annotation), str(annotation))
+    name = name.replace("<class 'datetime.datetime'>", "datetime").replace("datetime.datetime", "datetime")
+    name = LITERAL.sub(lambda values: " or ".join(f"`{value}`" for value in re.findall(r"\w+", values[1])), name)
+    return name.replace("uuid.UUID", "UUID").replace(" | ", " or ")
 
 
 def _package_lines() -> Iterator[str]:

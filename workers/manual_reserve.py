@@ -1,4 +1,4 @@
-"""The call by hand (docs/runbook.md): reserve through the ledger, on the caller's side; a message holds only an id."""
+"""Reservation by a manual task call (docs/how-to/runbook.md): on the caller's side; the message has only an id."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "GROUP_MISSING": "is_rebind=True needs group_id, the name of the group to move to",
 }
 """What to do about the code of a refusal."""
-NO_USE_TAKEN: Final = "the ledger refused it and no use was taken; docs/api.md tells every code"
+NO_USE_TAKEN: Final = "no use was taken (docs/reference/problem-codes.md)"
 
 
 class ManualTaskRefusedError(ValueError):

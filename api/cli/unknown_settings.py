@@ -27,5 +27,5 @@ def find_unknown_settings(names: Iterable[str]) -> Iterator[str]:
     for name in sorted(set(names)):
         if name.startswith(PREFIX) and name not in known_names:
             similar = difflib.get_close_matches(name, known_names, n=1)
-            suffix = f", did you mean {similar[0]}?" if similar else " (docs/settings.md lists them)"
+            suffix = f", did you mean {similar[0]}?" if similar else " (docs/reference/settings.md lists them)"
             yield f"{name} is no setting{suffix}"

@@ -1,4 +1,4 @@
-"""Limits on guessing codes: decided in this process's memory, counts exchanged with the others (docs/guessing.md).
+"""Limits on code guessing, decided in memory; processes exchange counts (docs/explanation/rate-limits.md).
 
 Only failures count. Nothing here waits for Redis or for a table.
 """

@@ -249,7 +249,7 @@ class Guard:
 
     def _tell(self, opened: bool) -> None:  # noqa: FBT001 - the answer of the breaker, as it comes
         if opened:
-            log.warning("code guessing detected: most codes of the last minute do not exist (docs/runbook.md#guessing)")
+            log.warning("code guessing detected: most recent codes do not exist (docs/how-to/runbook.md#guessing)")
 
     def _keys_of(self, client: str | None) -> tuple[bytes, ...]:
         """Digests of an address's site and, for IPv6, of its network."""

@@ -1,4 +1,4 @@
-"""The page with the numbers and its chart: docs/benchmarks.md, .svg and .json."""
+"""The page with the numbers and its chart: docs/explanation/benchmarks.md, .svg and .json."""
 
 import json
 from collections.abc import Mapping

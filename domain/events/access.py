@@ -8,51 +8,63 @@ from domain.events.reservation import ReservationEvent
 
 
 class ExpiryAnnounced(ReservationEvent, frozen=True, kw_only=True):
-    """A letter goes out that says that the access ends soon. `days`: the mark before the end at which it was due."""
+    """The recipient is warned that the access expires soon.
+
+    Attributes:
+        days: Days before the expiry at which the warning was due.
+    """
 
     days: int
 
 
 class AccessExpired(ReservationEvent, frozen=True, kw_only=True):
-    """The time of the access is over. It is to be taken away.
+    """The access grant has expired. The channel is asked to remove the access.
 
-    `notify` is false where that was before an import: then no channel is asked to remove it, and no email is sent.
+    Attributes:
+        notify: False if the expiry was before an import: then no channel is asked, and no email is sent.
     """
 
     notify: bool = True
 
 
 class AccessReplaced(ReservationEvent, frozen=True, kw_only=True):
-    """The invitation of a rebind was sent: the access in the former group is to be taken away.
+    """The invitation of a rebind was sent. The access in the former group is to be removed.
 
-    `by`: the rebind's reservation.
+    Attributes:
+        by: The reservation of the rebind.
     """
 
     by: UUID
 
 
 class AccessRevoked(ReservationEvent, frozen=True, kw_only=True):
-    """Staff decided that the access is to be taken away; or it was, as the group's own system or an import says.
+    """Staff revoked the access, or an external system or an import reported that it was removed.
 
-    `text_id`: the reason, in the vault.
+    Attributes:
+        text_id: The reason, in the vault.
     """
 
     text_id: UUID | None = None
 
 
 class AccessCorrected(ReservationEvent, frozen=True, kw_only=True):
-    """The use was moved to another email address: what the former one was given is to be removed.
+    """The use was moved to another email address. The access of the former address is to be removed.
 
-    `by`: the reservation of the right address.
+    Attributes:
+        by: The reservation of the correct address.
     """
 
     by: UUID
 
 
 class AccessRemoved(ReservationEvent, frozen=True, kw_only=True):
-    """What an ended access came to: the channel took it away, or could only tell the person (`effect`).
+    """The channel removed ended access, or could only notify the recipient.
 
-    `cause`: how it had ended.
+    Attributes:
+        channel: Name of the channel.
+        server: Host and port of the server.
+        cause: How the access had ended.
+        effect: `removed`, or `told` if the channel cannot remove access.
     """
 
     channel: str
@@ -62,9 +74,16 @@ class AccessRemoved(ReservationEvent, frozen=True, kw_only=True):
 
 
 class AccessRemovalFailed(ReservationEvent, frozen=True, kw_only=True):
-    """An ended access was not taken away. `attempt`: counted from 1. `retry_at` None: it is for a person now.
+    """The channel did not remove ended access.
 
-    `text_id` names the channel's words in the vault.
+    Attributes:
+        channel: Name of the channel.
+        server: Host and port of the server.
+        cause: How the access had ended.
+        reason: Why, as a word such as `timeout`.
+        attempt: Number of the attempt, from 1.
+        retry_at: Time of the next attempt; none: a case is opened.
+        text_id: The channel's reply, in the vault.
     """
 
     channel: str

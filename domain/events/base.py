@@ -34,17 +34,18 @@ STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """What every fact carries.
+    """A fact: what every event carries.
 
     Attributes:
-        at: When it takes effect (aware UTC): the later of now and the stream's last `at`.
-        recorded_at: When it was written down, where that differs from `at`.
-        occurred_at: When it happened outside, where we learned of it late.
-        actor: Kind of who did it.
-        actor_id: Which one: a staff id, the id of an API key or of a group's channel, a worker's name.
+        at: When it takes effect (aware UTC): the later of now and the `at` of the previous event of the stream.
+        recorded_at: When it was stored, if that differs from `at`.
+        occurred_at: When it happened outside the ledger, if that became known late.
+        actor: Kind of the actor.
+        actor_id: The actor: a staff id, the id of an API key or of a channel, the name of a worker.
         request_id: The request or task in which it was decided.
         caused_by: Version of the event of this stream that it follows from.
-        correlation_id: Set where one act touches several streams, such as the refunds after an outage.
+        correlation_id: Common id of events in several streams that belong together, such as the refunds after
+            an outage.
     """
 
     TOPIC_VERSION: ClassVar[int] = 1

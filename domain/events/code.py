@@ -7,10 +7,12 @@ from domain.events.code_terms import TermsEvent
 
 
 class CodeIssued(TermsEvent, frozen=True, kw_only=True):
-    """A code exists from now on. `bound` is false for `--open` codes.
+    """A code exists from now on. All codes of one batch have its id as their correlation id.
 
-    `text_id` names a note in the vault. Codes of one batch have its id as their correlation id. `bound_to`: the only
-    recipient who may redeem it, from the beginning; None: its first one.
+    Attributes:
+        bound: False for open codes, which are not bound to their first recipient.
+        text_id: The note, in the vault.
+        bound_to: The only recipient who may redeem it; none: its first one.
     """
 
     bound: bool = True
@@ -19,12 +21,12 @@ class CodeIssued(TermsEvent, frozen=True, kw_only=True):
 
 
 class OpeningBalanceImported(Event, frozen=True, kw_only=True):
-    """Uses that were counted before the ledger was, and that no invitation in it stands for.
+    """Uses from before the ledger, for which it has no invitation.
 
     Attributes:
-        uses: How many, at least 1.
-        source: Where the number is from: the old system's name, or `csv`.
-        reason: Why it is taken over: such as in_doubt, bad_email, unproven, stated.
+        uses: Number of uses, at least 1.
+        source: Name of the legacy system, or `csv`.
+        reason: Why they are imported, as a word such as `in_doubt` or `stated`.
     """
 
     uses: int
@@ -33,9 +35,12 @@ class OpeningBalanceImported(Event, frozen=True, kw_only=True):
 
 
 class CodeTermsChanged(TermsEvent, frozen=True, kw_only=True):
-    """From now on these are the terms, the unchanged ones among them. `text_id`: the reason, in the vault.
+    """These are the terms from now on, including the unchanged ones.
 
-    `bound_to` is the recipient whom the code was bound to when it was issued; None once that binding was released.
+    Attributes:
+        text_id: The reason, in the vault.
+        bound_to: The recipient whom the code was bound to when it was issued; none once that binding was
+            released.
     """
 
     text_id: UUID | None = None
@@ -43,24 +48,40 @@ class CodeTermsChanged(TermsEvent, frozen=True, kw_only=True):
 
 
 class CodePaused(Event, frozen=True, kw_only=True):
-    """No new reservations until it is resumed; those that stand go on. `text_id`: the reason, in the vault."""
+    """The code accepts no new reservations until it is resumed.
+
+    Attributes:
+        text_id: The reason, in the vault.
+    """
 
     text_id: UUID | None = None
 
 
 class CodeResumed(Event, frozen=True, kw_only=True):
-    """New reservations again. `text_id`: the reason, in the vault."""
+    """The code accepts new reservations again.
+
+    Attributes:
+        text_id: The reason, in the vault.
+    """
 
     text_id: UUID | None = None
 
 
 class CodeRevoked(Event, frozen=True, kw_only=True):
-    """No new reservations for ever, and what is held but not sent is given back. `text_id`: the reason."""
+    """The code accepts no new reservations permanently. Reserved uses that were not sent are refunded.
+
+    Attributes:
+        text_id: The reason, in the vault.
+    """
 
     text_id: UUID | None = None
 
 
 class CodeNoted(Event, frozen=True, kw_only=True):
-    """Staff wrote something down about the code. It changes nothing. `text_id`: the note, in the vault."""
+    """Staff added a note to the code. It changes no state.
+
+    Attributes:
+        text_id: The note, in the vault.
+    """
 
     text_id: UUID

@@ -8,26 +8,31 @@ from domain.ports import Language
 
 
 class ReservationEvent(Event, frozen=True, kw_only=True):
-    """A fact about one reservation."""
+    """A fact about one reservation.
+
+    Attributes:
+        reservation_id: The reservation.
+    """
 
     reservation_id: UUID
 
 
 class ReservationStarted(ReservationEvent, frozen=True, kw_only=True):
-    """What begins a reservation; never stored by itself.
+    """The start of a reservation: the fields that `UseReserved` and `RebindReserved` share. It is never stored itself.
 
     Attributes:
-        recipient_id: Whose it is.
-        deadline: Until when it is held.
-        language: Of the letters.
-        group: What the person is invited to.
-        follows: The sent reservation after which this one was asked for.
-        corrects: The reservation whose mistyped address this one replaces.
-        waits_for: The reservation whose access must be removed before this invitation is sent (`InviteReleased`).
-        validity_days: Days of access that were promised; None: without end.
-        activated_at: When the access was first given, where that was not by this reservation's own invitation.
-        moves: How often the access was moved to another group, this time included.
-        announced: The last mark before the access ends that had passed before it was imported, in days. No email
+        recipient_id: The recipient, by their random id.
+        deadline: Time at which the reservation is refunded if nothing was sent.
+        language: Language of its emails.
+        group: What the recipient is invited to.
+        follows: The sent reservation that this one follows (`again`), or whose access a rebind moves.
+        corrects: The reservation whose mistyped email address this one replaces.
+        waits_for: The reservation whose access must be removed before this invitation is sent
+            (`InviteReleased`).
+        validity_days: Access duration in days; none: no expiry.
+        activated_at: Time of the first activation, if it was not by this reservation's own invitation.
+        moves: How often the access was moved to another group, including this time.
+        announced: Days before the expiry of the last warning that had passed before an import. No email
             announces it.
     """
 
@@ -45,20 +50,27 @@ class ReservationStarted(ReservationEvent, frozen=True, kw_only=True):
 
 
 class UseReserved(ReservationStarted, frozen=True, kw_only=True):
-    """One use is held for one recipient until the deadline. `follows`: a further use was asked for (`again`)."""
+    """One use is reserved for one recipient until the deadline."""
 
 
 class RebindReserved(ReservationStarted, frozen=True, kw_only=True):
-    """An access is to be moved to another group; no use is held for it.
+    """An access grant is to be moved to another group. No use is reserved for it.
 
-    `follows` names the reservation whose access it moves. `text_id`: the reason, in the vault.
+    Attributes:
+        text_id: The reason, in the vault.
     """
 
     text_id: UUID | None = None
 
 
 class DeliveryEvent(ReservationEvent, frozen=True, kw_only=True):
-    """A fact about one attempt at one delivery of a reservation, both counted from 1."""
+    """A fact about one attempt of one delivery of a reservation.
+
+    Attributes:
+        attempt: Number of the attempt, from 1.
+        delivery: Number of the delivery, from 1; resends increase it.
+        kind: Kind of the reservation.
+    """
 
     attempt: int
     delivery: int = 1
@@ -66,23 +78,39 @@ class DeliveryEvent(ReservationEvent, frozen=True, kw_only=True):
 
 
 class InviteAttempted(DeliveryEvent, frozen=True, kw_only=True):
-    """A worker holds the lease and begins to send."""
+    """A worker owns the lease and starts to send.
+
+    Attributes:
+        lease_until: End of the lease.
+        channel: Name of the channel that sends.
+    """
 
     lease_until: datetime
     channel: str
 
 
 class InviteSent(DeliveryEvent, frozen=True, kw_only=True):
-    """The mail server (or another channel) took the letter. The first one of a reservation counts the use."""
+    """The mail server, or another channel, accepted the invitation. The first one of a reservation counts the use.
+
+    Attributes:
+        server: Host and port of the server, or how it became known.
+        reply_code: The server's reply code.
+    """
 
     server: str
     reply_code: int | None = None
 
 
 class InviteFailed(DeliveryEvent, frozen=True, kw_only=True):
-    """Surely not sent. `retry_at` None means final. `text_id` names the server's words in the vault.
+    """The invitation was definitely not sent.
 
-    `about_connection`: the server never heard of the message, so the attempt is not spent.
+    Attributes:
+        server: Host and port of the server.
+        reason: Why, as a word such as `address_refused` or `temporary`.
+        retry_at: Time of the next attempt; none: the failure is final.
+        reply_code: The server's reply code.
+        text_id: The server's reply, in the vault.
+        about_connection: True if the server never received the message, so that the attempt is not spent.
     """
 
     server: str
@@ -94,7 +122,14 @@ class InviteFailed(DeliveryEvent, frozen=True, kw_only=True):
 
 
 class InviteDeferred(DeliveryEvent, frozen=True, kw_only=True):
-    """The channel asked to come back later; no attempt is spent and the deadline moves."""
+    """The channel asked to retry later. No attempt is spent, and the deadline moves.
+
+    Attributes:
+        server: Host and port of the server.
+        reason: Why, in one word.
+        until: Time before which it is not asked again.
+        deadline: The new deadline.
+    """
 
     server: str
     reason: str
@@ -103,7 +138,13 @@ class InviteDeferred(DeliveryEvent, frozen=True, kw_only=True):
 
 
 class InviteOutcomeUnknown(DeliveryEvent, frozen=True, kw_only=True):
-    """The letter may or may not have been sent. `retry_at` None means that a person has to decide."""
+    """The invitation may or may not have been sent.
+
+    Attributes:
+        cause: Why, as a word such as `connection_lost` or `lease_expired`.
+        server: Host and port of the server, if known.
+        retry_at: Time of the next attempt; none: staff have to decide.
+    """
 
     cause: str
     server: str | None = None
@@ -111,10 +152,14 @@ class InviteOutcomeUnknown(DeliveryEvent, frozen=True, kw_only=True):
 
 
 class LateSuccessRecorded(DeliveryEvent, frozen=True, kw_only=True):
-    """An attempt's success became known after its delivery had proved sent, or after the use was given back.
+    """A success became known after its delivery had been sent, or after the use was refunded.
 
-    `effect`: `retaken` counts the use again; a `duplicate` takes nothing; `not_retaken` comes with a case; `ended`
-    takes nothing either, because the access has ended: a channel that was asked this late is told of the end again.
+    Attributes:
+        recipient_id: The recipient, by their random id.
+        server: Host and port of the server, or how it became known.
+        effect: `retaken` counts the use again; `duplicate` changes nothing; `not_retaken` comes with a case;
+            `ended` changes nothing because the access has ended.
+        reply_code: The server's reply code.
     """
 
     recipient_id: UUID
@@ -124,7 +169,14 @@ class LateSuccessRecorded(DeliveryEvent, frozen=True, kw_only=True):
 
 
 class InviteBounced(ReservationEvent, frozen=True, kw_only=True):
-    """A mail server gave a delivery back after it had taken it. `text_id` names its words in the vault."""
+    """A mail server returned a delivery that it had accepted.
+
+    Attributes:
+        reason: Why: `mailbox_unknown`, `mailbox_full`, `refused` or `other`.
+        delivery: Number of the delivery.
+        reply_code: The server's reply code.
+        text_id: The server's reply, in the vault.
+    """
 
     reason: str
     delivery: int = 1
@@ -133,20 +185,36 @@ class InviteBounced(ReservationEvent, frozen=True, kw_only=True):
 
 
 class InviteAccepted(ReservationEvent, frozen=True, kw_only=True):
-    """The person accepted the invitation of a delivery. `via`: by the letter's link, or a channel's callback."""
+    """The recipient accepted the invitation.
+
+    Attributes:
+        via: `link` for the email's link, or the channel that reported it.
+        delivery: Number of the delivery.
+    """
 
     via: str
     delivery: int = 1
 
 
 class InviteReleased(ReservationEvent, frozen=True, kw_only=True):
-    """The access that this invitation waited for is removed, so it may be sent. `deadline`: until when it is tried."""
+    """The access that this invitation waited for is removed, so it can be sent.
+
+    Attributes:
+        deadline: The new deadline.
+    """
 
     deadline: datetime
 
 
 class UseRefunded(ReservationEvent, frozen=True, kw_only=True):
-    """The use was given back. `held`: what it was until then. `text_id`: the note, in the vault."""
+    """The use was refunded.
+
+    Attributes:
+        cause: Why.
+        held: State of the use before the refund: reserved or sent.
+        kind: Kind of the reservation.
+        text_id: The note, in the vault.
+    """
 
     cause: RefundCause
     held: Held
@@ -155,7 +223,13 @@ class UseRefunded(ReservationEvent, frozen=True, kw_only=True):
 
 
 class CaseOpened(ReservationEvent, frozen=True, kw_only=True):
-    """Something only a person may decide. A reservation with an open case is parked: no machine touches it."""
+    """Staff have to decide something. The system does not touch a reservation with an open case.
+
+    Attributes:
+        case_id: The case.
+        cause: Why, as a word such as `unknown_outcome` or `bounced`.
+        delivery: Number of the delivery.
+    """
 
     case_id: UUID
     cause: str
@@ -163,9 +237,14 @@ class CaseOpened(ReservationEvent, frozen=True, kw_only=True):
 
 
 class CaseClosed(ReservationEvent, frozen=True, kw_only=True):
-    """A person (or better knowledge) settled the case.
+    """Staff, or later proof, resolved the case.
 
-    `retry_at` and `deadline` are set where the machines go on: from when, and until when. `text_id`: the note.
+    Attributes:
+        case_id: The case.
+        how: The result, as a word such as `resolved_sent`.
+        retry_at: Time of the next attempt, if sending continues.
+        deadline: The new deadline, if sending continues.
+        text_id: The note, in the vault.
     """
 
     case_id: UUID
@@ -176,9 +255,12 @@ class CaseClosed(ReservationEvent, frozen=True, kw_only=True):
 
 
 class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
-    """Staff asked for one more delivery of a sent invitation. It counts nothing, whatever becomes of it.
+    """Staff requested a new delivery of a sent invitation. It counts no use.
 
-    `delivery` is the new one's number, `deadline` until when it is tried, `text_id` the reason, in the vault.
+    Attributes:
+        delivery: Number of the new delivery.
+        deadline: Time until which it is attempted.
+        text_id: The reason, in the vault.
     """
 
     delivery: int
@@ -187,6 +269,10 @@ class ResendRequested(ReservationEvent, frozen=True, kw_only=True):
 
 
 class NoteAdded(ReservationEvent, frozen=True, kw_only=True):
-    """Staff wrote something down about a reservation. It changes nothing. `text_id`: the note, in the vault."""
+    """Staff added a note to a reservation. It changes no state.
+
+    Attributes:
+        text_id: The note, in the vault.
+    """
 
     text_id: UUID

@@ -1,4 +1,4 @@
-"""What must hold after every event (docs/rules.md): one helper for each rule, for decisions, tests and `ledger verify`.
+"""Invariants after every event (docs/reference/rules.md), for decisions, tests and `ledger verify`.
 
 Rules look at one event and at the state before and after it, so a whole log can be checked with flat memory.
 """
@@ -258,7 +258,7 @@ def is_removal_open(reservation: Reservation) -> bool:
     return reservation.access is not None and reservation.access.removal in {"removing", "removal_failed"}
 
 
-# Names begin with the number of the invariant or rule in docs/rules.md, or with what they are about.
+# Names begin with the number of the invariant or rule in docs/reference/rules.md, or with what they are about.
 CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], bool]]] = {
     "invariant 1: uses stay within the limit": keeps_balance,
     "invariant 3: only a success counts": counts_only_success,

@@ -1,4 +1,4 @@
-"""Rebuilding the projections from the log alongside redeems: show what would change, then swap (docs/rebuild.md).
+"""Rebuild of read models while redemptions continue: compare, then swap (docs/explanation/rebuild.md).
 
 The steps: fold the log up to a stable position into shadow tables, build their indexes, apply the events appended
 since, compare with the live tables in one snapshot (events and rows are committed together, so a snapshot has both at

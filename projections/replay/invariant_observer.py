@@ -1,4 +1,4 @@
-"""Checking the invariants of docs/rules.md while the log is folded."""
+"""Checking the invariants of docs/reference/rules.md while the log is folded."""
 
 import re
 from collections import Counter

@@ -30,7 +30,7 @@ class Start(Struct, frozen=True):
         until: The last position that is folded.
         page_events: Events read by one COPY.
         open_reservations_max: Reservations of one code that are held.
-        checks_rules: Whether every event is checked by the invariants of docs/rules.md.
+        checks_rules: Whether every event is checked by the invariants of docs/reference/rules.md.
     """
 
     database_url: str

@@ -1,4 +1,4 @@
-"""What processes count, in one place: names and labels are a contract (docs/metrics.md).
+"""What processes count, in one place: names and labels are a contract (docs/reference/metrics.md).
 
 With PROMETHEUS_MULTIPROC_DIR set (as `ledger up` and the containers do) API, workers and their children add up. What
 the ledger itself knows is not counted here but asked of it: `projections.monitoring.ledger_collector`.

@@ -27,5 +27,5 @@ _MEANINGS = {
 
 
 def list_exit_codes() -> str:
-    """Return all codes with their meanings as one sentence, for `ledger --help` and docs/cli.md."""
+    """Return all codes with their meanings as one sentence, for `ledger --help` and docs/reference/cli.md."""
     return ", ".join(f"{code.value} {_MEANINGS[code]}" for code in ExitCode) + "."

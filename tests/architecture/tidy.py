@@ -50,7 +50,7 @@ def long_functions(path: str, text: str) -> Offences:
 
 
 def leftovers(path: str, text: str) -> Offences:
-    """Notes to oneself, and references to papers that are not here: docs/rules.md has the numbered rules."""
+    """Notes to oneself, and references to papers that are not here: docs/reference/rules.md has the numbered rules."""
     for number, line in enumerate(text.splitlines(), start=1):
         if found := LEFTOVER.search(line):
             yield f"{path}:{number}: {found[0]}"

@@ -26,8 +26,8 @@ sys.stdout.buffer.write(Exposition([])())
 
 
 def documented() -> dict[str, tuple[str, str]]:
-    """Type and labels by name, from the tables of docs/metrics.md."""
-    text = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    """Type and labels by name, from the tables of docs/reference/metrics.md."""
+    text = (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", text, re.MULTILINE)
     return {name: (kind, labels) for name, kind, labels in rows}
 

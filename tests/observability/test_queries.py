@@ -63,7 +63,7 @@ def test_every_alert_leads_to_its_section_of_the_runbook(rule: dict[str, dict[st
     """At three in the morning nobody searches."""
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
 
-    assert page == "docs/runbook.md"
+    assert page == "docs/how-to/runbook.md"
     assert anchor in anchors(ROOT / page)
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}

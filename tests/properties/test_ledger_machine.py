@@ -1,4 +1,4 @@
-"""Random histories of one code keep the invariants (docs/rules.md); folding the log again gives the same states."""
+"""Random histories of one code keep the invariants, and folding the log again gives the same states."""
 
 from uuid import UUID
 

@@ -1,11 +1,11 @@
-"""The data map in docs/privacy.md is complete: each table and column of the schema stands there once."""
+"""The data map in docs/reference/data-map.md is complete: each table and column of the schema stands there once."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = (ROOT / "tests" / "schema" / "approved_schema.sql").read_text("utf-8")
-PAGE = (ROOT / "docs" / "privacy.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "reference" / "data-map.md").read_text("utf-8")
 
 
 def in_schema() -> dict[str, set[str]]:
@@ -26,7 +26,7 @@ def on_page() -> dict[str, list[str]]:
 
 
 def test_every_table_and_column_is_mapped() -> None:
-    """A new one needs its place in docs/privacy.md: what it holds, why, how long, and how it is erased."""
+    """A new one needs its place in docs/reference/data-map.md: what it holds, why, how long, and how it is erased."""
     real, told = in_schema(), on_page()
 
     assert real.keys() == told.keys()

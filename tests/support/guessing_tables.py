@@ -1,4 +1,4 @@
-"""What guessing is worth: the tables of docs/guessing.md, computed from the limits as they are."""
+"""What guessing is worth: the tables of docs/explanation/rate-limits.md, computed from the limits as they are."""
 
 import math
 from collections.abc import Iterable

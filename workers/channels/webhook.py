@@ -2,7 +2,7 @@
 
 So is what its person has to be told later.
 
-docs/webhooks.md is the contract. What is surely not sent and what may have been is told apart as by mail: an answer
+docs/how-to/external-system.md is the contract. Not sent and unknown are distinguished as for email: an answer
 that does not say is a doubt.
 """
 

@@ -18,7 +18,7 @@ from projections.terminal.text import say, say_error
 LISTED_MAX = 10_000
 NEWEST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
 
-key = typer.Typer(help="API keys of integrators; docs/api.md says what each scope opens.", no_args_is_help=True)
+key = typer.Typer(help="Manage API keys of integrators (scopes: docs/reference/api.md).", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:

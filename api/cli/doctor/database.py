@@ -218,7 +218,7 @@ def _check_guessing(url: str) -> CheckResult:
     )
     if unknown < UNKNOWN_MAX or unknown < SHARE_MAX * (unknown + redeemed):
         return CheckResult("guessing", "ok", description)
-    return CheckResult("guessing", "reminder", description, "somebody guesses: docs/runbook.md#guessing")
+    return CheckResult("guessing", "reminder", description, "somebody guesses: docs/how-to/runbook.md#guessing")
 
 
 def _check_webhooks(url: str) -> CheckResult:
@@ -228,7 +228,7 @@ def _check_webhooks(url: str) -> CheckResult:
     except StorageUnavailableError as error:
         return CheckResult("webhooks", "skipped", f"not checked: {error}")
     description = f"{enabled} endpoint(s) are told of events"
-    remedy = "/admin/webhooks says which, and what the last messages came to: docs/runbook.md#webhook-given-up"
+    remedy = "/admin/webhooks says which, and what the last messages came to: docs/how-to/runbook.md#webhook-given-up"
     if disabled:
         return CheckResult(
             "webhooks", "wrong", f"{disabled} endpoint(s) are gone or took nothing for three days", remedy

@@ -49,7 +49,7 @@ WORDS = {
     "left_out": "rows left out in all, each named above or in the report",
     "already": "codes in the ledger already",
     "rebinds": "records of rebinds (no use)",
-    "guessable": "codes so short that they could be guessed (docs/guessing.md)",
+    "guessable": "codes so short that they could be guessed (docs/explanation/rate-limits.md)",
     "emails": "emails about access that ended",
     "imported": "codes imported",
 }

@@ -85,4 +85,4 @@ def test_other_errors_of_a_script_keep_their_traceback(capsys: pytest.CaptureFix
 
     said = capsys.readouterr().err
     assert "Traceback" in said
-    assert said.endswith("CODE_EXHAUSTED: the ledger refused it and no use was taken; docs/api.md tells every code\n")
+    assert said.endswith("CODE_EXHAUSTED: no use was taken (docs/reference/problem-codes.md)\n")

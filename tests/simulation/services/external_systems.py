@@ -1,6 +1,6 @@
 """Systems of groups that have their own: they take invitations, remove accesses, and remember which have ended.
 
-They do what docs/webhooks.md asks of them, and no more: an invitation that is asked for again is the same one, and one
+They follow docs/how-to/external-system.md: an invitation that is requested again is the same one, and one
 whose end came first is refused. So what they have is what was asked for, less what they were told has ended.
 """
 

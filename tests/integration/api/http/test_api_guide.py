@@ -1,4 +1,4 @@
-"""docs/api.md tells the truth: its commands run, one after the other, and print what it shows."""
+"""Pages for integrators: their commands run, one after the other, and print what the pages show."""
 
 import json
 import os
@@ -7,10 +7,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from api.auth.scopes import SCOPES
 from tests.support.clients.app_client import AppClient
 
-DOCS = Path(__file__).parents[4] / "docs" / "api.md"
+DOCS = Path(__file__).parents[4] / "docs"
+GUIDE = DOCS / "reference" / "api.md"
+TUTORIAL = DOCS / "tutorial" / "integrate-a-shop.md"
 VARIES = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
     (r"([0-9A-Z]{4}-){4,5}[0-9A-Z]{4}", "CODE"),
@@ -21,9 +25,9 @@ VARIES = [
 ]
 
 
-def commands_and_outputs() -> list[tuple[str, str]]:
-    """Each command of the page with what it prints."""
-    text = "\n".join(re.findall(r"```console\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
+def commands_and_outputs(page: Path) -> list[tuple[str, str]]:
+    """Each command of a page with what it prints."""
+    text = "\n".join(re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
     found: list[tuple[str, str]] = []
     for line in text.splitlines():
         if line.startswith("$ "):
@@ -58,9 +62,12 @@ def is_within(shown: Any, real: Any) -> bool:  # noqa: ANN401 - whatever JSON ho
     return bool(shown == real)
 
 
-def test_every_example_prints_what_it_shows(shared_app: AppClient, served: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "commands_min"), [(GUIDE, 16), (TUTORIAL, 10)])
+def test_every_example_prints_what_it_shows(
+    shared_app: AppClient, served: str, tmp_path: Path, page: Path, commands_min: int
+) -> None:
     """In one shell, from the top of the page to its end."""
-    shown = commands_and_outputs()
+    shown = commands_and_outputs(page)
     key = shared_app.key("admin")["Authorization"].removeprefix("Bearer ")
     script = "\necho '====='\n".join(command for command, _ in shown)
     env = {**os.environ, "URL": served, "KEY": key, "LC_ALL": "C.UTF-8"}
@@ -75,7 +82,7 @@ def test_every_example_prints_what_it_shows(shared_app: AppClient, served: str, 
     )
 
     assert done.returncode == 0, done.stderr
-    assert len(shown) > 15
+    assert len(shown) >= commands_min
     printed = done.stdout.split("=====\n")
     assert len(printed) == len(shown)
     for (command, expected), text in zip(shown, printed, strict=True):
@@ -84,6 +91,6 @@ def test_every_example_prints_what_it_shows(shared_app: AppClient, served: str, 
 
 def test_every_scope_is_in_the_table() -> None:
     """And none that is not there."""
-    table = re.findall(r"^\| `([a-z:]+)` \| .* \| (?:viewer|support|admin) \|$", DOCS.read_text("utf-8"), re.MULTILINE)
+    table = re.findall(r"^\| `([a-z:]+)` \| .* \| (?:viewer|support|admin) \|$", GUIDE.read_text("utf-8"), re.MULTILINE)
 
     assert sorted(table) == sorted(SCOPES)

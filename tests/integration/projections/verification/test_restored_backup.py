@@ -1,4 +1,4 @@
-"""The restore drills of docs/backup.md on real servers: a dump, and a base backup with archived WAL."""
+"""The restore drills of docs/how-to/backup.md on real servers: a dump, and a base backup with archived WAL."""
 
 import random
 import subprocess

@@ -10,26 +10,26 @@ from api.rate_limits.guard import CONCURRENT_MAX, EVERYBODY, FAILURE_MEMORY_S
 from domain.values.code_strength import MIN_STRONG_BITS, schema_fingerprint
 from tests.support.guessing_tables import OLD_FORMS, limit_table, native_table, old_table
 
-PAGE = (Path(__file__).parents[4] / "docs" / "guessing.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "explanation" / "rate-limits.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("made", [native_table, old_table, limit_table], ids=["native", "old", "limits"])
 def test_the_tables_of_the_page_follow_from_the_constants(made: object) -> None:
     """Print them with `python -m pytest tests/unit/api/rate_limits/test_guessing_page.py` and copy what it shows."""
     assert callable(made)
-    assert made() in PAGE, f"docs/guessing.md should hold\n{made()}"
+    assert made() in PAGE, f"docs/explanation/rate-limits.md should hold\n{made()}"
 
 
 def test_the_sentences_of_the_page_name_the_same_numbers() -> None:
     """Its prose as well."""
     told = (
-        f"{UNKNOWN_MAX} unknown codes within {WINDOW_S} seconds",
-        f"at least {SHARE_MAX:.0%} of them",
-        f"for {OPEN_S:.0f} seconds after the last",
+        f"{UNKNOWN_MAX} unknown codes arrive within {WINDOW_S} seconds",
+        f"at least {SHARE_MAX:.0%} of all unknown codes",
+        f"{OPEN_S:.0f} seconds after the last",
         f"for {FAILURE_MEMORY_S / 60:.0f} minutes",
-        f"at most {CONCURRENT_MAX} old codes of one address",
+        f"at most {CONCURRENT_MAX} legacy codes of one IP address",
         f"up to {OWED_S_MAX / 60:.0f} minutes",
-        f"{EVERYBODY.burst} at once",
+        f"{EVERYBODY.burst} *wrong* codes at once",
         f"less than {MIN_STRONG_BITS} bits",
     )
     words = " ".join(PAGE.split())

@@ -1,4 +1,4 @@
-"""The worked example of docs/webhooks.md, run: a person redeems, the example's team takes them, and it reports back."""
+"""The example of docs/how-to/external-system.md, run: it accepts an invitation and reports back."""
 
 import importlib.util
 import threading

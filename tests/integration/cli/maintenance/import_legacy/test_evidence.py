@@ -74,7 +74,7 @@ def test_report_names_each_unknown_status_with_its_number(tmp_path: Path, termin
 
 def test_docs_name_every_status_of_the_legacy_system() -> None:
     """One table says what each of them means here, and none more."""
-    page = (Path(__file__).parents[5] / "docs/legacy_import.md").read_text("utf-8")
+    page = (Path(__file__).parents[5] / "docs/how-to/migrate-from-a-counter.md").read_text("utf-8")
     rows = re.findall(r"^\| `(invite_records|redeem_codes|invite_queue)` \| `(\w+)` \| (.+?) \|$", page, re.MULTILINE)
     known = {("invite_records", word, meaning.words) for word, meaning in RECORD_STATUSES.items()}
     known |= {("redeem_codes", word, words) for word, words in CODE_STATUSES.items() if word}
