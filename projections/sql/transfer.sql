@@ -8,20 +8,11 @@ COPY (
 SELECT count(*) FROM ledger_events WHERE notification_id <= %s;
 
 -- name: copy_imported_log
-COPY ledger_events (originator_id, originator_version, topic, state, notification_id) FROM STDIN (FORMAT BINARY);
+COPY ledger_events ({ledger_events.names}, notification_id) FROM STDIN (FORMAT BINARY);
 
 -- name: lock_writers_exclusive
 -- Who writes read models, who appends, and who follows: all wait until this transaction ends.
 SELECT pg_advisory_xact_lock(1818518631, 2), pg_advisory_xact_lock(1818518631, 0), pg_advisory_xact_lock(1818518631, 3);
-
--- name: conflicting_rows
--- Whatever an import of the log would have to be mixed with.
-SELECT what FROM (
-    SELECT 'events' AS what WHERE EXISTS (SELECT FROM ledger_events)
-    UNION ALL SELECT 'read models' WHERE EXISTS (SELECT FROM code_balances) OR EXISTS (SELECT FROM reservations)
-        OR EXISTS (SELECT FROM cases)
-    UNION ALL SELECT 'checkpoints' WHERE EXISTS (SELECT FROM checkpoints) OR EXISTS (SELECT FROM merkle_tiles)
-) found;
 
 -- name: insert_numbered_checkpoint
 INSERT INTO checkpoints (number, size, position, root, at, public_key, signature) OVERRIDING SYSTEM VALUE

@@ -1,11 +1,20 @@
 """Statements that compare tables with the log."""
 
-from typing import LiteralString
+from typing import Final, LiteralString
 
 from projections.sql import Statements
+from projections.sql.event_store import CODE_TEXTS, RECIPIENTS
+from projections.sql.table import Table
+
+DRIFTED_CODES: Final = Table(
+    "drifting_codes",
+    key=("code_id",),
+    columns={"code_id": "uuid", "found_at": "timestamptz", "rows": "bigint"},
+    fixed=("found_at",),
+)
 
 
-class VerificationSql(Statements, file="verification.sql"):
+class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES, RECIPIENTS, CODE_TEXTS)):
     """Each attribute is the text of the statement of that name."""
 
     random_codes: LiteralString

@@ -18,9 +18,7 @@ SELECT code_id FROM drifting_codes LEFT JOIN code_balances b USING (code_id)
 WHERE b.version IS NULL OR b.version <= 20000 ORDER BY found_at, code_id LIMIT %s;
 
 -- name: upsert_drifted_codes
-INSERT INTO drifting_codes AS old (code_id, found_at, rows)
-SELECT code_id, %s, rows FROM unnest(%s::uuid[], %s::bigint[]) AS new (code_id, rows)
-ON CONFLICT (code_id) DO UPDATE SET rows = excluded.rows;
+{drifting_codes.upsert};
 
 -- name: delete_drifted_codes
 DELETE FROM drifting_codes WHERE code_id = ANY(%s);
@@ -53,11 +51,11 @@ SELECT code_id, version, state FROM code_snapshots
 WHERE shape = %s AND code_id > %s ORDER BY code_id LIMIT %s;
 
 -- name: page_of_recipients
-SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients
+SELECT {recipients.names} FROM recipients
 WHERE recipient_id > %s ORDER BY recipient_id LIMIT %s;
 
 -- name: page_of_code_texts
-SELECT code_id, digest, pepper_id, sealed, key_id, hint FROM code_texts WHERE code_id > %s ORDER BY code_id LIMIT %s;
+SELECT {code_texts.names} FROM code_texts WHERE code_id > %s ORDER BY code_id LIMIT %s;
 
 -- name: page_of_staff
 SELECT staff_id, digest, pepper_id, sealed, key_id FROM staff WHERE staff_id > %s ORDER BY staff_id LIMIT %s;

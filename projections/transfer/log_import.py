@@ -7,7 +7,8 @@ follows from an import.
 import base64
 import binascii
 import struct
-from typing import Any, BinaryIO
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO, Final
 from uuid import UUID
 
 import psycopg
@@ -34,6 +35,12 @@ _ROW = struct.Struct(">hi16siqi").pack
 _POSITION = struct.Struct(">iq").pack
 _LENGTH = struct.Struct(">i").pack
 _BATCH_EVENTS = 500
+CONFLICTS: Final[Mapping[str, Sequence[str]]] = {
+    "events": ("ledger_events",),
+    "read models": tuple(PROJECTIONS),
+    "checkpoints": ("checkpoints", "merkle_tiles"),
+}
+"""Tables whose rows an import of the log would be mixed with, by what they hold."""
 
 
 class NotEmptyError(Exception):
@@ -77,7 +84,7 @@ class _LogImport:
 
     def run(self, source: BinaryIO) -> LogSummary:
         self._conn.execute(TransferSql.lock_writers_exclusive)
-        if conflicts := [row[0] for row in self._conn.execute(TransferSql.conflicting_rows)]:
+        if conflicts := [what for what, tables in CONFLICTS.items() if any(map(self._has_rows, tables))]:
             raise NotEmptyError(
                 f"the database already holds {' and '.join(conflicts)}: an import needs an empty one;"
                 " make a new database, run `ledger migrate` on it and import there"
@@ -93,6 +100,10 @@ class _LogImport:
             advance_sequences(self._conn, table)
         self._build_read_models()
         return summary
+
+    def _has_rows(self, table: str) -> bool:
+        row = self._conn.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(table))).fetchone()
+        return row is not None and bool(row[0])
 
     def _copy_in(self, source: BinaryIO) -> None:
         rows: list[bytes] = []

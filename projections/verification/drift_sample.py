@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
+from projections.database.table_arrays import encode_rows
 from projections.definitions.projection import Row, RowMerger
 from projections.definitions.registry import LOCK_TO_READ, PROJECTIONS
 from projections.replay.findings import RuleViolation
@@ -15,7 +16,7 @@ from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.log_fold import LogFold
 from projections.replay.observer import ReadEvent
 from projections.sql.event_store import EventStoreSql
-from projections.sql.verification import VerificationSql
+from projections.sql.verification import DRIFTED_CODES, VerificationSql
 from projections.storage.bootstrap import LedgerStore
 
 RECHECKED_MAX = 200
@@ -98,10 +99,10 @@ def sample_codes(storage: LedgerStore, count: int, now: datetime) -> SampleResul
 
 
 def save_drifted_codes(cursor: Cursor[Any], wrong_counts: Mapping[UUID, int], now: datetime) -> None:
-    """Keep codes with the number of their rows and events that are wrong."""
+    """Store codes with the number of their rows and events that are wrong."""
     if wrong_counts:
-        ids = sorted(wrong_counts)
-        cursor.execute(VerificationSql.upsert_drifted_codes, (now, ids, [wrong_counts[key] for key in ids]))
+        rows = [(code_id, now, wrong_counts[code_id]) for code_id in sorted(wrong_counts)]
+        cursor.execute(VerificationSql.upsert_drifted_codes, encode_rows(DRIFTED_CODES, rows))
 
 
 def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:

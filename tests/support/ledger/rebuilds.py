@@ -4,6 +4,7 @@ import json
 from io import StringIO
 from typing import Any
 
+from projections.definitions.registry import PROJECTIONS
 from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import RebuildOptions, RebuildReport, rebuild
 from tests.support.ledger.ledger_bench import LedgerBench
@@ -34,9 +35,8 @@ def commanded(bench: LedgerBench, **wish: Any) -> tuple[int, dict[str, Any], str
 def read_models(bench: LedgerBench) -> dict[str, list[Any]]:
     """All rows of all read models."""
     return {
-        "code_balances": bench.rows("SELECT * FROM code_balances ORDER BY code_id"),
-        "reservations": bench.rows("SELECT * FROM reservations ORDER BY reservation_id"),
-        "cases": bench.rows("SELECT * FROM cases ORDER BY case_id"),
+        name: bench.rows(f"{each.table.select('true')} ORDER BY {', '.join(each.table.key)}")
+        for name, each in PROJECTIONS.items()
     }
 
 
@@ -47,15 +47,19 @@ def leftovers(bench: LedgerBench) -> list[Any]:
 
 def shapes(bench: LedgerBench) -> list[Any]:
     """Tables, their options, owners and rights, indexes and constraints, as the catalogue has them."""
-    names = "('code_balances', 'reservations', 'cases')"
+    names = (list(PROJECTIONS),)
     return [
         *bench.rows(
-            "SELECT relname, reloptions, relowner, relacl FROM pg_class"  # noqa: S608 - names from here
-            f" WHERE relnamespace = 'public'::regnamespace AND relname IN {names} ORDER BY 1"
+            "SELECT relname, reloptions, relowner, relacl FROM pg_class"
+            " WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s) ORDER BY 1",
+            *names,
         ),
-        *bench.rows(f"SELECT tablename, indexname, indexdef FROM pg_indexes WHERE tablename IN {names} ORDER BY 1, 2"),  # noqa: S608 - names from here
+        *bench.rows(
+            "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE tablename = ANY(%s) ORDER BY 1, 2", *names
+        ),
         *bench.rows(
             "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
-            " WHERE conrelid IN ('code_balances'::regclass, 'reservations'::regclass, 'cases'::regclass) ORDER BY 1, 2"
+            " WHERE conrelid::regclass::text = ANY(%s) ORDER BY 1, 2",
+            *names,
         ),
     ]

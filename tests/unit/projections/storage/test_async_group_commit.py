@@ -172,7 +172,7 @@ def test_a_cancelled_command_is_taken_back() -> None:
 
 def test_nobody_waits_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that does not answer in time is a time-out for those who wait, and takes back what has not begun."""
-    monkeypatch.setattr(module, "CHECK_S", 0.01)
+    monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         tasks = await begun(commit, 0)

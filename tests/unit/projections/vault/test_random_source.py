@@ -32,9 +32,9 @@ def test_ids_are_random_uuids() -> None:
 FORKS = """
 import os
 from projections.vault.random_source import RANDOM
-RANDOM.draw(1)
+RANDOM.draw_bytes(1)
 child = os.fork()
-os.write(1, (RANDOM.draw(16).hex() + " ").encode())
+os.write(1, (RANDOM.draw_bytes(16).hex() + " ").encode())
 if child:
     os.waitpid(child, 0)
 """

@@ -1,0 +1,75 @@
+"""A table is declared once: the lists of columns in statements follow from that, and a wrong one fails at import."""
+
+import pytest
+
+from projections import sql
+from projections.sql import Statements
+from projections.sql.table import Table
+
+SUMS = Table(
+    "sums", key=("group_name", "day"), columns={"group_name": "text", "day": "date", "sent": "bigint", "seen": "uuid"}
+)
+
+
+def test_statements_list_the_declared_columns() -> None:
+    """Names, arrays and assignments of every statement are those of the declaration, with a key of two columns."""
+    insert = (
+        "INSERT INTO sums AS old (group_name, day, sent, seen)"
+        " SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::uuid[])"
+    )
+
+    assert SUMS.insert == insert
+    assert SUMS.upsert == (
+        f"{insert} ON CONFLICT (group_name, day) DO UPDATE SET sent = excluded.sent, seen = excluded.seen"
+    )
+    assert SUMS.add.endswith("SET sent = old.sent + excluded.sent, seen = old.seen + excluded.seen")
+    assert SUMS.complete.endswith("WHERE old.group_name = n.group_name AND old.day = n.day")
+
+
+def test_arrays_in_a_row_travel_as_text() -> None:
+    """A statement casts the text of an array back to its type."""
+    table = Table("lists", key=("id",), columns={"id": "uuid", "versions": "bigint[]"})
+
+    assert "%s::text[]" in table.insert
+    assert "n.versions::bigint[]" in table.insert
+
+
+def test_fixed_columns_are_inserted_and_not_updated() -> None:
+    """What never changes is not written again."""
+    table = Table("codes", key=("id",), columns={"id": "uuid", "at": "date", "used": "bigint"}, fixed=("at",))
+
+    assert table.upsert.endswith("SET used = excluded.used")
+
+
+def test_a_row_is_made_by_name() -> None:
+    """A column that is not named is null; a name that is not declared fails."""
+    assert (None, None, 3, None) == SUMS.row(sent=3)
+    with pytest.raises(TypeError, match="sums has no column send"):
+        SUMS.row(send=3)
+
+
+@pytest.mark.parametrize("part", [{"key": ("id",)}, {"key": ("day",), "fixed": ("id",)}])
+def test_a_key_or_fixed_column_must_be_declared(part: dict[str, tuple[str, ...]]) -> None:
+    """A misspelled column fails where the table is declared."""
+    with pytest.raises(ValueError, match="days has no column id"):
+        Table("days", columns={"day": "date"}, **part)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [("{sums.insert}", None), ("{sum.insert}", "no sum.insert is declared"), ("{sums.nams}", "no sums.nams is")],
+)
+def test_statements_resolve_declared_tables_at_import(
+    statement: str, message: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table or part that is not declared stops the import that reads the statement."""
+    monkeypatch.setattr(sql, "_statements", lambda _text: iter([("add_sum", statement)]))
+
+    def declare() -> type[Statements]:
+        return type("Sql", (Statements,), {"__annotations__": {"add_sum": str}}, file="database.sql", tables=(SUMS,))
+
+    if message is None:
+        assert declare().add_sum == SUMS.insert  # type: ignore[attr-defined]  # set from the file
+    else:
+        with pytest.raises(LookupError, match=message):
+            declare()
