@@ -47,7 +47,7 @@ def _manual_part(page: Path) -> str:
 
 
 def _route_lines() -> Iterator[str]:
-    """Every route that a program may ask, in the order of their tags."""
+    """Yield every route of the JSON API, in the order of their tags."""
     settings = ApiSettings.model_validate(
         {"DATABASE_URL": "postgresql:///none", "secret_key": "-", "peppers": NO_KEYS, "master_keys": NO_KEYS}
     )
@@ -138,7 +138,7 @@ def _command_lines() -> Iterator[str]:
 
 
 def _command_section(path: tuple[str, ...], command: object) -> Iterator[str]:
-    """A command, or a group's commands one after the other."""
+    """Yield the section of a command, or of each command of a group."""
     if isinstance(command, TyperGroup):
         for name in sorted(command.commands):
             yield from _command_section((*path, name), command.commands[name])

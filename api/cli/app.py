@@ -1,4 +1,4 @@
-"""The command line itself: options that all commands share, and how errors end."""
+"""The command line: the options that all commands share, and the exit code of each run."""
 
 import sys
 from importlib.metadata import version
@@ -68,7 +68,7 @@ exec_command.register(app)
 
 
 def main() -> None:
-    """Run the command line; every expected trouble ends in one sentence and its exit code."""
+    """Run the command line. Every expected error ends in one line on stderr and its exit code."""
     reopen_closed_streams()
     sys.exit(run(sys.argv[1:]))
 

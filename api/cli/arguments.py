@@ -1,4 +1,4 @@
-"""How commands read ids, times, numbers, names and addresses. Each error names the option that it is about."""
+"""Parsers of ids, times, numbers, names and email addresses for commands. Each error names its option."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -24,7 +24,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.
 
 
 def parse_time_option(text: str, option: str) -> datetime:
-    """An ISO 8601 time; UTC unless it says otherwise.
+    """Parse an ISO 8601 time; UTC unless it has an offset.
 
     Raises:
         typer.BadParameter: It cannot be read, or lies outside the bounds.
@@ -36,10 +36,10 @@ def parse_time_option(text: str, option: str) -> datetime:
 
 
 def number_parser(bounds: Bounds) -> Callable[[str | int], int]:
-    """A parser for an option or argument that takes a number; its default passes through it too.
+    """Return a parser for an option or argument that takes a number; its default is parsed too.
 
     Args:
-        bounds: Of the number.
+        bounds: Smallest and largest value.
 
     Returns:
         A function that raises typer.BadParameter for anything else.
@@ -59,10 +59,10 @@ READ_REBINDS = number_parser(REBINDS)
 
 
 def parse_reservation_id(text: str) -> UUID:
-    """The id of a reservation.
+    """Parse the id of a reservation.
 
     Raises:
-        typer.BadParameter: It is none.
+        typer.BadParameter: It is not an id.
     """
     try:
         return UUID(text)
@@ -73,10 +73,10 @@ def parse_reservation_id(text: str) -> UUID:
 
 
 def parse_email(text: str) -> EmailAddress:
-    """An e-mail address.
+    """Parse an email address.
 
     Raises:
-        typer.BadParameter: It is none, or more than one.
+        typer.BadParameter: It is not exactly one address.
     """
     try:
         return EmailAddress.parse(text)
@@ -85,10 +85,10 @@ def parse_email(text: str) -> EmailAddress:
 
 
 def parse_group(text: str) -> str | None:
-    """The name of a group; None for no group, which is the empty name.
+    """Parse the name of a group; None for the empty name, which means no group.
 
     Raises:
-        typer.BadParameter: It is too long, no one line, or an e-mail address.
+        typer.BadParameter: It is too long, more than one line, or an email address.
     """
     try:
         return checked_group(parse_name(text, "--group")) or None
@@ -97,10 +97,10 @@ def parse_group(text: str) -> str | None:
 
 
 def parse_name(text: str, option: str) -> str:
-    """A name without the space around it; it may be empty.
+    """Parse a name and strip the space around it; it may be empty.
 
     Raises:
-        typer.BadParameter: It is too long, or no one line.
+        typer.BadParameter: It is too long, or more than one line.
     """
     name = text.strip()
     if len(name) > NAME_LENGTH_MAX or not name.isprintable():
@@ -109,7 +109,7 @@ def parse_name(text: str, option: str) -> str:
 
 
 def parse_uses(text: str) -> int | None:
-    """How often a code may be used, from 1; None for the word unlimited.
+    """Parse the number of uses of a code, from 1; None for the word unlimited.
 
     Raises:
         typer.BadParameter: It is neither.
@@ -118,7 +118,7 @@ def parse_uses(text: str) -> int | None:
 
 
 def parse_days(text: str) -> int | None:
-    """How many days an access lasts, from 1; None for the word unlimited.
+    """Parse the days of access, from 1; None for the word unlimited.
 
     Raises:
         typer.BadParameter: It is neither.
@@ -127,7 +127,7 @@ def parse_days(text: str) -> int | None:
 
 
 def parse_rebinds(text: str) -> int | None:
-    """How often an access may be moved: a number from 0; None for the word usual.
+    """Parse how often an access grant may be moved, from 0; None for the word usual.
 
     Raises:
         typer.BadParameter: It is neither.

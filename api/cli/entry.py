@@ -1,4 +1,4 @@
-"""Where the command `ledger` begins. The rest takes a moment to load, in which Ctrl-C may be pressed too."""
+"""Entry point of the command `ledger`. Loading the command line takes a second, in which Ctrl-C may be pressed too."""
 
 import sys
 
@@ -8,7 +8,7 @@ from projections.terminal.exit_codes import ExitCode
 def main() -> None:
     """Load the command line and run it."""
     try:
-        from api.cli.app import main as run_command  # noqa: PLC0415 - that is what may be interrupted
+        from api.cli.app import main as run_command  # noqa: PLC0415 - Ctrl-C may interrupt this import
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(ExitCode.INTERRUPTED)

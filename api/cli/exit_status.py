@@ -1,4 +1,4 @@
-"""How a command that did not return ends: one sentence for the operator, and an exit code."""
+"""The exit code of a command that raised an error, with one line for the operator on stderr."""
 
 import contextlib
 import os
@@ -22,18 +22,18 @@ from projections.terminal.text import say_error
 from projections.vault.vault import SealBrokenError
 
 LAST_STREAM = 2
-"""Stderr: files of our own have higher numbers."""
+"""The number of stderr; the process's other files have higher ones."""
 SERVICES = (StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError, RolesMissingError)
 BY_TYPE = {
     UnsafeStartError: ExitCode.USAGE,
     SealBrokenError: ExitCode.REFUSED,
     **dict.fromkeys(SERVICES, ExitCode.SERVICE),
 }
-"""Exit codes of errors whose message is the sentence for the operator."""
+"""Exit codes of errors whose message is printed as it is."""
 
 
 def report_exception(error: BaseException) -> int | None:
-    """Say what happened, and with which code to exit; None for what is a defect and deserves its traceback."""
+    """Print one line about an error and return the exit code; None for a bug, whose traceback is shown."""
     match error:
         case typer.Exit():
             return error.exit_code
@@ -52,7 +52,7 @@ def report_exception(error: BaseException) -> int | None:
 
 
 def reopen_closed_streams() -> None:
-    """Open what the shell has closed of stdin, stdout and stderr: what is said there is then said to nobody."""
+    """Open /dev/null in the place of stdin, stdout or stderr if the shell has closed it."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -62,11 +62,11 @@ def reopen_closed_streams() -> None:
 
 
 def _report_output_error(error: BaseException) -> int | None:
-    # Typer makes an exit of a reader that has left (`ledger history CODE | head -1`), which is no error.
+    # Typer turns a closed pipe (`ledger history CODE | head -1`) into SystemExit; that is not an error.
     output_error = error.__context__ if isinstance(error, SystemExit) else error
     if not isinstance(output_error, OSError):
         return None
-    # What is still in the buffer would be written, and fail again, when Python ends.
+    # Python would write the buffer at its end, and fail again.
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(output_error, BrokenPipeError):

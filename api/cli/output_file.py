@@ -1,4 +1,4 @@
-"""Files that commands make: whole, or not at all."""
+"""Output files of commands: complete, or not written at all."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ OutputOption = Annotated[
 
 @contextmanager
 def open_output_file(output: Path | None) -> Iterator[BinaryIO]:
-    """Stdout, or a file that appears under its name when it is whole; a device or a pipe is written as it stands.
+    """Open stdout, or a file that gets its name when it is complete; a device or a pipe is written directly.
 
     Raises:
         typer.BadParameter: It can't be written.
@@ -27,14 +27,14 @@ def open_output_file(output: Path | None) -> Iterator[BinaryIO]:
         yield out
         out.flush()
         return
-    # A link keeps pointing where it points. Nothing takes the place of /dev/null, which root would otherwise replace.
+    # A link keeps its target. Devices are opened, because root would otherwise replace /dev/null by a file.
     target = output.resolve()
     if target.exists() and not target.is_file() and not target.is_dir():
-        with _refused(output), target.open("wb") as device:
+        with _translate_errors(output), target.open("wb") as device:
             yield device
         return
     temporary = target.with_name(f"{target.name}.{os.getpid()}.new")
-    with _refused(output):
+    with _translate_errors(output):
         try:
             with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 yield file
@@ -46,7 +46,7 @@ def open_output_file(output: Path | None) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _refused(output: Path) -> Iterator[None]:
+def _translate_errors(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a production start refuses before anything listens: settings that would lose events or open the vault to all."""
+"""Settings that a production start refuses: they would lose events, or let others decrypt the vault."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,9 @@ from projections.config.settings import LedgerSettings
 from projections.database.connection import read_password
 from projections.vault.key_ring import KeyRing
 
-SECRET_LETTERS_MIN = 32
+SECRET_LENGTH_MIN = 32
 DISTINCT_MIN = 16
-"""32 random bytes have fewer different values once in 10^17 draws; a typed placeholder has few."""
+"""Distinct bytes of a random key. 32 random bytes have fewer once in 10^17 keys; a typed placeholder has few."""
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "password", "secret", "example", "default", "insecure", "test")
 DEFAULT_PASSWORDS = frozenset({*PLACEHOLDERS, "postgres", "ledger", "admin", "root", "1234", "123456"})
 MAKE_ONE = "make one with `head -c 32 /dev/urandom | base64`"
@@ -20,7 +20,7 @@ class UnsafeStartError(Exception):
 
 
 def refuse_unsafe(settings: LedgerSettings, environment: Mapping[str, str]) -> None:
-    """Refuse what must not be in production.
+    """Refuse settings that must not be used in production.
 
     Raises:
         UnsafeStartError: A secret is a placeholder, or a switch is on that must be off.
@@ -48,9 +48,9 @@ def refuse_unsafe(settings: LedgerSettings, environment: Mapping[str, str]) -> N
 
 
 def _check_secret_key(value: str) -> None:
-    if len(value) < SECRET_LETTERS_MIN or len(set(value)) < DISTINCT_MIN:
+    if len(value) < SECRET_LENGTH_MIN or len(set(value)) < DISTINCT_MIN:
         raise UnsafeStartError(
-            f"LEDGER_SECRET_KEY is shorter than {SECRET_LETTERS_MIN} letters or hardly random: {MAKE_ONE}"
+            f"LEDGER_SECRET_KEY is shorter than {SECRET_LENGTH_MIN} letters or hardly random: {MAKE_ONE}"
         )
     if any(word in value.lower() for word in PLACEHOLDERS if len(word) > len("test")):
         raise UnsafeStartError(f"LEDGER_SECRET_KEY is a placeholder: {MAKE_ONE}")

@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, a line now and then elsewhere. On stderr: stdout is the answer's."""
+"""Progress of a long command on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
 import sys
 import time
@@ -15,34 +15,34 @@ class CommandProgress:
     """Progress of one command.
 
     Args:
-        words: What is done, such as `exporting codes`.
-        total: How much there is; 0 where nobody knows.
-        quiet: Say nothing.
+        words: The activity, such as `exporting codes`.
+        total: The final count; 0 if it is unknown.
+        quiet: Print nothing.
     """
 
     def __init__(self, words: str, total: int = 0, *, quiet: bool = False) -> None:
         self._words, self._total = words, total
-        self._told, self._done = time.monotonic(), 0
+        self._printed_at, self._count = time.monotonic(), 0
         self._quiet = quiet
         self._bar = None if quiet or not sys.stderr.isatty() else progress_bar()
         self._task = self._bar.add_task(words, total=total or None) if self._bar else None
 
     def at(self, count: int) -> None:
-        """So far."""
-        self._done = count
+        """Show a count."""
+        self._count = count
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=count)
-        elif not self._quiet and time.monotonic() - self._told > LINE_EVERY_S:
-            self._told = time.monotonic()
+        elif not self._quiet and time.monotonic() - self._printed_at > LINE_EVERY_S:
+            self._printed_at = time.monotonic()
             of = f" of {self._total:,}" if self._total else ""
             say_error(f"{self._words}: {count:,}{of}")
 
     def more(self, number: int) -> None:
-        """So many more."""
-        self.at(self._done + number)
+        """Add to the count."""
+        self.at(self._count + number)
 
     def grow(self, total: int) -> None:
-        """How much there is, once it is known."""
+        """Set the final count, once it is known."""
         self._total = total
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, total=total)

@@ -1,4 +1,4 @@
-"""Variables that look like settings and are none: a misspelt one would otherwise do nothing, and say nothing."""
+"""Variables that look like settings but are not: a misspelt setting would otherwise be ignored silently."""
 
 import difflib
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from api.settings import ApiSettings
 from workers.settings import WorkerSettings
 
 PREFIX = "LEDGER_"
-ELSEWHERE = frozenset({
+OTHER_VARIABLES = frozenset({
     "LEDGER_SECRETS_FILE",  # names the file that settings are read from
     *SERVER_PASSWORDS,  # of the embedded servers, from a data folder's secrets
     "LEDGER_DEBUG",  # refused in production
@@ -16,12 +16,12 @@ ELSEWHERE = frozenset({
     "LEDGER_IMAGE",
     "LEDGER_LOG_SIZE",
 })  # fmt: skip
-"""What is read from the environment beside the settings."""
+"""Variables that are read in addition to the settings."""
 
 
 def find_unknown_settings(names: Iterable[str]) -> Iterator[str]:
-    """One sentence for each variable that begins like ours and that nothing reads."""
-    known_names = ELSEWHERE | {
+    """Yield a sentence for each variable that has the prefix and that no component reads."""
+    known_names = OTHER_VARIABLES | {
         f"{PREFIX}{field.upper()}" for kind in (ApiSettings, WorkerSettings) for field in kind.model_fields
     }
     for name in sorted(set(names)):

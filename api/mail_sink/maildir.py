@@ -1,4 +1,4 @@
-"""The Maildir of the local mail sink: a page of mails, one mail's parts, and forgetting an address. Never adds."""
+"""Reads the Maildir of the mail catcher: a page of emails, one email's parts; deletes the emails to an address."""
 
 import re
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from typing import Final
 from domain.values.identifiers import EmailAddress, MalformedEmailError
 
 PAGE_MAX: Final = 50
-"""Mails on one page of the list."""
+"""Emails on one page of the list."""
 HEAD_BYTES_MAX: Final = 64 * 1024
-"""What is read of each mail for the list."""
+"""Bytes that are read of each email for the list."""
 MAIL_BYTES_MAX: Final = 1024 * 1024
-"""What is read of a mail to show it; the rest of a larger one is left out."""
+"""Bytes that are read of an email to show it; the rest of a larger one is left out."""
 
 _UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, MessageError)
-"""What the standard library raises on headers and bodies that break the rules."""
+"""Errors that the standard library raises on malformed headers and bodies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailRow:
-    """A mail in the list."""
+    """An email in the list."""
 
     key: str
     subject: str
@@ -39,7 +39,7 @@ class MailRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailPage:
-    """Mails, newest first; `older` is the cursor of the following page, None on the last."""
+    """Emails, newest first; `older` is the cursor of the next page, None on the last."""
 
     lines: list[MailRow]
     older: str | None
@@ -47,7 +47,7 @@ class MailPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """One mail with its bodies; `is_cut` if it was too large to be read whole."""
+    """One email with its bodies; `is_cut` if it was too large to be read completely."""
 
     line: MailRow
     text: str | None
@@ -56,11 +56,11 @@ class Mail:
 
 
 def list_mails(folder: Path, before: str | None = None) -> MailPage:
-    """One page of mails, newest first; an empty one where the sink has not made its folder yet.
+    """Return one page of emails, newest first; an empty one if the mail catcher has not created its folder yet.
 
     Args:
         folder: The Maildir.
-        before: Cursor: only mails older than this one, which may be gone by now.
+        before: Cursor: only emails older than this one, which may be deleted by now.
     """
     try:
         box = Maildir(folder, create=False)
@@ -75,7 +75,7 @@ def list_mails(folder: Path, before: str | None = None) -> MailPage:
 
 
 def read_mail(folder: Path, key: str) -> Mail | None:
-    """One mail; None if there is none of this name. No name leads out of the folder: it is looked up in a list."""
+    """Return one email, or None if the key is unknown. The key is looked up in a list, so it can't leave the folder."""
     try:
         content = _read(Maildir(folder, create=False), key, MAIL_BYTES_MAX)
     except NoSuchMailboxError:
@@ -87,7 +87,7 @@ def read_mail(folder: Path, key: str) -> Mail | None:
 
 
 def delete_mails_to(folder: Path, address: str) -> int:
-    """Delete every mail to an address (in its normal form); how many."""
+    """Delete every email to an address (in its normal form) and return how many."""
     try:
         box = Maildir(folder, create=False)
     except NoSuchMailboxError:
@@ -109,12 +109,12 @@ def _is_to(header: str, address: str) -> bool:
 
 
 def _age(key: str) -> tuple[int, ...]:
-    """The numbers in a Maildir name (seconds, microseconds, process, count), which put mails in order."""
+    """Return the numbers in a Maildir name (seconds, microseconds, process, count), by which emails are sorted."""
     return tuple(int(number) for number in re.findall(r"\d+", key)[:4])
 
 
 def _read(box: Maildir, key: str, bytes_max: int) -> tuple[EmailMessage, bool] | None:
-    """A mail's beginning and whether there is more; None if it is gone."""
+    """Return the beginning of an email and whether there is more; None if it was deleted."""
     try:
         with box.get_file(key) as file:
             raw = file.read(bytes_max + 1)

@@ -1,4 +1,4 @@
-"""A mail server for trying things out: takes every mail and delivers it to a Maildir, never to a person.
+"""A mail catcher: an SMTP server that accepts every email and stores it in a Maildir, and never forwards it.
 
 Run as `python -m api.mail_sink.server --port PORT --maildir DIR`; listens on 127.0.0.1, or where --host says.
 """
@@ -17,11 +17,11 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 MAIL_BYTES_MAX = 1_048_576
 PARTS = ("tmp", "new", "cur")
 DAYS, DAY_S, PRUNE_EVERY_S = 30, 86_400, 3_600
-"""How long mails are kept unless LEDGER_MAIL_DAYS says otherwise, and how often that is looked after."""
+"""Days for which emails are kept unless LEDGER_MAIL_DAYS is set, and the interval of the cleanup."""
 
 
 class MaildirHandler:
-    """Writes each mail to `tmp` and moves it to `new`, so that a reader never sees part of one."""
+    """Writes each email to `tmp` and moves it to `new`, so that a reader never sees part of one."""
 
     def __init__(self, maildir: Path) -> None:
         self.maildir = maildir
@@ -30,7 +30,7 @@ class MaildirHandler:
             (maildir / part).mkdir(mode=0o700, exist_ok=True)
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
-        """Take one mail; a full disk is told as a trouble that passes."""
+        """Store one email; answer with a temporary error if it can't be written."""
         content = envelope.content or b""
         text = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
         try:
@@ -40,7 +40,7 @@ class MaildirHandler:
         return "250 2.0.0 OK"
 
     def deliver(self, text: bytes, recipients: list[str]) -> None:
-        """Put a mail into the Maildir, with the addresses it was sent to as a delivering server notes them.
+        """Store an email in the Maildir, with a Delivered-To header for each recipient.
 
         Raises:
             OSError: It can't be written.
@@ -54,7 +54,7 @@ class MaildirHandler:
 
 
 def delete_old_mails(maildir: Path, before: float) -> int:
-    """Delete mails that came before a moment (Unix time); how many."""
+    """Delete emails that are older than a time (Unix seconds) and return how many."""
     dropped = 0
     for part in PARTS:
         for mail in (maildir / part).glob("*"):
@@ -66,14 +66,14 @@ def delete_old_mails(maildir: Path, before: float) -> int:
 
 
 async def prune_hourly(maildir: Path, days: int) -> None:
-    """Delete what is too old, once an hour, for ever."""
+    """Delete old emails once an hour until cancelled."""
     while True:
         delete_old_mails(maildir, time.time() - days * DAY_S)
         await asyncio.sleep(PRUNE_EVERY_S)
 
 
 async def serve(host: str, port: int, maildir: Path, days: int) -> None:
-    """Take mails until SIGTERM or SIGINT; keep each for some days."""
+    """Accept emails until SIGTERM or SIGINT; keep each for `days`."""
     handler = MaildirHandler(maildir)
     pruning = asyncio.create_task(prune_hourly(maildir, days))
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""`ledger keys export`: the key rings on a file of their own, to be kept where no backup of the database is."""
+"""`ledger keys export`: writes the keyrings to a file, to be kept apart from the backups of the database."""
 
 import base64
 from datetime import UTC, datetime
@@ -54,11 +54,11 @@ def export(
     try:
         settings = session.settings()
     except StorageUnavailableError as error:
-        # The folder of a stopped ledger has its keys all the same.
+        # The folder of a stopped ledger has its keys too.
         values = read_secrets(session.data_dir)
         if not {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} <= values.keys():
             raise
-        return _without_note(values, output, error, as_json=json)
+        return _write_without_record(values, output, error, as_json=json)
     values = _secrets(settings, session.data_dir)
     try:
         with LedgerStore.open(settings, pool_size=1) as storage:
@@ -66,18 +66,18 @@ def export(
             action = AuditLog(storage, OPERATOR, storage.recorder.clock.now(), uuid4)
             record_key_export(action, storage.vault.rings)
     except (StorageUnavailableError, SchemaMismatchError) as error:
-        return _without_note(values, output, error, as_json=json)
-    return _done(output)
+        return _write_without_record(values, output, error, as_json=json)
+    return _print_reminder(output)
 
 
-def _without_note(values: dict[str, str], output: Path | None, error: Exception, *, as_json: bool) -> int:
-    """Keys are wanted most when the database is in trouble."""
+def _write_without_record(values: dict[str, str], output: Path | None, error: Exception, *, as_json: bool) -> int:
+    """Write the keys although the database can't record it: they are needed most when it is unavailable."""
     _write(values, output, as_json=as_json)
     say_error(f"the database could not note it, so doctor goes on reminding: {error}")
-    return _done(output)
+    return _print_reminder(output)
 
 
-def _done(output: Path | None) -> int:
+def _print_reminder(output: Path | None) -> int:
     if output is not None:
         say_error(f"the keys are in {output} (mode 600): move it to a safe place, apart from the backups")
     return 0
@@ -89,7 +89,7 @@ def _secrets(settings: LedgerSettings, folder: Path) -> dict[str, str]:
         "LEDGER_MASTER_KEYS": settings.master_keys.get_secret_value(),
         "LEDGER_SECRET_KEY": settings.secret_key.get_secret_value(),
     }
-    # The embedded database knows its owner by it; a copied data folder can't be started without.
+    # The embedded database authenticates its owner by it, so a copied data folder needs it.
     password = read_secrets(folder).get(POSTGRES_PASSWORD)
     return values | ({POSTGRES_PASSWORD: password} if password else {})
 

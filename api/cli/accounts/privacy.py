@@ -1,4 +1,4 @@
-"""`ledger forget` and `ledger rotate-keys`: what happens to the vault's rows after they were written."""
+"""`ledger forget` and `ledger rotate-keys`: changes of rows in the vault."""
 
 import time
 from typing import Annotated
@@ -19,8 +19,8 @@ from projections.terminal.text import say, say_error
 from projections.vault.vault import DigestMismatchError, SealBrokenError
 
 LEASE_GRACE_S = 10
-"""How much longer than a lease we wait for it; by then the sweep or we have settled it."""
-LOOK_S = 0.5
+"""Extra seconds to wait for a lease: after them the sweep or this command has settled the reservation."""
+POLL_S = 0.5
 NO_REASON = "no reason was given"
 
 
@@ -54,7 +54,7 @@ def forget(
             reason=reason,
         )
         try:
-            erasure = _when_free(ledger, forgetting, address)
+            erasure = _erase_when_unleased(ledger, forgetting, address)
         except ErasedIdsFileError as error:
             say_error(str(error))
             return ExitCode.USAGE
@@ -70,12 +70,12 @@ def forget(
     return 0
 
 
-def _when_free(ledger: OpenLedger, forgetting: Forgetting, address: EmailAddress) -> Forgotten:
-    """Forget, as soon as no worker holds a letter to this person; a lease is waited for once."""
+def _erase_when_unleased(ledger: OpenLedger, forgetting: Forgetting, address: EmailAddress) -> Forgotten:
+    """Erase the person as soon as no worker sends them an invitation; wait for the end of one lease."""
     until = time.monotonic() + ledger.settings.lease_s + LEASE_GRACE_S
     erasure = forgetting.forget(address)
     while erasure.leased_until is not None and time.monotonic() < until:
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
         again = forgetting.forget(address)
         erasure = Forgotten(again.recipient_ids, erasure.closed + again.closed, again.leased_until)
     return erasure

@@ -21,7 +21,7 @@ from projections.terminal.tables import show, table
 from projections.terminal.text import say, say_error
 
 PASSWORD_BYTES = 15
-"""120 bits; 20 letters that are typed once and then changed."""
+"""120 bits, as 20 characters that are typed once and then changed."""
 LISTED_MAX = 10_000
 OLDEST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 
@@ -125,7 +125,7 @@ def _change(
     change: Callable[[AuditLog, UUID], bool],
     document: dict[str, object] | None,
 ) -> int:
-    """Change one account; `document` is what the JSON document says in addition to whose it is."""
+    """Change one account; `document` holds the fields of the JSON output besides id and email."""
     address = parse_email(email)
     with session.open() as ledger:
         account = StaffSessionRepository(ledger.storage).find_credentials(address)

@@ -1,4 +1,4 @@
-"""`ledger export codes|reservations|statements`: lists as CSV or JSON Lines, streamed."""
+"""`ledger export codes|reservations|statements`: streams lists as CSV or JSON Lines."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

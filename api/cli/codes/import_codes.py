@@ -1,4 +1,4 @@
-"""`ledger import-codes`: codes from a CSV or JSON Lines file, with what they have behind them."""
+"""`ledger import-codes`: imports codes with their opening balances from a CSV or JSON Lines file."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ from projections.terminal.text import say, say_error
 from projections.vault.random_source import RANDOM
 
 CONNECTIONS = AT_ONCE + 1
-"""For the batches under way, and for looking at the next one."""
+"""For the batches in flight, and for the lookup of the next one."""
 SHOWN_MAX = 20
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
@@ -92,7 +92,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
 
 
 class _ImportRun:
-    """One file's passes, each with its progress in bytes."""
+    """The passes over one file, each with its progress in bytes."""
 
     def __init__(self, ledger: OpenLedger, records: Records, defaults: CodeTemplate, size: int, *, quiet: bool) -> None:
         self._ledger, self._records, self._usual, self._measure_size = ledger, records, defaults, size
@@ -100,7 +100,7 @@ class _ImportRun:
         self._correlation_id = uuid4()
 
     def run(self, reject: Rejects, *, skip_bad: bool, dry_run: bool) -> tuple[Tally, bool]:
-        """Look at the file and take it over, as far as it is to be; and whether it was."""
+        """Check the file and import it unless that is refused; return the counts, and whether it was imported."""
         if skip_bad and not dry_run:
             return self._run_pass("importing", lambda intake: intake.take(reject)), True
         summary = self._run_pass("checking", lambda intake: intake.check(reject))
@@ -145,7 +145,7 @@ def _parse_mapping(pairs: list[str]) -> dict[str, str]:
 
 @contextmanager
 def _open_source(path: Path) -> Iterator[BinaryIO]:
-    """The file; stdin is kept in a nameless temporary one, since it is read more than once."""
+    """Open the file; stdin is copied to a temporary one, because it is read more than once."""
     if str(path) == "-":
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)

@@ -1,4 +1,4 @@
-"""What a check-up says of one thing."""
+"""The result of one health check."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -7,12 +7,12 @@ Status = Literal["ok", "wrong", "skipped", "reminder"]
 
 
 class CheckResult(NamedTuple):
-    """One line of the check-up.
+    """One row of the health check, and one document of its JSON.
 
     Attributes:
-        name: What was looked at.
-        status: skipped where it could not be looked at because of another finding; a reminder is no fault.
-        found: What is the case.
+        name: The subject.
+        status: `skipped` if another result prevents the check; a `reminder` is not an error.
+        found: What the check found.
         remedy: What to do; empty if nothing has to be done.
     """
 
@@ -26,8 +26,8 @@ CheckResults = Iterator[CheckResult]
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time in words, rounded."""
-    if seconds < 100:  # noqa: PLR2004 - two digits are read at a glance
+    """Return a duration in words, rounded."""
+    if seconds < 100:  # noqa: PLR2004 - at most two digits
         return f"{seconds:.0f} s"
     if seconds < 6000:  # noqa: PLR2004 - the same in minutes
         return f"{seconds / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""`ledger doctor`: every check that an operator would make by hand, with what is wrong and what to do."""
+"""`ledger doctor`: all health checks, each with its error and its remedy."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     """Check everything that redeems and mails need; exit code 1 if something is wrong."""
     session: Session = context.obj
-    # libpq breaks its sentences into lines.
+    # libpq's messages have several lines.
     findings = [finding._replace(found=" ".join(finding.found.split())) for finding in _run_checks(session)]
     is_well = all(finding.status != "wrong" for finding in findings)
     if json:

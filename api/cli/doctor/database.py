@@ -1,4 +1,4 @@
-"""The check-up's look at database, schema, keys, backlog and clock."""
+"""Health checks of database, schema, keys, backlog and clock."""
 
 import stat
 from datetime import datetime
@@ -24,10 +24,10 @@ from projections.storage.bootstrap import verify_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 
 SKEW_S_MAX = 2.0
-"""Leases use the database's clock alone; beyond this, times in logs and mails begin to contradict the ledger's."""
+"""Leases use the database's clock alone; with more skew, times in logs and emails contradict the ledger's."""
 CONNECTIONS_SHARE_MAX = 0.9
 LAG_S_MAX = 30.0
-"""A sweep comes every few seconds and trusts a wake-up call for 15; what is due for longer was not seen."""
+"""A sweep runs every few seconds and trusts a wake-up message for 15 s, so work that is due for longer was missed."""
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
     *("migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
@@ -36,7 +36,7 @@ BEHIND_DATABASE = (
 
 
 def check_database(settings: LedgerSettings) -> CheckResults:
-    """From the server to what waits in it."""
+    """Check the server first, then its content."""
     url = settings.database_url.get_secret_value()
     try:
         facts = server_facts(url)
@@ -72,7 +72,7 @@ def check_database(settings: LedgerSettings) -> CheckResults:
 
 
 def check_secrets_file(data_dir: Path) -> CheckResult:
-    """The secrets that the settings hold are well-formed by now; their file must be its owner's alone."""
+    """Check that only its owner can read the file of secrets. Their form was checked with the settings."""
     path = data_dir / SECRETS_FILE
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -84,7 +84,7 @@ def check_secrets_file(data_dir: Path) -> CheckResult:
 
 
 def skip_checks(names: tuple[str, ...], why: str) -> CheckResults:
-    """What can't be looked at because something else is wrong."""
+    """Yield results of checks that can't run because of another error."""
     for name in names:
         yield CheckResult(name, "skipped", f"not checked: {why}")
 
@@ -108,7 +108,7 @@ def _check_server(facts: ServerFacts) -> CheckResult:
 
 
 def _check_role(url: str) -> CheckResult:
-    """Whether what runs could alter the log: a reminder only, since triggers stop the owner too."""
+    """Check that the runtime role can't alter the log. A reminder only, because triggers stop the owner too."""
     try:
         names = list_roles_that_may_change_log(url)
     except StorageUnavailableError as error:
@@ -134,7 +134,7 @@ def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
 
 
 def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
-    """A reminder and no fault: redeems and mails go on without it, only nothing opens again after a lost disk."""
+    """Remind of keys that were never exported: after the loss of the disk no backup could be decrypted."""
     try:
         missing = list_unexported_keys(url, settings.open_vault().rings)
     except StorageUnavailableError as error:
@@ -148,7 +148,7 @@ def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
 
 
 def _check_checkpoints(url: str, settings: LedgerSettings) -> CheckResult:
-    """Whether the database holds what was published of it: a restored one may be older."""
+    """Check that the database holds the published checkpoints: a restored one may be older."""
     if settings.checkpoint_file is None:
         remedy = "LEDGER_CHECKPOINT_FILE names a file, best on another disk; it shows when an older state was restored"
         return CheckResult("checkpoints", "skipped", "not checked: none are kept outside the database", remedy)
@@ -208,7 +208,7 @@ def _check_cases(waiting: Backlog) -> CheckResult:
 
 
 def _check_guessing(url: str) -> CheckResult:
-    """A reminder: codes that were made here are safe, and old ones are limited meanwhile."""
+    """Remind of code guessing: native codes can't be guessed, and requests are limited for the legacy ones."""
     try:
         unknown, redeemed = tries_lately(url, WINDOW_S)
     except StorageUnavailableError as error:
@@ -222,7 +222,7 @@ def _check_guessing(url: str) -> CheckResult:
 
 
 def _check_webhooks(url: str) -> CheckResult:
-    """Endpoints that fail are tried again by themselves; those that were given up wait for somebody."""
+    """Check webhook endpoints: failing ones are retried automatically, disabled ones need an operator."""
     try:
         enabled, failing, disabled = endpoints_lately(url)
     except StorageUnavailableError as error:

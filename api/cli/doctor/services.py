@@ -1,4 +1,4 @@
-"""The check-up's look at broker, worker, beat, tasks, API and mail server."""
+"""Health checks of broker, worker, beat, tasks, API and mail server."""
 
 import http.client
 import os
@@ -20,13 +20,13 @@ from workers.settings import WorkerSettings
 
 TIMEOUT_S = 2.0
 TASKS = ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users")
-"""The names that operators know by hand."""
+"""Names of the tasks that operators and other systems use."""
 REMEDY_WORKER = "start it: `celery -A workers.celery_app worker` (embedded: `ledger up`); its log says why it ended"
 REMEDY_BEAT = "start it: `celery -A workers.celery_app beat` (embedded: `ledger up`); its log says why it ended"
 
 
 def check_settings() -> None:
-    """Read the settings of every part, as each does at its start.
+    """Read the settings of all components, as each does at its start.
 
     Raises:
         pydantic.ValidationError: One is malformed, or contradicts another.
@@ -36,7 +36,7 @@ def check_settings() -> None:
 
 
 def check_broker(redis_url: str) -> CheckResults:
-    """The broker itself, and what worker and beat leave in it."""
+    """Check the broker, and the heartbeats of worker and beat in it."""
     client = open_redis_client(redis_url, TIMEOUT_S)
     where = f"{urlsplit(redis_url).hostname}:{urlsplit(redis_url).port or 6379}"
     try:
@@ -56,7 +56,7 @@ def check_broker(redis_url: str) -> CheckResults:
 
 
 def check_api(api_url: str | None) -> CheckResult:
-    """Whether the stack's API takes redeems; not asked where no stack of this folder runs."""
+    """Check that the stack's API accepts redeems; skipped if no stack runs on this folder."""
     if api_url is None:
         return CheckResult("api", "skipped", "not checked: no stack runs on this data folder")
     parts = urlsplit(api_url)
@@ -77,7 +77,7 @@ def check_api(api_url: str | None) -> CheckResult:
 
 
 def check_mail_server(settings: LedgerSettings, state: StackState | None) -> CheckResult:
-    """Whether the mail server listens. No mail is sent."""
+    """Check that the mail server listens. No email is sent."""
     if state is not None and not os.environ.get("LEDGER_SMTP_URL"):
         where = "the stack's own: see /mailbox" if state["mailbox"] else "set LEDGER_SMTP_URL here as for the stack"
         return CheckResult("mail server", "skipped", f"not checked: {where}")
@@ -106,14 +106,14 @@ def _check_broker_memory(where: str, info: dict[str, Any]) -> CheckResult:
 
 
 def _check_heartbeat(name: str, sign: object, word: str, remedy: str) -> CheckResult:
-    """Signs of life are renewed every 3 seconds and expire within 15."""
+    """Check a heartbeat, which is renewed every 3 seconds and expires after 15."""
     if sign is None:
         return CheckResult(name, "wrong", "no sign of life within 15 s", remedy)
     return CheckResult(name, "ok", word)
 
 
 def _check_tasks(redis_url: str) -> CheckResult:
-    """Asked of the workers themselves; Celery is loaded only here."""
+    """Check that the workers have registered the tasks."""
     from workers.worker_inspect import registered_tasks  # noqa: PLC0415 - no other check needs Celery
 
     tasks_by_worker = registered_tasks(redis_url)

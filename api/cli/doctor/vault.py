@@ -1,4 +1,4 @@
-"""The health check's look at the rows of the vault, in bounded time."""
+"""Health check of the vault's rows, in bounded time."""
 
 import time
 from typing import Final
@@ -9,12 +9,12 @@ from projections.database.errors import StorageUnavailableError
 from projections.monitoring.health_checks import sampled_vault
 
 CHECKED_S: Final = 5.0
-"""How long rows are opened: some 100,000 of them. `ledger verify` opens all."""
+"""Seconds for which rows are decrypted, about 100,000 of them. `ledger verify` decrypts all."""
 NAMED_MAX: Final = 3
 
 
 def check_vault(url: str, settings: LedgerSettings) -> CheckResult:
-    """Whether digest and encrypted text of rows belong together: all rows, or as many as the time allows."""
+    """Check that digest and encrypted text of rows match: of all rows, or of as many as the time allows."""
     ends_at = time.monotonic() + CHECKED_S
     try:
         sample, size = sampled_vault(url, settings.open_vault(), lambda: time.monotonic() > ends_at)

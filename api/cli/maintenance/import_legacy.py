@@ -1,4 +1,4 @@
-"""`ledger import-legacy`: move in from the counter-based system."""
+"""`ledger import-legacy`: imports the codes of the counter-based legacy system."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from projections.terminal.text import say, say_error
 
 SHOWN_PER_KIND_MAX = 10
 LISTED_PER_KIND_MAX = 100
-"""Findings of one kind in JSON; in the terminal too, of what is left out."""
+"""Findings of one kind in JSON, and on the terminal for rows that are left out."""
 
 WORDS = {
     "codes_read": "codes read",
@@ -115,7 +115,7 @@ Listed = Mapping[FindingKind, list[Finding]]
 def _run(
     ledger: OpenLedger, old: LegacySystem, report: Path | None, *, apply: bool, options: Mapping[str, bool]
 ) -> tuple[Tally, Listed]:
-    """One run with its progress; the counts, and the findings of each kind up to a bound."""
+    """Run the import with a progress bar; return the counts, and the findings of each kind up to a bound."""
     correlation_id = uuid4()
 
     def now() -> CommandContext:
@@ -133,7 +133,7 @@ def _run(
 
 
 class _Step:
-    """Moves a progress bar."""
+    """Updates a progress bar."""
 
     def __init__(self, bar: Progress, total: int, words: str) -> None:
         self._bar = bar
@@ -177,7 +177,7 @@ def _print_statuses(summary: Tally) -> None:
 
 
 def _emails_in_words(summary: Tally, *, apply: bool, notify_ended: bool) -> str:
-    """To how many people the import writes, in either case."""
+    """Return the sentence about emails to people whose access ended."""
     number = summary.kinds["ended"]
     if notify_ended:
         return f"{number:,} people {'get' if apply else 'would get'} an email that their access ended"

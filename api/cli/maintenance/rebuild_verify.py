@@ -1,4 +1,4 @@
-"""`ledger rebuild`, `verify`, `explain`: numbers made anew from the log, compared with it, and told by name."""
+"""`ledger rebuild`, `verify`, `explain`: recomputes, checks and explains balances from the log."""
 
 import sys
 from typing import Annotated

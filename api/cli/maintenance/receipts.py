@@ -1,4 +1,4 @@
-"""`ledger receipt`, `consistency`, `check-receipt`: proof for outsiders of what is in the ledger as of a checkpoint."""
+"""`ledger receipt`, `consistency`, `check-receipt`, `public-key`: proofs of events as of a checkpoint."""
 
 import base64
 import binascii

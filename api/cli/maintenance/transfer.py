@@ -1,4 +1,4 @@
-"""`ledger export events|vault|person`, `import-events`, `import-vault`: what a ledger holds, to take elsewhere."""
+"""`ledger export events|vault|person`, `import-events`, `import-vault`: moves a ledger to another database."""
 
 import base64
 import sys
@@ -12,7 +12,7 @@ import typer
 
 from api.cli.accounts.privacy import NO_REASON
 from api.cli.arguments import JsonFlag, parse_email
-from api.cli.codes import export as exporting
+from api.cli.codes import export as list_export
 from api.cli.context import Session, print_json
 from api.cli.output_file import OutputOption, open_output_file
 from api.use_cases.export_person import export_person
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     export.command("events")(events)
     export.command("vault")(vault)
     export.command("person")(person)
-    exporting.register(export)
+    list_export.register(export)
     app.add_typer(export, name="export")
     app.command("import-events")(import_events)
     app.command("import-vault")(import_vault_file)
@@ -50,7 +50,7 @@ def events(context: typer.Context, output: OutputOption = None, json: JsonFlag =
     url = _database(context)
     with _progress(json=json) as progress, open_output_file(output) as out:
         result = export_log(url, out, progress)
-    _tell_log(result, "written", json=json and output is not None)
+    _print_log_counts(result, "written", json=json and output is not None)
     return 0
 
 
@@ -63,7 +63,7 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
     _record(context, "exported_vault")
     with _progress(json=json) as progress, open_output_file(output) as out:
         result = export_vault(url, out, progress)
-    _tell_vault(result, "written", json=json and output is not None)
+    _print_vault_counts(result, "written", json=json and output is not None)
     return 0
 
 
@@ -99,7 +99,7 @@ def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = F
     except (DamagedFileError, NotEmptyError, UndecodableEventError) as error:
         say_error(f"nothing was imported: {error}")
         return ExitCode.REFUSED
-    _tell_log(result, "imported", json=json)
+    _print_log_counts(result, "imported", json=json)
     return 0
 
 
@@ -117,7 +117,7 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
         say_error(f"nothing was imported: {error}")
         return ExitCode.REFUSED
     _record(context, "imported_vault")
-    _tell_vault(result, "imported", json=json)
+    _print_vault_counts(result, "imported", json=json)
     return 0
 
 
@@ -156,7 +156,7 @@ def _read(path: Path) -> Iterator[BinaryIO]:
         yield source
 
 
-def _tell_log(result: LogSummary, verb: str, *, json: bool) -> None:
+def _print_log_counts(result: LogSummary, verb: str, *, json: bool) -> None:
     document: dict[str, Any] = {**result._asdict(), "root": base64.b64encode(result.root).decode()}
     if json:
         print_json(document)
@@ -167,7 +167,7 @@ def _tell_log(result: LogSummary, verb: str, *, json: bool) -> None:
     )
 
 
-def _tell_vault(result: TransferCounts, verb: str, *, json: bool) -> None:
+def _print_vault_counts(result: TransferCounts, verb: str, *, json: bool) -> None:
     if json:
         print_json(result._asdict())
         return

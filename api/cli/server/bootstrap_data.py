@@ -1,4 +1,4 @@
-"""What the embedded ledger has from its first start: an admin key, a staff login and a demo code."""
+"""Initial data of an embedded ledger: an admin key, a staff account and a demo code."""
 
 import hashlib
 import os
@@ -28,17 +28,17 @@ STAFF_EMAIL = "admin@ledger.example"
 
 
 def prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]:
-    """Make (once) or recall the credentials of an embedded ledger whose database is migrated.
+    """Create the credentials at the first start, or read them at a later one. The database must be migrated.
 
     Args:
-        env: The children's environment: DATABASE_URL, the secrets, LEDGER_DATA_DIR.
+        env: Environment of the components: DATABASE_URL, the secrets, LEDGER_DATA_DIR.
         demo: Whether to issue a demo code.
 
     Returns:
         admin_key, staff_email, staff_password, demo_code (empty without a demo).
 
     Raises:
-        StackError: The file that keeps them is damaged.
+        StackError: The file with the credentials is damaged.
     """
     path = Path(env["LEDGER_DATA_DIR"]) / FILE
     if path.exists():
@@ -74,7 +74,7 @@ def _settings(env: Mapping[str, str]) -> LedgerSettings:
 
 
 def _insert_accounts(storage: LedgerStore, credentials: Mapping[str, str]) -> None:
-    """Insert the key by its digest, and the staff member with encrypted address and hashed password."""
+    """Insert the digest of the key, and the staff account with encrypted address and hashed password."""
     digest = hashlib.sha256(credentials["admin_key"].encode()).digest()
     staff = storage.vault.draft_staff(EmailAddress.parse(credentials["staff_email"]), uuid4())
     insert_first_accounts(storage, uuid4(), digest, staff, password_hasher().hash(credentials["staff_password"]))

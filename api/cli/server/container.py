@@ -1,4 +1,4 @@
-"""`ledger run`: one part of the ledger as a container's only process. Secrets are made once, in a volume."""
+"""`ledger run`: one component as the only process of a container. Secrets are generated once, in a volume."""
 
 import fcntl
 import os
@@ -29,7 +29,7 @@ Component = Literal["migrate", "backend", "worker", "beat"]
 MIGRATING: Final = ("migrate", "backend")
 
 OWNER_ONLY = ("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE")
-"""Left out of the environment of the process that stays: it has the rights of the runtime role."""
+"""Removed from the environment of the component, which has the rights of the runtime role only."""
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "backend": (
@@ -63,7 +63,7 @@ def run(
     from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - only starting wants the settings of all parts
 
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
-        _make_secrets(Path(secrets_file).parent)
+        _create_secrets(Path(secrets_file).parent)
     settings = LedgerSettings()
     _check_settings_of(component)
     refuse_unsafe(settings, os.environ)
@@ -87,15 +87,15 @@ def run(
 
 
 def _check_settings_of(component: Component) -> None:
-    """Read the component's own settings too, so that it does not fail over them with a traceback."""
+    """Read the component's own settings too, so that an error in them is one line and not a traceback."""
     from api.settings import ApiSettings  # noqa: PLC0415 - only this command wants them
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
     (ApiSettings if component in MIGRATING else WorkerSettings)()
 
 
-def _make_secrets(folder: Path) -> None:
-    """Make the secrets if there are none yet; of several containers that start at once one does, the others wait."""
+def _create_secrets(folder: Path) -> None:
+    """Generate the secrets if they are missing; several containers that start at once wait for one another."""
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         is_first = not (folder / FILE).exists()

@@ -1,4 +1,4 @@
-"""`ledger exec`: other programs with the ledger's environment, such as `celery inspect` beside an embedded ledger."""
+"""`ledger exec`: runs another program in the environment of the ledger, such as `celery inspect`."""
 
 import os
 import sys

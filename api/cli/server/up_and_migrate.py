@@ -1,4 +1,4 @@
-"""`ledger up` and `ledger migrate`: starting things."""
+"""`ledger up` and `ledger migrate`."""
 
 from typing import Annotated
 

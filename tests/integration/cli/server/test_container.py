@@ -91,9 +91,9 @@ def test_the_backend_waits_for_the_migration_when_its_role_does_not_own_the_sche
 def test_secrets_are_made_once_by_several_at_once(tmp_path: Path) -> None:
     """Backend, worker and beat may start together on an empty volume."""
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: container._make_secrets(tmp_path), range(8)))
+        list(threads.map(lambda _: container._create_secrets(tmp_path), range(8)))
     first = (tmp_path / "secrets.env").read_text()
-    container._make_secrets(tmp_path)
+    container._create_secrets(tmp_path)
 
     assert (tmp_path / "secrets.env").read_text() == first
     assert first.count("LEDGER_PEPPERS=") == 1
