@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 from api.auth.session_cookies import COOKIE
 from api.web.support.actions.commands import CodeAct, ReservationAct
 from tests.extremes.document import DocumentedOperation, operations
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.terminal import CommandResult, Terminal
 
@@ -45,7 +45,7 @@ class LedgerAsker:
         about: dict[str, object] = {"code_id": code_id, "reservation_id": reservation_id}
         return {**ids, **words, **group, **paths, **about, "token": "x", "key": "x", "language": "en", "_path": "x"}
 
-    def call(self, operation: DocumentedOperation, **more: Any) -> TestResponse:
+    def call(self, operation: DocumentedOperation, **more: Any) -> AppResponse:
         """An operation of the API, with an admin's key."""
         headers = {
             **self.role_clients.keys["admin"],
@@ -56,13 +56,13 @@ class LedgerAsker:
         headers |= {"content-type": "application/json"} if "content" in more else {}
         return self.role_clients.ask(operation.method, operation.address(), headers=headers, **more)
 
-    def page(self, path: str, **params: object) -> TestResponse:
+    def page(self, path: str, **params: object) -> AppResponse:
         """A page as an admin sees it."""
         cookie = self.role_clients.cookie(self.role_clients.staff["admin"])
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
         return self.role_clients.ask("GET", path, headers=headers, params=params or None)
 
-    def send_form(self, path: str, form: Mapping[str, str]) -> TestResponse:
+    def send_form(self, path: str, form: Mapping[str, str]) -> AppResponse:
         """A form as an admin sends it."""
         cookie = self.role_clients.cookie(self.role_clients.staff["admin"])
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
@@ -70,7 +70,7 @@ class LedgerAsker:
             "POST", path, headers=headers, data={**form, "token": self.role_clients.form_token(cookie)}
         )
 
-    def fill_in(self, form: "Form", name: str, typed: str) -> TestResponse:
+    def fill_in(self, form: "Form", name: str, typed: str) -> AppResponse:
         """A form as it is, but for one field."""
         filled = {**form.fields, name: typed}
         if form.method == "GET":

@@ -17,7 +17,7 @@ from projections.repositories.group_channels import GroupChannelRepository
 from tests.extremes.asking import LedgerAsker, forms_of, looked
 from tests.extremes.document import DocumentedField, DocumentedOperation, operations, with_value
 from tests.extremes.values import FIRST_EAST, LAST_WEST, TYPED
-from tests.support.clients.app_client import TestResponse
+from tests.support.clients.app_client import AppResponse
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.terms import make_template
 
@@ -71,7 +71,7 @@ class RequestSender:
         answer = self.send(field, value)
         return f"{field.operation.path} {field.name} {value}: {answer.text}" if answer.status_code >= 500 else ""
 
-    def send(self, field: DocumentedField, value: object) -> TestResponse:
+    def send(self, field: DocumentedField, value: object) -> AppResponse:
         """The operation's request with one field changed."""
         operation, more = field.operation, dict[str, Any]()
         query, body = operation.query(), operation.body()
@@ -85,7 +85,7 @@ class RequestSender:
             return self._callback(operation, body)
         return self.asker.call(operation, params=query, **more, **({} if body is None else {"content": _json(body)}))
 
-    def _callback(self, operation: DocumentedOperation, body: object) -> TestResponse:
+    def _callback(self, operation: DocumentedOperation, body: object) -> AppResponse:
         at, message_id, content = self.asker.app.services.now(), f"r_{uuid4().hex}", _json(body)
         headers = {
             "webhook-id": message_id,

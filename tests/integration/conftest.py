@@ -34,7 +34,7 @@ def app(settings: ApiSettings) -> Iterator[AppClient]:
 
 
 @pytest.fixture(scope="module")
-def common(postgres_url: str) -> Iterator[AppClient]:
+def shared_app(postgres_url: str) -> Iterator[AppClient]:
     """The application of a file, for those of its tests that ask and leave nothing, or look at their own codes only."""
     with shared_site(postgres_url) as found:
         yield found

@@ -13,7 +13,7 @@ from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
 from tests.security.matrix import is_api
 from tests.support.clients.admin_client import ended
-from tests.support.clients.app_client import TestResponse
+from tests.support.clients.app_client import AppResponse
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import add_staff, code_id_of
 from tests.support.ledger.terms import make_template
@@ -163,12 +163,12 @@ class AuditedApp:
         ended(self.app, UUID(nonce))
         return str(UUID(nonce))
 
-    def ask(self, method: str, path: str, **more: Any) -> TestResponse:
+    def ask(self, method: str, path: str, **more: Any) -> AppResponse:
         """With an admin's API key."""
         headers = {**self.role_clients.keys["admin"], **more.pop("headers", {})}
         return self.role_clients.ask(method, path, headers=headers, **more)
 
-    def form(self, path: str, fields: Mapping[str, str], **more: Any) -> TestResponse:
+    def form(self, path: str, fields: Mapping[str, str], **more: Any) -> AppResponse:
         """As an admin's browser."""
         cookie = self.role_clients.cookie(self.admin)
         headers = {"accept": "text/html", "accept-language": "en", "cookie": f"ledger_staff={cookie}"}
@@ -176,7 +176,7 @@ class AuditedApp:
             "POST", path, headers=headers, data={"token": self.role_clients.form_token(cookie), **fields}, **more
         )
 
-    def page(self, path: str) -> TestResponse:
+    def page(self, path: str) -> AppResponse:
         """Opens a page as another admin than the one who acts."""
         return self.role_clients.by_session("admin", "GET", path)
 
@@ -361,7 +361,7 @@ def _working(audited_app: AuditedApp) -> str:
     return nonce
 
 
-def send(audited_app: AuditedApp, route: str, path: str, more: dict[str, Any]) -> TestResponse:
+def send(audited_app: AuditedApp, route: str, path: str, more: dict[str, Any]) -> AppResponse:
     """Ask as its kind of route is asked: by API key, or as a browser."""
     method = route.split(maxsplit=1)[0]
     if is_api(path):

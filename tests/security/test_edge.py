@@ -11,14 +11,14 @@ from api.v1.codes.code_import import PATH as IMPORT_API
 from api.v1.event_feed import WAIT_S_MAX
 from api.web.admin.code_import import PATH as IMPORT_PAGE
 from tests.security.matrix import MATRIX, address, is_api
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.role_clients import RoleClients
 
 NGINX = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text("utf-8")
 CHANGING = [route.split() for route in MATRIX if not route.startswith("GET")]
 
 
-def every_get(role_clients: RoleClients) -> dict[str, TestResponse]:
+def every_get(role_clients: RoleClients) -> dict[str, AppResponse]:
     """Each route that is read, as an admin."""
     paths = [route.split()[1] for route in MATRIX if route.startswith("GET")]
     return {

@@ -4,7 +4,7 @@ import pytest
 
 from api.auth.scopes import SCOPES, Scope
 from tests.security.matrix import ANY_KEY, MATRIX, SCOPE_OF, Role, address, is_api
-from tests.support.clients.app_client import TestResponse
+from tests.support.clients.app_client import AppResponse
 from tests.support.clients.role_clients import ROLES, RoleClients, Who
 
 RANK: dict[Role, int] = {"anyone": 0, "viewer": 1, "support": 2, "admin": 3}
@@ -16,7 +16,7 @@ FORMS = sorted(
 )
 
 
-def is_let_in(answer: TestResponse) -> bool:
+def is_let_in(answer: AppResponse) -> bool:
     """Whether somebody got past the door; what there is behind it is nothing, or a form that is not filled in."""
     to_sign_in = answer.status_code == 303 and answer.headers["location"].startswith("/support/sign-in")
     return answer.status_code not in {401, 403} and not to_sign_in

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.values.link_token import DeliveryRef, link_token
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.role_clients import RoleClients
 from tests.support.ledger.terms import make_template
 
@@ -18,7 +18,7 @@ def reserved(app: AppClient, email: str) -> tuple[str, str]:
     return code, str(app.redeem(code, email).json()["reservation_id"])
 
 
-def correct(app: AppClient, reservation_id: str, code: str, email: str = MINE) -> TestResponse:
+def correct(app: AppClient, reservation_id: str, code: str, email: str = MINE) -> AppResponse:
     """Move a use to another address, as a person does."""
     return app.correct(reservation_id, email=email, code=code)
 

@@ -9,7 +9,7 @@ from api.use_cases.issue_codes import CodeTemplate
 from api.web.public.reservation_cookie import COOKIE
 from domain.values.link_token import DeliveryRef, correction_token, link_token
 from projections.repositories.groups import GroupRepository, InviteGroup
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.terms import make_template
 
 HOLDER, ATTACKER = "li.wei@example.com", "mallory@example.com"
@@ -47,7 +47,7 @@ def test_repeated_redeem_gets_no_correction_token(app: AppClient, headers: dict[
     code = app.issue(OPEN)
     first = app.redeem(code, HOLDER, headers=headers)
     again = [app.redeem(code, HOLDER, headers=headers) for _ in range(2)]
-    status = cast("TestResponse", app.client.get(f"/api/v1/public/redemptions/{first.json()['reservation_id']}"))
+    status = cast("AppResponse", app.client.get(f"/api/v1/public/redemptions/{first.json()['reservation_id']}"))
 
     assert (first.status_code, len(first.json()["correction_token"])) == (202, 43)
     for answer in (*again, status):
@@ -57,7 +57,7 @@ def test_repeated_redeem_gets_no_correction_token(app: AppClient, headers: dict[
 def test_api_key_that_redeems_gets_the_token_of_what_it_made(app: AppClient) -> None:
     """A shop hands it on to the customer for whom it redeems."""
     body, key = {"email": HOLDER, "code": app.issue(OPEN)}, app.key("support")
-    first, again = [cast("TestResponse", app.client.post("/api/v1/redemptions", json=body, headers=key)) for _ in "12"]
+    first, again = [cast("AppResponse", app.client.post("/api/v1/redemptions", json=body, headers=key)) for _ in "12"]
 
     assert len(first.json()["correction_token"]) == 43
     assert "correction_token" not in again.json()

@@ -22,7 +22,7 @@ SENT = Accepted(server="mx:25", reply_code=250)
 ACCEPTED = 202
 
 
-class TestResponse(Protocol):
+class AppResponse(Protocol):
     """A response, as far as tests look at it."""
 
     status_code: int
@@ -48,24 +48,24 @@ class AppClient:
         terms = terms or make_template(max_uses=1)
         return issue_codes(self.services.storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
 
-    def redeem(self, code: str, email: str = "li.wei@example.com", **more: Any) -> TestResponse:
+    def redeem(self, code: str, email: str = "li.wei@example.com", **more: Any) -> AppResponse:
         """POST /redeem; `headers` go to the request, all else into the body."""
         headers = more.pop("headers", {})
         body = {"email": email, "code": code, **more}
-        return self.keep(cast("TestResponse", self.client.post("/api/v1/public/redeem", json=body, headers=headers)))
+        return self.keep(cast("AppResponse", self.client.post("/api/v1/public/redeem", json=body, headers=headers)))
 
-    def keep(self, answer: TestResponse) -> TestResponse:
+    def keep(self, answer: AppResponse) -> AppResponse:
         """Keep the correction token of a new reservation."""
         if answer.status_code == ACCEPTED:
             told = answer.json()
             self.tokens[told["reservation_id"]] = told["correction_token"]
         return answer
 
-    def correct(self, reservation_id: str, *, token: str | None = None, **body: str) -> TestResponse:
+    def correct(self, reservation_id: str, *, token: str | None = None, **body: str) -> AppResponse:
         """POST /correct-recipient by the client that made the reservation, unless another token is named."""
         shown = {**body, "correction_token": self.tokens.get(reservation_id) if token is None else token}
         path = f"/api/v1/public/redemptions/{reservation_id}/correct-recipient"
-        return self.keep(cast("TestResponse", self.client.post(path, json=shown)))
+        return self.keep(cast("AppResponse", self.client.post(path, json=shown)))
 
     def attempt(self, reservation_id: str, outcome: Outcome = SENT) -> None:
         """What a worker does with a reservation."""

@@ -10,7 +10,7 @@ from api.use_cases.administration.create_api_key import ApiKeyRequest, create_ap
 from api.use_cases.services import Caller
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sessions import new_token
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import add_staff
 
 ROLES = ("viewer", "support", "admin")
@@ -47,12 +47,12 @@ class RoleClients:
         """What this session's forms carry."""
         return form_token(self.desk.secret, cookie)
 
-    def by_key(self, who: Who, method: str, path: str) -> TestResponse:
+    def by_key(self, who: Who, method: str, path: str) -> AppResponse:
         """With an API key, or without one."""
         headers = {} if who == "anyone" else self.keys[who]
         return self.ask(method, path, headers=headers, json={})
 
-    def by_session(self, who: Who, method: str, path: str, *, with_token: bool = True) -> TestResponse:
+    def by_session(self, who: Who, method: str, path: str, *, with_token: bool = True) -> AppResponse:
         """As a browser in which somebody is signed in, or nobody; a form carries its token."""
         headers = {"accept": "text/html", "accept-language": "en"}
         if who == "anyone":
@@ -62,7 +62,7 @@ class RoleClients:
         more: dict[str, Any] = {} if method == "GET" else {"data": form}
         return self.ask(method, path, headers={**headers, "cookie": f"{COOKIE}={cookie}"}, **more)
 
-    def ask(self, method: str, path: str, **more: Any) -> TestResponse:
+    def ask(self, method: str, path: str, **more: Any) -> AppResponse:
         """One request, with nothing kept from the one before."""
         self.app.client.cookies.clear()
-        return cast("TestResponse", self.app.client.request(method, path, follow_redirects=False, **more))
+        return cast("AppResponse", self.app.client.request(method, path, follow_redirects=False, **more))

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from domain.values.identifiers import EmailAddress, normalize_code
 from projections.sql.repositories import RepositoriesSql
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.passwords import CHEAP
 
 PASSWORD = "correct horse battery staple"
@@ -22,11 +22,11 @@ class StaffBrowser:
         self.cookies: dict[str, str] = {}
         self.address = address
 
-    def get(self, path: str, **params: Any) -> TestResponse:
+    def get(self, path: str, **params: Any) -> AppResponse:
         """Open a page."""
         return self._request("GET", path, **({"params": params} if params else {}))
 
-    def post(self, path: str, form: dict[str, str], headers: dict[str, str] | None = None) -> TestResponse:
+    def post(self, path: str, form: dict[str, str], headers: dict[str, str] | None = None) -> AppResponse:
         """Send a form as it is given."""
         return self._request("POST", path, data=form, headers=headers or {})
 
@@ -36,19 +36,19 @@ class StaffBrowser:
         assert found is not None
         return found[1]
 
-    def submit(self, path: str, page: str | None = None, **form: str) -> TestResponse:
+    def submit(self, path: str, page: str | None = None, **form: str) -> AppResponse:
         """Fill in the form of a page and send it."""
         return self.post(path, {"token": self.token(page or "/support"), **form})
 
-    def post_file(self, path: str, name: str, data: bytes, form: dict[str, str]) -> TestResponse:
+    def post_file(self, path: str, name: str, data: bytes, form: dict[str, str]) -> AppResponse:
         """Send a form with a file."""
         return self._request("POST", path, data={"token": self.token(path), **form}, files={"file": (name, data)})
 
-    def sign_in(self, email: str, password: str, path: str = "/support/sign-in") -> TestResponse:
+    def sign_in(self, email: str, password: str, path: str = "/support/sign-in") -> AppResponse:
         """Fill in the sign-in."""
         return self.submit(path, path, email=email, password=password)
 
-    def _request(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> TestResponse:
+    def _request(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> AppResponse:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         client = self.app.client
         client._transport.client = (self.address, 50_000)  # type: ignore[attr-defined]  # of Starlette's client
@@ -66,7 +66,7 @@ class StaffBrowser:
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = value
-        return cast("TestResponse", answer)
+        return cast("AppResponse", answer)
 
 
 def add_staff(app: AppClient, email: str, role: str, password: str) -> UUID:
@@ -87,14 +87,14 @@ def code_id_of(app: AppClient, text: str) -> UUID:
     return found
 
 
-def heading(answer: TestResponse) -> str:
+def heading(answer: AppResponse) -> str:
     """The page's heading, without marks."""
     found = re.search(r"<h1[^>]*>(.*?)</h1>", answer.text, re.DOTALL)
     assert found is not None
     return unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
 
 
-def balances(answer: TestResponse) -> list[tuple[int, ...]]:
+def balances(answer: AppResponse) -> list[tuple[int, ...]]:
     """Used, reserved and free of each line, in the page's order."""
     cells = re.findall(r"<dd>(\d+)(?:<small>|</dd>)", answer.text.partition('id="lines"')[2])
     numbers = [int(cell) for cell in cells]

@@ -67,7 +67,7 @@ def guessed(chance: random.Random) -> str:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("site", "number"), GUESSES.items(), ids=GUESSES, indirect=["site"])
+@pytest.mark.parametrize(("app", "number"), GUESSES.items(), ids=GUESSES, indirect=["app"])
 def test_ten_thousand_guesses_from_a_hundred_addresses(app: AppClient, number: int) -> None:
     """They are limited; good customers get through, from the guessers' own addresses too; nobody waits for Redis."""
     chance = random.Random(9)

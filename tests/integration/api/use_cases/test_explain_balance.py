@@ -11,16 +11,16 @@ from api.use_cases.explain_balance import explanation_of
 from domain.commands.code.import_code import ImportCode, Opening
 from domain.commands.context import CommandContext
 from domain.ports import Rejected
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.terms import make_template, make_terms
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def explained(app: AppClient, code_id: str, query: str = "", language: str = "en") -> TestResponse:
+def explained(app: AppClient, code_id: str, query: str = "", language: str = "en") -> AppResponse:
     """GET /explain as a viewer."""
     headers = {**app.key("viewer"), "Accept-Language": language}
-    return cast("TestResponse", app.client.get(f"/api/v1/codes/{code_id}/explain{query}", headers=headers))
+    return cast("AppResponse", app.client.get(f"/api/v1/codes/{code_id}/explain{query}", headers=headers))
 
 
 def used_code(app: AppClient) -> tuple[str, dict[str, str]]:

@@ -14,7 +14,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.storage.bootstrap import LedgerStore
 from projections.work_queue.retention import prune
 from tests.integration.projections.event_store.test_concurrency import at_once
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 
 Who = dict[str, str]
 
@@ -25,10 +25,10 @@ def admin(shared_app: AppClient) -> Who:
     return shared_app.key("admin")
 
 
-def issue(shared_app: AppClient, who: Who, key: str | None, **body: Any) -> TestResponse:
+def issue(shared_app: AppClient, who: Who, key: str | None, **body: Any) -> AppResponse:
     """POST /codes, with an Idempotency-Key if one is given."""
     headers = who if key is None else {**who, "Idempotency-Key": key}
-    return cast("TestResponse", shared_app.client.post("/api/v1/codes", json=body, headers=headers))
+    return cast("AppResponse", shared_app.client.post("/api/v1/codes", json=body, headers=headers))
 
 
 def issued(shared_app: AppClient, group: str) -> int:
@@ -38,7 +38,7 @@ def issued(shared_app: AppClient, group: str) -> int:
     return int(row["n"]) if row else 0
 
 
-def refused(answer: TestResponse) -> tuple[int, str]:
+def refused(answer: AppResponse) -> tuple[int, str]:
     """Status and code of a problem."""
     return answer.status_code, answer.json()["code"]
 
@@ -100,7 +100,7 @@ def test_at_once_it_is_the_same_codes(shared_app: AppClient, admin: Who) -> None
     """Two commits' worth of codes for six who ask together, one of whom asks for something else."""
     key, count = str(uuid4()), BATCH + 20
 
-    def ask(number: int) -> TestResponse:
+    def ask(number: int) -> AppResponse:
         return issue(shared_app, admin, key, count=count, group="at once", max_uses=2 if number == 5 else 1)
 
     answers = at_once(6, ask)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from domain.values.link_token import DeliveryRef, link_token
 from projections.repositories.groups import DEFAULT_TEXTS, GroupRepository, InvitationTexts, InviteGroup
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.terms import make_template
 
 TARGET = "https://team.example.com/welcome?from=ledger"
@@ -13,11 +13,11 @@ ADDRESS = "li.wei@example.com"
 PAGE = {"accept": "text/html", "accept-language": "en"}
 
 
-def follow(app: AppClient, reservation_id: str) -> TestResponse:
+def follow(app: AppClient, reservation_id: str) -> AppResponse:
     """Press the button behind the link of an invitation, without going on to where it leads."""
     secret = app.services.settings.secret_key.get_secret_value().encode()
     token = link_token(secret, DeliveryRef(UUID(reservation_id), 1))
-    return cast("TestResponse", app.client.post(f"/a/{token}", headers=PAGE, follow_redirects=False))
+    return cast("AppResponse", app.client.post(f"/a/{token}", headers=PAGE, follow_redirects=False))
 
 
 def test_an_accepted_invitation_goes_on_to_the_groups_place(app: AppClient) -> None:

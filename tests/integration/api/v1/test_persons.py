@@ -16,17 +16,17 @@ from domain.ports import OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, link_token
 from projections.verification.drift_sample import compare_code
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.terms import make_template
 
 PATH = "/api/v1/recipients/forget"
 LI = "li.wei@example.com"
 
 
-def forget(app: AppClient, email: str = LI, role: str = "admin") -> TestResponse:
+def forget(app: AppClient, email: str = LI, role: str = "admin") -> AppResponse:
     """Ask for it."""
     body = {"email": email, "reason": "asked by letter"}
-    return cast("TestResponse", app.client.post(PATH, json=body, headers=app.key(role)))
+    return cast("AppResponse", app.client.post(PATH, json=body, headers=app.key(role)))
 
 
 def rows(app: AppClient, query: str) -> list[tuple[object, ...]]:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.terms import make_template
 
@@ -100,11 +100,9 @@ def test_terms_are_changed_only_as_they_were_read(shared_app: AppClient) -> None
     tag = one.headers["etag"]
     shared_app.redeem(code)
 
-    def patch(if_match: str | None, uses: int) -> TestResponse:
+    def patch(if_match: str | None, uses: int) -> AppResponse:
         match = {} if if_match is None else {"If-Match": if_match}
-        return cast(
-            "TestResponse", shared_app.client.patch(path, json={"max_uses": uses}, headers={**headers, **match})
-        )
+        return cast("AppResponse", shared_app.client.patch(path, json={"max_uses": uses}, headers={**headers, **match}))
 
     first, stale = patch(tag, 5), patch(tag, 6)
     whole = {"max_uses": None, "expires_at": None, "validity_days": 30, "group": "g", "rebinds_max": None}

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from api.use_cases.services import Services
 from api.v1.public import fast_redeem
 from projections.telemetry.metrics import ERRORS
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.terms import make_template
 
 FOREVER = 3
@@ -34,7 +34,7 @@ def long_way() -> Iterator[list[bool]]:
         yield switch
 
 
-def told(answer: TestResponse) -> tuple[object, ...]:
+def told(answer: AppResponse) -> tuple[object, ...]:
     """What a caller sees, but for ids."""
     body = answer.json()
     for name in ("reservation_id", "status_url", "correction_token", "instance"):

@@ -5,19 +5,17 @@ from typing import cast
 import pytest
 
 from domain.ports import OutcomeUnknown
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.terms import make_template
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NO_STREAM = "00000000-0000-0000-0000-000000000001"
 
 
-def post(
-    app: AppClient, reservation_id: str, what: str, body: dict[str, object], role: str = "support"
-) -> TestResponse:
+def post(app: AppClient, reservation_id: str, what: str, body: dict[str, object], role: str = "support") -> AppResponse:
     """One POST about a reservation."""
     path = f"/api/v1/reservations/{reservation_id}/{what}"
-    return cast("TestResponse", app.client.post(path, json=body, headers=app.key(role)))
+    return cast("AppResponse", app.client.post(path, json=body, headers=app.key(role)))
 
 
 def sent(app: AppClient, email: str = "li.wei@example.com", code: str | None = None) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from domain.ports import OutcomeUnknown
 from domain.values.link_token import DeliveryRef, link_token
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.terms import make_template
@@ -112,8 +112,8 @@ def test_cancel_resend_notes_and_refund_with_access(app: AppClient) -> None:
     sent = app.redeem(code, "b@example.com").json()["reservation_id"]
     app.attempt(sent)
 
-    def act(item: str, what: str, **body: object) -> TestResponse:
-        return cast("TestResponse", app.client.post(f"/api/v1/reservations/{item}/{what}", json=body, headers=support))
+    def act(item: str, what: str, **body: object) -> AppResponse:
+        return cast("AppResponse", app.client.post(f"/api/v1/reservations/{item}/{what}", json=body, headers=support))
 
     assert act(held, "resend").json()["detail"] == "邀请尚未发送，谈不上再发一次"
     assert act(sent, "resend").json()["state"] == "sent"
@@ -137,9 +137,9 @@ def test_refund_of_an_accepted_use_asks_about_the_access(app: AppClient) -> None
     secret = app.services.settings.secret_key.get_secret_value().encode()
     app.client.post(f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}")
 
-    def refund(**body: object) -> TestResponse:
+    def refund(**body: object) -> AppResponse:
         path = f"/api/v1/reservations/{item}/refund"
-        return cast("TestResponse", app.client.post(path, json={"note": "friend", **body}, headers=support))
+        return cast("AppResponse", app.client.post(path, json={"note": "friend", **body}, headers=support))
 
     refused, unclear = refund(), refund(revoke_access="perhaps")
     done = refund(revoke_access=False)

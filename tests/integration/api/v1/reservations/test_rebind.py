@@ -4,7 +4,7 @@ from typing import cast
 
 from api.web.public.reservation_cookie import COOKIE
 from projections.repositories.groups import GroupRepository, InviteGroup
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.terms import make_template
 
 TERMS = make_template(max_uses=2, group="red", validity_days=30)
@@ -20,12 +20,12 @@ def opened(app: AppClient, *names: str) -> None:
 
 def ask(
     app: AppClient, code: str, group: str = "blue", email: str = "li.wei@example.com", token: str | None = None
-) -> TestResponse:
+) -> AppResponse:
     """POST /rebind with the newest correction token that the site's client was given, unless another is named."""
     newest = next(reversed(app.tokens.values()), None)
     body = {"email": email, "code": code, "group": group, "correction_token": newest if token is None else token}
     headers = {"Accept-Language": "en"}
-    return app.keep(cast("TestResponse", app.client.post("/api/v1/public/rebind", json=body, headers=headers)))
+    return app.keep(cast("AppResponse", app.client.post("/api/v1/public/rebind", json=body, headers=headers)))
 
 
 def sent(app: AppClient, code: str) -> str:

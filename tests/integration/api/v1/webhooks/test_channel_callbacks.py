@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import shared_site
 from tests.support.ledger.terms import make_template
 
@@ -53,7 +53,7 @@ class System:
         secret: str | None = None,
         change: bytes = b"",
         **data: Any,
-    ) -> TestResponse:
+    ) -> AppResponse:
         """Sign a report as the standard's own package does, and send it."""
         body = orjson.dumps({"type": kind, "data": {"reservation_id": reservation_id, **data}})
         at, message_id = at or self.app.services.now(), message_id or f"r_{uuid4().hex}"
@@ -63,7 +63,7 @@ class System:
             "webhook-signature": Webhook(secret or self.secret).sign(message_id, at, body.decode()),
         }
         path = f"/api/v1/channels/{self.channel_id}/callbacks"
-        return cast("TestResponse", self.app.client.post(path, content=body + change, headers=headers))
+        return cast("AppResponse", self.app.client.post(path, content=body + change, headers=headers))
 
     def refused(self) -> dict[str, int]:
         """What is on record, by reason."""

@@ -11,13 +11,13 @@ from standardwebhooks import Webhook
 from domain.events import EVENT_TYPES
 from projections.repositories.webhook_deliveries import DeliveryResult, EndpointUpdate, WebhookDeliveryRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import shared_site
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 
 PATH = "/api/v1/webhooks"
 URL = "https://bi.example.com/ledger"
-Ask = Callable[..., TestResponse]
+Ask = Callable[..., AppResponse]
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,11 @@ def ask(app: AppClient) -> Ask:
     """A request by an admin's key."""
     headers = app.key("admin")
 
-    def request(method: str, path: str = "", **body: Any) -> TestResponse:
+    def request(method: str, path: str = "", **body: Any) -> AppResponse:
         sent: dict[str, Any] = (
             {"json": body} if method in {"POST", "PATCH"} and body else {"params": body} if body else {}
         )
-        return cast("TestResponse", app.client.request(method, PATH + path, headers=headers, **sent))
+        return cast("AppResponse", app.client.request(method, PATH + path, headers=headers, **sent))
 
     return request
 

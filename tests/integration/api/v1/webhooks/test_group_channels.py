@@ -9,7 +9,7 @@ import pytest
 
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.webhook_secrets import ROTATION_OVERLAP, WebhookSecretRepository, delete_expired
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import shared_site
 
 PATH = "/api/v1/channels"
@@ -23,9 +23,9 @@ def app(postgres_url: str) -> Iterator[AppClient]:
         yield found
 
 
-def put(app: AppClient, group: str, url: str = URL, role: str = "admin") -> TestResponse:
+def put(app: AppClient, group: str, url: str = URL, role: str = "admin") -> AppResponse:
     """Set a group's channel."""
-    return cast("TestResponse", app.client.put(PATH, json={"group": group, "url": url}, headers=app.key(role)))
+    return cast("AppResponse", app.client.put(PATH, json={"group": group, "url": url}, headers=app.key(role)))
 
 
 def test_the_secret_is_shown_once_and_sealed(app: AppClient) -> None:

@@ -11,7 +11,7 @@ from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import OutcomeUnknown, Rejected
-from tests.support.clients.app_client import AppClient, TestResponse
+from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of, heading
 from tests.support.ledger.terms import make_template
 
@@ -24,7 +24,7 @@ def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com"
     return str(shared_app.redeem(code, email).json()["reservation_id"])
 
 
-def nonce_of(answer: TestResponse) -> str:
+def nonce_of(answer: AppResponse) -> str:
     """What tells a form from another."""
     found = re.search(r'name="nonce" value="(\w+)"', answer.text)
     assert found is not None
@@ -36,7 +36,7 @@ def kinds(shared_app: AppClient, code: str) -> list[str]:
     return [type(line.event).__name__ for line in shared_app.services.reader.read_history(code_id_of(shared_app, code))]
 
 
-def twice(browser: StaffBrowser, path: str, **form: str) -> list[TestResponse]:
+def twice(browser: StaffBrowser, path: str, **form: str) -> list[AppResponse]:
     """Fill in the form of an act once, and send it twice."""
     filled = {"token": browser.token(), "nonce": nonce_of(browser.get(path)), **form}
     return [browser.post(path, filled) for _ in range(2)]
@@ -212,7 +212,7 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
     assert kinds(shared_app, code).count("CodeTermsChanged") == 1
 
 
-def seen_on(answer: TestResponse) -> dict[str, str]:
+def seen_on(answer: AppResponse) -> dict[str, str]:
     """What a form carries along: which form it is, and what its page showed."""
     found = re.search(r'name="seen" value="(\w+)"', answer.text)
     assert found is not None
