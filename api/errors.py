@@ -1,20 +1,70 @@
 """Errors of the application with a stable code, which routes, pages and commands each show in their own way."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Final, Literal, NamedTuple, Self
 
-from api.i18n.code_sentences import facts_of_refusal
-from domain.errors import Refusal
+from domain.errors import Refusal, RefusalKind, refusal_classes
 
 RETRY_AFTER_S = 2
 """Seconds that a caller is asked to wait when the database is unavailable or the queue is full."""
+
+RequestErrorKind = Literal["unreadable", "unauthenticated", "forbidden", "unknown_method", "too_large"]
+ServiceErrorKind = Literal["condition_required", "defect", "unavailable"]
+ErrorKind = RefusalKind | RequestErrorKind | ServiceErrorKind
+"""What a caller can do about an error: the kinds of refusals, and those of requests that reach no rule."""
+
+
+class ErrorCode(NamedTuple):
+    """What a code means, in one sentence for the API's description.
+
+    Attributes:
+        reasons: Words for `why` that have a text of their own.
+    """
+
+    kind: ErrorKind
+    meaning: str
+    reasons: tuple[str, ...] = ()
+
+
+_OF_REFUSALS: Final = {
+    refusal.code: ErrorCode(refusal.kind, str(refusal.__doc__).splitlines()[0], refusal.reasons)
+    for refusal in refusal_classes()
+}
+_OF_REQUESTS: Final = {
+    "NOT_FOUND": ErrorCode("not_found", "There is no such resource."),
+    "RATE_LIMITED": ErrorCode(
+        "limited",
+        "Too many codes that do not exist, or too many invitations.",
+        ("unknown_codes", "everybody", *_OF_REFUSALS["RATE_LIMITED"].reasons),
+    ),
+    "MALFORMED": ErrorCode("malformed", "The request is malformed; `errors` names the parts."),
+    "EMAIL_INVALID": ErrorCode("malformed", "The email address is malformed."),
+    "CODE_MALFORMED": ErrorCode("malformed", "The code is malformed."),
+    "TARGET_REFUSED": ErrorCode(
+        "malformed", "The URL may not be a target of webhooks.", ("form", "scheme", "login", "host", "private")
+    ),
+    "BODY_TOO_LARGE": ErrorCode("too_large", "The request's body is too large."),
+    "HOST_NOT_ALLOWED": ErrorCode("unreadable", "The `Host` header names another host."),
+    "UNAUTHORIZED": ErrorCode("unauthenticated", "The request carries no valid API key and no staff session."),
+    "SIGNATURE_INVALID": ErrorCode("unauthenticated", "The callback's signature is not valid."),
+    "CALLBACK_STALE": ErrorCode("unreadable", "The callback was signed too long ago, or in the future."),
+    "CALLBACK_REPEATED": ErrorCode("conflict", "The callback was accepted before; sign each attempt separately."),
+    "FORBIDDEN": ErrorCode("forbidden", "The caller lacks the scope, or the session's token.", ("csrf",)),
+    "METHOD_NOT_ALLOWED": ErrorCode("unknown_method", "The resource has no such method; `Allow` names those it has."),
+    "PRECONDITION_REQUIRED": ErrorCode("condition_required", "`If-Match` is missing."),
+    "INTERNAL": ErrorCode("defect", "The server failed; the request may be sent again."),
+    "UNAVAILABLE": ErrorCode("unavailable", "The database is unavailable; nothing is lost."),
+    "OVERLOADED": ErrorCode("unavailable", "Too many requests wait; nothing was done.", ("sign_in",)),
+}
+ERROR_CODES: Final[dict[str, ErrorCode]] = dict(sorted((_OF_REFUSALS | _OF_REQUESTS).items()))
+"""Every code that a caller can be answered with."""
 
 
 class ApplicationError(Exception):
     """A request that the application does not carry out.
 
     Attributes:
-        code: Stable name, such as CODE_EXHAUSTED.
+        code: Stable name, one of `ERROR_CODES`.
         retry_after_s: Whole seconds after which asking again may help; None if waiting does not help.
         facts: What the texts of the code need, by name; `retry_after_s` is one of them where it is known.
         errors: Malformed parts of the request, each with `where` and `what`.
@@ -37,9 +87,7 @@ class ApplicationError(Exception):
     @classmethod
     def from_refusal(cls, refusal: Refusal) -> Self:
         """The error that a refusal of the domain becomes."""
-        error = cls(refusal.code, retry_after_s=refusal.retry_after_s)
-        error.facts = facts_of_refusal(refusal)
-        return error
+        return cls(refusal.code, retry_after_s=refusal.retry_after_s, errors=(), **refusal.facts)
 
 
 def malformed(where: str, what: str) -> ApplicationError:

@@ -29,7 +29,7 @@ from api.http.trusted_proxies import behind_proxies
 from api.http.validation_errors import problem_of
 from api.i18n.catalogs import LANGUAGES, translator
 from api.rate_limits.guard import Guard
-from api.rate_limits.report_exchange import telling
+from api.rate_limits.report_exchange import report_periodically
 from api.settings import ApiSettings
 from api.use_cases.erase_person import Forgetting
 from api.use_cases.services import Services
@@ -202,7 +202,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             )
             tune()
             try:
-                async with telling(guard, RateLimitReportRepository(storage, RANDOM.draw_uuid()).exchange):
+                async with report_periodically(guard, RateLimitReportRepository(storage, RANDOM.draw_uuid()).exchange):
                     yield
             finally:
                 await asyncio.to_thread(app.state.admin.runner.close)

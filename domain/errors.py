@@ -1,36 +1,16 @@
-"""Refusals: what a rule says no to. The class names the rule, `code` is its stable name for machines.
+"""Refusals: a rule says no to a command. Each class declares its code, its kind, and the reasons it may give.
 
-    Refusal
-    ├── CodeUnknown              CODE_INVALID
-    ├── AgainUnknown             AGAIN_UNKNOWN
-    ├── IdempotencyKeyReused     IDEMPOTENCY_KEY_REUSED
-    ├── CodeIsRevoked            CODE_REVOKED
-    ├── CodeIsPaused             CODE_PAUSED
-    ├── CodeExpired              CODE_EXPIRED
-    ├── EmailMismatch            EMAIL_MISMATCH
-    ├── CodeHeld                 CODE_HELD
-    ├── CodeExhausted            CODE_EXHAUSTED
-    ├── InvitationsLimited       RATE_LIMITED
-    ├── NoSuchCode               NOT_FOUND
-    ├── LimitTooLow              LIMIT_TOO_LOW
-    ├── OutOfBounds              OUT_OF_BOUNDS
-    ├── TermsDiffer              TERMS_CHANGED
-    ├── ReservationUnknown       NOT_FOUND
-    ├── LinkNotValid             LINK_NOT_VALID
-    ├── NothingSent              NOTHING_SENT
-    ├── ReservationNotRefundable RESERVATION_NOT_REFUNDABLE
-    ├── AccessChoiceRequired     ACCESS_CHOICE_REQUIRED
-    ├── ReservationNotResolvable RESERVATION_NOT_RESOLVABLE
-    ├── RecipientNotCorrectable  RECIPIENT_NOT_CORRECTABLE
-    ├── CorrectionTokenRequired  CORRECTION_TOKEN_REQUIRED
-    ├── ReservationNotResendable RESERVATION_NOT_RESENDABLE
-    ├── GrantExpired             GRANT_EXPIRED
-    └── RebindNotPossible        REBIND_NOT_POSSIBLE
-
-A refusal to a person is kept in `refusals`; a machine that comes second does nothing and is no refusal.
+What a person reads is in the catalogs under `refusal.<code>`: `title`, `detail`, and a text for each reason. The API
+turns the kind into a status; the order in which a command checks its rules is its `refusals`. Both, and the list of
+codes in the API's description, are read from here. The refusal of a person's request is kept in `refusals`.
 """
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+RefusalKind = Literal["refused", "malformed", "not_found", "conflict", "outdated", "limited"]
+"""What a caller can do: `refused` and `conflict` are final in the present state, `malformed` needs another request,
+`outdated` a fresh look, and `limited` time."""
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, not an error of the program
@@ -38,14 +18,40 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, 
 
     Attributes:
         code: Stable name, part of the HTTP contract.
-        retry_after_s: Whole seconds after which asking again may help; None when waiting is no use.
+        kind: What a caller can do about it.
+        reasons: Stable words for `why` that have a text of their own.
+        retry_after_s: Whole seconds after which asking again may help; None if waiting does not help.
+        facts: What the text needs, by name.
     """
 
     code: ClassVar[str]
+    kind: ClassVar[RefusalKind] = "refused"
+    reasons: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, retry_after_s: int | None = None) -> None:
+    def __init__(self, *, retry_after_s: int | None = None, **facts: object) -> None:
         super().__init__(self.code)
         self.retry_after_s = retry_after_s
+        self.facts = facts
+
+
+class RefusalWithReason(Refusal):
+    """A refusal that says why, by one of its `reasons`."""
+
+    def __init__(self, why: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(retry_after_s=retry_after_s, why=why)
+        self.why = why
+
+
+RefusalOrder = tuple[type[Refusal], ...]
+"""The refusals of a command, in the order in which it checks its rules."""
+
+
+def refusal_classes(base: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
+    """Every class of a refusal that has a code."""
+    for kind in base.__subclasses__():
+        if hasattr(kind, "code"):
+            yield kind
+        yield from refusal_classes(kind)
 
 
 class CodeUnknown(Refusal):
@@ -55,176 +61,193 @@ class CodeUnknown(Refusal):
 
 
 class FollowedReservationUnknown(Refusal):
-    """`again` names no reservation of this person on this code."""
+    """`again` names no reservation of this person with this code."""
 
     code = "AGAIN_UNKNOWN"
 
 
 class IdempotencyKeyReused(Refusal):
-    """The Idempotency-Key was used before with another body."""
+    """The `Idempotency-Key` was used with a different request body."""
 
     code = "IDEMPOTENCY_KEY_REUSED"
+    kind = "malformed"
 
 
 class CodeIsRevoked(Refusal):
-    """The code takes no new reservations for ever; nothing about it can be changed any more."""
+    """The code is revoked: it accepts no new reservations, and nothing about it can be changed."""
 
     code = "CODE_REVOKED"
 
 
 class CodeIsPaused(Refusal):
-    """The code takes no new reservations for now."""
+    """The code is paused: it accepts no new reservations for now."""
 
     code = "CODE_PAUSED"
 
 
 class CodeExpired(Refusal):
-    """The code takes no new reservations: its time is over."""
+    """The code has expired: it accepts no new reservations."""
 
     code = "CODE_EXPIRED"
 
 
 class EmailMismatch(Refusal):
-    """The code belongs to another person by a sent use."""
+    """The code is bound to another person."""
 
     code = "EMAIL_MISMATCH"
 
 
 class CodeHeld(Refusal):
-    """Reservations that are not settled yet hold the last uses, or hold the code for another person."""
+    """Pending reservations hold the last uses of the code, or hold it for another person."""
 
     code = "CODE_HELD"
 
 
 class CodeExhausted(Refusal):
-    """Every use of the code was sent."""
+    """Every use of the code is used."""
 
     code = "CODE_EXHAUSTED"
 
 
-class InvitationsLimited(Refusal):
-    """The command would reserve an invitation beyond a limit: `why` names it."""
+class InvitationsLimited(RefusalWithReason):
+    """A rate limit on invitations is reached; `why` names the limit."""
 
     code = "RATE_LIMITED"
-
-    def __init__(self, why: str, retry_after_s: int) -> None:
-        super().__init__(retry_after_s)
-        self.why = why
+    kind = "limited"
+    reasons = ("recipient", "again", "new_recipients")
 
 
 class NoSuchCode(Refusal):
     """No code has this id."""
 
     code = "NOT_FOUND"
+    kind = "not_found"
 
 
 class LimitBelowUsage(Refusal):
-    """The new limit is below what is used and reserved already."""
+    """The new limit is below the uses that are counted or reserved."""
 
     code = "LIMIT_TOO_LOW"
+    kind = "conflict"
 
     def __init__(self, taken: int) -> None:
-        super().__init__()
+        super().__init__(taken=taken)
         self.taken = taken
 
 
-class OutOfBounds(Refusal):
-    """A number or timestamp lies outside its bounds. `why` names the field."""
+class OutOfBounds(RefusalWithReason):
+    """A number or a timestamp is outside its bounds; `why` names the field."""
 
     code = "OUT_OF_BOUNDS"
-
-    def __init__(self, why: str) -> None:
-        super().__init__()
-        self.why = why
+    kind = "malformed"
+    reasons = ("occurred_at", "expires_at", "max_uses")
 
 
 class TermsConflict(Refusal):
-    """The terms are not those that the change was decided on: somebody else changed them meanwhile."""
+    """The terms of the code were changed since they were read."""
 
     code = "TERMS_CHANGED"
+    kind = "outdated"
 
 
 class ReservationUnknown(Refusal):
     """There is no such reservation."""
 
     code = "NOT_FOUND"
+    kind = "not_found"
 
 
 class LinkNotValid(Refusal):
-    """The link's invitation was withdrawn: its use was given back."""
+    """The link is no longer valid: the use of its invitation was refunded."""
 
     code = "LINK_NOT_VALID"
 
 
-class ReservationNotRefundable(Refusal):
-    """The reservation was given back already, is being sent right now, or its outcome is unknown."""
+class ReservationNotRefundable(RefusalWithReason):
+    """The reservation cannot be refunded: it is refunded, is being sent, or its outcome is unknown."""
 
     code = "RESERVATION_NOT_REFUNDABLE"
-
-    def __init__(self, why: str) -> None:
-        super().__init__()
-        self.why = why
+    kind = "conflict"
+    reasons = ("refunded", "leased", "unknown", "moving", "moved", "sent")
 
 
 class AccessChoiceRequired(Refusal):
-    """The invitation was accepted, and the refund does not say whether the person keeps the access."""
+    """The invitation was accepted, so a refund must say whether the person keeps the access."""
 
     code = "ACCESS_CHOICE_REQUIRED"
+    kind = "malformed"
 
 
 class NothingSent(Refusal):
-    """No invitation of this delivery was ever on its way, so none can have come back."""
+    """No invitation of this delivery was sent, so none can have bounced."""
 
     code = "NOTHING_SENT"
+    kind = "conflict"
 
 
-class ReservationNotResolvable(Refusal):
-    """Nothing about the reservation is for a person to decide, or not like this."""
+class ReservationNotResolvable(RefusalWithReason):
+    """The reservation has no open case, or its case cannot be decided like this."""
 
     code = "RESERVATION_NOT_RESOLVABLE"
+    kind = "conflict"
+    reasons = (
+        "leased",
+        "no_case",
+        "no_retry",
+        "no_free_use",
+        "bound",
+        "revoked",
+        "moving",
+        "moved",
+        "grant_ended",
+        "not_removed",
+    )
 
-    def __init__(self, why: str) -> None:
-        super().__init__()
-        self.why = why
 
-
-class RecipientNotCorrectable(Refusal):
-    """The reservation can't be moved to this other address."""
+class RecipientNotCorrectable(RefusalWithReason):
+    """The reservation cannot be moved to this email address."""
 
     code = "RECIPIENT_NOT_CORRECTABLE"
-
-    def __init__(self, why: str) -> None:
-        super().__init__()
-        self.why = why
+    reasons = (
+        "rebind",
+        "refunded",
+        "leased",
+        "waiting",
+        "accepted",
+        "ended",
+        "moving",
+        "same",
+        "corrected_before",
+        "unknown",
+        "too_late",
+        "address_taken",
+        "bound",
+        "kept_binding",
+    )
 
 
 class CorrectionTokenRequired(Refusal):
-    """The request carries no correction token of this reservation, so it does not come from the client that made it."""
+    """The request carries no correction token of this reservation, so another client may have made it."""
 
     code = "CORRECTION_TOKEN_REQUIRED"
 
 
-class ReservationNotResendable(Refusal):
-    """There is nothing to send once more, or it is being sent already."""
+class ReservationNotResendable(RefusalWithReason):
+    """The invitation cannot be sent again, or is being sent again already."""
 
     code = "RESERVATION_NOT_RESENDABLE"
-
-    def __init__(self, why: str) -> None:
-        super().__init__()
-        self.why = why
+    kind = "conflict"
+    reasons = ("refunded", "not_sent", "accepted", "ended", "resending", "too_many")
 
 
 class GrantExpired(Refusal):
-    """The time of the access is over."""
+    """The access has expired."""
 
     code = "GRANT_EXPIRED"
 
 
-class RebindNotPossible(Refusal):
-    """The access can't be moved to this group."""
+class RebindNotPossible(RefusalWithReason):
+    """The access cannot be moved to this group."""
 
     code = "REBIND_NOT_POSSIBLE"
-
-    def __init__(self, why: str) -> None:
-        super().__init__()
-        self.why = why
+    reasons = ("nothing_sent", "moved", "same_group", "withdrawn", "used_up", "too_late", "group_closed")

@@ -15,16 +15,17 @@ from pydantic import ValidationError
 
 from api.cli.embedded.environment import read_stack_environment
 from api.cli.embedded.state_file import decode_snapshot, was_killed
-from api.i18n.code_sentences import facts_of_refusal
+from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
+from api.use_cases.services import Caller, LedgerServices, SweepDispatcher
 from domain.commands.context import CommandContext
-from domain.errors import Refusal, ReservationUnknown
+from domain.errors import ReservationUnknown
 from domain.ports import Language
 from domain.values.timestamps import text_of
 from projections.config.settings import LedgerSettings
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
-from projections.repositories.audit_log import OPERATOR, AuditLog
+from projections.repositories.audit_log import AuditLog
 from projections.storage.bootstrap import LedgerStore
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error, write_document
@@ -54,6 +55,10 @@ def describe_settings_error(bad: ValidationError) -> str:
             why = error["msg"].removeprefix("Value error, ")
             parts.append(f"{variable}: {why}" if variable else why)
     return "settings: " + "; ".join(parts)
+
+
+SETTLING_COMMANDS_MAX = 100_000
+"""More than a revoked code needs: 100 reservations each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,14 @@ class Session:
         with storage:
             reader = Reader(storage)
             reader.ping()
-            yield OpenLedger(settings, storage, reader)
+            services = LedgerServices(
+                storage=storage,
+                reader=reader,
+                dispatcher=SweepDispatcher(),
+                new_id=uuid4,
+                settling_commands_max=SETTLING_COMMANDS_MAX,
+            )
+            yield OpenLedger(settings, services)
 
     def was_killed(self) -> bool:
         """Whether the stack of the data folder, if one is meant, ended without a word."""
@@ -109,25 +121,33 @@ class OpenLedger:
     """An open ledger and who uses it."""
 
     settings: LedgerSettings
-    storage: LedgerStore
-    reader: Reader
+    services: LedgerServices
+
+    @property
+    def storage(self) -> LedgerStore:
+        """The store."""
+        return self.services.storage
+
+    @property
+    def reader(self) -> Reader:
+        """The reader of codes and reservations."""
+        return self.services.reader
+
+    def caller(self) -> Caller:
+        """An operator at the command line; a new request, by whose id a lost commit answer is found again."""
+        return Caller(actor="operator", actor_id=f"uid:{os.getuid()}", request_id=f"cli:{secrets.token_hex(8)}")
 
     def context(self) -> CommandContext:
-        """An operator at the command line, at database time. By its id a lost commit answer is found again."""
-        request_id = f"cli:{secrets.token_hex(8)}"
-        return CommandContext(now=self.now(), actor="operator", actor_id=f"uid:{os.getuid()}", request_id=request_id)
+        """The context of an operator's command."""
+        return self.services.context(self.caller())
 
     def action(self) -> AuditLog:
         """What an operator's change beside the event log needs, for its line in the audit log."""
-        return AuditLog(self.storage, OPERATOR, self.now(), uuid4)
+        return self.services.action(self.caller())
 
     def now(self) -> datetime:
         """Database time."""
-        clock = self.storage.recorder.clock
-        if clock.is_stale():
-            with self.storage.datastore.get_connection() as conn:
-                clock.refresh(conn)
-        return clock.now()
+        return self.services.now()
 
     def code_id(self, text: str) -> UUID:
         """The code that an operator names: by its text as it was issued, or by its id.
@@ -140,12 +160,12 @@ class OpenLedger:
             raise typer.BadParameter("no such code: give its text as it was issued, or its id", param_hint="'code'")
         return found
 
-    def refuse(self, refusal: Refusal) -> int:
-        """Say why a rule refused what was asked; the exit code of that."""
-        if isinstance(refusal, ReservationUnknown):
+    def refuse(self, error: ApplicationError) -> int:
+        """Print why the ledger refuses; return the exit code of that."""
+        if error.code == ReservationUnknown.code:
             say_error("no such reservation: `ledger history CODE --json` names those of a code")
         else:
-            say_error(refusal_detail(refusal.code, self.language, **facts_of_refusal(refusal)))
+            say_error(refusal_detail(error.code, self.language, **error.facts))
         return ExitCode.REFUSED
 
     @property

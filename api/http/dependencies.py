@@ -88,7 +88,7 @@ def request_id_of(request: Request) -> str | None:
     return found
 
 
-def client_of(scope: AsgiScope) -> str | None:
+def client_ip_of(scope: AsgiScope) -> str | None:
     """The address that a request came from; None where there is none, as on a Unix socket."""
     client: tuple[str, int] | None = scope.get("client")
     return None if client is None else client[0]
@@ -96,7 +96,7 @@ def client_of(scope: AsgiScope) -> str | None:
 
 def caller_of(scope: AsgiScope) -> Caller:
     """A person who asks: the id of this request, and the address it came from."""
-    return Caller(actor="person", request_id=scope.get("ledger_request_id"), client=client_of(scope))
+    return Caller(actor="person", request_id=scope.get("ledger_request_id"), client_ip=client_ip_of(scope))
 
 
 async def identity(
@@ -142,7 +142,7 @@ async def _of_key(request: Request, secret: str) -> Identity:
             actor="key",
             actor_id=str(found.key_id),
             request_id=request_id_of(request),
-            client=f"key:{found.key_id}",
+            client_ip=f"key:{found.key_id}",
         ),
         scopes=scopes_of(found.role, found.scopes),
         role=_role(found.role),

@@ -3,13 +3,15 @@
 FastAPI describes routes one by one; this makes the whole consistent, so that no route has to repeat it.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from fastapi.routing import APIRoute
 
 from api.http.openapi_links import LINKS
-from api.http.problems import MEDIA_TYPE
+from api.http.problems import MEDIA_TYPE, status_of
+from api.schemas.resources import Problem
+from domain.errors import RefusalOrder
 
 Document = dict[str, Any]
 ERRORS_FROM: Final = 400
@@ -44,7 +46,48 @@ TAGS: Final[Mapping[str, str]] = {
     "operation": "Read the health of the service.",
 }
 """Groups of operations, in the order in which they are described."""
+COMMON_CODES: Final = frozenset(
+    {
+        *("UNAUTHORIZED", "FORBIDDEN", "NOT_FOUND", "TERMS_CHANGED", "BODY_TOO_LARGE", "MALFORMED"),
+        *("PRECONDITION_REQUIRED", "RATE_LIMITED", "UNAVAILABLE", "OVERLOADED"),
+    }
+)
+"""Codes that the description of their status explains."""
 FRAMEWORK_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
+
+
+class Refusing(Protocol):
+    """A use case, or the class of a command."""
+
+    @property
+    def refusals(self) -> RefusalOrder:
+        """Its refusals in the order of precedence."""
+
+
+def problem_responses(*errors: str | Refusing, **descriptions: str) -> dict[int | str, dict[str, Any]]:
+    """Responses of a route by status: problems by code, and the refusals of a command in the order of precedence.
+
+    Args:
+        errors: Codes, use cases, and classes of commands.
+        descriptions: What to say instead of the codes, by status as in `status_429`.
+    """
+    codes_by_status: dict[int, list[str]] = {}
+    for error in errors:
+        for code in [error] if isinstance(error, str) else [refusal.code for refusal in error.refusals]:
+            codes = codes_by_status.setdefault(status_of(code), [])
+            if code not in codes:
+                codes.append(code)
+    return {
+        status: {"model": Problem, "description": descriptions.get(f"status_{status}") or _description(codes)}
+        for status, codes in codes_by_status.items()
+    }
+
+
+def _description(codes: Sequence[str]) -> str:
+    """The codes of one status; nothing for those that `WORDS` describes."""
+    if COMMON_CODES.issuperset(codes):
+        return ""
+    return ", ".join(codes) if len(codes) == 1 else f"In this order of precedence: {', '.join(codes)}."
 
 
 def operation_id(route: APIRoute) -> str:
@@ -117,3 +160,6 @@ _FRAMEWORK_WORDS: Final = frozenset(
     }
 )
 """What the framework writes where a route says nothing."""
+
+PROTECTED: Final = problem_responses("UNAUTHORIZED", "FORBIDDEN", "MALFORMED", "UNAVAILABLE")
+"""Responses of every route that needs a scope."""

@@ -1,50 +1,35 @@
-"""From a refusal or fault to an RFC 9457 problem document: one table, one place."""
+"""From an error of the application to an RFC 9457 problem document."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Final
 
 import orjson
 from fastapi import Request
 from fastapi.responses import Response
 
-from api.errors import ApplicationError
+from api.errors import ERROR_CODES, ApplicationError, ErrorKind
 from api.i18n.catalogs import pick_language
 from api.i18n.messages import refusal_detail, refusal_title
 from domain.ports import Language
 
 MEDIA_TYPE = "application/problem+json"
 
-STATUS: Final[dict[str, int]] = {
-    "IDEMPOTENCY_KEY_REUSED": 422,
-    "MALFORMED": 422,
-    "OUT_OF_BOUNDS": 422,
-    "EMAIL_INVALID": 422,
-    "CODE_MALFORMED": 422,
-    "ACCESS_CHOICE_REQUIRED": 422,
-    "BODY_TOO_LARGE": 413,
-    "HOST_NOT_ALLOWED": 400,
-    "UNAUTHORIZED": 401,
-    "SIGNATURE_INVALID": 401,
-    "CALLBACK_STALE": 400,
-    "CALLBACK_REPEATED": 409,
-    "TARGET_REFUSED": 422,
-    "FORBIDDEN": 403,
-    "NOT_FOUND": 404,
-    "METHOD_NOT_ALLOWED": 405,
-    "RESERVATION_NOT_REFUNDABLE": 409,
-    "RESERVATION_NOT_RESOLVABLE": 409,
-    "NOTHING_SENT": 409,
-    "LIMIT_TOO_LOW": 409,
-    "RESERVATION_NOT_RESENDABLE": 409,
-    "TERMS_CHANGED": 412,
-    "PRECONDITION_REQUIRED": 428,
-    "RATE_LIMITED": 429,
-    "INTERNAL": 500,
-    "UNAVAILABLE": 503,
-    "OVERLOADED": 503,
+STATUS_BY_KIND: Final[dict[ErrorKind, int]] = {
+    "refused": 400,
+    "unreadable": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "unknown_method": 405,
+    "conflict": 409,
+    "outdated": 412,
+    "too_large": 413,
+    "malformed": 422,
+    "condition_required": 428,
+    "limited": 429,
+    "defect": 500,
+    "unavailable": 503,
 }
-"""Everything else is a refusal of a public route: 400, as its clients expect."""
 
 
 class HttpError(ApplicationError):
@@ -69,7 +54,7 @@ def headers_of(error: ApplicationError) -> Mapping[str, str]:
 
 def status_of(code: str) -> int:
     """HTTP status of a problem's code."""
-    return STATUS.get(code, HTTPStatus.BAD_REQUEST)
+    return STATUS_BY_KIND[ERROR_CODES[code].kind]
 
 
 def problem_response(problem: ApplicationError, language: Language, request_id: str | None = None) -> Response:

@@ -5,22 +5,9 @@ from datetime import datetime
 from typing import Final
 
 from api.i18n.catalogs import Translator
-from domain.errors import LimitBelowUsage, Refusal
 from domain.values.timestamps import text_of
 
 Facts = Mapping[str, object]
-
-
-def facts_of_refusal(refusal: Refusal) -> dict[str, object]:
-    """What a refusal knows, by the names that `refusal_detail` takes."""
-    facts: dict[str, object] = {}
-    if (why := getattr(refusal, "why", None)) is not None:
-        facts["why"] = why
-    if isinstance(refusal, LimitBelowUsage):
-        facts["taken"] = refusal.taken
-    if refusal.retry_after_s is not None:
-        facts["retry_after_s"] = refusal.retry_after_s
-    return facts
 
 
 def moment_text(moment: object) -> str:

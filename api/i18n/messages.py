@@ -9,48 +9,11 @@ from datetime import datetime
 from typing import Final
 
 from api.i18n.access_sentences import ACCESS_TELLERS, of_kind, rebind_given_back
-from api.i18n.catalogs import Translator, translate, translator
+from api.i18n.catalogs import Translator, translator
 from api.i18n.code_sentences import STAFF_TELLERS, Facts, moment_text, terms_text
 from domain.commands.delivery.accept_invite import CALLBACK, LINK
 from domain.commands.reservation.resolve_case import BY_STAFF
 from domain.ports import Language
-
-REFUSAL_CODES: Final = (
-    "CODE_INVALID",
-    "CODE_EXHAUSTED",
-    "CODE_HELD",
-    "CODE_EXPIRED",
-    "CODE_PAUSED",
-    "CODE_REVOKED",
-    "EMAIL_MISMATCH",
-    "GRANT_EXPIRED",
-    "AGAIN_UNKNOWN",
-    "IDEMPOTENCY_KEY_REUSED",
-    "MALFORMED",
-    "EMAIL_INVALID",
-    "CODE_MALFORMED",
-    *("BODY_TOO_LARGE", "HOST_NOT_ALLOWED"),
-    "UNAVAILABLE",
-    "OVERLOADED",
-    "NOT_FOUND",
-    "METHOD_NOT_ALLOWED",
-    "UNAUTHORIZED",
-    "FORBIDDEN",
-    "TERMS_CHANGED",
-    "PRECONDITION_REQUIRED",
-    "RATE_LIMITED",
-    "LINK_NOT_VALID",
-    "RESERVATION_NOT_REFUNDABLE",
-    "RESERVATION_NOT_RESOLVABLE",
-    "NOTHING_SENT",
-    "LIMIT_TOO_LOW",
-    *("RECIPIENT_NOT_CORRECTABLE", "CORRECTION_TOKEN_REQUIRED", "ACCESS_CHOICE_REQUIRED"),
-    "RESERVATION_NOT_RESENDABLE",
-    *("SIGNATURE_INVALID", "CALLBACK_STALE", "CALLBACK_REPEATED", "TARGET_REFUSED", "OUT_OF_BOUNDS"),
-    "REBIND_NOT_POSSIBLE",
-    "INTERNAL",
-)
-"""Codes with texts of their own; any other is answered with those of INTERNAL."""
 
 SECONDS_PER_MINUTE: Final = 60
 SECONDS_PER_HOUR: Final = 3600
@@ -65,7 +28,8 @@ def refusal_title(code: str, language: Language) -> str:
         code: Stable code of a refusal or fault, such as CODE_EXHAUSTED.
         language: Of the answer.
     """
-    return translate(f"refusal.{_known(code)}.title", language)
+    say = translator(language)
+    return say(f"{_refusal_key(say, code)}.title")
 
 
 def refusal_detail(code: str, language: Language, **facts: object) -> str:
@@ -78,7 +42,7 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
             `taken`, the uses that a limit has to leave room for; `scope` that a key lacks.
     """
     say = translator(language)
-    base = f"refusal.{_known(code)}"
+    base = _refusal_key(say, code)
     why = f"{base}.{facts.get('why')}"
     seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if "why" in facts and say.knows(why):
@@ -261,8 +225,9 @@ _TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
 # --- Parts of sentences -----------------------------------------------------------------------------
 
 
-def _known(code: str) -> str:
-    return code if code in REFUSAL_CODES else "INTERNAL"
+def _refusal_key(say: Translator, code: str) -> str:
+    """The key of a code's texts; those of INTERNAL for a code without texts."""
+    return key if say.knows(f"{(key := f'refusal.{code}')}.title") else "refusal.INTERNAL"
 
 
 def _first_known(say: Translator, key: str, otherwise: str) -> str:

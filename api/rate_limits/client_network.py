@@ -11,7 +11,7 @@ TEXT_MAX: Final = 64
 """Of an address that is none; only a broken proxy sends one."""
 
 
-def sites_of(host: str) -> tuple[str, ...]:
+def client_networks(host: str) -> tuple[str, ...]:
     """The part of an address that one party controls, and for IPv6 the network around it; another text as it is."""
     try:
         address = ipaddress.ip_address(host)

@@ -4,7 +4,7 @@ It is the virtual scheduling algorithm of ITU-T I.371 (annex A), also ATM Forum 
 unit conforms unless it comes before TAT - tau; then TAT = max(now, TAT) + T. T is the period, tau = (burst - 1) * T.
 
 Two differences, since what counts is known only afterwards: asking and spending are two steps, and units that were
-under way together may be more than the burst. They are owed: TAT goes on, up to a bound.
+in flight together may be more than the burst. They are owed: TAT goes on, up to a bound.
 """
 
 from collections import OrderedDict
@@ -40,20 +40,20 @@ class Gcra:
         self._keys_max = keys_max
         self._until: OrderedDict[bytes, float] = OrderedDict()
 
-    def wait_s(self, key: bytes, now: float, under_way: int = 0) -> float:
-        """How long until one more conforms; 0 if it does now.
+    def wait_s(self, key: bytes, now: float, concurrent: int = 0) -> float:
+        """Seconds until one more unit conforms; 0 if it does now.
 
         Args:
             key: Whose.
             now: The time.
-            under_way: How many of the same key were let through and may still be spent.
+            concurrent: Requests of the same key that were admitted and whose units may still be spent.
         """
         until = self._until.get(key, now)
-        early = max(until, now) + (under_way + 1 - self.limit.burst) * self.limit.period_s - now
+        early = max(until, now) + (concurrent + 1 - self.limit.burst) * self.limit.period_s - now
         return early if early > _ROUNDING_S else 0.0
 
-    def left(self, key: bytes, now: float) -> int:
-        """How many conform at once, now."""
+    def remaining(self, key: bytes, now: float) -> int:
+        """How many units conform now."""
         return max(0, int(self.limit.burst - self.owed(key, now) + _ROUNDING_S))
 
     def spend(self, key: bytes, now: float, count: int = 1) -> None:
@@ -63,7 +63,7 @@ class Gcra:
         self._until[key] = min(until, now + burst * period_s + OWED_S_MAX)
         self._forget(now)
 
-    def take(self, key: bytes, now: float) -> float:
+    def acquire(self, key: bytes, now: float) -> float:
         """Count one unit if it conforms, until it is known whether it is used; `put_back` ends it if it is not.
 
         Returns:
@@ -71,10 +71,10 @@ class Gcra:
         """
         burst, period_s = self.limit.burst, self.limit.period_s
         until = self._until.get(key)
-        begun = now if until is None or until < now else until
-        if (early := begun + (1 - burst) * period_s - now) > _ROUNDING_S:
+        start = now if until is None or until < now else until
+        if (early := start + (1 - burst) * period_s - now) > _ROUNDING_S:
             return early
-        self._until[key] = begun + period_s
+        self._until[key] = start + period_s
         if until is None:
             self._forget(now)
         else:

@@ -1,11 +1,11 @@
-"""The guard before every look-up of a code that a person typed: who may try, and what a failure costs.
+"""The guard before every lookup of a code that a person typed: which requests are admitted, and what a failure costs.
 
-- Only codes that don't exist count. A thousand customers behind one address hurt nobody.
-- A code made here has 95 random bits: no limit makes guessing it any less possible. So it is always looked up, and
-  whoever presents a real one gets the true answer whatever others do; only the answer "no such code" is limited.
-- Anything else may be an old code, and old ones can be short. Beyond a limit it is not looked up, so that the answer
-  tells nothing. That strikes addresses which failed themselves lately; all others only while the breaker is open, and
-  then only if everybody together has used up what is left for them.
+- Only codes that do not exist count: a thousand customers behind one IP address are not limited.
+- A native code has 95 random bits, so no limit makes guessing it harder. It is always looked up, and a request with a
+  real one gets the true answer whatever others do; only the answer "no such code" is limited.
+- Any other text may be a legacy code, which can be short. Beyond a limit it is not looked up, so the answer reveals
+  nothing. The limits apply to clients that failed recently. They apply to all others only while the breaker is open,
+  once the clients together have used up the shared limit.
 """
 
 import logging
@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from api.rate_limits.breaker import Breaker
-from api.rate_limits.client_network import sites_of
+from api.rate_limits.client_network import client_networks
 from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
-from api.rate_limits.invitations import Invitations, Invited
+from api.rate_limits.invitations import Invitation, Invitations
 from api.rate_limits.recent_failures import TimedSet
 from api.settings import RATES, Rates
 from domain.events import ActorKind
@@ -35,22 +35,22 @@ NETWORK: Final = Limit("network", 40, 1.5)
 EMAIL: Final = Limit("email", 10, 30.0)
 CODE: Final = Limit("code", 20, 3.0)
 EVERYBODY: Final = Limit("everybody", 60, 1.0)
-"""While the breaker is open: unknown old codes from all addresses together that have not failed lately."""
+"""While the breaker is open: unknown legacy codes from all clients together that have not failed recently."""
 LIMITS: Final = (ADDRESS, SHORT, NETWORK, EMAIL, CODE, EVERYBODY)
 
 FAILURE_MEMORY_S: Final = 600.0
-"""How long an address is known as one that failed lately."""
+"""Seconds for which a client counts as one that failed recently."""
 CONCURRENT_MAX: Final = 100
-"""Old codes from one address that may be under way at once; beyond it they would be guesses that nobody counted yet."""
+"""Legacy codes from one client that may be looked up concurrently; more would be guesses that are not counted yet."""
 CLIENTS_MAX: Final = 4_096
-"""Addresses whose digests are remembered."""
+"""Client addresses whose digests are cached."""
 SPENT_MAX: Final = 1_000
-"""Lines of one report to other processes; what is more in one second stays known to this process alone."""
+"""Rows of one report to other processes; what exceeds it in one second counts in this process alone."""
 BREAKER: Final = "breaker"
 _ALL = b""
 
 
-class Tried(NamedTuple):
+class CodeAttempt(NamedTuple):
     """One request about a code: who asks and from where, digests of what was typed, and whether `again` was given."""
 
     client: str | None
@@ -62,19 +62,19 @@ class Tried(NamedTuple):
 
 
 class RateLimitExceeded(NamedTuple):
-    """A try goes no further."""
+    """The limit that rejects a request, and the seconds until it may be repeated."""
 
     limit: str
     retry_after_s: int
 
     @property
     def is_about_all(self) -> bool:
-        """Whether all that is tried is the reason, more than what came from this address."""
+        """Whether the requests of all clients are the reason, more than those of this one."""
         return self.limit in {BREAKER, EVERYBODY.name}
 
 
 class Remaining(NamedTuple):
-    """Units that conform at once, and the seconds until there is one more."""
+    """Units that are admitted immediately, and the seconds until there is one more."""
 
     units: int
     more_in_s: int
@@ -84,7 +84,7 @@ class Guard:
     """The limits of one process. Not for use by several threads.
 
     Args:
-        digest: A keyed digest of an address, the same in every process of this ledger.
+        digest: A keyed digest of a client address, the same in every process of this ledger.
         clock: Seconds, monotonic.
         rates: How many invitations redeems may bring about.
 
@@ -97,160 +97,163 @@ class Guard:
         self._clock = clock
         self._spent = {limit.name: Gcra(limit) for limit in LIMITS}
         self.invitations = Invitations(rates, clock)
-        self._heard = {**self._spent, **self.invitations.tables}
-        self._suspects = TimedSet(FAILURE_MEMORY_S, KEYS_MAX)
+        self._tables = {**self._spent, **self.invitations.tables}
+        self._recent_failures = TimedSet(FAILURE_MEMORY_S, KEYS_MAX)
         self._breaker = Breaker()
-        self._under_way: dict[bytes, int] = {}
-        self._all_under_way = 0
-        self._redeemed = self._weighed = self._reported = 0  # so far: in all, known to the breaker, to other processes
+        self._concurrent: dict[bytes, int] = {}
+        self._all_concurrent = 0
+        # Redeems so far: in all, known to the breaker, known to other processes.
+        self._redeemed = self._reported_to_breaker = self._reported = 0
         self._unknown = 0
-        self._told: dict[tuple[str, bytes], int] = {}
+        self._unreported: dict[tuple[str, bytes], int] = {}
         self._keys = lru_cache(maxsize=CLIENTS_MAX)(self._keys_of)
         BREAKER_OPEN.set(0)
 
-    def admit(self, tried: Tried) -> RateLimitExceeded | None:
-        """Whether a code may be looked up; None if so, and then `ended` has to follow."""
-        if tried.shape == "native":
+    def acquire(self, attempt: CodeAttempt) -> RateLimitExceeded | None:
+        """Admit a lookup, or return the limit that rejects it. After None, `release` must follow."""
+        if attempt.shape == "native":
             return None
-        site, now = self._keys(tried.client)[0], self._clock()
-        if limited := self._limited(tried, now):
-            return self._refused(limited, now)
-        self._under_way[site] = self._under_way.get(site, 0) + 1
-        self._all_under_way += 1
+        site, now = self._keys(attempt.client)[0], self._clock()
+        if exceeded := self._exceeded_limit(attempt, now):
+            return self._reject(exceeded, now)
+        self._concurrent[site] = self._concurrent.get(site, 0) + 1
+        self._all_concurrent += 1
         return None
 
-    def ended(self, tried: Tried) -> None:
-        """What was admitted has its answer."""
-        if tried.shape == "native":
+    def release(self, attempt: CodeAttempt) -> None:
+        """End a lookup that was admitted."""
+        if attempt.shape == "native":
             return
-        site = self._keys(tried.client)[0]
-        self._all_under_way -= 1
-        if (left := self._under_way[site] - 1) > 0:
-            self._under_way[site] = left
+        site = self._keys(attempt.client)[0]
+        self._all_concurrent -= 1
+        if (remaining := self._concurrent[site] - 1) > 0:
+            self._concurrent[site] = remaining
         else:
-            del self._under_way[site]
+            del self._concurrent[site]
 
-    def failed(self, tried: Tried) -> RateLimitExceeded | None:
-        """Count a code that does not exist; not None if the answer must not say so any more."""
+    def record_failure(self, attempt: CodeAttempt) -> RateLimitExceeded | None:
+        """Count a code that does not exist; return a limit if the answer must no longer say so."""
         now = self._clock()
-        if tried.shape == "native" and (limited := self._limited(tried, now)):
-            return self._refused(limited, now)
-        site = self._keys(tried.client)[0]
-        for name, key in list(self._counts_for(tried, now)):
+        if attempt.shape == "native" and (exceeded := self._exceeded_limit(attempt, now)):
+            return self._reject(exceeded, now)
+        site = self._keys(attempt.client)[0]
+        for name, key in list(self._counts_for(attempt, now)):
             self._spent[name].spend(key, now)
-            if (name, key) in self._told or len(self._told) < SPENT_MAX:
-                self._told[name, key] = self._told.get((name, key), 0) + 1
-        self._suspects.add(site, now)
+            if (name, key) in self._unreported or len(self._unreported) < SPENT_MAX:
+                self._unreported[name, key] = self._unreported.get((name, key), 0) + 1
+        self._recent_failures.add(site, now)
         self._count(now, unknown=1)
         return None
 
-    def invited(self, tried: Tried) -> Invited:
+    def invitation(self, attempt: CodeAttempt) -> Invitation:
         """The invitation that a request may bring about."""
-        return Invited(tried.actor, tried.email, tried.code, self._keys(tried.client)[0], tried.is_again)
+        return Invitation(attempt.actor, attempt.email, attempt.code, self._keys(attempt.client)[0], attempt.is_again)
 
-    def redeemed(self) -> None:
+    def record_success(self) -> None:
         """Count a redeem that made a reservation."""
         self._redeemed += 1
 
-    def left(self, client: str | None) -> tuple[Remaining, Remaining] | None:
-        """What this address may still try of unknown codes, and of short ones; None if it has not failed lately."""
-        if not len(self._suspects):
+    def remaining(self, client: str | None) -> tuple[Remaining, Remaining] | None:
+        """The unknown codes and the short ones that a client may still try; None if it has not failed recently."""
+        if not len(self._recent_failures):
             return None
         site, *networks = self._keys(client)
         now = self._clock()
-        if not self._suspects.has(site, now):
+        if not self._recent_failures.has(site, now):
             return None
         if wait_s := self._breaker.wait_s(now):
             return (Remaining(0, math.ceil(wait_s)),) * 2
-        whole = min([self._left(ADDRESS, site, now), *(self._left(NETWORK, network, now) for network in networks)])
-        return whole, min(whole, self._left(SHORT, site, now))
+        whole = min(
+            [self._remaining(ADDRESS, site, now), *(self._remaining(NETWORK, network, now) for network in networks)]
+        )
+        return whole, min(whole, self._remaining(SHORT, site, now))
 
     def report(self) -> RateLimitCounts | None:
-        """What other processes should know of since the last call; None if there is nothing. Called each second."""
+        """Counts since the last call, for other processes; None if there are none. Called each second."""
         now = self._clock()
         self._count(now)
-        told = self._told | self.invitations.report()
-        counted = RateLimitCounts(self._unknown, self._redeemed - self._reported, told)
-        self._unknown, self._reported, self._told = 0, self._redeemed, {}
+        unreported = self._unreported | self.invitations.report()
+        counted = RateLimitCounts(self._unknown, self._redeemed - self._reported, unreported)
+        self._unknown, self._reported, self._unreported = 0, self._redeemed, {}
         BREAKER_OPEN.set(self._breaker.is_open(now))
         return counted if counted.unknown or counted.redeemed or counted.spent else None
 
-    def hear(self, reports: Iterable[RateLimitCounts]) -> None:
-        """Count what other processes did, oldest first."""
+    def merge(self, reports: Iterable[RateLimitCounts]) -> None:
+        """Add the counts of other processes, oldest first."""
         for report in reports:
             at = self._clock() - report.age_s
             for (name, key), count in report.spent.items():
-                if name in self._heard:  # a newer version may have more of them
-                    self._heard[name].spend(key, at, count)
+                if name in self._tables:  # a newer version may have more of them
+                    self._tables[name].spend(key, at, count)
                 if name == ADDRESS.name:
-                    self._suspects.add(key, at)
-            self._tell(self._breaker.add(at, unknown=report.unknown, redeemed=report.redeemed))
+                    self._recent_failures.add(key, at)
+            self._warn_if_opened(self._breaker.add(at, unknown=report.unknown, redeemed=report.redeemed))
 
-    def _left(self, limit: Limit, key: bytes, now: float) -> Remaining:
+    def _remaining(self, limit: Limit, key: bytes, now: float) -> Remaining:
         spent = self._spent[limit.name]
-        units = spent.left(key, now)
+        units = spent.remaining(key, now)
         return Remaining(units, math.ceil(spent.wait_s(key, now, units)))
 
-    def _limited(self, tried: Tried, now: float) -> RateLimitExceeded | None:
-        """The limit that keeps a try out for longest."""
-        waits = [(wait_s, name) for name, wait_s in self._waits(tried, now) if wait_s > 0]
+    def _exceeded_limit(self, attempt: CodeAttempt, now: float) -> RateLimitExceeded | None:
+        """The limit that rejects a request for the longest time; None if all admit it."""
+        waits = [(wait_s, name) for name, wait_s in self._waits(attempt, now) if wait_s > 0]
         if not waits:
             return None
         wait_s, name = max(waits)
         return RateLimitExceeded(name, math.ceil(wait_s))
 
-    def _waits(self, tried: Tried, now: float) -> Iterator[tuple[str, float]]:
-        """Seconds to wait by limit, 0 where it lets the try through."""
-        site, *networks = self._keys(tried.client)
-        under_way = 0 if tried.shape == "native" else self._under_way.get(site, 0)
+    def _waits(self, attempt: CodeAttempt, now: float) -> Iterator[tuple[str, float]]:
+        """Seconds to wait by limit; 0 where it admits the request."""
+        site, *networks = self._keys(attempt.client)
+        concurrent = 0 if attempt.shape == "native" else self._concurrent.get(site, 0)
         for network in networks:
             yield NETWORK.name, self._wait_s(NETWORK, network, now)
-        if self._suspects.has(site, now):
+        if self._recent_failures.has(site, now):
             yield BREAKER, self._breaker.wait_s(now)
-            yield ADDRESS.name, self._wait_s(ADDRESS, site, now, under_way)
-            yield EMAIL.name, self._wait_s(EMAIL, tried.email, now)
-            yield CODE.name, self._wait_s(CODE, tried.code, now)
-            if tried.shape == "short":
-                yield SHORT.name, self._wait_s(SHORT, site, now, under_way)
-        elif tried.shape != "native":
-            yield "volley", float(under_way >= CONCURRENT_MAX)
+            yield ADDRESS.name, self._wait_s(ADDRESS, site, now, concurrent)
+            yield EMAIL.name, self._wait_s(EMAIL, attempt.email, now)
+            yield CODE.name, self._wait_s(CODE, attempt.code, now)
+            if attempt.shape == "short":
+                yield SHORT.name, self._wait_s(SHORT, site, now, concurrent)
+        elif attempt.shape != "native":
+            yield "volley", float(concurrent >= CONCURRENT_MAX)
             if self._breaker.is_open(now):
-                yield EVERYBODY.name, self._wait_s(EVERYBODY, _ALL, now, self._all_under_way)
+                yield EVERYBODY.name, self._wait_s(EVERYBODY, _ALL, now, self._all_concurrent)
 
-    def _wait_s(self, limit: Limit, key: bytes, now: float, under_way: int = 0) -> float:
-        """As the limit says; a second where only others that are under way stand before it."""
+    def _wait_s(self, limit: Limit, key: bytes, now: float, concurrent: int = 0) -> float:
+        """Seconds until a limit admits one more; at least 1 where only concurrent lookups use it up."""
         spent = self._spent[limit.name]
-        return max(spent.wait_s(key, now), 1.0) if spent.wait_s(key, now, under_way) else 0.0
+        return max(spent.wait_s(key, now), 1.0) if spent.wait_s(key, now, concurrent) else 0.0
 
-    def _counts_for(self, tried: Tried, now: float) -> Iterator[tuple[str, bytes]]:
-        site, *networks = self._keys(tried.client)
+    def _counts_for(self, attempt: CodeAttempt, now: float) -> Iterator[tuple[str, bytes]]:
+        site, *networks = self._keys(attempt.client)
         yield ADDRESS.name, site
-        yield EMAIL.name, tried.email
-        yield CODE.name, tried.code
+        yield EMAIL.name, attempt.email
+        yield CODE.name, attempt.code
         for network in networks:
             yield NETWORK.name, network
-        if tried.shape == "short":
+        if attempt.shape == "short":
             yield SHORT.name, site
-        if tried.shape != "native" and self._breaker.is_open(now) and not self._suspects.has(site, now):
+        if attempt.shape != "native" and self._breaker.is_open(now) and not self._recent_failures.has(site, now):
             yield EVERYBODY.name, _ALL
 
-    def _refused(self, limited: RateLimitExceeded, now: float) -> RateLimitExceeded:
-        LIMITED.labels(limited.limit).inc()
-        if limited.is_about_all:
-            self._count(now, unknown=1)  # it stays open while they come
-        if limited.limit == BREAKER:
-            return limited._replace(retry_after_s=math.ceil(self._breaker.wait_s(now)))
-        return limited
+    def _reject(self, exceeded: RateLimitExceeded, now: float) -> RateLimitExceeded:
+        LIMITED.labels(exceeded.limit).inc()
+        if exceeded.is_about_all:
+            self._count(now, unknown=1)  # it stays open while requests come
+        if exceeded.limit == BREAKER:
+            return exceeded._replace(retry_after_s=math.ceil(self._breaker.wait_s(now)))
+        return exceeded
 
     def _count(self, now: float, unknown: int = 0) -> None:
         self._unknown += unknown
-        redeemed, self._weighed = self._redeemed - self._weighed, self._redeemed
-        self._tell(self._breaker.add(now, unknown=unknown, redeemed=redeemed))
+        redeemed, self._reported_to_breaker = self._redeemed - self._reported_to_breaker, self._redeemed
+        self._warn_if_opened(self._breaker.add(now, unknown=unknown, redeemed=redeemed))
 
-    def _tell(self, opened: bool) -> None:  # noqa: FBT001 - the answer of the breaker, as it comes
-        if opened:
+    def _warn_if_opened(self, has_opened: bool) -> None:  # noqa: FBT001 - the result of `Breaker.add`
+        if has_opened:
             log.warning("code guessing detected: most recent codes do not exist (docs/how-to/runbook.md#guessing)")
 
     def _keys_of(self, client: str | None) -> tuple[bytes, ...]:
         """Digests of an address's site and, for IPv6, of its network."""
-        return tuple(self._digest(site) for site in sites_of(client or ""))
+        return tuple(self._digest(site) for site in client_networks(client or ""))

@@ -19,17 +19,18 @@ def limit_headers(guard: Guard | None, client: str | None) -> Headers:
     """Headers for one client's answer; none where nothing is limited."""
     if guard is None:
         return ()
-    left = guard.left(client)
-    return _WHOLE if left is None else _headers(*left)
+    remaining = guard.remaining(client)
+    return _WHOLE if remaining is None else _headers(*remaining)
 
 
 @lru_cache(maxsize=4096)
 def _headers(codes: Remaining, short: Remaining) -> Headers:
     """What is left, and the time in which no more than that may be used."""
-    told = ", ".join(
-        f'"{_NAMES[limit]}";r={left.units};t={left.more_in_s}' for limit, left in ((ADDRESS, codes), (SHORT, short))
+    limits = ", ".join(
+        f'"{_NAMES[limit]}";r={remaining.units};t={remaining.more_in_s}'
+        for limit, remaining in ((ADDRESS, codes), (SHORT, short))
     )
-    return ((b"ratelimit-policy", _POLICY), (b"ratelimit", told.encode()))
+    return ((b"ratelimit-policy", _POLICY), (b"ratelimit", limits.encode()))
 
 
 def _policy(limit: Limit) -> str:

@@ -17,13 +17,13 @@ from domain.events import ActorKind
 from domain.model.reservation import Reservation
 
 HOUR_S: Final = 3600.0
-TOLD_MAX: Final = 500
+REPORTED_MAX: Final = 500
 """Lines of one report to other processes; what exceeds it in one second stays known to this process alone."""
-FIRST_TOLD_MAX: Final = 100
+FIRST_REPORTED_MAX: Final = 100
 """The same for a key's first unit: under load, nearly every redeem has another recipient, which no limit is about."""
 
 
-class Invited(NamedTuple):
+class Invitation(NamedTuple):
     """The invitation that a command may bring about.
 
     Attributes:
@@ -59,58 +59,68 @@ class Invitations:
         self._recipients = Gcra(_hourly(RECIPIENT, rates.per_recipient))
         self._again = Gcra(_hourly(AGAIN, rates.again))
         self._sites = Gcra(_hourly(NEW_RECIPIENTS, rates.per_address))
-        self._told: dict[tuple[str, bytes], int] = {}
+        self._unreported: dict[tuple[str, bytes], int] = {}
         self.tables: Mapping[str, Gcra] = {
             table.limit.name: table for table in (self._recipients, self._again, self._sites)
         }
 
-    def take(self, invited: Invited) -> InvitationWaits | None:
-        """Take a unit of each limit that leaves room; `end` has to follow. The waits of those that don't, else None."""
-        if invited.actor not in _LIMITED:
+    def acquire(self, invitation: Invitation) -> InvitationWaits | None:
+        """Take a unit of each limit that leaves room, and return the waits of the others. `release` must follow."""
+        if invitation.actor not in _LIMITED:
             return None
         now = self._clock()
-        recipient_s = self._recipients.take(invited.recipient, now)
-        again_s = self._again.take(invited.chain, now) if invited.is_again else 0.0
-        address_s = self._sites.take(invited.site, now) if invited.actor == "person" else 0.0
+        recipient_s = self._recipients.acquire(invitation.recipient, now)
+        again_s = self._again.acquire(invitation.chain, now) if invitation.is_again else 0.0
+        address_s = self._sites.acquire(invitation.site, now) if invitation.actor == "person" else 0.0
         if not (recipient_s or again_s or address_s):
             return None
         return InvitationWaits(
             recipient_s=math.ceil(recipient_s), again_s=math.ceil(again_s), address_s=math.ceil(address_s)
         )
 
-    def end(self, invited: Invited, waits: InvitationWaits | None, made: Reservation | None, *, bound: bool) -> None:
+    def release(
+        self,
+        invitation: Invitation,
+        waits: InvitationWaits | None,
+        reservation: Reservation | None,
+        *,
+        is_code_bound: bool,
+    ) -> None:
         """Keep the units that an invitation used, and put the others back.
 
         Args:
-            invited: As it was given to `take`.
-            waits: What `take` gave.
-            made: The reservation that the command made; None if it made none.
-            bound: Whether its code is bound to its first recipient.
+            invitation: As it was given to `acquire`.
+            waits: The result of `acquire`.
+            reservation: The reservation that the command made; None if it made none.
+            is_code_bound: Whether its code is bound to its first recipient.
         """
-        if invited.actor not in _LIMITED:
+        if invitation.actor not in _LIMITED:
             return
         now = self._clock()
-        is_further = made is not None and made.follows is not None
+        is_further = reservation is not None and reservation.follows is not None
         if waits is None or not waits.recipient_s:
-            self._settle(self._recipients, invited.recipient, now, is_used=made is not None)
-        if invited.is_again and (waits is None or not waits.again_s):
-            self._settle(self._again, invited.chain, now, is_used=is_further)
-        if invited.actor == "person" and (waits is None or not waits.address_s):
-            is_new = made is not None and not bound and not is_further
-            self._settle(self._sites, invited.site, now, is_used=is_new)
+            self._settle(self._recipients, invitation.recipient, now, is_used=reservation is not None)
+        if invitation.is_again and (waits is None or not waits.again_s):
+            self._settle(self._again, invitation.chain, now, is_used=is_further)
+        if invitation.actor == "person" and (waits is None or not waits.address_s):
+            is_new = reservation is not None and not is_code_bound and not is_further
+            self._settle(self._sites, invitation.site, now, is_used=is_new)
 
     def report(self) -> dict[tuple[str, bytes], int]:
         """Units by limit and key since the last call, for the other processes."""
-        told, self._told = self._told, {}
-        return told
+        unreported, self._unreported = self._unreported, {}
+        return unreported
 
     def _settle(self, table: Gcra, key: bytes, now: float, *, is_used: bool) -> None:
         if not is_used:
             table.put_back(key, now)
             return
-        told, name = self._told, table.limit.name
-        if len(told) < (TOLD_MAX if table.owed(key, now) > _FIRST else FIRST_TOLD_MAX) or (name, key) in told:
-            told[name, key] = told.get((name, key), 0) + 1
+        unreported, name = self._unreported, table.limit.name
+        if (
+            len(unreported) < (REPORTED_MAX if table.owed(key, now) > _FIRST else FIRST_REPORTED_MAX)
+            or (name, key) in unreported
+        ):
+            unreported[name, key] = unreported.get((name, key), 0) + 1
 
 
 _FIRST: Final = 1.000_001

@@ -11,15 +11,15 @@ class TimedSet:
         keys_max: How many keys; beyond it the one that was quiet for longest is forgotten.
     """
 
-    def __init__(self, kept_s: float, keys_max: int) -> None:
-        self._kept_s = kept_s
+    def __init__(self, memory_s: float, keys_max: int) -> None:
+        self._memory_s = memory_s
         self._keys_max = keys_max
         self._last: OrderedDict[bytes, float] = OrderedDict()
 
     def has(self, key: bytes, now: float) -> bool:
         """Whether a key is remembered."""
         last = self._last.get(key)
-        return last is not None and now - last < self._kept_s
+        return last is not None and now - last < self._memory_s
 
     def add(self, key: bytes, now: float) -> None:
         """Remember a key from now on."""

@@ -1,4 +1,4 @@
-"""Once a second this process tells the others what it counted, and hears what they did. No request waits for it."""
+"""The exchange of rate limit counts between processes, once a second. No request waits for it."""
 
 import asyncio
 import logging
@@ -16,55 +16,55 @@ log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
 
-Tell = Callable[[RateLimitCounts | None], Sequence[RateLimitCounts]]
+ExchangeReports = Callable[[RateLimitCounts | None], Sequence[RateLimitCounts]]
 
 
 @asynccontextmanager
-async def telling(guard: Guard | None, tell: Tell) -> AsyncIterator[None]:
-    """While this lasts, the limits of this process and those of others know of each other."""
+async def report_periodically(guard: Guard | None, exchange: ExchangeReports) -> AsyncIterator[None]:
+    """Exchange the counts of this process with those of the others while the context is open."""
     if guard is None:
         yield
         return
-    rounds = asyncio.create_task(Exchange(guard, tell).run())
+    task = asyncio.create_task(Exchange(guard, exchange).run())
     try:
         yield
     finally:
-        rounds.cancel()
-        await asyncio.wait([rounds])
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Exchange:
-    """The rounds of one guard.
+    """Periodic exchange of the counts of one guard.
 
     Args:
         guard: Whose counts.
-        tell: Writes a report and gives those of others; may block, and is called in a thread.
+        exchange: Writes a report and gives those of others; may block, and is called in a thread.
     """
 
-    def __init__(self, guard: Guard, tell: Tell) -> None:
+    def __init__(self, guard: Guard, exchange: ExchangeReports) -> None:
         self._guard = guard
-        self._tell = tell
-        self._is_away = False
+        self._exchange = exchange
+        self._is_unavailable = False
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Exchange until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             await self.once()
 
     async def once(self) -> None:
-        """One round. While the database is away nothing is heard, and no code is looked up either."""
+        """Exchange once. While the database is unavailable no counts arrive, and no code is looked up either."""
         report = self._guard.report()
         try:
-            self._guard.hear(await asyncio.to_thread(self._tell, report))
-        except Exception as fault:  # whatever it is, the next round must come
-            if not self._is_away:
-                is_away = isinstance(fault, PersistenceError) and not isinstance(fault, BAD_VALUE_ERRORS)
+            self._guard.merge(await asyncio.to_thread(self._exchange, report))
+        except Exception as error:  # whatever it is, the next round must come
+            if not self._is_unavailable:
+                is_unavailable = isinstance(error, PersistenceError) and not isinstance(error, BAD_VALUE_ERRORS)
                 log.warning(
                     "exchanging rate limits failed, they count for this process alone: %s",
-                    type(fault).__name__,
-                    exc_info=None if is_away else fault,
+                    type(error).__name__,
+                    exc_info=None if is_unavailable else error,
                 )
-            self._is_away = True
+            self._is_unavailable = True
         else:
-            self._is_away = False
+            self._is_unavailable = False

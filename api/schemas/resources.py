@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from api.errors import ERROR_CODES
 from api.schemas.numbers import Strict
 from api.schemas.timestamps import Timestamp
 from domain.model.reservation import PublicState
@@ -70,6 +71,9 @@ class Fault(BaseModel):
     what: str
 
 
+_CODES = "\n".join(f"- {code}: {error.meaning}" for code, error in ERROR_CODES.items())
+
+
 class Problem(BaseModel):
     """RFC 9457 problem document with a stable `code`. `errors`: the parts that are malformed."""
 
@@ -77,7 +81,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    code: str
+    code: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ERROR_CODES), "description": _CODES})]
     instance: str | None = None
     errors: list[Fault] | None = None
 

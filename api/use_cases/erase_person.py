@@ -9,13 +9,13 @@ from uuid import UUID
 
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.mail_sink.maildir import delete_mails_to
-from api.use_cases.services import Caller, Services
+from api.use_cases.services import Caller, Services, parse_email
 from domain.command_bus import CommandResult
 from domain.commands.context import CommandContext
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import ReservationNotResolvable
-from domain.values.identifiers import EmailAddress, MalformedEmailError
+from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError, PersonEraser
 from projections.repositories.audit_log import AuditLog, AuditRecorder
 from projections.storage.bootstrap import LedgerStore
@@ -153,7 +153,7 @@ def forget_person(services: Services, caller: Caller, email: str, reason: str) -
             UNAVAILABLE, the list of erased persons cannot be written.
         StorageUnavailableError: The database is unavailable.
     """
-    address = parse_address(email)
+    address = parse_email(email)
     forgetting = Forgetting(
         storage=services.storage,
         forgotten=ErasedIdsFile(services.settings.erased_ids_path),
@@ -180,15 +180,3 @@ def row_refused(broken: SealBrokenError) -> ApplicationError:
     ERRORS.labels("vault_error").inc()
     log.error("vault row refused", extra={"why": str(broken)})
     return ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S)
-
-
-def parse_address(typed: str) -> EmailAddress:
-    """Parse an email address.
-
-    Raises:
-        ApplicationError: EMAIL_INVALID.
-    """
-    try:
-        return EmailAddress.parse(typed)
-    except MalformedEmailError as error:
-        raise ApplicationError("EMAIL_INVALID") from error

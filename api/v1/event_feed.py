@@ -20,8 +20,8 @@ from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadEvents, TheServices
+from api.http.openapi import PROTECTED
 from api.schemas.numbers import IN_DIGITS
-from api.schemas.resources import Problem
 from api.use_cases.services import Services
 from api.v1.public.stream_slots import SeatedStream, Seats
 from domain.events import EVENT_TYPES, ReservationEvent
@@ -63,12 +63,7 @@ router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/events",
     tags=["events"],
-    responses={
-        401: {"model": Problem},
-        403: {"model": Problem},
-        422: {"model": Problem},
-        503: {"model": Problem},
-    },
+    responses=PROTECTED,
 )
 
 

@@ -4,9 +4,11 @@ from fastapi import APIRouter
 
 from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import Admin, TheLanguage, TheServices
-from api.schemas.resources import ForgetRequest, ForgottenView, PersonView, Problem
-from api.use_cases.erase_person import ERASE_S_MAX, forget_person, parse_address, row_refused
+from api.http.openapi import PROTECTED, problem_responses
+from api.schemas.resources import ForgetRequest, ForgottenView, PersonView
+from api.use_cases.erase_person import ERASE_S_MAX, forget_person, row_refused
 from api.use_cases.export_person import export_person
+from api.use_cases.services import parse_email
 from projections.vault.vault import SealBrokenError
 
 router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/recipients", tags=["recipients"])
@@ -15,14 +17,11 @@ router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/recipients", tags=
 @router.post(
     "/forget",
     responses={
-        401: {"model": Problem},
-        403: {"model": Problem},
-        409: {
-            "model": Problem,
-            "description": "A letter to them is being sent: ask again in a minute",
-        },
-        422: {"model": Problem},
-        503: {"model": Problem},
+        **PROTECTED,
+        **problem_responses(
+            "RESERVATION_NOT_RESOLVABLE",
+            status_409="RESERVATION_NOT_RESOLVABLE: an invitation is being sent; repeat in a minute.",
+        ),
     },
     summary="Forget a person",
 )
@@ -35,13 +34,13 @@ def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> Forgott
 
 @router.post(
     "/export",
-    responses={401: {"model": Problem}, 403: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
+    responses=PROTECTED,
     summary="Everything about a person",
 )
 @answer_within(ERASE_S_MAX)
 def export(body: ForgetRequest, services: TheServices, language: TheLanguage, caller: Admin) -> PersonView:
     """All that is known of who has this address, for them to have. That it was given out, and why, is written down."""
-    address = parse_address(body.email)
+    address = parse_email(body.email)
     try:
         return PersonView.model_validate(export_person(services.action(caller), address, language, body.reason))
     except SealBrokenError as broken:

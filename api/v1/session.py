@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from api.auth.scopes import SCOPES
 from api.http.dependencies import TheIdentity
-from api.schemas.resources import Problem
+from api.http.openapi import problem_responses
 
 router = APIRouter(
     prefix="/api/v1/session",
     tags=["session"],
-    responses={401: {"model": Problem}, 503: {"model": Problem}},
+    responses=problem_responses("UNAUTHORIZED", "UNAVAILABLE"),
 )
 
 

@@ -1,10 +1,12 @@
 """Notes of staff: they stand in the history and change nothing."""
 
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.errors import NoSuchCode, RefusalOrder, ReservationUnknown
 from domain.events import CodeNoted, NoteAdded
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
@@ -13,6 +15,8 @@ from domain.working_set import WorkingSet
 class NoteOnCode(Struct, frozen=True, kw_only=True):
     """Write something down about a code. A note with an id that is kept already is the same note, sent twice."""
 
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode,)
+
     context: CommandContext
     code_id: UUID
     note: TextDraft
@@ -20,6 +24,8 @@ class NoteOnCode(Struct, frozen=True, kw_only=True):
 
 class NoteOnReservation(Struct, frozen=True, kw_only=True):
     """Write something down about a reservation; otherwise as `NoteOnCode`."""
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown,)
 
     context: CommandContext
     reservation_id: UUID

@@ -39,7 +39,7 @@ def find_invitation_limit(
     if started is None:
         return None
     seconds, why = max(_waits_by_limit(started, waits, code))
-    return InvitationsLimited(why, seconds) if seconds > 0 else None
+    return InvitationsLimited(why, retry_after_s=seconds) if seconds > 0 else None
 
 
 def _waits_by_limit(started: ReservationStarted, waits: InvitationWaits, code: RedeemCode) -> list[tuple[int, str]]:

@@ -9,7 +9,7 @@ from itertools import product
 from prometheus_client import Counter, Gauge, Histogram
 
 from domain.commands.invitation_limits import INVITATION_LIMITS
-from domain.errors import Refusal
+from domain.errors import refusal_classes
 from projections.telemetry import multiprocess
 
 if (_folder := multiprocess.find_folder()) is not None:
@@ -48,7 +48,7 @@ LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "every
 SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "full", "timeout")
 OTHER = "other"
 """The value of whatever a label's domain does not name."""
-REFUSAL_CODES = (*sorted({kind.code for kind in Refusal.__subclasses__()}), OTHER)
+REFUSAL_CODES = (*sorted({kind.code for kind in refusal_classes()}), OTHER)
 
 
 def _counter(name: str, text: str, **domains: tuple[str, ...]) -> Counter:

@@ -26,7 +26,7 @@ from api.errors import ApplicationError
 from api.http.pagination import cursor_of, place_of
 from api.http.trusted_proxies import behind_proxies
 from api.i18n.catalogs import pick_language
-from api.rate_limits.client_network import sites_of
+from api.rate_limits.client_network import client_networks
 from api.schemas.csv_cells import FORMULA, csv_line, without_mark
 from api.schemas.resources import RedeemRequest
 from api.v1.webhooks.channel_callbacks import Callback
@@ -196,7 +196,7 @@ def _arguments(mutator: Mutator) -> None:
 def _headers(mutator: Mutator) -> None:
     header = mutator.text(("zh-CN,zh;q=0.9,en;q=0.8", "*;q=0.1", "en"))
     assert pick_language(header, "zh") in {"zh", "en"}
-    sites_of(mutator.text(("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1, 198.51.100.2")))
+    client_networks(mutator.text(("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1, 198.51.100.2")))
 
 
 def _mail_server(mutator: Mutator) -> None:
@@ -279,7 +279,7 @@ def _proxied(mutator: Mutator) -> None:
     with suppress(StopIteration):
         behind_proxies(app, ["10.0.0.0/8"])(scope, None, None).__await__().__next__()  # type: ignore[arg-type]  # asks for nothing
     ((client, scheme),) = seen
-    sites_of(client)
+    client_networks(client)
     assert peer == "10.0.0.2" or (client, scheme) == (peer, "http"), "somebody else was believed"
 
 

@@ -10,17 +10,13 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
-from api.http.problems import STATUS
+from api.errors import ERROR_CODES
 from api.i18n.catalogs import LANGUAGES, LOCALES, catalog_paths, translate, translator
-from api.i18n.messages import REFUSAL_CODES
 from api.schemas.resources import BounceReason
-from domain.commands.invitation_limits import INVITATION_LIMITS
-from domain.errors import Refusal
 from domain.events import LateEffect, RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.timestamps import EARLIEST, LATEST
-from domain.webhooks.target_url import TargetFault
 from projections.repositories.group_channels import CallbackRefusal
 
 API: Final = LOCALES.parents[1]
@@ -57,41 +53,6 @@ ENDS: Final = (
 """How a case is closed by a decision."""
 OPENINGS: Final = ("in_doubt", "unknown_status", "bad_email", "unproven", "stated")
 """Why uses are taken over that no invitation stands for."""
-REFUNDABLE: Final = ("refunded", "leased", "unknown", "moving", "moved", "sent")
-"""Why a use can't be given back."""
-RESOLVABLE: Final = (
-    "leased",
-    "no_case",
-    "no_retry",
-    "no_free_use",
-    "bound",
-    "revoked",
-    "moving",
-    "moved",
-    "grant_ended",
-    "not_removed",
-)
-"""Why staff can't close one like that."""
-CORRECTABLE: Final = (
-    *(
-        "refunded",
-        "leased",
-        "accepted",
-        "same",
-        "corrected_before",
-        "unknown",
-        "address_taken",
-        "bound",
-        "kept_binding",
-    ),
-    *("rebind", "ended", "moving", "too_late", "waiting"),
-)
-"""Why an address can't be corrected."""
-RESENDABLE: Final = ("refunded", "not_sent", "accepted", "ended", "resending", "too_many")
-"""Why an invitation can't be sent once more."""
-
-REBINDABLE: Final = (*("nothing_sent", "moved", "same_group", "withdrawn", "used_up", "too_late", "group_closed"),)
-"""Why an access can't be moved."""
 GIVEN_BACK: Final = ("deadline", "failed", "address_refused", "revoked", "grant_ended", "other")
 """Why a rebind is given back, as far as it has words of its own."""
 OF_REBINDS: Final = (
@@ -100,36 +61,28 @@ OF_REBINDS: Final = (
 """Sentences that are others where no use is counted."""
 
 FAMILIES: Final = {
-    *(f"refusal.REBIND_NOT_POSSIBLE.{why}" for why in REBINDABLE),
     *(f"event.UseRefunded.rebind.{cause}" for cause in GIVEN_BACK),
     *(f"event.{name}.rebind" for name in OF_REBINDS),
     *(f"event.AccessRevoked.{actor}" for actor in ("import", "channel")),
     *(f"opening.{reason}" for reason in OPENINGS),
     *(f"explain.held.{why}" for why in ("reserved", "waiting", "sending", "unknown", "removal", "overdue")),
-    *(f"refusal.{code}.{part}" for code in REFUSAL_CODES for part in ("title", "detail")),
+    *(f"refusal.{code}.{part}" for code in ERROR_CODES for part in ("title", "detail")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",
-    *(f"refusal.OUT_OF_BOUNDS.{field}" for field in ("occurred_at", "expires_at", "max_uses")),
-    *(f"refusal.RATE_LIMITED.{why}" for why in ("unknown_codes", "everybody", *INVITATION_LIMITS)),
-    "refusal.OVERLOADED.sign_in",
-    *("refusal.FORBIDDEN.csrf", "refusal.FORBIDDEN.detail_scope"),
-    *(f"refusal.RESERVATION_NOT_REFUNDABLE.{why}" for why in REFUNDABLE),
+    "refusal.FORBIDDEN.detail_scope",
+    *(f"refusal.{code}.{why}" for code, error in ERROR_CODES.items() for why in error.reasons),
     *(f"state.{state}" for state in STATES if state in {"waiting", "sending", "unknown"}),
     *(f"state.refunded.{cause}" for cause in CAUSES),
     *(f"event.UseRefunded.{cause}" for cause in (*CAUSES, "other")),
     *(f"event.InviteFailed.{reason}" for reason in FAILURES),
     *(f"event.AccessRemovalFailed.why.{reason}" for reason in (*FAILURES, *DOUBTS)),
     *(f"event.InviteOutcomeUnknown.{cause}" for cause in (*DOUBTS, "other")),
-    *(f"refusal.RESERVATION_NOT_RESOLVABLE.{why}" for why in RESOLVABLE),
-    *(f"refusal.RECIPIENT_NOT_CORRECTABLE.{why}" for why in CORRECTABLE),
-    *(f"refusal.RESERVATION_NOT_RESENDABLE.{why}" for why in RESENDABLE),
     *(f"event.LateSuccessRecorded.{effect}" for effect in (*get_args(LateEffect), "other")),
     *(f"event.InviteBounced.{reason}" for reason in get_args(BounceReason)),
     *(f"event.CaseOpened.{cause}" for cause in (*CASES, "other")),
     *(f"page.support.{part}.{cause}" for part in ("do", "why") for cause in CASES),
     *(f"event.CaseClosed.{how}" for how in ("proved_sent", *ENDS, "other")),
     *(f"event.InviteAccepted.{via}" for via in ("link", "callback", "other")),
-    *(f"refusal.TARGET_REFUSED.{why}" for why in get_args(TargetFault)),
     *(f"page.hooks.refused.{reason}" for reason in get_args(CallbackRefusal)),
 }
 """Keys that are made from a word of the domain; every other key is written out where it is used."""
@@ -189,13 +142,6 @@ def test_every_word_of_the_domain_has_its_sentence() -> None:
     known = set(sentences("zh"))
 
     assert set() == FAMILIES - known
-
-
-def test_every_refusal_and_fault_is_listed() -> None:
-    """Each code that the domain or the API can answer with has texts of its own."""
-    raised = {refusal.code for refusal in Refusal.__subclasses__()} | set(STATUS)
-
-    assert set() == raised - set(REFUSAL_CODES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from msgspec import structs
 
+from api.errors import ERROR_CODES
 from api.i18n.catalogs import LANGUAGES
-from api.i18n.messages import REFUSAL_CODES, event_sentence, refusal_detail, refusal_title, state_message
+from api.i18n.messages import event_sentence, refusal_detail, refusal_title, state_message
 from api.schemas.resources import BounceReason
 from domain.events import (
     EVENT_TYPES,
@@ -76,7 +77,7 @@ def test_the_contract_fixes_these_texts() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("code", REFUSAL_CODES)
+@pytest.mark.parametrize("code", ERROR_CODES)
 def test_every_refusal_says_what_happened_and_what_to_do(code: str, language: Language) -> None:
     """Title and detail are texts, not keys, and the title is the shorter one."""
     title, detail = refusal_title(code, language), refusal_detail(code, language)

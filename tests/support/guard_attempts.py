@@ -4,7 +4,7 @@ import hashlib
 import random
 from dataclasses import dataclass, field
 
-from api.rate_limits.guard import Guard, RateLimitExceeded, Tried
+from api.rate_limits.guard import CodeAttempt, Guard, RateLimitExceeded
 from domain.values.code_strength import CodeStrength
 
 
@@ -18,21 +18,21 @@ class TimedGuard:
     def __post_init__(self) -> None:
         self.guard = Guard(digest, lambda: self.now)
 
-    def guess(self, tried: Tried) -> RateLimitExceeded | None:
+    def guess(self, attempt: CodeAttempt) -> RateLimitExceeded | None:
         """Try a code that does not exist; why it went no further."""
-        if limited := self.guard.admit(tried):
-            return limited
+        if exceeded := self.guard.acquire(attempt):
+            return exceeded
         try:
-            return self.guard.failed(tried)
+            return self.guard.record_failure(attempt)
         finally:
-            self.guard.ended(tried)
+            self.guard.release(attempt)
 
-    def redeem(self, tried: Tried) -> RateLimitExceeded | None:
+    def redeem(self, attempt: CodeAttempt) -> RateLimitExceeded | None:
         """Redeem a code that exists."""
-        if limited := self.guard.admit(tried):
-            return limited
-        self.guard.redeemed()
-        self.guard.ended(tried)
+        if exceeded := self.guard.acquire(attempt):
+            return exceeded
+        self.guard.record_success()
+        self.guard.release(attempt)
         return None
 
 
@@ -41,9 +41,9 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:16]
 
 
-def tried(
+def attempt(
     client: str | None = "192.0.2.1", shape: CodeStrength = "long", email: object = None, code: object = None
-) -> Tried:
+) -> CodeAttempt:
     """A try; with e-mail and code of its own unless they are named."""
     own = random.randbytes(8).hex()
-    return Tried(client, shape, digest(f"mail {email or own}"), digest(f"code {code or own}"))
+    return CodeAttempt(client, shape, digest(f"mail {email or own}"), digest(f"code {code or own}"))

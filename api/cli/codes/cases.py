@@ -2,15 +2,15 @@
 
 from enum import StrEnum
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
 from api.cli.arguments import AccessChoice, JsonFlag, parse_reservation_id
 from api.cli.context import OpenLedger, Session, format_timestamp, print_json
+from api.errors import ApplicationError
 from api.i18n.messages import event_sentence
-from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
-from domain.errors import Refusal
+from api.use_cases import reservation_actions
+from domain.commands.reservation.resolve_case import Resolution
 from projections.read_models.pagination import BEGINNING
 from projections.read_models.reader import CaseRow
 from projections.terminal.tables import show, styled, table
@@ -71,17 +71,17 @@ def resolve(
     reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
     with session.open() as ledger:
-        command = ResolveReservation(
-            context=ledger.context(),
-            reservation_id=reservation_id,
-            resolution=RESOLUTIONS[as_],
-            case_id=uuid4(),
-            note=ledger.storage.vault.seal_text(note, uuid4(), reservation_id),
-            revoke_access=revoke_access,
-        )
-        result = ledger.storage.ledger.execute([command])[0]
-    if isinstance(result, Refusal):
-        return ledger.refuse(result)
+        try:
+            result = reservation_actions.resolve(
+                ledger.services,
+                ledger.caller(),
+                reservation_id,
+                RESOLUTIONS[as_],
+                revoke_access=revoke_access,
+                note=note,
+            )
+        except ApplicationError as error:
+            return ledger.refuse(error)
     state = result.require_reservation().public_state
     if json:
         counted = {"used_count": result.code.used, "reserved": result.code.reserved}

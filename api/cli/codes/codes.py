@@ -27,11 +27,11 @@ from api.cli.context import (
     print_json,
     print_json_line,
 )
+from api.errors import ApplicationError
+from api.use_cases import reservation_actions
 from api.use_cases.code_history import history_of, line_of
 from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, Issued, issuing
-from domain.command_bus import CommandResult
-from domain.commands.reservation.refund import RefundReservation
-from domain.errors import Refusal, ReservationNotRefundable
+from domain.errors import ReservationNotRefundable
 from domain.events.code_terms import CodeTerms
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
@@ -186,16 +186,12 @@ def refund(
     reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
     with session.open() as ledger:
-        command = RefundReservation(
-            context=ledger.context(),
-            reservation_id=reservation_id,
-            cause="staff",
-            note=ledger.storage.vault.seal_text(note, uuid4(), reservation_id),
-            revoke_access=revoke_access,
-        )
-        result = ledger.storage.ledger.execute([command])[0]
-    if isinstance(result, Refusal):
-        return ledger.refuse(result)
+        try:
+            result = reservation_actions.refund(
+                ledger.services, ledger.caller(), reservation_id, revoke_access=revoke_access, note=note
+            )
+        except ApplicationError as error:
+            return ledger.refuse(error)
     if json:
         print_json({"reservation_id": reservation_id, "state": "refunded", "used_count": result.code.used})
     else:
@@ -240,14 +236,13 @@ def _refund_hanging(ledger: OpenLedger, code_id: UUID) -> tuple[list[UUID], list
     refunded: list[UUID] = []
     left: list[dict[str, Any]] = []
     for reservation_id in ledger.reader.list_pending_reservations(code_id, LIVE_MAX):
-        command = RefundReservation(
-            context=ledger.context(), reservation_id=reservation_id, cause="reset", held_only=True
-        )
-        result = ledger.storage.ledger.execute([command])[0]
-        if isinstance(result, CommandResult):
+        try:
+            reservation_actions.refund(ledger.services, ledger.caller(), reservation_id, cause="reset")
+        except ApplicationError as error:
+            if error.code == ReservationNotRefundable.code:
+                left.append({"reservation_id": reservation_id, "why": error.facts["why"]})
+        else:
             refunded.append(reservation_id)
-        elif isinstance(result, ReservationNotRefundable):
-            left.append({"reservation_id": reservation_id, "why": result.why})
     return refunded, left
 
 

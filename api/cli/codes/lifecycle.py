@@ -1,11 +1,11 @@
 """`ledger pause`, `resume`, `revoke`, `terms`, `cancel`, `resend`, `rebind`, `correct-recipient`, `note`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import typer
-from msgspec import UNSET
 
 from api.cli.arguments import (
     JsonFlag,
@@ -18,26 +18,18 @@ from api.cli.arguments import (
     parse_uses,
 )
 from api.cli.context import OpenLedger, Session, print_json
-from domain.command_bus import CodeCommand, CommandResult, ReservationCommand
-from domain.commands.access.rebind import RebindReservation
-from domain.commands.add_note import NoteOnCode, NoteOnReservation
-from domain.commands.code.change_terms import ChangeTerms
-from domain.commands.code.pause import PauseCode, ResumeCode
-from domain.commands.code.revoke import RevokeCode
-from domain.commands.reservation.cancel import CancelReservation
-from domain.commands.reservation.correct_recipient import CorrectRecipient
-from domain.commands.reservation.request_resend import RequestResend
-from domain.errors import Refusal
-from projections.storage.revocation_queue import case_ids, settle_revoked_code
+from api.errors import ApplicationError
+from api.use_cases import code_actions, reservation_actions
+from api.use_cases.services import Caller, LedgerServices
+from domain.command_bus import CommandResult
 from projections.terminal.text import say
-from projections.vault.vault import PrivateText
 
 CODE = typer.Argument(help="The code's text or its id.")
 RESERVATION = typer.Argument(help="The reservation's id.")
 Reason = Annotated[str, typer.Option("--note", help="Why; kept sealed in the vault.")]
 
-SETTLING_COMMANDS_MAX = 100_000
-"""More than any code needs: 100 reservations each."""
+SubjectAction = Callable[[LedgerServices, Caller, UUID], CommandResult]
+"""A use case with all its parameters but for who asks and what it is about."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,32 +41,17 @@ def register(app: typer.Typer) -> None:
 
 def pause(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
     """Take no new reservations for now; those that stand go on."""
-    return _about_code(
-        context.obj,
-        code,
-        lambda ledger, code_id: PauseCode(context=ledger.context(), code_id=code_id, note=_text(ledger, note)),
-        json=json,
-    )
+    return _act_on_code(context.obj, code, partial(code_actions.pause, note=note), json=json)
 
 
 def resume(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
     """Take new reservations again."""
-    return _about_code(
-        context.obj,
-        code,
-        lambda ledger, code_id: ResumeCode(context=ledger.context(), code_id=code_id, note=_text(ledger, note)),
-        json=json,
-    )
+    return _act_on_code(context.obj, code, partial(code_actions.resume, note=note), json=json)
 
 
 def revoke(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
     """Take no new reservations for ever: what is held is given back, what is in doubt becomes a case."""
-
-    def command(ledger: OpenLedger, code_id: UUID) -> RevokeCode:
-        ids = case_ids(uuid4)
-        return RevokeCode(context=ledger.context(), code_id=code_id, case_ids=ids, note=_text(ledger, note))
-
-    return _about_code(context.obj, code, command, json=json)
+    return _act_on_code(context.obj, code, partial(code_actions.revoke, note=note), json=json)
 
 
 def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
@@ -92,53 +69,33 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     json: JsonFlag = False,
 ) -> int:
     """Change the terms that are named; a limit below what is used and reserved is refused."""
-    moment = None if expires_at in {None, "never"} else parse_time_option(str(expires_at), "--expires-at")
-
-    def command(ledger: OpenLedger, code_id: UUID) -> ChangeTerms:
-        changes = {
-            "max_uses": UNSET if max_uses is None else parse_uses(max_uses),
-            "expires_at": UNSET if expires_at is None else moment,
-            "validity_days": UNSET if validity_days is None else parse_days(validity_days),
-            "group": UNSET if group is None else parse_group(group),
-            "rebinds_max": UNSET if rebinds is None else parse_rebinds(rebinds),
-        }
-        return ChangeTerms(
-            context=ledger.context(),
-            code_id=code_id,
-            changes={name: value for name, value in changes.items() if value is not UNSET},
-            release_binding=unbind,
-            note=_text(ledger, note),
-        )
-
-    return _about_code(context.obj, code, command, json=json)
+    changes: dict[str, object] = {}
+    if max_uses is not None:
+        changes["max_uses"] = parse_uses(max_uses)
+    if expires_at is not None:
+        changes["expires_at"] = None if expires_at == "never" else parse_time_option(expires_at, "--expires-at")
+    if validity_days is not None:
+        changes["validity_days"] = parse_days(validity_days)
+    if group is not None:
+        changes["group"] = parse_group(group)
+    if rebinds is not None:
+        changes["rebinds_max"] = parse_rebinds(rebinds)
+    action = partial(code_actions.change_terms, changes=changes, release_binding=unbind, note=note)
+    return _act_on_code(context.obj, code, action, json=json)
 
 
 def cancel(
     context: typer.Context, reservation: Annotated[str, RESERVATION], note: Reason = "", json: JsonFlag = False
 ) -> int:
     """Take a reservation back before anything was sent; a use that counts is not touched."""
-    return _about_reservation(
-        context.obj,
-        reservation,
-        lambda ledger, item: CancelReservation(
-            context=ledger.context(), reservation_id=item, note=_text(ledger, note, item)
-        ),
-        json=json,
-    )
+    return _act_on_reservation(context.obj, reservation, partial(reservation_actions.cancel, note=note), json=json)
 
 
 def resend(
     context: typer.Context, reservation: Annotated[str, RESERVATION], note: Reason = "", json: JsonFlag = False
 ) -> int:
     """Send an invitation once more, as a delivery of its own; it takes no further use."""
-    return _about_reservation(
-        context.obj,
-        reservation,
-        lambda ledger, item: RequestResend(
-            context=ledger.context(), reservation_id=item, note=_text(ledger, note, item)
-        ),
-        json=json,
-    )
+    return _act_on_reservation(context.obj, reservation, partial(reservation_actions.resend, note=note), json=json)
 
 
 def correct_recipient(
@@ -149,18 +106,8 @@ def correct_recipient(
     json: JsonFlag = False,
 ) -> int:
     """Move a use to the right address; the old letter's link is dead."""
-    address = parse_email(email)
-
-    def command(ledger: OpenLedger, item: UUID) -> CorrectRecipient:
-        return CorrectRecipient(
-            context=ledger.context(),
-            reservation_id=item,
-            recipient=ledger.storage.vault.draft_recipient(address, uuid4()),
-            new_reservation_id=uuid4(),
-            note=_text(ledger, note, item),
-        )
-
-    return _about_reservation(context.obj, reservation, command, json=json)
+    action = partial(reservation_actions.correct_recipient, email=parse_email(email), note=note)
+    return _act_on_reservation(context.obj, reservation, action, json=json)
 
 
 def note(
@@ -174,16 +121,12 @@ def note(
     with session.open() as ledger:
         code_id = ledger.reader.find_code(subject)
         if code_id is not None:
-            about_code = NoteOnCode(
-                context=ledger.context(), code_id=code_id, note=ledger.storage.vault.seal_text(text, uuid4())
-            )
-            return _run(ledger, about_code, json=json)
+            return _act(ledger, code_id, partial(code_actions.add_note, note=text), json=json)
         try:
-            item = UUID(subject)
-        except ValueError as bad:
-            raise typer.BadParameter("it is neither a code that we know nor an id", param_hint="'subject'") from bad
-        kept = ledger.storage.vault.seal_text(text, uuid4(), item)
-        return _run(ledger, NoteOnReservation(context=ledger.context(), reservation_id=item, note=kept), json=json)
+            reservation_id = UUID(subject)
+        except ValueError as error:
+            raise typer.BadParameter("it is neither a code that we know nor an id", param_hint="'subject'") from error
+        return _act(ledger, reservation_id, partial(reservation_actions.add_note, note=text), json=json)
 
 
 def rebind(
@@ -197,40 +140,27 @@ def rebind(
     name = parse_group(group)
     if name is None:
         raise typer.BadParameter("it takes the name of a group", param_hint="'--group'")
-
-    def command(ledger: OpenLedger, item: UUID) -> RebindReservation:
-        return RebindReservation(
-            context=ledger.context(),
-            reservation_id=item,
-            new_reservation_id=uuid4(),
-            group=name,
-            note=_text(ledger, note, item),
-        )
-
-    return _about_reservation(context.obj, reservation, command, json=json)
+    action = partial(reservation_actions.rebind, group=name, note=note)
+    return _act_on_reservation(context.obj, reservation, action, json=json)
 
 
-def _about_code(session: Session, code: str, command: Callable[[OpenLedger, UUID], CodeCommand], *, json: bool) -> int:
+def _act_on_code(session: Session, code: str, action: SubjectAction, *, json: bool) -> int:
     with session.open() as ledger:
-        return _run(ledger, command(ledger, ledger.code_id(code)), json=json)
+        return _act(ledger, ledger.code_id(code), action, json=json)
 
 
-def _about_reservation(
-    session: Session, reservation: str, command: Callable[[OpenLedger, UUID], ReservationCommand], *, json: bool
-) -> int:
-    item = parse_reservation_id(reservation)
+def _act_on_reservation(session: Session, reservation: str, action: SubjectAction, *, json: bool) -> int:
+    reservation_id = parse_reservation_id(reservation)
     with session.open() as ledger:
-        return _run(ledger, command(ledger, item), json=json)
+        return _act(ledger, reservation_id, action, json=json)
 
 
-def _run(ledger: OpenLedger, command: CodeCommand | ReservationCommand, *, json: bool) -> int:
-    """Decide, print, and say by the exit code whether a rule refused it."""
-    execute = ledger.storage.ledger.execute
-    result = execute([command])[0]
-    if isinstance(result, Refusal):
-        return ledger.refuse(result)
-    if isinstance(command, RevokeCode):
-        settle_revoked_code(execute, command.code_id, ledger.context, uuid4, SETTLING_COMMANDS_MAX)
+def _act(ledger: OpenLedger, subject_id: UUID, action: SubjectAction, *, json: bool) -> int:
+    """Perform an action, print its result, and return whether a rule refused it as the exit code."""
+    try:
+        result = action(ledger.services, ledger.caller(), subject_id)
+    except ApplicationError as error:
+        return ledger.refuse(error)
     _print(ledger, result, json=json)
     return 0
 
@@ -247,7 +177,3 @@ def _print(ledger: OpenLedger, result: CommandResult, *, json: bool) -> None:
     else:
         unchanged = "" if result.changed else " (nothing to change)"
         say(f"{state}; used {row['used']}, reserved {row['reserved']}{unchanged}")
-
-
-def _text(ledger: OpenLedger, note: str, reservation_id: UUID | None = None) -> PrivateText | None:
-    return ledger.storage.vault.seal_text(note, uuid4(), reservation_id) if note else None

@@ -12,7 +12,7 @@ from api.code_import.reader import FileFaultError, Format, Records
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, TheServices
-from api.schemas.resources import Problem
+from api.http.openapi import PROTECTED, problem_responses
 from api.use_cases.issue_codes import CodeTemplate
 from api.use_cases.run_blocking import run_blocking
 from domain.commands.context import CommandContext
@@ -46,13 +46,7 @@ router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/codes",
     tags=["codes"],
-    responses={
-        401: {"model": Problem},
-        403: {"model": Problem},
-        413: {"model": Problem},
-        422: {"model": Problem},
-        503: {"model": Problem},
-    },
+    responses={**PROTECTED, **problem_responses("BODY_TOO_LARGE")},
 )
 
 

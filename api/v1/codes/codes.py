@@ -13,17 +13,19 @@ from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.http.etags import tag_of
+from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import FIRST, Stretch, place_of
 from api.schemas.csv_cells import CSV_CONTENT
 from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
-from api.schemas.resources import CodePage, CodeView, History, IssuedCode, IssueRequest, Problem
+from api.schemas.resources import CodePage, CodeView, History, IssuedCode, IssueRequest
 from api.schemas.timestamps import LooseTimestamp, Timestamp
 from api.use_cases.code_history import code_view, csv_of_history, empty_history, history_of, view_of_code
 from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
 from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, issue_key
 from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, Issued, issuing
 from api.use_cases.services import Services
+from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import CodeState, RedeemCode
@@ -36,12 +38,7 @@ router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/codes",
     tags=["codes"],
-    responses={
-        401: {"model": Problem},
-        403: {"model": Problem},
-        422: {"model": Problem},
-        503: {"model": Problem},
-    },
+    responses=PROTECTED,
 )
 
 PAGE_MAX = 200
@@ -56,7 +53,7 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 @router.post(
     "",
     status_code=201,
-    responses={422: {"model": Problem, "description": "MALFORMED, or IDEMPOTENCY_KEY_REUSED."}},
+    responses=problem_responses("MALFORMED", IssueCode, "IDEMPOTENCY_KEY_REUSED"),
     summary="Issue codes",
 )
 @answer_within(ISSUE_S_MAX)
@@ -148,7 +145,7 @@ def list_codes(
     return CodePage(codes=stretch.page, next=stretch.next)
 
 
-@router.get("/{code_id}", responses={404: {"model": Problem}}, summary="One code")
+@router.get("/{code_id}", responses=problem_responses("NOT_FOUND"), summary="One code")
 def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CodeView:
     """Balance and terms of a code. The ETag stands for its terms: it does not change by being redeemed."""
     row = services.reader.find_balance(code_id)
@@ -160,7 +157,7 @@ def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Re
 
 @router.get(
     "/{code_id}/history",
-    responses={404: {"model": Problem}, 200: {"content": CSV_CONTENT}},
+    responses={**problem_responses("NOT_FOUND"), 200: {"content": CSV_CONTENT}},
     response_model=History,
     summary="What happened to a code",
 )
@@ -191,7 +188,7 @@ def history(
 
 @router.get(
     "/{code_id}/explain",
-    responses={404: {"model": Problem}, 200: {"content": CSV_CONTENT}},
+    responses={**problem_responses("NOT_FOUND"), 200: {"content": CSV_CONTENT}},
     response_model=Explanation,
     summary="Why the count of a code is what it is",
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import orjson
@@ -11,16 +11,21 @@ from fastapi.responses import Response, StreamingResponse
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
-from api.http.dependencies import TheLanguage, TheServices, caller_of, client_of
+from api.http.dependencies import TheLanguage, TheServices, caller_of, client_ip_of
+from api.http.openapi import problem_responses
 from api.http.problems import HttpError
 from api.i18n.catalogs import LANGUAGES
 from api.i18n.messages import state_message
 from api.rate_limits.headers import limit_headers
 from api.schemas.corrections import CorrectionRequest
-from api.schemas.resources import Problem, RedeemRequest, RedemptionView
-from api.use_cases.services import Caller, Redemption, Services
+from api.schemas.resources import RedeemRequest, RedemptionView
+from api.use_cases.redeem import Redemption, correct_own_recipient
+from api.use_cases.redeem import redeem as redeem_code
+from api.use_cases.services import Caller, Services
 from api.v1.public.fast_redeem import ACCEPTED, Answer
 from api.v1.public.stream_slots import SeatedStream, Seats
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Reservation
 from domain.ports import Language
 
@@ -34,38 +39,32 @@ STREAMS_MAX = 200
 STREAMS_PER_CLIENT_MAX = 20
 """Open streams of one client address, as many as nginx lets through; `LEDGER_RATE_LIMIT=off` ends this bound."""
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {
-        "model": Problem,
-        "description": "Refused, in this order of precedence: CODE_INVALID, AGAIN_UNKNOWN, CODE_REVOKED, CODE_PAUSED, "
-        "CODE_EXPIRED, EMAIL_MISMATCH, CODE_HELD (with Retry-After), CODE_EXHAUSTED.",
-        "content": {
-            "application/problem+json": {
-                "example": {
-                    "type": "urn:redemption-ledger:code-exhausted",
-                    "title": "兑换码已用完",
-                    "status": 400,
-                    "detail": "兑换码已用完",
-                    "code": "CODE_EXHAUSTED",
-                }
-            }
-        },
-    },
-    413: {"model": Problem, "description": "BODY_TOO_LARGE: more than 64 KB."},
-    422: {
-        "model": Problem,
-        "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED, or IDEMPOTENCY_KEY_REUSED.",
-    },
-    429: {
-        "model": Problem,
-        "description": "RATE_LIMITED, with Retry-After: too many codes that don't exist. Codes that were issued here "
-        "are never limited by what others try.",
-        "headers": {
-            "RateLimit": {"schema": {"type": "string"}, "description": "What is left; also on other answers."},
-            "RateLimit-Policy": {"schema": {"type": "string"}, "description": "Quotas of unknown codes by address."},
-        },
-    },
-    503: {"model": Problem, "description": "UNAVAILABLE or OVERLOADED, with Retry-After; nothing is lost."},
+REDEEM_PROBLEMS = problem_responses(
+    "BODY_TOO_LARGE",
+    "MALFORMED",
+    "EMAIL_INVALID",
+    "CODE_MALFORMED",
+    ReserveUse,
+    "UNAVAILABLE",
+    "OVERLOADED",
+    status_413="BODY_TOO_LARGE: more than 64 KB.",
+    status_429="RATE_LIMITED, with Retry-After: too many codes that do not exist. Native codes are never limited by "
+    "the requests of other clients.",
+)
+REDEEM_PROBLEMS[400]["content"] = {
+    "application/problem+json": {
+        "example": {
+            "type": "urn:redemption-ledger:code-exhausted",
+            "title": "兑换码已用完",
+            "status": 400,
+            "detail": "兑换码已用完",
+            "code": "CODE_EXHAUSTED",
+        }
+    }
+}
+REDEEM_PROBLEMS[429]["headers"] = {
+    "RateLimit": {"schema": {"type": "string"}, "description": "What is left; also on other answers."},
+    "RateLimit-Policy": {"schema": {"type": "string"}, "description": "Quotas of unknown codes by address."},
 }
 
 
@@ -82,18 +81,18 @@ def view(item: Reservation, language: Language, *, created: bool = True) -> dict
     }
 
 
-def redemption_view(found: Redemption, language: Language) -> dict[str, object]:
+def redemption_view(redemption: Redemption, language: Language) -> dict[str, object]:
     """Return the answer to the client that asked for a reservation; only the client that made it gets the token."""
-    shown = view(found.reservation, language, created=found.created)
-    if found.correction_token is not None:
-        shown["correction_token"] = found.correction_token
+    shown = view(redemption.reservation, language, created=redemption.created)
+    if redemption.correction_token is not None:
+        shown["correction_token"] = redemption.correction_token
     return shown
 
 
-def redemption_response(found: Redemption, language: Language) -> Response:
+def redemption_response(redemption: Redemption, language: Language) -> Response:
     """Return the HTTP answer to a client that asked for a reservation: 202 if the request made it, else 200."""
-    status = ACCEPTED if found.created else 200
-    return json_response(redemption_view(found, language), status, {"Content-Language": language})
+    status = ACCEPTED if redemption.created else 200
+    return json_response(redemption_view(redemption, language), status, {"Content-Language": language})
 
 
 def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -107,7 +106,7 @@ def json_response(content: object, status: int = 200, headers: dict[str, str] | 
     response_model=RedemptionView,
     responses={
         200: {"model": RedemptionView, "description": "You have this reservation already."},
-        **REFUSALS,
+        **REDEEM_PROBLEMS,
     },
     summary="Redeem a code for an e-mail",
 )
@@ -135,15 +134,15 @@ async def answer(
         ApplicationError: Malformed input, a refusal, a limit on guessing, or the database is away.
     """
     try:
-        found = await services.redeem(
-            body.email, body.code, language=language, caller=caller, again=body.again, key=key
+        redemption = await redeem_code(
+            services, caller, body.email, body.code, language=language, again=body.again, key=key
         )
     except ApplicationError as error:
-        limits = {name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client)}
+        limits = {name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client_ip)}
         raise HttpError.with_headers(error, limits) from error
-    shown = redemption_view(found, language)
-    status = ACCEPTED if found.created else 200
-    headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client))
+    shown = redemption_view(redemption, language)
+    status = ACCEPTED if redemption.created else 200
+    headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client_ip))
     return Answer(status, orjson.dumps(shown), headers, str(shown["reservation_id"]))
 
 
@@ -156,14 +155,8 @@ _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for lang
     response_model=RedemptionView,
     responses={
         200: {"model": RedemptionView, "description": "It was corrected to this address before."},
-        400: {
-            "model": Problem,
-            "description": "CODE_INVALID, CORRECTION_TOKEN_REQUIRED, RECIPIENT_NOT_CORRECTABLE, CODE_REVOKED.",
-        },
-        404: {"model": Problem},
-        422: {"model": Problem, "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED."},
-        429: REFUSALS[429],
-        503: REFUSALS[503],
+        **problem_responses("MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED", CorrectRecipient, "UNAVAILABLE"),
+        429: REDEEM_PROBLEMS[429],
     },
     summary="Correct a mistyped e-mail",
 )
@@ -176,16 +169,16 @@ async def correct_recipient(
     possible for one hour (`LEDGER_CORRECT_WITHIN_S`). Otherwise, support can correct the address.
     """
     caller = caller_of(request.scope)
-    found = await services.correct(
-        reservation_id, body.email, code=body.code, token=body.correction_token, caller=caller
+    redemption = await correct_own_recipient(
+        services, caller, reservation_id, body.email, body.code, token=body.correction_token
     )
-    return redemption_response(found, language)
+    return redemption_response(redemption, language)
 
 
 @router.get(
     "/redemptions/{reservation_id}",
     response_model=RedemptionView,
-    responses={404: {"model": Problem}, 422: {"model": Problem}, 503: REFUSALS[503]},
+    responses=problem_responses("NOT_FOUND", "MALFORMED", "UNAVAILABLE"),
     summary="What became of a reservation",
 )
 def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
@@ -197,12 +190,10 @@ def redemption(reservation_id: UUID, services: TheServices, language: TheLanguag
 @router.get(
     "/redemptions/{reservation_id}/stream",
     response_class=StreamingResponse,
-    responses={
-        404: {"model": Problem},
-        422: {"model": Problem},
-        429: {"model": Problem, "description": "RATE_LIMITED: too many open streams from this address; poll instead."},
-        503: REFUSALS[503],
-    },
+    responses=problem_responses(
+        *("NOT_FOUND", "MALFORMED", "RATE_LIMITED", "OVERLOADED", "UNAVAILABLE"),
+        status_429="RATE_LIMITED: too many open streams from this client; poll instead.",
+    ),
     summary="The same, as server-sent events",
 )
 async def stream(
@@ -211,7 +202,7 @@ async def stream(
     """Sends the reservation at once and whenever its state changes; ends once it is settled, or after 5 minutes."""
     await services.run_blocking(services.reservation, reservation_id)
     streams: Seats = request.app.state.streams
-    seat = streams.take(None if services.guard is None else client_of(request.scope))
+    seat = streams.take(None if services.guard is None else client_ip_of(request.scope))
     return SeatedStream(seat, _changes(reservation_id, services, language), {"Cache-Control": "no-store"})
 
 

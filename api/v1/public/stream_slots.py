@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.errors import ApplicationError
-from api.rate_limits.client_network import sites_of
+from api.rate_limits.client_network import client_networks
 
 RETRY_S: Final = 5
 
@@ -38,7 +38,7 @@ class Seats:
         """
         if len(self) >= self._seats_max:
             raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
-        name = "" if client is None else sites_of(client)[0]
+        name = "" if client is None else client_networks(client)[0]
         if name and self._per_client_max is not None and self._taken[name] >= self._per_client_max:
             raise ApplicationError("RATE_LIMITED", retry_after_s=RETRY_S)
         self._taken[name] += 1

@@ -6,20 +6,16 @@ from fastapi import APIRouter, Query
 
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadCases, TheServices
+from api.http.openapi import PROTECTED
 from api.http.pagination import cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
-from api.schemas.resources import CasePage, CaseView, Problem
+from api.schemas.resources import CasePage, CaseView
 
 router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/cases",
     tags=["cases"],
-    responses={
-        401: {"model": Problem},
-        403: {"model": Problem},
-        422: {"model": Problem},
-        503: {"model": Problem},
-    },
+    responses=PROTECTED,
 )
 
 PAGE_MAX = 200

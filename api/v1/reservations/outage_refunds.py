@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayRefund, TheServices
-from api.schemas.resources import Asked, Problem
+from api.http.openapi import PROTECTED
+from api.schemas.resources import Asked
 from api.schemas.timestamps import Timestamp
 from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Window, find_affected, give_back, parts_of
 from api.use_cases.services import Caller, Services
@@ -23,12 +24,7 @@ router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/refunds",
     tags=["refunds"],
-    responses={
-        401: {"model": Problem},
-        403: {"model": Problem},
-        422: {"model": Problem},
-        503: {"model": Problem},
-    },
+    responses=PROTECTED,
 )
 
 

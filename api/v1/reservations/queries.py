@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadReservations, TheServices
+from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import FIRST, Stretch, place_of
 from api.schemas.numbers import IN_DIGITS
-from api.schemas.resources import Problem
 from api.schemas.timestamps import Timestamp
 from domain.model.reservation import PublicState, Reservation, fold_reservation
 from projections.read_models.reservation_list import ReservationListEntry, ReservationListReader
@@ -25,12 +25,7 @@ router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/reservations",
     tags=["reservations"],
-    responses={
-        401: {"model": Problem},
-        403: {"model": Problem},
-        422: {"model": Problem},
-        503: {"model": Problem},
-    },
+    responses=PROTECTED,
 )
 
 
@@ -100,7 +95,7 @@ def list_reservations(
     return ReservationPage(reservations=views, next=stretch.next)
 
 
-@router.get("/{reservation_id}", responses={404: {"model": Problem}}, summary="One reservation")
+@router.get("/{reservation_id}", responses=problem_responses("NOT_FOUND"), summary="One reservation")
 def one_reservation(reservation_id: UUID, services: TheServices, _: MayReadReservations) -> ReservationView:
     """How it stands. Whose it is, only its page at the desk tells."""
     return view_of_reservation(services.reservation(reservation_id))

@@ -1,6 +1,5 @@
 """Moving an access to another group: the public route, and that of staff and integrators."""
 
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -8,16 +7,15 @@ from fastapi.responses import Response
 
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayWriteReservations, TheLanguage, TheServices, caller_of
+from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.corrections import RebindRequest
-from api.schemas.resources import Problem, RedemptionView, StaffRebindRequest
-from api.use_cases.rebind import rebind_by_person
-from api.use_cases.rebind import rebind_by_staff as moved_by_staff
+from api.schemas.resources import RedemptionView, StaffRebindRequest
+from api.use_cases import reservation_actions
+from api.use_cases.redeem import rebind_own_access
 from api.v1.public.redeem import json_response, redemption_response, view
+from domain.commands.access.rebind import RequestRebind
 
 router = APIRouter(route_class=BlockingRoute, prefix="/api/v1")
-
-REFUSALS = "REBIND_NOT_POSSIBLE, CODE_REVOKED, CODE_PAUSED, GRANT_EXPIRED"
-_AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "UNAVAILABLE or OVERLOADED"}}
 
 
 @router.post(
@@ -27,10 +25,7 @@ _AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description":
     response_model=RedemptionView,
     responses={
         200: {"model": RedemptionView, "description": "It is being moved, or was moved to this group, already."},
-        400: {"model": Problem, "description": f"CODE_INVALID, CORRECTION_TOKEN_REQUIRED, {REFUSALS}."},
-        422: {"model": Problem, "description": "MALFORMED, EMAIL_INVALID, CODE_MALFORMED."},
-        429: {"model": Problem, "description": "RATE_LIMITED, with Retry-After."},
-        **_AWAY,
+        **problem_responses("MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED", RequestRebind, "UNAVAILABLE"),
     },
     summary="Move an access to another group",
 )
@@ -40,24 +35,17 @@ async def rebind(body: RebindRequest, request: Request, services: TheServices, l
     It needs the `correction_token` of the reservation whose access is moved; without it, support can move the access.
     """
     caller = caller_of(request.scope)
-    found = await rebind_by_person(
-        services, body.email, body.code, body.group, token=body.correction_token, language=language, caller=caller
+    redemption = await rebind_own_access(
+        services, caller, body.email, body.code, body.group, token=body.correction_token, language=language
     )
-    return redemption_response(found, language)
+    return redemption_response(redemption, language)
 
 
 @router.post(
     "/reservations/{reservation_id}/rebind",
     tags=["reservations"],
     response_model=RedemptionView,
-    responses={
-        400: {"model": Problem, "description": REFUSALS},
-        401: {"model": Problem},
-        403: {"model": Problem},
-        404: {"model": Problem},
-        422: {"model": Problem},
-        **_AWAY,
-    },
+    responses={**PROTECTED, **problem_responses(reservation_actions.rebind)},
     summary="Move the access of a reservation to another group",
 )
 def rebind_by_staff(
@@ -68,6 +56,5 @@ def rebind_by_staff(
     caller: MayWriteReservations,
 ) -> Response:
     """The answer is the new reservation. Neither how often nor how late it is moved binds staff."""
-    note = services.storage.vault.seal_text(body.note, services.new_id(), reservation_id) if body.note else None
-    found = moved_by_staff(services, reservation_id, body.group, caller=caller, note=note)
-    return json_response(view(found.reservation, language))
+    result = reservation_actions.rebind(services, caller, reservation_id, body.group, note=body.note or "")
+    return json_response(view(result.require_reservation(), language))

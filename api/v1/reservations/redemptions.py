@@ -6,8 +6,10 @@ from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
 from api.http.dependencies import MayRedeem, TheLanguage, TheServices
-from api.schemas.resources import Problem, RedeemRequest, RedemptionView
-from api.v1.public.redeem import REFUSALS, redemption_response
+from api.http.openapi import PROTECTED
+from api.schemas.resources import RedeemRequest, RedemptionView
+from api.use_cases.redeem import redeem
+from api.v1.public.redeem import REDEEM_PROBLEMS, redemption_response
 
 router = APIRouter(prefix="/api/v1/redemptions", tags=["redemptions"])
 
@@ -18,9 +20,8 @@ router = APIRouter(prefix="/api/v1/redemptions", tags=["redemptions"])
     response_model=RedemptionView,
     responses={
         200: {"model": RedemptionView, "description": "They have this reservation already."},
-        401: {"model": Problem},
-        403: {"model": Problem},
-        **REFUSALS,
+        **PROTECTED,
+        **REDEEM_PROBLEMS,
     },
     summary="Redeem a code for somebody",
 )
@@ -35,7 +36,7 @@ async def redeem_for(
     ] = None,
 ) -> Response:
     """As the public route, with the key as who asks. `Idempotency-Key` is scoped to the API key."""
-    found = await services.redeem(
-        body.email, body.code, language=language, caller=caller, again=body.again, key=idempotency_key
+    redemption = await redeem(
+        services, caller, body.email, body.code, language=language, again=body.again, key=idempotency_key
     )
-    return redemption_response(found, language)
+    return redemption_response(redemption, language)

@@ -16,15 +16,16 @@ from pydantic import BaseModel, Field, ValidationError
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import TheServices, request_id_of
+from api.http.openapi import problem_responses
 from api.http.validation_errors import field_errors
 from api.schemas.numbers import Strict
-from api.schemas.resources import BounceReason, Problem
+from api.schemas.resources import BounceReason
 from api.schemas.timestamps import Timestamp
+from api.use_cases.reservation_actions import record_bounce
 from api.use_cases.services import Caller, Services
 from domain.command_bus import Command
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.delivery.accept_invite import CALLBACK, AcceptInvite
-from domain.commands.delivery.record_bounce import RecordBounce
 from domain.model.reservation import PublicState
 from domain.webhooks.signatures import SignatureHeaders, verification_error
 from projections.repositories.group_channels import CallbackRefusal, ChannelRow, GroupChannelRepository
@@ -91,14 +92,10 @@ SCHEMA: Final = {
 
 @router.post(
     "/{channel_id}/callbacks",
-    responses={
-        400: {"model": Problem, "description": "CALLBACK_STALE, LINK_NOT_VALID"},
-        401: {"model": Problem, "description": "SIGNATURE_INVALID"},
-        404: {"model": Problem},
-        409: {"model": Problem, "description": "CALLBACK_REPEATED, NOTHING_SENT"},
-        422: {"model": Problem},
-        503: {"model": Problem},
-    },
+    responses=problem_responses(
+        *("SIGNATURE_INVALID", "CALLBACK_STALE", "MALFORMED", "NOT_FOUND", "CALLBACK_REPEATED"),
+        *(AcceptInvite, record_bounce, RecordExternalRemoval, "UNAVAILABLE"),
+    ),
     openapi_extra=SCHEMA,
     summary="Report what became of a posted invitation",
 )
@@ -177,14 +174,13 @@ class _Desk:
             )
         if found.type == "invite.removed":
             return RecordExternalRemoval(context=context, reservation_id=reservation_id, occurred_at=data.occurred_at)
-        reply = services.storage.vault.seal_text(data.reply, services.new_id(), reservation_id) if data.reply else None
-        return RecordBounce(
-            context=context,
-            reservation_id=reservation_id,
+        return record_bounce.command(
+            services,
+            caller,
+            reservation_id,
             delivery=data.delivery,
             reason=data.reason,
-            case_id=services.new_id(),
-            reply=reply,
+            reply=data.reply,
             occurred_at=data.occurred_at,
         )
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
+from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import LATEST, cursor_of, place_of
-from api.schemas.resources import Problem
 from api.schemas.timestamps import Timestamp
 from api.schemas.webhooks import (
     DeliveryPage,
@@ -46,13 +46,7 @@ router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/webhooks",
     tags=["webhooks"],
-    responses={
-        401: {"model": Problem},
-        403: {"model": Problem},
-        404: {"model": Problem},
-        422: {"model": Problem, "description": "MALFORMED, TARGET_REFUSED"},
-        503: {"model": Problem},
-    },
+    responses={**PROTECTED, **problem_responses("NOT_FOUND", "MALFORMED", "TARGET_REFUSED")},
 )
 
 

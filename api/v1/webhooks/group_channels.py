@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from api.errors import ApplicationError, malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
-from api.schemas.resources import Asked, GroupName, Problem
+from api.http.openapi import PROTECTED, problem_responses
+from api.schemas.resources import Asked, GroupName
 from api.schemas.webhooks import SecretView, views_of_secrets
 from api.use_cases.administration.group_channels import callbacks_of, mail_again, post_to_channel, renew_secret
 from api.use_cases.administration.webhooks import checked_target
@@ -25,7 +26,7 @@ router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/channels",
     tags=["channels"],
-    responses={401: {"model": Problem}, 403: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
+    responses=PROTECTED,
 )
 
 
@@ -79,7 +80,7 @@ def list_channels(
 
 
 @router.post(
-    "/{channel_id}/rotate-secret", responses={404: {"model": Problem}}, summary="Make a new secret for a channel"
+    "/{channel_id}/rotate-secret", responses=problem_responses("NOT_FOUND"), summary="Make a new secret for a channel"
 )
 def rotate_channel_secret(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
     """Shown this once. The one before it stays valid for 24 hours, both ways."""
@@ -88,7 +89,7 @@ def rotate_channel_secret(channel_id: UUID, services: TheServices, caller: Admin
     return view_of_channel(services, line, secret)
 
 
-@router.delete("/{channel_id}", responses={404: {"model": Problem}}, summary="Mail a group's invitations again")
+@router.delete("/{channel_id}", responses=problem_responses("NOT_FOUND"), summary="Mail a group's invitations again")
 def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
     """What was posted before is still reported on: the callbacks' address and secrets stay."""
     line, action = _line(services, channel_id), services.action(caller)

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail, refusal_title, state_message
 from api.settings import ApiSettings
-from api.use_cases.rebind import rebind_by_person
-from api.use_cases.services import Caller, Redemption, Services
+from api.use_cases.redeem import Redemption, correct_own_recipient, rebind_own_access, redeem
+from api.use_cases.services import Caller, Services
 from api.web.masking import mask_email
 from api.web.public.ports import AcceptAnswer, PageDeps, RedeemAnswer, RefusalAnswer, StatusView
 from api.web.public.visitor import Visitor
@@ -60,7 +60,7 @@ class PageAnswers:
     async def redeem(self, email: str, code: str, language: Language, visitor: Visitor) -> RedeemAnswer | RefusalAnswer:
         """Redeem what was typed into the form."""
         caller = _person(visitor)
-        return await _answer(self.services.redeem(email, code, language=language, caller=caller), language)
+        return await _answer(redeem(self.services, caller, email, code, language=language), language)
 
     async def correct(
         self, reservation_id: UUID, email: str, code: str, language: Language, visitor: Visitor
@@ -68,7 +68,7 @@ class PageAnswers:
         """Move a use to the right address."""
         caller = _person(visitor)
         token = self._token_for(reservation_id, visitor)
-        asked = self.services.correct(reservation_id, email, caller=caller, code=code, token=token)
+        asked = correct_own_recipient(self.services, caller, reservation_id, email, code, token=token)
         return await _answer(asked, language)
 
     def _token_for(self, reservation_id: UUID, visitor: Visitor) -> str | None:
@@ -87,9 +87,7 @@ class PageAnswers:
         if address is None:
             return await _answer(_nothing_to_move(), language)
         token = self._token_for(reservation_id, visitor)
-        asked = rebind_by_person(
-            services, address, code, group, token=token, language=language, caller=_person(visitor)
-        )
+        asked = rebind_own_access(services, _person(visitor), address, code, group, token=token, language=language)
         return await _answer(asked, language)
 
     async def status(self, reservation_id: UUID, language: Language, visitor: Visitor) -> StatusView | None:
@@ -230,7 +228,7 @@ async def _answer(asked: Awaitable[Redemption], language: Language) -> RedeemAns
 
 
 def _person(visitor: Visitor) -> Caller:
-    return Caller(actor="person", request_id=visitor.request_id, client=visitor.client)
+    return Caller(actor="person", request_id=visitor.request_id, client_ip=visitor.client)
 
 
 async def _nothing_to_move() -> Redemption:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from fastapi import Request
 
-from api.http.dependencies import client_of, request_id_of
+from api.http.dependencies import client_ip_of, request_id_of
 from api.web.public.reservation_cookie import read_tokens
 
 
@@ -18,4 +18,4 @@ class Visitor(NamedTuple):
 
 def get_visitor(request: Request) -> Visitor:
     """Whoever sent this request."""
-    return Visitor(request_id_of(request), client_of(request.scope), read_tokens(request))
+    return Visitor(request_id_of(request), client_ip_of(request.scope), read_tokens(request))

@@ -67,7 +67,7 @@ class LoginThrottle:
             SIGN_INS_REFUSED.labels(name).inc()
             return math.ceil(wait_s)
         for count in counts:
-            self._tables[count.limit.name].take(count.key, now)
+            self._tables[count.limit.name].acquire(count.key, now)
         return None
 
     def is_used_up(self, count: FailureCount) -> bool:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from api.auth.session_cookies import COOKIE, digest_of, form_token
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
-from api.rate_limits.client_network import sites_of
+from api.rate_limits.client_network import client_networks
 from api.use_cases.administration.staff_accounts import NewSession, begin_session, end_session
 from api.use_cases.services import Caller
 from api.web.public import page
@@ -138,7 +138,7 @@ def _get_visitor(request: Request, support: SupportContext, typed: str) -> _Sign
     browser = support.browsers.identify(request.cookies, name, support.services.now())
     if browser is not None:
         return _SignInAttempt(email, (FailureCount(BROWSER, support.count_key(name, browser)),), is_known=True)
-    site, *networks = sites_of(request.client.host if request.client else "")
+    site, *networks = client_networks(request.client.host if request.client else "")
     counts = (
         FailureCount(PAIR, support.count_key(name, site)),
         FailureCount(SITE, support.count_key(site)),

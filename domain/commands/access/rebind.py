@@ -6,6 +6,7 @@ a person's word for whatever is in doubt. The former access ends only when the n
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
@@ -16,7 +17,10 @@ from domain.errors import (
     CodeUnknown,
     CorrectionTokenRequired,
     GrantExpired,
+    InvitationsLimited,
     RebindNotPossible,
+    RefusalOrder,
+    ReservationUnknown,
 )
 from domain.events import STAFF, Event, RebindReserved
 from domain.model.redeem_code import RedeemCode
@@ -36,6 +40,16 @@ class RequestRebind(NamesGroup, frozen=True, kw_only=True):
     Operators need none.
     """
 
+    refusals: ClassVar[RefusalOrder] = (
+        CodeUnknown,
+        CorrectionTokenRequired,
+        RebindNotPossible,
+        CodeIsRevoked,
+        CodeIsPaused,
+        GrantExpired,
+        InvitationsLimited,
+    )
+
     context: CommandContext
     code_digests: Sequence[bytes]
     recipient: RecipientDraft
@@ -48,6 +62,14 @@ class RequestRebind(NamesGroup, frozen=True, kw_only=True):
 class RebindReservation(NamesGroup, frozen=True, kw_only=True):
     """Staff move the access of one reservation to another group. `note`, the reason, goes to the vault."""
 
+    refusals: ClassVar[RefusalOrder] = (
+        ReservationUnknown,
+        RebindNotPossible,
+        CodeIsRevoked,
+        CodeIsPaused,
+        GrantExpired,
+    )
+
     context: CommandContext
     reservation_id: UUID
     new_reservation_id: UUID
@@ -59,8 +81,7 @@ def request_rebind(command: RequestRebind, working_set: WorkingSet, policy: Poli
     """Give the person's own rebind, or begin one.
 
     Raises:
-        CodeUnknown, CorrectionTokenRequired (of persons only), RebindNotPossible (`why` is nothing_sent), and what
-            `rebind_reservation` raises: in this order.
+        Refusal: One of `RequestRebind.refusals`, in that order; the token is checked of persons only.
     """
     code_id = working_set.code_id(command.code_digests)
     code = None if code_id is None else working_set.codes.get(code_id)
@@ -84,7 +105,7 @@ def rebind_reservation(command: RebindReservation, working_set: WorkingSet, poli
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        RebindNotPossible, CodeIsRevoked, CodeIsPaused, GrantExpired: `why` is nothing_sent, moved (a later
+        Refusal: One of `RebindReservation.refusals`, in that order; `why` is nothing_sent, moved (a later
             reservation has the access), same_group, withdrawn (staff took it away), used_up or too_late; the last two
             bind persons only.
     """

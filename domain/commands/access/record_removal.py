@@ -1,6 +1,7 @@
 """The group's own system took a person's access away. Whether the use comes back is for staff to decide."""
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -8,13 +9,15 @@ from msgspec import Struct
 from domain.commands.case_events import REMOVED, close_case, is_removal_case
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import reported_fields
-from domain.errors import NothingSent
+from domain.errors import NothingSent, OutOfBounds, RefusalOrder, ReservationUnknown
 from domain.events import AccessRevoked
 from domain.working_set import WorkingSet
 
 
 class RecordExternalRemoval(Struct, frozen=True, kw_only=True):
     """A person was removed. `occurred_at` is when, where that was before we learned of it."""
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, NothingSent, OutOfBounds)
 
     context: CommandContext
     reservation_id: UUID

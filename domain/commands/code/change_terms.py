@@ -1,14 +1,14 @@
 """Changing the terms of a code that is issued already."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from msgspec import structs
 
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import check_terms
-from domain.errors import CodeIsRevoked, LimitBelowUsage, TermsConflict
+from domain.errors import CodeIsRevoked, LimitBelowUsage, NoSuchCode, OutOfBounds, RefusalOrder, TermsConflict
 from domain.events import CodeTermsChanged
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.ports import TextDraft
@@ -26,6 +26,8 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
         release_binding: Bind the code to its next recipient instead of the one whom it was issued to. A use that
             counts or is reserved still binds it.
     """
+
+    refusals: ClassVar[RefusalOrder] = (OutOfBounds, NoSuchCode, TermsConflict, CodeIsRevoked, LimitBelowUsage)
 
     context: CommandContext
     code_id: UUID
@@ -54,7 +56,7 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
     """Record the new terms; nothing if they are the old ones. Reservations that exist keep what they were promised.
 
     Raises:
-        OutOfBounds, NoSuchCode, TermsConflict, CodeIsRevoked, LimitBelowUsage: in this order of precedence. Only the
+        Refusal: One of `ChangeTerms.refusals`, in that order. Only the
             changes are held to their bounds: a term that was stored before there were any does not bar a change of
             others.
     """

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, structs
 
 from domain.commands.context import CommandContext, Decision
 from domain.commands.input_bounds import check_terms, check_timestamp
-from domain.errors import OutOfBounds
+from domain.errors import OutOfBounds, RefusalOrder
 from domain.events import (
     AccessExpired,
     AccessRevoked,
@@ -78,6 +78,8 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         bound_to: The only person who may redeem it although no use counts; None: the first one.
         notify_ended: Whether people whose access ended before the import are told now that it did.
     """
+
+    refusals: ClassVar[RefusalOrder] = (OutOfBounds,)
 
     context: CommandContext
     code_id: UUID

@@ -1,11 +1,13 @@
 """Issuing a code."""
 
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import structs
 
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import check_terms
+from domain.errors import OutOfBounds, RefusalOrder
 from domain.events import CodeIssued
 from domain.events.code_terms import CodeTerms
 from domain.ports import CodeDraft
@@ -18,6 +20,8 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
 
     `bound`: only its first recipient may redeem it. `note_id` names a note that the vault has already.
     """
+
+    refusals: ClassVar[RefusalOrder] = (OutOfBounds,)
 
     context: CommandContext
     code_id: UUID

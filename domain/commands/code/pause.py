@@ -1,11 +1,12 @@
 """Pausing a code and resuming it. A pause stops new reservations only; those that stand go on (rule 11)."""
 
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain.commands.context import CommandContext, Decision, event_stamp
-from domain.errors import CodeIsRevoked
+from domain.errors import CodeIsRevoked, NoSuchCode, RefusalOrder
 from domain.events import CodePaused, CodeResumed
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
@@ -14,6 +15,8 @@ from domain.working_set import WorkingSet
 class PauseCode(Struct, frozen=True, kw_only=True):
     """Take no new reservations for now. `note`, the reason, goes to the vault."""
 
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode, CodeIsRevoked)
+
     context: CommandContext
     code_id: UUID
     note: TextDraft | None = None
@@ -21,6 +24,8 @@ class PauseCode(Struct, frozen=True, kw_only=True):
 
 class ResumeCode(Struct, frozen=True, kw_only=True):
     """Take new reservations again. `note`, the reason, goes to the vault."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode, CodeIsRevoked)
 
     context: CommandContext
     code_id: UUID
@@ -31,7 +36,7 @@ def pause_or_resume(command: PauseCode | ResumeCode, working_set: WorkingSet) ->
     """Record the change; nothing if the code is paused, or not, already.
 
     Raises:
-        NoSuchCode, CodeIsRevoked: in this order of precedence.
+        Refusal: One of the command's `refusals`, in that order.
     """
     code = working_set.code(command.code_id)
     if code.is_revoked:

@@ -5,12 +5,14 @@ rest. Until then nothing is sent in vain: whoever touches such a reservation set
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.reservation.settle_due import is_released_by_revocation, release_on_revocation
+from domain.errors import NoSuchCode, RefusalOrder
 from domain.events import CodeRevoked, Event
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.policy import Policy
@@ -24,6 +26,8 @@ class RevokeCode(Struct, frozen=True, kw_only=True):
     `note`, the reason, goes to the vault. `case_ids` are new and random, one for each case that may be opened; what
     is in doubt beyond their number is left to further commands.
     """
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode,)
 
     context: CommandContext
     code_id: UUID

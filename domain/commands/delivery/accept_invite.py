@@ -1,7 +1,7 @@
 """Accepting an invitation, by its link or as its channel reports. It proves that it arrived."""
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -9,7 +9,7 @@ from msgspec import Struct
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.input_bounds import reported_fields
-from domain.errors import GrantExpired, LinkNotValid, Refusal
+from domain.errors import GrantExpired, LinkNotValid, OutOfBounds, Refusal, RefusalOrder, ReservationUnknown
 from domain.events import Event, InviteAccepted, ReservationEvent
 from domain.model.redeem_code import evolve_code
 from domain.model.reservation import Reservation, evolve_reservation
@@ -27,6 +27,8 @@ class AcceptInvite(Struct, frozen=True, kw_only=True):
     `case_id` is used only if a case is opened; `via` says how it became known; `occurred_at` is when it happened, where
     that was before we learned of it.
     """
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, LinkNotValid, GrantExpired, OutOfBounds)
 
     context: CommandContext
     reservation_id: UUID

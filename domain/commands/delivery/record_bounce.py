@@ -1,6 +1,7 @@
 """A mail that came back. It never takes or gives back a use by itself: after sent a person decides (rule 6)."""
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -8,7 +9,7 @@ from msgspec import Struct
 from domain.commands.case_events import open_case
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import reported_fields
-from domain.errors import NothingSent
+from domain.errors import NothingSent, OutOfBounds, RefusalOrder, ReservationUnknown
 from domain.events import InviteBounced
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
@@ -20,6 +21,8 @@ class RecordBounce(Struct, frozen=True, kw_only=True):
     `reason` is a stable word; `reply` holds the server's own words for the vault; `case_id` is new and random,
     used if a case is opened; `occurred_at` is when it came back, where that was before we learned of it.
     """
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, NothingSent, OutOfBounds)
 
     context: CommandContext
     reservation_id: UUID

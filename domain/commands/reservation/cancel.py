@@ -1,11 +1,13 @@
 """Taking back a reservation before anything was sent for it."""
 
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain.commands.context import CommandContext, Decision
 from domain.commands.reservation.refund import RefundReservation, refund_reservation
+from domain.errors import RefusalOrder, ReservationNotRefundable, ReservationUnknown
 from domain.policy import Policy
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
@@ -13,6 +15,8 @@ from domain.working_set import WorkingSet
 
 class CancelReservation(Struct, frozen=True, kw_only=True):
     """Give back a use that is held; never one that counts. `note`, the reason, goes to the vault."""
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotRefundable)
 
     context: CommandContext
     reservation_id: UUID

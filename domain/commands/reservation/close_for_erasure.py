@@ -1,6 +1,6 @@
 """Closing what a person still holds before they are forgotten: afterwards nobody could send to them or ask them."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -8,13 +8,15 @@ from msgspec import Struct
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.reservation.refund import RefundReservation, refund_reservation
 from domain.commands.reservation.resolve_case import ResolveReservation, resolve_reservation
-from domain.errors import ReservationNotResolvable
+from domain.errors import RefusalOrder, ReservationNotResolvable, ReservationUnknown
 from domain.policy import Policy
 from domain.working_set import WorkingSet
 
 
 class CloseForErasure(Struct, frozen=True, kw_only=True):
     """Settle one reservation of a person who will be forgotten. `case_id` is new and random."""
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotResolvable)
 
     context: CommandContext
     reservation_id: UUID

@@ -7,6 +7,7 @@ system may have given the first address ends in the same append; the second invi
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -20,8 +21,11 @@ from domain.errors import (
     CodeIsRevoked,
     CodeUnknown,
     CorrectionTokenRequired,
+    InvitationsLimited,
     RecipientNotCorrectable,
     Refusal,
+    RefusalOrder,
+    ReservationUnknown,
 )
 from domain.events import STAFF, AccessRemoved, Event, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
@@ -39,6 +43,15 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
     person needs that of this reservation, staff need none. `note`, the reason, goes to the vault.
     """
 
+    refusals: ClassVar[RefusalOrder] = (
+        ReservationUnknown,
+        CodeUnknown,
+        CorrectionTokenRequired,
+        RecipientNotCorrectable,
+        CodeIsRevoked,
+        InvitationsLimited,
+    )
+
     context: CommandContext
     reservation_id: UUID
     recipient: RecipientDraft
@@ -52,8 +65,8 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     """Refund the old reservation and hold the use for the new address; give the new one if that was done before.
 
     Raises:
-        ReservationUnknown, CodeUnknown (the code is not the reservation's), CorrectionTokenRequired (of persons only),
-            RecipientNotCorrectable, CodeIsRevoked: in this order of precedence; `why` is rebind (it holds no use),
+        Refusal: One of `CorrectRecipient.refusals`, in that order; the code and the token are checked of persons only.
+            `why` is rebind (it holds no use),
             refunded, leased, waiting (for an access to be removed), accepted (of persons, and where the group's own
             system reported it), ended, moving, same, corrected_before, unknown or too_late (these three of persons
             only), address_taken, bound or kept_binding (the code itself is bound to another), in this order too, with

@@ -1,7 +1,7 @@
 """Giving a use back by a person's word. A refund names one reservation that is held or counted."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,7 +10,13 @@ from domain.commands.access.end_on_refund import end_refunded_access
 from domain.commands.case_events import close_case, derive_case_id
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.reservation.settle_due import settle_lapsed_lease
-from domain.errors import Refusal, ReservationNotRefundable
+from domain.errors import (
+    AccessChoiceRequired,
+    Refusal,
+    RefusalOrder,
+    ReservationNotRefundable,
+    ReservationUnknown,
+)
 from domain.events import Event, UseRefunded
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -26,6 +32,8 @@ class RefundReservation(Struct, frozen=True, kw_only=True):
     invitation gave is revoked with it, or stays; None is refused where the invitation was accepted, and revokes what a
     group's own system may have given otherwise.
     """
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotRefundable, AccessChoiceRequired)
 
     context: CommandContext
     reservation_id: UUID

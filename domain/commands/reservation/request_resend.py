@@ -1,13 +1,14 @@
 """Sending an invitation once more: a delivery of its own, which counts nothing (rule 12)."""
 
 from datetime import timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain.commands.case_events import close_case
 from domain.commands.context import CommandContext, Decision, event_stamp
-from domain.errors import ReservationNotResendable
+from domain.errors import RefusalOrder, ReservationNotResendable, ReservationUnknown
 from domain.events import Event, ResendRequested
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -17,6 +18,8 @@ from domain.working_set import WorkingSet
 
 class RequestResend(Struct, frozen=True, kw_only=True):
     """Send the invitation of a sent reservation once more. `note`, the reason, goes to the vault."""
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotResendable)
 
     context: CommandContext
     reservation_id: UUID

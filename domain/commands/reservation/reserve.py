@@ -8,6 +8,7 @@ way are given back in the same commit.
 import math
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -29,6 +30,8 @@ from domain.errors import (
     EmailMismatch,
     FollowedReservationUnknown,
     IdempotencyKeyReused,
+    InvitationsLimited,
+    RefusalOrder,
 )
 from domain.events import UseReserved
 from domain.model.redeem_code import RedeemCode
@@ -59,6 +62,19 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
     `reservation_id` is new and random. `group`, where given, must be the code's own.
     """
 
+    refusals: ClassVar[RefusalOrder] = (
+        CodeUnknown,
+        IdempotencyKeyReused,
+        FollowedReservationUnknown,
+        CodeIsRevoked,
+        CodeIsPaused,
+        CodeExpired,
+        EmailMismatch,
+        CodeHeld,
+        CodeExhausted,
+        InvitationsLimited,
+    )
+
     context: CommandContext
     code_digests: Sequence[bytes]
     recipient: RecipientDraft
@@ -73,8 +89,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     """Give the caller's own reservation, or hold a new use.
 
     Raises:
-        CodeUnknown, IdempotencyKeyReused, AgainUnknown, CodeIsRevoked, CodeIsPaused, CodeExpired, EmailMismatch,
-            CodeHeld, CodeExhausted: in this order of precedence.
+        Refusal: One of `ReserveUse.refusals`, in that order.
     """
     code_id = working_set.code_id(command.code_digests)
     code = None if code_id is None else working_set.codes.get(code_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Literal, assert_never
+from typing import Any, ClassVar, Literal, assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from domain.commands.context import CommandContext, Decision, EventStamp, event_
 from domain.commands.delivery.late_success import has_access_to_move, is_bound_to_another
 from domain.commands.reservation.refund import is_being_moved
 from domain.commands.reservation.settle_due import folded, settle_lapsed_lease
-from domain.errors import ReservationNotResolvable
+from domain.errors import AccessChoiceRequired, RefusalOrder, ReservationNotResolvable, ReservationUnknown
 from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -35,6 +35,8 @@ class ResolveReservation(Struct, frozen=True, kw_only=True):
     `case_id` is new and random: what is not parked yet becomes a case that this closes. `revoke_access`: of what is
     given back, as for a refund.
     """
+
+    refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotResolvable, AccessChoiceRequired)
 
     context: CommandContext
     reservation_id: UUID

@@ -117,7 +117,13 @@ class Scenario:
 
     def run(self, command: Command) -> Result:
         """Decide one command."""
-        return handle(command, self.book, self.policy)
+        result = handle(command, self.book, self.policy)
+        if isinstance(result, Refusal):
+            declared = getattr(command, "refusals", (type(result),))
+            assert type(result) in declared, (
+                f"declare {type(result).__name__} in the refusals of {type(command).__name__}"
+            )
+        return result
 
     def passes(self, seconds: float) -> None:
         """Let time pass."""

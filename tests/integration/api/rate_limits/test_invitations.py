@@ -224,7 +224,7 @@ def test_another_process_knows_what_a_recipient_got(
         table = guard.invitations.tables["recipient"]
         _wait_until(lambda: len(table) > 0)
 
-        assert table.left(digest, guard._clock()) == 0
+        assert table.remaining(digest, guard._clock()) == 0
         assert second.redeem(second.issue(), VICTIM).status_code == 429
 
 

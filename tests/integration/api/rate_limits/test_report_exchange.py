@@ -15,7 +15,7 @@ from api.rate_limits.report_exchange import Exchange
 from projections.repositories.rate_limit_reports import RETENTION_S, RateLimitCounts, RateLimitReportRepository
 from tests.support.clients.asgi_requests import ask, inside
 from tests.support.clients.in_process_app import settings_over, started
-from tests.support.guard_attempts import TimedGuard, tried
+from tests.support.guard_attempts import TimedGuard, attempt
 from tests.support.ledger.ledger_bench import LedgerBench
 
 HEARD_WITHIN_S = 20.0
@@ -38,7 +38,7 @@ def test_a_guesser_who_changes_the_process_is_known_there(
         ends = time.monotonic() + HEARD_WITHIN_S
         guard = second.services.guard
         assert guard is not None
-        while (left := guard.left("198.51.100.1")) is None or left[1].units:
+        while (left := guard.remaining("198.51.100.1")) is None or left[1].units:
             assert time.monotonic() < ends
             time.sleep(0.05)
 
@@ -90,19 +90,19 @@ def told_by(*guards: TimedGuard) -> None:
     """Each hears what the others counted."""
     reports = [guard.guard.report() for guard in guards]
     for listener, own in zip(guards, reports, strict=True):
-        listener.guard.hear(report for report in reports if report is not None and report is not own)
+        listener.guard.merge(report for report in reports if report is not None and report is not own)
 
 
 def test_processes_open_the_breaker_together() -> None:
     """None of three has seen enough by itself."""
     three = [TimedGuard() for _ in range(3)]
     for number in range(UNKNOWN_MAX):
-        three[number % 3].guess(tried(f"198.51.100.{number}"))
-    before = [watch.redeem(tried("198.51.100.3")) for watch in three]
+        three[number % 3].guess(attempt(f"198.51.100.{number}"))
+    before = [watch.redeem(attempt("198.51.100.3")) for watch in three]
     told_by(*three)
 
     assert before == [None] * 3
-    assert [found and found.limit for found in (watch.redeem(tried("198.51.100.3")) for watch in three)] == [
+    assert [found and found.limit for found in (watch.redeem(attempt("198.51.100.3")) for watch in three)] == [
         "breaker"
     ] * 3
 
@@ -115,7 +115,7 @@ def test_the_worst_that_processes_let_through() -> None:
     for second in range(300):
         for watch in watches:
             watch.now = 10_000.0 + second
-            passed += sum(watch.guess(tried()) is None for _ in range(20))
+            passed += sum(watch.guess(attempt()) is None for _ in range(20))
         told_by(*watches)
 
     assert passed <= ADDRESS.burst * count + 300 / ADDRESS.period_s + count
@@ -124,9 +124,9 @@ def test_the_worst_that_processes_let_through() -> None:
 def test_a_report_of_a_newer_version_is_no_fault() -> None:
     """It may know limits that this one doesn't."""
     watch = TimedGuard()
-    watch.guard.hear([RateLimitCounts(1, 0, {("moon", b"m"): 7, ("address", b"a"): 1}, age_s=1.0)])
+    watch.guard.merge([RateLimitCounts(1, 0, {("moon", b"m"): 7, ("address", b"a"): 1}, age_s=1.0)])
 
-    assert watch.redeem(tried()) is None
+    assert watch.redeem(attempt()) is None
 
 
 @pytest.mark.parametrize("fault", [OperationalError(), ZeroDivisionError()], ids=["away", "a defect"])
@@ -146,7 +146,7 @@ def test_a_round_that_fails_stops_nothing(fault: Exception) -> None:
         await exchange.once()
         await exchange.once()
 
-    watch.guess(tried())
+    watch.guess(attempt())
     asyncio.run(twice())
 
     assert [report and report.unknown for report in rounds] == [1, None]

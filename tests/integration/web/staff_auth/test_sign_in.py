@@ -7,7 +7,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 from eventsourcing.persistence import ProgrammingError
 
-from api.rate_limits.client_network import sites_of
+from api.rate_limits.client_network import client_networks
 from api.web.staff_auth.context import make_dummy_hash
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff, heading
@@ -150,9 +150,9 @@ def test_cookies_keep_to_https_where_there_is_https(app: AppClient) -> None:
 
 def test_an_ipv6_site_counts_as_one() -> None:
     """It hands out addresses at will; IPv4 addresses count each, and what is no address counts as it stands."""
-    assert sites_of("2001:db8::1") == sites_of("2001:db8::ffff:2") != sites_of("2001:db8:1::1")
-    assert sites_of("192.0.2.1") != sites_of("192.0.2.2")
-    assert sites_of("testclient") == ("testclient",)
+    assert client_networks("2001:db8::1") == client_networks("2001:db8::ffff:2") != client_networks("2001:db8:1::1")
+    assert client_networks("192.0.2.1") != client_networks("192.0.2.2")
+    assert client_networks("testclient") == ("testclient",)
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET act = 'x'", "DELETE FROM audit", "TRUNCATE audit"])

@@ -45,8 +45,8 @@ def test_what_is_left_is_what_conforms_at_once(gaps: list[int]) -> None:
     for gap in gaps:
         now += gap
         gcra.spend(KEY, now)
-    left = gcra.left(KEY, now)
-    for _ in range(left):
+    remaining = gcra.remaining(KEY, now)
+    for _ in range(remaining):
         assert gcra.wait_s(KEY, now) == 0
         gcra.spend(KEY, now)
 
@@ -54,17 +54,17 @@ def test_what_is_left_is_what_conforms_at_once(gaps: list[int]) -> None:
 
 
 @given(GAPS, st.integers(0, 8))
-def test_what_is_under_way_counts_as_if_it_were_spent(gaps: list[int], under_way: int) -> None:
+def test_what_is_under_way_counts_as_if_it_were_spent(gaps: list[int], concurrent: int) -> None:
     """Asking with others under way is asking after them."""
     gcra, spent, now = Gcra(LIMIT), Gcra(LIMIT), 0
     for gap in gaps:
         now += gap
         gcra.spend(KEY, now)
         spent.spend(KEY, now)
-    for _ in range(under_way):
+    for _ in range(concurrent):
         spent.spend(KEY, now)
 
-    assert abs(gcra.wait_s(KEY, now, under_way) - spent.wait_s(KEY, now)) < 1e-3
+    assert abs(gcra.wait_s(KEY, now, concurrent) - spent.wait_s(KEY, now)) < 1e-3
 
 
 def test_what_was_too_much_is_owed_up_to_a_bound() -> None:
@@ -93,6 +93,6 @@ def test_memory_has_a_bound_and_the_longest_quiet_key_goes_first() -> None:
         gcra.spend(number.to_bytes(2, "big"), 0.001 * number)
 
     assert len(gcra) == 100
-    assert gcra.left((999).to_bytes(2, "big"), 1.0) < LIMIT.burst == gcra.left((0).to_bytes(2, "big"), 1.0)
+    assert gcra.remaining((999).to_bytes(2, "big"), 1.0) < LIMIT.burst == gcra.remaining((0).to_bytes(2, "big"), 1.0)
     gcra.spend(b"later", 1_000.0)
     assert len(gcra) == 1

@@ -20,7 +20,7 @@ from api.rate_limits.guard import (
 from api.rate_limits.headers import limit_headers
 from domain.values.code_strength import CodeStrength
 from projections.telemetry.metrics import LIMIT_NAMES
-from tests.support.guard_attempts import TimedGuard, digest, tried
+from tests.support.guard_attempts import TimedGuard, attempt, digest
 
 
 def names(answers: list[RateLimitExceeded | None]) -> list[str | None]:
@@ -31,18 +31,18 @@ def names(answers: list[RateLimitExceeded | None]) -> list[str | None]:
 def opened(watch: TimedGuard) -> None:
     """A minute of guesses from a hundred addresses that never come back."""
     for number in range(UNKNOWN_MAX):
-        watch.guess(tried(f"198.51.100.{number}"))
+        watch.guess(attempt(f"198.51.100.{number}"))
 
 
 @pytest.mark.parametrize(("shape", "limit"), [("native", ADDRESS), ("long", ADDRESS), ("short", SHORT)])
 def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, limit: Limit) -> None:
     """Whatever it types; short old codes have the stricter limit. Retry-After tells the truth."""
     watch = TimedGuard()
-    answers = [watch.guess(tried(shape=shape)) for _ in range(limit.burst + 1)]
+    answers = [watch.guess(attempt(shape=shape)) for _ in range(limit.burst + 1)]
     watch.now += limit.period_s
 
     assert answers == [None] * limit.burst + [RateLimitExceeded(limit.name, int(limit.period_s))]
-    assert names([watch.guess(tried(shape=shape)) for _ in range(2)]) == [None, limit.name]
+    assert names([watch.guess(attempt(shape=shape)) for _ in range(2)]) == [None, limit.name]
 
 
 def test_a_native_code_is_never_kept_out() -> None:
@@ -50,10 +50,10 @@ def test_a_native_code_is_never_kept_out() -> None:
     watch = TimedGuard()
     opened(watch)
     for _ in range(50):
-        watch.guess(tried("198.51.100.1", "native", email="x", code="y"))
+        watch.guess(attempt("198.51.100.1", "native", email="x", code="y"))
 
-    assert watch.redeem(tried("198.51.100.1", "native", email="x", code="y")) is None
-    assert watch.guess(tried("198.51.100.1", "native")) is not None
+    assert watch.redeem(attempt("198.51.100.1", "native", email="x", code="y")) is None
+    assert watch.guess(attempt("198.51.100.1", "native")) is not None
 
 
 def test_successes_cost_nothing_and_are_never_limited() -> None:
@@ -64,38 +64,39 @@ def test_successes_cost_nothing_and_are_never_limited() -> None:
 
     guard = Guard(digest, no_clock)
     for _ in range(1_000):
-        native = tried(shape="native")
-        assert guard.admit(native) is None
-        guard.redeemed()
-        guard.ended(native)
+        native = attempt(shape="native")
+        assert guard.acquire(native) is None
+        guard.record_success()
+        guard.release(native)
     watch = TimedGuard()
 
-    assert names([watch.redeem(tried(shape="short")) for _ in range(1_000)]) == [None] * 1_000
+    assert names([watch.redeem(attempt(shape="short")) for _ in range(1_000)]) == [None] * 1_000
 
 
 def test_good_customers_behind_the_address_of_one_who_mistypes() -> None:
     """Failures below the limit hurt nobody there, however many redeem."""
     watch = TimedGuard()
     for _ in range(SHORT.burst - 1):
-        watch.guess(tried(shape="short"))
+        watch.guess(attempt(shape="short"))
 
-    assert names([watch.redeem(tried(shape="short")) for _ in range(1_000)]) == [None] * 1_000
+    assert names([watch.redeem(attempt(shape="short")) for _ in range(1_000)]) == [None] * 1_000
 
 
 def test_other_addresses_are_not_hurt() -> None:
     """Not even by guesses for their own e-mail or with their own code."""
     watch = TimedGuard()
     for _ in range(30):
-        watch.guess(tried("198.51.100.1", "short", email="li.wei", code="A7K2"))
+        watch.guess(attempt("198.51.100.1", "short", email="li.wei", code="A7K2"))
 
-    assert watch.redeem(tried("192.0.2.7", "short", email="li.wei", code="A7K2")) is None
+    assert watch.redeem(attempt("192.0.2.7", "short", email="li.wei", code="A7K2")) is None
 
 
 @pytest.mark.parametrize(("limit", "what"), [(EMAIL, "email"), (CODE, "code")])
 def test_many_addresses_for_one_email_or_code(limit: Limit, what: str) -> None:
     """Each address has one guess before it is known; then what they have in common is limited."""
     watch = TimedGuard()
-    answers = [watch.guess(tried(f"198.51.100.{number % 15}", **{what: "same"})) for number in range(limit.burst + 20)]  # type: ignore[arg-type]  # either name
+    clients = [f"198.51.100.{number % 15}" for number in range(limit.burst + 20)]
+    answers = [watch.guess(attempt(client, **{what: "same"})) for client in clients]  # type: ignore[arg-type]  # either name
 
     assert limit.name in names(answers)
     assert names(answers).index(limit.name) >= limit.burst
@@ -104,9 +105,11 @@ def test_many_addresses_for_one_email_or_code(limit: Limit, what: str) -> None:
 def test_ipv6_counts_by_link_and_by_network() -> None:
     """One link has many addresses, one site has many links."""
     watch = TimedGuard()
-    link = names([watch.guess(tried(f"2001:db8:1:1::{number:x}")) for number in range(ADDRESS.burst + 1)])
-    site = names([watch.guess(tried(f"2001:db8:2:{number:x}::1")) for number in range(NETWORK.burst + 1)])
-    mapped = names([watch.guess(tried("::ffff:192.0.2.9" if n % 2 else "192.0.2.9")) for n in range(ADDRESS.burst + 1)])
+    link = names([watch.guess(attempt(f"2001:db8:1:1::{number:x}")) for number in range(ADDRESS.burst + 1)])
+    site = names([watch.guess(attempt(f"2001:db8:2:{number:x}::1")) for number in range(NETWORK.burst + 1)])
+    mapped = names(
+        [watch.guess(attempt("::ffff:192.0.2.9" if n % 2 else "192.0.2.9")) for n in range(ADDRESS.burst + 1)]
+    )
 
     assert link == [None] * ADDRESS.burst + ["address"]
     assert site == [None] * NETWORK.burst + ["network"]
@@ -118,7 +121,7 @@ def test_the_breaker_keeps_out_who_failed_lately() -> None:
     watch = TimedGuard()
     opened(watch)
 
-    assert names([watch.redeem(tried("198.51.100.1", "long")), watch.redeem(tried("192.0.2.7", "short"))]) == [
+    assert names([watch.redeem(attempt("198.51.100.1", "long")), watch.redeem(attempt("192.0.2.7", "short"))]) == [
         "breaker",
         None,
     ]
@@ -129,15 +132,15 @@ def test_while_it_is_open_new_addresses_share_what_is_left() -> None:
     watch = TimedGuard()
     opened(watch)
     for number in range(500):
-        assert watch.redeem(tried(f"203.0.113.{number % 250}", "short")) is None
+        assert watch.redeem(attempt(f"203.0.113.{number % 250}", "short")) is None
     answers = names(
-        [watch.guess(tried(f"10.0.{number // 250}.{number % 250}")) for number in range(EVERYBODY.burst + 9)]
+        [watch.guess(attempt(f"10.0.{number // 250}.{number % 250}")) for number in range(EVERYBODY.burst + 9)]
     )
 
     assert answers == [None] * EVERYBODY.burst + ["everybody"] * 9
-    assert names([watch.redeem(tried("203.0.113.1", "short"))]) == ["everybody"]
+    assert names([watch.redeem(attempt("203.0.113.1", "short"))]) == ["everybody"]
     watch.now += EVERYBODY.period_s
-    assert watch.redeem(tried("203.0.113.1", "short")) is None
+    assert watch.redeem(attempt("203.0.113.1", "short")) is None
 
 
 def test_it_closes_when_the_guesses_end() -> None:
@@ -147,31 +150,31 @@ def test_it_closes_when_the_guesses_end() -> None:
     for _ in range(15):
         watch.now += 30
         for _ in range(UNKNOWN_MAX // 2 + 10):
-            watch.guess(tried("198.51.100.1", "long"))
-    still_open = watch.redeem(tried("198.51.100.1", "long"))
+            watch.guess(attempt("198.51.100.1", "long"))
+    still_open = watch.redeem(attempt("198.51.100.1", "long"))
     watch.now += 61
 
-    assert names([still_open, watch.redeem(tried("198.51.100.1", "long"))]) == ["breaker", None]
+    assert names([still_open, watch.redeem(attempt("198.51.100.1", "long"))]) == ["breaker", None]
 
 
 def test_a_failure_is_forgotten_after_a_while() -> None:
     """Ten minutes later the address is as good as new."""
     watch = TimedGuard()
-    watch.guess(tried())
+    watch.guess(attempt())
     watch.now += FAILURE_MEMORY_S - 1
     opened(watch)
-    before = watch.redeem(tried())
+    before = watch.redeem(attempt())
     watch.now += 2
 
-    assert names([before, watch.redeem(tried())]) == ["breaker", None]
+    assert names([before, watch.redeem(attempt())]) == ["breaker", None]
 
 
 def test_what_is_under_way_together_has_a_bound() -> None:
     """A volley of a fresh address, and less of one that failed lately: there the others count as guesses."""
     watch = TimedGuard()
-    fresh = [watch.guard.admit(tried("192.0.2.1")) for _ in range(CONCURRENT_MAX + 1)]
-    watch.guess(tried("192.0.2.2"))
-    known = [watch.guard.admit(tried("192.0.2.2")) for _ in range(ADDRESS.burst)]
+    fresh = [watch.guard.acquire(attempt("192.0.2.1")) for _ in range(CONCURRENT_MAX + 1)]
+    watch.guess(attempt("192.0.2.2"))
+    known = [watch.guard.acquire(attempt("192.0.2.2")) for _ in range(ADDRESS.burst)]
 
     assert fresh == [None] * CONCURRENT_MAX + [RateLimitExceeded("volley", 1)]
     assert known == [None] * (ADDRESS.burst - 1) + [RateLimitExceeded("address", 1)]
@@ -180,13 +183,13 @@ def test_what_is_under_way_together_has_a_bound() -> None:
 def test_a_volley_is_owed() -> None:
     """What was let through before it was known is paid for afterwards."""
     watch = TimedGuard()
-    volley = [tried() for _ in range(40)]
-    assert [watch.guard.admit(item) for item in volley] == [None] * 40
+    volley = [attempt() for _ in range(40)]
+    assert [watch.guard.acquire(item) for item in volley] == [None] * 40
     for item in volley:
-        watch.guard.failed(item)
-        watch.guard.ended(item)
+        watch.guard.record_failure(item)
+        watch.guard.release(item)
 
-    assert watch.guess(tried()) == RateLimitExceeded("address", int((40 - ADDRESS.burst + 1) * ADDRESS.period_s))
+    assert watch.guess(attempt()) == RateLimitExceeded("address", int((40 - ADDRESS.burst + 1) * ADDRESS.period_s))
 
 
 def test_the_headers_tell_what_is_left() -> None:
@@ -194,9 +197,9 @@ def test_the_headers_tell_what_is_left() -> None:
     watch = TimedGuard()
     told = [dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"]]
     for _ in range(SHORT.burst):
-        watch.guess(tried(shape="short"))
+        watch.guess(attempt(shape="short"))
     told.append(dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"])
-    limited = watch.guess(tried(shape="short"))
+    limited = watch.guess(attempt(shape="short"))
 
     assert dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit-policy"] == (
         b'"unknown-codes";q=10;w=60, "unknown-short-codes";q=5;w=150'
@@ -214,7 +217,7 @@ def test_the_headers_tell_of_the_breaker() -> None:
     watch = TimedGuard()
     opened(watch)
     watch.now += 3
-    limited = watch.guess(tried("198.51.100.1"))
+    limited = watch.guess(attempt("198.51.100.1"))
 
     assert limited == RateLimitExceeded("breaker", 60)
     assert dict(limit_headers(watch.guard, "198.51.100.1"))[b"ratelimit"] == (
@@ -227,12 +230,12 @@ def test_memory_is_bounded() -> None:
     watch = TimedGuard()
     for number in range(KEYS_MAX + 2_000):
         watch.now += 0.001
-        item = tried(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1", "short")
-        watch.guard.failed(item)
+        item = attempt(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1", "short")
+        watch.guard.record_failure(item)
     sizes = [len(table) for table in watch.guard._spent.values()]
 
-    assert max(sizes) == len(watch.guard._suspects) == KEYS_MAX
-    assert watch.guard._under_way == {}
+    assert max(sizes) == len(watch.guard._recent_failures) == KEYS_MAX
+    assert watch.guard._concurrent == {}
     report = watch.guard.report()
     assert report is not None
     assert len(report.spent) <= 1_000

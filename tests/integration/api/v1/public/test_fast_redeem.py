@@ -127,7 +127,7 @@ def test_a_defect_is_a_problem_document_with_the_request_id(
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Services, "redeem", broken)
+    monkeypatch.setattr(Services, "execute_in_group", broken)
     before = ERRORS.labels("internal_error")._value.get()
     long_way[0] = is_long
     answer = shared_app.redeem("ANYCODE", headers={"x-request-id": MINE})

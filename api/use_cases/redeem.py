@@ -1,0 +1,211 @@
+"""What a person, or an integrator on their behalf, does with a code that was typed: redeem, correct, rebind.
+
+These use cases run in the event loop: rate limits on guessing apply, and concurrent commands share a commit.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
+from prometheus_client import Counter
+
+from api.errors import ApplicationError
+from api.rate_limits.code_attempts import CodeAttempt, limit_attempt
+from api.use_cases.idempotency import idempotency_key
+from api.use_cases.services import Caller, Services, parse_email
+from domain.command_bus import CommandResult
+from domain.commands.access.rebind import RequestRebind
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.reserve import ReserveUse
+from domain.model.reservation import Reservation
+from domain.ports import Language
+from domain.values.identifiers import MalformedCodeError
+from domain.values.link_token import correction_token, read_correction_token
+from projections.repositories.groups import GroupRepository
+from projections.telemetry.metrics import REDEEM_REQUESTS, REFUSAL_CODES, REFUSALS, label_or_other
+from projections.vault.vault import CodeInput, Vault
+
+Inviting = TypeVar("Inviting", ReserveUse, CorrectRecipient, RequestRebind)
+"""Commands about a typed code; each reserves an invitation, or gives the reservation that is there already."""
+ACCEPTED, KNOWN = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """The reservation that a request led to.
+
+    Attributes:
+        created: Whether this request made it.
+        correction_token: Of a reservation that this request made. None of another, since its caller may be another
+            client than the one that made it.
+    """
+
+    reservation: Reservation
+    created: bool
+    correction_token: str | None = None
+
+
+async def redeem(
+    services: Services,
+    caller: Caller,
+    email: str,
+    code: str,
+    *,
+    language: Language,
+    again: UUID | None = None,
+    key: str | None = None,
+) -> Redemption:
+    """Reserve a use, or give the reservation that this person has already.
+
+    `language` is that of the invitation, `again` a sent reservation of the person whose code is to be used a further
+    time, and `key` the client's Idempotency-Key.
+
+    Raises:
+        ApplicationError: Malformed input, a refusal, a rate limit, or the database is unavailable.
+    """
+    try:
+        address, typed = parse_email(email), _parse_code(services.storage.vault, code)
+        recipient = services.storage.vault.draft_recipient(address, services.new_id())
+        command = ReserveUse(
+            context=services.context(caller),
+            code_digests=typed.digests,
+            recipient=recipient,
+            reservation_id=services.new_id(),
+            language=language,
+            again=again,
+            key=None if key is None else idempotency_key(key, caller, typed, recipient.digests, again),
+        )
+        result = await _execute(services, caller, command, typed, command.reservation_id, is_again=again is not None)
+    except ApplicationError as error:
+        _count_rejected(error.code)
+        raise
+    redemption = _redemption(services, result, command.reservation_id)
+    (ACCEPTED if redemption.created else KNOWN).inc()
+    if redemption.created and services.guard is not None:
+        services.guard.record_success()
+    return redemption
+
+
+async def correct_own_recipient(
+    services: Services, caller: Caller, reservation_id: UUID, email: str, code: str, *, token: str | None
+) -> Redemption:
+    """Move a person's use to another email address; give the new reservation, also if it was moved there before.
+
+    `token` is the correction token of the reservation with the mistyped address, as the client sent it.
+
+    Raises:
+        ApplicationError: As `redeem`.
+    """
+    vault = services.storage.vault
+    address, typed = parse_email(email), _parse_code(vault, code)
+    command = CorrectRecipient(
+        context=services.context(caller),
+        reservation_id=reservation_id,
+        recipient=vault.draft_recipient(address, services.new_id()),
+        new_reservation_id=services.new_id(),
+        code_digests=typed.digests,
+        token_of=_token_of(services, token),
+    )
+    result = await _execute(services, caller, command, typed, command.new_reservation_id)
+    return _redemption(services, result, command.new_reservation_id)
+
+
+async def rebind_own_access(
+    services: Services,
+    caller: Caller,
+    email: str,
+    code: str,
+    group: str,
+    *,
+    token: str | None,
+    language: Language,
+) -> Redemption:
+    """Move a person's access to another group, or give the rebind that does so already.
+
+    `token` is the correction token of the reservation whose access is moved, as the client sent it.
+
+    Raises:
+        ApplicationError: As `redeem`; REBIND_NOT_POSSIBLE, the group is closed.
+    """
+    vault = services.storage.vault
+    address, typed = parse_email(email), _parse_code(vault, code)
+    if not await services.run_blocking(GroupRepository(services.storage).accepts_rebinds, group):
+        raise ApplicationError("REBIND_NOT_POSSIBLE", why="group_closed")
+    command = RequestRebind(
+        context=services.context(caller),
+        code_digests=typed.digests,
+        recipient=vault.draft_recipient(address, services.new_id()),
+        new_reservation_id=services.new_id(),
+        group=group,
+        language=language,
+        token_of=_token_of(services, token),
+    )
+    result = await _execute(services, caller, command, typed, command.new_reservation_id)
+    return _redemption(services, result, command.new_reservation_id)
+
+
+async def _execute(
+    services: Services, caller: Caller, command: Inviting, typed: CodeInput, new_id: UUID, *, is_again: bool = False
+) -> CommandResult:
+    """Execute a command that gives `new_id` to a new reservation, within the limits on guessing and on invitations."""
+    if services.guard is None:
+        return await services.execute_in_group(command)
+    digests = command.recipient.digests[0], typed.digests[0]
+    attempt = CodeAttempt(caller.client_ip, typed.shape, *digests, caller.actor, is_again)
+    with limit_attempt(services.guard, attempt) as slot:
+        if slot.waits is not None:
+            command = replace(command, context=replace(command.context, waits=slot.waits))
+        result = await services.execute_in_group(command)
+        if result.require_reservation().reservation_id == new_id:
+            slot.reservation, slot.is_code_bound = result.require_reservation(), result.code.bound
+        return result
+
+
+def _redemption(services: Services, result: CommandResult, new_id: UUID) -> Redemption:
+    """The reservation that a command led to; if it is the new one, dispatch it and sign its token."""
+    reservation = result.require_reservation()
+    if reservation.reservation_id != new_id:
+        return Redemption(reservation, created=False)
+    services.dispatcher.dispatch(new_id)
+    return Redemption(reservation, created=True, correction_token=correction_token(_token_secret(services), new_id))
+
+
+def _token_of(services: Services, token: str | None) -> UUID | None:
+    """The reservation that a correction token was made for; None without a valid token."""
+    return None if token is None else read_correction_token(_token_secret(services), token)
+
+
+def _token_secret(services: Services) -> bytes:
+    return services.settings.secret_key.get_secret_value().encode()
+
+
+def _parse_code(vault: Vault, typed: str) -> CodeInput:
+    try:
+        return vault.typed_code(typed)
+    except MalformedCodeError as error:
+        raise ApplicationError("CODE_MALFORMED") from error
+
+
+def _count_rejected(code: str) -> None:
+    if code in {"UNAVAILABLE", "OVERLOADED"}:
+        status = "unavailable"
+    elif code in {"MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED"}:
+        status = "malformed"
+    elif code == "RATE_LIMITED":
+        status = "limited"
+    else:
+        status = "refused"
+        _refusal_counter(code).inc()
+    _request_counter(status).inc()
+
+
+@lru_cache(maxsize=256)  # looking a child up costs more than counting
+def _refusal_counter(code: str) -> Counter:
+    return REFUSALS.labels(label_or_other(code, REFUSAL_CODES))
+
+
+@lru_cache(maxsize=16)
+def _request_counter(status: str) -> Counter:
+    return REDEEM_REQUESTS.labels(status)

@@ -1,0 +1,144 @@
+"""What staff and integrators do about one reservation. Each function is a use case: see `UseCase`."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from api.schemas.resources import BounceReason
+from api.use_cases.services import Caller, LedgerServices
+from api.use_cases.use_case import UseCase
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.add_note import NoteOnReservation
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.commands.reservation.cancel import CancelReservation
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.refund import RefundReservation
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
+from domain.values.identifiers import EmailAddress
+
+
+@UseCase
+def refund(
+    services: LedgerServices,
+    caller: Caller,
+    reservation_id: UUID,
+    *,
+    revoke_access: bool | None = None,
+    note: str = "",
+    cause: Literal["staff", "reset"] = "staff",
+) -> RefundReservation:
+    """Refund one use; with the cause `reset` only that of a pending reservation, never of one that was sent.
+
+    `revoke_access` says whether the person loses the access. It must be given if the invitation was accepted.
+    """
+    return RefundReservation(
+        context=services.context(caller),
+        reservation_id=reservation_id,
+        cause=cause,
+        held_only=cause == "reset",
+        note=services.note(note, reservation_id),
+        revoke_access=revoke_access,
+    )
+
+
+@UseCase
+def cancel(services: LedgerServices, caller: Caller, reservation_id: UUID, *, note: str = "") -> CancelReservation:
+    """Refund a reservation before its invitation is sent; a use that counts is refused."""
+    return CancelReservation(
+        context=services.context(caller), reservation_id=reservation_id, note=services.note(note, reservation_id)
+    )
+
+
+@UseCase
+def resend(services: LedgerServices, caller: Caller, reservation_id: UUID, *, note: str = "") -> RequestResend:
+    """Send the invitation again, as a delivery of its own; it takes no further use."""
+    return RequestResend(
+        context=services.context(caller), reservation_id=reservation_id, note=services.note(note, reservation_id)
+    )
+
+
+@UseCase
+def correct_recipient(
+    services: LedgerServices, caller: Caller, reservation_id: UUID, email: EmailAddress, *, note: str = ""
+) -> CorrectRecipient:
+    """Move a use to another email address; the result is the new reservation."""
+    return CorrectRecipient(
+        context=services.context(caller),
+        reservation_id=reservation_id,
+        recipient=services.storage.vault.draft_recipient(email, services.new_id()),
+        new_reservation_id=services.new_id(),
+        note=services.note(note, reservation_id),
+    )
+
+
+@UseCase
+def rebind(
+    services: LedgerServices, caller: Caller, reservation_id: UUID, group: str, *, note: str = ""
+) -> RebindReservation:
+    """Move the access of a reservation to any group; the result is the new reservation."""
+    return RebindReservation(
+        context=services.context(caller),
+        reservation_id=reservation_id,
+        new_reservation_id=services.new_id(),
+        group=group,
+        note=services.note(note, reservation_id),
+    )
+
+
+@UseCase
+def resolve(
+    services: LedgerServices,
+    caller: Caller,
+    reservation_id: UUID,
+    resolution: Resolution,
+    *,
+    revoke_access: bool | None = None,
+    note: str = "",
+) -> ResolveReservation:
+    """Decide a case, or a reservation whose outcome is unknown: count it, refund it, or send again.
+
+    `revoke_access` is what a refund needs.
+    """
+    return ResolveReservation(
+        context=services.context(caller),
+        reservation_id=reservation_id,
+        resolution=resolution,
+        case_id=services.new_id(),
+        note=services.note(note, reservation_id),
+        revoke_access=revoke_access,
+    )
+
+
+@UseCase
+def record_bounce(
+    services: LedgerServices,
+    caller: Caller,
+    reservation_id: UUID,
+    *,
+    delivery: int,
+    reason: BounceReason,
+    reply_code: int | None = None,
+    reply: str = "",
+    occurred_at: datetime | None = None,
+) -> RecordBounce:
+    """Record that an invitation bounced; a sent one opens a case."""
+    return RecordBounce(
+        context=services.context(caller),
+        reservation_id=reservation_id,
+        delivery=delivery,
+        reason=reason,
+        case_id=services.new_id(),
+        reply_code=reply_code,
+        reply=services.note(reply, reservation_id),
+        occurred_at=occurred_at,
+    )
+
+
+@UseCase
+def add_note(
+    services: LedgerServices, caller: Caller, reservation_id: UUID, *, note: str, note_id: UUID | None = None
+) -> NoteOnReservation:
+    """Add a note to a reservation's history; with the same `note_id` again nothing is added."""
+    text = services.storage.vault.seal_text(note, note_id or services.new_id(), reservation_id)
+    return NoteOnReservation(context=services.context(caller), reservation_id=reservation_id, note=text)

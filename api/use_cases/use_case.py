@@ -1,0 +1,65 @@
+"""What a use case of one command is: a function that routes, pages and commands call, and a command to preview."""
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+
+from api.use_cases.services import Caller, LedgerServices
+from domain.command_bus import CodeCommand, CommandResult, ReservationCommand
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.reservation.correct_recipient import CorrectRecipient
+from domain.commands.reservation.request_resend import RequestResend
+from domain.commands.reservation.resolve_case import ResolveReservation
+from domain.errors import RefusalOrder
+from projections.storage.revocation_queue import settle_revoked_code
+
+P = ParamSpec("P")
+C = TypeVar("C", bound=CodeCommand | ReservationCommand)
+
+
+class UseCase(Generic[P, C]):
+    """One action about a code or a reservation.
+
+    Calling it executes its command, wakes a worker if something is to be sent, and settles what a revoked code holds.
+    It waits for the database.
+
+    Attributes:
+        command: Builds the command alone, for a preview.
+        refusals: The refusals of its command, in the order of precedence.
+
+    Raises:
+        ApplicationError: The input is malformed, or the ledger refuses.
+        StorageUnavailableError: The database is unavailable.
+    """
+
+    def __init__(self, command: Callable[Concatenate[LedgerServices, Caller, P], C]) -> None:
+        self.command = command
+        self.refusals: RefusalOrder = get_type_hints(command)["return"].refusals
+        update_wrapper(self, command)
+
+    def __call__(self, services: LedgerServices, caller: Caller, *args: P.args, **kwargs: P.kwargs) -> CommandResult:
+        """Perform the action."""
+        return perform(services, caller, self.command(services, caller, *args, **kwargs))
+
+
+def perform(services: LedgerServices, caller: Caller, command: CodeCommand | ReservationCommand) -> CommandResult:
+    """Execute a command of a use case, and do what follows from it."""
+    result = services.execute(command)
+    if isinstance(command, RevokeCode) and result.code.reserved:
+        settle_revoked_code(
+            services.storage.ledger.execute,
+            command.code_id,
+            lambda: services.context(caller),
+            services.new_id,
+            services.settling_commands_max,
+        )
+    if result.changed and _leads_to_an_email(command):
+        services.dispatcher.dispatch(result.require_reservation().reservation_id)
+    return result
+
+
+def _leads_to_an_email(command: Any) -> bool:  # noqa: ANN401 - any command
+    if isinstance(command, ResolveReservation):
+        return command.resolution == "retry"
+    return isinstance(command, RequestResend | CorrectRecipient | RebindReservation)
