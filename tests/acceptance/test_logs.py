@@ -173,14 +173,16 @@ def parsed(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_nothing_private_is_in_any_log(logs: dict[str, str], secrets: dict[str, str]) -> None:
+def test_logs_contain_no_secret(logs: dict[str, str], secrets: dict[str, str]) -> None:
     """Of API, worker, beat, database and broker."""
     found = {part: found_in(text.encode(), secrets) for part, text in logs.items()}
 
     assert {part: names for part, names in found.items() if names} == {}
 
 
-def test_nothing_private_is_in_anything_else(written: dict[str, bytes], secrets: dict[str, str]) -> None:
+def test_database_and_broker_contain_no_secret_in_plain_text(
+    written: dict[str, bytes], secrets: dict[str, str]
+) -> None:
     """Events, read models, the vault, what the broker was told and keeps, metrics, faults: clear, hex or base64.
 
     The mails alone hold an address and a link.
@@ -193,7 +195,7 @@ def test_nothing_private_is_in_anything_else(written: dict[str, bytes], secrets:
     assert all(written.values())
 
 
-def test_the_search_finds_a_secret_however_it_is_written() -> None:
+def test_secret_search_finds_every_encoding() -> None:
     """Clear, in hex, in base64 at any offset, within a message that is encoded itself, and in any case."""
     secret, around = {"it": "li.wei@example.com"}, b'{"email": "li.wei@example.com"}'
     places = [around, around.upper(), around.hex().encode(), b"to=li.wei%40example.com&x"]
@@ -204,7 +206,7 @@ def test_the_search_finds_a_secret_however_it_is_written() -> None:
     assert found_in(b"somebody else entirely", secret) == set()
 
 
-def test_every_line_of_ours_is_json(logs: dict[str, str]) -> None:
+def test_log_lines_of_the_ledger_are_json(logs: dict[str, str]) -> None:
     """Nothing that a collector would choke on, banners included."""
     for part in ("api", "worker", "beat"):
         # What Celery says when it ends goes past every logger.
@@ -212,7 +214,7 @@ def test_every_line_of_ours_is_json(logs: dict[str, str]) -> None:
         assert [line for line in parsed(logs[part]) if not {"event", "level", "timestamp"} <= line.keys()] == []
 
 
-def test_one_id_leads_from_the_click_to_the_mail(logs: dict[str, str], mail: MailServer) -> None:
+def test_request_id_leads_from_the_redeem_request_to_the_email(logs: dict[str, str], mail: MailServer) -> None:
     """The caller's request id is in the API's line, the letter's line and the mail's header."""
     (request,) = [line for line in parsed(logs["api"]) if line.get("request_id") == TRACE]
     (letter,) = [line for line in parsed(logs["worker"]) if line.get("request_id") == TRACE]
@@ -225,7 +227,7 @@ def test_one_id_leads_from_the_click_to_the_mail(logs: dict[str, str], mail: Mai
     assert letter_to(mail, PEOPLE[0])["X-Request-ID"] == TRACE
 
 
-def test_each_request_and_each_task_has_a_line(logs: dict[str, str]) -> None:
+def test_logs_have_a_line_for_each_request_and_task(logs: dict[str, str]) -> None:
     """With what was asked for, how it ended and how long it took."""
     requests = [line for line in parsed(logs["api"]) if line["event"] == "request"]
     tasks = [line for line in parsed(logs["worker"]) if line["event"] == "task"]
@@ -236,7 +238,7 @@ def test_each_request_and_each_task_has_a_line(logs: dict[str, str]) -> None:
     assert all({"action", "outcome", "ms", "request_id", "reservation_id"} <= line.keys() for line in requests)
 
 
-def test_the_lines_that_operators_look_for_are_there(logs: dict[str, str]) -> None:
+def test_logs_contain_the_lines_that_operators_search_for(logs: dict[str, str]) -> None:
     """The runbook's checks by hand, word for word."""
     assert re.search(r"celery@\S+ ready\.", logs["worker"])
     assert "Scheduler: Sending due task sweep-due-reservations" in logs["beat"]

@@ -62,7 +62,7 @@ def wait_for_a_case(stack: Stack) -> None:
     stack.wait(lambda: stack.call("GET", "/api/v1/cases", headers=stack.admin)[1]["cases"], 30)
 
 
-def test_the_doctor_finds_a_healthy_stack_well(stack: Stack) -> None:
+def test_doctor_passes_on_a_healthy_stack(stack: Stack) -> None:
     """All of the runbook's checks by hand at once, the registered tasks among them."""
     status, found = examined(stack)
 
@@ -72,7 +72,7 @@ def test_the_doctor_finds_a_healthy_stack_well(stack: Stack) -> None:
     assert found["worker"]["status"] == found["beat"]["status"] == found["api"]["status"] == "ok"
 
 
-def test_the_doctor_finds_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
+def test_doctor_reports_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
     """What hangs on it is not called broken, and nobody waits for it for long."""
     (broker,) = [process for process in stack.processes() if process.name() == "valkey-server"]
     broker.send_signal(signal.SIGSTOP)
@@ -89,7 +89,7 @@ def test_the_doctor_finds_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
     assert states == ["wrong", "skipped", "skipped", "skipped"]
 
 
-def test_an_unknown_becomes_a_case_that_a_person_ends(stack: Stack) -> None:
+def test_unknown_outcome_becomes_a_case_that_staff_resolve(stack: Stack) -> None:
     """The letter may have arrived: parked, listed, resolved; then the code is free for another."""
     code = stack.issue()
     reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
@@ -105,7 +105,7 @@ def test_an_unknown_becomes_a_case_that_a_person_ends(stack: Stack) -> None:
     assert stack.redeem(code, "wang@example.com")[0] == 202
 
 
-def test_an_outage_is_undone_once(stack: Stack) -> None:
+def test_refund_outage_refunds_each_reservation_once(stack: Stack) -> None:
     """Shown first, refunded with --apply, nothing left for a second run."""
     code = stack.issue(2, is_open=True)
     reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
@@ -120,7 +120,7 @@ def test_an_outage_is_undone_once(stack: Stack) -> None:
     assert json.loads(stack.cli("history", code, "--json").stdout)["reserved"] == 0
 
 
-def test_the_incidents_second_click_with_celery_dead(stack: Stack) -> None:
+def test_second_redeem_request_takes_no_use_while_celery_is_down(stack: Stack) -> None:
     """For good: no worker, no beat. The use is back by itself at its deadline, for the same person as for the next."""
     code, own = stack.issue(), stack.issue()
     dead = parts(stack, "worker", "beat")

@@ -12,7 +12,7 @@ from tests.support.servers.webhook_receiver import WebhookReceiver
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_a_corrected_use_invites_the_right_address_only_after_the_first_access_ended(servers_folder: Path) -> None:
+def test_corrected_recipient_is_invited_after_the_first_access_ended(servers_folder: Path) -> None:
     """The worker that gets the correction has the access removed and sends: neither sweep nor minute is waited for."""
     with WebhookReceiver() as system:
         env = {"LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8", "LEDGER_SWEEP_S": "30"}

@@ -31,7 +31,7 @@ def stack(servers_folder: Path) -> Iterator[Stack]:
         running.stop()
 
 
-def test_the_demo_code_becomes_a_mail(stack: Stack) -> None:
+def test_demo_code_leads_to_an_email(stack: Stack) -> None:
     """The page opens, the click is answered, the mail is readable within two seconds, its link accepts."""
     code = stack.info["demo_code"]
     page = stack.call("GET", "/invite", headers={"Accept": "text/html"})
@@ -57,7 +57,7 @@ def test_the_demo_code_becomes_a_mail(stack: Stack) -> None:
     assert stack.call("GET", "/mailbox", headers={"Accept": "text/html"})[0] == 200
 
 
-def test_a_second_click_takes_no_further_use(stack: Stack) -> None:
+def test_second_redeem_request_takes_no_further_use(stack: Stack) -> None:
     """It says that it was sent, with the same id."""
     code = stack.issue(2)
     first = stack.redeem(code)[1]["reservation_id"]
@@ -69,7 +69,7 @@ def test_a_second_click_takes_no_further_use(stack: Stack) -> None:
     assert json.loads(stack.cli("history", code, "--json").stdout)["used_count"] == 1
 
 
-def test_with_redis_stopped_the_click_is_as_fast_and_the_mail_comes_later(stack: Stack) -> None:
+def test_redeem_is_as_fast_without_redis_and_the_email_follows_later(stack: Stack) -> None:
     """The incident's first click: answered at once, and nothing is lost."""
     code = stack.issue(3, is_open=True)
     redis = next(process for process in stack.processes() if process.name() == "valkey-server")
@@ -88,7 +88,7 @@ def test_with_redis_stopped_the_click_is_as_fast_and_the_mail_comes_later(stack:
     stack.wait(lambda: len(stack.mails()) == before + 3, 15)
 
 
-def test_reset_failed_prints_the_old_scripts_lines(stack: Stack) -> None:
+def test_reset_failed_prints_the_lines_of_the_legacy_script(stack: Stack) -> None:
     """The four lines, then that there is nothing to repair."""
     code = stack.issue(5)
     first = stack.redeem(code)[1]["reservation_id"]
@@ -100,7 +100,7 @@ def test_reset_failed_prints_the_old_scripts_lines(stack: Stack) -> None:
     assert done.stdout.splitlines() == [f"代码：{code}", *lines]
 
 
-def test_staff_refund_by_command(stack: Stack) -> None:
+def test_refund_command_refunds_a_use(stack: Stack) -> None:
     """`ledger refund` gives one use back, once; the second time it is refused with exit 4."""
     code = stack.issue()
     first = stack.redeem(code)[1]["reservation_id"]
@@ -116,7 +116,7 @@ def test_staff_refund_by_command(stack: Stack) -> None:
     assert "asked by phone" in shown.stdout.replace("\n", " ")
 
 
-def test_history_follows(stack: Stack) -> None:
+def test_history_follow_prints_new_events(stack: Stack) -> None:
     """`history --follow --json` gives old events, then new ones as they come, one JSON line each."""
     code = stack.issue()
     command = [*PROGRAM, "history", code, "--follow", "--json"]
@@ -131,7 +131,7 @@ def test_history_follows(stack: Stack) -> None:
     assert following.returncode == 130
 
 
-def test_wrong_words_end_in_one_sentence(stack: Stack) -> None:
+def test_wrong_arguments_end_in_one_line(stack: Stack) -> None:
     """Usage errors are exit 2 and say what to do."""
     for arguments in (["history", "NOSUCHCODE"], ["refund", "x", "--note", "n"], ["issue", "--max-uses", "-1"]):
         done = stack.cli(*arguments)
@@ -140,7 +140,7 @@ def test_wrong_words_end_in_one_sentence(stack: Stack) -> None:
         assert done.stderr.strip()
 
 
-def test_the_hand_checks_of_the_incident(stack: Stack) -> None:
+def test_commands_of_the_incident_runbook_work(stack: Stack) -> None:
     """Worker says ready, beat sends the cleanup, tasks are registered by bare name, the manual call prints an id."""
     worker = (stack.folder / "logs" / "worker.log").read_text()
     code = stack.issue()
@@ -163,7 +163,7 @@ def test_the_hand_checks_of_the_incident(stack: Stack) -> None:
     stack.wait(lambda: any(mail["To"] == "by.hand@example.com" for mail in stack.mails()))
 
 
-def test_a_refused_mail_gives_the_use_back_and_nothing_is_left_behind(servers_folder: Path) -> None:
+def test_rejected_email_refunds_the_use_and_the_stack_leaves_nothing(servers_folder: Path) -> None:
     """550: refunded, redeemable by another. After SIGTERM no process is left, and a second start goes on."""
     with MailServer() as mail:
         mail.at("rcpt", ReplyWith(550, "5.1.1 no such user"), recipient="refuse@example.com")

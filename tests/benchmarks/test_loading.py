@@ -21,7 +21,7 @@ def bench(database_url: str) -> Iterator[LedgerBench]:
 
 
 @pytest.mark.parametrize(("live", "counts"), [(False, (17, 0)), (True, (0, 17))], ids=["sent", "live"])
-def test_a_loaded_history_is_a_right_one(
+def test_loaded_history_passes_verify(
     live: bool, counts: tuple[int, int], bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In chunks, on a code that has a history already; `verify` passes, and the next redeem goes on from it."""

@@ -8,7 +8,7 @@ from benchmarks.harness.load_generators import BenchmarkError, find_tool, requir
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "postgresql://u:p@localhost:5432/x", "redis://[::1]:6379/0"])
-def test_this_machine_is_taken(url: str) -> None:
+def test_loopback_url_is_accepted(url: str) -> None:
     """Whatever the scheme."""
     assert require_loopback(url) == url
 
@@ -16,14 +16,14 @@ def test_this_machine_is_taken(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://10.0.0.1:8000", "http://example.com", "postgresql:///x", "http://127.0.0.1.example.com"]
 )
-def test_another_machine_is_refused(url: str) -> None:
+def test_url_of_another_machine_is_refused(url: str) -> None:
     """Load is never put on anybody else's."""
     with pytest.raises(BenchmarkError, match="this machine only"):
         require_loopback(url)
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
-def test_servers_that_exist_already_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_of_the_environment_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's data is used for a benchmark."""
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.delenv("REDIS_URL", raising=False)
@@ -34,7 +34,7 @@ def test_servers_that_exist_already_are_refused(name: str, monkeypatch: pytest.M
         require_no_servers()
 
 
-def test_a_missing_tool_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tool_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says which and how."""
     monkeypatch.setattr("shutil.which", lambda _: None)
 
@@ -42,7 +42,7 @@ def test_a_missing_tool_is_named_with_the_way_to_get_it(monkeypatch: pytest.Monk
         find_tool("wrk")
 
 
-def test_medians_come_first_and_ratios_are_of_medians() -> None:
+def test_ratios_are_computed_from_medians() -> None:
     """One slow round changes neither."""
     rounds = [{"hot_rps": 500.0, "empty_rps": 1000.0}, {"hot_rps": 600.0}, {"hot_rps": 10.0, "empty_rps": 1000.0}]
 
@@ -63,12 +63,12 @@ def test_medians_come_first_and_ratios_are_of_medians() -> None:
         ("empty_rps", 1.0, ""),
     ],
 )
-def test_a_number_is_judged_by_its_target(key: str, value: float, word: str) -> None:
+def test_number_is_classified_by_its_target(key: str, value: float, word: str) -> None:
     """More is better for some, less for others, and some have no target."""
     assert report.classify(key, value) == word
 
 
-def test_the_table_shows_every_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_shows_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     """Each by its name."""
     report.print_table({"hot_rps": 5000.0, "hot_over_empty": 0.61}, Console(width=100))
 

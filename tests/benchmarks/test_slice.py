@@ -54,7 +54,7 @@ def test_every_scenario_runs(ran: tuple[Path, "subprocess.CompletedProcess[str]"
     assert found["finished_redemptions"] >= QUICK.finished
 
 
-def test_the_page_names_machine_and_date_and_no_place(
+def test_page_names_machine_and_date_but_no_path_and_host(
     ran: tuple[Path, "subprocess.CompletedProcess[str]"],
 ) -> None:
     """A reader can judge it, and learns no name of a host and no path; the chart is well-formed and has words."""
@@ -70,7 +70,7 @@ def test_the_page_names_machine_and_date_and_no_place(
     assert "the ledger: one hot code" in "".join(chart.itertext())
 
 
-def test_nothing_is_left_behind(ran: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+def test_run_leaves_no_file_and_no_process(ran: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     """No folder and no process."""
     folder, _ = ran
     left = [process.info["name"] for process in psutil.process_iter(["name", "cmdline"]) if _about(process, folder)]

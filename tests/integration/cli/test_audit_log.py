@@ -26,7 +26,7 @@ def filled(bench: LedgerBench, terminal: Terminal) -> str:
     return str(terminal.ledger("key", "create", "reports", "--role", "viewer", "--json").json["id"])
 
 
-def test_each_command_that_changes_or_reveals_leaves_its_line(
+def test_commands_that_change_or_reveal_are_in_the_audit_log(
     bench: LedgerBench, terminal: Terminal, filled: str, tmp_path: Path
 ) -> None:
     """By an operator, with what was changed; a command that did nothing leaves none."""

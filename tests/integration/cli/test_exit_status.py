@@ -33,7 +33,7 @@ CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
         (("resolve", "00000000-0000-0000-0000-000000000001", "--as", "lost", "--note", "x"), "'--as': 'lost'"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
+def test_usage_error_is_one_line(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
     """It names the option or the command."""
     ended = terminal.ledger(*arguments)
 
@@ -41,7 +41,7 @@ def test_wrong_use_is_told_in_one_line(terminal: Terminal, arguments: tuple[str,
     assert words.lower() in ended.err.lower()
 
 
-def test_an_end_that_is_over_is_pointed_at(terminal: Terminal) -> None:
+def test_issue_warns_of_an_expiry_date_in_the_past(terminal: Terminal) -> None:
     """The codes are issued all the same: somebody may want them so."""
     ended = terminal.ledger("issue", "--expires-at", "2020-01-01")
 
@@ -49,7 +49,7 @@ def test_an_end_that_is_over_is_pointed_at(terminal: Terminal) -> None:
     assert ended.err.startswith("2020-01-01 is over")
 
 
-def test_version_is_told(terminal: Terminal) -> None:
+def test_version_is_printed(terminal: Terminal) -> None:
     """Without a ledger."""
     ended = terminal.ledger("--version")
 
@@ -67,7 +67,7 @@ class _Interrupted:
             raise KeyboardInterrupt
 
 
-def test_ctrl_c_while_it_loads_is_no_traceback(
+def test_ctrl_c_during_loading_prints_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same word and code as later on."""
@@ -80,7 +80,7 @@ def test_ctrl_c_while_it_loads_is_no_traceback(
     assert (130, "interrupted\n") == (ended.value.code, capsys.readouterr().err)
 
 
-def test_codes_that_ctrl_c_left_unprinted_are_pointed_at(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_issue_points_to_unprinted_codes_after_ctrl_c(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are issued all the same."""
 
     def interrupted(made: Iterator[object], _progress: object) -> None:
@@ -97,7 +97,7 @@ def test_codes_that_ctrl_c_left_unprinted_are_pointed_at(terminal: Terminal, mon
 
 
 @pytest.mark.usefixtures("terminal")
-def test_output_that_nobody_takes_is_no_traceback(bench: LedgerBench) -> None:
+def test_closed_or_full_output_prints_no_traceback(bench: LedgerBench) -> None:
     """A reader that left is no error, nor a closed stdout; one that takes nothing is, and issued codes are found."""
     code = bench.issue(1)
     reader, writer = os.pipe()
@@ -115,7 +115,7 @@ def test_output_that_nobody_takes_is_no_traceback(bench: LedgerBench) -> None:
     assert b"Traceback" not in ended[2].stderr
 
 
-def test_a_device_is_written_and_not_replaced(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+def test_output_device_is_written_and_not_replaced(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
     """Root could put a file in the place of /dev/null; a link goes on pointing where it pointed."""
     bench.issue(1)
     pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"

@@ -219,7 +219,7 @@ def stage(
     return Stage(bench, tmp_path)
 
 
-def test_commands_are_all_tried_with_hostile_texts_or_say_why_not() -> None:
+def test_every_command_is_tried_with_hostile_texts_or_excused() -> None:
     """A new command is tried too."""
     assert sorted([*CASES, *NOT_SHOWN]) == sorted(commands(typer.main.get_command(app)))
 
@@ -235,7 +235,7 @@ def trouble_of(ended: CommandResult, shown: str, *, is_file: bool) -> str:
 
 
 @pytest.mark.parametrize("is_tty", [False, True])
-def test_command_shows_hostile_texts_whole_and_harmless(stage: Stage, terminal: Terminal, is_tty: bool) -> None:
+def test_commands_print_hostile_texts_escaped_and_complete(stage: Stage, terminal: Terminal, is_tty: bool) -> None:
     """With a terminal and without one; only a file in a pipe holds them as they are."""
     run = terminal.ledger_on_a_tty if is_tty else terminal.ledger
 
@@ -250,7 +250,7 @@ def test_command_shows_hostile_texts_whole_and_harmless(stage: Stage, terminal: 
 
 
 @pytest.mark.parametrize("is_tty", [False, True])
-def test_json_says_hostile_texts_exactly(stage: Stage, terminal: Terminal, is_tty: bool) -> None:
+def test_json_output_holds_hostile_texts_exactly(stage: Stage, terminal: Terminal, is_tty: bool) -> None:
     """On a terminal with escapes of JSON's own; elsewhere to the byte."""
     run = terminal.ledger_on_a_tty if is_tty else terminal.ledger
     assert stage.key()
@@ -267,9 +267,7 @@ def test_json_says_hostile_texts_exactly(stage: Stage, terminal: Terminal, is_tt
         assert [sign for sign in ACTING if sign in names.out + people.out + findings.out] == []
 
 
-def test_history_that_is_followed_shows_no_markup(
-    stage: Stage, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_history_follow_prints_no_markup(stage: Stage, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends by Ctrl-C, here at its first pause."""
 
     def interrupt(_: float) -> None:
@@ -284,7 +282,7 @@ def test_history_that_is_followed_shows_no_markup(
     assert [sign for sign in ACTING if sign in ended.out] == []
 
 
-def test_key_list_folds_a_long_name_on_a_narrow_terminal(
+def test_key_list_wraps_a_long_name_on_a_narrow_terminal(
     stage: Stage, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of it is cut off."""

@@ -40,7 +40,9 @@ def test_doctor_reminds_until_the_keys_were_exported(bench: LedgerBench, termina
     assert "LEDGER_PEPPERS=" not in ended.out + ended.err
 
 
-def test_a_new_key_is_asked_for_again(bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reminds_again_after_a_new_key(
+    bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A copy from before the new key does not open what is sealed with it."""
     printed = terminal.ledger("keys", "export")
     assert {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} == values(printed.out).keys()
@@ -55,7 +57,7 @@ def test_a_new_key_is_asked_for_again(bench: LedgerBench, terminal: Terminal, mo
     assert "ok" == key_copy(terminal)
 
 
-def test_keys_come_out_of_the_folder_of_a_stopped_ledger(
+def test_keys_export_reads_the_folder_of_a_stopped_ledger(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As long as its secrets are there."""
@@ -72,7 +74,7 @@ def test_keys_come_out_of_the_folder_of_a_stopped_ledger(
     assert "could not note it" in ended.err
 
 
-def test_keys_come_out_while_the_database_is_away(
+def test_keys_export_works_while_the_database_is_unavailable(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """They are wanted most then; that it could not be noted is said. Wrong keys are never passed off as right."""
@@ -92,7 +94,7 @@ def test_keys_come_out_while_the_database_is_away(
     assert 2 == terminal.ledger("keys", "export", "--output", str(tmp_path / "no" / "file")).status
 
 
-def test_a_person_is_forgotten_and_keys_rotate_by_two_commands(
+def test_forget_erases_a_person_and_rotate_keys_encrypts_again(
     bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each says what it did, writes it down, and asked again finds nothing left to do."""

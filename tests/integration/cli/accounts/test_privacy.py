@@ -28,7 +28,9 @@ def filled(bench: LedgerBench) -> tuple[str, str]:
     return first, second
 
 
-def test_all_of_one_person_and_nothing_of_another(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+def test_export_person_holds_everything_of_one_person_only(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
     """Events with their sentences and texts, refused tries, and why staff looked; codes by their end only."""
     first, second = filled(bench)
     file = tmp_path / "person.json"
@@ -54,7 +56,7 @@ def test_all_of_one_person_and_nothing_of_another(bench: LedgerBench, terminal: 
     assert "asked by letter" not in text
 
 
-def test_who_is_not_known_or_forgotten_has_nothing(bench: LedgerBench, terminal: Terminal) -> None:
+def test_export_person_is_empty_for_an_unknown_or_erased_person(bench: LedgerBench, terminal: Terminal) -> None:
     """That is said; also of somebody unknown it is written down that somebody asked."""
     filled(bench)
     stranger = terminal.ledger("export", "person", "nobody@example.com", "--json")

@@ -16,7 +16,7 @@ def opens(bench: LedgerBench, email: str, password: str) -> bool:
     return account is not None and PasswordHasher().verify(account.password_hash, password)
 
 
-def test_the_first_admin_is_made_and_gets_a_new_password(bench: LedgerBench, terminal: Terminal) -> None:
+def test_first_admin_is_added_and_gets_a_new_password(bench: LedgerBench, terminal: Terminal) -> None:
     """Each password is all that stdout has, opens, and is written to the audit as an act of the operator."""
     first = terminal.ledger("staff", "add", ADMIN, "--role", "admin")
     assert opens(bench, "admin@example.com", first.out.strip())
@@ -30,7 +30,7 @@ def test_the_first_admin_is_made_and_gets_a_new_password(bench: LedgerBench, ter
     ]
 
 
-def test_roles_change_and_one_admin_stays(bench: LedgerBench, terminal: Terminal) -> None:
+def test_last_admin_cannot_be_removed_or_demoted(bench: LedgerBench, terminal: Terminal) -> None:
     """The last admin neither leaves nor changes; with a second one both are possible."""
     terminal.ledger("staff", "add", ADMIN, "--role", "admin")
     kept = [terminal.ledger("staff", "remove", ADMIN), terminal.ledger("staff", "role", ADMIN, "viewer")]
@@ -46,7 +46,7 @@ def test_roles_change_and_one_admin_stays(bench: LedgerBench, terminal: Terminal
     assert bench.rows("SELECT 1 FROM audit WHERE act = 'removed_staff'")
 
 
-def test_what_can_not_be_is_said(terminal: Terminal) -> None:
+def test_impossible_change_of_staff_is_refused_in_one_line(terminal: Terminal) -> None:
     """Who is there is not added again, who is not there is not changed, and a word that is no role is none."""
     terminal.ledger("staff", "add", ADMIN, "--role", "support")
 

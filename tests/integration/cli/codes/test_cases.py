@@ -26,7 +26,7 @@ def bounced(bench: LedgerBench) -> UUID:
     return reservation_id
 
 
-def test_a_case_is_listed_and_resolved(bench: LedgerBench, terminal: Terminal) -> None:
+def test_case_is_listed_and_resolved(bench: LedgerBench, terminal: Terminal) -> None:
     """The table says what happened and what to type; resolved, it is listed among the closed ones only."""
     reservation_id = bounced(bench)
     listed = terminal.ledger("cases")
@@ -42,7 +42,7 @@ def test_a_case_is_listed_and_resolved(bench: LedgerBench, terminal: Terminal) -
     assert "the use is given back" in terminal.ledger("cases", "--closed").out
 
 
-def test_cases_as_json(bench: LedgerBench, terminal: Terminal) -> None:
+def test_cases_json_lists_each_case(bench: LedgerBench, terminal: Terminal) -> None:
     """One document, a list."""
     reservation_id = bounced(bench)
 
@@ -51,7 +51,7 @@ def test_cases_as_json(bench: LedgerBench, terminal: Terminal) -> None:
     assert (case["cause"], case["reservation_id"], case["closed_at"]) == ("bounced", str(reservation_id), None)
 
 
-def test_resolve_as_json(bench: LedgerBench, terminal: Terminal) -> None:
+def test_resolve_json_names_state_and_counts(bench: LedgerBench, terminal: Terminal) -> None:
     """State and numbers; the note is in the vault."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id, LOST)
@@ -63,7 +63,7 @@ def test_resolve_as_json(bench: LedgerBench, terminal: Terminal) -> None:
     assert bench.reader.find_private_text(text_id) == "has it"
 
 
-def test_what_may_not_be_resolved_is_refused_in_words(bench: LedgerBench, terminal: Terminal) -> None:
+def test_resolve_refuses_in_one_line(bench: LedgerBench, terminal: Terminal) -> None:
     """Exit 4 and a sentence; nonsense is exit 2."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
 

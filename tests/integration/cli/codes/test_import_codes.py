@@ -40,7 +40,7 @@ def counts(bench: LedgerBench) -> tuple[int, int]:
     return row["n"], row["used"]
 
 
-def test_codes_come_in_as_they_stand(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+def test_import_codes_keeps_terms_and_opening_balances(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """Terms by line, else those of the command; uses so far become an opening balance, told in the history."""
     usual = ("--max-uses", "3", "--group", "Other", "--rebinds", "4")
     done = terminal.ledger("import-codes", written(tmp_path, GOOD), *usual, "--json")
@@ -70,7 +70,9 @@ BAD_LINES = {
 }
 
 
-def test_one_bad_line_imports_nothing_and_each_is_told(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+def test_one_bad_line_prevents_the_import_and_each_is_reported(
+    terminal: Terminal, bench: LedgerBench, tmp_path: Path
+) -> None:
     """With its line and a sentence; the rejects file holds them all, for the owner only, safe for a spreadsheet."""
     lines = ["code,max_uses,used,rebinds_max", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1", "=1+1,1,x"]
     file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
@@ -89,7 +91,7 @@ def test_one_bad_line_imports_nothing_and_each_is_told(terminal: Terminal, bench
     assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
 
 
-def test_skipping_bad_lines_takes_the_others(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+def test_skip_bad_imports_the_other_lines(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """Exit 1, since something was found; the mended rejects are imported as they are."""
     lines = ["code,max_uses,used,rebinds_max", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1"]
     file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
@@ -103,7 +105,7 @@ def test_skipping_bad_lines_takes_the_others(terminal: Terminal, bench: LedgerBe
     assert (again.status, counts(bench)) == (0, (3, 1))
 
 
-def test_a_second_import_changes_nothing(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+def test_second_import_changes_nothing(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """What is there as the file says is left; with other terms or uses it is a bad line."""
     file = written(tmp_path, GOOD)
     terminal.ledger("import-codes", file)
@@ -117,7 +119,7 @@ def test_a_second_import_changes_nothing(terminal: Terminal, bench: LedgerBench,
     assert counts(bench) == (3, 9)
 
 
-def test_an_import_that_died_goes_on(
+def test_interrupted_import_resumes(
     terminal: Terminal, bench: LedgerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever was kept before it died is found there; no code comes twice, and no use."""
@@ -143,7 +145,7 @@ def test_an_import_that_died_goes_on(
     assert counts(bench) == (2_200, 1_100)
 
 
-def test_their_columns_are_named_by_ours(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+def test_map_renames_columns(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """Also with semicolons and a byte order mark; an unknown column is refused in a sentence that says what to do."""
     text = "\ufeffVoucher;Limit;Sold by\r\nAB-1;5;Ann\r\n"
     file = written(tmp_path, text)
@@ -162,7 +164,7 @@ def test_their_columns_are_named_by_ours(terminal: Terminal, bench: LedgerBench,
     assert terminal.ledger("import-codes", written(tmp_path, "")).status == 4
 
 
-def test_json_lines(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+def test_import_codes_reads_json_lines(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """Numbers, null for no limit, true and false; a line that is none spoils itself only."""
     lines = [
         '{"code": "J-1", "max_uses": 3, "used": 1, "open": true}',
@@ -182,7 +184,7 @@ def test_json_lines(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> N
     assert counts(bench) == (2, 1)
 
 
-def test_what_was_exported_can_be_imported_elsewhere(terminal: Terminal, tmp_path: Path) -> None:
+def test_exported_codes_can_be_imported_by_another_ledger(terminal: Terminal, tmp_path: Path) -> None:
     """Codes go out with their balances, in CSV and JSON Lines, and the same file comes in as nothing new."""
     terminal.ledger("import-codes", written(tmp_path, GOOD))
     for name in ("out.csv", "out.jsonl"):
@@ -202,7 +204,7 @@ def test_what_was_exported_can_be_imported_elsewhere(terminal: Terminal, tmp_pat
     assert "OLD" not in secret
 
 
-def test_reservations_and_statements_go_out(terminal: Terminal, bench: LedgerBench) -> None:
+def test_export_writes_reservations_and_statements(terminal: Terminal, bench: LedgerBench) -> None:
     """In their order; addresses only where they are asked for; each line of a statement with the balance after it."""
     code = bench.issue(max_uses=3, bound=False)
     first = done_of(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
@@ -223,9 +225,7 @@ def test_reservations_and_statements_go_out(terminal: Terminal, bench: LedgerBen
     assert (len(csv), csv[0].split(",")[:3]) == (6, ["code_id", "version", "position"])
 
 
-def test_many_codes_are_issued_and_imported_batch_by_batch(
-    terminal: Terminal, bench: LedgerBench, tmp_path: Path
-) -> None:
+def test_many_codes_are_issued_and_imported_in_batches(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """A slice of the million that docs/reference/api.md tells of: every one of them once."""
     issued = terminal.ledger("issue", "--count", "10000", "--prefix", "bulk", "--note", "for the fair").out.split()
     letters = random.Random(11)

@@ -14,7 +14,7 @@ def reserved(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -
     return done(bench.redeem(code, email)).require_reservation().reservation_id
 
 
-def test_a_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal: Terminal) -> None:
+def test_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal: Terminal) -> None:
     """Each says the state and the numbers; nothing to change is said and no error."""
     code = bench.issue(3, bound=False)
     for number in range(3):
@@ -37,7 +37,7 @@ def test_a_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, termin
     ]
 
 
-def test_reservations_are_cancelled_sent_again_and_corrected(bench: LedgerBench, terminal: Terminal) -> None:
+def test_reservations_are_cancelled_resent_and_corrected(bench: LedgerBench, terminal: Terminal) -> None:
     """As JSON too; the correction names the new reservation."""
     code = bench.issue(5, bound=False)
     held, sent, wrong = (reserved(bench, code, f"{name}@example.com") for name in ("a", "b", "c"))
@@ -53,7 +53,7 @@ def test_reservations_are_cancelled_sent_again_and_corrected(bench: LedgerBench,
     assert bench.reader.find_email_addresses([UUID(corrected.json["reservation_id"])]).values()
 
 
-def test_an_access_is_moved_to_another_group(bench: LedgerBench, terminal: Terminal) -> None:
+def test_rebind_moves_an_access_to_another_group(bench: LedgerBench, terminal: Terminal) -> None:
     """Without taking a use; a code's own number of moves is among its terms."""
     code = bench.issue(2)
     sent = reserved(bench, code)
@@ -75,7 +75,7 @@ def test_an_access_is_moved_to_another_group(bench: LedgerBench, terminal: Termi
     assert "moves to another group at most 0" in told
 
 
-def test_notes_stand_in_the_history(bench: LedgerBench, terminal: Terminal) -> None:
+def test_notes_appear_in_the_history(bench: LedgerBench, terminal: Terminal) -> None:
     """Of a code and of a reservation, with their words for the operator."""
     code = bench.issue()
     item = reserved(bench, code)
@@ -88,7 +88,7 @@ def test_notes_stand_in_the_history(bench: LedgerBench, terminal: Terminal) -> N
     assert "they called" in shown
 
 
-def test_a_refund_may_take_the_access_too(bench: LedgerBench, terminal: Terminal) -> None:
+def test_refund_revokes_the_access_on_request(bench: LedgerBench, terminal: Terminal) -> None:
     """By a flag of its own."""
     item = reserved(bench, bench.issue())
     bench.attempt(item)
@@ -98,7 +98,7 @@ def test_a_refund_may_take_the_access_too(bench: LedgerBench, terminal: Terminal
     assert bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id DESC LIMIT 1") == [("AccessRevoked:1",)]
 
 
-def test_refund_of_an_accepted_use_needs_the_option(bench: LedgerBench, terminal: Terminal) -> None:
+def test_refund_of_an_accepted_use_requires_an_access_option(bench: LedgerBench, terminal: Terminal) -> None:
     """Refused by a rule without it, and the sentence names both options."""
     item = reserved(bench, bench.issue())
     bench.attempt(item)
@@ -120,7 +120,7 @@ def test_refund_of_an_accepted_use_needs_the_option(bench: LedgerBench, terminal
         (("resend", "00000000-0000-0000-0000-000000000001"), 4, "no such reservation"),
     ],
 )
-def test_what_is_wrong_is_said(
+def test_wrong_action_ends_in_one_line_and_its_exit_code(
     bench: LedgerBench, terminal: Terminal, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
     """Usage is 2, a rule is 4."""
@@ -132,7 +132,7 @@ def test_what_is_wrong_is_said(
     assert words.lower() in ended.err.lower()
 
 
-def test_a_limit_too_low_is_refused_with_the_number(bench: LedgerBench, terminal: Terminal) -> None:
+def test_terms_refuses_a_limit_below_the_used_and_reserved_uses(bench: LedgerBench, terminal: Terminal) -> None:
     """So that one knows which limit is possible."""
     code = bench.issue(3, bound=False)
     reserved(bench, code, "a@example.com")
@@ -144,7 +144,7 @@ def test_a_limit_too_low_is_refused_with_the_number(bench: LedgerBench, terminal
     assert ended.err.startswith("2 uses are used or reserved already")
 
 
-def test_no_group_is_named_like_an_address(bench: LedgerBench, terminal: Terminal) -> None:
+def test_group_named_like_an_email_address_is_refused(bench: LedgerBench, terminal: Terminal) -> None:
     """It is said before anything is written."""
     told = terminal.ledger("issue", "--max-uses", "1", "--group", "li.wei@example.com")
 

@@ -67,7 +67,7 @@ def outage(bench: LedgerBench, terminal: Terminal) -> OutageScenario:
     return OutageScenario(bench, terminal)
 
 
-def test_it_shows_and_changes_nothing(outage: OutageScenario) -> None:
+def test_refund_outage_changes_nothing_without_apply(outage: OutageScenario) -> None:
     """Without --apply nothing is written; the table names each reservation and says how to go on."""
     parked = outage.parked("a")
 
@@ -81,7 +81,7 @@ def test_it_shows_and_changes_nothing(outage: OutageScenario) -> None:
     assert outage.balance() == (0, 1)
 
 
-def test_sent_ones_only_on_demand_and_never_accepted_ones(outage: OutageScenario) -> None:
+def test_refund_outage_includes_sent_on_request_but_never_accepted(outage: OutageScenario) -> None:
     """An opened link proves that the mail was not lost."""
     parked, sent, accepted = outage.parked("a"), outage.sent("b"), outage.sent("c")
     outage.bench.run(
@@ -92,7 +92,7 @@ def test_sent_ones_only_on_demand_and_never_accepted_ones(outage: OutageScenario
     assert outage.found("--include-sent") == sorted([str(parked), str(sent)])
 
 
-def test_each_is_refunded_once_under_one_correlation_id(outage: OutageScenario) -> None:
+def test_refund_outage_refunds_once_under_one_correlation_id(outage: OutageScenario) -> None:
     """Run twice it changes nothing, and the cases are closed."""
     outage.parked("a")
     outage.sent("b")
@@ -108,7 +108,7 @@ def test_each_is_refunded_once_under_one_correlation_id(outage: OutageScenario) 
     assert outage.bench.rows(correlated, first["correlation_id"]) == [(3,)]
 
 
-def test_only_the_window_the_channel_and_the_server(outage: OutageScenario) -> None:
+def test_refund_outage_filters_by_window_channel_and_server(outage: OutageScenario) -> None:
     """What happened before or after, or elsewhere, is left alone."""
     here, there = outage.sent("a", "mx1:25"), outage.sent("b", "mx2:25")
 
@@ -119,7 +119,7 @@ def test_only_the_window_the_channel_and_the_server(outage: OutageScenario) -> N
     assert outage.run("--include-sent", start=HOUR, end=2 * HOUR).json["found"] == []
 
 
-def test_who_was_helped_since_is_left_alone(outage: OutageScenario) -> None:
+def test_refund_outage_ignores_recipients_who_were_sent_another_email(outage: OutageScenario) -> None:
     """The last letter counts: what was sent again after the outage, or called sent by a person, is not given back."""
     resent, decided = outage.sent("a"), outage.parked("b")
     outage.bench.run(RequestResend(context=outage.bench.context("staff"), reservation_id=resent))
@@ -146,7 +146,7 @@ def test_who_was_helped_since_is_left_alone(outage: OutageScenario) -> None:
     assert outage.found("--include-sent", "--server", "mx:25") == []
 
 
-def test_what_machines_still_try_is_left_to_them(outage: OutageScenario) -> None:
+def test_refund_outage_ignores_reservations_that_are_still_retried(outage: OutageScenario) -> None:
     """In doubt but not parked: it is tried again by itself."""
     outage.bench.attempt(outage.redeem("a"), LOST)
 
@@ -154,7 +154,7 @@ def test_what_machines_still_try_is_left_to_them(outage: OutageScenario) -> None
 
 
 @pytest.mark.parametrize(("start", "end"), [("2027-01-02", "2027-01-01"), ("x", "2027-01-01")])
-def test_a_window_that_is_none_is_a_usage_error(terminal: Terminal, start: str, end: str) -> None:
+def test_refund_outage_refuses_an_empty_window(terminal: Terminal, start: str, end: str) -> None:
     """Exit 2 and one sentence."""
     ended = terminal.ledger("refund-outage", "--from", start, "--to", end)
 

@@ -46,7 +46,7 @@ def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 
 
 @pytest.mark.usefixtures("broker")
-def test_a_healthy_database_and_broker(terminal: Terminal) -> None:
+def test_doctor_passes_on_a_healthy_database_and_broker(terminal: Terminal) -> None:
     """What is well says so and asks for nothing; no worker answers here, and that is found."""
     found = checks(terminal)
 
@@ -58,7 +58,7 @@ def test_a_healthy_database_and_broker(terminal: Terminal) -> None:
     assert found["api"]["status"] == "skipped"
 
 
-def test_a_broker_that_is_away_is_said_once(terminal: Terminal) -> None:
+def test_doctor_reports_an_unavailable_broker_once(terminal: Terminal) -> None:
     """What can't be checked because of it is not called broken."""
     found = checks(terminal)
 
@@ -67,7 +67,7 @@ def test_a_broker_that_is_away_is_said_once(terminal: Terminal) -> None:
     assert [found[name]["status"] for name in ("worker", "beat", "tasks")] == ["skipped"] * 3
 
 
-def test_a_frozen_broker_takes_bounded_time(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_waits_a_bounded_time_for_a_frozen_broker(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes the connection and never answers: told within seconds."""
     with socket.create_server(("127.0.0.1", 0)) as frozen:
         monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{frozen.getsockname()[1]}/0")
@@ -76,7 +76,7 @@ def test_a_frozen_broker_takes_bounded_time(terminal: Terminal, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])
-def test_a_silent_worker_or_beat_is_found(terminal: Terminal, broker: Redis, name: str) -> None:
+def test_doctor_reports_a_missing_heartbeat(terminal: Terminal, broker: Redis, name: str) -> None:
     """Without a sign of life for 15 seconds it is called missing, and the remedy names its command."""
     broker.delete(f"ledger:alive:{name}")
 
@@ -85,7 +85,7 @@ def test_a_silent_worker_or_beat_is_found(terminal: Terminal, broker: Redis, nam
     assert (found["status"], f"celery -A workers.celery_app {name}" in found["remedy"]) == ("wrong", True)
 
 
-def test_a_broker_that_evicts_is_found(terminal: Terminal, broker: Redis) -> None:
+def test_doctor_reports_a_broker_that_evicts(terminal: Terminal, broker: Redis) -> None:
     """allkeys-lru may throw the queue away."""
     broker.config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -97,7 +97,7 @@ def test_a_broker_that_evicts_is_found(terminal: Terminal, broker: Redis) -> Non
     assert "noeviction" in found["remedy"]
 
 
-def test_a_full_broker_is_found(terminal: Terminal, broker: Redis) -> None:
+def test_doctor_reports_a_full_broker(terminal: Terminal, broker: Redis) -> None:
     """At its limit it takes no message."""
     broker.config_set("maxmemory", "1mb")
     try:
@@ -108,7 +108,7 @@ def test_a_full_broker_is_found(terminal: Terminal, broker: Redis) -> None:
     assert (found["status"], "maxmemory" in found["remedy"]) == ("wrong", True)
 
 
-def test_a_database_that_is_away_is_said_once(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_an_unavailable_database_once(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plainly, without a traceback, and the rest is still checked."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://ledger:secret@127.0.0.1:1/ledger")
 
@@ -120,7 +120,7 @@ def test_a_database_that_is_away_is_said_once(terminal: Terminal, monkeypatch: p
     assert found["broker"]["status"] == "wrong"
 
 
-def test_an_older_schema_is_found(terminal: Terminal, bench: LedgerBench) -> None:
+def test_doctor_reports_an_older_schema(terminal: Terminal, bench: LedgerBench) -> None:
     """It names the command that helps."""
     execute(bench.database_url, "DELETE FROM _yoyo_migration")
 
@@ -130,14 +130,14 @@ def test_an_older_schema_is_found(terminal: Terminal, bench: LedgerBench) -> Non
     assert found["cases"]["status"] == "skipped"
 
 
-def test_wrong_keys_are_found(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_wrong_keys(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another ring than the database's."""
     monkeypatch.setenv("LEDGER_PEPPERS", "1:" + "A" * 43 + "=")
 
     assert checks(terminal)["key rings"]["status"] == "wrong"
 
 
-def test_an_older_state_is_found(
+def test_doctor_reports_a_database_restored_from_an_older_backup(
     terminal: Terminal, bench: LedgerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing published, what the database holds, and what it does not: a restore of before."""
@@ -158,7 +158,7 @@ def test_an_older_state_is_found(
     assert older["remedy"].startswith("restore a newer backup")
 
 
-def test_a_process_that_may_alter_the_log_is_reminded_of(terminal: Terminal, bench: LedgerBench) -> None:
+def test_doctor_reminds_of_a_role_that_can_alter_the_log(terminal: Terminal, bench: LedgerBench) -> None:
     """The bench runs as the owner; a reminder is no fault."""
     bench.issue()
 
@@ -168,7 +168,7 @@ def test_a_process_that_may_alter_the_log_is_reminded_of(terminal: Terminal, ben
     assert "LEDGER_OWNER_DATABASE_URL" in found["remedy"]
 
 
-def test_secrets_that_others_may_read_are_found(terminal: Terminal, tmp_path: Path) -> None:
+def test_doctor_reports_secrets_that_others_can_read(terminal: Terminal, tmp_path: Path) -> None:
     """The remedy can be pasted."""
     secrets = tmp_path / "secrets.env"
     secrets.write_text("")
@@ -179,7 +179,7 @@ def test_secrets_that_others_may_read_are_found(terminal: Terminal, tmp_path: Pa
     assert (found["status"], found["remedy"]) == ("wrong", f"chmod 600 {secrets}")
 
 
-def test_work_that_nobody_does_is_found(terminal: Terminal, bench: LedgerBench) -> None:
+def test_doctor_reports_overdue_work(terminal: Terminal, bench: LedgerBench) -> None:
     """Due for an hour, and past its deadline: with every Celery process dead it is at least seen."""
     bench.redeem(bench.issue(), "li.wei@example.com")
     execute(
@@ -195,7 +195,7 @@ def test_work_that_nobody_does_is_found(terminal: Terminal, bench: LedgerBench) 
     assert "2 h" in found["pending"]["found"] or "120 min" in found["pending"]["found"]
 
 
-def test_an_open_case_is_found(terminal: Terminal, bench: LedgerBench) -> None:
+def test_doctor_reports_an_open_case(terminal: Terminal, bench: LedgerBench) -> None:
     """A person has to decide, and is told how."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
@@ -213,7 +213,7 @@ def test_an_open_case_is_found(terminal: Terminal, bench: LedgerBench) -> None:
     )
 
 
-def test_webhooks_that_fail_are_told(terminal: Terminal, bench: LedgerBench) -> None:
+def test_doctor_reports_failing_webhooks(terminal: Terminal, bench: LedgerBench) -> None:
     """One that fails is tried again by itself; one that was given up waits for somebody."""
     endpoints, now, endpoint_id = WebhookEndpointRepository(bench.storage), bench.context().now, uuid4()
     endpoints.insert(endpoint_id, "https://bi.example.com/", (), 1, uuid4(), now)
@@ -227,7 +227,7 @@ def test_webhooks_that_fail_are_told(terminal: Terminal, bench: LedgerBench) -> 
     assert "/admin/webhooks" in given_up["remedy"]
 
 
-def test_guesses_are_a_reminder(terminal: Terminal, bench: LedgerBench) -> None:
+def test_doctor_reminds_of_code_guessing(terminal: Terminal, bench: LedgerBench) -> None:
     """Nothing is broken while somebody guesses, but somebody should know."""
     RateLimitReportRepository(bench.storage, uuid4()).exchange(RateLimitCounts(unknown=150, redeemed=20, spent={}))
 
@@ -239,7 +239,7 @@ def test_guesses_are_a_reminder(terminal: Terminal, bench: LedgerBench) -> None:
     )
 
 
-def test_a_clock_that_is_wrong_is_found(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_clock_skew(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """This host is five minutes behind the database."""
 
     class Slow(datetime):
@@ -257,7 +257,7 @@ def test_a_clock_that_is_wrong_is_found(terminal: Terminal, monkeypatch: pytest.
     assert (found["status"], "5 min ahead" in found["found"]) == ("wrong", True)
 
 
-def test_a_mail_server_is_only_asked_whether_it_listens(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_sends_no_email_to_the_mail_server(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is connected to, and nothing is said."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         heard: list[bytes] = []
@@ -276,7 +276,7 @@ def test_a_mail_server_is_only_asked_whether_it_listens(terminal: Terminal, monk
     assert (found["status"], heard) == ("ok", [b""])
 
 
-def test_settings_that_cannot_be_read_are_said(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_malformed_settings(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable is named, its value is not shown."""
     monkeypatch.setenv("LEDGER_MASTER_KEYS", "1:nonsense")
 
@@ -301,7 +301,7 @@ def test_settings_that_cannot_be_read_are_said(terminal: Terminal, monkeypatch: 
         ("LEDGER_SMTP_TIMEOUT_S", "100"),
     ],
 )
-def test_every_part_reads_its_settings(
+def test_doctor_reads_the_settings_of_every_component(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """One sentence names the variable and not its value, before a worker fails over it."""
@@ -313,7 +313,7 @@ def test_every_part_reads_its_settings(
     assert "sekret" not in found["found"]
 
 
-def test_a_misspelt_variable_is_pointed_at(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reminds_of_a_misspelt_variable(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does nothing, so it is no error; without one there is no such line."""
     before = checks(terminal)
     monkeypatch.setenv("LEDGER_RATE_LIMT", "off")
@@ -324,7 +324,7 @@ def test_a_misspelt_variable_is_pointed_at(terminal: Terminal, monkeypatch: pyte
     assert ("reminder", True) == (found["status"], "did you mean LEDGER_RATE_LIMIT?" in found["found"])
 
 
-def test_a_killed_stack_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`kill -9` leaves a file that says where everything was: commands say what happened and what to do."""
     url = "postgresql://ledger:secret@127.0.0.1:1/ledger"
     monkeypatch.setenv("DATABASE_URL", url)
@@ -344,7 +344,7 @@ def test_a_killed_stack_is_named(terminal: Terminal, monkeypatch: pytest.MonkeyP
     assert (3, True) == (found[1].status, "was killed" in found[1].err)
 
 
-def test_no_ledger_at_all(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_skips_all_checks_without_a_ledger(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing runs on the folder and no variable names a database: one finding, the rest is not checked."""
     monkeypatch.setenv("DATABASE_URL", "")
 
@@ -354,7 +354,7 @@ def test_no_ledger_at_all(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -
     assert {check["status"] for name, check in found.items() if name != "settings"} == {"skipped"}
 
 
-def test_the_table_is_for_people(terminal: Terminal) -> None:
+def test_doctor_prints_a_table(terminal: Terminal) -> None:
     """Each check is a line: its state, what was found, and what to do."""
     ended = terminal.ledger("doctor")
 

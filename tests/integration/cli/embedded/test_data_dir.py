@@ -38,7 +38,7 @@ def clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def test_a_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence names the process that has it."""
     with open_data_dir(tmp_path):
         assert 2 == run_up(tmp_path, find_free_port(), demo=False)
@@ -48,7 +48,7 @@ def test_a_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert f"another `ledger up` (pid {os.getpid()}) runs on {tmp_path}" in told
 
 
-def test_a_folder_whose_last_run_is_still_being_ended_is_waited_for(tmp_path: Path) -> None:
+def test_up_waits_for_the_watchdog_of_a_killed_run(tmp_path: Path) -> None:
     """The guardian of a killed run holds the lock until nothing runs any more; then the folder is free."""
     with subprocess.Popen(["/bin/true"]) as gone:
         gone.wait()
@@ -60,7 +60,7 @@ def test_a_folder_whose_last_run_is_still_being_ended_is_waited_for(tmp_path: Pa
         assert f"{os.getpid()}\n" == (tmp_path / "lock").read_text()
 
 
-def test_a_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence names the port and the option that helps; the old ledger.json is gone all the same."""
     (tmp_path / "version").write_text("1\n")
     write_state(tmp_path, STATE)
@@ -73,7 +73,7 @@ def test_a_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "ledger.json").exists()
 
 
-def test_a_folder_of_another_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_of_another_layout_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The sentence says which layout it has and which is needed."""
     (tmp_path / "version").write_text("99\n")
 
@@ -83,7 +83,7 @@ def test_a_folder_of_another_version_is_refused(tmp_path: Path, capsys: pytest.C
     assert "made by another version (layout '99', this one uses '1')" in told
 
 
-def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_folder_is_refused_and_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is made or cleared in it, even if it has names that we use."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").touch()
@@ -94,7 +94,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, capsys: pytest.
     assert (tmp_path / "run" / "precious").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_that_cannot_be_created_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file stands where the folder should be."""
     (tmp_path / "file").touch()
 
@@ -102,7 +102,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, capsys: pytest.
     assert "choose another --data-dir" in capsys.readouterr().err
 
 
-def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
+def test_secrets_are_generated_once_with_mode_600(tmp_path: Path) -> None:
     """A second start reads the same; both key rings are rings of one key."""
     made = load_secrets(tmp_path)
 
@@ -112,7 +112,7 @@ def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     assert made["LEDGER_PEPPERS"] != made["LEDGER_MASTER_KEYS"]
 
 
-def test_secrets_of_the_environment_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_of_the_environment_take_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before and after the file is made, and they are not copied into it."""
     monkeypatch.setenv("LEDGER_PEPPERS", "given")
     assert "given" == load_secrets(tmp_path)["LEDGER_PEPPERS"]
@@ -133,7 +133,7 @@ def test_secrets_of_the_environment_win(tmp_path: Path, monkeypatch: pytest.Monk
         (b"\x80\xff\nLEDGER_SECRET_KEY=x\nLEDGER_PEP", "LEDGER_PEPPERS, LEDGER_MASTER_KEYS, LEDGER_POSTGRES_PASSWORD"),
     ],
 )
-def test_a_cut_file_of_secrets_is_not_completed(tmp_path: Path, left: bytes, lacks: str) -> None:
+def test_truncated_secrets_file_is_refused(tmp_path: Path, left: bytes, lacks: str) -> None:
     """What is missing is named, and the file stays as it was."""
     load_secrets(tmp_path)
     (tmp_path / "postgres").mkdir()
@@ -145,7 +145,7 @@ def test_a_cut_file_of_secrets_is_not_completed(tmp_path: Path, left: bytes, lac
     assert left == (tmp_path / secrets_file.FILE).read_bytes()
 
 
-def test_older_folder_gets_the_passwords_that_it_lacks(tmp_path: Path) -> None:
+def test_older_folder_gets_its_missing_passwords(tmp_path: Path) -> None:
     """Those that can be set at any start; its own keys and the password of its database stay."""
     made = load_secrets(tmp_path)
     (tmp_path / "postgres").mkdir()
@@ -162,7 +162,7 @@ def test_older_folder_gets_the_passwords_that_it_lacks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [b"garbage", b"[]", b'{"admin_key": "x"}', b"\xff"])
-def test_a_damaged_first_start_is_said(tmp_path: Path, left: bytes) -> None:
+def test_damaged_first_start_file_is_reported(tmp_path: Path, left: bytes) -> None:
     """With what helps: the credentials can be made anew."""
     (tmp_path / "first-start.json").write_bytes(left)
 
@@ -170,7 +170,7 @@ def test_a_damaged_first_start_is_said(tmp_path: Path, left: bytes) -> None:
         prepare_first_accounts({"LEDGER_DATA_DIR": str(tmp_path)}, demo=False)
 
 
-def test_lost_secrets_are_not_replaced(tmp_path: Path) -> None:
+def test_missing_secrets_of_existing_data_are_not_generated_again(tmp_path: Path) -> None:
     """New keys could not open the data that is there."""
     (tmp_path / "postgres").mkdir()
 
@@ -178,7 +178,7 @@ def test_lost_secrets_are_not_replaced(tmp_path: Path) -> None:
         load_secrets(tmp_path)
 
 
-def test_a_command_reaches_the_running_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_of_a_running_stack_holds_urls_and_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets what the stack wrote and the secrets, but for what the environment sets already."""
     secrets = load_secrets(tmp_path)
     write_state(tmp_path, STATE)
@@ -195,7 +195,7 @@ def test_a_command_reaches_the_running_stack(tmp_path: Path, monkeypatch: pytest
     assert 0o600 == (tmp_path / "ledger.json").stat().st_mode & 0o777
 
 
-def test_without_a_running_stack_nothing_is_made_up(tmp_path: Path) -> None:
+def test_environment_without_a_running_stack_holds_the_folder_only(tmp_path: Path) -> None:
     """Only the folder itself is known."""
     remove_state(tmp_path)
 

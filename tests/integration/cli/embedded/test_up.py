@@ -88,7 +88,7 @@ def running_on(folder: Path) -> list[str]:
 
 
 @pytest.mark.timeout(150)
-def test_it_starts_goes_on_where_it_stopped_and_leaves_nothing(tmp_path: Path) -> None:
+def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
     """Everything is ready when it says so; a second start has the data; nothing runs after SIGTERM or kill -9."""
     folder = tmp_path / "ledger"
     with stack(folder) as (process, state):
@@ -133,7 +133,7 @@ def outcome(folder: Path, **given: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_what_is_given_from_outside_is_not_started(tmp_path: Path) -> None:
+def test_up_starts_no_server_that_the_environment_names(tmp_path: Path) -> None:
     """A given database that is away is told in a sentence, with exit 3; no private one is made."""
     database_url = f"postgresql://ledger@{HOST}:{find_free_port()}/ledger?connect_timeout=2"
     redis_url = f"redis://{HOST}:{find_free_port()}/0"
@@ -144,7 +144,7 @@ def test_what_is_given_from_outside_is_not_started(tmp_path: Path) -> None:
     assert not {"postgres", "redis", "mailbox"} & {entry.name for entry in tmp_path.iterdir()}
 
 
-def test_wrong_keys_are_refused_before_anything_uses_them(database_url: str, tmp_path: Path) -> None:
+def test_up_refuses_wrong_keys(database_url: str, tmp_path: Path) -> None:
     """A database that was written with other key rings is told in a sentence, with exit 3."""
     given = {"DATABASE_URL": database_url, "LEDGER_SMTP_URL": "null://"}
     rings = [f"1:{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
@@ -156,7 +156,7 @@ def test_wrong_keys_are_refused_before_anything_uses_them(database_url: str, tmp
     assert "LEDGER_PEPPERS does not hold the keys that this database was written with" in told
 
 
-def test_a_malformed_setting_is_named(database_url: str, tmp_path: Path) -> None:
+def test_up_names_a_malformed_setting(database_url: str, tmp_path: Path) -> None:
     """The sentence names the variable, with exit 2."""
     code, told = outcome(tmp_path, DATABASE_URL=database_url, LEDGER_SMTP_URL="null://", LEDGER_LEASE_S="long")
 

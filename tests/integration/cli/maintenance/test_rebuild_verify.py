@@ -34,7 +34,7 @@ def module(*arguments: str, **environment: str) -> tuple[int, Any, str]:
     return ran.returncode, json.loads(ran.stdout) if ran.stdout.startswith("{") else ran.stdout, ran.stderr
 
 
-def test_rebuild_shows_what_differs_and_ends_with_1(bench: LedgerBench, terminal: Terminal) -> None:
+def test_rebuild_lists_differences_and_exits_with_1(bench: LedgerBench, terminal: Terminal) -> None:
     """For eyes: the row, each value old and new, the event; stdout is the answer, progress goes to stderr."""
     drifted(bench)
 
@@ -47,7 +47,7 @@ def test_rebuild_shows_what_differs_and_ends_with_1(bench: LedgerBench, terminal
     assert "fold: 2 events" in ended.err
 
 
-def test_rebuild_apply_repairs_and_ends_with_0(bench: LedgerBench, terminal: Terminal) -> None:
+def test_rebuild_apply_repairs_and_exits_with_0(bench: LedgerBench, terminal: Terminal) -> None:
     """--json: one document on stdout, JSON lines beside it; afterwards nothing differs."""
     drifted(bench)
 
@@ -60,7 +60,7 @@ def test_rebuild_apply_repairs_and_ends_with_0(bench: LedgerBench, terminal: Ter
     assert {"fold", "index reservations", "compare", "swap"} <= set(steps)
 
 
-def test_rebuild_takes_one_code_by_its_text_or_id(bench: LedgerBench, terminal: Terminal) -> None:
+def test_rebuild_accepts_one_code_by_text_or_id(bench: LedgerBench, terminal: Terminal) -> None:
     """--code in either form; an unknown code or projection is a usage error."""
     code = drifted(bench)
     code_id = str(bench.reader.find_code(code))
@@ -71,7 +71,7 @@ def test_rebuild_takes_one_code_by_its_text_or_id(bench: LedgerBench, terminal: 
     assert 2 == terminal.ledger("rebuild", "--projection", "nosuch").status
 
 
-def test_verify_names_what_is_wrong(bench: LedgerBench, terminal: Terminal) -> None:
+def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None:
     """Exit code 1 and the row; 0 once it is repaired."""
     drifted(bench)
 
@@ -87,7 +87,7 @@ def test_verify_names_what_is_wrong(bench: LedgerBench, terminal: Terminal) -> N
 
 @pytest.mark.timeout(240)  # six processes, each of which has to load everything first
 @pytest.mark.usefixtures("terminal")
-def test_the_module_is_the_same_command(bench: LedgerBench) -> None:
+def test_projections_module_prints_what_the_command_prints(bench: LedgerBench) -> None:
     """`python -m projections` gives the same documents and exit codes."""
     code = drifted(bench)
 
@@ -105,7 +105,7 @@ def test_the_module_is_the_same_command(bench: LedgerBench) -> None:
     assert (0, 0) == (applied[0], module("verify")[0])
 
 
-def test_the_module_finds_a_running_ledger_by_its_folder(bench: LedgerBench, tmp_path: Path) -> None:
+def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBench, tmp_path: Path) -> None:
     """Without DATABASE_URL the data folder's ledger.json says where; without either it can't reach anything."""
     (secret := tmp_path / "password").write_text("only-for-tests\n")
     nowhere = module("verify", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")

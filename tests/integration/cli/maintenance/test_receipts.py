@@ -22,7 +22,7 @@ def followed(bench: LedgerBench, file: Path | None = None) -> int:
     return update_log(bench.storage, bench.storage.recorder.clock.now(), file)
 
 
-def test_a_receipt_is_checked_with_the_ledger_s_key(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+def test_receipt_is_checked_with_the_public_key(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
     """Before the first checkpoint it is refused; then it holds, and nothing personal is in it."""
     reservation_id = sent(bench)
     early = terminal.ledger("receipt", reservation_id)
@@ -45,7 +45,7 @@ def test_a_receipt_is_checked_with_the_ledger_s_key(bench: LedgerBench, terminal
     assert 2 == terminal.ledger("consistency", "1", "2").status
 
 
-def test_an_altered_receipt_proves_nothing(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+def test_altered_receipt_is_invalid(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
     """Exit code 1 and why; a key that is none is a usage error."""
     reservation_id = sent(bench)
     followed(bench)
@@ -64,7 +64,7 @@ def test_an_altered_receipt_proves_nothing(bench: LedgerBench, terminal: Termina
     assert 2 == terminal.ledger("check-receipt", str(file), "--public-key", "x").status
 
 
-def test_following_again_takes_only_what_is_new(bench: LedgerBench) -> None:
+def test_merkle_log_consumes_new_events_only(bench: LedgerBench) -> None:
     """The Merkle log grows with the ledger, and a round without news does nothing."""
     sent(bench)
 

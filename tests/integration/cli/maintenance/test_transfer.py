@@ -16,7 +16,7 @@ from tests.support.servers.embedded_stack import PROGRAM
 COPYING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY ledger_events%'"
 
 
-def test_a_ledger_moves_by_four_commands(
+def test_ledger_is_transferred_by_four_commands(
     bench: LedgerBench, terminal: Terminal, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two files out, two in; the same history is told there, and a second import is refused."""
@@ -43,7 +43,7 @@ def test_a_ledger_moves_by_four_commands(
     drop(postgres_url, name)
 
 
-def test_an_import_that_is_killed_leaves_nothing(
+def test_killed_import_leaves_nothing(
     bench: LedgerBench, terminal: Terminal, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of the file is in when it dies; the database is as empty as before, and takes the whole file."""
@@ -69,7 +69,9 @@ def test_an_import_that_is_killed_leaves_nothing(
     drop(postgres_url, name)
 
 
-def test_stdout_takes_the_file_and_damage_is_told(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+def test_export_writes_to_stdout_and_a_damaged_file_is_refused(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
     """Without --output the lines themselves are the answer; a file that isn't there is a usage error."""
     bench.issue()
     printed = terminal.ledger("export", "events")

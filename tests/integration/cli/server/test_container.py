@@ -32,9 +32,7 @@ def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_backend_migrates_and_becomes_uvicorn(
-    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_backend_migrates_and_becomes_uvicorn(become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Secrets are made (mode 600), the schema is checked, and the process is replaced."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("LEDGER_OWNER_DATABASE_URL", database_url)
@@ -70,7 +68,7 @@ def test_run_migrate_applies_the_schema_and_exits(
     assert migrated == [database_url]
 
 
-def test_the_backend_waits_for_the_migration_when_its_role_does_not_own_the_schema(
+def test_backend_waits_for_the_migration_if_its_role_does_not_own_the_schema(
     become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It never tries: a role of few rights would fail with a message about a table of the migration tool."""
@@ -88,7 +86,7 @@ def test_the_backend_waits_for_the_migration_when_its_role_does_not_own_the_sche
     assert migrated == []
 
 
-def test_secrets_are_made_once_by_several_at_once(tmp_path: Path) -> None:
+def test_concurrent_containers_generate_secrets_once(tmp_path: Path) -> None:
     """Backend, worker and beat may start together on an empty volume."""
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: container._create_secrets(tmp_path), range(8)))
@@ -99,7 +97,7 @@ def test_secrets_are_made_once_by_several_at_once(tmp_path: Path) -> None:
     assert first.count("LEDGER_PEPPERS=") == 1
 
 
-def test_the_six_services_of_the_incident() -> None:
+def test_compose_file_has_the_six_services_of_the_incident() -> None:
     """Exactly these six stay, each with a health check; `migrate` exits, and the mail catcher is the demo's."""
     services = _services()
 
@@ -110,7 +108,7 @@ def test_the_six_services_of_the_incident() -> None:
     assert "noeviction" in services["redis"]
 
 
-def test_only_the_one_shot_migration_can_read_the_owners_password() -> None:
+def test_only_the_migration_service_reads_the_owner_password() -> None:
     """Code that runs in the API, a worker or beat finds it in no variable and in no mounted volume."""
     compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     owners = {name for name, text in _services().items() if re.search("db-secret|LEDGER_OWNER_", text)}

@@ -9,7 +9,7 @@ import pytest
 from tests.support.clients.terminal import Terminal
 
 
-def test_a_program_gets_the_ledgers_environment(
+def test_exec_runs_a_program_in_the_environment_of_the_ledger(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The secrets of the folder among it; its own options are its own; programs beside Python are found."""
@@ -27,7 +27,7 @@ def test_a_program_gets_the_ledgers_environment(
     assert str(Path(sys.executable).parent) == environment["PATH"].split(os.pathsep)[0]
 
 
-def test_no_such_program(terminal: Terminal) -> None:
+def test_exec_reports_a_missing_program(terminal: Terminal) -> None:
     """As a shell would say it."""
     ended = terminal.ledger("exec", "no-such-program", "--json")
 

@@ -127,7 +127,7 @@ REFUSED: list[tuple[Change, int, str]] = [
 
 
 @pytest.mark.parametrize(("change", "status", "told"), REFUSED)
-def test_an_unsafe_start_is_refused_in_one_sentence(
+def test_unsafe_start_is_refused_in_one_line(
     env: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -150,7 +150,9 @@ def test_an_unsafe_start_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize(("change", "status", "told"), REFUSED[:2])
-def test_a_refused_process_ends(env: dict[str, str], tmp_path: Path, change: Change, status: int, told: str) -> None:
+def test_refused_start_ends_the_process(
+    env: dict[str, str], tmp_path: Path, change: Change, status: int, told: str
+) -> None:
     """With its code, the same sentence, and nothing else in its log."""
     change(env, tmp_path)
     process = backend(env, find_free_port(), tmp_path / "log")
@@ -193,7 +195,7 @@ def readiness(port: int) -> tuple[int, dict[str, Any]]:
         connection.close()
 
 
-def test_an_absent_or_evicting_broker_is_said_loudly_and_stops_nothing(
+def test_missing_or_evicting_broker_is_reported_and_stops_nothing(
     env: dict[str, str], redis_url: str, tmp_path: Path
 ) -> None:
     """Redeems are taken, `/readyz` says degraded and which part, and the log says what it means."""

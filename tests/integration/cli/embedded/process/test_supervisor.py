@@ -46,7 +46,7 @@ def supervised(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int
         process.wait()
 
 
-def test_a_killed_child_is_started_again_without_what_it_left(tmp_path: Path) -> None:
+def test_killed_program_is_restarted_and_its_children_are_ended(tmp_path: Path) -> None:
     """A new process takes the place of a killed one, whose own child is gone by then."""
     log = tmp_path / "store.log"
     with Supervisor(tmp_path) as supervisor:
@@ -64,7 +64,7 @@ def test_a_killed_child_is_started_again_without_what_it_left(tmp_path: Path) ->
         assert is_running(pids(log)[2])
 
 
-def test_a_child_that_keeps_dying_is_started_ever_more_rarely(tmp_path: Path) -> None:
+def test_program_that_keeps_dying_is_restarted_with_backoff(tmp_path: Path) -> None:
     """The first restart is immediate, the ones after it wait longer and longer."""
     told: list[str] = []
     with Supervisor(tmp_path, told.append) as supervisor:
@@ -79,7 +79,7 @@ def test_a_child_that_keeps_dying_is_started_ever_more_rarely(tmp_path: Path) ->
         assert "broken ended (status 7) and is started again" == told[0]
 
 
-def test_a_child_that_does_not_end_is_killed_after_its_time(tmp_path: Path) -> None:
+def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
     """A program that ignores its stop signal gets as long as it may take and no longer."""
     command = ("/bin/sh", "-c", 'trap "" TERM; echo $$; while :; do sleep 1; done')
     with Supervisor(tmp_path) as supervisor:
@@ -92,13 +92,13 @@ def test_a_child_that_does_not_end_is_killed_after_its_time(tmp_path: Path) -> N
         assert all_gone(pids(tmp_path / "stubborn.log"))
 
 
-def test_a_program_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_missing_program_is_refused_in_one_line(tmp_path: Path) -> None:
     """The sentence names the program and what helps."""
     with Supervisor(tmp_path) as supervisor, pytest.raises(StackError, match=r"/nowhere/x can't be run .*make setup"):
         supervisor.start(Program("x", ("/nowhere/x",), {}, cwd=tmp_path))
 
 
-def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
+def test_log_of_the_former_run_is_kept(tmp_path: Path) -> None:
     """A start begins a new log and leaves one old one."""
     (tmp_path / "x.log").write_text("earlier\n")
     with Supervisor(tmp_path) as supervisor:
@@ -109,7 +109,7 @@ def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_nothing_is_left_after_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_no_process_remains_after_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     """Who asks ends before who is asked, and their own children end with them."""
     with supervised(tmp_path) as (process, descendants):
         process.send_signal(number)
@@ -119,7 +119,7 @@ def test_nothing_is_left_after_a_signal(tmp_path: Path, number: signal.Signals) 
         assert ["front", "store"] == (tmp_path / "ended").read_text().split()
 
 
-def test_nothing_is_left_after_a_crash_of_the_supervisor(tmp_path: Path) -> None:
+def test_no_process_remains_after_a_crash_of_the_supervisor(tmp_path: Path) -> None:
     """Killed with SIGKILL, it leaves the work to its guardian, which keeps the same order."""
     with supervised(tmp_path) as (process, descendants):
         process.kill()
@@ -128,7 +128,7 @@ def test_nothing_is_left_after_a_crash_of_the_supervisor(tmp_path: Path) -> None
         assert ["front", "store"] == (tmp_path / "ended").read_text().split()
 
 
-def test_a_killed_guardian_is_replaced(tmp_path: Path) -> None:
+def test_killed_watchdog_is_replaced(tmp_path: Path) -> None:
     """The new guardian knows the children that run already."""
     log = tmp_path / "store.log"
     with Supervisor(tmp_path) as supervisor:
@@ -149,7 +149,7 @@ def test_a_killed_guardian_is_replaced(tmp_path: Path) -> None:
         assert all_gone(pids(log))
 
 
-def test_a_log_that_grows_is_cut_while_its_child_writes_on(tmp_path: Path) -> None:
+def test_large_log_is_rotated_while_its_program_writes(tmp_path: Path) -> None:
     """What was there is kept in NAME.log.1, what comes goes to NAME.log."""
     command = ("/bin/sh", "-c", 'echo a long first line; read -r _ < "$1"; echo more; sleep 60', "sh")
     gate = tmp_path / "gate"

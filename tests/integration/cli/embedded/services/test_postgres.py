@@ -27,7 +27,7 @@ HARMLESS = Path("/bin/true")
 IS_ROOT = os.geteuid() == 0
 
 
-def test_postgres_runs_in_a_folder_that_is_closed_to_others(tmp_path: Path) -> None:
+def test_postgres_runs_in_a_folder_of_mode_700(tmp_path: Path) -> None:
     """A second start goes on where the first stopped, as the same owner, with durability as PostgreSQL ships it."""
     tmp_path.chmod(0o700)
     with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
@@ -47,7 +47,7 @@ def test_postgres_runs_in_a_folder_that_is_closed_to_others(tmp_path: Path) -> N
     assert 0o700 == tmp_path.stat().st_mode & 0o777
 
 
-def test_postgres_runs_in_a_folder_that_is_open_to_all(open_folder: Path) -> None:
+def test_postgres_runs_in_a_folder_of_mode_755(open_folder: Path) -> None:
     """Its data is closed to others, who can't connect without the password either."""
     with postgres_server(open_folder) as url:
         with psycopg.connect(url) as conn:
@@ -58,7 +58,7 @@ def test_postgres_runs_in_a_folder_that_is_open_to_all(open_folder: Path) -> Non
         assert 0o700 == (open_folder / "postgres").stat().st_mode & 0o777
 
 
-def test_postgres_starts_after_a_crash_whose_pid_is_anothers_now(tmp_path: Path) -> None:
+def test_postgres_starts_although_its_old_pid_belongs_to_another_program(tmp_path: Path) -> None:
     """A pid file that names a stranger is dropped and the stranger left alone."""
     with postgres_server(tmp_path):
         lines = (tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()
@@ -70,7 +70,7 @@ def test_postgres_starts_after_a_crash_whose_pid_is_anothers_now(tmp_path: Path)
         stranger.kill()
 
 
-def test_a_postgres_that_outlived_its_run_is_ended_first(tmp_path: Path) -> None:
+def test_orphaned_postgres_is_ended_before_the_start(tmp_path: Path) -> None:
     """Two servers never work on one data directory."""
     left = postgres.prepare_postgres(tmp_path, find_free_port(), "x")
     with (tmp_path / "left.log").open("wb") as log:
@@ -80,7 +80,7 @@ def test_a_postgres_that_outlived_its_run_is_ended_first(tmp_path: Path) -> None
         assert process.poll() is not None
 
 
-def test_data_of_another_postgres_is_refused(tmp_path: Path) -> None:
+def test_data_of_another_postgres_version_are_refused(tmp_path: Path) -> None:
     """The sentence names both versions and what helps."""
     postgres.prepare_postgres(tmp_path, find_free_port(), "x")
     (tmp_path / "postgres" / "PG_VERSION").write_text("14\n")
@@ -89,7 +89,7 @@ def test_data_of_another_postgres_is_refused(tmp_path: Path) -> None:
         postgres.prepare_postgres(tmp_path, find_free_port(), "x")
 
 
-def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_server_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sentence says what to run, or what to set instead."""
     monkeypatch.setattr(binaries, "find_spec", lambda _package: None)
 
@@ -99,7 +99,7 @@ def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         valkey.prepare_valkey(tmp_path, find_free_port(), PASSWORD)
 
 
-def test_an_ordinary_user_runs_postgres_as_himself(open_folder: Path) -> None:
+def test_ordinary_user_runs_postgres_without_launcher(open_folder: Path) -> None:
     """Run as a user that is not root, everything belongs to that user and no launcher is needed."""
     account = choose_account(open_folder / "postgres", Path(sys.executable))
     folder = open_folder / "own"
@@ -124,7 +124,7 @@ def test_an_ordinary_user_runs_postgres_as_himself(open_folder: Path) -> None:
     assert ("True\n", 0) == (done.stdout, done.returncode), done.stderr
 
 
-def test_root_hands_over_to_nobody_where_nobody_may_go(open_folder: Path) -> None:
+def test_root_uses_nobody_if_it_can_enter_the_folder(open_folder: Path) -> None:
     """The first way: an account that is there already; only the data folder itself is opened for passing through."""
     folder = open_folder / "data"
     folder.mkdir(mode=0o700)
@@ -134,7 +134,7 @@ def test_root_hands_over_to_nobody_where_nobody_may_go(open_folder: Path) -> Non
     assert (0o711 if IS_ROOT else 0o700) == folder.stat().st_mode & 0o777
 
 
-def test_root_uses_a_namespace_where_nobody_may_not_go(open_folder: Path) -> None:
+def test_root_uses_a_namespace_if_nobody_cannot_enter_the_folder(open_folder: Path) -> None:
     """The second way (or the third, where namespaces are forbidden): the closed folder keeps its mode."""
     closed = open_folder / "closed"
     (closed / "data").mkdir(parents=True)
@@ -145,7 +145,7 @@ def test_root_uses_a_namespace_where_nobody_may_not_go(open_folder: Path) -> Non
     assert 0o700 == closed.stat().st_mode & 0o777
 
 
-def test_root_without_namespaces_runs_postgres_with_reach(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_uses_a_capability_if_namespaces_are_forbidden(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The third way, as in a container that forbids namespaces: data below a closed folder, at both starts."""
     monkeypatch.setattr(os_accounts, "_try_namespace", lambda *_: None)
     closed = open_folder / "closed"
@@ -162,7 +162,9 @@ def test_root_without_namespaces_runs_postgres_with_reach(open_folder: Path, mon
     assert 0o700 == closed.stat().st_mode & 0o777
 
 
-def test_no_way_at_all_is_told_in_a_sentence(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_any_account_for_postgres_is_refused_in_one_line(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither account nor namespace: the sentence names two remedies."""
     monkeypatch.setattr(os_accounts, "_can_run", lambda *_arguments: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -171,7 +173,7 @@ def test_no_way_at_all_is_told_in_a_sentence(open_folder: Path, monkeypatch: pyt
         choose_account(open_folder / "postgres", HARMLESS)
 
 
-def test_data_of_another_user_is_refused(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_of_another_user_are_refused(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ordinary user can't run PostgreSQL on what belongs to another."""
     (open_folder / "postgres").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
@@ -212,7 +214,7 @@ def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> N
     assert 0o600 == (tmp_path / "redis" / valkey.CONFIGURATION).stat().st_mode & 0o777
 
 
-def test_a_killed_valkey_comes_back_on_its_port(tmp_path: Path) -> None:
+def test_killed_valkey_restarts_on_the_same_port(tmp_path: Path) -> None:
     """Whoever knows its address reaches it again."""
     server = valkey.prepare_valkey(tmp_path, find_free_port(), PASSWORD)
     with Supervisor(tmp_path / "logs") as supervisor:
@@ -230,7 +232,7 @@ def test_a_killed_valkey_comes_back_on_its_port(tmp_path: Path) -> None:
         assert wait_until(is_back, 10)
 
 
-def test_the_sink_delivers_to_a_maildir(tmp_path: Path) -> None:
+def test_mail_catcher_delivers_to_a_maildir(tmp_path: Path) -> None:
     """A mail is in `new` when the server says so, whole and with its addressee; one above 1 MB is refused."""
     port, maildir = find_free_port(), tmp_path / "mailbox"
     command = (sys.executable, "-m", "api.mail_sink.server", "--port", str(port), "--maildir", str(maildir))
@@ -252,7 +254,7 @@ def test_the_sink_delivers_to_a_maildir(tmp_path: Path) -> None:
     assert [] == list((maildir / "tmp").iterdir())
 
 
-def test_no_two_servers_are_given_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_ports_are_distinct(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of them has bound its port yet when the next one is drawn, and the API binds its own last."""
     drawn = iter([15_001, 15_002, 15_002, 15_003])
     monkeypatch.setattr(util, "find_free_port", lambda: next(drawn))

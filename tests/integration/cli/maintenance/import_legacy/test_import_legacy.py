@@ -81,7 +81,7 @@ def counts(document: dict[str, Any]) -> dict[str, Any]:
     return {name: document[name] for name in EXPECTED}
 
 
-def test_a_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
+def test_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
     """Everything there is to find is found, in words, and neither database is touched."""
     told = terminal.ledger("import-legacy", "--dsn", dsn)
     document = terminal.ledger("import-legacy", "--dsn", dsn, "--json").json
@@ -93,7 +93,7 @@ def test_a_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, ter
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]
 
 
-def test_applied_twice_it_is_there_once(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
+def test_second_legacy_import_adds_nothing(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
     """Facts have their original times, the second run changes nothing, and every number can be recomputed."""
     first = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--json").json
     second = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--json").json
@@ -137,7 +137,7 @@ def test_applied_twice_it_is_there_once(dsn: str, bench: LedgerBench, terminal: 
     assert_no_drift(bench)
 
 
-def test_old_codes_redeem_as_they_stand(tmp_path: Path, bench: LedgerBench, terminal: Terminal) -> None:
+def test_legacy_codes_can_be_redeemed(tmp_path: Path, bench: LedgerBench, terminal: Terminal) -> None:
     """The incident's code works again; a bound one is its owner's, who may go on; a used-up one says so."""
     dsn = old.sqlite(tmp_path / "old.db", CODES, RECORDS, GROUPS)
     terminal.ledger("import-legacy", "--dsn", dsn, "--apply")
@@ -147,7 +147,7 @@ def test_old_codes_redeem_as_they_stand(tmp_path: Path, bench: LedgerBench, term
     assert isinstance(bench.redeem("OVER1", "c@example.com"), CodeExhausted)
 
 
-def test_the_old_database_is_only_read(tmp_path: Path, terminal: Terminal) -> None:
+def test_legacy_database_is_only_read(tmp_path: Path, terminal: Terminal) -> None:
     """Not one byte of the file changes, and none appears beside it."""
     (tmp_path / "old").mkdir()
     dsn = old.sqlite(tmp_path / "old" / "old.db", CODES, RECORDS)
@@ -158,7 +158,7 @@ def test_the_old_database_is_only_read(tmp_path: Path, terminal: Terminal) -> No
     assert [entry.name for entry in (tmp_path / "old").iterdir()] == ["old.db"]
 
 
-def test_an_older_version_with_fewer_columns(tmp_path: Path, terminal: Terminal) -> None:
+def test_legacy_database_with_fewer_columns_is_imported(tmp_path: Path, terminal: Terminal) -> None:
     """Columns that came later may be missing, and so may the groups."""
     path = tmp_path / "older.db"
     dsn = old.sqlite(path, [], [])
@@ -188,7 +188,7 @@ def test_an_older_version_with_fewer_columns(tmp_path: Path, terminal: Terminal)
         ("postgresql://nobody@127.0.0.1:1/old", 3, "can't be read"),
     ],
 )
-def test_a_wrong_dsn_is_said_in_one_sentence(dsn: str, status: int, words: str, terminal: Terminal) -> None:
+def test_wrong_dsn_ends_in_one_line(dsn: str, status: int, words: str, terminal: Terminal) -> None:
     """Where and what to do, and no trace."""
     ended = terminal.ledger("import-legacy", "--dsn", dsn)
 
@@ -197,7 +197,7 @@ def test_a_wrong_dsn_is_said_in_one_sentence(dsn: str, status: int, words: str, 
     assert len(ended.err.splitlines()) == 1
 
 
-def test_another_database_is_not_taken_for_the_old_one(tmp_path: Path, terminal: Terminal) -> None:
+def test_database_without_legacy_tables_is_refused(tmp_path: Path, terminal: Terminal) -> None:
     """A file without the tables is named as such, one that is no database too."""
     sqlite3.connect(tmp_path / "empty.db").close()
     (tmp_path / "text.db").write_text("no database at all, only words in a row " * 100, "utf-8")
@@ -206,7 +206,7 @@ def test_another_database_is_not_taken_for_the_old_one(tmp_path: Path, terminal:
     assert "can't be read" in terminal.ledger("import-legacy", "--dsn", f"sqlite:///{tmp_path}/text.db").err
 
 
-def test_the_report_as_a_file(tmp_path: Path, terminal: Terminal) -> None:
+def test_report_is_written_to_a_file(tmp_path: Path, terminal: Terminal) -> None:
     """CSV without formulas, and HTML that escapes what the old system held."""
     codes = [*CODES, old.code(20, "=cmd|'x'!A1", used_count=1), old.code(21, "<script>", used_count=1)]
     dsn = old.sqlite(tmp_path / "old.db", codes, RECORDS)
@@ -223,7 +223,7 @@ def test_the_report_as_a_file(tmp_path: Path, terminal: Terminal) -> None:
     assert "too_high: ABC123 (old id 1)" in (tmp_path / "r.txt").read_text("utf-8")
 
 
-def test_what_dies_in_the_middle_goes_on(
+def test_interrupted_legacy_import_resumes(
     tmp_path: Path, bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whole batches stay; the next run takes the rest, and nothing twice."""
