@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -53,6 +53,7 @@ from projections.monitoring.ledger_collector import LedgerCollector
 from projections.monitoring.pool import show_pool
 from projections.privacy.erasure import ErasedIdsFile
 from projections.read_models.reader import Reader
+from projections.repositories.channel_form import ChannelForm
 from projections.repositories.rate_limit_reports import RateLimitReportRepository
 from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.bootstrap import LedgerStore
@@ -187,6 +188,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 broker_missing=watch.missing,
                 new_id=RANDOM.draw_uuid,
                 guard=guard,
+                channel_kinds=_channel_kinds(),
             )
             app.state.support = SupportContext.from_services(app.state.services)
             app.state.dashboard = DashboardCache.from_services(app.state.services)
@@ -237,6 +239,13 @@ def _preview_sender(settings: ApiSettings, storage: LedgerStore) -> PreviewSende
     from workers.mail_preview import MailPreviewer  # noqa: PLC0415 - templates of letters are not needed to build the app
 
     return MailPreviewer(settings, storage)
+
+
+def _channel_kinds() -> Mapping[str, ChannelForm]:
+    """The kinds of channels that groups can have; imported late, as above."""
+    from workers.channels.registry import channel_kinds  # noqa: PLC0415 - templates of emails are not needed to build the app
+
+    return channel_kinds()
 
 
 def _count_celery_error(error: Exception) -> None:

@@ -8,9 +8,10 @@ from uuid import UUID
 from domain.ports import OutboundMessage, Outcome
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import LedgerStore
+from workers.channels.default_channel import default_channel
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.mail_message import MessageParts, render_parts
-from workers.channels.registry import GroupChannels, default_channel
+from workers.channels.registry import GroupChannels
 from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.message import WebhookResult, WebhookSender
 
@@ -34,7 +35,7 @@ class MailPreviewer:
     def send(self, letter: OutboundMessage) -> Outcome:
         """Send one letter now, over a connection of its own, in the calling thread."""
         channel = GroupRoutingChannel(
-            default_channel(self.settings), GroupChannels.over(self.settings, self.storage).of_group
+            default_channel(self.settings), GroupChannels.create(self.settings, self.storage).for_group
         )
         try:
             return channel.send(letter)

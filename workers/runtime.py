@@ -19,14 +19,13 @@ from projections.storage.group_commit import GroupCommit
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, label_or_other
 from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import DueAccessRows
-from workers.channels import open_pool
-from workers.channels.group_router import GroupRoutingChannel
-from workers.channels.registry import GroupChannels, default_channel
+from workers.channels.default_channel import default_channel, open_pool
+from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupRoutingChannel
+from workers.channels.registry import GroupChannels
 from workers.channels.smtp.connection_pool import ConnectionPool
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.group_limits import UNBOUNDED, Cooldowns
 from workers.invitations.message_factory import create_message_factory
 from workers.monitoring.mail_server_watch import mark_missing
 from workers.settings import WorkerSettings, worker_name
@@ -90,8 +89,8 @@ class Runtime:
         )
         waiting: set[UUID] = set()
         steps = replace(steps, request_removal=waiting.add)
-        own = GroupChannels.over(settings, storage)
-        deliverer = WebhookDeliverer.over(storage, own.poster, random.SystemRandom().random, RANDOM.draw_uuid())
+        own = GroupChannels.create(settings, storage)
+        deliverer = WebhookDeliverer.over(storage, own.http, random.SystemRandom().random, RANDOM.draw_uuid())
         threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
         connections = open_pool(
             settings.smtp_url.get_secret_value(),
@@ -105,7 +104,7 @@ class Runtime:
         """This thread's channel; connections are kept between letters."""
         channel: Channel | None = getattr(self._channels, "channel", None)
         if channel is None:
-            channel = GroupRoutingChannel(default_channel(self.settings, self.connections), self.own.of_group)
+            channel = GroupRoutingChannel(default_channel(self.settings, self.connections), self.own.for_group)
             self._channels.channel = channel
             self._opened.append(channel)
         return channel

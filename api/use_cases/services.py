@@ -1,7 +1,7 @@
 """What use cases work with: an open ledger, and what they take from outside. Each front end makes one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ParamSpec, Protocol, TypeVar
 from uuid import UUID
@@ -20,6 +20,7 @@ from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import Actor, AuditLog
+from projections.repositories.channel_form import ChannelForm
 from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import OverloadedError
@@ -127,12 +128,14 @@ class Services(LedgerServices):
     Attributes:
         broker_missing: Components that the broker does not know to be running.
         guard: Rate limits; None where they are off.
+        channel_kinds: The kinds of channels that groups can have, by name.
     """
 
     settings: ApiSettings
     commit: AsyncGroupCommit
     broker_missing: Callable[[], list[str]]
     guard: Guard | None = None
+    channel_kinds: Mapping[str, ChannelForm] = field(default_factory=dict)
 
     def now(self) -> datetime:
         """Database time, without waiting: the commits of the event loop keep the clock set."""

@@ -3,18 +3,20 @@
 Settings, not facts about codes: primary data beside the log, which no rebuild touches.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.ports import Language
 from projections.read_models.reader import Reader
+from projections.repositories.channel_form import DEFAULT_CHANNEL
+from projections.repositories.group_channels import stored_settings
 from projections.sql.repositories import RepositoriesSql
 
 REBIND_TARGETS_MAX: Final = 100
 """Groups that a person is offered to move to."""
-ChannelName = Literal["smtp", "webhook"]
 
 
 class InvitationTexts(NamedTuple):
@@ -31,7 +33,7 @@ DEFAULT_TEXTS: Final = InvitationTexts()
 class InviteGroup:
     """One group's settings. `accept_target`: absolute URL that an accepted invitation leads to; None for nowhere.
 
-    `channel`, `channel_id` and `channel_url` are read here and changed by `projections.repositories.group_channels`.
+    `channel`, `channel_id` and `channel_settings` are read here and changed by `GroupChannelRepository`.
     `accepts_rebinds`: whether persons may move their access here by themselves; read and written on its own.
     """
 
@@ -39,9 +41,9 @@ class InviteGroup:
     zh: InvitationTexts = DEFAULT_TEXTS
     en: InvitationTexts = DEFAULT_TEXTS
     accept_target: str | None = None
-    channel: ChannelName = "smtp"
+    channel: str = DEFAULT_CHANNEL
     channel_id: UUID | None = None
-    channel_url: str | None = None
+    channel_settings: Mapping[str, str] = field(default_factory=dict)
     changed_at: datetime | None = None
     takes_rebinds: bool = False
 
@@ -67,7 +69,7 @@ class GroupRepository(Reader):
         rows = self._fetch_all(RepositoriesSql.group_of_name, name)
         if not rows:
             return None
-        name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at, channel_id, url = rows[0]
+        name, subject_zh, text_zh, subject_en, text_en, target, channel, changed_at, channel_id, url, others = rows[0]
         return InviteGroup(
             name=name,
             zh=InvitationTexts(subject_zh, text_zh),
@@ -75,7 +77,7 @@ class GroupRepository(Reader):
             accept_target=target,
             channel=channel,
             channel_id=channel_id,
-            channel_url=url,
+            channel_settings=stored_settings(url, others),
             changed_at=changed_at,
         )
 

@@ -124,14 +124,17 @@ WHERE old.removed_at IS NOT NULL
 RETURNING staff_id;
 
 -- name: channel_of_group
--- With its valid secrets, the newest first.
-SELECT g.channel_id, g.channel_url, s.text_id, p.sealed, p.key_id
-FROM invite_groups g JOIN webhook_secrets s ON s.owner_id = g.channel_id JOIN private_texts p USING (text_id)
-WHERE g.name = %(group)s AND g.channel = 'webhook' AND (s.ends_at IS NULL OR s.ends_at > %(now)s)
+-- With its valid secrets, the newest first; a channel without one is a single row.
+SELECT g.channel, g.channel_id, g.channel_url, g.channel_settings, s.text_id, s.sealed, s.key_id
+FROM invite_groups g LEFT JOIN LATERAL (
+    SELECT text_id, sealed, key_id, ends_at, created_at FROM webhook_secrets JOIN private_texts USING (text_id)
+    WHERE owner_id = g.channel_id AND (ends_at IS NULL OR ends_at > %(now)s)
+) s ON true
+WHERE g.name = %(group)s AND g.channel <> 'smtp'
 ORDER BY s.ends_at DESC NULLS FIRST, s.created_at DESC;
 
 -- name: groups_with_channels
-SELECT name FROM invite_groups WHERE channel = 'webhook' ORDER BY name LIMIT 10000;
+SELECT name, channel FROM invite_groups WHERE channel <> 'smtp' ORDER BY name LIMIT 10000;
 
 -- name: groups_of_reservations
 -- As their codes name them now: for planning only, the event of the reservation is what counts.
@@ -139,24 +142,25 @@ SELECT r.reservation_id, b.group_name FROM reservations r JOIN code_balances b U
 WHERE r.reservation_id = ANY(%s) AND b.group_name = ANY(%s);
 
 -- name: set_channel_of_group
--- A group without settings gets them, all as usual; the id of a channel stays what it was.
+-- A group without settings gets the default ones; the id of a channel stays what it was.
 INSERT INTO invite_groups AS old (
-    name, subject_zh, text_zh, subject_en, text_en, channel, channel_id, channel_url, changed_at
+    name, subject_zh, text_zh, subject_en, text_en, channel, channel_id, channel_url, channel_settings, changed_at
 )
-VALUES (%(group)s, '', '', '', '', 'webhook', %(channel_id)s, %(url)s, %(now)s)
-ON CONFLICT (name) DO UPDATE SET channel = 'webhook', channel_id = coalesce(old.channel_id, excluded.channel_id),
-    channel_url = excluded.channel_url, changed_at = excluded.changed_at
+VALUES (%(group)s, '', '', '', '', %(kind)s, %(channel_id)s, %(url)s, %(settings)s, %(now)s)
+ON CONFLICT (name) DO UPDATE SET channel = excluded.channel,
+    channel_id = coalesce(old.channel_id, excluded.channel_id), channel_url = excluded.channel_url,
+    channel_settings = excluded.channel_settings, changed_at = excluded.changed_at
 RETURNING channel_id;
 
 -- name: unset_channel_of_group
-UPDATE invite_groups SET channel = 'smtp', changed_at = %s WHERE name = %s AND channel = 'webhook' RETURNING channel_id;
+UPDATE invite_groups SET channel = 'smtp', changed_at = %s WHERE name = %s AND channel <> 'smtp' RETURNING channel_id;
 
 -- name: channel_of_id
--- Also of a group that went back to mail: what was sent before is still reported on.
-SELECT name, channel, channel_url FROM invite_groups WHERE channel_id = %s;
+-- Also of a group that went back to mail: callbacks about what was sent before are still accepted.
+SELECT channel_id, name, channel, channel_url, channel_settings FROM invite_groups WHERE channel_id = %s;
 
 -- name: list_channels
-SELECT channel_id, name, channel, channel_url FROM invite_groups
+SELECT channel_id, name, channel, channel_url, channel_settings FROM invite_groups
 WHERE channel_id IS NOT NULL AND name > %s ORDER BY name LIMIT %s;
 
 -- name: valid_secrets
@@ -208,7 +212,8 @@ SELECT takes_rebinds FROM invite_groups WHERE name = %s;
 UPDATE invite_groups SET takes_rebinds = %s WHERE name = %s;
 
 -- name: group_of_name
-SELECT name, subject_zh, text_zh, subject_en, text_en, accept_target, channel, changed_at, channel_id, channel_url
+SELECT name, subject_zh, text_zh, subject_en, text_en, accept_target, channel, changed_at, channel_id, channel_url,
+    channel_settings
 FROM invite_groups WHERE name = %s;
 
 -- name: upsert_group

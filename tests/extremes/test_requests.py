@@ -20,6 +20,7 @@ from tests.extremes.values import FIRST_EAST, LAST_WEST, TYPED
 from tests.support.clients.app_client import AppResponse
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.terms import make_template
+from workers.channels.registry import channel_kinds
 
 FIELDS_MIN: Final = 40
 pytestmark = pytest.mark.timeout(600)
@@ -32,7 +33,11 @@ class RequestSender:
         self.asker = asker
         app = asker.app
         self.channel_id, secret = GroupChannelRepository(app.services.storage).enable(
-            "blue", "https://team.example.com/", uuid4(), uuid4(), app.services.now()
+            "blue",
+            channel_kinds()["webhook"],
+            {"url": "https://team.example.com/"},
+            (uuid4(), uuid4()),
+            app.services.now(),
         )
         assert secret is not None
         self.secret = secret

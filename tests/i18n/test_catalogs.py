@@ -13,11 +13,14 @@ from babel.messages.pofile import read_po
 from api.errors import ERROR_CODES
 from api.i18n.catalogs import LANGUAGES, LOCALES, catalog_paths, translate, translator
 from api.schemas.resources import BounceReason
+from api.web.admin.group_channel import FIELD_ERRORS
 from domain.events import LateEffect, RefundCause
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.timestamps import EARLIEST, LATEST
+from domain.webhooks.target_url import TargetFault
 from projections.repositories.group_channels import CallbackRefusal
+from workers.channels.registry import channel_kinds
 
 API: Final = LOCALES.parents[1]
 CAUSES: Final = get_args(RefundCause)
@@ -84,6 +87,15 @@ FAMILIES: Final = {
     *(f"event.CaseClosed.{how}" for how in ("proved_sent", *ENDS, "other")),
     *(f"event.InviteAccepted.{via}" for via in ("link", "callback", "other")),
     *(f"page.hooks.refused.{reason}" for reason in get_args(CallbackRefusal)),
+    *(f"page.admin.channel.{kind.name}" for kind in channel_kinds().values()),
+    *(
+        f"page.admin.{part}.channel_{field}"
+        for kind in channel_kinds().values()
+        for field in kind.fields
+        for part in ("field", "hint")
+    ),
+    *(f"page.admin.fault.{error}" for error in (*FIELD_ERRORS.values(), "value")),
+    *(f"page.admin.fault.target.{why}" for why in get_args(TargetFault)),
 }
 """Keys that are made from a word of the domain; every other key is written out where it is used."""
 

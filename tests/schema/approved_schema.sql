@@ -178,7 +178,8 @@ CREATE TABLE public.invite_groups (
     channel_id uuid,
     channel_url text,
     takes_rebinds boolean DEFAULT false NOT NULL,
-    CONSTRAINT invite_groups_channel_check CHECK (((channel = 'smtp'::text) OR ((channel = 'webhook'::text) AND (channel_id IS NOT NULL) AND (channel_url IS NOT NULL))))
+    channel_settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT invite_groups_channel_check CHECK (((channel = 'smtp'::text) OR (channel_id IS NOT NULL)))
 );
 CREATE TABLE public.issue_keys (
     scope_digest bytea NOT NULL,
@@ -474,7 +475,7 @@ CREATE INDEX code_balances_group_idx ON public.code_balances USING btree (group_
 CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issued_at, code_id);
 CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
-CREATE INDEX invite_groups_webhook_idx ON public.invite_groups USING btree (name) WHERE (channel = 'webhook'::text);
+CREATE INDEX invite_groups_channel_idx ON public.invite_groups USING btree (name) WHERE (channel <> 'smtp'::text);
 CREATE INDEX issue_keys_expires_idx ON public.issue_keys USING btree (expires_at);
 CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id);
 CREATE INDEX limit_reports_at_idx ON public.limit_reports USING btree (at);

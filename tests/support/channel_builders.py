@@ -10,8 +10,8 @@ from uuid import UUID
 from domain.ports import Channel, OutboundMessage
 from domain.webhooks.signatures import secret_text
 from projections.config.settings import parse_networks
-from workers.channels import open_channel
-from workers.channels.webhook import WebhookChannel, WebhookTarget
+from workers.channels.default_channel import open_channel
+from workers.channels.kinds.webhook import WebhookChannel, WebhookTarget
 from workers.http_client.client import PinnedHttpClient
 
 MAIL_FROM = "Ledger <ledger@example.com>"

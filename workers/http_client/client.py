@@ -47,7 +47,7 @@ class UnansweredError(Exception):
         self.cause: UnknownOutcome = cause
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """What the other side said."""
 
     status: int
@@ -78,7 +78,7 @@ class PinnedHttpClient:
         self._resolve = resolve
         self._tls = ssl.create_default_context()
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         """Post one message.
 
         Raises:
@@ -197,7 +197,7 @@ class _SingleExchange(http.client.HTTPConnection):
         self.sock = line
 
 
-def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: bytes) -> Answer:
+def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: bytes) -> HttpResponse:
     known = {
         "Host": target.authority,
         "User-Agent": USER_AGENT,
@@ -220,7 +220,7 @@ def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: byt
         raise UnansweredError("bad_reply")
     if response.length:  # the library takes what is there for all of it
         raise UnansweredError("connection_lost")
-    return Answer(response.status, response.getheader("Retry-After"), read)
+    return HttpResponse(response.status, response.getheader("Retry-After"), read)
 
 
 def parse_retry_after(retry_after: str | None, now: datetime) -> float | None:

@@ -13,9 +13,9 @@ from uuid import UUID
 from domain.ports import Channel
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
+from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupLimiter
 from workers.channels.registry import ChannelPlan
 from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
-from workers.invitations.group_limits import UNBOUNDED, Cooldowns, GroupLimiter
 
 log = logging.getLogger(__name__)
 

@@ -112,7 +112,7 @@ class DeliverySteps:
             return Rejected(server=channel.name, reason="recipient_forgotten", final=True, about_address=True)
         if isinstance(claimed.recipient, UnverifiedAddress):
             return Rejected(server=channel.name, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
-        way = channel.of(claimed.item.group) if isinstance(channel, GroupRoutingChannel) else channel
+        way = channel.channel_for(claimed.item.group) if isinstance(channel, GroupRoutingChannel) else channel
         if way is None or way.name != claimed.lease.channel:
             # The log says which channel may have the invitation, so no other one is asked (invariant 11).
             return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)

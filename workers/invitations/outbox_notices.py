@@ -18,8 +18,8 @@ from domain.ports import (
 )
 from projections.event_store.side_tables import CORRECTION_NOTICE, EXPIRY_NOTICE_PREFIX, MOVE_NOTICE
 from projections.work_queue.outbox import PUT_OFF, DueNotice
+from workers.channels.group_router import Cooldowns
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.group_limits import Cooldowns
 
 TAKEN_MAX = 20
 """Notices of one round; the next one follows in seconds."""

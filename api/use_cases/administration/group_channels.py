@@ -1,16 +1,18 @@
-"""Group channels: each change with its line in the audit log, which holds the old and the new URL."""
+"""InviteGroup channels: each change with its line in the audit log, which holds the old and the new settings."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.use_cases.services import Services
 from projections.repositories.audit_log import AuditLog, AuditRecorder, describe_changes, describe_values
+from projections.repositories.channel_form import DEFAULT_CHANNEL, ChannelForm
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.groups import GroupRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 MAIL = "mail"
-"""What stands for the URL of a group whose invitations are mailed."""
+"""Stands for the URL of a group whose invitations are mailed."""
 
 
 class CreatedChannel(NamedTuple):
@@ -20,35 +22,56 @@ class CreatedChannel(NamedTuple):
     secret: str | None
 
 
-def post_to_channel(action: AuditLog, group: str, url: str) -> CreatedChannel:
-    """Post a group's invitations to an external system from now on.
+def parse_settings(services: Services, kind: ChannelForm, values: Mapping[str, Any]) -> dict[str, str]:
+    """Validate the settings of a channel.
+
+    Raises:
+        pydantic.ValidationError: As `ChannelForm.parse`.
+    """
+    return kind.parse(values, services.settings.webhook_networks)
+
+
+def set_channel(action: AuditLog, group: str, kind: ChannelForm, settings: Mapping[str, str]) -> CreatedChannel:
+    """Send a group's messages by a channel from now on.
 
     Args:
         action: Who does it.
         group: Its name.
-        url: A target that was checked.
+        kind: The kind of channel.
+        settings: Those that the kind has accepted.
     """
-    channels, ids = GroupChannelRepository(action.storage), (action.new_id(), action.new_id())
+    repository, ids = GroupChannelRepository(action.storage), (action.new_id(), action.new_id())
 
     def change(record: AuditRecorder) -> CreatedChannel:
-        before = _url_of(action, group)
-        made = CreatedChannel(*channels.enable(group, url, *ids, action.now))
-        details = describe_changes(url=(before, url)) or describe_values(url=url)
-        record("changed_channel", made.channel_id, f"{describe_values(group=group)}; {details}")
-        return made
+        before = GroupRepository(action.storage).find(group)
+        created = CreatedChannel(*repository.enable(group, kind, settings, ids, action.now))
+        is_mailed = before is None or before.channel == DEFAULT_CHANNEL
+        former = {} if before is None or is_mailed else before.channel_settings
+        differences: dict[str, tuple[object, object]] = {
+            name: (former.get(name, MAIL if is_mailed else None), value) for name, value in settings.items()
+        }
+        if before is not None and not is_mailed:
+            differences["channel"] = (before.channel, kind.name)
+        details = describe_changes(**differences) or describe_values(**settings)
+        record("changed_channel", created.channel_id, f"{describe_values(group=group)}; {details}")
+        return created
 
     return action.perform(change)
 
 
 def mail_again(action: AuditLog, group: str) -> bool:
-    """Mail a group's invitations again; False if they are mailed."""
+    """Mail a group's messages again; False if they are mailed."""
 
     def change(record: AuditRecorder) -> bool:
         before = GroupRepository(action.storage).find(group)
         is_done = GroupChannelRepository(action.storage).disable(group, action.now)
         if is_done and before is not None:
-            details = describe_changes(url=(before.channel_url, MAIL))
-            record("changed_channel", before.channel_id, f"{describe_values(group=group)}; {details}")
+            differences = {name: (value, MAIL) for name, value in before.channel_settings.items()}
+            record(
+                "changed_channel",
+                before.channel_id,
+                f"{describe_values(group=group)}; {describe_changes(**differences)}",
+            )
         return is_done
 
     return action.perform(change)
@@ -70,11 +93,6 @@ def renew_secret(action: AuditLog, owner_id: UUID, owner: str) -> str:
         return secret
 
     return action.perform(change)
-
-
-def _url_of(action: AuditLog, group: str) -> str:
-    found = GroupRepository(action.storage).find(group)
-    return found.channel_url if found and found.channel == "webhook" and found.channel_url else MAIL
 
 
 def callbacks_of(services: Services, channel_id: UUID) -> str:

@@ -1,26 +1,35 @@
-"""Which groups' invitations are posted to the operator's own system instead of mailed, and where to."""
+"""Which groups have a channel, such as the webhook of an external system, instead of email."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from api.errors import ApplicationError, malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
 from api.http.openapi import PROTECTED, problem_responses
+from api.http.validation_errors import field_errors
 from api.schemas.resources import Asked, GroupName
 from api.schemas.webhooks import SecretView, views_of_secrets
-from api.use_cases.administration.group_channels import callbacks_of, mail_again, post_to_channel, renew_secret
-from api.use_cases.administration.webhooks import checked_target
+from api.use_cases.administration.group_channels import (
+    callbacks_of,
+    mail_again,
+    parse_settings,
+    renew_secret,
+    set_channel,
+)
 from api.use_cases.services import Services
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.webhooks.target_url import URL_LENGTH_MAX
+from projections.repositories.channel_form import DEFAULT_CHANNEL, ChannelForm, target_fault
 from projections.repositories.group_channels import ChannelRow, GroupChannelRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 PER_PAGE = 100
+KIND_LENGTH_MAX = 40
+SETTINGS_MAX = 20
 
 router = APIRouter(
     route_class=BlockingRoute,
@@ -31,19 +40,29 @@ router = APIRouter(
 
 
 class ChannelRequest(Asked):
-    """Where a group's invitations are to be posted."""
+    """The channel of a group."""
 
     group: GroupName
-    url: Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
+    kind: Annotated[str, Field(max_length=KIND_LENGTH_MAX, description="A kind of channel, such as webhook.")] = (
+        "webhook"
+    )
+    url: Annotated[str | None, Field(max_length=URL_LENGTH_MAX, description="Where messages are posted.")] = None
+    settings: dict[str, Annotated[str, Field(max_length=URL_LENGTH_MAX)]] = Field(
+        default_factory=dict,
+        max_length=SETTINGS_MAX,
+        description="Further settings of the kind; a webhook has none.",
+    )
 
 
 class ChannelView(BaseModel):
-    """One group's channel. `secret` is shown once, when it is made."""
+    """One group's channel. `kind` is smtp while its messages are mailed. `secret` is shown once, when it is made."""
 
     id: UUID
     group: str
     on: bool
+    kind: str
     url: str
+    settings: dict[str, str]
     callbacks: str
     secrets: list[SecretView]
     secret: str | None = None
@@ -59,9 +78,12 @@ class ChannelPage(BaseModel):
 @router.put("", summary="Post a group's invitations to a system of yours")
 def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> ChannelView:
     """Posts the group's due invitations there from now on. The first response for a group holds the secret, once."""
-    url, action = checked_target(body.url, services.settings), services.action(caller)
-    channel_id, secret = post_to_channel(action, body.group, url)
-    return view_of_channel(services, ChannelRow(channel_id, body.group, is_on=True, url=url), secret)
+    kind, action = services.channel_kinds.get(body.kind), services.action(caller)
+    if kind is None:
+        raise malformed("body.kind", f"one of {', '.join(services.channel_kinds)}")
+    settings = _accepted_settings(services, kind, body)
+    channel_id, secret = set_channel(action, body.group, kind, settings)
+    return view_of_channel(services, ChannelRow(channel_id, body.group, kind.name, settings), secret)
 
 
 @router.get("", summary="Groups that have or had a channel of their own")
@@ -94,7 +116,7 @@ def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> Ch
     """What was posted before is still reported on: the callbacks' address and secrets stay."""
     line, action = _line(services, channel_id), services.action(caller)
     mail_again(action, line.group)
-    return view_of_channel(services, line._replace(is_on=False))
+    return view_of_channel(services, line._replace(kind=DEFAULT_CHANNEL))
 
 
 def view_of_channel(services: Services, line: ChannelRow, secret: str | None = None) -> ChannelView:
@@ -105,11 +127,28 @@ def view_of_channel(services: Services, line: ChannelRow, secret: str | None = N
         id=line.channel_id,
         group=line.group,
         on=line.is_on,
-        url=line.url,
+        kind=line.kind,
+        url=line.settings.get("url", ""),
+        settings={name: value for name, value in line.settings.items() if name != "url"},
         callbacks=callbacks_of(services, line.channel_id),
         secrets=views_of_secrets(lines),
         secret=secret,
     )
+
+
+def _accepted_settings(services: Services, kind: ChannelForm, body: ChannelRequest) -> dict[str, str]:
+    values = {**({} if body.url is None else {"url": body.url}), **body.settings}
+    try:
+        return parse_settings(services, kind, values)
+    except ValidationError as error:
+        for one in error.errors():
+            if (fault := target_fault(dict(one))) is not None:
+                raise ApplicationError("TARGET_REFUSED", why=fault) from None
+        places = {name: ("body", name) if name == "url" else ("body", "settings", name) for name in kind.fields}
+        errors = field_errors(
+            {**one, "loc": places.get(str(one["loc"][0]), ("body", "settings", *one["loc"]))} for one in error.errors()
+        )
+        raise ApplicationError("MALFORMED", errors=errors) from None
 
 
 def _line(services: Services, channel_id: UUID) -> ChannelRow:

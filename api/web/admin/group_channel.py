@@ -1,61 +1,86 @@
-"""A group's channel on its page: mail, or a system of the operator's own, with a secret that is shown once."""
+"""A group's channel on its page: the form of the kinds of channels, and a secret that is shown once."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from api.errors import ApplicationError
-from api.use_cases.administration.group_channels import callbacks_of, mail_again, post_to_channel, renew_secret
-from api.use_cases.administration.webhooks import fault_of_target
+from api.use_cases.administration.group_channels import (
+    callbacks_of,
+    mail_again,
+    parse_settings,
+    renew_secret,
+    set_channel,
+)
 from api.web.admin.context import AdminContext
 from api.web.forms import FormFields
 from api.web.staff_auth.sessions import Staff
-from domain.webhooks.target_url import URL_LENGTH_MAX
+from projections.repositories.channel_form import DEFAULT_CHANNEL, ChannelForm, target_fault
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.groups import InviteGroup
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 REJECTED_DAYS: Final = 7
 """Days for which the page counts rejected callbacks."""
+FIELD_ERRORS: Final = {"string_too_long": "length", "string_too_short": "missing"}
+"""Ends of the catalog keys of errors by their pydantic type; all others are `value`."""
 
 
 def load_channel(admin: AdminContext, group: InviteGroup) -> dict[str, Any]:
-    """What the page shows of a group's channel."""
+    """Show a group's channel: the kinds with their fields, and what callbacks of the chosen one brought."""
     services, channel_id = admin.services, group.channel_id
+    kinds = services.channel_kinds.values()
+    form = {"kinds": kinds, "fields": {name: field for kind in kinds for name, field in kind.fields.items()}}
     if channel_id is None:
-        return {"url_length_max": URL_LENGTH_MAX, "callbacks": None}
+        return {**form, "callbacks": None}
     storage, now = services.storage, services.now()
     since = now - timedelta(days=REJECTED_DAYS)
+    secrets = WebhookSecretRepository(storage).list_valid(channel_id, now)
     return {
-        "url_length_max": URL_LENGTH_MAX,
-        "callbacks": callbacks_of(services, channel_id),
-        "secrets": WebhookSecretRepository(storage).list_valid(channel_id, now),
+        **form,
+        "callbacks": callbacks_of(services, channel_id) if secrets else None,
+        "secrets": secrets,
         "refused": GroupChannelRepository(storage).count_rejected_callbacks(channel_id, since),
         "days": REJECTED_DAYS,
     }
 
 
 def change_channel(admin: AdminContext, staff: Staff, name: str, fields: FormFields) -> str | None:
-    """Mail a group's invitations, or post them; what is wrong with the address is among the fields' faults.
+    """Set a group's channel, or mail its messages again; invalid settings are among the errors of `fields`.
 
     Returns:
         The secret of a channel that is new, to be shown this once.
 
     Raises:
-        ApplicationError: MALFORMED, there is no such channel.
+        ApplicationError: MALFORMED, there is no such kind of channel.
     """
-    services, kind = admin.services, fields.values.get("channel")
-    action = services.action(staff.caller())
-    if kind == "webhook":
-        url = fields.text("channel_url", URL_LENGTH_MAX, is_required=True)
-        if "channel_url" not in fields.errors and (error := fault_of_target(url, services.settings)) is not None:
-            fields.errors["channel_url"] = f"target.{error}"
-        if fields.errors:
-            return None
-        return (post_to_channel(action, name, url)).secret
-    if kind != "smtp":
+    services, chosen = admin.services, fields.values.get("channel", "")
+    action = services.action(staff.caller(None))
+    if chosen == DEFAULT_CHANNEL:
+        mail_again(action, name)
+        return None
+    kind = services.channel_kinds.get(chosen)
+    if kind is None:
         raise ApplicationError("MALFORMED")
-    mail_again(action, name)
-    return None
+    try:
+        settings = parse_settings(services, kind, sent_settings(kind, fields.values))
+    except ValidationError as error:
+        fields.errors.update({f"channel_{one['loc'][0]}": _field_error(dict(one)) for one in error.errors()})
+        return None
+    return set_channel(action, name, kind, settings).secret
+
+
+def sent_settings(kind: ChannelForm, sent: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of a kind as a form has them, by their names."""
+    return {name: sent.get(f"channel_{name}", "") for name in kind.fields}
+
+
+def _field_error(error: Mapping[str, Any]) -> str:
+    if (fault := target_fault(error)) is not None:
+        return f"target.{fault}"
+    return FIELD_ERRORS.get(error["type"], "value")
 
 
 def renew_channel_secret(admin: AdminContext, staff: Staff, group: InviteGroup) -> str:
@@ -67,5 +92,5 @@ def renew_channel_secret(admin: AdminContext, staff: Staff, group: InviteGroup) 
     services, channel_id = admin.services, group.channel_id
     if channel_id is None:
         raise ApplicationError("NOT_FOUND")
-    action = services.action(staff.caller())
+    action = services.action(staff.caller(None))
     return renew_secret(action, channel_id, group.name)

@@ -14,7 +14,7 @@ from api.i18n.catalogs import LANGUAGES
 from api.use_cases.administration.batches import save_group
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, InvitationPreview, admin_page
-from api.web.admin.group_channel import change_channel, load_channel, renew_channel_secret
+from api.web.admin.group_channel import change_channel, load_channel, renew_channel_secret, sent_settings
 from api.web.forms import NAME_LENGTH_MAX, FormDep, FormFields
 from api.web.rendering import see_other
 from api.web.security_headers import MAIL_POLICY, security_headers
@@ -98,7 +98,8 @@ def save_channel(
     group = _load_group(admin, name)
     secret = change_channel(admin, staff, name, fields)
     if fields.errors:
-        group = replace(group, channel="webhook", channel_url=fields.values.get("channel_url", ""))
+        kind = admin.services.channel_kinds[fields.values["channel"]]
+        group = replace(group, channel=kind.name, channel_settings=sent_settings(kind, fields.values))
         return _render(request, admin, staff, group, errors=fields.errors)
     if secret is None:
         return see_other(f"/admin/groups/one?{_query(name)}&done=saved")

@@ -27,14 +27,13 @@ from tests.simulation.services.external_systems import BY_GROUP, OWN_SYSTEMS, Ex
 from tests.simulation.services.mail_server import SimulatedMailServer
 from tests.simulation.services.store import MemoryStore
 from tests.simulation.services.work_queues import MemoryDueAccess, MemoryDueReservations, MemoryOutbox
-from workers.channels.group_router import GroupRoutingChannel
+from workers.channels.group_router import Cooldowns, GroupRoutingChannel
 from workers.channels.registry import ChannelPlan
 from workers.dispatcher import DispatchQueue
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.batch_sender import InvitationBatchSender, Sending
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.due_sweep import sweep
-from workers.invitations.group_limits import Cooldowns
 from workers.invitations.message_factory import MessageFactory, reservation_ids
 from workers.invitations.outbox_notices import send_notices
 

@@ -45,6 +45,7 @@ from tests.support.ledger.random_history import RandomHistory
 from tests.support.ledger.rebuilds import NoProgress, read_models, rebuilt
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.databases import execute
+from workers.channels.registry import channel_kinds
 
 PASSWORD = "running-only"
 REFUSED = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="busy")
@@ -227,8 +228,10 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
 def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) -> None:
     """Dropping one takes its text out of the vault, which the running role may not do as itself."""
     with LedgerStore.open(settings_for(running)) as storage:
-        channels, now = GroupChannelRepository(storage), storage.recorder.clock.now()
-        channel_id, secret = channels.enable("design", "https://team.example.com/", uuid4(), uuid4(), now)
+        repository, now = GroupChannelRepository(storage), storage.recorder.clock.now()
+        channel_id, secret = repository.enable(
+            "design", channel_kinds()["webhook"], {"url": "https://team.example.com/"}, (uuid4(), uuid4()), now
+        )
         newest = WebhookSecretRepository(storage).rotate(channel_id, uuid4(), now)
 
         assert WebhookSecretRepository(storage).list_valid_texts(channel_id, now) == (newest, secret)

@@ -74,7 +74,7 @@ def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, a
     group = groups.find(NAME)
 
     assert group is not None
-    assert (group.channel, group.channel_url, group.en.subject) == ("webhook", url, "Come")
+    assert (group.channel, group.channel_settings, group.en.subject) == ("webhook", {"url": url}, "Come")
     assert f"/api/v1/channels/{group.channel_id}/callbacks" in page
     assert secret_of(made.text).startswith("whsec_")
     assert secret_of(made.text) not in page

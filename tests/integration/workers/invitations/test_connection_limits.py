@@ -17,7 +17,7 @@ from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.mail_server import MailServer, ReplyWith
-from workers.channels import open_channel, open_pool
+from workers.channels.default_channel import open_channel, open_pool
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, send_notices

@@ -21,12 +21,11 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 from tests.support.ledger.terms import make_terms
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
-from workers.channels.group_router import GroupRoutingChannel
-from workers.channels.registry import GroupChannels
+from workers.channels.group_router import Cooldowns, GroupRoutingChannel
+from workers.channels.registry import GroupChannels, channel_kinds
 from workers.http_client.client import PinnedHttpClient
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.group_limits import Cooldowns
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF_MAX, send_notices
 
 GROUP = "design"
@@ -40,8 +39,11 @@ class GroupRig:
         settings = settings_for(bench.database_url).model_copy(
             update={"webhook_allow_private": "127.0.0.0/8", "webhook_timeout_s": 15.0}
         )
-        self.own = GroupChannels.over(settings, bench.storage)
-        self.channel_id, secret = self.own.channels.enable(GROUP, system.url, uuid4(), uuid4(), bench.context().now)
+        self.own = GroupChannels.create(settings, bench.storage)
+        settings_of_channel = {"url": system.url}
+        self.channel_id, secret = self.own.repository.enable(
+            GROUP, channel_kinds()["webhook"], settings_of_channel, (uuid4(), uuid4()), bench.context().now
+        )
         assert secret is not None
         self.secret = secret
         self.post = Post()
@@ -70,7 +72,7 @@ class GroupRig:
         """One message, all of it."""
 
         def channel() -> Channel:
-            return GroupRoutingChannel(self.post, self.own.of_group)
+            return GroupRoutingChannel(self.post, self.own.for_group)
 
         with ThreadPoolExecutor(HANDS) as threads:
             InvitationBatchSender(
@@ -79,7 +81,7 @@ class GroupRig:
 
     def notices(self) -> list[tuple[str, bool | None]]:
         """One round of notices; what became of each, and whether it is due later, in the order of their outcomes."""
-        channel = GroupRoutingChannel(self.post, self.own.of_group)
+        channel = GroupRoutingChannel(self.post, self.own.for_group)
         send_notices(
             OutboxRows(self.bench.storage),
             self.bench.reader.find_reservation,
@@ -160,7 +162,7 @@ def test_a_refused_address_gives_the_use_back(house: GroupRig) -> None:
 def test_a_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
     """One of four hands waits for it, the others go on; what it did not get is left to the sweep."""
     house.system.always = ScriptedReply(first=house.system.hang)
-    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 2.0))
+    house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 2.0))
     posted, mailed = house.reserved(6), house.reserved(12, None)
 
     house.work([*posted, *mailed])
@@ -176,7 +178,7 @@ def test_a_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
 def test_a_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:
     """Mail goes out instead, of what is due already too."""
     (item,) = house.reserved(1)
-    house.own.channels.disable(GROUP, house.bench.context().now)
+    house.own.repository.disable(GROUP, house.bench.context().now)
 
     house.work([item])
     assert house.post.sent == [item]
@@ -187,7 +189,7 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: GroupRig) -> Non
     """The address is looked at before every message, whatever was allowed when it was set."""
     strict = replace(
         house.own,
-        poster=GroupChannels.over(settings_for(house.bench.database_url), house.bench.storage).poster,
+        http=GroupChannels.create(settings_for(house.bench.database_url), house.bench.storage).http,
     )
     house.own = strict
     (item,) = house.reserved(1)
@@ -205,7 +207,7 @@ def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: Gr
     (item,) = house.reserved(1)
     by_mail_alone = replace(house.steps, by_group={})
 
-    word = by_mail_alone.process(item, GroupRoutingChannel(house.post, house.own.of_group), "t1")
+    word = by_mail_alone.process(item, GroupRoutingChannel(house.post, house.own.for_group), "t1")
 
     assert (word, house.system.received) == ("failed", [])
     assert house.channels() == [house.post.name]
@@ -267,7 +269,7 @@ def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
 def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
     """One waits for it; the others are put off while it rests, and the next group's go out in the same round."""
     house.system.always = ScriptedReply(first=house.system.hang)
-    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 1.0))
+    house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 1.0))
     given_back(house, 3)
     (mailed,) = given_back(house, 1, "sales")
 
@@ -280,7 +282,7 @@ def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None
 def test_a_notice_put_off_has_not_been_tried(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often that was: it has all its tries when the system is back."""
     house.system.always = ScriptedReply(first=house.system.hang)
-    house.own = replace(house.own, poster=PinnedHttpClient(LOOPBACK, 1.0))
+    house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 1.0))
     given_back(house, 2)
     assert house.notices() == [("failed", True), ("put_off", True)]
 

@@ -14,6 +14,7 @@ from projections.repositories.webhook_secrets import WebhookSecretRepository
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import shared_site
 from tests.support.ledger.terms import make_template
+from workers.channels.registry import channel_kinds
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,11 @@ class System:
         self.group = f"group-{uuid4()}"
         services = app.services
         self.channel_id, secret = GroupChannelRepository(services.storage).enable(
-            self.group, "https://team.example.com/", uuid4(), uuid4(), services.now()
+            self.group,
+            channel_kinds()["webhook"],
+            {"url": "https://team.example.com/"},
+            (uuid4(), uuid4()),
+            services.now(),
         )
         assert secret is not None
         self.secret = secret

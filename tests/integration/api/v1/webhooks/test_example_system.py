@@ -15,8 +15,8 @@ from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
 from projections.work_queue.due_access import DueAccessRows
 from tests.support.clients.app_client import AppClient
 from tests.support.ledger.terms import make_template
+from workers.channels.default_channel import NullChannel
 from workers.channels.group_router import GroupRoutingChannel
-from workers.channels.null import NullChannel
 from workers.channels.registry import GroupChannels
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import DeliverySteps
@@ -74,8 +74,8 @@ def work(app: AppClient) -> Callable[[str], str]:
         worker="w1",
         by_group={"design": "webhook"},
     )
-    own = GroupChannels.over(app.services.settings, storage)
-    channel = GroupRoutingChannel(NullChannel(), own.of_group)
+    own = GroupChannels.create(app.services.settings, storage)
+    channel = GroupRoutingChannel(NullChannel(), own.for_group)
     return lambda reservation_id: steps.process(UUID(reservation_id), channel, "t1")
 
 
@@ -120,7 +120,7 @@ def test_the_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, w
         farewell=None,
     )
     channel = GroupRoutingChannel(
-        NullChannel(), GroupChannels.over(app.services.settings, app.services.storage).of_group
+        NullChannel(), GroupChannels.create(app.services.settings, app.services.storage).for_group
     )
 
     assert [type(channel.revoke(removal)) for _ in range(2)] == [Accepted] * 2
@@ -152,7 +152,7 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
         addresses=app.services.reader.find_email_addresses,
         message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
         channel=GroupRoutingChannel(
-            NullChannel(), GroupChannels.over(app.services.settings, app.services.storage).of_group
+            NullChannel(), GroupChannels.create(app.services.settings, app.services.storage).for_group
         ),
         by_group=lambda _: {"design": "webhook"},
         context=lambda: CommandContext(now=app.services.now(), actor="sweep"),
@@ -182,7 +182,7 @@ def test_the_example_tells_people_what_the_ledger_has_to_say(
     message_factory = MessageFactory(b"secret", "http://testserver", "ledger.example")
     letter = message_factory.ends_soon(found, "li.wei@example.com", 7, app.services.now())
     channel = GroupRoutingChannel(
-        NullChannel(), GroupChannels.over(app.services.settings, app.services.storage).of_group
+        NullChannel(), GroupChannels.create(app.services.settings, app.services.storage).for_group
     )
 
     outcomes = [channel.send(letter) for _ in range(2)]

@@ -68,7 +68,7 @@ def test_mail_again_keeps_what_reports_need(app: AppClient) -> None:
     off = app.client.delete(f"{PATH}/{made['id']}", headers=app.key("admin")).json()
 
     assert (off["on"], len(off["secrets"])) == (False, 1)
-    assert "back" not in GroupChannelRepository(app.services.storage).list_groups()
+    assert "back" not in GroupChannelRepository(app.services.storage).list_kinds_by_group()
     on_again = put(app, "back").json()
     assert (on_again["id"], on_again["on"], on_again["secret"]) == (made["id"], True, None)
 
@@ -90,7 +90,7 @@ def test_what_is_no_target_is_told_what_to_write(app: AppClient, url: str, said:
 
     assert (answer.status_code, answer.json()["code"]) == (422, "TARGET_REFUSED")
     assert said in answer.json()["detail"]
-    assert "bad" not in GroupChannelRepository(app.services.storage).list_groups()
+    assert "bad" not in GroupChannelRepository(app.services.storage).list_kinds_by_group()
 
 
 def test_a_group_is_named_in_plain_letters(app: AppClient) -> None:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
-from workers.invitations.group_limits import COOLDOWN_S, Cooldowns, GroupLimiter
+from workers.channels.group_router import COOLDOWN_S, Cooldowns, GroupLimiter
 
 IDS = [UUID(int=number) for number in range(1, 9)]
 SLOW, FAST = dict.fromkeys(IDS[:5], "slow"), dict.fromkeys(IDS[5:], "fast")

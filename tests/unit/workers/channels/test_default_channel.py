@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.channel_builders import MAIL_FROM
-from workers.channels import open_channel
+from workers.channels.default_channel import open_channel
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.server_url import Security, SmtpServerUrl
 
