@@ -41,8 +41,10 @@ from api.web.admin import AdminContext, PreviewSender, build_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
 from api.web.early_refusals import refuse_body, refuse_host
-from api.web.public import api_reference, build_pages, error_page, mount_static, wants_html
-from api.web.public.use_case_adapter import page_deps
+from api.web.errors import error_page, wants_html
+from api.web.public import api_reference
+from api.web.public.router import build_pages
+from api.web.static_files import mount_static
 from api.web.support import SignInGate, SupportContext, build_support
 from api.web.support.dashboard import DashboardCache
 from domain.commands.context import CommandContext
@@ -143,7 +145,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
     """Everything that may be asked for; tests/security/matrix.py says by whom."""
     include_resources(app)
-    app.include_router(build_pages(page_deps(app, settings)))
+    app.include_router(build_pages(settings))
     app.include_router(
         api_reference.build_router(app.openapi, DESCRIBED, settings.default_language), include_in_schema=False
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import Browser, Page
 
-from api.web.public.reservation_cookie import COOKIE
+from api.web.public.visitor import COOKIE
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.served_app import WAIT_MS, ServedApp
 from tests.support.ledger.terms import make_template

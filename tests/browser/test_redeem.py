@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from api.web.public.reservation_cookie import COOKIE
+from api.web.public.visitor import COOKIE
 from domain.ports import Rejected
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.terms import make_template

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from api.use_cases.issue_codes import CodeTemplate
-from api.web.public.reservation_cookie import COOKIE
+from api.web.public.visitor import COOKIE
 from domain.values.link_token import DeliveryRef, correction_token, link_token
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.app_client import AppClient, AppResponse

@@ -1,33 +1,36 @@
 """The pages over made-up answers: no ledger, no database."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal
+from types import SimpleNamespace
+from typing import Final, Literal, Self, TypeVar, cast
 from uuid import UUID
 
+import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 
-from api.i18n.messages import refusal_detail, refusal_title, state_message
-from api.web.public import (
-    AcceptAnswer,
-    PageDeps,
-    RedeemAnswer,
-    RefusalAnswer,
-    StatusView,
-    build_pages,
-    error_page,
-    mount_static,
-    wants_html,
-)
+from api.errors import ApplicationError
+from api.i18n.messages import state_message
+from api.settings import ApiSettings
+from api.use_cases.redeem import Redemption
+from api.use_cases.services import Caller
+from api.web.errors import error_page, wants_html
+from api.web.public.accept import Invitation
+from api.web.public.router import build_pages
+from api.web.public.status_view import StatusView
 from api.web.public.visitor import Visitor
+from api.web.static_files import mount_static
 from domain.events import RefundCause
-from domain.model.reservation import PublicState
+from domain.model.reservation import PublicState, Reservation
 from domain.ports import Language
 
+T = TypeVar("T")
 AT: Final = datetime(2026, 11, 25, 14, 2, 11, tzinfo=UTC)
 RESERVATION: Final = UUID("3f2a9c01-7b6e-4d18-85aa-19c2d04e7703")
 GOOD_TOKEN: Final = "good-token"
@@ -63,14 +66,15 @@ class StubUseCases:
         state: State of the one reservation there is, with `cause`, `next_attempt_at` and other times.
         is_away: The database does not answer.
         asked: E-mail, code, language and visitor of each redeem.
-        corrected: Reservation, e-mail, code and language of each correction.
-        moved: Reservation, code, group and language of each move.
+        corrected: Reservation, email and code of each correction.
+        moved: Email, code and group of each move.
         token: Correction token of the reservation, for the request that made it.
         target: Where an accepted invitation leads to.
         accepted: Tokens of the links that were accepted.
         looked: Who asked for the status.
     """
 
+    settings: ApiSettings = field(default_factory=ApiSettings.model_construct)
     refusal: str | None = None
     retry_after_s: int | None = None
     created: bool = True
@@ -83,46 +87,52 @@ class StubUseCases:
     may_correct: bool = True
     is_away: bool = False
     asked: list[tuple[str, str, Language, Visitor]] = field(default_factory=list)
-    corrected: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
-    moved: list[tuple[UUID, str, str, Language]] = field(default_factory=list)
+    corrected: list[tuple[UUID, str, str]] = field(default_factory=list)
+    moved: list[tuple[str, str, str]] = field(default_factory=list)
     token: str | None = None
     target: str | None = None
     accepted: list[str] = field(default_factory=list)
     looked: list[Visitor] = field(default_factory=list)
 
-    async def redeem(self, email: str, code: str, language: Language, visitor: Visitor) -> RedeemAnswer | RefusalAnswer:
-        """As set."""
-        self.asked.append((email, code, language, visitor))
-        if self.refusal is None:
-            return RedeemAnswer(
-                reservation_id=RESERVATION,
-                message="",
-                state=self.state,
-                created=self.created,
-                correction_token=self.token if self.created else None,
-            )
-        return RefusalAnswer(
-            code=self.refusal,
-            title=refusal_title(self.refusal, language),
-            detail=refusal_detail(self.refusal, language),
-            retry_after_s=self.retry_after_s,
-        )
+    async def redeem(self, _: object, caller: Caller, email: str, code: str, *, language: Language) -> Redemption:
+        """Answer as set."""
+        self.asked.append((email, code, language, Visitor(caller.request_id, caller.client_ip)))
+        return self._answer()
 
     async def correct(
-        self, reservation_id: UUID, email: str, code: str, language: Language, visitor: Visitor
-    ) -> RedeemAnswer | RefusalAnswer:
-        """As set."""
-        self.corrected.append((reservation_id, email, code, language))
-        return await self.redeem(email, code, language, visitor)
+        self, _: object, __: Caller, reservation_id: UUID, email: str, code: str, **___: object
+    ) -> Redemption:
+        """Record what was asked for; answer as for a redeem."""
+        self.corrected.append((reservation_id, email, code))
+        return self._answer()
 
-    async def move(
-        self, reservation_id: UUID, code: str, group: str, language: Language, visitor: Visitor
-    ) -> RedeemAnswer | RefusalAnswer:
-        """Note what was asked for; answer as for a redeem."""
-        self.moved.append((reservation_id, code, group, language))
-        return await self.redeem("li.wei@example.com", code, language, visitor)
+    async def rebind(self, _: object, __: Caller, email: str, code: str, group: str, **___: object) -> Redemption:
+        """Record what was asked for; answer as for a redeem."""
+        self.moved.append((email, code, group))
+        return self._answer()
 
-    async def status(self, reservation_id: UUID, language: Language, visitor: Visitor) -> StatusView | None:
+    def _answer(self) -> Redemption:
+        if self.refusal is not None:
+            raise ApplicationError(self.refusal, retry_after_s=self.retry_after_s)
+        reservation = cast("Reservation", SimpleNamespace(reservation_id=RESERVATION))
+        return Redemption(reservation, self.created, self.token if self.created else None)
+
+    async def run_blocking(self, function: Callable[..., T], *args: object) -> T:
+        """Call the function here."""
+        return function(*args)
+
+    def find_email_addresses(self, ids: list[UUID]) -> dict[UUID, str]:
+        """Return one email address for each."""
+        return dict.fromkeys(ids, "li.wei@example.com")
+
+    @property
+    def reader(self) -> Self:
+        """What reads the addresses."""
+        return self
+
+    def find_status_view(
+        self, _: object, reservation_id: UUID, language: Language, visitor: Visitor
+    ) -> StatusView | None:
         """The one reservation."""
         self.looked.append(visitor)
         if self.is_away:
@@ -138,32 +148,31 @@ class StubUseCases:
             access_ended_at=self.access_ended_at,
         )
 
-    async def look_at_link(self, token: str) -> AcceptAnswer:
-        """One token is good."""
+    def find_invitation(self, _: object, token: str) -> Invitation:
+        """Return an invitation for the one token that is good."""
         state: Literal["open", "accepted"] = "accepted" if self.accepted else "open"
-        return AcceptAnswer(state=state if token == GOOD_TOKEN else "invalid", group="Design", target=self.target)
+        return Invitation(state=state if token == GOOD_TOKEN else "invalid", group="Design", target=self.target)
 
-    async def accept(self, token: str) -> AcceptAnswer:
+    async def accept_invitation(self, _: object, token: str) -> Invitation:
         """Keep which token was accepted."""
         self.accepted.append(token)
-        return await self.look_at_link(token)
+        return self.find_invitation(_, token)
 
 
-def client_of(use_cases: StubUseCases, mailbox: Path | None = None) -> TestClient:
+def client_of(use_cases: StubUseCases, monkeypatch: pytest.MonkeyPatch, mailbox: Path | None = None) -> TestClient:
     """A browser in front of the pages; redirects are shown, not followed."""
+    public = "api.web.public"
+    for module in ("status", "reservation_forms"):
+        monkeypatch.setattr(f"{public}.{module}.find_status_view", use_cases.find_status_view)
+    monkeypatch.setattr(f"{public}.invite.redeem", use_cases.redeem)
+    monkeypatch.setattr(f"{public}.reservation_forms.correct_own_recipient", use_cases.correct)
+    monkeypatch.setattr(f"{public}.reservation_forms.rebind_own_access", use_cases.rebind)
+    monkeypatch.setattr(f"{public}.accept.find_invitation", use_cases.find_invitation)
+    monkeypatch.setattr(f"{public}.accept.accept_invitation", use_cases.accept_invitation)
+    use_cases.settings = ApiSettings.model_construct(secret_key=SecretStr("test-secret-key"), mailbox=mailbox)
     app = FastAPI()
-    deps = PageDeps(
-        redeem=use_cases.redeem,
-        correct=use_cases.correct,
-        move=use_cases.move,
-        status=use_cases.status,
-        look_at_link=use_cases.look_at_link,
-        accept=use_cases.accept,
-        mailbox=mailbox,
-        default_language="zh",
-        kept_s=3600,
-    )
-    app.include_router(build_pages(deps))
+    app.state.services = use_cases
+    app.include_router(build_pages(use_cases.settings))
     mount_static(app)
 
     @app.exception_handler(HTTPException)

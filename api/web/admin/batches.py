@@ -12,10 +12,11 @@ from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
-from api.web.support.view_models import mask_if_known, name_code_state
+from api.web.support.view_models import name_code_state
 from domain.ports import Language
 from domain.values.identifiers import format_code
 from projections.definitions.tables.code_balances import code_from_named_row

@@ -1,12 +1,13 @@
-"""What the forms with a code field have in common: redeeming, correcting an address, moving an access."""
+"""What the forms with a code field share: redeem, correct the email address, move the access."""
 
 from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import Response
 
+from api.errors import ApplicationError
 from api.http.problems import status_of
-from api.web.public.ports import RefusalAnswer
+from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import page
 from domain.ports import Language
 from domain.values.identifiers import TYPED_LENGTH_MAX
@@ -15,39 +16,47 @@ ABOUT_EMAIL: Final = frozenset({"EMAIL_INVALID", "EMAIL_MISMATCH"})
 ABOUT_CODE: Final = frozenset(
     {"CODE_INVALID", "CODE_MALFORMED", "CODE_EXPIRED", "CODE_PAUSED", "CODE_REVOKED", "CODE_HELD", "CODE_EXHAUSTED"}
 )
-"""Refusals that are about one field: it is marked."""
+"""Refusals that concern one field, which is marked."""
 
 
 def render_code_form(
     request: Request,
     template: str,
     language: Language,
-    refusal: RefusalAnswer | None,
+    error: ApplicationError | None = None,
+    *,
     cache: str = "no-store",
     **facts: Any,
 ) -> Response:
-    """A form as it was filled in, with status and reason where it was refused.
+    """Render a form as it was filled in, with status and reason if it was refused.
 
     Args:
         request: Who asks.
         template: File name of the page.
-        language: Of its words.
-        refusal: Why it was refused, if it was.
+        language: Of its texts.
+        error: Why it was refused, if it was.
         cache: The answer's Cache-Control.
-        facts: More for the template; what was typed has to be cut to its bound.
+        facts: More for the template; texts that were typed are cut to their bound.
     """
-    headers = {"Cache-Control": cache}
-    if refusal is not None and refusal.retry_after_s is not None:
-        headers["Retry-After"] = str(refusal.retry_after_s)
+    headers = {"Cache-Control": cache, **get_retry_headers(error)}
+    refusal = None
+    if error is not None:
+        detail = refusal_detail(error.code, language, **error.facts)
+        refusal = {"title": refusal_title(error.code, language), "detail": detail}
     return page(
         request,
         template,
         language,
-        status=status_of(refusal.code) if refusal else 200,
+        status=status_of(error.code) if error else 200,
         headers=headers,
         refusal=refusal,
-        email_is_wrong=refusal is not None and refusal.code in ABOUT_EMAIL,
-        code_is_wrong=refusal is not None and refusal.code in ABOUT_CODE,
+        email_is_wrong=error is not None and error.code in ABOUT_EMAIL,
+        code_is_wrong=error is not None and error.code in ABOUT_CODE,
         typed_length_max=TYPED_LENGTH_MAX,
-        **facts,
+        **{name: fact[:TYPED_LENGTH_MAX] if isinstance(fact, str) else fact for name, fact in facts.items()},
     )
+
+
+def get_retry_headers(error: ApplicationError | None) -> dict[str, str]:
+    """Return the Retry-After header of an error after which waiting helps."""
+    return {} if error is None or error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}

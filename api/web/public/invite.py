@@ -3,49 +3,52 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 
+from api.errors import ApplicationError
+from api.http.dependencies import TheServices
 from api.http.problems import status_of
-from api.web.public.code_form import ABOUT_CODE, ABOUT_EMAIL, render_code_form
-from api.web.public.ports import PageDeps, RefusalAnswer
-from api.web.public.reservation_cookie import remember_token
-from api.web.public.visitor import get_visitor
-from api.web.rendering import choose_language
+from api.i18n.messages import refusal_detail, refusal_title
+from api.use_cases.redeem import redeem
+from api.web.public.code_form import ABOUT_CODE, ABOUT_EMAIL, get_retry_headers, render_code_form
+from api.web.public.visitor import get_visitor, remember_token
+from api.web.rendering import choose_language, see_other
 from domain.ports import Language
-from domain.values.identifiers import TYPED_LENGTH_MAX
 
 SCRIPT: Final = "application/json"
 """The Accept header of the form's own script; browsers send others with a form."""
 
+router = APIRouter()
 
-def build_router(deps: PageDeps) -> APIRouter:
-    """`/`, `/invite`, and the form's target."""
-    router = APIRouter()
 
-    @router.get("/")
-    @router.get("/invite")
-    async def form(request: Request, code: str = "") -> Response:
-        return _form(request, choose_language(request, deps.default_language), code=code)
+@router.get("/")
+@router.get("/invite")
+async def show_form(request: Request, services: TheServices, code: str = "") -> Response:
+    """Show the form; a link may bring the code."""
+    return _render(request, choose_language(request, services.settings.default_language), code=code)
 
-    @router.post("/invite")
-    async def redeem(
-        request: Request, email: Annotated[str, Form()] = "", code: Annotated[str, Form()] = ""
-    ) -> Response:
-        language = choose_language(request, deps.default_language)
-        answer = await deps.redeem(email, code, language, get_visitor(request))
-        if isinstance(answer, RefusalAnswer):
-            if wants_json(request):
-                return _told_script(answer, language)
-            return _form(request, language, email=email, code=code, refusal=answer)
-        path = f"/r/{answer.reservation_id}" + ("" if answer.created else "?known=1")
-        headers = {"Cache-Control": "no-store"}
-        response: Response = RedirectResponse(path, 303, headers)
+
+@router.post("/invite")
+async def send_form(
+    request: Request,
+    services: TheServices,
+    email: Annotated[str, Form()] = "",
+    code: Annotated[str, Form()] = "",
+) -> Response:
+    """Redeem what was typed, and go on to the reservation's page."""
+    language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
+    try:
+        redemption = await redeem(services, visitor.caller, email, code, language=language)
+    except ApplicationError as error:
         if wants_json(request):
-            response = JSONResponse({"status_url": path}, headers=headers)
-        remember_token(request, response, answer.correction_token, deps.kept_s)
-        return response
-
-    return router
+            return _render_json(error, language)
+        return _render(request, language, email=email, code=code, error=error)
+    path = f"/r/{redemption.reservation.reservation_id}" + ("" if redemption.created else "?known=1")
+    response: Response = see_other(path)
+    if wants_json(request):
+        response = JSONResponse({"status_url": path}, headers={"Cache-Control": "no-store"})
+    remember_token(request, response, redemption.correction_token, services.settings.policy)
+    return response
 
 
 def wants_json(request: Request) -> bool:
@@ -53,32 +56,25 @@ def wants_json(request: Request) -> bool:
     return request.headers.get("accept") == SCRIPT
 
 
-def _told_script(refusal: RefusalAnswer, language: Language) -> Response:
-    headers = {"Cache-Control": "no-store", "Content-Language": language}
-    if refusal.retry_after_s is not None:
-        headers["Retry-After"] = str(refusal.retry_after_s)
-    content = {"code": refusal.code, "title": refusal.title, "detail": refusal.detail}
-    return JSONResponse(content, status_of(refusal.code), headers)
+def _render_json(error: ApplicationError, language: Language) -> Response:
+    headers = {"Cache-Control": "no-store", "Content-Language": language, **get_retry_headers(error)}
+    title, detail = refusal_title(error.code, language), refusal_detail(error.code, language, **error.facts)
+    return JSONResponse({"code": error.code, "title": title, "detail": detail}, status_of(error.code), headers)
 
 
-def _form(
-    request: Request,
-    language: Language,
-    *,
-    email: str = "",
-    code: str = "",
-    refusal: RefusalAnswer | None = None,
+def _render(
+    request: Request, language: Language, *, email: str = "", code: str = "", error: ApplicationError | None = None
 ) -> Response:
-    """The form with what was typed, bounded, and why it was refused."""
+    """Render the form with what was typed, and why it was refused."""
     return render_code_form(
         request,
         "invite.html",
         language,
-        refusal,
+        error,
         # Not no-store, as other pages: the back button then finds the form as it was left.
         cache="private, no-cache",
-        email=email[:TYPED_LENGTH_MAX],
-        code=code[:TYPED_LENGTH_MAX],
+        email=email,
+        code=code,
         about_email=" ".join(sorted(ABOUT_EMAIL)),
         about_code=" ".join(sorted(ABOUT_CODE)),
     )

@@ -6,21 +6,25 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.http.blocking_route import BlockingRoute
+from api.http.dependencies import TheServices
 from api.web.errors import error_page
-from api.web.public.ports import PageDeps, StatusView
+from api.web.public.status_view import StatusView, find_status_view
 from api.web.public.visitor import get_visitor
 from api.web.rendering import choose_language, page
 from domain.model.reservation import PublicState
+
+router = APIRouter(route_class=BlockingRoute)
 
 REFRESH_S: Final[dict[PublicState, int]] = {"reserved": 3, "sending": 3, "waiting": 15, "unknown": 15}
 """Seconds after which a browser without JavaScript looks again; other states are final."""
 
 FINAL_REFUND_CAUSES: Final = frozenset({"revoked", "corrected"})
-"""Causes of a refund after which the same code and address lead nowhere."""
+"""Causes of a refund after which the same code and email address cannot be redeemed again."""
 
 
 class Step(NamedTuple):
-    """One station of the progress picture: the end of its text's key, and how far it is."""
+    """One step of the progress bar: the end of its text's key, and its progress."""
 
     name: str
     progress: Literal["done", "now", "open", "missed"]
@@ -37,36 +41,31 @@ STEPS: Final[dict[PublicState, tuple[Step, ...]]] = {
 RETRYING: Final = (Step("reserved", "done"), Step("retrying", "now"), Step("sent", "open"))
 ACCEPTED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("accepted", "done"))
 SENT_THEN_REFUNDED: Final = (Step("reserved", "done"), Step("sent", "done"), Step("refunded", "done"))
-"""Given back after it was sent."""
+"""The use was refunded after the invitation was sent."""
 CORRECTED: Final = Step("corrected", "done")
-"""In the place of "given back" where the use went on to the right address."""
+"""The last step instead of `refunded` if the use moved to the right email address."""
 
 
-def build_router(deps: PageDeps) -> APIRouter:
-    """`/r/{reservation_id}`."""
-    router = APIRouter()
-
-    @router.get("/r/{reservation_id}")
-    async def status(request: Request, reservation_id: str, known: str = "") -> Response:
-        language = choose_language(request, deps.default_language)
-        parsed_id = _parse_id(reservation_id)
-        view = await deps.status(parsed_id, language, get_visitor(request)) if parsed_id else None
-        if view is None:
-            return error_page(request, 404, "NOT_FOUND", language)
-        return page(
-            request,
-            "status.html",
-            language,
-            view=view,
-            steps=_steps(view),
-            is_live=view.state in REFRESH_S,
-            refresh_s=REFRESH_S.get(view.state),
-            known=bool(known),
-            may_try_again=view.state == "refunded" and view.detail_code not in FINAL_REFUND_CAUSES,
-            has_mailbox=deps.mailbox is not None,
-        )
-
-    return router
+@router.get("/r/{reservation_id}")
+def show_status(request: Request, services: TheServices, reservation_id: str, known: str = "") -> Response:
+    """Show what became of a reservation."""
+    language = choose_language(request, services.settings.default_language)
+    parsed_id = _parse_id(reservation_id)
+    view = find_status_view(services, parsed_id, language, get_visitor(request)) if parsed_id else None
+    if view is None:
+        return error_page(request, 404, "NOT_FOUND", language)
+    return page(
+        request,
+        "status.html",
+        language,
+        view=view,
+        steps=_steps(view),
+        is_live=view.state in REFRESH_S,
+        refresh_s=REFRESH_S.get(view.state),
+        known=bool(known),
+        may_try_again=view.state == "refunded" and view.detail_code not in FINAL_REFUND_CAUSES,
+        has_mailbox=services.settings.mailbox is not None,
+    )
 
 
 def _steps(view: StatusView) -> tuple[Step, ...]:

@@ -1,21 +1,79 @@
-"""Who asks for a page."""
+"""Who asks for a public page, and the cookie by which a browser shows that it made a reservation.
 
-from typing import NamedTuple
+The cookie holds the correction tokens of the newest reservations. A token is worth nothing without the code, and only
+correcting an email address and moving access ask for it.
+"""
+
+import re
+from typing import Final, NamedTuple
+from uuid import UUID
 
 from fastapi import Request
+from fastapi.responses import Response
 
 from api.http.dependencies import client_ip_of, request_id_of
-from api.web.public.reservation_cookie import read_tokens
+from api.use_cases.services import Caller, Services
+from domain.policy import Policy
+from domain.values.link_token import read_correction_token
+
+COOKIE: Final = "ledger_reservations"
+TOKENS_MAX: Final = 8
+"""Reservations that one browser can correct; more would make every request longer."""
+COOKIE_LIFETIME_S_MAX: Final = 400 * 86_400
+"""Longest life of a cookie that browsers grant (RFC 6265bis)."""
+SECONDS_PER_DAY: Final = 86_400
+_SEPARATOR: Final = "."
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Visitor(NamedTuple):
     """The request's id, the IP address that it came from (for limits alone), and the browser's correction tokens."""
 
     request_id: str | None = None
-    client: str | None = None
+    client_ip: str | None = None
     tokens: tuple[str, ...] = ()
+
+    @property
+    def caller(self) -> Caller:
+        """The visitor as commands and limits name it."""
+        return Caller(actor="person", request_id=self.request_id, client_ip=self.client_ip)
 
 
 def get_visitor(request: Request) -> Visitor:
-    """Whoever sent this request."""
+    """Return who sent this request."""
     return Visitor(request_id_of(request), client_ip_of(request.scope), read_tokens(request))
+
+
+def find_token(services: Services, visitor: Visitor, reservation_id: UUID) -> str | None:
+    """Return the browser's correction token of a reservation; None if it has none."""
+    secret = services.settings.secret_key.get_secret_value().encode()
+    return next((token for token in visitor.tokens if read_correction_token(secret, token) == reservation_id), None)
+
+
+def read_tokens(request: Request) -> tuple[str, ...]:
+    """Return the correction tokens of this browser, the newest first; what has another shape is left out."""
+    parts = request.cookies.get(COOKIE, "").split(_SEPARATOR, TOKENS_MAX)
+    return tuple(part for part in parts[:TOKENS_MAX] if _TOKEN.fullmatch(part))
+
+
+def remember_token(request: Request, response: Response, token: str | None, policy: Policy) -> None:
+    """Add the token of a new reservation to the browser's cookie; the oldest token beyond the limit is dropped.
+
+    Args:
+        request: The request that made the reservation.
+        response: The answer to it.
+        token: Its correction token; None if the request made no reservation, then the cookie stays as it is.
+        policy: The cookie lasts until nothing can be corrected or moved any more.
+    """
+    if token is None:
+        return
+    lifetime_s = policy.deferrals_s_max + max(policy.rebind_days * SECONDS_PER_DAY, policy.correct_within_s)
+    tokens = (token, *read_tokens(request))[:TOKENS_MAX]
+    response.set_cookie(
+        COOKIE,
+        _SEPARATOR.join(tokens),
+        max_age=min(lifetime_s, COOKIE_LIFETIME_S_MAX),
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )

@@ -9,7 +9,7 @@ from api.errors import ApplicationError
 from api.http.dependencies import request_id_of
 from api.http.problems import headers_of, status_of
 from api.i18n.messages import refusal_detail, refusal_title
-from api.web.public import choose_language, page
+from api.web.rendering import choose_language, page
 from domain.ports import Language
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from api.i18n.messages import refusal_detail
 from api.rate_limits.client_network import client_networks
 from api.use_cases.administration.staff_accounts import NewSession, begin_session, end_session
 from api.use_cases.services import Caller
-from api.web.public import page
-from api.web.rendering import see_other
+from api.web.rendering import page, see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.known_browsers import KNOWN_FOR
 from api.web.staff_auth.login_throttle import ACCOUNT, ALL, BROWSER, NETWORK, PAIR, SITE, FailureCount

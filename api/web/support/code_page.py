@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_title
 from api.web.forms import new_nonce
+from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
@@ -26,7 +27,6 @@ from api.web.support.view_models import (
     build_lines,
     collect_note_ids,
     collect_staff_ids,
-    mask_if_known,
     name_code_state,
     name_event_kind,
 )

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.i18n.catalogs import LANGUAGES
 from api.web.forms import new_nonce
+from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer
@@ -25,7 +26,7 @@ from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, glance
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.reply_text import write_reply
-from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids, mask_if_known
+from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
 from domain.commands.context import CommandContext
 from domain.events import CaseOpened, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode

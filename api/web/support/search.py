@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from api.i18n.messages import refusal_title
+from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.support.balance_bar import BalanceBar, draw_balance_bar
-from api.web.support.view_models import ReservationCard, build_card, mask_if_known, name_code_state
+from api.web.support.view_models import ReservationCard, build_card, name_code_state
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normalize_code

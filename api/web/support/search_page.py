@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.http.pagination import LATEST, cursor_of, place_of
 from api.schemas.numbers import IN_DIGITS
+from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
@@ -18,7 +19,7 @@ from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, 
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.balance_bar import draw_balance_bar
 from api.web.support.search import SearchResult, list_rejected_attempts, search, search_request_id
-from api.web.support.view_models import build_card, mask_if_known, name_code_state
+from api.web.support.view_models import build_card, name_code_state
 from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row

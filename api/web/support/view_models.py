@@ -10,7 +10,7 @@ from msgspec import structs
 
 from api.i18n.catalogs import translator
 from api.i18n.messages import event_sentence
-from api.web.public import mask_email
+from api.web.masking import mask_if_known
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
@@ -51,11 +51,6 @@ class StatementLine:
     caused: list[int]
     raw: str
     text: str | None = None
-
-
-def mask_if_known(address: str | None) -> str | None:
-    """An address as lists show it; None of a person who was forgotten."""
-    return None if address is None else mask_email(address)
 
 
 def build_card(card: ReservationSummary, now: datetime) -> ReservationCard:

@@ -11,10 +11,11 @@ from api.http.allowed_methods import not_found
 from api.http.pagination import FIRST, cursor_of, place_of
 from api.i18n.catalogs import Translator, translator
 from api.schemas.numbers import IN_DIGITS
+from api.web.masking import mask_if_known
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Admin, SupportContextDep, SupportRoute, Viewer
 from api.web.support.search_page import NEWEST
-from api.web.support.view_models import build_card, mask_if_known
+from api.web.support.view_models import build_card
 from projections.repositories.staff_sessions import AuditRow
 
 PER_PAGE: Final = 25

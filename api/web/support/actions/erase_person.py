@@ -11,12 +11,12 @@ from api.i18n.messages import refusal_detail
 from api.use_cases.erase_person import ERASE_S_MAX, forget_person
 from api.use_cases.run_blocking import run_blocking
 from api.web.forms import new_nonce, request_id_from_nonce
+from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportContextDep, SupportRoute
 from api.web.support.actions.unmask import REASON_LENGTH_MAX, is_reason
-from api.web.support.view_models import mask_if_known
 from projections.privacy.erasure import PersonEraser
 
 DONE: Final = "forgotten"

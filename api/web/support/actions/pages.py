@@ -12,6 +12,7 @@ from api.errors import ApplicationError
 from api.http.etags import tag_of
 from api.i18n.messages import refusal_detail
 from api.web.forms import new_nonce, request_id_from_nonce
+from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
@@ -37,7 +38,6 @@ from api.web.support.actions.commands import (
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, foresee
 from api.web.support.reservation_page import get_reservation
-from api.web.support.view_models import mask_if_known
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.context import CommandContext
 from domain.values.group_name import NAME_LENGTH_MAX

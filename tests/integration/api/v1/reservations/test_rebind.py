@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from api.web.public.reservation_cookie import COOKIE
+from api.web.public.visitor import COOKIE
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.terms import make_template

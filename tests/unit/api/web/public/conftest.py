@@ -13,6 +13,6 @@ def use_cases() -> StubUseCases:
 
 
 @pytest.fixture
-def client(use_cases: StubUseCases) -> TestClient:
+def client(use_cases: StubUseCases, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """The browser; this one has no mailbox to look into."""
-    return client_of(use_cases)
+    return client_of(use_cases, monkeypatch)

@@ -41,7 +41,7 @@ def test_a_redeem_leads_to_its_page(client: TestClient, use_cases: StubUseCases)
 
     assert response.status_code == 303
     assert response.headers["location"] == f"/r/{RESERVATION}"
-    assert use_cases.asked == [(" li.wei@example.com", "mcm1 pry5", "en", Visitor(client="testclient"))]
+    assert use_cases.asked == [(" li.wei@example.com", "mcm1 pry5", "en", Visitor(client_ip="testclient"))]
 
 
 def test_a_known_reservation_is_said_to_be_known(client: TestClient, use_cases: StubUseCases) -> None:
@@ -98,7 +98,7 @@ def test_an_empty_form_is_asked_about_like_any_other(client: TestClient, use_cas
     response = client.post("/invite")
 
     assert response.status_code == 422
-    assert [("", "", "zh", Visitor(client="testclient"))] == use_cases.asked
+    assert [("", "", "zh", Visitor(client_ip="testclient"))] == use_cases.asked
 
 
 def test_what_is_shown_again_is_bounded(client: TestClient, use_cases: StubUseCases) -> None:

@@ -35,9 +35,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reader(folder: Path) -> TestClient:
+def reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """A browser in front of pages that have a mailbox."""
-    return client_of(StubUseCases(), folder)
+    return client_of(StubUseCases(), monkeypatch, folder)
 
 
 def keep(folder: Path, message: EmailMessage | bytes) -> str:

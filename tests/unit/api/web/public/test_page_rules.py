@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.web.public import mask_email
+from api.web.masking import mask_email
 from api.web.rendering import LANGUAGE_COOKIE, TEMPLATES
 from api.web.static_files import STATIC, asset
 from domain.ports import Language
@@ -28,9 +28,9 @@ PAGE_BYTES_MAX = 100_000
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> TestClient:
+def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """A browser for all the pages there are."""
-    return client_of(StubUseCases(), tmp_path / "mailbox")
+    return client_of(StubUseCases(), monkeypatch, tmp_path / "mailbox")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -24,7 +24,7 @@ def test_a_corrected_use_is_shown_under_its_new_reservation(client: TestClient, 
     answer = client.post(PATH, data=FORM)
 
     assert (303, f"/r/{RESERVATION}") == (answer.status_code, answer.headers["location"])
-    assert [(RESERVATION, "li.wei@example.com", "abcd", "zh")] == use_cases.corrected
+    assert [(RESERVATION, "li.wei@example.com", "abcd")] == use_cases.corrected
 
 
 @pytest.mark.parametrize("refusal", ["RECIPIENT_NOT_CORRECTABLE", "CODE_INVALID", "EMAIL_INVALID"])
@@ -56,3 +56,11 @@ def test_an_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: s
 
     assert answer.status_code == 404
     assert "<html" in answer.text
+
+
+def test_an_access_is_moved_to_the_chosen_group(client: TestClient, use_cases: StubUseCases) -> None:
+    """Of the recipient's own email address, which the form does not ask for."""
+    response = client.post(f"/r/{RESERVATION}/move", data={"code": "abcd", "group": "blue"})
+
+    assert response.headers["location"] == f"/r/{RESERVATION}"
+    assert use_cases.moved == [("li.wei@example.com", "abcd", "blue")]

@@ -6,10 +6,13 @@ from http.cookies import SimpleCookie
 import pytest
 from fastapi.testclient import TestClient
 
-from api.web.public.reservation_cookie import COOKIE, COOKIE_LIFETIME_S_MAX, TOKENS_MAX
+from api.web.public.visitor import COOKIE, COOKIE_LIFETIME_S_MAX, TOKENS_MAX
 from tests.support.stub_use_cases import RESERVATION, StubUseCases
 
 FORM = {"email": "li.wei@example.com", "code": "abcd"}
+
+KEPT_DAYS = 22
+"""As long as the default settings let a recipient correct or move anything: 15 days after 7 days of deferrals."""
 
 
 def token(number: int) -> str:
@@ -28,7 +31,7 @@ def test_browser_that_makes_a_reservation_keeps_its_token(
     kept = SimpleCookie(answer.headers["set-cookie"])[COOKIE]
     assert kept.value == token(1)
     assert (kept["httponly"], kept["samesite"], kept["path"], kept["secure"]) == (True, "lax", "/", "")
-    assert int(kept["max-age"]) == 3600 < COOKIE_LIFETIME_S_MAX
+    assert int(kept["max-age"]) == KEPT_DAYS * 86_400 < COOKIE_LIFETIME_S_MAX
 
 
 def test_cookie_is_secure_where_the_page_is(client: TestClient, use_cases: StubUseCases) -> None:
