@@ -11,7 +11,7 @@ from projections.database.errors import SchemaMismatchError, StorageUnavailableE
 from projections.rebuild.diff import Difference, difference_document
 from projections.rebuild.lock import RebuildRunningError
 from projections.rebuild.progress_store import SharedProgress
-from projections.rebuild.rebuild import RebuildOptions, RebuildReport, SwapBusyError, rebuild
+from projections.rebuild.rebuild import NothingToRebuildError, RebuildOptions, RebuildReport, SwapBusyError, rebuild
 from projections.replay.observer import UndecodableEventError
 from projections.replay.worker_pool import WorkerDiedError
 from projections.terminal.exit_codes import ExitCode
@@ -83,8 +83,8 @@ def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, ou
 
     Returns:
         0 if nothing differs or everything was put in place; 1 if rows differ or an event is poison; 3 if the database
-        is away or has another schema, or a process that folds was ended; 4 if another rebuild runs or the tables are
-        busy; 130 if interrupted.
+        is unavailable or has another schema, or a worker process ended; 4 if another rebuild runs, the tables are
+        busy, or a row of one code is asked for where there is none; 130 if interrupted.
     """
     progress = ProgressLines(err, as_json=as_json)
     try:
@@ -94,7 +94,7 @@ def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, ou
         return _exit_with(progress, err, "interrupted: the read models are as they were", ExitCode.INTERRUPTED)
     except UndecodableEventError as error:
         return _exit_with(progress, err, f"stopped, nothing was changed: {error}", ExitCode.FOUND)
-    except (RebuildRunningError, SwapBusyError) as error:
+    except (RebuildRunningError, SwapBusyError, NothingToRebuildError) as error:
         return _exit_with(progress, err, str(error), ExitCode.REFUSED)
     except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as error:
         return _exit_with(progress, err, str(error), ExitCode.SERVICE)
