@@ -164,8 +164,8 @@ async def _storage(settings: ApiSettings) -> LedgerStore:
     for _ in range(OPEN_TRIES):
         try:
             return LedgerStore.open(settings)
-        except StorageUnavailableError as away:
-            log.warning("connecting to the database failed, trying again: %s", away)
+        except StorageUnavailableError as error:
+            log.warning("connecting to the database failed, trying again: %s", error)
             await asyncio.sleep(OPEN_PAUSE_S)
     return LedgerStore.open(settings)
 

@@ -162,13 +162,13 @@ def check(text: str, public_key: str) -> str:
         return check_events(document, public_key) if document["format"] == FORMAT else refuse("it is not a receipt")
     except InvalidSignature:
         refuse("the checkpoint is not signed with this key")
-    except (LookupError, TypeError, AttributeError, struct.error, RecursionError) as bad:
-        raise ValueError(f"it can't be read: {bad!r}") from bad
+    except (LookupError, TypeError, AttributeError, struct.error, RecursionError) as error:
+        raise ValueError(f"it can't be read: {error!r}") from error
 
 
 FORMAT = "redemption-ledger receipt 1"
 if __name__ == "__main__":
     try:
         sys.stdout.write(check(pathlib.Path(sys.argv[1]).read_text("utf-8"), sys.argv[2]) + "\n")
-    except ValueError as nothing:
-        sys.exit(f"it proves nothing: {nothing}")
+    except ValueError as error:
+        sys.exit(f"it proves nothing: {error}")

@@ -27,8 +27,8 @@ def run_to_completion(execute_steps: PipelineSteps[T]) -> T:
     while True:
         try:
             next(execute_steps)
-        except StopIteration as end:
-            return cast("T", end.value)
+        except StopIteration as error:
+            return cast("T", error.value)
 
 
 class UnitOfWork(Protocol):
@@ -115,8 +115,8 @@ class RedemptionLedger(Application[UUID]):
             try:
                 with attempt as uow:
                     self._preview_in(uow, command)
-            except _RollbackWithPreview as rollback:
-                return rollback.preview
+            except _RollbackWithPreview as error:
+                return error.preview
         raise AssertionError("a recorder gives at least one try, or raises")
 
     def _preview_in(self, uow: UnitOfWork, command: Command) -> NoReturn:

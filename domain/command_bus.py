@@ -112,8 +112,8 @@ def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
     """
     try:
         decision = _decision(command, working_set, policy)
-    except Refusal as refusal:
-        return refusal
+    except Refusal as error:
+        return error
     if decision.events:
         if command.context.waits is not None and (limit := _find_limit(command, decision, working_set)) is not None:
             return limit

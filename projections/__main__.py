@@ -52,11 +52,11 @@ def main(arguments: Sequence[str]) -> int:
             return _verify(database_url, wanted)
         check_owner(database_url)
         only = _code_id(wanted.code) if wanted.code else None
-    except (StorageUnavailableError, SchemaMismatchError, WrongKeysError, RolesMissingError) as trouble:
-        say_error(str(trouble))
+    except (StorageUnavailableError, SchemaMismatchError, WrongKeysError, RolesMissingError) as error:
+        say_error(str(error))
         return ExitCode.SERVICE
-    except ValidationError as bad:
-        say_error(f"settings: {bad.error_count()} are missing or malformed, and a code's text needs them")
+    except ValidationError as error:
+        say_error(f"settings: {error.error_count()} are missing or malformed, and a code's text needs them")
         return ExitCode.USAGE
     if wanted.code and only is None:
         say_error("no such code: give its text as it was issued, or its id")

@@ -6,16 +6,16 @@ come to, and a third one nothing. Memory does not grow with the file, but for ei
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from api.code_import.duplicates import short_hash
-from api.code_import.reader import Record, Records
+from api.code_import.file_reader import Record, Records
 from api.code_import.row_parser import CellFaultError, CodeRow, row_of
 from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, CodeTemplate, Usage, in_turn, issue_batch
 from domain.commands.context import CommandContext
 from domain.events import CodeIssued, Event, OpeningBalanceImported
+from domain.values.batches import batched
 from projections.read_models.code_list import CodeTextLookup
 from projections.storage.bootstrap import LedgerStore
 
@@ -24,7 +24,7 @@ FAULTS_KEPT_MAX: Final = 100
 EXISTS: Final = "the ledger has this code already, with other terms or uses: leave it out, or change it there"
 
 
-class Fault(NamedTuple):
+class RejectedRow(NamedTuple):
     """A line that is bad, and the sentence that says why."""
 
     line: int
@@ -32,14 +32,14 @@ class Fault(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class CodeImportCounts:
     """What became of the records. `already`: codes that the ledger has as the file says."""
 
     lines: int = 0
     imported: int = 0
     already: int = 0
     rejected: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[RejectedRow] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -88,52 +88,51 @@ class Intake:
     new_id: Callable[[], UUID]
     progress: Callable[[int], None] = lambda _: None
 
-    def check(self, rejects: Rejects = nowhere) -> Tally:
+    def check(self, rejects: Rejects = nowhere) -> CodeImportCounts:
         """Look at every record and change nothing.
 
         Raises:
             StorageUnavailableError: The database is away.
         """
-        tally = Tally()
+        tally = CodeImportCounts()
         for weighed in self._weighed():
             self._count(tally, weighed, rejects)
         return tally
 
-    def take(self, rejects: Rejects = nowhere) -> Tally:
+    def take(self, rejects: Rejects = nowhere) -> CodeImportCounts:
         """Take over every record that is not bad.
 
         Raises:
             StorageUnavailableError: The database is away; what is done stays, and another run goes on.
         """
-        tally = Tally()
+        tally = CodeImportCounts()
         for weighed in in_turn(self._weighed(), self._issue):
             self._count(tally, weighed, rejects)
             tally.imported += len(weighed.rows)
         return tally
 
-    def _count(self, tally: Tally, weighed: _Weighed, rejects: Rejects) -> None:
+    def _count(self, tally: CodeImportCounts, weighed: _Weighed, rejects: Rejects) -> None:
         tally.lines += weighed.lines
         tally.already += weighed.already
         tally.rejected += len(weighed.bad)
         for record, why in weighed.bad:
             rejects(record, why)
             if len(tally.faults) < FAULTS_KEPT_MAX:
-                tally.faults.append(Fault(record.line, why))
+                tally.faults.append(RejectedRow(record.line, why))
         self.progress(weighed.size)
 
     def _weighed(self) -> Iterator[_Weighed]:
         twice = self.records.twice
         known, seen, size = CodeTextLookup(self.storage), dict[str, int](), 0
-        records = iter(self.records)
-        while batch := list(islice(records, BATCH)):
+        for batch in batched(self.records, BATCH):
             bad: list[tuple[Record, str]] = []
             rows: dict[str, tuple[Record, CodeRow]] = {}
             for record in batch:
                 size += len(record.raw)
                 try:
                     row = self._read(record, twice, seen)
-                except CellFaultError as fault:
-                    bad.append((record, str(fault)))
+                except CellFaultError as error:
+                    bad.append((record, str(error)))
                 else:
                     rows[row.text] = record, row
             there = known.find_first_events(list(rows))

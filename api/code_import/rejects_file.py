@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 import orjson
 
+from api.code_import.file_reader import Format, Record, Records
 from api.code_import.importer import Rejects, nowhere
-from api.code_import.reader import Format, Record, Records
 from api.schemas.csv_cells import csv_line
 
 

@@ -112,8 +112,8 @@ def code_text(typed: str) -> str:
         raise CellFaultError("code", "code is empty")
     try:
         return normalize_code(typed)
-    except MalformedCodeError as bad:
-        raise CellFaultError("code", "code can't be one: 1 to 64 letters and digits") from bad
+    except MalformedCodeError as error:
+        raise CellFaultError("code", "code can't be one: 1 to 64 letters and digits") from error
 
 
 def used_uses(cells: Mapping[str, str], usual: CodeTemplate) -> int:
@@ -153,10 +153,10 @@ def _uses(column: str, cell: str) -> int | None:
         return None
     try:
         return _number(column, cell, USES)
-    except CellFaultError as bad:
+    except CellFaultError as error:
         raise CellFaultError(
             column, f"{column} {_shown(cell)} is neither a number from 1 nor the word unlimited"
-        ) from bad
+        ) from error
 
 
 def _days(column: str, cell: str) -> int:
@@ -168,10 +168,10 @@ def _rebinds(column: str, cell: str) -> int | None:
         return None
     try:
         return _number(column, cell, REBINDS)
-    except CellFaultError as bad:
+    except CellFaultError as error:
         bounds = f"from {REBINDS.least} to {REBINDS.most}"
         told = f"{column} {_shown(cell)} is neither a whole number {bounds} nor the word usual"
-        raise CellFaultError(column, told) from bad
+        raise CellFaultError(column, told) from error
 
 
 def _bound(column: str, cell: str) -> bool:
@@ -193,15 +193,15 @@ def _name(column: str, cell: str) -> str:
 def _moment(column: str, cell: str) -> datetime:
     try:
         return parse_timestamp(cell)
-    except TimestampError as bad:
-        raise CellFaultError(column, f"{column} {_shown(cell)} {bad}") from bad
+    except TimestampError as error:
+        raise CellFaultError(column, f"{column} {_shown(cell)} {error}") from error
 
 
 def _number(column: str, cell: str, bounds: Bounds) -> int:
     try:
         return parse_number(cell, bounds)
-    except NumberError as bad:
-        raise CellFaultError(column, f"{column} {_shown(cell)} {bad}") from bad
+    except NumberError as error:
+        raise CellFaultError(column, f"{column} {_shown(cell)} {error}") from error
 
 
 def _shown(cell: str) -> str:

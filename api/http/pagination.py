@@ -1,29 +1,48 @@
 """Pages of lists that are ordered by a time and an id, and their cursors: opaque to clients, safe to make up."""
 
 import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from api.errors import malformed
 from domain.values.timestamps import read_timestamp
-from projections.read_models.pagination import BEGINNING
+from projections.read_models.pagination import OLDEST, ListCursor
 
-T = TypeVar("T")
-Place = tuple[datetime, UUID]
-"""Where a page begins: after this time and id."""
-
-FIRST: Final[Place] = BEGINNING
+Row = TypeVar("Row")
+Cursor = TypeVar("Cursor")
 
 
-def cursor_of(moment: datetime, row_id: UUID) -> str:
-    """The cursor of the page that follows this row."""
-    raw = f"{moment.isoformat()}|{row_id}"
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row, Cursor]):
+    """Rows of one page, and where the following page begins; None on the last page."""
+
+    rows: list[Row]
+    next: Cursor | None
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], limit: int, cursor: Callable[[Row], Cursor]) -> "Page[Row, Cursor]":
+        """Cut a list of which one row more was read than a page holds.
+
+        Args:
+            rows: At most `limit + 1`.
+            limit: Rows of a page.
+            cursor: Names where the page after a row begins.
+        """
+        page = list(rows[:limit])
+        return cls(page, cursor(page[-1]) if len(rows) > limit else None)
+
+
+def format_cursor(timestamp: datetime, row_id: UUID) -> str:
+    """Return the cursor of the page that follows a row."""
+    raw = f"{timestamp.isoformat()}|{row_id}"
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str | None) -> Place:
-    """Where a cursor points; the first page without one.
+def parse_cursor(cursor: str | None, start: ListCursor = OLDEST) -> ListCursor:
+    """Read a cursor; without one the list begins at `start`.
 
     A cursor may name a time outside the bounds of other inputs, since rows that were stored before may have one.
 
@@ -31,35 +50,35 @@ def place_of(cursor: str | None) -> Place:
         ApplicationError: MALFORMED, it is none of ours.
     """
     if cursor is None:
-        return FIRST
+        return start
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         text, _, row_id = raw.partition("|")
         return read_timestamp(text).astimezone(UTC), UUID(row_id)
-    except (ValueError, OverflowError) as bad:
-        raise malformed("query.cursor", "none of ours: take `next` of the page before") from bad
+    except (ValueError, OverflowError) as error:
+        raise malformed("query.cursor", "none of ours: take `next` of the page before") from error
 
 
-class Stretch(Generic[T]):
-    """Picks one page out of rows in order, which are looked through to their end at most.
+class BoundedPage(Generic[Row]):
+    """One page of a filtered list: it takes rows in order, and reads a bounded number of them.
 
     Args:
         limit: Items of a page.
-        is_full: Whether rows may follow those that are looked through.
+        is_full: Whether rows may follow those that were read.
     """
 
     def __init__(self, limit: int, *, is_full: bool) -> None:
         self._limit = limit
         self._more = is_full
-        self._last: Place | None = None
-        self.page: list[T] = []
+        self._last: ListCursor | None = None
+        self.page: list[Row] = []
 
-    def take(self, item: T | None, place: Place) -> bool:
+    def take(self, row: Row | None, cursor: ListCursor) -> bool:
         """Look at the next row.
 
         Args:
-            item: What it is shown as; None if it is not asked for.
-            place: Where it stands.
+            row: What to show; None if the filter leaves it out.
+            cursor: Its time and id.
 
         Returns:
             False once the page is full and this row is the next page's.
@@ -67,20 +86,16 @@ class Stretch(Generic[T]):
         if len(self.page) == self._limit:
             self._more = True
             return False
-        self._last = place
-        if item is not None:
-            self.page.append(item)
+        self._last = cursor
+        if row is not None:
+            self.page.append(row)
         return True
 
     def end(self) -> None:
-        """Nothing that follows is asked for."""
+        """Leave out all rows that follow."""
         self._more = False
 
     @property
     def next(self) -> str | None:
         """The cursor of the following page; None on the last."""
-        return cursor_of(*self._last) if self._more and self._last is not None else None
-
-
-LATEST: Final = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
-"""Above every reservation's time and id."""
+        return format_cursor(*self._last) if self._more and self._last is not None else None

@@ -42,7 +42,7 @@ WORDS_MAX = 100
 OTHER_STATUSES = ("", "others")
 
 
-class Finding(NamedTuple):
+class ImportFinding(NamedTuple):
     """One thing to look at.
 
     Attributes:
@@ -73,7 +73,7 @@ class Outlook(NamedTuple):
     has_group: bool
 
 
-def of_code(code: LegacyCode, verdict: Assessment, outlook: Outlook) -> Iterator[Finding]:
+def of_code(code: LegacyCode, verdict: Assessment, outlook: Outlook) -> Iterator[ImportFinding]:
     """What the weighing of one code brought to light, and what its import would do."""
     for kind, sentence, number in (
         *_of_counter(code, verdict),
@@ -82,7 +82,7 @@ def of_code(code: LegacyCode, verdict: Assessment, outlook: Outlook) -> Iterator
         *_of_terms(code, verdict, outlook),
         *_of_ended(outlook),
     ):
-        yield Finding(kind, code.text, code.old_id, sentence, number)
+        yield ImportFinding(kind, code.text, code.old_id, sentence, number)
 
 
 Said = tuple[FindingKind, str, int]
@@ -160,38 +160,38 @@ def _of_ended(outlook: Outlook) -> Iterator[Said]:
     yield "ended", f"access grants: {last}: {then}", len(outlook.ended)
 
 
-def of_rows(file: LegacyCodeRecords) -> Iterator[Finding]:
+def of_rows(file: LegacyCodeRecords) -> Iterator[ImportFinding]:
     """Rows that can't be read, and records of a code that is not there."""
     yield from (of_trouble(trouble, file.text) for trouble in file.unreadable_rows)
     if file.code is None and file.records and not any(t.table == "redeem_codes" for t in file.unreadable_rows):
         name = "of no code" if not file.text else "of a code that redeem_codes does not have"
         proven = sum(record.is_proven for record in file.records)
         words = f"{len(file.records)} invite records {name}, {proven} of them sent; left out"
-        yield Finding("orphan", file.text, file.records[0].old_id, words)
+        yield ImportFinding("orphan", file.text, file.records[0].old_id, words)
 
 
-def of_trouble(trouble: UnreadableRow, code: str = "") -> Finding:
+def of_trouble(trouble: UnreadableRow, code: str = "") -> ImportFinding:
     """A row that can't be read."""
-    return Finding("unreadable", code, trouble.old_id, f"{trouble.table}: {trouble.sentence}; left out")
+    return ImportFinding("unreadable", code, trouble.old_id, f"{trouble.table}: {trouble.sentence}; left out")
 
 
-def of_queued(row: QueuedRecipient) -> Finding | None:
+def of_queued(row: QueuedRecipient) -> ImportFinding | None:
     """A person who still waits in the legacy queue; None for one who does not. The import writes to none of them."""
     since = f" since {row.created_at:%Y-%m-%d %H:%M} UTC" if row.created_at else ""
     then = "in invite_queue: no email is sent, so tell them how to go on"
     match QUEUE_STATUSES.get(row.status):
         case "waiting":
-            return Finding("waiting", row.code, row.old_id, f"a person waits{since} for a free seat, {then}")
+            return ImportFinding("waiting", row.code, row.old_id, f"a person waits{since} for a free seat, {then}")
         case "queued":
-            return Finding("queued", row.code, row.old_id, f"a person waits{since} for an invitation, {then}")
+            return ImportFinding("queued", row.code, row.old_id, f"a person waits{since} for an invitation, {then}")
         case "done":
             return None
         case None:
             words = f"{_status_in_words('invite_queue', row.status, 1)}: this person may be waiting{since}"
-            return Finding("unknown_status", row.code, row.old_id, words)
+            return ImportFinding("unknown_status", row.code, row.old_id, words)
 
 
-class Tally:
+class ImportSummary:
     """Counts of a whole run.
 
     Attributes:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from api.legacy_import.findings import (
-    Finding,
+    ImportFinding,
+    ImportSummary,
     Outlook,
-    Tally,
     of_code,
     of_queued,
     of_rows,
@@ -82,9 +82,9 @@ class LegacyImporter:
         self._plan = plan
         self._groups: dict[int, str] = {}
         self._doubled: set[bytes] = set()
-        self.tally = Tally()
+        self.tally = ImportSummary()
 
-    def run(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[Finding]:
+    def run(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
         """Weigh all codes, and take them over if the plan says so.
 
         Args:
@@ -106,7 +106,7 @@ class LegacyImporter:
             self.tally.kinds[finding.kind] += finding.number
             yield finding
 
-    def _of_codes(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[Finding]:
+    def _of_codes(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
         batch: list[Weighed] = []
         for file in old.read_codes():
             yield from self._weigh(file, batch)
@@ -116,7 +116,7 @@ class LegacyImporter:
         yield from self._finish(batch)
         progress(self.tally.read)
 
-    def _of_queue(self, old: LegacySystem) -> Iterator[Finding]:
+    def _of_queue(self, old: LegacySystem) -> Iterator[ImportFinding]:
         """People who still wait in the legacy queue: they are reported, and the import writes to none of them."""
         for row in old.read_queue():
             if isinstance(row, UnreadableRow):
@@ -126,7 +126,7 @@ class LegacyImporter:
                     self.tally.note_statuses(Counter({("invite_queue", row.status): 1}))
                 yield finding
 
-    def _weigh(self, file: LegacyCodeRecords, batch: list[Weighed]) -> Iterator[Finding]:
+    def _weigh(self, file: LegacyCodeRecords, batch: list[Weighed]) -> Iterator[ImportFinding]:
         """Judge one code; it joins the batch if it can be taken over."""
         yield from of_rows(file)
         if file.code is None:
@@ -137,11 +137,13 @@ class LegacyImporter:
         try:
             normal = normalize_code(code.text)
         except MalformedCodeError:
-            yield Finding("bad_code", code.text, code.old_id, "no text that a person could type as a code; left out")
+            yield ImportFinding(
+                "bad_code", code.text, code.old_id, "no text that a person could type as a code; left out"
+            )
             return
         if _short(normal) in self._doubled:
             words = "another code differs from it only in spelling, so they cannot be told apart; left out"
-            yield Finding("duplicate", code.text, code.old_id, words)
+            yield ImportFinding("duplicate", code.text, code.old_id, words)
             return
         plan = self._plan
         verdict = assess(
@@ -149,7 +151,7 @@ class LegacyImporter:
         )
         batch.append(Weighed(normal, code, verdict))
 
-    def _finish(self, batch: list[Weighed]) -> Iterator[Finding]:
+    def _finish(self, batch: list[Weighed]) -> Iterator[ImportFinding]:
         """Leave what the ledger has already as it is, import the rest if the plan says so, and empty the batch."""
         if not batch:
             return
@@ -158,7 +160,7 @@ class LegacyImporter:
         for item in batch:
             if item.normal in known:
                 words = "the ledger has it already; left as it is there"
-                yield Finding("already", item.code.text, item.code.old_id, words)
+                yield ImportFinding("already", item.code.text, item.code.old_id, words)
             else:
                 yield from self._of_new(item, context.now)
         fresh = [item for item in batch if item.normal not in known]
@@ -171,7 +173,7 @@ class LegacyImporter:
                 raise result
         self.tally.imported += len(fresh)
 
-    def _of_new(self, item: Weighed, now: datetime) -> Iterator[Finding]:
+    def _of_new(self, item: Weighed, now: datetime) -> Iterator[ImportFinding]:
         """Count and tell what is found on a code that the ledger does not have yet."""
         _, code, verdict = item
         ended = [at for use in verdict.uses if (at := _ended_at(use, item, now)) is not None]

@@ -7,10 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import Final, TextIO
 
-from api.legacy_import.findings import Finding, Tally
+from api.legacy_import.findings import ImportFinding, ImportSummary
 from projections.terminal.text import one_line
 
-Write = Callable[[Finding], None]
+Write = Callable[[ImportFinding], None]
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """First letters by which table programs take a text for a formula (OWASP, CSV Injection)."""
 
@@ -29,7 +29,7 @@ tr { border-bottom: 1px solid #8884 } code { font-size: .95em } td:nth-child(3) 
 
 
 @contextmanager
-def report_file(path: Path | None, tally: Tally) -> Iterator[Write]:
+def report_file(path: Path | None, tally: ImportSummary) -> Iterator[Write]:
     """Open a report by its suffix (.csv, .html, else text); None writes nowhere. The counts go to its end.
 
     Raises:
@@ -56,7 +56,7 @@ def _csv(file: TextIO) -> Write:
     return lambda found: writer.writerow([safe_cell(value) for value in found])
 
 
-def _csv_end(_file: TextIO, _tally: Tally) -> None:
+def _csv_end(_file: TextIO, _tally: ImportSummary) -> None:
     """Rows only: a table program counts by itself."""
 
 
@@ -65,23 +65,23 @@ def _html(file: TextIO) -> Write:
     return lambda found: _html_row(file, found)
 
 
-def _html_row(file: TextIO, found: Finding) -> None:
+def _html_row(file: TextIO, found: ImportFinding) -> None:
     what, code, old_id, words, number = (escape(str(value)) for value in found)
     row = f"<td>{what}</td><td><code>{code}</code></td><td>{old_id}</td><td>{words}</td><td>{number}</td>"
     file.write(f"<tr>{row}</tr>\n")
 
 
-def _html_end(file: TextIO, tally: Tally) -> None:
+def _html_end(file: TextIO, tally: ImportSummary) -> None:
     rows = "".join(f"<tr><td>{name}</td><td>{number:,}</td></tr>" for name, number in tally.document().items())
     file.write(f"</tbody></table><h2>In numbers</h2><table><tbody>{rows}</tbody></table></html>\n")
 
 
 def _text(file: TextIO) -> Write:
-    def write(found: Finding) -> None:
+    def write(found: ImportFinding) -> None:
         file.write(f"{one_line(f'{found.kind}: {found.code} (old id {found.old_id}): {found.sentence}')}\n")
 
     return write
 
 
-def _text_end(file: TextIO, tally: Tally) -> None:
+def _text_end(file: TextIO, tally: ImportSummary) -> None:
     file.writelines(f"{name} {number}\n" for name, number in tally.document().items())

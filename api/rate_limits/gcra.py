@@ -10,6 +10,8 @@ in flight together may be more than the burst. They are owed: TAT goes on, up to
 from collections import OrderedDict
 from typing import NamedTuple
 
+from api.rate_limits.expiry import Expiries, drop_expired
+
 KEYS_MAX = 20_000
 """Keys remembered per limit, about 4 MB of memory; beyond it the one that was quiet for longest is forgotten."""
 
@@ -38,7 +40,7 @@ class Gcra:
     def __init__(self, limit: Limit, keys_max: int = KEYS_MAX) -> None:
         self.limit = limit
         self._keys_max = keys_max
-        self._until: OrderedDict[bytes, float] = OrderedDict()
+        self._until: Expiries = OrderedDict()
 
     def wait_s(self, key: bytes, now: float, concurrent: int = 0) -> float:
         """Seconds until one more unit conforms; 0 if it does now.
@@ -61,7 +63,7 @@ class Gcra:
         burst, period_s = self.limit.burst, self.limit.period_s
         until = max(self._until.pop(key, now), now) + count * period_s
         self._until[key] = min(until, now + burst * period_s + OWED_S_MAX)
-        self._forget(now)
+        drop_expired(self._until, now, self._keys_max)
 
     def acquire(self, key: bytes, now: float) -> float:
         """Count one unit if it conforms, until it is known whether it is used; `put_back` ends it if it is not.
@@ -76,7 +78,7 @@ class Gcra:
             return early
         self._until[key] = start + period_s
         if until is None:
-            self._forget(now)
+            drop_expired(self._until, now, self._keys_max)
         else:
             self._until.move_to_end(key)
         return 0.0
@@ -97,11 +99,3 @@ class Gcra:
     def __len__(self) -> int:
         """How many keys are remembered."""
         return len(self._until)
-
-    def _forget(self, now: float) -> None:
-        """Drop what says nothing any more, oldest first, and what is too much."""
-        while self._until:
-            oldest = next(iter(self._until))
-            if self._until[oldest] > now and len(self._until) <= self._keys_max:
-                return
-            del self._until[oldest]

@@ -2,6 +2,8 @@
 
 from collections import OrderedDict
 
+from api.rate_limits.expiry import Expiries, drop_expired
+
 
 class TimedSet:
     """Keys by the time of their last failure.
@@ -14,23 +16,19 @@ class TimedSet:
     def __init__(self, memory_s: float, keys_max: int) -> None:
         self._memory_s = memory_s
         self._keys_max = keys_max
-        self._last: OrderedDict[bytes, float] = OrderedDict()
+        self._until: Expiries = OrderedDict()
 
     def has(self, key: bytes, now: float) -> bool:
         """Whether a key is remembered."""
-        last = self._last.get(key)
-        return last is not None and now - last < self._memory_s
+        return self._until.get(key, now) > now
 
     def add(self, key: bytes, now: float) -> None:
         """Remember a key from now on."""
-        self._last[key] = max(now, self._last.get(key, now))
-        self._last.move_to_end(key)
-        while self._last:
-            oldest = next(iter(self._last))
-            if self.has(oldest, now) and len(self._last) <= self._keys_max:
-                return
-            del self._last[oldest]
+        until = now + self._memory_s
+        self._until[key] = max(until, self._until.get(key, until))
+        self._until.move_to_end(key)
+        drop_expired(self._until, now, self._keys_max)
 
     def __len__(self) -> int:
         """How many keys are in memory."""
-        return len(self._last)
+        return len(self._until)

@@ -168,8 +168,8 @@ def forget_person(services: Services, caller: Caller, email: str, reason: str) -
     except ErasedIdsFileError as error:
         log.exception("erasing a person failed")
         raise ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from error
-    except SealBrokenError as broken:
-        raise row_refused(broken) from broken
+    except SealBrokenError as error:
+        raise row_refused(error) from error
     if done.leased_until is not None:
         raise ApplicationError.from_refusal(ReservationNotResolvable("leased"))
     return done

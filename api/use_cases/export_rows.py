@@ -17,9 +17,9 @@ from domain.ports import Language
 from domain.values.identifiers import format_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import CodeListReader, CodeText
-from projections.read_models.pagination import BEGINNING
+from projections.read_models.pagination import OLDEST
 from projections.read_models.reservation_list import ReservationListReader
-from projections.read_models.statement_export import StatementLine
+from projections.read_models.statement_export import CodeHistoryLine
 
 Format = Literal["csv", "jsonl"]
 SLICE: Final = 1_000
@@ -85,7 +85,7 @@ def code_rows(codes: CodeListReader, now: Callable[[], datetime], group: str | N
         group: Only codes of this group.
         texts: Whether their texts are opened; without, only what may be shown of them is not shown either.
     """
-    place = BEGINNING
+    place = OLDEST
     while rows := codes.list_balances(place, SLICE, group=group):
         known = codes.find_texts([row["code_id"] for row in rows], clear=True) if texts else {}
         for row in rows:
@@ -95,14 +95,14 @@ def code_rows(codes: CodeListReader, now: Callable[[], datetime], group: str | N
 
 def reservation_rows(found: ReservationListReader, *, addresses: bool) -> Iterator[Row]:
     """All reservations in the order in which they were made; with the addresses if they are asked for."""
-    place = BEGINNING
+    place = OLDEST
     while some := found.list_page(place, SLICE):
         rows = found.read_rows([item.reservation_id for item in some], addresses=addresses)
         yield from (rows[item.reservation_id] for item in some if item.reservation_id in rows)
         place = (some[-1].reserved_at, some[-1].reservation_id)
 
 
-def statement_rows(lines: Iterator[StatementLine], language: Language) -> Iterator[Row]:
+def statement_rows(lines: Iterator[CodeHistoryLine], language: Language) -> Iterator[Row]:
     """The lines of every code's statement, each with the balance after it."""
     for code_id, line in lines:
         yield {"code_id": code_id, **line_of(line, language)}

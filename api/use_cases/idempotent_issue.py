@@ -18,6 +18,7 @@ from api.use_cases.idempotency import scope_digest
 from api.use_cases.issue_codes import BATCH, CodeOrder, CodeTemplate, Issued, issue_batch
 from api.use_cases.services import Caller
 from domain.commands.context import CommandContext
+from domain.values.batches import batched
 from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.read_models.code_list import CodeListReader
 from projections.read_models.reader import Reader
@@ -77,9 +78,8 @@ def issue_idempotently(
     there = codes.find_texts(ids, clear=False)
     missing = [code_id for code_id in ids if code_id not in there]
     context = structs.replace(context, correlation_id=kept.batch_id)
-    for start in range(0, len(missing), BATCH):
-        some = missing[start : start + BATCH]
-        orders = [CodeOrder(code_id, wish.prefix + generate_code(letters), template) for code_id in some]
+    for batch in batched(missing, BATCH):
+        orders = [CodeOrder(code_id, wish.prefix + generate_code(letters), template) for code_id in batch]
         issue_batch(storage, orders, context)
     if there:
         action.record("exported_codes", None, describe_values(issued_before=len(there), batch=kept.batch_id))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from domain.commands.context import CommandContext
 from domain.commands.reservation.resolve_case import BY_STAFF, RefundAfterOutage
 from domain.events import InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
 from domain.model.reservation import Reservation, fold_reservation
+from domain.values.batches import batched
 from projections.read_models.reader import Reader
 
 
@@ -89,13 +89,11 @@ READ_AT_ONCE = 500
 REFUNDED_AT_ONCE = 100
 """Commands per transaction: what is interrupted leaves whole batches done, and the next run finds the rest."""
 
-T = TypeVar("T")
-
 
 def find_affected(reader: Reader, window: Window, *, include_sent: bool) -> Iterator[Hurt]:
     """Reservations that an outage hurt and that can be given back now."""
     candidates = reader.list_outage_candidates(window.start, window.end, include_sent=include_sent)
-    for ids in parts_of(candidates, READ_AT_ONCE):
+    for ids in batched(candidates, READ_AT_ONCE):
         for history in reader.read_reservation_events(ids).values():
             item = fold_reservation(history.code_id, history.events)
             hurt = how_hurt(item, (event for _, event in history.events), window)
@@ -122,9 +120,3 @@ def give_back(
         ]
     )
     return sum(isinstance(result, CommandResult) and result.changed for result in results)
-
-
-def parts_of(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Items in stretches of this size; the last one may be shorter."""
-    for first in range(0, len(items), size):
-        yield items[first : first + size]

@@ -43,5 +43,5 @@ def export(body: ForgetRequest, services: TheServices, language: TheLanguage, ca
     address = parse_email(body.email)
     try:
         return PersonView.model_validate(export_person(services.action(caller), address, language, body.reason))
-    except SealBrokenError as broken:
-        raise row_refused(broken) from broken
+    except SealBrokenError as error:
+        raise row_refused(error) from error

@@ -147,8 +147,8 @@ class EmailAddress:
         normal = f"{lowered}@{_ascii_domain(domain)}"
         try:
             too_long = len(local.encode()) > LOCAL_OCTETS_MAX or len(normal.encode()) > EMAIL_OCTETS_MAX
-        except UnicodeEncodeError as lone_surrogate:
-            raise MalformedEmailError from lone_surrogate
+        except UnicodeEncodeError as error:
+            raise MalformedEmailError from error
         if too_long:
             raise MalformedEmailError
         return cls(normal=normal, typed=typed)
@@ -168,8 +168,8 @@ def _ascii_domain(domain: str) -> str:
     if not lowered.isascii() or "xn--" in lowered:
         try:
             lowered = idna.encode(lowered, uts46=True).decode("ascii")
-        except (idna.IDNAError, UnicodeError) as bad:
-            raise MalformedEmailError from bad
+        except (idna.IDNAError, UnicodeError) as error:
+            raise MalformedEmailError from error
     if not _PLAIN_DOMAIN.fullmatch(lowered):
         raise MalformedEmailError
     return lowered

@@ -81,8 +81,8 @@ def read_timestamp(typed: object, *, needs_offset: bool = False) -> datetime:
         raise TimestampError("no_offset")
     try:
         found = datetime.fromisoformat(form[0].upper())
-    except ValueError as bad:
-        raise TimestampError("unreadable") from bad
+    except ValueError as error:
+        raise TimestampError("unreadable") from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

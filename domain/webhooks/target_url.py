@@ -86,8 +86,8 @@ class Target:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
-        except ValueError as bad:
-            raise TargetError("form") from bad
+        except ValueError as error:
+            raise TargetError("form") from error
         path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         is_plain = url.isprintable() and _PLAIN.fullmatch(path) and not set(url) & set(" \\#")
         if len(url) > URL_LENGTH_MAX or not is_plain or port == 0:
@@ -138,8 +138,8 @@ def _name(host: str) -> str:
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode()
-        except idna.IDNAError as bad:
-            raise TargetError("host") from bad
+        except idna.IDNAError as error:
+            raise TargetError("host") from error
     if not _NAME.fullmatch(host) or _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
         raise TargetError("host")
     return host.lower()

@@ -1,4 +1,4 @@
-"""The log as binary COPY gives it: events with their places, not decoded yet."""
+"""Reads the event log by binary COPY: stored events with their positions, not decoded."""
 
 import struct
 from collections.abc import Generator
@@ -17,9 +17,9 @@ StoredRow = tuple[bytes, int, int, str, bytes]
 def read_copied_events(
     conn: Connection[Any], query: LiteralString, params: tuple[Any, ...]
 ) -> Generator[StoredRow, None, None]:
-    """What one of the statements that copy the log out gives; to be read to its end, or closed.
+    """Yield the rows of a statement that copies the log; read it to its end, or close it.
 
-    psycopg waits anew for each row, which costs as much as decoding it; what libpq has at hand is taken from it.
+    psycopg waits for each row, which costs as much as decoding it; rows that libpq has buffered are taken from there.
     """
     topics: dict[bytes, str] = {}
     unpack, head, take = _HEAD.unpack_from, _HEAD.size, conn.pgconn.get_copy_data

@@ -1,11 +1,12 @@
 """What can go wrong with the store itself, as opposed to what a rule refuses."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 import eventsourcing.persistence as library
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 
 class StorageUnavailableError(Exception):
@@ -45,21 +46,47 @@ BAD_VALUE_ERRORS: Final = (psycopg.DataError, library.DataError)
 """A value that the database or its driver cannot take or give: a bug, which no retry helps. It passes through."""
 
 
+ANY: Final = (library.PersistenceError, psycopg.Error)
+OUTAGES: Final = (psycopg.OperationalError,)
+
+
 @contextmanager
 def translate_database_errors(
-    absent: tuple[type[Exception], ...] = (library.PersistenceError, psycopg.Error),
+    what: str = "", *, absent: tuple[type[Exception], ...] = ANY, owner_work: str = ""
 ) -> Iterator[None]:
-    """Run a block against the database; what shows that the database is unavailable is raised as that.
+    """Run a block against the database; raise what shows an outage as `StorageUnavailableError`.
 
     Args:
-        absent: Errors that show it. Those of `BAD_VALUE_ERRORS` among them are raised as they are.
+        what: Begins the message, such as "the database went away during the export".
+        absent: Errors that show an outage. `BAD_VALUE_ERRORS` among them are raised as they are.
+        owner_work: Work that only the owner of the tables may do, such as "an import".
 
     Raises:
-        StorageUnavailableError: The database cannot be reached, or did not answer in time.
+        StorageUnavailableError: The database cannot be reached, or did not answer in time; or the role may not do this.
     """
     try:
         yield
-    except BAD_VALUE_ERRORS:
-        raise
-    except absent as error:
-        raise StorageUnavailableError(str(error).strip()) from error
+    except ANY as error:
+        if owner_work and isinstance(error, psycopg.errors.InsufficientPrivilege):
+            message = f"{owner_work} needs the role that owns the tables: {error}"
+        elif isinstance(error, absent) and not isinstance(error, BAD_VALUE_ERRORS):
+            message = f"{what}: {str(error).strip()}".removeprefix(": ")
+        else:
+            raise
+        raise StorageUnavailableError(message) from error
+
+
+def translate_outage(work: str, *, owner_work: str = "") -> AbstractContextManager[None]:
+    """Do the same for work that takes long, such as "export": an outage may come while it runs."""
+    return translate_database_errors(f"the database went away during the {work}", absent=OUTAGES, owner_work=owner_work)
+
+
+def translate_connection_errors(database_url: str) -> AbstractContextManager[None]:
+    """Do the same for a connection of its own; the message says where it leads, without the password."""
+    return translate_database_errors(f"PostgreSQL at {describe_target(database_url)} can't be reached", absent=OUTAGES)
+
+
+def describe_target(database_url: str) -> str:
+    """Return where a URI points, without its password, for messages to operators."""
+    parameters = conninfo_to_dict(database_url)
+    return f"{parameters.get('host', 'localhost')}:{parameters.get('port', '5432')}/{parameters.get('dbname', '')}"

@@ -1,6 +1,6 @@
-"""Numbered SQL migrations, applied by yoyo under an advisory lock of our own.
+"""Numbered SQL migrations, applied by yoyo under an advisory lock.
 
-Several processes may start at once: one migrates, the others wait (bounded) and find it done.
+If several processes start at the same time, one migrates; the others wait for it, up to a bound.
 """
 
 import warnings
@@ -12,8 +12,12 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from projections import sql
-from projections.database.connection import connect, describe_target
-from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
+from projections.database.connection import connect
+from projections.database.errors import (
+    NewerSchemaError,
+    SchemaMismatchError,
+    translate_connection_errors,
+)
 from projections.database.roles import prepare_roles
 from projections.sql.database import DatabaseSql
 
@@ -22,54 +26,47 @@ MIGRATION_S_MAX = 600
 
 
 def migrate(database_url: str, running_url: str | None = None) -> list[str]:
-    """Bring the schema up to this code, and give the running role its rights.
+    """Migrate the schema to the version of this code, and grant the runtime role its rights.
 
     Args:
         database_url: libpq URI of the role that owns the schema.
-        running_url: The same database as the role that runs, if that is another.
+        running_url: The same database as the runtime role, if that is another.
 
     Returns:
         Ids of the migrations applied now, in order; empty if there was nothing to do.
 
     Raises:
         StorageUnavailableError: The server can't be reached, or another process migrates for too long.
-        SchemaMismatchError: Somebody changed the schema by hand, and a migration does not fit.
-        RolesMissingError: The running role is not as it should be and the owner may not change that; the schema is.
+        SchemaMismatchError: The schema was changed manually, and a migration does not fit.
+        RolesMissingError: The schema is migrated, but the owner may not change the runtime role as needed.
     """
     options = {"options": f"-c lock_timeout={MIGRATION_S_MAX}s -c TimeZone=UTC"}
-    try:
-        with connect(database_url, **options) as guard:
-            guard.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
-            applied = _apply(database_url)
-            if running_url is not None:
-                prepare_roles(database_url, running_url)
-            return applied
-    except psycopg.OperationalError as error:
-        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
-        raise StorageUnavailableError(message) from error
+    with translate_connection_errors(database_url), connect(database_url, **options) as guard:
+        guard.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        applied = _apply(database_url)
+        if running_url is not None:
+            prepare_roles(database_url, running_url)
+        return applied
 
 
 def list_migrations() -> list[str]:
-    """Ids of the migrations that this code brings, in order."""
+    """Return the ids of the migrations of this code, in order."""
     folder = files(sql).joinpath("migrations")
     return sorted(entry.name.removesuffix(".sql") for entry in folder.iterdir() if entry.name.endswith(".sql"))
 
 
 def check_schema(database_url: str) -> None:
-    """Make sure that the schema is exactly the one that this code knows.
+    """Check that the schema is exactly the one of this code.
 
     Raises:
         SchemaMismatchError: It is older (run `ledger migrate`) or newer (run the newer version).
         StorageUnavailableError: The server can't be reached.
     """
     try:
-        with connect(database_url) as conn:
+        with translate_connection_errors(database_url), connect(database_url) as conn:
             applied = [row[0] for row in conn.execute(DatabaseSql.applied_migrations)]
     except psycopg.errors.UndefinedTable:
         applied = []
-    except psycopg.OperationalError as error:
-        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
-        raise StorageUnavailableError(message) from error
     own_migrations = list_migrations()
     if unknown := sorted(set(applied) - set(own_migrations)):
         message = f"the database's schema is newer than this version (it has {unknown[-1]}): run the newer version"
@@ -95,9 +92,9 @@ def _apply(database_url: str) -> list[str]:
 
 
 def _apply_one(backend: Any, migration: Any) -> None:  # noqa: ANN401 - yoyo has no types
-    """Run a migration and note it, both or neither.
+    """Run a migration and record it in one transaction.
 
-    yoyo itself commits the two one after the other; who is killed in between could never migrate again.
+    yoyo itself commits the two one after the other; a process that is killed in between could never migrate again.
     """
     try:
         with backend.copy() as transaction_backend, transaction_backend.transaction():
@@ -115,7 +112,7 @@ def _apply_one(backend: Any, migration: Any) -> None:  # noqa: ANN401 - yoyo has
 
 
 def _yoyo_url(database_url: str) -> str:
-    """The same target in yoyo's own URL form, whatever form of libpq's it was given in."""
+    """Return the same target in the URL form of yoyo."""
     parameters = {key: str(value) for key, value in conninfo_to_dict(database_url).items() if value is not None}
     user, password = parameters.pop("user", ""), parameters.pop("password", "")
     dbname = parameters.pop("dbname", "")

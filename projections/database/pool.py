@@ -1,4 +1,4 @@
-"""The pool of connections: it gives out only live ones, and never those of another process."""
+"""The pool of connections: it hands out only live ones, and never those of another process."""
 
 import os
 import select
@@ -9,34 +9,34 @@ from psycopg.rows import DictRow
 
 
 class ForkedPoolError(RuntimeError):
-    """This pool was made before a fork, and its connections belong to the parent: open the ledger after the fork."""
+    """This pool was created before a fork, and its connections are the parent's: open the ledger after the fork."""
 
 
 class LedgerPool(ConnectionPool[Connection[DictRow]]):
-    """Looks at a connection before it gives it out.
+    """Checks a connection before it hands it out.
 
-    A server that was restarted leaves a pool full of dead connections. psycopg's own check costs a round trip, and
-    waits a second after each dead one; looking whether the socket has something to say costs a microsecond.
+    After a restart of the server all connections of a pool are dead. psycopg's own check costs a round trip, and
+    waits a second after each dead one; checking whether the socket is readable costs a microsecond.
     """
 
     _made_by = 0
 
     def claim_for_this_process(self) -> None:
-        """From now on it is this process's.
+        """Claim the pool for this process.
 
         Raises:
-            ForkedPoolError: It is another's already. Its locks may be held by threads that this process hasn't got.
+            ForkedPoolError: Another process owns it. Threads that do not exist here may hold its locks.
         """
         if self._made_by and self._made_by != os.getpid():
             raise ForkedPoolError(ForkedPoolError.__doc__)
         self._made_by = os.getpid()
 
     def getconn(self, timeout: float | None = None) -> Connection[DictRow]:
-        """A connection whose server has not hung up.
+        """Return a connection that the server has not closed.
 
         Raises:
-            psycopg_pool.PoolTimeout: None came free, or could be opened, in time.
-            ForkedPoolError: The pool is another process's.
+            psycopg_pool.PoolTimeout: No connection became free, or could be opened, in time.
+            ForkedPoolError: Another process owns the pool.
         """
         self.claim_for_this_process()
         for _ in range(self.max_size):
@@ -49,7 +49,7 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
 
 
 def _has_hung_up(conn: Connection[DictRow]) -> bool:
-    """Whether something arrived that nobody asked for: the end, or a notice that it comes."""
+    """Tell whether the server sent something unasked: that it closes, or has closed, the connection."""
     if conn.closed:
         return True
     news = select.poll()

@@ -1,12 +1,13 @@
-"""Least privilege: the owner migrates, another role runs, and what the vault holds is dropped by a third.
+"""Roles of least privilege: the owner migrates, the runtime role runs, and the eraser role changes the vault.
 
 - The owner (LEDGER_OWNER_DATABASE_URL) migrates, rebuilds and imports.
-- The running role (DATABASE_URL) reads, appends to the log, the vault, the audit and the checkpoints, and writes the
-  rest. It can't alter or drop what it appended.
-- RUNNING_forget alters and drops the vault's rows, to erase a person or to rotate keys, and writes staff accounts and
-  API keys: the running role becomes it by SET LOCAL ROLE, in that transaction only.
+- The runtime role (DATABASE_URL) reads, appends to the log, the vault, the audit log and the checkpoints, and writes
+  the other tables. It cannot alter or drop what it appended.
+- The eraser role (the name of the runtime role with `_forget`) alters and drops rows of the vault, to erase a person or
+  to rotate keys, and writes staff accounts and API keys. The runtime role assumes it by SET LOCAL ROLE, for one
+  transaction.
 
-Rights are given after each migration, so that what a migration adds has them. Only what differs is touched.
+Rights are granted after each migration, so that new tables have them. Only rights that differ are changed.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,14 @@ from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from projections.database.connection import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, connect, describe_target
-from projections.database.errors import RolesMissingError, StorageUnavailableError
+from projections.database.connection import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, connect
+from projections.database.errors import (
+    OUTAGES,
+    RolesMissingError,
+    describe_target,
+    translate_connection_errors,
+    translate_database_errors,
+)
 from projections.sql.database import DatabaseSql
 
 APPEND_ONLY: Final = ("ledger_events", "audit", "checkpoints")
@@ -27,37 +34,33 @@ READ, APPEND, WRITE = ("SELECT",), ("INSERT", "SELECT"), ("DELETE", "INSERT", "S
 ALTER = ("DELETE", "SELECT", "UPDATE")
 UPSERT = ("INSERT", "SELECT", "UPDATE")
 ACCESS: Final = ("staff", "api_keys")
-"""Who may do what: read by the running role, and written only as the third one."""
+"""Tables of credentials: the runtime role reads them, and only the eraser role writes them."""
 SESSIONS: Final = "staff_sessions"
 IDLE_IN_TRANSACTION_MS = 30_000
 
 
 def prepare_roles(owner_url: str, running_url: str) -> None:
-    """Make the running role what it should be; nothing to do where the owner itself runs.
+    """Create the roles and grant their rights; without effect if the owner itself runs.
 
     Call it while no other process migrates.
 
     Args:
         owner_url: libpq URI of the role that owns the tables.
-        running_url: The same database as the role that runs, with its password.
+        running_url: The same database as the runtime role, with its password.
 
     Raises:
-        RolesMissingError: The role is not there, or has another password, and the owner may not change that.
+        RolesMissingError: The role is missing or has another password, and the owner may not change that.
         StorageUnavailableError: The server can't be reached.
     """
     running = conninfo_to_dict(running_url)
     role, password = str(running.get("user") or ""), running.get("password")
-    try:
-        with connect(owner_url) as conn:
-            if role in ("", conn.info.user):
-                return
-            with conn.transaction():
-                _create_roles(conn, role)
-                _grant_rights(conn, role)
-            _ensure_login(conn, running_url, role, None if password is None else str(password))
-    except psycopg.OperationalError as error:
-        message = f"PostgreSQL at {describe_target(owner_url)} can't be reached: {str(error).strip()}"
-        raise StorageUnavailableError(message) from error
+    with translate_connection_errors(owner_url), connect(owner_url) as conn:
+        if role in ("", conn.info.user):
+            return
+        with conn.transaction():
+            _create_roles(conn, role)
+            _grant_rights(conn, role)
+        _ensure_login(conn, running_url, role, None if password is None else str(password))
 
 
 def owns_schema(database_url: str) -> bool:
@@ -66,20 +69,16 @@ def owns_schema(database_url: str) -> bool:
     Raises:
         StorageUnavailableError: The server can't be reached.
     """
-    try:
-        with connect(database_url) as conn:
-            row = conn.execute(DatabaseSql.owns_schema).fetchone()
-    except psycopg.OperationalError as error:
-        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
-        raise StorageUnavailableError(message) from error
+    with translate_connection_errors(database_url), connect(database_url) as conn:
+        row = conn.execute(DatabaseSql.owns_schema).fetchone()
     return row is not None and bool(row[0])
 
 
 def check_owner(database_url: str) -> None:
-    """Make sure that the role of a URL may change tables.
+    """Check that the role of a URL may change tables.
 
     Raises:
-        RolesMissingError: It may not. The message says how to run the command as the owner.
+        RolesMissingError: It may not; the message says how to run the command as the owner.
         StorageUnavailableError: The server can't be reached.
     """
     if not owns_schema(database_url):
@@ -91,25 +90,22 @@ def check_owner(database_url: str) -> None:
 
 
 def eraser_role_of(role: str) -> str:
-    """The role that alters the vault, by that of the role that runs."""
+    """Return the name of the eraser role by the name of the runtime role."""
     return f"{role}_forget"
 
 
 def list_roles_that_may_change_log(database_url: str) -> list[str]:
-    """Roles of the ledger's processes, as far as they can be seen, that could alter events or audit.
+    """Return the visible roles of the ledger's processes that could alter events or the audit log.
 
     Raises:
         StorageUnavailableError: The server can't be reached.
     """
-    try:
-        with connect(database_url) as conn:
-            return sorted(row[0] for row in conn.execute(DatabaseSql.who_may_change_the_log))
-    except psycopg.OperationalError as error:
-        raise StorageUnavailableError(str(error).strip()) from error
+    with translate_database_errors(absent=OUTAGES), connect(database_url) as conn:
+        return sorted(row[0] for row in conn.execute(DatabaseSql.who_may_change_the_log))
 
 
 def _create_roles(conn: Connection[Any], role: str) -> None:
-    """Both roles, where they are missing."""
+    """Create both roles if they are missing."""
     row = conn.execute(DatabaseSql.role_facts, (role, eraser_role_of(role))).fetchone()
     may_make, *there = row or (False, False, False)
     missing = [name for name, is_there in zip((role, eraser_role_of(role)), there, strict=True) if not is_there]
@@ -133,7 +129,7 @@ def _create_roles(conn: Connection[Any], role: str) -> None:
 
 
 def _grant_rights(conn: Connection[Any], role: str) -> None:
-    """Exactly the rights that they should have, on each table as it is now."""
+    """Grant both roles exactly their rights on each table that exists now."""
     for name, rights_of in ((role, _rights_of_runtime_role), (eraser_role_of(role), _rights_of_eraser_role)):
         granted: Mapping[str, list[str]] = dict(conn.execute(DatabaseSql.table_rights, (name,)).fetchall())
         who = sql.Identifier(name)
@@ -164,7 +160,7 @@ def _rights_of_eraser_role(table: str) -> tuple[str, ...]:
 
 
 def _ensure_login(conn: Connection[Any], running_url: str, role: str, password: str | None) -> None:
-    """Set the password where the one that is given does not open."""
+    """Set the password if the given one cannot log in."""
     try:
         connect(running_url).close()
     except psycopg.OperationalError as error:
@@ -189,7 +185,7 @@ def _run(conn: Connection[Any], statement: str, *parts: sql.Composable) -> None:
 
 
 def assume_eraser_role(conn: Connection[Any]) -> None:
-    """Take on, until the transaction ends, the role that may alter the vault; where the owner runs there is none."""
+    """Assume the eraser role until the transaction ends; without effect if the owner itself runs."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(DatabaseSql.vault_role).fetchone()
         if row is not None:
@@ -197,5 +193,5 @@ def assume_eraser_role(conn: Connection[Any]) -> None:
 
 
 def assume_runtime_role(conn: Connection[Any]) -> None:
-    """Be, for the rest of the transaction, the role that logged in."""
+    """Return to the role that logged in, for the rest of the transaction."""
     conn.execute("SET LOCAL ROLE NONE")

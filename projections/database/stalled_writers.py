@@ -1,9 +1,9 @@
-"""Ending the transactions of writers that have fallen silent: a frozen process must not hold up a code for ever.
+"""Ends the transactions of stalled writers: a frozen process must not block a code forever.
 
-A process that is stopped, swapped out or paused with its machine keeps its connection, for its kernel still answers.
-If it holds the lock of a code by then, everybody else waits for it. PostgreSQL ends a transaction that is idle, but
-a pipeline that stops in its middle never is (seen on PostgreSQL 18 with a worker stopped by SIGSTOP, 2026-11-25), and
-a time-out of whole transactions, there since version 17, would end slow ones too.
+A process that is stopped, swapped out or paused with its machine keeps its connection, because its kernel still
+answers. If it holds the lock of a code, all other requests wait for it. PostgreSQL ends idle transactions, but a
+pipeline that stops in its middle is never idle (seen on PostgreSQL 18 with a worker stopped by SIGSTOP, 2026-11-25),
+and a timeout of whole transactions, which version 17 added, would end slow ones too.
 """
 
 import logging
@@ -18,16 +18,16 @@ from projections.sql.database import DatabaseSql
 from projections.telemetry.metrics import STALLED_WRITERS
 
 STALLED_AFTER_S = 5.0
-"""As long as an idle transaction may last (`enter`); below the 10 seconds after which a waiting redeem gives up."""
+"""Longest time without progress; below the 10 seconds after which a waiting redeem request fails."""
 CHECK_INTERVAL_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
 def end_stalled_writers(datastore: LedgerDatastore, stalled_after_s: float = STALLED_AFTER_S) -> int:
-    """End sessions that write the ledger and were not heard of for so long; what they had begun is rolled back.
+    """End sessions that write the ledger and made no progress for so long; PostgreSQL rolls their transactions back.
 
-    Whoever wakes up then finds its connection gone, and tries again or says that it doesn't know.
+    A process that resumes later finds its connection closed, and tries again or reports an unknown outcome.
 
     Raises:
         PersistenceError, psycopg.Error: The database did not answer.
@@ -42,7 +42,7 @@ def end_stalled_writers(datastore: LedgerDatastore, stalled_after_s: float = STA
 
 
 class StalledWriterWatch:
-    """Looks for them every two seconds in a thread of its own, until it is closed."""
+    """Ends stalled writers every two seconds in its own thread, until it is closed."""
 
     def __init__(self, datastore: LedgerDatastore) -> None:
         self._datastore = datastore
@@ -52,7 +52,7 @@ class StalledWriterWatch:
 
     def _run(self) -> None:
         while not self._ending.wait(CHECK_INTERVAL_S):
-            with suppress(PersistenceError, psycopg.Error):  # nobody writes to a database that is away
+            with suppress(PersistenceError, psycopg.Error):  # an unavailable database has no writers
                 end_stalled_writers(self._datastore)
 
     def close(self) -> None:

@@ -1,9 +1,8 @@
-"""How timestamps come out of PostgreSQL: every one that it can hold, also where Python's calendar ends.
+"""Loaders for every timestamp that PostgreSQL can hold, also outside Python's calendar.
 
-psycopg refuses timestamps before the year 1 and after the year 9999 in UTC, and with them every list whose page holds
-one. A row may hold such a timestamp, because inputs once accepted an expiry of 9999-12-31 with an offset west of UTC.
-Here it is given with an offset under which it can be written, as the event says it; what lies beyond that is given as
-the first or last one.
+psycopg rejects timestamps before the year 1 and after the year 9999 in UTC, and so every list whose page holds one. A
+row may hold such a timestamp, because inputs once accepted an expiry of 9999-12-31 with an offset west of UTC. These
+loaders return it with an offset under which Python can hold it; a timestamp beyond that becomes the first or last one.
 """
 
 import re
@@ -35,7 +34,7 @@ _NEAR_END: Final = re.compile(
 
 
 def timestamp_at(microseconds: int) -> datetime:
-    """The timestamp so many microseconds after 2000-01-01 UTC; the first or last one that can be written beyond it."""
+    """Return the timestamp so many microseconds after 2000-01-01 UTC, or the first or last one of Python."""
     if _FROM_FIRST <= microseconds <= _FROM_LAST:
         return _EPOCH + timedelta(microseconds=microseconds)
     end, number = (LAST, _FROM_LAST) if microseconds > _FROM_LAST else (FIRST, _FROM_FIRST)
@@ -50,7 +49,7 @@ def timestamp_at(microseconds: int) -> datetime:
 
 
 class _TextLoader(Loader):
-    """Reads what psycopg's own loader reads, and what it refuses."""
+    """Reads what psycopg's own loader reads, and what that rejects."""
 
     format = Format.TEXT
 
@@ -86,7 +85,7 @@ class _BinaryLoader(Loader):
 
 
 def _parse_text(text: bytes) -> datetime:
-    """A timestamp as PostgreSQL writes it with the session's zone at UTC, as ours are."""
+    """Parse a timestamp as PostgreSQL writes it in the time zone UTC, which all our sessions have."""
     is_before = text.endswith(b" BC") or text == b"-infinity"
     form = _NEAR_END.fullmatch(text)
     if form is None or (form["day"] == b"10000-01-01") == bool(form["era"]):
@@ -110,6 +109,6 @@ _PSYCOPG_BINARY: Final = _loader_of_psycopg(Format.BINARY)
 
 
 def register_timestamp_loaders() -> None:
-    """Let every connection that is opened from now on read all timestamps."""
+    """Register the loaders for every connection that is opened from now on."""
     psycopg.adapters.register_loader(_OID, _TextLoader)
     psycopg.adapters.register_loader(_OID, _BinaryLoader)

@@ -12,7 +12,7 @@ from psycopg import Cursor
 from domain.application import PipelineSteps
 from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.database.binary_arrays import BIGS, UUIDS
-from projections.database.connection import fetch_pipelined
+from projections.database.pipeline import fetch_pipelined
 from projections.event_store.codec import decode
 from projections.event_store.snapshots import EVENTS_PER_PAGE, SCHEMA_FINGERPRINT, decode_snapshot
 from projections.sql.event_store import EventStoreSql

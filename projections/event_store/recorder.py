@@ -25,7 +25,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
 from domain.application import UnitOfWork, run_to_completion
-from projections.database.connection import DatabaseClock
+from projections.database.clock import DatabaseClock
 from projections.database.errors import BAD_VALUE_ERRORS, StorageUnavailableError, translate_database_errors
 from projections.database.table_arrays import encode_rows
 from projections.event_store.caches import StoreCaches

@@ -19,7 +19,7 @@ from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, UseRefunded
 from domain.ports import Template
 from domain.working_set import WorkingSet
-from projections.database.connection import fetch_pipelined
+from projections.database.pipeline import fetch_pipelined
 from projections.database.table_arrays import encode_rows
 from projections.event_store.caches import StoreCaches
 from projections.sql.event_store import IDEMPOTENCY_KEYS, OUTBOX, REJECTED_ATTEMPTS, REVOCATIONS, EventStoreSql

@@ -26,7 +26,7 @@ from domain.model.reservation import Reservation, fold_reservation
 from domain.ports import RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS, UUIDS
-from projections.database.connection import fetch_pipelined
+from projections.database.pipeline import fetch_pipelined
 from projections.database.table_arrays import encode_rows
 from projections.definitions.registry import STATE_PROJECTIONS
 from projections.definitions.row_writer import merge_event_rows, write_rows

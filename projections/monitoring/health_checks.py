@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, LiteralString, NamedTuple
 
-from projections.database.connection import connect, describe_target
-from projections.database.errors import translate_database_errors
+from projections.database.connection import connect
+from projections.database.errors import describe_target, translate_database_errors
 from projections.sql.monitoring import MonitoringSql
 from projections.vault.random_source import RANDOM
 from projections.vault.vault import Vault

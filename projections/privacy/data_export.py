@@ -1,25 +1,25 @@
-"""All that the ledger knows of one person, read from wherever it is kept; `erasure` erases the same."""
+"""Export of all data of one person, from every table that holds some; `erasure` erases the same."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from itertools import islice
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from domain.values.batches import batched
 from domain.values.identifiers import EmailAddress
+from projections.read_models.pagination import NEWEST
 from projections.read_models.reader import ReservationHistory
 from projections.read_models.support_queries import RejectedRequestOfRecipient, SupportReader
 from projections.sql.privacy import PrivacySql
 from projections.vault.vault import SearchableRow
 
 ROWS_MAX: Final = 100_000
-"""Of each kind; a person who has more is none."""
+"""Most rows of each kind; no person has more."""
 PAGE_SIZE: Final = 500
-NEWEST: Final = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 
 
 class AuditEntry(NamedTuple):
-    """Something that staff did beside the ledger about a person. `reason`: None where none is kept."""
+    """An entry of the audit log about a person. `reason`: None if none is stored."""
 
     at: datetime
     act: str
@@ -28,7 +28,7 @@ class AuditEntry(NamedTuple):
 
 
 class ReservationData(NamedTuple):
-    """A reservation of theirs: its code's end, its history, and the texts about it by their ids."""
+    """One reservation: the suffix of its code, its history, and the texts about it by their ids."""
 
     reservation_id: UUID
     hint: str
@@ -37,7 +37,7 @@ class ReservationData(NamedTuple):
 
 
 class PersonReader(SupportReader):
-    """Questions about one person; none is asked while somebody waits for a click."""
+    """Queries about one person; they may take long, and no redeem request waits for them."""
 
     def find_recipient_ids(self, address: EmailAddress) -> list[UUID]:
         """Ids of the person with this address: one, or none.
@@ -54,9 +54,9 @@ class PersonReader(SupportReader):
         return sorted({row[0] for row in rows})
 
     def read_reservations(self, recipient_id: UUID) -> Iterator[ReservationData]:
-        """Every reservation of theirs, newest first."""
+        """Yield every reservation of a person, newest first."""
         ids = self._read_reservation_ids(recipient_id)
-        while batch := list(islice(ids, PAGE_SIZE)):
+        for batch in batched(ids, PAGE_SIZE):
             histories = self.read_reservation_events(batch)
             for reservation_id in batch:
                 history = histories[reservation_id]
@@ -66,13 +66,13 @@ class PersonReader(SupportReader):
                 )
 
     def read_rejected_requests(self, address: EmailAddress) -> list[RejectedRequestOfRecipient]:
-        """Their refused tries, newest first, under any key."""
+        """Return rejected requests of a person, newest first, under any pepper."""
         return self.list_rejected_requests_of_recipient(
             self._storage.vault.compute_digests("recipient", address.normal), NEWEST[0], ROWS_MAX
         )
 
     def read_audit_entries(self, subjects: Sequence[UUID]) -> list[AuditEntry]:
-        """What staff did about them or their reservations, oldest first."""
+        """Return entries of the audit log about a person or their reservations, oldest first."""
         vault = self._storage.vault
         entries = []
         for at, act, subject_id, text_id, sealed, key_id in self._fetch_all(
@@ -83,7 +83,7 @@ class PersonReader(SupportReader):
         return entries
 
     def read_side_rows(self, reservation_ids: Sequence[UUID]) -> dict[str, list[tuple[Any, ...]]]:
-        """Rows about their reservations that are neither event nor text."""
+        """Return rows about reservations that are neither events nor texts, by table."""
         statements = {
             "idempotency_keys": PrivacySql.idempotency_keys_of_reservations,
             "outbox": PrivacySql.outbox_of_reservations,

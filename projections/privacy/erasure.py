@@ -1,7 +1,7 @@
-"""Forgetting a person: what the vault and the tables beside the log hold of them goes, the log stays as it is.
+"""Erasure of a person's data from the vault and the side tables; the event log stays as it is.
 
-Events name only a random recipient id, so counts, balances, proofs and receipts are untouched. The id goes to a list
-outside the database first: a restored backup, which knows the person again, forgets them again at its next start.
+Events name only a random recipient id, so counts, balances, proofs and receipts do not change. The id is first written
+to a file outside the database: after a restored backup the next start erases the person's data again.
 """
 
 import os
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,6 +17,7 @@ import msgspec
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
+from domain.values.batches import batched
 from domain.values.identifiers import EmailAddress
 from projections.database.roles import assume_eraser_role
 from projections.read_models.vault_reader import read_text
@@ -26,15 +26,15 @@ from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import SearchableRow, normalize_text
 
 IDS_PER_LOOKUP = 1000
-"""Ids of the list that are looked up at a time."""
+"""Ids of the file per lookup."""
 
 
 class ErasedIdsFileError(Exception):
-    """The list of forgotten people can't be written or read; the message says why and what to do."""
+    """The file of erased ids cannot be written or read; the message says why and what to do."""
 
 
 class _ErasedId(msgspec.Struct, frozen=True):
-    """A line of the list."""
+    """A line of the file."""
 
     recipient_id: UUID
     at: datetime
@@ -42,7 +42,7 @@ class _ErasedId(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ErasedIdsFile:
-    """Ids of forgotten people in a file beside the database, one JSON object a line, only ever appended to."""
+    """Ids of erased recipients in a file outside the database: one JSON object per line, append-only."""
 
     path: Path
 
@@ -87,19 +87,19 @@ class ErasedIdsFile:
 
 @dataclass(frozen=True, slots=True)
 class OpenReservation:
-    """A reservation that a person still holds, and until when a worker has it."""
+    """An unsettled reservation of a person, and the end of a worker's lease of it."""
 
     reservation_id: UUID
     lease_until: datetime | None
 
 
 class ErasurePreview(NamedTuple):
-    """What forgetting a person would do.
+    """What erasing a person would do.
 
     Attributes:
-        reservations: All that stay in the books, without a name.
+        reservations: Reservations that stay in the ledger, without a name.
         given_back: Of them held, and surely not sent.
-        counted: Of them perhaps sent: counted, for given back they could be free uses.
+        counted: Those with an unknown outcome: they count, because refunded they could be free uses.
         leaving: Letters that a worker is sending now; they have to be waited for.
         tries: Refused tries, which are deleted.
         texts: Notes, replies and reasons, which are deleted.
@@ -114,7 +114,7 @@ class ErasurePreview(NamedTuple):
 
 
 class PersonEraser:
-    """Deletes what is known of one person."""
+    """Deletes the data of one person."""
 
     def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
@@ -134,12 +134,12 @@ class PersonEraser:
         return sorted({row[0] for row in rows})
 
     def list_open_reservations(self, recipient_id: UUID) -> list[OpenReservation]:
-        """What they still hold, 500 at most."""
+        """Return unsettled reservations of a person, at most 500."""
         with self._open_cursor() as cursor:
             return [OpenReservation(*row) for row in cursor.execute(PrivacySql.live_of_recipient, (recipient_id,))]
 
     def preview(self, recipient_id: UUID, now: datetime) -> ErasurePreview:
-        """What would become of them and theirs."""
+        """Return what erasing this person would do."""
         parameters = {"recipient_id": recipient_id, "now": now}
         with self._open_cursor() as cursor:
             texts = len(cursor.execute(PrivacySql.texts_of_recipient, parameters).fetchall())
@@ -147,10 +147,10 @@ class PersonEraser:
             return ErasurePreview._make((*counts, texts))
 
     def erase(self, recipient_id: UUID) -> bool:
-        """Delete their address, the texts about their reservations, and the digests of their address.
+        """Delete a person's email address, its digests, and the texts about their reservations.
 
         Returns:
-            Whether they were known until now: of two that ask at once, one did it.
+            Whether there was data: of two concurrent calls, one returns True.
         """
         vault = self._storage.vault
         pool = self._storage.datastore
@@ -173,13 +173,12 @@ class PersonEraser:
             _delete_counts(cursor, list(self._storage.vault.compute_digests("recipient", address.normal)))
 
     def find_restored(self, erased_ids: ErasedIdsFile) -> Iterator[UUID]:
-        """Who is in the list and known to the database all the same, as after a restored backup.
+        """Yield ids of the file that the database still knows, as after a restored backup.
 
         Raises:
             ForgottenListError: The list can't be read.
         """
-        ids = erased_ids.read_ids()
-        while batch := list(islice(ids, IDS_PER_LOOKUP)):
+        for batch in batched(erased_ids.read_ids(), IDS_PER_LOOKUP):
             with self._open_cursor() as cursor:
                 rows: Sequence[Any] = cursor.execute(PrivacySql.recipients_by_id, (batch,)).fetchall()
             yield from (row[0] for row in rows)

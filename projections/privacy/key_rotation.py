@@ -1,7 +1,7 @@
-"""Rotating keys: rows of the vault under older keys are sealed and digested anew, while everything runs.
+"""Key rotation: rows of the vault under older keys are encrypted and digested again while the ledger runs.
 
-Both keys are in the ring meanwhile, and every look-up asks for the digests under each pepper; so a row is found before,
-during and after its turn. What is interrupted goes on where it stopped: rows under the current keys are done.
+During a rotation both keys are in the ring, and every lookup uses the digests under each pepper; so a row is found at
+any time. An interrupted rotation continues where it stopped, since rows under the current keys are done.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,13 +49,13 @@ class KeyRotation:
         self._keys = {"pepper": pepper, "master": master}
 
     def count_remaining(self) -> int:
-        """How many rows are under older keys."""
+        """Count the rows under older keys."""
         with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             row = cursor.execute(PrivacySql.count_other_keys, self._keys).fetchone()
             return int(row[0]) if row else 0
 
     def run(self) -> Iterator[int]:
-        """Seal and digest every row under the current keys.
+        """Encrypt and digest every row under the current keys.
 
         Yields:
             After each transaction the number of rows that it rewrote.
@@ -70,10 +70,10 @@ class KeyRotation:
                 yield count
 
     def find_last_old_rejection(self) -> datetime | None:
-        """When the newest refused try was kept whose address is digested under an older pepper; None: there is none.
+        """Return the time of the newest rejected request whose email address is digested under an older pepper, if any.
 
-        Nobody can digest it anew, for the address itself is not kept. Until these rows have aged out, the older pepper
-        stays in the ring, so that support finds them and forgetting deletes them.
+        It cannot be digested again, because the address itself is not stored. Until these rows are deleted by age, the
+        older pepper has to stay in the ring, so that support finds them and an erasure deletes them.
         """
         with self._storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             row = cursor.execute(PrivacySql.refusals_of_other_peppers, (self._keys["pepper"],)).fetchone()

@@ -1,8 +1,7 @@
-"""The log as a feed for others: events in order of position, from a place on, decoded.
+"""The event log as a feed for integrators: decoded events in order of position, after a position.
 
-Positions appear in order, since whoever appends holds the order lock until the commit shows. So a reader that goes on
-from the last position it saw misses nothing, whatever is being written meanwhile; holes in the numbers are rolled back
-work and will never be filled.
+Positions become visible in order, since a writer holds the order lock until its commit is visible. So a reader that
+continues after the last position it read misses nothing; gaps in the numbers are rolled-back transactions and stay.
 """
 
 from collections.abc import Collection
@@ -15,11 +14,11 @@ from projections.read_models.reader import Reader
 from projections.sql.read_models import ReadModelsSql
 
 SCAN_LIMIT: Final = 10_000
-"""Rows of the log that are looked through for one page of a filtered feed."""
+"""Most rows of the log that one page of a filtered feed reads."""
 
 
 class FeedEvent(NamedTuple):
-    """One event and its place."""
+    """One event and its position."""
 
     position: int
     code_id: UUID
@@ -39,7 +38,7 @@ class EventFeed(Reader):
     """Reads the log by position."""
 
     def read_page(self, after: int, limit: int, types: Collection[str] = (), code_id: UUID | None = None) -> FeedPage:
-        """Events behind a position.
+        """Return events after a position.
 
         Args:
             after: A position; 0 for the beginning.
@@ -53,7 +52,7 @@ class EventFeed(Reader):
         return _select_events(rows, after, limit, types, is_full=len(rows) == (SCAN_LIMIT if types else limit))
 
     def find_newest_position(self) -> int:
-        """The position of the newest event; 0 of an empty log."""
+        """Return the position of the newest event; 0 for an empty log."""
         return int(self._fetch_all(ReadModelsSql.newest_position)[0][0])
 
     def _read_page_of_code(self, after: int, limit: int, types: Collection[str], code_id: UUID) -> FeedPage:
@@ -62,7 +61,7 @@ class EventFeed(Reader):
         return _select_events(rows, after, limit, types, is_full=len(rows) == (SCAN_LIMIT if types else limit))
 
     def _find_version_at(self, code_id: UUID, position: int) -> int:
-        """The last version of a stream up to a position; versions and positions of one stream grow together."""
+        """Return the last version of a stream up to a position; versions and positions of one stream grow together."""
         versions = self._fetch_all(ReadModelsSql.version_of_code, code_id)
         low, high = 0, int(versions[0][0]) if versions else 0
         while position and low < high:
@@ -77,7 +76,7 @@ class EventFeed(Reader):
 def _select_events(
     rows: list[tuple[UUID, int, int, str, bytes]], after: int, limit: int, types: Collection[str], *, is_full: bool
 ) -> FeedPage:
-    """What is asked for of rows in order of position."""
+    """Return a page of the rows whose events are asked for."""
     events: list[FeedEvent] = []
     for code_id, version, position, topic, state in rows:
         if len(events) == limit:

@@ -5,13 +5,12 @@ from contextlib import closing
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-import psycopg
 from psycopg import Connection
 
 from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import read_copied_events
-from projections.database.errors import StorageUnavailableError
+from projections.database.errors import translate_outage
 from projections.event_store.codec import decode
 from projections.event_store.snapshots import stable_position
 from projections.read_models.reader import HistoryEntry
@@ -22,7 +21,7 @@ PAGE_EVENTS: Final = 50_000
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
-class StatementLine(NamedTuple):
+class CodeHistoryLine(NamedTuple):
     """A line of a code's history, and whose."""
 
     code_id: UUID
@@ -31,7 +30,7 @@ class StatementLine(NamedTuple):
 
 def read_statement_lines(
     database_url: str, begin: Callable[[int], None], only: UUID | None = None
-) -> Iterator[StatementLine]:
+) -> Iterator[CodeHistoryLine]:
     """Lines in order of code id and version, up to where the log ends now; redeems go on meanwhile.
 
     Args:
@@ -42,13 +41,10 @@ def read_statement_lines(
     Raises:
         StorageUnavailableError: The database is away, or went away.
     """
-    try:
-        with open_maintenance_connection(database_url, "export") as conn:
-            until = stable_position(conn)
-            begin(_count_events(conn, until))
-            yield from _read_lines(conn, until, only)
-    except psycopg.OperationalError as error:
-        raise StorageUnavailableError(f"the database went away during the export: {str(error).strip()}") from error
+    with translate_outage("export"), open_maintenance_connection(database_url, "export") as conn:
+        until = stable_position(conn)
+        begin(_count_events(conn, until))
+        yield from _read_lines(conn, until, only)
 
 
 def _count_events(conn: Connection[Any], until: int) -> int:
@@ -56,7 +52,7 @@ def _count_events(conn: Connection[Any], until: int) -> int:
     return int(row[0]) if row else 0
 
 
-def _read_lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[StatementLine]:
+def _read_lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterator[CodeHistoryLine]:
     code: RedeemCode | None = None
     after, last = (only or FIRST, 0), only or LAST
     while True:
@@ -69,6 +65,6 @@ def _read_lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterato
                 code_id = UUID(bytes=stream)
                 code = evolve_code(code if code and code.code_id == code_id else None, code_id, version, event)
                 after = (code.code_id, version)
-                yield StatementLine(code.code_id, HistoryEntry(position, version, event, code))
+                yield CodeHistoryLine(code.code_id, HistoryEntry(position, version, event, code))
         if read < PAGE_EVENTS:
             return

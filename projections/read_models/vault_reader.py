@@ -1,7 +1,7 @@
-"""Opening rows of the vault of which one may be broken: it is reported and left out, and the others are read.
+"""Reads rows of the vault although some may be broken: a broken row is reported and left out.
 
-Nothing goes out to a broken row: callers get None for it. Whom an address belongs to is decided by `Vault.open`, which
-raises.
+No email is sent to a broken row: callers get None for it. Where a broken row must stop the work, use `Vault.open`,
+which raises.
 """
 
 import logging
@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 
 def read_text(vault: Vault, kind: SearchableKind, columns: Sequence[Any]) -> str | None:
-    """The text of a row; None if there is no row (an outer join), or if it is broken, which is logged and counted.
+    """Return the text of a row; None without a row (an outer join), or if it is broken, which is logged and counted.
 
     Args:
-        vault: Opens it.
-        kind: What the row is of.
+        vault: The vault.
+        kind: Kind of the row.
         columns: Id, digest, pepper id, encrypted text and key id.
     """
     if columns[0] is None:
@@ -33,12 +33,12 @@ def read_text(vault: Vault, kind: SearchableKind, columns: Sequence[Any]) -> str
 
 
 def read_texts(vault: Vault, kind: SearchableKind, rows: Iterable[Sequence[Any]]) -> dict[UUID, str]:
-    """Texts of rows by their ids; broken ones are missing."""
+    """Return texts of rows by their ids, without broken ones."""
     texts = ((row[0], read_text(vault, kind, row)) for row in rows)
     return {row_id: text for row_id, text in texts if text is not None}
 
 
 def report_broken_row(kind: SearchableKind, row_id: UUID, error: SealBrokenError) -> None:
-    """Log and count a row that can't be trusted."""
+    """Log and count a row that cannot be trusted."""
     ERRORS.labels("vault_error").inc()
     log.error("vault row refused", extra={"kind": kind, "row_id": str(row_id), "why": str(error)})

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg import Connection, sql
 
+from domain.values.batches import batched
 from projections.definitions.projection import EventPlace
 from projections.definitions.registry import PROJECTIONS
 from projections.rebuild.shadow_tables import LiveTable, Shadow, row_of, same_key_of
@@ -89,8 +90,8 @@ def find_differences(conn: Connection[Any], shadow: Shadow, scope: Scope, listed
         )
         rows = conn.execute(query, {**scope.params, "most": remaining}).fetchall()
         remaining -= len(rows)
-        for start in range(0, len(rows), EXPLAINED_AT_ONCE):
-            yield from _explain(conn, table, rows[start : start + EXPLAINED_AT_ONCE])
+        for batch in batched(rows, EXPLAINED_AT_ONCE):
+            yield from _explain(conn, table, batch)
 
 
 def count_differences(conn: Connection[Any], shadow: Shadow, scope: Scope) -> dict[str, dict[str, int]]:

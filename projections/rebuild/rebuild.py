@@ -19,7 +19,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from projections.database.connection import connect, open_maintenance_connection
-from projections.database.errors import StorageUnavailableError
+from projections.database.errors import translate_outage
 from projections.definitions.registry import LOCK_TO_READ, PROJECTIONS, with_state_stores
 from projections.event_store.snapshots import stable_position
 from projections.rebuild.diff import Difference, Scope, count_differences, find_differences
@@ -124,6 +124,7 @@ def rebuild(
     """
     try:
         with (
+            translate_outage("rebuild", owner_work="a rebuild"),
             open_maintenance_connection(database_url, "rebuild") as writer,
             open_maintenance_connection(database_url, "rebuild", reads_log=True) as reader,
         ):
@@ -134,11 +135,6 @@ def rebuild(
             return report
     except RebuildRunningError:
         raise
-    except psycopg.OperationalError as error:
-        _clean_up(database_url)
-        raise StorageUnavailableError(f"the database went away during the rebuild: {str(error).strip()}") from error
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise StorageUnavailableError(f"a rebuild needs the role that owns the tables: {error}") from error
     except BaseException:
         _clean_up(database_url)
         raise

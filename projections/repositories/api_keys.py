@@ -1,4 +1,4 @@
-"""Keys of integrators: made once, shown once, kept as digests."""
+"""API keys of integrators: generated once, shown once, stored as digests."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from projections.vault.vault import PrivateText
 
 
 class ApiKeyRow(NamedTuple):
-    """One key. `name` is None of keys that were not made by hand, `scopes` of those that have a role."""
+    """One key. `name` is None unless an admin created it; `scopes` is None if it has a role."""
 
     key_id: UUID
     role: str
@@ -38,7 +38,7 @@ class ApiKeyRepository(Reader):
         staff_id: UUID | None,
         scopes: Sequence[str] | None = None,
     ) -> bool:
-        """Enter a key; False if this one was entered before. Its role is `scoped` if it has scopes."""
+        """Insert a key; return False if it exists already. Its role is `scoped` if it has scopes."""
         parameters: dict[str, Any] = {
             "key_id": key_id,
             "digest": digest,
@@ -57,7 +57,7 @@ class ApiKeyRepository(Reader):
         return bool(inserted)
 
     def revoke(self, key_id: UUID, now: datetime) -> bool:
-        """From now on it opens nothing; False if there is no such key or it was so before."""
+        """Revoke a key; return False if it does not exist or was revoked before."""
         with self._open_cursor() as cursor, cursor.connection.transaction():
             assume_eraser_role(cursor.connection)
             is_done = bool(cursor.execute(RepositoriesSql.revoke_key, (now, key_id)).fetchall())
@@ -65,7 +65,7 @@ class ApiKeyRepository(Reader):
         return is_done
 
     def list_page(self, before: tuple[datetime, UUID], limit: int) -> list[ApiKeyRow]:
-        """Keys, newest first, from a time and id down."""
+        """Return keys, newest first, created before a time and id."""
         vault = self._storage.vault
         keys = []
         for row in self._fetch_all(RepositoriesSql.list_keys, *before, limit):

@@ -1,6 +1,7 @@
-"""The audit log: what staff, API keys and operators do beside the event log, each in one transaction with its line.
+"""The audit log of actions by staff, API keys and operators that are not events.
 
-Nothing is changed or revealed without its line, and no line tells of what was rolled back.
+Each action and its entry are written in one transaction: nothing is changed or revealed without an entry, and no entry
+is about something that was rolled back.
 """
 
 from collections.abc import Callable
@@ -9,11 +10,9 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
-import psycopg
-from eventsourcing.persistence import PersistenceError
 from psycopg import Connection
 
-from projections.database.errors import StorageUnavailableError
+from projections.database.errors import translate_database_errors
 from projections.database.roles import assume_runtime_role
 from projections.sql.repositories import RepositoriesSql
 from projections.storage.bootstrap import LedgerStore
@@ -57,7 +56,7 @@ AuditAction = Literal[
 
 
 class Actor(NamedTuple):
-    """Who acts: a member of staff or an API key; neither for an operator at the machine."""
+    """Who acts: a member of staff or an API key; neither if an operator uses the command line."""
 
     staff_id: UUID | None = None
     key_id: UUID | None = None
@@ -68,7 +67,7 @@ OPERATOR = Actor()
 
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """What is needed to act with a line in the audit log.
+    """The audit log as one actor writes it.
 
     Attributes:
         actor: Who acts.
@@ -82,43 +81,40 @@ class AuditLog:
     new_id: Callable[[], UUID]
 
     def perform(self, change: Callable[["AuditRecorder"], T]) -> T:
-        """Make a change and record it, in one transaction: all that the change asks of the ledger's pool is in it.
+        """Make a change and record it in one transaction, which every query of the change joins.
 
         Args:
-            change: Makes it, and calls what it is given for each line; for none if nothing came of it.
+            change: Makes the change, and calls its argument for each entry; not at all if nothing was changed.
 
         Raises:
-            StorageUnavailableError: The database is away; nothing was changed.
+            StorageUnavailableError: The database is unavailable; nothing was changed.
         """
-        try:
-            with self.storage.datastore.one_transaction() as conn:
-                return change(AuditRecorder(self, conn))
-        except (PersistenceError, psycopg.Error) as error:
-            raise StorageUnavailableError(str(error)) from error
+        with translate_database_errors(), self.storage.datastore.one_transaction() as conn:
+            return change(AuditRecorder(self, conn))
 
     def record(self, act: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
-        """Record what is revealed, before it is.
+        """Record what is about to be revealed.
 
         Raises:
-            StorageUnavailableError: The database is away.
+            StorageUnavailableError: The database is unavailable.
         """
         self.perform(lambda record: record(act, subject_id, details))
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRecorder:
-    """Writes lines in the transaction of the change."""
+    """Writes entries in the transaction of the change."""
 
     action: AuditLog
     conn: Connection[Any]
 
     def __call__(self, act: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
-        """Write one line.
+        """Write one entry.
 
         Args:
             act: What was done.
-            subject_id: What it was done to.
-            details: The reason, or old and new values; kept encrypted.
+            subject_id: Id of what was changed or revealed.
+            details: The reason, or old and new values; stored encrypted.
         """
         log = self.action
         assume_runtime_role(self.conn)
@@ -134,14 +130,14 @@ class AuditRecorder:
 
 
 def describe_changes(**values: tuple[object, object]) -> str:
-    """Old and new values by name, as details have them; what stayed is left out."""
+    """Format old and new values by name for the details; unchanged ones are left out."""
     return "; ".join(
         f"{name}: {_format_value(old)} -> {_format_value(new)}" for name, (old, new) in values.items() if old != new
     )
 
 
 def describe_values(**values: object) -> str:
-    """Values by name, as details have them; those that are None are left out."""
+    """Format values by name for the details; those that are None are left out."""
     return "; ".join(f"{name}: {_format_value(value)}" for name, value in values.items() if value is not None)
 
 

@@ -11,7 +11,7 @@ from projections.vault.vault import SearchableDraft
 def insert_first_accounts(
     storage: LedgerStore, key_id: UUID, key_digest: bytes, staff: SearchableDraft, password_hash: str
 ) -> None:
-    """Insert both in one transaction; a start that was interrupted does it again with other secrets.
+    """Insert both accounts in one transaction; a repeated start replaces them with other secrets.
 
     Args:
         storage: The ledger.

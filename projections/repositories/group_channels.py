@@ -42,7 +42,7 @@ class ChannelRow(NamedTuple):
 
 
 class RejectedCallbackCount(NamedTuple):
-    """How many callbacks were refused for one reason."""
+    """How many callbacks were rejected for one reason."""
 
     reason: CallbackRefusal
     requests: int

@@ -1,6 +1,6 @@
-"""Groups that codes invite to: the words of their letters, where the accepted invitation leads, and the channel.
+"""Settings of the groups that codes invite to: texts of invitations, target of accepted ones, and channel.
 
-Settings, not facts about codes: primary data beside the log, which no rebuild touches.
+They are primary data next to the log; a rebuild does not touch them.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from projections.repositories.group_channels import stored_settings
 from projections.sql.repositories import RepositoriesSql
 
 REBIND_TARGETS_MAX: Final = 100
-"""Groups that a person is offered to move to."""
+"""Most groups that a recipient can choose from when moving an access."""
 
 
 class InvitationTexts(NamedTuple):
-    """What a group's letter says in one language; what is empty is said in the ledger's own words."""
+    """Texts of a group's invitation in one language; the ledger's own text replaces an empty one."""
 
     subject: str = ""
     text: str = ""
@@ -48,12 +48,12 @@ class InviteGroup:
     takes_rebinds: bool = False
 
     def texts_in(self, language: Language) -> InvitationTexts:
-        """What its letters say in a language."""
+        """Return the texts of its invitations in a language."""
         return self.zh if language == "zh" else self.en
 
 
 class GroupRow(NamedTuple):
-    """A group in a list; `changed_at` is None where codes name it and nobody has set anything."""
+    """A group in a list; `changed_at` is None if codes name it and it has no settings."""
 
     name: str
     accept_target: str | None
@@ -65,7 +65,7 @@ class GroupRepository(Reader):
     """Reads and writes the table `invite_groups`."""
 
     def find(self, name: str) -> InviteGroup | None:
-        """The settings of a group; None if there are none."""
+        """Return the settings of a group; None if it has none."""
         rows = self._fetch_all(RepositoriesSql.group_of_name, name)
         if not rows:
             return None
@@ -82,32 +82,32 @@ class GroupRepository(Reader):
         )
 
     def find_texts(self, name: str, language: Language) -> InvitationTexts:
-        """What a group's letters say; empty for a group without settings."""
+        """Return the texts of a group's invitations; empty ones for a group without settings."""
         group = self.find(name)
         return group.texts_in(language) if group else DEFAULT_TEXTS
 
     def save(self, group: InviteGroup, now: datetime) -> None:
-        """Enter or replace the settings of a group, but for its channel."""
+        """Insert or replace the settings of a group, except its channel."""
         row = (group.name, *group.zh, *group.en, group.accept_target, now)
         with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.upsert_group, row)
 
     def list_page(self, after: str, limit: int) -> list[GroupRow]:
-        """Groups with settings or codes, by name, from a name on."""
+        """Return groups with settings or codes in order of their names, after a name."""
         with self._open_cursor() as cursor:
             rows = cursor.execute(RepositoriesSql.names_of_groups, {"after": after, "limit": limit}).fetchall()
         return [GroupRow(*row) for row in rows]
 
     def accepts_rebinds(self, name: str) -> bool:
-        """Whether persons may move their access to this group by themselves."""
+        """Tell whether recipients may move their access to this group."""
         rows = self._fetch_all(RepositoriesSql.takes_rebinds, name)
         return bool(rows and rows[0][0])
 
     def list_rebind_targets(self) -> list[str]:
-        """Names of the groups to which persons may move, the first ones."""
+        """Return the names of the first groups to which recipients may move their access."""
         return [row[0] for row in self._fetch_all(RepositoriesSql.groups_that_take_rebinds, REBIND_TARGETS_MAX)]
 
     def set_accepts_rebinds(self, name: str, *, allowed: bool) -> None:
-        """Let persons move their access to this group, or not. It has to have settings."""
+        """Let recipients move their access to this group, or not. The group must have settings."""
         with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.let_group_take_rebinds, (allowed, name))

@@ -1,4 +1,4 @@
-"""Idempotency keys of requests that issue codes: which batch of codes each stands for. Primary data beside the log."""
+"""Idempotency keys of requests that issue codes, and the batch of codes that each names."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from projections.sql.repositories import RepositoriesSql
 
 
 class BatchIdempotencyKey(NamedTuple):
-    """Digests of a key in its scope and of the body that came with it, and the random id that the codes' ids follow."""
+    """Digests of a key and of its request's body, and the random id from which the codes' ids are derived."""
 
     scope_digest: bytes
     body_digest: bytes
@@ -21,12 +21,12 @@ class BatchIdempotencyKeyRepository(Reader):
     """Reads and writes the table `issue_keys`."""
 
     def save(self, key: BatchIdempotencyKey, now: datetime) -> BatchIdempotencyKey:
-        """Keep a key for seven days; the one that is kept, which is another's if that came first."""
+        """Store a key for seven days; return the stored one, which an earlier request may have written."""
         until = now + timedelta(days=IDEMPOTENCY_DAYS)
         with self._open_cursor() as cursor:
             row = cursor.execute(
                 RepositoriesSql.keep_issue_key, {**key._asdict(), "now": now, "until": until}
             ).fetchone()
         if row is None:
-            raise AssertionError("a key is kept or there already")
+            raise AssertionError("an idempotency key is inserted, or there already")
         return BatchIdempotencyKey(key.scope_digest, bytes(row[0]), row[1])

@@ -1,7 +1,7 @@
-"""Batches of codes: what was asked for, how far it is, and which codes it led to. Primary data beside the log.
+"""Batches of codes: the request, its progress, and the codes that it issued.
 
-The ids of a batch's codes follow from the batch's own random id. So a runner that goes on where another one ended
-issues nothing twice (issuing a known id changes nothing), and the codes of a batch are found without a column.
+The ids of a batch's codes are derived from the batch's random id. A runner that continues a batch therefore issues
+nothing twice (issuing a known id changes nothing), and no column is needed to find the codes of a batch.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from projections.vault.vault import PrivateText
 BatchKind = Literal["issue", "import"]
 BatchState = Literal["working", "done", "stopped", "broken"]
 REJECTED_LINES_MAX: Final = 10_000
-"""Refused lines of one import that are kept with their numbers; further ones are only counted."""
+"""Rejected lines of one import that are stored with their numbers; further ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBatch:
-    """What is asked for. `runner` and `lease_until` are set where the asking process works on it at once."""
+    """A requested batch. `runner` and `lease_until` are set if the requesting process starts on it immediately."""
 
     batch_id: UUID
     kind: BatchKind
@@ -41,9 +41,9 @@ class NewBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch as it stands.
+    """A batch and its progress.
 
-    `wanted`: codes, or records of the file; `done` of them are through, `refused` of these without a code. `text_id`
+    `wanted`: codes, or records of the file; `done` of them are processed, `refused` of these were rejected. `text_id`
     names the note in the vault.
     """
 
@@ -62,13 +62,13 @@ class Batch:
     refused: int
 
     def derive_code_ids(self, after: int, limit: int) -> list[tuple[int, UUID]]:
-        """Number and id of its codes from a number on; numbers count from 1, refused lines have no code."""
+        """Return number and id of its codes after a number; numbers start at 1, and rejected lines have no code."""
         last = min(self.done, after + limit)
         return [(nth, derive_code_id(self.batch_id, nth)) for nth in range(after + 1, last + 1)]
 
 
 def derive_code_id(batch_id: UUID, nth: int) -> UUID:
-    """The id of a batch's code; as random as the batch's id."""
+    """Return the id of a batch's code, which is as random as the batch's id."""
     return uuid5(batch_id, str(nth))
 
 
@@ -76,7 +76,7 @@ class BatchRepository(Reader):
     """Reads and writes the tables `batches` and `batch_refusals`."""
 
     def insert(self, batch: NewBatch, now: datetime) -> bool:
-        """Write a batch down; False if it was so before."""
+        """Insert a batch; return False if it exists already."""
         note = batch.note
         fields: dict[str, Any] = {
             name: getattr(batch, name) for name in batch.__slots__ if name not in {"note", "terms"}
@@ -94,16 +94,16 @@ class BatchRepository(Reader):
             )
 
     def find(self, batch_id: UUID) -> Batch | None:
-        """One batch."""
+        """Return one batch."""
         rows = self._fetch_all(RepositoriesSql.batch_of_id, batch_id)
         return _batch(rows[0]) if rows else None
 
     def list_page(self, before: tuple[datetime, UUID], limit: int) -> list[Batch]:
-        """Batches, newest first, from a time and id down."""
+        """Return batches, newest first, requested before a time and id."""
         return [_batch(row) for row in self._fetch_all(RepositoriesSql.newest_batches, *before, limit)]
 
     def claim(self, runner: UUID, now: datetime, lease_until: datetime) -> Batch | None:
-        """The oldest batch that nobody works on; imports whose process is gone are ended on the way."""
+        """Lease the oldest batch without a runner; imports whose process has ended are marked as broken first."""
         parameters = {"runner": runner, "now": now, "lease_until": lease_until}
         with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.break_left_imports, parameters)
@@ -111,7 +111,7 @@ class BatchRepository(Reader):
         return _batch(rows[0]) if rows else None
 
     def save_progress(self, batch_id: UUID, runner: UUID, done: int, refused: int, lease_until: datetime) -> bool:
-        """Write down how far its runner is; False if the batch is not this runner's to go on with."""
+        """Store how far its runner is; return False if another runner has the batch, or it was stopped."""
         parameters = {
             "batch_id": batch_id,
             "runner": runner,
@@ -123,19 +123,19 @@ class BatchRepository(Reader):
             return bool(cursor.execute(RepositoriesSql.note_batch, parameters).fetchall())
 
     def finish(self, batch_id: UUID, state: BatchState, now: datetime, runner: UUID | None = None) -> bool:
-        """End a batch that is being worked on; what is done stays. With a runner: only if it is that runner's."""
+        """Finish a batch in progress; issued codes stay. With a runner: only if that runner has it."""
         parameters = {"batch_id": batch_id, "state": state, "now": now, "runner": runner}
         with self._open_cursor() as cursor:
             return bool(cursor.execute(RepositoriesSql.end_batch, parameters).fetchall())
 
     def insert_rejected_lines(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
-        """Keep refused lines: number and a stable word."""
+        """Insert rejected lines: number and stable reason."""
         lines, reasons = [line for line, _ in refusals], [reason for _, reason in refusals]
         with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.insert_batch_refusals, (batch_id, lines, reasons))
 
     def list_rejected_lines(self, batch_id: UUID, after: int, limit: int) -> list[tuple[int, str]]:
-        """Refused lines in order, from a line on."""
+        """Return rejected lines in order, after a line."""
         return [(row[0], row[1]) for row in self._fetch_all(RepositoriesSql.refusals_of_batch, batch_id, after, limit)]
 
 

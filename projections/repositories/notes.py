@@ -1,4 +1,4 @@
-"""Notes that many codes name: kept once, before the codes are issued."""
+"""Notes that several codes share: stored once, before the codes are issued."""
 
 from projections.read_models.reader import Reader
 from projections.sql.repositories import RepositoriesSql
@@ -9,6 +9,6 @@ class NoteRepository(Reader):
     """Writes the table `private_texts`."""
 
     def insert(self, note: PrivateText) -> None:
-        """Keep a note; kept before, nothing changes."""
+        """Insert a note; nothing changes if it exists already."""
         with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.insert_note, (note.text_id, note.content.sealed, note.content.key_id))

@@ -1,6 +1,6 @@
-"""What backends tell each other about tries of codes that don't exist: a table that is not logged and holds minutes.
+"""Counts of rate limits that API processes exchange, in an unlogged table that holds some minutes.
 
-No request reads or waits for it. A report that is lost makes the limits of the others a little wider, once.
+No request reads it or waits for it. A lost report makes the limits of the other processes a little wider, once.
 """
 
 import time
@@ -14,21 +14,21 @@ from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 
 RETENTION_S: Final = 600.0
-"""As long as an address that failed is remembered: a backend that starts learns them from the others' reports."""
+"""As long as failed IP addresses are remembered: a new process reads them from the reports of the others."""
 OVERLAP_S: Final = 5.0
-"""Reports are read for so much longer than since the last time: one may become visible after a later one."""
+"""Overlap with the last read: a report may become visible after a later one."""
 ROWS_MAX: Final = 2_000
-"""Reports read at once."""
+"""Most reports of one read."""
 PRUNE_EVERY_CALLS: Final = 60
-"""Rounds between two looks for rows that are too old."""
+"""Exchanges between two deletions of old rows."""
 
 
 class RateLimitCounts(NamedTuple):
     """One process's counts since its last report.
 
     Attributes:
-        unknown: Tries of codes that don't exist.
-        redeemed: Redeems that made a reservation.
+        unknown: Requests with codes that do not exist.
+        redeemed: Redeem requests that made a reservation.
         spent: Units by limit and key; a key is a digest.
         age_s: How old the report is, in seconds, once it is read.
     """
@@ -41,7 +41,7 @@ class RateLimitCounts(NamedTuple):
 
 @dataclass(slots=True)
 class RateLimitReportRepository:
-    """The table, as one process sees it."""
+    """Writes the reports of one process and reads those of the others."""
 
     storage: LedgerStore
     process_id: UUID
@@ -51,10 +51,10 @@ class RateLimitReportRepository:
     _seen: dict[UUID, int] = field(default_factory=dict)
 
     def exchange(self, report: RateLimitCounts | None) -> list[RateLimitCounts]:
-        """Tell the others, in one statement, and give what they told since the last call. It may block.
+        """Write a report, and return those of other processes since the last call, in one statement. It may block.
 
         Raises:
-            eventsourcing.persistence.PersistenceError: The database is away; nobody was told.
+            eventsourcing.persistence.PersistenceError: The database is unavailable; no report was written.
         """
         started = self.monotonic()
         since_s = RETENTION_S if self._read_at is None else min(RETENTION_S, started - self._read_at + OVERLAP_S)

@@ -1,4 +1,4 @@
-"""Accounts of staff: who is on it, in which role, and leaving it. Sessions end with the password that began them."""
+"""Staff accounts and their roles. A new password ends all sessions of an account."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from projections.vault.vault import SearchableDraft
 
 
 class LastAdminError(Exception):
-    """Nobody could administer the ledger any more."""
+    """The change would leave the ledger without an admin."""
 
 
 class StaffRow(NamedTuple):
-    """One member of staff; `address` is clear, and None where its row is broken. Pages mask it."""
+    """One account. `address` is the email address in clear, which pages mask; None if its row is broken."""
 
     staff_id: UUID
     role: str
@@ -32,7 +32,7 @@ class StaffAccountRepository(Reader):
     """Reads and writes the table `staff`."""
 
     def list_page(self, after: tuple[datetime, UUID], limit: int) -> list[StaffRow]:
-        """Who is on the staff, in order of coming."""
+        """Return accounts in order of creation, after a time and id."""
         vault = self._storage.vault
         return [
             StaffRow(row[0], role, created_at, read_text(vault, "staff", row))
@@ -40,7 +40,7 @@ class StaffAccountRepository(Reader):
         ]
 
     def insert(self, draft: SearchableDraft, password_hash: str, role: str, now: datetime) -> UUID | None:
-        """Take somebody on; their id, or None if they are on the staff already."""
+        """Insert an account; return its id, or None if this email address has one."""
         sealed = draft.seal()
         row = (draft.new_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id, password_hash, role, now)
         with self._as_account_keeper() as cursor:
@@ -48,21 +48,21 @@ class StaffAccountRepository(Reader):
         return rows[0][0] if rows else None
 
     def update_password(self, staff_id: UUID, password_hash: str) -> bool:
-        """A new password, and the end of all sessions; False if there is nobody."""
+        """Set a new password and end all sessions; return False if there is no such account."""
         with self._as_account_keeper() as cursor:
             parameters = {"staff_id": staff_id, "password_hash": password_hash}
             return bool(cursor.execute(RepositoriesSql.set_staff_password, parameters).fetchall())
 
     def replace_password_hash(self, staff_id: UUID, former_hash: str, password_hash: str) -> None:
-        """Keep another hash of the same password; sessions stay. A password that was changed since then stays too."""
+        """Store another hash of the same password; sessions stay, and so does a password that was changed since."""
         with self._as_account_keeper() as cursor:
             cursor.execute(RepositoriesSql.replace_password_hash, (password_hash, staff_id, former_hash))
 
     def update_role(self, staff_id: UUID, role: str) -> str | None:
-        """Another role, at once for open sessions too; the one before it, or None if there is no such account.
+        """Set a role, also for open sessions; return the former one, or None if there is no such account.
 
         Raises:
-            LastAdminError: They are the last admin.
+            LastAdminError: It is the account of the last admin.
         """
         with self._lock_accounts(staff_id, is_leaving=role != "admin") as cursor:
             before = cursor.execute(RepositoriesSql.role_of_staff, (staff_id,)).fetchone()
@@ -71,10 +71,10 @@ class StaffAccountRepository(Reader):
             return before[0] if before is not None and is_done else None
 
     def delete(self, staff_id: UUID, now: datetime) -> bool:
-        """Close an account and its sessions; False if there is nobody.
+        """Delete an account and its sessions; return False if there is no such account.
 
         Raises:
-            LastAdminError: They are the last admin.
+            LastAdminError: It is the account of the last admin.
         """
         with self._lock_accounts(staff_id, is_leaving=True) as cursor:
             assume_eraser_role(cursor.connection)
@@ -82,7 +82,7 @@ class StaffAccountRepository(Reader):
 
     @contextmanager
     def _as_account_keeper(self) -> Iterator[Cursor[tuple[Any, ...]]]:
-        """A transaction as the role that may write accounts."""
+        """Open a transaction as the role that may write accounts."""
         with self._open_cursor() as cursor, cursor.connection.transaction():
             assume_eraser_role(cursor.connection)
             yield cursor
@@ -90,7 +90,7 @@ class StaffAccountRepository(Reader):
 
     @contextmanager
     def _lock_accounts(self, staff_id: UUID, *, is_leaving: bool) -> Iterator[Cursor[tuple[Any, ...]]]:
-        """One change at a time, and never one that leaves no admin."""
+        """Open a transaction that excludes other changes of accounts, and refuse to lose the last admin."""
         with self._open_cursor() as cursor, cursor.connection.transaction():
             cursor.execute(RepositoriesSql.lock_staff)
             others = cursor.execute(RepositoriesSql.admins_besides, (staff_id,)).fetchone()

@@ -1,4 +1,4 @@
-"""Staff: accounts, sessions and the audit of what they do beside the ledger."""
+"""Sessions of staff, the credentials that open them, and the pages of the audit log."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,14 +13,14 @@ from projections.sql.repositories import RepositoriesSql
 
 
 class StaffCredentials(NamedTuple):
-    """What a sign-in is checked against."""
+    """Account id and password hash that a sign-in is checked against."""
 
     staff_id: UUID
     password_hash: str
 
 
 class StaffMember(NamedTuple):
-    """Somebody with a session."""
+    """The member of staff that a session is of."""
 
     staff_id: UUID
     role: str
@@ -28,7 +28,7 @@ class StaffMember(NamedTuple):
 
 
 class AuditRow(NamedTuple):
-    """One act. `code_id` is set where the subject is a reservation; `key_name` is that of the API key `key_id`."""
+    """One entry. `code_id` is set if the subject is a reservation; `key_name` is the name of the API key `key_id`."""
 
     audit_id: int
     at: datetime
@@ -42,10 +42,10 @@ class AuditRow(NamedTuple):
 
 
 class StaffSessionRepository(Reader):
-    """Reads and writes sessions, which are known by the digest of their token, and reads the audit log."""
+    """Reads and writes sessions, which are found by the digest of their token, and reads the audit log."""
 
     def find_credentials(self, address: EmailAddress) -> StaffCredentials | None:
-        """The account of an address; None if there is none, or if its row can't be trusted."""
+        """Return the credentials of an email address; None without an account, or if its row cannot be trusted."""
         rows = self._fetch_all(
             RepositoriesSql.staff_of_digests, list(self._storage.vault.compute_digests("staff", address.normal))
         )
@@ -60,7 +60,7 @@ class StaffSessionRepository(Reader):
     def insert(
         self, digest: bytes, staff_id: UUID, now: datetime, expires_at: datetime, former_digest: bytes | None
     ) -> None:
-        """Begin a session, and end the one that the browser had before."""
+        """Insert a session, and delete the one that the browser had before."""
         parameters = {
             "digest": digest,
             "staff_id": staff_id,
@@ -72,12 +72,12 @@ class StaffSessionRepository(Reader):
             cursor.execute(RepositoriesSql.open_session, parameters)
 
     def delete(self, digest: bytes) -> UUID | None:
-        """End a session; whose it was, if there was one."""
+        """Delete a session; return the id of its account, if there was one."""
         rows = self._fetch_all(RepositoriesSql.end_session, digest)
         return rows[0][0] if rows else None
 
     def find_member(self, digest: bytes, now: datetime) -> StaffMember | None:
-        """Whose session it is, with the role of now; None if it is over, or if the row of its account is broken."""
+        """Return the member of staff of a session, in the current role; None if it expired or the row is broken."""
         rows = self._fetch_all(RepositoriesSql.staff_of_session, digest, now)
         if not rows:
             return None
@@ -88,19 +88,19 @@ class StaffSessionRepository(Reader):
     def find_revealed_since(
         self, staff_id: UUID, since: datetime, subjects: Sequence[UUID]
     ) -> dict[tuple[str, UUID], datetime]:
-        """What this person unmasked since a moment: act and subject, with the last time."""
+        """Return the last time of each reveal of this account since a time."""
         return {
             (row[0], row[1]): row[2]
             for row in self._fetch_all(RepositoriesSql.audit_of_staff_since, staff_id, since, list(subjects))
         }
 
     def find_email_addresses(self, staff_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Addresses of staff by their ids."""
+        """Return email addresses of accounts by their ids."""
         rows = self._fetch_all(RepositoriesSql.staff_addresses, list(staff_ids))
         return read_texts(self._storage.vault, "staff", rows)
 
     def list_audit_page(self, before: int, limit: int) -> list[AuditRow]:
-        """One page of the audit, newest first, from a number down."""
+        """Return entries of the audit log, newest first, before a number."""
         vault = self._storage.vault
         entries = []
         for row in self._fetch_all(RepositoriesSql.audit_page, before, limit):

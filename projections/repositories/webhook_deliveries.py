@@ -1,7 +1,7 @@
-"""Deliveries of webhooks: the log turned into messages by position, what is due, and what became of each.
+"""Webhook deliveries: events queued per endpoint by position, due messages, and their results.
 
-Whoever works on an endpoint holds it under a lease, so no message of it is sent by two processes at once, unless one
-was thought dead: that is at least once, with one id for each message, by which the other side tells a repeat.
+A worker leases an endpoint, so two processes do not send its messages at the same time, unless a lease expired while
+its worker still ran. Delivery is at least once; each message has one id, by which the receiver recognizes a repeat.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,20 +17,20 @@ from projections.sql.repositories import RepositoriesSql
 from projections.sql.work_queue import WorkQueueSql
 
 POSITIONS_MAX: Final = 1_000
-"""Positions of the log that one transaction looks at."""
+"""Most positions of the log that one transaction reads."""
 PENDING_MAX: Final = 1_000
-"""Deliveries of one endpoint that wait. Beyond that the log waits: an endpoint that is away fills no table."""
+"""Most pending deliveries of one endpoint: an unreachable endpoint does not fill the table."""
 DELIVERED_RETENTION: Final = timedelta(days=7)
 FAILED_RETENTION: Final = timedelta(days=30)
 REDELIVERED_MAX: Final = 1_000
 TEST_TYPE: Final = "webhook.test"
-"""The type of a message about nothing, by which an admin looks whether sending works."""
+"""Type of the test message, by which an admin checks whether sending works."""
 
 DeliveryState = Literal["pending", "delivered", "failed"]
 
 
 class LeasedEndpoint(NamedTuple):
-    """An endpoint that this process works on."""
+    """An endpoint that this process has leased."""
 
     endpoint_id: UUID
     url: str
@@ -39,7 +39,7 @@ class LeasedEndpoint(NamedTuple):
 
 
 class DueDelivery(NamedTuple):
-    """A message to be sent, and the event that it is about, as it is stored."""
+    """A message to send, and the stored event that it is about."""
 
     delivery_id: UUID
     attempts: int
@@ -52,7 +52,7 @@ class DueDelivery(NamedTuple):
 
 
 class DeliveryResult(NamedTuple):
-    """What became of a try. `due_at`: when the next one is; None if it was the last."""
+    """Result of one attempt. `due_at`: when the next attempt is due; None if it was the last one."""
 
     delivery_id: UUID
     state: DeliveryState
@@ -64,7 +64,7 @@ class DeliveryResult(NamedTuple):
 
 
 class EndpointProgress(NamedTuple):
-    """How an endpoint stands, for who has it."""
+    """Position and failures of an endpoint, as its lease holder reads them."""
 
     position: int
     failures: int
@@ -72,7 +72,7 @@ class EndpointProgress(NamedTuple):
 
 
 class DeliveryRow(NamedTuple):
-    """A delivery as a list tells it. `position` is None of a test."""
+    """A delivery in a list. `position` is None for a test message."""
 
     delivery_id: UUID
     position: int | None
@@ -88,23 +88,23 @@ class DeliveryRow(NamedTuple):
 
 
 class WebhookDeliveryRepository(Reader):
-    """Reads and writes the table `webhook_deliveries`, and how far each endpoint is."""
+    """Reads and writes the table `webhook_deliveries`, and the position of each endpoint."""
 
     def lease(self, runner: UUID, now: datetime, lease_until: datetime) -> LeasedEndpoint | None:
-        """An endpoint that has something to do, under a lease; None if there is none."""
+        """Lease an endpoint with due messages or new events; return None if there is none."""
         rows = self._all_named(RepositoriesSql.take_endpoint, runner=runner, now=now, lease_until=lease_until)
         return LeasedEndpoint(rows[0][0], rows[0][1], frozenset(rows[0][2]), rows[0][3]) if rows else None
 
     def release(self, endpoint_id: UUID, runner: UUID) -> None:
-        """Somebody else may have it."""
+        """Let other processes lease the endpoint."""
         with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.release_endpoint, (endpoint_id, runner))
 
     def enqueue_new_events(self, endpoint: LeasedEndpoint, runner: UUID, now: datetime) -> int | None:
-        """Turn the next stretch of the log into deliveries, with its new position in one transaction.
+        """Queue deliveries of the next events, and store the new position in the same transaction.
 
         Returns:
-            How many positions were looked at; 0 at the log's end, and while too many wait. None if it is not ours.
+            How many positions were read; 0 at the end of the log, or if too many are pending. None without the lease.
         """
 
         def step(cursor: Cursor[Any], progress: EndpointProgress) -> int:
@@ -128,7 +128,7 @@ class WebhookDeliveryRepository(Reader):
         return self._while_leased(endpoint.endpoint_id, runner, step)
 
     def list_due(self, endpoint_id: UUID, now: datetime, limit: int) -> list[DueDelivery]:
-        """What is to be sent now, that longest due first, in the log's order."""
+        """Return due messages, the longest due first, in the order of the log."""
         rows = self._all_named(RepositoriesSql.due_deliveries, endpoint_id=endpoint_id, now=now, limit=limit)
         return [DueDelivery(*row)._replace(state=bytes(row[7])) for row in rows]
 
@@ -139,9 +139,9 @@ class WebhookDeliveryRepository(Reader):
         results: Sequence[DeliveryResult],
         decide_update: Callable[[EndpointProgress], "EndpointUpdate"],
     ) -> bool:
-        """Keep what became of tries, and how the endpoint stands after them; False if it is no longer ours.
+        """Store results of attempts, and the endpoint's state after them; return False without the lease.
 
-        Then the tries are kept all the same, and the endpoint is as whoever changed it wants it.
+        The results are stored in any case; without the lease the endpoint stays as another process has set it.
         """
 
         def step(cursor: Cursor[Any], progress: EndpointProgress) -> bool:
@@ -164,7 +164,7 @@ class WebhookDeliveryRepository(Reader):
         return bool(self._while_leased(endpoint_id, runner, step))
 
     def insert_test(self, endpoint_id: UUID, event_type: str, result: DeliveryResult) -> None:
-        """Enter a test that was sent at once."""
+        """Insert a test message that was sent immediately."""
         row = result._asdict() | {"id": result.delivery_id, "endpoint_id": endpoint_id, "type": event_type}
         with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.insert_test_delivery, row)
@@ -172,7 +172,7 @@ class WebhookDeliveryRepository(Reader):
     def list_page(
         self, endpoint_id: UUID, before: tuple[datetime, UUID], limit: int, state: DeliveryState | None
     ) -> list[DeliveryRow]:
-        """Deliveries of an endpoint, newest first, from a time and id down."""
+        """Return deliveries of an endpoint, newest first, created before a time and id."""
         rows = self._all_named(
             RepositoriesSql.list_deliveries,
             endpoint_id=endpoint_id,
@@ -184,11 +184,11 @@ class WebhookDeliveryRepository(Reader):
         return [DeliveryRow(*row) for row in rows]
 
     def redeliver(self, endpoint_id: UUID, delivery: UUID, now: datetime) -> bool:
-        """Send one once more; False if there is none, it was a test, or the endpoint is disabled."""
+        """Queue a delivery again; return False if there is none, it was a test, or the endpoint is disabled."""
         return bool(self._all_named(RepositoriesSql.redeliver, endpoint_id=endpoint_id, delivery_id=delivery, now=now))
 
     def redeliver_failed(self, endpoint_id: UUID, since: datetime, now: datetime) -> int:
-        """Send those once more that failed for good since a moment, 1,000 at most, the oldest first; how many."""
+        """Queue again up to 1,000 deliveries that failed since a time, the oldest first; return how many."""
         return len(
             self._all_named(
                 RepositoriesSql.redeliver_failed, endpoint_id=endpoint_id, since=since, now=now, limit=REDELIVERED_MAX
@@ -196,7 +196,7 @@ class WebhookDeliveryRepository(Reader):
         )
 
     def delete_expired(self, now: datetime, limit: int) -> int:
-        """Delete what is old, and what is left of endpoints that were removed; how many deliveries."""
+        """Delete old deliveries, and the rows of removed endpoints; return how many deliveries."""
         ages = {"delivered_before": now - DELIVERED_RETENTION, "failed_before": now - FAILED_RETENTION, "limit": limit}
         with self._open_cursor() as cursor:
             pruned = cursor.execute(WorkQueueSql.prune_deliveries, ages).rowcount
@@ -207,7 +207,7 @@ class WebhookDeliveryRepository(Reader):
     def _while_leased(
         self, endpoint_id: UUID, runner: UUID, step: Callable[[Cursor[Any], EndpointProgress], int]
     ) -> int | None:
-        """Do something while nobody else can change the endpoint; None if it is not this runner's any more."""
+        """Run a step while the endpoint is locked; return None if this runner has lost the lease."""
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             progress = cursor.execute(RepositoriesSql.own_endpoint, (endpoint_id, runner)).fetchone()
@@ -219,7 +219,7 @@ class WebhookDeliveryRepository(Reader):
 
 
 class EndpointUpdate(NamedTuple):
-    """How an endpoint stands after some tries. `succeeded_at`: None if none of them was taken."""
+    """New state of an endpoint after some attempts. `succeeded_at`: None if the endpoint accepted none of them."""
 
     failures: int
     resting_until: datetime | None
@@ -227,5 +227,5 @@ class EndpointUpdate(NamedTuple):
 
 
 def derive_delivery_id(endpoint_id: UUID, position: int) -> UUID:
-    """The same for the same event and endpoint, whoever makes the delivery and however often."""
+    """Return the id of a delivery, which depends on its endpoint and event only."""
     return uuid5(endpoint_id, str(position))

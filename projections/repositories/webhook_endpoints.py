@@ -1,4 +1,4 @@
-"""Webhook endpoints: who is told of which events, how far they are in the log, and whether they are left alone."""
+"""Webhook endpoints: URL, event types, position in the log, and backoff."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,11 +15,11 @@ from projections.sql.repositories import RepositoriesSql
 
 CONCURRENCY: Final = Bounds(1, 8)
 EVENT_NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
-"""What an endpoint can ask to be told of."""
+"""Event types that an endpoint can receive."""
 
 EndpointState = Literal["enabled", "disabled"]
 DisabledReason = Literal["by_staff", "gone", "failing"]
-"""An admin wanted it; the endpoint answered 410; it took nothing for three days."""
+"""An admin disabled it; the endpoint answered 410; it accepted no message for three days."""
 
 
 class WebhookEndpoint(NamedTuple):
@@ -27,12 +27,12 @@ class WebhookEndpoint(NamedTuple):
 
     Attributes:
         event_types: Names of events; empty for all.
-        concurrency: How many messages it is sent at once.
-        position: How far the log has been turned into deliveries.
-        failures: How many messages in a row it did not take.
-        resting_until: Until when it is left alone; None if it is not.
-        pending: Deliveries that wait.
-        behind: Positions of the log that were not looked at yet.
+        concurrency: Most messages that are sent to it at the same time.
+        position: Position of the log up to which deliveries are queued.
+        failures: Failed attempts in a row.
+        resting_until: End of its backoff; None if it is not in backoff.
+        pending: Pending deliveries.
+        behind: Positions of the log that are not read yet.
     """
 
     endpoint_id: UUID
@@ -64,16 +64,16 @@ class WebhookEndpointRepository(Reader):
         *,
         position: int | None = None,
     ) -> str | None:
-        """Enter an endpoint; its secret, to be shown this once; None if it was entered before.
+        """Insert an endpoint; return its secret, which is shown this once, or None if it exists already.
 
         Args:
-            endpoint_id: New and random.
-            url: A target that was looked at.
+            endpoint_id: A new random id.
+            url: A validated target.
             event_types: Names of events; none for all.
-            concurrency: How many messages it is sent at once.
-            text_id: New and random; names the secret.
+            concurrency: Most messages that are sent to it at the same time.
+            text_id: A new random id for the secret.
             now: Database time.
-            position: After which it is told of events; None: from now on.
+            position: It receives events after this position; None: events from now on.
         """
         row = {"endpoint_id": endpoint_id, "url": url, "event_types": list(event_types), "concurrency": concurrency}
         pool = self._storage.datastore
@@ -86,12 +86,12 @@ class WebhookEndpointRepository(Reader):
             return rotate_secret(cursor, self._storage.vault, endpoint_id, text_id, now)
 
     def find(self, endpoint_id: UUID) -> WebhookEndpoint | None:
-        """One by its id."""
+        """Return an endpoint by its id."""
         rows = self._fetch_all(RepositoriesSql.endpoint_of_id, endpoint_id)
         return WebhookEndpoint(*rows[0]) if rows else None
 
     def list_page(self, after: tuple[datetime, UUID], limit: int) -> list[WebhookEndpoint]:
-        """Endpoints in the order in which they were made."""
+        """Return endpoints in order of creation, after a time and id."""
         return [WebhookEndpoint(*row) for row in self._fetch_all(RepositoriesSql.list_endpoints, *after, limit)]
 
     def update(
@@ -103,22 +103,22 @@ class WebhookEndpointRepository(Reader):
         event_types: Sequence[str] | None = None,
         concurrency: int | None = None,
     ) -> bool:
-        """Change what is named; False if there is no such endpoint."""
+        """Update the fields that are given; return False if there is no such endpoint."""
         types = None if event_types is None else list(event_types)
         row = {"endpoint_id": endpoint_id, "url": url, "event_types": types, "concurrency": concurrency, "now": now}
         with self._open_cursor() as cursor:
             return bool(cursor.execute(RepositoriesSql.change_endpoint, row).fetchall())
 
     def enable(self, endpoint_id: UUID, now: datetime) -> bool:
-        """Go on from where it stopped; False if it is enabled."""
+        """Enable it from its last position; return False if it is enabled already."""
         return self._set_state(endpoint_id, "enabled", None, now)
 
     def disable(self, endpoint_id: UUID, reason: DisabledReason, now: datetime) -> bool:
-        """Send nothing more; False if it is so already."""
+        """Disable it; return False if it is disabled already."""
         return self._set_state(endpoint_id, "disabled", reason, now)
 
     def delete(self, endpoint_id: UUID, now: datetime) -> bool:
-        """It is gone for good; its log is deleted by and by, its secrets are no longer valid."""
+        """Delete it permanently and end its secrets; its deliveries are deleted gradually."""
         is_done = self._set_state(endpoint_id, "removed", None, now)
         with self._open_cursor() as cursor:
             cursor.execute(RepositoriesSql.end_secrets_of_owner, (now, endpoint_id))

@@ -1,7 +1,7 @@
-"""Secrets that messages of webhooks are signed with: sealed in the vault, shown once, replaced without a gap.
+"""Secrets that sign webhook messages: encrypted in the vault, shown once, and rotated without a gap.
 
-An owner is a group's channel or an endpoint. While a secret is being replaced the one before it stays valid for a day,
-so the other side can change over when it likes.
+An owner is a group's channel or an endpoint. After a rotation the former secret stays valid for a day, so that the
+other side can switch to the new one at any time of it.
 """
 
 from collections.abc import Iterable
@@ -22,11 +22,11 @@ from projections.vault.random_source import RANDOM
 from projections.vault.vault import Vault
 
 ROTATION_OVERLAP: Final = timedelta(hours=24)
-"""How long the secret before the newest one stays valid."""
+"""How long the former secret stays valid after a rotation."""
 
 
 class SecretRow(NamedTuple):
-    """When a valid secret was made, and until when it is valid; None: until it is replaced."""
+    """Creation and end of a valid secret; `ends_at` is None until the next rotation."""
 
     created_at: datetime
     ends_at: datetime | None
@@ -36,19 +36,19 @@ class WebhookSecretRepository(Reader):
     """Reads and writes the table `webhook_secrets`."""
 
     def list_valid_texts(self, owner_id: UUID, now: datetime) -> tuple[str, ...]:
-        """The texts of those that are valid, the newest first."""
+        """Return the texts of valid secrets, the newest first."""
         rows = self._all_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
         return decrypt_secrets(self._storage.vault, ((row[0], row[3], row[4]) for row in rows))
 
     def list_valid(self, owner_id: UUID, now: datetime) -> list[SecretRow]:
-        """Those that are valid, without their texts."""
+        """Return valid secrets without their texts."""
         return [
             SecretRow(row[1], row[2])
             for row in self._all_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
         ]
 
     def rotate(self, owner_id: UUID, text_id: UUID, now: datetime) -> str:
-        """A new secret beside the one before it; its text, to be shown this once."""
+        """Insert a new secret and let the former one end; return its text, which is shown this once."""
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             return rotate_secret(cursor, self._storage.vault, owner_id, text_id, now)
@@ -76,12 +76,12 @@ def rotate_secret(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UU
 
 
 def decrypt_secrets(vault: Vault, rows: Iterable[tuple[UUID, Any, int]]) -> tuple[str, ...]:
-    """Texts of secrets by (id, sealed text, key)."""
+    """Decrypt texts of secrets by (id, encrypted text, key)."""
     return tuple(vault.open_text(text_id, bytes(sealed), key_id) for text_id, sealed, key_id in rows)
 
 
 def delete_expired(storage: LedgerStore, now: datetime) -> int:
-    """Delete the secrets that are valid no more; how many."""
+    """Delete secrets that have ended; return how many."""
     return _drop(storage, RepositoriesSql.drop_ended_secrets, now)
 
 

@@ -99,8 +99,8 @@ class AsyncGroupCommit:
         try:
             while True:
                 await self._wait_readable(next(steps))
-        except StopIteration as stop:
-            results: list[Result] = stop.value
+        except StopIteration as error:
+            results: list[Result] = error.value
             return results
         except FallBackToBlockingError:
             return await asyncio.to_thread(self._execute, commands)

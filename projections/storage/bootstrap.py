@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
 
-import psycopg
 from psycopg import Connection
 
 from domain.application import RedemptionLedger
 from projections.config.settings import LedgerSettings
-from projections.database.connection import LedgerDatastore, connect, describe_target
-from projections.database.errors import StorageUnavailableError, WrongKeysError
+from projections.database.connection import LedgerDatastore, connect
+from projections.database.errors import (
+    StorageUnavailableError,
+    WrongKeysError,
+    translate_connection_errors,
+)
 from projections.database.migrations import check_schema
 from projections.event_store.recorder import PostgresLedgerRecorder
 from projections.sql.event_store import EventStoreSql
@@ -81,12 +84,8 @@ def verify_key_rings(database_url: str, vault: Vault) -> None:
         WrongKeysError: A ring has another key under a known id, or shares no key with the database.
         StorageUnavailableError: The database can't be reached.
     """
-    try:
-        with connect(database_url) as conn:
-            _compare_stored_keys(conn, vault)
-    except psycopg.OperationalError as error:
-        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
-        raise StorageUnavailableError(message) from error
+    with translate_connection_errors(database_url), connect(database_url) as conn:
+        _compare_stored_keys(conn, vault)
 
 
 def compare_key_ring(name: str, ring: KeyRing, check_values: Mapping[int, bytes], origin: str) -> None:

@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from domain.application import PipelineSteps
 from domain.command_bus import Command, Result
-from projections.database.connection import OptimisticWriteConnection
+from projections.database.pipeline import OptimisticWriteConnection
 from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore
@@ -87,8 +87,8 @@ def _drive(socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, No
     while True:
         try:
             next(steps)
-        except StopIteration as stop:
-            results: list[Result] = stop.value
+        except StopIteration as error:
+            results: list[Result] = error.value
             return results
         if not poller.poll(ANSWER_WAIT_MS):
             yield socket

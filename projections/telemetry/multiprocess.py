@@ -1,7 +1,7 @@
-"""The folder in which processes keep their counters (PROMETHEUS_MULTIPROC_DIR): wiped at start, tidied at scrapes.
+"""The folder of counters of all processes (PROMETHEUS_MULTIPROC_DIR): wiped at start, merged at scrapes.
 
-The client keeps one file per process and kind and leaves those of dead processes for ever. Here their counts go
-into one file for all the dead, so that neither the folder nor a scrape grows with every process that ends.
+The client writes one file per process and kind and never deletes those of dead processes. Here their counts are merged
+into one file for all dead processes, so that neither the folder nor a scrape grows with every process that ends.
 """
 
 import fcntl
@@ -20,19 +20,19 @@ _DEAD = "dead"
 
 
 def find_folder() -> Path | None:
-    """The folder, where this process keeps its counters in one."""
+    """Return the folder of counters; None if this process uses none."""
     name = os.environ.get(VARIABLE)
     return Path(name) if name else None
 
 
 class _CurrentProcess:
-    """The id of this process, asked for anew after each fork only."""
+    """The id of this process, cached until the next fork."""
 
     pid = os.getpid()
 
     @classmethod
     def refresh_pid(cls) -> None:
-        """What the parent was."""
+        """Read the id again."""
         cls.pid = os.getpid()
 
 
@@ -40,16 +40,16 @@ os.register_at_fork(after_in_child=_CurrentProcess.refresh_pid)
 
 
 def enable_multiprocess() -> None:
-    """Let the metrics that are made from now on be kept in the folder.
+    """Let metrics that are created from now on write to the folder.
 
-    As the client does it by itself, but it asks the system for the process's id at each count: with some ten counts to
-    a redeem 4 % of the API's time (measured 2026-11-25).
+    The client does so automatically, but asks the system for the process's id at each count: with some ten counts per
+    redeem that is 4% of the API's time (measured 2026-11-25).
     """
     values.ValueClass = values.MultiProcessValue(lambda: _CurrentProcess.pid)  # type: ignore[no-untyped-call]  # the client ships this one without types
 
 
 def wipe(path: Path) -> None:
-    """Make the folder, and empty it of what the last run counted. Before any process of this run counts."""
+    """Create the folder, and delete the counts of the last run. Call it before any process of this run counts."""
     path.mkdir(parents=True, exist_ok=True)
     for file in path.glob("*.db"):
         file.unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def wipe(path: Path) -> None:
 
 @contextmanager
 def lock_and_merge(path: Path) -> Iterator[None]:
-    """The folder with the dead taken together; until the end nobody else moves counts from file to file."""
+    """Merge the files of dead processes, and lock out other merges until the block ends."""
     with (path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         merge_dead_processes(path)
@@ -65,7 +65,7 @@ def lock_and_merge(path: Path) -> Iterator[None]:
 
 
 def merge_dead_processes(path: Path) -> None:
-    """Move the counts of processes that are gone into one file for all of them."""
+    """Move the counts of dead processes into one file for all of them."""
     for file in sorted(path.glob("*.db")):
         match = _OF_A_PROCESS.fullmatch(file.name)
         if match is None or is_alive(pid := int(match[2] or match[3])):
@@ -78,7 +78,7 @@ def merge_dead_processes(path: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
+    """Tell whether there is such a process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -9,12 +9,11 @@ from contextlib import closing
 from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
 
-import psycopg
 from psycopg import Connection
 
 from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import StoredRow, read_copied_events
-from projections.database.errors import StorageUnavailableError
+from projections.database.errors import translate_outage
 from projections.event_store.snapshots import stable_position
 from projections.replay.observer import Progress
 from projections.sql.transfer import TransferSql
@@ -50,11 +49,8 @@ def export_log(database_url: str, out: BinaryIO, progress: Progress) -> LogSumma
         StorageUnavailableError: The database is away, or went away.
         OSError: The file can't be written.
     """
-    try:
-        with open_maintenance_connection(database_url, "export") as conn:
-            return _export(conn, LineWriter(out), progress)
-    except psycopg.OperationalError as error:
-        raise StorageUnavailableError(f"the database went away during the export: {str(error).strip()}") from error
+    with translate_outage("export"), open_maintenance_connection(database_url, "export") as conn:
+        return _export(conn, LineWriter(out), progress)
 
 
 def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> LogSummary:

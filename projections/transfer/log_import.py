@@ -17,7 +17,7 @@ from psycopg import Connection, sql
 from domain.values.timestamps import read_timestamp
 from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import StoredRow
-from projections.database.errors import StorageUnavailableError
+from projections.database.errors import translate_outage
 from projections.definitions.registry import PROJECTIONS
 from projections.rebuild.shadow_builder import ShadowBuilder
 from projections.rebuild.shadow_tables import Shadow, tables_of
@@ -62,13 +62,12 @@ def import_log(database_url: str, source: BinaryIO, progress: Progress) -> LogSu
         SchemaMismatchError: The tables are not those of this version.
         StorageUnavailableError: The database is away, or went away; if it did at the very end, look before another try.
     """
-    try:
-        with open_maintenance_connection(database_url, "import") as conn, conn.transaction():
-            return _LogImport(conn, database_url, progress).run(source)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise StorageUnavailableError(f"an import needs the role that owns the tables: {error}") from error
-    except psycopg.OperationalError as error:
-        raise StorageUnavailableError(f"the database went away during the import: {str(error).strip()}") from error
+    with (
+        translate_outage("import", owner_work="an import"),
+        open_maintenance_connection(database_url, "import") as conn,
+        conn.transaction(),
+    ):
+        return _LogImport(conn, database_url, progress).run(source)
 
 
 class _LogImport:

@@ -10,11 +10,10 @@ from graphlib import TopologicalSorter
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
-import psycopg
 from psycopg import Connection, sql
 
 from projections.database.connection import open_maintenance_connection
-from projections.database.errors import StorageUnavailableError
+from projections.database.errors import translate_outage
 from projections.database.migrations import list_migrations
 from projections.definitions.registry import PROJECTIONS
 from projections.replay.observer import Progress
@@ -56,12 +55,9 @@ def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> Transf
         StorageUnavailableError: The database is away, or went away.
         OSError: The file can't be written.
     """
-    try:
-        with open_maintenance_connection(database_url, "export") as conn, conn.transaction():
-            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return _export_tables(conn, LineWriter(out), progress)
-    except psycopg.OperationalError as error:
-        raise StorageUnavailableError(f"the database went away during the export: {str(error).strip()}") from error
+    with translate_outage("export"), open_maintenance_connection(database_url, "export") as conn, conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return _export_tables(conn, LineWriter(out), progress)
 
 
 def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Progress) -> TransferCounts:
@@ -73,17 +69,16 @@ def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Pr
         DamagedFileError: The file is cut or altered; nothing has changed.
         StorageUnavailableError: The database is away, or went away.
     """
-    try:
-        with open_maintenance_connection(database_url, "import") as conn, conn.transaction():
-            conn.execute(TransferSql.lock_writers_exclusive)
-            row = conn.execute(TransferSql.conflicting_vault_rows).fetchone()
-            if row and row[0]:
-                raise NotEmptyError("the vault already holds rows: import it into a new, migrated database")
-            return _import_tables(conn, source, vault, progress)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise StorageUnavailableError(f"an import needs the role that owns the tables: {error}") from error
-    except psycopg.OperationalError as error:
-        raise StorageUnavailableError(f"the database went away during the import: {str(error).strip()}") from error
+    with (
+        translate_outage("import", owner_work="an import"),
+        open_maintenance_connection(database_url, "import") as conn,
+        conn.transaction(),
+    ):
+        conn.execute(TransferSql.lock_writers_exclusive)
+        row = conn.execute(TransferSql.conflicting_vault_rows).fetchone()
+        if row and row[0]:
+            raise NotEmptyError("the vault already holds rows: import it into a new, migrated database")
+        return _import_tables(conn, source, vault, progress)
 
 
 def exported_tables(conn: Connection[Any]) -> list[str]:

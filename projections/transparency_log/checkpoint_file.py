@@ -13,13 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection
 
 from domain.values.timestamps import read_timestamp
-from projections.database.connection import connect, describe_target
-from projections.database.errors import OlderStateError, StorageUnavailableError
+from projections.database.connection import connect
+from projections.database.errors import OlderStateError, StorageUnavailableError, translate_connection_errors
 from projections.transparency_log.checkpoints import Checkpoint, sign_head, to_document
 from projections.transparency_log.merkle import compute_root
 from projections.transparency_log.tile_log import open_subtree_reader, read_tree_size
@@ -88,15 +87,12 @@ def verify_checkpoint_file(database_url: str, file: Path | None) -> Checkpoint |
     if file is None:
         return None
     try:
-        if (checkpoint := read_last_published(file)) is None:
-            return None
-        with connect(database_url) as conn:
-            _reject_older_database(conn, checkpoint, file)
-    except psycopg.OperationalError as error:
-        message = f"PostgreSQL at {describe_target(database_url)} can't be reached: {str(error).strip()}"
-        raise StorageUnavailableError(message) from error
+        checkpoint = read_last_published(file)
     except OSError as error:
         raise StorageUnavailableError(f"LEDGER_CHECKPOINT_FILE can't be read: {error}") from error
+    if checkpoint is not None:
+        with translate_connection_errors(database_url), connect(database_url) as conn:
+            _reject_older_database(conn, checkpoint, file)
     return checkpoint
 
 

@@ -1,4 +1,4 @@
-"""Key rings: several keys by id, the first one current. Knows nothing of where they come from."""
+"""Key rings: several keys by id, of which the first is current."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ _CHECK_TEXT = b"redemption-ledger key check value"
 
 
 class KeyRingError(ValueError):
-    """The text is no key ring. The message names the variable's form, never its content."""
+    """The text is not a key ring. The message names the variable's form, never its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class KeyRing:
         return cls(current=next(iter(keys)), keys=keys)
 
     def check_values(self) -> dict[int, bytes]:
-        """Per key a value that shows whether another ring holds the same key, and nothing else of it."""
+        """Return a value per key that shows whether another ring holds the same key, and nothing else about it."""
         return {key_id: hmac.digest(key, _CHECK_TEXT, hashlib.sha256)[:16] for key_id, key in self.keys.items()}
 
 

@@ -1,6 +1,6 @@
-"""Random bytes and ids from the system's source, drawn in larger pieces.
+"""Random bytes and ids of the system's source, read in larger blocks.
 
-Each call of os.urandom gives up the interpreter's lock, and under load getting it back takes longer than the call.
+Each call of os.urandom releases the interpreter's lock, and under load it takes longer to get it again than the call.
 """
 
 import os
@@ -15,8 +15,8 @@ _RANDOM_BITS = (1 << 128) - 1 & ~0xF000_C000_0000_0000_0000
 """RFC 9562 section 5.4: all but four bits for the version and two for the variant."""
 
 
-class BufferedRandom:
-    """Hands out the system's random bytes, each once; a forked child begins with none of its parent's."""
+class RandomByteBuffer:
+    """Returns random bytes of the system, each once; a forked child does not use bytes of its parent."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +25,7 @@ class BufferedRandom:
         os.register_at_fork(after_in_child=self._reset_after_fork)
 
     def draw_bytes(self, count: int) -> bytes:
-        """`count` random bytes."""
+        """Return `count` random bytes."""
         with self._lock:
             start, self._used = self._used, self._used + count
             if self._used > len(self._piece):
@@ -34,7 +34,7 @@ class BufferedRandom:
             return self._piece[start : self._used]
 
     def draw_uuid(self) -> UUID:
-        """A random UUID (RFC 9562 version 4)."""
+        """Return a random UUID (RFC 9562 version 4)."""
         return UUID(int=int.from_bytes(self.draw_bytes(16), "big") & _RANDOM_BITS | _VERSION_4)
 
     def _reset_after_fork(self) -> None:
@@ -43,5 +43,5 @@ class BufferedRandom:
         self._used = 0
 
 
-RANDOM = BufferedRandom()
-"""The pool of this process."""
+RANDOM = RandomByteBuffer()
+"""The source of this process."""

@@ -1,8 +1,8 @@
-"""The vault: the sole place of code texts, e-mail addresses and free text.
+"""The vault: the only place of code texts, email addresses and free text.
 
-A row has a random id, an HMAC-SHA-256 digest under a pepper (to find it by its text) and the text sealed with
-AES-256-GCM (RFC 5116; 96-bit random nonce, the row's kind and id as associated data, so that no row can be
-passed off as another). Digests and seals name their key, so keys rotate by rewriting rows.
+A row has a random id, an HMAC-SHA-256 digest under a pepper (to find it by its text) and the text encrypted with
+AES-256-GCM (RFC 5116; 96-bit random nonce; the row's kind and id are associated data, so that one row cannot replace
+another). Digests and encrypted texts name their keys, so keys are rotated by rewriting rows.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ SearchableKind = Literal["code", "recipient", "staff"]
 RowKind = SearchableKind | Literal["text", "client"]
 NONCE_BYTES = 12
 TEXT_BYTES_MAX = 4096
-"""Longest free text that is kept; a mail server's reply beyond it is cut."""
+"""Longest free text that is stored; a longer reply of a mail server is cut."""
 
 
 CACHED_CODES_MAX = 4_096
-"""Spellings of codes whose digests a process remembers: taking them is a tenth of a redeem's work."""
+"""Spellings of codes whose digests a process caches: computing them is a tenth of a redeem's work."""
 CLIENT_BYTES = 16
-"""Of a digest, where it is kept in memory only and by the thousand."""
+"""Length of digests that are only in memory, by the thousand."""
 SUFFIX_LENGTH = 4
-"""Letters of a code that staff see and may search by."""
+"""Last characters of a code that staff see and may search by."""
 
 
 class SealBrokenError(Exception):
@@ -47,7 +47,7 @@ class DigestMismatchError(SealBrokenError):
 
 @dataclass(frozen=True, slots=True)
 class EncryptedText:
-    """A sealed text and the id of the key that opens it."""
+    """An encrypted text and the id of the key that decrypts it."""
 
     sealed: bytes
     key_id: int
@@ -64,16 +64,16 @@ class SearchableRow(NamedTuple):
 
     @classmethod
     def from_columns(cls, columns: Sequence[Any]) -> "SearchableRow":
-        """A row from its five columns, as drivers give them."""
+        """Make a row of the five columns that a driver returns."""
         row_id, digest, pepper_id, sealed, key_id = columns
         return cls(row_id, bytes(digest), pepper_id, bytes(sealed), key_id)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchableDraft:
-    """A text that is found again by digest: a person's address or a code. `pepper_id` made the first digest.
+    """A text that is found by digest: an email address or a code. `pepper_id` names the pepper of the first digest.
 
-    `hint` is what may be shown of a code: its last letters.
+    `hint` is what may be shown of a code: its last characters.
     """
 
     new_id: UUID
@@ -85,7 +85,7 @@ class SearchableDraft:
 
 @dataclass(frozen=True, slots=True)
 class PrivateText:
-    """Free text about one reservation, or about a code alone; sealed at once, found only by its id."""
+    """Free text about a reservation or a code; encrypted immediately, found only by its id."""
 
     text_id: UUID
     reservation_id: UUID | None
@@ -93,14 +93,14 @@ class PrivateText:
 
 
 class CodeInput(NamedTuple):
-    """What is asked for, and how hard it would be to guess."""
+    """Digests of a typed code, and how hard the code would be to guess."""
 
     digests: tuple[bytes, ...]
     shape: CodeStrength
 
 
 class Vault:
-    """Digests, seals and opens; holds the key rings and no connection."""
+    """Digests, encrypts and decrypts; it holds the key rings and no connection."""
 
     def __init__(
         self, peppers: KeyRing, master_keys: KeyRing, random_bytes: Callable[[int], bytes] = RANDOM.draw_bytes
@@ -116,7 +116,7 @@ class Vault:
 
     @property
     def current_key_ids(self) -> tuple[int, int]:
-        """Ids of the pepper and of the master key that new rows use."""
+        """Ids of the pepper and of the master key of new rows."""
         return self._peppers.current, self._master.current
 
     @property
@@ -125,43 +125,43 @@ class Vault:
         return {"pepper": self._peppers, "master": self._master}
 
     def draft_recipient(self, address: EmailAddress, new_id: UUID) -> SearchableDraft:
-        """A person as the ledger asks for them: digests of the normal form, the typed form to be sealed if new."""
+        """Draft a recipient: digests of the normal form, and the typed form to encrypt if it is new."""
         return self._draft_row("recipient", address.normal, address.typed, new_id)
 
     def draft_code(self, normal: str, new_id: UUID) -> SearchableDraft:
-        """A code's normal form, to be found or to be kept."""
+        """Draft a code by its normal form."""
         return replace(self._draft_row("code", normal, normal, new_id), hint=code_suffix(normal))
 
     def draft_staff(self, address: EmailAddress, new_id: UUID) -> SearchableDraft:
-        """A member of staff, by e-mail."""
+        """Draft a staff account by its email address."""
         return self._draft_row("staff", address.normal, address.typed, new_id)
 
     def seal_text(self, text: str, text_id: UUID, reservation_id: UUID | None = None) -> PrivateText:
-        """Free text about a reservation, or about a code alone, cut to 4,096 bytes of UTF-8."""
+        """Encrypt free text about a reservation or a code, cut to 4,096 bytes of UTF-8."""
         cut = text.encode(errors="replace")[:TEXT_BYTES_MAX].decode(errors="ignore")
         return PrivateText(text_id, reservation_id, self.seal("text", text_id, cut))
 
     def seal(self, kind: RowKind, row_id: UUID, text: str) -> EncryptedText:
-        """Seal one row's text under the current master key."""
+        """Encrypt the text of one row under the current master key."""
         key_id = self._master.current
         nonce = self._random(NONCE_BYTES)
         sealed = nonce + self._ciphers[key_id].encrypt(nonce, text.encode(), _associated_data(kind, row_id))
         return EncryptedText(sealed, key_id)
 
     def open(self, kind: SearchableKind, row: SearchableRow, *, may_lack_pepper: bool = False) -> str:
-        """Open the text of a row that is found by digest, and compare the two.
+        """Decrypt the text of a row that is found by digest, and compare the two.
 
-        An email goes to the text, and a person is looked up by the digest. Unless both are of the same person, write
-        access to the table would be enough to have one person's invitations sent to another.
+        Email is sent to the text, and recipients are looked up by the digest. Without the comparison, write access to
+        the table would be enough to have one person's invitations sent to another.
 
         Args:
             kind: What the row is of.
-            row: As it is stored.
-            may_lack_pepper: Whether a digest under a pepper that is not in the ring is left unchecked.
+            row: The stored row.
+            may_lack_pepper: Skip the comparison if the digest's pepper is not in the ring.
 
         Raises:
-            SealBrokenError: The text can't be opened, or its digest can't be checked: that pepper is not in the ring.
-            DigestMismatchError: The digest is not the text's.
+            SealBrokenError: The text cannot be decrypted, or the digest's pepper is not in the ring.
+            DigestMismatchError: The digest is not that of the text.
         """
         text = self._decrypt(kind, row.row_id, row.sealed, row.key_id)
         keyed = self._by_pepper.get(row.pepper_id)
@@ -177,7 +177,7 @@ class Vault:
         return text
 
     def open_text(self, row_id: UUID, sealed: bytes, key_id: int) -> str:
-        """Open free text, which is found by its id alone.
+        """Decrypt free text, which is found only by its id.
 
         Raises:
             SealBrokenError: The key is not in the ring, or the row was altered or belongs to another id.
@@ -196,19 +196,19 @@ class Vault:
             raise SealBrokenError(message) from error
 
     def compute_digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
-        """Digest under every pepper, the current one's first."""
+        """Return the digests under every pepper, that of the current one first."""
         text = _digest_input(kind, normal)
         return tuple(_digest(keyed, text) for keyed in self._keyed)
 
     def digest_client(self, site: str) -> bytes:
-        """A client's address (the part that one party controls), for limits that processes share."""
+        """Digest the network of a client's IP address, for limits that processes share."""
         return self.compute_digests("client", site)[0][:CLIENT_BYTES]
 
     def _parse_code(self, typed: str) -> CodeInput:
-        """A code as it was typed: its digests, also of the other text under which it may be known, and its shape.
+        """Parse a typed code: its digests, also of its other spelling, and its strength.
 
         Raises:
-            MalformedCodeError: It can't be a code.
+            MalformedCodeError: It cannot be a code.
         """
         normal = normalize_code(typed)
         digests = tuple(digest for text in candidate_codes(normal) for digest in self.compute_digests("code", text))
@@ -224,15 +224,15 @@ class Vault:
 
 
 def code_suffix(normal: str) -> str:
-    """The last four letters of a code's normal form; of a short old code at most half, so that it stays secret."""
+    """Return the last four characters of a code's normal form; at most half of a short legacy code."""
     return normal[len(normal) - min(SUFFIX_LENGTH, len(normal) // 2) :]
 
 
 def normalize_text(kind: SearchableKind, text: str) -> str:
-    """What is digested of a text that is kept; a code is kept in its normal form.
+    """Return the form of a stored text that is digested; codes are stored in it.
 
     Raises:
-        SealBrokenError: It is not an email address, in a row that should hold one.
+        SealBrokenError: The row should hold an email address, and does not.
     """
     if kind == "code":
         return text
@@ -247,7 +247,7 @@ def _digest_input(kind: RowKind, normal: str) -> bytes:
 
 
 def _digest(keyed: hmac.HMAC, text: bytes) -> bytes:
-    """The digest of a text by a copy of a keyed hash; `hmac.digest` gives up the interpreter's lock each time."""
+    """Digest a text by a copy of a keyed hash; `hmac.digest` would release the interpreter's lock each time."""
     hasher = keyed.copy()
     hasher.update(text)
     return hasher.digest()

@@ -91,8 +91,8 @@ def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> RuleViolation | 
             vault.open_text(*row)
             return None
         text = vault.open(kind, SearchableRow.from_columns(row[:5]))
-    except SealBrokenError as broken:
-        return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, str(broken))
+    except SealBrokenError as error:
+        return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, str(error))
     if table == "code_texts" and row[5] != code_suffix(text):
         return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, "what is shown of the code is not its end")
     return None

@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg import Connection
 
 from projections.database.connection import open_maintenance_connection
-from projections.database.errors import StorageUnavailableError
+from projections.database.errors import translate_outage
 from projections.definitions.registry import PROJECTIONS
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.rebuild.diff import Difference
@@ -91,27 +90,25 @@ def verify(
         StorageUnavailableError: The database is away, or went away.
     """
     worker_count = default_worker_count() if workers is None else workers
-    try:
-        with (
-            open_maintenance_connection(database_url, "verify") as writer,
-            open_maintenance_connection(database_url, "verify", reads_log=True) as reader,
-        ):
-            observer, tables = InvariantObserver(), tables_of(writer, PROJECTIONS)
-            shadow = Shadow(writer, tables, temporary=frozenset(PROJECTIONS))
-            builder = ShadowBuilder(reader, writer, shadow, observer, progress, limits=limits, workers=worker_count)
-            tree = read_tree_size(reader)
-            shadow.create()
-            builder.fill(database_url, tile_jobs(tree))
-            progress.step("proof", 0)
-            check_tree(reader, observer, tree, evidence)
-            check_snapshots(reader, observer)
-            if evidence.vault is not None:
-                progress.step("vault", 0)
-                for broken in check_vault(reader, evidence.vault):
-                    observer.add_finding(broken)
-            return _check_rows(writer, builder, observer, progress, grace, listed_max)
-    except psycopg.OperationalError as error:
-        raise StorageUnavailableError(f"the database went away during the check: {str(error).strip()}") from error
+    with (
+        translate_outage("check"),
+        open_maintenance_connection(database_url, "verify") as writer,
+        open_maintenance_connection(database_url, "verify", reads_log=True) as reader,
+    ):
+        observer, tables = InvariantObserver(), tables_of(writer, PROJECTIONS)
+        shadow = Shadow(writer, tables, temporary=frozenset(PROJECTIONS))
+        builder = ShadowBuilder(reader, writer, shadow, observer, progress, limits=limits, workers=worker_count)
+        tree = read_tree_size(reader)
+        shadow.create()
+        builder.fill(database_url, tile_jobs(tree))
+        progress.step("proof", 0)
+        check_tree(reader, observer, tree, evidence)
+        check_snapshots(reader, observer)
+        if evidence.vault is not None:
+            progress.step("vault", 0)
+            for broken in check_vault(reader, evidence.vault):
+                observer.add_finding(broken)
+        return _check_rows(writer, builder, observer, progress, grace, listed_max)
 
 
 def _check_rows(

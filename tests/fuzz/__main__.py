@@ -16,8 +16,8 @@ def main() -> int:
     started = time.monotonic()
     try:
         counts = fuzz(asked.inputs, asked.seed)
-    except CrashError as crash:
-        sys.stderr.write(f"{crash}\n")
+    except CrashError as error:
+        sys.stderr.write(f"{error}\n")
         return 1
     lines = [f"{name:28}{count:>10}" for name, count in counts.items()]
     lines.append(f"{sum(counts.values())} inputs from seed {asked.seed}, {time.monotonic() - started:.0f} s: no crash")

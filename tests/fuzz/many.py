@@ -36,5 +36,5 @@ def _run(parser: Parser, seed: int, inputs: int) -> None:
     for number in range(inputs):
         try:
             parser.run(mutator)
-        except Exception as crash:
-            raise CrashError(f"{parser.name}: input {number} of Mutator({seed}): {crash!r}") from crash
+        except Exception as error:
+            raise CrashError(f"{parser.name}: input {number} of Mutator({seed}): {error!r}") from error

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from api.cli.arguments import parse_email, parse_group, parse_reservation_id, parse_time_option, parse_uses
-from api.code_import.reader import FileFaultError as FileFault
-from api.code_import.reader import Format, Records
+from api.code_import.file_reader import FileFaultError as FileFault
+from api.code_import.file_reader import Format, Records
 from api.code_import.row_parser import CellFaultError, row_of
 from api.errors import ApplicationError
-from api.http.pagination import cursor_of, place_of
+from api.http.pagination import format_cursor, parse_cursor
 from api.http.trusted_proxies import behind_proxies
 from api.i18n.catalogs import pick_language
 from api.rate_limits.client_network import client_networks
@@ -119,8 +119,8 @@ def _cell(mutator: Mutator) -> None:
 
 def _cursor(mutator: Mutator) -> None:
     with suppress(ApplicationError):
-        moment, _ = place_of(
-            mutator.text((cursor_of(AT, ID), b64encode(b"0001-01-01T00:00:00+14:00|" + b"0" * 32).decode()))
+        moment, _ = parse_cursor(
+            mutator.text((format_cursor(AT, ID), b64encode(b"0001-01-01T00:00:00+14:00|" + b"0" * 32).decode()))
         )
         assert moment.tzinfo is not None
         Transformer().get_dumper(moment, PyFormat.AUTO).dump(moment)  # as the driver does

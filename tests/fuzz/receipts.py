@@ -217,8 +217,8 @@ def _said(check: Callable[[], str], refusal: type[Exception]) -> str | None:
         return check()
     except refusal:
         return None
-    except Exception as crash:  # noqa: BLE001 - whatever it is, it is no refusal
-        return f"crash: {crash!r}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is no refusal
+        return f"crash: {error!r}"
 
 
 def compare(inputs: int, seed: int) -> Counter[str]:
@@ -245,8 +245,8 @@ def main() -> int:
     asked, started = parser.parse_args(), time.monotonic()
     try:
         counts = compare(asked.inputs, asked.seed)
-    except DisagreementError as differ:
-        sys.stderr.write(f"{differ}\n")
+    except DisagreementError as error:
+        sys.stderr.write(f"{error}\n")
         return 1
     told = f"{counts['accepted']} accepted, {counts['refused']} refused, {time.monotonic() - started:.0f} s"
     sys.stdout.write(f"{counts.total()} receipts from seed {asked.seed}, both checkers agree: {told}\n")

@@ -18,7 +18,7 @@ from domain.events.code_terms import CodeTerms
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.working_set import WorkingSet
-from projections.database.connection import CLOCK_REFRESH_S
+from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
 from projections.work_queue.due_access import BUSY_S
 from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, REPEAT_S
@@ -70,10 +70,10 @@ def simulate(seed: int, *, is_told: bool = False) -> ScheduleOutcome:
     model = LedgerModel(seed)
     try:
         broken = model.run()
-    except ViolationError as violation:
-        broken = [str(violation)]
-    except AssertionError as defect:
-        broken = [f"a decision would have broken a rule: {defect}"]
+    except ViolationError as error:
+        broken = [str(error)]
+    except AssertionError as error:
+        broken = [f"a decision would have broken a rule: {error}"]
     finally:
         model.close()
     return ScheduleOutcome(seed, model.counts(), broken, model.told() if broken or is_told else [])

@@ -112,8 +112,8 @@ class CookieBrowser:
         try:
             with self._opener.open(self.base + path, body, timeout=15) as answer:
                 return str(answer.read().decode())
-        except urllib.error.HTTPError as refused:
-            return refused.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
 
 
 def _decoded(data: bytes) -> Iterator[bytes]:

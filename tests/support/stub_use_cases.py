@@ -21,7 +21,7 @@ from api.settings import ApiSettings
 from api.use_cases.redeem import Redemption
 from api.use_cases.services import Caller
 from api.web.errors import error_page, wants_html
-from api.web.public.accept import Invitation
+from api.web.public.accept import InvitationLink
 from api.web.public.router import build_pages
 from api.web.public.status_view import StatusView
 from api.web.public.visitor import Visitor
@@ -148,12 +148,12 @@ class StubUseCases:
             access_ended_at=self.access_ended_at,
         )
 
-    def find_invitation(self, _: object, token: str) -> Invitation:
+    def find_invitation(self, _: object, token: str) -> InvitationLink:
         """Return an invitation for the one token that is good."""
         state: Literal["open", "accepted"] = "accepted" if self.accepted else "open"
-        return Invitation(state=state if token == GOOD_TOKEN else "invalid", group="Design", target=self.target)
+        return InvitationLink(state=state if token == GOOD_TOKEN else "invalid", group="Design", target=self.target)
 
-    async def accept_invitation(self, _: object, token: str) -> Invitation:
+    async def accept_invitation(self, _: object, token: str) -> InvitationLink:
         """Keep which token was accepted."""
         self.accepted.append(token)
         return self.find_invitation(_, token)

@@ -88,8 +88,8 @@ class PinnedHttpClient:
         begun = self._clock()
         try:
             target = Target.parse(url, self._allowed)
-        except TargetError as refused:
-            raise NotSentError("target_refused") from refused
+        except TargetError as error:
+            raise NotSentError("target_refused") from error
         line = self._connect(target, begun + self._timeout_s * (1 - ANSWER_SHARE))
         line.deadline = begun + self._timeout_s
         try:
@@ -125,12 +125,12 @@ class PinnedHttpClient:
         line.settimeout(max(deadline - self._clock(), 0.001))
         try:
             return self._tls.wrap_socket(line, server_hostname=target.host)
-        except ssl.SSLError as failed:
+        except ssl.SSLError as error:
             line.close()
-            raise NotSentError("tls_failed") from failed
-        except (OSError, ValueError) as failed:
+            raise NotSentError("tls_failed") from error
+        except (OSError, ValueError) as error:
             line.close()
-            raise NotSentError("unreachable") from failed
+            raise NotSentError("unreachable") from error
 
 
 class _Line:
@@ -210,12 +210,12 @@ def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: byt
         exchange.request("POST", target.path, body, {**known, **headers})
         response = exchange.getresponse()
         read = response.read(BODY_BYTES_MAX + 1)
-    except TimeoutError as late:
-        raise UnansweredError("timeout") from late
-    except (OSError, http.client.IncompleteRead) as lost:
-        raise UnansweredError("connection_lost") from lost
-    except (http.client.HTTPException, ValueError) as bad:
-        raise UnansweredError("bad_reply") from bad
+    except TimeoutError as error:
+        raise UnansweredError("timeout") from error
+    except (OSError, http.client.IncompleteRead) as error:
+        raise UnansweredError("connection_lost") from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise UnansweredError("bad_reply") from error
     if len(read) > BODY_BYTES_MAX:
         raise UnansweredError("bad_reply")
     if response.length:  # the library takes what is there for all of it

@@ -155,8 +155,8 @@ class AccessExpirer:
             return
         try:
             self.publish([waiting])
-        except Exception as away:  # noqa: BLE001 - whatever a broker raises, the invitation is due and the sweep's
-            log.warning("publishing to the broker failed, the sweep will send a released invitation: %s", away)
+        except Exception as error:  # noqa: BLE001 - whatever a broker raises, the invitation is due and the sweep's
+            log.warning("publishing to the broker failed, the sweep will send a released invitation: %s", error)
 
 
 def _to_take_away(result: Result, now: datetime) -> Reservation | None:

@@ -89,8 +89,8 @@ class InvitationBatchSender:
             try:
                 claimed = steps.record_and_claim(tried, wanted, channel, task_id)
                 tried = []
-            except StorageUnavailableError as away:
-                _tell(away)
+            except StorageUnavailableError as error:
+                _tell(error)
                 claimed = []
                 left.clear()
                 faults += 1
@@ -117,8 +117,8 @@ class InvitationBatchSender:
     def _outcome(self, ended: Future[AttemptResult]) -> AttemptResult | None:
         try:
             tried = ended.result()
-        except Exception as defect:  # noqa: BLE001 - whatever a defect raises, the other letters go on
-            _tell(defect)
+        except Exception as error:  # noqa: BLE001 - whatever a defect raises, the other letters go on
+            _tell(error)
             return None
         return tried
 

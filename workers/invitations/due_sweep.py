@@ -12,6 +12,7 @@ from uuid import UUID
 from domain.command_bus import Command, Result
 from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import SettleDue
+from domain.values.batches import batched
 from projections.work_queue.due_reservations import TAKEN_MAX, Due
 from workers.dispatcher import IDS_PER_MESSAGE
 
@@ -69,5 +70,4 @@ def sweep(
 def _messages(due: Sequence[Due]) -> list[list[UUID]]:
     """Ids by message: few messages, but each doubtful one in its own."""
     together = [item.reservation_id for item in due if not item.alone]
-    shared = [together[first : first + IDS_PER_MESSAGE] for first in range(0, len(together), IDS_PER_MESSAGE)]
-    return shared + [[item.reservation_id] for item in due if item.alone]
+    return list(batched(together, IDS_PER_MESSAGE)) + [[item.reservation_id] for item in due if item.alone]

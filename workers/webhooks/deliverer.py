@@ -116,8 +116,8 @@ class WebhookDeliverer:
     def _go(self, taken: LeasedEndpoint) -> None:
         try:
             self.work(taken)
-        except StorageUnavailableError as away:
-            log.warning("delivering webhooks failed, the database is unavailable: %s", away)
+        except StorageUnavailableError as error:
+            log.warning("delivering webhooks failed, the database is unavailable: %s", error)
         except Exception:
             ERRORS.labels("internal_error").inc()
             log.exception("delivering to a webhook endpoint failed, the next run will retry it")

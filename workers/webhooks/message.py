@@ -85,10 +85,10 @@ class WebhookSender:
                 parse_retry_after(answer.retry_after, now),
                 status_label(answer.status),
             )
-        except NotSentError as not_sent:
-            outcome = not_sent.reason
-        except UnansweredError as unanswered:
-            outcome = unanswered.cause
+        except NotSentError as error:
+            outcome = error.reason
+        except UnansweredError as error:
+            outcome = error.cause
         seconds = time.perf_counter() - began
         WEBHOOK_SECONDS.observe(seconds)
         return WebhookResult(

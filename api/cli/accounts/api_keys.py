@@ -1,6 +1,6 @@
 """`ledger key create|list|revoke`: API keys of integrators."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -10,13 +10,13 @@ from api.auth.scopes import RANK, SCOPES, Role, Scope
 from api.cli.arguments import READ_DAYS, JsonFlag, parse_name
 from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
+from projections.read_models.pagination import NEWEST
 from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, table
 from projections.terminal.text import say, say_error
 
 LISTED_MAX = 10_000
-NEWEST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
 
 key = typer.Typer(help="Manage API keys of integrators (scopes: docs/reference/api.md).", no_args_is_help=True)
 

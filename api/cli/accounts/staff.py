@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -13,6 +12,7 @@ from api.auth.scopes import RANK
 from api.cli.arguments import JsonFlag, parse_email
 from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
+from projections.read_models.pagination import OLDEST
 from projections.repositories.audit_log import AuditLog
 from projections.repositories.staff_accounts import LastAdminError, StaffAccountRepository
 from projections.repositories.staff_sessions import StaffSessionRepository
@@ -23,7 +23,6 @@ from projections.terminal.text import say, say_error
 PASSWORD_BYTES = 15
 """120 bits, as 20 characters that are typed once and then changed."""
 LISTED_MAX = 10_000
-OLDEST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 
 Email = Annotated[str, typer.Argument(help="The address that they sign in with.")]
 

@@ -11,7 +11,7 @@ from api.errors import ApplicationError
 from api.i18n.messages import event_sentence
 from api.use_cases import reservation_actions
 from domain.commands.reservation.resolve_case import Resolution
-from projections.read_models.pagination import BEGINNING
+from projections.read_models.pagination import OLDEST
 from projections.read_models.reader import CaseRow
 from projections.terminal.tables import show, styled, table
 from projections.terminal.text import say
@@ -49,7 +49,7 @@ def cases(
     """List what waits for a person, oldest first."""
     session: Session = context.obj
     with session.open() as ledger:
-        found = ledger.reader.list_cases(BEGINNING, CASES_MAX, closed_too=closed)
+        found = ledger.reader.list_cases(OLDEST, CASES_MAX, closed_too=closed)
     if json:
         print_json([case._asdict() for case in found])
     elif not found:

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from api.cli.arguments import READ_DAYS, READ_REBINDS, JsonFlag, parse_group, parse_time_option, parse_uses
 from api.cli.context import OpenLedger, Session, print_json
 from api.cli.progress import CommandProgress
-from api.code_import.importer import Intake, Rejects, Tally
-from api.code_import.reader import FileFaultError, Format, Records
+from api.code_import.file_reader import FileFaultError, Format, Records
+from api.code_import.importer import CodeImportCounts, Intake, Rejects
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
 from api.use_cases.issue_codes import AT_ONCE, CodeTemplate
@@ -99,7 +99,7 @@ class _ImportRun:
         self._quiet = quiet
         self._correlation_id = uuid4()
 
-    def run(self, reject: Rejects, *, skip_bad: bool, dry_run: bool) -> tuple[Tally, bool]:
+    def run(self, reject: Rejects, *, skip_bad: bool, dry_run: bool) -> tuple[CodeImportCounts, bool]:
         """Check the file and import it unless that is refused; return the counts, and whether it was imported."""
         if skip_bad and not dry_run:
             return self._run_pass("importing", lambda intake: intake.take(reject)), True
@@ -108,7 +108,7 @@ class _ImportRun:
             return summary, False
         return self._run_pass("importing", lambda intake: intake.take()), True
 
-    def _run_pass(self, words: str, run: Callable[[Intake], Tally]) -> Tally:
+    def _run_pass(self, words: str, run: Callable[[Intake], CodeImportCounts]) -> CodeImportCounts:
         with CommandProgress(f"{words}, in bytes", self._measure_size, quiet=self._quiet) as steps:
             return run(
                 Intake(
@@ -178,7 +178,9 @@ def _create_rejects_file(path: Path | None) -> Iterator[BinaryIO | None]:
         yield file
 
 
-def _print_result(summary: Tally, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool) -> int:
+def _print_result(
+    summary: CodeImportCounts, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool
+) -> int:
     for fault in summary.faults[:SHOWN_MAX]:
         say_error(f"{file}, line {fault.line}: {fault.why}")
     if summary.rejected > SHOWN_MAX:

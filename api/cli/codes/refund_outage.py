@@ -9,7 +9,8 @@ from msgspec.structs import asdict, replace
 
 from api.cli.arguments import JsonFlag, parse_time_option
 from api.cli.context import OpenLedger, Session, format_timestamp, print_json
-from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back, parts_of
+from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back
+from domain.values.batches import batched
 from projections.terminal.tables import progress_bar, show, styled, table
 from projections.terminal.text import say
 
@@ -69,7 +70,7 @@ def _refund(ledger: OpenLedger, affected: Sequence[Hurt], correlation_id: UUID, 
     refunded = 0
     with progress_bar() as bar:
         task = bar.add_task("refunding", total=len(affected))
-        for batch in parts_of(affected, REFUNDED_AT_ONCE):
+        for batch in batched(affected, REFUNDED_AT_ONCE):
             context = replace(ledger.context(), correlation_id=correlation_id)
             refunded += give_back(ledger.storage.ledger.execute, batch, context, include_sent=include_sent)
             bar.update(task, advance=len(batch))

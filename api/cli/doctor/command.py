@@ -43,12 +43,12 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
 
 
 def _run_checks(session: Session) -> Iterator[CheckResult]:
-    from api.cli.doctor import services  # noqa: PLC0415 - the broker's client: no other command needs it
+    from api.cli.doctor import components  # noqa: PLC0415 - the broker's client: no other command needs it
     from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - it loads the settings of all components
 
     try:
         settings = session.settings()
-        services.check_settings()
+        components.check_settings()
     except StorageUnavailableError as error:
         yield CheckResult("settings", "wrong", str(error), "`ledger --data-dir DIR doctor` names another folder")
         yield from skip_checks(EVERYTHING, "nobody says where the services are")
@@ -66,9 +66,9 @@ def _run_checks(session: Session) -> Iterator[CheckResult]:
         yield CheckResult("stack", "wrong", sentence, "start it again: nothing is lost")
     yield check_secrets_file(session.data_dir)
     yield from check_database(settings)
-    yield services.check_api(state["api"] if state else None)
-    yield from services.check_broker(settings.redis_url.get_secret_value())
-    yield services.check_mail_server(settings, state)
+    yield components.check_api(state["api"] if state else None)
+    yield from components.check_broker(settings.redis_url.get_secret_value())
+    yield components.check_mail_server(settings, state)
 
 
 def _print_table(findings: list[CheckResult]) -> None:

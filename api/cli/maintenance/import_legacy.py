@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from api.cli.arguments import JsonFlag
 from api.cli.context import OpenLedger, Session, print_json
-from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, Finding, FindingKind, Tally
+from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, FindingKind, ImportFinding, ImportSummary
 from api.legacy_import.importer import LegacyImporter, Plan
 from api.legacy_import.report import report_file
 from domain.commands.context import CommandContext
@@ -109,12 +109,12 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
     return 0
 
 
-Listed = Mapping[FindingKind, list[Finding]]
+Listed = Mapping[FindingKind, list[ImportFinding]]
 
 
 def _run(
     ledger: OpenLedger, old: LegacySystem, report: Path | None, *, apply: bool, options: Mapping[str, bool]
-) -> tuple[Tally, Listed]:
+) -> tuple[ImportSummary, Listed]:
     """Run the import with a progress bar; return the counts, and the findings of each kind up to a bound."""
     correlation_id = uuid4()
 
@@ -123,7 +123,7 @@ def _run(
 
     plan = Plan(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
     importer = LegacyImporter(ledger.storage, ledger.reader, plan)
-    findings_by_kind: dict[FindingKind, list[Finding]] = {kind: [] for kind in FINDING_KINDS}
+    findings_by_kind: dict[FindingKind, list[ImportFinding]] = {kind: [] for kind in FINDING_KINDS}
     with _progress(old.count_codes(), apply=apply) as step, report_file(report, importer.tally) as write:
         for finding in importer.run(old, step):
             write(finding)
@@ -149,7 +149,7 @@ def _progress(total: int, *, apply: bool) -> Iterator[_Step]:
         yield _Step(bar, total, "importing" if apply else "weighing")
 
 
-def _print(summary: Tally, findings_by_kind: Listed, *, apply: bool, notify_ended: bool) -> None:
+def _print(summary: ImportSummary, findings_by_kind: Listed, *, apply: bool, notify_ended: bool) -> None:
     printed = [
         finding
         for kind, of_kind in findings_by_kind.items()
@@ -171,12 +171,12 @@ def _print(summary: Tally, findings_by_kind: Listed, *, apply: bool, notify_ende
         say("nothing was changed: add --apply to import the codes")
 
 
-def _print_statuses(summary: Tally) -> None:
+def _print_statuses(summary: ImportSummary) -> None:
     for row in summary.unknown_statuses():
         say(f"{row['number']:>13,}  {row['table']} {row['status']!r}")
 
 
-def _emails_in_words(summary: Tally, *, apply: bool, notify_ended: bool) -> str:
+def _emails_in_words(summary: ImportSummary, *, apply: bool, notify_ended: bool) -> str:
     """Return the sentence about emails to people whose access ended."""
     number = summary.kinds["ended"]
     if notify_ended:

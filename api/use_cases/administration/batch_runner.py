@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from msgspec import structs
 
 from api.use_cases.issue_codes import NEW, CodeOrder, CodeTemplate, TextTakenError, Usage, issue_batch
 from domain.commands.context import CommandContext
+from domain.values.batches import batched
 from domain.values.identifiers import generate_code
 from domain.values.timestamps import clamped
 from projections.database.errors import StorageUnavailableError
@@ -127,8 +127,8 @@ class BatchRunner:
                 if batch is not None:
                     self._work(batch, lambda found: _slices(self._drawn(found), found.done))
                     continue
-            except StorageUnavailableError as away:
-                log.warning("reading batches failed, the database is unavailable: %s", type(away).__name__)
+            except StorageUnavailableError as error:
+                log.warning("reading batches failed, the database is unavailable: %s", type(error).__name__)
             self._wake.wait(LOOK_S)
 
     def _take_file(self, batch: Batch, rows: Iterable[Row]) -> None:
@@ -234,6 +234,6 @@ class BatchRunner:
 
 def _slices(rows: Iterator[Row], start: int) -> Iterator[tuple[int, list[Row]]]:
     """Rows by the slice, each with how many came before it."""
-    while some := list(islice(rows, SLICE)):
-        yield start, some
-        start += len(some)
+    for batch in batched(rows, SLICE):
+        yield start, batch
+        start += len(batch)

@@ -24,8 +24,8 @@ def fault_of_target(url: str, settings: ApiSettings) -> TargetFault | None:
     """What is wrong with a URL; None if it may be a target. Where its name leads is looked at whenever we send."""
     try:
         Target.parse(url, settings.webhook_networks)
-    except TargetError as wrong:
-        return wrong.fault
+    except TargetError as error:
+        return error.fault
     return None
 
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from api.code_import.importer import Intake, Tally
-from api.code_import.reader import FileFaultError, Format, Records
+from api.code_import.file_reader import FileFaultError, Format, Records
+from api.code_import.importer import CodeImportCounts, Intake
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, TheServices
@@ -101,7 +101,7 @@ async def import_codes(
         raise malformed("body", f"more than {LINES_MAX} lines: send the file in pieces, or use `ledger import-codes`")
     context = replace(services.context(caller), correlation_id=services.new_id())
 
-    def run() -> tuple[Tally, bool]:
+    def run() -> tuple[CodeImportCounts, bool]:
         records = Records(io.BytesIO(data), form, _mapping(rename or []))
         intake = Intake(
             storage=services.storage,
@@ -117,8 +117,8 @@ async def import_codes(
 
     try:
         tally, is_done = await run_blocking(IMPORT_S_MAX, run)
-    except FileFaultError as fault:
-        raise malformed("body", str(fault)) from fault
+    except FileFaultError as error:
+        raise malformed("body", str(error)) from error
     return ImportView(applied=is_done, **tally.document())
 
 

@@ -14,7 +14,7 @@ from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import MayIssueCodes, MayReadCodes, TheLanguage, TheServices
 from api.http.etags import tag_of
 from api.http.openapi import PROTECTED, problem_responses
-from api.http.pagination import FIRST, Stretch, place_of
+from api.http.pagination import BoundedPage, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
 from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
@@ -32,6 +32,7 @@ from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.number_bounds import VERSIONS
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT
+from projections.read_models.pagination import OLDEST
 from projections.repositories.notes import NoteRepository
 
 router = APIRouter(
@@ -130,11 +131,11 @@ def list_codes(
 
     With a filter a page looks through 2,000 codes at most: it may be short, or empty, and still have a `next`.
     """
-    place = max(place_of(cursor), (wish.issued_from or FIRST[0], FIRST[1]))
+    place = max(parse_cursor(cursor), (wish.issued_from or OLDEST[0], OLDEST[1]))
     wanted = SCAN_LIMIT if wish.is_picky else limit + 1
     rows = services.reader.list_balances(place, wanted, group=wish.group)
     now = services.now()
-    stretch: Stretch[CodeView] = Stretch(limit, is_full=len(rows) == wanted)
+    stretch: BoundedPage[CodeView] = BoundedPage(limit, is_full=len(rows) == wanted)
     for row in rows:
         if wish.issued_to is not None and row["issued_at"] >= wish.issued_to:
             stretch.end()

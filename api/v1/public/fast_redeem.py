@@ -109,9 +109,9 @@ class FastRedeemMiddleware:
         language = pick_language(asked.accept_language, services.settings.default_language)
         try:
             told = await self.answer(services, body, language, caller_of(scope), asked.key)
-        except ApplicationError as problem:
-            scope["ledger_outcome"] = problem.code
-            status, document, named = problem_answer(problem, language, scope.get("ledger_request_id"))
+        except ApplicationError as error:
+            scope["ledger_outcome"] = error.code
+            status, document, named = problem_answer(error, language, scope.get("ledger_request_id"))
             headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in named.items()]
             await _send(send, status, document, (_PROBLEM, *headers))
             return

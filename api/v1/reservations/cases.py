@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadCases, TheServices
 from api.http.openapi import PROTECTED
-from api.http.pagination import cursor_of, place_of
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import CasePage, CaseView
 
@@ -30,11 +30,7 @@ def list_cases(
     closed: Annotated[bool, Query(description="Closed ones too.")] = False,  # noqa: FBT002 - a query parameter
 ) -> CasePage:
     """One page, open ones unless closed ones are asked for too. `next` is the cursor of the following page."""
-    after = place_of(cursor)
+    after = parse_cursor(cursor)
     rows = services.reader.list_cases(after, limit + 1, closed_too=closed)
-    page = rows[:limit]
-    more = len(rows) > limit
-    return CasePage(
-        cases=[CaseView.model_validate(row._asdict()) for row in page],
-        next=cursor_of(page[-1].opened_at, page[-1].case_id) if more else None,
-    )
+    page = Page.of(rows, limit, lambda row: format_cursor(row.opened_at, row.case_id))
+    return CasePage(cases=[CaseView.model_validate(row._asdict()) for row in page.rows], next=page.next)

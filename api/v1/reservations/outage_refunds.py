@@ -14,8 +14,9 @@ from api.http.dependencies import MayRefund, TheServices
 from api.http.openapi import PROTECTED
 from api.schemas.resources import Asked
 from api.schemas.timestamps import Timestamp
-from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Window, find_affected, give_back, parts_of
+from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Window, find_affected, give_back
 from api.use_cases.services import Caller, Services
+from domain.values.batches import batched
 
 LISTED_MAX = 1000
 """Reservations that one answer lists, and that one request gives back."""
@@ -80,7 +81,7 @@ def _undo(services: Services, body: OutageRequest, caller: Caller) -> OutageView
     found = list(find_affected(services.reader, window, include_sent=body.include_sent))
     part, refunded = found[:LISTED_MAX], 0
     correlation_id = services.new_id() if body.apply else None
-    for batch in parts_of(part, REFUNDED_AT_ONCE) if body.apply else ():
+    for batch in batched(part, REFUNDED_AT_ONCE) if body.apply else ():
         context = replace(services.context(caller), correlation_id=correlation_id)
         refunded += give_back(services.storage.ledger.execute, batch, context, include_sent=body.include_sent)
     return OutageView(

@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadReservations, TheServices
 from api.http.openapi import PROTECTED, problem_responses
-from api.http.pagination import FIRST, Stretch, place_of
+from api.http.pagination import BoundedPage, parse_cursor
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.timestamps import Timestamp
 from domain.model.reservation import PublicState, Reservation, fold_reservation
+from projections.read_models.pagination import OLDEST
 from projections.read_models.reservation_list import ReservationListEntry, ReservationListReader
 
 PAGE_MAX = 200
@@ -82,7 +83,7 @@ def list_reservations(
 
     With a status a page looks through 2,000 reservations at most: it may be short, or empty, and still have a `next`.
     """
-    place = max(place_of(cursor), (wish.reserved_from or FIRST[0], FIRST[1]))
+    place = max(parse_cursor(cursor), (wish.reserved_from or OLDEST[0], OLDEST[1]))
     wanted = STRETCH if wish.status else limit + 1
     rows = ReservationListReader(services.storage).list_page(place, wanted, wish.code_id)
     stretch = _picked(rows, wish, limit, is_full=len(rows) == wanted)
@@ -121,8 +122,10 @@ def view_of_reservation(item: Reservation) -> ReservationView:
     )
 
 
-def _picked(found: list[ReservationListEntry], wish: ReservationFilter, limit: int, *, is_full: bool) -> Stretch[UUID]:
-    stretch: Stretch[UUID] = Stretch(limit, is_full=is_full)
+def _picked(
+    found: list[ReservationListEntry], wish: ReservationFilter, limit: int, *, is_full: bool
+) -> BoundedPage[UUID]:
+    stretch: BoundedPage[UUID] = BoundedPage(limit, is_full=is_full)
     for row in found:
         if wish.reserved_to is not None and row.reserved_at >= wish.reserved_to:
             stretch.end()

@@ -110,8 +110,8 @@ async def callback(channel_id: UUID, request: Request, services: TheServices) ->
     found = await desk.checked(SignatureHeaders.of(request.headers), body)
     try:
         done = await services.execute_in_group(desk.command(found))
-    except ApplicationError as problem:
-        if problem.code not in {"UNAVAILABLE", "OVERLOADED"}:
+    except ApplicationError as error:
+        if error.code not in {"UNAVAILABLE", "OVERLOADED"}:
             await desk.write_down("refused")
         raise
     CALLBACKS.labels(found.type.removeprefix("invite.")).inc()

@@ -10,7 +10,7 @@ from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
 from api.http.openapi import PROTECTED, problem_responses
-from api.http.pagination import LATEST, cursor_of, place_of
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.timestamps import Timestamp
 from api.schemas.webhooks import (
     DeliveryPage,
@@ -35,6 +35,7 @@ from api.use_cases.administration.webhook_endpoints import (
 from api.use_cases.administration.webhooks import SPARE_S, HookPost, checked_target, endpoint_of, send_test
 from api.use_cases.run_blocking import run_blocking
 from api.use_cases.services import Services
+from projections.read_models.pagination import NEWEST
 from projections.repositories.webhook_deliveries import DeliveryState, WebhookDeliveryRepository
 from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookEndpointRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
@@ -78,11 +79,10 @@ def list_webhooks(
     services: TheServices, _: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
 ) -> EndpointPage:
     """Oldest first."""
-    endpoints, after = WebhookEndpointRepository(services.storage), place_of(cursor)
+    endpoints, after = WebhookEndpointRepository(services.storage), parse_cursor(cursor)
     found = endpoints.list_page(after, PER_PAGE + 1)
-    page = found[:PER_PAGE]
-    more = cursor_of(page[-1].created_at, page[-1].endpoint_id) if len(found) > PER_PAGE else None
-    return EndpointPage(webhooks=[view_of_endpoint(services, one) for one in page], next=more)
+    page = Page.of(found, PER_PAGE, lambda row: format_cursor(row.created_at, row.endpoint_id))
+    return EndpointPage(webhooks=[view_of_endpoint(services, one) for one in page.rows], next=page.next)
 
 
 @router.get("/{endpoint_id}", summary="One endpoint")
@@ -140,11 +140,10 @@ def list_webhook_deliveries(
 ) -> DeliveryPage:
     """Newest first; those that were taken are kept for 7 days, those that failed for 30."""
     endpoint_of(services, endpoint_id)
-    deliveries, before = WebhookDeliveryRepository(services.storage), LATEST if cursor is None else place_of(cursor)
+    deliveries, before = WebhookDeliveryRepository(services.storage), parse_cursor(cursor, NEWEST)
     found = deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state)
-    page = found[:PER_PAGE]
-    more = cursor_of(page[-1].made_at, page[-1].delivery_id) if len(found) > PER_PAGE else None
-    return DeliveryPage(deliveries=[DeliveryView.of(one) for one in page], next=more)
+    page = Page.of(found, PER_PAGE, lambda row: format_cursor(row.made_at, row.delivery_id))
+    return DeliveryPage(deliveries=[DeliveryView.of(one) for one in page.rows], next=page.next)
 
 
 @router.post("/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send one message once more")

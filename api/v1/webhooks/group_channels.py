@@ -10,6 +10,7 @@ from api.errors import ApplicationError, malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import Admin, TheServices
 from api.http.openapi import PROTECTED, problem_responses
+from api.http.pagination import Page
 from api.http.validation_errors import field_errors
 from api.schemas.resources import Asked, GroupName
 from api.schemas.webhooks import SecretView, views_of_secrets
@@ -97,8 +98,8 @@ def list_channels(
         raise malformed("query.after", "a group's name on one line")
     channels = GroupChannelRepository(services.storage)
     found = channels.list_page(after, PER_PAGE + 1)
-    views = [view_of_channel(services, line) for line in found[:PER_PAGE]]
-    return ChannelPage(channels=views, next=found[PER_PAGE - 1].group if len(found) > PER_PAGE else None)
+    page = Page.of(found, PER_PAGE, lambda row: row.group)
+    return ChannelPage(channels=[view_of_channel(services, row) for row in page.rows], next=page.next)
 
 
 @router.post(

@@ -9,13 +9,14 @@ from fastapi.responses import Response
 
 from api.auth.scopes import SCOPES, Role
 from api.errors import ApplicationError
-from api.http.pagination import LATEST, cursor_of, place_of
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, create_api_key, revoke_key
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NAME_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.values.number_bounds import DAYS
+from projections.read_models.pagination import NEWEST
 
 PER_PAGE: Final = 25
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -77,16 +78,16 @@ def _render(
     new_key: dict[str, Any] | None = None,
     selected: Sequence[str] = (),
 ) -> Response:
-    before = LATEST if cursor is None else place_of(cursor)
+    before = parse_cursor(cursor, NEWEST)
     rows = admin.keys.list_page(before, PER_PAGE + 1)
-    page = rows[:PER_PAGE]
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.key_id))
     return admin_page(
         request,
         "keys.html",
         staff,
         status=422 if fields.errors else 200,
-        keys=page,
-        next=cursor_of(page[-1].created_at, page[-1].key_id) if len(rows) > PER_PAGE else None,
+        keys=page.rows,
+        next=page.next,
         is_first=cursor is None,
         now=admin.services.now(),
         new_key=new_key,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import LATEST, cursor_of, place_of
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.administration.batches import stop_batch
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -21,6 +21,7 @@ from domain.ports import Language
 from domain.values.identifiers import format_code
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import CodeText
+from projections.read_models.pagination import NEWEST
 from projections.repositories.issue_batches import Batch
 
 PER_PAGE: Final = 50
@@ -35,11 +36,10 @@ def list_batches(
     request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
 ) -> Response:
     """List all batches, newest first."""
-    before = LATEST if cursor is None else place_of(cursor)
+    before = parse_cursor(cursor, NEWEST)
     rows = admin.batches.list_page(before, PER_PAGE + 1)
-    page = rows[:PER_PAGE]
-    next_cursor = cursor_of(page[-1].requested_at, page[-1].batch_id) if len(rows) > PER_PAGE else None
-    return admin_page(request, "batches.html", staff, batches=page, next=next_cursor, is_first=cursor is None)
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.requested_at, row.batch_id))
+    return admin_page(request, "batches.html", staff, batches=page.rows, next=page.next, is_first=cursor is None)
 
 
 @router.get("/{batch_id}")
@@ -95,6 +95,7 @@ def _view(
         if code_id in rows
     ]
     refusals = admin.batches.list_rejected_lines(batch_id, line, PER_PAGE + 1) if batch.refused else []
+    rejected_page = Page.of(refusals, PER_PAGE, lambda line_and_reason: line_and_reason[0])
     addresses = admin.support.sessions.find_email_addresses([batch.staff_id])
     return {
         "batch": batch,
@@ -106,8 +107,8 @@ def _view(
         "are_codes_visible": are_codes_visible,
         "after": after,
         "next": after + PER_PAGE if after + PER_PAGE < batch.done else None,
-        "refusals": refusals[:PER_PAGE],
-        "next_line": refusals[PER_PAGE - 1][0] if len(refusals) > PER_PAGE else None,
+        "refusals": rejected_page.rows,
+        "next_line": rejected_page.next,
         "percent": 100 * batch.done // batch.wanted if batch.wanted else 100,
     }
 

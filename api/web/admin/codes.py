@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from api.http.pagination import LATEST, cursor_of, place_of
+from api.http.pagination import format_cursor, parse_cursor
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NAME_LENGTH_MAX
 from api.web.staff_auth.rendering import get_language
@@ -21,6 +21,7 @@ from domain.model.redeem_code import CodeState, RedeemCode
 from domain.values.timestamps import TimestampError, clamped, read_timestamp
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT
+from projections.read_models.pagination import NEWEST
 
 PER_PAGE: Final = 25
 CELLS_MAX: Final = 5
@@ -31,7 +32,7 @@ router = APIRouter(prefix="/admin/codes", route_class=SupportRoute)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodeFilter:
+class CodeListFilter:
     """The conditions of a list of codes; None or an empty text is no condition. Days are UTC, both included."""
 
     state: str
@@ -56,7 +57,7 @@ class CodeFilter:
     @property
     def start(self) -> tuple[datetime, UUID]:
         """The cursor above the newest code that may match."""
-        return LATEST if self.until is None else (_midnight(self.until + timedelta(days=1)), UUID(int=0))
+        return NEWEST if self.until is None else (_midnight(self.until + timedelta(days=1)), UUID(int=0))
 
     def is_before_range(self, issued_at: datetime) -> bool:
         """Whether no older code can match."""
@@ -74,9 +75,9 @@ async def parse_filter(
     kind: Annotated[str, Query(max_length=10)] = "",
     since: Annotated[str, Query(max_length=10)] = "",
     until: Annotated[str, Query(max_length=10)] = "",
-) -> CodeFilter:
+) -> CodeListFilter:
     """Read the filter of a URL; malformed values are ignored."""
-    return CodeFilter(
+    return CodeListFilter(
         state=state if state in STATES else "",
         group=group.strip(),
         kind=kind if kind in {"bound", "open"} else "",
@@ -85,7 +86,7 @@ async def parse_filter(
     )
 
 
-CodeFilterDep = Annotated[CodeFilter, Depends(parse_filter)]
+CodeFilterDep = Annotated[CodeListFilter, Depends(parse_filter)]
 
 
 @router.get("")
@@ -98,7 +99,7 @@ def list_codes(
 ) -> Response:
     """Show one page. It checks a bounded number of codes, so a page may be short and still have a next one."""
     language = get_language(request)
-    before = code_filter.start if cursor is None else place_of(cursor)
+    before = code_filter.start if cursor is None else parse_cursor(cursor)
 
     def load() -> dict[str, Any]:
         now = admin.services.now()
@@ -117,7 +118,7 @@ def list_codes(
                 )
         return {
             "codes": page,
-            "next": cursor_of(last_row["issued_at"], last_row["code_id"]) if last_row and is_more else None,
+            "next": format_cursor(last_row["issued_at"], last_row["code_id"]) if last_row and is_more else None,
             "scanned": len(rows),
         }
 
@@ -127,7 +128,7 @@ def list_codes(
     )
 
 
-def iter_rows(admin: AdminContext, code_filter: CodeFilter) -> Iterator[list[dict[str, Any]]]:
+def iter_rows(admin: AdminContext, code_filter: CodeListFilter) -> Iterator[list[dict[str, Any]]]:
     """Iterate over all matching codes, newest first, in chunks."""
     before = code_filter.start
     while rows := admin.codes.list_newest(before, code_filter.group or None):

@@ -10,7 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 from api.schemas.csv_cells import TYPE, csv_line
 from api.use_cases.export_rows import CODE_COLUMNS, code_row, record_lines
 from api.web.admin.batches import get_batch
-from api.web.admin.codes import CodeFilter, CodeFilterDep, iter_rows
+from api.web.admin.codes import CodeFilterDep, CodeListFilter, iter_rows
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
@@ -68,7 +68,7 @@ def _lines_of_batch(admin: AdminContext, batch: Batch) -> Iterator[bytes]:
         yield from _encode_rows(admin, [rows[code_id] for code_id in ids if code_id in rows])
 
 
-def _lines_of_list(admin: AdminContext, code_filter: CodeFilter) -> Iterator[bytes]:
+def _lines_of_list(admin: AdminContext, code_filter: CodeListFilter) -> Iterator[bytes]:
     yield csv_line(CODE_COLUMNS).encode()
     for rows in iter_rows(admin, code_filter):
         yield from _encode_rows(admin, rows)

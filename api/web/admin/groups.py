@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from api.errors import ApplicationError
+from api.http.pagination import Page
 from api.i18n.catalogs import LANGUAGES
 from api.use_cases.administration.batches import save_group
 from api.use_cases.run_blocking import run_blocking
@@ -52,8 +53,8 @@ def list_groups(
     if typed_name := name.strip():
         return see_other(f"/admin/groups/one?{_query(typed_name)}")
     stored = admin.groups.list_page(after, PER_PAGE + 1)
-    next_name = stored[PER_PAGE - 1].name if len(stored) > PER_PAGE else None
-    return admin_page(request, "groups.html", staff, groups=stored[:PER_PAGE], next=next_name, is_first=not after)
+    page = Page.of(stored, PER_PAGE, lambda row: row.name)
+    return admin_page(request, "groups.html", staff, groups=page.rows, next=page.next, is_first=not after)
 
 
 @router.get("/one")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import FIRST, cursor_of, place_of
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.web.admin.api_keys import ROLES
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -124,13 +124,12 @@ def _render(
     cursor: str | None = None,
     new_password: tuple[str, str] | None = None,
 ) -> Response:
-    after = FIRST if cursor is None else place_of(cursor)
+    after = parse_cursor(cursor)
 
     def load() -> dict[str, Any]:
         rows = admin.accounts.list_page(after, PER_PAGE + 1)
-        page = rows[:PER_PAGE]
-        next_cursor = cursor_of(page[-1].created_at, page[-1].staff_id) if len(rows) > PER_PAGE else None
-        return {"accounts": page, "next": next_cursor}
+        page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.staff_id))
+        return {"accounts": page.rows, "next": page.next}
 
     return admin_page(
         request,

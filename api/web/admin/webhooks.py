@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import FIRST, LATEST, cursor_of, place_of
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.use_cases.administration.group_channels import renew_secret
 from api.use_cases.administration.webhook_endpoints import (
     EndpointDraft,
@@ -25,6 +25,7 @@ from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.webhooks.target_url import URL_LENGTH_MAX
+from projections.read_models.pagination import NEWEST
 from projections.repositories.webhook_deliveries import DeliveryState, WebhookDeliveryRepository
 from projections.repositories.webhook_endpoints import CONCURRENCY, EVENT_NAMES, WebhookEndpointRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
@@ -137,16 +138,16 @@ def _check_fields(admin: AdminContext, fields: FormFields) -> list[str]:
 def _render_list(
     request: Request, admin: AdminContext, staff: Staff, fields: FormFields, types: list[str], cursor: str | None
 ) -> Response:
-    endpoints, after = WebhookEndpointRepository(admin.services.storage), FIRST if cursor is None else place_of(cursor)
+    endpoints, after = WebhookEndpointRepository(admin.services.storage), parse_cursor(cursor)
     rows = endpoints.list_page(after, PER_PAGE + 1)
-    page = rows[:PER_PAGE]
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.endpoint_id))
     return admin_page(
         request,
         "webhooks.html",
         staff,
         status=422 if fields.errors else 200,
-        endpoints=page,
-        next=cursor_of(page[-1].created_at, page[-1].endpoint_id) if len(rows) > PER_PAGE else None,
+        endpoints=page.rows,
+        next=page.next,
         is_first=cursor is None,
         values=fields.values,
         errors=fields.errors,
@@ -169,9 +170,10 @@ def _render_endpoint(
 ) -> Response:
     services, storage = admin.services, admin.services.storage
     endpoint, now = endpoint_of(services, endpoint_id), services.now()
-    before, deliveries = LATEST if cursor is None else place_of(cursor), WebhookDeliveryRepository(storage)
+    before, deliveries = parse_cursor(cursor, NEWEST), WebhookDeliveryRepository(storage)
     rows = deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state)
-    page, fields = rows[:PER_PAGE], extra.get("fields")
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.made_at, row.delivery_id))
+    fields = extra.get("fields")
     return admin_page(
         request,
         "webhook.html",
@@ -185,8 +187,8 @@ def _render_endpoint(
         errors=fields.errors if fields else {},
         types=extra.get("types", endpoint.event_types),
         event_names=EVENT_NAMES,
-        deliveries=page,
-        next=cursor_of(page[-1].made_at, page[-1].delivery_id) if len(rows) > PER_PAGE else None,
+        deliveries=page.rows,
+        next=page.next,
         is_first=cursor is None,
         state=state,
         states=STATES,

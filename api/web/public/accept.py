@@ -26,7 +26,7 @@ router = APIRouter(prefix="/a", route_class=BlockingRoute)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Invitation:
+class InvitationLink:
     """What the link in an invitation leads to.
 
     Attributes:
@@ -40,7 +40,7 @@ class Invitation:
     target: str | None = None
 
 
-_INVALID: Final = Invitation(state="invalid")
+_INVALID: Final = InvitationLink(state="invalid")
 
 
 @router.get("/{token}")
@@ -59,7 +59,7 @@ async def accept(request: Request, services: TheServices, token: str) -> Respons
     return _render(request, services, invitation)
 
 
-def find_invitation(services: Services, token: str) -> Invitation:
+def find_invitation(services: Services, token: str) -> InvitationLink:
     """Return what accepting by a link would lead to, without changing anything."""
     delivery = _find_delivery(services, token)
     reservation = None if delivery is None else services.reader.find_reservation(delivery.reservation_id)
@@ -69,7 +69,7 @@ def find_invitation(services: Services, token: str) -> Invitation:
     return _find_target(services, "accepted" if is_accepted else "open", reservation.group)
 
 
-async def accept_invitation(services: Services, token: str) -> Invitation:
+async def accept_invitation(services: Services, token: str) -> InvitationLink:
     """Accept the invitation of an email's link."""
     delivery = await services.run_blocking(_find_delivery, services, token)
     if delivery is None:
@@ -97,12 +97,12 @@ def _find_delivery(services: Services, token: str) -> DeliveryRef | None:
     return delivery
 
 
-def _find_target(services: Services, state: Literal["open", "accepted"], name: str | None) -> Invitation:
+def _find_target(services: Services, state: Literal["open", "accepted"], name: str | None) -> InvitationLink:
     group = None if name is None else GroupRepository(services.storage).find(name)
-    return Invitation(state=state, group=name, target=group.accept_target if group else None)
+    return InvitationLink(state=state, group=name, target=group.accept_target if group else None)
 
 
-def _render(request: Request, services: Services, invitation: Invitation) -> Response:
+def _render(request: Request, services: Services, invitation: InvitationLink) -> Response:
     """Show the button, also after acceptance if the group has a page to go on to."""
     return page(
         request,

@@ -67,8 +67,8 @@ class SupportRoute(BlockingRoute):
                 return render_stale_form(request)
             except RequestValidationError:
                 return render_refusal(request, ApplicationError("MALFORMED"))
-            except ApplicationError as problem:
-                return render_refusal(request, problem)
+            except ApplicationError as error:
+                return render_refusal(request, error)
 
         return handler
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from api.errors import ApplicationError
+from api.http.pagination import Page
 from api.i18n.messages import refusal_title
 from api.web.forms import new_nonce
 from api.web.masking import mask_if_known
@@ -182,11 +183,10 @@ def _load_lines(support: SupportContext, query: StatementQuery, until: int) -> S
         recipient_id=query.recipient_id,
     )
     versions = statements.list_versions(line_range, after=query.place, newest_first=query.newest_first, limit=limit + 1)
-    page = versions[:limit]
-    next_version = page[-1] if len(versions) > limit else None
+    page = Page.of(versions, limit, lambda version: version)
     if query.is_grouped:
-        return _lines_of_groups(support, query, page, until, next_version)
-    return StatementPage(lines=statements.read_entries(query.code_id, page), groups={}, next=next_version)
+        return _lines_of_groups(support, query, page.rows, until, page.next)
+    return StatementPage(lines=statements.read_entries(query.code_id, page.rows), groups={}, next=page.next)
 
 
 def _lines_of_groups(

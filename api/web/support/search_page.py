@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.pagination import LATEST, cursor_of, place_of
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.numbers import IN_DIGITS
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
@@ -23,10 +23,11 @@ from api.web.support.view_models import build_card, name_code_state
 from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
+from projections.read_models.pagination import NEWEST
 from projections.vault.vault import SUFFIX_LENGTH
 
 PER_PAGE: Final = 25
-NEWEST: Final = 2**62
+NEWEST_POSITION: Final = 2**62
 """Above every position of the log."""
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -39,7 +40,7 @@ def show_home(
     request: Request,
     support: SupportContextDep,
     staff: Viewer,
-    before: Annotated[int | None, Query(ge=1, le=NEWEST), IN_DIGITS] = None,
+    before: Annotated[int | None, Query(ge=1, le=NEWEST_POSITION), IN_DIGITS] = None,
 ) -> Response:
     """The search box, and the newest reservations below it."""
     return _render_home(request, support, staff, before=before)
@@ -53,7 +54,7 @@ def search_and_open(
     typed = q.strip()[:TYPED_LENGTH_MAX]
     results = search(support, typed, get_language(request))
     if not results:
-        results = search_request_id(support, typed, NEWEST)
+        results = search_request_id(support, typed, NEWEST_POSITION)
     if len(results) == 1:
         return see_other(results[0].path)
     return _render_home(
@@ -81,11 +82,12 @@ def show_person(
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """One person's reservations on all codes."""
-    before, language = LATEST if cursor is None else place_of(cursor), get_language(request)
+    before, language = parse_cursor(cursor, NEWEST), get_language(request)
 
     def load() -> dict[str, Any]:
         positions = support.reader.list_reservations_of_recipient(recipient_id, before, PER_PAGE + 1)
-        cards = support.reader.list_summaries([position[1] for position in positions[:PER_PAGE]])
+        page = Page.of(positions, PER_PAGE, lambda position: format_cursor(*position))
+        cards = support.reader.list_summaries([position[1] for position in page.rows])
         if not cards and cursor is None:
             raise ApplicationError("NOT_FOUND")
         now, address = support.services.now(), support.reader.find_email_address(recipient_id)
@@ -99,7 +101,7 @@ def show_person(
             "rejected_attempts": list_rejected_attempts(
                 support, support.reader.list_digests(recipient_id), now, language
             ),
-            "next": cursor_of(*positions[PER_PAGE - 1]) if len(positions) > PER_PAGE else None,
+            "next": page.next,
         }
 
     return support_page(request, "person.html", staff, **load())
@@ -145,11 +147,12 @@ def list_codes_by_suffix(
             support.reader.find_codes_by_suffix(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
         )
         now = support.services.now()
-        rows = [row for code_id in ids[:PER_PAGE] if (row := support.reader.find_balance(code_id)) is not None]
+        page = Page.of(ids, PER_PAGE, lambda code_id: code_id)
+        rows = [row for code_id in page.rows if (row := support.reader.find_balance(code_id)) is not None]
         codes = [code_from_named_row(row) for row in rows]
         return {
             "codes": [(code, draw_balance_bar(code), name_code_state(code, now, language)) for code in codes],
-            "next": ids[PER_PAGE - 1] if len(ids) > PER_PAGE else None,
+            "next": page.next,
         }
 
     return support_page(request, "codes.html", staff, ends=ends, **load())
@@ -166,7 +169,7 @@ def _render_home(
     miss_reason: str | None = None,
 ) -> Response:
     def load() -> dict[str, Any]:
-        recent = support.reader.list_recent(before or NEWEST, PER_PAGE)
+        recent = support.reader.list_recent(before or NEWEST_POSITION, PER_PAGE)
         now = support.services.now()
         cards = [build_card(card, now) for card in support.reader.list_summaries(recent.ids)]
         return {"cards": cards, "next": recent.next_position, "waiting": support.reader.count_open_cases()}

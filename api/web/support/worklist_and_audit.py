@@ -8,14 +8,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.http.allowed_methods import not_found
-from api.http.pagination import FIRST, cursor_of, place_of
+from api.http.pagination import Page, format_cursor, parse_cursor
 from api.i18n.catalogs import Translator, translator
 from api.schemas.numbers import IN_DIGITS
 from api.web.masking import mask_if_known
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Admin, SupportContextDep, SupportRoute, Viewer
-from api.web.support.search_page import NEWEST
+from api.web.support.search_page import NEWEST_POSITION
 from api.web.support.view_models import build_card
+from projections.read_models.pagination import OLDEST
 from projections.repositories.staff_sessions import AuditRow
 
 PER_PAGE: Final = 25
@@ -33,26 +34,29 @@ def show_worklist(
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Open cases, oldest first, and reservations on which no machine has acted for too long."""
-    after = place_of(cursor)
+    after = parse_cursor(cursor)
 
     def load() -> dict[str, Any]:
         now = support.services.now()
         cases = support.reader.list_cases(after, PER_PAGE + 1, closed_too=False)
-        page = cases[:PER_PAGE]
+        page = Page.of(cases, PER_PAGE, lambda row: format_cursor(row.opened_at, row.case_id))
         stuck = (
-            support.reader.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), FIRST, PER_PAGE) if cursor is None else []
+            support.reader.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), OLDEST, PER_PAGE)
+            if cursor is None
+            else []
         )
         cards = {
-            card.reservation_id: card for card in support.reader.list_summaries([case.reservation_id for case in page])
+            card.reservation_id: card
+            for card in support.reader.list_summaries([case.reservation_id for case in page.rows])
         }
         stuck_cards = support.reader.list_summaries([position[1] for position in stuck])
-        open_cases = [case for case in page if case.reservation_id in cards]
+        open_cases = [case for case in page.rows if case.reservation_id in cards]
         return {
             "cases": [(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
             "stuck": [build_card(card, now) for card in stuck_cards],
             "count": support.reader.count_open_cases(),
             "drifting": support.reader.list_drifted_codes(PER_PAGE) if cursor is None else [],
-            "next": cursor_of(page[-1].opened_at, page[-1].case_id) if len(cases) > PER_PAGE else None,
+            "next": page.next,
         }
 
     return support_page(request, "work.html", staff, is_first=cursor is None, **load())
@@ -63,23 +67,24 @@ def show_audit(
     request: Request,
     support: SupportContextDep,
     staff: Admin,
-    before: Annotated[int | None, Query(ge=1, le=NEWEST), IN_DIGITS] = None,
+    before: Annotated[int | None, Query(ge=1, le=NEWEST_POSITION), IN_DIGITS] = None,
 ) -> Response:
     """What staff did beside the ledger, newest first."""
     t = translator(get_language(request))
 
     def load() -> dict[str, Any]:
-        lines = support.sessions.list_audit_page(before or NEWEST, PER_PAGE + 1)
-        page = lines[:PER_PAGE]
+        lines = support.sessions.list_audit_page(before or NEWEST_POSITION, PER_PAGE + 1)
+        page = Page.of(lines, PER_PAGE, lambda row: row.audit_id)
         # Some acts are about a member of staff; other subjects are in nobody's list of staff.
-        ids = {person for line in page for person in (line.staff_id, line.subject_id) if person is not None}
+        ids = {person for line in page.rows for person in (line.staff_id, line.subject_id) if person is not None}
         addresses = support.sessions.find_email_addresses(list(ids))
         names: dict[UUID | None, str | None] = {person: mask_if_known(address) for person, address in addresses.items()}
         return {
             "lines": [
-                (line, names.get(line.staff_id) or _name_actor(line, t), names.get(line.subject_id)) for line in page
+                (line, names.get(line.staff_id) or _name_actor(line, t), names.get(line.subject_id))
+                for line in page.rows
             ],
-            "next": page[-1].audit_id if len(lines) > PER_PAGE else None,
+            "next": page.next,
         }
 
     return support_page(request, "audit.html", staff, is_first=before is None, **load())

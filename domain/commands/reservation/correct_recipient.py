@@ -88,8 +88,8 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
         _check(command, code, reservation, recipient_id, theirs, policy, is_moving=bool(working_set.moves(reservation)))
-    except Refusal as refusal:
-        return Decision(code.code_id, lapse_events, reservation.reservation_id, refusal)
+    except Refusal as error:
+        return Decision(code.code_id, lapse_events, reservation.reservation_id, error)
     events = _correction_events(command, code, reservation, recipient_id, stamp, policy)
     return Decision(code.code_id, [*lapse_events, *events], command.new_reservation_id)
 

@@ -63,8 +63,8 @@ def refund_reservation(command: RefundReservation, working_set: WorkingSet, poli
     try:
         _check(command, reservation, working_set)
         events = _refund_events(command, code, reservation, stamp)
-    except Refusal as refusal:
-        return Decision(code.code_id, lapse_events, reservation.reservation_id, refusal)
+    except Refusal as error:
+        return Decision(code.code_id, lapse_events, reservation.reservation_id, error)
     return Decision(code.code_id, [*lapse_events, *events], reservation.reservation_id)
 
 

@@ -14,7 +14,7 @@ from domain.command_bus import Command, CommandResult, Result
 from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.ports import TextDraft
-from projections.database.connection import CLOCK_REFRESH_S
+from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
 from projections.storage.revocation_queue import settle_revoked_code
 from projections.vault.vault import EncryptedText, PrivateText
@@ -158,8 +158,8 @@ class ComponentCommit:
                 results: list[Result | StorageUnavailableError] = [
                     *node.infrastructure.ledger.execute([command for command, _ in batch])
                 ]
-            except StorageUnavailableError as away:
-                results = [away] * len(batch)
+            except StorageUnavailableError as error:
+                results = [error] * len(batch)
             node.step(0.001)
             for (_, answer), result in zip(batch, results, strict=True):
                 answer.give(node.scheduler, result)
@@ -310,8 +310,8 @@ class WorkerComponent(Component):
             self._waiting.clear()
             try:
                 self._expirer().remove(waiting, lambda: self.scheduler.now > ends)
-            except StorageUnavailableError as fault:
-                self.scheduler.note("removal failed", type(fault).__name__)
+            except StorageUnavailableError as error:
+                self.scheduler.note("removal failed", type(error).__name__)
 
     def _request_removal(self, item: UUID) -> None:
         self._waiting.add(item)
@@ -345,8 +345,8 @@ class WorkerComponent(Component):
                 self._channel(),
                 cooldowns=self._cooldowns,
             )
-        except (StorageUnavailableError, BrokerUnavailableError) as fault:
-            self.scheduler.note("sweep failed", type(fault).__name__)
+        except (StorageUnavailableError, BrokerUnavailableError) as error:
+            self.scheduler.note("sweep failed", type(error).__name__)
 
     def _clean_up(self) -> None:
         """The task `cleanup_expired_users`."""
@@ -354,8 +354,8 @@ class WorkerComponent(Component):
         try:
             infrastructure.ask()
             self._expirer().work(lambda: self.scheduler.now > ends)
-        except StorageUnavailableError as fault:
-            self.scheduler.note("cleanup failed", type(fault).__name__)
+        except StorageUnavailableError as error:
+            self.scheduler.note("cleanup failed", type(error).__name__)
 
     def _expirer(self) -> AccessExpirer:
         """As `workers.runtime.Runtime.grants`."""

@@ -93,8 +93,8 @@ class SmtpChannel:
             except _StaleConnectionError:
                 self._connections.drop_idle()  # as old as that one, or older
             return self._transmit(self._connections.take(deadline), parcel, deadline, is_last=True)
-        except RefusedError as refused:
-            return refused.outcome
+        except RefusedError as error:
+            return error.outcome
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
         """Tell the person, if there is something to tell: a letter takes nothing away. A dead address can't be told."""

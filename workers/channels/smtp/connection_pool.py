@@ -87,9 +87,9 @@ class ConnectionPool:
             begun_at = self._clock()
             try:
                 wire = self._connector.open(deadline)
-            except RefusedError as refused:
+            except RefusedError as error:
                 self._opening_ended()
-                self.refused(refused.outcome, begun_at)
+                self.refused(error.outcome, begun_at)
             except BaseException:
                 self._opening_ended()
                 raise

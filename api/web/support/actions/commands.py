@@ -238,8 +238,8 @@ def acts_of_code(code: RedeemCode) -> list[CodeAct]:
 def _address(typed: str) -> EmailAddress:
     try:
         return EmailAddress.parse(typed[:TYPED_LENGTH_MAX])
-    except MalformedEmailError as bad:
-        raise ApplicationError("EMAIL_INVALID") from bad
+    except MalformedEmailError as error:
+        raise ApplicationError("EMAIL_INVALID") from error
 
 
 def _group(typed: str) -> str:

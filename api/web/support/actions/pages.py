@@ -157,10 +157,10 @@ async def _not_yet(
     """The form again, where only the preview was asked for, or something is missing or wrong; None to do it."""
     try:
         preview = await _foreseen(request, support, act, subject_id, form)
-    except ApplicationError as problem:
-        if problem.code not in {"EMAIL_INVALID", "MALFORMED"}:
+    except ApplicationError as error:
+        if error.code not in {"EMAIL_INVALID", "MALFORMED"}:
             raise
-        wrong = refusal_detail(problem.code, get_language(request))
+        wrong = refusal_detail(error.code, get_language(request))
         return _form(request, staff, act, subject, None, form, wrong=wrong)
     is_changed = preview.is_possible and _is_stale(form, subject)
     if is_changed or form.step == "look":

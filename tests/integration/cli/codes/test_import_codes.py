@@ -12,7 +12,7 @@ from api.code_import import importer
 from api.use_cases.issue_codes import CodeOrder, issue_batch
 from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
-from projections.read_models.pagination import BEGINNING
+from projections.read_models.pagination import OLDEST
 from projections.storage.bootstrap import LedgerStore
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
@@ -52,7 +52,7 @@ def test_import_codes_keeps_terms_and_opening_balances(terminal: Terminal, bench
     assert [event["type"] for event in first["events"]] == ["CodeIssued", "OpeningBalanceImported", "CodeNoted"]
     assert "csv" in first["events"][1]["sentence"]
     assert (third["max_uses"], third["used_count"]) == (3, 0)
-    terms = [(row["group_name"], row["rebinds_max"]) for row in bench.reader.list_balances(BEGINNING, 10)]
+    terms = [(row["group_name"], row["rebinds_max"]) for row in bench.reader.list_balances(OLDEST, 10)]
     assert sorted(terms, key=str) == [("Design", 0), ("Other", 4), ("Other", None)]
     assert counts(bench) == (3, 9)
 

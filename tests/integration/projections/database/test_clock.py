@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from projections.database.connection import DatabaseClock
+from projections.database.clock import DatabaseClock
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
@@ -28,7 +28,7 @@ def host_off_by(jump: timedelta, zone: str = "UTC") -> Iterator[None]:
             return datetime.fromtimestamp(time.time(), tz) + jump
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("projections.database.connection.datetime", Wrong)
+        patch.setattr("projections.database.clock.datetime", Wrong)
         patch.setenv("TZ", zone)
         time.tzset()
         yield

@@ -89,9 +89,9 @@ def test_a_statement_that_takes_long_is_left_alone(bench: LedgerBench) -> None:
 
 def test_the_watch_looks_by_itself_until_it_is_closed(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen writer holds a code up for no longer than its bound and one look."""
-    monkeypatch.setattr("projections.database.stalled_writers.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("projections.database.stalled_writers.CHECK_INTERVAL_S", 0.1)
     monkeypatch.setattr(
-        "projections.database.stalled_writers.end_silent_writers", lambda store: end_stalled_writers(store, 0.3)
+        "projections.database.stalled_writers.end_stalled_writers", lambda store: end_stalled_writers(store, 0.3)
     )
     code = bench.issue()
     with LedgerStore.open(settings_for(bench.database_url)) as other, writing(bench, the_code(bench)):

@@ -14,7 +14,7 @@ from domain.application import run_to_completion
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
-from projections.database.connection import OptimisticWriteConnection, fetch_pipelined
+from projections.database.pipeline import OptimisticWriteConnection, fetch_pipelined
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.pipelined_execute import ANSWER_TIMEOUT_S, FallBackToBlockingError, PipelinedExecute
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
@@ -30,8 +30,8 @@ def stepped(bench: LedgerBench, commands: Sequence[Command]) -> list[Result]:
     while True:
         try:
             waited_for = next(steps)
-        except StopIteration as end:
-            results: list[Result] = end.value
+        except StopIteration as error:
+            results: list[Result] = error.value
             return results
         answers = select.poll()
         answers.register(waited_for, select.POLLIN)

@@ -42,8 +42,8 @@ async def hold(lane: HashingQueue, job: Callable[[], None], *, is_known: bool = 
     try:
         async with lane.acquire(is_known=is_known) as turn:
             await turn.run(job)
-    except ApplicationError as problem:
-        return problem.code
+    except ApplicationError as error:
+        return error.code
     return "done"
 
 

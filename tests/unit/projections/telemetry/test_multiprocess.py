@@ -1,12 +1,15 @@
 """Counts of several processes in one folder: they add up, outlive their processes, and the folder stays small."""
 
+import inspect
 import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from prometheus_client import mmap_dict, values
 
 from projections.telemetry import multiprocess
 from tests.support.metric_samples import scraped
@@ -103,3 +106,23 @@ def test_a_start_wipes_what_the_last_run_counted(tmp_path: Path) -> None:
     multiprocess.wipe(tmp_path / "new")
 
     assert {path.name for path in tmp_path.iterdir()} == {"note.txt", "new"}
+
+
+def test_the_files_of_counters_are_as_the_merge_expects_them(tmp_path: Path) -> None:
+    """Private parts of the client: its mapped files, and which process a value belongs to."""
+    changed = (
+        f"prometheus_client {version('prometheus_client')} changed {{}}: adapt projections/telemetry/multiprocess.py"
+    )
+    file = tmp_path / "counter_1.db"
+    counters = mmap_dict.MmapedDict(str(file))  # type: ignore[no-untyped-call]  # the client ships this one without types
+    counters.write_value("key", 2.0, 3.0)  # type: ignore[no-untyped-call]  # as above
+    counters.close()  # type: ignore[no-untyped-call]  # as above
+
+    stored = list(mmap_dict.MmapedDict.read_all_values_from_file(str(file)))  # type: ignore[no-untyped-call]  # as above
+
+    assert [("key", 2.0, 3.0)] == [entry[:3] for entry in stored], changed.format("the entries of MmapedDict")
+    assert 4 == len(stored[0]), changed.format("the length of an entry of MmapedDict")
+    assert ["process_identifier"] == list(inspect.signature(values.MultiProcessValue).parameters), changed.format(
+        "MultiProcessValue"
+    )
+    assert hasattr(values, "ValueClass"), changed.format("ValueClass, of which metrics make their values")

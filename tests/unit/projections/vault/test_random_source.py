@@ -3,12 +3,12 @@
 import subprocess
 import sys
 
-from projections.vault.random_source import REFILL_BYTES, BufferedRandom
+from projections.vault.random_source import REFILL_BYTES, RandomByteBuffer
 
 
 def test_no_byte_is_handed_out_twice() -> None:
     """Over the end of several pieces, every draw is whole and differs from all others."""
-    pool = BufferedRandom()
+    pool = RandomByteBuffer()
     drawn = [pool.draw_bytes(12) for _ in range(REFILL_BYTES // 4)]
 
     assert {len(piece) for piece in drawn} == {12}
@@ -17,12 +17,12 @@ def test_no_byte_is_handed_out_twice() -> None:
 
 def test_more_than_a_piece_may_be_drawn() -> None:
     """A draw is never shorter than asked for."""
-    assert len(BufferedRandom().draw_bytes(REFILL_BYTES * 3)) == REFILL_BYTES * 3
+    assert len(RandomByteBuffer().draw_bytes(REFILL_BYTES * 3)) == REFILL_BYTES * 3
 
 
 def test_ids_are_random_uuids() -> None:
     """Version 4, variant of RFC 9562, all different."""
-    pool = BufferedRandom()
+    pool = RandomByteBuffer()
     ids = {pool.draw_uuid() for _ in range(1000)}
 
     assert len(ids) == 1000

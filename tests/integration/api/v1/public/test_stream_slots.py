@@ -22,8 +22,8 @@ def taken_of(seats: Seats, clients: list[str]) -> list[str]:
     for client in clients:
         try:
             seats.take(client)
-        except ApplicationError as problem:
-            found.append(problem.code)
+        except ApplicationError as error:
+            found.append(error.code)
         else:
             found.append("taken")
     return found

@@ -71,8 +71,8 @@ class Records:
                 yield Record(line, raw, cells_of(_text(raw)))
             except UnicodeDecodeError:
                 yield Record(line, raw, {}, "it is not UTF-8: save the file as UTF-8")
-            except _RecordFaultError as fault:
-                yield Record(line, raw, {}, str(fault))
+            except _RecordFaultError as error:
+                yield Record(line, raw, {}, str(error))
 
     @cached_property
     def twice(self) -> set[int]:
@@ -97,15 +97,17 @@ class Records:
         _, raw = next(_lines(self._file), (1, b""))
         try:
             self.header = raw.decode().strip()
-        except UnicodeDecodeError as bad:
-            raise FileFaultError("line 1 is not UTF-8: save the file as UTF-8 (in a spreadsheet: “CSV UTF-8”)") from bad
+        except UnicodeDecodeError as error:
+            raise FileFaultError(
+                "line 1 is not UTF-8: save the file as UTF-8 (in a spreadsheet: “CSV UTF-8”)"
+            ) from error
         if not self.header:
             raise FileFaultError("line 1 is empty: it has to name the columns, such as code,max_uses,used")
         self._separator = max(SEPARATORS, key=self.header.count)
         try:
             theirs = _split(self.header, self._separator)
-        except _RecordFaultError as bad:
-            raise FileFaultError(f"line 1, the names of the columns: {bad}") from bad
+        except _RecordFaultError as error:
+            raise FileFaultError(f"line 1, the names of the columns: {error}") from error
         self.original_names = [name.strip() for name in theirs]
         self._names = [self._ours(name) for name in theirs]
         _check([name for name in self._names if name])
@@ -137,16 +139,16 @@ class Records:
     def _json_cells(self, text: str) -> Mapping[str, str]:
         try:
             document = orjson.loads(text)
-        except orjson.JSONDecodeError as bad:
-            raise _RecordFaultError(f"it is no JSON: {bad.msg} at letter {bad.colno}") from bad
+        except orjson.JSONDecodeError as error:
+            raise _RecordFaultError(f"it is no JSON: {error.msg} at letter {error.colno}") from error
         if not isinstance(document, dict):
             raise _RecordFaultError('it is no JSON object such as {"code":"ABC-123","max_uses":5}')
         found: dict[str, str] = {}
         for theirs, value in document.items():
             try:
                 name = self._ours(theirs)
-            except FileFaultError as unknown:
-                raise _RecordFaultError(str(unknown)) from unknown
+            except FileFaultError as error:
+                raise _RecordFaultError(str(error)) from error
             if name in found:
                 raise _RecordFaultError(f"it names {name} twice")
             if name:
@@ -179,8 +181,8 @@ def _split(text: str, separator: str) -> list[str]:
         return text.split(separator)
     try:
         return next(csv.reader([text], delimiter=separator, strict=True), [])
-    except csv.Error as bad:
-        raise _RecordFaultError("a quote is not closed on this line, or stands in the wrong place") from bad
+    except csv.Error as error:
+        raise _RecordFaultError("a quote is not closed on this line, or stands in the wrong place") from error
 
 
 def _json_cell(name: str, value: object) -> str:

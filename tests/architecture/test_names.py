@@ -1,0 +1,105 @@
+"""One name, one concept: no public class twice, and module names twice only for one thing seen by several rooms."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT = Path(__file__).parents[2]
+ROOMS: Final = ("domain", "projections", "api", "workers")
+
+SAME_CONCEPT: Final = {
+    "access": "access that an invitation gives: its state, its events",
+    "api_keys": "keys of integrators: table, page, commands",
+    "batches": "batches of codes: use cases, page",
+    "cases": "the review queue: routes, commands",
+    "code_import": "importing codes from a file: route, page",
+    "codes": "codes: routes, page, commands",
+    "command": "what the command line runs of its package",
+    "commands": "actions on a reservation: routes, forms",
+    "connection": "a connection to a server: PostgreSQL, SMTP",
+    "context": "what a room hands to each of its handlers",
+    "database": "PostgreSQL: statements, health check",
+    "erase_person": "erasing a person: use case, form",
+    "errors": "the errors of a room",
+    "event_feed": "the event log as a feed: reading, route",
+    "export": "exports of codes: page, command",
+    "findings": "what a check has found",
+    "group_channels": "channels of groups: table, use cases, routes",
+    "groups": "groups that codes invite to: table, page",
+    "importer": "an import from start to summary",
+    "issue": "issuing codes: command, page",
+    "lifecycle": "pausing, resuming, revoking a code: routes, commands",
+    "notes": "notes of staff: table, form",
+    "pagination": "pages of lists: reading, query parameters",
+    "pool": "the pool of connections to PostgreSQL: pool, metrics",
+    "privacy": "a person's data: statements, commands",
+    "rebind": "moving an access to another group: command, use case, route, page",
+    "rebuild": "rebuilding read models: statements, run",
+    "receipts": "receipts of reservations: making, commands",
+    "redeem": "redeeming a code: use case, route",
+    "refund_outage": "refunding after an outage: use case, form, command",
+    "rendering": "pages from templates",
+    "registry": "kinds of a thing by name: projections, channels",
+    "reservation": "a reservation: its state, its events",
+    "router": "the routes of a package as one router",
+    "settings": "settings of a process",
+    "staff": "staff accounts: page, commands",
+    "staff_accounts": "staff accounts: table, use cases",
+    "timestamps": "points in time: values, driver, fields",
+    "transfer": "export and import of the whole ledger: statements, commands",
+    "vault": "encrypted texts: vault, health check",
+    "webhook_endpoints": "webhook endpoints: table, use cases",
+    "webhooks": "webhooks to integrators: fields, use cases, page",
+}
+"""Names that several modules may have, and the one thing that all of them are about."""
+
+
+def modules(root: Path) -> Iterator[Path]:
+    """Modules of the four rooms."""
+    for room in ROOMS:
+        yield from sorted((root / room).rglob("*.py"))
+
+
+def repeated_classes(root: Path) -> list[str]:
+    """Public classes whose name another module has too."""
+    found = defaultdict(list)
+    for path in modules(root):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(path.relative_to(root).as_posix())
+    return [f"{name}: {', '.join(paths)}: rename one" for name, paths in sorted(found.items()) if len(paths) > 1]
+
+
+def repeated_modules(root: Path) -> set[str]:
+    """Names that several modules have."""
+    found: dict[str, int] = defaultdict(int)
+    for path in modules(root):
+        if not path.stem.startswith("__"):
+            found[path.stem] += 1
+    return {name for name, count in found.items() if count > 1}
+
+
+def test_no_public_class_has_a_name_twice() -> None:
+    """A name found by searching is the one that was meant."""
+    assert [] == repeated_classes(ROOT)
+
+
+def test_module_names_repeat_only_for_one_concept() -> None:
+    """Add a name to SAME_CONCEPT with what all of its modules are about, or rename one of them; unused entries go."""
+    assert SAME_CONCEPT.keys() == repeated_modules(ROOT)
+
+
+def test_repeated_names_are_found(tmp_path: Path) -> None:
+    """Both checks are able to fail; private classes may repeat."""
+    for module, source in {
+        "domain/plan": "class Plan: ...\nclass _Row: ...",
+        "api/plan": "class _Row: ...",
+        "api/other": "class Plan: ...",
+    }.items():
+        (tmp_path / module).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{module}.py").write_text(source)
+
+    assert ["Plan: domain/plan.py, api/other.py: rename one"] == repeated_classes(tmp_path)
+    assert {"plan"} == repeated_modules(tmp_path)

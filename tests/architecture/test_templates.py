@@ -1,0 +1,62 @@
+"""Every name that a template reads exists in the code: a renamed field takes its templates along."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+from jinja2 import nodes
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("domain", "projections", "api", "workers")
+OF_PYTHON = {
+    "append",
+    "get",
+    "items",
+    "keys",
+    "values",
+    "format",
+    "split",
+    "upper",
+    "lower",
+    "replace",
+    "index",
+    "first",
+}
+"""Methods of Python's own types, and what Jinja's loops have."""
+
+
+def words_of_the_code(root: Path) -> set[str]:
+    """Every identifier and every word in a text of the packages."""
+    return {
+        word
+        for package in PACKAGES
+        for path in (root / package).rglob("*.py")
+        for word in re.findall(r"\w+", path.read_text("utf-8"))
+    }
+
+
+def unknown_names(templates: dict[str, str], words: set[str]) -> Iterator[str]:
+    """Attributes that templates read and neither the code nor a macro of theirs defines."""
+    parsed = {name: jinja2.Environment(autoescape=True).parse(text) for name, text in templates.items()}
+    macros = {macro.name for tree in parsed.values() for macro in tree.find_all(nodes.Macro)}
+    for name, tree in sorted(parsed.items()):
+        for read in tree.find_all(nodes.Getattr):
+            if read.attr not in words | macros | OF_PYTHON:
+                yield f"{name}:{read.lineno}: nothing in the code is named {read.attr}: rename it in this template too"
+
+
+def test_every_name_that_a_template_reads_exists() -> None:
+    """mypy does not read templates, and a page with an unknown name answers 500."""
+    folder = ROOT / "api/web/templates"
+    templates = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in folder.rglob("*.html")}
+
+    assert len(templates) > 20
+    assert [] == list(unknown_names(templates, words_of_the_code(ROOT)))
+
+
+def test_a_name_that_the_code_lacks_is_found() -> None:
+    """The check above is able to fail."""
+    found = list(unknown_names({"page.html": "{{ code.text }}\n{{ code.wording }}"}, {"code", "text"}))
+
+    assert ["page.html:2: nothing in the code is named wording: rename it in this template too"] == found

@@ -1,0 +1,69 @@
+"""Retired words become fewer: each has a count in vocabulary.json that may only fall."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import vocabulary
+from tests.architecture.vocabulary import APPROVE, BASELINE, aliases, bound_names, log_lines, prose_in, retired_in
+
+
+def test_retired_words_are_used_no_more_often_than_before() -> None:
+    """In identifiers, as names of caught exceptions, and in documentation, catalogs, alerts and log lines."""
+    left = list(vocabulary.risen(vocabulary.count_all(), json.loads(BASELINE.read_text("utf-8"))))
+
+    assert [] == left, f"write the other word; `{APPROVE.removesuffix(' --approve')} WORD` prints where it is"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def told_of(code, hint_text): ...", ["told", "hint"]),
+        ("class StaffDesk: ...", ["desk"]),
+        ("for item in rows: self.wish = item", ["item", "wish"]),
+        ("import a.b as found", ["found"]),
+        ("def find_reservation(code): rows_found = 1; items = 2; actor = 3", []),
+    ],
+)
+def test_retired_words_in_names_are_seen(source: str, words: list[str]) -> None:
+    """Anywhere in an identifier; or, of participles, where they stand without a noun."""
+    assert words == [word for name in bound_names(ast.parse(source)) for word in retired_in(name)]
+
+
+def test_exceptions_of_other_names_are_seen() -> None:
+    """`error` is the one name."""
+    caught = "try: ...\nexcept OSError as {}: ...\nexcept ValueError: ..."
+
+    assert (["away"], []) == tuple(list(aliases(ast.parse(caught.format(name)))) for name in ("away", "error"))
+
+
+def test_retired_words_in_texts_are_seen(tmp_path: Path) -> None:
+    """In pages, translated texts and log lines, but not in keys of catalogs."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text("Whoever asks is answered for ever.\n")
+    (tmp_path / "api" / "i18n").mkdir(parents=True)
+    (tmp_path / "api" / "i18n" / "a.po").write_text('msgid "office"\nmsgstr "sent anew"\n')
+    lines = log_lines(ast.parse("log.warning('no sign of life')\nprint('in vain')"))
+
+    found = prose_in([*(text for _, text in vocabulary.read_texts(tmp_path)), *lines])
+
+    assert {"anew": 1, "for ever": 1, "signs? of life": 1, "whoever": 1} == found
+
+
+def test_a_count_that_rose_is_reported_with_the_word_to_write() -> None:
+    """A word that was gone may not come back either."""
+    old, new = {"identifiers": {"told": 2, "desk": 1}}, {"identifiers": {"told": 3, "wish": 1, "desk": 1}}
+
+    assert [
+        "identifiers: told is used 3 times, at most 2: write message, description",
+        "identifiers: wish is used 1 times, at most 0: write request, options, query",
+    ] == list(vocabulary.risen(new, old))
+
+
+def test_approving_lowers_counts_and_raises_none() -> None:
+    """What is gone leaves the baseline; what rose stays as it was."""
+    old, new = {"identifiers": {"told": 2, "desk": 3, "wish": 1}}, {"identifiers": {"told": 4, "desk": 1}}
+
+    assert {"identifiers": {"told": 2, "desk": 1}} == vocabulary.lowered(new, old)

@@ -1,0 +1,217 @@
+"""Retired words and their replacements: in identifiers, in texts that people read, and as names of exceptions.
+
+`python -m tests.architecture.vocabulary` prints what is left; with `--approve` it lowers the counts in vocabulary.json
+to what is left. It never raises one.
+"""
+
+import ast
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT = Path(__file__).parents[2]
+BASELINE = ROOT / "tests/architecture/vocabulary.json"
+APPROVE = ".venv/bin/python -m tests.architecture.vocabulary --approve"
+
+RETIRED: Final = {
+    "anew": "again; rebuild, recompute",
+    "beside": "additional; side (tables)",
+    "deed": "action",
+    "desk": "support console; context",
+    "foresight": "preview",
+    "hands": "concurrency, sender threads",
+    "hint": "suffix (of a code); help text (of a field)",
+    "hurt": "affected",
+    "insistence": "retry schedule",
+    "lane": "concurrency limit",
+    "lanes": "concurrency limits",
+    "letter": "message, notification, invitation",
+    "letters": "messages; characters (of a text)",
+    "mailroom": "batch sender",
+    "moment": "timestamp",
+    "office": "admin console",
+    "parcel": "message",
+    "poison": "undecodable",
+    "postroom": "mail preview",
+    "press": "message factory",
+    "story": "reservation page",
+    "stretch": "range, window, page",
+    "tally": "summary, counters",
+    "tell": "report, describe, notify",
+    "told": "message, description",
+    "tried": "attempt result",
+    "tries": "attempts (at sending), requests",
+    "trouble": "error, problem",
+    "verdict": "assessment",
+    "wish": "request, options, query",
+}
+"""No part of an identifier."""
+
+WITHOUT_NOUN: Final = {
+    "act": "action",
+    "away": "error",
+    "bad": "error",
+    "book": "working_set",
+    "found": "the noun: row, record, result",
+    "given": "the noun",
+    "held": "reserved; the noun",
+    "item": "reservation; the noun",
+    "kept": "saved_...; the noun",
+    "known": "known_...; the noun",
+    "made": "created_...; the noun",
+    "opened": "open_...; the noun",
+    "taken": "the noun",
+    "this": "state: code, reservation",
+    "wanted": "expected, requested_...; the noun",
+}
+"""No whole identifier: the noun is missing."""
+
+ALIAS: Final = "error"
+"""What an exception is called where it is caught; the type says which one it is."""
+
+PROSE: Final = {
+    "anew": "again",
+    "as ever": "as usual",
+    "by and by": "gradually",
+    "for ever": "permanently, forever",
+    "in vain": "without success",
+    "mails": "emails",
+    "mend": "fix, recover",
+    "office": "admin console",
+    "signs? of life": "heartbeat",
+    "whoever": "anyone who, the operator who",
+    "yardsticks?": "baseline",
+}
+"""Not in documentation, catalogs, alerts and log lines."""
+
+CODE: Final = ("domain", "projections", "api", "workers", "benchmarks", "tests", "docs")
+LOG_CALLS: Final = re.compile(r"(.*\.)?log(ger)?\.(debug|info|warning|error|exception|critical)")
+_WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+
+Counts = dict[str, dict[str, int]]
+
+
+def bound_names(tree: ast.AST) -> Iterator[str]:
+    """Names that code gives: to classes, functions, parameters, variables, attributes and imports."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case ast.alias(asname=str(name)):
+                yield name
+            case _:
+                pass
+
+
+def retired_in(name: str) -> Iterator[str]:
+    """Retired words in one identifier."""
+    yield from (word for word in map(str.lower, _WORD.findall(name)) if word in RETIRED)
+    if name.strip("_").lower() in WITHOUT_NOUN:
+        yield name.strip("_").lower()
+
+
+def aliases(tree: ast.AST) -> Iterator[str]:
+    """Names of caught exceptions that are not `error`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and node.name not in {None, ALIAS}:
+            yield str(node.name)
+
+
+def log_lines(tree: ast.AST) -> Iterator[str]:
+    """Texts of log calls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and LOG_CALLS.fullmatch(ast.unparse(node.func)):
+            yield from (str(text.value) for text in node.args[:1] if isinstance(text, ast.Constant))
+
+
+def prose_in(texts: Iterable[str]) -> Counter[str]:
+    """Retired words in texts."""
+    text = "\n".join(texts)
+    found = {phrase: len(re.findall(rf"\b{phrase}\b", text, re.IGNORECASE)) for phrase in PROSE}
+    return Counter({phrase: count for phrase, count in found.items() if count})
+
+
+def read_texts(root: Path) -> Iterator[tuple[str, str]]:
+    """Documentation, catalogs and alerts by path; the changelog says what was, in the words of then."""
+    yield from (
+        (path.name, path.read_text("utf-8")) for path in sorted(root.glob("*.md")) if path.name != "CHANGELOG.md"
+    )
+    for folder, pattern in (("docs", "*.md"), ("api/i18n", "*.po"), ("deploy", "*.yml"), ("deploy", "*.yaml")):
+        for path in sorted((root / folder).rglob(pattern)):
+            if "_build" not in path.parts:
+                yield path.relative_to(root).as_posix(), _said(path)
+
+
+def _said(path: Path) -> str:
+    lines = path.read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if path.suffix != ".po" or not line.startswith(("#", "msgid")))
+
+
+def trees(root: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the repository."""
+    for folder in CODE:
+        for path in sorted((root / folder).rglob("*.py")):
+            if "_build" not in path.parts:
+                yield path.relative_to(root).as_posix(), ast.parse(path.read_text("utf-8"))
+
+
+def count_all(root: Path = ROOT) -> Counts:
+    """How often each retired word is still used."""
+    identifiers: Counter[str] = Counter()
+    caught: Counter[str] = Counter()
+    said = [text for path, text in read_texts(root) if path != "docs/glossary.md"]
+    for path, tree in trees(root):
+        if not path.startswith("tests/architecture/"):
+            identifiers.update(word for name in bound_names(tree) for word in retired_in(name))
+        caught.update(aliases(tree))
+        said += log_lines(tree) if not path.startswith("tests/") else ()
+    counts = {"identifiers": identifiers, "exceptions": caught, "prose": prose_in(said)}
+    return {kind: dict(sorted(count.items())) for kind, count in counts.items()}
+
+
+def risen(counts: Counts, baseline: Counts) -> Iterator[str]:
+    """Words that are used more often than they were."""
+    for kind, words in counts.items():
+        for word, count in words.items():
+            most = baseline.get(kind, {}).get(word, 0)
+            if count > most:
+                yield f"{kind}: {word} is used {count} times, at most {most}: write {replacement(word)}"
+
+
+def replacement(word: str) -> str:
+    """What to write for a retired word."""
+    return RETIRED.get(word) or WITHOUT_NOUN.get(word) or PROSE.get(word) or ALIAS
+
+
+def lowered(counts: Counts, baseline: Counts) -> Counts:
+    """The baseline after what is gone: no count rises, and a word that is gone leaves."""
+    return {
+        kind: {
+            word: least for word, most in baseline.get(kind, {}).items() if (least := min(most, words.get(word, 0))) > 0
+        }
+        for kind, words in counts.items()
+    }
+
+
+def places(word: str, root: Path = ROOT) -> Iterator[str]:
+    """Where an identifier or an exception has a retired word."""
+    for path, tree in trees(root):
+        for name in sorted({*bound_names(tree), *aliases(tree)}):
+            if word in {*retired_in(name), name}:
+                yield f"{path}: {name}"
+
+
+if __name__ == "__main__":
+    left, approved = count_all(), json.loads(BASELINE.read_text("utf-8")) if BASELINE.exists() else count_all()
+    if "--approve" in sys.argv:
+        BASELINE.write_text(json.dumps(lowered(left, approved), indent=2) + "\n", "utf-8")
+    for argument in sys.argv[1:]:
+        sys.stdout.writelines(f"{place}\n" for place in places(argument))
+    sys.stdout.write(json.dumps(left, indent=2) + "\n")
+    sys.exit("\n".join(risen(left, approved)) or None)
