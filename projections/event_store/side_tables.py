@@ -1,6 +1,6 @@
-"""Primary data that `execute` writes beside the log: idempotency keys, refused tries, letters and work that follow.
+"""Primary data that `execute` writes next to the log: idempotency keys, rejected requests, notices and follow-up work.
 
-None of it is a fact about a code, so none of it is rebuilt.
+It holds no fact about a code, so it is not rebuilt.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ from projections.vault.vault import SearchableDraft
 IDEMPOTENCY_DAYS = 7
 REFUSALS_PER_CODE_AND_DAY = 100
 EXPIRY_NOTICE_PREFIX = "ends_in_"
-"""Name of the letter that announces an end, before its number of days."""
+"""Start of the name of a notice about an expiry date, before the number of days."""
 CORRECTION_NOTICE: Final[Template] = "correction_notice"
 """Sent to the old address after a correction."""
 MOVE_NOTICE: Final[Template] = "move_notice"
-"""Sent after a rebind that its person asked for has moved the access. Staff tell a person why they moved it."""
+"""Sent after a rebind that the recipient asked for. After one by staff, they explain it themselves."""
 NOTICE_CAUSES = frozenset({"deadline", "failed"})
-"""Refunds that the person is told of: not those of the address itself, which no letter would reach."""
+"""Causes of refunds that the recipient is notified of: not those of an address that no email reaches."""
 
 
 def insert_outbox(cursor: Cursor[Any], working_set: WorkingSet) -> None:
@@ -72,7 +72,7 @@ def _refund_notice_template(event: UseRefunded, working_set: WorkingSet) -> str 
 
 
 def enqueue_revocation_followups(cursor: Cursor[Any], working_set: WorkingSet) -> None:
-    """Codes revoked now that still hold something: the sweep goes on with them, whoever asked may be gone by then."""
+    """Enqueue codes revoked now that have pending reservations: the sweep continues if the caller is gone."""
     revoked = [
         (recorded.originator_id, recorded.event.at)
         for recorded in working_set.new_events
@@ -83,7 +83,7 @@ def enqueue_revocation_followups(cursor: Cursor[Any], working_set: WorkingSet) -
 
 
 def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
-    """What each Idempotency-Key led to; refusals are not remembered."""
+    """Store the reservation that each Idempotency-Key led to; refusals are not stored."""
     rows = {
         command.key.scope_digest: (
             command.key.scope_digest,
@@ -106,7 +106,7 @@ def record_rejections(
     commands: Sequence[Command],
     results: Sequence[Result],
 ) -> PipelineSteps[None]:
-    """Keep each refused try on an existing code (bounded per code and day); count tries of unknown codes."""
+    """Store rejected requests on existing codes, bounded per code and day; count those of unknown codes."""
     unknown_codes = 0
     by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
     for command, result in zip(commands, results, strict=True):

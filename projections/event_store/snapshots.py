@@ -1,8 +1,8 @@
-"""Snapshots of codes: folded states beside the log, so that meeting a code costs the same however long its history is.
+"""Snapshots of codes: stored states, so that loading a code costs the same however long its history is.
 
-They are a cache that outlives the process, and disposable: whatever does not fit is passed over and the log is folded
-from its beginning. `execute` writes one in the batch that takes a code over a round number of events, so the hot path
-pays for one row in some hundred; a task of the workers writes those that are missing (after an upgrade, say).
+They are a disposable cache: a snapshot that does not fit is ignored and the log is folded from its beginning. `execute`
+writes one in the batch that takes a code past a multiple of `EVENTS_PER_SNAPSHOT`, so the hot path pays for few rows. A
+task of the workers writes those that are missing, for example after an upgrade.
 """
 
 import time
@@ -33,7 +33,7 @@ _decoder = msgspec.json.Decoder(RedeemCode)
 
 
 def schema_fingerprint(fold: int, fields: Mapping[str, object]) -> str:
-    """A name for how events become a state: the fold's number, and a checksum of the state's fields and types."""
+    """Return the fold's number with a checksum of the state's fields and types."""
     fields_text = ",".join(f"{name}:{kind}" for name, kind in fields.items())
     return f"{fold}-{crc32(fields_text.encode()):08x}"
 
@@ -42,7 +42,7 @@ SCHEMA_FINGERPRINT = schema_fingerprint(SNAPSHOT_VERSION, {**RedeemCode.__annota
 
 
 def decode_snapshot(state: bytes) -> RedeemCode | None:
-    """The code of a snapshot; None if it is none."""
+    """Return the code of a snapshot; None if it cannot be decoded."""
     try:
         return _decoder.decode(state)
     except msgspec.DecodeError:
@@ -50,12 +50,12 @@ def decode_snapshot(state: bytes) -> RedeemCode | None:
 
 
 def snapshot_due(before: int, after: int) -> bool:
-    """Whether events from one version to another make a new snapshot due."""
+    """Return whether the events between two versions make a new snapshot due."""
     return before // EVENTS_PER_SNAPSHOT != after // EVENTS_PER_SNAPSHOT
 
 
 def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
-    """Keep states, in the transaction that made them or under a snapshot of the database that has their events."""
+    """Store states, in the transaction that made them or in one that sees their events."""
     rows = [(code.code_id, SCHEMA_FINGERPRINT, code.version, _encoder.encode(code)) for code in codes]
     if rows:
         cursor.execute(EventStoreSql.upsert_snapshots, encode_rows(SNAPSHOTS, rows))
@@ -64,15 +64,15 @@ def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
 def write_missing_snapshots(
     conn: Connection[Any], codes_max: int = CODES_PER_ROUND, seconds_max: float = ROUND_S_MAX
 ) -> int:
-    """Write snapshots where they are missing or far behind, and drop those of former versions of the program.
+    """Write snapshots that are missing or far behind, and delete those of former versions of the program.
 
     Args:
         conn: In autocommit mode.
         codes_max: Codes of one round.
-        seconds_max: After so long what is left is the next round's; a code that was begun is finished.
+        seconds_max: Bound of the round; a code that was begun is finished.
 
     Returns:
-        How many were written.
+        The number of snapshots written.
     """
     deadline, written = time.monotonic() + seconds_max, 0
     with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
@@ -87,17 +87,17 @@ def write_missing_snapshots(
 
 
 def fold_code(cursor: Cursor[Any], code_id: UUID) -> RedeemCode:
-    """One code as its log says now, from its snapshot if it has one; memory does not grow with its history."""
+    """Fold one code from its snapshot, if it has one; memory does not grow with its history."""
     rows = cursor.execute(EventStoreSql.snapshots_of_codes, ([code_id], SCHEMA_FINGERPRINT)).fetchall()
     code = decode_snapshot(rows[0][0]) if rows else None
     return fold_newer_events(cursor, code_id, code)
 
 
 def fold_newer_events(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | None) -> RedeemCode:
-    """A code some events later: all that the log has by now.
+    """Return a code with all newer events of the log folded in.
 
     Raises:
-        ValueError: It has none at all.
+        ValueError: The log has no event of the code.
     """
     while True:
         version = code.version if code else 0
@@ -113,6 +113,6 @@ def fold_newer_events(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | Non
 
 
 def stable_position(conn: Connection[Any]) -> int:
-    """The highest position: positions appear in order, so everything up to it is there."""
+    """Return the highest position. Positions appear in order, so all events up to it are visible."""
     row = conn.execute(EventStoreSql.stable_position).fetchone()
     return int(row[0]) if row else 0

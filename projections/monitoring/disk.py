@@ -1,4 +1,4 @@
-"""How much room a disk has, as metrics: a full one stops PostgreSQL, and with it every redemption."""
+"""Free disk space as metrics: a full disk stops PostgreSQL, and with it every redemption."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class DiskCollector:
         self._path = path
 
     def __call__(self) -> Iterator[Metric]:
-        """Free (for whoever has no special rights) and whole."""
+        """Yield the free space (for users without special rights) and the size."""
         try:
             stats = os.statvfs(self._path)
         except OSError:

@@ -1,7 +1,6 @@
-"""Sums over the log for metrics: taken further stretch by stretch, so that no scrape reads the whole log.
+"""Counts of events for metrics, updated incrementally, so that no scrape reads the whole log.
 
-They are derived: with `tally_progress` at 0 and no tallies, they come again. A sum by another key of the same events
-must give the same, which the tests check.
+They are derived data: with `tally_progress` at 0 and no rows in `tallies` they are counted again.
 """
 
 from typing import Any, Final
@@ -14,11 +13,11 @@ EVENTS_PER_TRANSACTION: Final = 20_000
 """Events per transaction: some 0.1 s."""
 ROUNDS_MAX: Final = 20
 CLICK_TO_SENT_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""Bounds of the histogram of the time from a click to its mail; the promise is "within seconds"."""
+"""Bounds of the histogram of the time from a redeem to its email; the guarantee is "within seconds"."""
 
 
 def update_counters(conn: Connection[Any]) -> int:
-    """Take in what is new in the log, up to a bound; how many events. At once 0 if somebody else is doing it."""
+    """Count the new events, up to a bound, and return how many. Return 0 if another process is counting."""
     total = 0
     for _ in range(ROUNDS_MAX):
         with conn.transaction():

@@ -1,4 +1,4 @@
-"""What a check-up asks of the database, over a connection of its own: the pool may be part of the trouble."""
+"""Queries of the health check, over a separate connection, because the pool may be part of the problem."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class ServerFacts(NamedTuple):
     """The server as it is set up.
 
     Attributes:
-        skew_s: How far its clock is ahead of this host's, in seconds; negative if behind.
+        skew_s: Seconds by which its clock is ahead of this host's; negative if behind.
         switched_off: Settings without which a crash may lose what was acknowledged.
     """
 
@@ -43,7 +43,7 @@ class Backlog(NamedTuple):
 
 
 def server_facts(database_url: str) -> ServerFacts:
-    """Look at the server.
+    """Read how the server is set up.
 
     Raises:
         StorageUnavailableError: It can't be reached.
@@ -57,7 +57,7 @@ def server_facts(database_url: str) -> ServerFacts:
 
 
 def backlog(database_url: str) -> Backlog:
-    """Look at what waits. The schema must be this version's.
+    """Read what waits. The schema must be this version's.
 
     Raises:
         StorageUnavailableError: The database can't be reached.

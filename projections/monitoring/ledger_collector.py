@@ -1,4 +1,4 @@
-"""What the ledger knows about itself, as metrics: asked of the database, so that no restart resets a number.
+"""Metrics of the ledger, read from the database, so that no restart resets a count.
 
 The same on every instance: alerts and dashboards take the highest, not the sum.
 """
@@ -23,7 +23,7 @@ from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
 
 MAX_AGE_S: Final = 5.0
-"""How old the numbers may be: scrapes of several servers don't add up to a load."""
+"""Age in seconds up to which results are reused, so that frequent scrapes do not become a load."""
 STATEMENT_MS_MAX: Final = 3_000
 
 OUTCOMES: Final = {
@@ -36,7 +36,7 @@ OUTCOMES: Final = {
 """Attempts by outcome are events by type."""
 
 CLEANUP_STATUSES: Final = ("removing", "removed", "told", "removal_failed")
-"""As in `domain.model.access.Removal`: each ended access is counted as removing, and once more with what came of it."""
+"""As in `domain.model.access.Removal`: each ended access counts as removing, and again with the outcome."""
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ KINDS: Final = ("sample", "full")
 
 @dataclass(frozen=True, slots=True)
 class _LedgerStats:
-    """One look at the ledger."""
+    """The results of one query."""
 
     is_up: bool = False
     gauges: dict[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`rebuild` as a command: progress while it runs, the report at the end, and the exit code. For both entrances."""
+"""The command `rebuild`: progress, the report and the exit code, for `ledger rebuild` and `python -m projections`."""
 
 import json
 import time
@@ -22,10 +22,10 @@ LINE_EVERY_S = 2.0
 
 
 class ProgressLines:
-    """Progress for eyes or programs: a bar on a terminal, plain lines elsewhere, JSON lines if asked.
+    """Shows progress: a bar on a terminal, plain lines elsewhere, JSON lines on request.
 
     Args:
-        out: Where it goes; never stdout, which belongs to the answer.
+        out: Never stdout, which is for the report.
         as_json: JSON lines.
         clock: Monotonic seconds.
     """
@@ -39,7 +39,7 @@ class ProgressLines:
             self._bar.start()
 
     def step(self, name: str, total: int) -> None:
-        """Another step begins."""
+        """Begin another step."""
         self._name, self._total, self._began, self._printed_at = name, total, self._clock(), 0.0
         if self._bar and self._task is not None:
             self._bar.reset(self._task, description=name, total=total or None, told="")
@@ -49,7 +49,7 @@ class ProgressLines:
             say(f"{name}: {total} events" if total else name, to=self._out)
 
     def at(self, events: int, position: int) -> None:
-        """So far."""
+        """Show how far it is."""
         elapsed_s = max(self._clock() - self._began, 1e-6)
         rate = events / elapsed_s
         left = max(self._total - events, 0) / rate if rate else 0.0
@@ -79,10 +79,10 @@ class ProgressLines:
 
 
 def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, out: TextIO, err: TextIO) -> int:
-    """Rebuild, and tell.
+    """Rebuild, and print the report.
 
     Returns:
-        0 if nothing differs or everything was put in place; 1 if rows differ or an event is poison; 3 if the database
+        0 if no row differs or everything was applied; 1 if rows differ or an event cannot be decoded; 3 if the database
         is unavailable or has another schema, or a worker process ended; 4 if another rebuild runs, the tables are
         busy, or a row of one code is asked for where there is none; 130 if interrupted.
     """
@@ -108,7 +108,7 @@ def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, ou
 
 
 def report_document(report: RebuildReport, options: RebuildOptions) -> dict[str, Any]:
-    """The answer of --json."""
+    """Return the report as --json prints it."""
     return {
         "position": report.position,
         "events": report.events,
@@ -125,7 +125,7 @@ def report_document(report: RebuildReport, options: RebuildOptions) -> dict[str,
 
 
 def print_report(report: RebuildReport, out: TextIO) -> None:
-    """The answer for a person."""
+    """Print the report as text."""
     for difference in report.listed:
         say(*difference_lines(difference), to=out)
     if report.differing > len(report.listed):
@@ -142,7 +142,7 @@ def print_report(report: RebuildReport, out: TextIO) -> None:
 
 
 def difference_lines(difference: Difference) -> list[str]:
-    """Return the lines that tell one difference."""
+    """Return the lines that describe one difference."""
     lines = [f"{difference.table} {difference.row_id}: {_HEADINGS[difference.change]}"]
     for name in difference.new or difference.old or {}:
         old, new = (difference.old or {}).get(name), (difference.new or {}).get(name)
@@ -162,7 +162,7 @@ def difference_lines(difference: Difference) -> list[str]:
 
 
 def print_document(document: dict[str, Any], out: TextIO) -> None:
-    """One JSON document."""
+    """Print one JSON document."""
     write_document(json.dumps(document, indent=2, default=_to_json, ensure_ascii=False) + "\n", out)
 
 

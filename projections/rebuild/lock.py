@@ -1,4 +1,4 @@
-"""One rebuild at a time: a lock of the session, and who holds it."""
+"""The lock of the session that allows one rebuild at a time, and its holder."""
 
 import time
 from collections.abc import Callable
@@ -14,14 +14,14 @@ _PAUSE_S = 0.2
 
 
 class RebuildRunningError(Exception):
-    """Another rebuild of this database runs. The message says whose."""
+    """Another rebuild of this database runs. The message names its session."""
 
 
 def acquire_rebuild_lock(conn: Connection[Any], sleep: Callable[[float], None] = time.sleep) -> None:
     """Take the lock for as long as the connection lasts.
 
     Raises:
-        RebuildRunningError: Somebody else has it.
+        RebuildRunningError: Another session holds it.
     """
     deadline = time.monotonic() + LOCK_WAIT_S_MAX
     while True:

@@ -1,4 +1,4 @@
-"""How far a rebuild is, kept in the database while it runs: metrics of other processes show it."""
+"""The progress of a rebuild, stored in the database while it runs, for the metrics of other processes."""
 
 import time
 from collections.abc import Callable
@@ -16,11 +16,11 @@ SAVE_EVERY_S: Final = 1.0
 
 
 class SharedProgress:
-    """Tells somebody else how far it is, and once a second the database. A database that is away stops nothing here.
+    """Passes progress on, and stores it in the database once a second. An unavailable database is ignored.
 
     Args:
-        database_url: Over a connection of its own: the rebuild's own are in transactions.
-        inner: Who is told too.
+        database_url: For a separate connection, because those of the rebuild are in transactions.
+        inner: Takes the progress too.
         clock: Monotonic seconds.
     """
 
@@ -31,13 +31,13 @@ class SharedProgress:
         self._conn: Connection[Any] | None = None
 
     def step(self, name: str, total: int) -> None:
-        """Another step begins."""
+        """Begin another step."""
         self._inner.step(name, total)
         self._name, self._total = name, total
         self._save(0)
 
     def at(self, events: int, position: int) -> None:
-        """So far."""
+        """Show and store how far it is."""
         self._inner.at(events, position)
         if self._clock() - self._saved_at >= SAVE_EVERY_S:
             self._save(events)

@@ -1,4 +1,4 @@
-"""How a rebuild keeps out of the way of redeems on the same machine and database."""
+"""Slowing a rebuild down while redeems use the same machine and database."""
 
 import time
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from psycopg import Connection
 from projections.sql.event_store import EventStoreSql
 
 BUSY_EVENTS_PER_S: Final = 200
-"""Events per second from which on others count as busy: a tenth of what two cores can do."""
+"""Events per second above which the ledger counts as busy: a tenth of what two cores can do."""
 POLL_S: Final = 0.25
 PAUSE_RATIO: Final = 3.0
-"""For as long as the database worked for us, times this, it may then work for others only.
+"""The pause after a piece of work, as a multiple of the time that it took.
 
 Measured 2026-11-25 on two cores, 4,000 redeems a second and rebuilds one after the other: with 0.5 and with 1 redeems
 kept 0.64 to 0.75 of their pace, with 3 they kept 0.76 and 0.78.
@@ -21,7 +21,7 @@ PAUSE_S_MAX: Final = 5.0
 
 
 class Throttle:
-    """Pauses between pieces of work while others write. The database's own processes can't be told to stand back.
+    """Pauses between pieces of work while others write: the priority of PostgreSQL's processes cannot be lowered.
 
     Args:
         conn: In autocommit mode; idle whenever a piece of work has ended.
@@ -38,10 +38,10 @@ class Throttle:
         self._conn, self._clock, self._sleep = conn, clock, sleep
         self._position, self._polled_at = self._position_now(), clock()
         self.is_busy = False
-        """Whether others wrote, when that was looked at last."""
+        """Whether others were writing at the last poll."""
 
     def run(self, task: Callable[[], object]) -> None:
-        """Do a piece of work, and pause after it if others are busy."""
+        """Run a piece of work, and pause after it if others are busy."""
         began = self._clock()
         task()
         seconds = self._clock() - began

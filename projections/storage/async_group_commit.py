@@ -14,7 +14,7 @@ from projections.storage.pipelined_execute import FallBackToBlockingError
 from projections.telemetry.metrics import BATCH_SIZE, COMMIT_SECONDS
 
 EXPIRY_CHECK_S = 0.5
-"""How often waiting commands are looked over for those that waited too long: a timer for each would cost more."""
+"""Interval in seconds at which expired commands are ended: a timer for each command would cost more."""
 
 PipelinedBatch = Callable[[Sequence[Command]], Generator[int, None, list[Result]]]
 ResultFuture = asyncio.Future[Result]
@@ -42,12 +42,12 @@ class AsyncGroupCommit:
         self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
 
     async def run(self, command: Command) -> Result:
-        """The result of one command. Whoever gives up before its batch begins takes it back.
+        """Return the result of one command. Cancelling before its batch begins withdraws the command.
 
         Raises:
-            OverloadedError: Too much waits already; nothing was done.
-            StorageUnavailableError: The database is away.
-            TimeoutError: No answer in time; whether the command took effect is unknown, asking again tells.
+            OverloadedError: Too many commands wait; nothing was done.
+            StorageUnavailableError: The database is unavailable.
+            TimeoutError: No result in time. The command may have taken effect; the same request again shows it.
         """
         if self._closing or len(self._queue) >= WAITING_MAX:
             raise OverloadedError
@@ -59,7 +59,7 @@ class AsyncGroupCommit:
         return await future
 
     async def aclose(self) -> None:
-        """Finish what was submitted; take no more."""
+        """Finish what was submitted, and accept no more."""
         self._closing = True
         if self._running is not None:
             await self._running
@@ -80,7 +80,7 @@ class AsyncGroupCommit:
         try:
             with COMMIT_SECONDS.time():
                 results = await self._results(commands)
-        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
+        except Exception as error:  # noqa: BLE001 - whatever it is, a caller waits for the result
             if len(batch) == 1 or isinstance(error, StorageUnavailableError):
                 for _, future in batch:
                     if not future.done():
@@ -114,12 +114,12 @@ class AsyncGroupCommit:
             self._loop.remove_reader(socket)
 
     def _drop_finished(self) -> None:
-        """Keep no result longer than its caller does: kept by the thousand they are slow to free."""
+        """Drop finished results from the front: freeing thousands of them together is slow."""
         while self._deadlines and self._deadlines[0][1].done():
             self._deadlines.popleft()
 
     def _expire_waiting(self) -> None:
-        """End the wait of those who came first, as far as their time is over."""
+        """Fail the oldest commands whose time is over."""
         now = self._loop.time()
         self._drop_finished()
         while self._deadlines and self._deadlines[0][0] <= now:

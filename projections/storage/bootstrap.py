@@ -1,4 +1,4 @@
-"""Putting the store together from settings: what API, workers, CLI and tests all begin with."""
+"""Opening the store from settings, as API, workers, CLI and tests do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class LedgerStore:
 
     @property
     def datastore(self) -> LedgerDatastore:
-        """The pool, for reading beside `execute`."""
+        """The pool, for reading outside `execute`."""
         return cast("LedgerDatastore", self.recorder.datastore)
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class LedgerStore:
 
 
 def verify_key_rings(database_url: str, vault: Vault) -> None:
-    """Compare the rings with the database's check values; a key that is new there is entered.
+    """Compare the keyrings with the database's check values, and add the check value of a new key.
 
     Raises:
         WrongKeysError: A ring has another key under a known id, or shares no key with the database.

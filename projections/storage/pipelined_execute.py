@@ -1,8 +1,8 @@
-"""`execute` for an event loop: it waits for the database in the loop's way instead of in a thread of its own.
+"""`execute` for an event loop: it waits for the database with the loop's selector instead of in a thread.
 
-A thread that decides a batch beside a busy event loop fights with it for the interpreter's lock, and lost more time
-there than in the database. So one try runs in the loop's own thread and names the socket whenever it has to wait.
-Whatever is not plain sailing is left to `RedemptionLedger.execute` in a thread, which waits, retries and explains.
+A thread that decides a batch next to a busy event loop competes for the interpreter's lock, and lost more time there
+than in the database. So one transaction runs in the loop's own thread and yields the socket whenever it has to wait.
+Anything unusual is left to `RedemptionLedger.execute` in a thread, which waits, retries and reports.
 """
 
 import select
@@ -22,15 +22,15 @@ from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.bootstrap import LedgerStore
 
 ANSWER_WAIT_MS = 1
-"""The longest wait for a look-up on the spot."""
+"""Longest wait for a query without yielding, in milliseconds."""
 ANSWER_TIMEOUT_S = 0.25
-"""The longest wait for an answer that had begun to arrive; a server that stops in the middle must not stop the loop."""
+"""Longest wait for the rest of an answer, in seconds: a server that stops halfway must not stop the loop."""
 CONNECTION_WAIT_S = 0.002
-"""The longest wait for a connection of the pool, since nobody else is served meanwhile."""
+"""Longest wait for a connection of the pool, in seconds: the loop serves nothing else during it."""
 
 
 class FallBackToBlockingError(Exception):
-    """This batch needs waiting or another try; nothing is known of its outcome, and executing it again is safe."""
+    """This batch has to block or be retried. Its outcome is unknown, and executing it again is safe."""
 
 
 class PipelinedExecute:
@@ -43,7 +43,7 @@ class PipelinedExecute:
         """Decide commands in order and commit their events, as `RedemptionLedger.execute` does.
 
         Yields:
-            The socket that should be readable before this goes on.
+            The socket that must be readable before this continues.
 
         Raises:
             FallBackToBlockingError: No connection is free, the clock is to be set, or the database reports a fault.
@@ -77,10 +77,9 @@ def with_answer_timeout(conn: Connection[Any]) -> Iterator[None]:
 
 
 def _drive(socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:
-    """Take steps; wait a moment for each look-up on the spot, and in the caller's way if it takes longer.
+    """Run steps; wait briefly for each query, and yield the socket if it takes longer.
 
-    A look-up is answered in less time than the caller needs for what it would do first, and the sooner a batch is
-    on its way to the disk, the more is done while it gets there.
+    A query is usually answered before the caller could do anything else, and an early commit overlaps with more work.
     """
     poller = select.poll()
     poller.register(socket, select.POLLIN)

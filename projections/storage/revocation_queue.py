@@ -1,7 +1,7 @@
-"""What a revoked code still holds, settled in bounded commands: at once by whoever revokes, the rest by the sweep.
+"""Settling the pending reservations of revoked codes in bounded commands: first by the caller, then by the sweep.
 
-A code may hold very many reservations and one transaction may not take for ever, so the work is a list in the table
-`revocations`. Nothing depends on it but how soon: whoever touches one of the reservations settles it too.
+A code may have very many reservations and a transaction must end soon, so the table `revocations` lists the work. It
+only decides how soon that happens: a command on one of the reservations settles it too.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 
 CASES_PER_COMMAND: Final = 50
-"""Ids for the cases of what is in doubt: more than a code should ever have."""
+"""Ids for cases of unknown outcomes: more than a code is expected to have."""
 COMMANDS_PER_ROUND: Final = 20
 """At `Policy.revoked_per_command` reservations each, for one code: some seconds of work."""
 CODES_PER_ROUND: Final = 10
 REPEAT_S: Final = 30.0
-"""After this a round whose process died is repeated by another."""
+"""Seconds after which another process repeats the round of one that died."""
 
 
 def case_ids(new_id: Callable[[], UUID]) -> list[UUID]:
@@ -37,13 +37,13 @@ def settle_revoked_code(
     new_id: Callable[[], UUID],
     commands_max: int = COMMANDS_PER_ROUND,
 ) -> bool:
-    """Settle what a revoked code holds, as far as so many commands reach.
+    """Settle the pending reservations of a revoked code with a bounded number of commands.
 
     Returns:
-        Whether nothing is left but what is being sent or waits for a person.
+        Whether only reservations remain that are being sent or need manual review.
 
     Raises:
-        StorageUnavailableError: The database is away; what was committed stays.
+        StorageUnavailableError: The database is unavailable; committed commands stay.
     """
     for _ in range(commands_max):
         command = ContinueRevocation(context=context(), code_id=code_id, case_ids=case_ids(new_id))
@@ -59,7 +59,7 @@ def settle_next_revocations(
     context: Callable[[], CommandContext],
     new_id: Callable[[], UUID],
 ) -> int:
-    """One round of the sweep: go on with revoked codes that may hold something; how many were looked at."""
+    """Run one round of the sweep over revoked codes with pending reservations; return how many codes it covered."""
     now = context().now
     bounds = {"now": now, "again_at": now + timedelta(seconds=REPEAT_S), "limit": CODES_PER_ROUND}
     with storage.datastore.get_connection() as conn:

@@ -1,6 +1,6 @@
 """The whole log as JSON Lines: events as they are stored, byte for byte, and the signed checkpoints between them.
 
-Nothing personal is in it: e-mails and code texts are in the vault, which travels in a file of its own.
+It holds no personal data: email addresses and codes are in the vault, which is exported to a separate file.
 """
 
 import base64
@@ -43,7 +43,7 @@ class LogSummary(NamedTuple):
 
 
 def export_log(database_url: str, out: BinaryIO, progress: Progress) -> LogSummary:
-    """Write the log up to where it ends now; redeems go on meanwhile.
+    """Write the log up to its current end, alongside redeems.
 
     Raises:
         StorageUnavailableError: The database is away, or went away.

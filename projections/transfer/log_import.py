@@ -1,7 +1,6 @@
-"""Bringing an exported log into an empty database: the same streams, positions, Merkle log and read models.
+"""Importing an exported log into an empty database: the same streams, positions, Merkle log and read models.
 
-One transaction: either everything is there afterwards, or nothing. Side effects don't repeat: no letter and no message
-follows from an import.
+One transaction imports everything or nothing. Side effects do not repeat: no email and no message follows from it.
 """
 
 import base64
@@ -44,7 +43,7 @@ CONFLICTS: Final[Mapping[str, Sequence[str]]] = {
 
 
 class NotEmptyError(Exception):
-    """The database holds something that an import would mix with. The message says what to do."""
+    """The database holds rows that an import would mix with. The message says what to do."""
 
 
 def import_log(database_url: str, source: BinaryIO, progress: Progress) -> LogSummary:
@@ -53,12 +52,12 @@ def import_log(database_url: str, source: BinaryIO, progress: Progress) -> LogSu
     Args:
         database_url: libpq URI of the role that owns the tables; the schema is this version's.
         source: The file, from its beginning.
-        progress: Who is told how far it is.
+        progress: Shows how far it is.
 
     Raises:
         NotEmptyError: The log is not empty; nothing has changed.
         DamagedFileError: The file is cut, altered, or contradicts itself; nothing has changed.
-        UndecodableEventError: An event can't be read or can't follow; nothing has changed.
+        UndecodableEventError: An event cannot be decoded or cannot follow; nothing has changed.
         SchemaMismatchError: The tables are not those of this version.
         StorageUnavailableError: The database is away, or went away; if it did at the very end, look before another try.
     """

@@ -1,8 +1,8 @@
-"""The primary data beside the log as JSON Lines, for another database.
+"""Exporting the primary data outside the log as JSON Lines, and importing it into another database.
 
-It is the vault with its seals as they are, refused tries, idempotency keys, staff, API keys, the audit. What travels is
-every table but those named here: so what a later version adds is not forgotten. Whoever has the file and the key rings
-can read every e-mail and code; without the rings it tells hashes and times.
+It is the encrypted vault, rejected requests, idempotency keys, staff, API keys and the audit log: every table but those
+named here, so a table that a later version adds is exported too. The file and the keyrings together reveal every email
+address and code; without the keyrings the file shows hashes and times.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,15 +26,15 @@ from projections.vault.vault import Vault
 FORMAT = "redemption-ledger vault 1"
 BATCH_ROWS = 500
 EXCLUDED_TABLES: Final = {
-    "ledger_events": "travels in the file of events",
-    **dict.fromkeys((*PROJECTIONS, "merkle_tiles", "merkle_progress"), "made anew from the events"),
-    **dict.fromkeys(("code_snapshots", "tallies", "tally_progress"), "made anew from the events"),
-    "checkpoints": "travel in the file of events",
-    **dict.fromkeys(("verifications", "drifting_codes", "rebuild_progress"), "told of the other database"),
-    "dispatches": "wake-up calls of the last minutes: the sweep makes its own",
+    "ledger_events": "is in the file of events",
+    **dict.fromkeys((*PROJECTIONS, "merkle_tiles", "merkle_progress"), "rebuilt from the events"),
+    **dict.fromkeys(("code_snapshots", "tallies", "tally_progress"), "rebuilt from the events"),
+    "checkpoints": "are in the file of events",
+    **dict.fromkeys(("verifications", "drifting_codes", "rebuild_progress"), "describe the other database"),
+    "dispatches": "wake-up messages of the last minutes: the sweep sends its own",
     "staff_sessions": "staff sign in again",
 }
-"""Tables that don't travel here, and why."""
+"""Tables that are not exported, and why."""
 
 
 class TransferCounts(NamedTuple):

@@ -1,4 +1,4 @@
-"""`verify` as a command: progress while it runs, what is wrong at the end, and the exit code. For both entrances."""
+"""The command `verify`: progress, the report and the exit code, for `ledger verify` and `python -m projections`."""
 
 from datetime import timedelta
 from typing import Any, TextIO
@@ -19,11 +19,11 @@ from projections.verification.vault_check import VAULT_ROWS
 from projections.verification.verify import NO_EXTERNAL_EVIDENCE, VerificationReport, verify
 
 SLACK_S = 60.0
-"""On top of a lease and a sweep, before a reservation that is past its deadline counts as forgotten."""
+"""Seconds on top of a lease and a sweep, after which an unsettled reservation past its deadline is a violation."""
 
 
 def overdue_grace(lease_s: float, sweep_s: float) -> timedelta:
-    """How long after its deadline a reservation may be unsettled."""
+    """Return how long after its deadline a reservation may be unsettled."""
     return timedelta(seconds=lease_s + sweep_s + SLACK_S)
 
 
@@ -38,11 +38,11 @@ def run_verify(
     out: TextIO,
     err: TextIO,
 ) -> int:
-    """Check everything, and tell.
+    """Check everything, and print the report.
 
     Returns:
-        0 if everything holds; 1 if a row differs or a rule is broken; 3 if the database is away or has another
-        schema, or a helping process was ended; 130 if interrupted.
+        0 if everything holds; 1 if a row differs or a rule is broken; 3 if the database is unavailable or has
+        another schema, or a worker process ended; 130 if interrupted.
     """
     progress = ProgressLines(err, as_json=as_json)
     try:

@@ -74,7 +74,7 @@ class LastVerified(NamedTuple):
 
 
 def sample_codes(storage: LedgerStore, count: int, now: datetime) -> SampleResult:
-    """Check up to `count` codes picked at random, and those that were wrong before; remember what is wrong."""
+    """Check up to `count` random codes and those that were wrong before, and store which codes are wrong."""
     with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
         position = cursor.execute(EventStoreSql.stable_position).fetchall()[0][0]
         ids = {row[0] for row in cursor.execute(VerificationSql.random_codes, {"most": count})}
@@ -111,7 +111,7 @@ def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:
 
 
 def compare_code(storage: LedgerStore, code_id: UUID) -> tuple[list[RowDrift], list[RuleViolation], int]:
-    """Compare one code's rows with its log and check every event, all from one snapshot; and how many events."""
+    """Compare one code's rows with its log and check every event, in one snapshot; return the number of events too."""
     observer, folded = InvariantObserver(), FoldedRows(CODE_PROJECTIONS)
     with (
         storage.datastore.get_connection() as conn,

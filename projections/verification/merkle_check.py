@@ -1,6 +1,6 @@
-"""The Merkle log above its leaves, and its checkpoints against it and against their keys.
+"""Checking the Merkle log above its leaves, and its checkpoints with their signatures.
 
-The leaves themselves are `projections.replay.tile_check`.
+`projections.replay.tile_check` checks the leaves.
 """
 
 from collections.abc import Collection
@@ -31,12 +31,12 @@ PAGE_CHECKPOINTS = 1_000
 
 
 class ExternalEvidence(NamedTuple):
-    """What is known of the ledger outside of its database.
+    """Evidence of the ledger that is kept outside its database.
 
     Attributes:
         keys: Public keys that checkpoints may be signed with; None if they are not known here.
         published: The file of checkpoints, if there is one.
-        vault: Opens the rows of the vault; None where the keys are not known, so that they stay unchecked.
+        vault: Opens the rows of the vault; None if the keys are not known, so that the rows stay unchecked.
     """
 
     keys: Collection[bytes] | None = None
@@ -49,8 +49,8 @@ def check_tree(conn: Connection[Any], observer: InvariantObserver, tree: TreeSiz
 
     Args:
         conn: For reading.
-        observer: Where findings go.
-        tree: How far the Merkle log went when the leaves were checked; there may be more by now.
+        observer: Takes the violations.
+        tree: The size of the Merkle log when the leaves were checked; it may have grown.
         evidence: What is known outside of the database.
     """
     keys, published, _ = evidence
@@ -61,7 +61,7 @@ def check_tree(conn: Connection[Any], observer: InvariantObserver, tree: TreeSiz
         observer.add_finding(tree_finding(WHOLE_TREE, tree.position, str(error)))
     number = 0
     while page := list_checkpoints(conn, number, PAGE_CHECKPOINTS):
-        # Signed meanwhile: the Merkle log that was checked does not hold it yet.
+        # It may be signed since then, so this reads how far the Merkle log goes now.
         size = TreeSize(*conn.execute(TransparencyLogSql.merkle_progress).fetchall()[0])
         for checkpoint in page:
             if problem := _find_problem(checkpoint, size, subtree, keys):

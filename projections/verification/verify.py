@@ -1,8 +1,7 @@
-"""`ledger verify`: the whole log folded anew and compared with the read models row by row, every rule at every version.
+"""`ledger verify`: fold the whole log, compare every row of the projections, and check every rule at every version.
 
-It works as a rebuild does (`shadow_builder`), with tables of its own session instead of shadows: it runs
-beside everything, needs no rights but to make temporary tables, and changes nothing but its own record of what it
-found. It never repairs: that is `ledger rebuild --apply`.
+It works as a rebuild does (`shadow_builder`), with temporary tables: it runs alongside everything, needs no right but
+to create temporary tables, and writes only its own result. `ledger rebuild --apply` repairs what it finds.
 """
 
 from collections import Counter
@@ -41,12 +40,12 @@ NO_LOST_EVENTS = "event log: no event is lost at the end of a stream"
 NO_EXTERNAL_EVIDENCE = ExternalEvidence()
 SETTLED_IN_TIME = "invariant 2: settled or parked in time"
 RULES_WITHOUT_CODE = frozenset({SETTLED_IN_TIME, VAULT_ROWS})
-"""Rules whose findings no rebuild of a code's rows would repair."""
+"""Rules whose violations a rebuild of a code's rows does not repair."""
 
 
 @dataclass(slots=True)
 class VerificationReport:
-    """What a check of everything found.
+    """The result of a full check.
 
     Attributes:
         at: Database time when it ended.
@@ -79,7 +78,7 @@ def verify(
     Args:
         database_url: libpq URI.
         grace: How long after its deadline a reservation may be unsettled: a lease, a sweep and some slack.
-        progress: Who is told how far it is.
+        progress: Shows how far it is.
         listed_max: Most rows to list; all are counted.
         evidence: What is known outside of the database: keys, and a file of checkpoints.
         limits: Bounds of the memory.
@@ -87,7 +86,7 @@ def verify(
 
     Raises:
         SchemaMismatchError: The tables are not those of this version.
-        StorageUnavailableError: The database is away, or went away.
+        StorageUnavailableError: The database is or became unavailable.
     """
     worker_count = default_worker_count() if workers is None else workers
     with (
@@ -119,7 +118,7 @@ def _check_rows(
     grace: timedelta,
     listed_max: int,
 ) -> VerificationReport:
-    """The live rows against those of the fold, and what can be seen in the latter only."""
+    """Compare the live rows with those of the fold, and check what only the folded rows show."""
     rows = RebuildReport()
     builder.catch_up()
     progress.step("compare", 0)
@@ -143,7 +142,7 @@ def _now(conn: Connection[Any]) -> datetime:
 
 
 def _check_no_lost_events(rows: Sequence[Difference], observer: InvariantObserver) -> None:
-    """Balances that were made with events which are not there: no event after them tells of the gap."""
+    """Find balances that include lost events: no later event shows such a gap at the end of a stream."""
     for row in rows:
         if row.table == CODE_BALANCES.name and row.code_id and row.old and "version" in row.old:
             version, folded = row.old["version"], row.new["version"] if row.new else 0
@@ -156,7 +155,7 @@ def _check_no_lost_events(rows: Sequence[Difference], observer: InvariantObserve
 
 
 def _check_overdue(conn: Connection[Any], before: datetime, observer: InvariantObserver) -> None:
-    """On the rows of the fold: they are at the position up to which everything else was checked."""
+    """Find unsettled reservations in the folded rows, which are at the position of all other checks."""
     params = {"before": before, "most": FINDINGS_MAX}
     for stream, version, position, topic, reservation_id, deadline in conn.execute(
         VerificationSql.overdue_reservations, params
@@ -167,7 +166,7 @@ def _check_overdue(conn: Connection[Any], before: datetime, observer: InvariantO
 
 
 def _save_result(conn: Connection[Any], report: VerificationReport) -> None:
-    """For the metrics, and for the minute's sample, which looks at what was wrong again until it is right."""
+    """Store the result for metrics, and the wrong codes for the sample, which checks them until they are right."""
     wrong: Counter[UUID] = Counter(
         finding.stream
         for finding in report.findings
