@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from domain.command_bus import Command, CommandResult, Result
+from domain.command_bus import Command, Result
 from domain.commands.context import CommandContext
+from domain.errors import Refusal
 from domain.ports import Channel, Rejected, TextDraft
-from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.groups import GroupRepository
 from projections.storage.bootstrap import LedgerStore
-from projections.storage.group_commit import GroupCommit
+from projections.storage.group_commit import execute_isolated
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, label_or_other
 from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import DueAccessRows
@@ -33,9 +33,6 @@ from workers.webhooks.deliverer import WebhookDeliverer
 
 log = logging.getLogger(__name__)
 
-COMMIT_WAIT_S = 30.0
-"""Longest wait for one command's commit; `execute` itself gives up earlier."""
-
 
 @dataclass
 class Runtime:
@@ -48,7 +45,6 @@ class Runtime:
     settings: WorkerSettings
     storage: LedgerStore
     reader: Reader
-    commit: GroupCommit
     steps: DeliverySteps
     threads: ThreadPoolExecutor
     own: GroupChannels
@@ -68,13 +64,12 @@ class Runtime:
         """
         storage = LedgerStore.open(settings, pool_size=4)
         reader = Reader(storage)
-        commit = GroupCommit(storage.ledger.execute)
 
         def draft_text(text: str, reservation_id: UUID) -> TextDraft:
             return storage.vault.seal_text(text, RANDOM.draw_uuid(), reservation_id)
 
         steps = DeliverySteps(
-            execute=lambda commands: _all_results(commit, commands),
+            execute=lambda commands: _log_bugs(execute_isolated(storage.ledger.execute, commands)),
             addresses=reader.find_recipients,
             message_factory=create_message_factory(
                 settings.secret_key.get_secret_value(),
@@ -98,7 +93,7 @@ class Runtime:
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        return cls(settings, storage, reader, commit, steps, threads, own, deliverer, connections, waiting)
+        return cls(settings, storage, reader, steps, threads, own, deliverer, connections, waiting)
 
     def channel(self) -> Channel:
         """This thread's channel; connections are kept between letters."""
@@ -116,12 +111,18 @@ class Runtime:
         )
 
     def execute(self, commands: Sequence[Command]) -> list[Result]:
-        """Several commands in few transactions.
+        """Execute several commands in few transactions.
 
         Raises:
-            StorageUnavailableError: The database is away.
+            StorageUnavailableError: The database is unavailable.
+            Exception: The first bug that a command met; all others are executed.
         """
-        return [future.result(COMMIT_WAIT_S) for future in self.commit.submit_all(commands)]
+        results: list[Result] = []
+        for result in execute_isolated(self.storage.ledger.execute, commands):
+            if isinstance(result, Exception) and not isinstance(result, Refusal):
+                raise result
+            results.append(result)
+        return results
 
     def mailroom(self) -> InvitationBatchSender:
         """Sends what a message names."""
@@ -157,7 +158,6 @@ class Runtime:
         self.threads.shutdown(wait=True, cancel_futures=True)
         for channel in self._opened:
             channel.close()
-        self.commit.close()
         self.storage.close()
 
 
@@ -176,20 +176,10 @@ def _refusal_counter(mark: Callable[[], None]) -> Callable[[Rejected], None]:
     return count
 
 
-def _all_results(commit: GroupCommit, commands: Sequence[Command]) -> list[CommandResult | Exception]:
-    """One result for each command; the defect that broke one of them is told and stands for its result.
-
-    Raises:
-        StorageUnavailableError: The database is away.
-    """
-    results: list[CommandResult | Exception] = []
-    for future in commit.submit_all(commands):
-        try:
-            results.append(future.result(COMMIT_WAIT_S))
-        except StorageUnavailableError:
-            raise
-        except Exception as error:
+def _log_bugs(results: list[Result | Exception]) -> list[Result | Exception]:
+    """Count and log the exceptions among results of commands."""
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, Refusal):
             ERRORS.labels("internal_error").inc()
-            log.exception("executing a command failed, the sweep will retry it")
-            results.append(error)
+            log.error("executing a command failed, the sweep will retry it", exc_info=result)
     return results

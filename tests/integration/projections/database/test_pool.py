@@ -10,7 +10,6 @@ import pytest
 
 from projections.database.pool import ForkedPoolError
 from projections.storage.bootstrap import LedgerStore
-from projections.storage.group_commit import GroupCommit
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 
@@ -94,13 +93,3 @@ def test_a_forked_child_is_told_instead_of_hanging(bench: LedgerBench) -> None:
 
     assert told == [ForkedPoolError.__name__, ForkedPoolError.__name__, "returned", "returned"]
     assert done(bench.redeem(code, "c@example.com")).changed
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_group_commit_is_told_too(bench: LedgerBench) -> None:
-    """Its thread is the parent's: nobody would ever commit what a child submits."""
-    code = bench.issue(5, bound=False)
-    with GroupCommit(bench.storage.ledger.execute) as commit:
-        done(commit.submit(bench.reserve(code, "a@example.com")).result(10))
-
-        assert in_a_child(lambda: commit.submit(bench.reserve(code, "b@example.com"))) == ForkedPoolError.__name__
