@@ -1,7 +1,7 @@
-"""What the ledger asks of the world outside: a channel that sends letters. Knows no driver and no protocol.
+"""Ports of the domain: channels that send messages and remove access, and drafts for the vault.
 
-A channel answers with one of four outcomes. Telling "surely not sent" from "perhaps sent" is its whole
-duty: a reservation whose attempt was uncertain is never refunded by a machine.
+A channel reports one of four outcomes. It must distinguish "not sent" from "may be sent": a reservation whose outcome
+is unknown is never refunded automatically.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class OutboundMessage:
         subject: The group's own subject; empty for the usual one.
         text: The group's own text, with `{group}` for its name; empty for the usual one.
         delivery: Number of the delivery, from 1.
-        is_test: Nobody is invited: an admin looks whether sending works.
+        is_test: It invites no person: an admin tests the channel.
         ends_at: When the access ends, where the letter says so.
     """
 
@@ -84,7 +84,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The other side took responsibility for the letter."""
+    """The server accepted responsibility for the message."""
 
     server: str
     reply_code: int | None = None
@@ -92,7 +92,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """Surely not sent.
+    """Definitely not sent.
 
     Attributes:
         reason: Stable word: address_refused, message_refused, temporary, unreachable, login_refused,
@@ -139,7 +139,7 @@ class OutcomeUnknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifiedOnly:
-    """The channel can take nothing away. It told the person, where there was somebody and something to tell."""
+    """The channel cannot remove access. It notified the person where there was an address and something to say."""
 
     server: str
 
@@ -186,20 +186,20 @@ class TextDraft(Protocol):
 
 
 class Channel(Protocol):
-    """A way to send letters. One instance is used by one thread at a time."""
+    """Sends messages and removes access. One instance is used by one thread at a time."""
 
     @property
     def name(self) -> str:
         """Stable name for events and metrics, such as `smtp`."""
 
     def send(self, letter: OutboundMessage) -> Outcome:
-        """Send one letter and say what became of it; raises nothing for what a server or network does."""
+        """Send one message and return the outcome; raises nothing for what a server or network does."""
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Take an access away and say what became of it; raises nothing for what a server or network does.
+        """Remove an access and return the outcome; raises nothing for what a server or network does.
 
-        It may come again for the same reservation: taking away what is gone already is success (`Accepted`). A channel
-        that can take nothing away says so (`NotifiedOnly`). Every other answer is tried again, a bounded number of
+        It may be called again for the same reservation: removing what is already removed is success (`Accepted`). A
+        channel that cannot remove access returns `NotifiedOnly`. Every other outcome is retried a bounded number of
         times, unless it is a final `Rejected`.
         """
 

@@ -13,14 +13,14 @@ from projections.telemetry.log_setup import configure_logs
 from workers.celery_ext.ack_release import install_ack_release
 from workers.celery_ext.outage_log_filters import install_outage_filters
 from workers.celery_ext.reconnect import FastReconnectAMQP
-from workers.monitoring.heartbeat import announce
+from workers.monitoring.heartbeat import start_heartbeat
 from workers.monitoring.redis_client import QUEUE
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
 
 settings = WorkerSettings()
 
 BROKER_OPTIONS = {
-    # Without these a publish to a frozen Redis waits for ever, and one to a dead Redis for six seconds.
+    # Without these a publish to a frozen Redis waits without end, and one to a dead Redis for six seconds.
     "max_retries": 0,
     "interval_start": 0,
     "interval_step": 0,
@@ -39,7 +39,7 @@ SNAPSHOTS_S = 300.0
 """`execute` writes snapshots itself; this finds only what an upgrade or an import left without one."""
 
 WEBHOOKS_S = 2.0
-"""How often the deliverer of webhooks is woken; what it is busy with goes on meanwhile."""
+"""How often the deliverer of webhooks is woken; deliveries in progress continue."""
 
 FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
@@ -80,8 +80,8 @@ celery_app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_acks_late=True,
-    # A message whose process died is not given to the next one at once, for ever: a task that kills whoever takes it
-    # would take the whole worker down. The sweep repeats what it held, ever more rarely.
+    # A message whose process died is not redelivered immediately: a task that kills its process would end all processes
+    # of the worker, one after the other. The sweep repeats what it held, ever more rarely.
     task_reject_on_worker_lost=False,
     task_time_limit=settings.task_time_limit_s,
     worker_prefetch_multiplier=1,
@@ -130,4 +130,4 @@ celery_app.conf.update(
 )
 
 install_ack_release()
-announce(settings.redis_url.get_secret_value(), settings.sweep_s)
+start_heartbeat(settings.redis_url.get_secret_value(), settings.sweep_s)

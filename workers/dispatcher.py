@@ -1,7 +1,7 @@
 """Handing reservation ids to Celery after the commit, from a background thread.
 
 A wake-up call, no more: a publish error means "unknown", is counted, and the ids are tried again; the sweep finds
-in the database whatever gets lost here. Nobody who serves a request ever waits for the broker.
+in the database whatever gets lost here. No thread that serves a request ever waits for the broker.
 """
 
 import threading
@@ -18,7 +18,7 @@ MIN_INTERVAL_S = 0.02
 """After a message the next one waits for so long, so that clicks in quick succession share a task: a task of its own
 for each costs workers several times what its letter does. The first click after a pause waits for nothing."""
 LINGER_S = 0.05
-"""The same after a message with many ids: redeems come faster than letters are sent, and nobody waits for this one."""
+"""The same after a message with many ids: redeems arrive faster than messages are sent."""
 LINGER_FROM = 16
 RETRY_DELAY_S = 0.5
 RETRY_DELAY_S_MAX = 3.0

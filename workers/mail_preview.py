@@ -1,4 +1,4 @@
-"""Letters outside of any reservation: what one would look like, and a single test letter, sent at once."""
+"""Messages outside of any reservation: a preview, and a test message that is sent immediately."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ class MailPreviewer:
 
     def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send an endpoint a test now, in the calling thread."""
-        poster = PinnedHttpClient(self.settings.webhook_networks, self.settings.webhook_timeout_s)
-        return WebhookSender(poster).test(url, secrets, delivery_id, now)
+        http = PinnedHttpClient(self.settings.webhook_networks, self.settings.webhook_timeout_s)
+        return WebhookSender(http).test(url, secrets, delivery_id, now)
 
     def send(self, letter: OutboundMessage) -> Outcome:
         """Send one letter now, over a connection of its own, in the calling thread."""

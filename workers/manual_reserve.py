@@ -77,7 +77,7 @@ def reserve(
     if group_id and group_name_error(group_id) is not None:
         raise ManualTaskRefusedError("GROUP_MALFORMED")
     command = _rebind(runtime, address, code, group_id) if is_rebind and group_id else None
-    return _reserved(runtime, command or _reserve(runtime, address, code, group_id))
+    return _execute(runtime, command or _reserve(runtime, address, code, group_id))
 
 
 def _reserve(runtime: "Runtime", address: EmailAddress, code: str, group: str | None) -> ReserveUse:
@@ -104,7 +104,7 @@ def _rebind(runtime: "Runtime", address: EmailAddress, code: str, group: str) ->
     )
 
 
-def _reserved(runtime: "Runtime", command: Command) -> UUID:
+def _execute(runtime: "Runtime", command: Command) -> UUID:
     result = runtime.execute([command])[0]
     if isinstance(result, Refusal):
         raise ManualTaskRefusedError(result.code)
@@ -114,11 +114,11 @@ def _reserved(runtime: "Runtime", command: Command) -> UUID:
 def _end_scripts_in_one_line() -> None:
     """Show an uncaught refusal as one line from now on; every other error as before."""
     if not isinstance(sys.excepthook, partial):
-        sys.excepthook = partial(_show, sys.excepthook)
+        sys.excepthook = partial(_show_refusal, sys.excepthook)
 
 
-def _show(
-    usual: Callable[[type[BaseException], BaseException, TracebackType | None], object],
+def _show_refusal(
+    default_hook: Callable[[type[BaseException], BaseException, TracebackType | None], object],
     kind: type[BaseException],
     error: BaseException,
     trace: TracebackType | None,
@@ -126,4 +126,4 @@ def _show(
     if isinstance(error, ManualTaskRefusedError):
         say_error(str(error))
     else:
-        usual(kind, error, trace)
+        default_hook(kind, error, trace)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from uuid import UUID
 
 from domain.command_bus import Command, Result
@@ -46,8 +47,8 @@ class Runtime:
     storage: LedgerStore
     reader: Reader
     steps: DeliverySteps
-    threads: ThreadPoolExecutor
-    own: GroupChannels
+    send_executor: ThreadPoolExecutor
+    group_channels: GroupChannels
     webhooks: WebhookDeliverer
     connections: ConnectionPool | None
     waiting: set[UUID] = field(default_factory=set)
@@ -84,28 +85,32 @@ class Runtime:
         )
         waiting: set[UUID] = set()
         steps = replace(steps, request_removal=waiting.add)
-        own = GroupChannels.create(settings, storage)
-        deliverer = WebhookDeliverer.over(storage, own.http, random.SystemRandom().random, RANDOM.draw_uuid())
-        threads = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
+        group_channels = GroupChannels.create(settings, storage)
+        deliverer = WebhookDeliverer.create(
+            storage, group_channels.http, random.SystemRandom().random, RANDOM.draw_uuid()
+        )
+        send_executor = ThreadPoolExecutor(settings.send_concurrency, thread_name_prefix="send")
         connections = open_pool(
             settings.smtp_url.get_secret_value(),
             settings.send_concurrency,
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        return cls(settings, storage, reader, steps, threads, own, deliverer, connections, waiting)
+        return cls(settings, storage, reader, steps, send_executor, group_channels, deliverer, connections, waiting)
 
     def channel(self) -> Channel:
         """This thread's channel; connections are kept between letters."""
         channel: Channel | None = getattr(self._channels, "channel", None)
         if channel is None:
-            channel = GroupRoutingChannel(default_channel(self.settings, self.connections), self.own.for_group)
+            channel = GroupRoutingChannel(
+                default_channel(self.settings, self.connections), self.group_channels.for_group
+            )
             self._channels.channel = channel
             self._opened.append(channel)
         return channel
 
     def context(self, actor_id: str, request_id: str | None) -> CommandContext:
-        """Who acts when a machine does."""
+        """Return the context of automatic commands."""
         return CommandContext(
             now=self.storage.recorder.clock.now(), actor="sweep", actor_id=actor_id, request_id=request_id
         )
@@ -124,20 +129,21 @@ class Runtime:
             results.append(result)
         return results
 
-    def mailroom(self) -> InvitationBatchSender:
-        """Sends what a message names."""
+    @cached_property
+    def batch_sender(self) -> InvitationBatchSender:
+        """The sender of this process's batches."""
         return InvitationBatchSender(
             self.steps,
-            self.threads,
+            self.send_executor,
             self.settings.send_concurrency,
             self.channel,
-            plan=self.own.plan,
+            plan=self.group_channels.plan,
             cooldowns=self.cooldowns,
             capacity=self.connections.capacity if self.connections else lambda: UNBOUNDED,
         )
 
-    def grants(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:
-        """Ends accesses whose time is over, and has them removed; `publish` wakes workers for what waited for that."""
+    def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:
+        """Make what ends and removes access; `publish` wakes workers for invitations that waited for a removal."""
         steps = self.steps
         return AccessExpirer(
             rows=DueAccessRows(self.storage),
@@ -145,7 +151,7 @@ class Runtime:
             addresses=steps.addresses,
             message_factory=steps.message_factory,
             channel=self.channel(),
-            by_group=lambda ids: self.own.plan(ids).by_group,
+            by_group=lambda ids: self.group_channels.plan(ids).by_group,
             context=lambda: self.context("cleanup", None),
             new_id=steps.new_id,
             draft_text=steps.draft_text,
@@ -155,7 +161,7 @@ class Runtime:
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""
         self.webhooks.close()
-        self.threads.shutdown(wait=True, cancel_futures=True)
+        self.send_executor.shutdown(wait=True, cancel_futures=True)
         for channel in self._opened:
             channel.close()
         self.storage.close()

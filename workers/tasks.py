@@ -1,4 +1,4 @@
-"""Celery tasks: thin shells over the steps. Registered under bare names, which scripts and operators know."""
+"""Celery tasks, thin over the packages of this one. Their names are known to scripts and operators."""
 
 import logging
 import os
@@ -23,17 +23,17 @@ from workers.celery_ext.min_interval import MinInterval
 from workers.celery_ext.shutdown_flag import SHUTDOWN
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.dispatcher import monotonic_deadline
-from workers.invitations.access_expiry import ROUND_S as GRANTS_S
+from workers.invitations.access_expiry import RUN_MAX_S as ACCESS_RUN_MAX_S
 from workers.invitations.due_sweep import sweep
 from workers.invitations.message_factory import reservation_ids
-from workers.invitations.outbox_notices import ROUND_S, send_notices
+from workers.invitations.outbox_notices import RUN_MAX_S, send_notices
 from workers.maintenance.drift_check import check_sample
 from workers.maintenance.log_follower import update_log
 from workers.manual_reserve import reserve
 from workers.monitoring.broker_loss import BrokerLossDetector
 from workers.monitoring.mail_server_watch import MailServerWatch
 from workers.monitoring.metrics_server import start_metrics_server
-from workers.monitoring.task_metrics import begin_process, end_process, known_task_id, measure_tasks
+from workers.monitoring.task_metrics import count_process_end, count_process_start, known_task_id, measure_tasks
 from workers.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _on_worker_init(**_: Any) -> None:
 
 @worker_process_init.connect
 def _on_process_init(**_: Any) -> None:
-    begin_process()
+    count_process_start()
     try:
         _ProcessState.get()
     except StorageUnavailableError as error:
@@ -86,7 +86,7 @@ def _on_process_shutdown(**_: Any) -> None:
     if _ProcessState.runtime is not None:
         _ProcessState.runtime.close()
         _ProcessState.runtime = None
-    end_process()
+    count_process_end()
 
 
 measure_tasks(lambda: _ProcessState.runtime.storage if _ProcessState.runtime else None)
@@ -100,7 +100,7 @@ class InviteTask(Task):
 
         Raises:
             ManualTaskRefusedError: The ledger refuses. It is a ValueError whose message begins with the refusal's code.
-            kombu.exceptions.OperationalError: The broker is away. A reservation made here stays; the sweep finds it.
+            kombu.exceptions.OperationalError: The broker is unavailable. The reservation stays; the sweep finds it.
         """
         if kwargs and "email" in kwargs:
             reservation_id = reserve(_ProcessState.get(), **kwargs)
@@ -110,30 +110,30 @@ class InviteTask(Task):
 
 @celery_app.task(base=InviteTask, bind=True, name="process_invite_task")
 def process_invite_task(self: Task, ids: list[str]) -> None:
-    """Send the invitations of reservations that are due; ids that somebody else has are left alone.
+    """Send the invitations of reservations that are due; those leased by another worker are skipped.
 
     Stops claiming after a third of the task's time limit, and when the worker is asked to end: what is left then is
     still due, and the sweep's. Where an invitation waits for the access of a corrected address, that is removed now.
     """
     runtime, should_stop = _ProcessState.get(), _deadline(settings.task_time_limit_s / 3)
-    runtime.mailroom().work(reservation_ids(ids), known_task_id(self.request.id), should_stop)
+    runtime.batch_sender.run(reservation_ids(ids), known_task_id(self.request.id), should_stop)
     if runtime.waiting:
         waiting = list(runtime.waiting)
         runtime.waiting.clear()
-        runtime.grants(publish_ids).remove(waiting, should_stop)
+        runtime.create_access_expirer(publish_ids).remove(waiting, should_stop)
 
 
 def _deadline(seconds: float) -> Callable[[], bool]:
     """A question that turns true when a task that begins now should begin no further letter."""
-    over = monotonic_deadline(seconds)
-    return lambda: over() or SHUTDOWN.is_set()
+    is_over = monotonic_deadline(seconds)
+    return lambda: is_over() or SHUTDOWN.is_set()
 
 
 def publish_ids(ids: Sequence[UUID]) -> None:
     """One message with reservation ids.
 
     Raises:
-        kombu.exceptions.OperationalError: The broker is away or slow; the message may be queued all the same.
+        kombu.exceptions.OperationalError: The broker is unavailable or slow; the message may be queued all the same.
     """
     try:
         process_invite_task.apply_async(([str(item) for item in ids],), ignore_result=True)
@@ -156,16 +156,16 @@ def sweep_due_reservations() -> None:
     settle_next_revocations(
         runtime.storage, runtime.execute, lambda: runtime.context("sweep", None), runtime.steps.new_id
     )
-    swept = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
-    SWEPT.labels("settled").inc(swept.settled)
-    SWEPT.labels("dispatched").inc(swept.dispatched)
-    over = _deadline(ROUND_S)
+    sweep_result = sweep(rows, runtime.execute, publish_ids, runtime.context("sweep", None), runtime.steps.new_id)
+    SWEPT.labels("settled").inc(sweep_result.settled)
+    SWEPT.labels("dispatched").inc(sweep_result.dispatched)
+    is_over = _deadline(RUN_MAX_S)
     send_notices(
         OutboxRows(runtime.storage),
         runtime.reader.find_reservation,
         runtime.steps,
         runtime.channel(),
-        lambda: over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()),
+        lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()),
         runtime.cooldowns,
         settings.notices_hourly_max,
     )
@@ -175,7 +175,9 @@ def sweep_due_reservations() -> None:
 def cleanup_expired_users() -> None:
     """Tell persons of the end of their access, end what is over, have it taken away; drop what is kept for a time."""
     runtime = _ProcessState.get()
-    counts = runtime.grants(publish_ids).work(_deadline(min(GRANTS_S, settings.task_time_limit_s / 3)))
+    counts = runtime.create_access_expirer(publish_ids).work(
+        _deadline(min(ACCESS_RUN_MAX_S, settings.task_time_limit_s / 3))
+    )
     if counts:
         log.info("accesses", extra={"action": "cleanup", "counts": dict(counts)})
     try:
@@ -206,7 +208,7 @@ def follow_ledger_events() -> None:
 
 @celery_app.task(name="deliver_webhooks")
 def deliver_webhooks() -> None:
-    """Wake this process's deliverer, which works in threads of its own: nothing is sent here, and nobody waits."""
+    """Wake this process's deliverer, which runs in its own threads: this task sends nothing and waits for nothing."""
     if WEBHOOKS.begin_if_due() and not SHUTDOWN.is_set():
         _ProcessState.get().webhooks.wake()
 

@@ -11,18 +11,18 @@ BOUND_S = 8.0
 
 
 def registered_tasks(redis_url: str) -> dict[str, list[str]] | None:
-    """Names of the tasks by worker; None if nobody answered in time, or the broker is away."""
-    found: dict[str, list[str]] = {}
+    """Names of the tasks by worker; None if no worker answered in time, or the broker is unavailable."""
+    registered: dict[str, list[str]] = {}
 
     def ask() -> None:
         try:
             with celery_app.connection_for_write(redis_url) as connection:
                 answers = celery_app.control.inspect(timeout=ANSWER_S, connection=connection).registered() or {}
-        except Exception:  # noqa: BLE001 - whatever the broker's client raises: nobody has answered
+        except Exception:  # noqa: BLE001 - whatever the broker's client raises: no worker has answered
             return
-        found.update({worker: [name.split()[0] for name in names] for worker, names in answers.items()})
+        registered.update({worker: [name.split()[0] for name in names] for worker, names in answers.items()})
 
-    asking = threading.Thread(target=ask, name="inspect", daemon=True)
-    asking.start()
-    asking.join(BOUND_S)
-    return dict(found) or None
+    thread = threading.Thread(target=ask, name="inspect", daemon=True)
+    thread.start()
+    thread.join(BOUND_S)
+    return dict(registered) or None

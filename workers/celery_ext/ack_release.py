@@ -2,7 +2,7 @@
 
 kombu 5.7 keeps such a message among those that the worker still holds. A Redis that is frozen for longer than the
 socket's timeout keeps the connection, so nothing ever frees that place: after as many of them as the prefetch limit
-allows, the worker takes no message any more, without an error and for ever (seen under `make chaos`).
+allows, the worker takes no message any more, without an error and without end (seen under `make chaos`).
 """
 
 from typing import Any

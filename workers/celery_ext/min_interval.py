@@ -1,4 +1,4 @@
-"""How often a process does what beat asks for: a backlog of the same request is one request."""
+"""A minimum interval between runs of a task: a backlog of the same request is one request."""
 
 import time
 from collections.abc import Callable

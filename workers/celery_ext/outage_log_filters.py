@@ -5,13 +5,13 @@ from typing import Final
 
 import redis.exceptions
 from celery.beat import SchedulingError
-from kombu.exceptions import OperationalError as BrokerAwayError
+from kombu.exceptions import OperationalError as BrokerUnavailableError
 
 from projections.database.errors import DATABASE_UNAVAILABLE
 
-AWAY: Final = (
+UNAVAILABLE: Final = (
     *DATABASE_UNAVAILABLE,
-    BrokerAwayError,
+    BrokerUnavailableError,
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
 )
@@ -24,20 +24,20 @@ def failure_reason(error: object) -> str:
     """Why a task failed, in one line. The words of a defect stay with its traceback: only its class is named."""
     name = type(error).__name__
     words = _first_line(error)
-    return f"{name}: {words}"[:REASON_MAX] if isinstance(error, AWAY) and words else name
+    return f"{name}: {words}"[:REASON_MAX] if isinstance(error, UNAVAILABLE) and words else name
 
 
 def install_outage_filters() -> None:
     """Keep tracebacks of an outage out of Celery's log lines; those of a defect stay."""
-    logging.getLogger("celery.app.trace").addFilter(_OF_TASKS)
-    logging.getLogger("celery.beat").addFilter(_OF_BEAT)
+    logging.getLogger("celery.app.trace").addFilter(_TASK_FILTER)
+    logging.getLogger("celery.beat").addFilter(_BEAT_FILTER)
 
 
 class _TaskOutageFilter(logging.Filter):
     """Leaves out lines about tasks that met an outage: `workers.monitoring.task_metrics` writes one with the reason."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not isinstance(_error_of(record), AWAY)
+        return not isinstance(_error_of(record), UNAVAILABLE)
 
 
 class _BeatOutageFilter(logging.Filter):
@@ -45,7 +45,7 @@ class _BeatOutageFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = _error_of(record)
-        if isinstance(error, SchedulingError) and isinstance(error.__cause__ or error.__context__, AWAY):
+        if isinstance(error, SchedulingError) and isinstance(error.__cause__ or error.__context__, UNAVAILABLE):
             record.msg, record.args, record.exc_info = "%s", (_first_line(error),), None
         return True
 
@@ -58,5 +58,5 @@ def _first_line(error: object) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-_OF_TASKS: Final = _TaskOutageFilter()
-_OF_BEAT: Final = _BeatOutageFilter()
+_TASK_FILTER: Final = _TaskOutageFilter()
+_BEAT_FILTER: Final = _BeatOutageFilter()

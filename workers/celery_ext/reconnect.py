@@ -1,7 +1,7 @@
 """How worker and beat come back to a broker that was away: at a steady pace, however long it took.
 
 Celery 5.7 waits 2, 4, 6 ... 30 seconds between its tries and offers no setting for it, so after an outage of some
-minutes invitations would wait for half a minute more, beside a broker that is there.
+minutes invitations would wait for half a minute more, although the broker is available.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class FastReconnectConnection(Connection):
 
         Args:
             errback: Told of each failure and of the pause before the next try.
-            max_retries: None for ever.
+            max_retries: None for no limit.
             callback: Called before each pause; may end the process.
         """
         pace = {"interval_start": RECONNECT_INTERVAL_S, "interval_step": 0, "interval_max": RECONNECT_INTERVAL_S}

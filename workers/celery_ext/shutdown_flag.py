@@ -1,4 +1,4 @@
-"""Whether this worker was asked to end: told to its parent process by a signal, known to the children through memory.
+"""Whether this worker was asked to end: its parent receives the signal, its children read a shared flag.
 
 Celery's warm shutdown waits for running tasks. A message may hold a hundred letters, so their tasks have to know.
 """

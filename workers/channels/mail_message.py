@@ -1,6 +1,6 @@
-"""What letters say and how they are written: from a `OutboundMessage` to the bytes that go over the wire.
+"""Renders an `OutboundMessage` as an email: subject, text and HTML, and the bytes of its MIME message.
 
-The same letter gives the same bytes on every try, so that receivers can tell a repeat from a second letter.
+The same message gives the same bytes on every attempt, so that receivers recognize a repeat.
 """
 
 import binascii

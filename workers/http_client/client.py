@@ -1,4 +1,4 @@
-"""Posting a message to somebody else's server: the one way out for webhooks and for the webhook channel.
+"""Posts a message to an external server: the only HTTP client of webhooks and of channels.
 
 The host's name is resolved once, every address that it stands for must be one that we may reach, and the connection
 goes to that very address with the name's certificate and Host header; so a name that changes its mind reaches nothing
@@ -59,7 +59,7 @@ class PinnedHttpClient:
     """Posts messages, each over a connection of its own. For any number of threads.
 
     Args:
-        allowed: Networks that may be reached beside the public ones, by plain http too.
+        allowed: Networks that may be reached in addition to the public internet, by plain http too.
         timeout_s: Longest time of one message, from the look-up of its host's name to the last octet of the answer.
         clock: Monotonic seconds.
         resolve: Looks a name up.

@@ -10,18 +10,18 @@ AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, i
 
 def resolve(host: str, port: int, wait_s: float) -> list[AddressInfo]:
     """The addresses of a host, in the order in which they should be tried; none if they did not come in time."""
-    found: list[AddressInfo] = []
+    addresses: list[AddressInfo] = []
 
-    def ask() -> None:
+    def look_up() -> None:
         with contextlib.suppress(OSError, UnicodeError):
-            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            addresses.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        thread = threading.Thread(target=ask, name="resolve", daemon=True)
+        thread = threading.Thread(target=look_up, name="resolve", daemon=True)
         thread.start()
         thread.join(wait_s)
     else:
-        ask()
-    return list(found)
+        look_up()
+    return list(addresses)

@@ -1,7 +1,7 @@
-"""The end of accesses: tells persons in time, ends what is over, and has it taken away by the channel.
+"""Access expiry: notifies recipients in time, ends expired access, and has the channel remove it.
 
 Everything that is due is found in the database and recorded as events; a mark keeps two workers from the same access. A
-worker that dies between asking the channel and recording its answer leaves the access to be asked for once more.
+worker that dies between asking the channel and recording its answer leaves the access to be asked for again.
 """
 
 import logging
@@ -25,7 +25,7 @@ from workers.invitations.message_factory import MessageFactory
 
 log = logging.getLogger(__name__)
 
-ROUND_S = 40.0
+RUN_MAX_S = 40.0
 """A round begins nothing more after this; the next one comes within a minute."""
 
 
@@ -33,7 +33,7 @@ class DueAccessQueue(Protocol):
     """Where to find accesses about which something is due."""
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
-        """Reservations whose access is due, longest due first; nobody else gets them for a while."""
+        """Reservations whose access is due, longest due first; no other process gets them for a while."""
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
         """They are dealt with: what is due about them next is anybody's."""
@@ -73,17 +73,17 @@ class AccessExpirer:
             How many accesses were looked at, and what became of those that were to be taken away, by the word for it.
 
         Raises:
-            StorageUnavailableError: The database is away; what was committed stays.
+            StorageUnavailableError: The database is unavailable; what was committed stays.
         """
         counts: Counter[str] = Counter()
         while not should_stop():
             context = self.context()
-            taken = self.rows.take(context.now)
-            if not taken:
+            due_ids = self.rows.take(context.now)
+            if not due_ids:
                 break
-            counts["due"] += len(taken)
-            counts += self._settle(taken, context, should_stop)
-            self.rows.give_back(taken)
+            counts["due"] += len(due_ids)
+            counts += self._settle(due_ids, context, should_stop)
+            self.rows.give_back(due_ids)
         return counts
 
     def remove(self, reservation_ids: Sequence[UUID], should_stop: Callable[[], bool]) -> Counter[str]:
@@ -95,48 +95,68 @@ class AccessExpirer:
             How many came to what.
 
         Raises:
-            StorageUnavailableError: The database is away; what was committed stays.
+            StorageUnavailableError: The database is unavailable; what was committed stays.
         """
         return self._settle(list(reservation_ids)[:TAKEN_MAX], self.context(), should_stop)
 
-    def _settle(self, taken: Sequence[UUID], context: CommandContext, should_stop: Callable[[], bool]) -> Counter[str]:
+    def _settle(
+        self, due_ids: Sequence[UUID], context: CommandContext, should_stop: Callable[[], bool]
+    ) -> Counter[str]:
         counts: Counter[str] = Counter()
-        results = self.execute([SettleAccess(context=context, reservation_id=key) for key in taken])
-        ended = [item for result in results if (item := _to_take_away(result, context.now)) is not None]
-        addresses = self.addresses([item.recipient_id for item in ended]) if ended else {}
-        by_group = self.by_group([item.reservation_id for item in ended]) if ended else {}
-        for item in ended:
+        results = self.execute(
+            [SettleAccess(context=context, reservation_id=reservation_id) for reservation_id in due_ids]
+        )
+        ended_reservations = [
+            reservation
+            for result in results
+            if (reservation := _removable_reservation(result, context.now)) is not None
+        ]
+        addresses = (
+            self.addresses([reservation.recipient_id for reservation in ended_reservations])
+            if ended_reservations
+            else {}
+        )
+        by_group = (
+            self.by_group([reservation.reservation_id for reservation in ended_reservations])
+            if ended_reservations
+            else {}
+        )
+        for reservation in ended_reservations:
             if should_stop():
                 break
-            channel = by_group.get(item.group or "", self.channel.name)
-            counts[self._take_away(item, addresses.get(item.recipient_id), channel)] += 1
+            channel = by_group.get(reservation.group or "", self.channel.name)
+            counts[self._remove(reservation, addresses.get(reservation.recipient_id), channel)] += 1
         return counts
 
-    def _take_away(self, item: Reservation, address: str | UnverifiedAddress | None, channel: str) -> str:
-        access = item.access
+    def _remove(self, reservation: Reservation, address: str | UnverifiedAddress | None, channel: str) -> str:
+        access = reservation.access
         if access is None or access.ending is None:
             raise AssertionError("only what has ended is taken away")
         if isinstance(address, UnverifiedAddress):
             # Another person's access might be taken away: what becomes of this one is for a person to decide.
-            return self._keep(item, access, channel, Rejected(server=channel, reason=ADDRESS_MISMATCH, final=True))
+            return self._record_outcome(
+                reservation, access, channel, Rejected(server=channel, reason=ADDRESS_MISMATCH, final=True)
+            )
         removal = Removal(
-            reservation_id=item.reservation_id,
+            reservation_id=reservation.reservation_id,
             cause=access.ending,
-            ended_at=access.ended_at or item.reserved_at,
+            ended_at=access.ended_at or reservation.reserved_at,
             recipient=address,
-            group=item.group,
-            farewell=self.message_factory.farewell(item, address) if address and access.ending == "expired" else None,
+            group=reservation.group,
+            farewell=self.message_factory.farewell(reservation, address)
+            if address and access.ending == "expired"
+            else None,
         )
-        return self._keep(item, access, channel, self.channel.revoke(removal))
+        return self._record_outcome(reservation, access, channel, self.channel.revoke(removal))
 
-    def _keep(self, item: Reservation, access: Access, channel: str, outcome: RemovalOutcome) -> str:
+    def _record_outcome(self, reservation: Reservation, access: Access, channel: str, outcome: RemovalOutcome) -> str:
         """Record what the channel said, and give the word for what became of it."""
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
-            reply = self.draft_text(outcome.reply, item.reservation_id)
+            reply = self.draft_text(outcome.reply, reservation.reservation_id)
         command = RecordRemovalOutcome(
             context=self.context(),
-            reservation_id=item.reservation_id,
+            reservation_id=reservation.reservation_id,
             attempt=access.removal_tries + 1,
             channel=channel,
             outcome=outcome,
@@ -144,22 +164,22 @@ class AccessExpirer:
             reply=reply,
         )
         result = self.execute([command])[0]
-        after = result.require_reservation() if isinstance(result, CommandResult) else None
-        if after is not None and after.access is not None and not is_removal_open(after):
-            self._wake(after.access.replaced_by)
-        return (after.access.removal if after and after.access else None) or "removing"
+        recorded = result.require_reservation() if isinstance(result, CommandResult) else None
+        if recorded is not None and recorded.access is not None and not is_removal_open(recorded):
+            self._wake(recorded.access.replaced_by)
+        return (recorded.access.removal if recorded and recorded.access else None) or "removing"
 
-    def _wake(self, waiting: UUID | None) -> None:
+    def _wake(self, waiting_id: UUID | None) -> None:
         """Wake a worker for the invitation that waited for this removal, if there is one."""
-        if waiting is None:
+        if waiting_id is None:
             return
         try:
-            self.publish([waiting])
+            self.publish([waiting_id])
         except Exception as error:  # noqa: BLE001 - whatever a broker raises, the invitation is due and the sweep's
             log.warning("publishing to the broker failed, the sweep will send a released invitation: %s", error)
 
 
-def _to_take_away(result: Result, now: datetime) -> Reservation | None:
+def _removable_reservation(result: Result, now: datetime) -> Reservation | None:
     """A reservation whose access is to be taken away now."""
     if not isinstance(result, CommandResult) or result.reservation is None or result.reservation.access is None:
         return None

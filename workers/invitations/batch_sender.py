@@ -1,7 +1,8 @@
-"""Sending the invitations of one message: as many at once as there are hands, and few commits for all of them.
+"""Sends the invitations of one Celery message: several at once, with few commits for all of them.
 
-Whenever hands are free, what ended meanwhile is recorded and the next ones are claimed in one commit, while the other
-hands go on sending. Nothing is claimed that is not sent at once, so a worker that dies leaves few leases behind.
+Whenever send slots are free, the outcomes since then are recorded and the next reservations are claimed in one commit,
+while the other slots continue to send. Nothing is claimed that is not sent immediately, so a worker that dies leaves
+few leases behind.
 """
 
 import logging
@@ -20,111 +21,115 @@ from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, D
 log = logging.getLogger(__name__)
 
 LINGER_S = 0.003
-"""After a letter ended, others may end for so long to be recorded with it; a commit takes about as long."""
-RECORD_TRIES_MAX = 5
-"""How often outcomes are offered to a database that is away, each time for as long as `execute` waits. An outcome
-that is lost makes its letter one in doubt, which is sent a second time."""
+"""After one sending has finished, others may finish for so long to be recorded with it: about the time of a commit."""
+RECORD_ATTEMPTS_MAX = 5
+"""How often outcomes are offered to an unavailable database, each time for as long as `execute` waits. A lost outcome
+makes its invitation unknown, and it is sent again."""
 
-LANE_SHARE = 4
-"""A group with a channel of its own gets one of so many hands at most."""
+GROUP_SHARE = 4
+"""A group that has a channel gets one of so many send slots at most."""
 
 Sending = set[Future[AttemptResult]]
-"""Letters in somebody's hands."""
+"""Sendings in progress."""
 
 
-def first_ended(sending: Sending) -> tuple[Sending, Sending]:
-    """Those that ended, at least one of them, and those that are still being sent. A channel's time is bounded."""
+def wait_for_any(sending: Sending) -> tuple[Sending, Sending]:
+    """Return finished sendings, at least one, and those in progress. The time of a channel is bounded."""
     wait(sending, return_when=FIRST_COMPLETED)
-    ended, rest = wait(sending, timeout=LINGER_S)
-    return ended, rest
+    finished, in_progress = wait(sending, timeout=LINGER_S)
+    return finished, in_progress
 
 
 @dataclass(frozen=True, slots=True)
 class InvitationBatchSender:
-    """What sending takes.
+    """Claims, sends and records invitations. One per process; for one batch at a time.
 
     Attributes:
-        executor: The hands.
-        concurrency: How many of them there are.
-        channel: The calling thread's own channel.
-        await_some: Waits for one of the letters at least.
-        plan: Which reservations go by a channel of their group's own.
-        cooldowns: Which of these channels are left alone for now.
-        capacity: How many letters by the usual channel its server takes at once; 0 while it is left alone.
+        steps: The steps of one delivery.
+        executor: Runs sendings; has as many threads as there are send slots.
+        concurrency: The number of send slots.
+        channel: Returns the calling thread's own channel.
+        wait_for_any: Waits for at least one sending.
+        plan: Returns which reservations go out by the channel of a group.
+        cooldowns: Which groups get nothing for now.
+        capacity: How many emails the mail server accepts at once; 0 while it refuses connections.
     """
 
     steps: DeliverySteps
     executor: Executor
     concurrency: int
     channel: Callable[[], Channel]
-    wait_for_any: Callable[[Sending], tuple[Sending, Sending]] = first_ended
+    wait_for_any: Callable[[Sending], tuple[Sending, Sending]] = wait_for_any
     plan: Callable[[Sequence[UUID]], ChannelPlan] = lambda _: ChannelPlan()
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     capacity: Callable[[], int] = lambda: UNBOUNDED
 
-    def work(self, reservation_ids: Sequence[UUID], task_id: str, should_stop: Callable[[], bool]) -> None:
-        """Claim, send and record what is due.
+    def run(self, reservation_ids: Sequence[UUID], task_id: str, should_stop: Callable[[], bool]) -> None:
+        """Claim, send and record the reservations that are due.
 
-        A fault leaves what it hit to leases and sweep: it is counted and logged, and the others go on.
+        A failure is counted and logged; its reservation is left to the lease and the sweep, and the others continue.
 
         Args:
-            reservation_ids: Any; what is not due is left alone.
-            task_id: Whose leases they become.
-            should_stop: Once true, nothing more is claimed.
+            reservation_ids: Any; those that are not due are skipped.
+            task_id: The task whose leases they become.
+            should_stop: Once it returns True, nothing more is claimed.
         """
         channel = self.channel().name
-        plan = self._planned(reservation_ids)
+        plan = self._load_plan(reservation_ids)
         steps = replace(self.steps, by_group=plan.by_group)
-        left = GroupLimiter(
-            reservation_ids, plan.groups, max(self.concurrency // LANE_SHARE, 1), self.cooldowns, self.capacity
-        )
+        group_max = max(self.concurrency // GROUP_SHARE, 1)
+        limiter = GroupLimiter(reservation_ids, plan.groups, group_max, self.cooldowns, self.capacity)
         sending: Sending = set()
-        holds: dict[Future[AttemptResult], UUID] = {}
-        tried: list[AttemptResult] = []
-        faults = 0
-        while left or sending or tried:
+        ids_by_future: dict[Future[AttemptResult], UUID] = {}
+        results: list[AttemptResult] = []
+        outages = 0
+        while limiter or sending or results:
             if should_stop():
-                left.clear()
-            wanted = left.acquire(self.concurrency - len(sending))
+                limiter.clear()
+            acquired_ids = limiter.acquire(self.concurrency - len(sending))
             try:
-                claimed = steps.record_and_claim(tried, wanted, channel, task_id)
-                tried = []
+                deliveries = steps.record_and_claim(results, acquired_ids, channel, task_id)
+                results = []
             except StorageUnavailableError as error:
-                _tell(error)
-                claimed = []
-                left.clear()
-                faults += 1
-                tried = tried if faults < RECORD_TRIES_MAX else []
-            left.release(set(wanted) - {item.item.reservation_id for item in claimed})
-            begun = {self.executor.submit(self._send, item): item.item.reservation_id for item in claimed}
-            holds |= begun
-            ended, sending = self.wait_for_any(sending | set(begun)) if sending or begun else (set(), set())
-            left.release([holds.pop(future) for future in ended])
-            tried += [found for future in ended if (found := self._outcome(future)) is not None]
-            for one in tried:
-                left.record(one.claimed.item.reservation_id, one.outcome)
+                _log_failure(error)
+                deliveries = []
+                limiter.clear()
+                outages += 1
+                results = results if outages < RECORD_ATTEMPTS_MAX else []
+            limiter.release(set(acquired_ids) - {delivery.reservation.reservation_id for delivery in deliveries})
+            started = {
+                self.executor.submit(self._send, delivery): delivery.reservation.reservation_id
+                for delivery in deliveries
+            }
+            ids_by_future |= started
+            sending |= set(started)
+            finished, sending = self.wait_for_any(sending) if sending else (set(), set())
+            limiter.release([ids_by_future.pop(future) for future in finished])
+            results += [result for future in finished if (result := _take_result(future)) is not None]
+            for result in results:
+                limiter.record(result.delivery.reservation.reservation_id, result.outcome)
 
-    def _planned(self, reservation_ids: Sequence[UUID]) -> ChannelPlan:
-        """Who goes where; with the database away nobody goes anywhere, as the first turn finds out."""
+    def _load_plan(self, reservation_ids: Sequence[UUID]) -> ChannelPlan:
         try:
             return self.plan(reservation_ids)
         except StorageUnavailableError:
+            # Nothing is sent by a wrong channel: the first claim meets the same outage.
             return ChannelPlan()
 
-    def _send(self, claimed: ClaimedDelivery) -> AttemptResult:
-        return AttemptResult(claimed, self.steps.send(claimed, self.channel()))
-
-    def _outcome(self, ended: Future[AttemptResult]) -> AttemptResult | None:
-        try:
-            tried = ended.result()
-        except Exception as error:  # noqa: BLE001 - whatever a defect raises, the other letters go on
-            _tell(error)
-            return None
-        return tried
+    def _send(self, delivery: ClaimedDelivery) -> AttemptResult:
+        return AttemptResult(delivery, self.steps.send(delivery, self.channel()))
 
 
-def _tell(fault: Exception) -> None:
-    """An outage in one line, as it is told at each letter; a defect with where it was."""
+def _take_result(future: Future[AttemptResult]) -> AttemptResult | None:
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001 - whatever a bug raises, the other sendings continue
+        _log_failure(error)
+        return None
+
+
+def _log_failure(error: Exception) -> None:
+    """Log an outage in one line, and a bug with its traceback."""
     ERRORS.labels("celery_error").inc()
-    is_away = isinstance(fault, StorageUnavailableError)
-    log.error("sending invitations failed, the sweep will retry them: %s", fault, exc_info=None if is_away else fault)
+    is_outage = isinstance(error, StorageUnavailableError)
+    log.error("sending invitations failed, the sweep will retry them: %s", error, exc_info=None if is_outage else error)

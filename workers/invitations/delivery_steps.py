@@ -1,7 +1,7 @@
 """The steps of invitations: claim, send, record. They know no Celery, no clock and no randomness of their own.
 
-Each step commits before the next begins, so a crash between any two leaves a state that the sweep mends. Claims and
-records take many reservations, since a commit costs the same for one as for a dozen.
+Each step commits before the next begins, so the sweep recovers from a crash between any two. Claims and records take
+many reservations, since a commit costs the same for one as for a dozen.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,18 +47,18 @@ class DraftText(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A reservation under this worker's lease, and the email address of its person; None if they were erased."""
+    """A reservation under this worker's lease, and the email address of its recipient; None if that was erased."""
 
-    item: Reservation
+    reservation: Reservation
     lease: Lease
     recipient: str | UnverifiedAddress | None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """A claimed reservation and what the channel said."""
+    """A claimed delivery and its outcome."""
 
-    claimed: ClaimedDelivery
+    delivery: ClaimedDelivery
     outcome: Outcome
 
 
@@ -92,7 +92,7 @@ class DeliverySteps:
             One word: sent, failed, deferred, unknown, or idle if there was nothing to do.
 
         Raises:
-            StorageUnavailableError: The database is away; leases and sweep take it from here.
+            StorageUnavailableError: The database is unavailable; leases and sweep take it from here.
         """
         for claimed in self.claim([reservation_id], channel.name, task_id):
             outcome = self.send(claimed, channel)
@@ -101,7 +101,7 @@ class DeliverySteps:
         return "idle"
 
     def claim(self, reservation_ids: Sequence[UUID], channel: str, task_id: str) -> list[ClaimedDelivery]:
-        """Commit the leases of the next attempts; those that somebody else has or that are not due are left out."""
+        """Commit the leases of the next attempts; those leased by others or not due are left out."""
         return self.record_and_claim((), reservation_ids, channel, task_id)
 
     def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
@@ -112,56 +112,60 @@ class DeliverySteps:
             return Rejected(server=channel.name, reason="recipient_forgotten", final=True, about_address=True)
         if isinstance(claimed.recipient, UnverifiedAddress):
             return Rejected(server=channel.name, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
-        way = channel.channel_for(claimed.item.group) if isinstance(channel, GroupRoutingChannel) else channel
-        if way is None or way.name != claimed.lease.channel:
+        channel_now = (
+            channel.channel_for(claimed.reservation.group) if isinstance(channel, GroupRoutingChannel) else channel
+        )
+        if channel_now is None or channel_now.name != claimed.lease.channel:
             # The log says which channel may have the invitation, so no other one is asked (invariant 11).
             return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
-        return way.send(self.message_factory.invitation(claimed.item, claimed.recipient))
+        return channel_now.send(self.message_factory.invitation(claimed.reservation, claimed.recipient))
 
-    def record(self, tried: Sequence[AttemptResult], task_id: str) -> None:
+    def record(self, results: Sequence[AttemptResult], task_id: str) -> None:
         """Commit what became of attempts."""
-        self.record_and_claim(tried, (), "", task_id)
+        self.record_and_claim(results, (), "", task_id)
 
     def record_and_claim(
-        self, tried: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str
+        self, results: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str
     ) -> list[ClaimedDelivery]:
         """Record attempts that ended and claim the next ones, in one commit.
 
         Args:
-            tried: What ended.
+            results: What ended.
             reservation_ids: What to claim: no more than is sent at once.
             channel: Name of the channel that they will go through.
             task_id: The task whose leases they become.
 
         Raises:
-            StorageUnavailableError: The database is away.
+            StorageUnavailableError: The database is unavailable.
         """
         context = self._context(task_id)
-        records = [self._record(context, item) for item in tried]
+        records = [self._record(context, result) for result in results]
         claims = [
             ClaimAttempt(
                 context=context,
-                reservation_id=wanted,
+                reservation_id=reservation_id,
                 channel=channel,
                 case_id=self.new_id(),
                 by_group=self.by_group,
             )
-            for wanted in reservation_ids
+            for reservation_id in reservation_ids
         ]
         if not records and not claims:
             return []
-        results = self.execute([*records, *claims])[len(records) :]
-        for result in results:
+        claim_results = self.execute([*records, *claims])[len(records) :]
+        for result in claim_results:
             if (
                 isinstance(result, CommandResult)
                 and result.reservation is not None
                 and result.reservation.waits_for is not None
             ):
                 self.request_removal(result.reservation.waits_for)
-        return self._addressed([item for result in results if (item := _claimed(result, context)) is not None])
+        return self._read_addresses(
+            [leased for result in claim_results if (leased := _leased_reservation(result, context)) is not None]
+        )
 
     def _context(self, task_id: str) -> CommandContext:
-        """Who acts: this very turn, so that nobody takes its leases over.
+        """Return the actor: this very call, so that no other one takes its leases over.
 
         Worker and task are not enough: copies of a message have the same task id, and a container that is started
         again often has the same process ids.
@@ -171,31 +175,38 @@ class DeliverySteps:
             now=self.now(), actor="worker", actor_id=f"{self.worker}#{record_and_claim}", request_id=task_id
         )
 
-    def _record(self, context: CommandContext, tried: AttemptResult) -> RecordOutcome:
-        claimed, outcome = tried.claimed, tried.outcome
+    def _record(self, context: CommandContext, result: AttemptResult) -> RecordOutcome:
+        delivery, outcome = result.delivery, result.outcome
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
-            reply = self.draft_text(outcome.reply, claimed.item.reservation_id)
+            reply = self.draft_text(outcome.reply, delivery.reservation.reservation_id)
         return RecordOutcome(
             context=context,
-            reservation_id=claimed.item.reservation_id,
-            delivery=claimed.item.delivery,
-            attempt=claimed.lease.attempt,
+            reservation_id=delivery.reservation.reservation_id,
+            delivery=delivery.reservation.delivery,
+            attempt=delivery.lease.attempt,
             outcome=outcome,
             case_id=self.new_id(),
             reply=reply,
         )
 
-    def _addressed(self, items: Sequence[tuple[Reservation, Lease]]) -> list[ClaimedDelivery]:
+    def _read_addresses(self, leased_reservations: Sequence[tuple[Reservation, Lease]]) -> list[ClaimedDelivery]:
         """Addresses are read after the claim: who was forgotten until then gets no letter."""
-        if not items:
+        if not leased_reservations:
             return []
-        addresses = self.addresses([item.recipient_id for item, _ in items])
-        return [ClaimedDelivery(item, lease, addresses.get(item.recipient_id)) for item, lease in items]
+        addresses = self.addresses([reservation.recipient_id for reservation, _ in leased_reservations])
+        return [
+            ClaimedDelivery(reservation, lease, addresses.get(reservation.recipient_id))
+            for reservation, lease in leased_reservations
+        ]
 
 
-def _claimed(result: CommandResult | Exception, context: CommandContext) -> tuple[Reservation, Lease] | None:
+def _leased_reservation(result: CommandResult | Exception, context: CommandContext) -> tuple[Reservation, Lease] | None:
     """The reservation and its lease, if it is this very task's."""
-    if not isinstance(result, CommandResult) or (item := result.reservation) is None or item.lease is None:
+    if (
+        not isinstance(result, CommandResult)
+        or (reservation := result.reservation) is None
+        or reservation.lease is None
+    ):
         return None
-    return (item, item.lease) if is_claimed_by(item, context) else None
+    return (reservation, reservation.lease) if is_claimed_by(reservation, context) else None

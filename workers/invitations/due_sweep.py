@@ -42,7 +42,7 @@ def sweep(
     context: CommandContext,
     new_id: Callable[[], UUID],
 ) -> SweepResult:
-    """One round.
+    """Run the sweep once.
 
     Args:
         rows: Where to find what is due.
@@ -53,7 +53,9 @@ def sweep(
     """
     due = rows.take(context.now)
     commands = [
-        SettleDue(context=context, reservation_id=item.reservation_id, case_id=new_id()) for item in due if item.settle
+        SettleDue(context=context, reservation_id=due_reservation.reservation_id, case_id=new_id())
+        for due_reservation in due
+        if due_reservation.settle
     ]
     if commands:
         execute(commands)
@@ -62,12 +64,12 @@ def sweep(
         try:
             publish(ids)
         except Exception:
-            rows.give_back([item for message in messages[number:] for item in message])
+            rows.give_back([due_reservation for message in messages[number:] for due_reservation in message])
             raise
     return SweepResult(settled=len(commands), dispatched=len(due) - len(commands))
 
 
 def _messages(due: Sequence[Due]) -> list[list[UUID]]:
     """Ids by message: few messages, but each doubtful one in its own."""
-    together = [item.reservation_id for item in due if not item.alone]
-    return list(batched(together, IDS_PER_MESSAGE)) + [[item.reservation_id] for item in due if item.alone]
+    together = [due_reservation.reservation_id for due_reservation in due if not due_reservation.alone]
+    return list(batched(together, IDS_PER_MESSAGE)) + [[due_reservation.reservation_id] for due_reservation in due if due_reservation.alone]

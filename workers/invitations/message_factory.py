@@ -1,4 +1,4 @@
-"""Which letter belongs to a reservation: address, links and ids, the same on every try."""
+"""Makes the messages of a reservation: address, links and ids, the same on every attempt."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ def default_texts(_group: str, _language: Language) -> tuple[str, str]:
     return "", ""
 
 
-def _shown_id(item: Reservation) -> str | None:
+def _shown_id(reservation: Reservation) -> str | None:
     """Return the id of the request that reserved it; None for one that a caller of an earlier version made up."""
-    return item.request_id if item.request_id and is_trace_id(item.request_id) else None
+    return reservation.request_id if reservation.request_id and is_trace_id(reservation.request_id) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,98 +40,98 @@ class MessageFactory:
     mail_domain: str
     words: GroupTexts = default_texts
 
-    def invitation(self, item: Reservation, recipient: str) -> OutboundMessage:
+    def invitation(self, reservation: Reservation, recipient: str) -> OutboundMessage:
         """The invitation of a reservation's newest delivery."""
-        delivery = DeliveryRef(item.reservation_id, item.delivery)
-        subject, text = self.words(item.group, item.language) if item.group else ("", "")
+        delivery = DeliveryRef(reservation.reservation_id, reservation.delivery)
+        subject, text = self.words(reservation.group, reservation.language) if reservation.group else ("", "")
         return OutboundMessage(
-            reservation_id=item.reservation_id,
+            reservation_id=reservation.reservation_id,
             template="invite",
             message_id=message_id(delivery, self.mail_domain),
             recipient=recipient,
-            language=item.language,
+            language=reservation.language,
             link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
-            written_at=item.delivery_at,
-            group=item.group,
-            request_id=_shown_id(item),
+            written_at=reservation.delivery_at,
+            group=reservation.group,
+            request_id=_shown_id(reservation),
             subject=subject,
             text=text,
-            delivery=item.delivery,
+            delivery=reservation.delivery,
         )
 
-    def ends_soon(self, item: Reservation, recipient: str, days: int, written_at: datetime) -> OutboundMessage:
+    def ends_soon(self, reservation: Reservation, recipient: str, days: int, written_at: datetime) -> OutboundMessage:
         """What tells a person, so many days before, that their access ends."""
         return OutboundMessage(
-            reservation_id=item.reservation_id,
+            reservation_id=reservation.reservation_id,
             template="ends_soon",
-            message_id=f"<{item.reservation_id}.ends-in-{days}@{self.mail_domain}>",
+            message_id=f"<{reservation.reservation_id}.ends-in-{days}@{self.mail_domain}>",
             recipient=recipient,
-            language=item.language,
-            link=f"{self.public_url}/r/{item.reservation_id}",
+            language=reservation.language,
+            link=f"{self.public_url}/r/{reservation.reservation_id}",
             written_at=written_at,
-            group=item.group,
-            request_id=_shown_id(item),
-            ends_at=item.access_ends_at,
+            group=reservation.group,
+            request_id=_shown_id(reservation),
+            ends_at=reservation.access_ends_at,
         )
 
-    def farewell(self, item: Reservation, recipient: str) -> OutboundMessage:
+    def farewell(self, reservation: Reservation, recipient: str) -> OutboundMessage:
         """What tells a person that their access has ended."""
-        ended_at = item.access.ended_at if item.access else None
+        ended_at = reservation.access.ended_at if reservation.access else None
         return OutboundMessage(
-            reservation_id=item.reservation_id,
+            reservation_id=reservation.reservation_id,
             template="farewell",
-            message_id=f"<{item.reservation_id}.ended@{self.mail_domain}>",
+            message_id=f"<{reservation.reservation_id}.ended@{self.mail_domain}>",
             recipient=recipient,
-            language=item.language,
-            link=f"{self.public_url}/r/{item.reservation_id}",
-            written_at=ended_at or item.reserved_at,
-            group=item.group,
-            request_id=_shown_id(item),
-            ends_at=item.access_ends_at,
+            language=reservation.language,
+            link=f"{self.public_url}/r/{reservation.reservation_id}",
+            written_at=ended_at or reservation.reserved_at,
+            group=reservation.group,
+            request_id=_shown_id(reservation),
+            ends_at=reservation.access_ends_at,
         )
 
-    def refund_notice(self, item: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
+    def refund_notice(self, reservation: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
         """The notice that nothing was sent and nothing was used; of a rebind, that the access stays as it is."""
         return OutboundMessage(
-            reservation_id=item.reservation_id,
-            template="refund_notice" if item.is_use else "rebind_notice",
-            message_id=f"<{item.reservation_id}.refund@{self.mail_domain}>",
+            reservation_id=reservation.reservation_id,
+            template="refund_notice" if reservation.is_use else "rebind_notice",
+            message_id=f"<{reservation.reservation_id}.refund@{self.mail_domain}>",
             recipient=recipient,
-            language=item.language,
-            link=f"{self.public_url}/invite" if item.is_use else f"{self.public_url}/r/{item.follows}",
+            language=reservation.language,
+            link=f"{self.public_url}/invite" if reservation.is_use else f"{self.public_url}/r/{reservation.follows}",
             written_at=written_at,
-            group=item.group,
-            request_id=_shown_id(item),
+            group=reservation.group,
+            request_id=_shown_id(reservation),
         )
 
-    def correction_notice(self, item: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
+    def correction_notice(self, reservation: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
         """Return the notice to the old address that its invitation was moved to another one."""
-        return self._notice(item, recipient, written_at, "correction_notice", "corrected")
+        return self._notice(reservation, recipient, written_at, "correction_notice", "corrected")
 
-    def move_notice(self, item: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
+    def move_notice(self, reservation: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
         """Return the notice that the access of this reservation was moved to another group."""
-        return self._notice(item, recipient, written_at, "move_notice", "moved")
+        return self._notice(reservation, recipient, written_at, "move_notice", "moved")
 
     def _notice(
-        self, item: Reservation, recipient: str, written_at: datetime, template: Template, about: str
+        self, reservation: Reservation, recipient: str, written_at: datetime, template: Template, about: str
     ) -> OutboundMessage:
         return OutboundMessage(
-            reservation_id=item.reservation_id,
+            reservation_id=reservation.reservation_id,
             template=template,
-            message_id=f"<{item.reservation_id}.{about}@{self.mail_domain}>",
+            message_id=f"<{reservation.reservation_id}.{about}@{self.mail_domain}>",
             recipient=recipient,
-            language=item.language,
-            link=f"{self.public_url}/r/{item.reservation_id}",
+            language=reservation.language,
+            link=f"{self.public_url}/r/{reservation.reservation_id}",
             written_at=written_at,
-            group=item.group,
-            request_id=item.request_id,
+            group=reservation.group,
+            request_id=reservation.request_id,
         )
 
 
 def create_message_factory(
     secret_key: str, public_url: str, mail_from: str, words: GroupTexts = default_texts
 ) -> MessageFactory:
-    """A press from settings; the Message-ID's domain is that of the sender's address."""
+    """Make a factory from settings; the Message-ID's domain is that of the sender's address."""
     domain = mail_from.rpartition("@")[2].strip("> ") or "localhost"
     return MessageFactory(secret_key.encode(), public_url.rstrip("/"), domain, words)
 

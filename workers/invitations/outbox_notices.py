@@ -1,4 +1,4 @@
-"""Letters that follow from events, refunds and announced ends: tried a few times, never sent twice knowingly."""
+"""Notices that follow from events, such as refunds and expiry: few attempts, and none after an unknown outcome."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -23,11 +23,11 @@ from workers.invitations.delivery_steps import DeliverySteps
 
 TAKEN_MAX = 20
 """Notices of one round; the next one follows in seconds."""
-ROUND_S = 2.0
+RUN_MAX_S = 2.0
 """A round begins no further notice after this: invitations and sweeps wait for the same processes."""
 ATTEMPTS_MAX = 5
 RETRY_S = 60
-PUT_OFF_MAX = timedelta(days=1)
+POSTPONED_MAX = timedelta(days=1)
 """A notice that was deferred for so long is dropped: by then its news is old."""
 
 
@@ -49,7 +49,7 @@ def send_notices(
     find: Callable[[UUID], Reservation | None],
     steps: DeliverySteps,
     channel: Channel,
-    enough: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
     cooldowns: Cooldowns | None = None,
     hourly_max: int | None = None,
 ) -> int:
@@ -63,13 +63,13 @@ def send_notices(
         find: A reservation by its id.
         steps: For time, addresses and letters.
         channel: What the notices go out by.
-        enough: Turns true when no further one is to be begun.
+        should_stop: Turns true when no further one is to be begun.
         cooldowns: Which groups' systems are left alone for now: their notices are put off, so that no other waits.
         hourly_max: How many notices a recipient may get within an hour; those beyond it are deferred. None: no limit.
     """
-    for tried in range(TAKEN_MAX):
-        if enough() or not _send_one(outbox, find, steps, channel, cooldowns, hourly_max):
-            return tried
+    for count in range(TAKEN_MAX):
+        if should_stop() or not _send_one(outbox, find, steps, channel, cooldowns, hourly_max):
+            return count
     return TAKEN_MAX
 
 
@@ -86,56 +86,60 @@ def _send_one(
     notice = outbox.take(now)
     if notice is None:
         return False
-    item = find(notice.reservation_id)
-    group = item.group if item else None
+    reservation = find(notice.reservation_id)
+    group = reservation.group if reservation else None
     is_resting = cooldowns is not None and group is not None and cooldowns.is_active(group)
     if is_resting or (hourly_max is not None and notice.recent >= hourly_max):
-        _put_off(outbox, notice, now)
+        _postpone(outbox, notice, now)
         return True
-    address = steps.addresses([item.recipient_id]).get(item.recipient_id) if item else None
-    letter = _letter(steps, notice, item, address) if item and isinstance(address, str) else None
-    if letter is None:
-        outcome, again = _why_not_sent(address), False
+    address = steps.addresses([reservation.recipient_id]).get(reservation.recipient_id) if reservation else None
+    message = _message(steps, notice, reservation, address) if reservation and isinstance(address, str) else None
+    if message is None:
+        outcome, is_retried = _reason_not_sent(address), False
     else:
-        result = channel.send(letter)
+        result = channel.send(message)
         if cooldowns is not None and group is not None:
             cooldowns.record(group, result)
         if isinstance(result, Rejected) and result.about_connection:
-            _put_off(outbox, notice, now)
+            _postpone(outbox, notice, now)
             return True
         outcome = outcome_label(result)
-        retryable = not isinstance(result, Accepted | OutcomeUnknown)
-        final = isinstance(result, Rejected) and result.final
-        again = retryable and not final and notice.attempts < ATTEMPTS_MAX
-    outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if again else None, outcome)
+        is_retryable = not isinstance(result, Accepted | OutcomeUnknown)
+        is_final = isinstance(result, Rejected) and result.final
+        is_retried = is_retryable and not is_final and notice.attempts < ATTEMPTS_MAX
+    outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if is_retried else None, outcome)
     return True
 
 
-def _why_not_sent(address: str | UnverifiedAddress | None) -> str:
+def _reason_not_sent(address: str | UnverifiedAddress | None) -> str:
     if isinstance(address, UnverifiedAddress):
         return ADDRESS_MISMATCH
     return "recipient_forgotten" if address is None else "not_needed"
 
 
-def _put_off(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
+def _postpone(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
     """Leave a notice for later without counting a try, for a day at most."""
-    if now - notice.written_at < PUT_OFF_MAX:
+    if now - notice.written_at < POSTPONED_MAX:
         outbox.put_off(notice, now + timedelta(seconds=RETRY_S))
     else:
         outbox.close(notice, None, PUT_OFF)
 
 
-def _letter(steps: DeliverySteps, notice: DueNotice, item: Reservation, address: str) -> OutboundMessage | None:
+def _message(steps: DeliverySteps, notice: DueNotice, reservation: Reservation, address: str) -> OutboundMessage | None:
     """What is to be sent; None if it would not be true any more."""
     if notice.template == CORRECTION_NOTICE:
-        is_moved = item.refund_cause == "corrected"
-        return steps.message_factory.correction_notice(item, address, notice.written_at) if is_moved else None
+        is_moved = reservation.refund_cause == "corrected"
+        return steps.message_factory.correction_notice(reservation, address, notice.written_at) if is_moved else None
     if notice.template == MOVE_NOTICE:
-        return steps.message_factory.move_notice(item, address, notice.written_at)
+        return steps.message_factory.move_notice(reservation, address, notice.written_at)
     if not notice.template.startswith(EXPIRY_NOTICE_PREFIX):
-        return None if item.occupies_use else steps.message_factory.refund_notice(item, address, notice.written_at)
-    if not item.has_active_access or item.is_access_over(steps.now()):
+        return (
+            None
+            if reservation.occupies_use
+            else steps.message_factory.refund_notice(reservation, address, notice.written_at)
+        )
+    if not reservation.has_active_access or reservation.is_access_over(steps.now()):
         return None
     return steps.message_factory.ends_soon(
-        item, address, int(notice.template.removeprefix(EXPIRY_NOTICE_PREFIX)), notice.written_at
+        reservation, address, int(notice.template.removeprefix(EXPIRY_NOTICE_PREFIX)), notice.written_at
     )

@@ -1,4 +1,4 @@
-"""Keeping Merkle log and tallies up with the events and having the head signed: off the hot path, on its own beat."""
+"""Adds new events to the Merkle log and the event counters, and has the head of the log signed."""
 
 import logging
 from datetime import datetime
@@ -13,7 +13,7 @@ from projections.transparency_log.tile_log import EVENTS_MAX, append_new_events
 
 log = logging.getLogger(__name__)
 
-ROUNDS_MAX = 10
+TRANSACTIONS_MAX = 10
 """Transactions of one round; what is left then is the next round's."""
 
 
@@ -28,11 +28,11 @@ def update_log(storage: LedgerStore, now: datetime, checkpoint_file: Path | None
     Returns:
         How many events were taken in.
     """
-    taken = 0
+    consumed = 0
     with storage.datastore.get_connection() as conn:
-        for _ in range(ROUNDS_MAX):
+        for _ in range(TRANSACTIONS_MAX):
             count = append_new_events(conn)
-            taken += count
+            consumed += count
             if count < EVENTS_MAX:
                 break
         try:
@@ -40,4 +40,4 @@ def update_log(storage: LedgerStore, now: datetime, checkpoint_file: Path | None
         except OlderStateError as error:
             log.error("signing a checkpoint failed: %s", error)  # noqa: TRY400 - the sentence says it all
         update_counters(conn)
-    return taken
+    return consumed

@@ -1,4 +1,4 @@
-"""Noticing that the broker forgot everything: it was flushed, or started again without what it held.
+"""Detects that the broker lost everything: it was flushed, or restarted without its data.
 
 The sweep trusts the wake-up calls that it gave for a while. Those are gone then, and need not be waited for.
 """

@@ -18,7 +18,7 @@ TIMEOUT_S = 0.5
 
 
 MEMORY_SHARE_MAX: Final = 0.9
-PARTS: Final = ("broker", "worker", "beat", "broker_noeviction", "broker_memory", "mail_server")
+COMPONENTS: Final = ("broker", "worker", "beat", "broker_noeviction", "broker_memory", "mail_server")
 
 
 class BrokerState(NamedTuple):
@@ -35,10 +35,10 @@ class BrokerState(NamedTuple):
     memory_max: int = 0
 
     def missing(self) -> list[str]:
-        """Which of `PARTS` are missing or unsafe."""
-        is_roomy = not is_nearly_full({"used_memory": self.memory_used, "maxmemory": self.memory_max})
-        there = (self.is_up, self.worker, self.beat, self.is_noeviction, is_roomy, self.mail_server)
-        return [part for part, is_there in zip(PARTS, there, strict=True) if not is_there]
+        """Which of `COMPONENTS` are missing or unsafe."""
+        has_memory = not is_nearly_full({"used_memory": self.memory_used, "maxmemory": self.memory_max})
+        available = (self.is_up, self.worker, self.beat, self.is_noeviction, has_memory, self.mail_server)
+        return [component for component, is_available in zip(COMPONENTS, available, strict=True) if not is_available]
 
 
 def is_nearly_full(info: dict[str, Any]) -> bool:
@@ -48,7 +48,7 @@ def is_nearly_full(info: dict[str, Any]) -> bool:
 
 
 class BrokerMonitor:
-    """Asks Redis once a second, in a thread of its own, so that nobody who serves a request waits for it."""
+    """Asks Redis once a second, in a thread of its own, so that no request waits for it."""
 
     def __init__(
         self,
@@ -76,15 +76,15 @@ class BrokerMonitor:
     def numbers(self) -> Iterator[Metric]:
         """The last look as metrics."""
         state = self.state
-        parts = GaugeMetricFamily(
+        components = GaugeMetricFamily(
             "ledger_part_missing",
             "1 while a part that invitations need is missing or unsafe, as /readyz says: broker, worker, beat, ...",
             labels=["part"],
         )
         missing = state.missing()
-        for part in PARTS:
-            parts.add_metric([part], float(part in missing))
-        yield parts
+        for component in COMPONENTS:
+            components.add_metric([component], float(component in missing))
+        yield components
         queue = GaugeMetricFamily(
             "ledger_queue_depth", "Messages that wait in the broker, and that workers hold.", labels=["state"]
         )
@@ -104,19 +104,19 @@ class BrokerMonitor:
 
     def _look(self) -> BrokerState:
         try:
-            with self._client.pipeline(transaction=False) as asked:
-                asked.mget([*HEARTBEAT_KEYS.values(), MAIL_MISSING])
-                asked.info("memory")
-                asked.llen(QUEUE)
-                asked.hlen(UNACKED_KEY)
-                signs, info, queued, held = asked.execute()
+            with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.mget([*HEARTBEAT_KEYS.values(), MAIL_MISSING])
+                pipeline.info("memory")
+                pipeline.llen(QUEUE)
+                pipeline.hlen(UNACKED_KEY)
+                heartbeats, info, queued, held = pipeline.execute()
         except redis.RedisError:
             return BrokerState()
         return BrokerState(
             is_up=True,
-            worker=signs[0] is not None,
-            beat=signs[1] is not None,
-            mail_server=signs[2] is None,
+            worker=heartbeats[0] is not None,
+            beat=heartbeats[1] is not None,
+            mail_server=heartbeats[2] is None,
             is_noeviction=info.get("maxmemory_policy") in {None, "noeviction"},
             queued=queued,
             held=held,

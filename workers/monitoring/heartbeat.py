@@ -1,4 +1,4 @@
-"""Signs of life of worker and beat, as keys in Redis that expire: what `/readyz` and health checks read.
+"""Heartbeats of worker and beat, as keys in Redis that expire: what `/readyz` and health checks read.
 
 Run as `python -m workers.monitoring.heartbeat worker|beat` it exits 0 if REDIS_URL holds a fresh sign of that name.
 """
@@ -51,12 +51,12 @@ class RecentFlag:
         self._last = self._monotonic()
 
     def __call__(self) -> bool:
-        """Whether it happened lately."""
+        """Whether it happened within that time."""
         return self._monotonic() - self._last < self._seconds
 
 
-def announce(redis_url: str, scheduled_every_s: float) -> None:
-    """Give signs of life once this process turns out to be a worker that is ready, or beat.
+def start_heartbeat(redis_url: str, scheduled_every_s: float) -> None:
+    """Give heartbeats once this process turns out to be a worker that is ready, or beat.
 
     Args:
         redis_url: Where the signs are kept.
@@ -79,11 +79,11 @@ def announce(redis_url: str, scheduled_every_s: float) -> None:
 def main() -> int:
     """Look for the sign that the command line names."""
     try:
-        found = open_redis_client(os.environ["REDIS_URL"]).exists(HEARTBEAT_KEYS[sys.argv[1]])
+        is_fresh = open_redis_client(os.environ["REDIS_URL"]).exists(HEARTBEAT_KEYS[sys.argv[1]])
     except redis.RedisError as error:
         say_error(f"the broker cannot be reached: {error}")
         return 1
-    return 0 if found else 1
+    return 0 if is_fresh else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether the mail server can be reached: asked at a worker's start, and again while it can't or a connection failed.
+"""Checks whether the mail server can be reached: at a worker's start, and while it cannot or a connection failed.
 
 A server that answers is not asked again: some count connections. What was found is a key in the broker that expires,
 which `/readyz`, the dashboard and the metrics show.
@@ -16,7 +16,7 @@ import redis
 from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.monitoring.redis_client import MAIL_MISSING, open_redis_client
 
-LOOK_S: Final = 15.0
+CHECK_INTERVAL_S: Final = 15.0
 EXPIRES_S: Final = 60
 CONNECT_S: Final = 2.0
 
@@ -75,10 +75,10 @@ class MailServerWatch:
         self._thread.join(CONNECT_S * 2)
 
     def _run(self) -> None:
-        self._find_out()
-        while not self._wait(self._closing, LOOK_S):
+        self._check()
+        while not self._wait(self._closing, CHECK_INTERVAL_S):
             if self._was_missing or self._is_marked():
-                self._find_out()
+                self._check()
 
     def _is_marked(self) -> bool:
         try:
@@ -86,19 +86,19 @@ class MailServerWatch:
         except redis.RedisError:
             return False
 
-    def _find_out(self) -> None:
-        why = self._look(self._server)
-        if why is not None:
+    def _check(self) -> None:
+        reason = self._look(self._server)
+        if reason is not None:
             self._mark()
             if not self._was_missing:
                 log.error(
                     "mail server %s is unavailable (%s): start it, or set LEDGER_SMTP_URL; "
                     "invitations wait until their deadline",
-                    self._server, why,
+                    self._server, reason,
                 )  # fmt: skip
         else:
             with contextlib.suppress(redis.RedisError):
                 self._client.delete(MAIL_MISSING)
             if self._was_missing:
                 log.warning("mail server %s is available again", self._server)
-        self._was_missing = why is not None
+        self._was_missing = reason is not None

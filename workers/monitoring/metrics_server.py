@@ -23,10 +23,10 @@ from workers.settings import WorkerSettings
 
 RETRY_S: Final = 3.0
 REQUEST_S_MAX: Final = 10.0
-TURN_S: Final = 3.0
-TURN_S_MAX: Final = 30.0
+EVENT_LOOP_S: Final = 3.0
+EVENT_LOOP_S_MAX: Final = 30.0
 IDLE_S_MAX: Final = 300.0
-"""Above a task's time limit: a worker whose children are all busy takes nothing meanwhile."""
+"""Above a task's time limit: a worker whose processes are all busy accepts no message for that time."""
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ class MetricsServer:
         host: Address to listen on.
         port: Its port; 0 takes a free one.
         text: What `/metrics` answers.
-        trouble: What is wrong with this worker, for `/healthz`; None if nothing is.
+        unhealthy_reason: What is wrong with this worker, for `/healthz`; None if nothing is.
     """
 
     def __init__(
-        self, host: str, port: int, text: Callable[[], bytes], trouble: Callable[[], str | None] = lambda: None
+        self, host: str, port: int, text: Callable[[], bytes], unhealthy_reason: Callable[[], str | None] = lambda: None
     ) -> None:
         self._address = (host, port)
-        self._handler = _handler(text, trouble)
+        self._handler = _handler(text, unhealthy_reason)
         self._ending = threading.Event()
         self._server: http.server.ThreadingHTTPServer | None = None
         self._listening = threading.Event()
@@ -64,17 +64,17 @@ class MetricsServer:
             self._server.server_close()
 
     def _run(self) -> None:
-        told = False
+        is_logged = False
         while not self._ending.is_set():
             try:
                 self._server = http.server.ThreadingHTTPServer(self._address, self._handler)
             except OSError as error:
-                if not told:
+                if not is_logged:
                     log.warning(
                         "serving /metrics on port %d failed (%s): set LEDGER_WORKER_METRICS_PORT to a free one",
                         self._address[1], error.strerror,
                     )  # fmt: skip
-                told = True
+                is_logged = True
                 self._ending.wait(RETRY_S)
                 continue
             self._server.daemon_threads = True
@@ -82,7 +82,9 @@ class MetricsServer:
             self._server.serve_forever()
 
 
-def _handler(text: Callable[[], bytes], trouble: Callable[[], str | None]) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(
+    text: Callable[[], bytes], unhealthy_reason: Callable[[], str | None]
+) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         timeout = REQUEST_S_MAX
 
@@ -90,13 +92,13 @@ def _handler(text: Callable[[], bytes], trouble: Callable[[], str | None]) -> ty
             if self.path == "/metrics":
                 self._answer(200, MEDIA_TYPE, text())
             elif self.path == "/healthz":
-                found = trouble()
-                self._answer(503 if found else 200, "text/plain; charset=utf-8", (found or "well").encode())
+                reason = unhealthy_reason()
+                self._answer(503 if reason else 200, "text/plain; charset=utf-8", (reason or "well").encode())
             else:
                 self.send_error(404)
 
         def _answer(self, status: int, media_type: str, body: bytes) -> None:
-            with contextlib.suppress(OSError):  # whoever asked has gone
+            with contextlib.suppress(OSError):  # the client has disconnected
                 self.send_response(status)
                 self.send_header("Content-Type", media_type)
                 self.send_header("Content-Length", str(len(body)))
@@ -125,29 +127,33 @@ def start_metrics_server(settings: WorkerSettings) -> MetricsServer | None:
             DiskCollector(settings.monitored_path),
         ]
     )
-    turning, consuming = RecentFlag(TURN_S_MAX), RecentFlag(IDLE_S_MAX)
-    task_received.connect(lambda **_: consuming.touch(), weak=False)
-    worker_ready.connect(lambda sender, **_: sender.timer.call_repeatedly(TURN_S, turning.touch), weak=False)
+    event_loop_recent, consuming_recent = RecentFlag(EVENT_LOOP_S_MAX), RecentFlag(IDLE_S_MAX)
+    task_received.connect(lambda **_: consuming_recent.touch(), weak=False)
+    worker_ready.connect(
+        lambda sender, **_: sender.timer.call_repeatedly(EVENT_LOOP_S, event_loop_recent.touch), weak=False
+    )
     return MetricsServer(
         settings.worker_metrics_host,
         settings.worker_metrics_port,
         exposition,
-        lambda: unhealthy_reason(watch.state, is_turning=turning(), is_consuming=consuming()),
+        lambda: unhealthy_reason(
+            watch.state, is_event_loop_recent=event_loop_recent(), is_consuming=consuming_recent()
+        ),
     )
 
 
-def unhealthy_reason(broker: BrokerState, *, is_turning: bool, is_consuming: bool) -> str | None:
+def unhealthy_reason(broker: BrokerState, *, is_event_loop_recent: bool, is_consuming: bool) -> str | None:
     """What keeps a worker from its work; None if nothing does.
 
     Args:
         broker: The last look at the broker.
-        is_turning: Whether its event loop, which takes messages and answers questions, turned lately.
-        is_consuming: Whether this worker was given a message lately.
+        is_event_loop_recent: Whether its event loop, which receives messages and answers inspections, has run recently.
+        is_consuming: Whether this worker received a message recently.
     """
     if not broker.is_up:
         return "the broker is away"
-    if not is_turning:
-        return f"the worker's event loop did not turn for {TURN_S_MAX:.0f} s"
+    if not is_event_loop_recent:
+        return f"the worker's event loop did not turn for {EVENT_LOOP_S_MAX:.0f} s"
     if broker.queued and not is_consuming:
         return f"{broker.queued} message(s) wait and this worker took none for {IDLE_S_MAX:.0f} s"
     return None

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 NO_ID = "unnamed"
 """Stands for a task id that is not of the form in which Celery makes them."""
 
-_began: dict[str, float] = {}
+_started_at: dict[str, float] = {}
 
 
 def measure_tasks(storage: Callable[[], LedgerStore | None]) -> None:
@@ -41,11 +41,11 @@ def measure_tasks(storage: Callable[[], LedgerStore | None]) -> None:
     """
 
     def begin(task_id: str, **_: Any) -> None:
-        _began[task_id] = time.perf_counter()
+        _started_at[task_id] = time.perf_counter()
 
     def end(task_id: str, task: Task, state: str | None, retval: object = None, **_: Any) -> None:
         name = label_or_other(task.name, TASKS)
-        seconds = time.perf_counter() - _began.pop(task_id, time.perf_counter())
+        seconds = time.perf_counter() - _started_at.pop(task_id, time.perf_counter())
         TASK_SECONDS.labels(name).observe(seconds)
         is_ok = state == "SUCCESS"
         outcome = "ok" if is_ok else "failed"
@@ -57,25 +57,25 @@ def measure_tasks(storage: Callable[[], LedgerStore | None]) -> None:
         else:
             ERRORS.labels("celery_error").inc()
             log.warning("task", extra={**line, "reason": failure_reason(retval)})
-        if (opened := storage()) is not None:
-            show_pool(opened)
+        if (storage_now := storage()) is not None:
+            show_pool(storage_now)
 
     task_prerun.connect(begin, weak=False)
     task_postrun.connect(end, weak=False)
 
 
-def known_task_id(given: str | None) -> str:
+def known_task_id(task_id: str | None) -> str:
     """Return the id of a task for logs and events. Someone who publishes by hand may choose any text for it."""
-    return outside_trace_id(given or "") or NO_ID
+    return outside_trace_id(task_id or "") or NO_ID
 
 
-def begin_process() -> None:
+def count_process_start() -> None:
     """A child process of the worker begins."""
     declare_zeroes()
     WORKER_PROCESSES.inc()
 
 
-def end_process() -> None:
+def count_process_end() -> None:
     """It ends; its gauges end with it, its counts stay."""
     if (folder := multiprocess.find_folder()) is not None:
         mark_process_dead(os.getpid(), str(folder))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types

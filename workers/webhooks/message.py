@@ -1,6 +1,6 @@
 """One message of a webhook: made from an event, signed, posted, and what the answer means.
 
-It is thin: which event of which code and reservation, and when. Whoever wants more asks the API with these ids.
+It holds ids and a time: which event of which code and reservation, and when. Clients read all else from the API.
 """
 
 import time
@@ -17,8 +17,8 @@ from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
 from projections.telemetry.metrics import WEBHOOK_SECONDS
 from workers.http_client.client import NotSentError, PinnedHttpClient, UnansweredError, parse_retry_after
 
-OK, REDIRECTS, REFUSALS, FAULTS = 200, 300, 400, 500
-GONE, THROTTLED = 410, 429
+OK, REDIRECTS, CLIENT_ERRORS, SERVER_ERRORS = 200, 300, 400, 500
+GONE, TOO_MANY_REQUESTS = 410, 429
 UNAVAILABLE: Final = 503
 
 
@@ -38,7 +38,7 @@ class WebhookResult(NamedTuple):
     asked_s: float | None = None
 
     @property
-    def is_taken(self) -> bool:
+    def is_delivered(self) -> bool:
         """The other side has it."""
         return self.outcome == "taken"
 
@@ -48,7 +48,7 @@ class WebhookResult(NamedTuple):
         return self.outcome == "gone"
 
     @property
-    def is_away(self) -> bool:
+    def is_unavailable(self) -> bool:
         """The endpoint is to be left alone for a while, rather than this one message."""
         return self.outcome not in {"taken", "gone", "refused", "redirected"}
 
@@ -64,11 +64,11 @@ class EventEnvelope(msgspec.Struct, frozen=True):
 class WebhookSender:
     """Sends messages; for any number of threads."""
 
-    poster: PinnedHttpClient
+    http: PinnedHttpClient
 
-    def send(self, url: str, secrets: Sequence[str], one: DueDelivery, now: datetime) -> WebhookResult:
+    def send(self, url: str, secrets: Sequence[str], delivery: DueDelivery, now: datetime) -> WebhookResult:
         """Send a message about an event."""
-        return self._post(url, secrets, f"msg_{one.delivery_id.hex}", render_message(one), now)
+        return self._post(url, secrets, f"msg_{delivery.delivery_id.hex}", render_message(delivery), now)
 
     def test(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send a message about nothing."""
@@ -76,10 +76,10 @@ class WebhookSender:
         return self._post(url, secrets, f"msg_{delivery_id.hex}", body, now)
 
     def _post(self, url: str, secrets: Sequence[str], message_id: str, body: bytes, now: datetime) -> WebhookResult:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         status, asked_s = None, None
         try:
-            answer = self.poster.post(url, sign(secrets, message_id, now, body), body)
+            answer = self.http.post(url, sign(secrets, message_id, now, body), body)
             status, asked_s, outcome = (
                 answer.status,
                 parse_retry_after(answer.retry_after, now),
@@ -89,20 +89,20 @@ class WebhookSender:
             outcome = error.reason
         except UnansweredError as error:
             outcome = error.cause
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started_at
         WEBHOOK_SECONDS.observe(seconds)
         return WebhookResult(
             outcome, status, int(seconds * 1000), asked_s if outcome in {"throttled", "server_error"} else None
         )
 
 
-def render_message(one: DueDelivery) -> bytes:
+def render_message(delivery: DueDelivery) -> bytes:
     """The body, equal to the last byte on every try."""
-    thin = msgspec.json.decode(one.state, type=EventEnvelope)
-    data = {"code_id": one.code_id, "version": one.version, "position": one.position}
-    if thin.reservation_id is not None:
-        data["reservation_id"] = thin.reservation_id
-    return msgspec.json.encode({"type": one.topic.partition(":")[0], "timestamp": thin.at, "data": data})
+    envelope = msgspec.json.decode(delivery.state, type=EventEnvelope)
+    data = {"code_id": delivery.code_id, "version": delivery.version, "position": delivery.position}
+    if envelope.reservation_id is not None:
+        data["reservation_id"] = envelope.reservation_id
+    return msgspec.json.encode({"type": delivery.topic.partition(":")[0], "timestamp": envelope.at, "data": data})
 
 
 def status_label(status: int) -> str:
@@ -111,8 +111,8 @@ def status_label(status: int) -> str:
         return "taken"
     if status == GONE:
         return "gone"
-    if status in {THROTTLED, UNAVAILABLE}:
+    if status in {TOO_MANY_REQUESTS, UNAVAILABLE}:
         return "throttled"
-    if status < REFUSALS:
+    if status < CLIENT_ERRORS:
         return "redirected"
-    return "refused" if status < FAULTS else "server_error"
+    return "refused" if status < SERVER_ERRORS else "server_error"

@@ -60,7 +60,7 @@ class HookAnswer(Protocol):
         """How long it took."""
 
     @property
-    def is_taken(self) -> bool:
+    def is_delivered(self) -> bool:
         """The other side has it."""
 
 
@@ -81,7 +81,7 @@ def send_test(services: Services, post: HookPost, found: WebhookEndpoint, action
     delivery_id, now = services.new_id(), action.now
 
     sent = post.test_hook(found.url, secrets.list_valid_texts(found.endpoint_id, now), delivery_id, now)
-    state: DeliveryState = "delivered" if sent.is_taken else "failed"
+    state: DeliveryState = "delivered" if sent.is_delivered else "failed"
     tried = DeliveryResult(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
 
     def keep(record: AuditRecorder) -> None:

@@ -127,7 +127,7 @@ async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheH
     """A message of the type `webhook.test`, now and once, also to a disabled one; it is in the log."""
     found, action = await services.run_blocking(endpoint_of, services, endpoint_id), services.action(caller)
     sent = await run_blocking(services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, found, action)
-    return TestOutcome(taken=sent.is_taken, outcome=sent.outcome, status=sent.status, ms=sent.ms)
+    return TestOutcome(taken=sent.is_delivered, outcome=sent.outcome, status=sent.status, ms=sent.ms)
 
 
 @router.get("/{endpoint_id}/deliveries", summary="What became of an endpoint's messages")

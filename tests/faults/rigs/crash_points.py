@@ -21,7 +21,7 @@ from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps
 __all__ = ["celery_app"]
 
 FOLDER = Path(os.environ["LEDGER_PLANTED"])
-work, send = InvitationBatchSender.work, DeliverySteps.send
+work, send = InvitationBatchSender.run, DeliverySteps.send
 
 
 def die_at(moment: str) -> None:
@@ -52,11 +52,11 @@ def _work(self: InvitationBatchSender, reservation_ids: Sequence[UUID], *more: A
 
 def _send(self: DeliverySteps, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
     die_at("claimed")
-    die_at(f"claimed.{claimed.item.reservation_id}")
+    die_at(f"claimed.{claimed.reservation.reservation_id}")
     outcome = send(self, claimed, channel)
     die_at("sent")
     return outcome
 
 
-InvitationBatchSender.work = _work  # type: ignore[method-assign,assignment]  # what this module is for
+InvitationBatchSender.run = _work  # type: ignore[method-assign,assignment]  # what this module is for
 DeliverySteps.send = _send  # type: ignore[method-assign]  # as above

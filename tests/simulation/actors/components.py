@@ -304,7 +304,7 @@ class WorkerComponent(Component):
     def _invite(self, message: BrokerMessage) -> None:
         """The task `process_invite_task`."""
         ends, task_id = self.scheduler.now + TASK_LIMIT_S / 3, str(message.number)
-        self._sender.work(reservation_ids(list(message.ids)), task_id, lambda: self.scheduler.now > ends)
+        self._sender.run(reservation_ids(list(message.ids)), task_id, lambda: self.scheduler.now > ends)
         if self._waiting:
             waiting = sorted(self._waiting)
             self._waiting.clear()

@@ -97,10 +97,10 @@ class SimulatedConnections:
         self._busy += 1
         refused = self._server.connect(letter)
         if refused is None:
-            self._window.opened()
+            self._window.record_success()
             return True
         self._busy -= 1
         self._refused = refused
         chance = self._kernel.random.random()
-        self._window.refused(self._kernel.now, begun_at=begun_at, established=self.open, chance=chance)
+        self._window.record_refusal(self._kernel.now, begun_at=begun_at, established=self.open, chance=chance)
         return False

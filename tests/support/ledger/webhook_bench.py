@@ -52,7 +52,7 @@ class WebhookBench:
 
     def deliverer(self, chance: float = 0.0) -> WebhookDeliverer:
         """A process's deliverer."""
-        deliverer = WebhookDeliverer.over(
+        deliverer = WebhookDeliverer.create(
             self.bench.storage, PinnedHttpClient(LOOPBACK, TIMEOUT_S), lambda: chance, uuid4()
         )
         deliverer.now = self.now

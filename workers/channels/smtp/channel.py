@@ -1,4 +1,4 @@
-"""The SMTP channel: one letter, one recipient, and never a doubt that it does not admit.
+"""The SMTP channel: sends one message to one recipient, and reports an unknown outcome as unknown.
 
 The dialogue is stepped by hand: whatever goes wrong before the letter's content begins to leave is a
 rejection, and from then on only a valid reply decides; anything else is uncertain (RFC 1047).
@@ -22,7 +22,7 @@ from domain.values.identifiers import MalformedEmailError
 from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom, envelope_address
 from workers.channels.smtp.connect import Connector, RefusedError
-from workers.channels.smtp.connection import SmtpConnection, WireError
+from workers.channels.smtp.connection import SmtpConnection, SmtpConnectionError
 from workers.channels.smtp.connection_pool import ConnectionPool
 from workers.channels.smtp.reply_codes import is_negative, is_positive, refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
@@ -87,12 +87,12 @@ class SmtpChannel:
         # Of everything before the content; what content and answer have is added when they begin.
         deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
         try:
-            parcel = self._parcel(letter)
+            envelope = self._make_envelope(letter)
             try:
-                return self._transmit(self._connections.take(deadline), parcel, deadline, is_last=False)
+                return self._transmit(self._connections.borrow(deadline), envelope, deadline, is_last_attempt=False)
             except _StaleConnectionError:
                 self._connections.drop_idle()  # as old as that one, or older
-            return self._transmit(self._connections.take(deadline), parcel, deadline, is_last=True)
+            return self._transmit(self._connections.borrow(deadline), envelope, deadline, is_last_attempt=True)
         except RefusedError as error:
             return error.outcome
 
@@ -109,70 +109,72 @@ class SmtpChannel:
         """Say goodbye to the server on connections that no thread uses."""
         self._connections.drop_idle()
 
-    def _parcel(self, letter: OutboundMessage) -> _Envelope:
+    def _make_envelope(self, letter: OutboundMessage) -> _Envelope:
         try:
             recipient = envelope_address(letter.recipient)
         except MalformedEmailError:
-            raise RefusedError(self._bad_address()) from None
+            raise RefusedError(self._rejected_address()) from None
         return _Envelope(recipient, message_bytes(letter, self._sender.header, recipient))
 
     # --- One letter ---
 
-    def _transmit(self, wire: SmtpConnection, parcel: _Envelope, deadline: float, *, is_last: bool) -> Outcome:
+    def _transmit(
+        self, connection: SmtpConnection, envelope: _Envelope, deadline: float, *, is_last_attempt: bool
+    ) -> Outcome:
         """Hand over one letter; the connection is kept if it rests between two letters, else closed."""
-        may_be_stale = wire.letters > 0 and not is_last
-        wire.letters += 1
-        wire.content_begun = wire.mail_accepted = False
+        may_be_stale = connection.messages > 0 and not is_last_attempt
+        connection.messages += 1
+        connection.content_begun = connection.mail_accepted = False
         try:
-            outcome = self._run_session(wire, parcel, deadline)
-        except WireError as error:
-            self._connections.drop(wire)
-            if wire.content_begun:
+            outcome = self._run_session(connection, envelope, deadline)
+        except SmtpConnectionError as error:
+            self._connections.drop(connection)
+            if connection.content_begun:
                 return OutcomeUnknown(server=str(self._server), cause=error.failure)
             if may_be_stale and self._clock() < deadline:
                 raise _StaleConnectionError from None
-            return self._noted(wire, self._lost(wire, error))
+            return self._record_refusal(connection, self._rejected_without_reply(connection, error))
         except BaseException:
-            self._connections.drop(wire)
+            self._connections.drop(connection)
             raise
         if not _ends_connection(outcome):
-            wire.needs_reset = not isinstance(outcome, Accepted)
-            self._connections.give_back(wire)
+            connection.needs_reset = not isinstance(outcome, Accepted)
+            self._connections.release(connection)
             return outcome
-        self._connections.drop(wire)
-        if may_be_stale and _is_closing(outcome) and not wire.content_begun:
+        self._connections.drop(connection)
+        if may_be_stale and _is_closing(outcome) and not connection.content_begun:
             raise _StaleConnectionError
-        return self._noted(wire, outcome)
+        return self._record_refusal(connection, outcome)
 
-    def _noted(self, wire: SmtpConnection, outcome: Outcome) -> Outcome:
+    def _record_refusal(self, connection: SmtpConnection, outcome: Outcome) -> Outcome:
         """The outcome; one that is about the connection limits how many there are."""
         if isinstance(outcome, Rejected) and outcome.about_connection:
-            self._connections.refused(outcome, wire.begun_at)
+            self._connections.record_refusal(outcome, connection.begun_at)
         return outcome
 
-    def _run_session(self, wire: SmtpConnection, parcel: _Envelope, deadline: float) -> Outcome:
+    def _run_session(self, connection: SmtpConnection, envelope: _Envelope, deadline: float) -> Outcome:
         server = str(self._server)
-        if parcel.needs_utf8 and not wire.has_extn("smtputf8"):
-            return self._bad_address()
-        if wire.letters > 1:
-            wire.deadline = min(deadline, self._clock() + self._timeout_s * PROBE_SHARE)
-        if wire.needs_reset:
-            wire.docmd("RSET")
-        reply = wire.docmd("MAIL", f"FROM:<{self._sender.address}>{_options(wire, parcel)}")
-        wire.deadline = deadline
+        if envelope.needs_utf8 and not connection.has_extn("smtputf8"):
+            return self._rejected_address()
+        if connection.messages > 1:
+            connection.deadline = min(deadline, self._clock() + self._timeout_s * PROBE_SHARE)
+        if connection.needs_reset:
+            connection.docmd("RSET")
+        reply = connection.docmd("MAIL", f"FROM:<{self._sender.address}>{_options(connection, envelope)}")
+        connection.deadline = deadline
         if not is_positive(reply):
             # 421 may have been said before MAIL was: no server has to wait with it (RFC 5321 3.8).
             return refused_message(server, reply, about_connection=reply[0] == CLOSING)
-        wire.mail_accepted = True
-        wire.command_encoding = "utf-8" if parcel.needs_utf8 else "ascii"
-        reply = wire.docmd("RCPT", f"TO:<{parcel.recipient}>")
+        connection.mail_accepted = True
+        connection.command_encoding = "utf-8" if envelope.needs_utf8 else "ascii"
+        reply = connection.docmd("RCPT", f"TO:<{envelope.recipient}>")
         if not is_positive(reply):
             return refused_message(server, reply, about_recipient=True)
-        reply = wire.docmd("DATA")
+        reply = connection.docmd("DATA")
         if reply[0] != START_CONTENT:
             return refused_message(server, reply)
-        wire.deadline = deadline + self._timeout_s * ANSWER_SHARE
-        reply = wire.send_data(parcel.content)
+        connection.deadline = deadline + self._timeout_s * ANSWER_SHARE
+        reply = connection.send_data(envelope.content)
         if is_positive(reply):
             return Accepted(server=server, reply_code=reply[0])
         if is_negative(reply):
@@ -181,16 +183,16 @@ class SmtpChannel:
 
     # --- Outcomes without a reply ---
 
-    def _lost(self, wire: SmtpConnection, error: WireError) -> Rejected:
+    def _rejected_without_reply(self, connection: SmtpConnection, error: SmtpConnectionError) -> Rejected:
         """No valid reply came before the content; before MAIL was answered that is about the connection."""
         return Rejected(
             server=str(self._server),
             reason="protocol_error" if error.failure == "bad_reply" else "unreachable",
             final=False,
-            about_connection=not wire.mail_accepted,
+            about_connection=not connection.mail_accepted,
         )
 
-    def _bad_address(self) -> Rejected:
+    def _rejected_address(self) -> Rejected:
         return Rejected(server=str(self._server), reason="bad_address", final=True, about_address=True)
 
 
@@ -205,10 +207,10 @@ def _ends_connection(outcome: Outcome) -> bool:
     return isinstance(outcome, OutcomeUnknown)
 
 
-def _options(wire: SmtpConnection, parcel: _Envelope) -> str:
+def _options(connection: SmtpConnection, envelope: _Envelope) -> str:
     """Parameters of MAIL, each only if the server offers it (RFC 1870, RFC 6531)."""
-    options = [f"SIZE={len(parcel.content)}"] if wire.has_extn("size") else []
-    if parcel.needs_utf8:
+    options = [f"SIZE={len(envelope.content)}"] if connection.has_extn("size") else []
+    if envelope.needs_utf8:
         options += ["SMTPUTF8"]
-        options += ["BODY=8BITMIME"] if wire.has_extn("8bitmime") else []
+        options += ["BODY=8BITMIME"] if connection.has_extn("8bitmime") else []
     return "".join(f" {option}" for option in options)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from smtplib import SMTPAuthenticationError, SMTPException
 
 from domain.ports import Rejected
-from workers.channels.smtp.connection import SmtpConnection, WireError
+from workers.channels.smtp.connection import SmtpConnection, SmtpConnectionError
 from workers.channels.smtp.reply_codes import is_positive, refused_connection, refused_encryption, refused_login
 from workers.channels.smtp.server_url import Security, SmtpServerUrl
 
@@ -46,55 +46,55 @@ class Connector:
         Raises:
             RefusedError: The server can't be reached or does not let us in; the outcome is about the connection.
         """
-        wire = SmtpConnection(self.server, deadline, self.clock)
+        connection = SmtpConnection(self.server, deadline, self.clock)
         try:
-            wire.open()
-            self._greet(wire)
-            self._log_in(wire)
-        except WireError as error:
+            connection.open()
+            self._greet(connection)
+            self._log_in(connection)
+        except SmtpConnectionError as error:
             raise self.lost(error) from None
         except ssl.SSLError as error:
-            wire.close()
+            connection.close()
             why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
-            raise self.refused("tls_failed", why) from None
+            raise self.rejection("tls_failed", why) from None
         except BaseException:
-            wire.close()
+            connection.close()
             raise
-        return wire
+        return connection
 
-    def lost(self, error: WireError) -> RefusedError:
+    def lost(self, error: SmtpConnectionError) -> RefusedError:
         """Say that the connection broke before the message was spoken of."""
-        return self.refused("protocol_error" if error.failure == "bad_reply" else "unreachable")
+        return self.rejection("protocol_error" if error.failure == "bad_reply" else "unreachable")
 
-    def refused(self, reason: str, why: str | None = None) -> RefusedError:
+    def rejection(self, reason: str, why: str | None = None) -> RefusedError:
         """Say that there is no connection, without a reply of the server's."""
         outcome = Rejected(server=str(self.server), reason=reason, final=False, about_connection=True, reply=why or "")
         return RefusedError(outcome)
 
-    def _greet(self, wire: SmtpConnection) -> None:
+    def _greet(self, connection: SmtpConnection) -> None:
         if self.tls is not None and self.server.security is Security.TLS:
-            wire.secure(self.tls)
-        self._expect_yes(wire.getreply())
-        self._expect_yes(wire.ehlo())
+            connection.secure(self.tls)
+        self._expect_yes(connection.getreply())
+        self._expect_yes(connection.ehlo())
         if self.tls is not None and self.server.security is Security.STARTTLS:
-            if not wire.has_extn("starttls"):
-                raise self.refused("tls_failed", "STARTTLS was not offered")
-            if not is_positive(reply := wire.docmd("STARTTLS")):
+            if not connection.has_extn("starttls"):
+                raise self.rejection("tls_failed", "STARTTLS was not offered")
+            if not is_positive(reply := connection.docmd("STARTTLS")):
                 raise RefusedError(refused_encryption(str(self.server), reply))
-            wire.secure(self.tls)
-            self._expect_yes(wire.ehlo())
+            connection.secure(self.tls)
+            self._expect_yes(connection.ehlo())
 
-    def _log_in(self, wire: SmtpConnection) -> None:
+    def _log_in(self, connection: SmtpConnection) -> None:
         if self.server.user is None:
             return
         try:
-            wire.login(self.server.user, self.server.password)
+            connection.login(self.server.user, self.server.password)
         except SMTPAuthenticationError as error:
             text = error.smtp_error
             reply = error.smtp_code, text if isinstance(text, bytes) else text.encode()
             raise RefusedError(refused_login(str(self.server), reply)) from None
         except (SMTPException, ValueError):
-            raise self.refused("login_refused") from None
+            raise self.rejection("login_refused") from None
 
     def _expect_yes(self, reply: tuple[int, bytes]) -> None:
         if not is_positive(reply):

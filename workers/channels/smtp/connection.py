@@ -28,7 +28,7 @@ Failure = Literal["connection_lost", "timeout", "bad_reply"]
 Reply = tuple[int, bytes]
 
 
-class WireError(Exception):
+class SmtpConnectionError(Exception):
     """No valid reply came; the connection is closed. The only text is the kind of failure."""
 
     def __init__(self, failure: Failure) -> None:
@@ -42,7 +42,7 @@ class SmtpConnection(smtplib.SMTP):
     Attributes:
         deadline: When all waiting ends, by the clock given.
         begun_at: When it was begun, by the clock given.
-        letters: How many letters were tried on this connection.
+        messages: How many letters were tried on this connection.
         used_at: When the last one ended, by the clock given.
         needs_reset: The server may still hold the envelope of the last one.
         mail_accepted: The server accepted the sender of a letter since this was last set to False.
@@ -54,7 +54,7 @@ class SmtpConnection(smtplib.SMTP):
     def __init__(self, server: SmtpServerUrl, deadline: float, clock: Callable[[], float]) -> None:
         super().__init__(local_hostname="localhost")  # a given name: without one smtplib would ask the DNS
         self.deadline = deadline
-        self.letters = 0
+        self.messages = 0
         self.begun_at = self.used_at = clock()
         self.needs_reset = False
         self.mail_accepted = False
@@ -67,14 +67,14 @@ class SmtpConnection(smtplib.SMTP):
         """Connect, without reading the greeting.
 
         Raises:
-            WireError: No address of the server answered in time.
+            SmtpConnectionError: No address of the server answered in time.
         """
-        found = resolve(self._server.host, self._server.port, self._left())
-        for number, (family, kind, protocol, _, address) in enumerate(found):
+        addresses = resolve(self._server.host, self._server.port, self._remaining_s())
+        for number, (family, socket_type, protocol, _, address) in enumerate(addresses):
             try:
-                self.sock = socket.socket(family, kind, protocol)
+                self.sock = socket.socket(family, socket_type, protocol)
                 # A dead address must leave time for the next one.
-                self.sock.settimeout(self._left() / (len(found) - number))
+                self.sock.settimeout(self._remaining_s() / (len(addresses) - number))
                 self.sock.connect(address)
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
@@ -82,20 +82,20 @@ class SmtpConnection(smtplib.SMTP):
             else:
                 self.local_hostname = _own_name(self.sock)
                 return
-        raise WireError("connection_lost")
+        raise SmtpConnectionError("connection_lost")
 
     def secure(self, context: ssl.SSLContext) -> None:
         """Shake hands for TLS; the server's certificate must be for its name.
 
         Raises:
             ssl.SSLError: The certificate or the handshake is bad.
-            WireError: The server was silent or went away.
+            SmtpConnectionError: The server was silent or went away.
         """
         if self.sock is None:
-            raise WireError("connection_lost")
+            raise SmtpConnectionError("connection_lost")
         # What came before the handshake was not protected, so none of it may count as an answer after it.
         self._received.clear()
-        self.sock.settimeout(self._left())
+        self.sock.settimeout(self._remaining_s())
         try:
             self.sock = context.wrap_socket(self.sock, server_hostname=self._server.host)
         except ssl.SSLError:
@@ -108,13 +108,13 @@ class SmtpConnection(smtplib.SMTP):
         """Send everything before the deadline.
 
         Raises:
-            WireError: Part of it may have been sent.
+            SmtpConnectionError: Part of it may have been sent.
         """
         self._check_no_pending_input()
-        left = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
+        remaining = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
         try:
-            while left:
-                left = left[self._waiting().send(left) :]
+            while remaining:
+                remaining = remaining[self._waiting().send(remaining) :]
         except OSError as error:
             raise self._socket_failed(error) from None
 
@@ -122,7 +122,7 @@ class SmtpConnection(smtplib.SMTP):
         """Send a letter's content, which must end with a line break, and the final dot; then read the answer.
 
         Raises:
-            WireError: No valid answer came. If `content_begun` is set, the letter may arrive all the same.
+            SmtpConnectionError: No valid answer came. If `content_begun` is set, the letter may arrive all the same.
         """
         self._check_no_pending_input()
         self.content_begun = True
@@ -133,7 +133,7 @@ class SmtpConnection(smtplib.SMTP):
         """Read one reply, strictly: a code from 200 to 599, the same on each of its lines.
 
         Raises:
-            WireError: None came, or something else.
+            SmtpConnectionError: None came, or something else.
         """
         lines: list[bytes] = []
         code = b""
@@ -147,9 +147,9 @@ class SmtpConnection(smtplib.SMTP):
                 return int(code), b"\n".join(lines)
         raise self._failed("bad_reply")
 
-    def leave(self) -> None:
+    def close_politely(self) -> None:
         """Say goodbye without waiting for an answer, and close."""
-        with contextlib.suppress(WireError, ValueError):
+        with contextlib.suppress(SmtpConnectionError, ValueError):
             self.deadline = min(self.deadline, self._clock() + 1)
             self.putcmd("QUIT")
         self.close()
@@ -172,35 +172,35 @@ class SmtpConnection(smtplib.SMTP):
             if len(self._received) > REPLY_LINE_MAX:
                 raise self._failed("bad_reply")
             try:
-                more = self._waiting().recv(REPLY_LINE_MAX)
+                received = self._waiting().recv(REPLY_LINE_MAX)
             except OSError as error:
                 raise self._socket_failed(error) from None
-            if not more:
+            if not received:
                 raise self._failed("connection_lost")
-            self._received += more
+            self._received += received
         line = bytes(self._received[:end]).removesuffix(b"\r")
         del self._received[: end + 1]
         return line
 
     def _waiting(self) -> socket.socket:
         """The socket, with what is left of the time as its bound."""
-        left = self._left()
+        remaining = self._remaining_s()
         if self.sock is None:
-            raise WireError("connection_lost")
-        self.sock.settimeout(left)
+            raise SmtpConnectionError("connection_lost")
+        self.sock.settimeout(remaining)
         return self.sock
 
-    def _left(self) -> float:
-        left = self.deadline - self._clock()
-        if left <= 0:
+    def _remaining_s(self) -> float:
+        remaining = self.deadline - self._clock()
+        if remaining <= 0:
             raise self._failed("timeout")
-        return left
+        return remaining
 
-    def _failed(self, failure: Failure) -> WireError:
+    def _failed(self, failure: Failure) -> SmtpConnectionError:
         self.close()
-        return WireError(failure)
+        return SmtpConnectionError(failure)
 
-    def _socket_failed(self, error: OSError) -> WireError:
+    def _socket_failed(self, error: OSError) -> SmtpConnectionError:
         return self._failed("timeout" if isinstance(error, TimeoutError) else "connection_lost")
 
 

@@ -26,7 +26,7 @@ WAIT_SHARE: Final = 0.5
 """Part of the time before a message's content that it may wait for a connection; the rest is for the dialogue."""
 CLOSER_S: Final = 1.0
 """How often connections are looked at that may have been idle for too long."""
-LETTERS_PER_CONNECTION_MAX: Final = 100
+MESSAGES_PER_CONNECTION_MAX: Final = 100
 
 
 class ConnectionPool:
@@ -72,8 +72,8 @@ class ConnectionPool:
                 return 0
             return self._window.allowed
 
-    def take(self, deadline: float) -> SmtpConnection:
-        """Lend an idle connection, else open one, else wait for one. It comes back by `give_back` or `drop`.
+    def borrow(self, deadline: float) -> SmtpConnection:
+        """Lend an idle connection, else open one, else wait for one. It comes back by `release` or `drop`.
 
         Args:
             deadline: When all waiting ends, by the connector's clock.
@@ -81,71 +81,71 @@ class ConnectionPool:
         Raises:
             RefusedError: There is none in time; the outcome is about the connection.
         """
-        begun = self._clock()
-        waits_until = begun + (deadline - begun) * WAIT_SHARE
-        while (wire := self._lent(waits_until)) is None:
+        started_at = self._clock()
+        waits_until = started_at + (deadline - started_at) * WAIT_SHARE
+        while (connection := self._borrow(waits_until)) is None:
             begun_at = self._clock()
             try:
-                wire = self._connector.open(deadline)
+                connection = self._connector.open(deadline)
             except RefusedError as error:
-                self._opening_ended()
-                self.refused(error.outcome, begun_at)
+                self._finish_opening()
+                self.record_refusal(error.outcome, begun_at)
             except BaseException:
-                self._opening_ended()
+                self._finish_opening()
                 raise
             else:
-                self._opening_ended(lent=1)
-                return wire
-        wire.deadline = deadline
-        return wire
+                self._finish_opening(borrowed=1)
+                return connection
+        connection.deadline = deadline
+        return connection
 
-    def give_back(self, wire: SmtpConnection) -> None:
+    def release(self, connection: SmtpConnection) -> None:
         """Keep a connection for the next message, unless it is worn out or there are too many."""
         with self._changed:
             self._busy -= 1
             is_kept = (
-                wire.sock is not None
-                and wire.letters < LETTERS_PER_CONNECTION_MAX
+                connection.sock is not None
+                and connection.messages < MESSAGES_PER_CONNECTION_MAX
                 and self._open < self._window.allowed
             )
             if is_kept:
-                wire.used_at = self._clock()
-                self._idle.append(wire)
-                self._watch_idle()
-            self._tell()
+                connection.used_at = self._clock()
+                self._idle.append(connection)
+                self._start_closer()
+            self._notify()
         if not is_kept:
-            wire.leave()
+            connection.close_politely()
 
-    def drop(self, wire: SmtpConnection) -> None:
+    def drop(self, connection: SmtpConnection) -> None:
         """End a connection that was lent."""
         with self._changed:
             self._busy -= 1
-            self._tell()
-        wire.leave()
+            self._notify()
+        connection.close_politely()
 
-    def refused(self, outcome: Rejected, begun_at: float) -> None:
+    def record_refusal(self, outcome: Rejected, begun_at: float) -> None:
         """Note that the server refused a connection that was begun at `begun_at`, or ended it before a message."""
         self._on_refusal(outcome)
         with self._changed:
             self._refusal = outcome
-            self._window.refused(self._clock(), begun_at=begun_at, established=self._open, chance=self._chance())
-            self._tell(everyone=True)
+            self._window.record_refusal(self._clock(), begun_at=begun_at, established=self._open, chance=self._chance())
+            self._notify(all_threads=True)
 
     def drop_idle(self) -> None:
         """End the connections that are not lent: the server may be another one by now, or everything is over."""
         with self._changed:
-            ended, self._idle = self._idle, []
-            self._tell()
-        for wire in ended:
-            wire.deadline = self._clock() + 1
-            wire.leave()
+            ended_connections, self._idle = self._idle, []
+            self._notify()
+        for connection in ended_connections:
+            connection.deadline = self._clock() + 1
+            connection.close_politely()
 
     @property
     def _open(self) -> int:
         """Connections that are open or being opened."""
         return self._busy + len(self._idle) + self._opening
 
-    def _lent(self, waits_until: float) -> SmtpConnection | None:
+    def _borrow(self, waits_until: float) -> SmtpConnection | None:
         """An idle connection, or None if the caller may open one; waits for either."""
         with self._changed:
             while True:
@@ -156,12 +156,12 @@ class ConnectionPool:
                 self._window.grow(now)
                 if self._may_open(now):
                     self._opening += 1
-                    self._tell()
+                    self._notify()
                     return None
                 if not self._open and self._refusal is not None:
                     raise RefusedError(self._refusal)
                 if now >= waits_until:
-                    raise self._connector.refused("temporary")
+                    raise self._connector.rejection("temporary")
                 self._changed.wait(waits_until - now)
 
     def _may_open(self, now: float) -> bool:
@@ -169,44 +169,44 @@ class ConnectionPool:
             return False
         return self._opening < OPENING_MAX and self._open < self._window.allowed
 
-    def _opening_ended(self, lent: int = 0) -> None:
+    def _finish_opening(self, borrowed: int = 0) -> None:
         with self._changed:
             self._opening -= 1
-            self._busy += lent
-            if lent:
-                self._window.opened()
-            self._tell(everyone=True)
+            self._busy += borrowed
+            if borrowed:
+                self._window.record_success()
+            self._notify(all_threads=True)
 
-    def _tell(self, *, everyone: bool = False) -> None:
+    def _notify(self, *, all_threads: bool = False) -> None:
         """Wake threads that wait, and report. The caller holds the lock."""
-        if everyone:
+        if all_threads:
             self._changed.notify_all()
         else:
             self._changed.notify()
         self._report(self._window.allowed, self._open)
 
-    def _watch_idle(self) -> None:
+    def _start_closer(self) -> None:
         """Have idle connections ended in time. The caller holds the lock."""
         if self._closer is None:
-            self._closer = threading.Thread(target=self._end_idle, name="idle-connections", daemon=True)
+            self._closer = threading.Thread(target=self._close_idle, name="idle-connections", daemon=True)
             self._closer.start()
 
-    def _end_idle(self) -> None:
+    def _close_idle(self) -> None:
         """End what is idle for too long, until nothing is idle."""
         pause = threading.Event()
         while True:
             pause.wait(CLOSER_S)
             with self._changed:
                 last = self._clock() - (IDLE_S_LIMITED if self._window.is_limited else IDLE_S_MAX)
-                ended = [wire for wire in self._idle if wire.used_at <= last]
-                self._idle = [wire for wire in self._idle if wire.used_at > last]
-                if ended:
-                    self._tell()
+                ended_connections = [connection for connection in self._idle if connection.used_at <= last]
+                self._idle = [connection for connection in self._idle if connection.used_at > last]
+                if ended_connections:
+                    self._notify()
                 is_done = not self._idle
                 if is_done:
                     self._closer = None
-            for wire in ended:
-                wire.deadline = self._clock() + 1
-                wire.leave()
+            for connection in ended_connections:
+                connection.deadline = self._clock() + 1
+                connection.close_politely()
             if is_done:
                 return

@@ -50,14 +50,14 @@ class ConnectionWindow:
             self._threshold = max(self._threshold, self.allowed)
             self._changed_at = now
 
-    def opened(self) -> None:
+    def record_success(self) -> None:
         """Note that the server let us in: after an outage one more is allowed each time, up to half of what was."""
         self._refusals = 0
         self._rest_until = float("-inf")
         if self.allowed < self._threshold:
             self.allowed += 1
 
-    def refused(self, now: float, *, begun_at: float, established: int, chance: float) -> None:
+    def record_refusal(self, now: float, *, begun_at: float, established: int, chance: float) -> None:
         """Note that the server refused a connection.
 
         Args:

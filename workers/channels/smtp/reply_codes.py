@@ -7,13 +7,13 @@ from workers.channels.smtp.connection import Reply
 
 REPLY_TEXT_MAX = 500
 
-YES, NOT_NOW, NEVER = 2, 4, 5
+POSITIVE, TRANSIENT, PERMANENT = 2, 4, 5
 """First digit of a reply's code (RFC 5321 4.2.1)."""
 
-LOGIN_WANTED = {530, 534, 535, 538}
+LOGIN_REQUIRED = {530, 534, 535, 538}
 """RFC 4954 section 6: the server wants a login, another one, or encryption first."""
 
-MISUNDERSTOOD = {500, 502, 503, 504}
+PROTOCOL_ERRORS = {500, 502, 503, 504}
 """Unknown command, not implemented, wrong order, unknown parameter: the two sides disagree on the protocol."""
 
 ADDRESS_REFUSED = {550, 551, 553}
@@ -23,17 +23,17 @@ _STATUS = re.compile(r"([245])\.(\d{1,3})\.\d{1,3}\b")
 
 def is_positive(reply: Reply) -> bool:
     """Whether the command was carried out."""
-    return _digit(reply) == YES
+    return _digit(reply) == POSITIVE
 
 
 def is_negative(reply: Reply) -> bool:
-    """Whether the command was refused, for now or for good."""
-    return _digit(reply) in {NOT_NOW, NEVER}
+    """Whether the command was refused, for now or permanently."""
+    return _digit(reply) in {TRANSIENT, PERMANENT}
 
 
 def refused_connection(server: str, reply: Reply) -> Rejected:
     """Greeting or EHLO was refused: it says nothing about the letter, so it is never final and spends no attempt."""
-    reason = "temporary" if _digit(reply) == NOT_NOW else "unreachable"
+    reason = "temporary" if _digit(reply) == TRANSIENT else "unreachable"
     return _rejected(server, reply, reason, final=False, about_connection=True)
 
 
@@ -44,7 +44,7 @@ def refused_encryption(server: str, reply: Reply) -> Rejected:
 
 def refused_login(server: str, reply: Reply) -> Rejected:
     """Logging in was refused: staff must correct it, and letters wait until their deadline."""
-    reason = "temporary" if _digit(reply) == NOT_NOW else "login_refused"
+    reason = "temporary" if _digit(reply) == TRANSIENT else "login_refused"
     return _rejected(server, reply, reason, final=False, about_connection=True)
 
 
@@ -60,11 +60,11 @@ def refused_message(
         about_connection: The server may have said it before it heard of the letter.
     """
     code, text = reply[0], _text(reply)
-    if code in LOGIN_WANTED:
+    if code in LOGIN_REQUIRED:
         return _rejected(server, reply, "login_refused", final=False, about_connection=True)
-    if _digit(reply) == NOT_NOW:
+    if _digit(reply) == TRANSIENT:
         return _rejected(server, reply, "temporary", final=False, about_connection=about_connection)
-    if code in MISUNDERSTOOD or _digit(reply) != NEVER:
+    if code in PROTOCOL_ERRORS or _digit(reply) != PERMANENT:
         return _rejected(server, reply, "protocol_error", final=False)
     status = _STATUS.match(text)
     subject = status[2] if status and status[1] == "5" else ""
@@ -100,6 +100,6 @@ def _rejected(
 
 def _text(reply: Reply) -> str:
     """One printable line of bounded length."""
-    words = reply[1].decode("utf-8", "replace").split()
-    text = " ".join("".join(letter for letter in word if letter.isprintable()) for word in words)
+    lines = reply[1].decode("utf-8", "replace").split()
+    text = " ".join("".join(letter for letter in word if letter.isprintable()) for word in lines)
     return text[:REPLY_TEXT_MAX]

@@ -74,7 +74,7 @@ def work(
 ) -> None:
     """One message, all of it."""
     with ThreadPoolExecutor(HANDS) as threads:
-        InvitationBatchSender(steps, threads, HANDS, lambda: post).work(ids, "t1", should_stop)
+        InvitationBatchSender(steps, threads, HANDS, lambda: post).run(ids, "t1", should_stop)
 
 
 def statuses(bench: LedgerBench) -> dict[str, int]:

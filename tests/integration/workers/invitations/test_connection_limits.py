@@ -49,7 +49,7 @@ class WorkerProcess:
         """One message, all of it."""
         channel = open_channel(self._url, mail_from=MAIL_FROM, timeout_s=5.0, connections=self.connections)
         with ThreadPoolExecutor(HANDS) as threads:
-            InvitationBatchSender(self._steps, threads, HANDS, lambda: channel, capacity=self._capacity).work(
+            InvitationBatchSender(self._steps, threads, HANDS, lambda: channel, capacity=self._capacity).run(
                 ids, "t1", lambda: False
             )
 

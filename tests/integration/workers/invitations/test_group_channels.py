@@ -26,7 +26,7 @@ from workers.channels.registry import GroupChannels, channel_kinds
 from workers.http_client.client import PinnedHttpClient
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import ATTEMPTS_MAX, PUT_OFF_MAX, send_notices
+from workers.invitations.outbox_notices import ATTEMPTS_MAX, POSTPONED_MAX, send_notices
 
 GROUP = "design"
 
@@ -77,7 +77,7 @@ class GroupRig:
         with ThreadPoolExecutor(HANDS) as threads:
             InvitationBatchSender(
                 self.steps, threads, HANDS, channel, plan=self.own.plan, cooldowns=self.cooldowns
-            ).work(ids, "t1", lambda: False)
+            ).run(ids, "t1", lambda: False)
 
     def notices(self) -> list[tuple[str, bool | None]]:
         """One round of notices; what became of each, and whether it is due later, in the order of their outcomes."""
@@ -302,7 +302,7 @@ def test_a_notice_is_not_put_off_for_ever(house: GroupRig, monkeypatch: pytest.M
     house.cooldowns.record(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))
     assert house.notices() == [("put_off", True)]
 
-    later(house.bench, monkeypatch, PUT_OFF_MAX.total_seconds())
+    later(house.bench, monkeypatch, POSTPONED_MAX.total_seconds())
 
     assert house.notices() == [("put_off", None)]
     assert house.system.received == []

@@ -46,7 +46,7 @@ def exported(watch: BrokerMonitor) -> set[str]:
 
 def test_each_part_has_its_words() -> None:
     """What is watched, and what `/readyz` says of it, are the same list."""
-    assert tuple(PARTS) == watching.PARTS
+    assert tuple(PARTS) == watching.COMPONENTS
 
 
 def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(redis_url: str, broker: Redis) -> None:

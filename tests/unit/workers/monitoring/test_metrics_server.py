@@ -50,11 +50,11 @@ def test_a_port_that_is_taken_stops_nothing_and_is_tried_again() -> None:
 
 def test_what_keeps_a_worker_from_its_work() -> None:
     """No broker; a loop that hangs; or messages wait and it takes none. With nothing to do it is well."""
-    assert unhealthy_reason(BrokerState(), is_turning=True, is_consuming=True) == "the broker is away"
-    assert unhealthy_reason(BrokerState(is_up=True, queued=3), is_turning=True, is_consuming=True) is None
-    assert unhealthy_reason(BrokerState(is_up=True, queued=0), is_turning=True, is_consuming=False) is None
-    hung = unhealthy_reason(BrokerState(is_up=True), is_turning=False, is_consuming=True)
-    stuck = unhealthy_reason(BrokerState(is_up=True, queued=3), is_turning=True, is_consuming=False)
+    assert unhealthy_reason(BrokerState(), is_event_loop_recent=True, is_consuming=True) == "the broker is away"
+    assert unhealthy_reason(BrokerState(is_up=True, queued=3), is_event_loop_recent=True, is_consuming=True) is None
+    assert unhealthy_reason(BrokerState(is_up=True, queued=0), is_event_loop_recent=True, is_consuming=False) is None
+    hung = unhealthy_reason(BrokerState(is_up=True), is_event_loop_recent=False, is_consuming=True)
+    stuck = unhealthy_reason(BrokerState(is_up=True, queued=3), is_event_loop_recent=True, is_consuming=False)
     assert (hung or "").startswith("the worker's event loop")
     assert (stuck or "").startswith("3 message(s) wait")
 

@@ -26,7 +26,7 @@ from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection import SmtpConnection
-from workers.channels.smtp.connection_pool import IDLE_S_MAX, LETTERS_PER_CONNECTION_MAX, OPENING_MAX, ConnectionPool
+from workers.channels.smtp.connection_pool import IDLE_S_MAX, MESSAGES_PER_CONNECTION_MAX, OPENING_MAX, ConnectionPool
 from workers.channels.smtp.server_url import SmtpServerUrl
 
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
@@ -208,7 +208,7 @@ def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monk
 def test_a_connection_carries_a_bounded_number_of_letters(mail_server: MailServer) -> None:
     """After its share of letters a connection is replaced."""
     with channel_to(mail_server.url) as channel:
-        for _ in range(LETTERS_PER_CONNECTION_MAX + 1):
+        for _ in range(MESSAGES_PER_CONNECTION_MAX + 1):
             channel.send(LETTER)
 
     assert 2 == mail_server.connections
