@@ -24,10 +24,10 @@ EMAIL_CHANNELS: Final = frozenset({"smtp", "null"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundMessage:
-    """One message to one person. Every try of the same letter is equal to the last byte, if its group's words are.
+    """One message to one person. Every try of the same message is equal to the last byte, if its group's words are.
 
     Attributes:
-        reservation_id: The reservation that the letter belongs to.
+        reservation_id: The reservation that the message belongs to.
         template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the access
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
             another group, that the access ends soon, or that it has ended.
@@ -42,7 +42,7 @@ class OutboundMessage:
         text: The group's own text, with `{group}` for its name; empty for the usual one.
         delivery: Number of the delivery, from 1.
         is_test: It invites no person: an admin tests the channel.
-        ends_at: When the access ends, where the letter says so.
+        ends_at: When the access ends, where the message says so.
     """
 
     reservation_id: UUID
@@ -63,7 +63,7 @@ class OutboundMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """An access that has ended and is to be taken away.
+    """An access that has ended and is to be removed.
 
     Attributes:
         reservation_id: The reservation whose invitation gave it; the same on every try.
@@ -71,7 +71,7 @@ class Removal:
         ended_at: When that was; the same on every try.
         recipient: Address of its person; None if they were forgotten.
         group: Name of the group that it was given in, if the code named one.
-        farewell: What its person is told by a channel that sends letters; None where there is nothing to tell.
+        farewell: What its person is told by a channel that sends messages; None where there is nothing to tell.
     """
 
     reservation_id: UUID
@@ -126,10 +126,10 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeUnknown:
-    """The letter was handed over but no answer came: it may or may not arrive.
+    """The message was handed over but no answer came: it may or may not arrive.
 
     Attributes:
-        cause: Stable word: connection_lost, timeout or bad_reply, each after the letter's last byte may have left, or
+        cause: Stable word: connection_lost, timeout or bad_reply, each after the message's last byte may have left, or
             said_unknown, if the other side itself does not know.
     """
 
@@ -192,7 +192,7 @@ class Channel(Protocol):
     def name(self) -> str:
         """Stable name for events and metrics, such as `smtp`."""
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, message: OutboundMessage) -> Outcome:
         """Send one message and return the outcome; raises nothing for what a server or network does."""
 
     def revoke(self, removal: Removal) -> RemovalOutcome:

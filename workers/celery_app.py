@@ -1,6 +1,6 @@
 """The Celery app. Settings follow measurements of Celery 5.7 on Redis, 2026-11-24 (publish bounds: docs/).
 
-No result backend: publishing with one blocks for 19 s when Redis is away. Messages carry ids only.
+No result backend: publishing with one blocks for 19 s when Redis is unavailable. Messages carry ids only.
 """
 
 import logging
@@ -45,7 +45,7 @@ FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
 EXPIRES_S = 600
 """What beat sent longer ago is dropped, by the clock of the worker's host: it may be wrong by nearly as much. A worker
-that was away for long finds no more than this to catch up with, and most of that it skips (`min_interval`)."""
+that was unavailable for long finds no more than this to catch up with, and most of that it skips (`min_interval`)."""
 
 
 @celeryd_init.connect

@@ -1,7 +1,7 @@
 """Handing reservation ids to Celery after the commit, from a background thread.
 
 A wake-up call, no more: a publish error means "unknown", is counted, and the ids are tried again; the sweep finds
-in the database whatever gets lost here. No thread that serves a request ever waits for the broker.
+in the database whatever gets lost here. No request waits for the broker.
 """
 
 import threading
@@ -16,13 +16,13 @@ WAITING_MAX = 100_000
 """16 bytes each. What does not fit is left to the sweep."""
 MIN_INTERVAL_S = 0.02
 """After a message the next one waits for so long, so that clicks in quick succession share a task: a task of its own
-for each costs workers several times what its letter does. The first click after a pause waits for nothing."""
+for each costs workers several times what its message does. The first click after a pause waits for nothing."""
 LINGER_S = 0.05
 """The same after a message with many ids: redeems arrive faster than messages are sent."""
 LINGER_FROM = 16
 RETRY_DELAY_S = 0.5
 RETRY_DELAY_S_MAX = 3.0
-"""While the broker is away one try per pause is made, and no more CPU is spent on it."""
+"""While the broker is unavailable one try per pause is made, and no more CPU is spent on it."""
 
 
 class DispatchQueue:

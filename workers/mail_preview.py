@@ -18,26 +18,26 @@ from workers.webhooks.message import WebhookResult, WebhookSender
 
 @dataclass(frozen=True, slots=True)
 class MailPreviewer:
-    """Writes letters as the workers do, and sends through the same channel."""
+    """Writes messages as the workers do, and sends through the same channel."""
 
     settings: LedgerSettings
     storage: LedgerStore
 
-    def preview(self, letter: OutboundMessage) -> MessageParts:
-        """The letter as it would arrive."""
-        return render_parts(letter)
+    def preview(self, message: OutboundMessage) -> MessageParts:
+        """The message as it would arrive."""
+        return render_parts(message)
 
     def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send an endpoint a test now, in the calling thread."""
         http = PinnedHttpClient(self.settings.webhook_networks, self.settings.webhook_timeout_s)
         return WebhookSender(http).test(url, secrets, delivery_id, now)
 
-    def send(self, letter: OutboundMessage) -> Outcome:
-        """Send one letter now, over a connection of its own, in the calling thread."""
+    def send(self, message: OutboundMessage) -> Outcome:
+        """Send one message now, over a connection of its own, in the calling thread."""
         channel = GroupRoutingChannel(
             default_channel(self.settings), GroupChannels.create(self.settings, self.storage).for_group
         )
         try:
-            return channel.send(letter)
+            return channel.send(message)
         finally:
             channel.close()

@@ -99,7 +99,7 @@ class Runtime:
         return cls(settings, storage, reader, steps, send_executor, group_channels, deliverer, connections, waiting)
 
     def channel(self) -> Channel:
-        """This thread's channel; connections are kept between letters."""
+        """This thread's channel; connections are kept between messages."""
         channel: Channel | None = getattr(self._channels, "channel", None)
         if channel is None:
             channel = GroupRoutingChannel(

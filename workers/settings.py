@@ -9,7 +9,7 @@ from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 
 SOFT_SHUTDOWN_S = 10.0
-"""How long SIGTERM waits for letters that are being sent; containers must allow more before they kill."""
+"""How long SIGTERM waits for messages that are being sent; containers must allow more before they kill."""
 
 
 class WorkerSettings(LedgerSettings):
@@ -51,7 +51,7 @@ class WorkerSettings(LedgerSettings):
         if self.smtp_timeout_s > self.task_time_limit_s / 2:
             raise ValueError(
                 "LEDGER_SMTP_TIMEOUT_S must be at most half of LEDGER_TASK_TIME_LIMIT_S: "
-                "a letter that is begun at a third of the limit has to end before its process is killed"
+                "a message that is begun at a third of the limit has to end before its process is killed"
             )
         if self.webhook_timeout_s >= self.lease_s or self.webhook_timeout_s > self.task_time_limit_s / 2:
             raise ValueError(

@@ -124,7 +124,7 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
 
 
 def _deadline(seconds: float) -> Callable[[], bool]:
-    """A question that turns true when a task that begins now should begin no further letter."""
+    """Return a function that turns true once a task should begin nothing more."""
     is_over = monotonic_deadline(seconds)
     return lambda: is_over() or SHUTDOWN.is_set()
 
@@ -173,7 +173,7 @@ def sweep_due_reservations() -> None:
 
 @celery_app.task(name="cleanup_expired_users")
 def cleanup_expired_users() -> None:
-    """Tell persons of the end of their access, end what is over, have it taken away; drop what is kept for a time."""
+    """Notify recipients of expiry, end and remove expired access, and delete data past its retention."""
     runtime = _ProcessState.get()
     counts = runtime.create_access_expirer(publish_ids).work(
         _deadline(min(ACCESS_RUN_MAX_S, settings.task_time_limit_s / 3))

@@ -1,4 +1,4 @@
-"""Telling an outage from a defect: what is away is one log line for each task that met it, without a traceback."""
+"""Distinguishes outages from bugs: a task that meets an outage writes one log line without a traceback."""
 
 import logging
 from typing import Final
@@ -15,9 +15,9 @@ UNAVAILABLE: Final = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
 )
-"""What tasks see of a database or broker that is away, slow or restarting."""
+"""What tasks see of a database or broker that is unavailable, slow or restarting."""
 REASON_MAX: Final = 300
-"""Letters of a reason in a log line."""
+"""Characters of a reason in a log line."""
 
 
 def failure_reason(error: object) -> str:

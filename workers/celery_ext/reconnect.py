@@ -1,4 +1,4 @@
-"""How worker and beat come back to a broker that was away: at a steady pace, however long it took.
+"""Reconnects worker and scheduler to the broker at a fixed interval, however long the outage was.
 
 Celery 5.7 waits 2, 4, 6 ... 30 seconds between its tries and offers no setting for it, so after an outage of some
 minutes invitations would wait for half a minute more, although the broker is available.

@@ -1,6 +1,6 @@
 """Whether this worker was asked to end: its parent receives the signal, its children read a shared flag.
 
-Celery's warm shutdown waits for running tasks. A message may hold a hundred letters, so their tasks have to know.
+Celery's warm shutdown waits for running tasks. A Celery message names up to a hundred reservations, so tasks must know.
 """
 
 import mmap

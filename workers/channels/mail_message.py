@@ -79,18 +79,18 @@ _TEMPLATES = Environment(
 
 
 class MessageParts(NamedTuple):
-    """A letter as people read it."""
+    """A message as its recipient reads it."""
 
     subject: str
     text: str
     html: str
 
 
-def message_bytes(letter: OutboundMessage, sender: str, recipient: str) -> bytes:
-    """Write a letter: a text and an HTML part that say the same.
+def message_bytes(message: OutboundMessage, sender: str, recipient: str) -> bytes:
+    """Write a message: a text and an HTML part that say the same.
 
     Args:
-        letter: What to say to whom.
+        message: What to say to whom.
         sender: Value of the From header, in ASCII.
         recipient: Address for the To header; one beyond ASCII needs a server with SMTPUTF8.
 
@@ -100,41 +100,41 @@ def message_bytes(letter: OutboundMessage, sender: str, recipient: str) -> bytes
     Raises:
         ValueError: A header would hold a line break.
     """
-    parts = render_parts(letter)
+    parts = render_parts(message)
     headers = {
-        "Message-ID": letter.message_id,
-        "Date": format_datetime(letter.written_at),
+        "Message-ID": message.message_id,
+        "Date": format_datetime(message.written_at),
         "From": sender,
         "To": recipient,
         "Subject": _encoded(parts.subject),
         "Auto-Submitted": "auto-generated",
-        "Content-Language": letter.language,
+        "Content-Language": message.language,
     }
-    if letter.request_id:
-        headers["X-Request-ID"] = letter.request_id
+    if message.request_id:
+        headers["X-Request-ID"] = message.request_id
     # Written by hand: the library would break long ids and addresses into encoded words.
-    return b"".join(map(_header, headers, headers.values())) + _body(letter, parts)
+    return b"".join(map(_header, headers, headers.values())) + _body(message, parts)
 
 
-def render_parts(letter: OutboundMessage) -> MessageParts:
-    """What a letter says, before it is written as bytes."""
-    group = _strip_control(letter.group)
-    written_at = in_utc(letter.written_at)
-    known: dict[str, object] = {
+def render_parts(message: OutboundMessage) -> MessageParts:
+    """Render what a message says."""
+    group = _strip_control(message.group)
+    written_at = in_utc(message.written_at)
+    variables: dict[str, object] = {
         "written_on": f"{written_at:%Y-%m-%d}",
         "written_time": f"{written_at:%H:%M}",
-        "link": letter.link,
+        "link": message.link,
         "group": group,
-        "paragraphs": _paragraphs(letter.text, group),
+        "paragraphs": _paragraphs(message.text, group),
     }
-    if letter.ends_at is not None:
-        ends_at = in_utc(letter.ends_at)
-        known |= {"ends_on": f"{ends_at:%Y-%m-%d}", "ends_time": f"{ends_at:%H:%M}"}
+    if message.ends_at is not None:
+        ends_at = in_utc(message.ends_at)
+        variables |= {"ends_on": f"{ends_at:%Y-%m-%d}", "ends_time": f"{ends_at:%H:%M}"}
     # A text template's first line is the subject.
-    text = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.txt").render(**known)
-    usual, _, text = text.partition("\n")
-    subject = _strip_control(letter.subject.replace(GROUP, group)) or usual
-    html = _TEMPLATES.get_template(f"{letter.template}.{letter.language}.html").render(**known, subject=subject)
+    text = _TEMPLATES.get_template(f"{message.template}.{message.language}.txt").render(**variables)
+    default_subject, _, text = text.partition("\n")
+    subject = _strip_control(message.subject.replace(GROUP, group)) or default_subject
+    html = _TEMPLATES.get_template(f"{message.template}.{message.language}.html").render(**variables, subject=subject)
     return MessageParts(subject, text.lstrip("\n"), html)
 
 
@@ -144,14 +144,14 @@ def _paragraphs(text: str, group: str) -> list[list[str]]:
     return [list(some) for is_text, some in groupby(lines, key=bool) if is_text]
 
 
-def _body(letter: OutboundMessage, parts: MessageParts) -> bytes:
-    boundary = f"=_{hashlib.sha256(letter.message_id.encode()).hexdigest()[:40]}"
+def _body(message: OutboundMessage, parts: MessageParts) -> bytes:
+    boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     return alternative(parts.text, parts.html, boundary)
 
 
 def _strip_control(group: str | None) -> str:
     """A group's name without line breaks and control characters; empty if there is none."""
-    return "".join(letter if letter.isprintable() else " " for letter in group or "").strip()
+    return "".join(character if character.isprintable() else " " for character in group or "").strip()
 
 
 @lru_cache(maxsize=256)

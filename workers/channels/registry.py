@@ -57,13 +57,13 @@ def channel_kinds() -> Mapping[str, ChannelKind]:
     Raises:
         TypeError: A module in `kinds` does not declare a kind, or two have one name.
     """
-    found: dict[str, ChannelKind] = {}
+    by_name: dict[str, ChannelKind] = {}
     for module in iter_modules(kinds.__path__, f"{kinds.__name__}."):
         kind = getattr(import_module(module.name), "KIND", None)
-        if not isinstance(kind, ChannelKind) or kind.name in found:
+        if not isinstance(kind, ChannelKind) or kind.name in by_name:
             raise TypeError(f"{module.name} must declare KIND, a ChannelKind with a name of its own")
-        found[kind.name] = kind
-    return MappingProxyType(found)
+        by_name[kind.name] = kind
+    return MappingProxyType(by_name)
 
 
 class ChannelPlan(NamedTuple):

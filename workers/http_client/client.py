@@ -21,7 +21,7 @@ from domain.webhooks.target_url import Network, Target, TargetError, may_reach
 from workers.http_client.dns import AddressInfo, resolve
 
 ANSWER_SHARE: Final = 0.5
-"""Part of a message's time that is kept for its answer: a request that leaves with no time left would be a doubt."""
+"""Part of a message's time that is kept for its response: without it, the outcome of a late request is unknown."""
 BODY_BYTES_MAX: Final = 16_384
 """Longest answer that is read; nothing that we understand is longer."""
 USER_AGENT: Final = "redemption-ledger"
@@ -32,7 +32,7 @@ Resolve = Callable[[str, int, float], Sequence[AddressInfo]]
 
 
 class NotSentError(Exception):
-    """Not an octet of the message has left."""
+    """Nothing of the message was sent."""
 
     def __init__(self, reason: NotSentReason) -> None:
         super().__init__(reason)
@@ -40,7 +40,7 @@ class NotSentError(Exception):
 
 
 class UnansweredError(Exception):
-    """The message began to leave, and no answer came that makes sense: it may have been read."""
+    """Part of the message was sent, and no valid response came: it may have been read."""
 
     def __init__(self, cause: UnknownOutcome) -> None:
         super().__init__(cause)
@@ -48,7 +48,7 @@ class UnansweredError(Exception):
 
 
 class HttpResponse(NamedTuple):
-    """What the other side said."""
+    """The response of the server."""
 
     status: int
     retry_after: str | None
@@ -90,55 +90,55 @@ class PinnedHttpClient:
             target = Target.parse(url, self._allowed)
         except TargetError as error:
             raise NotSentError("target_refused") from error
-        line = self._connect(target, begun + self._timeout_s * (1 - ANSWER_SHARE))
-        line.deadline = begun + self._timeout_s
+        connection = self._connect(target, begun + self._timeout_s * (1 - ANSWER_SHARE))
+        connection.deadline = begun + self._timeout_s
         try:
-            return _exchange(target, line, headers, body)
+            return _exchange(target, connection, headers, body)
         finally:
-            line.end()
+            connection.end()
 
-    def _connect(self, target: Target, deadline: float) -> "_Line":
-        found = self._resolve(target.host, target.port, deadline - self._clock())
-        addresses = [ipaddress.ip_address(str(info[4][0]).partition("%")[0]) for info in found]
+    def _connect(self, target: Target, deadline: float) -> "_DeadlineSocket":
+        candidates = self._resolve(target.host, target.port, deadline - self._clock())
+        addresses = [ipaddress.ip_address(str(info[4][0]).partition("%")[0]) for info in candidates]
         if not all(may_reach(address, target.scheme, self._allowed) for address in addresses):
             raise NotSentError("target_refused")
-        for number, (family, kind, protocol, _, address) in enumerate(found):
+        for number, (family, kind, protocol, _, address) in enumerate(candidates):
             # A dead address must leave time for the next one.
-            left = (deadline - self._clock()) / (len(found) - number)
-            if left <= 0:
+            remaining_s = (deadline - self._clock()) / (len(candidates) - number)
+            if remaining_s <= 0:
                 break
-            line = socket.socket(family, kind, protocol)
-            line.settimeout(left)
+            connection = socket.socket(family, kind, protocol)
+            connection.settimeout(remaining_s)
             try:
-                line.connect(address)
-                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection.connect(address)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
-                line.close()
+                connection.close()
             else:
-                return _Line(self._secured(line, target, deadline), self._clock)
+                return _DeadlineSocket(self._secured(connection, target, deadline), self._clock)
         raise NotSentError("unreachable")
 
-    def _secured(self, line: socket.socket, target: Target, deadline: float) -> socket.socket:
+    def _secured(self, connection: socket.socket, target: Target, deadline: float) -> socket.socket:
         """The same connection under TLS, its certificate checked against the target's name."""
         if target.scheme != "https":
-            return line
-        line.settimeout(max(deadline - self._clock(), 0.001))
+            return connection
+        connection.settimeout(max(deadline - self._clock(), 0.001))
         try:
-            return self._tls.wrap_socket(line, server_hostname=target.host)
+            return self._tls.wrap_socket(connection, server_hostname=target.host)
         except ssl.SSLError as error:
-            line.close()
+            connection.close()
             raise NotSentError("tls_failed") from error
         except (OSError, ValueError) as error:
-            line.close()
+            connection.close()
             raise NotSentError("unreachable") from error
 
 
-class _Line:
-    """A connection as `http.client` uses it, each wait cut to what is left until the deadline."""
+class _DeadlineSocket:
+    """A connection as `http.client` uses it, with each wait cut to the time until its deadline."""
 
-    def __init__(self, line: socket.socket, clock: Callable[[], float]) -> None:
+    def __init__(self, connection: socket.socket, clock: Callable[[], float]) -> None:
         self.deadline = 0.0
-        self._line = line
+        self._connection = connection
         self._clock = clock
 
     def sendall(self, octets: bytes) -> None:
@@ -154,16 +154,16 @@ class _Line:
         return io.BufferedReader(_DeadlineReader(self))
 
     def wait(self) -> socket.socket:
-        """The socket, bounded by what is left.
+        """The socket, with the time until the deadline as its bound.
 
         Raises:
             TimeoutError: Nothing is.
         """
-        left = self.deadline - self._clock()
-        if left <= 0:
+        remaining_s = self.deadline - self._clock()
+        if remaining_s <= 0:
             raise TimeoutError
-        self._line.settimeout(left)
-        return self._line
+        self._connection.settimeout(remaining_s)
+        return self._connection
 
     def close(self) -> None:
         """`http.client` has sent all it wants to; what is received is still to be read."""
@@ -171,43 +171,43 @@ class _Line:
     def end(self) -> None:
         """End it; safe to call twice."""
         with contextlib.suppress(OSError):
-            self._line.close()
+            self._connection.close()
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Octets of a line, each read within its deadline."""
+    """Octets of a connection, each read within its deadline."""
 
-    def __init__(self, line: _Line) -> None:
-        self._line = line
+    def __init__(self, connection: _DeadlineSocket) -> None:
+        self._connection = connection
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # whatever BufferedReader gives
-        return self._line.wait().recv_into(buffer)
+        return self._connection.wait().recv_into(buffer)
 
 
 class _SingleExchange(http.client.HTTPConnection):
-    """One request over a line that is there already: it never opens one itself."""
+    """One request over a connection that is there already: it never opens one itself."""
 
     auto_open = 0
 
-    def __init__(self, target: Target, line: _Line) -> None:
+    def __init__(self, target: Target, connection: _DeadlineSocket) -> None:
         super().__init__(target.host, target.port)
-        self.sock = line
+        self.sock = connection
 
 
-def _exchange(target: Target, line: _Line, headers: Mapping[str, str], body: bytes) -> HttpResponse:
-    known = {
+def _exchange(target: Target, connection: _DeadlineSocket, headers: Mapping[str, str], body: bytes) -> HttpResponse:
+    default_headers = {
         "Host": target.authority,
         "User-Agent": USER_AGENT,
         "Content-Type": "application/json",
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
-    exchange = _SingleExchange(target, line)
+    exchange = _SingleExchange(target, connection)
     try:
-        exchange.request("POST", target.path, body, {**known, **headers})
+        exchange.request("POST", target.path, body, {**default_headers, **headers})
         response = exchange.getresponse()
         read = response.read(BODY_BYTES_MAX + 1)
     except TimeoutError as error:

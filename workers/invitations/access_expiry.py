@@ -47,7 +47,7 @@ class AccessExpirer:
         rows: Where they are found.
         execute: The ledger's `execute`.
         addresses: The email addresses of persons, by the ids that the log names; those who were erased are missing.
-        channel: Takes accesses away.
+        channel: Removes access.
         by_group: Names of the channels of groups that have their own, as far as some reservations need it.
         context: Who and when.
         new_id: Random ids.
@@ -70,7 +70,7 @@ class AccessExpirer:
         """Do what is due until nothing is, or until the time is over.
 
         Returns:
-            How many accesses were looked at, and what became of those that were to be taken away, by the word for it.
+            How many accesses were looked at, and the outcomes of removals by label.
 
         Raises:
             StorageUnavailableError: The database is unavailable; what was committed stays.
@@ -131,9 +131,9 @@ class AccessExpirer:
     def _remove(self, reservation: Reservation, address: str | UnverifiedAddress | None, channel: str) -> str:
         access = reservation.access
         if access is None or access.ending is None:
-            raise AssertionError("only what has ended is taken away")
+            raise AssertionError("only what has ended is removed")
         if isinstance(address, UnverifiedAddress):
-            # Another person's access might be taken away: what becomes of this one is for a person to decide.
+            # Another person's access might be removed: what becomes of this one is for a person to decide.
             return self._record_outcome(
                 reservation, access, channel, Rejected(server=channel, reason=ADDRESS_MISMATCH, final=True)
             )
@@ -150,7 +150,7 @@ class AccessExpirer:
         return self._record_outcome(reservation, access, channel, self.channel.revoke(removal))
 
     def _record_outcome(self, reservation: Reservation, access: Access, channel: str, outcome: RemovalOutcome) -> str:
-        """Record what the channel said, and give the word for what became of it."""
+        """Record the outcome of a removal, and return its label."""
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
             reply = self.draft_text(outcome.reply, reservation.reservation_id)
@@ -180,7 +180,7 @@ class AccessExpirer:
 
 
 def _removable_reservation(result: Result, now: datetime) -> Reservation | None:
-    """A reservation whose access is to be taken away now."""
+    """A reservation whose access is to be removed now."""
     if not isinstance(result, CommandResult) or result.reservation is None or result.reservation.access is None:
         return None
     due_at = result.reservation.access.removal_at

@@ -105,7 +105,7 @@ class DeliverySteps:
         return self.record_and_claim((), reservation_ids, channel, task_id)
 
     def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
-        """Send the letter of a claimed reservation; not once its lease is over, for others have decided since then."""
+        """Send the message of a claimed reservation; not once its lease is over, for others have decided since then."""
         if claimed.lease.until <= self.now():
             return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
         if claimed.recipient is None:
@@ -121,7 +121,7 @@ class DeliverySteps:
         return channel_now.send(self.message_factory.invitation(claimed.reservation, claimed.recipient))
 
     def record(self, results: Sequence[AttemptResult], task_id: str) -> None:
-        """Commit what became of attempts."""
+        """Commit the outcome of attempts."""
         self.record_and_claim(results, (), "", task_id)
 
     def record_and_claim(
@@ -191,7 +191,7 @@ class DeliverySteps:
         )
 
     def _read_addresses(self, leased_reservations: Sequence[tuple[Reservation, Lease]]) -> list[ClaimedDelivery]:
-        """Addresses are read after the claim: who was forgotten until then gets no letter."""
+        """Addresses are read after the claim: a recipient who was erased in between gets no message."""
         if not leased_reservations:
             return []
         addresses = self.addresses([reservation.recipient_id for reservation, _ in leased_reservations])

@@ -11,7 +11,7 @@ from domain.values.link_token import DeliveryRef, link_token, message_id
 from domain.values.trace_ids import is_trace_id
 
 GroupTexts = Callable[[str, Language], tuple[str, str]]
-"""(group, language) -> subject and text of its letters; empty ones for the usual."""
+"""(group, language) -> subject and text of its messages; empty ones for the usual."""
 
 
 def default_texts(_group: str, _language: Language) -> tuple[str, str]:
@@ -26,7 +26,7 @@ def _shown_id(reservation: Reservation) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class MessageFactory:
-    """Makes letters from reservations.
+    """Makes messages from reservations.
 
     Attributes:
         secret: Key of the link tokens.

@@ -32,13 +32,13 @@ POSTPONED_MAX = timedelta(days=1)
 
 
 class Outbox(Protocol):
-    """Letters that follow from events."""
+    """Messages that follow from events."""
 
     def take(self, now: datetime) -> DueNotice | None:
         """The one that is due longest, under a lease from now on; None if none is due."""
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
-        """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
+        """Record the outcome. `due_at`: when it is to be tried again; None for never."""
 
     def put_off(self, notice: DueNotice, due_at: datetime) -> None:
         """Give it back as if it had not been taken: this was no try."""
@@ -61,7 +61,7 @@ def send_notices(
     Args:
         outbox: Where they wait.
         find: A reservation by its id.
-        steps: For time, addresses and letters.
+        steps: For time, addresses and messages.
         channel: What the notices go out by.
         should_stop: Turns true when no further one is to be begun.
         cooldowns: Which groups' systems are left alone for now: their notices are put off, so that no other waits.

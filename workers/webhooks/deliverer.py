@@ -1,4 +1,4 @@
-"""The deliverer of webhooks: follows the log for each endpoint, sends what is due, and keeps what became of it.
+"""The deliverer of webhooks: follows the log for each endpoint, sends what is due, and keeps the outcome.
 
 It runs in its own threads, and a Celery task wakes it. Each endpoint that has something to do gets a
 thread for a bounded time, so one that is slow or away holds up neither another one nor any invitation.
@@ -157,7 +157,7 @@ class WebhookDeliverer:
         return looked_at
 
     def _send(self, lease: LeasedEndpoint, due: Sequence[DueDelivery], executor: ThreadPoolExecutor) -> bool:
-        """Send some at once and keep what became of them; False if no more is to be sent for now."""
+        """Send deliveries concurrently and keep their outcomes; False if the endpoint gets nothing more for now."""
         secrets = self.secrets.list_valid_texts(lease.endpoint_id, self.now())
         results = list(executor.map(lambda delivery: self.sender.send(lease.url, secrets, delivery, self.now()), due))
         now = self.now()
@@ -199,7 +199,7 @@ class WebhookDeliverer:
     def _endpoint_state(
         self, standing: EndpointProgress, results: Sequence[WebhookResult], now: datetime
     ) -> EndpointUpdate:
-        """One that took a message is well; one that is away, or asks for it, is left alone for a while."""
+        """Return the state after a run: an endpoint that is unavailable, or asks for it, backs off."""
         asked_s = max((result.asked_s or 0.0 for result in results), default=0.0)
         is_healthy = any(result.is_delivered for result in results)
         if is_healthy and not asked_s:

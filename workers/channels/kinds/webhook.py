@@ -235,16 +235,16 @@ def _json_object(response: HttpResponse) -> Mapping[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _reason_word(given: object) -> str:
+def _reason_word(value: object) -> str:
     """Return a reason that may be stored in an event: one short word of ASCII letters, as others may be personal."""
-    word = given if isinstance(given, str) else ""
+    word = value if isinstance(value, str) else ""
     is_word = len(word) <= REASON_MAX and word.isascii() and word.replace("_", "").replace("-", "").isalpha()
     return word if is_word else "later"
 
 
-def _reply_line(given: object) -> str:
+def _reply_line(value: object) -> str:
     """Return the external system's text on one line, for the vault."""
-    text = given if isinstance(given, str) else ""
+    text = value if isinstance(value, str) else ""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())[:REPLY_MAX]
 
 

@@ -1,4 +1,4 @@
-"""Addresses as SMTP carries them: the sender's from the settings, the recipient's from a letter."""
+"""Addresses as SMTP carries them: the sender's from the settings, the recipient's from a message."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-
 
 @dataclass(frozen=True, slots=True)
 class MailFrom:
-    """Who letters come from.
+    """The sender of messages.
 
     Attributes:
         address: The address in ASCII, for the envelope.
@@ -32,8 +32,8 @@ class MailFrom:
         Raises:
             ValueError: It is not one address that every mail server can carry.
         """
-        found = getaddresses([mail_from]) if mail_from.isprintable() else []
-        name, address = found[0] if len(found) == 1 else ("", "")
+        addresses = getaddresses([mail_from]) if mail_from.isprintable() else []
+        name, address = addresses[0] if len(addresses) == 1 else ("", "")
         local, at, domain = address.rpartition("@")
         if not domain.isascii():
             try:

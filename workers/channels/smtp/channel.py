@@ -1,6 +1,6 @@
 """The SMTP channel: sends one message to one recipient, and reports an unknown outcome as unknown.
 
-The dialogue is stepped by hand: whatever goes wrong before the letter's content begins to leave is a
+The session is run step by step: whatever goes wrong before the message's content begins to leave is a
 rejection, and from then on only a valid reply decides; anything else is uncertain (RFC 1047).
 """
 
@@ -28,10 +28,10 @@ from workers.channels.smtp.reply_codes import is_negative, is_positive, refused_
 from workers.channels.smtp.server_url import SmtpServerUrl
 
 PROBE_SHARE = 0.25
-"""Part of a letter's time that a kept connection gets to prove that it still lives."""
+"""Part of a message's time that a kept connection gets to prove that it still lives."""
 
 ANSWER_SHARE = 0.25
-"""Part of a letter's time that is kept for content and answer. A server that is slow before them costs a retry;
+"""Part of a message's time that is kept for content and answer. A server that is slow before them costs a retry;
 content sent with no time left for its answer would cost an uncertainty, which a person may have to settle."""
 
 START_CONTENT = 354
@@ -39,12 +39,12 @@ CLOSING = 421
 
 
 class _StaleConnectionError(Exception):
-    """A kept connection turned out to be dead before anything of the letter was said."""
+    """A reused connection turned out to be closed before the message was announced."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """A letter ready to be handed over."""
+    """A message ready to be sent."""
 
     recipient: str
     content: bytes
@@ -55,12 +55,12 @@ class _Envelope:
 
 
 class SmtpChannel:
-    """Sends letters to one mail server. For one thread.
+    """Sends messages to one mail server. For one thread.
 
     Args:
         server: The mail server.
-        sender: Who letters come from.
-        timeout_s: Longest time of one letter, in seconds.
+        sender: The sender of messages.
+        timeout_s: Longest time of one message, in seconds.
         clock: Monotonic seconds.
         connections: Those that it shares with other threads; without them it keeps one of its own.
     """
@@ -82,12 +82,12 @@ class SmtpChannel:
         self._clock = clock
         self._connections = connections or ConnectionPool(Connector.to(server, clock), 1)
 
-    def send(self, letter: OutboundMessage) -> Outcome:
-        """Send one letter within the channel's time, however the server behaves."""
+    def send(self, message: OutboundMessage) -> Outcome:
+        """Send one message within the channel's time, however the server behaves."""
         # Of everything before the content; what content and answer have is added when they begin.
         deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
         try:
-            envelope = self._make_envelope(letter)
+            envelope = self._make_envelope(message)
             try:
                 return self._transmit(self._connections.borrow(deadline), envelope, deadline, is_last_attempt=False)
             except _StaleConnectionError:
@@ -97,7 +97,7 @@ class SmtpChannel:
             return error.outcome
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Tell the person, if there is something to tell: a letter takes nothing away. A dead address can't be told."""
+        """Notify the recipient if there is a farewell: an email removes nothing, and an invalid address is skipped."""
         if removal.farewell is None:
             return NotifiedOnly(server=str(self._server))
         outcome = self.send(removal.farewell)
@@ -109,19 +109,19 @@ class SmtpChannel:
         """Say goodbye to the server on connections that no thread uses."""
         self._connections.drop_idle()
 
-    def _make_envelope(self, letter: OutboundMessage) -> _Envelope:
+    def _make_envelope(self, message: OutboundMessage) -> _Envelope:
         try:
-            recipient = envelope_address(letter.recipient)
+            recipient = envelope_address(message.recipient)
         except MalformedEmailError:
             raise RefusedError(self._rejected_address()) from None
-        return _Envelope(recipient, message_bytes(letter, self._sender.header, recipient))
+        return _Envelope(recipient, message_bytes(message, self._sender.header, recipient))
 
-    # --- One letter ---
+    # --- One message ---
 
     def _transmit(
         self, connection: SmtpConnection, envelope: _Envelope, deadline: float, *, is_last_attempt: bool
     ) -> Outcome:
-        """Hand over one letter; the connection is kept if it rests between two letters, else closed."""
+        """Send one message; the connection is kept for the next one if the server allows it, else closed."""
         may_be_stale = connection.messages > 0 and not is_last_attempt
         connection.messages += 1
         connection.content_begun = connection.mail_accepted = False

@@ -1,4 +1,4 @@
-"""Opening a connection to a mail server, up to the point where it may be told of a message: greeting, TLS, login.
+"""Opens a connection to a mail server and gets it ready for a message: greeting, TLS, login.
 
 All that goes wrong here is about the connection: it says nothing about the message, which keeps its attempt.
 """

@@ -1,4 +1,4 @@
-"""One SMTP connection with a deadline. Knows the protocol's lines, not what a reply means for a letter.
+"""One SMTP connection with a deadline. Knows the protocol's lines, not what a reply means for a message.
 
 smtplib bounds each wait of the socket, so a server that sends a byte now and then could hold a sender for
 ever. Here every wait is cut to what is left until the deadline.
@@ -42,11 +42,11 @@ class SmtpConnection(smtplib.SMTP):
     Attributes:
         deadline: When all waiting ends, by the clock given.
         begun_at: When it was begun, by the clock given.
-        messages: How many letters were tried on this connection.
+        messages: How many messages were tried on this connection.
         used_at: When the last one ended, by the clock given.
         needs_reset: The server may still hold the envelope of the last one.
-        mail_accepted: The server accepted the sender of a letter since this was last set to False.
-        content_begun: Octets of a letter's content may have left since this was last set to False.
+        mail_accepted: The server accepted the sender of a message since this was last set to False.
+        content_begun: Octets of a message's content may have left since this was last set to False.
     """
 
     sock: socket.socket | None
@@ -89,7 +89,7 @@ class SmtpConnection(smtplib.SMTP):
 
         Raises:
             ssl.SSLError: The certificate or the handshake is bad.
-            SmtpConnectionError: The server was silent or went away.
+            SmtpConnectionError: The server did not answer or closed the connection.
         """
         if self.sock is None:
             raise SmtpConnectionError("connection_lost")
@@ -119,10 +119,10 @@ class SmtpConnection(smtplib.SMTP):
             raise self._socket_failed(error) from None
 
     def send_data(self, content: bytes) -> Reply:
-        """Send a letter's content, which must end with a line break, and the final dot; then read the answer.
+        """Send a message's content, which must end with a line break, and the final dot; then read the answer.
 
         Raises:
-            SmtpConnectionError: No valid answer came. If `content_begun` is set, the letter may arrive all the same.
+            SmtpConnectionError: No valid answer came. If `content_begun` is set, the message may arrive all the same.
         """
         self._check_no_pending_input()
         self.content_begun = True

@@ -1,4 +1,4 @@
-"""What a mail server's refusal means for a letter. Pure; the table of RFC 5321 4.2 and RFC 3463."""
+"""What a mail server's refusal means for a message. Pure; the table of RFC 5321 4.2 and RFC 3463."""
 
 import re
 
@@ -32,7 +32,7 @@ def is_negative(reply: Reply) -> bool:
 
 
 def refused_connection(server: str, reply: Reply) -> Rejected:
-    """Greeting or EHLO was refused: it says nothing about the letter, so it is never final and spends no attempt."""
+    """Greeting or EHLO was refused: it says nothing about the message, so it is never final and spends no attempt."""
     reason = "temporary" if _digit(reply) == TRANSIENT else "unreachable"
     return _rejected(server, reply, reason, final=False, about_connection=True)
 
@@ -43,7 +43,7 @@ def refused_encryption(server: str, reply: Reply) -> Rejected:
 
 
 def refused_login(server: str, reply: Reply) -> Rejected:
-    """Logging in was refused: staff must correct it, and letters wait until their deadline."""
+    """Logging in was refused: staff must correct it, and messages wait until their deadline."""
     reason = "temporary" if _digit(reply) == TRANSIENT else "login_refused"
     return _rejected(server, reply, reason, final=False, about_connection=True)
 
@@ -57,7 +57,7 @@ def refused_message(
         server: Host and port.
         reply: Code and text; a code that is neither 4xx nor 5xx is a server that broke the protocol.
         about_recipient: The reply answers RCPT.
-        about_connection: The server may have said it before it heard of the letter.
+        about_connection: The server may have said it before it heard of the message.
     """
     code, text = reply[0], _text(reply)
     if code in LOGIN_REQUIRED:
@@ -68,7 +68,7 @@ def refused_message(
         return _rejected(server, reply, "protocol_error", final=False)
     status = _STATUS.match(text)
     subject = status[2] if status and status[1] == "5" else ""
-    # X.7.X is policy: the server would not take this letter from us; the address may be a good one.
+    # X.7.X is policy: the server would not take this message from us; the address may be a good one.
     about_address = subject == "1" or (about_recipient and code in ADDRESS_REFUSED and subject != "7")
     reason = "address_refused" if about_address else "message_refused"
     return _rejected(server, reply, reason, final=True, about_address=about_address)
@@ -101,5 +101,5 @@ def _rejected(
 def _text(reply: Reply) -> str:
     """One printable line of bounded length."""
     lines = reply[1].decode("utf-8", "replace").split()
-    text = " ".join("".join(letter for letter in word if letter.isprintable()) for word in lines)
+    text = " ".join("".join(character for character in word if character.isprintable()) for word in lines)
     return text[:REPLY_TEXT_MAX]

@@ -1,4 +1,4 @@
-"""The mailroom: as many letters at once as there are hands, few commits, and no fault that costs a neighbour."""
+"""Sending batches: as many messages at once as there are send slots, few commits, and isolated failures."""
 
 import threading
 from collections.abc import Callable, Sequence

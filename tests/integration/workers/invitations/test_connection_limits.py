@@ -98,7 +98,7 @@ def test_all_invitations_are_sent_when_the_server_limits_the_rate_of_connections
     assert attempts(bench) == {1}
 
 
-def test_mailroom_leaves_a_message_due_while_the_server_lets_no_connection_in(
+def test_batch_sender_leaves_a_message_due_while_the_server_lets_no_connection_in(
     bench: LedgerBench, steps: DeliverySteps
 ) -> None:
     """One attempt finds it out and is undone; the others are not even claimed, and the next message claims none."""
