@@ -69,7 +69,7 @@ class GroupRoutingChannel:
         except StorageUnavailableError as error:
             log.warning("looking up a group's channel failed, its emails and removals wait: %s", error)
         except UnknownChannelKindError as error:
-            log.error("a group's channel is of the unknown kind %s: upgrade the workers", error)  # noqa: TRY400 - the sentence says it all
+            log.error("opening a group's channel failed, its kind %s is unknown: upgrade the workers", error)  # noqa: TRY400 - the sentence says it all
         return None
 
     def send(self, message: OutboundMessage) -> Outcome:

@@ -72,4 +72,6 @@ def sweep(
 def _messages(due: Sequence[Due]) -> list[list[UUID]]:
     """Ids by message: few messages, but each doubtful one in its own."""
     together = [due_reservation.reservation_id for due_reservation in due if not due_reservation.alone]
-    return list(batched(together, IDS_PER_MESSAGE)) + [[due_reservation.reservation_id] for due_reservation in due if due_reservation.alone]
+    return list(batched(together, IDS_PER_MESSAGE)) + [
+        [due_reservation.reservation_id] for due_reservation in due if due_reservation.alone
+    ]
