@@ -38,7 +38,7 @@ BUILDS_MAX = 3
 """The first fills the cache."""
 CALLED_BY_LIBRARIES = {
     "projections.terminal.text._TerminalBytes": "io.TextIOWrapper writes to it as to any raw stream",
-    "workers.http_client.client._Line": "http.client uses it as a socket",
+    "workers.http_client.client._DeadlineSocket": "http.client uses it as a socket",
 }
 """Classes that libraries use by what their methods are named."""
 ONLY_TESTS_CALL = {
