@@ -42,7 +42,6 @@ CALLED_BY_LIBRARIES = {
 }
 """Classes that libraries use by what their methods are named."""
 ONLY_TESTS_CALL = {
-    "GroupCommit.submit": "one command of a test; workers submit many",
     "DeliverySteps.process": "one invitation of a test from claim to outcome; workers do it for many at once",
 }
 """Methods that no process calls. Entries may only go."""
