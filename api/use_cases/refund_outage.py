@@ -1,13 +1,14 @@
-"""Undoing an outage: what it hurt, and giving that back batch by batch. For the command line, the API and the desk."""
+"""Refunds after an outage: the reservations that it affected, and refunding them batch by batch."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from domain.command_bus import Command, CommandResult, Result
-from domain.commands.context import CommandContext
+from api.use_cases.services import Caller, LedgerServices
+from domain.command_bus import CommandResult
 from domain.commands.reservation.resolve_case import BY_STAFF, RefundAfterOutage
 from domain.events import InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
 from domain.model.reservation import Reservation, fold_reservation
@@ -15,14 +16,14 @@ from domain.values.batches import batched
 from projections.read_models.reader import Reader
 
 
-class Window(Struct, frozen=True, kw_only=True):
-    """Which attempts an outage hurt: begun or ended within the time, through this channel and server where named.
+class OutageWindow(Struct, frozen=True, kw_only=True):
+    """The sending attempts that an outage affected: those that were in progress during a time.
 
     Attributes:
-        start: From this moment on.
-        end: Before this moment.
+        start: First point in time.
+        end: The point in time after the last one.
         channel: Such as smtp; None for any.
-        server: Host and port as histories show them; None for any, also for attempts whose server nobody learned.
+        server: Host and port as histories show them; None for any, also for attempts at an unknown server.
     """
 
     start: datetime
@@ -31,11 +32,11 @@ class Window(Struct, frozen=True, kw_only=True):
     server: str | None = None
 
 
-class Hurt(Struct, frozen=True, kw_only=True):
-    """One reservation to give back.
+class AffectedReservation(Struct, frozen=True, kw_only=True):
+    """A reservation to refund.
 
     Attributes:
-        state: unknown (parked in doubt) or sent (nobody accepted it).
+        state: unknown (parked with an unknown outcome) or sent (and not accepted).
         at: When the attempt ended.
     """
 
@@ -47,76 +48,102 @@ class Hurt(Struct, frozen=True, kw_only=True):
     server: str | None
 
 
-def how_hurt(item: Reservation, events: Iterable[ReservationEvent], window: Window) -> Hurt | None:
-    """The attempt by which the outage hurt a reservation; None if it did not, or if nothing is left to give back.
+def find_effect(
+    reservation: Reservation, events: Iterable[ReservationEvent], window: OutageWindow
+) -> AffectedReservation | None:
+    """The effect of an outage on a reservation; None if there is none, or if nothing is left to refund.
 
-    Of what was sent, the last letter counts: who was sent another one since was helped already. What a person called
-    sent is that person's word, and no attempt's.
+    Of a sent reservation the last email counts: a resend since then has helped the recipient already. A case that
+    staff resolved as sent is no effect of the outage.
     """
-    parked = item.is_live and item.ever_unknown and item.case_id is not None
-    unaccepted = item.status == "sent" and item.accepted_at is None
-    if not parked and not unaccepted:
+    is_parked = reservation.is_live and reservation.ever_unknown and reservation.case_id is not None
+    is_unaccepted = reservation.status == "sent" and reservation.accepted_at is None
+    if not is_parked and not is_unaccepted:
         return None
-    begun: dict[tuple[int, int], InviteAttempted] = {}
-    found: Hurt | None = None
+    attempts: dict[tuple[int, int], InviteAttempted] = {}
+    effect: AffectedReservation | None = None
     for event in events:
         if isinstance(event, InviteAttempted):
-            begun[event.delivery, event.attempt] = event
-        elif isinstance(event, InviteOutcomeUnknown if parked else InviteSent):
-            attempt = begun.get((event.delivery, event.attempt))
+            attempts[event.delivery, event.attempt] = event
+        elif isinstance(event, InviteOutcomeUnknown if is_parked else InviteSent):
+            attempt = attempts.get((event.delivery, event.attempt))
             if attempt is not None and _is_within(attempt, event, window):
-                found = Hurt(
-                    reservation_id=item.reservation_id,
-                    code_id=item.code_id,
-                    state="unknown" if parked else "sent",
+                effect = AffectedReservation(
+                    reservation_id=reservation.reservation_id,
+                    code_id=reservation.code_id,
+                    state="unknown" if is_parked else "sent",
                     at=event.at,
                     channel=attempt.channel,
                     server=event.server,
                 )
-            elif unaccepted:
-                found = None  # sent again, outside of the outage or through another server
-    return found
+            elif is_unaccepted:
+                effect = None  # sent again, outside of the outage or through another server
+    return effect
 
 
-def _is_within(attempt: InviteAttempted, ended: InviteOutcomeUnknown | InviteSent, window: Window) -> bool:
+def _is_within(attempt: InviteAttempted, ended: InviteOutcomeUnknown | InviteSent, window: OutageWindow) -> bool:
     in_time = attempt.at < window.end and ended.at >= window.start
     if ended.server == BY_STAFF:
         return False
     return in_time and window.channel in {None, attempt.channel} and window.server in {None, ended.server}
 
 
-READ_AT_ONCE = 500
-REFUNDED_AT_ONCE = 100
-"""Commands per transaction: what is interrupted leaves whole batches done, and the next run finds the rest."""
+READ_BATCH = 500
+REFUND_BATCH = 100
+"""Commands per transaction: an interruption leaves whole batches done, and the next run finds the rest."""
 
 
-def find_affected(reader: Reader, window: Window, *, include_sent: bool) -> Iterator[Hurt]:
-    """Reservations that an outage hurt and that can be given back now."""
+def find_affected(reader: Reader, window: OutageWindow, *, include_sent: bool) -> Iterator[AffectedReservation]:
+    """List the reservations that an outage affected and that can be refunded now."""
     candidates = reader.list_outage_candidates(window.start, window.end, include_sent=include_sent)
-    for ids in batched(candidates, READ_AT_ONCE):
+    for start in range(0, len(candidates), READ_BATCH):
+        ids = candidates[start : start + READ_BATCH]
         for history in reader.read_reservation_events(ids).values():
-            item = fold_reservation(history.code_id, history.events)
-            hurt = how_hurt(item, (event for _, event in history.events), window)
-            if hurt is not None:
-                yield hurt
+            reservation = fold_reservation(history.code_id, history.events)
+            affected = find_effect(reservation, (event for _, event in history.events), window)
+            if affected is not None:
+                yield affected
 
 
-def give_back(
-    execute: Callable[[Sequence[Command]], list[Result]],
-    part: Sequence[Hurt],
-    context: CommandContext,
+def refund_affected(
+    services: LedgerServices,
+    caller: Caller,
+    affected: Sequence[AffectedReservation],
+    correlation_id: UUID,
     *,
     include_sent: bool,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Give one batch back; what somebody settled since it was listed is left alone. How many were given back."""
-    results = execute(
-        [
+    """Refund reservations batch by batch, except those that were settled since they were listed.
+
+    Args:
+        services: An open ledger.
+        caller: Who asks.
+        affected: As `find_affected` lists them.
+        correlation_id: Of all events.
+        include_sent: Also what was listed as sent.
+        progress: Receives the size of each batch that is done.
+
+    Returns:
+        How many were refunded.
+
+    Raises:
+        StorageUnavailableError: The database is unavailable; batches that are done stay refunded.
+    """
+    refunded = 0
+    for start in range(0, len(affected), REFUND_BATCH):
+        batch = affected[start : start + REFUND_BATCH]
+        context = replace(services.context(caller), correlation_id=correlation_id)
+        commands = [
             RefundAfterOutage(
                 context=context,
-                reservation_id=item.reservation_id,
-                include_sent=include_sent and item.state == "sent",  # a doubt that turned out to be sent stays so
+                reservation_id=reservation.reservation_id,
+                # One that was listed as unknown and turned out to be sent stays sent.
+                include_sent=include_sent and reservation.state == "sent",
             )
-            for item in part
+            for reservation in batch
         ]
-    )
-    return sum(isinstance(result, CommandResult) and result.changed for result in results)
+        results = services.storage.ledger.execute(commands)
+        refunded += sum(isinstance(result, CommandResult) and result.changed for result in results)
+        progress(len(batch))
+    return refunded

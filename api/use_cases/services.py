@@ -164,10 +164,6 @@ class Services(LedgerServices):
         """
         return await run_blocking(self.settings.request_wait_s, function, *args, **kwargs)
 
-    async def read(self, question: Callable[[], T], wait_s: float | None = None) -> T:
-        """As `run_blocking`, for pages that are not plain functions yet."""
-        return await run_blocking(self.settings.request_wait_s if wait_s is None else wait_s, question)
-
 
 def raise_refusal(result: Result) -> CommandResult:
     """Return the result of an accepted command; raise the refusal of a refused one.

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from fastapi.routing import iter_route_contexts
 
 from api.auth.session_cookies import COOKIE
-from api.web.support.actions.commands import CodeAct, ReservationAct
+from api.web.support.actions.commands import CodeAction, ReservationAction
 from tests.extremes.document import DocumentedOperation, operations
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.role_clients import RoleClients
@@ -72,10 +72,10 @@ class LedgerAsker:
 
     def fill_in(self, form: "Form", name: str, typed: str) -> AppResponse:
         """A form as it is, but for one field."""
-        filled = {**form.fields, name: typed}
+        parse_form = {**form.fields, name: typed}
         if form.method == "GET":
-            return self.page(form.path.partition("?")[0], **{key: value for key, value in filled.items() if value})
-        return self.send_form(form.path, filled)
+            return self.page(form.path.partition("?")[0], **{key: value for key, value in parse_form.items() if value})
+        return self.send_form(form.path, parse_form)
 
     def codes(self) -> list[UUID]:
         """All codes."""
@@ -144,10 +144,10 @@ class LedgerAsker:
     def _about(self, path: str) -> Iterator[dict[str, object]]:
         """What a path's parameters are to be: each code or reservation, if it is about one."""
         if "{code_id}" in path:
-            acts: tuple[str, ...] = get_args(CodeAct)
+            acts: tuple[str, ...] = get_args(CodeAction)
             found = [self.known(code_id=code_id) for code_id in self.codes_asked_about()]
         elif "{reservation_id}" in path:
-            acts = get_args(ReservationAct)
+            acts = get_args(ReservationAction)
             found = [self.known(reservation_id=item) for item in self.reservations()]
         else:
             acts, found = (), [self.known()]

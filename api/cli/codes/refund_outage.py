@@ -5,12 +5,11 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 import typer
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from api.cli.arguments import JsonFlag, parse_time_option
 from api.cli.context import OpenLedger, Session, format_timestamp, print_json
-from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back
-from domain.values.batches import batched
+from api.use_cases.refund_outage import AffectedReservation, OutageWindow, find_affected, refund_affected
 from projections.terminal.tables import progress_bar, show, styled, table
 from projections.terminal.text import say
 
@@ -40,7 +39,7 @@ def refund_outage(
     json: JsonFlag = False,
 ) -> int:
     """Give back the unknowns that wait for a person since an outage, and on demand what was sent but never accepted."""
-    window = Window(
+    window = OutageWindow(
         start=parse_time_option(start, "--from"), end=parse_time_option(end, "--to"), channel=channel, server=server
     )
     if window.start >= window.end:
@@ -65,19 +64,23 @@ def refund_outage(
     return 0
 
 
-def _refund(ledger: OpenLedger, affected: Sequence[Hurt], correlation_id: UUID, *, include_sent: bool) -> int:
-    """Refund each; what somebody settled since it was listed is left alone. How many were refunded."""
-    refunded = 0
+def _refund(
+    ledger: OpenLedger, affected: Sequence[AffectedReservation], correlation_id: UUID, *, include_sent: bool
+) -> int:
+    """Refund each with a progress bar; return how many were refunded."""
     with progress_bar() as bar:
         task = bar.add_task("refunding", total=len(affected))
-        for batch in batched(affected, REFUNDED_AT_ONCE):
-            context = replace(ledger.context(), correlation_id=correlation_id)
-            refunded += give_back(ledger.storage.ledger.execute, batch, context, include_sent=include_sent)
-            bar.update(task, advance=len(batch))
-    return refunded
+        return refund_affected(
+            ledger.services,
+            ledger.caller(),
+            affected,
+            correlation_id,
+            include_sent=include_sent,
+            progress=lambda count: bar.update(task, advance=count),
+        )
 
 
-def _print_table(affected: Sequence[Hurt]) -> None:
+def _print_table(affected: Sequence[AffectedReservation]) -> None:
     if not affected:
         say("nothing to refund: no reservation of that time waits for it")
         return

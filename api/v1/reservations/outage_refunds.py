@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 from pydantic import BaseModel, Field
 
 from api.errors import malformed
@@ -14,9 +14,7 @@ from api.http.dependencies import MayRefund, TheServices
 from api.http.openapi import PROTECTED
 from api.schemas.resources import Asked
 from api.schemas.timestamps import Timestamp
-from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Window, find_affected, give_back
-from api.use_cases.services import Caller, Services
-from domain.values.batches import batched
+from api.use_cases.refund_outage import OutageWindow, find_affected, refund_affected
 
 LISTED_MAX = 1000
 """Reservations that one answer lists, and that one request gives back."""
@@ -40,7 +38,7 @@ class OutageRequest(Asked):
     apply: bool = False
 
 
-class HurtView(BaseModel):
+class AffectedView(BaseModel):
     """A reservation that may be given back. `state`: unknown, or sent."""
 
     reservation_id: UUID
@@ -62,7 +60,7 @@ class OutageView(BaseModel):
     count: int
     refunded: int
     remaining: int
-    found: list[HurtView]
+    found: list[AffectedView]
 
 
 @router.post("", summary="Preview or apply the refunds after an outage")
@@ -73,22 +71,17 @@ def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> Ou
     """
     if body.from_ >= body.to:
         raise malformed("body.from", "not before `to`")
-    return _undo(services, body, caller)
-
-
-def _undo(services: Services, body: OutageRequest, caller: Caller) -> OutageView:
-    window = Window(start=body.from_, end=body.to, channel=body.channel, server=body.server)
-    found = list(find_affected(services.reader, window, include_sent=body.include_sent))
-    part, refunded = found[:LISTED_MAX], 0
+    window = OutageWindow(start=body.from_, end=body.to, channel=body.channel, server=body.server)
+    affected = list(find_affected(services.reader, window, include_sent=body.include_sent))
+    listed, refunded = affected[:LISTED_MAX], 0
     correlation_id = services.new_id() if body.apply else None
-    for batch in batched(part, REFUNDED_AT_ONCE) if body.apply else ():
-        context = replace(services.context(caller), correlation_id=correlation_id)
-        refunded += give_back(services.storage.ledger.execute, batch, context, include_sent=body.include_sent)
+    if correlation_id is not None:
+        refunded = refund_affected(services, caller, listed, correlation_id, include_sent=body.include_sent)
     return OutageView(
         applied=body.apply,
         correlation_id=correlation_id,
-        count=len(found),
+        count=len(affected),
         refunded=refunded,
-        remaining=len(found) - len(part) if body.apply else len(found),
-        found=[HurtView(**asdict(item)) for item in part],
+        remaining=len(affected) - len(listed) if body.apply else len(affected),
+        found=[AffectedView(**asdict(reservation)) for reservation in listed],
     )

@@ -11,15 +11,16 @@ from fastapi.responses import JSONResponse, Response
 from api.errors import ApplicationError
 from api.http.pagination import Page
 from api.i18n.messages import refusal_title
+from api.use_cases.services import Caller
 from api.web.forms import new_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, ViewerWithForm
-from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, ActionForm, Ask, about_code, acts_of_code
+from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, ActionForm, code_command, list_code_actions
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
-from api.web.support.actions.preview import Preview, glance
+from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.balance_bar import draw_balance_bar
 from api.web.support.statement_query import KINDS, StatementParams, StatementQuery
@@ -31,7 +32,6 @@ from api.web.support.view_models import (
     name_code_state,
     name_event_kind,
 )
-from domain.commands.context import CommandContext
 from domain.events import RebindReserved, ReservationEvent, ReservationStarted, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import fold_reservation
@@ -154,11 +154,12 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
 
 def _offered(support: SupportContext, code: RedeemCode, language: Language) -> list[Preview]:
     services = support.services
-    ask = Ask(CommandContext(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
     form = ActionForm()
     return [
-        glance(support, action, about_code(action, code.code_id, form, ask), code, None, language)
-        for action in acts_of_code(code)
+        preview_offer(
+            support, action, code_command(services, Caller("staff"), action, code.code_id, form), code, None, language
+        )
+        for action in list_code_actions(code)
     ]
 
 

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.i18n.catalogs import LANGUAGES
+from api.use_cases.services import Caller
 from api.web.forms import new_nonce
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
@@ -17,17 +18,15 @@ from api.web.support.actions.commands import (
     DONE,
     DONE_LENGTH_MAX,
     ActionForm,
-    Ask,
-    acts_of,
+    list_reservation_actions,
     reservation_command,
     text_key,
 )
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
-from api.web.support.actions.preview import Preview, glance
+from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.reply_text import write_reply
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
-from domain.commands.context import CommandContext
 from domain.events import CaseOpened, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -110,9 +109,9 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "actions": [
             each
             for each in _offered(support, reservation, code, language)
-            if address or each.act not in SAME_RECIPIENT_ACTIONS
+            if address or each.action not in SAME_RECIPIENT_ACTIONS
         ],
-        "text_keys": {act: text_key(act, reservation) for act in acts_of(reservation)},
+        "text_keys": {action: text_key(action, reservation) for action in list_reservation_actions(reservation)},
         "corrected_by": _find_correction(support, reservation, lines),
         "replies": {each: write_reply(reservation, hint, each) for each in LANGUAGES},
     }
@@ -138,11 +137,15 @@ def _find_correction(support: SupportContext, reservation: Reservation, lines: l
 
 def _offered(support: SupportContext, reservation: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
     services = support.services
-    ask = Ask(CommandContext(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
     form = ActionForm(email=PREVIEW_EMAIL, group=PREVIEW_GROUP)
     return [
-        glance(
-            support, act, reservation_command(act, reservation.reservation_id, form, ask), code, reservation, language
+        preview_offer(
+            support,
+            action,
+            reservation_command(services, Caller("staff"), action, reservation.reservation_id, form),
+            code,
+            reservation,
+            language,
         )
-        for act in acts_of(reservation)
+        for action in list_reservation_actions(reservation)
     ]

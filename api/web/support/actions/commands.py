@@ -1,63 +1,54 @@
-"""What staff may do about a reservation or a code, as commands: one entry for each, with what its form asks for."""
+"""The actions of support staff on a reservation or a code: the form of each, and the use case behind it."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, get_args
 from uuid import UUID
 
 from fastapi import Request
 
 from api.errors import ApplicationError
+from api.use_cases.code_actions import change_terms, pause, resume, revoke
+from api.use_cases.reservation_actions import cancel, correct_recipient, rebind, refund, resend, resolve
+from api.use_cases.services import Caller, LedgerServices, parse_email
 from api.web.forms import parse_optional_number, parse_optional_timestamp
 from domain.command_bus import CodeCommand, ReservationCommand
-from domain.commands.access.rebind import RebindReservation
 from domain.commands.case_events import is_removal_case
-from domain.commands.code.change_terms import ChangeTerms
-from domain.commands.code.pause import PauseCode, ResumeCode
-from domain.commands.code.revoke import RevokeCode
-from domain.commands.context import CommandContext
-from domain.commands.reservation.cancel import CancelReservation
-from domain.commands.reservation.correct_recipient import CorrectRecipient
-from domain.commands.reservation.refund import RefundReservation
-from domain.commands.reservation.request_resend import RequestResend
-from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
+from domain.commands.reservation.resolve_case import Resolution
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from domain.ports import TextDraft
 from domain.values.group_name import group_name_error
-from domain.values.identifiers import EmailAddress, MalformedEmailError
 from domain.values.number_bounds import DAYS, REBINDS, USES
 from domain.values.timestamps import in_utc
-from projections.storage.revocation_queue import case_ids
-from projections.vault.vault import Vault
 
-ReservationAct = Literal[
+ReservationAction = Literal[
     "refund", "cancel", "correct", "resend", "rebind", "resolve-sent", "resolve-refunded", "resolve-retry"
 ]
-CodeAct = Literal["terms", "pause", "resume", "revoke"]
-Act = ReservationAct | CodeAct
-SEEN_LETTERS: Final = 20
-OF_REMOVAL: Final = "removal."
-"""Before the names of decisions of an access that could not be taken away: their words are others."""
+CodeAction = Literal["terms", "pause", "resume", "revoke"]
+SupportAction = ReservationAction | CodeAction
+DIGEST_LENGTH: Final = 20
+REMOVAL_PREFIX: Final = "removal."
+"""Prefix of the text keys of decisions about an access that could not be removed."""
 TYPED_LENGTH_MAX: Final = 320
 
 Field = Literal["access", "email", "group", "terms"]
-FIELDS: Final[dict[Act, Field]] = {
+FIELDS: Final[dict[SupportAction, Field]] = {
     "refund": "access",
     "resolve-refunded": "access",
     "correct": "email",
     "rebind": "group",
     "terms": "terms",
 }
-"""What is to be filled in besides the reason."""
+"""The field of each action besides the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionForm:
-    """What was filled in, as typed.
+    """The fields of an action's form, as typed.
 
-    `step` is `look` where only the preview is asked for; `seen` tells what the page showed that it was filled in on.
+    Attributes:
+        seen: Digest of the state that the page showed.
+        step: `look` asks for the preview only.
     """
 
     note: str = ""
@@ -73,15 +64,15 @@ class ActionForm:
     rebinds_max: str = ""
 
 
-async def filled(request: Request) -> ActionForm:
-    """The form of an act, trimmed but for the reason; what is no text, or not asked for, is left out."""
+async def parse_form(request: Request) -> ActionForm:
+    """Read the form of an action. Fields are trimmed, except the reason; files and unknown fields are left out."""
     form = await request.form()
-    found = {name: text for name in ActionForm.__dataclass_fields__ if isinstance(text := form.get(name), str)}
-    return ActionForm(**{name: text if name == "note" else text.strip() for name, text in found.items()})
+    fields = {name: text for name in ActionForm.__dataclass_fields__ if isinstance(text := form.get(name), str)}
+    return ActionForm(**{name: text if name == "note" else text.strip() for name, text in fields.items()})
 
 
 def form_from_terms(code: RedeemCode) -> ActionForm:
-    """The form of new terms, with those of now in it."""
+    """The form of new terms, filled in with the present ones."""
     terms = code.terms
     return ActionForm(
         max_uses="" if terms.max_uses is None else str(terms.max_uses),
@@ -94,152 +85,125 @@ def form_from_terms(code: RedeemCode) -> ActionForm:
     )
 
 
-class Ask(NamedTuple):
-    """Who asks, with what the commands take from outside."""
-
-    context: CommandContext
-    vault: Vault
-    new_id: Callable[[], UUID]
-    note: TextDraft | None = None
-
-
-def reservation_command(act: ReservationAct, reservation_id: UUID, form: ActionForm, ask: Ask) -> ReservationCommand:
-    """The command of an act.
+def reservation_command(
+    services: LedgerServices, caller: Caller, action: ReservationAction, reservation_id: UUID, form: ActionForm
+) -> ReservationCommand:
+    """Build the command of an action, for a preview or to be performed.
 
     Raises:
         ApplicationError: EMAIL_INVALID; MALFORMED, no group is named.
     """
-    context, note = ask.context, ask.note
-    match act:
+    note, access = form.note.strip(), ACCESS.get(form.access)
+    match action:
         case "refund":
-            return RefundReservation(
-                context=context,
-                reservation_id=reservation_id,
-                cause="staff",
-                note=note,
-                revoke_access=ACCESS.get(form.access),
-            )
+            return refund.command(services, caller, reservation_id, revoke_access=access, note=note)
         case "cancel":
-            return CancelReservation(context=context, reservation_id=reservation_id, note=note)
+            return cancel.command(services, caller, reservation_id, note=note)
         case "resend":
-            return RequestResend(context=context, reservation_id=reservation_id, note=note)
+            return resend.command(services, caller, reservation_id, note=note)
         case "correct":
-            return CorrectRecipient(
-                context=context,
-                reservation_id=reservation_id,
-                recipient=ask.vault.draft_recipient(_address(form.email), ask.new_id()),
-                new_reservation_id=ask.new_id(),
-                note=note,
-            )
+            email = parse_email(form.email[:TYPED_LENGTH_MAX])
+            return correct_recipient.command(services, caller, reservation_id, email, note=note)
         case "rebind":
-            return RebindReservation(
-                context=context,
-                reservation_id=reservation_id,
-                new_reservation_id=ask.new_id(),
-                group=_group(form.group),
-                note=note,
-            )
+            return rebind.command(services, caller, reservation_id, _group(form.group), note=note)
         case _:
-            return ResolveReservation(
-                context=context,
-                reservation_id=reservation_id,
-                resolution=_RESOLUTIONS[act],
-                case_id=ask.new_id(),
-                note=note,
-                revoke_access=ACCESS.get(form.access),
-            )
+            resolution = _RESOLUTIONS[action]
+            return resolve.command(services, caller, reservation_id, resolution, revoke_access=access, note=note)
 
 
 ACCESS: Final = {"keep": False, "revoke": True}
-"""What a form says about the access of a use that is given back; nothing where it was not chosen."""
+"""Values of the field `access` of a refund: whether the access is revoked. An empty field is no choice."""
 UNFILLED: Final = ActionForm(access="keep")
-"""The form of a preview that is shown before anything is filled in."""
+"""The form of a preview before anything is filled in."""
 
-_RESOLUTIONS: Final[dict[Act, Resolution]] = {
+_RESOLUTIONS: Final[dict[SupportAction, Resolution]] = {
     "resolve-sent": "sent",
     "resolve-refunded": "refunded",
     "resolve-retry": "retry",
 }
 
 
-def about_code(act: CodeAct, code_id: UUID, form: ActionForm, ask: Ask) -> CodeCommand:
-    """The command of an act.
+def code_command(
+    services: LedgerServices, caller: Caller, action: CodeAction, code_id: UUID, form: ActionForm
+) -> CodeCommand:
+    """Build the command of an action, for a preview or to be performed.
 
     Raises:
-        ApplicationError: MALFORMED, a term can't be read.
+        ApplicationError: MALFORMED, a term cannot be read.
     """
-    context, note = ask.context, ask.note
-    match act:
+    note = form.note.strip()
+    match action:
         case "pause":
-            return PauseCode(context=context, code_id=code_id, note=note)
+            return pause.command(services, caller, code_id, note=note)
         case "resume":
-            return ResumeCode(context=context, code_id=code_id, note=note)
+            return resume.command(services, caller, code_id, note=note)
         case "revoke":
-            return RevokeCode(context=context, code_id=code_id, case_ids=case_ids(ask.new_id), note=note)
+            return revoke.command(services, caller, code_id, note=note)
         case "terms":
-            return ChangeTerms(
-                context=context,
-                code_id=code_id,
-                changes={
-                    "max_uses": parse_optional_number(form.max_uses, USES),
-                    "expires_at": parse_optional_timestamp(form.expires_at),
-                    "validity_days": parse_optional_number(form.validity_days, DAYS),
-                    "group": _group(form.group) if form.group else None,
-                    "rebinds_max": parse_optional_number(form.rebinds_max, REBINDS),
-                },
-                note=note,
-            )
+            changes = {
+                "max_uses": parse_optional_number(form.max_uses, USES),
+                "expires_at": parse_optional_timestamp(form.expires_at),
+                "validity_days": parse_optional_number(form.validity_days, DAYS),
+                "group": _group(form.group) if form.group else None,
+                "rebinds_max": parse_optional_number(form.rebinds_max, REBINDS),
+            }
+            return change_terms.command(services, caller, code_id, changes, note=note)
 
 
-def text_key(act: Act, item: Reservation) -> str:
-    """Under which name an act's words are kept."""
-    return f"{OF_REMOVAL}{act}" if act in _RESOLUTIONS and is_removal_case(item) else act
+def text_key(action: SupportAction, reservation: Reservation) -> str:
+    """The key of an action's texts, which differ for a case about an access that could not be removed."""
+    return f"{REMOVAL_PREFIX}{action}" if action in _RESOLUTIONS and is_removal_case(reservation) else action
 
 
-def state_digest(item: Reservation) -> str:
-    """What of a reservation an act is decided on, in a word. What machines try meanwhile changes nothing about it."""
-    ending = item.access and item.access.ending
-    facts = (item.status, item.ever_unknown, item.case_id, item.accepted_at, item.delivery, ending)
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:SEEN_LETTERS]
+def state_digest(reservation: Reservation) -> str:
+    """Digest of the state that an action is decided on; sending attempts do not change it."""
+    ending = reservation.access and reservation.access.ending
+    facts = (
+        reservation.status,
+        reservation.ever_unknown,
+        reservation.case_id,
+        reservation.accepted_at,
+        reservation.delivery,
+        ending,
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 DONE: Final = frozenset(
-    {*get_args(ReservationAct), *get_args(CodeAct), "note", *(f"{OF_REMOVAL}{act}" for act in _RESOLUTIONS)}
+    {
+        *get_args(ReservationAction),
+        *get_args(CodeAction),
+        "note",
+        *(f"{REMOVAL_PREFIX}{action}" for action in _RESOLUTIONS),
+    }
 )
-"""What a page may say that it was done."""
+"""Actions that a page may confirm."""
 DONE_LENGTH_MAX: Final = max(len(word) for word in DONE)
 
 
-def acts_of(item: Reservation) -> list[ReservationAct]:
-    """What may be thought of in a reservation's state, the likeliest first."""
-    decide: list[ReservationAct] = ["resolve-sent", "resolve-refunded"]
-    if item.is_live:
-        in_doubt = item.case_id is not None or item.ever_unknown
+def list_reservation_actions(reservation: Reservation) -> list[ReservationAction]:
+    """The actions that fit a reservation's state, the likeliest first."""
+    decide: list[ReservationAction] = ["resolve-sent", "resolve-refunded"]
+    if reservation.is_live:
+        in_doubt = reservation.case_id is not None or reservation.ever_unknown
         return [*decide, "resolve-retry", "correct"] if in_doubt else ["correct", "cancel"]
-    if item.status == "sent":
-        first = decide if item.case_id is not None else []
-        move: list[ReservationAct] = ["rebind"] if item.has_active_access else []
-        return [*first, *_tried_on(item), "refund", *move, "resend", "correct"]
-    return [*decide, *_tried_on(item)] if item.case_id is not None else []
+    if reservation.status == "sent":
+        first = decide if reservation.case_id is not None else []
+        move: list[ReservationAction] = ["rebind"] if reservation.has_active_access else []
+        return [*first, *_list_retry(reservation), "refund", *move, "resend", "correct"]
+    return [*decide, *_list_retry(reservation)] if reservation.case_id is not None else []
 
 
-def _tried_on(item: Reservation) -> list[ReservationAct]:
-    """An access that could not be taken away may be tried on."""
-    return ["resolve-retry"] if is_removal_case(item) and item.case_id is not None else []
+def _list_retry(reservation: Reservation) -> list[ReservationAction]:
+    """A retry, if an access could not be removed."""
+    return ["resolve-retry"] if is_removal_case(reservation) and reservation.case_id is not None else []
 
 
-def acts_of_code(code: RedeemCode) -> list[CodeAct]:
-    """What may be done about a code; nothing more once it is revoked."""
+def list_code_actions(code: RedeemCode) -> list[CodeAction]:
+    """The actions that fit a code's state; none once it is revoked."""
     if code.is_revoked:
         return []
     return ["terms", "resume" if code.is_paused else "pause", "revoke"]
-
-
-def _address(typed: str) -> EmailAddress:
-    try:
-        return EmailAddress.parse(typed[:TYPED_LENGTH_MAX])
-    except MalformedEmailError as error:
-        raise ApplicationError("EMAIL_INVALID") from error
 
 
 def _group(typed: str) -> str:

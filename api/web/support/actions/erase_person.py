@@ -7,9 +7,9 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.http.blocking_route import answer_within
 from api.i18n.messages import refusal_detail
 from api.use_cases.erase_person import ERASE_S_MAX, forget_person
-from api.use_cases.run_blocking import run_blocking
 from api.web.forms import new_nonce, request_id_from_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
@@ -25,14 +25,15 @@ router = APIRouter(prefix="/support/people/{recipient_id}/forget", route_class=S
 
 
 @router.get("")
-async def ask(request: Request, support: SupportContextDep, staff: Admin, recipient_id: UUID) -> Response:
+def show_erasure(request: Request, support: SupportContextDep, staff: Admin, recipient_id: UUID) -> Response:
     """Show what it will do, and ask for the reason. Of somebody who is forgotten already there is nothing to ask."""
-    address = await _address(support, recipient_id)
-    return _done(recipient_id) if address is None else await _form(request, support, staff, recipient_id, address)
+    address = _address(support, recipient_id)
+    return _done(recipient_id) if address is None else _form(request, support, staff, recipient_id, address)
 
 
 @router.post("")
-async def do(
+@answer_within(ERASE_S_MAX)
+def erase(
     request: Request,
     support: SupportContextDep,
     staff: AdminWithForm,
@@ -41,32 +42,30 @@ async def do(
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
     """Forget them, or say why not yet. Whoever asks once more finds it done."""
-    address = await _address(support, recipient_id)
+    address = _address(support, recipient_id)
     if address is None:
         return _done(recipient_id)
     if not is_reason(reason):
-        return await _form(request, support, staff, recipient_id, address, reason=reason, is_reason_missing=True)
+        return _form(request, support, staff, recipient_id, address, reason=reason, is_reason_missing=True)
     caller = staff.caller(request_id_from_nonce(nonce))
     try:
-        await run_blocking(ERASE_S_MAX, forget_person, support.services, caller, address, reason.strip())
-    except ApplicationError as error:
-        if error.code != "RESERVATION_NOT_RESOLVABLE":
+        forget_person(support.services, caller, address, reason.strip())
+    except ApplicationError as problem:
+        if problem.code != "RESERVATION_NOT_RESOLVABLE":
             raise
-        wrong = refusal_detail(error.code, get_language(request), **error.facts)
-        return await _form(request, support, staff, recipient_id, address, reason=reason, wrong=wrong)
+        wrong = refusal_detail(problem.code, get_language(request), **problem.facts)
+        return _form(request, support, staff, recipient_id, address, reason=reason, wrong=wrong)
     return _done(recipient_id)
 
 
-async def _address(support: SupportContext, recipient_id: UUID) -> str | None:
+def _address(support: SupportContext, recipient_id: UUID) -> str | None:
     """A person's address; None once they are forgotten.
 
     Raises:
         ApplicationError: NOT_FOUND, there never was such a person.
     """
-    address = await support.services.read(lambda: support.reader.find_email_address(recipient_id))
-    if address is None and not await support.services.read(
-        lambda: support.reader.count_reservations_of_recipient(recipient_id)
-    ):
+    address = support.reader.find_email_address(recipient_id)
+    if address is None and not support.reader.count_reservations_of_recipient(recipient_id):
         raise ApplicationError("NOT_FOUND")
     return address
 
@@ -75,7 +74,7 @@ def _done(recipient_id: UUID) -> Response:
     return see_other(f"/support/people/{recipient_id}?done={DONE}")
 
 
-async def _form(
+def _form(
     request: Request,
     support: SupportContext,
     staff: Staff,
@@ -87,7 +86,7 @@ async def _form(
     wrong: str | None = None,
 ) -> Response:
     services = support.services
-    outlook = await services.read(lambda: PersonEraser(services.storage).preview(recipient_id, services.now()))
+    outlook = PersonEraser(services.storage).preview(recipient_id, services.now())
     return support_page(
         request,
         "forget.html",

@@ -1,4 +1,4 @@
-"""Notes of staff on a code or a reservation. They stand in the history."""
+"""Notes of staff on a code or a reservation, which become part of the history."""
 
 import hashlib
 from typing import Annotated, Final
@@ -8,10 +8,10 @@ from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.use_cases import code_actions, reservation_actions
 from api.web.forms import request_id_from_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, SupportWithForm
-from domain.commands.add_note import NoteOnCode, NoteOnReservation
 
 NOTE_LENGTH_MAX: Final = 2000
 
@@ -19,35 +19,30 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.post("/codes/{code_id}/notes")
-async def note_on_code(
+def note_on_code(
     support: SupportContextDep,
     staff: SupportWithForm,
     code_id: UUID,
     note: Annotated[str, Form()] = "",
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
-    """Note something about a code."""
-    services = support.services
-    text = services.storage.vault.seal_text(_checked(note), _text_id(nonce))
-    context = services.context(staff.caller(request_id_from_nonce(nonce)))
-    await services.run_blocking(services.execute, NoteOnCode(context=context, code_id=code_id, note=text))
+    """Add a note to a code."""
+    caller = staff.caller(request_id_from_nonce(nonce))
+    code_actions.add_note(support.services, caller, code_id, note=_checked(note), note_id=_note_id(nonce))
     return see_other(f"/support/codes/{code_id}?done=note")
 
 
 @router.post("/reservations/{reservation_id}/notes")
-async def note_on_reservation(
+def note_on_reservation(
     support: SupportContextDep,
     staff: SupportWithForm,
     reservation_id: UUID,
     note: Annotated[str, Form()] = "",
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
-    """Note something about a reservation."""
-    services = support.services
-    text = services.storage.vault.seal_text(_checked(note), _text_id(nonce), reservation_id)
-    context = services.context(staff.caller(request_id_from_nonce(nonce)))
-    command = NoteOnReservation(context=context, reservation_id=reservation_id, note=text)
-    await services.run_blocking(services.execute, command)
+    """Add a note to a reservation."""
+    caller, note_id = staff.caller(request_id_from_nonce(nonce)), _note_id(nonce)
+    reservation_actions.add_note(support.services, caller, reservation_id, note=_checked(note), note_id=note_id)
     return see_other(f"/support/reservations/{reservation_id}?done=note")
 
 
@@ -62,7 +57,7 @@ def _checked(note: str) -> str:
     return note.strip()
 
 
-def _text_id(nonce: str) -> UUID:
+def _note_id(nonce: str) -> UUID:
     """The id of a note by the form that it was written in: sent twice, it is the same note.
 
     Raises:

@@ -1,16 +1,18 @@
-"""Acting on a reservation or a code: the form shows what it will do before it does it; sent twice, it does it once."""
+"""Pages of actions on a reservation or a code: a form with a preview. A form that is sent twice acts once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.http.etags import tag_of
 from api.i18n.messages import refusal_detail
+from api.use_cases.services import Caller
+from api.use_cases.use_case import perform
 from api.web.forms import new_nonce, request_id_from_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
@@ -22,42 +24,41 @@ from api.web.support.actions.commands import (
     FIELDS,
     TYPED_LENGTH_MAX,
     UNFILLED,
-    Act,
     ActionForm,
-    Ask,
-    CodeAct,
-    ReservationAct,
-    about_code,
-    acts_of,
-    filled,
+    CodeAction,
+    ReservationAction,
+    SupportAction,
+    code_command,
     form_from_terms,
+    list_reservation_actions,
+    parse_form,
     reservation_command,
     state_digest,
     text_key,
 )
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
-from api.web.support.actions.preview import Preview, foresee
+from api.web.support.actions.preview import Preview, preview_command
 from api.web.support.reservation_page import get_reservation
 from domain.command_bus import CodeCommand, ReservationCommand
-from domain.commands.context import CommandContext
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import DAYS, USES
-from projections.storage.revocation_queue import settle_revoked_code
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
-TheForm = Annotated[ActionForm, Depends(filled)]
-Trouble = Literal["changed", "reason_missing", "access_missing"]
-DISPATCHED = frozenset({"resolve-retry", "resend", "correct", "rebind"})
-"""After these something is to be sent at once."""
+TheForm = Annotated[ActionForm, Depends(parse_form)]
+FormProblem = Literal["changed", "reason_missing", "access_missing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an act is about, as its form shows it.
+    """The reservation or code that an action is about, as its form shows it.
 
-    `form`: what is filled in to begin with; `seen`: what is to be as it was when the form was made; `last_request`: the
-    one that changed it last; `words`: the names of acts whose words are other than usual. `has_access`: its invitation
-    gave access that stands; `is_accepted`: and was accepted, so a refund has to say what becomes of that access.
+    Attributes:
+        form: The fields as they are filled in at first.
+        seen: Digest of the state that the form shows.
+        last_request: The request that changed the subject last.
+        has_access: Whether its invitation gave access that still exists.
+        is_accepted: Whether that invitation was accepted, so that a refund must say what becomes of the access.
+        words: Text keys of the actions whose texts differ.
     """
 
     path: str
@@ -68,152 +69,146 @@ class Subject:
     last_request: str | None = None
     has_access: bool = False
     is_accepted: bool = False
-    words: Mapping[Act, str] = field(default_factory=dict)
+    words: Mapping[SupportAction, str] = field(default_factory=dict)
 
-    def name(self, act: Act) -> str:
-        """Under which name an act's words are kept."""
-        return self.words.get(act, act)
+    def name(self, action: SupportAction) -> str:
+        """The key of an action's texts."""
+        return self.words.get(action, action)
 
 
 @router.get("/reservations/{reservation_id}/acts/{act}")
-async def ask(
-    request: Request, support: SupportContextDep, staff: Support, reservation_id: UUID, act: ReservationAct
+def show_action(
+    request: Request,
+    support: SupportContextDep,
+    staff: Support,
+    reservation_id: UUID,
+    action: Annotated[ReservationAction, Path(alias="act")],
 ) -> Response:
-    """Show what the act will do, and ask for the reason; where something is to be filled in, ask for that first."""
-    subject = await support.services.read(lambda: _reservation(support, reservation_id))
-    preview = (
-        None
-        if FIELDS.get(act) in {"email", "group"}
-        else await _foreseen(request, support, act, reservation_id, ActionForm())
-    )
-    return _form(request, staff, act, subject, preview, subject.form)
+    """Show the preview of an action and ask for the reason; ask for an email address or a group first."""
+    subject = _reservation(support, reservation_id)
+    has_preview = FIELDS.get(action) not in {"email", "group"}
+    preview = _preview(request, support, action, reservation_id, ActionForm()) if has_preview else None
+    return _form(request, staff, action, subject, preview, subject.form)
 
 
 @router.post("/reservations/{reservation_id}/acts/{act}")
-async def do(
+def run_action(
     request: Request,
     support: SupportContextDep,
     staff: SupportWithForm,
     reservation_id: UUID,
-    act: ReservationAct,
+    action: Annotated[ReservationAction, Path(alias="act")],
     form: TheForm,
 ) -> Response:
-    """Do it, or show what was filled in and what it would do. The form's nonce is the request's id."""
-    subject = await support.services.read(lambda: _reservation(support, reservation_id))
-    if (answer := await _not_yet(request, support, staff, act, reservation_id, subject, form)) is not None:
+    """Perform an action, or show the form with its preview. The form's nonce is the request's id."""
+    subject = _reservation(support, reservation_id)
+    if (answer := _invalid_or_preview(request, support, staff, action, reservation_id, subject, form)) is not None:
         return answer
-    services = support.services
-    text = services.storage.vault.seal_text(form.note.strip(), services.new_id(), reservation_id)
-    asked = Ask(
-        services.context(staff.caller(request_id_from_nonce(form.nonce))), services.storage.vault, services.new_id, text
-    )
-    done = await services.run_blocking(services.execute, reservation_command(act, reservation_id, form, asked))
-    after = done.require_reservation().reservation_id
-    if act in DISPATCHED and done.changed:
-        services.dispatcher.dispatch(after)
-    return see_other(f"/support/reservations/{after}?done={subject.name(act)}")
+    services, caller = support.services, staff.caller(request_id_from_nonce(form.nonce))
+    result = perform(services, caller, reservation_command(services, caller, action, reservation_id, form))
+    new_id = result.require_reservation().reservation_id
+    return see_other(f"/support/reservations/{new_id}?done={subject.name(action)}")
 
 
 @router.get("/codes/{code_id}/acts/{act}")
-async def ask_about_code(
-    request: Request, support: SupportContextDep, staff: Support, code_id: UUID, act: CodeAct
+def show_code_action(
+    request: Request,
+    support: SupportContextDep,
+    staff: Support,
+    code_id: UUID,
+    action: Annotated[CodeAction, Path(alias="act")],
 ) -> Response:
-    """As for a reservation."""
-    subject = await support.services.read(lambda: _code(support, code_id))
-    preview = None if act in FIELDS else await _foreseen(request, support, act, code_id, ActionForm())
-    return _form(request, staff, act, subject, preview, subject.form)
+    """Show the preview of an action on a code and ask for the reason; ask for new terms first."""
+    subject = _code(support, code_id)
+    preview = None if action in FIELDS else _preview(request, support, action, code_id, ActionForm())
+    return _form(request, staff, action, subject, preview, subject.form)
 
 
 @router.post("/codes/{code_id}/acts/{act}")
-async def do_to_code(
-    request: Request, support: SupportContextDep, staff: SupportWithForm, code_id: UUID, act: CodeAct, form: TheForm
+def run_code_action(
+    request: Request,
+    support: SupportContextDep,
+    staff: SupportWithForm,
+    code_id: UUID,
+    action: Annotated[CodeAction, Path(alias="act")],
+    form: TheForm,
 ) -> Response:
-    """As for a reservation."""
-    subject = await support.services.read(lambda: _code(support, code_id))
-    if (answer := await _not_yet(request, support, staff, act, code_id, subject, form)) is not None:
+    """Perform an action on a code, or show the form with its preview."""
+    subject = _code(support, code_id)
+    if (answer := _invalid_or_preview(request, support, staff, action, code_id, subject, form)) is not None:
         return answer
-    services = support.services
-    caller = staff.caller(request_id_from_nonce(form.nonce))
-    text = services.storage.vault.seal_text(form.note.strip(), services.new_id())
-    asked = Ask(services.context(caller), services.storage.vault, services.new_id, text)
-    done = await services.run_blocking(services.execute, about_code(act, code_id, form, asked))
-    if act == "revoke" and done.code.reserved:
-        execute = services.storage.ledger.execute
-        await services.read(
-            lambda: settle_revoked_code(execute, code_id, lambda: services.context(caller), services.new_id)
-        )
-    return see_other(f"{subject.path}?done={act}")
+    services, caller = support.services, staff.caller(request_id_from_nonce(form.nonce))
+    perform(services, caller, code_command(services, caller, action, code_id, form))
+    return see_other(f"{subject.path}?done={action}")
 
 
-async def _not_yet(
+def _invalid_or_preview(
     request: Request,
     support: SupportContext,
     staff: Staff,
-    act: Act,
+    action: SupportAction,
     subject_id: UUID,
     subject: Subject,
     form: ActionForm,
 ) -> Response | None:
-    """The form again, where only the preview was asked for, or something is missing or wrong; None to do it."""
+    """The form again, if only the preview is asked for or a field is missing or malformed; else None."""
     try:
-        preview = await _foreseen(request, support, act, subject_id, form)
+        preview = _preview(request, support, action, subject_id, form)
     except ApplicationError as error:
         if error.code not in {"EMAIL_INVALID", "MALFORMED"}:
             raise
         wrong = refusal_detail(error.code, get_language(request))
-        return _form(request, staff, act, subject, None, form, wrong=wrong)
+        return _form(request, staff, action, subject, None, form, wrong=wrong)
     is_changed = preview.is_possible and _is_stale(form, subject)
     if is_changed or form.step == "look":
-        return _form(request, staff, act, subject, preview, form, trouble="changed" if is_changed else None)
-    if FIELDS.get(act) == "access" and subject.is_accepted and form.access not in ACCESS:
-        return _form(request, staff, act, subject, preview, form, trouble="access_missing")
+        return _form(request, staff, action, subject, preview, form, problem="changed" if is_changed else None)
+    if FIELDS.get(action) == "access" and subject.is_accepted and form.access not in ACCESS:
+        return _form(request, staff, action, subject, preview, form, problem="access_missing")
     if not 0 < len(form.note.strip()) <= NOTE_LENGTH_MAX:
-        return _form(request, staff, act, subject, preview, form, trouble="reason_missing")
+        return _form(request, staff, action, subject, preview, form, problem="reason_missing")
     return None
 
 
 def _is_stale(form: ActionForm, subject: Subject) -> bool:
-    """Whether something else happened since the page was made. Pressing twice is no change by somebody else."""
+    """Whether the state changed since the page was made; a form that was sent twice is no such change."""
     is_own = subject.last_request is not None and subject.last_request == request_id_from_nonce(form.nonce)
     return bool(form.seen) and form.seen != subject.seen and not is_own
 
 
-async def _foreseen(request: Request, support: SupportContext, act: Act, subject_id: UUID, form: ActionForm) -> Preview:
-    """Return the preview; until the access is chosen it shows the refund alone."""
-    language, services = get_language(request), support.services
-    form = form if form.access in ACCESS else replace(form, access=UNFILLED.access)
-    asked = Ask(CommandContext(now=services.now(), actor="staff"), services.storage.vault, services.new_id)
-    return await services.read(lambda: foresee(support, act, _command(act, subject_id, form, asked), language))
-
-
-def _command(act: Act, subject_id: UUID, form: ActionForm, asked: Ask) -> CodeCommand | ReservationCommand:
-    match act:
+def _preview(
+    request: Request, support: SupportContext, action: SupportAction, subject_id: UUID, form: ActionForm
+) -> Preview:
+    """Preview an action without its reason; until the access is chosen, the preview shows the refund alone."""
+    services, caller = support.services, Caller("staff")
+    form = replace(form, note="", access=form.access if form.access in ACCESS else UNFILLED.access)
+    match action:
         case "terms" | "pause" | "resume" | "revoke":
-            return about_code(act, subject_id, form, asked)
+            command: CodeCommand | ReservationCommand = code_command(services, caller, action, subject_id, form)
         case _:
-            return reservation_command(act, subject_id, form, asked)
+            command = reservation_command(services, caller, action, subject_id, form)
+    return preview_command(support, action, command, get_language(request))
 
 
 def _form(
     request: Request,
     staff: Staff,
-    act: Act,
+    action: SupportAction,
     subject: Subject,
     preview: Preview | None,
     form: ActionForm,
     *,
     wrong: str | None = None,
-    trouble: Trouble | None = None,
+    problem: FormProblem | None = None,
 ) -> Response:
-    is_changed, is_reason_missing = trouble == "changed", trouble == "reason_missing"
-    is_access_missing = trouble == "access_missing"
+    is_changed, is_reason_missing = problem == "changed", problem == "reason_missing"
+    is_access_missing = problem == "access_missing"
     return support_page(
         request,
         "act.html",
         staff,
         status=422 if wrong or is_reason_missing or is_access_missing else 409 if is_changed else 200,
-        act=act,
-        field=FIELDS.get(act),
+        act=action,
+        field=FIELDS.get(action),
         subject=subject,
         preview=preview,
         form=form,
@@ -243,7 +238,7 @@ def _reservation(support: SupportContext, reservation_id: UUID) -> Subject:
         last_request=item.staff_request_id,
         has_access=item.has_active_access,
         is_accepted=item.has_active_access and item.accepted_at is not None,
-        words={act: text_key(act, item) for act in acts_of(item)},
+        words={action: text_key(action, item) for action in list_reservation_actions(item)},
     )
 
 

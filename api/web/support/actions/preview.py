@@ -8,7 +8,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.i18n.messages import event_sentence, refusal_detail
 from api.web.staff_auth.context import SupportContext
-from api.web.support.actions.commands import Act
+from api.web.support.actions.commands import SupportAction
 from domain.application import CommandPreview
 from domain.command_bus import CodeCommand, ReservationCommand, handle
 from domain.commands.code.revoke import RevokeCode
@@ -33,7 +33,7 @@ class Preview:
         left: Reservations of a revoked code that end by themselves or wait for a person, by kind.
     """
 
-    act: Act
+    action: SupportAction
     sentences: list[tuple[str, int]]
     before: RedeemCode | None
     after: RedeemCode | None
@@ -42,8 +42,8 @@ class Preview:
     left: dict[str, int]
 
 
-def foresee(
-    support: SupportContext, act: Act, command: CodeCommand | ReservationCommand, language: Language
+def preview_command(
+    support: SupportContext, action: SupportAction, command: CodeCommand | ReservationCommand, language: Language
 ) -> Preview:
     """Decide with all that the ledger knows.
 
@@ -51,30 +51,32 @@ def foresee(
         ApplicationError: NOT_FOUND.
         StorageUnavailableError: The database is away.
     """
-    preview = preview_of(act, support.services.storage.ledger.preview(command), language)
+    preview = describe_preview(action, support.services.storage.ledger.preview(command), language)
     if preview.before is None:
         raise ApplicationError("NOT_FOUND")
     return _of_revoking(support, preview, language) if isinstance(command, RevokeCode) else preview
 
 
-def glance(
+def preview_offer(
     support: SupportContext,
-    act: Act,
+    action: SupportAction,
     command: CodeCommand | ReservationCommand,
     code: RedeemCode,
-    item: Reservation | None,
+    reservation: Reservation | None,
     language: Language,
 ) -> Preview:
     """Decide with what is at hand: enough to tell whether an act is worth offering."""
-    book = WorkingSet()
-    book.codes[code.code_id] = code
-    if item is not None:
-        book.add_reservation(item)
-    result = handle(command, book, support.services.settings.policy)
-    return preview_of(act, CommandPreview(result, book.new_events, {code.code_id: code}, book.codes), language)
+    working_set = WorkingSet()
+    working_set.codes[code.code_id] = code
+    if reservation is not None:
+        working_set.add_reservation(reservation)
+    result = handle(command, working_set, support.services.settings.policy)
+    return describe_preview(
+        action, CommandPreview(result, working_set.new_events, {code.code_id: code}, working_set.codes), language
+    )
 
 
-def preview_of(act: Act, seen: CommandPreview, language: Language) -> Preview:
+def describe_preview(action: SupportAction, seen: CommandPreview, language: Language) -> Preview:
     """The ledger's decision in words."""
     refused = None
     if isinstance(seen.result, Refusal):
@@ -82,7 +84,7 @@ def preview_of(act: Act, seen: CommandPreview, language: Language) -> Preview:
         refused = refusal_detail(problem.code, language, **problem.facts)
     code_id = next(iter(seen.before), None)
     return Preview(
-        act=act,
+        action=action,
         sentences=_sentences([recorded.event for recorded in seen.events], language),
         before=None if code_id is None else seen.before[code_id],
         after=None if code_id is None else seen.after[code_id],
@@ -111,7 +113,7 @@ def _of_revoking(support: SupportContext, preview: Preview, language: Language) 
     after = structs.replace(before, revoked_by=before.version + 1, reserved=before.reserved - held)
     left = {name: count for name, count in (("sending", sending), ("parked", parked)) if count}
     return Preview(
-        act=preview.act,
+        action=preview.action,
         sentences=sentences,
         before=before,
         after=after,

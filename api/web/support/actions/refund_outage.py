@@ -13,10 +13,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from msgspec.structs import replace
 
 from api.errors import ApplicationError
-from api.use_cases.refund_outage import REFUNDED_AT_ONCE, Hurt, Window, find_affected, give_back
+from api.use_cases.refund_outage import REFUND_BATCH, AffectedReservation, OutageWindow, find_affected, refund_affected
 from api.web.forms import new_nonce, parse_optional_number, parse_optional_timestamp, request_id_from_nonce
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
@@ -44,9 +43,9 @@ class Outage:
     server: str
 
     @property
-    def window(self) -> Window:
+    def window(self) -> OutageWindow:
         """As the search takes it."""
-        return Window(start=self.start, end=self.end, channel=self.channel or None, server=self.server or None)
+        return OutageWindow(start=self.start, end=self.end, channel=self.channel or None, server=self.server or None)
 
     def fields(self) -> list[tuple[str, str]]:
         """What a form carries along."""
@@ -61,7 +60,7 @@ class Outage:
 
 
 @router.get("")
-async def look(
+def look(
     request: Request,
     support: SupportContextDep,
     staff: Support,
@@ -73,7 +72,7 @@ async def look(
 ) -> Response:
     """The form, and below it what the outage hurt. Nothing is changed."""
     outage = _outage(support, start, end, include, channel, server)
-    view = await support.services.read(lambda: _found(support, outage)) if start and _is_window(outage) else {}
+    view = _found(support, outage) if start and _is_window(outage) else {}
     is_wrong = bool(start) and not _is_window(outage)
     status = 422 if is_wrong else 200
     return _page(request, staff, outage, status=status, is_wrong=is_wrong, nonce=new_nonce(), **view)
@@ -92,22 +91,19 @@ async def undo(request: Request, support: SupportContextDep, staff: SupportWithF
     if not _is_window(outage) or request_id_from_nonce(nonce) is None:
         raise ApplicationError("MALFORMED")
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
-        view = await support.services.read(lambda: _found(support, outage))
+        view = await support.services.run_blocking(_found, support, outage)
         return _page(request, staff, outage, status=422, is_reason_missing=True, nonce=nonce, **view)
-    progress = await support.services.read(lambda: _step(support, staff, outage, note, nonce, done or 0))
+    progress = await support.services.run_blocking(_step, support, staff, outage, note, nonce, done or 0)
     return _page(request, staff, outage, nonce=nonce, note=note.strip(), **progress)
 
 
 def _step(support: SupportContext, staff: Staff, outage: Outage, note: str, nonce: str, done: int) -> dict[str, Any]:
-    hurt = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
-    if done == 0 and hurt:
+    affected = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
+    if done == 0 and affected:
         _write_down(support, staff, note, nonce)
-    context = replace(
-        support.services.context(staff.caller(request_id_from_nonce(nonce))), correlation_id=_correlation(nonce)
-    )
-    execute, part = support.services.storage.ledger.execute, hurt[:REFUNDED_AT_ONCE]
-    count = give_back(execute, part, context, include_sent=outage.include_sent)
-    return {"given_back": done + count, "remaining": len(hurt) - len(part)}
+    caller, batch = staff.caller(request_id_from_nonce(nonce)), affected[:REFUND_BATCH]
+    refunded = refund_affected(support.services, caller, batch, _correlation(nonce), include_sent=outage.include_sent)
+    return {"given_back": done + refunded, "remaining": len(affected) - len(batch)}
 
 
 def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, **context: Any) -> Response:
@@ -125,17 +121,22 @@ def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, 
 
 
 def _found(support: SupportContext, outage: Outage) -> dict[str, Any]:
-    hurt = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
+    affected = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
     now = support.services.now()
     cards = [
         build_card(card, now)
-        for card in support.reader.list_summaries([item.reservation_id for item in hurt[:SHOWN_MAX]])
+        for card in support.reader.list_summaries([item.reservation_id for item in affected[:SHOWN_MAX]])
     ]
-    return {"found": hurt, "cards": cards, "by_state": _counted(hurt), "codes": len({item.code_id for item in hurt})}
+    return {
+        "found": affected,
+        "cards": cards,
+        "by_state": _counted(affected),
+        "codes": len({item.code_id for item in affected}),
+    }
 
 
-def _counted(hurt: list[Hurt]) -> dict[str, int]:
-    return dict(Counter(item.state for item in hurt))
+def _counted(affected: list[AffectedReservation]) -> dict[str, int]:
+    return dict(Counter(item.state for item in affected))
 
 
 def _outage(support: SupportContext, start: str, end: str, include: str, channel: str, server: str) -> Outage:

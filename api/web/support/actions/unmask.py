@@ -32,25 +32,25 @@ def unmasked_until(
 
 
 @router.get("/reservations/{reservation_id}/unmask")
-async def ask_for_email(request: Request, staff: Support, reservation_id: UUID) -> Response:
+def ask_for_email(request: Request, staff: Support, reservation_id: UUID) -> Response:
     """Ask for the reason."""
     return _form(request, staff, "email", f"/support/reservations/{reservation_id}")
 
 
 @router.get("/codes/{code_id}/unmask")
-async def ask_for_code(request: Request, staff: Support, code_id: UUID) -> Response:
+def ask_for_code(request: Request, staff: Support, code_id: UUID) -> Response:
     """Ask for the reason."""
     return _form(request, staff, "code", f"/support/codes/{code_id}")
 
 
 @router.get("/people/{recipient_id}/unmask")
-async def ask_for_person(request: Request, staff: Support, recipient_id: UUID) -> Response:
+def ask_for_person(request: Request, staff: Support, recipient_id: UUID) -> Response:
     """Ask for the reason."""
     return _form(request, staff, "email", f"/support/people/{recipient_id}")
 
 
 @router.post("/people/{recipient_id}/unmask")
-async def unmask_person(
+def unmask_person(
     request: Request,
     support: SupportContextDep,
     staff: SupportWithForm,
@@ -61,13 +61,13 @@ async def unmask_person(
     back = f"/support/people/{recipient_id}"
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
-    if await support.services.read(lambda: support.reader.find_email_address(recipient_id)) is None:
+    if support.reader.find_email_address(recipient_id) is None:
         raise ApplicationError("NOT_FOUND")
-    return await _unmask(support, staff, "unmasked_email", recipient_id, reason, back)
+    return _unmask(support, staff, "unmasked_email", recipient_id, reason, back)
 
 
 @router.post("/reservations/{reservation_id}/unmask")
-async def unmask_email(
+def unmask_email(
     request: Request,
     support: SupportContextDep,
     staff: SupportWithForm,
@@ -78,13 +78,13 @@ async def unmask_email(
     back = f"/support/reservations/{reservation_id}"
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
-    if await support.services.read(lambda: support.reader.find_code_of_reservation(reservation_id)) is None:
+    if support.reader.find_code_of_reservation(reservation_id) is None:
         raise ApplicationError("NOT_FOUND")
-    return await _unmask(support, staff, "unmasked_email", reservation_id, reason, back)
+    return _unmask(support, staff, "unmasked_email", reservation_id, reason, back)
 
 
 @router.post("/codes/{code_id}/unmask")
-async def unmask_code(
+def unmask_code(
     request: Request,
     support: SupportContextDep,
     staff: SupportWithForm,
@@ -95,16 +95,16 @@ async def unmask_code(
     back = f"/support/codes/{code_id}"
     if not is_reason(reason):
         return _form(request, staff, "code", back, reason)
-    if await support.services.read(lambda: support.statements.find_newest_version(code_id)) == 0:
+    if support.statements.find_newest_version(code_id) == 0:
         raise ApplicationError("NOT_FOUND")
-    return await _unmask(support, staff, "unmasked_code", code_id, reason, back)
+    return _unmask(support, staff, "unmasked_code", code_id, reason, back)
 
 
-async def _unmask(
+def _unmask(
     support: SupportContext, staff: Staff, act: AuditAction, subject_id: UUID, reason: str, back: str
 ) -> Response:
     action = support.services.action(staff.caller())
-    await support.services.read(lambda: action.record(act, subject_id, reason.strip()))
+    action.record(act, subject_id, reason.strip())
     return see_other(back)
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
-from api.use_cases.refund_outage import Hurt, give_back
-from domain.commands.context import CommandContext
+from api.use_cases.refund_outage import AffectedReservation, refund_affected
+from api.use_cases.services import Caller
 from domain.ports import OutcomeUnknown
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
@@ -68,14 +69,12 @@ def test_a_doubt_that_turned_out_to_be_sent_since_it_was_listed_stays_sent(app: 
     reservation, now = app.services.reader.find_reservation(item), app.services.now()
     assert reservation is not None
 
-    given_back = [
-        give_back(
-            app.services.storage.ledger.execute,
-            [Hurt(reservation_id=item, code_id=reservation.code_id, state=state, at=now, channel=None, server=None)],
-            CommandContext(now=now, actor="operator"),
-            include_sent=True,
-        )
-        for state in ("unknown", "sent")
+    listed = AffectedReservation(
+        reservation_id=item, code_id=reservation.code_id, state="unknown", at=now, channel=None, server=None
+    )
+    refunded = [
+        refund_affected(app.services, Caller("operator"), [entry], uuid4(), include_sent=True)
+        for entry in (listed, replace(listed, state="sent"))
     ]
 
-    assert given_back == [0, 1]
+    assert refunded == [0, 1]

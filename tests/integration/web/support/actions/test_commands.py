@@ -351,7 +351,7 @@ def test_an_outage_is_undone_step_by_step(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A window, a preview, a reason; each step gives a batch back and says how far; the audit keeps the reason."""
-    monkeypatch.setattr("api.web.support.actions.refund_outage.REFUNDED_AT_ONCE", 2)
+    monkeypatch.setattr("api.web.support.actions.refund_outage.REFUND_BATCH", 2)
     window = {"start": shared_app.services.now().isoformat(), "end": "2100-01-01T00:00:00", "include": "sent"}
     code = shared_app.issue(make_template(max_uses=None, bound=False))
     for number in range(3):

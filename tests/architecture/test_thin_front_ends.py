@@ -1,0 +1,50 @@
+"""Routes, pages and commands parse and print; what they do to the ledger is in `api.use_cases`."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+FRONT_ENDS: Final = ("api/v1", "api/web", "api/cli")
+EXECUTING: Final = frozenset({"execute", "execute_in_group"})
+ALLOWED: Final = {
+    # A callback and the link of an email are answered in the event loop, where concurrent ones share a commit.
+    ("api/v1/webhooks/channel_callbacks.py", "execute_in_group"),
+    ("api/web/public/accept.py", "execute_in_group"),
+}
+"""Modules that execute a command themselves."""
+
+
+def calls_of(source: str) -> Iterator[str]:
+    """Names of methods that a module calls or hands on to execute commands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in EXECUTING:
+            yield node.attr
+
+
+def modules() -> list[str]:
+    """The modules of the front ends."""
+    return [str(path.relative_to(ROOT)) for room in FRONT_ENDS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_front_ends_execute_no_commands(front_end: str) -> None:
+    """Add a use case to `api/use_cases` and call that: then pages, routes and commands can all do the same."""
+    found = {
+        (module, call)
+        for module in modules()
+        if module.startswith(front_end)
+        for call in calls_of((ROOT / module).read_text("utf-8"))
+    }
+
+    assert set() == found - ALLOWED
+
+
+def test_a_front_end_that_executes_a_command_is_found() -> None:
+    """Called on the ledger, on the services, or handed on."""
+    source = "services.execute(command)\nsettle(storage.ledger.execute)\nawait services.execute_in_group(command)"
+
+    assert sorted(calls_of(source)) == ["execute", "execute", "execute_in_group"]
