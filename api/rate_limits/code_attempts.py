@@ -1,8 +1,7 @@
 """One request about a typed code, within the limits on guessing codes and on invitations."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from api.errors import ApplicationError
 from api.rate_limits.guard import CodeAttempt, Guard, RateLimitExceeded
@@ -11,12 +10,9 @@ from domain.errors import CodeUnknown, InvitationsLimited
 from domain.model.reservation import Reservation
 from projections.telemetry.metrics import LIMITED
 
-__all__ = ["CodeAttempt", "limit_attempt"]
 
-
-@dataclass(slots=True)
-class AttemptSlot:
-    """What an admitted request may do, and what it did.
+class LimitedAttempt:
+    """A context in which a code may be looked up; what the request did is counted at its end.
 
     Attributes:
         waits: Limits on invitations that leave no room, for the command's context; None if all do.
@@ -24,33 +20,45 @@ class AttemptSlot:
         is_code_bound: To be set to whether the reservation's code is bound to its first recipient.
     """
 
-    waits: InvitationWaits | None
-    reservation: Reservation | None = None
-    is_code_bound: bool = True
+    # A class, since a generator costs a microsecond more for every redeem.
+    __slots__ = ("_attempt", "_guard", "_invitation", "is_code_bound", "reservation", "waits")
 
+    def __init__(self, guard: Guard, attempt: CodeAttempt) -> None:
+        self._guard = guard
+        self._attempt = attempt
+        self.waits: InvitationWaits | None = None
+        self.reservation: Reservation | None = None
+        self.is_code_bound = True
 
-@contextmanager
-def limit_attempt(guard: Guard, attempt: CodeAttempt) -> Iterator[AttemptSlot]:
-    """Run a block that looks a code up, if the limits leave room; count what comes of it.
+    def __enter__(self) -> Self:
+        """Admit the request.
 
-    Raises:
-        ApplicationError: RATE_LIMITED, before the block or instead of its answer that no such code exists.
-    """
-    if exceeded := guard.acquire(attempt):
-        raise _rate_limited(exceeded)
-    invitation = guard.invitation(attempt)
-    slot = AttemptSlot(guard.invitations.acquire(invitation))
-    try:
-        yield slot
-    except ApplicationError as error:
+        Raises:
+            ApplicationError: RATE_LIMITED.
+        """
+        if exceeded := self._guard.acquire(self._attempt):
+            raise _rate_limited(exceeded)
+        self._invitation = self._guard.invitation(self._attempt)
+        self.waits = self._guard.invitations.acquire(self._invitation)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Count what the request did.
+
+        Raises:
+            ApplicationError: RATE_LIMITED, instead of the answer that no such code exists.
+        """
+        guard, attempt = self._guard, self._attempt
+        guard.invitations.release(self._invitation, self.waits, self.reservation, is_code_bound=self.is_code_bound)
+        guard.release(attempt)
+        if not isinstance(error, ApplicationError):
+            return
         if error.code == CodeUnknown.code and (exceeded := guard.record_failure(attempt)):
             raise _rate_limited(exceeded) from error
         if error.code == InvitationsLimited.code:
             LIMITED.labels(error.facts["why"]).inc()
-        raise
-    finally:
-        guard.invitations.release(invitation, slot.waits, slot.reservation, is_code_bound=slot.is_code_bound)
-        guard.release(attempt)
 
 
 def _rate_limited(exceeded: RateLimitExceeded) -> ApplicationError:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from prometheus_client import Counter
 
 from api.errors import ApplicationError
-from api.rate_limits.code_attempts import CodeAttempt, limit_attempt
+from api.rate_limits.code_attempts import LimitedAttempt
+from api.rate_limits.guard import CodeAttempt
 from api.use_cases.idempotency import idempotency_key
 from api.use_cases.services import Caller, Services, parse_email
 from domain.command_bus import CommandResult
@@ -154,12 +155,12 @@ async def _execute(
         return await services.execute_in_group(command)
     digests = command.recipient.digests[0], typed.digests[0]
     attempt = CodeAttempt(caller.client_ip, typed.shape, *digests, caller.actor, is_again)
-    with limit_attempt(services.guard, attempt) as slot:
-        if slot.waits is not None:
-            command = replace(command, context=replace(command.context, waits=slot.waits))
+    with LimitedAttempt(services.guard, attempt) as limited:
+        if limited.waits is not None:
+            command = replace(command, context=replace(command.context, waits=limited.waits))
         result = await services.execute_in_group(command)
         if result.require_reservation().reservation_id == new_id:
-            slot.reservation, slot.is_code_bound = result.require_reservation(), result.code.bound
+            limited.reservation, limited.is_code_bound = result.require_reservation(), result.code.bound
         return result
 
 
