@@ -96,8 +96,7 @@ REFUND_BATCH = 100
 def find_affected(reader: Reader, window: OutageWindow, *, include_sent: bool) -> Iterator[AffectedReservation]:
     """List the reservations that an outage affected and that can be refunded now."""
     candidates = reader.list_outage_candidates(window.start, window.end, include_sent=include_sent)
-    for start in range(0, len(candidates), READ_BATCH):
-        ids = candidates[start : start + READ_BATCH]
+    for ids in batched(candidates, READ_BATCH):
         for history in reader.read_reservation_events(ids).values():
             reservation = fold_reservation(history.code_id, history.events)
             affected = find_effect(reservation, (event for _, event in history.events), window)
@@ -131,8 +130,7 @@ def refund_affected(
         StorageUnavailableError: The database is unavailable; batches that are done stay refunded.
     """
     refunded = 0
-    for start in range(0, len(affected), REFUND_BATCH):
-        batch = affected[start : start + REFUND_BATCH]
+    for batch in batched(affected, REFUND_BATCH):
         context = replace(services.context(caller), correlation_id=correlation_id)
         commands = [
             RefundAfterOutage(

@@ -50,10 +50,10 @@ def erase(
     caller = staff.caller(request_id_from_nonce(nonce))
     try:
         forget_person(support.services, caller, address, reason.strip())
-    except ApplicationError as problem:
-        if problem.code != "RESERVATION_NOT_RESOLVABLE":
+    except ApplicationError as error:
+        if error.code != "RESERVATION_NOT_RESOLVABLE":
             raise
-        wrong = refusal_detail(problem.code, get_language(request), **problem.facts)
+        wrong = refusal_detail(error.code, get_language(request), **error.facts)
         return _form(request, support, staff, recipient_id, address, reason=reason, wrong=wrong)
     return _done(recipient_id)
 
