@@ -1,4 +1,4 @@
-"""Lists of codes for admins: newest first, by what is asked, looking through a bounded stretch for one page."""
+"""Lists of codes for admins, newest first and filtered; one page reads a bounded number of codes."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,10 +14,10 @@ from projections.sql.read_models import ReadModelsSql
 
 
 class CodeTextLookup(Reader):
-    """Looks codes up by their texts, many at once."""
+    """Looks up many codes by their texts."""
 
     def find_first_events(self, texts: Sequence[str]) -> dict[str, list[Event]]:
-        """The first two events of codes by their texts in normal form; unknown texts are missing."""
+        """Return the first two events of codes by their texts in normal form; unknown texts are missing."""
         vault = self._storage.vault
         by_digest = {digest: text for text in texts for digest in vault.compute_digests("code", text)}
         events: dict[str, list[Event]] = {}
@@ -28,28 +28,28 @@ class CodeTextLookup(Reader):
 
 
 SCAN_LIMIT: Final = 2_000
-"""Codes that are looked through for one page of a filtered list."""
+"""Most codes that one page of a filtered list reads."""
 
 
 class CodeText(NamedTuple):
-    """A code's text in normal form, and what may be shown of it; the text is None of one that was forgotten."""
+    """A code's text in normal form, and what may be shown of it; the text is None if it may not be shown."""
 
     text: str | None
     hint: str
 
 
 class CodeListReader(Reader):
-    """Codes by the page."""
+    """Reads pages of codes."""
 
     def list_newest(
         self, before: tuple[datetime, UUID], group: str | None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Balances with `hint`, newest first, from a time and id down; of one group, if one is named.
+        """Return balances with `hint`, newest first, issued before a time and id; of one group, if one is named.
 
         Args:
-            before: Where to begin.
+            before: Time and id of the last row of the page before.
             group: The group's name; None for all codes.
-            limit: How many at most; a stretch, if none is given.
+            limit: How many at most; `SCAN_LIMIT` by default.
         """
         parameters = {"at": before[0], "id": before[1], "group": group, "limit": limit or SCAN_LIMIT}
         return self._fetch_dicts(
@@ -57,11 +57,11 @@ class CodeListReader(Reader):
         )
 
     def find_balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
-        """Balances by id; unknown codes are missing."""
+        """Return balances by id; unknown codes are missing."""
         return {row["code_id"]: row for row in self._fetch_dicts(ReadModelsSql.balances_of_codes, (list(code_ids),))}
 
     def find_texts(self, code_ids: Sequence[UUID], *, clear: bool) -> dict[UUID, CodeText]:
-        """Texts by id: in clear, or only what may be shown of them."""
+        """Return texts by id: in clear, or only what may be shown of them."""
         vault = self._storage.vault
         return {
             row[0]: CodeText(read_text(vault, "code", row) if clear else None, suffix)
@@ -69,7 +69,7 @@ class CodeListReader(Reader):
         }
 
     def find_known_digests(self, digests: Sequence[bytes]) -> set[bytes]:
-        """Which of these digests are those of codes that exist."""
+        """Return those of these digests whose codes exist."""
         return {bytes(row[0]) for row in self._fetch_all(EventStoreSql.code_ids_of_digests, list(digests))}
 
     def _fetch_dicts(self, query: LiteralString, params: Mapping[str, Any] | tuple[Any, ...]) -> list[dict[str, Any]]:

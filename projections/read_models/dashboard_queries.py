@@ -1,4 +1,4 @@
-"""Sums over a stretch of time for the dashboard; each question is bounded in time, for it competes with redeems."""
+"""Sums over a time range for the dashboard; each query has a timeout, because it competes with redeem requests."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,18 +14,18 @@ from projections.read_models.reader import Reader
 from projections.sql.read_models import ReadModelsSql
 
 QUERY_TIMEOUT_MS: Final = 3_000
-"""Longest time of one question; a stretch that takes longer is too long for this machine."""
+"""Longest time of one query; a range that takes longer is too large for this machine."""
 ROWS_MAX: Final = 10
 WAIT_BOUNDS_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""Upper bounds of the classes of waiting, in seconds; a last class is above them."""
+"""Upper bounds of the classes of waiting times, in seconds; one more class is above them."""
 
 
 class RangeTooLargeError(Exception):
-    """There is more in this stretch of time than can be summed up in time."""
+    """The time range holds more than one query can sum up before its timeout."""
 
 
 class OutcomeCounts(NamedTuple):
-    """Redemptions that began in one step of time, by what became of them; and tries that were refused."""
+    """Redemptions that began in one step of time, by outcome; and rejected requests."""
 
     at: datetime
     sent: int
@@ -35,7 +35,7 @@ class OutcomeCounts(NamedTuple):
 
 
 class TopCode(NamedTuple):
-    """A code with many redemptions; `hint` is the end of its text."""
+    """A code with many redemptions; `hint` is its suffix."""
 
     code_id: UUID
     hint: str | None
@@ -46,14 +46,14 @@ class TopCode(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DashboardData:
-    """What happened in a stretch of time.
+    """Sums over a time range.
 
     Attributes:
-        outcomes: One for each step, oldest first, also where nothing happened.
-        refusals: Refused tries by the refusal's code, most first; unknown codes among them.
-        refunds: Uses given back by cause, most first.
+        outcomes: One for each step, oldest first, also for steps without redemptions.
+        refusals: Rejected requests by the code of the refusal, most first; unknown codes among them.
+        refunds: Refunded uses by cause, most first.
         waits: Redemptions by class of `WAIT_BOUNDS_S`.
-        middle_waits: Seconds within which half, 95 % and 99 % were sent; None where nothing was.
+        middle_waits: Seconds within which 50%, 95% and 99% were sent; None if nothing was sent.
     """
 
     since: datetime
@@ -67,7 +67,7 @@ class DashboardData:
 
 
 class Health(NamedTuple):
-    """What waits at this moment, and when read models were last compared with the log."""
+    """Pending work now, and the time of the last comparison of read models with the log."""
 
     due: int
     oldest_due: datetime | None
@@ -79,7 +79,7 @@ class Health(NamedTuple):
 
 
 class KeptAccess(NamedTuple):
-    """A use that was refunded after its invitation was accepted, and whose access stands; `hint` ends the code."""
+    """A refunded use whose accepted invitation keeps its access; `hint` is the suffix of the code."""
 
     reservation_id: UUID
     refunded_at: datetime
@@ -87,13 +87,13 @@ class KeptAccess(NamedTuple):
 
 
 class DashboardReader(Reader):
-    """The dashboard's questions."""
+    """Queries of the dashboard."""
 
     def read_figures(self, since: datetime, step: timedelta, steps: int) -> DashboardData:
-        """Sum up `steps` steps from a moment on.
+        """Sum up `steps` steps from a time on.
 
         Raises:
-            StretchTooLongError: It would take too long.
+            RangeTooLargeError: A query reached its timeout.
         """
         until = since + step * steps
         parameters = {"since": since, "until": until, "step": step, "limit": ROWS_MAX, "bounds": list(WAIT_BOUNDS_S)}
@@ -119,7 +119,7 @@ class DashboardReader(Reader):
             )
 
     def read_health(self, now: datetime) -> Health:
-        """What waits now."""
+        """Return the pending work."""
         with self._open_bounded_cursor() as cursor:
             return Health(*_fetch(cursor, ReadModelsSql.waiting_now, {"now": now})[0])
 

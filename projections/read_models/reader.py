@@ -1,4 +1,4 @@
-"""Reading beside `execute`: reservations, codes and whole histories, from the log. Bounded, never locked."""
+"""Queries over reservations, codes and histories, outside commands: bounded, and without locks."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ HISTORY_PAGE = 5_000
 
 
 class HistoryEntry(NamedTuple):
-    """One event of a code's history, and the code as that event left it."""
+    """One event of a code's history, and the code after it."""
 
     position: int
     version: int
@@ -55,7 +55,7 @@ class CaseRow(NamedTuple):
 
 
 class ApiKeyRecord(NamedTuple):
-    """A valid API key. `scopes` is None of one that was made with a role."""
+    """A valid API key. `scopes` is None if the key has a role."""
 
     key_id: UUID
     role: str
@@ -64,17 +64,17 @@ class ApiKeyRecord(NamedTuple):
 
 
 class Reader:
-    """Questions to the store; each takes one pooled connection for a short time.
+    """Queries to the store; each uses one connection of the pool for a short time.
 
     Raises (all methods):
-        StorageUnavailableError: The database is away.
+        StorageUnavailableError: The database is unavailable.
     """
 
     def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
 
     def find_reservation(self, reservation_id: UUID) -> Reservation | None:
-        """One reservation, folded from its events."""
+        """Return a reservation, folded from its events; None if there is none."""
         rows = self._fetch_all(EventStoreSql.events_of_reservations, [reservation_id])
         if not rows:
             return None
@@ -82,7 +82,7 @@ class Reader:
         return fold_reservation(rows[0][1], history)
 
     def find_code(self, typed: str) -> UUID | None:
-        """The id of a code by its text (in any spelling) or by its id."""
+        """Return the id of a code by its text (in any spelling) or by its id."""
         try:
             texts = candidate_codes(normalize_code(typed))
         except MalformedCodeError:
@@ -98,7 +98,7 @@ class Reader:
         return code_id if self._fetch_all(EventStoreSql.stream_events, code_id, 0, 1) else None
 
     def find_existing_codes(self, normals: Sequence[str]) -> set[str]:
-        """Which of these normal forms are codes of the ledger."""
+        """Return those of these normal forms that are codes of the ledger."""
         vault = self._storage.vault
         texts = {digest: normal for normal in normals for digest in vault.compute_digests("code", normal)}
         return (
@@ -108,12 +108,12 @@ class Reader:
         )
 
     def read_history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryEntry]:
-        """Every event of a code in order, each with the balance after it.
+        """Yield every event of a code in order, each with the balance after it.
 
         Args:
-            code_id: The code; an unknown one has no lines.
-            as_of: Leave out what takes effect later.
-            after: Begin after this version (earlier ones are folded, not given).
+            code_id: The code; an unknown one has no events.
+            as_of: Leave out events after this time.
+            after: Begin after this version (earlier events are folded, but not returned).
         """
         code: RedeemCode | None = None
         version = 0
@@ -129,25 +129,25 @@ class Reader:
                 return
 
     def find_code_text(self, code_id: UUID) -> str | None:
-        """A code's text in normal form; None if there is no such code, or its row is broken."""
+        """Return a code's text in normal form; None if there is no such code, or its row is broken."""
         rows = self._fetch_all(ReadModelsSql.code_text, code_id)
         return read_text(self._storage.vault, "code", rows[0]) if rows else None
 
     def find_private_text(self, text_id: UUID) -> str | None:
-        """A note or a server's reply; None if it was forgotten."""
+        """Return a note or a server's reply; None if it was erased."""
         rows = self._fetch_all(ReadModelsSql.private_text, text_id)
         return self._storage.vault.open_text(text_id, bytes(rows[0][0]), rows[0][1]) if rows else None
 
     def find_email_addresses(self, reservation_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Email addresses of reservations as typed, for pages; those of erased persons and broken rows are missing."""
+        """Return email addresses of reservations as typed; those of erased recipients and broken rows are missing."""
         rows = self._fetch_all(ReadModelsSql.addresses_of_reservations, list(reservation_ids))
         addresses = ((row[0], read_text(self._storage.vault, "recipient", row[1:])) for row in rows)
         return {reservation_id: address for reservation_id, address in addresses if address is not None}
 
     def find_recipients(self, recipient_ids: Sequence[UUID]) -> dict[UUID, str | UnverifiedAddress]:
-        """Where letters to persons go, by their ids in the log: an address as typed, or that it can't be trusted.
+        """Return the email address of recipients as typed, or that it cannot be trusted, by their ids in the log.
 
-        Erased persons are missing. One broken row keeps back no letter but its own.
+        Erased recipients are missing. One broken row delays only its own email.
         """
         recipients: dict[UUID, str | UnverifiedAddress] = {}
         for row in self._fetch_all(PrivacySql.recipients_by_id, list(recipient_ids)):
@@ -156,22 +156,22 @@ class Reader:
         return recipients
 
     def list_pending_reservations(self, code_id: UUID, limit: int) -> list[UUID]:
-        """Ids of reservations on a code that are not settled, earliest deadline first."""
+        """Return ids of pending reservations of a code, earliest deadline first."""
         return [row[0] for row in self._fetch_all(ReadModelsSql.live_reservations_of_code, code_id, limit)]
 
     def count_sent(self, code_id: UUID) -> int:
-        """How many uses of a code were really sent and not given back since."""
+        """Count the uses of a code that were sent and not refunded since."""
         return int(self._fetch_all(ReadModelsSql.count_sent_of_code, code_id)[0][0])
 
     def find_api_key(self, digest: bytes, now: datetime) -> ApiKeyRecord | None:
-        """An API key that is neither over nor revoked, by its digest."""
+        """Return a valid API key by its digest; None if it has expired or was revoked."""
         rows = self._fetch_all(ReadModelsSql.api_key_of_digest, digest, now)
         return ApiKeyRecord(*rows[0]) if rows else None
 
     def list_balances(
         self, after: tuple[datetime, UUID], limit: int, *, group: str | None = None
     ) -> list[dict[str, Any]]:
-        """One page of balances in order of issue; of one group, if one is named."""
+        """Return one page of balances in order of issue; of one group, if one is named."""
         with self._open_cursor() as cursor:
             if group is None:
                 cursor.execute(ReadModelsSql.list_codes, (*after, limit))
@@ -182,25 +182,25 @@ class Reader:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def find_balance(self, code_id: UUID) -> dict[str, Any] | None:
-        """One code's balance; None if there is no such code."""
+        """Return one code's balance; None if there is no such code."""
         with self._open_cursor() as cursor:
             row = cursor.execute(ReadModelsSql.balance_of_code, (code_id,)).fetchone()
             names = [column.name for column in cursor.description or ()]
         return dict(zip(names, row, strict=True)) if row else None
 
     def list_cases(self, after: tuple[datetime, UUID], limit: int, *, closed_too: bool) -> list[CaseRow]:
-        """One page of cases in order of opening."""
+        """Return one page of cases in order of opening."""
         return [CaseRow(*row) for row in self._fetch_all(ReadModelsSql.list_cases, *after, closed_too, limit)]
 
     def list_outage_candidates(self, start: datetime, end: datetime, *, include_sent: bool) -> list[UUID]:
-        """Reservations that an outage in this window may have hurt; their events say which ones it did."""
+        """Return reservations that an outage in this window may have affected; their events decide."""
         rows = self._fetch_all(ReadModelsSql.parked_unknowns, end)
         if include_sent:
             rows += self._fetch_all(ReadModelsSql.sent_unaccepted, end, start)
         return [row[0] for row in rows]
 
     def read_reservation_events(self, reservation_ids: Sequence[UUID]) -> dict[UUID, ReservationHistory]:
-        """The events of reservations by their ids."""
+        """Return the events of reservations by their ids."""
         histories: dict[UUID, ReservationHistory] = {}
         for reservation_id, code_id, version, topic, state in self._fetch_all(
             EventStoreSql.events_of_reservations, list(reservation_ids)
@@ -210,7 +210,7 @@ class Reader:
         return histories
 
     def ping(self) -> None:
-        """Make sure that the database answers and takes writes.
+        """Check that the database answers and accepts writes.
 
         Raises:
             StorageUnavailableError: It does not.

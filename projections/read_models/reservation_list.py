@@ -11,7 +11,7 @@ from projections.sql.read_models import ReadModelsSql
 
 
 class ReservationListEntry(NamedTuple):
-    """Where a reservation stands in the list, and how it stands: live, sent or refunded."""
+    """One reservation of the list, with its status: live, sent or refunded."""
 
     reservation_id: UUID
     code_id: UUID
@@ -20,12 +20,12 @@ class ReservationListEntry(NamedTuple):
 
 
 class ReservationListReader(Reader):
-    """Reservations by the stretch."""
+    """Reads pages of reservations."""
 
     def list_page(
         self, after: tuple[datetime, UUID], limit: int, code_id: UUID | None = None
     ) -> list[ReservationListEntry]:
-        """Those that follow a time and id; of one code, if one is named."""
+        """Return reservations after a time and id; of one code, if one is named."""
         if code_id is None:
             rows = self._fetch_all(ReadModelsSql.reservations_from, *after, limit)
         else:
@@ -33,7 +33,7 @@ class ReservationListReader(Reader):
         return [ReservationListEntry(*row) for row in rows]
 
     def read_rows(self, reservation_ids: Sequence[UUID], *, addresses: bool) -> dict[UUID, dict[str, Any]]:
-        """Rows of the read model by id, with `email` in the form that was typed where addresses are asked for."""
+        """Return rows of the read model by id; `email` is the typed form, if addresses are asked for."""
         with self._open_cursor() as cursor:
             records = cursor.execute(ReadModelsSql.person_of_reservations, (list(reservation_ids),)).fetchall()
             names = [column.name for column in cursor.description or ()]

@@ -1,4 +1,4 @@
-"""Every code's history, one code after the other, in flat memory: for a file of all statements."""
+"""Export of every code's history, code by code, in bounded memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,7 +22,7 @@ FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 class CodeHistoryLine(NamedTuple):
-    """A line of a code's history, and whose."""
+    """A line of a code's history, with the id of the code."""
 
     code_id: UUID
     line: HistoryEntry
@@ -31,15 +31,15 @@ class CodeHistoryLine(NamedTuple):
 def read_statement_lines(
     database_url: str, begin: Callable[[int], None], only: UUID | None = None
 ) -> Iterator[CodeHistoryLine]:
-    """Lines in order of code id and version, up to where the log ends now; redeems go on meanwhile.
+    """Yield lines in order of code id and version, up to the current end of the log; redeem requests continue.
 
     Args:
         database_url: Of the ledger.
-        begin: Told how many events there are.
+        begin: Called with the number of events.
         only: One code; None for all.
 
     Raises:
-        StorageUnavailableError: The database is away, or went away.
+        StorageUnavailableError: The database is unavailable, or became so.
     """
     with translate_outage("export"), open_maintenance_connection(database_url, "export") as conn:
         until = stable_position(conn)

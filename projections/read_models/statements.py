@@ -1,7 +1,7 @@
-"""A code's history as a statement: any stretch of it with the balance after each event, at any length.
+"""A code's history as a statement: any range of it, with the balance after each event.
 
-Balances are folded forward, from marks that are kept every thousand events: the log never changes, so a mark is
-right for ever, and after the first look a page costs the same however long the history is.
+Balances are folded forward from checkpoints, which are cached every thousand events. The log never changes, so a
+checkpoint stays right, and after the first read a page costs the same however long the history is.
 """
 
 import threading
@@ -23,7 +23,7 @@ from projections.storage.bootstrap import LedgerStore
 
 CHECKPOINT_EVERY: Final = 1_000
 CODES_WITH_CHECKPOINTS_MAX: Final = 512
-"""Codes whose marks are kept; those looked at last."""
+"""Most codes whose checkpoints are cached: those that were read last."""
 
 
 class StatementEntry(NamedTuple):
@@ -37,7 +37,7 @@ class StatementEntry(NamedTuple):
 
 
 class HistoryQuery(NamedTuple):
-    """Which events of a code are meant: after one version up to another, of these topics, of this person."""
+    """A part of a code's history: after one version up to another, of these topics, of this recipient."""
 
     code_id: UUID
     after: int
@@ -47,7 +47,7 @@ class HistoryQuery(NamedTuple):
 
 
 class StatementReader(Reader):
-    """Histories by range of versions. Several threads may ask at once."""
+    """Reads histories by range of versions, from several threads concurrently."""
 
     def __init__(self, storage: LedgerStore) -> None:
         super().__init__(storage)
@@ -55,12 +55,12 @@ class StatementReader(Reader):
         self._lock = threading.Lock()
 
     def find_newest_version(self, code_id: UUID) -> int:
-        """The version of a code's newest event; 0 if there is no such code."""
+        """Return the version of a code's newest event; 0 if there is no such code."""
         rows = self._fetch_all(ReadModelsSql.version_of_code, code_id)
         return int(rows[0][0]) if rows else 0
 
     def find_version_at(self, code_id: UUID, timestamp: datetime) -> int:
-        """The version that a code had at a moment; 0 before it was issued. `at` never falls along a stream."""
+        """Return the version of a code at a time; 0 before it was issued. `at` never decreases along a stream."""
         checkpoints = self._balance_checkpoints(code_id, self.find_newest_version(code_id))
         before = bisect_right(checkpoints, timestamp, key=lambda mark: mark.last_at)
         version = checkpoints[before - 1].version if before else 0
@@ -71,12 +71,12 @@ class StatementReader(Reader):
         return version
 
     def find_code_at(self, code_id: UUID, version: int) -> RedeemCode | None:
-        """A code as one of its events left it; None if it has no such event."""
+        """Return a code as it was after one of its events; None if it has no such event."""
         lines = self.read_entries(code_id, [version])
         return lines[0].code if lines else None
 
     def read_entries(self, code_id: UUID, versions: Sequence[int]) -> list[StatementEntry]:
-        """The events of these versions, in their order, each with the balance after it."""
+        """Return the events of these versions, in the given order, each with the balance after it."""
         ordered = sorted({version for version in versions if version > 0})
         if not ordered:
             return []
@@ -90,7 +90,7 @@ class StatementReader(Reader):
         return [entries[version] for version in versions if version in entries]
 
     def list_versions(self, query: HistoryQuery, *, after: int | None, newest_first: bool, limit: int) -> list[int]:
-        """Versions of one page, in its order.
+        """Return the versions of one page, in its order.
 
         Args:
             query: The part of the history.
@@ -116,12 +116,12 @@ class StatementReader(Reader):
         return [row[0] for row in rows]
 
     def find_versions_of_reservation(self, reservation_id: UUID) -> tuple[UUID, list[int]] | None:
-        """The code of a reservation and the versions of its events; None if there is no such reservation."""
+        """Return the code of a reservation and the versions of its events; None if there is no such reservation."""
         rows = self._fetch_all(ReadModelsSql.versions_of_reservation, reservation_id)
         return (rows[0][0], list(rows[0][1])) if rows else None
 
     def _balance_checkpoints(self, code_id: UUID, version: int) -> list[RedeemCode]:
-        """Marks at every thousandth version up to this one; more may come along."""
+        """Return checkpoints at every thousandth version up to this one, and perhaps later ones."""
         checkpoints = self._marks.get(code_id, [])
         last = checkpoints[-1] if checkpoints else None
         if version - (last.version if last else 0) >= CHECKPOINT_EVERY:
@@ -136,7 +136,7 @@ class StatementReader(Reader):
         return checkpoints
 
     def _fold(self, code_id: UUID, code: RedeemCode | None, until: int | None = None) -> Iterator[StatementEntry]:
-        """Events after a known state (or all of them), each with the state after it."""
+        """Yield the events after a state (or all of them), each with the state after it."""
         version = code.version if code else 0
         while until is None or version < until:
             limit = CHECKPOINT_EVERY if until is None else min(HISTORY_PAGE, until - version)

@@ -1,4 +1,4 @@
-"""What support asks: finding codes and persons, recent work, refused tries, and what waits for somebody."""
+"""Queries of support: codes and recipients, recent reservations, rejected requests, and the review queue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,19 @@ from uuid import UUID
 from domain.events import RebindReserved, ReservationStarted, UseReserved
 from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode, topics_of
+from projections.read_models.pagination import ListCursor
 from projections.read_models.reader import Reader
 from projections.read_models.vault_reader import read_text
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
 SCAN_LIMIT: Final = 2_000
-"""Rows of the log that are looked through for one page of recent work."""
+"""Most rows of the log that one page of recent reservations reads."""
 REQUEST_SCAN_LIMIT: Final = 200_000
-"""Rows of the log that are looked through for a request id: a fraction of a second."""
+"""Most rows of the log that a search for a request id reads, in a fraction of a second."""
 CAUSATION_SCAN_LIMIT: Final = 20_000
-"""Events of one code after a cause in which its effects are looked for."""
+"""Events of one code after a cause among which its effects are searched."""
 COUNTED_MAX: Final = 100
-
-Place = tuple[datetime, UUID]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +50,14 @@ class ReservationSummary:
 
 
 class RecentReservations(NamedTuple):
-    """Reservations, newest first, and the position from which the next page goes on; None at the log's beginning."""
+    """Reservations, newest first, and the position of the next page; None at the beginning of the log."""
 
     ids: list[UUID]
     next_position: int | None
 
 
 class RejectedRequest(NamedTuple):
-    """A try on a code that a rule refused. `address` is known only of persons with a reservation somewhere."""
+    """A rejected request for a code. `address` is known only of recipients with a reservation of any code."""
 
     at: datetime
     reason: str
@@ -75,7 +74,7 @@ class RejectedRequestOfRecipient(NamedTuple):
 
 
 class PendingCounts(NamedTuple):
-    """Live reservations of a code: held, in doubt but tried on, being sent, and parked as cases."""
+    """Pending reservations of a code: reserved, outcome unknown but retried, being sent, and parked as cases."""
 
     held: int
     doubtful: int
@@ -84,7 +83,7 @@ class PendingCounts(NamedTuple):
 
 
 class DriftedCode(NamedTuple):
-    """A code whose rows were found to differ from the log."""
+    """A code whose rows differ from the log."""
 
     code_id: UUID
     found_at: datetime
@@ -93,10 +92,10 @@ class DriftedCode(NamedTuple):
 
 
 class SupportReader(Reader):
-    """Support's questions; each is bounded."""
+    """Queries of support; each is bounded."""
 
     def list_recent(self, before: int, limit: int) -> RecentReservations:
-        """The newest reservations of all codes, from a position of the log down."""
+        """Return the newest reservations of all codes before a position of the log."""
         rows = self._fetch_all(
             ReadModelsSql.newest_log_rows, before, SCAN_LIMIT, [*topics_of(UseReserved), *topics_of(RebindReserved)]
         )
@@ -107,7 +106,7 @@ class SupportReader(Reader):
         return RecentReservations(ids, lowest if lowest is not None and lowest > 1 else None)
 
     def list_summaries(self, reservation_ids: Sequence[UUID]) -> list[ReservationSummary]:
-        """Reservations by their ids, in that order; unknown ones are left out."""
+        """Return reservations in the order of these ids, without unknown ones."""
         summaries = {}
         for row in self._fetch_all(ReadModelsSql.reservation_cards, list(reservation_ids)):
             fields, hint, address = row[:14], row[14], read_text(self._storage.vault, "recipient", row[15:])
@@ -117,7 +116,7 @@ class SupportReader(Reader):
         return [summaries[key] for key in reservation_ids if key in summaries]
 
     def find_recipient(self, address: EmailAddress) -> UUID | None:
-        """The person with this address, if they ever reserved anything."""
+        """Return the recipient with this email address; None without any reservation."""
         rows = self._fetch_all(
             EventStoreSql.recipient_ids_of_digests,
             list(self._storage.vault.compute_digests("recipient", address.normal)),
@@ -125,33 +124,33 @@ class SupportReader(Reader):
         return cast("UUID", rows[0][1]) if rows else None
 
     def find_email_address(self, recipient_id: UUID) -> str | None:
-        """A person's address in clear; None if there is no such person (or they were forgotten)."""
+        """Return a recipient's email address in clear; None if unknown or erased."""
         rows = self._fetch_all(ReadModelsSql.recipient_text, recipient_id)
         return read_text(self._storage.vault, "recipient", rows[0]) if rows else None
 
-    def list_reservations_of_recipient(self, recipient_id: UUID, before: Place, limit: int) -> list[Place]:
-        """One page of a person's reservations on all codes, newest first: (reserved at, id)."""
+    def list_reservations_of_recipient(self, recipient_id: UUID, before: ListCursor, limit: int) -> list[ListCursor]:
+        """Return one page of a recipient's reservations of all codes, newest first: (reserved at, id)."""
         return [
             (row[1], row[0])
             for row in self._fetch_all(ReadModelsSql.reservations_of_recipient, recipient_id, *before, limit)
         ]
 
     def find_codes_by_suffix(self, hint: str, after: UUID, limit: int) -> list[UUID]:
-        """Codes by the end of their text, in order of their (random) ids."""
+        """Return codes by suffix, in order of their (random) ids."""
         return [row[0] for row in self._fetch_all(ReadModelsSql.code_texts_of_hint, hint, after, limit)]
 
     def find_suffix(self, code_id: UUID) -> str:
-        """What may be shown of a code's text."""
+        """Return what may be shown of a code's text."""
         rows = self._fetch_all(ReadModelsSql.hint_of_code, code_id)
         return str(rows[0][0]) if rows else ""
 
     def find_code_of_reservation(self, reservation_id: UUID) -> UUID | None:
-        """The code that a reservation is on; None if there is no such reservation."""
+        """Return the code of a reservation; None if there is no such reservation."""
         rows = self._fetch_all(EventStoreSql.code_ids_of_reservations, [reservation_id])
         return cast("UUID", rows[0][1]) if rows else None
 
     def list_rejected_requests(self, code_id: UUID, until: datetime, limit: int) -> list[RejectedRequest]:
-        """The newest refused tries on a code."""
+        """Return the newest rejected requests for a code."""
         return [
             RejectedRequest(at, reason, read_text(self._storage.vault, "recipient", row))
             for at, reason, *row in self._fetch_all(ReadModelsSql.refusals_of_code, code_id, until, limit)
@@ -160,32 +159,32 @@ class SupportReader(Reader):
     def list_rejected_requests_of_recipient(
         self, digests: Sequence[bytes], until: datetime, limit: int
     ) -> list[RejectedRequestOfRecipient]:
-        """The newest refused tries of one person on all codes, by the digests of their address."""
+        """Return the newest rejected requests of one email address for all codes, by its digests."""
         return [
             RejectedRequestOfRecipient(*row)
             for row in self._fetch_all(ReadModelsSql.refusals_of_person, list(digests), until, limit)
         ]
 
     def list_digests(self, recipient_id: UUID) -> list[bytes]:
-        """Digests of a person who is known; none of one who is not."""
+        """Return the digests of a recipient; none if the recipient is unknown."""
         return [bytes(row[0]) for row in self._fetch_all(ReadModelsSql.digests_of_recipient, recipient_id)]
 
     def count_reservations_of_recipient(self, recipient_id: UUID) -> int:
-        """How many reservations a person has on all codes; a hundred stands for more."""
+        """Count a recipient's reservations of all codes, up to 100."""
         return int(self._fetch_all(ReadModelsSql.count_reservations_of_recipient, recipient_id, COUNTED_MAX)[0][0])
 
     def read_private_texts(self, text_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Notes and replies by their ids; those that were forgotten are missing."""
+        """Return notes and replies by their ids; erased ones are missing."""
         vault = self._storage.vault
         rows = self._fetch_all(ReadModelsSql.private_texts_of_ids, list(text_ids)) if text_ids else []
         return {row[0]: vault.open_text(row[0], bytes(row[1]), row[2]) for row in rows}
 
     def count_pending(self, code_id: UUID) -> PendingCounts:
-        """What a code holds, by what a revoking would make of it."""
+        """Count the pending reservations of a code by what revoking it would do to them."""
         return PendingCounts(*self._fetch_all(ReadModelsSql.held_of_code, code_id)[0])
 
     def list_effects(self, code_id: UUID, version: int, limit: int) -> list[int]:
-        """Versions of the events that name one of this stream as their cause, in a bounded stretch after it."""
+        """Return versions of the events that name this event as their cause, in a bounded range after it."""
         parameters = {
             "code_id": code_id,
             "version": version,
@@ -198,11 +197,11 @@ class SupportReader(Reader):
             return [row[0] for row in cursor.execute(ReadModelsSql.events_caused_by, parameters).fetchall()]
 
     def list_events_of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
-        """Events that were decided within a request, newest first, in the newest stretch of the log: (code, version).
+        """Return events of one request, newest first, among the newest events of the log: (code, version).
 
         Args:
-            request_id: As answers and events name it.
-            before: The position to look down from.
+            request_id: As responses and events name it.
+            before: Read events before this position.
             limit: Most events to give.
         """
         needle = b'"request_id":"%s"' % request_id.encode()
@@ -211,15 +210,15 @@ class SupportReader(Reader):
             return [(row[0], row[1]) for row in cursor.execute(EventStoreSql.events_of_request, parameters).fetchall()]
 
     def list_drifted_codes(self, limit: int) -> list[DriftedCode]:
-        """Codes whose rows were found to differ from the log, longest known first."""
+        """Return codes whose rows differ from the log, longest known first."""
         return [DriftedCode(*row) for row in self._fetch_all(ReadModelsSql.drifting, limit)]
 
     def count_open_cases(self) -> int:
-        """How many cases wait for a person."""
+        """Count open cases."""
         return int(self._fetch_all(ReadModelsSql.open_cases_count)[0][0])
 
-    def list_stuck(self, due_before: datetime, after: Place, limit: int) -> list[Place]:
-        """Reservations on which a machine should have acted before a moment, longest due first: (due at, id)."""
+    def list_stuck(self, due_before: datetime, after: ListCursor, limit: int) -> list[ListCursor]:
+        """Return reservations that were due before a time, longest due first: (due at, id)."""
         return [
             (row[1], row[0]) for row in self._fetch_all(ReadModelsSql.stuck_reservations, due_before, *after, limit)
         ]
