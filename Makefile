@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test simulate chaos faults soak acceptance bench check audit sbom docs lock clean
+.PHONY: help setup run quick test approve mutate simulate chaos faults soak acceptance bench check audit sbom docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,9 @@ LINKED := $(VENV)/.linked-$(PLACE)
 # Tools that look at the locks from outside, away from what they look at.
 TOOLS := .venv-audit
 AUDITING := $(TOOLS)/.installed-$(PLACE)
+# mutmut runs tests in its own process, so it has the ledger and pytest beside it.
+MUTATION := .venv-mutate
+MUTATING := $(MUTATION)/.installed-$(PLACE)
 
 # pip: no question, no advice, no word about root (the environment is ours alone).
 export PIP_NO_INPUT := 1
@@ -67,11 +70,37 @@ $(LINKED): pyproject.toml requirements/runtime.in $(INSTALLED)
 run: setup  ## Start the whole ledger on private servers; Ctrl-C ends it
 	@$(BIN)/ledger up $(ARGS)
 
+# The inner loop: within a minute once the caches are warm. The gates of `make check` that need no server come first.
+quick: setup  ## Style, types, import rules, unit tests, schema, catalogs and architecture, within a minute
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest --quiet -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
+		tests/unit tests/schema tests/i18n tests/architecture $(ARGS)
+
 # File by file in one process more than there are cores, four at most, for much of it is waiting; each process has
 # servers of its own. ARGS=-n0 runs them in one.
 test: setup  ## Run all tests
 	@$(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
+
+# Read the difference before it is committed: what is approved is promised.
+approve: setup  ## Write every approved file: schema, shapes of events, counts of retired words, generated docs
+	@$(BIN)/python -m tests.schema.approved_schema
+	@$(if $(wildcard tests/schema/event_shapes.py),$(BIN)/python -m tests.schema.event_shapes)
+	@$(if $(wildcard tests/architecture/vocabulary.py),$(BIN)/python -m tests.architecture.vocabulary --approve)
+	@$(BIN)/python docs/reference.py
+	@git status --short -- tests/schema tests/architecture docs
+
+# A sample of mutants, chosen by SEED=; ARGS=--all tries each of some 6,500, for half an hour on two cores.
+mutate: $(MUTATING)  ## Change the domain in 400 places, one at a time: the unit and property tests must notice
+	@$(MUTATION)/bin/python -m tests.mutation $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+$(MUTATING): requirements/mutate.lock $(INSTALLED)
+	@$(BIN)/python -m venv --clear $(MUTATION)
+	@$(MUTATION)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/mutate.lock
+	@touch $@
 
 # SEED= chooses the kinds and the order of faults (printed; random if not given), FAULTS= how many.
 FAULTS := 100
@@ -145,6 +174,9 @@ lock:  ## Make the locks anew from requirements/*.in (needs uv)
 		--output-file requirements/runtime.lock
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --quiet $(ARGS) requirements/audit.in --output-file requirements/audit.lock
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --quiet --constraint requirements/dev.lock $(ARGS) requirements/mutate.in \
+		--output-file requirements/mutate.lock
 
 clean:  ## Remove what tools leave behind; the ledger's data (.ledger) stays
-	rm -rf $(VENV) $(TOOLS) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(MUTATION) mutants build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
