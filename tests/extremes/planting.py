@@ -21,7 +21,8 @@ from domain.commands.delivery.record_bounce import RecordBounce
 from domain.values.identifiers import EmailAddress
 from tests.extremes.values import FIRST_EAST, LAST_WEST
 from tests.support.clients.app_client import AppClient
-from tests.support.ledger.terms import make_template, make_terms
+from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.terms import make_template
 
 STORED: Final = tuple(
     datetime.fromisoformat(text)

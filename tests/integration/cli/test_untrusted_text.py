@@ -25,8 +25,8 @@ from projections.repositories.audit_log import OPERATOR, AuditLog
 from projections.repositories.staff_accounts import StaffAccountRepository
 from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.ledger import legacy_database as old
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.ledger.terms import make_terms
 
 HOSTILE = "[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \u2066d\u2069 a\rb \x9b31m end"
 SHOWN = r"[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \u2066d\u2069 a\rb \u009b31m end"

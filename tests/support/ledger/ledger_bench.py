@@ -21,7 +21,7 @@ from domain.values.identifiers import EmailAddress, generate_code
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.drift_sample import RowDrift, compare_code
-from tests.support.ledger.terms import make_terms
+from tests.support.ledger.code_terms import make_terms
 
 SENT = Accepted(server="mx:25", reply_code=250)
 

@@ -22,8 +22,8 @@ from domain.events import ActorKind
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.vault.vault import Vault
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.stores import ContractStore
-from tests.support.ledger.terms import make_terms
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SENT = Accepted(server="mx:25", reply_code=250)

@@ -32,7 +32,7 @@ from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RemovalOutcome
 from domain.working_set import WorkingSet
-from tests.support.ledger.terms import make_terms
+from tests.support.ledger.code_terms import make_terms
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SENT = Accepted(server="mx:25", reply_code=250)

@@ -19,9 +19,9 @@ from domain.errors import Refusal
 from domain.values.identifiers import generate_code
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, check_code, done
 from tests.support.ledger.settings import settings_for
-from tests.support.ledger.terms import make_terms
 
 WAIT_S = 30
 CLICKS = 50

@@ -13,7 +13,7 @@ from projections.repositories.issue_batches import BatchRepository, NewBatch
 from tests.support.clients.admin_client import WAIT_S, ask_for, ended
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser
-from tests.support.ledger.terms import make_terms
+from tests.support.ledger.code_terms import make_terms
 
 
 def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) -> None:

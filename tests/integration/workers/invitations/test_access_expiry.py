@@ -24,8 +24,8 @@ from projections.work_queue.due_access import DueAccessRows
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_address_mismatch import swap
 from tests.support.fake_channel import FakeChannel
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, correction, done
-from tests.support.ledger.terms import make_terms
 from tests.support.servers.databases import execute
 from workers.channels.mail_message import render_parts
 from workers.invitations.access_expiry import AccessExpirer

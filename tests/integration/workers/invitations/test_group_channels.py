@@ -17,9 +17,9 @@ from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_batch_sender import HANDS, Post, statuses
 from tests.integration.workers.invitations.test_delivery_steps import TOO_BIG, ScriptedChannel, later
 from tests.support.channel_builders import LOOPBACK
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
-from tests.support.ledger.terms import make_terms
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 from workers.channels.group_router import Cooldowns, GroupRoutingChannel
 from workers.channels.registry import GroupChannels, channel_kinds

@@ -27,8 +27,8 @@ from domain.values.timestamps import (
     shifted,
     text_of,
 )
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import Scenario, ScenarioDraft, done, refusal
-from tests.support.ledger.terms import make_terms
 
 TICK = timedelta(microseconds=1)
 LAST_WEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-14)))

@@ -13,8 +13,8 @@ from domain.errors import ReservationNotResolvable
 from domain.events import AccessExpired, AccessRemovalFailed, AccessRemoved, ExpiryAnnounced
 from domain.policy import Policy
 from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, ScenarioDraft, done, refusal
-from tests.support.ledger.terms import make_terms
 
 DAY_S = 86_400
 GONE = Accepted(server="team")

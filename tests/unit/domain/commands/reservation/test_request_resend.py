@@ -9,8 +9,8 @@ from domain.errors import ReservationNotRefundable, ReservationNotResendable
 from domain.events import AccessRevoked, CaseOpened, InviteSent, ResendRequested, UseRefunded
 from domain.policy import Policy
 from domain.ports import Outcome
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, ScenarioDraft, done, refusal
-from tests.support.ledger.terms import make_terms
 
 
 def why(scenario: Scenario, reservation_id: UUID) -> str:

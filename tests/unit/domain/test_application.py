@@ -1,0 +1,142 @@
+"""Executing and previewing batches: one transaction, results in order, and a preview that leaves nothing."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from domain.application import PipelineSteps, RedemptionLedger, run_to_completion
+from domain.command_bus import Command, CommandResult, Result
+from domain.commands.reservation.refund import RefundReservation
+from domain.errors import ReservationNotRefundable
+from domain.policy import Policy
+from domain.working_set import WorkingSet
+from tests.support.ledger.scenario import Scenario
+
+
+class RecordingUnitOfWork:
+    """A transaction over the states of a scenario. `saved` is what it was asked to keep."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.loaded: list[Sequence[Command]] = []
+        self.saved: list[tuple[WorkingSet, Sequence[Command], Sequence[Result]]] = []
+
+    def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
+        """Give the states of the scenario, and its new events as none."""
+        self.loaded.append(commands)
+        yield from ()
+        working_set = WorkingSet()
+        working_set.codes.update(self.scenario.book.codes)
+        working_set.reservations.update(self.scenario.book.reservations)
+        return working_set
+
+    def save(
+        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+    ) -> PipelineSteps[None]:
+        """Remember what was handed over."""
+        yield from ()
+        self.saved.append((working_set, commands, results))
+
+
+class LedgerOverOneTransaction(RedemptionLedger):
+    """A ledger without the library's infrastructure: its recorder gives as many transactions as it is told."""
+
+    def __init__(self, uow: RecordingUnitOfWork, tries: int = 1) -> None:
+        self.policy = Policy()
+        self._transactions = [uow] * tries
+
+    @property
+    def _ledger_recorder(self) -> Any:  # noqa: ANN401 - only `attempts` is asked of it
+        return self
+
+    def attempts(self) -> Iterator[AbstractContextManager[RecordingUnitOfWork]]:
+        """Transactions to try in turn."""
+        return (nullcontext(uow) for uow in self._transactions)
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    """A code with one use of two reserved."""
+    return Scenario(max_uses=2)
+
+
+def refund_of(scenario: Scenario, reservation_id: Any = None) -> RefundReservation:  # noqa: ANN401 - an id, or none
+    """A refund by staff."""
+    return RefundReservation(
+        context=scenario.context("staff", "s1"), reservation_id=reservation_id or scenario.reserved(), cause="staff"
+    )
+
+
+def test_steps_that_wait_for_nothing_give_their_result() -> None:
+    """A generator is run through to what it returns."""
+
+    def steps() -> PipelineSteps[str]:
+        yield from ()
+        return "done"
+
+    assert run_to_completion(steps()) == "done"
+
+
+def test_batch_is_loaded_decided_and_saved_in_one_transaction(scenario: Scenario) -> None:
+    """Results are in the order of the commands; what is saved is what was decided."""
+    first = refund_of(scenario)
+    uow = RecordingUnitOfWork(scenario)
+
+    results = LedgerOverOneTransaction(uow).execute([first, first])
+
+    [(working_set, commands, saved)] = uow.saved
+    assert uow.loaded == [[first, first]]
+    assert commands == [first, first]
+    assert saved == results
+    assert [result.changed for result in results if isinstance(result, CommandResult)] == [True, False]
+    assert [type(recorded.event).__name__ for recorded in working_set.new_events] == ["UseRefunded"]
+
+
+def test_execute_returns_the_results_of_the_last_transaction(scenario: Scenario) -> None:
+    """A second try decides the same commands again."""
+    command = refund_of(scenario)
+    uow = RecordingUnitOfWork(scenario)
+
+    results = LedgerOverOneTransaction(uow, tries=2).execute([command])
+
+    assert len(uow.saved) == 2
+    assert results == uow.saved[-1][2]
+
+
+def test_preview_shows_both_states_and_saves_nothing(scenario: Scenario) -> None:
+    """Result, events, and the code before and after; the transaction is left without a save."""
+    command = refund_of(scenario)
+    uow = RecordingUnitOfWork(scenario)
+
+    preview = LedgerOverOneTransaction(uow).preview(command)
+
+    assert uow.loaded == [[command]]
+    assert uow.saved == []
+    assert isinstance(preview.result, CommandResult)
+    assert preview.result.changed
+    assert [type(recorded.event).__name__ for recorded in preview.events] == ["UseRefunded"]
+    assert (preview.before[scenario.code_id].reserved, preview.after[scenario.code_id].reserved) == (1, 0)
+    assert scenario.code.reserved == 1
+
+
+def test_preview_of_a_refused_command_gives_the_refusal(scenario: Scenario) -> None:
+    """A refusal is a result, and nothing would happen."""
+    sent = scenario.sent()
+    command = RefundReservation(
+        context=scenario.context("operator"), reservation_id=sent, cause="reset", held_only=True
+    )
+
+    preview = LedgerOverOneTransaction(RecordingUnitOfWork(scenario)).preview(command)
+
+    assert isinstance(preview.result, ReservationNotRefundable)
+    assert preview.events == []
+    assert preview.before == preview.after
+
+
+def test_preview_without_a_transaction_is_a_bug(scenario: Scenario) -> None:
+    """A recorder gives at least one try or raises."""
+    with pytest.raises(AssertionError, match="at least one try"):
+        LedgerOverOneTransaction(RecordingUnitOfWork(scenario), tries=0).preview(refund_of(scenario, uuid4()))

@@ -1,0 +1,21 @@
+"""Labels of outcomes, as metrics show them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater, outcome_label
+
+
+@pytest.mark.parametrize(
+    ("outcome", "label"),
+    [
+        (Accepted(server="mx:25"), "sent"),
+        (Rejected(server="mx:25", reason="temporary", final=False), "failed"),
+        (RetryLater(server="hook", reason="busy", until=datetime(2026, 1, 1, tzinfo=UTC)), "deferred"),
+        (OutcomeUnknown(server="mx:25", cause="connection_lost"), "unknown"),
+    ],
+)
+def test_outcome_has_its_label(outcome: Outcome, label: str) -> None:
+    """One word for each kind."""
+    assert outcome_label(outcome) == label
