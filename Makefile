@@ -20,7 +20,7 @@ LINKED := $(VENV)/.linked-$(PLACE)
 # Tools that look at the locks from outside, away from what they look at.
 TOOLS := .venv-audit
 AUDITING := $(TOOLS)/.installed-$(PLACE)
-# mutmut runs tests in its own process, so it has the ledger and pytest beside it.
+# mutmut runs tests in its own process, so its environment holds the ledger and pytest too.
 MUTATION := .venv-mutate
 MUTATING := $(MUTATION)/.installed-$(PLACE)
 

@@ -29,13 +29,13 @@ def test_errors_of_the_database_are_translated_in_one_place() -> None:
         for line in translations(path.read_text("utf-8"))
     ]
 
-    assert [] == found
+    assert found == []
 
 
 def test_a_translation_elsewhere_is_found() -> None:
     """The check above is able to fail."""
     handler = "try: ...\nexcept {} as error:\n    raise {} from error\n"
 
-    assert [2] == list(translations(handler.format("psycopg.OperationalError", "StorageUnavailableError(str(error))")))
-    assert [] == list(translations(handler.format("psycopg.OperationalError", "RolesMissingError(str(error))")))
-    assert [] == list(translations(handler.format("OSError", "StorageUnavailableError(str(error))")))
+    assert list(translations(handler.format("psycopg.OperationalError", "StorageUnavailableError(str(error))"))) == [2]
+    assert list(translations(handler.format("psycopg.OperationalError", "RolesMissingError(str(error))"))) == []
+    assert list(translations(handler.format("OSError", "StorageUnavailableError(str(error))"))) == []

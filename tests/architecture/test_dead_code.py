@@ -45,10 +45,10 @@ def test_only_what_nothing_uses_is_reported(tmp_path: Path) -> None:
 
     found = unused_code(tmp_path)
 
-    assert [
+    assert found == [
         "domain/sample.py:7: unused method 'never_called'",
         "domain/sample.py:14: unused function 'never_used'",
-    ] == found
+    ]
 
 
 HOMONYMS = """
@@ -93,7 +93,7 @@ def test_a_method_is_dead_although_another_class_has_a_living_one_of_its_name(tm
 
     found = unused_methods(tmp_path)
 
-    assert ["domain/sample.py:16: unused method Dead.close: delete it"] == found
+    assert found == ["domain/sample.py:16: unused method Dead.close: delete it"]
 
 
 @pytest.mark.timeout(600)  # mypy analyzes our modules, and at the first time every library
@@ -102,5 +102,5 @@ def test_no_method_is_dead() -> None:
     dead = unused_methods(ROOT)
     named = {line.split("unused method ")[1].split(":")[0] for line in dead}
 
-    assert [] == [line for line in dead if line.split("unused method ")[1].split(":")[0] not in ONLY_TESTS_CALL]
-    assert [] == sorted(ONLY_TESTS_CALL.keys() - named), "no longer dead, or gone: delete the entry in dead_methods.py"
+    assert [line for line in dead if line.split("unused method ")[1].split(":")[0] not in ONLY_TESTS_CALL] == []
+    assert sorted(ONLY_TESTS_CALL.keys() - named) == [], "no longer dead, or gone: delete the entry in dead_methods.py"

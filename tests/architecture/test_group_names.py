@@ -89,4 +89,4 @@ def test_command_with_a_text_that_may_not_name_a_group_cannot_be_made(name: str)
 
     with pytest.raises(ValueError, match="a group's name"):
         Command(group=name)
-    assert "VIP" == Command(group="VIP").group
+    assert Command(group="VIP").group == "VIP"

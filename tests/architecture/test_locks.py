@@ -60,7 +60,7 @@ def test_a_lock_holds_every_requirement_within_its_range(kind: str) -> None:
         if name not in pins or not requirement.specifier.contains(pins[name].version)
     ]
 
-    assert [] == missing, "run `make lock`"
+    assert missing == [], "run `make lock`"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,7 +72,7 @@ def test_every_pin_has_hashes(kind: str) -> None:
         if not pin.hashes or not all(re.fullmatch(r"sha256:[0-9a-f]{64}", digest) for digest in pin.hashes)
     ]
 
-    assert [] == bare
+    assert bare == []
 
 
 def test_the_image_runs_what_was_tested() -> None:
@@ -85,4 +85,4 @@ def test_the_image_runs_what_was_tested() -> None:
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
 def test_no_list_names_a_place(path: Path) -> None:
     """Where packages come from is the machine's setting: lists and locks name no URL, index or path."""
-    assert [] == PLACE.findall(path.read_text())
+    assert PLACE.findall(path.read_text()) == []

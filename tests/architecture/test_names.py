@@ -83,7 +83,7 @@ def repeated_modules(root: Path) -> set[str]:
 
 def test_no_public_class_has_a_name_twice() -> None:
     """A name found by searching is the one that was meant."""
-    assert [] == repeated_classes(ROOT)
+    assert repeated_classes(ROOT) == []
 
 
 def test_module_names_repeat_only_for_one_concept() -> None:
@@ -101,5 +101,5 @@ def test_repeated_names_are_found(tmp_path: Path) -> None:
         (tmp_path / module).parent.mkdir(exist_ok=True)
         (tmp_path / f"{module}.py").write_text(source)
 
-    assert ["Plan: domain/plan.py, api/other.py: rename one"] == repeated_classes(tmp_path)
+    assert repeated_classes(tmp_path) == ["Plan: domain/plan.py, api/other.py: rename one"]
     assert {"plan"} == repeated_modules(tmp_path)

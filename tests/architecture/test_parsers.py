@@ -46,7 +46,7 @@ def test_numbers_in_addresses_and_headers_are_read_strictly() -> None:
     ]
 
     assert len(numbers) > 10
-    assert [] == [(path, text) for path, text in numbers if "IN_DIGITS" not in text]
+    assert [(path, text) for path, text in numbers if "IN_DIGITS" not in text] == []
 
 
 def _names(node: ast.expr) -> set[str]:

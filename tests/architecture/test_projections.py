@@ -32,9 +32,9 @@ def written_tables() -> Iterator[str]:
 
 def test_no_projection_is_wired_in_by_name() -> None:
     """Use `projections.definitions.registry.PROJECTIONS` instead of the name of a table."""
-    assert [] == [*named_tables()]
+    assert [*named_tables()] == []
 
 
 def test_no_statement_writes_a_projection() -> None:
     """Rows of projections are written by the statements that their declaration generates."""
-    assert [] == [*written_tables()]
+    assert [*written_tables()] == []

@@ -61,13 +61,13 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield node.module
 
 
-def test_what_we_import_is_required_by_name() -> None:
+def test_every_import_is_required_by_name() -> None:
     """Nothing is imported that is only there because something else needs it."""
     assert set() == imported(*SOURCES) - asked("runtime.in").keys()
     assert set() == imported(*SOURCES, "tests", "benchmarks") - asked("dev.in").keys()
 
 
-def test_what_is_required_is_used() -> None:
+def test_every_requirement_is_imported() -> None:
     """Each requirement is imported by us, or stands in the table with the one who uses it."""
     assert set() == asked("runtime.in").keys() - imported(*SOURCES) - NOT_IMPORTED.keys()
     assert set() == asked("dev.in").keys() - imported(*SOURCES, "tests") - NOT_IMPORTED.keys()

@@ -52,11 +52,11 @@ def test_every_name_that_a_template_reads_exists() -> None:
     templates = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in folder.rglob("*.html")}
 
     assert len(templates) > 20
-    assert [] == list(unknown_names(templates, words_of_the_code(ROOT)))
+    assert list(unknown_names(templates, words_of_the_code(ROOT))) == []
 
 
 def test_a_name_that_the_code_lacks_is_found() -> None:
     """The check above is able to fail."""
     found = list(unknown_names({"page.html": "{{ code.text }}\n{{ code.wording }}"}, {"code", "text"}))
 
-    assert ["page.html:2: nothing in the code is named wording: rename it in this template too"] == found
+    assert found == ["page.html:2: nothing in the code is named wording: rename it in this template too"]

@@ -54,7 +54,7 @@ def test_files_and_functions_fit(check: Check) -> None:
     """No file and no function is longer than its limit, or than what the ratchet holds for it."""
     found = [entry for entry in offences(check, texts(".py")) if entry.split(": ")[0] not in LONGER]
 
-    assert [] == found
+    assert found == []
 
 
 def test_the_ratchet_only_falls() -> None:
@@ -78,7 +78,7 @@ def test_nothing_is_left_lying_about(check: Check, suffixes: tuple[str, ...]) ->
     """No note to oneself, no check silenced without a reason, no skipped test, no path of one machine."""
     files = {path: text for path, text in texts(*suffixes).items() if path not in NAMING_THEM}
 
-    assert [] == offences(check, files)
+    assert offences(check, files) == []
 
 
 @pytest.mark.parametrize("check", [tidy.past_the_terminal, tidy.markup])
@@ -87,7 +87,7 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
     product = ("api/", "domain/", "projections/", "workers/")
     files = {path: text for path, text in texts(".py").items() if path.startswith(product)}
 
-    assert [] == offences(check, files)
+    assert offences(check, files) == []
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
 )
 def test_each_check_tells_bad_from_good(check: Check, path: str, bad: str, good: str) -> None:
     """A check finds exactly one offence in the bad sample and none in the good one."""
-    assert (1, 0) == (len(list(check(path, bad))), len(list(check(path, good))))
+    assert (len(list(check(path, bad))), len(list(check(path, good)))) == (1, 0)

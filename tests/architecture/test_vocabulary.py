@@ -14,7 +14,7 @@ def test_retired_words_are_used_no_more_often_than_before() -> None:
     """In identifiers, as names of caught exceptions, and in documentation, catalogs, alerts and log lines."""
     left = list(vocabulary.risen(vocabulary.count_all(), json.loads(BASELINE.read_text("utf-8"))))
 
-    assert [] == left, f"write the other word; `{APPROVE.removesuffix(' --approve')} WORD` prints where it is"
+    assert left == [], f"write the other word; `{APPROVE.removesuffix(' --approve')} WORD` prints where it is"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_exceptions_of_other_names_are_seen() -> None:
     """`error` is the one name."""
     caught = "try: ...\nexcept OSError as {}: ...\nexcept ValueError: ..."
 
-    assert (["away"], []) == tuple(list(aliases(ast.parse(caught.format(name)))) for name in ("away", "error"))
+    assert tuple(list(aliases(ast.parse(caught.format(name)))) for name in ("away", "error")) == (["away"], [])
 
 
 def test_retired_words_in_texts_are_seen(tmp_path: Path) -> None:
@@ -49,21 +49,21 @@ def test_retired_words_in_texts_are_seen(tmp_path: Path) -> None:
 
     found = prose_in([*(text for _, text in vocabulary.read_texts(tmp_path)), *lines])
 
-    assert {"anew": 1, "for ever": 1, "signs? of life": 1, "whoever": 1} == found
+    assert found == {"anew": 1, "for ever": 1, "signs? of life": 1, "whoever": 1}
 
 
 def test_a_count_that_rose_is_reported_with_the_word_to_write() -> None:
     """A word that was gone may not come back either."""
     old, new = {"identifiers": {"told": 2, "desk": 1}}, {"identifiers": {"told": 3, "wish": 1, "desk": 1}}
 
-    assert [
+    assert list(vocabulary.risen(new, old)) == [
         "identifiers: told is used 3 times, at most 2: write message, description",
         "identifiers: wish is used 1 times, at most 0: write request, options, query",
-    ] == list(vocabulary.risen(new, old))
+    ]
 
 
 def test_approving_lowers_counts_and_raises_none() -> None:
     """What is gone leaves the baseline; what rose stays as it was."""
     old, new = {"identifiers": {"told": 2, "desk": 3, "wish": 1}}, {"identifiers": {"told": 4, "desk": 1}}
 
-    assert {"identifiers": {"told": 2, "desk": 1}} == vocabulary.lowered(new, old)
+    assert vocabulary.lowered(new, old) == {"identifiers": {"told": 2, "desk": 1}}

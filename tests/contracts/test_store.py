@@ -211,7 +211,7 @@ def test_a_persons_newest_reservations_decide(bench: StoreBench) -> None:
     assert bench.reserved() == live
 
 
-def test_what_is_overdue_makes_room_in_the_same_commit(bench: StoreBench) -> None:
+def test_overdue_reservation_frees_its_use_in_the_same_commit(bench: StoreBench) -> None:
     """With nobody else alive the next command gives the use back and takes it."""
     bench.reserved("a")
     bench.acts.passes(1801)
@@ -303,7 +303,7 @@ def test_a_lease_that_ends_is_due_to_be_settled(bench: StoreBench) -> None:
     assert take(bench, 12) == [(item, False)]
 
 
-def test_what_is_settled_or_parked_is_never_due(bench: StoreBench) -> None:
+def test_settled_or_parked_reservation_is_never_due(bench: StoreBench) -> None:
     """Sent, refunded, or waiting for a person."""
     bench.run(bench.acts.issue(3, bound=False))
     sent, given_back, parked = bench.reserved("a"), bench.reserved("b"), bench.reserved("c")

@@ -26,6 +26,6 @@ def test_a_defect_is_answered_500_and_logged_with_its_traceback(
     with caplog.at_level(logging.ERROR):
         answer = app.client.get(f"/api/v1/codes/{uuid4()}", headers=headers)
 
-    assert (500, "INTERNAL") == (answer.status_code, answer.json()["code"])
+    assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
     assert "retry-after" not in answer.headers
     assert any(record.exc_info for record in caplog.records)

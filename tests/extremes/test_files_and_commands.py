@@ -88,10 +88,10 @@ def test_no_cell_of_a_file_breaks_what_is_read_afterwards(
     (tmp_path / "again.csv").write_bytes(data)
     again = terminal.ledger("import-codes", str(tmp_path / "again.csv"), "--skip-bad", "--json")
 
-    assert (200, True) == (answer.status_code, answer.json()["applied"])
-    assert (1, 0) == (again.status, again.json["imported"])
-    assert [] == asker.broken_reads()
-    assert [] == [one.err for one in looked(terminal, asker.codes()[:20], tmp_path) if one.status != 0]
+    assert (answer.status_code, answer.json()["applied"]) == (200, True)
+    assert (again.status, again.json["imported"]) == (1, 0)
+    assert asker.broken_reads() == []
+    assert [one.err for one in looked(terminal, asker.codes()[:20], tmp_path) if one.status != 0] == []
 
 
 def test_the_import_of_the_admin_pages_refuses_the_same_cells(asker: LedgerAsker) -> None:
@@ -152,9 +152,9 @@ def test_no_option_of_a_command_makes_it_fail_without_a_sentence(
                     broken.append(f"{' '.join(words)} {about.name} {typed:.40}: {ended_as}")
 
     assert tried > 150
-    assert [] == broken
-    assert [] == asker.broken_reads()
-    assert [] == [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0]
+    assert broken == []
+    assert asker.broken_reads() == []
+    assert [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0] == []
 
 
 def _run(terminal: Terminal, words: list[str]) -> CommandResult | str:

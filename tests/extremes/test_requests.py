@@ -118,9 +118,9 @@ def test_every_field_of_every_operation_is_bounded_and_strict(
 
     assert len(fields) >= FIELDS_MIN
     assert {"time", "number", "boolean"} == {field.kind for field in fields}
-    assert [] == unbounded
-    assert [] == taken
-    assert [] == broken
+    assert unbounded == []
+    assert taken == []
+    assert broken == []
     assert_all_can_be_read(asker, terminal, tmp_path)
 
 
@@ -142,7 +142,7 @@ def test_every_field_of_every_form_survives_the_extremes(
 
     assert {"max_uses", "expires_at", "validity_days", "rebinds_max", "days", "count", "concurrency"} <= named
     assert {"as_of", "since", "until", "start", "end"} <= named
-    assert [] == broken
+    assert broken == []
     assert_all_can_be_read(asker, terminal, tmp_path)
 
 
@@ -158,7 +158,7 @@ def test_no_cursor_is_a_defect(asker: LedgerAsker) -> None:
 
     assert len(listing) > 3
     assert {200, 422} <= {answer.status_code for answer in answers}
-    assert [] == [answer.text for answer in answers if answer.status_code >= 500]
+    assert [answer.text for answer in answers if answer.status_code >= 500] == []
 
 
 def test_terms_in_the_form_have_the_bounds_of_the_api(asker: LedgerAsker) -> None:
@@ -188,7 +188,7 @@ def test_reports_name_a_time_between_the_reservation_and_now(asker: LedgerAsker)
         field = DocumentedField(operation=operation, where="body", place=place, kind="time", schema={})
         for wrong in ("2001-01-01T00:00:00Z", (now + timedelta(minutes=6)).isoformat()):
             answer = sender.send(field, wrong)
-            assert (422, "OUT_OF_BOUNDS") == (answer.status_code, answer.json()["code"]), answer.text
+            assert (answer.status_code, answer.json()["code"]) == (422, "OUT_OF_BOUNDS"), answer.text
             assert "occurred_at" in answer.json()["detail"]
         assert sender.send(field, reserved_at).status_code == 200
 
@@ -203,7 +203,7 @@ def _is_bounded(field: DocumentedField) -> bool:
 
 def assert_all_can_be_read(asker: LedgerAsker, terminal: Terminal, folder: Path) -> None:
     """No read, page or command fails, and the read models are what the log says."""
-    assert [] == asker.broken_reads()
-    assert [] == asker.broken_pages()
+    assert asker.broken_reads() == []
+    assert asker.broken_pages() == []
     ended = list(looked(terminal, asker.codes_asked_about()[:10], folder))
-    assert [] == [one.err for one in ended if one.status != 0]
+    assert [one.err for one in ended if one.status != 0] == []

@@ -29,9 +29,9 @@ def test_a_ledger_with_times_outside_the_bounds_answers_every_question(
 ) -> None:
     """API, pages, commands, lists by every cursor, the minute's sample; verify and rebuild find nothing to change."""
     assert len(planted) > len(STORED) * 2
-    assert [] == asker.broken_reads()
-    assert [] == asker.broken_pages()
-    assert [] == [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0]
+    assert asker.broken_reads() == []
+    assert asker.broken_pages() == []
+    assert [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0] == []
     check_sample(asker.app.services.storage, asker.app.services.now())
 
 
@@ -63,9 +63,9 @@ def test_an_expiry_outside_the_bounds_is_fixed_by_a_change_of_terms(
         tag = asker.role_clients.ask("GET", path, headers=keys).headers["etag"]
         headers = {**keys, "if-match": tag} if with_tag else keys
         fixed = asker.role_clients.ask("PATCH", path, headers=headers, json={"expires_at": None, "max_uses": 9})
-        assert (200, None, 9) == (fixed.status_code, fixed.json()["expires_at"], fixed.json()["max_uses"]), name
+        assert (fixed.status_code, fixed.json()["expires_at"], fixed.json()["max_uses"]) == (200, None, 9), name
     kept = asker.role_clients.ask("PATCH", path, headers=keys, json={"expires_at": LAST_WEST})
-    assert 422 == kept.status_code
+    assert kept.status_code == 422
 
 
 def test_other_terms_change_although_the_expiry_lies_outside_the_bounds(
@@ -76,7 +76,7 @@ def test_other_terms_change_although_the_expiry_lies_outside_the_bounds(
         changed = asker.role_clients.ask(
             "PATCH", f"/api/v1/codes/{code_id}", headers=asker.role_clients.keys["admin"], json={"max_uses": 7}
         )
-        assert (200, 7) == (changed.status_code, changed.json()["max_uses"])
+        assert (changed.status_code, changed.json()["max_uses"]) == (200, 7)
 
 
 def test_history_tells_a_time_that_utc_cannot_write_as_it_was_typed(
@@ -91,7 +91,7 @@ def test_history_tells_a_time_that_utc_cannot_write_as_it_was_typed(
     shown = asker.role_clients.ask("GET", f"/api/v1/codes/{code_id}", headers=keys).json()["expires_at"]
 
     assert LAST_WEST in sentence
-    assert LAST_WEST == shown
+    assert shown == LAST_WEST
 
 
 def test_a_ledger_with_times_outside_the_bounds_moves_to_another_database(
@@ -109,9 +109,9 @@ def test_a_ledger_with_times_outside_the_bounds_moves_to_another_database(
 
     into = [terminal.ledger("import-events", str(events)), terminal.ledger("import-vault", str(vault))]
 
-    assert [0] * 4 == [one.status for one in (*out, *into)]
+    assert [one.status for one in (*out, *into)] == [0] * 4
     assert told == [terminal.ledger("history", code_id, "--json").json for code_id in some]
-    assert [] == [one.err for one in looked(terminal, [], tmp_path) if one.status != 0]
+    assert [one.err for one in looked(terminal, [], tmp_path) if one.status != 0] == []
     drop(postgres_url, name)
 
 
@@ -126,9 +126,9 @@ def test_rows_beyond_the_calendar_are_read_found_and_rebuilt(
         for code_id, at in zip(asker.codes(), BEYOND_PYTHON, strict=True):
             conn.execute("UPDATE code_balances SET expires_at = %s WHERE code_id = %s", (at, code_id))
 
-    assert [] == asker.broken_reads()
-    assert [] == asker.broken_pages()
+    assert asker.broken_reads() == []
+    assert asker.broken_pages() == []
     assert {0, 1} == {one.status for one in looked(terminal, asker.codes(), tmp_path)}
-    assert 1 == terminal.ledger("verify").status
-    assert 0 == terminal.ledger("rebuild", "--apply").status
-    assert 0 == terminal.ledger("verify").status
+    assert terminal.ledger("verify").status == 1
+    assert terminal.ledger("rebuild", "--apply").status == 0
+    assert terminal.ledger("verify").status == 0

@@ -62,9 +62,9 @@ def assert_kept(hosts: LedgerHosts, mail: MailServer, *loads: RedeemLoad) -> Non
     until(lambda: unsettled(hosts.info["database_url"]) == 0, hosts)
     for load in loads:
         seen = observe(hosts, load, mail)
-        assert [] == violations(seen)
+        assert violations(seen) == []
         assert len(load.acks) >= ACKS * 2
-        assert 0 == load.gave_up
+        assert load.gave_up == 0
 
 
 @each_round

@@ -145,8 +145,8 @@ def test_each_key_is_said_once_and_finished(language: Language) -> None:
     """No sentence is empty or marked fuzzy, and no two files of a language have a key in common."""
     found = messages(language)
 
-    assert [] == [message.id for message in found if not message.string or message.fuzzy]
-    assert [] == [key for key, times in Counter(message.id for message in found).items() if times > 1]
+    assert [message.id for message in found if not message.string or message.fuzzy] == []
+    assert [key for key, times in Counter(message.id for message in found).items() if times > 1] == []
 
 
 def test_every_word_of_the_domain_has_its_sentence() -> None:
@@ -163,7 +163,7 @@ def test_every_key_written_out_exists(language: Language) -> None:
     known = translator(language).knows
 
     assert len(written) > 20
-    assert [] == [key for key in written if not known(key)]
+    assert [key for key in written if not known(key)] == []
 
 
 def test_no_key_is_unused() -> None:
@@ -176,7 +176,7 @@ def test_no_key_is_unused() -> None:
         if key not in FAMILIES and f'"{key}"' not in text and f"'{key}'" not in text and not key.startswith(prefixes)
     ]
 
-    assert [] == unused
+    assert unused == []
 
 
 def test_texts_of_one_language_hold_no_other() -> None:
@@ -184,15 +184,15 @@ def test_texts_of_one_language_hold_no_other() -> None:
     han = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
     half_width = re.compile(r"[\u4e00-\u9fff][,;:!?]|[,;:!?][\u4e00-\u9fff]")
 
-    assert [] == [key for key, sentence in sentences("en").items() if han.search(sentence)]
-    assert [] == [key for key, sentence in sentences("zh").items() if half_width.search(sentence)]
+    assert [key for key, sentence in sentences("en").items() if han.search(sentence)] == []
+    assert [key for key, sentence in sentences("zh").items() if half_width.search(sentence)] == []
 
 
 def test_an_unknown_key_is_shown_as_it_is() -> None:
     """A text that is missing never turns an answer into a fault."""
     said = translate("no.such.key", "en", fact=1)
 
-    assert "no.such.key" == said
+    assert said == "no.such.key"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -202,4 +202,4 @@ def test_texts_name_the_bounds_of_timestamps_as_they_are_declared(language: Lang
     dates = [re.findall(r"\d{4}-\d{2}-\d{2}", sentence) for sentence in naming]
 
     assert len(dates) > 1
-    assert [] == [found for found in dates if found != [f"{EARLIEST:%Y-%m-%d}", f"{LATEST:%Y-%m-%d}"]]
+    assert [found for found in dates if found != [f"{EARLIEST:%Y-%m-%d}", f"{LATEST:%Y-%m-%d}"]] == []

@@ -130,4 +130,4 @@ def test_a_command_runs_where_the_folder_is_not_made_yet(tmp_path: Path) -> None
     command = [sys.executable, "-c", "from api.cli.app import main; main()", "--help"]
     ran = subprocess.run(command, env=env, capture_output=True, check=False)
 
-    assert (0, b"") == (ran.returncode, ran.stderr)
+    assert (ran.returncode, ran.stderr) == (0, b"")

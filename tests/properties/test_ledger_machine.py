@@ -186,12 +186,12 @@ class LedgerRules(RuleBasedStateMachine):
             before = self.folded
             after = evolve_code(before, recorded.originator_id, version, event)
             self.folded = after
-            assert [] == find_broken_code_rules(before, event, after)
+            assert find_broken_code_rules(before, event, after) == []
             if isinstance(event, ReservationEvent):
                 known = self.states.get(event.reservation_id)
                 item = evolve_reservation(known, after.code_id, version, event)
                 self.states[event.reservation_id] = item
-                assert [] == find_broken_reservation_rules(known, event, item)
+                assert find_broken_reservation_rules(known, event, item) == []
 
     @invariant()
     def the_sum_of_design_1_holds(self) -> None:

@@ -48,7 +48,7 @@ MADE_UP = {
 BEFORE = "1970-01-01T00:00:00Z"
 
 
-def test_what_former_versions_wrote_reads_as_it_should() -> None:
+def test_events_of_former_versions_are_read_as_written() -> None:
     """Who adds an upcaster adds what it was written for, and how that reads: byte for byte an event of today."""
     assert set(UPCASTS) == {written["topic"] for written in WRITTEN}
     for written in WRITTEN:
@@ -63,7 +63,7 @@ def test_steps_follow_one_another() -> None:
     assert ("CodeIssued:1", [MADE_UP["CodeMade:1"], MADE_UP["CodeMade:2"]]) == upcast_chain(
         "CodeMade:1", current, MADE_UP
     )
-    assert ("CodeIssued:1", []) == upcast_chain("CodeIssued:1", current, MADE_UP)
+    assert upcast_chain("CodeIssued:1", current, MADE_UP) == ("CodeIssued:1", [])
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_former_event_that_has_not_its_shape_is_said(monkeypatch: pytest.Monke
         decode("CodeMade:1", b"{}")
     with pytest.raises(UnreadableEventError, match="a stored CodeMade:2 does not have its shape"):
         decode("CodeMade:2", b'{"open":true}')
-    assert ["CodeIssued:1"] == topics_of(CodeIssued)
+    assert topics_of(CodeIssued) == ["CodeIssued:1"]
 
 
 @pytest.fixture
@@ -125,16 +125,16 @@ def old_log(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> UUID:
 
 def test_a_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench: LedgerBench, old_log: UUID) -> None:
     """Rebuild, verify, the live path and the history read it as if it had been written today."""
-    assert {"code_balances": {"appear": 2}, "reservations": {"appear": 2}} == rebuilt(bench, apply=True).counts
+    assert rebuilt(bench, apply=True).counts == {"code_balances": {"appear": 2}, "reservations": {"appear": 2}}
     rows = read_models(bench)
     balance = next(row for row in rows["code_balances"] if row[0] == old_log)
-    assert (4, 5, 0, 1, False) == (balance[1], *balance[4:8])
+    assert (balance[1], *balance[4:8]) == (4, 5, 0, 1, False)
 
-    assert 0 == verify(bench.database_url, timedelta(days=99_999), NoProgress(), 9).wrong
-    assert [1, 2, 3, 4] == [line.version for line in bench.reader.read_history(old_log)]
+    assert verify(bench.database_url, timedelta(days=99_999), NoProgress(), 9).wrong == 0
+    assert [line.version for line in bench.reader.read_history(old_log)] == [1, 2, 3, 4]
     held = next(row[0] for row in rows["reservations"] if row[4] == "live")
-    assert "refunded" == done(bench.settle(held)).require_reservation().status
-    assert [] == check_code(bench.storage, old_log)
+    assert done(bench.settle(held)).require_reservation().status == "refunded"
+    assert check_code(bench.storage, old_log) == []
 
 
 def test_upcasting_never_touches_the_proof(bench: LedgerBench, old_log: UUID) -> None:

@@ -41,8 +41,8 @@ def test_a_migration_and_its_mark_are_one(before_last: str, monkeypatch: pytest.
         ).fetchall()
     again = migrate(before_last)
 
-    assert [] == kept
-    assert [LAST] == again
+    assert kept == []
+    assert again == [LAST]
     check_schema(before_last)
 
 
@@ -54,4 +54,4 @@ def test_a_schema_that_was_changed_by_hand_is_said(before_last: str) -> None:
         migrate(before_last)
 
     execute(before_last, "ALTER TABLE batches DROP COLUMN rebinds_max")
-    assert [LAST] == migrate(before_last)
+    assert migrate(before_last) == [LAST]

@@ -30,5 +30,5 @@ def test_every_table_and_column_is_mapped() -> None:
     real, told = in_schema(), on_page()
 
     assert real.keys() == told.keys()
-    assert {} == {name: real[name] ^ set(told[name]) for name in real if real[name] ^ set(told[name])}
-    assert {} == {name: columns for name, columns in told.items() if len(columns) != len(set(columns))}
+    assert {name: real[name] ^ set(told[name]) for name in real if real[name] ^ set(told[name])} == {}
+    assert {name: columns for name, columns in told.items() if len(columns) != len(set(columns))} == {}

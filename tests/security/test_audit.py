@@ -141,9 +141,9 @@ def test_own_password_and_sign_in_leave_lines(audited_app: AuditedApp) -> None:
         "POST", "/support/account", headers={"cookie": f"{COOKIE}={cookie}", "accept": "text/html"}, data=form
     )
 
-    assert 303 == answer.status_code
+    assert answer.status_code == 303
     newest = "SELECT act FROM audit WHERE staff_id = %s ORDER BY audit_id DESC"
-    assert "changed_password" == audited_app.value(newest, staff_id)
+    assert audited_app.value(newest, staff_id) == "changed_password"
 
 
 def test_line_of_a_channel_names_the_key_and_both_urls(audited_app: AuditedApp) -> None:
@@ -155,7 +155,7 @@ def test_line_of_a_channel_names_the_key_and_both_urls(audited_app: AuditedApp) 
 
     newest = desk.sessions.list_audit_page(2**62, 1)[0]
 
-    assert ("changed_channel", None) == (newest.act, newest.staff_id)
+    assert (newest.act, newest.staff_id) == ("changed_channel", None)
     assert newest.key_id is not None
     assert f"group: AUDITED; url: {old} -> {new}" == newest.reason
     stored = audited_app.value("SELECT string_agg(t::text, '') FROM audit t")
@@ -174,5 +174,5 @@ def test_change_is_undone_when_its_line_cannot_be_written(audited_app: AuditedAp
         with audited_app.app.services.storage.datastore.get_connection() as conn:
             conn.execute("ALTER TABLE audit DROP CONSTRAINT no_lines")
 
-    assert 503 == answer.status_code
+    assert answer.status_code == 503
     assert rows(audited_app) == before

@@ -52,7 +52,7 @@ def test_pages_load_nothing_from_elsewhere(role_clients: RoleClients) -> None:
         if "text/html" in answer.headers.get("content-type", "")
     }
 
-    assert {} == {path: links for path, links in found.items() if links}
+    assert {path: links for path, links in found.items() if links} == {}
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -128,7 +128,7 @@ def test_nothing_brings_them_back(known: str, app: AppClient, restored: str, set
     with started(settings.model_copy(update={"database_url": type(settings.database_url)(restored)})) as second:
         for each, url in ((app, settings.database_url.get_secret_value()), (second, restored)):
             assert set() == found_in(dump(url), wanted)
-            assert 0 == verify(url, GRACE, NoProgress(), 10).wrong
+            assert verify(url, GRACE, NoProgress(), 10).wrong == 0
             browser = admin(each)
             for path in (
                 f"/support/reservations/{known}",

@@ -23,7 +23,7 @@ def correct(app: AppClient, reservation_id: str, code: str, email: str = MINE) -
     return app.correct(reservation_id, email=email, code=code)
 
 
-def test_who_knows_the_id_sees_no_address_and_no_code(app: AppClient) -> None:
+def test_reservation_id_alone_shows_no_address_and_no_code(app: AppClient) -> None:
     """The id is random and in the holder's own hands; even then only the state is told, and the address masked."""
     code, item = reserved(app, THEIRS)
     document = app.client.get(f"/api/v1/public/redemptions/{item}").text
@@ -44,7 +44,7 @@ def test_a_use_is_moved_only_by_who_knows_its_code(app: AppClient, code: str) ->
 
     answer = correct(app, item, own if code == "another's" else "NO-SUCH-CODE")
 
-    assert (400, "CODE_INVALID") == (answer.status_code, answer.json()["code"])
+    assert (answer.status_code, answer.json()["code"]) == (400, "CODE_INVALID")
     assert app.services.reader.find_email_addresses([UUID(item)]) == {UUID(item): THEIRS}
 
 

@@ -49,5 +49,5 @@ def test_each_exception_from_a_security_rule_has_its_reason() -> None:
         for found in EXCEPTION.finditer(path.read_text("utf-8"))
     ]
 
-    assert [] == [place for *place, reason in exceptions if not re.match(r"\s+- \S+ \S+", reason)]
+    assert [place for *place, reason in exceptions if not re.match(r"\s+- \S+ \S+", reason)] == []
     assert exceptions

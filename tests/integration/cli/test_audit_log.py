@@ -51,7 +51,7 @@ def test_commands_that_change_or_reveal_are_in_the_audit_log(
 
     assert [act for act, _ in commands] == [line.act for line in lines]
     assert {(None, None)} == {(line.staff_id, line.key_id) for line in lines}
-    assert "role: viewer -> support" == lines[0].reason
+    assert lines[0].reason == "role: viewer -> support"
     again = terminal.ledger("key", "revoke", filled), terminal.ledger("staff", "remove", NEW)
-    assert [4, 4] == [ended.status for ended in again]
+    assert [ended.status for ended in again] == [4, 4]
     assert len(commands) == len(audited(bench)) - before

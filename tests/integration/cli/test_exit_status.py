@@ -37,7 +37,7 @@ def test_usage_error_is_one_line(terminal: Terminal, arguments: tuple[str, ...],
     """It names the option or the command."""
     ended = terminal.ledger(*arguments)
 
-    assert (2, "", 1) == (ended.status, ended.out, ended.err.count("\n"))
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert words.lower() in ended.err.lower()
 
 
@@ -45,7 +45,7 @@ def test_issue_warns_of_an_expiry_date_in_the_past(terminal: Terminal) -> None:
     """The codes are issued all the same: somebody may want them so."""
     ended = terminal.ledger("issue", "--expires-at", "2020-01-01")
 
-    assert (0, 1) == (ended.status, ended.out.count("\n"))
+    assert (ended.status, ended.out.count("\n")) == (0, 1)
     assert ended.err.startswith("2020-01-01 is over")
 
 
@@ -53,7 +53,7 @@ def test_version_is_printed(terminal: Terminal) -> None:
     """Without a ledger."""
     ended = terminal.ledger("--version")
 
-    assert (0, "") == (ended.status, ended.err)
+    assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith("Redemption Ledger 0.")
 
 
@@ -77,7 +77,7 @@ def test_ctrl_c_during_loading_prints_no_traceback(
     with pytest.raises(SystemExit) as ended:
         main()
 
-    assert (130, "interrupted\n") == (ended.value.code, capsys.readouterr().err)
+    assert (ended.value.code, capsys.readouterr().err) == (130, "interrupted\n")
 
 
 def test_issue_points_to_unprinted_codes_after_ctrl_c(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_issue_points_to_unprinted_codes_after_ctrl_c(terminal: Terminal, monkey
 
     ended = terminal.ledger("issue")
 
-    assert (130, 2) == (ended.status, ended.err.count("\n"))
+    assert (ended.status, ended.err.count("\n")) == (130, 2)
     assert "ledger export codes" in ended.err
     assert ended.err.endswith("interrupted\n")
 
@@ -109,8 +109,8 @@ def test_closed_or_full_output_prints_no_traceback(bench: LedgerBench) -> None:
             subprocess.run([*LEDGER, "issue"], stdout=refusing, stderr=subprocess.PIPE, check=False),
         ]
 
-    assert [(0, b""), (0, b"")] == [(one.returncode, one.stderr) for one in ended[:2]]
-    assert 3 == ended[2].returncode
+    assert [(one.returncode, one.stderr) for one in ended[:2]] == [(0, b""), (0, b"")]
+    assert ended[2].returncode == 3
     assert b"ledger export codes" in ended[2].stderr
     assert b"Traceback" not in ended[2].stderr
 
@@ -129,7 +129,7 @@ def test_output_device_is_written_and_not_replaced(bench: LedgerBench, terminal:
         os.close(keeper)
     through_link = terminal.ledger("export", "codes", "--output", str(link))
 
-    assert (0, 0) == (through_pipe.status, through_link.status)
+    assert (through_pipe.status, through_link.status) == (0, 0)
     assert pipe.is_fifo()
     assert link.is_symlink()
     assert target.read_bytes().startswith(b"code,")

@@ -99,3 +99,8 @@ def balances(answer: AppResponse) -> list[tuple[int, ...]]:
     cells = re.findall(r"<dd>(\d+)(?:<small>|</dd>)", answer.text.partition('id="lines"')[2])
     numbers = [int(cell) for cell in cells]
     return [tuple(numbers[at : at + 3]) for at in range(0, len(numbers), 3)]
+
+
+def find_raw_keys(page: str) -> list[str]:
+    """Find keys of the catalog that a page shows instead of their text."""
+    return re.findall(r">\s*((?:page|state|event|refusal)\.[a-z_.]+)\s*<", page)

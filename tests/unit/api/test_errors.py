@@ -34,7 +34,7 @@ def test_every_raised_code_is_declared() -> None:
     raised = raised_codes()
 
     assert len(raised) > 15
-    assert {} == {code: module for code, module in raised.items() if code not in ERROR_CODES}
+    assert {code: module for code, module in raised.items() if code not in ERROR_CODES} == {}
 
 
 def test_every_refusal_has_a_code_a_status_and_a_meaning() -> None:
@@ -43,7 +43,7 @@ def test_every_refusal_has_a_code_a_status_and_a_meaning() -> None:
 
     assert len(refusals) > 20
     assert set() == {refusal.code for refusal in refusals} - ERROR_CODES.keys()
-    assert [] == [code for code, error in ERROR_CODES.items() if not error.meaning.endswith(".")]
+    assert [code for code, error in ERROR_CODES.items() if not error.meaning.endswith(".")] == []
 
 
 def test_every_kind_of_error_has_a_status() -> None:

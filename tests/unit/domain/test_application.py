@@ -44,9 +44,9 @@ class RecordingUnitOfWork:
 class LedgerOverOneTransaction(RedemptionLedger):
     """A ledger without the library's infrastructure: its recorder gives as many transactions as it is told."""
 
-    def __init__(self, uow: RecordingUnitOfWork, tries: int = 1) -> None:
+    def __init__(self, uow: RecordingUnitOfWork, transactions: int = 1) -> None:
         self.policy = Policy()
-        self._transactions = [uow] * tries
+        self._transactions = [uow] * transactions
 
     @property
     def _ledger_recorder(self) -> Any:  # noqa: ANN401 - only `attempts` is asked of it
@@ -100,7 +100,7 @@ def test_execute_returns_the_results_of_the_last_transaction(scenario: Scenario)
     command = refund_of(scenario)
     uow = RecordingUnitOfWork(scenario)
 
-    results = LedgerOverOneTransaction(uow, tries=2).execute([command])
+    results = LedgerOverOneTransaction(uow, transactions=2).execute([command])
 
     assert len(uow.saved) == 2
     assert results == uow.saved[-1][2]
@@ -139,4 +139,4 @@ def test_preview_of_a_refused_command_gives_the_refusal(scenario: Scenario) -> N
 def test_preview_without_a_transaction_is_a_bug(scenario: Scenario) -> None:
     """A recorder gives at least one try or raises."""
     with pytest.raises(AssertionError, match="at least one try"):
-        LedgerOverOneTransaction(RecordingUnitOfWork(scenario), tries=0).preview(refund_of(scenario, uuid4()))
+        LedgerOverOneTransaction(RecordingUnitOfWork(scenario), transactions=0).preview(refund_of(scenario, uuid4()))

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 
 from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, UseRefunded
+from domain.model.invariants import InvariantViolationError
 from tests.support.ledger.scenario import START, Scenario
 
 CASE = UUID(int=1)
@@ -27,15 +28,25 @@ def wrong(name: str, item: UUID) -> Event:
                 server="mx:25",
                 effect="retaken",
             )
-        case _:
+        case "no such case":
             return CaseClosed(at=START, actor="staff", reservation_id=item, case_id=CASE, how="resolved_sent")
+        case _:
+            raise ValueError(name)
 
 
-@pytest.mark.parametrize("name", ["sent twice", "given back as if held", "retaken while counted", "no such case"])
-def test_a_use_is_never_counted_or_given_back_out_of_turn(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sent twice", "InviteSent: invariant 4: sent once per delivery"),
+        ("given back as if held", "UseRefunded: invariant 4: taken and refunded by turns"),
+        ("retaken while counted", "LateSuccessRecorded: invariant 4: taken and refunded by turns"),
+        ("no such case", "CaseClosed: rule 6: one case at a time"),
+    ],
+)
+def test_working_set_refuses_events_that_break_an_invariant(name: str, message: str) -> None:
     """The batch must not commit."""
     scenario = Scenario(max_uses=5)
     reservation_id = scenario.sent()
 
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvariantViolationError, match=message):
         scenario.book.record(scenario.code_id, [wrong(name, reservation_id)])

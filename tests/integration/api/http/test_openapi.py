@@ -89,9 +89,9 @@ def test_document_tells_each_operation_with_its_answers(document: Document) -> N
     assert [name for name, count in ids.items() if count > 1 or not re.fullmatch(r"\w+", name)] == []
     assert [name for name, operation in found.items() if not operation["summary"]] == []
     assert [name for name, some in answers.items() if not any(status[0] in "23" for status in some)] == []
-    assert WITHOUT_REFUSALS == {
+    assert {
         name.split()[1] for name, some in answers.items() if not any(status[0] == "4" for status in some)
-    }
+    } == WITHOUT_REFUSALS
     assert [name for name, some in answers.items() if not all(one["description"] for one in some.values())] == []
 
 

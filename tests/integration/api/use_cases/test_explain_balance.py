@@ -48,33 +48,33 @@ def test_each_use_is_named_and_each_other_reservation_explained(app: AppClient) 
 
     document = explained(app, code_id).json()
 
-    assert "1 of 5 uses are used, 1 are held, 3 are free" == document["sentence"]
+    assert document["sentence"] == "1 of 5 uses are used, 1 are held, 3 are free"
     assert ([found["sent"]], [found["held"]], [found["refused"]]) == (
         named(document["uses"]),
         named(document["held"]),
         named(document["not_counted"]),
     )
     use, back = document["uses"][0], document["not_counted"][0]
-    assert ("InviteSent", "sent", "sent") == (use["event"], use["state"], use["attempts"][0]["outcome"])
+    assert (use["event"], use["state"], use["attempts"][0]["outcome"]) == ("InviteSent", "sent", "sent")
     assert use["sentence"].startswith("counts since ")
-    assert ("UseRefunded", "failed") == (back["event"], back["attempts"][0]["outcome"])
+    assert (back["event"], back["attempts"][0]["outcome"]) == ("UseRefunded", "failed")
     assert "the mail server does not accept the address" in back["sentence"]
     assert document["held"][0]["sentence"].endswith("it is waiting to be sent")
-    assert 0 == document["left_out"]
+    assert document["left_out"] == 0
 
 
-def test_it_is_said_in_the_caller_s_language(app: AppClient) -> None:
+def test_limit_is_explained_in_the_callers_language(app: AppClient) -> None:
     """The same facts in Chinese."""
     code_id, _ = used_code(app)
 
     document = explained(app, code_id, language="zh").json()
 
-    assert "共 5 次，已使用 1 次，保留中 1 次，剩余 3 次" == document["sentence"]
+    assert document["sentence"] == "共 5 次，已使用 1 次，保留中 1 次，剩余 3 次"
     assert document["uses"][0]["sentence"].startswith("自 ")
     assert document["not_counted"][0]["sentence"].startswith("不计入：")
 
 
-def test_it_can_be_asked_as_of_a_version_or_a_moment(app: AppClient) -> None:
+def test_explanation_is_given_as_of_a_version_or_a_time(app: AppClient) -> None:
     """Before the invitation was sent the same use was held; before the code there was nothing."""
     code_id, found = used_code(app)
     moment = quote((datetime.now(UTC) - timedelta(days=1)).isoformat())
@@ -88,11 +88,11 @@ def test_it_can_be_asked_as_of_a_version_or_a_moment(app: AppClient) -> None:
         named(early["held"]),
         early["version"],
     )
-    assert 1 == whole["used_count"]
-    assert 404 == explained(app, code_id, f"?as_of={moment}").status_code
+    assert whole["used_count"] == 1
+    assert explained(app, code_id, f"?as_of={moment}").status_code == 404
 
 
-def test_it_comes_as_a_table_too(app: AppClient) -> None:
+def test_statement_is_exported_as_a_table(app: AppClient) -> None:
     """CSV: a head and one line for each reservation."""
     code_id, found = used_code(app)
 
@@ -119,11 +119,11 @@ def test_a_history_comes_as_a_table_too(app: AppClient) -> None:
     assert rows == [{name: "" if value is None else str(value) for name, value in line.items()} for line in events]
     assert len(rows) > 3
     past_the_end = app.client.get(f"{address}?format=csv&after=999", headers=headers)
-    assert ["position,version,type"] == [line[:21] for line in past_the_end.text.splitlines()]
-    assert 422 == app.client.get(f"{address}?format=xml", headers=headers).status_code
+    assert [line[:21] for line in past_the_end.text.splitlines()] == ["position,version,type"]
+    assert app.client.get(f"{address}?format=xml", headers=headers).status_code == 422
 
 
-def test_what_is_overdue_says_so(app: AppClient) -> None:
+def test_overdue_work_is_reported(app: AppClient) -> None:
     """A use that hangs past its time still holds; the sentence says what gives it back."""
     code_id, found = used_code(app)
     later = datetime.now(UTC) + timedelta(hours=1)
@@ -150,22 +150,22 @@ def test_uses_from_before_the_ledger_are_named_too(app: AppClient) -> None:
 
     document = explained(app, str(code_id)).json()
 
-    assert (3, 0, []) == (document["used_count"], document["reserved"], document["uses"])
-    assert [(2, "shop", "in_doubt", 2), (1, "shop", "stated", 3)] == [
+    assert (document["used_count"], document["reserved"], document["uses"]) == (3, 0, [])
+    assert [
         (opening["uses"], opening["source"], opening["reason"], opening["version"]) for opening in document["openings"]
-    ]
+    ] == [(2, "shop", "in_doubt", 2), (1, "shop", "stated", 3)]
     assert document["openings"][0]["sentence"].startswith("2 uses were taken over from shop")
     table = explained(app, str(code_id), "?format=csv").text.splitlines()
-    assert ["used,,opening", "used,,opening"] == [",".join(line.split(",")[:3]) for line in table[1:]]
+    assert [",".join(line.split(",")[:3]) for line in table[1:]] == ["used,,opening", "used,,opening"]
 
 
 def test_strangers_are_not_told(app: AppClient) -> None:
     """Without a key 401; an unknown code 404; another format 422."""
     code_id, _ = used_code(app)
 
-    assert 401 == app.client.get(f"/api/v1/codes/{code_id}/explain").status_code
-    assert 404 == explained(app, "00000000-0000-0000-0000-000000000001").status_code
-    assert 422 == explained(app, code_id, "?format=xml").status_code
+    assert app.client.get(f"/api/v1/codes/{code_id}/explain").status_code == 401
+    assert explained(app, "00000000-0000-0000-0000-000000000001").status_code == 404
+    assert explained(app, code_id, "?format=xml").status_code == 422
 
 
 def test_only_the_newest_are_named_and_all_are_summed(app: AppClient) -> None:
@@ -181,7 +181,7 @@ def test_only_the_newest_are_named_and_all_are_summed(app: AppClient) -> None:
     found = explanation_of(reader, code_id, app.services.now(), "en", most=1)
 
     assert found is not None
-    assert (4, 5, 1, 1, 7) == (found.used_count, found.reserved, len(found.uses), len(found.held), found.left_out)
+    assert (found.used_count, found.reserved, len(found.uses), len(found.held), found.left_out) == (4, 5, 1, 1, 7)
     assert item == str(found.held[0].reservation_id)
 
 

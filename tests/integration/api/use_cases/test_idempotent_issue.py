@@ -113,7 +113,7 @@ def test_at_once_it_is_the_same_codes(shared_app: AppClient, admin: Who) -> None
     assert len({item["code"] for item in good[0].json()}) == issued(shared_app, "at once") == count
 
 
-def test_what_broke_off_half_way_goes_on(shared_app: AppClient, admin: Who, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_run_continues(shared_app: AppClient, admin: Who, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database goes away between two commits, and its answer to the first of them is lost as well."""
     key, count = str(uuid4()), BATCH + 20
 

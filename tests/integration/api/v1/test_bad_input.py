@@ -134,13 +134,13 @@ def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(app: AppClient
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
-def test_who_does_not_say_that_it_is_json_is_told_to(shared_app: AppClient, content_type: str | None) -> None:
+def test_request_without_json_content_type_is_refused(shared_app: AppClient, content_type: str | None) -> None:
     """The body is right; only the header is wrong, and that is what the answer says."""
     headers = {} if content_type is None else {"content-type": content_type}
     answer = shared_app.client.post("/api/v1/public/redeem", content=json.dumps(GOOD), headers=headers)
 
-    assert 422 == answer.status_code
-    assert ["header.content-type"] == [fault["where"] for fault in answer.json()["errors"]]
+    assert answer.status_code == 422
+    assert [fault["where"] for fault in answer.json()["errors"]] == ["header.content-type"]
     assert "application/json" in answer.json()["errors"][0]["what"]
 
 
@@ -173,5 +173,5 @@ def test_a_mistyped_field_of_staff_is_an_error(
     """Ignored it would be a code that never ends, or a reason that nobody can read."""
     answer = shared_app.client.request(method, path, json=body, headers=shared_app.key("admin"))
 
-    assert 422 == answer.status_code
+    assert answer.status_code == 422
     assert [f"body.{unknown}"] == [fault["where"] for fault in answer.json()["errors"]]

@@ -106,7 +106,7 @@ def test_malformed_places_and_types_are_422(shared_app: AppClient) -> None:
     assert stream.status_code == 422
 
 
-def test_who_is_ahead_of_the_log_can_see_it(shared_app: AppClient) -> None:
+def test_reader_ahead_of_the_log_is_told(shared_app: AppClient) -> None:
     """After an older state was restored: `newest` is where the log ends, whatever position was asked for."""
     shared_app.issue()
     ahead = newest(shared_app) + 1000

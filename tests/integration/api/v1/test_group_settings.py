@@ -32,10 +32,10 @@ def test_an_accepted_invitation_goes_on_to_the_groups_place(app: AppClient) -> N
 
     blue, again, green = follow(app, ids[0]), follow(app, ids[0]), follow(app, ids[1])
 
-    assert (303, TARGET) == (blue.status_code, blue.headers["location"])
-    assert "no-referrer" == blue.headers["referrer-policy"]
-    assert TARGET == again.headers["location"]
-    assert 200 == green.status_code
+    assert (blue.status_code, blue.headers["location"]) == (303, TARGET)
+    assert blue.headers["referrer-policy"] == "no-referrer"
+    assert again.headers["location"] == TARGET
+    assert green.status_code == 200
     assert "green" in green.text
     assert app.services.reader.find_reservation(UUID(ids[0])) is not None
 
@@ -46,7 +46,7 @@ def test_only_a_link_of_ours_leads_anywhere(app: AppClient) -> None:
 
     answer = app.client.post("/a/nonsense?next=https://evil.example.com", headers=PAGE, follow_redirects=False)
 
-    assert 404 == answer.status_code
+    assert answer.status_code == 404
     assert "location" not in answer.headers
 
 
@@ -55,9 +55,9 @@ def test_words_are_those_of_the_group_and_language(app: AppClient) -> None:
     groups = GroupRepository(app.services.storage)
     groups.save(InviteGroup(name="blue", en=InvitationTexts("Come", "Welcome")), app.services.now())
 
-    assert ("Come", "Welcome") == groups.find_texts("blue", "en")
-    assert DEFAULT_TEXTS == groups.find_texts("blue", "zh")
-    assert DEFAULT_TEXTS == groups.find_texts("green", "en")
+    assert groups.find_texts("blue", "en") == ("Come", "Welcome")
+    assert groups.find_texts("blue", "zh") == DEFAULT_TEXTS
+    assert groups.find_texts("green", "en") == DEFAULT_TEXTS
 
 
 def test_groups_are_listed_once_by_name(app: AppClient) -> None:
@@ -67,9 +67,9 @@ def test_groups_are_listed_once_by_name(app: AppClient) -> None:
     for group in ("green", "green", "amber", "blue"):
         app.issue(make_template(max_uses=1, group=group))
 
-    assert ["amber", "blue", "green"] == [line.name for line in groups.list_page("", 10)]
-    assert ["blue", "green"] == [line.name for line in groups.list_page("amber", 10)]
-    assert ["amber", "blue"] == [line.name for line in groups.list_page("", 2)]
+    assert [line.name for line in groups.list_page("", 10)] == ["amber", "blue", "green"]
+    assert [line.name for line in groups.list_page("amber", 10)] == ["blue", "green"]
+    assert [line.name for line in groups.list_page("", 2)] == ["amber", "blue"]
 
 
 def test_the_status_page_tells_where_the_letter_goes(app: AppClient) -> None:

@@ -32,11 +32,11 @@ def test_doctor_reminds_until_the_keys_were_exported(bench: LedgerBench, termina
 
     found = values(file.read_text())
     rings = KeyRing.parse(found["LEDGER_PEPPERS"]), KeyRing.parse(found["LEDGER_MASTER_KEYS"])
-    assert (0, 0o600) == (ended.status, file.stat().st_mode & 0o777)
+    assert (ended.status, file.stat().st_mode & 0o777) == (0, 0o600)
     verify_key_rings(bench.database_url, Vault(*rings))
-    assert "test" == found["LEDGER_SECRET_KEY"]
-    assert ["reminder", "ok"] == [before, key_copy(terminal)]
-    assert [("exported_keys",)] == bench.rows("SELECT act FROM audit")
+    assert found["LEDGER_SECRET_KEY"] == "test"
+    assert [before, key_copy(terminal)] == ["reminder", "ok"]
+    assert bench.rows("SELECT act FROM audit") == [("exported_keys",)]
     assert "LEDGER_PEPPERS=" not in ended.out + ended.err
 
 
@@ -50,11 +50,11 @@ def test_doctor_reminds_again_after_a_new_key(
     monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{old}")
     LedgerStore.open(settings_for(bench.database_url)).close()
 
-    assert "reminder" == key_copy(terminal)
+    assert key_copy(terminal) == "reminder"
     assert {"LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY"} == set(
         terminal.ledger("keys", "export", "--json").json
     )
-    assert "ok" == key_copy(terminal)
+    assert key_copy(terminal) == "ok"
 
 
 def test_keys_export_reads_the_folder_of_a_stopped_ledger(
@@ -69,7 +69,7 @@ def test_keys_export_reads_the_folder_of_a_stopped_ledger(
 
     ended = terminal.ledger("--data-dir", str(tmp_path), "keys", "export")
 
-    assert (3, 0) == (nothing.status, ended.status)
+    assert (nothing.status, ended.status) == (3, 0)
     assert rings == values(ended.out)
     assert "could not note it" in ended.err
 
@@ -85,13 +85,13 @@ def test_keys_export_works_while_the_database_is_unavailable(
     monkeypatch.setenv("DATABASE_URL", "postgresql://ledger@127.0.0.1:1/ledger")
     away = terminal.ledger("keys", "export")
 
-    assert (0, 3, 3, 0) == (good.status, wrong.status, unproved.status, away.status)
+    assert (good.status, wrong.status, unproved.status, away.status) == (0, 3, 3, 0)
     assert "LEDGER_PEPPERS does not hold the keys" in unproved.err
     assert "LEDGER_PEPPERS does not hold the keys" in wrong.err
     assert not (tmp_path / "wrong").exists()
     assert "LEDGER_PEPPERS=" in away.out
     assert "doctor goes on reminding" in away.err
-    assert 2 == terminal.ledger("keys", "export", "--output", str(tmp_path / "no" / "file")).status
+    assert terminal.ledger("keys", "export", "--output", str(tmp_path / "no" / "file")).status == 2
 
 
 def test_forget_erases_a_person_and_rotate_keys_encrypts_again(
@@ -107,9 +107,11 @@ def test_forget_erases_a_person_and_rotate_keys_encrypts_again(
     monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{old}")
     rotated = [terminal.ledger("rotate-keys", "--json").json["rewritten"] for _ in "12"]
 
-    assert [(1, 1), (0, 0)] == [(len(told["forgotten"]), told["closed"]) for told in forgot]
-    assert [5, 0] == rotated  # two codes, one person, and why the other was to be forgotten, twice
-    assert [("forgot_person",), ("forgot_person",), ("rotated_keys",)] == bench.rows(
-        "SELECT act FROM audit ORDER BY at"
-    )
-    assert 2 == terminal.ledger("forget", "no address").status
+    assert [(len(told["forgotten"]), told["closed"]) for told in forgot] == [(1, 1), (0, 0)]
+    assert rotated == [5, 0]  # two codes, one person, and why the other was to be forgotten, twice
+    assert bench.rows("SELECT act FROM audit ORDER BY at") == [
+        ("forgot_person",),
+        ("forgot_person",),
+        ("rotated_keys",),
+    ]
+    assert terminal.ledger("forget", "no address").status == 2

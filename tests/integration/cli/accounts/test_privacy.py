@@ -43,16 +43,16 @@ def test_export_person_holds_everything_of_one_person_only(
     found = json.loads(text)
     (person,) = found["people"]
     (reservation,) = person["reservations"]
-    assert (0, "", 0o600) == (ended.status, ended.out, file.stat().st_mode & 0o777)
-    assert LI == person["email_as_typed"]
-    assert ["UseReserved", "InviteAttempted", "InviteFailed"] == [event["type"] for event in reservation["events"]]
-    assert "<li.wei@example.com> is busy" == reservation["events"][-1]["text"]
+    assert (ended.status, ended.out, file.stat().st_mode & 0o777) == (0, "", 0o600)
+    assert person["email_as_typed"] == LI
+    assert [event["type"] for event in reservation["events"]] == ["UseReserved", "InviteAttempted", "InviteFailed"]
+    assert reservation["events"][-1]["text"] == "<li.wei@example.com> is busy"
     assert [first[-4:], second[-4:]] == [reservation["code_ends"], found["refused_tries"][0]["code_ends"]]
-    assert [("unmasked_email", "they called")] == [(deed["act"], deed["reason"]) for deed in person["done_by_staff"]]
+    assert [(deed["act"], deed["reason"]) for deed in person["done_by_staff"]] == [("unmasked_email", "they called")]
     assert not [private for private in (first, second, WANG, "wang") if private in text]
-    assert [("exported_person", True)] == bench.rows(
-        "SELECT act, subject_id IS NOT NULL FROM audit WHERE act = 'exported_person'"
-    )
+    assert bench.rows("SELECT act, subject_id IS NOT NULL FROM audit WHERE act = 'exported_person'") == [
+        ("exported_person", True)
+    ]
     assert "asked by letter" not in text
 
 
@@ -63,8 +63,8 @@ def test_export_person_is_empty_for_an_unknown_or_erased_person(bench: LedgerBen
     terminal.ledger("forget", LI)
     forgotten = terminal.ledger("export", "person", LI)
 
-    assert [[], []] == [stranger.json["people"], forgotten.json["people"]]
-    assert [[], []] == [stranger.json["refused_tries"], forgotten.json["refused_tries"]]
+    assert [stranger.json["people"], forgotten.json["people"]] == [[], []]
+    assert [stranger.json["refused_tries"], forgotten.json["refused_tries"]] == [[], []]
     assert "nobody with this address is known" in stranger.err
-    assert 2 == terminal.ledger("export", "person", "no address").status
-    assert [(2,)] == bench.rows("SELECT count(*) FROM audit WHERE act = 'exported_person' AND subject_id IS NULL")
+    assert terminal.ledger("export", "person", "no address").status == 2
+    assert bench.rows("SELECT count(*) FROM audit WHERE act = 'exported_person' AND subject_id IS NULL") == [(2,)]

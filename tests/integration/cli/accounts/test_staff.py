@@ -23,10 +23,10 @@ def test_first_admin_is_added_and_gets_a_new_password(bench: LedgerBench, termin
     again = terminal.ledger("staff", "password", ADMIN)
     assert opens(bench, "admin@example.com", again.out.strip())
 
-    assert (0, 0) == (first.status, again.status)
-    assert [("added_staff", None), ("reset_password", None)] == bench.rows("SELECT act, staff_id FROM audit")
-    assert [("Admin@Example.com", "admin")] == [
-        (line["email"], line["role"]) for line in terminal.ledger("staff", "list", "--json").json
+    assert (first.status, again.status) == (0, 0)
+    assert bench.rows("SELECT act, staff_id FROM audit") == [("added_staff", None), ("reset_password", None)]
+    assert [(line["email"], line["role"]) for line in terminal.ledger("staff", "list", "--json").json] == [
+        ("Admin@Example.com", "admin")
     ]
 
 
@@ -38,10 +38,10 @@ def test_last_admin_cannot_be_removed_or_demoted(bench: LedgerBench, terminal: T
     raised = terminal.ledger("staff", "role", "other@example.com", "admin", "--json")
     gone = terminal.ledger("staff", "remove", ADMIN)
 
-    assert [4, 4] == [ended.status for ended in kept]
+    assert [ended.status for ended in kept] == [4, 4]
     assert all("last admin" in ended.err for ended in kept)
-    assert "admin" == raised.json["role"]
-    assert 0 == gone.status
+    assert raised.json["role"] == "admin"
+    assert gone.status == 0
     assert "Admin@" not in terminal.ledger("staff", "list").out
     assert bench.rows("SELECT 1 FROM audit WHERE act = 'removed_staff'")
 
@@ -50,10 +50,10 @@ def test_impossible_change_of_staff_is_refused_in_one_line(terminal: Terminal) -
     """Who is there is not added again, who is not there is not changed, and a word that is no role is none."""
     terminal.ledger("staff", "add", ADMIN, "--role", "support")
 
-    assert (4, "already") == _short(terminal.ledger("staff", "add", ADMIN, "--role", "admin"), "already")
-    assert (4, "nobody") == _short(terminal.ledger("staff", "password", "no@example.com"), "nobody")
-    assert (2, "--role") == _short(terminal.ledger("staff", "add", "a@example.com", "--role", "king"), "--role")
-    assert (2, "email") == _short(terminal.ledger("staff", "add", "nobody", "--role", "admin"), "email")
+    assert _short(terminal.ledger("staff", "add", ADMIN, "--role", "admin"), "already") == (4, "already")
+    assert _short(terminal.ledger("staff", "password", "no@example.com"), "nobody") == (4, "nobody")
+    assert _short(terminal.ledger("staff", "add", "a@example.com", "--role", "king"), "--role") == (2, "--role")
+    assert _short(terminal.ledger("staff", "add", "nobody", "--role", "admin"), "email") == (2, "email")
 
 
 def _short(ended: CommandResult, word: str) -> tuple[int, str]:

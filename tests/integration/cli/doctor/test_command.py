@@ -152,7 +152,7 @@ def test_doctor_reports_a_database_restored_from_an_older_backup(
 
     older = checks(terminal)["checkpoints"]
 
-    assert ("skipped", "ok", "ok", "wrong") == (unnamed, empty, held["status"], older["status"])
+    assert (unnamed, empty, held["status"], older["status"]) == ("skipped", "ok", "ok", "wrong")
     assert "checkpoint 1 of" in held["found"]
     assert "over 7 events and the database has only 1 of them" in older["found"]
     assert older["remedy"].startswith("restore a newer backup")
@@ -164,7 +164,7 @@ def test_doctor_reminds_of_a_role_that_can_alter_the_log(terminal: Terminal, ben
 
     found = checks(terminal)["role"]
 
-    assert ("reminder", True) == (found["status"], "run as ledger, which may alter the log" in found["found"])
+    assert (found["status"], "run as ledger, which may alter the log" in found["found"]) == ("reminder", True)
     assert "LEDGER_OWNER_DATABASE_URL" in found["remedy"]
 
 
@@ -309,7 +309,7 @@ def test_doctor_reads_the_settings_of_every_component(
 
     found = checks(terminal)["settings"]
 
-    assert ("wrong", True) == (found["status"], name in found["found"])
+    assert (found["status"], name in found["found"]) == ("wrong", True)
     assert "sekret" not in found["found"]
 
 
@@ -321,7 +321,7 @@ def test_doctor_reminds_of_a_misspelt_variable(terminal: Terminal, monkeypatch: 
     found = checks(terminal)["settings"]
 
     assert "settings" not in before
-    assert ("reminder", True) == (found["status"], "did you mean LEDGER_RATE_LIMIT?" in found["found"])
+    assert (found["status"], "did you mean LEDGER_RATE_LIMIT?" in found["found"]) == ("reminder", True)
 
 
 def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -339,9 +339,9 @@ def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.Mon
     found = [terminal.ledger("--data-dir", str(tmp_path), *words) for words in (("doctor", "--json"), ("cases",))]
 
     named = {check["name"]: check for check in found[0].json["checks"]}
-    assert ("wrong", "start it again: nothing is lost") == (named["stack"]["status"], named["stack"]["remedy"])
+    assert (named["stack"]["status"], named["stack"]["remedy"]) == ("wrong", "start it again: nothing is lost")
     assert "\n" not in named["database"]["found"]
-    assert (3, True) == (found[1].status, "was killed" in found[1].err)
+    assert (found[1].status, "was killed" in found[1].err) == (3, True)
 
 
 def test_doctor_skips_all_checks_without_a_ledger(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,10 +41,10 @@ def clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence names the process that has it."""
     with open_data_dir(tmp_path):
-        assert 2 == run_up(tmp_path, find_free_port(), demo=False)
+        assert run_up(tmp_path, find_free_port(), demo=False) == 2
 
     told = capsys.readouterr().err
-    assert 1 == told.count("\n")
+    assert told.count("\n") == 1
     assert f"another `ledger up` (pid {os.getpid()}) runs on {tmp_path}" in told
 
 
@@ -56,7 +56,7 @@ def test_up_waits_for_the_watchdog_of_a_killed_run(tmp_path: Path) -> None:
         (tmp_path / "lock").write_text(f"{gone.pid}\n")
         watchdog = subprocess.Popen(["/bin/sleep", "0.5"], pass_fds=(folder.lock_fd,))
     with open_data_dir(tmp_path):
-        assert 0 == watchdog.wait(10)
+        assert watchdog.wait(10) == 0
         assert f"{os.getpid()}\n" == (tmp_path / "lock").read_text()
 
 
@@ -66,7 +66,7 @@ def test_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
     write_state(tmp_path, STATE)
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        assert 2 == run_up(tmp_path, port, demo=False)
+        assert run_up(tmp_path, port, demo=False) == 2
 
     told = capsys.readouterr().err
     assert f"port {port} on {HOST} is in use by another program: choose another with --port\n" == told
@@ -77,9 +77,9 @@ def test_folder_of_another_layout_version_is_refused(tmp_path: Path, capsys: pyt
     """The sentence says which layout it has and which is needed."""
     (tmp_path / "version").write_text("99\n")
 
-    assert 2 == run_up(tmp_path, find_free_port(), demo=False)
+    assert run_up(tmp_path, find_free_port(), demo=False) == 2
     told = capsys.readouterr().err
-    assert 1 == told.count("\n")
+    assert told.count("\n") == 1
     assert "made by another version (layout '99', this one uses '1')" in told
 
 
@@ -88,7 +88,7 @@ def test_foreign_folder_is_refused_and_unchanged(tmp_path: Path, capsys: pytest.
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").touch()
 
-    assert 2 == run_up(tmp_path, find_free_port(), demo=False)
+    assert run_up(tmp_path, find_free_port(), demo=False) == 2
     assert "is not empty (it holds run) and no data folder of this version" in capsys.readouterr().err
     assert [tmp_path / "run"] == list(tmp_path.iterdir())
     assert (tmp_path / "run" / "precious").exists()
@@ -98,7 +98,7 @@ def test_folder_that_cannot_be_created_is_refused(tmp_path: Path, capsys: pytest
     """A file stands where the folder should be."""
     (tmp_path / "file").touch()
 
-    assert 2 == run_up(tmp_path / "file" / "x", find_free_port(), demo=False)
+    assert run_up(tmp_path / "file" / "x", find_free_port(), demo=False) == 2
     assert "choose another --data-dir" in capsys.readouterr().err
 
 
@@ -107,22 +107,22 @@ def test_secrets_are_generated_once_with_mode_600(tmp_path: Path) -> None:
     made = load_secrets(tmp_path)
 
     assert made == load_secrets(tmp_path)
-    assert 0o600 == (tmp_path / secrets_file.FILE).stat().st_mode & 0o777
-    assert 1 == KeyRing.parse(made["LEDGER_PEPPERS"]).current
+    assert (tmp_path / secrets_file.FILE).stat().st_mode & 0o777 == 0o600
+    assert KeyRing.parse(made["LEDGER_PEPPERS"]).current == 1
     assert made["LEDGER_PEPPERS"] != made["LEDGER_MASTER_KEYS"]
 
 
 def test_secrets_of_the_environment_take_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before and after the file is made, and they are not copied into it."""
     monkeypatch.setenv("LEDGER_PEPPERS", "given")
-    assert "given" == load_secrets(tmp_path)["LEDGER_PEPPERS"]
+    assert load_secrets(tmp_path)["LEDGER_PEPPERS"] == "given"
     assert "given" not in (tmp_path / secrets_file.FILE).read_text()
     monkeypatch.setenv("LEDGER_SECRET_KEY", "given too")
 
-    assert ("given", "given too") == (
+    assert (
         load_secrets(tmp_path)["LEDGER_PEPPERS"],
         load_secrets(tmp_path)["LEDGER_SECRET_KEY"],
-    )
+    ) == ("given", "given too")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_older_folder_gets_its_missing_passwords(tmp_path: Path) -> None:
     assert made.pop(secrets_file.BROKER_PASSWORD)
     assert made == again
     assert load_secrets(tmp_path)[secrets_file.BROKER_PASSWORD] in path.read_text()
-    assert 0o600 == path.stat().st_mode & 0o777
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("left", [b"garbage", b"[]", b'{"admin_key": "x"}', b"\xff"])
@@ -192,7 +192,7 @@ def test_environment_of_a_running_stack_holds_urls_and_secrets(tmp_path: Path, m
         "LEDGER_PUBLIC_URL": STATE["api"],
         **{name: secrets[name] for name in ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS")},
     } == read_stack_environment(tmp_path)
-    assert 0o600 == (tmp_path / "ledger.json").stat().st_mode & 0o777
+    assert (tmp_path / "ledger.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_environment_without_a_running_stack_holds_the_folder_only(tmp_path: Path) -> None:

@@ -93,19 +93,19 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
     with stack(folder) as (process, state):
         status, told = readiness(state["api"])
-        assert (200, "ready", []) == (status, told["status"], told["missing"])
+        assert (status, told["status"], told["missing"]) == (200, "ready", [])
         assert {"ledger_run"} == {name for (name,) in sessions(state["database_url"])}
-        assert 0o600 == (folder / "ledger.json").stat().st_mode & 0o777
+        assert (folder / "ledger.json").stat().st_mode & 0o777 == 0o600
         assert process.pid == state["pid"]
         with psycopg.connect(state["database_url"]) as conn:
             first = conn.execute("SELECT count(*) FROM ledger_events").fetchall()
         process.send_signal(signal.SIGTERM)
         said, complained = process.communicate(timeout=STOP_S_MAX)
 
-        assert (0, "") == (process.returncode, complained)
+        assert (process.returncode, complained) == (0, "")
         assert all(str(state[name]) in said for name in ("api", "demo_code", "staff_email", "staff_password"))
         assert not (folder / "ledger.json").exists()
-        assert [] == running_on(folder)
+        assert running_on(folder) == []
 
     with stack(folder) as (process, again):
         with psycopg.connect(again["database_url"]) as conn:
@@ -129,7 +129,7 @@ def outcome(folder: Path, **given: str) -> tuple[int, str]:
         check=False,
         timeout=READY_S_MAX,
     )
-    assert 1 == done.stderr.count("\n"), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
     return done.returncode, done.stderr
 
 
@@ -139,7 +139,7 @@ def test_up_starts_no_server_that_the_environment_names(tmp_path: Path) -> None:
     redis_url = f"redis://{HOST}:{find_free_port()}/0"
     code, told = outcome(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url, LEDGER_SMTP_URL="null://")
 
-    assert 3 == code
+    assert code == 3
     assert "can't be reached" in told
     assert not {"postgres", "redis", "mailbox"} & {entry.name for entry in tmp_path.iterdir()}
 
@@ -152,7 +152,7 @@ def test_up_refuses_wrong_keys(database_url: str, tmp_path: Path) -> None:
     verify_key_rings(database_url, vault)
     code, told = outcome(tmp_path, **given, LEDGER_PEPPERS=rings[1], LEDGER_MASTER_KEYS=rings[1])
 
-    assert 3 == code
+    assert code == 3
     assert "LEDGER_PEPPERS does not hold the keys that this database was written with" in told
 
 
@@ -160,5 +160,5 @@ def test_up_names_a_malformed_setting(database_url: str, tmp_path: Path) -> None
     """The sentence names the variable, with exit 2."""
     code, told = outcome(tmp_path, DATABASE_URL=database_url, LEDGER_SMTP_URL="null://", LEDGER_LEASE_S="long")
 
-    assert 2 == code
+    assert code == 2
     assert "LEDGER_LEASE_S" in told

@@ -40,7 +40,7 @@ def test_rebuild_lists_differences_and_exits_with_1(bench: LedgerBench, terminal
 
     ended = terminal.ledger("rebuild")
 
-    assert 1 == ended.status
+    assert ended.status == 1
     assert "used: 2 -> 0" in ended.out
     assert "last event: UseReserved, version 2 of " in ended.out
     assert "1 rows differ; nothing was changed: repair with --apply" in ended.out
@@ -54,8 +54,8 @@ def test_rebuild_apply_repairs_and_exits_with_0(bench: LedgerBench, terminal: Te
     ended = terminal.ledger("rebuild", "--apply", "--json")
     again = terminal.ledger("rebuild", "--workers", "0", "--json")
 
-    assert (0, True, 1) == (ended.status, ended.json["applied"], ended.json["differing"])
-    assert (0, False, 0) == (again.status, again.json["applied"], again.json["differing"])
+    assert (ended.status, ended.json["applied"], ended.json["differing"]) == (0, True, 1)
+    assert (again.status, again.json["applied"], again.json["differing"]) == (0, False, 0)
     steps = [json.loads(line)["step"] for line in ended.err.splitlines()]
     assert {"fold", "index reservations", "compare", "swap"} <= set(steps)
 
@@ -65,10 +65,10 @@ def test_rebuild_accepts_one_code_by_text_or_id(bench: LedgerBench, terminal: Te
     code = drifted(bench)
     code_id = str(bench.reader.find_code(code))
 
-    assert [1, 1] == [terminal.ledger("rebuild", "--code", typed).status for typed in (code, code_id)]
-    assert 0 == terminal.ledger("rebuild", "--code", code, "--projection", "reservations").status
-    assert 2 == terminal.ledger("rebuild", "--code", "NOSUCHCODE").status
-    assert 2 == terminal.ledger("rebuild", "--projection", "nosuch").status
+    assert [terminal.ledger("rebuild", "--code", typed).status for typed in (code, code_id)] == [1, 1]
+    assert terminal.ledger("rebuild", "--code", code, "--projection", "reservations").status == 0
+    assert terminal.ledger("rebuild", "--code", "NOSUCHCODE").status == 2
+    assert terminal.ledger("rebuild", "--projection", "nosuch").status == 2
 
 
 def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None:
@@ -79,10 +79,10 @@ def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None
     terminal.ledger("rebuild", "--apply")
     right = terminal.ledger("verify", "--workers", "0", "--json")
 
-    assert 1 == wrong.status
+    assert wrong.status == 1
     assert "code_balances" in wrong.out
     assert "repaired by `ledger rebuild --apply`" in wrong.out
-    assert (0, 0) == (right.status, right.json["wrong"])
+    assert (right.status, right.json["wrong"]) == (0, 0)
 
 
 @pytest.mark.timeout(240)  # six processes, each of which has to load everything first
@@ -97,12 +97,12 @@ def test_projections_module_prints_what_the_command_prints(bench: LedgerBench) -
     checked = module("verify", "--workers", "0", "--json")
     applied = module("rebuild", "--apply")
 
-    assert (1, 1) == (dry, document["differing"])
+    assert (dry, document["differing"]) == (1, 1)
     assert '"step": "fold"' in said
-    assert (1, 1) == (one[0], one[1]["differing"])
-    assert (0, 0) == (lost[0], lost[1]["differing"])
-    assert (1, {"code_balances": {"change": 1}}) == (checked[0], checked[1]["counts"])
-    assert (0, 0) == (applied[0], module("verify")[0])
+    assert (one[0], one[1]["differing"]) == (1, 1)
+    assert (lost[0], lost[1]["differing"]) == (0, 0)
+    assert (checked[0], checked[1]["counts"]) == (1, {"code_balances": {"change": 1}})
+    assert (applied[0], module("verify")[0]) == (0, 0)
 
 
 def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBench, tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBe
     owner = {"LEDGER_OWNER_DATABASE_URL": bare, "LEDGER_OWNER_PASSWORD_FILE": str(secret)}
     named = module("verify", "--json", DATABASE_URL="postgresql://x@127.0.0.1:1/none", **owner)
 
-    assert (3, 3, 0) == (nowhere[0], away[0], named[0])
+    assert (nowhere[0], away[0], named[0]) == (3, 3, 0)
     assert "start one with `ledger up`" in nowhere[2]
-    assert (0, 0) == (found[0], found[1]["wrong"])
+    assert (found[0], found[1]["wrong"]) == (0, 0)
 
 
 def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
@@ -133,12 +133,12 @@ def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
     shown = terminal.ledger("explain", code)
     early = terminal.ledger("explain", str(item.code_id), "--version", "2", "--json")
 
-    assert (0, 0) == (shown.status, early.status)
+    assert (shown.status, early.status) == (0, 0)
     assert "1 of 3 uses are used, 1 are held, 1 are free" in shown.out
     assert str(item.reservation_id) in shown.out
     assert "Uses that are held" in shown.out
     assert [str(item.reservation_id)] == [held["reservation_id"] for held in early.json["held"]]
-    assert (2, 4) == (
+    assert (
         terminal.ledger("explain", "NOSUCHCODE").status,
         terminal.ledger("explain", code, "--as-of", "2020-01-01").status,
-    )
+    ) == (2, 4)

@@ -33,16 +33,16 @@ def test_receipt_is_checked_with_the_public_key(bench: LedgerBench, terminal: Te
 
     checked = terminal.ledger("check-receipt", str(file), "--public-key", key)
 
-    assert (4, 4) == (early.status, taken)
-    assert (0, 0) == (given.status, checked.status)
+    assert (early.status, taken) == (4, 4)
+    assert (given.status, checked.status) == (0, 0)
     assert f"3 events of reservation {reservation_id} are in the ledger as of checkpoint 1" in checked.out
     assert "li.wei" not in given.out
-    assert 1 == len((tmp_path / "checkpoints").read_text().splitlines())
+    assert len((tmp_path / "checkpoints").read_text().splitlines()) == 1
     assert [key] == terminal.ledger("public-key", "--json").json["public_keys"]
-    assert 2 == terminal.ledger("receipt", str(uuid4())).status
+    assert terminal.ledger("receipt", str(uuid4())).status == 2
     (file := tmp_path / "proof.json").write_text(terminal.ledger("consistency", "1", "1").out)
-    assert 0 == terminal.ledger("check-receipt", str(file), "--public-key", key).status
-    assert 2 == terminal.ledger("consistency", "1", "2").status
+    assert terminal.ledger("check-receipt", str(file), "--public-key", key).status == 0
+    assert terminal.ledger("consistency", "1", "2").status == 2
 
 
 def test_altered_receipt_is_invalid(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
@@ -57,17 +57,17 @@ def test_altered_receipt_is_invalid(bench: LedgerBench, terminal: Terminal, tmp_
     wrong = terminal.ledger("check-receipt", str(file), "--public-key", key, "--json")
     other = terminal.ledger("check-receipt", str(file), "--public-key", base64.b64encode(b"x" * 32).decode())
 
-    assert (1, False) == (wrong.status, wrong.json["valid"])
+    assert (wrong.status, wrong.json["valid"]) == (1, False)
     assert "is not in the ledger as of checkpoint 1" in wrong.json["why"]
-    assert 1 == other.status
+    assert other.status == 1
     assert "signed with another key" in other.err
-    assert 2 == terminal.ledger("check-receipt", str(file), "--public-key", "x").status
+    assert terminal.ledger("check-receipt", str(file), "--public-key", "x").status == 2
 
 
 def test_merkle_log_consumes_new_events_only(bench: LedgerBench) -> None:
     """The Merkle log grows with the ledger, and a round without news does nothing."""
     sent(bench)
 
-    assert [4, 0] == [followed(bench), followed(bench)]
+    assert [followed(bench), followed(bench)] == [4, 0]
     sent(bench)
-    assert 4 == followed(bench)
+    assert followed(bench) == 4

@@ -34,12 +34,12 @@ def test_ledger_is_transferred_by_four_commands(
     open_data_dir = terminal.ledger("import-vault", str(vault))
     again = terminal.ledger("import-events", str(events))
 
-    assert [0, 0, 0, 0] == [ended.status for ended in (out, sealed, into, open_data_dir)]
+    assert [ended.status for ended in (out, sealed, into, open_data_dir)] == [0, 0, 0, 0]
     assert (4, out.json["root"]) == (into.json["events"], into.json["root"])
     assert told == terminal.ledger("history", code, "--json").json
-    assert 0o600 == vault.stat().st_mode & 0o777
+    assert vault.stat().st_mode & 0o777 == 0o600
     assert "1 code_texts, 1 recipients" in open_data_dir.err
-    assert (4, True) == (again.status, "nothing was imported: the database already holds events" in again.err)
+    assert (again.status, "nothing was imported: the database already holds events" in again.err) == (4, True)
     drop(postgres_url, name)
 
 
@@ -63,9 +63,9 @@ def test_killed_import_leaves_nothing(
     with subprocess.Popen(reading, stdin=subprocess.PIPE) as whole:
         whole.communicate(b"".join(lines))
 
-    assert 0 == whole.returncode
+    assert whole.returncode == 0
     with psycopg.connect(url) as conn:
-        assert [(30,)] == conn.execute("SELECT count(*) FROM ledger_events").fetchall()
+        assert conn.execute("SELECT count(*) FROM ledger_events").fetchall() == [(30,)]
     drop(postgres_url, name)
 
 
@@ -77,9 +77,9 @@ def test_export_writes_to_stdout_and_a_damaged_file_is_refused(
     printed = terminal.ledger("export", "events")
     (file := tmp_path / "cut.jsonl").write_text(printed.out[:200])
 
-    assert (0, 3) == (printed.status, printed.out.count("\n"))
+    assert (printed.status, printed.out.count("\n")) == (0, 3)
     assert "written: 1 events" in printed.err
     cut = terminal.ledger("import-vault", str(file))
-    assert (4, True) == (cut.status, "nothing was imported" in cut.err)
-    assert 2 == terminal.ledger("import-events", str(tmp_path / "none")).status
-    assert 2 == terminal.ledger("export", "events", "--output", str(tmp_path / "no" / "file")).status
+    assert (cut.status, "nothing was imported" in cut.err) == (4, True)
+    assert terminal.ledger("import-events", str(tmp_path / "none")).status == 2
+    assert terminal.ledger("export", "events", "--output", str(tmp_path / "no" / "file")).status == 2

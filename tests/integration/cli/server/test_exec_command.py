@@ -22,8 +22,8 @@ def test_exec_runs_a_program_in_the_environment_of_the_ledger(
     terminal.ledger("--data-dir", str(tmp_path), "exec", "celery", "-A", "workers.celery_app", "--json")
 
     ((program, words, environment),) = became
-    assert ("celery", ["celery", "-A", "workers.celery_app", "--json"]) == (program, words)
-    assert "of the folder" == environment["LEDGER_PEPPERS"]
+    assert (program, words) == ("celery", ["celery", "-A", "workers.celery_app", "--json"])
+    assert environment["LEDGER_PEPPERS"] == "of the folder"
     assert str(Path(sys.executable).parent) == environment["PATH"].split(os.pathsep)[0]
 
 
@@ -31,4 +31,4 @@ def test_exec_reports_a_missing_program(terminal: Terminal) -> None:
     """As a shell would say it."""
     ended = terminal.ledger("exec", "no-such-program", "--json")
 
-    assert (127, "there is no program no-such-program\n") == (ended.status, ended.err)
+    assert (ended.status, ended.err) == (127, "there is no program no-such-program\n")

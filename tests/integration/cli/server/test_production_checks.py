@@ -163,7 +163,7 @@ def test_refused_start_ends_the_process(
 
 def assert_one_sentence(said: str, told: str) -> None:
     """One line, with the reason, without the password."""
-    assert 1 == said.count("\n"), said
+    assert said.count("\n") == 1, said
     assert told in said
     assert "only-for-tests" not in said
 
@@ -202,7 +202,7 @@ def test_missing_or_evicting_broker_is_reported_and_stops_nothing(
     with started(env, tmp_path) as (port, log):
         assert wait_until(lambda: "Redis is unavailable" in log.read_text(), END_S_MAX)
         status, answer = readiness(port)
-    assert (200, "degraded", True) == (status, answer["status"], "broker" in answer["missing"])
+    assert (status, answer["status"], "broker" in answer["missing"]) == (200, "degraded", True)
     with Redis.from_url(redis_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:

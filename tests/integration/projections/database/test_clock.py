@@ -59,7 +59,7 @@ def test_a_process_whose_host_is_wrong_refunds_nothing_early(bench: LedgerBench,
     assert 0 < left_s <= settings_for(bench.database_url).lease_s
 
 
-def test_nobody_asks_a_clock_that_was_never_set() -> None:
+def test_unset_clock_is_never_asked() -> None:
     """This host's own time is no stand-in for the database's."""
     with pytest.raises(RuntimeError, match="never asked"):
         DatabaseClock().now()

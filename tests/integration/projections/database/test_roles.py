@@ -86,12 +86,12 @@ def test_a_whole_history_runs_with_few_rights(running: str, database_url: str) -
         history.go_on(20)
 
         assert before["reservations"]
-        assert [] == list_roles_that_may_change_log(running)
-    assert 0 == verify(running, timedelta(days=9), NoProgress(), 10).wrong
+        assert list_roles_that_may_change_log(running) == []
+    assert verify(running, timedelta(days=9), NoProgress(), 10).wrong == 0
 
 
 @pytest.mark.parametrize("table", [*APPEND_ONLY, *VAULT])
-def test_what_is_appended_stays(running: str, database_url: str, table: str) -> None:
+def test_appended_leaves_stay(running: str, database_url: str, table: str) -> None:
     """UPDATE, DELETE and TRUNCATE are refused by privilege, before any trigger has to."""
     with psycopg.connect(database_url) as conn:
         column = conn.execute(
@@ -153,10 +153,10 @@ def test_accounts_and_keys_are_managed_with_few_rights(running: str) -> None:
         )
         acts = [line.act for line in StaffSessionRepository(storage).list_audit_page(2**62, 99)][::-1]
 
-    assert [True] * 3 == changes
+    assert changes == [True] * 3
     assert (secret or "").startswith("rl_")
     assert revoked
-    assert ["added_staff"] * 2 + ["changed_role", "reset_password", "removed_staff", "made_key", "revoked_key"] == acts
+    assert acts == ["added_staff"] * 2 + ["changed_role", "reset_password", "removed_staff", "made_key", "revoked_key"]
 
 
 def test_the_running_role_makes_nothing_and_waits_for_nothing(running: str) -> None:
@@ -168,7 +168,7 @@ def test_the_running_role_makes_nothing_and_waits_for_nothing(running: str) -> N
         names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         bounds = [conn.execute("SELECT current_setting(%s)", (name,)).fetchall()[0][0] for name in names]
 
-    assert ["15s", "10s", "30s"] == bounds
+    assert bounds == ["15s", "10s", "30s"]
 
 
 def test_every_connection_has_its_bounds(running: str, database_url: str) -> None:
@@ -183,7 +183,7 @@ def test_every_connection_has_its_bounds(running: str, database_url: str) -> Non
         cursors = [conn.cursor(row_factory=tuple_row) for conn in (pooled, single, owner)]
         found = [cursor.execute(query, ("idle_in_transaction_session_timeout",)).fetchone() for cursor in cursors]
 
-    assert [("15s", "10s", "30s")] * 3 == found
+    assert found == [("15s", "10s", "30s")] * 3
 
 
 def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: LedgerBench) -> None:
@@ -192,7 +192,7 @@ def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: L
     with psycopg.connect(running, autocommit=True) as conn:
         with conn.transaction():
             conn.execute(f"SET LOCAL ROLE {eraser_role_of(role_of(running))}".encode())
-            assert 1 == conn.execute("DELETE FROM recipients").rowcount
+            assert conn.execute("DELETE FROM recipients").rowcount == 1
         conn.execute(f"SET ROLE {eraser_role_of(role_of(running))}".encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("DELETE FROM ledger_events")
@@ -216,11 +216,11 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
         rewritten = sum(KeyRotation(storage).run())
         left = KeyRotation(storage).count_remaining()
 
-    assert (1, 1) == (len(forgotten.recipient_ids), forgotten.closed)
-    assert (3, 0) == (rewritten, left)  # the code, who is left, and what the mail server said of them
-    assert [] == list_roles_that_may_change_log(running)
+    assert (len(forgotten.recipient_ids), forgotten.closed) == (1, 1)
+    assert (rewritten, left) == (3, 0)  # the code, who is left, and what the mail server said of them
+    assert list_roles_that_may_change_log(running) == []
     with psycopg.connect(running, autocommit=True) as conn:
-        assert [(1, 1)] == conn.execute("SELECT count(*), min(key_id) / 2 FROM recipients").fetchall()
+        assert conn.execute("SELECT count(*), min(key_id) / 2 FROM recipients").fetchall() == [(1, 1)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("UPDATE recipients SET key_id = 1")
 
@@ -249,7 +249,7 @@ def test_rights_follow_the_schema(running: str, database_url: str) -> None:
     migrate(database_url, running)
 
     with psycopg.connect(running, autocommit=True) as conn:
-        assert 1 == conn.execute("INSERT INTO added (word) VALUES ('x')").rowcount
+        assert conn.execute("INSERT INTO added (word) VALUES ('x')").rowcount == 1
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("UPDATE ledger_events SET topic = topic")
 

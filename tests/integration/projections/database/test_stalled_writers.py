@@ -60,7 +60,7 @@ def test_a_writer_that_stops_in_its_middle_is_ended_and_the_next_gets_through(be
     with writing(bench, the_code(bench)), ThreadPoolExecutor(1) as threads:
         redeem = threads.submit(bench.redeem, code, "li.wei@example.com")
 
-        assert 1 == ended_within_bound(bench)
+        assert ended_within_bound(bench) == 1
         assert done(redeem.result(30)).changed
 
 
@@ -71,7 +71,7 @@ def test_a_writer_that_says_something_now_and_then_is_left_alone(bench: LedgerBe
         for _ in range(6):
             time.sleep(SLOW_S / 4)
             conn.execute("SELECT 1")
-            assert 0 == end_stalled_writers(bench.storage.datastore, SLOW_S)
+            assert end_stalled_writers(bench.storage.datastore, SLOW_S) == 0
         conn.execute("COMMIT")
 
 
@@ -82,7 +82,7 @@ def test_a_statement_that_takes_long_is_left_alone(bench: LedgerBench) -> None:
         conn.execute("SELECT pg_sleep(%s)", (SILENT_S * 4,))
         until = time.monotonic() + SILENT_S * 3
         while time.monotonic() < until:
-            assert 0 == end_stalled_writers(bench.storage.datastore, SILENT_S)
+            assert end_stalled_writers(bench.storage.datastore, SILENT_S) == 0
             time.sleep(0.05)
         conn.execute("COMMIT")
 

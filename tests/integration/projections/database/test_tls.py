@@ -26,12 +26,12 @@ def test_a_verified_connection_carries_a_redeem(database_url: str, tmp_path: Pat
     authority = make_authority(tmp_path, "right")
     with tls_front(urlsplit(database_url).port or 0, tmp_path / "right-server.pem") as port:
         url = through(database_url, port, "verify-full", authority)
-        assert [] == migrate(url)
+        assert migrate(url) == []
         with LedgerStore.open(settings_for(url)) as storage:
             bench = LedgerBench(storage, url)
             done(bench.redeem(bench.issue(), "li.wei@example.com"))
             with storage.datastore.get_connection() as conn, connect(url) as other:
-                assert [True, True] == [conn.pgconn.ssl_in_use, other.pgconn.ssl_in_use]
+                assert [conn.pgconn.ssl_in_use, other.pgconn.ssl_in_use] == [True, True]
 
 
 def test_a_stranger_s_certificate_is_refused(database_url: str, tmp_path: Path) -> None:

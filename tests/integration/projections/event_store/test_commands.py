@@ -44,7 +44,7 @@ def test_every_decision_about_a_code_keeps_its_row_equal_to_the_log(bench: Ledge
 
     for command in commands:
         assert done(bench.run(command)).changed
-        assert [] == check_code(bench.storage, code_id)
+        assert check_code(bench.storage, code_id) == []
 
     assert bench.rows("SELECT is_paused, revoked_by, max_uses, group_name, reserved FROM code_balances") == [
         (False, 7, 7, "blue", 0)
@@ -64,7 +64,7 @@ def test_a_note_is_kept_once_however_often_it_is_sent(bench: LedgerBench) -> Non
 
     assert [done(result).changed for result in [*results, again]] == [True, False, False]
     assert bench.reader.find_private_text(note.text_id) == "they called"
-    assert [] == check_code(bench.storage, code_id_of(bench, code))
+    assert check_code(bench.storage, code_id_of(bench, code)) == []
 
 
 def test_a_corrected_use_is_a_new_persons(bench: LedgerBench) -> None:
@@ -79,7 +79,7 @@ def test_a_corrected_use_is_a_new_persons(bench: LedgerBench) -> None:
     assert bench.reader.find_email_addresses([right.reservation_id]) == {right.reservation_id: "li@example.com"}
     assert again.reservation_id == right.reservation_id
     assert bench.rows("SELECT count(*) FROM recipients") == [(2,)]
-    assert [] == check_code(bench.storage, right.code_id)
+    assert check_code(bench.storage, right.code_id) == []
 
 
 def test_a_refused_correction_leaves_no_person_but_the_try(bench: LedgerBench) -> None:
@@ -137,7 +137,7 @@ def test_revoking_and_an_opened_link_in_one_batch_see_the_newer_reservation(benc
     )
 
     assert bench.rows("SELECT cause FROM cases WHERE closed_at IS NULL") == [("newer_reservation",)]
-    assert [] == check_code(bench.storage, code_id)
+    assert check_code(bench.storage, code_id) == []
 
 
 def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) -> None:
@@ -148,7 +148,7 @@ def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) 
     right = done(bench.run(correction(bench, wrong, "li@example.com"))).require_reservation().reservation_id
     due = "SELECT status, due_at IS NULL, access_due_at IS NULL FROM reservations ORDER BY reserved_at"
     assert bench.rows(due) == [("refunded", True, False), ("live", True, True)]
-    assert [] == check_code(bench.storage, code_id_of(bench, code))
+    assert check_code(bench.storage, code_id_of(bench, code)) == []
 
     command = RecordRemovalOutcome(
         context=bench.context("sweep"),
@@ -161,7 +161,7 @@ def test_a_removed_access_releases_the_corrected_invitation(bench: LedgerBench) 
     done(bench.run(command))
 
     assert bench.rows(due) == [("refunded", True, True), ("live", False, True)]
-    assert [] == check_code(bench.storage, code_id_of(bench, code))
+    assert check_code(bench.storage, code_id_of(bench, code)) == []
     bench.attempt(right, channel="webhook")
     assert bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
 
@@ -180,7 +180,7 @@ def test_a_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> No
     bench.attempt(reservation_id)
 
     assert bench.rows("SELECT due_at, delivery, status FROM reservations") == [(None, 2, "sent")]
-    assert [] == check_code(bench.storage, code_id_of(bench, code))
+    assert check_code(bench.storage, code_id_of(bench, code)) == []
 
 
 def test_a_sent_use_is_not_forgotten_behind_many_that_were_given_back(bench: LedgerBench) -> None:
@@ -219,7 +219,7 @@ def test_one_use_follows_another_whichever_late_success_comes_first(bench: Ledge
         ("sent",),
         ("refunded",),
     ]
-    assert [] == check_code(bench.storage, code_id_of(bench, code))
+    assert check_code(bench.storage, code_id_of(bench, code)) == []
 
 
 def test_access_is_taken_away_with_the_use(bench: LedgerBench) -> None:
@@ -264,4 +264,4 @@ def test_the_sweep_finishes_what_a_revoking_left(bench: LedgerBench, count: int)
     assert bench.rows("SELECT reserved FROM code_balances") == [(1,)]
     assert bench.rows("SELECT count(*) FROM cases WHERE closed_at IS NULL") == [(1,)]
     assert bench.rows("SELECT count(*) FROM revocations") == [(0,)]
-    assert [] == check_code(bench.storage, code_id)
+    assert check_code(bench.storage, code_id) == []

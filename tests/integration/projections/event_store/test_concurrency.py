@@ -252,5 +252,5 @@ def test_a_race_that_was_lost_late_is_tried_again(
         holder.rollback()
         results = [future.result(WAIT_S) for future in issued]
 
-    assert [True, True] == [isinstance(result, CommandResult) for result in results]
-    assert [(1,)] == bench.rows("SELECT version FROM code_balances")
+    assert [isinstance(result, CommandResult) for result in results] == [True, True]
+    assert bench.rows("SELECT version FROM code_balances") == [(1,)]

@@ -74,7 +74,7 @@ def test_a_hot_code_is_everybodys_in_turn(bench: LedgerBench) -> None:
 
 
 @pytest.mark.parametrize("mode", ["SHARE UPDATE EXCLUSIVE", "ROW EXCLUSIVE", "ACCESS SHARE"])
-def test_what_maintenance_locks_stops_no_redeem(mode: str, bench: LedgerBench) -> None:
+def test_maintenance_locks_do_not_block_a_redeem(mode: str, bench: LedgerBench) -> None:
     """VACUUM, ANALYZE and CREATE INDEX CONCURRENTLY take SHARE UPDATE EXCLUSIVE; it is held while a redeem commits."""
     code = bench.issue()
     with psycopg.connect(bench.database_url) as other:

@@ -90,7 +90,7 @@ def test_a_long_code_is_met_by_its_snapshot_and_the_events_since(
     assert_right(bench, code)
 
 
-def test_what_a_process_has_not_looked_at_for_long_is_met_by_its_snapshot_too(
+def test_evicted_state_is_loaded_from_its_snapshot(
     bench: LedgerBench, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others had all the traffic of the code since: what is cached is as far from today as the log is long."""
@@ -126,7 +126,7 @@ def test_a_short_code_has_none(bench: LedgerBench) -> None:
     ],
     ids=["of another shape", "unreadable", "ahead of the log", "gone"],
 )
-def test_what_does_not_fit_is_passed_over(
+def test_resolution_that_does_not_apply_is_skipped(
     statement: str, bench: LedgerBench, long_code: str, decoded: list[str]
 ) -> None:
     """The log is folded from its beginning, and the answer is right."""
@@ -205,7 +205,7 @@ def test_the_shape_follows_the_fields_and_the_fold() -> None:
     assert len(set(others)) == len(others)
 
 
-def test_what_a_process_remembers_is_bounded() -> None:
+def test_states_in_memory_are_bounded() -> None:
     """The oldest goes: memory does not grow with the number of codes."""
     caches = StoreCaches(size=2)
     for number in range(3):

@@ -41,7 +41,7 @@ def test_intact_read_models_differ_in_nothing(bench: LedgerBench) -> None:
 
     code, document, _ = commanded(bench)
 
-    assert (0, 0, False) == (code, document["differing"], document["applied"])
+    assert (code, document["differing"], document["applied"]) == (0, 0, False)
     assert (before, shape, []) == (read_models(bench), shapes(bench), leftovers(bench))
 
 
@@ -62,21 +62,21 @@ def test_a_dry_run_names_rows_values_and_the_event_that_explains_each(bench: Led
     exit_code, document, _ = commanded(bench)
     found = {entry["row_id"]: entry for entry in document["differences"]}
 
-    assert 1 == exit_code
-    assert {
+    assert exit_code == 1
+    assert document["counts"] == {
         "code_balances": {"change": 1},
         "reservations": {"appear": 1, "change": 1},
         "cases": {"vanish": 1},
-    } == document["counts"]
+    }
     balance = found[str(id_of(bench, code))]
-    assert ({"used": 9}, {"used": 2}) == (balance["old"], balance["new"])
-    assert ("InviteSent", 7, 7) == tuple(balance["event"][name] for name in ("type", "version", "position"))
-    assert ({"status": "live"}, {"status": "sent"}) == (found[str(changed)]["old"], found[str(changed)]["new"])
-    assert ("InviteSent", 4) == (found[str(changed)]["event"]["type"], found[str(changed)]["event"]["version"])
-    assert (None, "appear") == (found[str(lost)]["old"], found[str(lost)]["change"])
-    assert "vanish" == found[str(ghost[0])]["change"]
+    assert (balance["old"], balance["new"]) == ({"used": 9}, {"used": 2})
+    assert tuple(balance["event"][name] for name in ("type", "version", "position")) == ("InviteSent", 7, 7)
+    assert (found[str(changed)]["old"], found[str(changed)]["new"]) == ({"status": "live"}, {"status": "sent"})
+    assert (found[str(changed)]["event"]["type"], found[str(changed)]["event"]["version"]) == ("InviteSent", 4)
+    assert (found[str(lost)]["old"], found[str(lost)]["change"]) == (None, "appear")
+    assert found[str(ghost[0])]["change"] == "vanish"
     assert before == read_models(bench)
-    assert [] == leftovers(bench)
+    assert leftovers(bench) == []
 
 
 def test_apply_puts_the_log_s_rows_in_place(bench: LedgerBench) -> None:
@@ -89,10 +89,10 @@ def test_apply_puts_the_log_s_rows_in_place(bench: LedgerBench) -> None:
 
     exit_code, document, _ = commanded(bench, apply=True)
 
-    assert (0, 2, True) == (exit_code, document["differing"], document["applied"])
+    assert (exit_code, document["differing"], document["applied"]) == (0, 2, True)
     assert (expected, shape, []) == (read_models(bench), shapes(bench), leftovers(bench))
     assert done(bench.redeem(code, "b@example.com")).changed
-    assert [] == check_code(bench.storage, id_of(bench, code))
+    assert check_code(bench.storage, id_of(bench, code)) == []
 
 
 def test_grants_survive_the_swap(bench: LedgerBench) -> None:
@@ -114,9 +114,9 @@ def test_one_projection_leaves_the_others_alone(bench: LedgerBench) -> None:
 
     report = rebuilt(bench, projections=frozenset({"reservations"}), apply=True)
 
-    assert {"reservations": {"appear": 1}} == report.counts
-    assert [(0,)] == bench.rows("SELECT used FROM code_balances")
-    assert [("sent",)] == bench.rows("SELECT status FROM reservations")
+    assert report.counts == {"reservations": {"appear": 1}}
+    assert bench.rows("SELECT used FROM code_balances") == [(0,)]
+    assert bench.rows("SELECT status FROM reservations") == [("sent",)]
 
 
 def test_one_code_leaves_the_others_alone(bench: LedgerBench) -> None:
@@ -130,10 +130,11 @@ def test_one_code_leaves_the_others_alone(bench: LedgerBench) -> None:
 
     report = rebuilt(bench, only=id_of(bench, mine), apply=True)
 
-    assert {"code_balances": {"change": 1}, "reservations": {"appear": 1}} == report.counts
-    assert [] == check_code(bench.storage, id_of(bench, mine))
-    assert ["code_balances", "reservations"] == [
-        found.table for found in check_code(bench.storage, id_of(bench, other))
+    assert report.counts == {"code_balances": {"change": 1}, "reservations": {"appear": 1}}
+    assert check_code(bench.storage, id_of(bench, mine)) == []
+    assert [found.table for found in check_code(bench.storage, id_of(bench, other))] == [
+        "code_balances",
+        "reservations",
     ]
     assert oids == bench.rows("SELECT 'reservations'::regclass::oid")
 
@@ -149,8 +150,8 @@ def test_a_row_that_no_event_made_vanishes(bench: LedgerBench) -> None:
 
     report = rebuilt(bench, apply=True)
 
-    assert [("vanish", None)] == [(found.change, found.event) for found in report.listed]
-    assert [] == bench.rows("SELECT * FROM code_balances")
+    assert [(found.change, found.event) for found in report.listed] == [("vanish", None)]
+    assert bench.rows("SELECT * FROM code_balances") == []
 
 
 def test_differences_are_listed_up_to_a_limit_and_counted_all(bench: LedgerBench) -> None:
@@ -161,7 +162,7 @@ def test_differences_are_listed_up_to_a_limit_and_counted_all(bench: LedgerBench
 
     report = rebuilt(bench, listed_max=2)
 
-    assert (5, 2) == (report.differing, len(report.listed))
+    assert (report.differing, len(report.listed)) == (5, 2)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_poison_stops_and_changes_nothing(bench: LedgerBench, topic: str, state:
 
     exit_code, document, said = commanded(bench, apply=True)
 
-    assert (1, {}) == (exit_code, document)
+    assert (exit_code, document) == (1, {})
     assert f"stream {code_id} version {version} (position 2, topic {topic})" in said
     assert why in said
     assert (before, []) == (read_models(bench), leftovers(bench))
@@ -223,5 +224,5 @@ def test_live_rows_equal_a_rebuild_for_random_histories(bench: LedgerBench, seed
 
     report = rebuilt(bench, limits=MemoryLimits(page_events=7, open_reservations_max=2, catch_up_events=3))
 
-    assert ({}, []) == (report.counts, report.listed)
+    assert (report.counts, report.listed) == ({}, [])
     assert report.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0] > 20

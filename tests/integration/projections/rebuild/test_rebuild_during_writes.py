@@ -86,7 +86,7 @@ def test_redeems_go_on_while_everything_is_rebuilt(bench: LedgerBench) -> None:
         try:
             while len(locks) < 3 or (min(locks) > LOCK_MS_MAX and len(locks) < SWAPS_MAX):
                 report = rebuilt(bench, apply=True)
-                assert {} == report.counts
+                assert report.counts == {}
                 locks.append(report.lock_ms or 0.0)
         finally:
             ended.set()
@@ -97,7 +97,7 @@ def test_redeems_go_on_while_everything_is_rebuilt(bench: LedgerBench) -> None:
     assert min(locks) <= LOCK_MS_MAX
     assert [(sum(counts),)] == bench.rows("SELECT count(*) FROM reservations")
     assert min(counts) > 10
-    assert ({}, []) == (rebuilt(bench).counts, leftovers(bench))
+    assert (rebuilt(bench).counts, leftovers(bench)) == ({}, [])
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -108,12 +108,12 @@ def test_killed_at_any_step_it_leaves_whole_tables(bench: LedgerBench, step: str
     drift(bench)
     wrong = read_models(bench)
 
-    assert -signal.SIGKILL == run_killed(bench, step, "SIGKILL")
+    assert run_killed(bench, step, "SIGKILL") == -signal.SIGKILL
 
     assert (right if step == "in place" else wrong) == read_models(bench)
     assert done(bench.redeem(bench.issue(), "wang@example.com")).changed
-    assert 0 == commanded(bench, apply=True)[0]
-    assert ({}, []) == (rebuilt(bench).counts, leftovers(bench))
+    assert commanded(bench, apply=True)[0] == 0
+    assert (rebuilt(bench).counts, leftovers(bench)) == ({}, [])
 
 
 @pytest.mark.parametrize("step", STEPS[:4])
@@ -145,8 +145,8 @@ def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step:
         rebuild(bench.database_url, RebuildOptions(apply=True), NoProgress(), reached)
 
     assert wrong == read_models(bench)
-    assert 0 == commanded(bench, apply=True)[0]
-    assert ({}, []) == (rebuilt(bench).counts, leftovers(bench))
+    assert commanded(bench, apply=True)[0] == 0
+    assert (rebuilt(bench).counts, leftovers(bench)) == ({}, [])
 
 
 def test_the_second_is_told_who_runs(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,10 +158,10 @@ def test_the_second_is_told_who_runs(bench: LedgerBench, monkeypatch: pytest.Mon
 
         code, document, said = commanded(bench)
 
-        assert (4, {}) == (code, document)
+        assert (code, document) == (4, {})
         assert f"ledger rebuild {os.uname().nodename}:{os.getpid()}" in said
-        assert [("ledger_rebuild",)] == leftovers(bench)
-    assert 0 == commanded(bench)[0]
+        assert leftovers(bench) == [("ledger_rebuild",)]
+    assert commanded(bench)[0] == 0
 
 
 def test_a_long_reader_delays_the_swap_and_not_the_redeems(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,14 +194,14 @@ def test_a_vacuum_delays_the_swap_and_nobody_waits_behind_it(
             if waits := waiting(bench):
                 break
             time.sleep(0.05)
-        assert [("relation", "ShareUpdateExclusiveLock")] == waits
+        assert waits == [("relation", "ShareUpdateExclusiveLock")]
 
         assert done(bench.redeem(code, "li.wei@example.com")).changed
 
         assert waits == waiting(bench)
         vacuum.rollback()
         assert (rebuilding_now.result(30).lock_ms or 0) > 0
-    assert {} == rebuilt(bench).counts
+    assert rebuilt(bench).counts == {}
 
 
 def test_writers_wait_for_a_swap_and_no_longer(bench: LedgerBench) -> None:

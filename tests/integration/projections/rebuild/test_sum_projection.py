@@ -78,7 +78,7 @@ def test_live_sums_are_those_of_a_rebuild(bench: LedgerBench, history: RandomHis
     sent = bench.rows("SELECT count(*) FROM reservations WHERE sent_at IS NOT NULL")[0][0]
 
     assert sent == sum(row[2] for row in sums(bench)) > 0
-    assert {} == rebuilt(bench, workers=0, limits=SMALL, projections=frozenset(PROJECTIONS)).counts
+    assert rebuilt(bench, workers=0, limits=SMALL, projections=frozenset(PROJECTIONS)).counts == {}
 
 
 def test_wrong_sums_are_found_by_the_whole_key_and_repaired(bench: LedgerBench, history: RandomHistory) -> None:
@@ -95,7 +95,7 @@ def test_wrong_sums_are_found_by_the_whole_key_and_repaired(bench: LedgerBench, 
     assert [counts] * 3 == [document["counts"], checked.rows.counts, applied.counts]
     found = {tuple(row["row_id"].values()): row for row in document["differences"]}
     assert {(group, f"{day}") for group, day, _ in before} | {("nowhere", "2026-01-01")} == found.keys()
-    assert [None, True] == sorted({row["event"] and row["event"]["version"] > 0 for row in found.values()}, key=bool)
+    assert sorted({row["event"] and row["event"]["version"] > 0 for row in found.values()}, key=bool) == [None, True]
     assert before == sums(bench)
 
 
@@ -107,5 +107,5 @@ def test_one_code_has_no_rows_of_its_own_in_a_sum(bench: LedgerBench, history: R
 
     code, _, err = commanded(bench, only=code_id, projections=frozenset({NAME}))
 
-    assert {} == rebuilt(bench, only=code_id, apply=True, projections=frozenset(PROJECTIONS)).counts
-    assert (4, True) == (code, "not of one code" in err)
+    assert rebuilt(bench, only=code_id, apply=True, projections=frozenset(PROJECTIONS)).counts == {}
+    assert (code, "not of one code" in err) == (4, True)

@@ -26,7 +26,7 @@ class Time:
         self.now += seconds
 
 
-def test_it_pauses_only_while_others_write(bench: LedgerBench) -> None:
+def test_rebuild_pauses_only_while_others_write(bench: LedgerBench) -> None:
     """For a part of what each piece of work took, within a bound; on a quiet ledger never."""
     time, code = Time(), bench.issue(None, bound=False)
     work_s = POLL_S * 2

@@ -70,7 +70,7 @@ def test_several_processes_make_the_same_rows(bench: LedgerBench) -> None:
     dry = rebuilt(bench, limits=SMALL, workers=2)
     applied = rebuilt(bench, limits=SMALL, workers=3, apply=True)
 
-    assert ({}, {}) == (dry.counts, applied.counts)
+    assert (dry.counts, applied.counts) == ({}, {})
     assert dry.events == applied.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0]
     assert (before, []) == (read_models(bench), leftovers(bench))
     wait_for_none(bench)
@@ -125,7 +125,7 @@ def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatc
 
     code, _, said = commanded(bench, workers=2, apply=True)
 
-    assert 3 == code
+    assert code == 3
     assert "a process that folds the log ended with -9: nothing was changed" in said
     assert (before, []) == (read_models(bench), leftovers(bench))
 
@@ -142,8 +142,8 @@ def test_helpers_end_with_the_rebuild(bench: LedgerBench, how: str) -> None:
     assert ended.returncode != 0
     wait_for_none(bench)
     assert before == read_models(bench)
-    assert 0 == commanded(bench, apply=True, workers=2)[0]
-    assert [] == leftovers(bench)
+    assert commanded(bench, apply=True, workers=2)[0] == 0
+    assert leftovers(bench) == []
 
 
 def test_parts_hold_every_stream_once_and_long_ones_come_first() -> None:
@@ -152,7 +152,7 @@ def test_parts_hold_every_stream_once_and_long_ones_come_first() -> None:
     long = jobs[5].first
 
     ordered = sorted(jobs, key=lambda job: job.first.int)
-    assert (0, 2**128 - 1) == (ordered[0].first.int, ordered[-1].last.int)
+    assert (ordered[0].first.int, ordered[-1].last.int) == (0, 2**128 - 1)
     assert all(one.last.int + 1 == other.first.int for one, other in pairwise(ordered))
     assert jobs[5] == fold_jobs(7, [long, long])[0]
     assert sorted(fold_jobs(7, [long]), key=lambda job: job.first.int) == ordered

@@ -38,7 +38,7 @@ def stepped(bench: LedgerBench, commands: Sequence[Command]) -> list[Result]:
         assert answers.poll(WAIT_MS), "the socket never became readable"
 
 
-def test_it_decides_and_commits_as_execute_does(bench: LedgerBench) -> None:
+def test_pipelined_execute_decides_and_commits_as_execute_does(bench: LedgerBench) -> None:
     """New, known, held and unknown in one batch; afterwards everything is in the database."""
     code = bench.issue(2, bound=False)
     bench.redeem(code, "first@example.com")

@@ -120,11 +120,11 @@ def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, el
     for table in tables:
         query = f"SELECT * FROM {table} t ORDER BY t::text"  # noqa: S608 - names from the catalogue
         assert lived.rows(query) == elsewhere.rows(query), table
-    assert 2 == moved.rows["audit"]
+    assert moved.rows["audit"] == 2
     assert item == done(elsewhere.redeem(code, "li.wei@example.com")).require_reservation()
     execute(elsewhere.database_url, "INSERT INTO audit (at, act) VALUES (now(), 'signed_out')")
     found = verify(elsewhere.database_url, timedelta(days=9), NoProgress(), 10)
-    assert 0 == found.wrong
+    assert found.wrong == 0
 
 
 def test_states_that_are_no_text_travel_too(lived: LedgerBench) -> None:
@@ -137,7 +137,7 @@ def test_states_that_are_no_text_travel_too(lived: LedgerBench) -> None:
     lines = [line.document for line in read_lines(io.BytesIO(exported(lived)), FORMAT)]
 
     assert odd.decode() in [line.get("state") for line in lines]
-    assert ["/wB7"] == [line["state_base64"] for line in lines if "state_base64" in line]
+    assert [line["state_base64"] for line in lines if "state_base64" in line] == ["/wB7"]
 
 
 def _flipped(lines: list[bytes]) -> None:
@@ -174,7 +174,7 @@ def test_a_damaged_file_is_refused_by_line(bench: LedgerBench, elsewhere: Ledger
         with pytest.raises(DamagedFileError, match=r"^line 8: "):
             imported(elsewhere, b"".join(lines))
 
-    assert [] == log_of(elsewhere)
+    assert log_of(elsewhere) == []
 
 
 def rewritten(file: bytes, change: Callable[[int, dict[str, Any]], None]) -> bytes:
@@ -196,7 +196,7 @@ def test_an_artful_forgery_contradicts_its_checkpoint(lived: LedgerBench, elsewh
 
     with pytest.raises(DamagedFileError, match="are not those that checkpoint 1 signed"):
         imported(elsewhere, rewritten(exported(lived), forge))
-    assert [] == log_of(elsewhere)
+    assert log_of(elsewhere) == []
 
 
 def test_positions_that_do_not_rise_are_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
@@ -261,4 +261,4 @@ def test_a_cut_vault_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> N
 
     with pytest.raises(DamagedFileError, match="it was cut"):
         import_vault(elsewhere.database_url, io.BytesIO(cut), elsewhere.storage.vault, NoProgress())
-    assert [] == elsewhere.rows("SELECT * FROM recipients")
+    assert elsewhere.rows("SELECT * FROM recipients") == []

@@ -88,7 +88,7 @@ def test_a_database_that_holds_what_was_published_starts(bench: LedgerBench, fil
     made = published(bench, file, 2)
 
     assert made._replace(position=0) == verify_checkpoint_file(bench.database_url, file)
-    assert (0, []) == verified(bench.database_url, bench, file)
+    assert verified(bench.database_url, bench, file) == (0, [])
 
 
 def test_an_older_state_is_noticed_everywhere(bench: LedgerBench, file: Path, backup: str) -> None:
@@ -99,7 +99,7 @@ def test_an_older_state_is_noticed_everywhere(bench: LedgerBench, file: Path, ba
     with pytest.raises(OlderStateError, match="checkpoint 3 over 6 events and the database has only 2 of them"):
         verify_checkpoint_file(backup, file)
     code, details = verified(backup, bench, file)
-    assert (1, 2) == (code, len(details))
+    assert (code, len(details)) == (1, 2)
     assert details[0].startswith(f"line 2 of {file}: it holds 4 events and the Merkle log 2: an older state")
 
 
@@ -117,7 +117,7 @@ def test_an_older_state_that_went_on_is_noticed_too(
         verify_checkpoint_file(backup, file)
     assert "signing a checkpoint failed" in caplog.text
     with psycopg.connect(backup) as conn:
-        assert 1 == len(list_checkpoints(conn, 0, 100))
+        assert len(list_checkpoints(conn, 0, 100)) == 1
 
 
 def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_checkpoint_is_signed_once_a_minute_if_there_is_news(
     assert first
     assert second
     assert [first, second] == list_checkpoints(conn, 0, 9)
-    assert [4, 8] == [json.loads(line)["size"] for line in file.read_text().splitlines()]
+    assert [json.loads(line)["size"] for line in file.read_text().splitlines()] == [4, 8]
     assert first.is_signed
     assert not first._replace(size=5).is_signed
     path = compute_consistency_path(open_subtree_reader(conn), first.size, second.size)
@@ -166,7 +166,7 @@ def test_a_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, con
 
     told = f"at least these 3 events of reservation {reservation_id} are in the ledger as of checkpoint 1"
     assert told == check_proof(text, key)
-    assert 1 == receipt["checkpoint"]["number"]
+    assert receipt["checkpoint"]["number"] == 1
     assert read_receipt(bench.storage, uuid4()) is None
     for alter in ALTERATIONS:
         bad = json.loads(text)
@@ -191,12 +191,12 @@ def test_a_later_checkpoint_is_proved_to_hold_the_earlier(bench: LedgerBench, co
     proof = read_consistency(bench.storage, 1, 2)
     assert proof is not None
 
-    assert "the 4 events of checkpoint 1 are the first of the 8 of checkpoint 2" == check_proof(json.dumps(proof), key)
+    assert check_proof(json.dumps(proof), key) == "the 4 events of checkpoint 1 are the first of the 8 of checkpoint 2"
     with pytest.raises(ReceiptError, match="does not hold what checkpoint 1 held"):
         check_proof(json.dumps({**proof, "path": proof["path"][1:]}), key)
     with pytest.raises(ReceiptError, match="signature"):
         check_proof(json.dumps({**proof, "old": {**proof["old"], "size": 3}}), key)
-    assert [None, None] == [read_consistency(bench.storage, *pair) for pair in ((2, 1), (1, 3))]
+    assert [read_consistency(bench.storage, *pair) for pair in ((2, 1), (1, 3))] == [None, None]
 
 
 def _alter_state(receipt: dict[str, Any]) -> None:
@@ -312,9 +312,9 @@ def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_t
     # A receipt that the earlier version gave out names the number; a changed one is worth as little as that one.
     receipt["checkpoint"]["number"] = 999_999
     assert told == check_proof(json.dumps(receipt), public) == script_says(receipt, public)
-    assert (0, []) == verified(bench)
+    assert verified(bench) == (0, [])
     sent(bench)
-    assert 2 == signed(bench, conn, minutes=2).number
+    assert signed(bench, conn, minutes=2).number == 2
 
 
 @pytest.mark.timeout(120)
@@ -364,12 +364,12 @@ def test_each_kind_of_damage_is_found(
     sent(bench)
     sent(bench)
     signed(bench, conn)
-    assert (0, []) == verified(bench)
+    assert verified(bench) == (0, [])
     damage(bench, statement)
 
     code, found = verified(bench)
 
-    assert 1 == code
+    assert code == 1
     assert named in found
 
 
@@ -386,4 +386,4 @@ def test_a_checkpoint_of_another_key_or_of_a_later_state_is_found(
         (made.root, at, key.public_key().public_bytes_raw(), forged),
     )
 
-    assert (1, [("proof: checkpoints are signed and hold", "Checkpoint")]) == verified(bench)
+    assert verified(bench) == (1, [("proof: checkpoints are signed and hold", "Checkpoint")])

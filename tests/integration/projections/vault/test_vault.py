@@ -108,7 +108,7 @@ def test_long_free_text_is_cut() -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", f"0:{A}", f"1:{A},1:{B}", "1:abc", f"1{A}", f"1:{A}x", f"99999:{A}", f"1:{A},"]
 )
-def test_what_is_no_key_ring(text: str) -> None:
+def test_text_that_is_not_a_key_ring_is_refused(text: str) -> None:
     """The error says the form, and nothing of the content."""
     with pytest.raises(KeyRingError, match="id:base64") as caught:
         KeyRing.parse(text)
@@ -128,7 +128,7 @@ def test_a_process_with_the_wrong_ring_refuses_to_start(database_url: str, varia
         LedgerStore.open(wrong)
 
 
-def test_a_ring_with_one_more_key_is_welcome(database_url: str) -> None:
+def test_key_ring_with_one_more_key_does_not_raise(database_url: str) -> None:
     """Rotation adds a key: the database takes its check value."""
     settings = settings_for(database_url)
     LedgerStore.open(settings).close()

@@ -75,9 +75,9 @@ def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgre
 
     run("pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={url}", str(dump))
 
-    assert [] == migrate(url)
+    assert migrate(url) == []
     verify_checkpoint_file(url, file)
-    assert [] == wrong(url, file)
+    assert wrong(url, file) == []
     with open_data_dir(url) as restored:
         assert before == everything(restored)
     with pytest.raises(WrongKeysError, match="set the saved key rings"):
@@ -85,7 +85,7 @@ def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgre
     published(bench, file, 2)
     with pytest.raises(OlderStateError, match="an older state was restored"):
         verify_checkpoint_file(url, file)
-    assert ["proof: published checkpoints hold"] == wrong(url, file)
+    assert wrong(url, file) == ["proof: published checkpoints hold"]
     drop(postgres_url, name)
 
 
@@ -110,7 +110,7 @@ def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path,
             recover(copies[0], archive)
             recover(copies[1], archive, then)
 
-            assert [] == wrong(copies[0].url, file)
+            assert wrong(copies[0].url, file) == []
             verify_checkpoint_file(copies[0].url, file)
             with open_data_dir(copies[0].url) as restored:
                 assert at_the_end == everything(restored)
@@ -119,7 +119,7 @@ def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path,
                 verify_checkpoint_file(copies[1].url, file)
             with open_data_dir(copies[1].url) as restored:
                 assert at_that_time == everything(restored)
-            assert ["proof: published checkpoints hold"] == wrong(copies[1].url, file)
+            assert wrong(copies[1].url, file) == ["proof: published checkpoints hold"]
         finally:
             for copy in copies:
                 copy.kill()

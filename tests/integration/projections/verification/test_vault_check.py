@@ -132,10 +132,10 @@ def test_verify_and_health_check_name_rows_whose_digests_were_swapped(two_keys: 
     sample = sampled_vault(url, vault, lambda: False)[0]
 
     people = {row[0] for row in two_keys.rows("SELECT recipient_id FROM recipients")}
-    assert (1, 0) == (code, blind)
+    assert (code, blind) == (1, 0)
     assert all(f"{VAULT_ROWS}: broken by row {person} of recipients" in told.getvalue() for person in people)
     assert "the rows of the vault were not checked" in unkeyed.getvalue()
-    assert (8, [], True) == before
+    assert before == (8, [], True)
     assert {finding.stream for finding in sample.broken} == people
 
 
@@ -143,7 +143,7 @@ def test_health_check_of_a_large_vault_ends_in_time_and_says_what_it_covered(two
     """Each table is looked at, a page of it at least."""
     sample, _ = sampled_vault(two_keys.database_url, two_keys.storage.vault, lambda: True)
 
-    assert (8, [], False) == sample
+    assert sample == (8, [], False)
 
 
 def test_key_rotation_stops_at_a_row_whose_digest_was_altered(two_keys: LedgerBench) -> None:

@@ -58,7 +58,7 @@ def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
         limits=MemoryLimits(page_events=5, open_reservations_max=2, catch_up_events=3),
     )
 
-    assert (0, [], {}) == (found.wrong, found.findings, found.rows.counts)
+    assert (found.wrong, found.findings, found.rows.counts) == (0, [], {})
     assert found.rows.events > 20
 
 
@@ -68,8 +68,8 @@ def test_a_right_ledger_ends_with_0_and_leaves_its_mark(bench: LedgerBench) -> N
 
     code, document = verified(bench)
 
-    assert (0, 0, 4, 4) == (code, document["wrong"], document["position"], document["events"])
-    assert [("full", 4)] == [(last.kind, last.position) for last in remembered(bench)]
+    assert (code, document["wrong"], document["position"], document["events"]) == (0, 0, 4, 4)
+    assert [(last.kind, last.position) for last in remembered(bench)] == [("full", 4)]
 
 
 def test_a_drifted_row_is_named_and_not_repaired(bench: LedgerBench) -> None:
@@ -80,7 +80,7 @@ def test_a_drifted_row_is_named_and_not_repaired(bench: LedgerBench) -> None:
 
     code, document = verified(bench)
 
-    assert 1 == code
+    assert code == 1
     row = document["differences"][0]
     assert ("code_balances", str(code_id), {"used": 2}, {"used": 1}) == (
         row["table"],
@@ -88,7 +88,7 @@ def test_a_drifted_row_is_named_and_not_repaired(bench: LedgerBench) -> None:
         row["old"],
         row["new"],
     )
-    assert "InviteSent" == row["event"]["type"]
+    assert row["event"]["type"] == "InviteSent"
     assert before == read_models(bench)
 
 
@@ -124,7 +124,7 @@ def test_damage_to_the_log_is_named(bench: LedgerBench, statement: str, rule: st
 
     code, document = verified(bench)
 
-    assert 1 == code
+    assert code == 1
     places = [(found["rule"], found["stream"], found["version"], found["type"]) for found in document["findings"]]
     assert (rule, str(code_id), version, kind) in places
 
@@ -137,7 +137,7 @@ def test_a_stream_without_its_end_is_named(bench: LedgerBench, kept: int) -> Non
 
     code, document = verified(bench)
 
-    assert 1 == code
+    assert code == 1
     places = [(found["rule"], found["stream"], found["version"], found["type"]) for found in document["findings"]]
     assert [(NO_LOST_EVENTS, str(code_id), kept + 1, "lost")] == places
 
@@ -150,18 +150,18 @@ def test_an_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench
 
     _, document = verified(bench)
 
-    assert {"code_balances": {"change": 1}} == document["counts"]
+    assert document["counts"] == {"code_balances": {"change": 1}}
     assert [(str(broken), "X")] == [(found["stream"], found["type"]) for found in document["findings"]]
 
 
-def test_what_nobody_settles_is_named(bench: LedgerBench) -> None:
+def test_verify_names_reservations_that_are_not_settled_in_time(bench: LedgerBench) -> None:
     """Invariant 2: past deadline, lease and grace, neither settled nor a case."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
 
     in_time = verified(bench)[0]
     late = verified(bench, timedelta(days=-1))[1]
 
-    assert 0 == in_time
+    assert in_time == 0
     assert [(SETTLED_IN_TIME, str(reservation_id))] == [
         (found["rule"], found["reservation_id"]) for found in late["findings"]
     ]
@@ -183,7 +183,7 @@ def test_a_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
 
     _, document = verified(bench, timedelta(days=-1))
 
-    assert [] == document["findings"]
+    assert document["findings"] == []
 
 
 def test_the_sample_remembers_what_is_wrong_until_it_is_right(bench: LedgerBench) -> None:
@@ -198,8 +198,8 @@ def test_the_sample_remembers_what_is_wrong_until_it_is_right(bench: LedgerBench
     right = sample_codes(bench.storage, 0, now)
 
     assert ([code_id], 1) == ([drift.row_id for drift in wrong.drifts], wrong.drifting)
-    assert ([], 0) == (right.drifts, right.drifting)
-    assert [("full", 4), ("sample", 4)] == [(last.kind, last.position) for last in remembered(bench)]
+    assert (right.drifts, right.drifting) == ([], 0)
+    assert [(last.kind, last.position) for last in remembered(bench)] == [("full", 4), ("sample", 4)]
 
 
 def remembered(bench: LedgerBench) -> list[LastVerified]:

@@ -43,7 +43,7 @@ def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser
     assert (5, "Design", 0, ids[0]) == (event.max_uses, event.group, event.rebinds_max, event.correlation_id)
     assert "0 at most" in page
     assert event.text_id is not None
-    assert "for the fair" == app.services.reader.find_private_text(event.text_id)
+    assert app.services.reader.find_private_text(event.text_id) == "for the fair"
 
 
 def test_a_code_with_a_prefix_is_redeemed_in_any_spelling(app: AppClient, admin: StaffBrowser) -> None:
@@ -69,10 +69,10 @@ def test_others_see_only_the_ends(app: AppClient, admin: StaffBrowser, sign_in: 
 
     assert "you see them for half an hour" in text
     assert "Only the ends are shown" in later
-    assert 403 == sign_in("support").get(f"/admin/batches/{batch_id}").status_code
+    assert sign_in("support").get(f"/admin/batches/{batch_id}").status_code == 403
 
 
-def test_what_makes_no_sense_is_said_field_by_field(app: AppClient, admin: StaffBrowser) -> None:
+def test_form_names_each_invalid_field(app: AppClient, admin: StaffBrowser) -> None:
     """Nothing is issued, and what was typed is still there."""
     answer = admin.submit(
         "/admin/batches",
@@ -86,12 +86,12 @@ def test_what_makes_no_sense_is_said_field_by_field(app: AppClient, admin: Staff
         rebinds_max="1001",
     )
 
-    assert 422 == answer.status_code
-    assert 6 == answer.text.count('aria-invalid="true"')
+    assert answer.status_code == 422
+    assert answer.text.count('aria-invalid="true"') == 6
     assert 'value="&lt;b&gt;"' in answer.text
     private = admin.submit("/admin/batches", "/admin", nonce=uuid4().hex, group="li.wei@example.com")
-    assert (422, 1) == (private.status_code, private.text.count('aria-invalid="true"'))
-    assert 0 == app.count("batches")
+    assert (private.status_code, private.text.count('aria-invalid="true"')) == (422, 1)
+    assert app.count("batches") == 0
 
 
 class Failing(BatchRepository):
@@ -128,7 +128,7 @@ def test_another_process_goes_on_where_one_died(app: AppClient) -> None:
     second.close()
 
     assert noted is not None
-    assert ("working", SLICE) == (noted.state, noted.done)
+    assert (noted.state, noted.done) == ("working", SLICE)
     assert ("done", count) == (batch.state, batch.done)
     assert count == app.count("code_balances") == app.count("ledger_events")
 

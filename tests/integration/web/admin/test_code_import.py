@@ -43,17 +43,21 @@ def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrows
     page = admin.get(f"/admin/batches/{batch.batch_id}").text
     refusals = app.client.app.state.admin.batches.list_rejected_lines(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
 
-    assert ("done", 13, 13, 10) == (batch.state, batch.wanted, batch.done, batch.refused)
-    assert [(3, "repeated"), (6, "exists"), (7, "code"), (8, "max_uses"), (9, "open")] == refusals[:5]
-    assert [(10, "expires_at"), (11, "validity_days"), (12, "columns"), (14, "code"), (16, "rebinds_max")] == refusals[
-        5:
+    assert (batch.state, batch.wanted, batch.done, batch.refused) == ("done", 13, 13, 10)
+    assert refusals[:5] == [(3, "repeated"), (6, "exists"), (7, "code"), (8, "max_uses"), (9, "open")]
+    assert refusals[5:] == [
+        (10, "expires_at"),
+        (11, "validity_days"),
+        (12, "columns"),
+        (14, "code"),
+        (16, "rebinds_max"),
     ]
     assert {"OLD2024A", "=SUM(A1)", "X6"} == set(rows)
-    assert [(5, True, "Design", 30, 0), (None, False, "Usual", None, None), (7, True, "Usual", None, 3)] == [
+    assert [
         (row["max_uses"], row["bound"], row["group_name"], row["validity_days"], row["rebinds_max"])
         for row in rows.values()
         if row
-    ]
+    ] == [(5, True, "Design", 30, 0), (None, False, "Usual", None, None), (7, True, "Usual", None, 3)]
     assert "max_uses is neither a number" in page
     assert "rebinds_max is neither a number" in page
     assert "from the old shop" in page
@@ -70,11 +74,11 @@ def test_uses_so_far_become_an_opening_balance(app: AppClient, admin: StaffBrows
     history = [line.event for line in reader.read_history(code_id)]
     row = reader.find_balance(code_id)
 
-    assert (3, 2) == (batch.done, batch.refused)
+    assert (batch.done, batch.refused) == (3, 2)
     assert row is not None
-    assert (2, 5) == (row["used"], row["max_uses"])
-    assert ["CodeIssued", "OpeningBalanceImported"] == [type(event).__name__ for event in history]
-    assert "from the fair" == reader.find_private_text(history[0].text_id)  # type: ignore[attr-defined]  # the first one is CodeIssued
+    assert (row["used"], row["max_uses"]) == (2, 5)
+    assert [type(event).__name__ for event in history] == ["CodeIssued", "OpeningBalanceImported"]
+    assert reader.find_private_text(history[0].text_id) == "from the fair"  # type: ignore[attr-defined]  # the first one is CodeIssued
     assert "used is no number from 0" in admin.get(f"/admin/batches/{batch.batch_id}").text
 
 
@@ -107,13 +111,13 @@ def test_our_own_file_is_read_back(app: AppClient, admin: StaffBrowser) -> None:
     records = list(csv.DictReader(io.StringIO(answer.text)))
     again = ended(app, upload(admin, answer.text.encode()))
 
-    assert 422 == no_reason.status_code
+    assert no_reason.status_code == 422
     assert "attachment" in answer.headers["content-disposition"]
-    assert "no-store" == answer.headers["cache-control"]
-    assert 3 == len(records)
+    assert answer.headers["cache-control"] == "no-store"
+    assert len(records) == 3
     assert all(record["code"].startswith("VIP-") for record in records)
     assert {"'=cmd|'x'!A1"} == {record["group"] for record in records}
-    assert (3, 3) == (again.done, again.refused)
+    assert (again.done, again.refused) == (3, 3)
     assert "for the printer" in admin.get("/support/audit").text
 
 
@@ -124,7 +128,7 @@ def test_the_list_as_a_file_has_what_the_list_has(app: AppClient, admin: StaffBr
 
     answer = admin.submit("/admin/codes/export?group=blue", "/admin", reason="to check")
 
-    assert ["blue", "blue"] == [record["group"] for record in csv.DictReader(io.StringIO(answer.text))]
+    assert [record["group"] for record in csv.DictReader(io.StringIO(answer.text))] == ["blue", "blue"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +158,7 @@ def test_nobody_else_makes_us_read_a_file(app: AppClient, admin: StaffBrowser) -
     forged = admin._request("POST", "/admin/import", files=file, data={"token": "0" * 64})
     large = admin._request("POST", "/admin/import", headers={"content-length": str(FILE_BYTES_MAX + 1)}, content=b"x")
 
-    assert 303 == unknown.status_code
-    assert 403 == forged.status_code
-    assert 413 == large.status_code
-    assert 0 == app.count("batches")
+    assert unknown.status_code == 303
+    assert forged.status_code == 403
+    assert large.status_code == 413
+    assert app.count("batches") == 0

@@ -43,13 +43,13 @@ def test_pages_hold_each_code_once(app: AppClient, admin: StaffBrowser, monkeypa
     today = datetime.now(UTC).date()
 
     assert blues | codes == set(walk(admin, ""))
-    assert 11 == len(walk(admin, ""))
+    assert len(walk(admin, "")) == 11
     assert blues == set(walk(admin, "group=blue+%26+co"))
     assert codes == set(walk(admin, "kind=open"))
     assert [str(first.derive_code_ids(0, 1)[0][1])] == walk(admin, "state=exhausted")
-    assert 11 == len(walk(admin, f"since={today}&until={today}"))
-    assert [] == walk(admin, "until=2020-01-01")
-    assert [] == walk(admin, "since=2099-01-01&state=nonsense")
+    assert len(walk(admin, f"since={today}&until={today}")) == 11
+    assert walk(admin, "until=2020-01-01") == []
+    assert walk(admin, "since=2099-01-01&state=nonsense") == []
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])

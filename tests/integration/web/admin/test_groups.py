@@ -23,10 +23,10 @@ def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: Sta
     page, letter = admin.get(PATH), admin.get(PATH.replace("/one", "/letter") + "&language=en")
     group = GroupRepository(app.services.storage).find(NAME)
 
-    assert 303 == saved.status_code
+    assert saved.status_code == 303
     assert group is not None
-    assert ("Come to {group}", "<script>x</script>\n\nBye") == group.en
-    assert "https://x.example/in" == group.accept_target
+    assert group.en == ("Come to {group}", "<script>x</script>\n\nBye")
+    assert group.accept_target == "https://x.example/in"
     assert "Come to Blue &amp; &lt;co&gt;/1" in page.text
     assert "&lt;script&gt;x" in letter.text
     assert "sandbox" in letter.headers["content-security-policy"]
@@ -42,15 +42,15 @@ def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: Sta
         ({"accept_target": "javascript:alert(1)"}, "begins with https"),
     ],
 )
-def test_what_makes_no_sense_is_not_kept(
+def test_contradicting_settings_are_not_saved(
     app: AppClient, admin: StaffBrowser, fields: dict[str, str], fault: str
 ) -> None:
     """It is said, and what was typed is still there."""
     answer = admin.submit(PATH, **fields)
 
-    assert 422 == answer.status_code
+    assert answer.status_code == 422
     assert fault in answer.text
-    assert 0 == app.count("invite_groups")
+    assert app.count("invite_groups") == 0
 
 
 def test_a_test_letter_that_fails_says_why(admin: StaffBrowser) -> None:
@@ -96,14 +96,14 @@ def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, a
         ("https://a@b.example/", "Without user and password"),
     ],
 )
-def test_where_nothing_may_be_sent_is_not_kept(app: AppClient, admin: StaffBrowser, url: str, fault: str) -> None:
+def test_target_that_may_not_be_sent_to_is_not_saved(app: AppClient, admin: StaffBrowser, url: str, fault: str) -> None:
     """It is said beside the field, which still holds what was typed."""
     answer = admin.submit(PATH.replace("/one", "/channel"), PATH, channel="webhook", channel_url=url)
 
     assert answer.status_code == 422
     assert fault in answer.text
     assert f'value="{url}"' in answer.text
-    assert 0 == app.count("invite_groups")
+    assert app.count("invite_groups") == 0
 
 
 @pytest.mark.parametrize(

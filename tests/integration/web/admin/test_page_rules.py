@@ -39,11 +39,11 @@ def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) ->
             answer = admin._request("GET", f"/admin{path}", headers={"accept-language": language})
             files = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', answer.text)}
             assert len(answer.text.encode()) + sum((STATIC / name).stat().st_size for name in files) < PAGE_BYTES_MAX
-            assert [] == re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text)
-            assert PAGE_POLICY == answer.headers["content-security-policy"]
+            assert re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text) == []
+            assert answer.headers["content-security-policy"] == PAGE_POLICY
             assert answer.headers["cache-control"] == "no-store"
             assert '<html lang="' + {"en": "en", "zh": "zh-Hans"}[language] in answer.text
-            assert [] == re.findall(r"page\.\w+\.[\w.]+", answer.text)
+            assert re.findall(r"page\.\w+\.[\w.]+", answer.text) == []
 
 
 @pytest.mark.parametrize("template", sorted((TEMPLATES / "admin").glob("*.html")), ids=lambda path: path.name)
@@ -51,4 +51,4 @@ def test_nothing_is_inline(template: Path) -> None:
     """The policy would stop it: no style, no script, no handler in a template."""
     text = template.read_text("utf-8")
 
-    assert [] == re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text)
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text) == []

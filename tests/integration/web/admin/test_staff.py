@@ -30,7 +30,7 @@ def test_a_new_password_ends_all_sessions(app: AppClient, admin: StaffBrowser, m
     password = secret_of(admin.submit(f"/admin/staff/{staff_id}/password", "/admin/staff").text)
     after = browser.get("/support").status_code
 
-    assert (200, 303) == (before, after)
+    assert (before, after) == (200, 303)
     assert password not in admin.get("/admin/staff").text
     assert StaffBrowser(app).sign_in(MEI, password).status_code == 303
     assert "gave somebody a new password" in admin.get("/support/audit").text
@@ -43,10 +43,10 @@ def test_a_role_holds_from_the_next_click_on(admin: StaffBrowser, mei: tuple[Sta
 
     admin.submit(f"/admin/staff/{staff_id}/role", "/admin/staff", role="admin")
 
-    assert (403, 200) == (before, browser.get("/admin").status_code)
+    assert (before, browser.get("/admin").status_code) == (403, 200)
 
 
-def test_who_is_removed_can_do_nothing_and_may_come_back(
+def test_removed_staff_member_can_do_nothing_until_added_again(
     app: AppClient, admin: StaffBrowser, mei: tuple[StaffBrowser, str]
 ) -> None:
     """Their session is over and their password worth nothing; taken on again they get a new one."""
@@ -56,7 +56,7 @@ def test_who_is_removed_can_do_nothing_and_may_come_back(
 
     page = admin.submit("/admin/staff", email=MEI, role="support").text
 
-    assert 303 == gone
+    assert gone == 303
     assert MEI not in listed
     assert StaffBrowser(app).sign_in(MEI, secret_of(page)).status_code == 303
     assert "on the staff already" in admin.submit("/admin/staff", email=MEI, role="viewer").text
@@ -75,15 +75,15 @@ def test_the_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[St
     admin.submit(f"/admin/staff/{staff_id}/role", "/admin/staff", role="admin")
     done = admin.submit(f"/admin/staff/{own_id}/remove", "/admin/staff")
 
-    assert [422, 422] == [answer.status_code for answer in refused]
+    assert [answer.status_code for answer in refused] == [422, 422]
     assert "another admin first" in refused[0].text
-    assert 303 == done.status_code
+    assert done.status_code == 303
     assert admin.get("/admin").headers["location"].startswith("/support/sign-in?next=/admin")
     assert app.count("staff") == 2
 
 
 @pytest.mark.parametrize("role", ["viewer", "support"])
-def test_nobody_else_enters_the_office(role: str, sign_in: Callable[..., StaffBrowser]) -> None:
+def test_admin_pages_are_closed_to_other_roles(role: str, sign_in: Callable[..., StaffBrowser]) -> None:
     """Neither its pages nor its forms, and they see no way to it."""
     browser = sign_in(role)
     token = browser.token()

@@ -60,7 +60,7 @@ def test_an_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
         assert act in audit
 
 
-def test_what_is_no_target_is_said_beside_its_field(app: AppClient, admin: StaffBrowser) -> None:
+def test_form_names_the_field_of_an_invalid_target(app: AppClient, admin: StaffBrowser) -> None:
     """Nothing is made of it."""
     answer = admin.submit(PAGE, PAGE, url="https://192.168.0.1/", nonce=uuid4().hex, concurrency="99")
 

@@ -16,15 +16,17 @@ def test_a_new_password_ends_every_other_session(app: AppClient, sign_in: Callab
 
     answer = here.submit("/support/account", old=PASSWORD, new=NEW)
 
-    assert 303 == answer.status_code
-    assert 200 == here.get("/support/account").status_code
+    assert answer.status_code == 303
+    assert here.get("/support/account").status_code == 200
     assert before["ledger_staff"] != here.cookies["ledger_staff"]
-    assert 303 == elsewhere.get("/support").status_code
-    assert 403 == StaffBrowser(app).sign_in("viewer@staff.example.com", PASSWORD).status_code
-    assert 303 == StaffBrowser(app).sign_in("viewer@staff.example.com", NEW).status_code
+    assert elsewhere.get("/support").status_code == 303
+    assert StaffBrowser(app).sign_in("viewer@staff.example.com", PASSWORD).status_code == 403
+    assert StaffBrowser(app).sign_in("viewer@staff.example.com", NEW).status_code == 303
 
 
-def test_it_takes_the_old_one_and_enough_letters(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
+def test_new_password_needs_the_old_one_and_enough_characters(
+    app: AppClient, sign_in: Callable[..., StaffBrowser]
+) -> None:
     """Guessing is throttled like signing in."""
     browser = sign_in("viewer")
 
@@ -34,5 +36,5 @@ def test_it_takes_the_old_one_and_enough_letters(app: AppClient, sign_in: Callab
 
     assert "is not right" in wrong.text
     assert "at least 12 letters" in short.text
-    assert [422] * 9 + [429] == guesses
+    assert guesses == [422] * 9 + [429]
     assert StaffBrowser(app).sign_in("viewer@staff.example.com", PASSWORD).status_code == 303

@@ -35,7 +35,7 @@ def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -
     assert [hits(typed).strip() for typed in ("", "typed@", "zz", "\x00")] == ['<ul class="hits">\n</ul>'] * 4
 
 
-def test_why_a_code_did_not_work_for_an_address(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Of somebody with reservations, and of somebody who never had one: with the reason, and without the address."""
     code = shared_app.issue()
     reserved(shared_app, code)

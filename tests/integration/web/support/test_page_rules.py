@@ -29,7 +29,7 @@ def test_every_page_is_small_and_bounded(app: AppClient, sign_in: Callable[..., 
         answer = browser.get(path)
         files = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', answer.text)}
         assert len(answer.text.encode()) + sum((STATIC / name).stat().st_size for name in files) < PAGE_BYTES_MAX, path
-        assert [] == re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text)
+        assert re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text) == []
         assert "default-src 'none'; script-src 'self'; style-src 'self';" in answer.headers["content-security-policy"]
         assert answer.headers["cache-control"] == "no-store"
         assert '<html lang="en">' in answer.text
@@ -42,4 +42,4 @@ def test_nothing_is_inline(template: Path) -> None:
     """The policy would stop it: no style, no script, no handler in a template."""
     text = template.read_text("utf-8")
 
-    assert [] == re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text)
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text) == []

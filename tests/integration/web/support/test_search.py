@@ -61,7 +61,7 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
         ("00000000-0000-0000-0000-000000000009", "There is no such code"),
     ],
 )
-def test_what_is_not_found_says_why(shared_sign_in: SignIn, typed: str, says: str) -> None:
+def test_unknown_id_is_answered_with_its_reason(shared_sign_in: SignIn, typed: str, says: str) -> None:
     """And what to try instead."""
     answer = shared_sign_in("viewer").submit("/support/search", q=typed)
 

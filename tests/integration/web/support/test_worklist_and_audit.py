@@ -30,7 +30,7 @@ def test_an_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, s
     assert app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "refunded"
 
 
-def test_what_is_due_for_long_is_stuck(app: AppClient, sign_in: SignIn) -> None:
+def test_overdue_reservation_is_listed_as_stuck(app: AppClient, sign_in: SignIn) -> None:
     """Machines act within seconds: what they left alone for minutes is listed."""
     reservation_id = reserved(app)
     browser = sign_in("viewer")

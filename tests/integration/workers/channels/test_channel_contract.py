@@ -72,7 +72,7 @@ def test_many_letters_go_through_one_channel(channel: Channel) -> None:
     assert [Accepted] * 3 == [type(outcome) for outcome in outcomes]
 
 
-def test_closing_twice_does_no_harm(channel: Channel) -> None:
+def test_closing_a_channel_twice_does_not_raise(channel: Channel) -> None:
     """`close` may be called before a letter, after one, and again."""
     channel.close()
     channel.send(LETTER)

@@ -47,7 +47,7 @@ def test_text_and_html_say_the_same_with_the_link(template: Template, language: 
     message = _read(replace(LETTER, template=template, language=language, group=group))
     text, html = _part(message, "plain"), _part(message, "html")
 
-    assert "multipart/alternative" == message.get_content_type()
+    assert message.get_content_type() == "multipart/alternative"
     assert LINK in text
     assert f'href="{LINK}"' in html
     assert (group or "") in text
@@ -104,11 +104,11 @@ def test_headers_are_those_of_the_letter() -> None:
 
     assert LETTER.message_id == message["Message-ID"]
     assert datetime(2026, 11, 24, 8, 30, tzinfo=UTC) == message["Date"].datetime
-    assert MAIL_FROM == message["From"]
-    assert "li.wei@example.com" == message["To"]
-    assert "您的邀请：加入 design" == message["Subject"]
-    assert "auto-generated" == message["Auto-Submitted"]
-    assert "zh" == message["Content-Language"]
+    assert message["From"] == MAIL_FROM
+    assert message["To"] == "li.wei@example.com"
+    assert message["Subject"] == "您的邀请：加入 design"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Content-Language"] == "zh"
 
 
 def test_long_ids_and_addresses_stay_whole() -> None:

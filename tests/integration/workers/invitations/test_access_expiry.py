@@ -172,7 +172,7 @@ def test_an_access_is_announced_ended_and_taken_away(house: AccessRig) -> None:
     assert_no_drift(house.bench)
 
 
-def test_who_was_forgotten_gets_no_letter(house: AccessRig) -> None:
+def test_erased_recipient_gets_no_email(house: AccessRig) -> None:
     """Their access ends all the same; the channel is told no address."""
     item = house.given(house.issue())
     recipient_id = house.bench.rows("SELECT recipient_id FROM reservations")[0][0]
@@ -201,7 +201,7 @@ def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: AccessRig) ->
     house.now += timedelta(days=7)
     house.clean_up()
 
-    assert ([], []) == (house.channel.sent, house.channel.revoked)
+    assert (house.channel.sent, house.channel.revoked) == ([], [])
     assert {("address_mismatch",)} == set(house.bench.rows("SELECT outcome FROM outbox"))
     assert {"removal_failed"} == {cause for (cause,) in house.bench.rows("SELECT cause FROM cases")}
 
@@ -341,7 +341,7 @@ def test_the_call_of_the_incident_moves_too(house: AccessRig) -> None:
     assert house.bench.rows("SELECT reservation_id FROM reservations WHERE kind = 'rebind'") == [(rebind,)]
 
 
-def test_what_staff_took_away_before_the_upgrade_is_carried_out(house: AccessRig) -> None:
+def test_removal_ordered_before_the_upgrade_is_carried_out(house: AccessRig) -> None:
     """The migration makes due what a fold of the log says is due."""
     item = house.given(house.issue(None))
     refund = RefundReservation(context=house.context("staff"), reservation_id=item, cause="staff", revoke_access=True)

@@ -49,7 +49,7 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
 
     word = steps.process(item, channel, "t1")
 
-    assert ("failed", []) == (word, channel.letters)
+    assert (word, channel.letters) == ("failed", [])
     assert [(item, "address_mismatch", True)] == causes(bench)
     assert "InviteFailed" in kinds(bench)
     assert "UseRefunded" not in kinds(bench)
@@ -59,8 +59,8 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
     swap(bench, column)
     retry = ResolveReservation(context=bench.context("staff"), reservation_id=item, resolution="retry", case_id=uuid4())
     bench.run(retry)
-    assert "sent" == steps.process(item, channel, "t2")
-    assert [VICTIM] == [letter.recipient for letter in channel.letters]
+    assert steps.process(item, channel, "t2") == "sent"
+    assert [letter.recipient for letter in channel.letters] == [VICTIM]
 
 
 def test_broken_row_keeps_back_no_letter_but_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -72,7 +72,7 @@ def test_broken_row_keeps_back_no_letter_but_its_own(bench: LedgerBench, steps: 
     for claimed in steps.claim(items, channel.name, "t1"):
         steps.send(claimed, channel)
 
-    assert [MALLORY] == [letter.recipient for letter in channel.letters]
+    assert [letter.recipient for letter in channel.letters] == [MALLORY]
 
 
 def recipient(bench: LedgerBench, item: UUID) -> UUID:
@@ -93,7 +93,7 @@ def test_letter_goes_to_the_person_of_the_log_when_the_read_model_names_another(
 
     steps.process(item, channel, "t1")
 
-    assert [VICTIM] == [letter.recipient for letter in channel.letters]
+    assert [letter.recipient for letter in channel.letters] == [VICTIM]
 
 
 def test_resend_to_an_altered_row_becomes_a_case(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -106,5 +106,5 @@ def test_resend_to_an_altered_row_becomes_a_case(bench: LedgerBench, steps: Deli
 
     steps.process(item, channel, "t2")
 
-    assert 1 == len(channel.letters)
+    assert len(channel.letters) == 1
     assert [(item, "address_mismatch", True)] == causes(bench)

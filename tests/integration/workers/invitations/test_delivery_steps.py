@@ -114,7 +114,7 @@ def test_a_claimed_letter_is_not_sent_once_its_lease_is_over(bench: LedgerBench,
     assert (type(outcome), channel.letters) == (Rejected, [])
 
 
-def test_what_waits_for_a_removal_is_noted_and_not_sent(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_reservation_is_not_sent_while_it_waits_for_a_removal(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A worker that gets its id learns which access has to be removed first."""
     code = bench.issue()
     wrong = done(bench.redeem(code, "ly@example.com")).require_reservation().reservation_id

@@ -49,7 +49,7 @@ def reserved(bench: LedgerBench) -> UUID:
     return done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
 
 
-def test_what_was_just_reserved_is_left_to_the_dispatcher(bench: LedgerBench) -> None:
+def test_new_reservation_is_left_to_the_dispatcher(bench: LedgerBench) -> None:
     """The API hands new reservations over itself; the sweep waits for two seconds."""
     reserved(bench)
     publish = Publisher()
@@ -133,7 +133,7 @@ def test_one_in_doubt_shares_no_message(bench: LedgerBench) -> None:
     assert sorted(messages, key=len) == [[ids[2]], [*ids[:2], *ids[3:]]]
 
 
-def test_what_a_broker_lost_is_given_again_at_once(bench: LedgerBench, redis_url: str) -> None:
+def test_reservations_are_published_again_after_a_broker_loss(bench: LedgerBench, redis_url: str) -> None:
     """Flushed or restarted without its memory: no wake-up call is trusted any more. Told once after each loss."""
     memory, rows, publish = BrokerLossDetector(redis_url), DueRows(bench.storage), Publisher()
     reserved(bench)

@@ -19,7 +19,7 @@ def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:
     found = check_sample(bench.storage, now).drifting
     shown = samples(LedgerCollector(bench.database_url)())
 
-    assert (30, 30.0) == (found, shown["ledger_projection_drift"])
+    assert (found, shown["ledger_projection_drift"]) == (30, 30.0)
     assert now.timestamp() == shown['ledger_verified_timestamp_seconds{kind="sample"}']
     assert shown['ledger_verified_position{kind="sample"}'] == 60.0
-    assert [(30,)] == bench.rows("SELECT count(*) FROM code_balances WHERE used = 1")
+    assert bench.rows("SELECT count(*) FROM code_balances WHERE used = 1") == [(30,)]

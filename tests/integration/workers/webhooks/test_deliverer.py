@@ -77,7 +77,7 @@ def test_nothing_personal_is_sent_or_kept(hooks: WebhookBench, server: WebhookRe
         assert code not in text.replace("-", "")
 
 
-def test_what_failed_is_tried_again_as_it_was(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_failed_message_is_retried_unchanged(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """The same id and body, a time and signature of its own, after a while; the next events don't wait for it."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
     server.then(ScriptedReply(422))
@@ -119,7 +119,9 @@ def test_only_a_success_is_taken(
     assert len(server.received) == 1
 
 
-def test_who_asks_to_wait_is_left_alone_and_then_caught_up_with(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_endpoint_that_asks_to_wait_receives_its_messages_afterwards(
+    hooks: WebhookBench, server: WebhookReceiver
+) -> None:
     """Retry-After holds for the endpoint; once it takes a message, what waited is due."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
     server.then(ScriptedReply(503, headers={"Retry-After": "600"}))
@@ -135,7 +137,7 @@ def test_who_asks_to_wait_is_left_alone_and_then_caught_up_with(hooks: WebhookBe
     assert hooks.states() == [("delivered", 2, "taken"), ("delivered", 1, "taken"), ("delivered", 1, "taken")]
 
 
-def test_who_is_gone_is_told_no_more_until_an_admin_enables_it(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_gone_endpoint_receives_nothing_until_an_admin_enables_it(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """410 disables; the log waits, and nothing is lost."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
     server.then(ScriptedReply(410))
@@ -250,7 +252,7 @@ def test_a_silent_endpoint_holds_up_nobody(hooks: WebhookBench, server: WebhookR
         deliverer.close()
 
 
-def test_what_an_admin_changes_counts_at_once(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_change_by_an_admin_takes_effect_immediately(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Who is at work on it stops: its tries are kept, its view of the endpoint is not."""
     endpoint_id = hooks.endpoint(server, "InviteSent")
     hooks.sent(3)

@@ -24,8 +24,8 @@ def test_a_page_is_followed_when_one_row_more_was_read(rows: list[int], page: li
 
 def test_a_cursor_names_the_row_it_was_made_of() -> None:
     """Without one a list begins at its start."""
-    assert CURSOR == parse_cursor(format_cursor(*CURSOR))
-    assert (OLDEST, NEWEST) == (parse_cursor(None), parse_cursor(None, NEWEST))
+    assert parse_cursor(format_cursor(*CURSOR)) == CURSOR
+    assert (parse_cursor(None), parse_cursor(None, NEWEST)) == (OLDEST, NEWEST)
     assert parse_cursor(format_cursor(*NEWEST)) == NEWEST
 
 
@@ -39,5 +39,5 @@ def test_a_filtered_page_goes_on_after_the_last_row_that_was_read() -> None:
     """Also when the filter left it out."""
     page: BoundedPage[int] = BoundedPage(2, is_full=True)
 
-    assert [True, True] == [page.take(1, OLDEST), page.take(None, CURSOR)]
+    assert [page.take(1, OLDEST), page.take(None, CURSOR)] == [True, True]
     assert ([1], format_cursor(*CURSOR)) == (page.page, page.next)

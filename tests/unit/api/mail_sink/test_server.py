@@ -16,6 +16,6 @@ def test_old_mails_are_dropped_and_new_ones_stay(tmp_path: Path) -> None:
     (half := tmp_path / "mail" / "tmp" / "half").touch()
     os.utime(half, (0, 0))
 
-    assert 2 == delete_old_mails(tmp_path / "mail", now - 30 * DAY_S)
-    assert ["young"] == [path.read_text() for path in (tmp_path / "mail" / "new").iterdir()]
-    assert 0 == delete_old_mails(tmp_path / "nothing there", now)
+    assert delete_old_mails(tmp_path / "mail", now - 30 * DAY_S) == 2
+    assert [path.read_text() for path in (tmp_path / "mail" / "new").iterdir()] == ["young"]
+    assert delete_old_mails(tmp_path / "nothing there", now) == 0

@@ -3,7 +3,7 @@
 from api.rate_limits.breaker import OPEN_S, UNKNOWN_MAX, WINDOW_S, Breaker
 
 
-def test_it_opens_at_the_hundredth_unknown_code_of_a_minute() -> None:
+def test_breaker_opens_at_the_hundredth_unknown_code_of_a_minute() -> None:
     """And tells so once."""
     breaker = Breaker()
     told = [breaker.add(1000.0 + number / 10, unknown=1) for number in range(UNKNOWN_MAX + 5)]
@@ -28,7 +28,7 @@ def test_a_slow_trickle_is_no_attack() -> None:
     assert not any(opened)
 
 
-def test_it_closes_a_minute_after_the_last_try() -> None:
+def test_breaker_closes_a_minute_after_the_last_request() -> None:
     """Tries that are refused meanwhile keep it open, redeems don't."""
     breaker = Breaker()
     breaker.add(1000.0, unknown=UNKNOWN_MAX)
@@ -41,7 +41,7 @@ def test_it_closes_a_minute_after_the_last_try() -> None:
     assert not breaker.add(1111.0, unknown=1)
 
 
-def test_what_is_told_late_counts_when_it_was() -> None:
+def test_late_report_counts_at_its_own_time() -> None:
     """Reports of other processes come after the fact; what is older than the window counts nothing."""
     breaker = Breaker()
     breaker.add(1000.0 + WINDOW_S + 30, unknown=1)

@@ -26,7 +26,7 @@ def test_no_window_holds_more_than_a_burst_and_its_refill(gaps: list[int]) -> No
 
 
 @given(GAPS)
-def test_who_waits_as_told_goes_on_and_not_a_moment_earlier(gaps: list[int]) -> None:
+def test_retry_after_is_exact(gaps: list[int]) -> None:
     """The wait is exact, so Retry-After neither lies nor strings along."""
     gcra, now = Gcra(LIMIT), 0.0
     for gap in gaps:
@@ -39,7 +39,7 @@ def test_who_waits_as_told_goes_on_and_not_a_moment_earlier(gaps: list[int]) -> 
 
 
 @given(GAPS)
-def test_what_is_left_is_what_conforms_at_once(gaps: list[int]) -> None:
+def test_rate_limit_remaining_counts_requests_that_conform_now(gaps: list[int]) -> None:
     """RateLimit's r is a promise as far as this limit goes."""
     gcra, now = Gcra(LIMIT), 0
     for gap in gaps:
@@ -54,7 +54,7 @@ def test_what_is_left_is_what_conforms_at_once(gaps: list[int]) -> None:
 
 
 @given(GAPS, st.integers(0, 8))
-def test_what_is_under_way_counts_as_if_it_were_spent(gaps: list[int], concurrent: int) -> None:
+def test_requests_in_flight_count_as_spent(gaps: list[int], concurrent: int) -> None:
     """Asking with others under way is asking after them."""
     gcra, spent, now = Gcra(LIMIT), Gcra(LIMIT), 0
     for gap in gaps:
@@ -67,7 +67,7 @@ def test_what_is_under_way_counts_as_if_it_were_spent(gaps: list[int], concurren
     assert abs(gcra.wait_s(KEY, now, concurrent) - spent.wait_s(KEY, now)) < 1e-3
 
 
-def test_what_was_too_much_is_owed_up_to_a_bound() -> None:
+def test_excess_is_owed_up_to_a_bound() -> None:
     """A volley is paid for, and nobody is locked out for hours."""
     gcra = Gcra(LIMIT)
     gcra.spend(KEY, 0.0, 20)

@@ -143,7 +143,7 @@ def test_while_it_is_open_new_addresses_share_what_is_left() -> None:
     assert watch.redeem(attempt("203.0.113.1", "short")) is None
 
 
-def test_it_closes_when_the_guesses_end() -> None:
+def test_breaker_closes_when_the_guesses_end() -> None:
     """As long as they come it stays open, although nothing is looked up any more."""
     watch = TimedGuard()
     opened(watch)
@@ -169,7 +169,7 @@ def test_a_failure_is_forgotten_after_a_while() -> None:
     assert names([before, watch.redeem(attempt())]) == ["breaker", None]
 
 
-def test_what_is_under_way_together_has_a_bound() -> None:
+def test_requests_in_flight_are_bounded() -> None:
     """A volley of a fresh address, and less of one that failed lately: there the others count as guesses."""
     watch = TimedGuard()
     fresh = [watch.guard.acquire(attempt("192.0.2.1")) for _ in range(CONCURRENT_MAX + 1)]

@@ -71,7 +71,7 @@ def test_terms_outside_their_bounds_are_refused_wherever_they_are_decided(terms:
 
 
 @pytest.mark.parametrize("terms", AT_BOUNDS, ids=str)
-def test_terms_at_their_bounds_are_taken(terms: dict[str, Any]) -> None:
+def test_terms_at_their_bounds_do_not_raise(terms: dict[str, Any]) -> None:
     """Both ends are inside."""
     scenario = Scenario(max_uses=3)
 
@@ -113,7 +113,7 @@ def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kin
         about: dict[str, Any] = {"context": scenario.context("channel"), "reservation_id": item, **more}
         before = len(scenario.events)
 
-        assert "OUT_OF_BOUNDS" == refusal(scenario.run(kind(**about, occurred_at=reserved_at + beyond)))
+        assert refusal(scenario.run(kind(**about, occurred_at=reserved_at + beyond))) == "OUT_OF_BOUNDS"
         assert before == len(scenario.events)
         assert done(scenario.run(kind(**about, occurred_at=reserved_at + inside))).changed
 
@@ -121,7 +121,7 @@ def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kin
 @pytest.mark.parametrize(
     "typed", [True, 1895764787, 1.5, None, b"2027-01-31", "", "1895764787", "20270131", "2027-W05-1"], ids=repr
 )
-def test_what_is_no_text_of_a_time_is_no_timestamp(typed: object) -> None:
+def test_text_that_is_not_a_time_is_refused(typed: object) -> None:
     """Numbers and booleans above all, also where they stand in a text."""
     with pytest.raises(TimestampError, match="is not an ISO 8601 timestamp"):
         parse_timestamp(typed)
@@ -157,7 +157,7 @@ def test_a_sum_beyond_the_calendar_ends_at_its_end() -> None:
 @pytest.mark.parametrize(
     "typed", ["", "-1", "+1", " 1", "1_0", "1.0", "٣", "９", "x", "0", "9007199254740993", "9" * 5000]
 )
-def test_what_is_not_in_digits_or_in_bounds_is_no_number(typed: str) -> None:
+def test_text_beyond_digits_or_bounds_is_not_a_number(typed: str) -> None:
     """The digits of other scripts, signs and spaces too."""
     with pytest.raises(NumberError):
         parse_number(typed, USES)

@@ -143,9 +143,9 @@ def test_assessment_holds_every_finding_of_a_damaged_code() -> None:
     ]
     damaged = code(4, limit=2, status="odd", validity_days=-1, rebind_count=-2, rebind_limit=10**9)
 
-    found = assess(damaged, records, keep_unproven=True, rebinds_as_recorded=True)
+    assessment = assess(damaged, records, keep_unproven=True, rebinds_as_recorded=True)
 
-    assert found == Assessment(
+    assert assessment == Assessment(
         judgement="agrees",
         counted=4,
         proven=1,
@@ -192,9 +192,9 @@ def test_limit_of_moves_is_capped_unless_it_is_imported_as_recorded(
     recorded: int | None, as_recorded: bool, limit: int | None, capped: int | None
 ) -> None:
     """The legacy system permits one move, whatever the record says."""
-    found = assess(code(0, rebind_limit=recorded), [], rebinds_as_recorded=as_recorded)
+    assessment = assess(code(0, rebind_limit=recorded), [], rebinds_as_recorded=as_recorded)
 
-    assert (found.rebinds_max, found.rebinds_capped_at) == (limit, capped)
+    assert (assessment.rebinds_max, assessment.rebinds_capped_at) == (limit, capped)
 
 
 def test_times_of_a_use_come_from_the_best_record_of_them() -> None:
@@ -232,10 +232,10 @@ def test_removed_move_refunds_the_newest_use_of_its_person() -> None:
     undated = LegacyInvite(old_id=9, email="b@example.com", status="removed", is_rebind=True)
     created = LegacyInvite(old_id=9, email="a@example.com", status="removed", created_at=LATER, is_rebind=True)
 
-    found = assess(code(3), [*uses, move, undated]).uses
+    assessment = assess(code(3), [*uses, move, undated]).uses
     dated = assess(code(3), [*uses, created]).uses
 
-    assert [(use.is_removed, use.removed_at, use.is_refunded) for use in found] == [
+    assert [(use.is_removed, use.removed_at, use.is_refunded) for use in assessment] == [
         (False, None, False),
         (True, CREATED, True),
         (True, LATEST, True),
@@ -272,6 +272,6 @@ def test_binding_is_kept_where_no_use_counts(
     email: str | None, records: list[LegacyInvite], binding: str | None, is_unreadable: bool
 ) -> None:
     """A use that counts binds by itself; an address that is not valid is reported."""
-    found = assess(code(0, bound_email=email, knows_binding=True), records)
+    assessment = assess(code(0, bound_email=email, knows_binding=True), records)
 
-    assert (found.binding and found.binding.normal, found.unreadable_binding) == (binding, is_unreadable)
+    assert (assessment.binding and assessment.binding.normal, assessment.unreadable_binding) == (binding, is_unreadable)

@@ -161,10 +161,10 @@ def test_an_end_that_moves_is_named() -> None:
     before = item_after(TIMED, SENT)
     after = replace(before, access=Access(validity_days=31))
 
-    assert ["access: its end does not move"] == find_broken_reservation_rules(before, TOLD, after)
+    assert find_broken_reservation_rules(before, TOLD, after) == ["access: its end does not move"]
 
 
-def test_what_is_live_without_time_or_case_is_named() -> None:
+def test_verify_names_pending_reservations_without_deadline_or_case() -> None:
     """A parked reservation without a case would wait for nobody."""
 
     class ForgetfulState(Reservation, frozen=True, kw_only=True):
@@ -176,7 +176,7 @@ def test_what_is_live_without_time_or_case_is_named() -> None:
     fields = {name: getattr(parked, name) for name in parked.__struct_fields__}
     forgotten = ForgetfulState(**{**fields, "case_id": None})
 
-    assert ["invariant 2: due or parked"] == find_broken_reservation_rules(item_after(RESERVED), OPENED, forgotten)
+    assert find_broken_reservation_rules(item_after(RESERVED), OPENED, forgotten) == ["invariant 2: due or parked"]
 
 
 @pytest.mark.parametrize("about_connection", [True, False])
@@ -199,8 +199,8 @@ def test_attempt_count_is_named_when_it_disagrees_with_a_failure(about_connectio
     right = evolve_reservation(before, ID, 9, event)
     wrong = replace(right, attempts=1 - right.attempts)
 
-    assert [] == find_broken_reservation_rules(before, event, right)
-    assert ["rule 4: a connection spends no attempt"] == find_broken_reservation_rules(before, event, wrong)
+    assert find_broken_reservation_rules(before, event, right) == []
+    assert find_broken_reservation_rules(before, event, wrong) == ["rule 4: a connection spends no attempt"]
 
 
 FORMER_SENT: list[ReservationEvent] = [
@@ -248,10 +248,10 @@ def test_a_right_history_breaks_nothing() -> None:
         after = evolve_code(code, ID, version, event)
         now = evolve_reservation(item, ID, version, event if item else RESERVED)
 
-        assert ([], []) == (find_broken_code_rules(code, event, after), find_broken_reservation_rules(item, event, now))
+        assert (find_broken_code_rules(code, event, after), find_broken_reservation_rules(item, event, now)) == ([], [])
         code, item = after, now
 
 
 def test_every_rule_has_a_case_here() -> None:
     """A rule added without a test of its failure would be noticed."""
-    assert (5, 11) == (len(CODE_RULES), len(RESERVATION_RULES))
+    assert (len(CODE_RULES), len(RESERVATION_RULES)) == (5, 11)

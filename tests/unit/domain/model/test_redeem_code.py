@@ -39,20 +39,36 @@ def test_state_names_what_staff_decided_before_anything_else() -> None:
     assert scenario.code.state(TOMORROW) == "revoked"
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_refund_keeps_the_owner_while_another_use_binds_the_code(held: bool) -> None:
+@pytest.mark.parametrize("is_reserved", [True, False])
+def test_refund_keeps_the_owner_while_another_use_binds_the_code(is_reserved: bool) -> None:
     """One binding use is reserved or sent, the other is refunded: the code stays bound until the last one goes."""
     scenario = Scenario(max_uses=3)
     first = scenario.sent()
     second = scenario.reserved(again=first)
     owner = scenario.code.owner_id
 
-    kept, last = (first, second) if held else (second, first)
+    other, last = (first, second) if is_reserved else (second, first)
     done(scenario.refund(last))
     after_one = scenario.code
-    done(scenario.refund(kept))
+    done(scenario.refund(other))
 
     assert owner is not None
     assert after_one.owner_id == owner
     assert scenario.code.owner_id is None
     assert (scenario.code.used, scenario.code.reserved, scenario.code.sent_binding) == (0, 0, 0)
+
+
+def test_pause_and_resume_are_dated_versions_of_the_code() -> None:
+    """Each is one event: the next version, at its time."""
+    scenario = Scenario()
+    first = scenario.code.version
+
+    scenario.passes(60)
+    scenario.pause()
+    paused = scenario.code
+    scenario.passes(60)
+    scenario.resume()
+
+    assert (paused.version, paused.last_at, paused.is_paused) == (first + 1, START + timedelta(seconds=60), True)
+    assert (scenario.code.version, scenario.code.last_at) == (first + 2, scenario.now)
+    assert not scenario.code.is_paused

@@ -8,7 +8,7 @@ from domain.values.code_strength import entropy_bits, schema_fingerprint
 from domain.values.identifiers import generate_code, normalize_code
 
 
-def test_what_is_made_here_is_native_however_it_is_typed() -> None:
+def test_native_code_is_recognized_in_every_spelling() -> None:
     """Alone and behind a prefix, in groups and with look-alikes."""
     text = generate_code(random.Random(3))
 

@@ -47,7 +47,7 @@ def test_spellings_of_a_code_share_one_form(typed: str, normal: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["", " ", "---", "x" * 65, "a\x00b", "a\nb", "a\u200bb", "\ud800", "x" * 10_000])
-def test_what_can_be_no_code(typed: str) -> None:
+def test_text_that_is_not_a_code_is_malformed(typed: str) -> None:
     """Empty, too long or with control characters: malformed, whatever system it may be from."""
     with pytest.raises(MalformedCodeError):
         normalize_code(typed)
@@ -140,7 +140,7 @@ def test_the_typed_form_is_kept_for_mail() -> None:
         "a@xn--zzzzzzzzzz--.com",
     ],
 )
-def test_what_is_no_single_address(typed: str) -> None:
+def test_text_that_is_not_one_email_address_is_malformed(typed: str) -> None:
     """Anything but exactly one address is refused, long before it could reach a header."""
     with pytest.raises(MalformedEmailError):
         EmailAddress.parse(typed)

@@ -43,7 +43,7 @@ def test_jitter_only_spreads(chance: float) -> None:
 
 
 @given(st.integers(1, 10**6), CHANCES, ASKED)
-def test_what_was_asked_for_is_waited_for_within_a_day(attempts: int, chance: float, asked_s: float | None) -> None:
+def test_requested_wait_is_bounded_by_a_day(attempts: int, chance: float, asked_s: float | None) -> None:
     """Never sooner than without, never later than three days after the first try."""
     plain = next_try(START, START, attempts, chance, None)
     asked = next_try(START, START, attempts, chance, asked_s)
@@ -56,7 +56,7 @@ def test_what_was_asked_for_is_waited_for_within_a_day(attempts: int, chance: fl
 
 
 @given(st.integers(1, 10**6), CHANCES)
-def test_who_is_away_is_left_alone_for_minutes_at_most(failures: int, chance: float) -> None:
+def test_unavailable_endpoint_backs_off_for_minutes_at_most(failures: int, chance: float) -> None:
     """So it is noticed soon when it is back; unless it asks for more."""
     assert timedelta(seconds=1) <= rest(START, failures, chance, None) - START
     assert rest(START, failures, chance, None) - START <= timedelta(seconds=REST_LONGEST_S * 1.25)

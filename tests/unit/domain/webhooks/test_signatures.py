@@ -53,7 +53,7 @@ def test_one_of_several_signatures_is_enough() -> None:
     ],
     ids=["secret", "body", "id", "time", "short", "too-many"],
 )
-def test_what_is_not_signed_like_that_is_forged(message: SignatureHeaders, body: bytes) -> None:
+def test_other_signatures_are_refused(message: SignatureHeaders, body: bytes) -> None:
     """Each part is under the signature."""
     assert verification_error([SECRET, OLDER], message, body, NOW) == "forged"
 
@@ -81,7 +81,7 @@ def test_the_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> No
         signed()._replace(message_id="a\nb"),
     ],
 )
-def test_what_makes_no_sense_is_malformed(message: SignatureHeaders) -> None:
+def test_contradicting_fields_are_malformed(message: SignatureHeaders) -> None:
     """Headers that are missing, or could be read in two ways."""
     assert verification_error([SECRET], message, BODY, NOW) == "malformed"
 

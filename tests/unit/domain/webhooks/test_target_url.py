@@ -95,7 +95,7 @@ def test_everything_else_is_refused_for_its_reason(url: str, fault: str) -> None
         "2001:0:7f00:1::1",
     ],
 )
-def test_what_is_not_of_the_public_internet_is_out_of_reach(text: str) -> None:
+def test_target_outside_the_public_internet_is_refused(text: str) -> None:
     """Loopback, private, link-local, shared, multicast, reserved, metadata; and IPv6 that stands for such an IPv4."""
     assert not may_reach(ip_address(text), "https", ())
 

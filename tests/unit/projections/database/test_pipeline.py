@@ -24,7 +24,7 @@ def test_connections_wait_with_a_generator_an_interval_and_a_timeout() -> None:
     """`OptimisticWriteConnection.wait` replaces this method."""
     parameters = inspect.signature(Connection.wait).parameters
 
-    assert ["self", "gen", "interval", "timeout"] == list(parameters), sentence("Connection.wait")
+    assert list(parameters) == ["self", "gen", "interval", "timeout"], sentence("Connection.wait")
     assert parameters["interval"].default == WAIT_INTERVAL_S, sentence("how often Connection.wait looks up")
 
 
@@ -51,7 +51,7 @@ def test_only_the_first_questions_whether_a_write_is_possible_are_skipped() -> N
     waiting = _write_first(operation())
 
     assert OPTIMISTIC_WRITES == 2
-    assert Wait.R == next(waiting)
+    assert next(waiting) == Wait.R
     with pytest.raises(StopIteration) as end:
         waiting.send(Ready.R)
-    assert "WWRW" == end.value.value
+    assert end.value.value == "WWRW"

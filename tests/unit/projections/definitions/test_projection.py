@@ -36,15 +36,15 @@ def test_sums_of_one_key_are_added() -> None:
     """The whole key tells rows apart; values outside it are summed."""
     merger = RowMerger(Sums(), [("a", 1, "mon"), ("a", 2, "tue"), ("a", 3, "mon")])
 
-    assert [("a", 4, "mon"), ("a", 2, "tue")] == merger.take()
-    assert [] == merger.take()
+    assert merger.take() == [("a", 4, "mon"), ("a", 2, "tue")]
+    assert merger.take() == []
 
 
 def test_a_newer_row_replaces_the_older() -> None:
     """Only the last row of a key is left."""
-    assert [("a", 3, "mon")] == RowMerger(Latest(), [("a", 1, "mon"), ("a", 3, "mon")]).take()
+    assert RowMerger(Latest(), [("a", 1, "mon"), ("a", 3, "mon")]).take() == [("a", 3, "mon")]
 
 
 def test_a_later_row_completes_the_first() -> None:
     """A null leaves the value as it is."""
-    assert [("a", 1, "mon")] == RowMerger(Completed(), [("a", 1, "mon"), ("a", None, "mon")]).take()
+    assert RowMerger(Completed(), [("a", 1, "mon"), ("a", None, "mon")]).take() == [("a", 1, "mon")]

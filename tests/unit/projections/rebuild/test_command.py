@@ -40,12 +40,12 @@ def test_elsewhere_it_is_plain_lines() -> None:
     """Position, events per second and time left, a line every two seconds at most."""
     told(out := StringIO(), as_json=False)
 
-    assert [
+    assert out.getvalue().splitlines() == [
         "fold: 10000 events",
         "fold: 5000/10000 events, position 10000, 1,000 events/s, 5 s left",
         "fold: 10000/10000 events, position 20000, 1,000 events/s, 0 s left",
         "compare",
-    ] == out.getvalue().splitlines()
+    ]
 
 
 def test_for_programs_it_is_json_lines() -> None:
@@ -61,7 +61,7 @@ def test_for_programs_it_is_json_lines() -> None:
         "events_per_s": 1000,
         "left_s": 5.0,
     } in lines
-    assert {"step": "compare", "total": 0} == lines[-1]
+    assert lines[-1] == {"step": "compare", "total": 0}
 
 
 def test_on_a_terminal_it_is_a_bar() -> None:

@@ -43,7 +43,7 @@ def test_fixed_columns_are_inserted_and_not_updated() -> None:
 
 def test_a_row_is_made_by_name() -> None:
     """A column that is not named is null; a name that is not declared fails."""
-    assert (None, None, 3, None) == SUMS.row(sent=3)
+    assert SUMS.row(sent=3) == (None, None, 3, None)
     with pytest.raises(TypeError, match="sums has no column send"):
         SUMS.row(send=3)
 

@@ -114,7 +114,7 @@ def test_a_defect_fails_only_its_own_command() -> None:
     run(scenario)
 
 
-def test_what_is_not_smooth_is_executed_in_a_thread() -> None:
+def test_batch_falls_back_to_a_thread_when_it_would_block() -> None:
     """A fault that needs waiting or another try leaves the loop free."""
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
@@ -170,7 +170,7 @@ def test_a_cancelled_command_is_taken_back() -> None:
     assert run(scenario).batches == [[0], [2]]
 
 
-def test_nobody_waits_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that does not answer in time is a time-out for those who wait, and takes back what has not begun."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 

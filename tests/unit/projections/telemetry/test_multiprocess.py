@@ -120,9 +120,9 @@ def test_the_files_of_counters_are_as_the_merge_expects_them(tmp_path: Path) -> 
 
     stored = list(mmap_dict.MmapedDict.read_all_values_from_file(str(file)))  # type: ignore[no-untyped-call]  # as above
 
-    assert [("key", 2.0, 3.0)] == [entry[:3] for entry in stored], changed.format("the entries of MmapedDict")
-    assert 4 == len(stored[0]), changed.format("the length of an entry of MmapedDict")
-    assert ["process_identifier"] == list(inspect.signature(values.MultiProcessValue).parameters), changed.format(
+    assert [entry[:3] for entry in stored] == [("key", 2.0, 3.0)], changed.format("the entries of MmapedDict")
+    assert len(stored[0]) == 4, changed.format("the length of an entry of MmapedDict")
+    assert list(inspect.signature(values.MultiProcessValue).parameters) == ["process_identifier"], changed.format(
         "MultiProcessValue"
     )
     assert hasattr(values, "ValueClass"), changed.format("ValueClass, of which metrics make their values")

@@ -103,7 +103,7 @@ def test_each_tree_is_proved_to_begin_the_next_and_no_other_is() -> None:
             assert old == new or not is_consistent(old, new, first, hash_leaf(b"x"), path)
 
 
-def test_what_is_not_there_has_no_proof() -> None:
+def test_missing_event_has_no_proof() -> None:
     """Leaves beyond the end, trees that shrink, paths out of nothing."""
     read = reader(MANY)
 

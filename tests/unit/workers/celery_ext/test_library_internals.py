@@ -17,8 +17,8 @@ def test_channels_to_redis_make_their_quality_of_service_of_a_class() -> None:
     assert redis.Channel.QoS is redis.QoS or issubclass(redis.Channel.QoS, redis.QoS), ACK.format("Channel.QoS")
     assert issubclass(redis.QoS, virtual.QoS), ACK.format("what redis.QoS inherits")
     for base in (redis.QoS, virtual.QoS):
-        assert ["self", "delivery_tag"] == list(inspect.signature(base.ack).parameters), ACK.format("QoS.ack")
-        assert ["self", "delivery_tag", "requeue"] == list(inspect.signature(base.reject).parameters), ACK.format(
+        assert list(inspect.signature(base.ack).parameters) == ["self", "delivery_tag"], ACK.format("QoS.ack")
+        assert list(inspect.signature(base.reject).parameters) == ["self", "delivery_tag", "requeue"], ACK.format(
             "QoS.reject"
         )
 

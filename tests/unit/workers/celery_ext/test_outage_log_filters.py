@@ -52,7 +52,7 @@ def test_an_outage_is_one_line(
     [(BrokerAwayError("Timeout reading from socket"), True), (ValueError("no such task"), False)],
     ids=["the broker", "a defect"],
 )
-def test_what_beat_can_not_send_is_one_line(
+def test_failed_publish_of_the_scheduler_is_one_log_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception, is_short: bool
 ) -> None:
     """A broker that is away for a minute is met dozens of times; Celery tells each with two stacks."""

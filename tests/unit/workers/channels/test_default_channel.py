@@ -30,8 +30,8 @@ def test_a_url_names_server_security_and_login(url: str, expected: SmtpServerUrl
 
 def test_a_server_is_shown_as_host_and_port() -> None:
     """IPv6 addresses get their brackets back."""
-    assert "mail.example.com:465" == str(SmtpServerUrl.parse("smtps://u:p@mail.example.com"))
-    assert "[::1]:25" == str(SmtpServerUrl.parse("smtp://[::1]"))
+    assert str(SmtpServerUrl.parse("smtps://u:p@mail.example.com")) == "mail.example.com:465"
+    assert str(SmtpServerUrl.parse("smtp://[::1]")) == "[::1]:25"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_system_that_does_not_answer_rests() -> None:
     assert not cooldowns.is_active("slow")
 
 
-def test_what_is_over_is_over() -> None:
+def test_expired_session_is_refused() -> None:
     """Nothing more is begun."""
     limiter = GroupLimiter(IDS, SLOW, 2, Cooldowns())
     limiter.clear()

@@ -20,7 +20,7 @@ def parts(text: str, html: str) -> list[EmailMessage]:
 
 
 @given(TEXTS, TEXTS)
-def test_what_goes_in_comes_out(text: str, html: str) -> None:
+def test_export_and_import_keep_every_row(text: str, html: str) -> None:
     """By the library's own parser, whichever encoding was chosen."""
     plain, rich = parts(text, html)
 

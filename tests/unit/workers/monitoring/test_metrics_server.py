@@ -21,7 +21,7 @@ def get(url: str) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
-def test_it_serves_metrics_and_health() -> None:
+def test_exporter_serves_metrics_and_health() -> None:
     """Both paths and no other; what is wrong is said with 503."""
     troubles = iter([None, "the broker is away"])
     exporter = MetricsServer("127.0.0.1", 0, lambda: b"x 1\n", lambda: next(troubles))
@@ -48,7 +48,7 @@ def test_a_port_that_is_taken_stops_nothing_and_is_tried_again() -> None:
         exporter.close()
 
 
-def test_what_keeps_a_worker_from_its_work() -> None:
+def test_doctor_names_what_stops_a_worker() -> None:
     """No broker; a loop that hangs; or messages wait and it takes none. With nothing to do it is well."""
     assert unhealthy_reason(BrokerState(), is_event_loop_recent=True, is_consuming=True) == "the broker is away"
     assert unhealthy_reason(BrokerState(is_up=True, queued=3), is_event_loop_recent=True, is_consuming=True) is None

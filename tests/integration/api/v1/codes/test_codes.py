@@ -72,7 +72,7 @@ def test_a_refund_gives_the_use_back_once(shared_app: AppClient) -> None:
         ("viewer", "GET", "/api/v1/codes/00000000-0000-0000-0000-000000000001/history", 404),
     ],
 )
-def test_who_may_do_what(shared_app: AppClient, role: str | None, method: str, path: str, status: int) -> None:
+def test_each_route_has_its_role(shared_app: AppClient, role: str | None, method: str, path: str, status: int) -> None:
     """401 without a key, 403 with one of a lower role."""
     headers = {} if role is None else {"Authorization": "Bearer wrong"} if role == "wrong" else shared_app.key(role)
     body = {"note": "x"} if path.endswith("refund") else {"count": 1}

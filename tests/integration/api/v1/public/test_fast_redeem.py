@@ -89,7 +89,7 @@ ODD_BODIES = [
 
 
 @pytest.mark.parametrize("content", ODD_BODIES, ids=range(len(ODD_BODIES)))
-def test_what_is_not_well_formed_takes_the_long_way(content: bytes, shared_app: AppClient) -> None:
+def test_malformed_body_is_answered_by_the_route(content: bytes, shared_app: AppClient) -> None:
     """It is answered there, as a problem document."""
     answer = shared_app.client.post(
         "/api/v1/public/redeem", content=content, headers={"content-type": "application/json"}

@@ -1,6 +1,7 @@
 """POST /redeem as its callers see it: answers, refusals, languages, keys."""
 
 import base64
+import re
 from uuid import uuid4
 
 import pytest
@@ -50,7 +51,7 @@ def test_after_sent_it_says_when(app: AppClient) -> None:
 
     assert second.status_code == 200
     assert second.json()["state"] == "sent"
-    assert "20" in second.json()["message"]
+    assert re.search(r"\b20\d\d-\d\d-\d\d \d\d:\d\d", second.json()["message"])
     assert app.count("reservations") == 1
 
 

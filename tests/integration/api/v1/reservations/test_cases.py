@@ -62,7 +62,7 @@ def test_an_unknown_is_resolved_as_sent(shared_app: AppClient) -> None:
     assert (answer.status_code, answer.json()["state"]) == (200, "sent")
 
 
-def test_what_may_not_be_resolved_says_why(shared_app: AppClient) -> None:
+def test_unresolvable_case_is_refused_with_its_reason(shared_app: AppClient) -> None:
     """409 with words for the reason, in the caller's language."""
     answer = post(shared_app, sent(shared_app), "resolve", {"as": "sent", "note": "?"})
 
@@ -70,7 +70,7 @@ def test_what_may_not_be_resolved_says_why(shared_app: AppClient) -> None:
     assert "待定事项" in answer.json()["detail"]
 
 
-def test_what_was_never_sent_cannot_bounce(shared_app: AppClient) -> None:
+def test_unsent_invitation_cannot_bounce(shared_app: AppClient) -> None:
     """409: the report names a delivery that never was."""
     reservation_id = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
 

@@ -164,7 +164,7 @@ def test_refund_of_an_accepted_use_asks_about_the_access(app: AppClient) -> None
         ("support", "/api/v1/reservations/{id}/notes", 404),
     ],
 )
-def test_who_may_decide_and_about_what(app: AppClient, role: str, path: str, status: int) -> None:
+def test_route_checks_role_and_case(app: AppClient, role: str, path: str, status: int) -> None:
     """A viewer may not; what does not exist is not found."""
     address = path.format(id="00000000-0000-0000-0000-000000000001")
 

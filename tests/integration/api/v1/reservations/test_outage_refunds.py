@@ -57,7 +57,7 @@ def test_a_preview_changes_nothing_and_applying_does_it_once(app: AppClient, mon
         ("support", {"from": "2026-01-01T00:00:00"}, 422),
     ],
 )
-def test_who_may_and_what_is_malformed(app: AppClient, role: str, body: dict[str, str], status: int) -> None:
+def test_route_checks_role_and_body(app: AppClient, role: str, body: dict[str, str], status: int) -> None:
     """The window has a beginning before its end, both with a zone."""
     assert ask(app, role, **body).status_code == status
 

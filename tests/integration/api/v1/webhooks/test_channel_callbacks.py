@@ -144,7 +144,7 @@ def test_the_secret_before_the_newest_still_signs(system: System) -> None:
         ({"reason": "because"}, 422, "MALFORMED", "malformed"),
     ],
 )
-def test_what_is_not_the_systems_own_changes_nothing(
+def test_callback_about_another_group_changes_nothing(
     system: System, how: dict[str, Any], status: int, code: str, reason: str
 ) -> None:
     """It is refused and on record."""
@@ -180,7 +180,7 @@ def test_a_channel_speaks_of_its_own_group_alone(system: System) -> None:
     assert system.refused() == {"foreign": 2}
 
 
-def test_what_the_rules_forbid_is_on_record_too(system: System) -> None:
+def test_broken_rule_is_recorded(system: System) -> None:
     """Nothing was sent yet."""
     answer = system.app.redeem(system.app.issue(make_template(max_uses=1, group=system.group)))
     refused = system.report("invite.removed", answer.json()["reservation_id"])

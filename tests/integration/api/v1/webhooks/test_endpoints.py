@@ -72,7 +72,7 @@ def test_an_endpoint_is_made_and_its_secret_shown_once(app: AppClient, ask: Ask)
         ({"url": URL, "from_position": -1}, "MALFORMED"),
     ],
 )
-def test_what_makes_no_endpoint_is_refused(ask: Ask, body: dict[str, Any], code: str) -> None:
+def test_invalid_endpoint_is_refused(ask: Ask, body: dict[str, Any], code: str) -> None:
     """Also as a change of one."""
     made = ask("POST", url=URL).json()
     answers = [ask("POST", **body)]

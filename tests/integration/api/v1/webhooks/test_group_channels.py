@@ -84,7 +84,7 @@ def test_mail_again_keeps_what_reports_need(app: AppClient) -> None:
         ("nonsense", "https://"),
     ],
 )
-def test_what_is_no_target_is_told_what_to_write(app: AppClient, url: str, said: str) -> None:
+def test_invalid_target_is_refused_with_its_remedy(app: AppClient, url: str, said: str) -> None:
     """One sentence."""
     answer = put(app, "bad", url)
 

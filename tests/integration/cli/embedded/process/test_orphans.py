@@ -33,7 +33,7 @@ def test_components_of_this_folder_are_ended_and_other_programs_left_alone(
     try:
         end_orphaned_components(tmp_path / "run", tmp_path / "redis")
 
-        assert [None, None] == [process.poll() for process in others]
+        assert [process.poll() for process in others] == [None, None]
         assert ours.wait(timeout=10) == -9
     finally:
         for process in (ours, *others):

@@ -75,8 +75,8 @@ def test_program_that_keeps_dying_is_restarted_with_backoff(tmp_path: Path) -> N
             time.sleep(0.01)
 
         assert 2 <= supervisor.restart_count("broken") <= 4
-        assert "no keys" == supervisor.last_log_line("broken")
-        assert "broken ended (status 7) and is started again" == told[0]
+        assert supervisor.last_log_line("broken") == "no keys"
+        assert told[0] == "broken ended (status 7) and is started again"
 
 
 def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_log_of_the_former_run_is_kept(tmp_path: Path) -> None:
         supervisor.start(Program("x", ("/bin/sh", "-c", "echo now; sleep 60"), dict(os.environ)))
 
         assert wait_until(lambda: supervisor.last_log_line("x") == "now", BOUND_S)
-        assert "earlier\n" == (tmp_path / "x.log.1").read_text()
+        assert (tmp_path / "x.log.1").read_text() == "earlier\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -114,9 +114,9 @@ def test_no_process_remains_after_a_signal(tmp_path: Path, number: signal.Signal
     with supervised(tmp_path) as (process, descendants):
         process.send_signal(number)
 
-        assert 0 == process.wait(BOUND_S)
+        assert process.wait(BOUND_S) == 0
         assert all_gone(descendants)
-        assert ["front", "store"] == (tmp_path / "ended").read_text().split()
+        assert (tmp_path / "ended").read_text().split() == ["front", "store"]
 
 
 def test_no_process_remains_after_a_crash_of_the_supervisor(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_no_process_remains_after_a_crash_of_the_supervisor(tmp_path: Path) -> N
         process.kill()
 
         assert wait_until(lambda: all_gone(descendants), BOUND_S)
-        assert ["front", "store"] == (tmp_path / "ended").read_text().split()
+        assert (tmp_path / "ended").read_text().split() == ["front", "store"]
 
 
 def test_killed_watchdog_is_replaced(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_killed_watchdog_is_replaced(tmp_path: Path) -> None:
         # As if we were gone.
         second.stdin.close()
 
-        assert 0 == second.wait(BOUND_S)
+        assert second.wait(BOUND_S) == 0
         assert all_gone(pids(log))
 
 
@@ -161,5 +161,5 @@ def test_large_log_is_rotated_while_its_program_writes(tmp_path: Path) -> None:
         gate.write_text("go\n")
 
         assert wait_until(lambda: supervisor.last_log_line("x") == "more", BOUND_S)
-        assert "a long first line\n" == (tmp_path / "x.log.1").read_text()
-        assert "more\n" == (tmp_path / "x.log").read_text()
+        assert (tmp_path / "x.log.1").read_text() == "a long first line\n"
+        assert (tmp_path / "x.log").read_text() == "more\n"

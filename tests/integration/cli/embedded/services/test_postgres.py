@@ -41,21 +41,21 @@ def test_postgres_runs_in_a_folder_of_mode_700(tmp_path: Path) -> None:
             " current_user, current_setting('is_superuser')"
         ).fetchall()
 
-    assert [(0,)] == rows
-    assert [("on", "on", "on", "100", "ledger", "off")] == shown
+    assert rows == [(0,)]
+    assert shown == [("on", "on", "on", "100", "ledger", "off")]
     assert owner == (tmp_path / "postgres").stat().st_uid
-    assert 0o700 == tmp_path.stat().st_mode & 0o777
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
 def test_postgres_runs_in_a_folder_of_mode_755(open_folder: Path) -> None:
     """Its data is closed to others, who can't connect without the password either."""
     with postgres_server(open_folder) as url:
         with psycopg.connect(url) as conn:
-            assert [(1,)] == conn.execute("SELECT 1").fetchall()
+            assert conn.execute("SELECT 1").fetchall() == [(1,)]
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(url.replace("only-for-tests", "wrong"))
 
-        assert 0o700 == (open_folder / "postgres").stat().st_mode & 0o777
+        assert (open_folder / "postgres").stat().st_mode & 0o777 == 0o700
 
 
 def test_postgres_starts_although_its_old_pid_belongs_to_another_program(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_postgres_starts_although_its_old_pid_belongs_to_another_program(tmp_pat
     with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
         (tmp_path / "postgres" / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]))
         with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
-            assert [(1,)] == conn.execute("SELECT 1").fetchall()
+            assert conn.execute("SELECT 1").fetchall() == [(1,)]
         assert stranger.poll() is None
         stranger.kill()
 
@@ -121,7 +121,7 @@ def test_ordinary_user_runs_postgres_without_launcher(open_folder: Path) -> None
         **account.identity,
     )
 
-    assert ("True\n", 0) == (done.stdout, done.returncode), done.stderr
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
 def test_root_uses_nobody_if_it_can_enter_the_folder(open_folder: Path) -> None:
@@ -130,7 +130,7 @@ def test_root_uses_nobody_if_it_can_enter_the_folder(open_folder: Path) -> None:
     folder.mkdir(mode=0o700)
     account = choose_account(folder / "postgres", HARMLESS)
 
-    assert (IS_ROOT, ()) == (account.uid is not None, account.launcher)
+    assert (account.uid is not None, account.launcher) == (IS_ROOT, ())
     assert (0o711 if IS_ROOT else 0o700) == folder.stat().st_mode & 0o777
 
 
@@ -141,8 +141,8 @@ def test_root_uses_a_namespace_if_nobody_cannot_enter_the_folder(open_folder: Pa
     closed.chmod(0o700)
     account = choose_account(closed / "data" / "postgres", HARMLESS)
 
-    assert (None, IS_ROOT) == (account.uid, bool(account.launcher))
-    assert 0o700 == closed.stat().st_mode & 0o777
+    assert (account.uid, bool(account.launcher)) == (None, IS_ROOT)
+    assert closed.stat().st_mode & 0o777 == 0o700
 
 
 def test_root_uses_a_capability_if_namespaces_are_forbidden(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_root_uses_a_capability_if_namespaces_are_forbidden(open_folder: Path, m
 
     assert owners[0] == owners[1]
     assert owners[0] != 0
-    assert 0o700 == closed.stat().st_mode & 0o777
+    assert closed.stat().st_mode & 0o777 == 0o700
 
 
 def test_root_without_any_account_for_postgres_is_refused_in_one_line(
@@ -188,9 +188,9 @@ def test_valkey_keeps_its_data_and_never_evicts(tmp_path: Path) -> None:
         client.set("kept", "yes")
         policy = client.config_get("maxmemory-policy")
     with valkey_server(tmp_path) as url, Redis.from_url(url, decode_responses=True) as client:
-        assert "yes" == client.get("kept")
+        assert client.get("kept") == "yes"
 
-    assert {"maxmemory-policy": "noeviction"} == policy
+    assert policy == {"maxmemory-policy": "noeviction"}
 
 
 def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> N
     assert PASSWORD.encode() not in arguments
     assert PASSWORD not in " ".join(server.program.command)
     assert PASSWORD not in repr(server)
-    assert 0o600 == (tmp_path / "redis" / valkey.CONFIGURATION).stat().st_mode & 0o777
+    assert (tmp_path / "redis" / valkey.CONFIGURATION).stat().st_mode & 0o777 == 0o600
 
 
 def test_killed_valkey_restarts_on_the_same_port(tmp_path: Path) -> None:
@@ -248,10 +248,10 @@ def test_mail_catcher_delivers_to_a_maildir(tmp_path: Path) -> None:
             with pytest.raises(smtplib.SMTPResponseException, match="552"):
                 client.sendmail("ledger@example.com", ["li.wei@example.com"], "x" * 1_100_000)
 
-    assert 1 == len(delivered)
+    assert len(delivered) == 1
     assert delivered[0].startswith("Delivered-To: li.wei@example.com\n")
     assert "\nhello\n" in delivered[0]
-    assert [] == list((maildir / "tmp").iterdir())
+    assert list((maildir / "tmp").iterdir()) == []
 
 
 def test_free_ports_are_distinct(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def test_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, termi
     document = terminal.ledger("import-legacy", "--dsn", dsn, "--json").json
 
     assert told.status == 0
-    assert EXPECTED == counts(document)
+    assert counts(document) == EXPECTED
     assert document["applied"] is False
     assert "ABC123 (old id 1): used 1, really sent 0, limit 5: 1 -> 0" in told.out
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]

@@ -219,7 +219,7 @@ def seen_on(answer: AppResponse) -> dict[str, str]:
     return {"nonce": nonce_of(answer), "seen": found[1]}
 
 
-def test_what_changed_while_the_page_was_open_is_looked_at_again(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_form_is_previewed_again_when_the_code_changed_meanwhile(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """An old tab gives nothing back that was accepted meanwhile, unless its reader insists; pressing twice is once."""
     code = shared_app.issue()
     item = reserved(shared_app, code)

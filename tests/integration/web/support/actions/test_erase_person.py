@@ -29,7 +29,7 @@ def person_of(shared_app: AppClient, reservation_id: str) -> str:
     return f"/support/people/{found}"
 
 
-def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_erasure_is_previewed_and_runs_once_when_sent_twice(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Held, doubtful and sent ones are told apart; then the address is gone and the audit has one line."""
     held, doubtful, sent = (shared_app.redeem(shared_app.issue(), PERSON).json()["reservation_id"] for _ in range(3))
     shared_app.attempt(doubtful, OutcomeUnknown(server="mx1:25", cause="connection_lost"))
@@ -53,7 +53,7 @@ def test_what_it_will_do_is_shown_and_sent_twice_it_is_done_once(shared_app: App
     assert "Forgotten: the address and all texts about this person are deleted." in after
     assert "/forget" not in after
     subject = UUID(page.rpartition("/")[2])
-    assert [("forgot_person",)] == rows(shared_app, "SELECT act FROM audit WHERE subject_id = %s", subject)
+    assert rows(shared_app, "SELECT act FROM audit WHERE subject_id = %s", subject) == [("forgot_person",)]
     assert heading(browser.get(f"/support/reservations/{held}")) == "(data deleted)"
     assert "asked by letter" in browser.get("/support/audit").text
     assert "/acts/resend" not in browser.get(f"/support/reservations/{sent}").text

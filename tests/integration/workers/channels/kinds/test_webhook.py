@@ -169,7 +169,7 @@ def test_a_refusal_is_surely_not_sent(system: WebhookReceiver, reply: ScriptedRe
     assert len(system.received) == 1
 
 
-def test_what_it_said_is_kept_for_the_vault_on_one_line(system: WebhookReceiver) -> None:
+def test_reply_text_is_kept_on_one_line(system: WebhookReceiver) -> None:
     """It may hold personal data, so it is in no event."""
     system.then(ScriptedReply.says(400, status="refused", reason="li.wei@example.com\r\nis\tbanned" + "!" * 600))
 
@@ -287,7 +287,7 @@ def test_an_access_that_ended_is_told_with_one_id(system: WebhookReceiver) -> No
         (ScriptedReply(200, b"who knows"), OutcomeUnknown),
     ],
 )
-def test_what_is_answered_to_an_ending(
+def test_answer_to_a_removal_request_has_its_outcome(
     system: WebhookReceiver, reply: ScriptedReply, kind: type[RemovalOutcome]
 ) -> None:
     """Only a yes means that it is gone."""

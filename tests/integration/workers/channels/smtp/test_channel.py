@@ -85,7 +85,7 @@ def test_a_refusal_is_read_by_stage_and_code(
     assert expected == _summary(outcome)
     assert isinstance(outcome, Rejected)
     assert (code, text) == (outcome.reply_code, outcome.reply)
-    assert [] == mail_server.received
+    assert mail_server.received == []
 
 
 @pytest.mark.parametrize("stage", BEFORE_CONTENT)
@@ -163,16 +163,16 @@ def test_slowness_of_all_stages_counts_together(mail_server: MailServer) -> None
     for stage in BEFORE_CONTENT:
         mail_server.at(stage, DelayedReply(SHORT_S / 2))
 
-    assert ("unreachable", False, False) == _summary(_send(mail_server, timeout_s=SHORT_S))
+    assert _summary(_send(mail_server, timeout_s=SHORT_S)) == ("unreachable", False, False)
 
 
 def test_no_content_leaves_without_time_for_its_answer(mail_server: MailServer) -> None:
     """A server that used up most of the time before the content gets none: a retry is better than a doubt."""
     mail_server.at("rcpt", DelayedReply(0.9))
 
-    assert ("unreachable", False, False) == _summary(_send(mail_server, timeout_s=1.0))
+    assert _summary(_send(mail_server, timeout_s=1.0)) == ("unreachable", False, False)
     assert "DATA" not in mail_server.commands
-    assert [] == mail_server.received
+    assert mail_server.received == []
 
 
 def test_a_slow_server_is_waited_for(mail_server: MailServer) -> None:
@@ -188,13 +188,13 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
     server = MailServer()
     server.stop()
 
-    assert ("unreachable", False, False) == _summary(_send(server))
+    assert _summary(_send(server)) == ("unreachable", False, False)
 
 
 def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     """A name without an address is a retryable rejection; names below .invalid have none (RFC 6761)."""
     with channel_to("smtp://mail.invalid:25", 1.0) as channel:
-        assert ("unreachable", False, False) == _summary(channel.send(LETTER))
+        assert _summary(channel.send(LETTER)) == ("unreachable", False, False)
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
@@ -203,8 +203,8 @@ def test_a_reply_nobody_asked_for_never_counts_as_the_next_one(mail_server: Mail
     stray = b"354 go\r\n250 ok\r\n" if stage == "data" else b"250 ok\r\n250 ok\r\n"
     mail_server.at(stage, SendOctets(stray))
 
-    assert ("protocol_error", False, False) == _summary(_send(mail_server))
-    assert [] == mail_server.received
+    assert _summary(_send(mail_server)) == ("protocol_error", False, False)
+    assert mail_server.received == []
 
 
 def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer) -> None:
@@ -216,7 +216,7 @@ def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer)
 
     assert isinstance(refused, Rejected)
     assert isinstance(accepted, Accepted)
-    assert 1 == mail_server.connections
+    assert mail_server.connections == 1
 
 
 def test_a_hostile_reply_is_kept_as_one_short_printable_line(mail_server: MailServer) -> None:
@@ -227,4 +227,4 @@ def test_a_hostile_reply_is_kept_as_one_short_printable_line(mail_server: MailSe
     assert isinstance(outcome, Rejected)
     assert outcome.reply.startswith("no[31m yyy")
     assert outcome.reply.isprintable()
-    assert 500 == len(outcome.reply)
+    assert len(outcome.reply) == 500

@@ -67,10 +67,10 @@ def test_a_wrong_certificate_is_refused_before_anything_is_said(security: Securi
     with MailServer(security, certificate=bad, login=LOGIN) as server:
         outcome = _send_once(server.url)
 
-    assert ("tls_failed", False) == _reason(outcome)
+    assert _reason(outcome) == ("tls_failed", False)
     assert isinstance(outcome, Rejected)
     assert ("mismatch" if wrong == "other-name" else "certificate") in outcome.reply
-    assert [] == [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
+    assert [command for command in server.commands if command.startswith(("AUTH", "MAIL"))] == []
 
 
 @pytest.mark.parametrize("behaviour", [ReplyWith(454, "no TLS now"), ReplyWith(502, "what")], ids=["later", "never"])
@@ -80,24 +80,24 @@ def test_starttls_never_falls_back_to_clear(behaviour: Behaviour, certificate: L
         server.at("starttls", behaviour)
         outcome = _send_once(server.url)
 
-    assert ("tls_failed", False) == _reason(outcome)
-    assert [] == [command for command in server.commands if command.startswith("MAIL")]
+    assert _reason(outcome) == ("tls_failed", False)
+    assert [command for command in server.commands if command.startswith("MAIL")] == []
 
 
 def test_a_server_that_does_not_offer_starttls_gets_no_letter(mail_server: MailServer) -> None:
     """Somebody on the way may have taken the offer out, so a missing offer is a failure."""
-    assert ("tls_failed", False) == _reason(_send_once(f"smtp+starttls://{mail_server.address}"))
-    assert [] == mail_server.received
+    assert _reason(_send_once(f"smtp+starttls://{mail_server.address}")) == ("tls_failed", False)
+    assert mail_server.received == []
 
 
-def test_what_was_said_before_the_handshake_counts_for_nothing(certificate: LeafCert) -> None:
+def test_replies_before_the_handshake_are_discarded(certificate: LeafCert) -> None:
     """Answers slipped in beside the one to STARTTLS are not taken for answers over TLS."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
         server.at("starttls", SendOctets(b"220 go\r\n250 slipped in\r\n"))
         outcome = _send_once(server.url, 0.5)
 
     assert isinstance(outcome, Rejected)
-    assert [] == server.received
+    assert server.received == []
 
 
 @pytest.mark.parametrize("stage", ["starttls", "banner"])
@@ -106,7 +106,7 @@ def test_a_silent_handshake_ends_in_time(stage: Stage, certificate: LeafCert) ->
     with MailServer("smtp+starttls", certificate=certificate) as server:
         server.at(stage, Stall())
 
-        assert ("unreachable", False) == _reason(_send_once(server.url, 0.3))
+        assert _reason(_send_once(server.url, 0.3)) == ("unreachable", False)
 
 
 def test_tls_towards_a_server_that_speaks_clear_fails(mail_server: MailServer) -> None:
@@ -121,9 +121,9 @@ def test_a_wrong_password_is_retryable_and_named() -> None:
     with MailServer(login=LOGIN) as server:
         outcome = _send_once(f"smtp://someone:wrong@{server.address}")
 
-    assert ("login_refused", False) == _reason(outcome)
+    assert _reason(outcome) == ("login_refused", False)
     assert isinstance(outcome, Rejected)
-    assert 535 == outcome.reply_code
+    assert outcome.reply_code == 535
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_failing_login_is_retryable(behaviour: Behaviour, reason: str) -> None
 
 def test_a_login_that_nobody_asks_for_is_refused(mail_server: MailServer) -> None:
     """A user in the URL and a server without AUTH don't fit: no letter goes without its login."""
-    assert ("login_refused", False) == _reason(_send_once(f"smtp://user:word@{mail_server.address}"))
+    assert _reason(_send_once(f"smtp://user:word@{mail_server.address}")) == ("login_refused", False)
 
 
 def test_each_address_of_a_name_is_tried(mail_server: MailServer) -> None:
@@ -165,7 +165,7 @@ def test_a_slow_resolver_can_not_hold_a_letter(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(socket, "getaddrinfo", answer_late)
     begun = time.monotonic()
 
-    assert ("unreachable", False) == _reason(_send_once("smtp://mail.example.com", 0.2))
+    assert _reason(_send_once("smtp://mail.example.com", 0.2)) == ("unreachable", False)
     assert time.monotonic() - begun < 2
 
 
@@ -175,7 +175,7 @@ def test_letters_share_a_connection(mail_server: MailServer) -> None:
         for _ in range(3):
             assert isinstance(channel.send(LETTER), Accepted)
 
-    assert (1, 3) == (mail_server.connections, len(mail_server.received))
+    assert (mail_server.connections, len(mail_server.received)) == (1, 3)
 
 
 def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_a_connection_carries_a_bounded_number_of_letters(mail_server: MailServe
         for _ in range(MESSAGES_PER_CONNECTION_MAX + 1):
             channel.send(LETTER)
 
-    assert 2 == mail_server.connections
+    assert mail_server.connections == 2
 
 
 def test_a_connection_that_rested_too_long_is_replaced(mail_server: MailServer) -> None:
@@ -229,7 +229,7 @@ def test_a_connection_that_rested_too_long_is_replaced(mail_server: MailServer) 
     channel.close()
 
     assert isinstance(outcome, Accepted)
-    assert 2 == mail_server.connections
+    assert mail_server.connections == 2
 
 
 def test_a_kept_connection_that_died_is_opened_anew(mail_server: MailServer) -> None:
@@ -240,7 +240,7 @@ def test_a_kept_connection_that_died_is_opened_anew(mail_server: MailServer) -> 
         outcome = channel.send(LETTER)
 
     assert isinstance(outcome, Accepted)
-    assert (2, 2) == (mail_server.connections, len(mail_server.received))
+    assert (mail_server.connections, len(mail_server.received)) == (2, 2)
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
@@ -255,7 +255,7 @@ def test_a_kept_connection_that_dies_before_the_content_is_opened_anew(
         outcome = channel.send(LETTER)
 
     assert isinstance(outcome, Accepted)
-    assert (2, 2) == (mail_server.connections, len(mail_server.received))
+    assert (mail_server.connections, len(mail_server.received)) == (2, 2)
 
 
 def test_a_kept_connection_that_went_silent_is_opened_anew(mail_server: MailServer) -> None:
@@ -266,7 +266,7 @@ def test_a_kept_connection_that_went_silent_is_opened_anew(mail_server: MailServ
         outcome = channel.send(LETTER)
 
     assert isinstance(outcome, Accepted)
-    assert 2 == mail_server.connections
+    assert mail_server.connections == 2
 
 
 def test_it_is_opened_anew_only_once(mail_server: MailServer) -> None:
@@ -275,8 +275,8 @@ def test_it_is_opened_anew_only_once(mail_server: MailServer) -> None:
         channel.send(LETTER)
         mail_server.at("mail", Disconnect())
 
-        assert ("unreachable", False) == _reason(channel.send(LETTER))
-    assert 2 == mail_server.connections
+        assert _reason(channel.send(LETTER)) == ("unreachable", False)
+    assert mail_server.connections == 2
 
 
 def test_a_kept_connection_lost_after_the_content_is_never_tried_again(mail_server: MailServer) -> None:
@@ -287,7 +287,7 @@ def test_a_kept_connection_lost_after_the_content_is_never_tried_again(mail_serv
         outcome = channel.send(LETTER)
 
     assert isinstance(outcome, OutcomeUnknown)
-    assert (1, 2) == (mail_server.connections, len(mail_server.received))
+    assert (mail_server.connections, len(mail_server.received)) == (1, 2)
 
 
 def test_after_an_uncertain_letter_the_next_gets_a_new_connection(mail_server: MailServer) -> None:
@@ -298,7 +298,7 @@ def test_after_an_uncertain_letter_the_next_gets_a_new_connection(mail_server: M
 
     assert isinstance(first, OutcomeUnknown)
     assert isinstance(second, Accepted)
-    assert 2 == mail_server.connections
+    assert mail_server.connections == 2
 
 
 def test_an_international_domain_travels_as_its_a_label(mail_server: MailServer) -> None:
@@ -308,7 +308,7 @@ def test_an_international_domain_travels_as_its_a_label(mail_server: MailServer)
         outcome = channel.send(letter_to("Li.Wei+x@例子.测试"))
 
     assert isinstance(outcome, Accepted)
-    assert ["Li.Wei+x@xn--fsqu00a.xn--0zwm56d"] == [letter.recipient for letter in mail_server.received]
+    assert [letter.recipient for letter in mail_server.received] == ["Li.Wei+x@xn--fsqu00a.xn--0zwm56d"]
     assert mail_server.received[0].content.isascii()
 
 
@@ -323,9 +323,9 @@ def test_an_international_local_part_needs_smtputf8(mail_server: MailServer) -> 
         after = channel.send(LETTER)
 
     assert isinstance(offered, Accepted)
-    assert "李伟@example.com" == mail_server.received[0].recipient
+    assert mail_server.received[0].recipient == "李伟@example.com"
     assert "SMTPUTF8" in mail_server.received[0].options
-    assert ("bad_address", True) == _reason(missing)
+    assert _reason(missing) == ("bad_address", True)
     assert isinstance(missing, Rejected)
     assert missing.about_address
     assert isinstance(after, Accepted)
@@ -353,10 +353,10 @@ def test_an_impossible_address_never_reaches_the_wire(mail_server: MailServer, r
     with channel_to(mail_server.url) as channel:
         outcome = channel.send(letter_to(recipient))
 
-    assert ("bad_address", True) == _reason(outcome)
+    assert _reason(outcome) == ("bad_address", True)
     assert isinstance(outcome, Rejected)
     assert outcome.about_address
-    assert (0, []) == (mail_server.connections, mail_server.commands)
+    assert (mail_server.connections, mail_server.commands) == (0, [])
 
 
 def test_the_content_arrives_octet_by_octet(mail_server: MailServer) -> None:
@@ -385,4 +385,4 @@ def test_tls_checks_are_on() -> None:
 
     assert tls is not None
     assert tls.check_hostname
-    assert ssl.CERT_REQUIRED == tls.verify_mode
+    assert tls.verify_mode == ssl.CERT_REQUIRED

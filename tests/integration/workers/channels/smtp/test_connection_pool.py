@@ -77,7 +77,7 @@ def test_messages_wait_for_an_open_connection_when_the_server_limits_them(limit:
         outcomes = worker.send_all(40)
 
         assert {Accepted} == {type(outcome) for outcome in outcomes}
-        assert 40 == len(server.received)
+        assert len(server.received) == 40
         assert server.most_at_once <= limit
         assert 0 < server.refused == len(worker.refusals) < THREADS
         assert worker.sizes[-1][0] <= limit
@@ -90,7 +90,7 @@ def test_refusals_are_few_while_letters_keep_coming() -> None:
         refused = server.refused
         worker.send_all(200)
 
-        assert 240 == len(server.received)
+        assert len(server.received) == 240
         assert server.refused <= refused + 1
 
 
@@ -202,4 +202,4 @@ def test_letters_of_a_restarted_server_go_out_at_once() -> None:
         outcomes = worker.send_all(40)
 
         assert {Accepted} == {type(outcome) for outcome in outcomes}
-        assert 80 == len(server.received)
+        assert len(server.received) == 80

@@ -101,7 +101,7 @@ def test_an_empty_form_is_asked_about_like_any_other(client: TestClient, use_cas
     assert [("", "", "zh", Visitor(client_ip="testclient"))] == use_cases.asked
 
 
-def test_what_is_shown_again_is_bounded(client: TestClient, use_cases: StubUseCases) -> None:
+def test_value_shown_again_in_a_form_is_bounded(client: TestClient, use_cases: StubUseCases) -> None:
     """A code of a megabyte does not come back as a page of a megabyte."""
     use_cases.refusal = "CODE_MALFORMED"
 

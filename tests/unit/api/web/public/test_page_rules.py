@@ -56,7 +56,7 @@ def test_every_page_is_small_and_asks_nobody_else(browser: TestClient, path: str
     names = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', text)}
 
     assert len(text.encode()) + sum((STATIC / name).stat().st_size for name in names) < PAGE_BYTES_MAX
-    assert [] == re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', text)
+    assert re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', text) == []
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.name)
@@ -64,7 +64,7 @@ def test_nothing_is_inline(template: Path) -> None:
     """The policy would stop it: no style, no script, no handler in a template."""
     text = template.read_text("utf-8")
 
-    assert [] == re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text)
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", text) == []
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -145,7 +145,7 @@ def test_the_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
     """Either way it is a page that says what to do."""
     good, bad = client.get(f"/a/{GOOD_TOKEN}?lang=en"), client.get("/a/bad?lang=en")
 
-    assert (200, 404) == (good.status_code, bad.status_code)
+    assert (good.status_code, bad.status_code) == (200, 404)
     assert "Accept your invitation" in good.text
     assert "This link is not valid" in bad.text
 

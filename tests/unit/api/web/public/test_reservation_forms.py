@@ -24,7 +24,7 @@ def test_a_corrected_use_is_shown_under_its_new_reservation(client: TestClient, 
     answer = client.post(PATH, data=FORM)
 
     assert (303, f"/r/{RESERVATION}") == (answer.status_code, answer.headers["location"])
-    assert [(RESERVATION, "li.wei@example.com", "abcd")] == use_cases.corrected
+    assert use_cases.corrected == [(RESERVATION, "li.wei@example.com", "abcd")]
 
 
 @pytest.mark.parametrize("refusal", ["RECIPIENT_NOT_CORRECTABLE", "CODE_INVALID", "EMAIL_INVALID"])
@@ -39,7 +39,7 @@ def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCa
     assert answer.text.count('aria-invalid="true"') == (refusal != "RECIPIENT_NOT_CORRECTABLE")
 
 
-def test_what_is_closed_says_so(client: TestClient, use_cases: StubUseCases) -> None:
+def test_closed_commit_refuses_commands(client: TestClient, use_cases: StubUseCases) -> None:
     """Without a form that could only be refused."""
     use_cases.may_correct = False
     text = client.get(f"{PATH}?lang=en").text

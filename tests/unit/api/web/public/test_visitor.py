@@ -84,7 +84,7 @@ def test_cookie_holds_the_newest_tokens_only(client: TestClient, use_cases: Stub
 
 
 @pytest.mark.parametrize("value", ["x", ".", "a" * 4000, f"{'A' * 42}!.{'A' * 44}"])
-def test_what_has_not_the_shape_of_a_token_is_left_out(client: TestClient, use_cases: StubUseCases, value: str) -> None:
+def test_cookie_drops_values_that_are_not_tokens(client: TestClient, use_cases: StubUseCases, value: str) -> None:
     """A cookie that another page of the domain has set breaks nothing."""
     client.get(f"/r/{RESERVATION}", headers={"Cookie": f"{COOKIE}={value}"})
 

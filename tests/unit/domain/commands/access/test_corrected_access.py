@@ -127,7 +127,7 @@ def test_staff_may_cancel_what_waits_for_a_removal() -> None:
     assert scenario.balance == (0, 0)
 
 
-def test_what_waits_for_a_removal_is_not_corrected_again() -> None:
+def test_reservation_is_not_corrected_while_it_waits_for_a_removal() -> None:
     """The first access is still being removed, so a third reservation could not say what it waits for."""
     scenario = own_system()
     right = corrected(scenario, scenario.sent("ly"))

@@ -60,7 +60,7 @@ def why(result: Result) -> str:
     return result.why
 
 
-def test_it_holds_no_use_and_waits_like_any_reservation() -> None:
+def test_rebind_reserves_no_use_and_waits_like_any_reservation() -> None:
     """One event, which names what it moves; the balance stays."""
     given = scenario()
     former = given.sent()
@@ -224,7 +224,7 @@ def test_there_is_a_time_for_it() -> None:
     assert done(by_staff(late, former)).changed
 
 
-def test_what_stands_in_the_way_in_order() -> None:
+def test_rebind_refusals_come_in_order() -> None:
     """Unknown code, nothing sent, the same group, revoked, paused, over."""
     given = scenario()
     assert refusal(ask(given, code=b"other")) == "CODE_INVALID"
@@ -328,7 +328,7 @@ def test_redeeming_gives_the_use_and_not_the_rebind() -> None:
     assert done(given.redeem()).require_reservation().reservation_id == former
 
 
-def test_what_is_being_moved_is_not_given_back_meanwhile() -> None:
+def test_access_is_not_refunded_while_it_is_being_moved() -> None:
     """A use, or a corrected address, would leave the rebind with nothing to move."""
     given = scenario()
     former = given.sent()

@@ -109,7 +109,7 @@ def test_only_the_nearest_of_missed_marks_is_told() -> None:
     assert short.reservation(short.sent()).access_due_at == START + timedelta(days=2)
 
 
-def test_what_is_over_is_to_be_taken_away_at_once() -> None:
+def test_expired_access_is_due_for_removal_immediately() -> None:
     """It is due until the channel has answered; then never again."""
     given = scenario()
     item = ended(given)
@@ -120,7 +120,7 @@ def test_what_is_over_is_to_be_taken_away_at_once() -> None:
     assert revoked(given, item, GONE) == []
 
 
-def test_what_the_channel_cannot_do_is_told_as_it_is() -> None:
+def test_removal_that_a_channel_cannot_do_is_recorded_as_notified() -> None:
     """Mail takes nothing away: the event says so."""
     given = scenario()
     item = ended(given)
@@ -186,7 +186,7 @@ def test_a_person_settles_what_could_not_be_taken_away() -> None:
 
 
 @pytest.mark.parametrize("outcome", [BUSY, LOST, REFUSED])
-def test_nobody_needs_a_further_delivery_of_what_is_over(outcome: Outcome) -> None:
+def test_resend_of_an_ended_access_is_not_needed(outcome: Outcome) -> None:
     """No further attempt and no case; found by simulation, seed 5006855: a second case beside that of the removal."""
     given = scenario(max_uses=2, bound=False)
     waiting, leased = given.sent(), given.sent("wang")
@@ -228,7 +228,7 @@ def test_a_lease_that_lapses_beside_a_case_keeps_nobody_from_settling_it() -> No
     assert (state.is_being_processed, state.due_at, state.access_due_at) == (False, None, None)
 
 
-def test_what_could_not_be_taken_away_waits_for_another_case() -> None:
+def test_failed_removal_opens_another_case() -> None:
     """It came back (a case), and then its access is over: tried on daily, until the case is free for it."""
     given = scenario()
     item = given.sent()
@@ -312,7 +312,7 @@ def test_the_link_of_what_is_over_leads_nowhere() -> None:
     assert refusal(given.correct(item, "wang")) == "RECIPIENT_NOT_CORRECTABLE"
 
 
-def test_what_moves_in_ends_by_its_own_time() -> None:
+def test_imported_access_keeps_its_expiry_date() -> None:
     """From its activation there, where that is known; what was taken away there is done."""
     given = scenario()
     long_ago, new_id = START - timedelta(days=40), given.new_id

@@ -41,7 +41,7 @@ def test_a_paused_code_takes_nobody_new_until_it_is_resumed() -> None:
     assert scenario.kinds.count("CodePaused") == scenario.kinds.count("CodeResumed") == 1
 
 
-def test_what_is_so_already_is_not_recorded_twice() -> None:
+def test_repeated_state_is_recorded_once() -> None:
     """Pressing twice is one act."""
     scenario = Scenario()
 

@@ -11,7 +11,7 @@ from domain.ports import RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done, refusal
 
 
-def test_what_is_held_is_given_back_and_what_is_sent_stays() -> None:
+def test_revocation_refunds_reserved_uses_and_keeps_sent_ones() -> None:
     """One command does both for a few."""
     scenario = Scenario(max_uses=3, bound=False)
     scenario.sent("li")
@@ -49,7 +49,7 @@ def test_a_retry_is_given_back_too() -> None:
 
 
 @pytest.mark.parametrize("outcome", [BUSY, RetryLater(server="team", reason="full", until=Scenario().now)])
-def test_what_is_being_sent_comes_back_when_that_surely_failed(outcome: RetryLater) -> None:
+def test_failed_attempt_is_refunded_after_revocation(outcome: RetryLater) -> None:
     """No further try, although there is time for one."""
     scenario = Scenario()
     leased = scenario.reserved()
@@ -75,7 +75,7 @@ def test_a_refused_address_keeps_its_own_cause() -> None:
     assert scenario.reservation(leased).refund_cause == "address_refused"
 
 
-def test_what_is_being_sent_and_arrives_counts() -> None:
+def test_success_of_a_leased_attempt_counts_after_revocation() -> None:
     """A success is evidence."""
     scenario = Scenario()
     leased = scenario.reserved()
@@ -87,7 +87,7 @@ def test_what_is_being_sent_and_arrives_counts() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_what_is_in_doubt_becomes_a_case_at_once() -> None:
+def test_unknown_outcome_opens_a_case_when_the_code_is_revoked() -> None:
     """It is not tried again, and no machine gives it back."""
     scenario = Scenario(max_uses=2, bound=False)
     doubtful = scenario.reserved("li")

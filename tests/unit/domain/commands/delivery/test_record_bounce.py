@@ -55,7 +55,7 @@ def test_before_sent_a_bounce_is_kept_as_evidence_only() -> None:
     assert scenario.balance == (0, 1)
 
 
-def test_what_was_accepted_or_given_back_opens_no_case() -> None:
+def test_accepted_or_refunded_use_opens_no_case() -> None:
     """Somebody opened the link, or the use is back already: there is nothing to decide."""
     scenario = Scenario(max_uses=2, bound=False)
     accepted, returned = scenario.sent("li"), scenario.sent("wang")
@@ -68,7 +68,7 @@ def test_what_was_accepted_or_given_back_opens_no_case() -> None:
     assert scenario.kinds[-2:] == ["InviteBounced", "InviteBounced"]
 
 
-def test_what_was_never_sent_cannot_bounce() -> None:
+def test_unsent_invitation_cannot_bounce() -> None:
     """A report for an unborn delivery is a mistake of the caller."""
     scenario = Scenario()
     waiting = scenario.reserved()
@@ -79,7 +79,7 @@ def test_what_was_never_sent_cannot_bounce() -> None:
     assert refusal(scenario.bounce(scenario.new_id())) == "NOT_FOUND"
 
 
-def test_what_came_back_before_its_success_was_known_is_a_case_with_it() -> None:
+def test_late_success_after_a_refund_opens_a_case() -> None:
     """The report overtakes the worker's commit: the use is counted, and in doubt at once."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

@@ -317,7 +317,7 @@ def test_the_same_refund_asked_again_is_the_same_refund() -> None:
 
 
 @pytest.mark.parametrize(("state", "why"), [("leased", "leased"), ("unknown", "unknown"), ("sent", "sent")])
-def test_what_may_not_be_reset(state: str, why: str) -> None:
+def test_reset_refuses_reservations_that_may_have_been_sent(state: str, why: str) -> None:
     """reset-failed leaves alone what is being sent, what is in doubt, and what was sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from domain.command_bus import Result
+from domain.command_bus import CommandResult, Result
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.errors import ReservationNotResolvable, ReservationUnknown
 from tests.support.ledger.scenario import LOST, SENT, Scenario
@@ -14,7 +14,7 @@ def close(scenario: Scenario, reservation_id: UUID) -> Result:
     return scenario.run(CloseForErasure(context=context, reservation_id=reservation_id, case_id=scenario.new_id()))
 
 
-def test_what_was_surely_not_sent_is_given_back() -> None:
+def test_erasure_refunds_a_use_that_was_not_sent() -> None:
     """Nobody paid for a letter that never left."""
     scenario = Scenario()
     held = scenario.reserved()
@@ -25,7 +25,7 @@ def test_what_was_surely_not_sent_is_given_back() -> None:
     assert (scenario.code.used, scenario.code.reserved) == (0, 0)
 
 
-def test_what_may_have_been_sent_is_counted() -> None:
+def test_erasure_counts_a_use_that_may_have_been_sent() -> None:
     """Given back it could be a free use, so the admin's word counts it."""
     scenario = Scenario()
     doubtful = scenario.reserved()
@@ -37,7 +37,7 @@ def test_what_may_have_been_sent_is_counted() -> None:
     assert scenario.kinds[-2:] == ["InviteSent", "CaseClosed"]
 
 
-def test_what_is_settled_stays() -> None:
+def test_erasure_keeps_settled_reservations() -> None:
     """Sent stays sent; asking twice changes nothing."""
     scenario = Scenario()
     sent = scenario.reserved()
@@ -57,3 +57,18 @@ def test_a_leased_one_waits_and_an_unknown_one_is_said() -> None:
 
     assert isinstance(close(scenario, leased), ReservationNotResolvable)
     assert isinstance(close(scenario, scenario.new_id()), ReservationUnknown)
+
+
+def test_erasure_names_the_lease_and_returns_the_settled_reservation() -> None:
+    """The refusal says why; a settled reservation is the result, unchanged."""
+    scenario = Scenario(max_uses=2, bound=False)
+    sent, leased = scenario.sent("li"), scenario.reserved("mei")
+    scenario.claim(leased)
+
+    refused, settled = close(scenario, leased), close(scenario, sent)
+
+    assert isinstance(refused, ReservationNotResolvable)
+    assert refused.why == "leased"
+    assert isinstance(settled, CommandResult)
+    assert settled.reservation is not None
+    assert (settled.reservation.reservation_id, settled.changed) == (sent, False)

@@ -139,7 +139,7 @@ def test_not_away_from_an_address_that_has_another_use_of_a_bound_code() -> None
 
 
 @pytest.mark.parametrize("outcome", [SENT, REFUSED])
-def test_what_the_wrong_address_still_proves_is_a_case(outcome: object) -> None:
+def test_proof_for_the_wrong_address_opens_a_case(outcome: object) -> None:
     """A late success after a correction never takes the use a second time."""
     scenario = Scenario(max_uses=5, bound=False)
     wrong = scenario.reserved("ly")

@@ -127,7 +127,7 @@ def test_the_opened_link_of_a_resend_settles_its_case() -> None:
 
 
 @pytest.mark.parametrize("outcome", [BUSY, LOST, REFUSED])
-def test_nobody_needs_a_resend_after_acceptance(outcome: Outcome) -> None:
+def test_resend_is_not_needed_after_acceptance(outcome: Outcome) -> None:
     """The first link was opened meanwhile: no further attempt, and no case."""
     scenario = Scenario(max_uses=2, bound=False)
     waiting, leased = resent(scenario, "li"), resent(scenario, "wang")
@@ -179,7 +179,7 @@ def test_a_resend_may_be_refunded_but_not_while_it_is_sent() -> None:
     assert (scenario.balance, scenario.reservation(reservation_id).due_at) == ((0, 0), None)
 
 
-def test_what_cannot_be_sent_once_more() -> None:
+def test_message_is_not_resent_when_it_cannot_be() -> None:
     """Each refusal, in order of precedence; the same request again is no refusal."""
     scenario = Scenario(max_uses=9, bound=False, policy=Policy(deliveries_max=1))
     returned, held = scenario.given_back("a"), scenario.reserved("b")
@@ -251,7 +251,7 @@ def test_one_request_id_may_stand_for_a_report_and_what_follows_from_it() -> Non
     assert not done(kept.resolve(other, "refunded", request_id="job-1")).changed
 
 
-def test_what_another_system_sent_is_sent_once_more_from_here() -> None:
+def test_imported_invitation_is_resent_from_this_ledger() -> None:
     """Its own attempt has number 1 there, so that ours is the second: its success is not taken for the first's."""
     scenario = Scenario(max_uses=2)
     code_id, reservation_id = scenario.new_id(), scenario.new_id()

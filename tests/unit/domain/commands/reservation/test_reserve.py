@@ -327,7 +327,7 @@ def test_a_second_click_sees_that_an_attempt_ended_nobody_knows_how() -> None:
     assert scenario.kinds[-1] == "InviteOutcomeUnknown"
 
 
-def test_what_only_a_case_can_end_is_left_to_who_may_open_one() -> None:
+def test_settling_is_left_to_commands_that_may_open_a_case() -> None:
     """Its time is over too: a click opens no case, and gives nothing back."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

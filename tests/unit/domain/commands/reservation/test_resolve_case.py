@@ -171,7 +171,7 @@ def test_a_code_that_is_anothers_by_now_is_not_counted_for_the_first() -> None:
     assert why(scenario, unfree(scenario), "sent") == "bound"
 
 
-def test_what_is_not_for_a_person_to_decide() -> None:
+def test_case_is_not_resolvable_when_the_system_decides() -> None:
     """Being sent, waiting for its turn, sent without a bounce, given back for good."""
     scenario = Scenario(max_uses=4, bound=False)
     leased, waiting = scenario.reserved("a"), scenario.reserved("b")
