@@ -83,7 +83,7 @@ def _render(
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.key_id))
     return admin_page(
         request,
-        "keys.html",
+        "api_keys.html",
         staff,
         status=422 if fields.errors else 200,
         keys=page.rows,

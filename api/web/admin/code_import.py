@@ -175,7 +175,7 @@ def _row(line: int, names: list[str], record: list[str], defaults: CodeTemplate)
 def _render(request: Request, staff: Staff, fields: FormFields) -> Response:
     return admin_page(
         request,
-        "import.html",
+        "code_import.html",
         staff,
         status=422 if fields.errors else 200,
         values=fields.values,

@@ -1,7 +1,7 @@
 """The start page of the admin console: the form that issues codes, and the newest batches."""
 
 import re
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -90,13 +90,6 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
 
 def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFields) -> Response:
     now, highest_id = admin.services.now(), UUID(int=2**128 - 1)
-
-    def load() -> dict[str, Any]:
-        return {
-            "batches": admin.batches.list_page((now, highest_id), RECENT),
-            "groups": [line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
-        }
-
     return admin_page(
         request,
         "issue.html",
@@ -108,5 +101,6 @@ def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFie
         count_max=COUNT.most,
         days_max=DAYS.most,
         rebinds_max=REBINDS.most,
-        **load(),
+        batches=admin.batches.list_page((now, highest_id), RECENT),
+        groups=[line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
     )

@@ -40,7 +40,7 @@ def build_router(schema: Callable[[], dict[str, Any]], schema_url: str, default_
     async def reference(request: Request) -> Response:
         document = schema()
         language = choose_language(request, default_language)
-        return page(request, "reference.html", language, groups=group_operations(document), schema_url=schema_url)
+        return page(request, "api_reference.html", language, groups=group_operations(document), schema_url=schema_url)
 
     return router
 

@@ -47,7 +47,7 @@ def build_router(folder: Path, default_language: Language) -> APIRouter:
         email = await run_in_threadpool(read_mail, folder, key)
         if email is None:
             return error_page(request, 404, "NOT_FOUND", language)
-        return page(request, "mail.html", language, mail=email, text=link_urls(email.text or ""))
+        return page(request, "email.html", language, mail=email, text=link_urls(email.text or ""))
 
     @router.get("/{key}/html")
     async def show_html(request: Request, key: str) -> Response:

@@ -47,7 +47,7 @@ def _render_error(
 ) -> Response:
     return page(
         request,
-        "support/fault.html",
+        "support/refusal.html",
         get_language(request),
         status=status,
         headers={} if retry_after_s is None else {"Retry-After": str(retry_after_s)},

@@ -23,7 +23,6 @@ from projections.read_models.dashboard_queries import (
     DashboardData,
     DashboardReader,
     Health,
-    KeptAccess,
     RangeTooLargeError,
 )
 
@@ -103,15 +102,12 @@ def show_dashboard(
     """Charts of a stretch of time, and what waits now."""
     language = get_language(request)
     services = cache.services
-
-    def load() -> tuple[DashboardData | None, Health, list[KeptAccess]]:
-        try:
-            figures = cache.figures(window)
-        except RangeTooLargeError:
-            figures = None
-        return figures, cache.reader.read_health(services.now()), cache.reader.list_kept_access()
-
-    figures, health, kept_access = load()
+    try:
+        figures = cache.figures(window)
+    except RangeTooLargeError:
+        figures = None
+    view = figures, cache.reader.read_health(services.now()), cache.reader.list_kept_access()
+    figures, health, kept_access = view
     now = services.now()
     return support_page(
         request,

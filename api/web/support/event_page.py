@@ -47,16 +47,19 @@ def explain_balance_page(
 ) -> Response:
     """Each use that counts or is held, by name, and why the others do not."""
     language, at = get_language(request), parse_filter_timestamp(as_of)
-
-    def load() -> dict[str, Any]:
-        now = support.services.now()
-        explanation = explanation_of(support.reader, code_id, now, language, as_of=at, most=EXPLAINED_MAX)
-        if explanation is None:
-            raise ApplicationError("NOT_FOUND")
-        return {"explanation": explanation, "hint": support.reader.find_suffix(code_id)}
-
-    view = load()
-    return support_page(request, "explain.html", staff, code_id=code_id, as_of=at, **view)
+    now = support.services.now()
+    explanation = explanation_of(support.reader, code_id, now, language, as_of=at, most=EXPLAINED_MAX)
+    if explanation is None:
+        raise ApplicationError("NOT_FOUND")
+    return support_page(
+        request,
+        "explain.html",
+        staff,
+        code_id=code_id,
+        as_of=at,
+        explanation=explanation,
+        hint=support.reader.find_suffix(code_id),
+    )
 
 
 def _load_event(

@@ -69,7 +69,7 @@ def search_as_you_type(
     """The same, as a part of the page. Nothing typed is in an address, which logs may keep."""
     typed = q.strip()[:TYPED_LENGTH_MAX]
     results = search(support, typed, get_language(request))
-    return support_page(request, "hits.html", staff, results=results)
+    return support_page(request, "search_results.html", staff, results=results)
 
 
 @router.get("/people/{recipient_id}")

@@ -59,7 +59,7 @@ def show_worklist(
             "next": page.next,
         }
 
-    return support_page(request, "work.html", staff, is_first=cursor is None, **load())
+    return support_page(request, "worklist.html", staff, is_first=cursor is None, **load())
 
 
 @router.get("/audit")

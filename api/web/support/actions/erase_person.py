@@ -89,7 +89,7 @@ def _form(
     outlook = PersonEraser(services.storage).preview(recipient_id, services.now())
     return support_page(
         request,
-        "forget.html",
+        "erase_person.html",
         staff,
         status=409 if wrong else 422 if is_reason_missing else 200,
         path=f"/support/people/{recipient_id}",

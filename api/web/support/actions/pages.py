@@ -204,7 +204,7 @@ def _form(
     is_access_missing = problem == "access_missing"
     return support_page(
         request,
-        "act.html",
+        "action.html",
         staff,
         status=422 if wrong or is_reason_missing or is_access_missing else 409 if is_changed else 200,
         act=action,
