@@ -31,7 +31,7 @@ from api.i18n.catalogs import LANGUAGES, translator
 from api.rate_limits.guard import Guard
 from api.rate_limits.report_exchange import report_periodically
 from api.settings import ApiSettings
-from api.use_cases.erase_person import Forgetting
+from api.use_cases.erase_person import PersonErasure
 from api.use_cases.services import Services
 from api.v1.codes import code_import
 from api.v1.public import redeem
@@ -174,7 +174,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with await _storage(settings) as storage:
-            forget_again(storage, settings)
+            erase_again(storage, settings)
             commit = AsyncGroupCommit(PipelinedExecute(storage), storage.ledger.execute, settings.request_wait_s)
             watch = BrokerMonitor(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
             silent = StalledWriterWatch(storage.datastore)
@@ -218,13 +218,13 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
     return lifespan
 
 
-def forget_again(storage: LedgerStore, settings: ApiSettings) -> None:
+def erase_again(storage: LedgerStore, settings: ApiSettings) -> None:
     """A restored backup knows people again who asked to be forgotten; it must not for longer than a start takes."""
 
     def context() -> CommandContext:
         return CommandContext(now=storage.recorder.clock.now(), actor="operator", actor_id="start")
 
-    number = Forgetting(storage, ErasedIdsFile(settings.erased_ids_path), context, RANDOM.draw_uuid).forget_again()
+    number = PersonErasure(storage, ErasedIdsFile(settings.erased_ids_path), context, RANDOM.draw_uuid).erase_again()
     if number:
         log.warning("%d erased people had come back with a restored database and were erased again", number)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from api.code_import.duplicates import short_hash
 from api.code_import.file_reader import Record, Records
 from api.code_import.row_parser import CellFaultError, CodeRow, row_of
-from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, CodeTemplate, Usage, in_turn, issue_batch
+from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, CodeTemplate, Usage, issue_batch, map_in_order
 from domain.commands.context import CommandContext
 from domain.events import CodeIssued, Event, OpeningBalanceImported
 from domain.values.batches import batched
@@ -53,12 +53,12 @@ class Rejects(Protocol):
         """One more."""
 
 
-def nowhere(record: Record, why: str) -> None:
+def discard_rejects(record: Record, why: str) -> None:
     """Rejects that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Weighed:
+class CheckedBatch:
     """A batch of records, looked at: codes to issue, how many are there already, bad ones, and bytes read."""
 
     rows: list[CodeRow]
@@ -69,7 +69,7 @@ class _Weighed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
+class CodeImporter:
     """One file on its way in.
 
     Attributes:
@@ -88,7 +88,7 @@ class Intake:
     new_id: Callable[[], UUID]
     progress: Callable[[int], None] = lambda _: None
 
-    def check(self, rejects: Rejects = nowhere) -> CodeImportCounts:
+    def check(self, rejects: Rejects = discard_rejects) -> CodeImportCounts:
         """Look at every record and change nothing.
 
         Raises:
@@ -99,19 +99,19 @@ class Intake:
             self._count(tally, weighed, rejects)
         return tally
 
-    def take(self, rejects: Rejects = nowhere) -> CodeImportCounts:
+    def take(self, rejects: Rejects = discard_rejects) -> CodeImportCounts:
         """Take over every record that is not bad.
 
         Raises:
             StorageUnavailableError: The database is away; what is done stays, and another run goes on.
         """
         tally = CodeImportCounts()
-        for weighed in in_turn(self._weighed(), self._issue):
+        for weighed in map_in_order(self._weighed(), self._issue):
             self._count(tally, weighed, rejects)
             tally.imported += len(weighed.rows)
         return tally
 
-    def _count(self, tally: CodeImportCounts, weighed: _Weighed, rejects: Rejects) -> None:
+    def _count(self, tally: CodeImportCounts, weighed: CheckedBatch, rejects: Rejects) -> None:
         tally.lines += weighed.lines
         tally.already += weighed.already
         tally.rejected += len(weighed.bad)
@@ -121,7 +121,7 @@ class Intake:
                 tally.faults.append(RejectedRow(record.line, why))
         self.progress(weighed.size)
 
-    def _weighed(self) -> Iterator[_Weighed]:
+    def _weighed(self) -> Iterator[CheckedBatch]:
         twice = self.records.twice
         known, seen, size = CodeTextLookup(self.storage), dict[str, int](), 0
         for batch in batched(self.records, BATCH):
@@ -140,7 +140,7 @@ class Intake:
             others = [rows[text][0] for text, events in there.items() if not _is_same(rows[text][1], events)]
             bad += [(record, EXISTS) for record in others]
             bad.sort(key=lambda pair: pair[0].line)
-            yield _Weighed(fresh, len(there) - len(others), bad, len(batch), size)
+            yield CheckedBatch(fresh, len(there) - len(others), bad, len(batch), size)
 
     def _read(self, record: Record, twice: set[int], seen: dict[str, int]) -> CodeRow:
         """One record.
@@ -157,7 +157,7 @@ class Intake:
                 raise CellFaultError("code", f"code is the same as on line {first}")
         return row
 
-    def _issue(self, weighed: _Weighed) -> None:
+    def _issue(self, weighed: CheckedBatch) -> None:
         issue_batch(self.storage, [self._order(row) for row in weighed.rows], self.context())
 
     def _order(self, row: CodeRow) -> CodeOrder:

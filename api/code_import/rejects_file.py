@@ -7,7 +7,7 @@ from typing import BinaryIO
 import orjson
 
 from api.code_import.file_reader import Format, Record, Records
-from api.code_import.importer import Rejects, nowhere
+from api.code_import.importer import Rejects, discard_rejects
 from api.schemas.csv_cells import csv_line
 
 
@@ -21,7 +21,7 @@ def rejects_into(file: BinaryIO | None, form: Format, records: Records) -> Itera
         records: That file.
     """
     if file is None:
-        yield nowhere
+        yield discard_rejects
         return
     width = len(records.original_names)
     if form == "csv":

@@ -41,7 +41,7 @@ SOURCE = "invitehub"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class LegacyImportOptions:
     """How to move in.
 
     Attributes:
@@ -76,7 +76,7 @@ class Weighed(NamedTuple):
 class LegacyImporter:
     """One run. `tally` holds its counts so far."""
 
-    def __init__(self, storage: LedgerStore, reader: Reader, plan: Plan) -> None:
+    def __init__(self, storage: LedgerStore, reader: Reader, plan: LegacyImportOptions) -> None:
         self._storage = storage
         self._reader = reader
         self._plan = plan

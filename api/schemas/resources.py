@@ -28,7 +28,7 @@ Rebinds = Annotated[int, Field(ge=REBINDS.least, le=REBINDS.most)]
 BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
 
 
-class Asked(Strict):
+class StrictRequest(Strict):
     """A request of staff or integrators. Unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
@@ -86,7 +86,7 @@ class Problem(BaseModel):
     errors: list[Fault] | None = None
 
 
-class IssueRequest(Asked):
+class IssueRequest(StrictRequest):
     """Terms of new codes."""
 
     count: int = Field(default=1, ge=1, le=1000)
@@ -172,20 +172,20 @@ RevokeAccess = Annotated[
 ]
 
 
-class RefundRequest(Asked):
+class RefundRequest(StrictRequest):
     """Why a use is given back; kept sealed in the vault."""
 
     note: Note
     revoke_access: RevokeAccess = None
 
 
-class ReasonRequest(Asked):
+class ReasonRequest(StrictRequest):
     """Why; kept sealed in the vault."""
 
     note: Annotated[str | None, Field(min_length=1, max_length=2000)] = None
 
 
-class ForgetRequest(Asked):
+class ForgetRequest(StrictRequest):
     """Who is meant, and why they are forgotten or their data given out (kept sealed, so without the address)."""
 
     email: Annotated[str, Field(min_length=3, max_length=320)]
@@ -209,7 +209,7 @@ class PersonView(BaseModel):
     refused_tries: list[dict[str, Any]]
 
 
-class NoteRequest(Asked):
+class NoteRequest(StrictRequest):
     """What is to stand in the history; kept sealed in the vault."""
 
     note: Note
@@ -257,7 +257,7 @@ class StaffRebindRequest(ReasonRequest):
     group: GroupName
 
 
-class ResolveRequest(Asked):
+class ResolveRequest(StrictRequest):
     """What a person found out, and why; the note is kept sealed in the vault."""
 
     as_: Literal["sent", "refunded", "retry"] = Field(
@@ -267,7 +267,7 @@ class ResolveRequest(Asked):
     revoke_access: RevokeAccess = None
 
 
-class BounceRequest(Asked):
+class BounceRequest(StrictRequest):
     """A delivery that came back; the server's words are kept sealed in the vault."""
 
     delivery: int = Field(default=1, ge=1, le=1000, description="The number in the Message-ID, after the first dot.")

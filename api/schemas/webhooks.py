@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from api.schemas.resources import Asked
+from api.schemas.resources import StrictRequest
 from domain.values.number_bounds import POSITIONS
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.repositories.webhook_deliveries import DeliveryRow, DeliveryState
@@ -54,7 +54,7 @@ Concurrency = Annotated[
 Url = Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
 
 
-class EndpointRequest(Asked):
+class EndpointRequest(StrictRequest):
     """A new endpoint."""
 
     url: Url
@@ -68,7 +68,7 @@ class EndpointRequest(Asked):
     )
 
 
-class EndpointChange(Asked):
+class EndpointChange(StrictRequest):
     """What is to be changed; what is not named stays."""
 
     url: Url | None = None

@@ -1,4 +1,4 @@
-"""Forgetting a person, for CLI and API: close what they hold, write their id down outside, erase what is known."""
+"""Erasure of a person: close their reservations, list their id outside the database, and erase their data."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ ROUNDS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class ErasureResult:
     """What became of it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgetting:
+class PersonErasure:
     """Forgets people of one ledger.
 
     Attributes:
@@ -64,7 +64,7 @@ class Forgetting:
     action: AuditLog | None = None
     reason: str = ""
 
-    def forget(self, address: EmailAddress) -> Forgotten:
+    def forget(self, address: EmailAddress) -> ErasureResult:
         """Forget the person with this address.
 
         Raises:
@@ -77,16 +77,16 @@ class Forgetting:
             number, leased_until = self._close(eraser, recipient_id)
             closed += number
             if leased_until is not None:
-                return Forgotten(closed=closed, leased_until=leased_until)
+                return ErasureResult(closed=closed, leased_until=leased_until)
             self.forgotten.append(recipient_id, self.context().now)
             if self._erase(eraser, recipient_id):
                 ids.append(recipient_id)
         self._erase_refusals(eraser, address, is_known=bool(ids))
         if self.mailbox is not None:
             delete_mails_to(self.mailbox, address.normal)
-        return Forgotten(ids, closed)
+        return ErasureResult(ids, closed)
 
-    def forget_again(self) -> int:
+    def erase_again(self) -> int:
         """Forget whom the list names and the database knows all the same, as after a restored backup; how many.
 
         What a worker holds at this moment fails by itself: there is no address to send to.
@@ -145,7 +145,7 @@ class Forgetting:
         raise AssertionError("one person holds more reservations than can be closed")
 
 
-def forget_person(services: Services, caller: Caller, email: str, reason: str) -> Forgotten:
+def forget_person(services: Services, caller: Caller, email: str, reason: str) -> ErasureResult:
     """Erase the person with this email address, and record who asked for it and why.
 
     Raises:
@@ -154,7 +154,7 @@ def forget_person(services: Services, caller: Caller, email: str, reason: str) -
         StorageUnavailableError: The database is unavailable.
     """
     address = parse_email(email)
-    forgetting = Forgetting(
+    forgetting = PersonErasure(
         storage=services.storage,
         forgotten=ErasedIdsFile(services.settings.erased_ids_path),
         context=lambda: services.context(caller),

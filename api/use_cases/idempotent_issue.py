@@ -15,7 +15,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.schemas.resources import IssueRequest
 from api.use_cases.idempotency import scope_digest
-from api.use_cases.issue_codes import BATCH, CodeOrder, CodeTemplate, Issued, issue_batch
+from api.use_cases.issue_codes import BATCH, CodeOrder, CodeTemplate, IssuedText, issue_batch
 from api.use_cases.services import Caller
 from domain.commands.context import CommandContext
 from domain.values.batches import batched
@@ -59,7 +59,7 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Bat
 
 def issue_idempotently(
     action: AuditLog, wish: IdempotentIssue, context: CommandContext, letters: RandomSource
-) -> list[Issued]:
+) -> list[IssuedText]:
     """Issue what a key asks for, or what is missing of it; all of it in the order of the first time.
 
     Codes that are there already are revealed again, with a line in the audit log.
@@ -84,7 +84,7 @@ def issue_idempotently(
     if there:
         action.record("exported_codes", None, describe_values(issued_before=len(there), batch=kept.batch_id))
     texts = codes.find_texts(ids, clear=True)
-    return [Issued(format_code(texts[code_id].text or ""), code_id) for code_id in ids]
+    return [IssuedText(format_code(texts[code_id].text or ""), code_id) for code_id in ids]
 
 
 def _keep_note(storage: LedgerStore, note: str, batch_id: UUID) -> UUID:

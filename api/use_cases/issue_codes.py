@@ -71,7 +71,7 @@ class CodeOrder(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedText:
     """A new code: its text as shown to people, and its id."""
 
     text: str
@@ -101,16 +101,16 @@ def issue_codes(
     new_id: Callable[[], UUID],
     letters: RandomSource,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[Issued]:
-    """Issue `count` codes; as `issuing`, which needs no memory for them."""
-    issued: list[Issued] = []
-    for some in issuing(storage, template, count, context, new_id, letters):
+) -> list[IssuedText]:
+    """Issue `count` codes; as `iter_issued`, which needs no memory for them."""
+    issued: list[IssuedText] = []
+    for some in iter_issued(storage, template, count, context, new_id, letters):
         issued += some
         progress(len(issued))
     return issued
 
 
-def issuing(
+def iter_issued(
     storage: LedgerStore,
     template: CodeTemplate,
     count: int,
@@ -118,7 +118,7 @@ def issuing(
     new_id: Callable[[], UUID],
     letters: RandomSource,
     prefix: str = "",
-) -> Iterator[list[Issued]]:
+) -> Iterator[list[IssuedText]]:
     """Issue `count` codes, and give each batch as soon as it is kept.
 
     Args:
@@ -140,11 +140,11 @@ def issuing(
                 CodeOrder(new_id(), prefix + generate_code(letters), template) for _ in range(min(BATCH, count - start))
             ]
 
-    for some in in_turn(orders(), lambda batch: issue_batch(storage, batch, context)):
-        yield [Issued(format_code(order.text), order.code_id) for order in some]
+    for some in map_in_order(orders(), lambda batch: issue_batch(storage, batch, context)):
+        yield [IssuedText(format_code(order.text), order.code_id) for order in some]
 
 
-def in_turn(batches: Iterable[T], work: Callable[[T], None]) -> Iterator[T]:
+def map_in_order(batches: Iterable[T], work: Callable[[T], None]) -> Iterator[T]:
     """Work on batches, some at the same time; give each in order once it is done.
 
     Raises:

@@ -9,7 +9,7 @@ import typer
 from api.cli.arguments import JsonFlag, parse_email
 from api.cli.context import OpenLedger, Session, print_json
 from api.settings import ApiSettings
-from api.use_cases.erase_person import Forgetting, Forgotten
+from api.use_cases.erase_person import ErasureResult, PersonErasure
 from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
 from projections.privacy.key_rotation import KeyRotation
@@ -44,7 +44,7 @@ def forget(
     address = parse_email(email)
     session: Session = context.obj
     with session.open() as ledger:
-        forgetting = Forgetting(
+        forgetting = PersonErasure(
             storage=ledger.storage,
             forgotten=ErasedIdsFile(ledger.settings.erased_ids_path),
             context=ledger.context,
@@ -70,14 +70,14 @@ def forget(
     return 0
 
 
-def _erase_when_unleased(ledger: OpenLedger, forgetting: Forgetting, address: EmailAddress) -> Forgotten:
+def _erase_when_unleased(ledger: OpenLedger, forgetting: PersonErasure, address: EmailAddress) -> ErasureResult:
     """Erase the person as soon as no worker sends them an invitation; wait for the end of one lease."""
     until = time.monotonic() + ledger.settings.lease_s + LEASE_GRACE_S
     erasure = forgetting.forget(address)
     while erasure.leased_until is not None and time.monotonic() < until:
         time.sleep(POLL_S)
         again = forgetting.forget(address)
-        erasure = Forgotten(again.recipient_ids, erasure.closed + again.closed, again.leased_until)
+        erasure = ErasureResult(again.recipient_ids, erasure.closed + again.closed, again.leased_until)
     return erasure
 
 

@@ -30,7 +30,7 @@ from api.cli.context import (
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
 from api.use_cases.code_history import history_of, line_of
-from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, Issued, issuing
+from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued
 from domain.errors import ReservationNotRefundable
 from domain.events.code_terms import CodeTerms
 from domain.values.identifiers import format_code
@@ -94,7 +94,7 @@ def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatur
         note_id = _keep_note(ledger, note) if note else None
         template = CodeTemplate(terms=terms, bound=not open_code, note_id=note_id)
         task = bar.add_task("issuing", total=count)
-        made = issuing(
+        made = iter_issued(
             ledger.storage, template, count, ledger.context(), RANDOM.draw_uuid, BufferedRandom(), prefix=prefix.upper()
         )
         try:
@@ -114,13 +114,13 @@ def _keep_note(ledger: OpenLedger, note: str) -> UUID:
     return draft.text_id
 
 
-def _print_codes(made: Iterator[list[Issued]], progress: Callable[[int], None]) -> None:
+def _print_codes(made: Iterator[list[IssuedText]], progress: Callable[[int], None]) -> None:
     for some in made:
         say(*(code.text for code in some))
         progress(len(some))
 
 
-def _print_json_codes(made: Iterator[list[Issued]], progress: Callable[[int], None]) -> None:
+def _print_json_codes(made: Iterator[list[IssuedText]], progress: Callable[[int], None]) -> None:
     """One JSON list, batch by batch."""
     between = "[\n"
     for some in made:

@@ -18,7 +18,7 @@ from api.cli.arguments import READ_DAYS, READ_REBINDS, JsonFlag, parse_group, pa
 from api.cli.context import OpenLedger, Session, print_json
 from api.cli.progress import CommandProgress
 from api.code_import.file_reader import FileFaultError, Format, Records
-from api.code_import.importer import CodeImportCounts, Intake, Rejects
+from api.code_import.importer import CodeImportCounts, CodeImporter, Rejects
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
 from api.use_cases.issue_codes import AT_ONCE, CodeTemplate
@@ -108,10 +108,10 @@ class _ImportRun:
             return summary, False
         return self._run_pass("importing", lambda intake: intake.take()), True
 
-    def _run_pass(self, words: str, run: Callable[[Intake], CodeImportCounts]) -> CodeImportCounts:
+    def _run_pass(self, words: str, run: Callable[[CodeImporter], CodeImportCounts]) -> CodeImportCounts:
         with CommandProgress(f"{words}, in bytes", self._measure_size, quiet=self._quiet) as steps:
             return run(
-                Intake(
+                CodeImporter(
                     storage=self._ledger.storage,
                     records=self._records,
                     usual=self._usual,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from api.cli.arguments import JsonFlag
 from api.cli.context import OpenLedger, Session, print_json
 from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, FindingKind, ImportFinding, ImportSummary
-from api.legacy_import.importer import LegacyImporter, Plan
+from api.legacy_import.importer import LegacyImporter, LegacyImportOptions
 from api.legacy_import.report import report_file
 from domain.commands.context import CommandContext
 from projections.legacy.source import LegacySourceError, LegacySystem, open_legacy_system
@@ -121,7 +121,7 @@ def _run(
     def now() -> CommandContext:
         return replace(ledger.context(), actor="import", correlation_id=correlation_id)
 
-    plan = Plan(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
+    plan = LegacyImportOptions(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
     importer = LegacyImporter(ledger.storage, ledger.reader, plan)
     findings_by_kind: dict[FindingKind, list[ImportFinding]] = {kind: [] for kind in FINDING_KINDS}
     with _progress(old.count_codes(), apply=apply) as step, report_file(report, importer.tally) as write:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel
 
 from api.code_import.file_reader import FileFaultError, Format, Records
-from api.code_import.importer import CodeImportCounts, Intake
+from api.code_import.importer import CodeImportCounts, CodeImporter
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, TheServices
@@ -103,7 +103,7 @@ async def import_codes(
 
     def run() -> tuple[CodeImportCounts, bool]:
         records = Records(io.BytesIO(data), form, _mapping(rename or []))
-        intake = Intake(
+        intake = CodeImporter(
             storage=services.storage,
             records=records,
             usual=CodeTemplate(terms=SINGLE_USE, bound=True),

@@ -23,7 +23,7 @@ from api.schemas.timestamps import LooseTimestamp, Timestamp
 from api.use_cases.code_history import code_view, csv_of_history, empty_history, history_of, view_of_code
 from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
 from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, issue_key
-from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, Issued, issuing
+from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued
 from api.use_cases.services import Services
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
@@ -84,13 +84,13 @@ def issue(
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
 
 
-def _issue(services: Services, body: IssueRequest, context: CommandContext) -> list[Issued]:
+def _issue(services: Services, body: IssueRequest, context: CommandContext) -> list[IssuedText]:
     note = services.storage.vault.seal_text(body.note, services.new_id()) if body.note else None
     if note is not None:
         NoteRepository(services.storage).insert(note)
     template = replace(_template(body), note_id=note.text_id if note else None)
     prefix, letters = body.prefix.upper(), BufferedRandom()
-    batches = issuing(services.storage, template, body.count, context, services.new_id, letters, prefix)
+    batches = iter_issued(services.storage, template, body.count, context, services.new_id, letters, prefix)
     return [code for batch in batches for code in batch]
 
 

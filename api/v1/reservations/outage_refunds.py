@@ -12,7 +12,7 @@ from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayRefund, TheServices
 from api.http.openapi import PROTECTED
-from api.schemas.resources import Asked
+from api.schemas.resources import StrictRequest
 from api.schemas.timestamps import Timestamp
 from api.use_cases.refund_outage import OutageWindow, find_affected, refund_affected
 
@@ -27,7 +27,7 @@ router = APIRouter(
 )
 
 
-class OutageRequest(Asked):
+class OutageRequest(StrictRequest):
     """A window and a cause. Nothing is changed unless `apply` is true."""
 
     from_: Annotated[Timestamp, Field(alias="from")]

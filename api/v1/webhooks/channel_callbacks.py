@@ -106,20 +106,20 @@ async def callback(channel_id: UUID, request: Request, services: TheServices) ->
     if channel is None:
         CALLBACKS.labels("unknown").inc()
         raise ApplicationError("NOT_FOUND")
-    desk = _Desk(services, channels, channel, request_id_of(request))
-    found = await desk.checked(SignatureHeaders.of(request.headers), body)
+    handler = CallbackHandler(services, channels, channel, request_id_of(request))
+    found = await handler.checked(SignatureHeaders.of(request.headers), body)
     try:
-        done = await services.execute_in_group(desk.command(found))
+        done = await services.execute_in_group(handler.command(found))
     except ApplicationError as error:
         if error.code not in {"UNAVAILABLE", "OVERLOADED"}:
-            await desk.write_down("refused")
+            await handler.write_down("refused")
         raise
     CALLBACKS.labels(found.type.removeprefix("invite.")).inc()
     item = done.require_reservation()
     return CallbackTaken(reservation_id=item.reservation_id, state=item.public_state, changed=done.changed)
 
 
-class _Desk:
+class CallbackHandler:
     """Where the callbacks of one channel are looked at."""
 
     def __init__(

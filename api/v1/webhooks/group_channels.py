@@ -12,7 +12,7 @@ from api.http.dependencies import Admin, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import Page
 from api.http.validation_errors import field_errors
-from api.schemas.resources import Asked, GroupName
+from api.schemas.resources import GroupName, StrictRequest
 from api.schemas.webhooks import SecretView, views_of_secrets
 from api.use_cases.administration.group_channels import (
     callbacks_of,
@@ -40,7 +40,7 @@ router = APIRouter(
 )
 
 
-class ChannelRequest(Asked):
+class ChannelRequest(StrictRequest):
     """The channel of a group."""
 
     group: GroupName

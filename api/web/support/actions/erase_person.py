@@ -1,4 +1,4 @@
-"""Forgetting a person at the desk: what it will do is shown first; sent twice, it is done and written down once."""
+"""The page that erases a person's data, with a preview. A form that is sent twice erases and is recorded once."""
 
 from typing import Annotated, Final
 from uuid import UUID

@@ -116,7 +116,7 @@ def test_a_list_that_can_t_be_written_forgets_nobody(
 ) -> None:
     """A backup would remember who is not in the list, so nothing is erased."""
     app.redeem(app.issue())
-    monkeypatch.setattr(type(settings), "forgotten", tmp_path / "nowhere" / "forgotten.jsonl")
+    monkeypatch.setattr(type(settings), "erased_ids_path", tmp_path / "nowhere" / "forgotten.jsonl")
 
     assert forget(app).status_code == 503
     assert app.count("recipients") == 1

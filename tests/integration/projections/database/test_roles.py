@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
-from api.use_cases.erase_person import Forgetting
+from api.use_cases.erase_person import PersonErasure
 from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress
 from projections.database.connection import connect
@@ -208,7 +208,7 @@ def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp
         code = bench.issue(2, bound=False)
         for name in ("li.wei", "wang.fang"):
             bench.attempt(done(bench.redeem(code, f"{name}@example.com")).require_reservation().reservation_id, REFUSED)
-        forgetting_one = Forgetting(
+        forgetting_one = PersonErasure(
             storage, ErasedIdsFile(tmp_path / "forgotten.jsonl"), lambda: bench.context("operator"), uuid4
         )
         forgotten = forgetting_one.forget(EmailAddress.parse("li.wei@example.com"))
