@@ -7,9 +7,11 @@ from uuid import UUID
 
 import typer
 
+from api.schemas import parsing
+from api.schemas.parsing import InvalidInputError
 from domain.values.group_name import checked_group
-from domain.values.identifiers import EmailAddress, MalformedEmailError
-from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds, NumberError, parse_number
+from domain.values.identifiers import EmailAddress
+from domain.values.number_bounds import DAYS, Bounds, NumberError, parse_number
 from domain.values.timestamps import TimestampError, parse_timestamp
 
 NAME_LENGTH_MAX = 200
@@ -55,7 +57,6 @@ def number_parser(bounds: Bounds) -> Callable[[str | int], int]:
 
 
 READ_DAYS = number_parser(DAYS)
-READ_REBINDS = number_parser(REBINDS)
 
 
 def parse_reservation_id(text: str) -> UUID:
@@ -65,8 +66,8 @@ def parse_reservation_id(text: str) -> UUID:
         typer.BadParameter: It is not an id.
     """
     try:
-        return UUID(text)
-    except ValueError as error:
+        return parsing.parse_id("reservation", text)
+    except InvalidInputError as error:
         raise _bad_parameter(
             "a reservation id is needed, such as the one in the page's address", "reservation"
         ) from error
@@ -79,8 +80,8 @@ def parse_email(text: str) -> EmailAddress:
         typer.BadParameter: It is not exactly one address.
     """
     try:
-        return EmailAddress.parse(text)
-    except MalformedEmailError as error:
+        return parsing.parse_email("email", text)
+    except InvalidInputError as error:
         raise _bad_parameter("it takes one e-mail address, such as li.wei@example.com", "email") from error
 
 
@@ -106,42 +107,6 @@ def parse_name(text: str, option: str) -> str:
     if len(name) > NAME_LENGTH_MAX or not name.isprintable():
         raise _bad_parameter(f"it takes one line of at most {NAME_LENGTH_MAX} letters", option)
     return name
-
-
-def parse_uses(text: str) -> int | None:
-    """Parse the number of uses of a code, from 1; None for the word unlimited.
-
-    Raises:
-        typer.BadParameter: It is neither.
-    """
-    return _parse_number_or_word(text, "unlimited", USES, "--max-uses")
-
-
-def parse_days(text: str) -> int | None:
-    """Parse the days of access, from 1; None for the word unlimited.
-
-    Raises:
-        typer.BadParameter: It is neither.
-    """
-    return _parse_number_or_word(text, "unlimited", DAYS, "--validity-days")
-
-
-def parse_rebinds(text: str) -> int | None:
-    """Parse how often an access grant may be moved, from 0; None for the word usual.
-
-    Raises:
-        typer.BadParameter: It is neither.
-    """
-    return _parse_number_or_word(text, "usual", REBINDS, "--rebinds")
-
-
-def _parse_number_or_word(text: str, word: str, bounds: Bounds, option: str) -> int | None:
-    try:
-        return None if text == word else parse_number(text, bounds)
-    except NumberError as error:
-        raise _bad_parameter(
-            f"it takes a number from {bounds.least} to {bounds.most:,}, or the word {word}", option
-        ) from error
 
 
 def _bad_parameter(message: str, option: str) -> typer.BadParameter:

@@ -12,7 +12,8 @@ from typing import BinaryIO, Final, Literal, NamedTuple
 import orjson
 
 from api.code_import.duplicates import repeated
-from api.code_import.row_parser import COLUMNS, PASSED_OVER, UNLIMITED, CellFaultError, code_text
+from api.code_import.row_parser import COLUMNS, PASSED_OVER, CellFaultError, code_text
+from api.schemas.code_terms import NONE_WORDS
 from api.schemas.csv_cells import without_mark
 
 Format = Literal["csv", "jsonl"]
@@ -187,7 +188,7 @@ def _split(text: str, separator: str) -> list[str]:
 
 def _json_cell(name: str, value: object) -> str:
     if value is None:
-        return UNLIMITED if name == "max_uses" else ""
+        return NONE_WORDS[name] if name == "max_uses" else ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

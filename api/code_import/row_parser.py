@@ -1,17 +1,19 @@
 """From the cells of one record to a code with its terms and what it has behind it; a cell that is wrong says how."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from msgspec import structs
 
+from api.schemas.code_terms import TERMS, Term, TermFormat
+from api.schemas.parsing import InvalidInputError, parse_term
 from api.use_cases.issue_codes import CodeTemplate
-from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
+from domain.events.code_terms import TERM_NAMES
 from domain.values.identifiers import MalformedCodeError, normalize_code
-from domain.values.number_bounds import DAYS, REBINDS, USES, USES_SO_FAR, Bounds, NumberError, parse_number
+from domain.values.number_bounds import USES_SO_FAR, Bounds, NumberError, parse_number
 from domain.values.timestamps import TimestampError, parse_timestamp
 
 NOTE_LENGTH_MAX: Final = 2_000
@@ -19,18 +21,15 @@ TERMS_KEPT_MAX: Final = 1_024
 """Different terms of a file that are remembered."""
 SHOWN_LENGTH_MAX: Final = 40
 """Letters of a wrong cell that a message repeats."""
-UNLIMITED: Final = "unlimited"
-USUAL: Final = "usual"
+OPEN: Final = "open"
+TERM_COLUMNS: Final = (*TERM_NAMES, OPEN)
+"""Columns that say what every code of an issue has in common."""
 YES_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 COLUMNS: Final[Mapping[str, str]] = {
     "code": "the code; needed",
-    "max_uses": "a number from 1, or unlimited",
-    "used": "uses so far: they become an opening balance",
+    **{term.name: f"{term.means}, or {term.none_word}" if term.none_word else term.means for term in TERMS},
     "open": "yes: not bound to the first person who redeems it",
-    "expires_at": "ISO 8601; UTC unless it says otherwise",
-    "validity_days": "days of access after the invitation",
-    "rebinds_max": "how often an access may be moved to another group: a number from 0, or usual",
-    "group": "name of the group",
+    "used": "uses so far: they become an opening balance",
     "note": "stands in the code's history",
     "issued_at": "when it was issued elsewhere",
     "state": "as our own exports say it: paused stays paused, a revoked code is refused",
@@ -135,59 +134,29 @@ def row_terms(cells: Mapping[str, str], usual: CodeTemplate) -> CodeTemplate:
     Raises:
         CellFaultError: A cell makes no sense.
     """
-    return _terms_of(tuple(cells.get(column, "") for column in _TERMS), usual)
+    return _terms_of(tuple(cells.get(column, "") for column in TERM_COLUMNS), usual)
 
 
 @lru_cache(maxsize=TERMS_KEPT_MAX)
 def _terms_of(cells: tuple[str, ...], usual: CodeTemplate) -> CodeTemplate:
-    """The same for the cells of the columns of terms; most records of a file have those of the one before."""
-    named: dict[str, Any] = {
-        field: read(column, cell) for (column, (field, read)), cell in zip(_TERMS.items(), cells, strict=True) if cell
-    }
-    bound = named.pop("bound", usual.bound)
+    """Read the cells of `TERM_COLUMNS`; most records of a file have those of the one before."""
+    *texts, is_open = cells
+    named = {term.name: _term(term, text) for term, text in zip(TERMS, texts, strict=True) if text}
+    bound = _bound(OPEN, is_open) if is_open else usual.bound
     return replace(usual, terms=structs.replace(usual.terms, **named), bound=bound)
 
 
-def _uses(column: str, cell: str) -> int | None:
-    if cell.lower() == UNLIMITED:
-        return None
+def _term(term: TermFormat, cell: str) -> Term:
     try:
-        return _number(column, cell, USES)
-    except CellFaultError as error:
-        raise CellFaultError(
-            column, f"{column} {_shown(cell)} is neither a number from 1 nor the word unlimited"
-        ) from error
-
-
-def _days(column: str, cell: str) -> int:
-    return _number(column, cell, DAYS)
-
-
-def _rebinds(column: str, cell: str) -> int | None:
-    if cell.lower() == USUAL:
-        return None
-    try:
-        return _number(column, cell, REBINDS)
-    except CellFaultError as error:
-        bounds = f"from {REBINDS.least} to {REBINDS.most}"
-        told = f"{column} {_shown(cell)} is neither a whole number {bounds} nor the word usual"
-        raise CellFaultError(column, told) from error
+        return parse_term(term, cell)
+    except InvalidInputError as error:
+        raise CellFaultError(term.name, f"{term.name} {_shown(cell)} {error.detail}") from error
 
 
 def _bound(column: str, cell: str) -> bool:
     if cell.lower() not in YES_NO:
         raise CellFaultError(column, f"{column} {_shown(cell)} is neither yes nor no")
     return not YES_NO[cell.lower()]
-
-
-def _name(column: str, cell: str) -> str:
-    if (fault := group_name_error(cell)) == "address":
-        raise CellFaultError(column, f"{column} is an e-mail address, and events may hold none: name it otherwise")
-    if fault == "code":
-        raise CellFaultError(column, f"{column} is a redeem code, and events may hold none: name it otherwise")
-    if fault is not None:
-        raise CellFaultError(column, f"{column} is no name of up to {NAME_LENGTH_MAX} letters on one line")
-    return cell
 
 
 def _moment(column: str, cell: str) -> datetime:
@@ -206,14 +175,3 @@ def _number(column: str, cell: str, bounds: Bounds) -> int:
 
 def _shown(cell: str) -> str:
     return ascii(cell[:SHOWN_LENGTH_MAX])
-
-
-_TERMS: Final[Mapping[str, tuple[str, Callable[[str, str], Any]]]] = {
-    "max_uses": ("max_uses", _uses),
-    "open": ("bound", _bound),
-    "expires_at": ("expires_at", _moment),
-    "validity_days": ("validity_days", _days),
-    "rebinds_max": ("rebinds_max", _rebinds),
-    "group": ("group", _name),
-}
-"""By column: the field of the terms, and how its cell is read."""

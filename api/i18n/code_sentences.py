@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from api.i18n.catalogs import Translator
+from domain.events.code_terms import TERM_NAMES
 from domain.values.timestamps import text_of
 
 Facts = Mapping[str, object]
@@ -17,21 +18,24 @@ def moment_text(moment: object) -> str:
 
 def terms_text(say: Translator, facts: Facts, bound: object = None) -> str:
     """A code's terms in words; whether it is bound only where that is told."""
-    limit = facts.get("max_uses")
-    terms = [say("event.CodeIssued.unlimited") if limit is None else say("event.CodeIssued.limited", max_uses=limit)]
+    first, *others = TERM_NAMES
+    terms = _term_sentence(say, first, facts.get(first))
     if bound is not None:
         terms.append(say("event.CodeIssued.bound" if bound else "event.CodeIssued.open"))
     if facts.get("bound_to") is not None:
         terms.append(say("event.CodeIssued.bound_to"))
-    if facts.get("expires_at"):
-        terms.append(say("event.CodeIssued.expires", expires_at=moment_text(facts["expires_at"])))
-    if facts.get("validity_days"):
-        terms.append(say("event.CodeIssued.validity", validity_days=facts["validity_days"]))
-    if facts.get("group"):
-        terms.append(say("event.CodeIssued.group", group=facts["group"]))
-    if facts.get("rebinds_max") is not None:
-        terms.append(say("event.CodeIssued.rebinds", rebinds_max=facts["rebinds_max"]))
+    for name in others:
+        terms += _term_sentence(say, name, facts.get(name))
     return say("event.join").join(terms)
+
+
+def _term_sentence(say: Translator, name: str, value: object) -> list[str]:
+    """Return what is said of one term: nothing where it bounds nothing and the catalog has no words for that."""
+    if value is None:
+        none_key = f"event.CodeIssued.{name}.none"
+        return [say(none_key)] if say.knows(none_key) else []
+    shown = moment_text(value) if isinstance(value, datetime) else value
+    return [say(f"event.CodeIssued.{name}", value=shown)]
 
 
 def _terms_changed(say: Translator, facts: Facts) -> str:

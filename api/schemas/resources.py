@@ -1,18 +1,21 @@
 """Wire models of the HTTP API."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from msgspec import structs
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from api.errors import ERROR_CODES
+from api.schemas.code_terms import TERMS
 from api.schemas.numbers import Strict
 from api.schemas.timestamps import Timestamp
+from domain.events.code_terms import SINGLE_USE, TERM_NAMES, CodeTerms
 from domain.model.reservation import PublicState
 from domain.values.group_name import NAME_LENGTH_MAX, checked_group
 from domain.values.identifiers import TYPED_LENGTH_MAX
-from domain.values.number_bounds import DAYS, REBINDS, USES
 
 GroupName = Annotated[
     str,
@@ -22,9 +25,7 @@ GroupName = Annotated[
 """One printable line without spaces around it, and not an email address."""
 Typed = Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
 Note = Annotated[str, Field(min_length=1, max_length=2000)]
-Uses = Annotated[int, Field(ge=USES.least, le=USES.most)]
-Days = Annotated[int, Field(ge=DAYS.least, le=DAYS.most)]
-Rebinds = Annotated[int, Field(ge=REBINDS.least, le=REBINDS.most)]
+Reason = Annotated[str | None, Field(min_length=1, max_length=2000)]
 BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
 
 
@@ -32,6 +33,47 @@ class StrictRequest(Strict):
     """A request of staff or integrators. Unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def _describe_terms(defaults: Mapping[str, object]) -> dict[str, Any]:
+    """Make a field of a request for each term; one without a default is needed."""
+    fields: dict[str, Any] = {}
+    for term in TERMS:
+        kinds = {"timestamp": Timestamp, "group": GroupName}
+        kind = kinds.get(term.kind) or Annotated[int, Field(ge=term.bounds.least, le=term.bounds.most)]
+        told = f"null: {term.api_none}" if term.api_none else None
+        fields[term.name] = (kind | None, Field(default=defaults.get(term.name, ...), description=told))
+    return fields
+
+
+if TYPE_CHECKING:  # the fields are made from `TERMS`, which a type checker does not run
+
+    class NewTerms(StrictRequest):
+        """Terms that an issue may name."""
+
+    class ChangedTerms(StrictRequest):
+        """Terms that a change may name."""
+
+    class NeededTerms(StrictRequest):
+        """Terms that a request must name."""
+
+    class TermsView(BaseModel):
+        """What a code promises."""
+
+    class IssuedView(BaseModel):
+        """What a code is and promises."""
+
+        id: UUID
+        issued_at: datetime
+else:
+    NewTerms = create_model("NewTerms", __base__=StrictRequest, **_describe_terms(structs.asdict(SINGLE_USE)))
+    ChangedTerms = create_model("ChangedTerms", __base__=StrictRequest, **_describe_terms(dict.fromkeys(TERM_NAMES)))
+    NeededTerms = create_model("NeededTerms", __base__=StrictRequest, **_describe_terms({}))
+    _SHOWN = {name: (kind, ...) for name, kind in CodeTerms.__annotations__.items()}
+    TermsView = create_model(
+        "TermsView", __doc__="What a code promises. null: without limit, never, for ever, no group.", **_SHOWN
+    )
+    IssuedView = create_model("IssuedView", id=(UUID, ...), issued_at=(datetime, ...), **_SHOWN)
 
 
 class RedeemRequest(BaseModel):
@@ -86,22 +128,17 @@ class Problem(BaseModel):
     errors: list[Fault] | None = None
 
 
-class IssueRequest(StrictRequest):
+class IssueRequest(NewTerms):
     """Terms of new codes."""
 
     count: int = Field(default=1, ge=1, le=1000)
-    max_uses: Uses | None = Field(default=1, description="null: without limit")
-    expires_at: Timestamp | None = None
-    validity_days: Days | None = None
     open: bool = Field(default=False, description="Not bound to the first person who redeems it.")
-    group: GroupName | None = None
     prefix: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9]{0,12}$",
         description="Letters that every code begins with, such as a campaign's name.",
     )
     note: Note | None = Field(default=None, description="Stands in each code's history; kept sealed in the vault.")
-    rebinds_max: Rebinds | None = Field(default=None, description="Moves to another group; null: as usual.")
 
 
 class IssuedCode(BaseModel):
@@ -111,21 +148,14 @@ class IssuedCode(BaseModel):
     id: UUID
 
 
-class CodeView(BaseModel):
+class CodeView(IssuedView):
     """Balance and terms of one code."""
 
-    id: UUID
-    issued_at: datetime
-    max_uses: int | None
     used_count: int
     reserved: int
     available: int | None
     state: str
     open: bool
-    expires_at: datetime | None
-    validity_days: int | None
-    group: str | None
-    rebinds_max: int | None
 
 
 class CodePage(BaseModel):
@@ -182,7 +212,7 @@ class RefundRequest(StrictRequest):
 class ReasonRequest(StrictRequest):
     """Why; kept sealed in the vault."""
 
-    note: Annotated[str | None, Field(min_length=1, max_length=2000)] = None
+    note: Reason = None
 
 
 class ForgetRequest(StrictRequest):
@@ -215,34 +245,16 @@ class NoteRequest(StrictRequest):
     note: Note
 
 
-class TermsRequest(ReasonRequest):
+class TermsRequest(ChangedTerms):
     """New terms of a code. What is not named stays as it is."""
 
-    max_uses: Uses | None = Field(default=None, description="null: without limit")
-    expires_at: Timestamp | None = Field(default=None, description="null: never")
-    validity_days: Days | None = Field(default=None, description="null: without end")
-    group: GroupName | None = None
-    rebinds_max: Rebinds | None = Field(default=None, description="null: as often as usual")
+    note: Reason = None
 
 
-class TermsView(BaseModel):
-    """What a code promises. null: without limit, never, for ever, no group."""
-
-    max_uses: int | None
-    expires_at: datetime | None
-    validity_days: int | None
-    group: str | None
-    rebinds_max: int | None
-
-
-class WholeTerms(ReasonRequest):
+class WholeTerms(NeededTerms):
     """All terms of a code; each is needed, null where it does not bound anything."""
 
-    max_uses: Uses | None
-    expires_at: Timestamp | None
-    validity_days: Days | None
-    group: GroupName | None
-    rebinds_max: Rebinds | None = Field(description="null: as often as usual")
+    note: Reason = None
 
 
 class StaffCorrectionRequest(ReasonRequest):

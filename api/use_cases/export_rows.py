@@ -11,8 +11,10 @@ from uuid import UUID
 import orjson
 from msgspec import structs
 
+from api.schemas.code_terms import NONE_WORDS
 from api.schemas.csv_cells import csv_line
 from api.use_cases.code_history import line_of
+from domain.events.code_terms import TERM_NAMES
 from domain.ports import Language
 from domain.values.identifiers import format_code
 from projections.definitions.tables.code_balances import code_from_named_row
@@ -24,8 +26,7 @@ from projections.read_models.statement_export import CodeHistoryLine
 Format = Literal["csv", "jsonl"]
 SLICE: Final = 1_000
 CODE_COLUMNS: Final = (
-    *("code", "id", "state", "max_uses", "used", "reserved", "available", "open"),
-    *("expires_at", "validity_days", "rebinds_max", "group", "issued_at"),
+    *("code", "id", "state", TERM_NAMES[0], "used", "reserved", "available", "open", *TERM_NAMES[1:], "issued_at"),
 )
 RESERVATION_COLUMNS: Final = (
     *("reservation_id", "code_id", "recipient_id", "email", "status", "kind", "reserved_at", "deadline"),
@@ -111,7 +112,7 @@ def statement_rows(lines: Iterator[CodeHistoryLine], language: Language) -> Iter
 def _cell(name: str, value: object) -> object:
     """A value as CSV has it: times in ISO 8601, yes and no, and the word for no limit."""
     if name == "max_uses" and value is None:
-        return "unlimited"
+        return NONE_WORDS[name]
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value

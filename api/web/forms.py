@@ -4,14 +4,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
 
 from api.errors import ApplicationError
+from api.schemas.code_terms import TermFormat
+from api.schemas.parsing import InvalidInputError, parse_term
 from domain.values.number_bounds import POSITIONS, Bounds, NumberError, parse_number
-from domain.values.timestamps import TimestampError, clamped, parse_timestamp, read_timestamp
+from domain.values.timestamps import clamped, parse_timestamp, read_timestamp
 from domain.values.trace_ids import outside_trace_id
 
 NAME_LENGTH_MAX: Final = 200
@@ -83,19 +85,21 @@ class FormFields:
             self.errors[name] = "number"
             return None
 
-    def future_timestamp(self, name: str, now: datetime) -> datetime | None:
-        """Return a timestamp after `now`, UTC unless it says otherwise; None if the field is empty."""
-        value = self.values.get(name, "").strip()
-        if not value:
+    def term(self, term: TermFormat, now: datetime) -> Any:  # noqa: ANN401 - the kind of the term says what it is
+        """Return the value of a term: its default if the field is empty. A time must lie after `now`."""
+        text = self.values.get(term.name, "").strip()
+        if term.default is not None and self.values.get("unlimited") == "yes":
             return None
+        if not text:
+            return term.default
         try:
-            timestamp = parse_timestamp(value)
-        except TimestampError:
-            self.errors[name] = "moment"
+            value = parse_term(term, text)
+        except InvalidInputError as error:
+            self.errors[term.name] = "moment" if term.kind == "timestamp" else error.reason
             return None
-        if timestamp <= now:
-            self.errors[name] = "past"
-        return timestamp
+        if isinstance(value, datetime) and value <= now:
+            self.errors[term.name] = "past"
+        return value
 
 
 async def _read_form(request: Request) -> FormFields:

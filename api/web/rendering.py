@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from api.i18n.catalogs import LANGUAGES, pick_language, translator
+from api.schemas.code_terms import TERMS
 from api.web.security_headers import security_headers
 from api.web.static_files import asset
 from domain.ports import Language
@@ -39,7 +40,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    templates.globals.update(asset=asset, time_tag=time_tag)
+    templates.globals.update(asset=asset, time_tag=time_tag, TERMS=TERMS)
     return templates
 
 

@@ -213,9 +213,7 @@ SELECT * FROM code_balances
 WHERE (issued_at, code_id) > (%s, %s) ORDER BY issued_at, code_id LIMIT %s;
 
 -- name: balance_of_code
-SELECT code_id, version, issued_at, last_at, max_uses, used, reserved, bound, owner_id, sent_binding,
-    expires_at, validity_days, group_name, is_paused, revoked_by, rebinds_max, bound_to
-FROM code_balances WHERE code_id = %s;
+SELECT * FROM code_balances WHERE code_id = %s;
 
 -- name: balances_of_codes
 SELECT * FROM code_balances WHERE code_id = ANY(%s);

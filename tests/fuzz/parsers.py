@@ -18,7 +18,7 @@ from psycopg.adapt import PyFormat, Transformer
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
-from api.cli.arguments import parse_email, parse_group, parse_reservation_id, parse_time_option, parse_uses
+from api.cli.arguments import parse_email, parse_group, parse_reservation_id, parse_time_option
 from api.code_import.file_reader import FileFaultError as FileFault
 from api.code_import.file_reader import Format, Records
 from api.code_import.row_parser import CellFaultError, row_of
@@ -27,7 +27,9 @@ from api.http.pagination import format_cursor, parse_cursor
 from api.http.trusted_proxies import behind_proxies
 from api.i18n.catalogs import pick_language
 from api.rate_limits.client_network import client_networks
+from api.schemas.code_terms import TERMS
 from api.schemas.csv_cells import FORMULA, csv_line, without_mark
+from api.schemas.parsing import InvalidInputError, parse_term
 from api.schemas.resources import RedeemRequest
 from api.v1.webhooks.channel_callbacks import Callback
 from api.web.admin.code_import import UnusableFileError, count_records, records
@@ -185,12 +187,14 @@ def _arguments(mutator: Mutator) -> None:
     for parse, seeds in (
         (lambda text: parse_time_option(text, "--as-of"), ("2027-01-31T23:59:00Z",)),
         (parse_reservation_id, (str(ID),)),
-        (parse_uses, ("5", "unlimited")),
         (parse_group, ("workspace", "")),
         (parse_email, ("li.wei@example.com",)),
     ):
         with suppress(typer.BadParameter):
             parse(mutator.text(seeds))
+    for term in TERMS:
+        with suppress(InvalidInputError):
+            parse_term(term, mutator.text(("5", "unlimited", "2027-01-31T23:59:00Z", "workspace")))
 
 
 def _headers(mutator: Mutator) -> None:

@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 
 from api.errors import ERROR_CODES
 from api.i18n.catalogs import LANGUAGES, LOCALES, catalog_paths, translate, translator
+from api.schemas.code_terms import TERMS
 from api.schemas.resources import BounceReason
 from api.web.admin.group_channel import FIELD_ERRORS
 from domain.events import LateEffect, RefundCause
@@ -70,6 +71,13 @@ FAMILIES: Final = {
     *(f"opening.{reason}" for reason in OPENINGS),
     *(f"explain.held.{why}" for why in ("reserved", "waiting", "sending", "unknown", "removal", "overdue")),
     *(f"refusal.{code}.{part}" for code in ERROR_CODES for part in ("title", "detail")),
+    *(f"page.support.term.{term.name}{part}" for term in TERMS for part in ("", ".none")),
+    *(f"page.support.term.{term.name}.value" for term in TERMS if term.kind == "number"),
+    *(f"page.desk.terms.{term.name}{part}" for term in TERMS for part in ("", ".hint")),
+    *(f"page.admin.{part}.{term.name}" for term in TERMS for part in ("field", "import.column", "refused")),
+    *(f"page.admin.hint.{term.name}" for term in TERMS if term.default is None),
+    *(f"event.CodeIssued.{term.name}" for term in TERMS),
+    "event.CodeIssued.max_uses.none",
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
     "refusal.LIMIT_TOO_LOW.detail_taken",
     "refusal.FORBIDDEN.detail_scope",

@@ -8,17 +8,14 @@ from uuid import UUID, uuid4
 
 import orjson
 import typer
+from msgspec import structs
 
 from api.cli.arguments import (
-    READ_DAYS,
-    READ_REBINDS,
     AccessChoice,
     JsonFlag,
     number_parser,
-    parse_group,
     parse_reservation_id,
     parse_time_option,
-    parse_uses,
 )
 from api.cli.context import (
     OpenLedger,
@@ -27,12 +24,13 @@ from api.cli.context import (
     print_json,
     print_json_line,
 )
+from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
 from api.use_cases.code_history import history_of, line_of
 from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued
 from domain.errors import ReservationNotRefundable
-from domain.events.code_terms import CodeTerms
+from domain.events.code_terms import SINGLE_USE
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
 from projections.repositories.notes import NoteRepository
@@ -55,44 +53,30 @@ def register(app: typer.Typer) -> None:
     app.command("reset-failed")(reset_failed)
 
 
-def issue(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
+@with_term_options()
+def issue(
     context: typer.Context,
-    max_uses: Annotated[str, typer.Option(help="Uses of each code: a number, or unlimited.")] = "1",
+    terms: NamedTerms,
     count: Annotated[int, typer.Option(parser=number_parser(Bounds(1, 1_000_000)), help="How many codes.")] = 1,
-    expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time; UTC unless it says otherwise.")] = None,
-    validity_days: Annotated[
-        int | None, typer.Option(parser=READ_DAYS, help="Days of access after the invitation.")
-    ] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Not bound to the first person.")] = False,
-    group: Annotated[str | None, typer.Option(help="Group that people are invited to.")] = None,
     prefix: Annotated[str, typer.Option(help="Up to 12 letters and digits that every code begins with.")] = "",
     note: Annotated[str, typer.Option(help="Stands in each code's history; kept sealed in the vault.")] = "",
-    rebinds: Annotated[
-        int | None,
-        typer.Option(parser=READ_REBINDS, help="How often an access may be moved; as usual if not given."),
-    ] = None,
     json: JsonFlag = False,
 ) -> int:
     """Issue codes. Their texts are printed as they are issued and kept sealed; nowhere else are they in clear."""
     if not _PREFIX.fullmatch(prefix):
         raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
-    uses, moment = parse_uses(max_uses), parse_time_option(expires_at, "--expires-at") if expires_at else None
+    code_terms = structs.replace(SINGLE_USE, **terms)
     session: Session = context.obj
     progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
     with session.open() as ledger, progress as bar:
-        if moment is not None and moment <= ledger.now():
+        if code_terms.expires_at is not None and code_terms.expires_at <= ledger.now():
             say_error(
-                f"{expires_at} is over: these codes can't be redeemed until `ledger terms` gives them another end"
+                f"{code_terms.expires_at:%Y-%m-%dT%H:%M:%SZ} is over: these codes can't be redeemed until "
+                "`ledger terms` gives them another end"
             )
-        terms = CodeTerms(
-            max_uses=uses,
-            expires_at=moment,
-            validity_days=validity_days,
-            group=parse_group(group or ""),
-            rebinds_max=rebinds,
-        )
         note_id = _keep_note(ledger, note) if note else None
-        template = CodeTemplate(terms=terms, bound=not open_code, note_id=note_id)
+        template = CodeTemplate(terms=code_terms, bound=not open_code, note_id=note_id)
         task = bar.add_task("issuing", total=count)
         made = iter_issued(
             ledger.storage, template, count, ledger.context(), RANDOM.draw_uuid, BufferedRandom(), prefix=prefix.upper()

@@ -12,18 +12,19 @@ from typing import Annotated, BinaryIO
 from uuid import uuid4
 
 import typer
-from msgspec.structs import replace
+from msgspec import structs
 
-from api.cli.arguments import READ_DAYS, READ_REBINDS, JsonFlag, parse_group, parse_time_option, parse_uses
+from api.cli.arguments import JsonFlag
 from api.cli.context import OpenLedger, Session, print_json
 from api.cli.progress import CommandProgress
+from api.cli.term_options import NamedTerms, with_term_options
 from api.code_import.file_reader import FileFaultError, Format, Records
 from api.code_import.importer import CodeImportCounts, CodeImporter, Rejects
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
 from api.use_cases.issue_codes import AT_ONCE, CodeTemplate
 from domain.commands.context import CommandContext
-from domain.events.code_terms import CodeTerms
+from domain.events.code_terms import SINGLE_USE
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say, say_error
 from projections.vault.random_source import RANDOM
@@ -39,9 +40,11 @@ def register(app: typer.Typer) -> None:
     app.command("import-codes")(import_codes)
 
 
+@with_term_options("Where a line names none. ")
 def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV with a line of column names, or JSON Lines; - for stdin.")],
+    terms: NamedTerms,
     mapping: Annotated[
         list[str] | None,
         typer.Option("--map", help="THEIRS=OURS, for a column of another name; THEIRS= leaves one out."),
@@ -52,27 +55,15 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     ] = False,
     rejects: Annotated[Path | None, typer.Option(help="Write bad lines with their reasons there (mode 600).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at every line and change nothing.")] = False,
-    max_uses: Annotated[str, typer.Option(help="Where a line names none: a number, or unlimited.")] = "1",
-    expires_at: Annotated[str | None, typer.Option(help="Where a line names none: an ISO 8601 time.")] = None,
-    validity_days: Annotated[int | None, typer.Option(parser=READ_DAYS, help="Where a line names none.")] = None,
-    rebinds: Annotated[int | None, typer.Option(parser=READ_REBINDS, help="Where a line names none.")] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Not bound, where a line does not say.")] = False,
-    group: Annotated[str | None, typer.Option(help="Where a line names none.")] = None,
     json: JsonFlag = False,
 ) -> int:
     """Import codes that exist elsewhere. All of the file is looked at first: with a bad line nothing is imported.
 
-    Columns: code (needed), max_uses, used (an opening balance), open, expires_at, validity_days, rebinds_max, group,
-    note, issued_at. What the ledger has as the file says stays: an import that broke off goes on when run again.
+    Columns: code (needed), the terms by their names, used (an opening balance), open, note, issued_at. What
+    the ledger has as the file says stays: an import that broke off goes on when run again.
     """
-    terms = CodeTerms(
-        max_uses=parse_uses(max_uses),
-        expires_at=parse_time_option(expires_at, "--expires-at") if expires_at else None,
-        validity_days=validity_days,
-        group=parse_group(group or ""),
-        rebinds_max=rebinds,
-    )
-    defaults = CodeTemplate(terms=terms, bound=not open_code)
+    defaults = CodeTemplate(terms=structs.replace(SINGLE_USE, **terms), bound=not open_code)
     file_format, columns, started_at = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
     session: Session = context.obj
     with _open_source(file) as source:
@@ -122,7 +113,7 @@ class _ImportRun:
             )
 
     def _context(self) -> CommandContext:
-        return replace(self._ledger.context(), actor="import", correlation_id=self._correlation_id)
+        return structs.replace(self._ledger.context(), actor="import", correlation_id=self._correlation_id)
 
 
 def _resolve_format(text: str | None, file: Path) -> Format:

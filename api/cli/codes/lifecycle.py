@@ -9,15 +9,12 @@ import typer
 
 from api.cli.arguments import (
     JsonFlag,
-    parse_days,
     parse_email,
     parse_group,
-    parse_rebinds,
     parse_reservation_id,
-    parse_time_option,
-    parse_uses,
 )
 from api.cli.context import OpenLedger, Session, print_json
+from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import code_actions, reservation_actions
 from api.use_cases.services import Caller, LedgerServices
@@ -54,14 +51,11 @@ def revoke(context: typer.Context, code: Annotated[str, CODE], note: Reason = ""
     return _act_on_code(context.obj, code, partial(code_actions.revoke, note=note), json=json)
 
 
-def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
+@with_term_options(has_defaults=False)
+def terms(
     context: typer.Context,
     code: Annotated[str, CODE],
-    max_uses: Annotated[str | None, typer.Option(help="A number, or unlimited.")] = None,
-    expires_at: Annotated[str | None, typer.Option(help="ISO 8601 time, or never.")] = None,
-    validity_days: Annotated[str | None, typer.Option(help="Days of access, or unlimited.")] = None,
-    group: Annotated[str | None, typer.Option(help="Group of new reservations; empty for none.")] = None,
-    rebinds: Annotated[str | None, typer.Option(help="Moves of an access: a number from 0, or usual.")] = None,
+    terms: NamedTerms,
     unbind: Annotated[
         bool, typer.Option("--unbind", help="Release the binding that import-legacy kept (--keep-binding).")
     ] = False,
@@ -69,18 +63,7 @@ def terms(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     json: JsonFlag = False,
 ) -> int:
     """Change the terms that are named; a limit below what is used and reserved is refused."""
-    changes: dict[str, object] = {}
-    if max_uses is not None:
-        changes["max_uses"] = parse_uses(max_uses)
-    if expires_at is not None:
-        changes["expires_at"] = None if expires_at == "never" else parse_time_option(expires_at, "--expires-at")
-    if validity_days is not None:
-        changes["validity_days"] = parse_days(validity_days)
-    if group is not None:
-        changes["group"] = parse_group(group)
-    if rebinds is not None:
-        changes["rebinds_max"] = parse_rebinds(rebinds)
-    action = partial(code_actions.change_terms, changes=changes, release_binding=unbind, note=note)
+    action = partial(code_actions.change_terms, changes=terms, release_binding=unbind, note=note)
     return _act_on_code(context.obj, code, action, json=json)
 
 

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
 from api.auth.session_cookies import COOKIE
-from api.code_import.row_parser import CellFaultError, code_text, row_terms, used_uses
+from api.code_import.row_parser import TERM_COLUMNS, CellFaultError, code_text, row_terms, used_uses
 from api.errors import ApplicationError
 from api.schemas.csv_cells import without_mark
 from api.use_cases.administration.batch_runner import Row
@@ -21,8 +21,13 @@ from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.issue import template_of
 from api.web.forms import NOTE_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, InvalidFormTokenError, Staff, SupportRoute, has_valid_csrf_token
-from domain.values.number_bounds import DAYS, REBINDS
+from api.web.staff_auth.sessions import (
+    Admin,
+    InvalidFormTokenError,
+    Staff,
+    SupportRoute,
+    has_valid_csrf_token,
+)
 from projections.repositories.issue_batches import NewBatch
 
 PATH: Final = "/admin/import"
@@ -30,7 +35,7 @@ FILE_BYTES_MAX: Final = 16 * 2**20
 """A file of some 300,000 codes. It is held in memory while it is worked through, and never written down."""
 LINES_MAX: Final = 1_000_000
 RETRY_S: Final = 30
-COLUMNS: Final = ("code", "max_uses", "used", "open", "expires_at", "validity_days", "rebinds_max", "group")
+COLUMNS: Final = ("code", "used", *TERM_COLUMNS)
 IGNORED: Final = ("id", "state", "reserved", "available", "issued_at")
 """Columns of our own files that say how a code stands there; `ledger import-codes` reads more of them."""
 
@@ -182,7 +187,5 @@ def _render(request: Request, staff: Staff, fields: FormFields) -> Response:
         errors=fields.errors,
         nonce=new_nonce(),
         columns=COLUMNS,
-        days_max=DAYS.most,
-        rebinds_max=REBINDS.most,
         megabytes_max=FILE_BYTES_MAX // 2**20,
     )

@@ -7,15 +7,15 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api.schemas.code_terms import TERMS
 from api.use_cases.administration.batches import start_batch
 from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.forms import NAME_LENGTH_MAX, NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, new_nonce
+from api.web.forms import NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.events.code_terms import CodeTerms
-from domain.values.group_name import group_name_error
-from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
+from domain.values.number_bounds import Bounds
 from projections.repositories.issue_batches import NewBatch
 
 COUNT: Final = Bounds(1, 1_000_000)
@@ -47,22 +47,8 @@ def start_issuing(request: Request, admin: AdminContextDep, staff: AdminWithForm
 
 def template_of(fields: FormFields, admin: AdminContext) -> CodeTemplate:
     """The terms that a form names; what is wrong with them is in the fields' faults."""
-    is_unlimited = fields.values.get("unlimited") == "yes"
-    terms = CodeTerms(
-        max_uses=None if is_unlimited else fields.number("max_uses", USES, default=1),
-        expires_at=fields.future_timestamp("expires_at", admin.services.now()),
-        validity_days=fields.number("validity_days", DAYS),
-        group=_parse_group(fields) or None,
-        rebinds_max=fields.number("rebinds_max", REBINDS),
-    )
-    return CodeTemplate(terms=terms, bound=fields.values.get("bound", "yes") != "no")
-
-
-def _parse_group(fields: FormFields) -> str:
-    name = fields.text("group", NAME_LENGTH_MAX)
-    if (error := group_name_error(name)) is not None:
-        fields.errors["group"] = error
-    return name
+    values = {term.name: fields.term(term, admin.services.now()) for term in TERMS}
+    return CodeTemplate(terms=CodeTerms(**values), bound=fields.values.get("bound", "yes") != "no")
 
 
 def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatch | None:
@@ -99,8 +85,6 @@ def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFie
         errors=fields.errors,
         nonce=fields.values.get("nonce") or new_nonce(),
         count_max=COUNT.most,
-        days_max=DAYS.most,
-        rebinds_max=REBINDS.most,
         batches=admin.batches.list_page((now, highest_id), RECENT),
         groups=[line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
     )

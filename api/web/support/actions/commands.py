@@ -1,25 +1,26 @@
 """The actions of support staff on a reservation or a code: the form of each, and the use case behind it."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 from uuid import UUID
 
 from fastapi import Request
 
 from api.errors import ApplicationError
+from api.schemas.code_terms import TERMS
+from api.schemas.parsing import parse_term
 from api.use_cases.code_actions import change_terms, pause, resume, revoke
 from api.use_cases.reservation_actions import cancel, correct_recipient, rebind, refund, resend, resolve
 from api.use_cases.services import Caller, LedgerServices, parse_email
-from api.web.forms import parse_optional_number, parse_optional_timestamp
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.case_events import is_removal_case
 from domain.commands.reservation.resolve_case import Resolution
+from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.values.group_name import group_name_error
-from domain.values.number_bounds import DAYS, REBINDS, USES
-from domain.values.timestamps import in_utc
 
 ReservationAction = Literal[
     "refund", "cancel", "correct", "resend", "rebind", "resolve-sent", "resolve-refunded", "resolve-retry"
@@ -57,32 +58,21 @@ class ActionForm:
     step: str = ""
     email: str = ""
     access: str = ""
-    max_uses: str = ""
-    expires_at: str = ""
-    validity_days: str = ""
     group: str = ""
-    rebinds_max: str = ""
+    terms: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TERM_NAMES, ""))
 
 
 async def parse_form(request: Request) -> ActionForm:
     """Read the form of an action. Fields are trimmed, except the reason; files and unknown fields are left out."""
-    form = await request.form()
-    fields = {name: text for name in ActionForm.__dataclass_fields__ if isinstance(text := form.get(name), str)}
-    return ActionForm(**{name: text if name == "note" else text.strip() for name, text in fields.items()})
+    sent = await request.form()
+    texts = {name: text if name == "note" else text.strip() for name, text in sent.items() if isinstance(text, str)}
+    known = {name: text for name, text in texts.items() if name in ActionForm.__dataclass_fields__ and name != "terms"}
+    return ActionForm(**known, terms={name: texts.get(name, "") for name in TERM_NAMES})
 
 
-def form_from_terms(code: RedeemCode) -> ActionForm:
+def form_from_terms(terms: CodeTerms) -> ActionForm:
     """The form of new terms, filled in with the present ones."""
-    terms = code.terms
-    return ActionForm(
-        max_uses="" if terms.max_uses is None else str(terms.max_uses),
-        expires_at=in_utc(terms.expires_at).isoformat(timespec="seconds").removesuffix("+00:00")
-        if terms.expires_at
-        else "",
-        validity_days=str(terms.validity_days or ""),
-        group=terms.group or "",
-        rebinds_max="" if terms.rebinds_max is None else str(terms.rebinds_max),
-    )
+    return ActionForm(terms={term.name: term.text(getattr(terms, term.name)) for term in TERMS})
 
 
 def reservation_command(
@@ -140,13 +130,7 @@ def code_command(
         case "revoke":
             return revoke.command(services, caller, code_id, note=note)
         case "terms":
-            changes = {
-                "max_uses": parse_optional_number(form.max_uses, USES),
-                "expires_at": parse_optional_timestamp(form.expires_at),
-                "validity_days": parse_optional_number(form.validity_days, DAYS),
-                "group": _group(form.group) if form.group else None,
-                "rebinds_max": parse_optional_number(form.rebinds_max, REBINDS),
-            }
+            changes = {term.name: parse_term(term, form.terms[term.name]) for term in TERMS}
             return change_terms.command(services, caller, code_id, changes, note=note)
 
 

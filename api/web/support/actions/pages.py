@@ -250,6 +250,6 @@ def _code(support: SupportContext, code_id: UUID) -> Subject:
         path=f"/support/codes/{code_id}",
         hint=support.reader.find_suffix(code_id),
         address=None,
-        form=form_from_terms(code),
+        form=form_from_terms(code.terms),
         seen=tag_of(code.terms).strip('"'),
     )

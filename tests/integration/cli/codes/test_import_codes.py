@@ -58,7 +58,7 @@ def test_import_codes_keeps_terms_and_opening_balances(terminal: Terminal, bench
 
 
 BAD_LINES = {
-    "max_uses 'five' is neither a number from 1 nor the word unlimited": "A-1,five,",
+    "max_uses 'five' is neither a whole number from 1 to 9007199254740992 nor the word unlimited": "A-1,five,",
     "used 3 is above max_uses 2: raise max_uses to 3 at least": "A-2,2,3",
     "code is empty": ",1,",
     "code can't be one: 1 to 64 letters and digits": f"{'X' * 65},1,",

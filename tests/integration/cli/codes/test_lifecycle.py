@@ -148,5 +148,5 @@ def test_group_named_like_an_email_address_is_refused(bench: LedgerBench, termin
     """It is said before anything is written."""
     told = terminal.ledger("issue", "--max-uses", "1", "--group", "li.wei@example.com")
 
-    assert (told.status, "where no email address may be" in told.err) == (2, True)
+    assert (told.status, "is an email address, which events may not hold" in told.err) == (2, True)
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]

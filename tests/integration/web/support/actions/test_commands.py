@@ -202,7 +202,7 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
 
     assert re.search(r'name="max_uses"[^>]*value="3"', asked.text)
     assert re.search(r'name="rebinds_max"[^>]*value=""', asked.text)
-    moves = "Moves to another group</th><td>as the settings say</td><td>0</td>"
+    moves = "Moves to another group</th><td>as the settings say</td><td>0 at most</td>"
     assert f'class="is-moved"><th scope="row">{moves}' in looked.text
     assert "0 at most" in browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text
     assert "2 uses are used or reserved already" in low.text

@@ -1,0 +1,63 @@
+"""Options of commands for the terms of codes: one for each row of `api.schemas.code_terms`."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Annotated, Any, Final
+
+import typer
+
+from api.schemas.code_terms import TERMS, Term, TermFormat
+from api.schemas.parsing import InvalidInputError, parse_term
+
+Command = Callable[..., int]
+NamedTerms = Mapping[str, Term]
+"""The terms that a command line names, by their names in `CodeTerms`."""
+_TERMS: Final = "terms"
+
+
+def with_term_options(lead: str = "", *, has_defaults: bool = True) -> Callable[[Command], Command]:
+    """Replace the argument `terms` of a command by an option for each term.
+
+    Args:
+        lead: What every help text begins with.
+        has_defaults: A term that is not named has a value all the same.
+
+    Returns:
+        A decorator. The command gets `NamedTerms`; a text that cannot be read is a usage error with the option's name.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(**arguments: Any) -> int:
+            texts = {term: arguments.pop(term.name) for term in TERMS}
+            terms = {term.name: _parse(term, text) for term, text in texts.items() if text is not None}
+            return command(**arguments, **{_TERMS: terms})
+
+        shown = signature(command, eval_str=True)
+        options = [_option(term, lead, has_defaults=has_defaults) for term in TERMS]
+        parameters: list[Parameter] = []
+        for parameter in shown.parameters.values():
+            is_marker = parameter.name == _TERMS
+            parameters += options if is_marker else [parameter]
+        parameters.sort(key=lambda parameter: parameter.default is not Parameter.empty)
+        run.__signature__ = shown.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorate
+
+
+def _option(term: TermFormat, lead: str, *, has_defaults: bool) -> Parameter:
+    word = f", or {term.none_word}" if term.none_word else ""
+    default = f" Default: {term.default}." if has_defaults and term.default is not None else ""
+    text = f"{lead}{term.means}{word}.{default}"
+    option = Annotated[str | None, typer.Option(term.option, help=text, show_default=False)]
+    return Parameter(term.name, Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=option)
+
+
+def _parse(term: TermFormat, text: str) -> Term:
+    try:
+        return parse_term(term, text)
+    except InvalidInputError as error:
+        raise typer.BadParameter(f"{text!a} {error.detail}", param_hint=f"'{term.option}'") from error

@@ -1,0 +1,113 @@
+"""How people, files and programs write the terms of a code: one row for each term of `CodeTerms`, for every door.
+
+Command-line options, form fields, columns of files, fields of requests and responses, tables and sentences loop over
+these rows. Texts of pages and sentences are in the catalogs terms.po, by the name of the term.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from msgspec.structs import fields
+
+from domain.events.code_terms import BOUNDS, SINGLE_USE, TERM_NAMES, CodeTerms
+from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.number_bounds import Bounds
+from domain.values.timestamps import TEXT_LENGTH_MAX, in_utc
+
+TermKind = Literal["number", "timestamp", "group"]
+Term = int | datetime | str | None
+"""The value of a term."""
+_KINDS: Final[dict[object, TermKind]] = {int | None: "number", datetime | None: "timestamp", str | None: "group"}
+_TYPES: Final = {field.name: field.type for field in fields(CodeTerms)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermFormat:
+    """How one term is written.
+
+    Attributes:
+        name: In `CodeTerms`; also the column of a file and the field of a request, response or form.
+        option: On the command line.
+        none_word: How commands and files write None; empty where nothing is written for it.
+        means: What the value is, for help texts.
+        api_none: What null means, for the API's documentation; empty where that is plain.
+        needs_words: Pages say something where the term bounds nothing.
+    """
+
+    name: str
+    option: str
+    none_word: str
+    means: str
+    api_none: str = ""
+    needs_words: bool = False
+
+    @property
+    def kind(self) -> TermKind:
+        """What the value is."""
+        return _KINDS[_TYPES[self.name]]
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds of a number."""
+        return BOUNDS[self.name]
+
+    @property
+    def length_max(self) -> int:
+        """The longest text that a value has."""
+        if self.kind == "number":
+            return len(str(self.bounds.most))
+        return NAME_LENGTH_MAX if self.kind == "group" else TEXT_LENGTH_MAX
+
+    @property
+    def default(self) -> Term:
+        """The value where an issue names none."""
+        value: Term = getattr(SINGLE_USE, self.name)
+        return value
+
+    def text(self, value: Term) -> str:
+        """Write a value as forms hold it; nothing for None."""
+        if isinstance(value, datetime):
+            return in_utc(value).isoformat(timespec="seconds").removesuffix("+00:00")
+        return "" if value is None else str(value)
+
+
+TERMS: Final = (
+    TermFormat(
+        name="max_uses",
+        option="--max-uses",
+        none_word="unlimited",
+        means="Uses of each code",
+        api_none="without limit",
+        needs_words=True,
+    ),
+    TermFormat(
+        name="expires_at",
+        option="--expires-at",
+        none_word="never",
+        means="When it expires: ISO 8601, UTC unless it says otherwise",
+        api_none="never",
+        needs_words=True,
+    ),
+    TermFormat(
+        name="validity_days",
+        option="--validity-days",
+        none_word="unlimited",
+        means="Days of access after the invitation",
+        api_none="without end",
+    ),
+    TermFormat(name="group", option="--group", none_word="", means="Group that people are invited to"),
+    TermFormat(
+        name="rebinds_max",
+        option="--rebinds",
+        none_word="usual",
+        means="How often an access may be moved to another group",
+        api_none="as often as usual",
+    ),
+)
+"""Every term, in the order of `CodeTerms`."""
+NONE_WORDS: Final = {term.name: term.none_word for term in TERMS}
+"""How commands and files write None, by term."""
+
+if (named := tuple(term.name for term in TERMS)) != TERM_NAMES:
+    raise TypeError(f"api/schemas/code_terms.py: TERMS has {', '.join(named)}, CodeTerms {', '.join(TERM_NAMES)}")

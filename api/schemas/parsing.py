@@ -1,0 +1,131 @@
+"""How what a person or a program typed becomes a time, a number, an id, an email address or a group's name.
+
+Every door reads these by the functions here. What cannot be read is one error with the field and the reason, which each
+front end shows in its own way: a route as MALFORMED, a page beside the field, a command with the name of the option.
+"""
+
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from api.errors import ApplicationError
+from api.schemas.code_terms import Term, TermFormat
+from domain.values import number_bounds
+from domain.values.group_name import NAME_LENGTH_MAX, GroupFault, group_name_error
+from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
+from domain.values.number_bounds import Bounds, NumberError
+from domain.values.timestamps import TimestampError, TimestampFault, parse_timestamp
+
+InvalidReason = TimestampFault | GroupFault | Literal["number", "id", "email"]
+GROUP_DETAILS: Final[dict[GroupFault, str]] = {
+    "length": f"has more than {NAME_LENGTH_MAX} characters",
+    "signs": "is not one printable line without spaces around it",
+    "address": "is an email address, which events may not hold",
+    "code": "is a redeem code, which events may not hold",
+}
+
+
+class InvalidInputError(ApplicationError):
+    """A text cannot be read, or its value lies outside its bounds.
+
+    Attributes:
+        field: Name of the field, option, column or parameter.
+        reason: Which rule the text breaks.
+        detail: What is wrong, as a sentence whose subject, the field, is left out.
+    """
+
+    def __init__(self, field: str, reason: InvalidReason, detail: str) -> None:
+        super().__init__("MALFORMED", errors=[{"where": field, "what": detail}])
+        self.field = field
+        self.reason = reason
+        self.detail = detail
+
+
+def parse_time(field: str, text: str, *, needs_offset: bool = False) -> datetime:
+    """Read an ISO 8601 time, which is UTC unless it says otherwise.
+
+    Args:
+        field: Name of the field.
+        text: What was typed.
+        needs_offset: Refuse a time without an offset.
+
+    Raises:
+        InvalidInputError: It cannot be read, or lies outside the bounds.
+    """
+    try:
+        return parse_timestamp(text, needs_offset=needs_offset)
+    except TimestampError as error:
+        raise InvalidInputError(field, error.fault, str(error)) from error
+
+
+def parse_number(field: str, text: str, bounds: Bounds) -> int:
+    """Read a whole number.
+
+    Raises:
+        InvalidInputError: It cannot be read, or lies outside the bounds.
+    """
+    try:
+        return number_bounds.parse_number(text, bounds)
+    except NumberError as error:
+        raise InvalidInputError(field, "number", str(error)) from error
+
+
+def parse_id(field: str, text: str) -> UUID:
+    """Read an id.
+
+    Raises:
+        InvalidInputError: It is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise InvalidInputError(field, "id", "is not an id") from error
+
+
+def parse_email(field: str, text: str) -> EmailAddress:
+    """Read one email address.
+
+    Raises:
+        InvalidInputError: It is none, or more than one.
+    """
+    try:
+        return EmailAddress.parse(text[: TYPED_LENGTH_MAX + 1])
+    except MalformedEmailError as error:
+        raise InvalidInputError(field, "email", "is not one email address such as li.wei@example.com") from error
+
+
+def parse_group(field: str, text: str) -> str:
+    """Read the name of a group; the empty one is no group.
+
+    Raises:
+        InvalidInputError: Events may not hold the name.
+    """
+    if (reason := group_name_error(text)) is not None:
+        raise InvalidInputError(field, reason, GROUP_DETAILS[reason])
+    return text
+
+
+def parse_term(term: TermFormat, text: str) -> Term:
+    """Read the value of a term. An empty text and the word for none are None.
+
+    Raises:
+        InvalidInputError: It cannot be read, or lies outside its bounds.
+    """
+    if not text or text.lower() == term.none_word:
+        return None
+    match term.kind:
+        case "number":
+            return _parse_number_or_word(term, text)
+        case "timestamp":
+            return parse_time(term.name, text)
+        case "group":
+            return parse_group(term.name, text)
+
+
+def _parse_number_or_word(term: TermFormat, text: str) -> int:
+    try:
+        return parse_number(term.name, text, term.bounds)
+    except InvalidInputError as error:
+        numbers = f"a whole number from {term.bounds.least} to {term.bounds.most}"
+        detail = f"is neither {numbers} nor the word {term.none_word}"
+        raise InvalidInputError(term.name, "number", detail) from error

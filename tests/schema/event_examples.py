@@ -1,0 +1,126 @@
+"""An example of every event, with a value other than the default in every field."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec.structs import fields
+
+from domain.events import (
+    AccessCorrected,
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
+    AccessRevoked,
+    CaseClosed,
+    CaseOpened,
+    CodeIssued,
+    CodeNoted,
+    CodePaused,
+    CodeResumed,
+    CodeRevoked,
+    CodeTermsChanged,
+    Event,
+    ExpiryAnnounced,
+    InviteAccepted,
+    InviteAttempted,
+    InviteBounced,
+    InviteDeferred,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteReleased,
+    InviteSent,
+    LateSuccessRecorded,
+    NoteAdded,
+    OpeningBalanceImported,
+    RebindReserved,
+    ResendRequested,
+    UseRefunded,
+    UseReserved,
+)
+from domain.events.code_terms import CodeTerms
+
+AT = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = AT + timedelta(hours=1)
+R, P, C = (UUID(int=number) for number in (1, 2, 3))
+WHO: dict[str, Any] = {
+    "at": AT,
+    "recorded_at": LATER,
+    "occurred_at": AT,
+    "actor": "worker",
+    "actor_id": "host:1",
+    "request_id": "t1",
+    "caused_by": 2,
+    "correlation_id": UUID(int=9),
+}
+ATTEMPT: dict[str, Any] = {"reservation_id": R, "delivery": 2, "attempt": 3, "kind": "rebind"}
+
+TERM_EXAMPLES: Final[dict[object, Any]] = {int | None: 5, datetime | None: LATER, str | None: "blue"}
+TERMS: dict[str, Any] = {field.name: TERM_EXAMPLES[field.type] for field in fields(CodeTerms)}
+OPENED: dict[str, Any] = {
+    "reservation_id": R,
+    "recipient_id": P,
+    "deadline": LATER,
+    "language": "zh",
+    "group": "blue",
+    "follows": C,
+    "corrects": C,
+    "waits_for": C,
+    "validity_days": 30,
+    "activated_at": AT,
+    "moves": 1,
+    "announced": 3,
+}
+
+EXAMPLES: Final[list[Event]] = [
+    CodeIssued(**WHO, **TERMS, text_id=C, bound_to=P, bound=False),
+    OpeningBalanceImported(**WHO, uses=3, source="csv", reason="stated"),
+    CodeTermsChanged(**WHO, **TERMS, text_id=C, bound_to=P),
+    CodePaused(**WHO, text_id=C),
+    CodeResumed(**WHO, text_id=C),
+    CodeRevoked(**WHO, text_id=C),
+    CodeNoted(**WHO, text_id=C),
+    UseReserved(**WHO, **OPENED),
+    RebindReserved(**WHO, **OPENED, text_id=C),
+    InviteAttempted(**WHO, **ATTEMPT, lease_until=LATER, channel="smtp"),
+    InviteSent(**WHO, **ATTEMPT, server="mx:25", reply_code=250),
+    InviteFailed(
+        **WHO,
+        **ATTEMPT,
+        server="mx:25",
+        reason="temporary",
+        retry_at=LATER,
+        reply_code=421,
+        text_id=C,
+        about_connection=True,
+    ),
+    InviteDeferred(**WHO, **ATTEMPT, server="team", reason="full", until=LATER, deadline=LATER),
+    InviteOutcomeUnknown(**WHO, **ATTEMPT, cause="connection_lost", server="mx:25", retry_at=LATER),
+    LateSuccessRecorded(**WHO, **ATTEMPT, recipient_id=P, server="mx:25", effect="retaken", reply_code=250),
+    InviteBounced(**WHO, reservation_id=R, delivery=2, reason="mailbox_unknown", reply_code=550, text_id=C),
+    InviteAccepted(**WHO, reservation_id=R, delivery=2, via="link"),
+    UseRefunded(**WHO, reservation_id=R, cause="staff", held="used", kind="rebind", text_id=C),
+    CaseOpened(**WHO, reservation_id=R, case_id=C, cause="unknown_outcome", delivery=2),
+    CaseClosed(**WHO, reservation_id=R, case_id=C, how="tried_again", retry_at=LATER, deadline=LATER, text_id=C),
+    ResendRequested(**WHO, reservation_id=R, delivery=2, deadline=LATER, text_id=C),
+    ExpiryAnnounced(**WHO, reservation_id=R, days=7),
+    AccessExpired(**WHO, reservation_id=R, notify=False),
+    AccessReplaced(**WHO, reservation_id=R, by=C),
+    AccessRevoked(**WHO, reservation_id=R, text_id=C),
+    AccessRemoved(**WHO, reservation_id=R, channel="smtp", server="mx:25", cause="expired", effect="told"),
+    AccessRemovalFailed(
+        **WHO,
+        reservation_id=R,
+        channel="webhook",
+        server="team",
+        cause="moved",
+        reason="temporary",
+        attempt=2,
+        retry_at=LATER,
+        text_id=C,
+    ),
+    AccessCorrected(**WHO, reservation_id=R, by=C),
+    InviteReleased(**WHO, reservation_id=R, deadline=LATER),
+    NoteAdded(**WHO, reservation_id=R, text_id=C),
+]
