@@ -1,4 +1,4 @@
-"""What commands share: the ledger beside a running stack, and how they print."""
+"""What commands share: the settings and the open ledger, and how they print."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from api.cli.embedded.environment import read_stack_environment
-from api.cli.embedded.state_file import decode_snapshot, was_killed
+from api.cli.embedded.state_file import read_stack_state, was_stack_killed
 from api.errors import ApplicationError
 from api.i18n.messages import refusal_detail
 from api.use_cases.services import Caller, LedgerServices, SweepDispatcher
@@ -34,19 +34,19 @@ KILLED = "the ledger on {folder} was killed and left nothing running: start it a
 
 
 def print_json(document: object) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     write_document(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2).decode())
 
 
 def print_json_line(document: object) -> None:
-    """One line of JSON Lines on stdout, at once."""
+    """Print one line of JSON Lines on stdout, unbuffered."""
     write_document(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
 
 
-def describe_settings_error(bad: ValidationError) -> str:
-    """Which variables are wrong, and how, without their values."""
+def describe_settings_error(invalid: ValidationError) -> str:
+    """Return which variables are wrong, and why, without their values."""
     parts = []
-    for error in bad.errors(include_input=False, include_url=False):
+    for error in invalid.errors(include_input=False, include_url=False):
         name = str(error["loc"][0]) if error["loc"] else ""
         variable = name if name.isupper() or not name else f"LEDGER_{name.upper()}"
         if error["type"] == "missing":
@@ -67,8 +67,8 @@ class Session:
 
     data_dir: Path
 
-    def settings(self) -> LedgerSettings:
-        """Settings of the stack in the data folder; variables that are set win.
+    def read_settings(self) -> LedgerSettings:
+        """Read the settings of the stack in the data folder; variables that are set take precedence.
 
         Raises:
             StorageUnavailableError: No ledger runs on the folder, and DATABASE_URL names none.
@@ -82,16 +82,16 @@ class Session:
         return LedgerSettings()
 
     @contextmanager
-    def open(self, pool_size: int = 2) -> Iterator["OpenLedger"]:
-        """The ledger, for one command.
+    def open_ledger(self, pool_size: int = 2) -> Iterator["OpenLedger"]:
+        """Open the ledger for one command.
 
         Args:
-            pool_size: Connections that it uses at once at most.
+            pool_size: Maximum number of connections.
 
         Raises:
             StorageUnavailableError, SchemaMismatchError, WrongKeysError: As `LedgerStore.open`.
         """
-        settings = self.settings()
+        settings = self.read_settings()
         try:
             storage = LedgerStore.open(settings, pool_size=pool_size)
         except StorageUnavailableError:
@@ -111,14 +111,14 @@ class Session:
             yield OpenLedger(settings, services)
 
     def was_killed(self) -> bool:
-        """Whether the stack of the data folder, if one is meant, ended without a word."""
-        state = decode_snapshot(self.data_dir)
-        return state is not None and os.environ.get("DATABASE_URL") == state["database_url"] and was_killed(state)
+        """Whether DATABASE_URL is that of a stack on the data folder that was killed."""
+        state = read_stack_state(self.data_dir)
+        return state is not None and os.environ.get("DATABASE_URL") == state["database_url"] and was_stack_killed(state)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenLedger:
-    """An open ledger and who uses it."""
+    """An open ledger, used by an operator."""
 
     settings: LedgerSettings
     services: LedgerServices
@@ -134,33 +134,33 @@ class OpenLedger:
         return self.services.reader
 
     def caller(self) -> Caller:
-        """An operator at the command line; a new request, by whose id a lost commit answer is found again."""
+        """Return the operator as caller of a new request, by whose id a lost answer to a commit is found again."""
         return Caller(actor="operator", actor_id=f"uid:{os.getuid()}", request_id=f"cli:{secrets.token_hex(8)}")
 
-    def context(self) -> CommandContext:
-        """The context of an operator's command."""
+    def create_context(self) -> CommandContext:
+        """Create the context of an operator's command."""
         return self.services.context(self.caller())
 
-    def action(self) -> AuditLog:
-        """What an operator's change beside the event log needs, for its line in the audit log."""
+    def open_audit_log(self) -> AuditLog:
+        """Open the audit log for changes by an operator."""
         return self.services.action(self.caller())
 
     def now(self) -> datetime:
         """Database time."""
         return self.services.now()
 
-    def code_id(self, text: str) -> UUID:
-        """The code that an operator names: by its text as it was issued, or by its id.
+    def find_code_id(self, text: str) -> UUID:
+        """Find a code by its text as it was issued, or by its id.
 
         Raises:
-            typer.BadParameter: There is none.
+            typer.BadParameter: There is no such code.
         """
-        found = self.reader.find_code(text)
-        if found is None:
+        code_id = self.reader.find_code(text)
+        if code_id is None:
             raise typer.BadParameter("no such code: give its text as it was issued, or its id", param_hint="'code'")
-        return found
+        return code_id
 
-    def refuse(self, error: ApplicationError) -> int:
+    def report_refusal(self, error: ApplicationError) -> int:
         """Print why the ledger refuses; return the exit code of that."""
         if error.code == ReservationUnknown.code:
             say_error("no such reservation: `ledger history CODE --json` names those of a code")
@@ -170,13 +170,13 @@ class OpenLedger:
 
     @property
     def language(self) -> Language:
-        """Language of sentences: that of the terminal, else the default."""
+        """Language of sentences: that of the locale, else the default."""
         locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
         if locale.startswith("zh"):
             return "zh"
         return "en" if locale.startswith(("en", "C", "POSIX")) else self.settings.default_language
 
 
-def format_timestamp(moment: datetime) -> str:
-    """A moment as tables show it: UTC, to the second."""
-    return text_of(moment, "%Y-%m-%d %H:%M:%S").removesuffix(" UTC")
+def format_timestamp(timestamp: datetime) -> str:
+    """Return a timestamp as tables show it: UTC, to the second."""
+    return text_of(timestamp, "%Y-%m-%d %H:%M:%S").removesuffix(" UTC")

@@ -17,6 +17,7 @@ from domain.events.code_terms import CodeTerms
 from domain.ports import TextDraft
 from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.database.errors import StorageUnavailableError
+from projections.repositories.notes import NoteRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.random_source import RANDOM
 
@@ -91,6 +92,14 @@ class BufferedRandom:
         if size & (size - 1) or not 1 < size <= 256:  # noqa: PLR2004 - what a byte can tell apart
             raise ValueError("letters are drawn by bytes: 2, 4, ... 256 of them")
         return [population[byte & (size - 1)] for byte in RANDOM.draw_bytes(k)]
+
+
+def store_note(storage: LedgerStore, text: str | None, text_id: UUID) -> UUID | None:
+    """Encrypt and store the note of codes that are about to be issued; return its id, or None for an empty text."""
+    if not text:
+        return None
+    NoteRepository(storage).insert(storage.vault.seal_text(text, text_id))
+    return text_id
 
 
 def issue_codes(

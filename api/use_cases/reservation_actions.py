@@ -1,9 +1,11 @@
 """What staff and integrators do about one reservation. Each function is a use case: see `UseCase`."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
+from api.errors import ApplicationError
 from api.schemas.resources import BounceReason
 from api.use_cases.services import Caller, LedgerServices
 from api.use_cases.use_case import UseCase
@@ -15,7 +17,10 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
+from domain.errors import ReservationNotRefundable
 from domain.values.identifiers import EmailAddress
+
+PENDING_MAX: Final = 100_000
 
 
 @UseCase
@@ -40,6 +45,41 @@ def refund(
         note=services.note(note, reservation_id),
         revoke_access=revoke_access,
     )
+
+
+class PendingRefunds(NamedTuple):
+    """Result of `refund_pending_of_code`.
+
+    Attributes:
+        refunded: Ids of the refunded reservations.
+        not_refundable: Ids of the others, each with the reason.
+    """
+
+    refunded: list[UUID]
+    not_refundable: list[tuple[UUID, Any]]
+
+
+def refund_pending_of_code(services: LedgerServices, new_caller: Callable[[], Caller], code_id: UUID) -> PendingRefunds:
+    """Refund each pending reservation of a code, except those being sent or with an unknown outcome.
+
+    Args:
+        services: The ledger.
+        new_caller: Is called for each reservation: each refund is a request of its own.
+        code_id: The code.
+
+    Raises:
+        StorageUnavailableError: The database is unavailable.
+    """
+    result = PendingRefunds([], [])
+    for reservation_id in services.reader.list_pending_reservations(code_id, PENDING_MAX):
+        try:
+            refund(services, new_caller(), reservation_id, cause="reset")
+        except ApplicationError as error:
+            if error.code == ReservationNotRefundable.code:
+                result.not_refundable.append((reservation_id, error.facts["why"]))
+        else:
+            result.refunded.append(reservation_id)
+    return result
 
 
 @UseCase

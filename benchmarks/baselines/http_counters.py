@@ -32,14 +32,14 @@ DROP = "DROP TABLE bench_codes, bench_uses, bench_counter, bench_rows"
 CONNECTIONS = 16
 
 
-class RedeemBody(BaseModel):
+class BaselineBody(BaseModel):
     """Body of a redeem request."""
 
     email: str
     code: str
 
 
-class RedeemAnswer(BaseModel):
+class BaselineAnswer(BaseModel):
     """Body of the ledger's answer."""
 
     success: bool
@@ -49,7 +49,7 @@ class RedeemAnswer(BaseModel):
     status_url: str
 
 
-ANSWER = RedeemAnswer(
+ANSWER = BaselineAnswer(
     success=True, message="queued", reservation_id="x" * 36, state="reserved", status_url="/r/" + "x" * 36
 )
 
@@ -59,7 +59,7 @@ def empty() -> FastAPI:
     app = FastAPI()
 
     @app.post(REDEEM, status_code=202)
-    async def redeem(body: RedeemBody) -> RedeemAnswer:  # noqa: ARG001 - validated by the framework, then dropped
+    async def redeem(body: BaselineBody) -> BaselineAnswer:  # noqa: ARG001 - validated by the framework, then dropped
         return ANSWER
 
     return app
@@ -70,7 +70,7 @@ def counter_old() -> FastAPI:
     app, pool = _with_pool()
 
     @app.post(REDEEM, status_code=202)
-    def redeem(body: RedeemBody) -> RedeemAnswer:
+    def redeem(body: BaselineBody) -> BaselineAnswer:
         with pool.connection() as conn, conn.transaction():
             conn.execute("SELECT code, used, max_uses FROM bench_codes WHERE code = 'HOT'").fetchone()
             conn.execute("SELECT id FROM bench_uses WHERE email = %s AND code = 'HOT'", (body.email,)).fetchone()
@@ -88,7 +88,7 @@ def counter_publish() -> FastAPI:
     app, pool = _with_pool()
 
     @app.post(REDEEM, status_code=202)
-    def redeem(body: RedeemBody) -> RedeemAnswer:
+    def redeem(body: BaselineBody) -> BaselineAnswer:
         with pool.connection() as conn, conn.transaction():
             _count(conn, body.email)
         noop.delay(body.email)
@@ -102,7 +102,7 @@ def counter_cte() -> FastAPI:
     app, pool = _with_pool()
 
     @app.post(REDEEM, status_code=202)
-    def redeem(body: RedeemBody) -> RedeemAnswer:
+    def redeem(body: BaselineBody) -> BaselineAnswer:
         with pool.connection() as conn:
             conn.execute(
                 "WITH taken AS (UPDATE bench_codes SET used = used + 1 WHERE code = 'HOT' AND used < max_uses"

@@ -66,9 +66,9 @@ class _ThreadRun:
         """Wait for its end and return the result."""
         answers = [one for part in self._parts for one in part.result(60)]
         self._threads.shutdown()
-        refused = sum(status >= http.HTTPStatus.BAD_REQUEST for status, _ in answers)
+        refused_count = sum(status >= http.HTTPStatus.BAD_REQUEST for status, _ in answers)
         median = statistics.median(took for _, took in answers) if answers else 0.0
-        return LoadResult(len(answers) / self._seconds, len(answers), refused, median * 1000)
+        return LoadResult(len(answers) / self._seconds, len(answers), refused_count, median * 1000)
 
 
 def _emails(prefix: str) -> Iterator[str]:

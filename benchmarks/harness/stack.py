@@ -58,7 +58,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, name: str) -> None
         time.sleep(0.05)
 
 
-class IssuedCode(NamedTuple):
+class BenchmarkCode(NamedTuple):
     """A new code."""
 
     text: str
@@ -89,14 +89,14 @@ class BenchmarkStack:
         """Issue an open code and return it."""
         return self.issue_many(1, max_uses)[0].text
 
-    def issue_many(self, count: int, max_uses: int | None = None) -> list[IssuedCode]:
+    def issue_many(self, count: int, max_uses: int | None = None) -> list[BenchmarkCode]:
         """Issue open codes."""
-        codes: list[IssuedCode] = []
+        codes: list[BenchmarkCode] = []
         with closing(RedeemClient(self.base)) as client:
             while len(codes) < count:
                 body = {"count": min(count - len(codes), ISSUED_AT_ONCE), "max_uses": max_uses, "open": True}
                 answer = client.post("/api/v1/codes", body, {"Authorization": f"Bearer {self.info['admin_key']}"})
-                codes += [IssuedCode(issued["code"], UUID(issued["id"])) for issued in answer]
+                codes += [BenchmarkCode(issued["code"], UUID(issued["id"])) for issued in answer]
         return codes
 
     def run_module(self, module: str, *arguments: str) -> str:

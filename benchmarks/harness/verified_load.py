@@ -50,12 +50,12 @@ class VerifiedLoad:
         ]
         loads = [run.read() for run in runs]
         reservations = self._count_reservations() - before
-        refused, answers = sum(load.refused for load in loads), sum(load.answers for load in loads)
-        if refused or not answers <= reservations <= answers + connections:
+        refused_count, answers = sum(load.refused for load in loads), sum(load.answers for load in loads)
+        if refused_count or not answers <= reservations <= answers + connections:
             raise BenchmarkError(
-                f"{answers} answers, {refused} of them refused, {reservations} reservations in the log"
+                f"{answers} answers, {refused_count} of them refused, {reservations} reservations in the log"
             )
-        return LoadResult(sum(load.rps for load in loads), answers, refused, max(load.p50_ms for load in loads))
+        return LoadResult(sum(load.rps for load in loads), answers, refused_count, max(load.p50_ms for load in loads))
 
     def run_refused(self, code: str, *, seconds: float) -> LoadResult:
         """Post on a code that is used up.

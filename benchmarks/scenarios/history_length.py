@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.harness.bulk_history import load_history
 from benchmarks.harness.load_generators import LoadGenerator
 from benchmarks.harness.plan import BenchmarkPlan
-from benchmarks.harness.stack import BenchmarkStack, IssuedCode
+from benchmarks.harness.stack import BenchmarkCode, BenchmarkStack
 from benchmarks.harness.verified_load import VerifiedLoad
 from benchmarks.scenarios.redeem_throughput import Numbers, measure_latencies, pause_workers_and_settle
 
@@ -73,5 +73,5 @@ def _measure_live_reservations(stack: BenchmarkStack, plan: BenchmarkPlan) -> Nu
     }
 
 
-def _name_by_count(codes: Sequence[IssuedCode], counts: Sequence[int]) -> dict[str, str]:
+def _name_by_count(codes: Sequence[BenchmarkCode], counts: Sequence[int]) -> dict[str, str]:
     return {str(count): code.text for code, count in zip(codes, counts, strict=True)}

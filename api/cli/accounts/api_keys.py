@@ -43,8 +43,8 @@ def create(
     request = ApiKeyRequest(parse_name(name, "name"), _role(role, scope), _scopes(scope), days)
     session: Session = context.obj
     key_id = uuid4()
-    with session.open() as ledger:
-        secret = create_api_key(ledger.action(), request, key_id)
+    with session.open_ledger() as ledger:
+        secret = create_api_key(ledger.open_audit_log(), request, key_id)
     if json:
         print_json({"id": key_id, "key": secret, "role": request.role, "scopes": request.scopes or None, "days": days})
     else:
@@ -55,7 +55,7 @@ def create(
 def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
     """List API keys, newest first. Secrets are not among it: nobody has them but their holders."""
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         keys, now = ApiKeyRepository(ledger.storage).list_page(NEWEST, LISTED_MAX), ledger.now()
     if json:
         print_json([{**key._asdict(), "is_valid": _is_valid(key, now)} for key in keys])
@@ -80,8 +80,8 @@ def revoke(
     except ValueError as error:
         raise typer.BadParameter("the id of a key, as `ledger key list` shows it") from error
     session: Session = context.obj
-    with session.open() as ledger:
-        is_done = revoke_key(ledger.action(), parsed_id)
+    with session.open_ledger() as ledger:
+        is_done = revoke_key(ledger.open_audit_log(), parsed_id)
     if not is_done:
         say_error("there is no such key, or it is revoked already")
         return ExitCode.REFUSED

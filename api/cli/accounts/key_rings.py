@@ -52,7 +52,7 @@ def export(
     """Write both key rings and what else must be kept, for safe keeping outside. Until it was done, doctor reminds."""
     session: Session = context.obj
     try:
-        settings = session.settings()
+        settings = session.read_settings()
     except StorageUnavailableError as error:
         # The folder of a stopped ledger has its keys too.
         values = read_secrets(session.data_dir)

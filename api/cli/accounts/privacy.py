@@ -43,14 +43,14 @@ def forget(
     """
     address = parse_email(email)
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         forgetting = PersonErasure(
             storage=ledger.storage,
             forgotten=ErasedIdsFile(ledger.settings.erased_ids_path),
-            context=ledger.context,
+            context=ledger.create_context,
             new_id=uuid4,
             mailbox=ApiSettings().mailbox,
-            action=ledger.action(),
+            action=ledger.open_audit_log(),
             reason=reason,
         )
         try:
@@ -88,7 +88,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
     is interrupted goes on with the next run.
     """
     session: Session = context.obj
-    with session.open() as ledger, progress_bar() as bar:
+    with session.open_ledger() as ledger, progress_bar() as bar:
         rotation = KeyRotation(ledger.storage)
         task, rewritten = bar.add_task("sealing anew", total=rotation.count_remaining()), 0
         try:
@@ -102,7 +102,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
             return ExitCode.REFUSED
         until = rotation.find_last_old_rejection()
         if rewritten:
-            ledger.action().record("rotated_keys", None, f"{rewritten} rows")
+            ledger.open_audit_log().record("rotated_keys", None, f"{rewritten} rows")
     if json:
         print_json({"rewritten": rewritten, "older_pepper_needed_by_refusals_until": until})
         return 0

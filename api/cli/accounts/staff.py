@@ -47,9 +47,9 @@ def add(
     address, checked_role = parse_email(email), _role(role)
     session: Session = context.obj
     first = secrets.token_urlsafe(PASSWORD_BYTES)
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         draft = ledger.storage.vault.draft_staff(address, uuid4())
-        staff_id = add_staff(ledger.action(), draft, password_hasher().hash(first), checked_role)
+        staff_id = add_staff(ledger.open_audit_log(), draft, password_hasher().hash(first), checked_role)
         if staff_id is None:
             say_error(
                 "they are on the staff already: `ledger staff role` changes what they may, `password` their password"
@@ -65,7 +65,7 @@ def add(
 def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
     """List who is on the staff, in order of coming."""
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         accounts = StaffAccountRepository(ledger.storage).list_page(OLDEST, LISTED_MAX)
     if json:
         listed = [(account.staff_id, account.address, account.role, account.created_at) for account in accounts]
@@ -126,10 +126,10 @@ def _change(
 ) -> int:
     """Change one account; `document` holds the fields of the JSON output besides id and email."""
     address = parse_email(email)
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         account = StaffSessionRepository(ledger.storage).find_credentials(address)
         try:
-            if account is None or not change(ledger.action(), account.staff_id):
+            if account is None or not change(ledger.open_audit_log(), account.staff_id):
                 say_error("nobody on the staff has this address: `ledger staff list` shows who is")
                 return ExitCode.REFUSED
         except LastAdminError:

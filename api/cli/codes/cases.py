@@ -48,14 +48,14 @@ def cases(
 ) -> int:
     """List what waits for a person, oldest first."""
     session: Session = context.obj
-    with session.open() as ledger:
-        found = ledger.reader.list_cases(OLDEST, CASES_MAX, closed_too=closed)
+    with session.open_ledger() as ledger:
+        open_cases = ledger.reader.list_cases(OLDEST, CASES_MAX, closed_too=closed)
     if json:
-        print_json([case._asdict() for case in found])
-    elif not found:
+        print_json([case._asdict() for case in open_cases])
+    elif not open_cases:
         say("no case is open" if not closed else "there never was a case")
     else:
-        _print_table(found, ledger)
+        _print_table(open_cases, ledger)
     return 0
 
 
@@ -70,7 +70,7 @@ def resolve(
     """Decide a case, or an invitation in doubt."""
     reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         try:
             result = reservation_actions.resolve(
                 ledger.services,
@@ -81,7 +81,7 @@ def resolve(
                 note=note,
             )
         except ApplicationError as error:
-            return ledger.refuse(error)
+            return ledger.report_refusal(error)
     state = result.require_reservation().public_state
     if json:
         counted = {"used_count": result.code.used, "reserved": result.code.reserved}
@@ -91,14 +91,14 @@ def resolve(
     return 0
 
 
-def _print_table(found: list[CaseRow], ledger: OpenLedger) -> None:
-    listed = table("opened (UTC)", "reservation", "what happened", fixed=("opened (UTC)", "reservation"))
-    for case in found:
-        what = event_sentence("CaseOpened", {"cause": case.cause}, ledger.language)
+def _print_table(open_cases: list[CaseRow], ledger: OpenLedger) -> None:
+    rows = table("opened (UTC)", "reservation", "what happened", fixed=("opened (UTC)", "reservation"))
+    for case in open_cases:
+        sentence = event_sentence("CaseOpened", {"cause": case.cause}, ledger.language)
         if case.closed_at is not None:
-            how = event_sentence("CaseClosed", {"how": case.closed_how}, ledger.language)
-            what = f"{what}; {format_timestamp(case.closed_at)}: {how}"
-        listed.add_row(format_timestamp(case.opened_at), str(case.reservation_id), what)
-    show(listed)
-    if any(case.closed_at is None for case in found):
+            closing = event_sentence("CaseClosed", {"how": case.closed_how}, ledger.language)
+            sentence = f"{sentence}; {format_timestamp(case.closed_at)}: {closing}"
+        rows.add_row(format_timestamp(case.opened_at), str(case.reservation_id), sentence)
+    show(rows)
+    if any(case.closed_at is None for case in open_cases):
         show("", styled("ledger resolve RESERVATION --as sent|refunded|retry --note TEXT", "dim"))

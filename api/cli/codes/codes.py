@@ -28,18 +28,15 @@ from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
 from api.use_cases.code_history import history_of, line_of
-from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued
-from domain.errors import ReservationNotRefundable
+from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued, store_note
 from domain.events.code_terms import SINGLE_USE
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
-from projections.repositories.notes import NoteRepository
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import progress_bar, show, styled, table
 from projections.terminal.text import say, say_error, write_document
 from projections.vault.random_source import RANDOM
 
-LIVE_MAX = 100_000
 FOLLOW_S = 0.5
 PROGRESS_FROM = 5_000
 _PREFIX = re.compile(r"[A-Za-z0-9]{0,12}")
@@ -69,20 +66,26 @@ def issue(
     code_terms = structs.replace(SINGLE_USE, **terms)
     session: Session = context.obj
     progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
-    with session.open() as ledger, progress as bar:
+    with session.open_ledger() as ledger, progress as bar:
         if code_terms.expires_at is not None and code_terms.expires_at <= ledger.now():
             say_error(
                 f"{code_terms.expires_at:%Y-%m-%dT%H:%M:%SZ} is over: these codes can't be redeemed until "
                 "`ledger terms` gives them another end"
             )
-        note_id = _keep_note(ledger, note) if note else None
+        note_id = store_note(ledger.storage, note, uuid4())
         template = CodeTemplate(terms=code_terms, bound=not open_code, note_id=note_id)
         task = bar.add_task("issuing", total=count)
-        made = iter_issued(
-            ledger.storage, template, count, ledger.context(), RANDOM.draw_uuid, BufferedRandom(), prefix=prefix.upper()
+        batches = iter_issued(
+            ledger.storage,
+            template,
+            count,
+            ledger.create_context(),
+            RANDOM.draw_uuid,
+            BufferedRandom(),
+            prefix=prefix.upper(),
         )
         try:
-            (_print_json_codes if json else _print_codes)(made, lambda done: bar.advance(task, done))
+            (_print_json_codes if json else _print_codes)(batches, lambda count: bar.advance(task, count))
         except (OSError, KeyboardInterrupt):
             # The last batch is issued and perhaps unseen; an operator who issued it again would have it twice.
             say_error(
@@ -92,26 +95,20 @@ def issue(
     return 0
 
 
-def _keep_note(ledger: OpenLedger, note: str) -> UUID:
-    draft = ledger.storage.vault.seal_text(note, uuid4())
-    NoteRepository(ledger.storage).insert(draft)
-    return draft.text_id
+def _print_codes(batches: Iterator[list[IssuedText]], progress: Callable[[int], None]) -> None:
+    for batch in batches:
+        say(*(code.text for code in batch))
+        progress(len(batch))
 
 
-def _print_codes(made: Iterator[list[IssuedText]], progress: Callable[[int], None]) -> None:
-    for some in made:
-        say(*(code.text for code in some))
-        progress(len(some))
-
-
-def _print_json_codes(made: Iterator[list[IssuedText]], progress: Callable[[int], None]) -> None:
+def _print_json_codes(batches: Iterator[list[IssuedText]], progress: Callable[[int], None]) -> None:
     """One JSON list, batch by batch."""
-    between = "[\n"
-    for some in made:
-        shown = ",\n".join(f"  {orjson.dumps({'code': code.text, 'id': code.code_id}).decode()}" for code in some)
-        write_document(f"{between}{shown}")
-        between = ",\n"
-        progress(len(some))
+    separator = "[\n"
+    for batch in batches:
+        lines = ",\n".join(f"  {orjson.dumps({'code': code.text, 'id': code.code_id}).decode()}" for code in batch)
+        write_document(f"{separator}{lines}")
+        separator = ",\n"
+        progress(len(batch))
     write_document("\n]\n")
 
 
@@ -125,11 +122,11 @@ def history(
     """Show everything that happened to a code, with the balance after each event."""
     if follow:
         return _follow(context.obj, code, json)
-    moment = parse_time_option(as_of, "--as-of") if as_of else None
+    as_of_time = parse_time_option(as_of, "--as-of") if as_of else None
     session: Session = context.obj
-    with session.open() as ledger:
-        code_id = ledger.code_id(code)
-        document = history_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=moment)
+    with session.open_ledger() as ledger:
+        code_id = ledger.find_code_id(code)
+        document = history_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=as_of_time)
         text = None if json else ledger.reader.find_code_text(code_id)
         if document and not json:
             _add_private_texts(ledger, document, code_id)
@@ -145,17 +142,17 @@ def history(
 
 def _follow(session: Session, code: str, json: bool) -> int:
     """Events of a code as lines, old ones first, then new ones as they come."""
-    with session.open() as ledger:
-        code_id, version = ledger.code_id(code), 0
+    with session.open_ledger() as ledger:
+        code_id, version = ledger.find_code_id(code), 0
         while True:
-            for line in ledger.reader.read_history(code_id, after=version):
-                version = line.version
-                shown = line_of(line, ledger.language)
+            for event in ledger.reader.read_history(code_id, after=version):
+                version = event.version
+                document = line_of(event, ledger.language)
                 if json:
-                    print_json_line(shown)
+                    print_json_line(document)
                 else:
-                    balance = f"used {shown['used_count']}, reserved {shown['reserved']}"
-                    say(f"{format_timestamp(shown['at'])}  {balance}  {shown['sentence']}")
+                    balance = f"used {document['used_count']}, reserved {document['reserved']}"
+                    say(f"{format_timestamp(document['at'])}  {balance}  {document['sentence']}")
             time.sleep(FOLLOW_S)
 
 
@@ -169,13 +166,13 @@ def refund(
     """Give back one use: of a reservation that hangs (not leased, never unknown) or that was sent."""
     reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         try:
             result = reservation_actions.refund(
                 ledger.services, ledger.caller(), reservation_id, revoke_access=revoke_access, note=note
             )
         except ApplicationError as error:
-            return ledger.refuse(error)
+            return ledger.report_refusal(error)
     if json:
         print_json({"reservation_id": reservation_id, "state": "refunded", "used_count": result.code.used})
     else:
@@ -190,67 +187,56 @@ def reset_failed(
 ) -> int:
     """Give back what hangs on a code: reservations that are not being sent and were never in doubt."""
     session: Session = context.obj
-    with session.open() as ledger:
-        code_id = ledger.code_id(code)
+    with session.open_ledger() as ledger:
+        code_id = ledger.find_code_id(code)
         before = history_of(ledger.reader, code_id, ledger.now(), ledger.language)
         if before is None:
             raise AssertionError("a code that was found has a history")
         text = format_code(ledger.reader.find_code_text(code_id) or str(code_id))
-        shown = before["used_count"] + before["reserved"]
+        used_before = before["used_count"] + before["reserved"]
         report: dict[str, Any] = {
             "code": text,
-            "used_before": shown,
+            "used_before": used_before,
             "sent": ledger.reader.count_sent(code_id),
             "max_uses": before["max_uses"],
         }
-        refunded, left = _refund_hanging(ledger, code_id)
-    report |= {"used_after": shown - len(refunded), "refunded": refunded, "left": left}
+        refunds = reservation_actions.refund_pending_of_code(ledger.services, ledger.caller, code_id)
+    report |= {
+        "used_after": used_before - len(refunds.refunded),
+        "refunded": refunds.refunded,
+        "left": [{"reservation_id": left_id, "why": why} for left_id, why in refunds.not_refundable],
+    }
     if json:
         print_json(report)
         return 0
     limit = "∞" if report["max_uses"] is None else report["max_uses"]
-    say(f"代码：{text}", f"当前使用次数：{shown}", f"实际成功邀请：{report['sent']}", f"最大使用次数：{limit}")
-    say(*(f"  {item['reservation_id']}: {item['why']}" for item in left))
-    say(f"已重置使用次数：{shown} → {report['used_after']}" if refunded else "使用次数正确，无需修复")
+    say(f"代码：{text}", f"当前使用次数：{used_before}", f"实际成功邀请：{report['sent']}", f"最大使用次数：{limit}")
+    say(*(f"  {left_id}: {why}" for left_id, why in refunds.not_refundable))
+    say(f"已重置使用次数：{used_before} → {report['used_after']}" if refunds.refunded else "使用次数正确，无需修复")
     return 0
-
-
-def _refund_hanging(ledger: OpenLedger, code_id: UUID) -> tuple[list[UUID], list[dict[str, Any]]]:
-    """Refund each live reservation alone: what is leased or unknown is refused, and told."""
-    refunded: list[UUID] = []
-    left: list[dict[str, Any]] = []
-    for reservation_id in ledger.reader.list_pending_reservations(code_id, LIVE_MAX):
-        try:
-            reservation_actions.refund(ledger.services, ledger.caller(), reservation_id, cause="reset")
-        except ApplicationError as error:
-            if error.code == ReservationNotRefundable.code:
-                left.append({"reservation_id": reservation_id, "why": error.facts["why"]})
-        else:
-            refunded.append(reservation_id)
-    return refunded, left
 
 
 def _add_private_texts(ledger: OpenLedger, document: dict[str, Any], code_id: UUID) -> None:
     """Notes and server replies, for the operator's eyes; the JSON document leaves them out."""
-    for line, shown in zip(ledger.reader.read_history(code_id), document["events"], strict=False):
-        text_id: UUID | None = getattr(line.event, "text_id", None)
+    for event, event_document in zip(ledger.reader.read_history(code_id), document["events"], strict=False):
+        text_id: UUID | None = getattr(event.event, "text_id", None)
         if text_id is not None and (text := ledger.reader.find_private_text(text_id)):
-            shown["sentence"] += f" ({text})"
+            event_document["sentence"] += f" ({text})"
 
 
 def _print_history(document: dict[str, Any], text: str | None) -> None:
     limit = "unlimited" if document["max_uses"] is None else f"of {document['max_uses']}"
     balance = f"used {document['used_count']} {limit}, reserved {document['reserved']}"
     head = styled(format_code(text) if text else str(document["id"]), "bold")
-    numbers = [("used", "right"), ("reserved", "right")]
+    number_columns = [("used", "right"), ("reserved", "right")]
     fixed = ("time (UTC)", "used", "reserved")
-    listed = table("time (UTC)", "event", *numbers, "what happened", fixed=fixed)
+    rows = table("time (UTC)", "event", *number_columns, "what happened", fixed=fixed)
     for event in document["events"]:
-        listed.add_row(
+        rows.add_row(
             format_timestamp(event["at"]),
             event["type"],
             str(event["used_count"]),
             str(event["reserved"]),
             event["sentence"],
         )
-    show(head.append(f"  {document['state']}: {balance}", style="not bold"), listed)
+    show(head.append(f"  {document['state']}: {balance}", style="not bold"), rows)

@@ -46,9 +46,9 @@ def codes(
 ) -> int:
     """Write the codes with their balances, in order of issue. Another ledger's `import-codes` reads the file."""
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         if texts:
-            ledger.action().record("exported_codes", None, describe_values(group=group))
+            ledger.open_audit_log().record("exported_codes", None, describe_values(group=group))
         rows = code_rows(CodeListReader(ledger.storage), ledger.now, group, texts=texts)
         return _write("codes", rows, CODE_COLUMNS, output, form)
 
@@ -61,9 +61,9 @@ def reservations(
 ) -> int:
     """Write the reservations in the order in which they were made."""
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         if emails:
-            ledger.action().record("exported_emails")
+            ledger.open_audit_log().record("exported_emails")
         rows = reservation_rows(ReservationListReader(ledger.storage), addresses=emails)
         columns = [name for name in RESERVATION_COLUMNS if emails or name != "email"]
         return _write("reservations", rows, columns, output, form)
@@ -77,8 +77,8 @@ def statements(
 ) -> int:
     """Write every code's history, event by event, with the balance after each and a sentence."""
     session: Session = context.obj
-    with session.open() as ledger:
-        only = None if code is None else ledger.code_id(code)
+    with session.open_ledger() as ledger:
+        only = None if code is None else ledger.find_code_id(code)
         steps, url = CommandProgress("exporting statements"), ledger.settings.database_url.get_secret_value()
         rows = statement_rows(read_statement_lines(url, steps.grow, only), ledger.language)
         return _write("statements", rows, STATEMENT_COLUMNS, output, form, steps)

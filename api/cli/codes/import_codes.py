@@ -73,7 +73,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
             say_error(f"nothing was imported: {file}: {error}")
             return ExitCode.REFUSED
         with (
-            session.open(CONNECTIONS) as ledger,
+            session.open_ledger(CONNECTIONS) as ledger,
             _create_rejects_file(rejects) as rejects_file,
             rejects_into(rejects_file, file_format, records) as reject,
         ):
@@ -113,7 +113,7 @@ class _ImportRun:
             )
 
     def _context(self) -> CommandContext:
-        return structs.replace(self._ledger.context(), actor="import", correlation_id=self._correlation_id)
+        return structs.replace(self._ledger.create_context(), actor="import", correlation_id=self._correlation_id)
 
 
 def _resolve_format(text: str | None, file: Path) -> Format:
@@ -172,8 +172,8 @@ def _create_rejects_file(path: Path | None) -> Iterator[BinaryIO | None]:
 def _print_result(
     summary: CodeImportCounts, file: Path, seconds: float, *, dry_run: bool, is_done: bool, json: bool
 ) -> int:
-    for fault in summary.faults[:SHOWN_MAX]:
-        say_error(f"{file}, line {fault.line}: {fault.why}")
+    for bad_line in summary.faults[:SHOWN_MAX]:
+        say_error(f"{file}, line {bad_line.line}: {bad_line.why}")
     if summary.rejected > SHOWN_MAX:
         say_error(f"... {summary.rejected - SHOWN_MAX:,} more bad lines: --rejects FILE writes all of them")
     if json:

@@ -101,7 +101,7 @@ def note(
 ) -> int:
     """Note something about a code or a reservation."""
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         code_id = ledger.reader.find_code(subject)
         if code_id is not None:
             return _act(ledger, code_id, partial(code_actions.add_note, note=text), json=json)
@@ -128,13 +128,13 @@ def rebind(
 
 
 def _act_on_code(session: Session, code: str, action: SubjectAction, *, json: bool) -> int:
-    with session.open() as ledger:
-        return _act(ledger, ledger.code_id(code), action, json=json)
+    with session.open_ledger() as ledger:
+        return _act(ledger, ledger.find_code_id(code), action, json=json)
 
 
 def _act_on_reservation(session: Session, reservation: str, action: SubjectAction, *, json: bool) -> int:
     reservation_id = parse_reservation_id(reservation)
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         return _act(ledger, reservation_id, action, json=json)
 
 
@@ -143,7 +143,7 @@ def _act(ledger: OpenLedger, subject_id: UUID, action: SubjectAction, *, json: b
     try:
         result = action(ledger.services, ledger.caller(), subject_id)
     except ApplicationError as error:
-        return ledger.refuse(error)
+        return ledger.report_refusal(error)
     _print(ledger, result, json=json)
     return 0
 

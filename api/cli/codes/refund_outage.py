@@ -47,7 +47,7 @@ def refund_outage(
     session: Session = context.obj
     correlation_id = uuid4() if apply else None
     refunded = 0
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         affected = list(find_affected(ledger.reader, window, include_sent=include_sent))
         if correlation_id is not None:
             refunded = _refund(ledger, affected, correlation_id, include_sent=include_sent)

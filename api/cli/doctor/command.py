@@ -10,7 +10,7 @@ from api.cli.arguments import JsonFlag
 from api.cli.context import Session, describe_settings_error, print_json
 from api.cli.doctor.check_result import CheckResult
 from api.cli.doctor.database import BEHIND_DATABASE, check_database, check_secrets_file, skip_checks
-from api.cli.embedded.state_file import decode_snapshot
+from api.cli.embedded.state_file import read_stack_state
 from projections.database.errors import StorageUnavailableError
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, styled, table
@@ -47,7 +47,7 @@ def _run_checks(session: Session) -> Iterator[CheckResult]:
     from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - it loads the settings of all components
 
     try:
-        settings = session.settings()
+        settings = session.read_settings()
         components.check_settings()
     except StorageUnavailableError as error:
         yield CheckResult("settings", "wrong", str(error), "`ledger --data-dir DIR doctor` names another folder")
@@ -60,7 +60,7 @@ def _run_checks(session: Session) -> Iterator[CheckResult]:
         return
     if sentences := "; ".join(find_unknown_settings(os.environ)):
         yield CheckResult("settings", "reminder", sentences, "correct the name, or unset it: it does nothing")
-    state = decode_snapshot(session.data_dir)
+    state = read_stack_state(session.data_dir)
     if session.was_killed():
         sentence = f"the `ledger up` of {session.data_dir} was killed"
         yield CheckResult("stack", "wrong", sentence, "start it again: nothing is lost")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from api.cli.embedded.data_dir import CHECKPOINTS
 from api.cli.embedded.secrets_file import SERVER_PASSWORDS, read_secrets
-from api.cli.embedded.state_file import decode_snapshot
+from api.cli.embedded.state_file import read_stack_state
 
 
 def read_stack_environment(data_dir: Path) -> dict[str, str]:
@@ -21,7 +21,7 @@ def read_stack_environment(data_dir: Path) -> dict[str, str]:
     """
     folder = data_dir.absolute()
     variables = {"LEDGER_DATA_DIR": str(folder)}
-    if state := decode_snapshot(folder):
+    if state := read_stack_state(folder):
         variables |= {
             "DATABASE_URL": state["database_url"],
             "REDIS_URL": state["redis_url"],

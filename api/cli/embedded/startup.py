@@ -13,7 +13,7 @@ from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.secrets_file import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
 from api.cli.embedded.services import ledger, postgres, valkey
 from api.cli.embedded.services.ledger import OWNER_URL
-from api.cli.embedded.state_file import StackState, write_state
+from api.cli.embedded.state_file import StackState, write_stack_state
 from api.cli.embedded.util import HOST, FreePorts, StackError, wait_until
 
 SERVER_S_MAX = 60.0
@@ -54,7 +54,7 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
         demo_code=credentials["demo_code"],
         pid=os.getpid(),
     )
-    write_state(folder.path, state)
+    write_stack_state(folder.path, state)
     print_banner(state, missing)
 
 
@@ -204,6 +204,6 @@ def _wait_until_ready(port: int, supervisor: Supervisor) -> list[str]:
 
 def _startup_error(names: list[str], supervisor: Supervisor) -> StackError:
     parts_named = ", ".join(names) or "everything"
-    words = "; ".join(filter(None, (supervisor.last_log_line(name)[:300] for name in names)))
-    hint = f" ({words})" if words else ""
-    return StackError(f"not ready: {parts_named}{hint}: the logs in {supervisor.logs} say more")
+    log_lines = "; ".join(filter(None, (supervisor.last_log_line(name)[:300] for name in names)))
+    suffix = f" ({log_lines})" if log_lines else ""
+    return StackError(f"not ready: {parts_named}{suffix}: the logs in {supervisor.logs} say more")

@@ -24,7 +24,7 @@ class StackState(TypedDict):
     pid: int
 
 
-def write_state(folder: Path, state: StackState) -> None:
+def write_stack_state(folder: Path, state: StackState) -> None:
     """Replace the file; a reader never sees a part of it.
 
     Raises:
@@ -33,7 +33,7 @@ def write_state(folder: Path, state: StackState) -> None:
     write_private_file(folder / FILE, json.dumps(state, indent=2) + "\n")
 
 
-def decode_snapshot(folder: Path) -> StackState | None:
+def read_stack_state(folder: Path) -> StackState | None:
     """Return what a running stack wrote; None if no stack runs there or the file is malformed."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -45,11 +45,11 @@ def decode_snapshot(folder: Path) -> StackState | None:
     return state
 
 
-def was_killed(state: StackState) -> bool:
+def was_stack_killed(state: StackState) -> bool:
     """Whether the `ledger up` that wrote it ended without deleting it, so that nothing of it can be reached."""
     return not is_running(state["pid"])
 
 
-def remove_state(folder: Path) -> None:
+def delete_stack_state(folder: Path) -> None:
     """Delete the file: no stack runs here any more, or not yet."""
     (folder / FILE).unlink(missing_ok=True)

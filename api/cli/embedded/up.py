@@ -17,7 +17,7 @@ from types import FrameType
 from api.cli.embedded.data_dir import DataDir, open_data_dir
 from api.cli.embedded.process.supervisor import LOG_BYTES_MAX, Supervisor
 from api.cli.embedded.startup import start_everything
-from api.cli.embedded.state_file import remove_state
+from api.cli.embedded.state_file import delete_stack_state
 from api.cli.embedded.util import HOST, StackError, is_port_in_use
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
@@ -53,7 +53,7 @@ def run_up(data_dir: Path, port: int, demo: bool) -> int:
 
 
 def _run(folder: DataDir, port: int, demo: bool) -> int:
-    remove_state(folder.path)
+    delete_stack_state(folder.path)
     if is_port_in_use(port):
         raise StackError(
             f"port {port} on {HOST} is in use by another program: choose another with --port", ExitCode.USAGE
@@ -67,7 +67,7 @@ def _run(folder: DataDir, port: int, demo: bool) -> int:
         try:
             keep_running(supervisor, lambda running: start_everything(folder, port, demo, running), stop)
         finally:
-            remove_state(folder.path)
+            delete_stack_state(folder.path)
     return 0
 
 

@@ -92,7 +92,7 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
         "rebinds_as_recorded": rebinds_as_recorded,
     }
     try:
-        with session.open() as ledger, open_legacy_system(dsn) as old:
+        with session.open_ledger() as ledger, open_legacy_system(dsn) as old:
             summary, findings_by_kind = _run(ledger, old, report, apply=apply, options=options)
     except LegacySourceError as error:
         say_error(str(error))
@@ -119,7 +119,7 @@ def _run(
     correlation_id = uuid4()
 
     def now() -> CommandContext:
-        return replace(ledger.context(), actor="import", correlation_id=correlation_id)
+        return replace(ledger.create_context(), actor="import", correlation_id=correlation_id)
 
     plan = LegacyImportOptions(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
     importer = LegacyImporter(ledger.storage, ledger.reader, plan)

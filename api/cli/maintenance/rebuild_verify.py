@@ -63,13 +63,13 @@ def rebuild(
         raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
     lower_priority()
     session: Session = context.obj
-    database_url = session.settings().owner_url
+    database_url = session.read_settings().owner_url
     check_schema(database_url)
     check_owner(database_url)
     only = None
     if code:
-        with session.open() as ledger:
-            only = ledger.code_id(code)
+        with session.open_ledger() as ledger:
+            only = ledger.find_code_id(code)
     wish = RebuildOptions(names, only, apply, limit, workers=default_worker_count() if workers is None else workers)
     return run_rebuild(database_url, wish, as_json=json, out=sys.stdout, err=sys.stderr)
 
@@ -83,7 +83,7 @@ def verify(
     """Compare every row with a fold of the log, and every event with every rule. Exit code 1: something is wrong."""
     lower_priority()
     session: Session = context.obj
-    settings = session.settings()
+    settings = session.read_settings()
     database_url = settings.database_url.get_secret_value()
     check_schema(database_url)
     grace = overdue_grace(settings.lease_s, settings.sweep_s)
@@ -105,8 +105,8 @@ def explain(
     """Name each use of a code that counts, and say why every other reservation does not."""
     as_of_time = parse_time_option(as_of, "--as-of") if as_of else None
     session: Session = context.obj
-    with session.open() as ledger:
-        code_id = ledger.code_id(code)
+    with session.open_ledger() as ledger:
+        code_id = ledger.find_code_id(code)
         explanation = explanation_of(
             ledger.reader, code_id, ledger.now(), ledger.language, as_of=as_of_time, version=version
         )

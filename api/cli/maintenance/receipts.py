@@ -29,7 +29,7 @@ def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(h
     """Print a receipt: the events of a reservation, and the proof that they are in the ledger. Always JSON."""
     reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         try:
             document = read_receipt(ledger.storage, reservation_id)
         except NotYetSignedError as error:
@@ -73,7 +73,7 @@ def consistency(
 ) -> int:
     """Print the proof that a checkpoint's events are the beginning of a later one's. Always JSON; see check-receipt."""
     session: Session = context.obj
-    with session.open() as ledger:
+    with session.open_ledger() as ledger:
         document = read_consistency(ledger.storage, old, new)
     if document is None:
         raise typer.BadParameter("no such checkpoints, or not in this order")
@@ -85,7 +85,8 @@ def public_key(context: typer.Context, json: JsonFlag = False) -> int:
     """Print the keys that checkpoints are signed with, the current one first: publish it where others can find it."""
     session: Session = context.obj
     keys = [
-        base64.b64encode(key).decode() for key in derive_public_keys(session.settings().open_vault().rings["master"])
+        base64.b64encode(key).decode()
+        for key in derive_public_keys(session.read_settings().open_vault().rings["master"])
     ]
     if json:
         print_json({"public_keys": keys})

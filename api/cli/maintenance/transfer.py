@@ -80,8 +80,8 @@ def person(
     """
     address = parse_email(email)
     session: Session = context.obj
-    with session.open() as ledger:
-        document = export_person(ledger.action(), address, ledger.language, reason)
+    with session.open_ledger() as ledger:
+        document = export_person(ledger.open_audit_log(), address, ledger.language, reason)
     with open_output_file(output) as file:
         file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     if not document["people"] and not document["refused_tries"]:
@@ -108,7 +108,7 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
     url = _database(context)
     check_owner(url)
     session: Session = context.obj
-    rings = session.settings().open_vault()
+    rings = session.read_settings().open_vault()
     verify_key_rings(url, rings)
     try:
         with _progress(json=json) as progress, _read(file) as source:
@@ -123,13 +123,13 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
 
 def _record(context: typer.Context, action: AuditAction) -> None:
     session: Session = context.obj
-    with session.open() as ledger:
-        ledger.action().record(action)
+    with session.open_ledger() as ledger:
+        ledger.open_audit_log().record(action)
 
 
 def _database(context: typer.Context) -> str:
     session: Session = context.obj
-    url = session.settings().owner_url
+    url = session.read_settings().owner_url
     check_schema(url)
     return url
 

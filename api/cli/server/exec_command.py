@@ -26,7 +26,7 @@ def execute(
     Programs that came with the ledger are found first: `ledger exec celery -A workers.celery_app inspect registered`.
     """
     session: Session = context.obj
-    session.settings()
+    session.read_settings()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     try:
         os.execvpe(command[0], command, {**os.environ, "PATH": path})  # noqa: S606 - no shell is wanted; the operator typed it

@@ -35,7 +35,7 @@ def migrate(
 ) -> int:
     """Bring the database's schema up to this version."""
     session: Session = context.obj
-    settings = session.settings()
+    settings = session.read_settings()
     applied = apply_migrations(settings.owner_url, settings.database_url.get_secret_value())
     if json:
         print_json({"applied": applied})

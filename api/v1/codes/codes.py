@@ -23,7 +23,7 @@ from api.schemas.timestamps import LooseTimestamp, Timestamp
 from api.use_cases.code_history import code_view, csv_of_history, empty_history, history_of, view_of_code
 from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
 from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, issue_key
-from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued
+from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued, store_note
 from api.use_cases.services import Services
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
@@ -33,7 +33,6 @@ from domain.values.number_bounds import VERSIONS
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT
 from projections.read_models.pagination import OLDEST
-from projections.repositories.notes import NoteRepository
 
 router = APIRouter(
     route_class=BlockingRoute,
@@ -85,10 +84,7 @@ def issue(
 
 
 def _issue(services: Services, body: IssueRequest, context: CommandContext) -> list[IssuedText]:
-    note = services.storage.vault.seal_text(body.note, services.new_id()) if body.note else None
-    if note is not None:
-        NoteRepository(services.storage).insert(note)
-    template = replace(_template(body), note_id=note.text_id if note else None)
+    template = replace(_template(body), note_id=store_note(services.storage, body.note, services.new_id()))
     prefix, letters = body.prefix.upper(), BufferedRandom()
     batches = iter_issued(services.storage, template, body.count, context, services.new_id, letters, prefix)
     return [code for batch in batches for code in batch]

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from api.cli.embedded.state_file import StackState, write_state
+from api.cli.embedded.state_file import StackState, write_stack_state
 from domain.commands.delivery.record_bounce import RecordBounce
 from projections.repositories.rate_limit_reports import RateLimitCounts, RateLimitReportRepository
 from projections.repositories.webhook_endpoints import WebhookEndpointRepository
@@ -334,7 +334,7 @@ def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.Mon
         "api": "http://127.0.0.1:1", "database_url": url, "redis_url": "redis://127.0.0.1:1/0", "mailbox": None,
         "admin_key": "", "staff_email": "", "staff_password": "", "demo_code": "", "pid": gone.pid,
     }  # fmt: skip
-    write_state(tmp_path, state)
+    write_stack_state(tmp_path, state)
 
     found = [terminal.ledger("--data-dir", str(tmp_path), *words) for words in (("doctor", "--json"), ("cases",))]
 

@@ -11,7 +11,7 @@ from api.cli.embedded import secrets_file
 from api.cli.embedded.data_dir import open_data_dir
 from api.cli.embedded.environment import read_stack_environment
 from api.cli.embedded.secrets_file import load_secrets
-from api.cli.embedded.state_file import StackState, remove_state, write_state
+from api.cli.embedded.state_file import StackState, delete_stack_state, write_stack_state
 from api.cli.embedded.up import run_up
 from api.cli.embedded.util import HOST, StackError, find_free_port
 from api.cli.server.bootstrap_data import prepare_first_accounts
@@ -63,7 +63,7 @@ def test_up_waits_for_the_watchdog_of_a_killed_run(tmp_path: Path) -> None:
 def test_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence names the port and the option that helps; the old ledger.json is gone all the same."""
     (tmp_path / "version").write_text("1\n")
-    write_state(tmp_path, STATE)
+    write_stack_state(tmp_path, STATE)
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         assert run_up(tmp_path, port, demo=False) == 2
@@ -181,7 +181,7 @@ def test_missing_secrets_of_existing_data_are_not_generated_again(tmp_path: Path
 def test_environment_of_a_running_stack_holds_urls_and_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets what the stack wrote and the secrets, but for what the environment sets already."""
     secrets = load_secrets(tmp_path)
-    write_state(tmp_path, STATE)
+    write_stack_state(tmp_path, STATE)
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
 
     assert {
@@ -197,6 +197,6 @@ def test_environment_of_a_running_stack_holds_urls_and_secrets(tmp_path: Path, m
 
 def test_environment_without_a_running_stack_holds_the_folder_only(tmp_path: Path) -> None:
     """Only the folder itself is known."""
-    remove_state(tmp_path)
+    delete_stack_state(tmp_path)
 
     assert {"LEDGER_DATA_DIR": str(tmp_path)} == read_stack_environment(tmp_path)
