@@ -22,7 +22,7 @@ CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
     [
         (("issue", "--validity-days", "9999999999"), "'--validity-days'"),
         (("issue", "--max-uses", "lots"), "'--max-uses'"),
-        (("issue", "--max-uses", "99999999999999999999"), "9,007,199,254,740,992"),
+        (("issue", "--max-uses", "99999999999999999999"), "9007199254740992"),
         (("issue", "--expires-at", "soon"), "'--expires-at'"),
         (("issue", "--group", "a\nb"), "'--group'"),
         (("issue", "--expires-at", "0001-01-01T00:00:00+14:00"), "'--expires-at'"),
@@ -46,7 +46,7 @@ def test_issue_warns_of_an_expiry_date_in_the_past(terminal: Terminal) -> None:
     ended = terminal.ledger("issue", "--expires-at", "2020-01-01")
 
     assert (ended.status, ended.out.count("\n")) == (0, 1)
-    assert ended.err.startswith("2020-01-01 is over")
+    assert ended.err.startswith("2020-01-01T00:00:00Z is over")
 
 
 def test_version_is_printed(terminal: Terminal) -> None:
