@@ -15,6 +15,7 @@ SAME_CONCEPT: Final = {
     "batches": "batches of codes: use cases, page",
     "cases": "the review queue: routes, commands",
     "code_import": "importing codes from a file: route, page",
+    "code_terms": "terms of a code: value object, table at the edge",
     "codes": "codes: routes, page, commands",
     "command": "what the command line runs of its package",
     "commands": "actions on a reservation: routes, forms",
