@@ -52,19 +52,19 @@ class _SessionOwner(Protocol):
 
 
 class _Sessions(Protocol):
-    def of_session(self, digest: bytes, now: datetime) -> _SessionOwner | None:
-        """Whose session it is."""
+    def find_member(self, digest: bytes, now: datetime) -> _SessionOwner | None:
+        """Return who is signed in with a session."""
 
 
 class _SupportContext(Protocol):
-    """What is asked of the desk of support."""
+    """What the API needs of the support console: its sessions, and the key of its tokens."""
 
     @property
     def secret(self) -> bytes:
         """Key of the tokens."""
 
     @property
-    def staff(self) -> _Sessions:
+    def sessions(self) -> _Sessions:
         """The sessions."""
 
 
@@ -153,7 +153,7 @@ async def _of_key(request: Request, secret: str) -> Identity:
 async def _of_session(request: Request, cookie: str) -> Identity:
     services, desk = services_of(request), _desk_of(request)
     digest = digest_of(cookie)
-    member = await services.run_blocking(desk.staff.of_session, digest, services.now())
+    member = await services.run_blocking(desk.sessions.find_member, digest, services.now())
     if member is None:
         raise ApplicationError("UNAUTHORIZED")
     token = request.headers.get(TOKEN_HEADER, "")

@@ -43,6 +43,7 @@ def without_bounds() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("domain.commands.input_bounds.is_within_bounds", lambda _: True)
+        patch.setattr("domain.commands.input_bounds.find_invalid_term", lambda _: None)
         patch.setattr("domain.values.number_bounds.Bounds.holds", lambda *_: True)
         for module in (accept_invite, record_bounce, record_removal):
             patch.setattr(module, "reported_fields", reported)

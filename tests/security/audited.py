@@ -30,7 +30,7 @@ class SendResult(NamedTuple):
     outcome: str = "http_200"
     status: int | None = 200
     ms: int = 1
-    is_taken: bool = True
+    is_delivered: bool = True
 
 
 @dataclasses.dataclass

@@ -35,13 +35,13 @@ STEPS = ("created", "filled", "compared", "swapping", "in place")
 KILLED = """
 import os, signal, sys
 from projections.rebuild.rebuild import RebuildOptions, rebuild
-from tests.support.ledger.rebuilds import Quiet
+from tests.support.ledger.rebuilds import NoProgress
 
 def reached(step):
     if step == sys.argv[2]:
         os.kill(os.getpid(), getattr(signal, sys.argv[3]))
 
-rebuild(sys.argv[1], RebuildOptions(apply=True), Quiet(), reached)
+rebuild(sys.argv[1], RebuildOptions(apply=True), NoProgress(), reached)
 """
 
 
