@@ -35,7 +35,16 @@ REFUSED_BY_RULE: Final = ("2xx", "400", "401", "403", "404", "409", "412", "422"
 RULES_IN_WORDS: Final = frozenset(
     {
         *("query.cursor", "query.as_of", "query.map", "query.after", "header.idempotency-key", "header.content-type"),
-        *("body", "body.from", "body.group", "body.url", "body.event_types", "body.expires_at", "body.occurred_at"),
+        *(
+            "body",
+            "body.from",
+            "body.group",
+            "body.kind",
+            "body.url",
+            "body.event_types",
+            "body.expires_at",
+            "body.occurred_at",
+        ),
         *("body.to", "query.issued_from", "query.issued_to", "query.reserved_from", "query.reserved_to", "query.since"),
     }
 )
