@@ -19,7 +19,7 @@ from projections.terminal.text import say, say_error
 
 app = typer.Typer(
     name="ledger",
-    help="Redeem codes, invitations, and an append-only ledger of what happened to each code.",
+    help="Issue codes, send invitations, and explain every use of a code.",
     epilog=f"Exit codes: {list_exit_codes()}",
     no_args_is_help=True,
     add_completion=False,
@@ -38,7 +38,7 @@ def _say_version(is_requested: bool) -> None:
 def shared(
     context: typer.Context,
     data_dir: Annotated[
-        Path, typer.Option(envvar="LEDGER_DATA_DIR", help="Folder of the embedded ledger.", show_envvar=True)
+        Path, typer.Option(envvar="LEDGER_DATA_DIR", help="Data folder of the embedded ledger.", show_envvar=True)
     ] = Path(".ledger"),
     _: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")

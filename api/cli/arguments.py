@@ -19,7 +19,7 @@ AccessChoice = Annotated[
     bool | None,
     typer.Option(
         "--revoke-access/--keep-access",
-        help="Whether the person loses the access; required if the invitation was accepted.",
+        help="Whether to revoke the access grant; required if the invitation was accepted.",
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -10,9 +10,7 @@ import typer
 
 from projections.terminal.text import binary_stdout
 
-OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="The file to make, mode 600; stdout if none is named.")
-]
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file (mode 600); default: stdout.")]
 
 
 @contextmanager

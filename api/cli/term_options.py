@@ -16,11 +16,11 @@ NamedTerms = Mapping[str, Term]
 _TERMS: Final = "terms"
 
 
-def with_term_options(lead: str = "", *, has_defaults: bool = True) -> Callable[[Command], Command]:
+def with_term_options(suffix: str = "", *, has_defaults: bool = True) -> Callable[[Command], Command]:
     """Replace the argument `terms` of a command by an option for each term.
 
     Args:
-        lead: What every help text begins with.
+        suffix: What every help text ends with.
         has_defaults: A term that is not named has a value all the same.
 
     Returns:
@@ -35,7 +35,7 @@ def with_term_options(lead: str = "", *, has_defaults: bool = True) -> Callable[
             return command(**arguments, **{_TERMS: terms})
 
         shown = signature(command, eval_str=True)
-        options = [_option(term, lead, has_defaults=has_defaults) for term in TERMS]
+        options = [_option(term, suffix, has_defaults=has_defaults) for term in TERMS]
         parameters: list[Parameter] = []
         for parameter in shown.parameters.values():
             is_marker = parameter.name == _TERMS
@@ -48,10 +48,11 @@ def with_term_options(lead: str = "", *, has_defaults: bool = True) -> Callable[
     return decorate
 
 
-def _option(term: TermFormat, lead: str, *, has_defaults: bool) -> Parameter:
+def _option(term: TermFormat, suffix: str, *, has_defaults: bool) -> Parameter:
+    bounds = f", {term.bounds.least} to {term.bounds.most}" if term.kind == "number" else ""
     word = f", or {term.none_word}" if term.none_word else ""
     default = f" Default: {term.default}." if has_defaults and term.default is not None else ""
-    text = f"{lead}{term.means}{word}.{default}"
+    text = f"{term.means}{bounds}{word}{suffix}.{default}"
     option = Annotated[str | None, typer.Option(term.option, help=text, show_default=False)]
     return Parameter(term.name, Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=option)
 

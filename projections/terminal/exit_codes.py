@@ -16,12 +16,12 @@ class ExitCode(IntEnum):
 
 
 _MEANINGS = {
-    ExitCode.OK: "ok",
-    ExitCode.FOUND: "found something",
-    ExitCode.USAGE: "usage",
-    ExitCode.SERVICE: "can't reach a service",
+    ExitCode.OK: "success",
+    ExitCode.FOUND: "found errors or differences",
+    ExitCode.USAGE: "wrong usage or settings",
+    ExitCode.SERVICE: "service unavailable",
     ExitCode.REFUSED: "refused by a rule",
-    ExitCode.PROGRAM_MISSING: "no such program (exec)",
+    ExitCode.PROGRAM_MISSING: "program not found (exec)",
     ExitCode.INTERRUPTED: "interrupted",
 }
 

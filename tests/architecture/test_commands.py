@@ -1,10 +1,18 @@
-"""Commands are thin: their exit codes are members of `ExitCode`, and what they change is changed by a use case."""
+"""Commands are thin and explain themselves: exit codes of the enum, changes by use cases, and help in plain English."""
 
 import ast
+import inspect
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from api.cli.app import app
+from tests.architecture.vocabulary import prose_in
 
 ROOT = Path(__file__).parents[2]
 COMMAND_MODULES = (
@@ -70,3 +78,121 @@ def test_literal_exit_code_is_found(text: str) -> None:
 def test_executed_command_is_found(text: str) -> None:
     """Called, or passed on."""
     assert list(executed_commands(ast.parse(text)))
+
+
+VERBS = frozenset(
+    [
+        "Add",
+        "Cancel",
+        "Change",
+        "Check",
+        "Compare",
+        "Create",
+        "Erase",
+        "Explain",
+        "Export",
+        "Import",
+        "Issue",
+        "List",
+        "Manage",
+        "Migrate",
+        "Move",
+        "Pause",
+        "Print",
+        "Re-encrypt",
+        "Rebuild",
+        "Refund",
+        "Remove",
+        "Resolve",
+        "Resume",
+        "Revoke",
+        "Run",
+        "Send",
+        "Set",
+        "Show",
+        "Start",
+        "Write",
+    ]
+)
+HELP_WIDTH = 72
+EXAMPLE = re.compile(r"^Example: `ledger (.*)`$")
+
+
+def list_commands(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
+    """Yield every command and group of `ledger` with its words."""
+    if isinstance(command, TyperGroup):
+        if path:
+            yield " ".join(path), command
+        for name, child in command.commands.items():
+            yield from list_commands(child, (*path, name))
+    elif isinstance(command, TyperCommand):
+        yield " ".join(path), command
+
+
+COMMANDS = dict(list_commands(typer.main.get_command(app)))
+
+
+def first_line_errors(text: str) -> Iterator[str]:
+    """Yield what is wrong with the first line of a help text."""
+    first, *rest = text.split("\n")
+    if len(first) > HELP_WIDTH:
+        yield f"{len(first)} characters, at most {HELP_WIDTH}"
+    if not first.endswith("."):
+        yield "no period at the end"
+    if first.partition(" ")[0] not in VERBS:
+        yield f"begins with {first.partition(' ')[0]!r}: write an imperative, and add a new verb to VERBS"
+    if rest and rest[0]:
+        yield "the sentence goes on in the second line"
+
+
+def parameter_errors(name: str, text: str) -> Iterator[str]:
+    """Yield what is wrong with the help of an option or argument."""
+    if not text.endswith(".") or not (
+        text[:1].isupper() or text.split(" ", maxsplit=1)[0].rstrip(":") in {"csv", "sent"}
+    ):
+        yield f"{name}: write one sentence with a capital letter and a period"
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_command_help_begins_with_a_short_imperative(words: str) -> None:
+    """In the list of `ledger --help`, and as the beginning of the command's own help."""
+    assert list(first_line_errors(inspect.cleandoc(COMMANDS[words].help or ""))) == []
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_command_help_explains_each_option_in_plain_words(words: str) -> None:
+    """Each option and argument has a sentence, and no text has a retired word."""
+    command = COMMANDS[words]
+    own = [parameter for parameter in command.params if isinstance(parameter, (TyperArgument, TyperOption))]
+    texts = {str(parameter.name): parameter.help or "" for parameter in own}
+
+    assert [error for name, text in texts.items() for error in parameter_errors(name, text)] == []
+    assert prose_in([command.help or "", *texts.values()]) == {}
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_example_of_a_command_can_be_run(words: str) -> None:
+    """It names this command, and options that the command has."""
+    examples = [
+        found[1] for line in (COMMANDS[words].help or "").splitlines() if (found := EXAMPLE.match(line.strip()))
+    ]
+    for example in examples:
+        assert example.startswith(f"{words} ")
+        arguments = shlex.split(example)[len(words.split()) :]
+        command = COMMANDS[words]
+        command.make_parser(typer.Context(command, **command.context_settings)).parse_args([*arguments])
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Refund one reservation.", 0),
+        ("Give it back.", 1),
+        ("Refund one reservation", 1),
+        ("Refund one reservation that hangs because the mail server is unavailable.", 1),
+        ("Refund one\nreservation.", 2),
+    ],
+)
+def test_first_line_of_help_that_breaks_the_rule_is_found(text: str, count: int) -> None:
+    """Too long, without a period, without a verb, or broken."""
+    assert len(list(first_line_errors(text))) == count

@@ -18,7 +18,7 @@ from projections.terminal.text import say, say_error
 
 LISTED_MAX = 10_000
 
-key = typer.Typer(help="Manage API keys of integrators (scopes: docs/reference/api.md).", no_args_is_help=True)
+key = typer.Typer(help="Manage the API keys of integrators (scopes: docs/reference/api.md).", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,15 +31,20 @@ def register(app: typer.Typer) -> None:
 
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="What the key is for; shown in lists, kept sealed.")] = "key",
-    role: Annotated[str | None, typer.Option(help="viewer, support or admin.")] = None,
-    scope: Annotated[
-        list[str] | None, typer.Option(help="What it opens, instead of a role; may be given again.")
+    name: Annotated[str, typer.Argument(help="Purpose of the key, shown in lists; stored encrypted.")] = "key",
+    role: Annotated[str | None, typer.Option(help="Role: viewer, support or admin.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="Scope, instead of a role. May be repeated.")] = None,
+    days: Annotated[
+        int | None, typer.Option(parser=READ_DAYS, help="Days until the key expires; default: never.")
     ] = None,
-    days: Annotated[int | None, typer.Option(parser=READ_DAYS, help="Days until it expires; never if absent.")] = None,
     json: JsonFlag = False,
 ) -> int:
-    """Make an API key. Its secret is printed here, once, and kept as a digest only."""
+    """Create an API key and print its secret.
+
+    The secret is shown only once; the ledger stores a digest.
+
+    Example: `ledger key create "web shop" --scope codes:issue --scope redeem --days 365`
+    """
     request = ApiKeyRequest(parse_name(name, "name"), _role(role, scope), _scopes(scope), days)
     session: Session = context.obj
     key_id = uuid4()
@@ -53,7 +58,10 @@ def create(
 
 
 def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
-    """List API keys, newest first. Secrets are not among it: nobody has them but their holders."""
+    """List API keys, newest first.
+
+    Secrets are not stored, so they are not shown.
+    """
     session: Session = context.obj
     with session.open_ledger() as ledger:
         keys, now = ApiKeyRepository(ledger.storage).list_page(NEWEST, LISTED_MAX), ledger.now()
@@ -71,10 +79,10 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
 
 def revoke(
     context: typer.Context,
-    key_id: Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")],
+    key_id: Annotated[str, typer.Argument(help="ID of the key, as `ledger key list` shows it.")],
     json: JsonFlag = False,
 ) -> int:
-    """From now on a key opens nothing."""
+    """Revoke an API key."""
     try:
         parsed_id = UUID(key_id)
     except ValueError as error:

@@ -35,7 +35,7 @@ NOTE = """\
 # containers, copy it into the volume `secrets` as {file}; elsewhere, set these variables.
 """
 
-keys = typer.Typer(help="The key rings, without which no e-mail and no code opens.", no_args_is_help=True)
+keys = typer.Typer(help="Export the keyrings, which decrypt every email address and code.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +49,12 @@ def export(
     output: OutputOption = None,
     json: JsonFlag = False,
 ) -> int:
-    """Write both key rings and what else must be kept, for safe keeping outside. Until it was done, doctor reminds."""
+    """Write the keyrings and other secrets to a file, for safekeeping.
+
+    `ledger doctor` reminds you until every key has been exported.
+
+    Example: `ledger keys export --output ledger-keys.env`
+    """
     session: Session = context.obj
     try:
         settings = session.read_settings()

@@ -32,14 +32,19 @@ def register(app: typer.Typer) -> None:
 
 def forget(
     context: typer.Context,
-    email: Annotated[str, typer.Argument(help="The address of the person.")],
-    reason: Annotated[str, typer.Option(help="Why; kept sealed in the vault, so without the address.")] = NO_REASON,
+    email: Annotated[str, typer.Argument(help="Email address of the person.")],
+    reason: Annotated[
+        str, typer.Option(help="Reason, without the email address; stored encrypted in the vault.")
+    ] = NO_REASON,
     json: JsonFlag = False,
 ) -> int:
-    """Forget a person: what they hold is closed, their links die, their address and texts about them are deleted.
+    """Erase a person's data.
 
-    Counts, balances and proofs stay as they are. Their id goes to a list outside the database (LEDGER_FORGOTTEN_FILE),
-    by which a restored backup forgets them again.
+    Settles the person's pending reservations, disables their links, and deletes the email address and texts about them.
+    Counts, balances and proofs do not change. LEDGER_FORGOTTEN_FILE, outside the database, lists the erased IDs, so
+    that they are erased again after a backup was restored.
+
+    Example: `ledger forget li.wei@example.com --reason "request of 2026-11-24"`
     """
     address = parse_email(email)
     session: Session = context.obj
@@ -82,10 +87,10 @@ def _erase_when_unleased(ledger: OpenLedger, forgetting: PersonErasure, address:
 
 
 def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
-    """Seal and digest the vault anew under the first key of each ring, while everything runs.
+    """Re-encrypt the vault with the first key of each keyring.
 
-    Put a new key in front of LEDGER_PEPPERS or LEDGER_MASTER_KEYS, restart every process with it, then run this. What
-    is interrupted goes on with the next run.
+    Runs without downtime. First put a new key in front of LEDGER_PEPPERS or LEDGER_MASTER_KEYS and restart every
+    process. An interrupted run continues when you run the command again.
     """
     session: Session = context.obj
     with session.open_ledger() as ledger, progress_bar() as bar:

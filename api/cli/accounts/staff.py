@@ -24,9 +24,9 @@ PASSWORD_BYTES = 15
 """120 bits, as 20 characters that are typed once and then changed."""
 LISTED_MAX = 10_000
 
-Email = Annotated[str, typer.Argument(help="The address that they sign in with.")]
+Email = Annotated[str, typer.Argument(help="Email address for signing in.")]
 
-staff = typer.Typer(help="Staff, who sign in at /support; /admin/staff is the same as a page.", no_args_is_help=True)
+staff = typer.Typer(help="Manage staff accounts (as a page: /admin/staff).", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -40,10 +40,15 @@ def register(app: typer.Typer) -> None:
 def add(
     context: typer.Context,
     email: Email,
-    role: Annotated[str, typer.Option(help="viewer, support or admin.")],
+    role: Annotated[str, typer.Option(help="Role: viewer, support or admin.")],
     json: JsonFlag = False,
 ) -> int:
-    """Take somebody on. The password that they begin with is printed here, once; they change it at /support/account."""
+    """Add a staff account and print its first password.
+
+    The password is shown only once. Staff change it at /support/account.
+
+    Example: `ledger staff add li.wei@example.com --role support`
+    """
     address, checked_role = parse_email(email), _role(role)
     session: Session = context.obj
     first = secrets.token_urlsafe(PASSWORD_BYTES)
@@ -63,7 +68,7 @@ def add(
 
 
 def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
-    """List who is on the staff, in order of coming."""
+    """List staff accounts, oldest first."""
     session: Session = context.obj
     with session.open_ledger() as ledger:
         accounts = StaffAccountRepository(ledger.storage).list_page(OLDEST, LISTED_MAX)
@@ -81,10 +86,13 @@ def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
 def role(
     context: typer.Context,
     email: Email,
-    role: Annotated[str, typer.Argument(help="viewer, support or admin.")],
+    role: Annotated[str, typer.Argument(help="Role: viewer, support or admin.")],
     json: JsonFlag = False,
 ) -> int:
-    """Change what somebody may, from their next click on."""
+    """Change the role of a staff account.
+
+    Takes effect with the next request.
+    """
     checked_role = _role(role)
     return _change(
         context.obj,
@@ -95,7 +103,10 @@ def role(
 
 
 def password(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
-    """Make a new password, for somebody who lost theirs. It is printed here, once; all sessions of the old one end."""
+    """Set a new password for a staff account and print it.
+
+    The password is shown only once. All sessions of the account end.
+    """
     new = secrets.token_urlsafe(PASSWORD_BYTES)
     status = _change(
         context.obj,
@@ -109,7 +120,10 @@ def password(context: typer.Context, email: Email, json: JsonFlag = False) -> in
 
 
 def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
-    """Close somebody's account and its sessions; what they did stays under their name."""
+    """Remove a staff account and end its sessions.
+
+    Its actions stay in the audit log.
+    """
     return _change(
         context.obj,
         email,

@@ -43,10 +43,10 @@ def register(app: typer.Typer) -> None:
 
 def cases(
     context: typer.Context,
-    closed: Annotated[bool, typer.Option("--closed", help="Closed ones too.")] = False,
+    closed: Annotated[bool, typer.Option("--closed", help="Also list closed cases.")] = False,
     json: JsonFlag = False,
 ) -> int:
-    """List what waits for a person, oldest first."""
+    """List the cases that need manual review, oldest first."""
     session: Session = context.obj
     with session.open_ledger() as ledger:
         open_cases = ledger.reader.list_cases(OLDEST, CASES_MAX, closed_too=closed)
@@ -61,13 +61,18 @@ def cases(
 
 def resolve(
     context: typer.Context,
-    reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
-    as_: Annotated[CaseResolution, typer.Option("--as", help="sent: count it. refunded: give it back. retry: try on.")],
-    note: Annotated[str, typer.Option(help="What you found out; kept sealed in the vault.")],
+    reservation: Annotated[str, typer.Argument(help="Reservation ID.")],
+    as_: Annotated[
+        CaseResolution, typer.Option("--as", help="sent: count the use; refunded: refund it; retry: send again.")
+    ],
+    note: Annotated[str, typer.Option(help="What you found out; stored encrypted in the vault.")],
     revoke_access: AccessChoice = None,
     json: JsonFlag = False,
 ) -> int:
-    """Decide a case, or an invitation in doubt."""
+    """Resolve a case or an invitation with an unknown outcome.
+
+    Example: `ledger resolve 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --as sent --note "found in the mail server's log"`
+    """
     reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
     with session.open_ledger() as ledger:

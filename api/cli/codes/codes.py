@@ -54,13 +54,20 @@ def register(app: typer.Typer) -> None:
 def issue(
     context: typer.Context,
     terms: NamedTerms,
-    count: Annotated[int, typer.Option(parser=number_parser(Bounds(1, 1_000_000)), help="How many codes.")] = 1,
-    open_code: Annotated[bool, typer.Option("--open", help="Not bound to the first person.")] = False,
-    prefix: Annotated[str, typer.Option(help="Up to 12 letters and digits that every code begins with.")] = "",
-    note: Annotated[str, typer.Option(help="Stands in each code's history; kept sealed in the vault.")] = "",
+    count: Annotated[
+        int, typer.Option(parser=number_parser(Bounds(1, 1_000_000)), help="Number of codes, 1 to 1,000,000.")
+    ] = 1,
+    open_code: Annotated[bool, typer.Option("--open", help="Do not bind the code to its first recipient.")] = False,
+    prefix: Annotated[str, typer.Option(help="Prefix of every code: up to 12 letters A to Z and digits.")] = "",
+    note: Annotated[str, typer.Option(help="Note in the history of each code; stored encrypted in the vault.")] = "",
     json: JsonFlag = False,
 ) -> int:
-    """Issue codes. Their texts are printed as they are issued and kept sealed; nowhere else are they in clear."""
+    """Issue codes and print them.
+
+    The ledger stores the codes encrypted. To print them again, use `ledger export codes`.
+
+    Example: `ledger issue --count 10 --max-uses 5 --expires-at 2027-01-31`
+    """
     if not _PREFIX.fullmatch(prefix):
         raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
     code_terms = structs.replace(SINGLE_USE, **terms)
@@ -114,12 +121,15 @@ def _print_json_codes(batches: Iterator[list[IssuedText]], progress: Callable[[i
 
 def history(
     context: typer.Context,
-    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
-    as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with new events as they come, until Ctrl-C.")] = False,
+    code: Annotated[str, typer.Argument(help="Code or code ID.")],
+    as_of: Annotated[str | None, typer.Option(help="Show the code as of this time (ISO 8601, UTC by default).")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep printing new events until Ctrl-C.")] = False,
     json: JsonFlag = False,
 ) -> int:
-    """Show everything that happened to a code, with the balance after each event."""
+    """Show every event of a code, with the balance after each.
+
+    Example: `ledger history ABCD-EFGH-JKMN --as-of 2026-11-24T12:00`
+    """
     if follow:
         return _follow(context.obj, code, json)
     as_of_time = parse_time_option(as_of, "--as-of") if as_of else None
@@ -158,12 +168,18 @@ def _follow(session: Session, code: str, json: bool) -> int:
 
 def refund(
     context: typer.Context,
-    reservation: Annotated[str, typer.Argument(help="The reservation's id.")],
-    note: Annotated[str, typer.Option(help="Why; kept sealed in the vault.")],
+    reservation: Annotated[str, typer.Argument(help="Reservation ID.")],
+    note: Annotated[str, typer.Option(help="Reason; stored encrypted in the vault.")],
     revoke_access: AccessChoice = None,
     json: JsonFlag = False,
 ) -> int:
-    """Give back one use: of a reservation that hangs (not leased, never unknown) or that was sent."""
+    """Refund one reservation.
+
+    A sent invitation can be refunded, and a pending reservation unless a worker is sending it or one of its attempts
+    has an unknown outcome (then use `ledger resolve`). Exit code 4: refused by a rule.
+
+    Example: `ledger refund 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --note "wrong person" --revoke-access`
+    """
     reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
     with session.open_ledger() as ledger:
@@ -182,10 +198,13 @@ def refund(
 
 def reset_failed(
     context: typer.Context,
-    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
+    code: Annotated[str, typer.Argument(help="Code or code ID.")],
     json: JsonFlag = False,
 ) -> int:
-    """Give back what hangs on a code: reservations that are not being sent and were never in doubt."""
+    """Refund a code's stuck reservations.
+
+    Skips reservations that are being sent, and those with an attempt whose outcome was unknown.
+    """
     session: Session = context.obj
     with session.open_ledger() as ledger:
         code_id = ledger.find_code_id(code)

@@ -26,7 +26,9 @@ from projections.read_models.statement_export import read_statement_lines
 from projections.repositories.audit_log import describe_values
 from projections.terminal.text import say_error
 
-FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl; else the file's ending tells, csv.")]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="csv or jsonl; default: by the file name, otherwise csv.")
+]
 
 
 def register(export: typer.Typer) -> None:
@@ -41,10 +43,15 @@ def codes(
     form: FormatOption = None,
     group: Annotated[str | None, typer.Option(help="Only codes of this group.")] = None,
     texts: Annotated[
-        bool, typer.Option("--texts/--no-texts", help="With the codes themselves; written to the audit.")
+        bool, typer.Option("--texts/--no-texts", help="Whether to include the codes; recorded in the audit log.")
     ] = True,
 ) -> int:
-    """Write the codes with their balances, in order of issue. Another ledger's `import-codes` reads the file."""
+    """Export codes with their balances, in order of issue.
+
+    Another ledger imports the file with `ledger import-codes`.
+
+    Example: `ledger export codes --output codes.csv --group blue`
+    """
     session: Session = context.obj
     with session.open_ledger() as ledger:
         if texts:
@@ -57,9 +64,11 @@ def reservations(
     context: typer.Context,
     output: OutputOption = None,
     form: FormatOption = None,
-    emails: Annotated[bool, typer.Option("--emails", help="With the addresses; written to the audit.")] = False,
+    emails: Annotated[
+        bool, typer.Option("--emails", help="Include email addresses; recorded in the audit log.")
+    ] = False,
 ) -> int:
-    """Write the reservations in the order in which they were made."""
+    """Export reservations, oldest first."""
     session: Session = context.obj
     with session.open_ledger() as ledger:
         if emails:
@@ -73,9 +82,9 @@ def statements(
     context: typer.Context,
     output: OutputOption = None,
     form: FormatOption = None,
-    code: Annotated[str | None, typer.Option(help="Only this code: its text or its id.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only this code (code or code ID).")] = None,
 ) -> int:
-    """Write every code's history, event by event, with the balance after each and a sentence."""
+    """Export the statement of every code, with the balance after each event."""
     session: Session = context.obj
     with session.open_ledger() as ledger:
         only = None if code is None else ledger.find_code_id(code)

@@ -40,28 +40,33 @@ def register(app: typer.Typer) -> None:
     app.command("import-codes")(import_codes)
 
 
-@with_term_options("Where a line names none. ")
+@with_term_options(", for lines without a value")
 def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV with a line of column names, or JSON Lines; - for stdin.")],
+    file: Annotated[Path, typer.Argument(help="CSV file with a header line, or JSON Lines file; - for stdin.")],
     terms: NamedTerms,
     mapping: Annotated[
         list[str] | None,
-        typer.Option("--map", help="THEIRS=OURS, for a column of another name; THEIRS= leaves one out."),
+        typer.Option("--map", help="Column name as THEIRS=OURS; THEIRS= ignores the column. May be repeated."),
     ] = None,
-    form: Annotated[str | None, typer.Option("--format", help="csv or jsonl; else the file's ending tells.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="csv or jsonl; default: by the file name.")] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Take the good lines; else one bad line ends it.")
+        bool, typer.Option("--skip-bad", help="Import the valid lines although others are invalid.")
     ] = False,
-    rejects: Annotated[Path | None, typer.Option(help="Write bad lines with their reasons there (mode 600).")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at every line and change nothing.")] = False,
-    open_code: Annotated[bool, typer.Option("--open", help="Not bound, where a line does not say.")] = False,
+    rejects: Annotated[Path | None, typer.Option(help="File for invalid lines and their reasons (mode 600).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line and import nothing.")] = False,
+    open_code: Annotated[
+        bool, typer.Option("--open", help="Do not bind codes to their first recipient, for lines without a value.")
+    ] = False,
     json: JsonFlag = False,
 ) -> int:
-    """Import codes that exist elsewhere. All of the file is looked at first: with a bad line nothing is imported.
+    """Import codes from a CSV or JSON Lines file.
 
-    Columns: code (needed), the terms by their names, used (an opening balance), open, note, issued_at. What
-    the ledger has as the file says stays: an import that broke off goes on when run again.
+    Checks the whole file first. One invalid line stops the import (exit code 4) unless you add --skip-bad. Columns:
+    code (required), the terms by their names, used (opening balance), open, note, issued_at. Lines whose code is
+    already in the ledger with the same values are skipped, so an interrupted import continues when you run it again.
+
+    Example: `ledger import-codes codes.csv --map voucher=code --max-uses 1 --dry-run`
     """
     defaults = CodeTemplate(terms=structs.replace(SINGLE_USE, **terms), bound=not open_code)
     file_format, columns, started_at = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()

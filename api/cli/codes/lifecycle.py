@@ -21,9 +21,9 @@ from api.use_cases.services import Caller, LedgerServices
 from domain.command_bus import CommandResult
 from projections.terminal.text import say
 
-CODE = typer.Argument(help="The code's text or its id.")
-RESERVATION = typer.Argument(help="The reservation's id.")
-Reason = Annotated[str, typer.Option("--note", help="Why; kept sealed in the vault.")]
+CODE = typer.Argument(help="Code or code ID.")
+RESERVATION = typer.Argument(help="Reservation ID.")
+Reason = Annotated[str, typer.Option("--note", help="Reason; stored encrypted in the vault.")]
 
 SubjectAction = Callable[[LedgerServices, Caller, UUID], CommandResult]
 """A use case with all its parameters but for who asks and what it is about."""
@@ -37,17 +37,23 @@ def register(app: typer.Typer) -> None:
 
 
 def pause(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
-    """Take no new reservations for now; those that stand go on."""
+    """Pause a code: it accepts no new reservations until it is resumed.
+
+    Existing reservations continue.
+    """
     return _act_on_code(context.obj, code, partial(code_actions.pause, note=note), json=json)
 
 
 def resume(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
-    """Take new reservations again."""
+    """Resume a paused code."""
     return _act_on_code(context.obj, code, partial(code_actions.resume, note=note), json=json)
 
 
 def revoke(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
-    """Take no new reservations for ever: what is held is given back, what is in doubt becomes a case."""
+    """Revoke a code permanently.
+
+    Pending reservations are refunded. Those with an unknown outcome become cases.
+    """
     return _act_on_code(context.obj, code, partial(code_actions.revoke, note=note), json=json)
 
 
@@ -57,12 +63,17 @@ def terms(
     code: Annotated[str, CODE],
     terms: NamedTerms,
     unbind: Annotated[
-        bool, typer.Option("--unbind", help="Release the binding that import-legacy kept (--keep-binding).")
+        bool, typer.Option("--unbind", help="Release the binding that `import-legacy --keep-binding` kept.")
     ] = False,
     note: Reason = "",
     json: JsonFlag = False,
 ) -> int:
-    """Change the terms that are named; a limit below what is used and reserved is refused."""
+    """Change terms of a code.
+
+    Terms without an option stay as they are. A limit below the used and reserved uses is refused (exit code 4).
+
+    Example: `ledger terms ABCD-EFGH-JKMN --max-uses 20 --expires-at never --note "agreed by phone"`
+    """
     action = partial(code_actions.change_terms, changes=terms, release_binding=unbind, note=note)
     return _act_on_code(context.obj, code, action, json=json)
 
@@ -70,36 +81,44 @@ def terms(
 def cancel(
     context: typer.Context, reservation: Annotated[str, RESERVATION], note: Reason = "", json: JsonFlag = False
 ) -> int:
-    """Take a reservation back before anything was sent; a use that counts is not touched."""
+    """Cancel a reservation whose invitation was not sent yet.
+
+    A use that counts is not changed.
+    """
     return _act_on_reservation(context.obj, reservation, partial(reservation_actions.cancel, note=note), json=json)
 
 
 def resend(
     context: typer.Context, reservation: Annotated[str, RESERVATION], note: Reason = "", json: JsonFlag = False
 ) -> int:
-    """Send an invitation once more, as a delivery of its own; it takes no further use."""
+    """Send an invitation again, without consuming another use."""
     return _act_on_reservation(context.obj, reservation, partial(reservation_actions.resend, note=note), json=json)
 
 
 def correct_recipient(
     context: typer.Context,
     reservation: Annotated[str, RESERVATION],
-    email: Annotated[str, typer.Argument(help="The right address.")],
+    email: Annotated[str, typer.Argument(help="The right email address.")],
     note: Reason = "",
     json: JsonFlag = False,
 ) -> int:
-    """Move a use to the right address; the old letter's link is dead."""
+    """Move a use to the right email address.
+
+    Sends a new invitation. The link in the earlier email stops working.
+
+    Example: `ledger correct-recipient 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 li.wei@example.com`
+    """
     action = partial(reservation_actions.correct_recipient, email=parse_email(email), note=note)
     return _act_on_reservation(context.obj, reservation, action, json=json)
 
 
 def note(
     context: typer.Context,
-    subject: Annotated[str, typer.Argument(help="The code's text or id, or the reservation's id.")],
-    text: Annotated[str, typer.Argument(help="What is to stand in the history; kept sealed in the vault.")],
+    subject: Annotated[str, typer.Argument(help="Code, code ID or reservation ID.")],
+    text: Annotated[str, typer.Argument(help="Text of the note; stored encrypted in the vault.")],
     json: JsonFlag = False,
 ) -> int:
-    """Note something about a code or a reservation."""
+    """Add a note to the history of a code or a reservation."""
     session: Session = context.obj
     with session.open_ledger() as ledger:
         code_id = ledger.reader.find_code(subject)
@@ -115,11 +134,16 @@ def note(
 def rebind(
     context: typer.Context,
     reservation: Annotated[str, RESERVATION],
-    group: Annotated[str, typer.Option(help="The group to move to.")],
+    group: Annotated[str, typer.Option(help="Group to move the access grant to.")],
     note: Reason = "",
     json: JsonFlag = False,
 ) -> int:
-    """Move the access of a sent invitation to another group: no use is taken, and its end stays where it is."""
+    """Move the access grant of a sent invitation to another group.
+
+    No use is consumed, and the expiry date stays the same.
+
+    Example: `ledger rebind 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --group blue`
+    """
     name = parse_group(group)
     if name is None:
         raise typer.BadParameter("it takes the name of a group", param_hint="'--group'")

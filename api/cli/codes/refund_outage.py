@@ -23,22 +23,25 @@ def register(app: typer.Typer) -> None:
 
 def refund_outage(
     context: typer.Context,
-    start: Annotated[str, typer.Option("--from", help="Beginning of the outage: ISO 8601, UTC unless it says so.")],
-    end: Annotated[str, typer.Option("--to", help="Its end.")],
+    start: Annotated[str, typer.Option("--from", help="Start of the outage (ISO 8601, UTC by default).")],
+    end: Annotated[str, typer.Option("--to", help="End of the outage (ISO 8601, UTC by default).")],
     include_sent: Annotated[
-        bool, typer.Option("--include-sent", help="Also what was sent then and nobody accepted.")
+        bool, typer.Option("--include-sent", help="Also refund invitations that were sent then and never accepted.")
     ] = False,
     channel: Annotated[str | None, typer.Option(help="Only attempts through this channel, such as smtp.")] = None,
     server: Annotated[
         str | None,
-        typer.Option(
-            help="Only attempts at this server: HOST:PORT as in histories; not those that nobody learned it of."
-        ),
+        typer.Option(help="Only attempts on this server (HOST:PORT, as in the history); an unknown server is skipped."),
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Refund; without it only shows what would be.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Refund them; otherwise only list them.")] = False,
     json: JsonFlag = False,
 ) -> int:
-    """Give back the unknowns that wait for a person since an outage, and on demand what was sent but never accepted."""
+    """Refund reservations that an outage left with an unknown outcome.
+
+    With --include-sent, also those sent but never accepted. Without --apply, only lists what would be refunded.
+
+    Example: `ledger refund-outage --from 2026-11-24T08:00 --to 2026-11-24T09:30 --server mail.example.com:587`
+    """
     window = OutageWindow(
         start=parse_time_option(start, "--from"), end=parse_time_option(end, "--to"), channel=channel, server=server
     )

@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(context: typer.Context, json: JsonFlag = False) -> int:
-    """Check everything that redeems and mails need; exit code 1 if something is wrong."""
+    """Check everything that redeeming and sending need.
+
+    Exit code 1: a check found an error. Reminders are not errors.
+    """
     session: Session = context.obj
     # libpq's messages have several lines.
     findings = [finding._replace(found=" ".join(finding.found.split())) for finding in _run_checks(session)]

@@ -62,27 +62,35 @@ def register(app: typer.Typer) -> None:
 
 def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     context: typer.Context,
-    dsn: Annotated[str, typer.Option(help="sqlite:////absolute/path.db or postgresql://user@host/database")],
-    apply: Annotated[bool, typer.Option("--apply", help="Import the codes; without it only report.")] = False,
+    dsn: Annotated[
+        str, typer.Option(help="Legacy database: sqlite:////absolute/path.db or postgresql://user@host/database.")
+    ],
+    apply: Annotated[bool, typer.Option("--apply", help="Import the codes; otherwise only report.")] = False,
     keep_unproven: Annotated[
-        bool, typer.Option("--keep-unproven", help="Count what only the legacy counter claims, as an opening balance.")
+        bool,
+        typer.Option("--keep-unproven", help="Import uses that only the legacy counter claims as an opening balance."),
     ] = False,
     keep_binding: Annotated[
-        bool, typer.Option("--keep-binding", help="Keep codes bound to their person although nothing counts as sent.")
+        bool,
+        typer.Option(
+            "--keep-binding", help="Keep codes bound to their recipient although no invitation counts as sent."
+        ),
     ] = False,
     notify_ended: Annotated[
-        bool, typer.Option("--notify-ended", help="Email people whose access ended before the import.")
+        bool, typer.Option("--notify-ended", help="Email recipients whose access ended before the import.")
     ] = False,
     rebinds_as_recorded: Annotated[
-        bool, typer.Option("--rebinds-as-recorded", help="Import rebind_limit as recorded, also above 1.")
+        bool, typer.Option("--rebinds-as-recorded", help="Import rebind_limit as recorded, even above 1.")
     ] = False,
-    report: Annotated[Path | None, typer.Option(help="Write all findings to a .csv, .html or .txt file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File for all findings: .csv, .html or .txt.")] = None,
     json: JsonFlag = False,
 ) -> int:
-    """Import the codes of the legacy system, weighed by its invite records.
+    """Import codes from the legacy system, using its invitation records.
 
-    The legacy database is only read. An import that was interrupted is continued by the next run; a code that is in
-    the ledger already stays as it is there.
+    Only reads the legacy database. Without --apply, only reports. Codes that are in the ledger already do not change,
+    so an interrupted import continues when you run it again.
+
+    Example: `ledger import-legacy --dsn sqlite:////srv/legacy.db --report findings.html`
     """
     session: Session = context.obj
     options = {

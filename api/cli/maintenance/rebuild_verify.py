@@ -29,11 +29,14 @@ WorkersOption = Annotated[
     typer.Option(
         "--workers",
         parser=number_parser(Bounds(0, WORKERS_MAX)),
-        help="Processes that fold a long log; by default one per CPU.",
+        help="Number of processes that read a long log; default: one per CPU.",
     ),
 ]
 LimitOption = Annotated[
-    int, typer.Option("--limit", parser=number_parser(Bounds(0, 10**9)), help="Most rows to list; all are counted.")
+    int,
+    typer.Option(
+        "--limit", parser=number_parser(Bounds(0, 10**9)), help="Maximum number of rows to list; all are counted."
+    ),
 ]
 
 
@@ -47,17 +50,22 @@ def register(app: typer.Typer) -> None:
 def rebuild(
     context: typer.Context,
     projection: Annotated[
-        list[str] | None, typer.Option(help=f"This read model only: {', '.join(PROJECTIONS)}.")
+        list[str] | None, typer.Option(help=f"Only this read model: {', '.join(PROJECTIONS)}. May be repeated.")
     ] = None,
-    code: Annotated[str | None, typer.Option(help="This code only: its text or its id.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only this code (code or code ID).")] = None,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Put the result in place; without it, only say what differs.")
+        bool, typer.Option("--apply", help="Apply the result; otherwise only report what differs.")
     ] = False,
     limit: LimitOption = LISTED_MAX,
     workers: WorkersOption = None,
     json: JsonFlag = False,
 ) -> int:
-    """Make the read models anew from the log while redeems go on. Exit code 1: rows differ, nothing was changed."""
+    """Rebuild the read models from the event log, without downtime.
+
+    Without --apply, only reports the rows that differ (exit code 1 if there are any) and changes nothing.
+
+    Example: `ledger rebuild --projection code_balances --apply`
+    """
     names = frozenset(projection or PROJECTIONS)
     if unknown := sorted(names - set(PROJECTIONS)):
         raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
@@ -80,7 +88,10 @@ def verify(
     workers: WorkersOption = None,
     json: JsonFlag = False,
 ) -> int:
-    """Compare every row with a fold of the log, and every event with every rule. Exit code 1: something is wrong."""
+    """Compare every row with the event log, and check every rule.
+
+    Exit code 1: something is wrong.
+    """
     lower_priority()
     session: Session = context.obj
     settings = session.read_settings()
@@ -95,14 +106,17 @@ def verify(
 
 def explain(
     context: typer.Context,
-    code: Annotated[str, typer.Argument(help="The code's text or its id.")],
-    as_of: Annotated[str | None, typer.Option(help="The code as it was at this ISO 8601 time.")] = None,
+    code: Annotated[str, typer.Argument(help="Code or code ID.")],
+    as_of: Annotated[str | None, typer.Option(help="Show the code as of this time (ISO 8601, UTC by default).")] = None,
     version: Annotated[
-        int | None, typer.Option(parser=number_parser(VERSIONS), help="The code as it was at this version.")
+        int | None, typer.Option(parser=number_parser(VERSIONS), help="Show the code as of this version.")
     ] = None,
     json: JsonFlag = False,
 ) -> int:
-    """Name each use of a code that counts, and say why every other reservation does not."""
+    """Explain the balance of a code, use by use.
+
+    Names each use that counts, and says why every other reservation does not.
+    """
     as_of_time = parse_time_option(as_of, "--as-of") if as_of else None
     session: Session = context.obj
     with session.open_ledger() as ledger:

@@ -25,8 +25,11 @@ def register(app: typer.Typer) -> None:
     app.command("public-key")(public_key)
 
 
-def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(help="The reservation's id.")]) -> int:
-    """Print a receipt: the events of a reservation, and the proof that they are in the ledger. Always JSON."""
+def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(help="Reservation ID.")]) -> int:
+    """Print a receipt that proves a reservation's events, as JSON.
+
+    Anyone can check it with `ledger check-receipt`.
+    """
     reservation_id = parse_reservation_id(reservation)
     session: Session = context.obj
     with session.open_ledger() as ledger:
@@ -42,11 +45,20 @@ def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(h
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="The receipt or proof.", exists=True, dir_okay=False, readable=True)],
-    public_key: Annotated[str, typer.Option(help="The ledger's Ed25519 key in base64, from somebody you trust.")],
+    file: Annotated[
+        Path, typer.Argument(help="File with the receipt or the proof.", exists=True, dir_okay=False, readable=True)
+    ],
+    public_key: Annotated[
+        str, typer.Option(help="The ledger's Ed25519 public key in base64, from a source that you trust.")
+    ],
     json: JsonFlag = False,
 ) -> int:
-    """Check a receipt or a proof of consistency, offline. Exit code 1: it proves nothing."""
+    """Check a receipt or a consistency proof, offline.
+
+    Exit code 1: the file proves nothing.
+
+    Example: `ledger check-receipt receipt.json --public-key Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=`
+    """
     try:
         key = base64.b64decode(public_key, validate=True)
     except binascii.Error as error:
@@ -69,9 +81,12 @@ def check(
 def consistency(
     context: typer.Context,
     old: Annotated[int, typer.Argument(parser=number_parser(CHECKPOINTS), help="Number of the earlier checkpoint.")],
-    new: Annotated[int, typer.Argument(parser=number_parser(CHECKPOINTS), help="Number of the later one.")],
+    new: Annotated[int, typer.Argument(parser=number_parser(CHECKPOINTS), help="Number of the later checkpoint.")],
 ) -> int:
-    """Print the proof that a checkpoint's events are the beginning of a later one's. Always JSON; see check-receipt."""
+    """Print the proof that a checkpoint extends an earlier one, as JSON.
+
+    Anyone can check it with `ledger check-receipt`.
+    """
     session: Session = context.obj
     with session.open_ledger() as ledger:
         document = read_consistency(ledger.storage, old, new)
@@ -82,7 +97,10 @@ def consistency(
 
 
 def public_key(context: typer.Context, json: JsonFlag = False) -> int:
-    """Print the keys that checkpoints are signed with, the current one first: publish it where others can find it."""
+    """Print the public keys that verify checkpoints, current key first.
+
+    Publish them outside the ledger, so that others can check receipts.
+    """
     session: Session = context.obj
     keys = [
         base64.b64encode(key).decode()

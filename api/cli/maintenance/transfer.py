@@ -29,9 +29,9 @@ from projections.transfer.log_export import LogSummary, export_log
 from projections.transfer.log_import import NotEmptyError, import_log
 from projections.transfer.vault_transfer import TransferCounts, export_vault, import_vault
 
-FileArgument = Annotated[Path, typer.Argument(help="The file; - for stdin.")]
+FileArgument = Annotated[Path, typer.Argument(help="File to import; - for stdin.")]
 
-export = typer.Typer(help="Write what the ledger holds into a file.", no_args_is_help=True)
+export = typer.Typer(help="Export codes, reservations, statements, events, or a person's data.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,12 @@ def register(app: typer.Typer) -> None:
 
 
 def events(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
-    """Write the whole log as JSON Lines: events as stored, and the signed checkpoints. Nothing personal is in it."""
+    """Export the event log as JSON Lines.
+
+    Holds the events as stored and the signed checkpoints, and no personal data.
+
+    Example: `ledger export events --output events.jsonl`
+    """
     url = _database(context)
     with _progress(json=json) as progress, open_output_file(output) as out:
         result = export_log(url, out, progress)
@@ -55,9 +60,10 @@ def events(context: typer.Context, output: OutputOption = None, json: JsonFlag =
 
 
 def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
-    """Write the primary data beside the log as JSON Lines: the vault, still sealed, staff, keys, refusals, audit.
+    """Export the vault and other primary data as JSON Lines.
 
-    Take it after `export events`. It opens with the key rings only (`ledger keys export`); keep them apart.
+    Holds the vault (still encrypted), staff, API keys, refusals and the audit log. Run it after `ledger export events`.
+    The file can be decrypted only with the keyrings (`ledger keys export`): keep them apart.
     """
     url = _database(context)
     _record(context, "exported_vault")
@@ -69,14 +75,19 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
 
 def person(
     context: typer.Context,
-    email: Annotated[str, typer.Argument(help="The address of the person.")],
-    reason: Annotated[str, typer.Option(help="Why; kept sealed in the audit, so without the address.")] = NO_REASON,
+    email: Annotated[str, typer.Argument(help="Email address of the person.")],
+    reason: Annotated[
+        str, typer.Option(help="Reason, without the email address; stored encrypted in the audit log.")
+    ] = NO_REASON,
     output: OutputOption = None,
     json: JsonFlag = True,  # noqa: ARG001 - it is always JSON, and every command takes --json
 ) -> int:
-    """Write everything about one person as JSON, for them to have. It is written down that it was given out, and why.
+    """Export everything about a person as JSON.
 
-    Their reservations with every event and text, refused tries, and what staff did about them. Always JSON.
+    Holds the person's reservations with every event and text, rejected requests, and actions of staff. The audit log
+    records the export and its reason.
+
+    Example: `ledger export person li.wei@example.com --reason "request of 2026-11-24" --output person.json`
     """
     address = parse_email(email)
     session: Session = context.obj
@@ -90,7 +101,10 @@ def person(
 
 
 def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
-    """Bring an exported log into an empty database: the same positions, Merkle root and read models, or nothing."""
+    """Import an exported event log into an empty database.
+
+    Keeps positions and Merkle root, and rebuilds the read models. A damaged file imports nothing (exit code 4).
+    """
     url = _database(context)
     check_owner(url)
     try:
@@ -104,7 +118,10 @@ def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = F
 
 
 def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
-    """Bring an exported vault into a database whose vault is empty. It needs the key rings that it was sealed with."""
+    """Import an exported vault into a database whose vault is empty.
+
+    Needs the keyrings with which the vault was encrypted.
+    """
     url = _database(context)
     check_owner(url)
     session: Session = context.obj

@@ -48,17 +48,20 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    component: Annotated[Component, typer.Argument(help="Component to run.")],
-    host: Annotated[str, typer.Option(help="Where the backend listens.")] = "0.0.0.0",  # noqa: S104 - inside its container
-    port: Annotated[int, typer.Option(parser=number_parser(PORTS), help="The backend's port.")] = 8000,
-    name: Annotated[str, typer.Option(help="A worker's name, where several share a host.")] = "celery",
+    component: Annotated[Component, typer.Argument(help="Component: migrate, backend, worker or beat.")],
+    host: Annotated[str, typer.Option(help="IP address on which the backend listens.")] = "0.0.0.0",  # noqa: S104 - inside its container
+    port: Annotated[int, typer.Option(parser=number_parser(PORTS), help="Port of the backend.")] = 8000,
+    name: Annotated[str, typer.Option(help="Name of the worker, unique on its host.")] = "celery",
 ) -> None:
     """Run one component in production: migrate, backend, worker or beat.
 
-    `migrate` brings the schema up to this version and exits; it needs the owner's password, the others do not. The
-    backend migrates too if its role owns the schema; otherwise it waits for the migration, as worker and beat do.
-    A start with unsafe settings, wrong keys, or a database that is unavailable, newer, or restored from an older
-    backup is refused with a one-line error.
+    `migrate` updates the schema and exits; only it needs the owner's password. The backend also migrates if its role
+    owns the schema. Otherwise backend, worker and beat wait for the migration, up to LEDGER_DATABASE_WAIT_S seconds.
+
+    Unsafe settings end the start with exit code 2. Exit code 3: the keys are wrong, or the database is unavailable,
+    newer than this version, or restored from an older backup.
+
+    Example: `ledger run worker --name worker2`
     """
     from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - only starting wants the settings of all parts
 

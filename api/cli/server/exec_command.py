@@ -19,11 +19,13 @@ def register(app: typer.Typer) -> None:
 
 def execute(
     context: typer.Context,
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The program, and what it is told.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="Program and its arguments.")],
 ) -> int:
-    """Run a program with the environment of the running ledger: DATABASE_URL, REDIS_URL, the secrets.
+    """Run a program with the environment of the running ledger.
 
-    Programs that came with the ledger are found first: `ledger exec celery -A workers.celery_app inspect registered`.
+    Sets DATABASE_URL, REDIS_URL and the secrets. Programs that were installed with the ledger are found first.
+
+    Example: `ledger exec celery -A workers.celery_app inspect registered`
     """
     session: Session = context.obj
     session.read_settings()

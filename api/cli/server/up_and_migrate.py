@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import number_parser
+from api.cli.arguments import JsonFlag, number_parser
 from api.cli.context import Session, print_json
 from domain.values.number_bounds import PORTS
 from projections.database.migrations import migrate as apply_migrations
@@ -19,10 +19,16 @@ def register(app: typer.Typer) -> None:
 
 def up(
     context: typer.Context,
-    port: Annotated[int, typer.Option(parser=number_parser(PORTS), help="Port of the API and the pages.")] = 8000,
+    port: Annotated[
+        int, typer.Option(parser=number_parser(PORTS), help="Port of the API and the pages on 127.0.0.1.")
+    ] = 8000,
     demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Issue a demo code at the first start.")] = True,
 ) -> int:
-    """Start everything on private servers: PostgreSQL, Valkey, API, worker, beat and a mailbox. Ctrl-C ends it."""
+    """Start the whole ledger on this computer, until Ctrl-C.
+
+    Starts API, worker, beat, and a private PostgreSQL, Valkey and mail catcher. DATABASE_URL, REDIS_URL or
+    LEDGER_SMTP_URL replaces the private server by yours.
+    """
     from api.cli.embedded.up import run_up  # noqa: PLC0415 - other commands start no servers
 
     session: Session = context.obj
@@ -31,9 +37,9 @@ def up(
 
 def migrate(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: JsonFlag = False,
 ) -> int:
-    """Bring the database's schema up to this version."""
+    """Migrate the database schema to this version."""
     session: Session = context.obj
     settings = session.read_settings()
     applied = apply_migrations(settings.owner_url, settings.database_url.get_secret_value())
