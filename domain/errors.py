@@ -130,9 +130,8 @@ class LimitBelowUsage(Refusal):
     code = "LIMIT_TOO_LOW"
     kind = "conflict"
 
-    def __init__(self, taken: int) -> None:
-        super().__init__(taken=taken)
-        self.taken = taken
+    def __init__(self, occupied_uses: int) -> None:
+        super().__init__(taken=occupied_uses)
 
 
 class OutOfBounds(RefusalWithReason):

@@ -27,7 +27,7 @@ class Policy:
         correct_within_s: Seconds after sending in which the person may correct the email address; staff always may.
         rebinds_max: How often a person may move an access to another group, where its code does not say.
         rebind_days: Days after its activation in which they may.
-        removal_tries_max: How often a channel is asked to take an access away, before a person has to.
+        removal_attempts_max: How often a channel is asked to take an access away, before a person has to.
         removal_retry_s: Seconds before the second time; `removal_retry_factor` times as many before each further one.
         removal_wait_s_max: Longest that a channel may put it off, each time.
     """
@@ -45,7 +45,7 @@ class Policy:
     correct_within_s: int = 3600
     rebinds_max: int = 1
     rebind_days: int = 15
-    removal_tries_max: int = 5
+    removal_attempts_max: int = 5
     removal_retry_s: float = 60.0
     removal_retry_factor: float = 5.0
     removal_wait_s_max: int = 86400

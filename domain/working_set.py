@@ -128,8 +128,8 @@ class WorkingSet:
     def recipient_id(self, draft: RecipientDraft) -> UUID:
         """The id of this person: the one that the vault knows, or the new one that the draft proposes."""
         for digest in draft.digests:
-            if (known := self.recipient_ids.get(digest)) is not None:
-                return known
+            if (existing_id := self.recipient_ids.get(digest)) is not None:
+                return existing_id
         return draft.new_id
 
     def register_new_recipient(self, draft: RecipientDraft) -> None:
@@ -145,8 +145,8 @@ class WorkingSet:
     def code_id(self, digests: Sequence[bytes]) -> UUID | None:
         """The id of the code that has one of these digests."""
         for digest in digests:
-            if (known := self.code_ids.get(digest)) is not None:
-                return known
+            if (existing_id := self.code_ids.get(digest)) is not None:
+                return existing_id
         return None
 
     def reservations_of(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
@@ -185,14 +185,14 @@ class WorkingSet:
     def earliest_deadline(self, code_id: UUID, now: datetime) -> datetime | None:
         """The first deadline still ahead of the held uses of a code."""
         reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
-        known = [
+        deadlines = [
             reservation.deadline
             for reservation in reservations
             if reservation.is_use and reservation.is_live and reservation.deadline > now
         ]
         if (stored := self.earliest_deadlines.get(code_id)) is not None and stored > now:
-            known.append(stored)
-        return min(known, default=None)
+            deadlines.append(stored)
+        return min(deadlines, default=None)
 
     def changed(self) -> tuple[Iterable[RedeemCode], Iterable[Reservation]]:
         """Final states of what the batch touched."""

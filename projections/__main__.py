@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code, as `ledger` gives it.
     """
-    wanted = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     lower_priority()
     os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
     if not (database_url := _database_url()):
@@ -48,24 +48,24 @@ def main(arguments: Sequence[str]) -> int:
         return ExitCode.SERVICE
     try:
         check_schema(database_url)
-        if wanted.command == "verify":
-            return _verify(database_url, wanted)
+        if options.command == "verify":
+            return _verify(database_url, options)
         check_owner(database_url)
-        only = _code_id(wanted.code) if wanted.code else None
+        only = _code_id(options.code) if options.code else None
     except (StorageUnavailableError, SchemaMismatchError, WrongKeysError, RolesMissingError) as error:
         say_error(str(error))
         return ExitCode.SERVICE
     except ValidationError as error:
         say_error(f"settings: {error.error_count()} are missing or malformed, and a code's text needs them")
         return ExitCode.USAGE
-    if wanted.code and only is None:
+    if options.code and only is None:
         say_error("no such code: give its text as it was issued, or its id")
         return ExitCode.USAGE
-    workers = default_worker_count() if wanted.workers is None else wanted.workers
-    wish = RebuildOptions(
-        frozenset(wanted.projection or PROJECTIONS), only, wanted.apply, wanted.limit, workers=workers
+    workers = default_worker_count() if options.workers is None else options.workers
+    rebuild_options = RebuildOptions(
+        frozenset(options.projection or PROJECTIONS), only, options.apply, options.limit, workers=workers
     )
-    return run_rebuild(database_url, wish, as_json=wanted.json, out=sys.stdout, err=sys.stderr)
+    return run_rebuild(database_url, rebuild_options, as_json=options.json, out=sys.stdout, err=sys.stderr)
 
 
 def _database_url() -> str:
@@ -76,16 +76,16 @@ def _database_url() -> str:
     return ""
 
 
-def _verify(database_url: str, wanted: argparse.Namespace) -> int:
+def _verify(database_url: str, options: argparse.Namespace) -> int:
     lease_s, sweep_s = (_seconds(name) for name in ("lease_s", "sweep_s"))
     grace = overdue_grace(lease_s, sweep_s)
     published = Path(named) if (named := os.environ.get("LEDGER_CHECKPOINT_FILE")) else None
-    how = {"workers": wanted.workers, "as_json": wanted.json}
+    how = {"workers": options.workers, "as_json": options.json}
     vault = None
     with suppress(ValidationError):
         vault = LedgerSettings().open_vault()
     outside = ExternalEvidence(derive_public_keys(vault.rings["master"]) if vault else None, published, vault)
-    return run_verify(database_url, grace, wanted.limit, outside, **how, out=sys.stdout, err=sys.stderr)
+    return run_verify(database_url, grace, options.limit, outside, **how, out=sys.stdout, err=sys.stderr)
 
 
 def _seconds(name: str) -> float:
@@ -106,8 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--limit", type=int, default=LISTED_MAX, help="most rows to list; all are counted")
     verify.add_argument("--json", action="store_true", help="print one JSON document")
     for command in (rebuild, verify):
-        told = "processes that fold a long log; by default one per CPU"
-        command.add_argument("--workers", type=int, choices=range(WORKERS_MAX + 1), help=told)
+        help_text = "processes that fold a long log; by default one per CPU"
+        command.add_argument("--workers", type=int, choices=range(WORKERS_MAX + 1), help=help_text)
     return parser
 
 
@@ -121,13 +121,15 @@ def _code_id(typed: str) -> UUID | None:
 
 def _folder_environment(folder: Path) -> dict[str, str]:
     """What a running stack left in its data folder and the environment does not say."""
-    found: dict[str, str] = {}
+    environment: dict[str, str] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
-        found["DATABASE_URL"] = str(json.loads((folder / "ledger.json").read_text("utf-8"))["database_url"])
+        environment["DATABASE_URL"] = str(json.loads((folder / "ledger.json").read_text("utf-8"))["database_url"])
     with suppress(OSError):
         lines = (line.partition("=") for line in (folder / "secrets.env").read_text("utf-8").splitlines())
-        found |= {name.strip(): value.strip() for name, equals, value in lines if equals and name.startswith("LEDGER_")}
-    return {name: value for name, value in found.items() if not os.environ.get(name)}
+        environment |= {
+            name.strip(): value.strip() for name, equals, value in lines if equals and name.startswith("LEDGER_")
+        }
+    return {name: value for name, value in environment.items() if not os.environ.get(name)}
 
 
 if __name__ == "__main__":

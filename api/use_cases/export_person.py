@@ -45,7 +45,7 @@ def export_person(action: AuditLog, address: EmailAddress, language: Language, r
         "email": address.normal,
         "people": people,
         "refused_tries": [
-            {"at": one.at, "code_id": one.code_id, "code_ends": one.hint, "reason": one.reason}
+            {"at": one.at, "code_id": one.code_id, "code_ends": one.suffix, "reason": one.reason}
             for one in reader.read_rejected_requests(address)
         ],
     }
@@ -72,7 +72,7 @@ def _reservation(item: ReservationData, language: Language) -> dict[str, Any]:
     return {
         "reservation_id": item.reservation_id,
         "code_id": item.history.code_id,
-        "code_ends": item.hint,
+        "code_ends": item.suffix,
         "events": [_event(version, event, item.texts, language) for version, event in item.history.events],
     }
 

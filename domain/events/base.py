@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 Kind = Literal["redeem", "rebind"]
-Held = Literal["reserved", "used"]
+HeldAs = Literal["reserved", "used"]
 LateEffect = Literal["duplicate", "retaken", "not_retaken", "ended"]
 RefundCause = Literal[
     "deadline",

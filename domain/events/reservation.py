@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from domain.events.base import Event, Held, Kind, LateEffect, RefundCause
+from domain.events.base import Event, HeldAs, Kind, LateEffect, RefundCause
 from domain.ports import Language
 
 
@@ -217,7 +217,7 @@ class UseRefunded(ReservationEvent, frozen=True, kw_only=True):
     """
 
     cause: RefundCause
-    held: Held
+    held: HeldAs
     kind: Kind = "redeem"
     text_id: UUID | None = None
 

@@ -53,7 +53,7 @@ class OutOfRange(NamedTuple):
 
     column: str
     number: int
-    taken: int | None
+    substitute: int | None
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
@@ -155,17 +155,17 @@ def _openings(
     """
     unknown = [record for record in invites if record.evidence == "unknown"]
     claimed = len(unknown) if code.used_count < 0 else code.used_count - proven
-    kept = max(min(len(unknown), claimed), 0)
-    doubtful = min(sum(record.status in RECORD_STATUSES for record in unknown), kept)
-    reasons = {"bad_email": bad_emails, "in_doubt": doubtful, "unknown_status": kept - doubtful}
+    countable = max(min(len(unknown), claimed), 0)
+    doubtful = min(sum(record.status in RECORD_STATUSES for record in unknown), countable)
+    reasons = {"bad_email": bad_emails, "in_doubt": doubtful, "unknown_status": countable - doubtful}
     if keep_unproven and code.used_count >= 0:
-        reasons["unproven"] = claimed - kept
+        reasons["unproven"] = claimed - countable
     return [Opening(number, reason) for reason, number in reasons.items() if number > 0]
 
 
 def _uses(code: LegacyCode, invites: Sequence[LegacyInvite]) -> tuple[list[EvidencedUse], list[int]]:
     """The proven uses, and the ids of records that count for an email address that is not valid."""
-    uses, bad = [], []
+    uses, bad_emails = [], []
     for record in invites:
         if not record.is_proven:
             continue
@@ -173,7 +173,7 @@ def _uses(code: LegacyCode, invites: Sequence[LegacyInvite]) -> tuple[list[Evide
         try:
             email = EmailAddress.parse(record.email)
         except MalformedEmailError:
-            bad += [] if is_refunded else [record.old_id]
+            bad_emails += [] if is_refunded else [record.old_id]
             continue
         sent_at = record.created_at or record.consumed_at or record.accepted_at
         use = EvidencedUse(email=email, sent_at=sent_at, accepted_at=record.accepted_at)
@@ -183,7 +183,7 @@ def _uses(code: LegacyCode, invites: Sequence[LegacyInvite]) -> tuple[list[Evide
         elif code.is_removed:
             use = replace(use, is_removed=True, removed_at=code.removed_at or known_since)
         uses.append(use)
-    return uses, bad
+    return uses, bad_emails
 
 
 def _without_removed_moves(uses: Sequence[EvidencedUse], records: Sequence[LegacyInvite]) -> list[EvidencedUse]:

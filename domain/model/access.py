@@ -32,7 +32,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         ended_at: When it ended.
         replaced_by: The reservation that took its place: a rebind, or that of the right address.
         removal: How far taking it away is; None while it stands, or where it ended before an import.
-        removal_tries: How often that failed.
+        removal_attempts: How often that failed.
         removal_at: When a machine may try (again).
     """
 
@@ -44,7 +44,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
     ended_at: datetime | None = None
     replaced_by: UUID | None = None
     removal: Removal | None = None
-    removal_tries: int = 0
+    removal_attempts: int = 0
     removal_at: datetime | None = None
 
     def ends_at(self, sent_at: datetime | None) -> datetime | None:

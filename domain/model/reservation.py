@@ -97,9 +97,9 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     waits_for: UUID | None = None
     channels: tuple[str, ...] = ()
 
-    def was_handled_in_request(self, request_id: str | None, *acts: type[Event]) -> bool:
+    def was_handled_in_request(self, request_id: str | None, *event_types: type[Event]) -> bool:
         """Whether staff's last act was this request's and one of these: one id may stand for several acts in a row."""
-        names = {act.__name__ for act in acts}
+        names = {event_type.__name__ for event_type in event_types}
         return request_id is not None and self.staff_request_id == request_id and self.staff_act in names
 
     @property
@@ -187,10 +187,10 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         Such a system was asked and did not definitely refuse; or what was imported may be from one.
         """
         may_be_sent = bool(self.proved_deliveries) or self.ever_unknown
-        return may_be_sent and not self.is_by_letters and (self.access is None or self.access.ending is None)
+        return may_be_sent and not self.is_by_email_only and (self.access is None or self.access.ending is None)
 
     @property
-    def is_by_letters(self) -> bool:
+    def is_by_email_only(self) -> bool:
         """Whether only channels that can remove nothing were asked; of what was imported that is not known."""
         return bool(self.channels) and EMAIL_CHANNELS.issuperset(self.channels)
 

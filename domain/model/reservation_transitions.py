@@ -106,9 +106,9 @@ def _apply_late_success(reservation: "Reservation", _: int, event: LateSuccessRe
 def _ask_removal_again(reservation: "Reservation", at: datetime) -> Change:
     """A channel that removes accesses may have been asked for this one after it was told of the end."""
     access = reservation.access
-    if access is None or access.removal not in {"removed", "told"} or reservation.is_by_letters:
+    if access is None or access.removal not in {"removed", "told"} or reservation.is_by_email_only:
         return {}
-    return {"access": replace(access, removal="removing", removal_tries=0, removal_at=at)}
+    return {"access": replace(access, removal="removing", removal_attempts=0, removal_at=at)}
 
 
 def _confirm_attempt(reservation: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
@@ -204,7 +204,7 @@ def _apply_case_closed(reservation: "Reservation", _: int, event: CaseClosed) ->
             change["access"] = replace(reservation.access, removal="removed")
         return change
     if not reservation.is_live and reservation.access is not None:
-        access = replace(reservation.access, removal="removing", removal_tries=0, removal_at=event.retry_at)
+        access = replace(reservation.access, removal="removing", removal_attempts=0, removal_at=event.retry_at)
         return {"case_id": None, "access": access}
     deadline = event.deadline or reservation.deadline
     return {
@@ -268,7 +268,7 @@ def _apply_access_revoked(reservation: "Reservation", _: int, event: AccessRevok
 
 def _end_access(reservation: "Reservation", at: datetime, ending: AccessEnding) -> Access:
     access = reservation.access or Access()
-    return replace(access, ending=ending, ended_at=at, removal="removing", removal_tries=0, removal_at=at)
+    return replace(access, ending=ending, ended_at=at, removal="removing", removal_attempts=0, removal_at=at)
 
 
 def _apply_removal(reservation: "Reservation", _: int, event: AccessRemoved) -> Change:
@@ -280,7 +280,7 @@ def _apply_removal_failure(reservation: "Reservation", _: int, event: AccessRemo
         "access": replace(
             reservation.access or Access(),
             removal="removal_failed" if event.retry_at is None else "removing",
-            removal_tries=event.attempt,
+            removal_attempts=event.attempt,
             removal_at=event.retry_at,
         )
     }

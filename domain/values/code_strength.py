@@ -16,8 +16,8 @@ MIN_STRONG_BITS: Final = 80
 """Bits that a code needs so that it cannot be guessed (see `identifiers`). Legacy codes with fewer are short."""
 
 _ALPHABETS: Final = tuple(
-    (frozenset(letters), math.log2(len(letters)))
-    for letters in ("0123456789", "0123456789ABCDEF", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    (frozenset(characters), math.log2(len(characters)))
+    for characters in ("0123456789", "0123456789ABCDEF", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 )
 
 
@@ -33,5 +33,5 @@ def entropy_bits(normal: str) -> float:
 
     Only ASCII letters and digits count: marks between them, and words of another script, are chosen by people.
     """
-    letters = [letter for letter in normal if letter.isascii() and letter.isalnum()]
-    return next(bits for alphabet, bits in _ALPHABETS if alphabet.issuperset(letters)) * len(letters)
+    characters = [character for character in normal if character.isascii() and character.isalnum()]
+    return next(bits for alphabet, bits in _ALPHABETS if alphabet.issuperset(characters)) * len(characters)

@@ -84,10 +84,10 @@ def is_native(text: str) -> bool:
     return _check_value(text[:-1]) == CROCKFORD.index(text[-1])
 
 
-def generate_code(letters: RandomSource) -> str:
+def generate_code(random_source: RandomSource) -> str:
     """Draw a new native code in normal form; numbers whose check is not one of the 32 letters are drawn again."""
     while True:
-        body = "".join(letters.choices(CROCKFORD, k=NATIVE_LENGTH - 1))
+        body = "".join(random_source.choices(CROCKFORD, k=NATIVE_LENGTH - 1))
         check = _check_value(body)
         if check < len(CROCKFORD):
             return body + CROCKFORD[check]

@@ -80,10 +80,10 @@ def read_timestamp(typed: object, *, needs_offset: bool = False) -> datetime:
     if needs_offset and form["offset"] is None:
         raise TimestampError("no_offset")
     try:
-        found = datetime.fromisoformat(form[0].upper())
+        parsed = datetime.fromisoformat(form[0].upper())
     except ValueError as error:
         raise TimestampError("unreadable") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def bounded(timestamp: datetime) -> datetime:
@@ -117,9 +117,13 @@ def in_utc(timestamp: datetime) -> datetime:
 
 def text_of(timestamp: datetime, form: str = "%Y-%m-%d %H:%M") -> str:
     """A timestamp for people: in UTC and saying so, or ISO 8601 where UTC cannot write it."""
-    found = in_utc(timestamp)
+    converted = in_utc(timestamp)
     # strftime writes the year 1 without its zeros.
-    return f"{found.strftime(form.replace('%Y', f'{found.year:04}'))} UTC" if found.tzinfo is UTC else found.isoformat()
+    return (
+        f"{converted.strftime(form.replace('%Y', f'{converted.year:04}'))} UTC"
+        if converted.tzinfo is UTC
+        else converted.isoformat()
+    )
 
 
 def shifted(timestamp: datetime, by: timedelta) -> datetime:

@@ -72,11 +72,13 @@ def verification_error(
     """
     if not _ID.fullmatch(signed.message_id) or not _SECONDS.fullmatch(signed.timestamp):
         return "malformed"
-    given = [one for part in signed.signatures.split(" ")[:SIGNATURES_MAX] if (one := _read(part)) is not None]
-    if not given:
+    presented_signatures = [
+        one for part in signed.signatures.split(" ")[:SIGNATURES_MAX] if (one := _read(part)) is not None
+    ]
+    if not presented_signatures:
         return "malformed"
-    own = [_signature(secret, signed.message_id, signed.timestamp, body) for secret in secrets]
-    if not any(hmac.compare_digest(one, other) for one in own for other in given):
+    own_signatures = [_signature(secret, signed.message_id, signed.timestamp, body) for secret in secrets]
+    if not any(hmac.compare_digest(one, other) for one in own_signatures for other in presented_signatures):
         return "forged"
     is_now = abs(int(signed.timestamp) - now.timestamp()) <= TOLERANCE_S
     return None if is_now else "stale"

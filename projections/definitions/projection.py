@@ -111,8 +111,8 @@ class RowMerger:
     def add(self, row: Row) -> None:
         """Merge a row with the one of its key."""
         key = self.key_of(row)
-        known = self.rows.get(key)
-        self.rows[key] = row if known is None else self._merged(known, row)
+        existing_row = self.rows.get(key)
+        self.rows[key] = row if existing_row is None else self._merged(existing_row, row)
 
     def key_of(self, row: Sequence[Any]) -> Row:
         """Return the values of a row's key."""

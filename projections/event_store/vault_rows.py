@@ -60,7 +60,7 @@ def _code_row(draft: SearchableDraft, command: NewCode) -> tuple[Any, ...]:
     if command.code_id != draft.new_id:
         message = "a code's text must be drafted for the code's own id"
         raise ValueError(message)
-    return (*_identity_row(draft), draft.hint)
+    return (*_identity_row(draft), draft.suffix)
 
 
 def _text_row(text: PrivateText) -> tuple[Any, ...]:

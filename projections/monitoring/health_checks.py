@@ -65,13 +65,13 @@ def backlog(database_url: str) -> Backlog:
     return Backlog(*_ask(database_url, MonitoringSql.backlog)[0])
 
 
-def tries_lately(database_url: str, window_s: float) -> tuple[int, int]:
+def count_recent_requests(database_url: str, window_s: float) -> tuple[int, int]:
     """Codes that were tried and don't exist, and redeems, as backends have told each other lately.
 
     Raises:
         StorageUnavailableError: The database can't be reached.
     """
-    unknown, redeemed = _ask(database_url, MonitoringSql.tries_lately, window_s)[0]
+    unknown, redeemed = _ask(database_url, MonitoringSql.recent_requests, window_s)[0]
     return unknown, redeemed
 
 

@@ -31,7 +31,7 @@ class ReservationData(NamedTuple):
     """One reservation: the suffix of its code, its history, and the texts about it by their ids."""
 
     reservation_id: UUID
-    hint: str
+    suffix: str
     history: ReservationHistory
     texts: dict[UUID, str]
 
@@ -75,11 +75,11 @@ class PersonReader(SupportReader):
         """Return entries of the audit log about a person or their reservations, oldest first."""
         vault = self._storage.vault
         entries = []
-        for at, act, subject_id, text_id, sealed, key_id in self._fetch_all(
+        for at, action, subject_id, text_id, sealed, key_id in self._fetch_all(
             PrivacySql.audit_of_subjects, list(subjects), ROWS_MAX
         ):
             reason = None if sealed is None else vault.open_text(text_id, bytes(sealed), key_id)
-            entries.append(AuditEntry(at, act, subject_id, reason))
+            entries.append(AuditEntry(at, action, subject_id, reason))
         return entries
 
     def read_side_rows(self, reservation_ids: Sequence[UUID]) -> dict[str, list[tuple[Any, ...]]]:

@@ -35,7 +35,7 @@ class CodeText(NamedTuple):
     """A code's text in normal form, and what may be shown of it; the text is None if it may not be shown."""
 
     text: str | None
-    hint: str
+    suffix: str
 
 
 class CodeListReader(Reader):

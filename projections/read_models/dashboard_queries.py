@@ -35,10 +35,10 @@ class OutcomeCounts(NamedTuple):
 
 
 class TopCode(NamedTuple):
-    """A code with many redemptions; `hint` is its suffix."""
+    """A code with many redemptions; `suffix` is the end of its text."""
 
     code_id: UUID
-    hint: str | None
+    suffix: str | None
     redeemed: int
     sent: int
     refunded: int
@@ -79,11 +79,11 @@ class Health(NamedTuple):
 
 
 class KeptAccess(NamedTuple):
-    """A refunded use whose accepted invitation keeps its access; `hint` is the suffix of the code."""
+    """A refunded use whose accepted invitation keeps its access; `suffix` is the end of the code's text."""
 
     reservation_id: UUID
     refunded_at: datetime
-    hint: str | None
+    suffix: str | None
 
 
 class DashboardReader(Reader):

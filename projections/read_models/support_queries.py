@@ -46,7 +46,7 @@ class ReservationSummary:
     refunded_at: datetime | None
     refund_cause: str | None
     address: str | None
-    hint: str | None
+    suffix: str | None
 
 
 class RecentReservations(NamedTuple):
@@ -70,13 +70,13 @@ class RejectedRequestOfRecipient(NamedTuple):
     code_id: UUID
     at: datetime
     reason: str
-    hint: str | None
+    suffix: str | None
 
 
 class PendingCounts(NamedTuple):
     """Pending reservations of a code: reserved, outcome unknown but retried, being sent, and parked as cases."""
 
-    held: int
+    reserved: int
     doubtful: int
     sending: int
     parked: int
@@ -88,7 +88,7 @@ class DriftedCode(NamedTuple):
     code_id: UUID
     found_at: datetime
     rows: int
-    hint: str | None
+    suffix: str | None
 
 
 class SupportReader(Reader):
@@ -109,9 +109,9 @@ class SupportReader(Reader):
         """Return reservations in the order of these ids, without unknown ones."""
         summaries = {}
         for row in self._fetch_all(ReadModelsSql.reservation_cards, list(reservation_ids)):
-            fields, hint, address = row[:14], row[14], read_text(self._storage.vault, "recipient", row[15:])
+            fields, suffix, address = row[:14], row[14], read_text(self._storage.vault, "recipient", row[15:])
             summaries[row[0]] = ReservationSummary(
-                **dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, hint=hint
+                **dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, suffix=suffix
             )
         return [summaries[key] for key in reservation_ids if key in summaries]
 
@@ -135,13 +135,13 @@ class SupportReader(Reader):
             for row in self._fetch_all(ReadModelsSql.reservations_of_recipient, recipient_id, *before, limit)
         ]
 
-    def find_codes_by_suffix(self, hint: str, after: UUID, limit: int) -> list[UUID]:
+    def find_codes_by_suffix(self, suffix: str, after: UUID, limit: int) -> list[UUID]:
         """Return codes by suffix, in order of their (random) ids."""
-        return [row[0] for row in self._fetch_all(ReadModelsSql.code_texts_of_hint, hint, after, limit)]
+        return [row[0] for row in self._fetch_all(ReadModelsSql.codes_of_suffix, suffix, after, limit)]
 
     def find_suffix(self, code_id: UUID) -> str:
         """Return what may be shown of a code's text."""
-        rows = self._fetch_all(ReadModelsSql.hint_of_code, code_id)
+        rows = self._fetch_all(ReadModelsSql.suffix_of_code, code_id)
         return str(rows[0][0]) if rows else ""
 
     def find_code_of_reservation(self, reservation_id: UUID) -> UUID | None:
@@ -224,4 +224,4 @@ class SupportReader(Reader):
         ]
 
 
-_CARD_FIELDS = [name for name in ReservationSummary.__dataclass_fields__ if name not in {"address", "hint"}]
+_CARD_FIELDS = [name for name in ReservationSummary.__dataclass_fields__ if name not in {"address", "suffix"}]

@@ -33,8 +33,8 @@ class ProgressLines:
     def __init__(self, out: TextIO, *, as_json: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._out, self._as_json, self._clock = out, as_json, clock
         self._name, self._total, self._began, self._printed_at = "", 0, clock(), 0.0
-        self._bar = None if as_json or not out.isatty() else progress_bar(out=out, told=True)
-        self._task = self._bar.add_task("", total=None, told="") if self._bar else None
+        self._bar = None if as_json or not out.isatty() else progress_bar(out=out, with_status=True)
+        self._task = self._bar.add_task("", total=None, status="") if self._bar else None
         if self._bar:
             self._bar.start()
 
@@ -42,7 +42,7 @@ class ProgressLines:
         """Begin another step."""
         self._name, self._total, self._began, self._printed_at = name, total, self._clock(), 0.0
         if self._bar and self._task is not None:
-            self._bar.reset(self._task, description=name, total=total or None, told="")
+            self._bar.reset(self._task, description=name, total=total or None, status="")
         elif self._as_json:
             self._line({"step": name, "total": total})
         else:
@@ -53,9 +53,9 @@ class ProgressLines:
         elapsed_s = max(self._clock() - self._began, 1e-6)
         rate = events / elapsed_s
         left = max(self._total - events, 0) / rate if rate else 0.0
-        told = f"position {position}, {rate:,.0f} events/s, {left:.0f} s left"
+        status = f"position {position}, {rate:,.0f} events/s, {left:.0f} s left"
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=events, told=told)
+            self._bar.update(self._task, completed=events, status=status)
         elif self._printed_at == 0.0 or self._clock() - self._printed_at >= LINE_EVERY_S:
             self._printed_at = self._clock()
             if self._as_json:
@@ -67,7 +67,7 @@ class ProgressLines:
                 }
                 self._line({"step": self._name, "total": self._total, **fields})
             else:
-                say(f"{self._name}: {events}/{self._total} events, {told}", to=self._out)
+                say(f"{self._name}: {events}/{self._total} events, {status}", to=self._out)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -93,7 +93,7 @@ def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, ou
     except KeyboardInterrupt:
         return _exit_with(progress, err, "interrupted: the read models are as they were", ExitCode.INTERRUPTED)
     except UndecodableEventError as error:
-        return _exit_with(progress, err, f"stopped, nothing was changed: {error}", ExitCode.FOUND)
+        return _exit_with(progress, err, f"stopped, nothing was changed: {error}", ExitCode.FINDINGS)
     except (RebuildRunningError, SwapBusyError, NothingToRebuildError) as error:
         return _exit_with(progress, err, str(error), ExitCode.REFUSED)
     except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as error:
@@ -104,7 +104,7 @@ def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, ou
         print_document(report_document(report, options), out)
     else:
         print_report(report, out)
-    return ExitCode.FOUND if report.differing and not options.apply else ExitCode.OK
+    return ExitCode.FINDINGS if report.differing and not options.apply else ExitCode.OK
 
 
 def report_document(report: RebuildReport, options: RebuildOptions) -> dict[str, Any]:

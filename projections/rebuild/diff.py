@@ -162,8 +162,8 @@ def _place_of(conn: Connection[Any], table: LiveTable, row: Row) -> EventPlace |
     projection = PROJECTIONS[table.name]
     if projection.explanation_query is None:
         return projection.explain(row)
-    found: EventPlace | None = conn.execute(projection.explanation_query, row).fetchone()
-    return found
+    place: EventPlace | None = conn.execute(projection.explanation_query, row).fetchone()
+    return place
 
 
 def _read_events(conn: Connection[Any], places: set[EventPlace]) -> dict[EventPlace, ExplainingEvent]:

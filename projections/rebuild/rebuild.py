@@ -32,7 +32,7 @@ from projections.replay.worker_pool import default_worker_count
 from projections.sql.event_store import EventStoreSql
 from projections.sql.rebuild import RebuildSql
 
-SWAP_TRIES_MAX = 200
+SWAP_ATTEMPTS_MAX = 200
 SWAP_PAUSE_S = 0.1
 WRITER_LOCK_MS = (50, 300)
 """Longest wait for active writers, at the first try and at the last: other writers wait behind us."""
@@ -232,7 +232,7 @@ class _RebuildRun:
 
     def _swap_when_idle(self) -> float:
         """Try until the locks are granted soon; return the milliseconds for which writers were kept out."""
-        for number in range(SWAP_TRIES_MAX):
+        for number in range(SWAP_ATTEMPTS_MAX):
             self._builder.catch_up()  # committed: what the swap itself applies is rolled back with it
             before = self._builder.position
             try:
@@ -255,7 +255,7 @@ class _RebuildRun:
             _lock_timeout(self._writer, VACUUM_MS_MAX)
             self._shadow.keep_vacuums_out()
             self._builder.catch_up()
-            _lock_timeout(self._writer, first + (last - first) * number // SWAP_TRIES_MAX)
+            _lock_timeout(self._writer, first + (last - first) * number // SWAP_ATTEMPTS_MAX)
             self._writer.execute(EventStoreSql.lock_exclusive_writer)
             started = time.monotonic()
             self._writer.execute(EventStoreSql.lock_append_order)

@@ -63,14 +63,14 @@ class LiveTable(NamedTuple):
         return sql.Identifier(self.schema, self.name)
 
 
-def tables_of(conn: Connection[Any], names: Iterable[str]) -> list[LiveTable]:
+def tables_of(conn: Connection[Any], projection_names: Iterable[str]) -> list[LiveTable]:
     """Return the live tables of projections, in the order in which they are locked.
 
     Raises:
         SchemaMismatchError: A table does not have the columns that its projection declares.
     """
-    wanted = set(names)
-    return [_read_table(conn, name) for name in PROJECTIONS if name in wanted]
+    requested_names = set(projection_names)
+    return [_read_table(conn, name) for name in PROJECTIONS if name in requested_names]
 
 
 def check_swappable(conn: Connection[Any], tables: Iterable[LiveTable]) -> None:

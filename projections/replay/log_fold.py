@@ -236,11 +236,11 @@ def _state_rows(sink: RowSink, kind: type[State]) -> list[tuple[Callable[[Any], 
 
 def _event_rows(sink: RowSink) -> dict[type[Event], list[tuple[Projection, WriteRow]]]:
     """Return, for each type of event that has rows, the wanted projections and what takes their rows."""
-    wanted = {
+    by_event_type = {
         kind: [(projection, sink.rows[projection.name]) for projection in projections if projection.name in sink.rows]
         for kind, projections in EVENT_PROJECTIONS.items()
     }
-    return {kind: projections for kind, projections in wanted.items() if projections}
+    return {kind: projections for kind, projections in by_event_type.items() if projections}
 
 
 def _check_order(version: int, position: int, stored: StoredRow) -> None:

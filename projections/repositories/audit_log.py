@@ -92,13 +92,13 @@ class AuditLog:
         with translate_database_errors(), self.storage.datastore.one_transaction() as conn:
             return change(AuditRecorder(self, conn))
 
-    def record(self, act: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
+    def record(self, action: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
         """Record what is about to be revealed.
 
         Raises:
             StorageUnavailableError: The database is unavailable.
         """
-        self.perform(lambda record: record(act, subject_id, details))
+        self.perform(lambda record: record(action, subject_id, details))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +108,17 @@ class AuditRecorder:
     action: AuditLog
     conn: Connection[Any]
 
-    def __call__(self, act: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
+    def __call__(self, action: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
         """Write one entry.
 
         Args:
-            act: What was done.
+            action: What was done.
             subject_id: Id of what was changed or revealed.
             details: The reason, or old and new values; stored encrypted.
         """
         log = self.action
         assume_runtime_role(self.conn)
-        parameters: dict[str, Any] = {"at": log.now, "act": act, "subject_id": subject_id}
+        parameters: dict[str, Any] = {"at": log.now, "act": action, "subject_id": subject_id}
         parameters |= {"staff_id": log.actor.staff_id, "api_key_id": log.actor.key_id}
         if not details:
             self.conn.execute(RepositoriesSql.insert_audit, parameters)

@@ -30,11 +30,11 @@ class Statements:
         """Set each declared attribute to the statement of that name, with the parts of tables that it names."""
         super().__init_subclass__()
         by_name = {table.name: table for table in tables}
-        found = list(_statements(files(__name__).joinpath(file).read_text(encoding="utf-8")))
-        names = [name for name, _ in found]
+        statements = list(_statements(files(__name__).joinpath(file).read_text(encoding="utf-8")))
+        names = [name for name, _ in statements]
         if wrong := {*names} ^ {*cls.__annotations__} or {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{file} and its class do not agree on {', '.join(sorted(wrong))}")
-        for name, statement in found:
+        for name, statement in statements:
             setattr(cls, name, _PART.sub(lambda part: _part_of(by_name, file, part[1], part[2]), statement))
 
 

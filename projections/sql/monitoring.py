@@ -8,7 +8,7 @@ from projections.sql import Statements
 class MonitoringSql(Statements, file="monitoring.sql"):
     """Each attribute is the text of the statement of that name."""
 
-    tries_lately: LiteralString
+    recent_requests: LiteralString
     lock_counter_progress: LiteralString
     next_counter_position: LiteralString
     increment_counters: LiteralString

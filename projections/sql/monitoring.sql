@@ -1,4 +1,4 @@
--- name: tries_lately
+-- name: recent_requests
 -- What all backends have told each other.
 SELECT coalesce(sum(unknown), 0)::int AS unknown, coalesce(sum(redeemed), 0)::int AS redeemed
 FROM limit_reports WHERE at > clock_timestamp() - make_interval(secs => %s);

@@ -53,8 +53,8 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     balance_of_code: LiteralString
     balances_of_codes: LiteralString
     copy_log_page: LiteralString
-    code_texts_of_hint: LiteralString
-    hint_of_code: LiteralString
+    codes_of_suffix: LiteralString
+    suffix_of_code: LiteralString
     newest_log_rows: LiteralString
     lowest_of_newest_log_rows: LiteralString
     reservation_cards: LiteralString

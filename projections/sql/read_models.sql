@@ -225,10 +225,10 @@ COPY (
     ORDER BY originator_id, originator_version LIMIT %s
 ) TO STDOUT (FORMAT BINARY);
 
--- name: code_texts_of_hint
+-- name: codes_of_suffix
 SELECT t.code_id FROM code_texts t WHERE t.hint = %s AND t.code_id > %s ORDER BY t.code_id LIMIT %s;
 
--- name: hint_of_code
+-- name: suffix_of_code
 SELECT hint FROM code_texts WHERE code_id = %s;
 
 -- name: newest_log_rows

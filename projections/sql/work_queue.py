@@ -23,7 +23,7 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     prune_dispatches: LiteralString
     prune_idempotency_keys: LiteralString
     prune_refusals: LiteralString
-    prune_unknown_code_tries: LiteralString
+    prune_unknown_code_requests: LiteralString
     take_outbox: LiteralString
     close_outbox: LiteralString
     put_off_outbox: LiteralString

@@ -89,7 +89,7 @@ DELETE FROM idempotency_keys WHERE scope_digest IN (
 -- name: prune_refusals
 DELETE FROM refusals WHERE ctid = ANY(ARRAY(SELECT ctid FROM refusals WHERE at < %s LIMIT %s));
 
--- name: prune_unknown_code_tries
+-- name: prune_unknown_code_requests
 DELETE FROM unknown_code_tries WHERE minute < %s;
 
 -- name: take_outbox

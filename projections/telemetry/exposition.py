@@ -22,21 +22,21 @@ class Exposition:
 
     def __init__(self, finders: Sequence[Collect], before: Callable[[], None] = lambda: None) -> None:
         self._before = before
-        self._found = CollectorRegistry()
+        self._registry = CollectorRegistry()
         for find in finders:
-            self._found.register(_FunctionCollector(find))
+            self._registry.register(_FunctionCollector(find))
 
     def __call__(self) -> bytes:
         """The whole text, in Prometheus' own form."""
         self._before()
         path = multiprocess.find_folder()
         if path is None:
-            return generate_latest(REGISTRY) + generate_latest(self._found)
+            return generate_latest(REGISTRY) + generate_latest(self._registry)
         counted = CollectorRegistry()
         MultiProcessCollector(counted, str(path))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types
         with multiprocess.lock_and_merge(path):
             text = generate_latest(counted)
-        return text + generate_latest(self._found)
+        return text + generate_latest(self._registry)
 
 
 class _FunctionCollector(Collector):

@@ -7,7 +7,7 @@ class ExitCode(IntEnum):
     """What a command ends with. Scripts rely on the numbers."""
 
     OK = 0
-    FOUND = 1
+    FINDINGS = 1
     USAGE = 2
     SERVICE = 3
     REFUSED = 4
@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
 
 _MEANINGS = {
     ExitCode.OK: "success",
-    ExitCode.FOUND: "found errors or differences",
+    ExitCode.FINDINGS: "found errors or differences",
     ExitCode.USAGE: "wrong usage or settings",
     ExitCode.SERVICE: "service unavailable",
     ExitCode.REFUSED: "refused by a rule",

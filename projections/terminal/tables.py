@@ -41,8 +41,8 @@ class PlainTable(Table):
 def show(*shown: RenderableType) -> None:
     """Write tables, styled text and plain lines to stdout."""
     console = _console(sys.stdout)
-    for item in shown:
-        console.print(styled(item, "") if isinstance(item, str) else item)
+    for renderable in shown:
+        console.print(styled(renderable, "") if isinstance(renderable, str) else renderable)
 
 
 def table(*columns: str | tuple[str, str], fixed: Sequence[str] = (), header: bool = True) -> PlainTable:
@@ -53,12 +53,12 @@ def table(*columns: str | tuple[str, str], fixed: Sequence[str] = (), header: bo
         fixed: Names of the columns that are never broken into lines.
         header: Whether the names are shown.
     """
-    made = PlainTable(box=None, pad_edge=False, header_style="dim", show_header=header)
+    plain_table = PlainTable(box=None, pad_edge=False, header_style="dim", show_header=header)
     for column in columns:
         name, side = (column, "left") if isinstance(column, str) else column
         justify: JustifyMethod = "right" if side == "right" else "left"
-        made.add_column(name, justify=justify, no_wrap=name in fixed, overflow="fold")
-    return made
+        plain_table.add_column(name, justify=justify, no_wrap=name in fixed, overflow="fold")
+    return plain_table
 
 
 def panel(lines: Sequence[str], title: str, subtitle: str) -> Panel:
@@ -66,18 +66,18 @@ def panel(lines: Sequence[str], title: str, subtitle: str) -> Panel:
     return Panel(styled("\n".join(lines), ""), title=Text(title), subtitle=Text(subtitle), expand=False)
 
 
-def progress_bar(*, shown: bool | None = None, out: TextIO | None = None, told: bool = False) -> Progress:
+def progress_bar(*, shown: bool | None = None, out: TextIO | None = None, with_status: bool = False) -> Progress:
     """Return a progress bar on stderr.
 
     Args:
         shown: Whether it is drawn; None where stderr is a terminal.
         out: Another stream.
-        told: Whether a task's field `told` follows the bar, instead of its share and remaining time.
+        with_status: Whether a task's field `status` follows the bar, instead of its share and remaining time.
     """
     stream = sys.stderr if out is None else out
     ends: tuple[ProgressColumn, ...] = (TaskProgressColumn(), TimeRemainingColumn())
-    if told:
-        ends = (TextColumn("{task.fields[told]}", markup=False),)
+    if with_status:
+        ends = (TextColumn("{task.fields[status]}", markup=False),)
     drawn = stream.isatty() if shown is None else shown
     words = TextColumn("{task.description}", markup=False)
     return Progress(words, BarColumn(), *ends, console=_console(stream), disable=not drawn)

@@ -82,8 +82,8 @@ def _without_breaks(line: str) -> str:
     return escaped(line).replace("\n", "\\n")
 
 
-def _written_out(found: re.Match[str]) -> str:
-    sign = found[0]
+def _written_out(match: re.Match[str]) -> str:
+    sign = match[0]
     if sign < "\x7f":
         return f"\\x{ord(sign):02x}" if sign != "\r" else "\\r"
     octets = sign.encode("utf-16-be", "surrogatepass")

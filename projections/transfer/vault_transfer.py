@@ -45,7 +45,7 @@ class TransferCounts(NamedTuple):
     """
 
     rows: dict[str, int]
-    kept: dict[str, int]
+    kept_rows: dict[str, int]
 
 
 def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> TransferCounts:
@@ -137,7 +137,7 @@ def _import_tables(conn: Connection[Any], source: BinaryIO, vault: Vault, progre
                 current = table
             batch.append(document["row"])
     _insert_batch(conn, current, batch, transferred)
-    counts = {table: transferred.rows.get(table, 0) + transferred.kept.get(table, 0) for table in end or {}}
+    counts = {table: transferred.rows.get(table, 0) + transferred.kept_rows.get(table, 0) for table in end or {}}
     if counts != end:
         raise DamagedFileError(sum(counts.values()) + 2, "the end line tells of other rows")
     for table in transferred.rows:
@@ -166,5 +166,5 @@ def _insert_batch(conn: Connection[Any], table: str, batch: list[Any], transferr
     ).format(sql.Identifier(table))
     inserted = conn.execute(statement, (orjson.dumps(batch).decode(),)).rowcount
     transferred.rows[table] = transferred.rows.get(table, 0) + inserted
-    transferred.kept[table] = transferred.kept.get(table, 0) + len(batch) - inserted
+    transferred.kept_rows[table] = transferred.kept_rows.get(table, 0) + len(batch) - inserted
     batch.clear()

@@ -73,14 +73,14 @@ class SearchableRow(NamedTuple):
 class SearchableDraft:
     """A text that is found by digest: an email address or a code. `pepper_id` names the pepper of the first digest.
 
-    `hint` is what may be shown of a code: its last characters.
+    `suffix` is what may be shown of a code: its last characters.
     """
 
     new_id: UUID
     digests: Sequence[bytes]
     pepper_id: int
     seal: Callable[[], EncryptedText]
-    hint: str = ""
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Vault:
 
     def draft_code(self, normal: str, new_id: UUID) -> SearchableDraft:
         """Draft a code by its normal form."""
-        return replace(self._draft_row("code", normal, normal, new_id), hint=code_suffix(normal))
+        return replace(self._draft_row("code", normal, normal, new_id), suffix=code_suffix(normal))
 
     def draft_staff(self, address: EmailAddress, new_id: UUID) -> SearchableDraft:
         """Draft a staff account by its email address."""

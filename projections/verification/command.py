@@ -62,7 +62,7 @@ def run_verify(
         print_document(verified_document(report, listed_max, is_vault_checked=is_vault_checked), out)
     else:
         _print_report(report, listed_max, out, is_vault_checked=is_vault_checked)
-    return ExitCode.FOUND if report.wrong else ExitCode.OK
+    return ExitCode.FINDINGS if report.wrong else ExitCode.OK
 
 
 def verified_document(report: VerificationReport, listed_max: int, *, is_vault_checked: bool) -> dict[str, Any]:

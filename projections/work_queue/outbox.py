@@ -55,9 +55,9 @@ class OutboxRows:
 
     def take(self, now: datetime) -> DueNotice | None:
         """The one that is due longest, under a lease from now on; None if none is due."""
-        taken = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
+        parameters = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
         with self._datastore.get_connection() as conn:
-            row: Any = conn.execute(WorkQueueSql.take_outbox, taken).fetchone()
+            row: Any = conn.execute(WorkQueueSql.take_outbox, parameters).fetchone()
         return None if row is None else DueNotice(**row)
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:

@@ -30,7 +30,7 @@ def prune(storage: LedgerStore, now: datetime, refusals_days: int) -> dict[str, 
             "idempotency_key": conn.execute(WorkQueueSql.prune_idempotency_keys, (now, ROWS_MAX)).rowcount
             + conn.execute(WorkQueueSql.prune_issue_keys, (now, ROWS_MAX)).rowcount,
             "refusal": conn.execute(WorkQueueSql.prune_refusals, (old, ROWS_MAX)).rowcount,
-            "unknown_code_try": conn.execute(WorkQueueSql.prune_unknown_code_tries, (old,)).rowcount,
+            "unknown_code_try": conn.execute(WorkQueueSql.prune_unknown_code_requests, (old,)).rowcount,
             "callback": conn.execute(WorkQueueSql.prune_callbacks, (now - CALLBACK_RETENTION, ROWS_MAX)).rowcount
             + conn.execute(WorkQueueSql.prune_callback_refusals, (old, ROWS_MAX)).rowcount,
             "webhook_secret": secrets,

@@ -32,6 +32,13 @@ def test_retired_words_in_names_are_seen(source: str, words: list[str]) -> None:
     assert words == [word for name in bound_names(ast.parse(source)) for word in retired_in(name)]
 
 
+def test_contract_names_with_retired_words_are_in_their_modules() -> None:
+    """A name that is no longer bound there leaves the list."""
+    bound = {f"{path}: {name}" for path, tree in vocabulary.trees(vocabulary.ROOT) for name in bound_names(tree)}
+
+    assert set(vocabulary.CONTRACT_NAMES) <= bound
+
+
 def test_exceptions_of_other_names_are_seen() -> None:
     """`error` is the one name."""
     caught = "try: ...\nexcept OSError as {}: ...\nexcept ValueError: ..."

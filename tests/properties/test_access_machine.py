@@ -104,7 +104,7 @@ class AccessMachine(LedgerRules):
         command = RecordRemovalOutcome(
             context=self.scenario.context("sweep"),
             reservation_id=item,
-            attempt=(access.removal_tries if access else 0) + 1 - stale,
+            attempt=(access.removal_attempts if access else 0) + 1 - stale,
             channel="webhook",
             outcome=answer or RetryLater(server="team", reason="full", until=self.scenario.now),
             case_id=self.scenario.new_id(),

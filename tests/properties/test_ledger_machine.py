@@ -254,7 +254,7 @@ def policy_of(attempts: int) -> Policy:
         revoked_per_command=2,
         deliveries_max=3,
         rebinds_max=2,
-        removal_tries_max=attempts,
+        removal_attempts_max=attempts,
         removal_retry_s=10,
     )
 

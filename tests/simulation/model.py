@@ -119,7 +119,7 @@ class LedgerModel:
             revoked_per_command=random.choice([1, 100]),
             deliveries_max=random.choice([2, 20]),
             rebinds_max=random.choice([1, 1, 2]),
-            removal_tries_max=random.choice([1, 2, 5]),
+            removal_attempts_max=random.choice([1, 2, 5]),
             removal_retry_s=random.choice([5.0, 60.0]),
             removal_retry_factor=2.0,
         )

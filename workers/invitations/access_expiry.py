@@ -157,7 +157,7 @@ class AccessExpirer:
         command = RecordRemovalOutcome(
             context=self.context(),
             reservation_id=reservation.reservation_id,
-            attempt=access.removal_tries + 1,
+            attempt=access.removal_attempts + 1,
             channel=channel,
             outcome=outcome,
             case_id=self.new_id(),

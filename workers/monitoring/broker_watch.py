@@ -109,7 +109,7 @@ class BrokerMonitor:
                 pipeline.info("memory")
                 pipeline.llen(QUEUE)
                 pipeline.hlen(UNACKED_KEY)
-                heartbeats, info, queued, held = pipeline.execute()
+                heartbeats, info, queued, unacknowledged = pipeline.execute()
         except redis.RedisError:
             return BrokerState()
         return BrokerState(
@@ -119,7 +119,7 @@ class BrokerMonitor:
             mail_server=heartbeats[2] is None,
             is_noeviction=info.get("maxmemory_policy") in {None, "noeviction"},
             queued=queued,
-            held=held,
+            held=unacknowledged,
             memory_used=int(info.get("used_memory", 0)),
             memory_max=int(info.get("maxmemory", 0)),
         )

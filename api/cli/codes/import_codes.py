@@ -192,6 +192,6 @@ def _print_result(
     if not summary.rejected:
         return 0
     if is_done or dry_run:
-        return ExitCode.FOUND
+        return ExitCode.FINDINGS
     say_error("nothing was imported: mend these lines, or add --skip-bad to import the others")
     return ExitCode.REFUSED

@@ -42,7 +42,7 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
         reminders = sum(finding.status == "reminder" for finding in findings)
         summary = f"all is well, with {reminders} reminder(s)" if reminders else "all is well"
         say(summary if is_well else f"{wrong} of {len(findings)} checks found something wrong")
-    return 0 if is_well else ExitCode.FOUND
+    return 0 if is_well else ExitCode.FINDINGS
 
 
 def _run_checks(session: Session) -> Iterator[CheckResult]:

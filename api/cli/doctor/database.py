@@ -15,9 +15,9 @@ from projections.monitoring.health_checks import (
     Backlog,
     ServerFacts,
     backlog,
+    count_recent_requests,
     endpoints_lately,
     server_facts,
-    tries_lately,
 )
 from projections.privacy.key_export_log import list_unexported_keys
 from projections.storage.bootstrap import verify_key_rings
@@ -210,7 +210,7 @@ def _check_cases(waiting: Backlog) -> CheckResult:
 def _check_guessing(url: str) -> CheckResult:
     """Remind of code guessing: native codes can't be guessed, and requests are limited for the legacy ones."""
     try:
-        unknown, redeemed = tries_lately(url, WINDOW_S)
+        unknown, redeemed = count_recent_requests(url, WINDOW_S)
     except StorageUnavailableError as error:
         return CheckResult("guessing", "skipped", f"not checked: {error}")
     description = (

@@ -75,7 +75,7 @@ def check(
         say(says)
     else:
         say_error(f"it proves nothing: {why}")
-    return ExitCode.FOUND if why else 0
+    return ExitCode.FINDINGS if why else 0
 
 
 def consistency(

@@ -189,6 +189,6 @@ def _print_vault_counts(result: TransferCounts, verb: str, *, json: bool) -> Non
         print_json(result._asdict())
         return
     say_error(f"{verb}: " + ", ".join(f"{count} {table}" for table, count in result.rows.items() if count))
-    for table, count in result.kept.items():
+    for table, count in result.kept_rows.items():
         if count:
             say_error(f"{count} rows of {table} were there already and stay as they are")

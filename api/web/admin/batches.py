@@ -117,4 +117,4 @@ def _display_code(text: CodeText | None) -> str:
     """A code's text, or the end of it."""
     if text is None:
         return ""
-    return format_code(text.text) if text.text else f"…{text.hint}"
+    return format_code(text.text) if text.text else f"…{text.suffix}"

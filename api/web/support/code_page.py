@@ -136,7 +136,7 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
         "balance_bar": draw_balance_bar(code) if code else None,
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),
-        "hint": support.reader.find_suffix(query.code_id),
+        "suffix": support.reader.find_suffix(query.code_id),
         "code_text": format_code(support.reader.find_code_text(query.code_id) or "") if shown_until else None,
         "shown_until": shown_until,
         "issued_at": issued.issued_at,

@@ -58,7 +58,7 @@ def explain_balance_page(
         code_id=code_id,
         as_of=at,
         explanation=explanation,
-        hint=support.reader.find_suffix(code_id),
+        suffix=support.reader.find_suffix(code_id),
     )
 
 
@@ -97,6 +97,6 @@ def _load_event(
             if version_caused in by_version
         ],
         "is_more": len(caused_versions) > CAUSED_SHOWN,
-        "hint": support.reader.find_suffix(code_id),
+        "suffix": support.reader.find_suffix(code_id),
         "request_id": event.request_id,
     }

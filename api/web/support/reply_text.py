@@ -22,11 +22,11 @@ DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
 """Causes of a refund that have a sentence of their own, by the end of its key."""
 
 
-def write_reply(reservation: Reservation, hint: str, language: Language) -> str:
+def write_reply(reservation: Reservation, suffix: str, language: Language) -> str:
     """What to write to the person of a reservation. It holds no address, and of the code only its end."""
     t = translator(language)
     sentences = [
-        t("page.support.reply.opening", at=_at(reservation.reserved_at), code=f"…{hint}"),
+        t("page.support.reply.opening", at=_at(reservation.reserved_at), code=f"…{suffix}"),
         *_paragraph(t, reservation),
     ]
     return ("" if language == "zh" else " ").join(sentences)

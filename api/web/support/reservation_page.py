@@ -96,12 +96,12 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
     ids = collect_note_ids(lines, with_replies=shown_until is not None) if staff.has_role("support") else []
     people = support.sessions.find_email_addresses(collect_staff_ids(line.event for line in lines))
     names = {str(key): name for key, name in people.items()}
-    hint = support.reader.find_suffix(reservation.code_id)
+    suffix = support.reader.find_suffix(reservation.code_id)
     return {
         "reservation": reservation,
         "state": reservation.public_state,
         "code": code,
-        "hint": hint,
+        "suffix": suffix,
         "case": _find_open_case(reservation, lines),
         "address": address if shown_until else mask_if_known(address),
         "shown_until": shown_until,
@@ -113,7 +113,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         ],
         "text_keys": {action: text_key(action, reservation) for action in list_reservation_actions(reservation)},
         "corrected_by": _find_correction(support, reservation, lines),
-        "replies": {each: write_reply(reservation, hint, each) for each in LANGUAGES},
+        "replies": {each: write_reply(reservation, suffix, each) for each in LANGUAGES},
     }
 
 

@@ -36,7 +36,7 @@ class SearchResult:
 
     kind: Literal["code", "person", "tries", "reservation", "event", "more"]
     path: str
-    hint: str = ""
+    suffix: str = ""
     address: str | None = None
     card: ReservationCard | None = None
     balance_bar: BalanceBar | None = None
@@ -66,9 +66,9 @@ def search_request_id(support: SupportContext, typed: str, before: int) -> list[
         return []
     results: dict[UUID, SearchResult] = {}
     for code_id, version in support.reader.list_events_of_request(typed, before, SHOWN_MAX):
-        hint = support.reader.find_suffix(code_id)
+        suffix = support.reader.find_suffix(code_id)
         results.setdefault(
-            code_id, SearchResult(kind="event", path=f"/support/codes/{code_id}/events/{version}", hint=hint)
+            code_id, SearchResult(kind="event", path=f"/support/codes/{code_id}/events/{version}", suffix=suffix)
         )
     return list(results.values())
 
@@ -78,7 +78,7 @@ def list_rejected_attempts(
 ) -> list[dict[str, Any]]:
     """Refused tries of a person: the answer to "why did my code not work?"."""
     return [
-        {"at": row.at, "reason": refusal_title(row.reason, language), "code_id": row.code_id, "hint": row.hint}
+        {"at": row.at, "reason": refusal_title(row.reason, language), "code_id": row.code_id, "suffix": row.suffix}
         for row in support.reader.list_rejected_requests_of_recipient(digests, now, ATTEMPTS_SHOWN)
     ]
 
@@ -89,7 +89,7 @@ def _search_id(support: SupportContext, subject_id: UUID, language: Language) ->
         card = build_card(cards[0], support.services.now())
         return [
             SearchResult(
-                kind="reservation", path=f"/support/reservations/{subject_id}", card=card, hint=card.hint or ""
+                kind="reservation", path=f"/support/reservations/{subject_id}", card=card, suffix=card.suffix or ""
             )
         ]
     row = support.reader.find_balance(subject_id)
@@ -150,15 +150,15 @@ def _search_suffix(support: SupportContext, typed: str, language: Language) -> l
     rows = [row for code_id in ids[:SHOWN_MAX] if (row := support.reader.find_balance(code_id)) is not None]
     results = [_code_result(support, code_from_named_row(row), suffix, language) for row in rows]
     if len(ids) > SHOWN_MAX:
-        results.append(SearchResult(kind="more", path=f"/support/codes?{urlencode({'ends': suffix})}", hint=suffix))
+        results.append(SearchResult(kind="more", path=f"/support/codes?{urlencode({'ends': suffix})}", suffix=suffix))
     return results
 
 
-def _code_result(support: SupportContext, code: RedeemCode, hint: str, language: Language) -> SearchResult:
+def _code_result(support: SupportContext, code: RedeemCode, suffix: str, language: Language) -> SearchResult:
     return SearchResult(
         kind="code",
         path=f"/support/codes/{code.code_id}",
-        hint=hint,
+        suffix=suffix,
         balance_bar=draw_balance_bar(code),
         state=name_code_state(code, support.services.now(), language),
     )

@@ -27,7 +27,7 @@ class ReservationCard:
     state: str
     reserved_at: datetime
     address: str | None
-    hint: str | None
+    suffix: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def build_card(card: ReservationSummary, now: datetime) -> ReservationCard:
         state=_card_state(card, now),
         reserved_at=card.reserved_at,
         address=mask_if_known(card.address),
-        hint=card.hint,
+        suffix=card.suffix,
     )
 
 

@@ -55,7 +55,7 @@ def end_corrected_access(reservation: Reservation, by: UUID, stamp: EventStamp, 
     if reservation.status != "sent" and not reservation.is_held_elsewhere:
         return []
     ended = AccessCorrected(**stamp.for_reservation(reservation), by=by, caused_by=caused_by)
-    if not reservation.is_by_letters:
+    if not reservation.is_by_email_only:
         return [ended]
     channel = reservation.channels[-1]
     removed = AccessRemoved(

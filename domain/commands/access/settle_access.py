@@ -98,7 +98,7 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
         return Decision(
             reservation.code_id, (AccessRemoved(**shared_fields, effect=effect),), reservation.reservation_id
         )
-    if command.attempt != access.removal_tries + 1:
+    if command.attempt != access.removal_attempts + 1:
         return Decision(reservation.code_id, (), reservation.reservation_id)
     retry_at = _retry_at(outcome, access, stamp.at, policy)
     if retry_at is None and reservation.case_id is not None:
@@ -162,8 +162,8 @@ def _retry_at(
     outcome: Rejected | RetryLater | OutcomeUnknown, access: Access, now: datetime, policy: Policy
 ) -> datetime | None:
     """When to try again; None if it is of no use. Taking away twice does no harm, so a doubt is tried again too."""
-    attempts = access.removal_tries + 1
-    if attempts >= policy.removal_tries_max:
+    attempts = access.removal_attempts + 1
+    if attempts >= policy.removal_attempts_max:
         return None
     wait = timedelta(seconds=policy.removal_retry_s * policy.removal_retry_factor ** (attempts - 1))
     match outcome:

@@ -67,9 +67,9 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
     if code.is_revoked:
         raise CodeIsRevoked
     terms = structs.replace(code.terms, **command.changes)
-    taken = code.used + code.reserved
-    if terms.max_uses is not None and terms.max_uses < taken:
-        raise LimitBelowUsage(taken)
+    occupied_uses = code.used + code.reserved
+    if terms.max_uses is not None and terms.max_uses < occupied_uses:
+        raise LimitBelowUsage(occupied_uses)
     bound_to = None if command.release_binding else code.bound_to
     if (terms, bound_to) == (code.terms, code.bound_to):
         return Decision(code.code_id, ())

@@ -210,9 +210,9 @@ def _end(command: ImportCode, use: ImportedUse) -> Iterator[tuple[datetime, Make
     """What the other system knows of the end of its access; what just ran out is closed without a word."""
     now = command.context.now
     about = {"reservation_id": use.reservation_id}
-    known = min(max(use.sent_at, use.accepted_at or use.sent_at), now)
+    delivered_at = min(max(use.sent_at, use.accepted_at or use.sent_at), now)
     if use.removed_at is not None:
-        at = min(max(known, use.removed_at), now)
+        at = min(max(delivered_at, use.removed_at), now)
         yield at, (AccessRevoked, about)
         if use.is_refunded:
             yield at, (UseRefunded, {**about, "cause": "legacy", "held": "used"})
@@ -220,7 +220,7 @@ def _end(command: ImportCode, use: ImportedUse) -> Iterator[tuple[datetime, Make
     access = Access(validity_days=command.terms.validity_days, activated_at=use.activated_at)
     ended_at = find_access_end(access, use.sent_at, now)
     if ended_at is not None and not command.notify_ended:
-        yield max(known, ended_at), (AccessExpired, {**about, "notify": False})
+        yield max(delivered_at, ended_at), (AccessExpired, {**about, "notify": False})
 
 
 def _of_today(command: ImportCode, terms: Mapping[str, Any], limit: int | None) -> Iterator[Make]:

@@ -78,7 +78,7 @@ def _came_after_access_ended(reservation: Reservation, proof: DeliveryProof) -> 
     """
     has_ended = reservation.access is not None and reservation.access.ending is not None
     is_settled = not reservation.occupies_use or proof.delivery in reservation.proved_deliveries
-    return has_ended and is_settled and not (reservation.occupies_use and reservation.is_by_letters)
+    return has_ended and is_settled and not (reservation.occupies_use and reservation.is_by_email_only)
 
 
 def find_retake_obstacle(code: RedeemCode, reservation: Reservation, working_set: WorkingSet) -> CaseCause | None:

@@ -95,9 +95,9 @@ def _resolve_after(
         raise ReservationNotResolvable("revoked")
     _check_access(command, reservation, working_set, stamp)
     if reservation.case_id is None:
-        opened = open_case(reservation, stamp, command.case_id, "unknown_outcome", caused_by=reservation.moved_by)
-        code, reservation = folded([opened], code, reservation)
-        events = [*events, opened]
+        case_opened = open_case(reservation, stamp, command.case_id, "unknown_outcome", caused_by=reservation.moved_by)
+        code, reservation = folded([case_opened], code, reservation)
+        events = [*events, case_opened]
     return Decision(
         reservation.code_id,
         [*events, *_resolution_events(command, code, reservation, stamp, policy)],

@@ -315,7 +315,7 @@ class Scenario:
             RecordRemovalOutcome(
                 context=self.context("sweep"),
                 reservation_id=reservation_id,
-                attempt=access.removal_tries + 1 if access else 1,
+                attempt=access.removal_attempts + 1 if access else 1,
                 channel=self.channel,
                 outcome=outcome,
                 case_id=self.new_id(),

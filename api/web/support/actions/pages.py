@@ -62,7 +62,7 @@ class Subject:
     """
 
     path: str
-    hint: str
+    suffix: str
     address: str | None
     form: ActionForm
     seen: str
@@ -231,7 +231,7 @@ def _reservation(support: SupportContext, reservation_id: UUID) -> Subject:
     item, _ = get_reservation(support, reservation_id)
     return Subject(
         path=f"/support/reservations/{reservation_id}",
-        hint=support.reader.find_suffix(item.code_id),
+        suffix=support.reader.find_suffix(item.code_id),
         address=mask_if_known(support.reader.find_email_addresses([reservation_id]).get(reservation_id)),
         form=ActionForm(),
         seen=state_digest(item),
@@ -248,7 +248,7 @@ def _code(support: SupportContext, code_id: UUID) -> Subject:
         raise ApplicationError("NOT_FOUND")
     return Subject(
         path=f"/support/codes/{code_id}",
-        hint=support.reader.find_suffix(code_id),
+        suffix=support.reader.find_suffix(code_id),
         address=None,
         form=form_from_terms(code.terms),
         seen=tag_of(code.terms).strip('"'),

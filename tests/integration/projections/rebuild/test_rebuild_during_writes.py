@@ -166,7 +166,7 @@ def test_the_second_is_told_who_runs(bench: LedgerBench, monkeypatch: pytest.Mon
 
 def test_a_long_reader_delays_the_swap_and_not_the_redeems(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody reads a table for long: the rebuild gives up after its tries, redeems go on, nothing has changed."""
-    monkeypatch.setattr(rebuilding, "SWAP_TRIES_MAX", 3)
+    monkeypatch.setattr(rebuilding, "SWAP_ATTEMPTS_MAX", 3)
     code = bench.issue(None, bound=False)
     drift(bench)
     wrong = bench.rows("SELECT code_id, used FROM code_balances")
@@ -184,7 +184,7 @@ def test_a_vacuum_delays_the_swap_and_nobody_waits_behind_it(
     bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock as VACUUM holds it: the rebuild waits for its end before it asks writers to wait, and needs one try."""
-    monkeypatch.setattr(rebuilding, "SWAP_TRIES_MAX", 1)
+    monkeypatch.setattr(rebuilding, "SWAP_ATTEMPTS_MAX", 1)
     code = bench.issue(None, bound=False)
     drift(bench)
     with ThreadPoolExecutor(1) as threads, psycopg.connect(bench.database_url) as vacuum:

@@ -197,7 +197,7 @@ def write_former(bench: LedgerBench) -> None:
             conn.execute(
                 "INSERT INTO code_texts (code_id, digest, pepper_id, sealed, key_id, hint)"
                 " VALUES (%s, %s, %s, %s, %s, %s)",
-                (UUID(code["id"]), draft.digests[0], draft.pepper_id, seal.sealed, seal.key_id, draft.hint),
+                (UUID(code["id"]), draft.digests[0], draft.pepper_id, seal.sealed, seal.key_id, draft.suffix),
             )
     rebuilt(bench, apply=True)
 

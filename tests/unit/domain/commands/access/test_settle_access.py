@@ -42,7 +42,7 @@ def revoked(given: Scenario, item: UUID, outcome: RemovalOutcome, attempt: int |
         RecordRemovalOutcome(
             context=given.context("sweep"),
             reservation_id=item,
-            attempt=attempt or (access.removal_tries if access else 0) + 1,
+            attempt=attempt or (access.removal_attempts if access else 0) + 1,
             channel="webhook",
             outcome=outcome,
             case_id=given.new_id(),
@@ -134,7 +134,7 @@ def test_removal_that_a_channel_cannot_do_is_recorded_as_notified() -> None:
 @pytest.mark.parametrize("outcome", [NOT_NOW, OutcomeUnknown(server="team", cause="timeout")])
 def test_taking_away_is_tried_again_within_bounds(outcome: RemovalOutcome) -> None:
     """Ever later, and in the end it is a person's; a doubt too, for twice does no harm."""
-    given = scenario(policy=Policy(removal_tries_max=3))
+    given = scenario(policy=Policy(removal_attempts_max=3))
     item = ended(given)
     waits = []
     for _ in range(2):

@@ -94,7 +94,7 @@ def test_a_limit_makes_room_for_what_is_taken() -> None:
     result = change(scenario, max_uses=1)
 
     assert isinstance(result, LimitBelowUsage)
-    assert result.taken == 2
+    assert result.facts == {"taken": 2}
     assert done(change(scenario, max_uses=2)).code.available == 0
     assert done(change(scenario, max_uses=None)).code.available is None
 
