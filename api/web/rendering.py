@@ -40,8 +40,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    templates.filters.update(text=escape_text)
     templates.globals.update(asset=asset, time_tag=time_tag, TERMS=TERMS)
     return templates
+
+
+def escape_text(text: str) -> Markup:
+    """Escape the text of an element; quotes stay, because they end nothing there and fill a page of JSON."""
+    return Markup('"').join(text.split('"'))
 
 
 def time_tag(at: datetime) -> Markup:

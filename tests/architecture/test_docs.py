@@ -2,12 +2,15 @@
 
 import re
 import runpy
+from io import StringIO
 from pathlib import Path
 from typing import get_args
 
+import pytest
+from babel.messages.pofile import read_po
 from pydantic import SecretStr
 
-from api.i18n.catalogs import LANGUAGES, translator
+from api.i18n.catalogs import LANGUAGES, catalog_paths, translator
 from api.settings import ApiSettings
 from domain.commands.case_events import CaseCause
 from domain.model.invariants import CODE_RULES, RESERVATION_RULES
@@ -47,6 +50,17 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     assert real.keys() == told.keys()
     assert {name: told[name] for name in real if name not in COMPUTED and told[name] != real[name]} == {}
+
+
+@pytest.mark.parametrize("page", ["support/handbook.md", "how-to/external-system.md", "tutorial/first-redemption.md"])
+def test_buttons_and_labels_are_written_as_the_pages_show_them(page: str) -> None:
+    """Each emphasized phrase is a text of the English catalogs: a button that is renamed is renamed here too."""
+    phrases = set(re.findall(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])", (DOCS / page).read_text("utf-8")))
+    catalogs = [read_po(StringIO(path.read_text("utf-8"))) for path in catalog_paths("en")]
+    texts = {str(message.string) for catalog in catalogs for message in catalog}
+
+    assert phrases
+    assert phrases - texts == set()
 
 
 def test_every_test_that_a_page_names_exists() -> None:

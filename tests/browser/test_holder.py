@@ -87,10 +87,10 @@ def test_mistyped_address_is_corrected_in_the_browser_that_redeemed(
     served_app.app.attempt(wrong)
 
     page.goto(f"/r/{wrong}")
-    page.get_by_role("link", name="Wrong e-mail? Correct it").click()
+    page.get_by_role("link", name="Wrong email address? Correct it").click()
     page.fill("#email", "li@example.com")
     page.fill("#code", code)
-    page.get_by_role("button", name="Send it there").click()
+    page.get_by_role("button", name="Send to this address").click()
     page.wait_for_url(lambda url: "/r/" in url and wrong not in url)
 
     (cookie,) = [found for found in page.context.cookies() if found.get("name") == COOKIE]
@@ -105,7 +105,7 @@ def test_other_browser_is_told_to_ask_support(served_app: ServedApp, open_tab: T
     page = open_tab("en")
     assert served_app.redeem(page, code, "li@example.com") == item
 
-    assert page.get_by_role("link", name="Wrong e-mail? Correct it").count() == 0
+    assert page.get_by_role("link", name="Wrong email address? Correct it").count() == 0
     page.goto(f"/r/{item}/correct")
 
     assert page.locator("form").count() == 0

@@ -177,7 +177,7 @@ def test_a_mistyped_address_is_mended(served_app: ServedApp, open_tab: Tab, scri
     old = served_app.redeem(page, code, "li.wei@exmaple.com")
     served_app.app.attempt(old)
     page.reload()
-    page.click("text=Wrong e-mail?")
+    page.click("text=Wrong email address?")
 
     page.fill("#email", EMAIL)
     page.fill("#code", code)

@@ -33,8 +33,8 @@ def test_a_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_ta
     desk.wait_for_url("**done=refund")
     desk.goto(statement)
 
-    assert before == "1 used, 0 reserved, 2 free"
-    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 0 reserved, 3 free"
+    assert before == "1 used, 0 reserved, 2 available"
+    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 0 reserved, 3 available"
     assert desk.locator(".line-moves").count() == 3
 
 
@@ -54,7 +54,7 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app:
     desk.wait_for_url("**/support/codes/*")
     statement = desk.url
     desk.locator("#flat .line-who a").first.click()
-    desk.get_by_role("link", name="Correct the e-mail").click()
+    desk.get_by_role("link", name="Correct email address").click()
     desk.fill("#email", "mei@example.com")
     desk.keyboard.press("Enter")
     expect(desk.locator(".will li")).to_have_count(4)
@@ -64,7 +64,7 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app:
     desk.wait_for_url("**done=correct")
     expect(desk.locator("h1")).to_have_text("m***@example.com")
     desk.goto(statement)
-    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 0 free"
+    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 0 available"
     assert served_app.reservations_of(code) == 2
 
 
@@ -76,7 +76,7 @@ def test_an_address_is_masked_until_there_is_a_reason(served_app: ServedApp, ope
     desk.goto(page)
     expect(desk.locator("h1")).to_have_text("z***@example.com")
 
-    desk.get_by_role("link", name="Show the whole address").click()
+    desk.get_by_role("link", name="Reveal the email address").click()
     desk.fill("#reason", "ticket 4711")
     desk.click("main form button[type=submit]")
 
@@ -118,7 +118,7 @@ def test_an_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab:
     desk.fill("#note", "mx1 was down")
     desk.locator(".apply button").click()
 
-    expect(desk.get_by_role("status")).to_contain_text("given back")
+    expect(desk.get_by_role("status")).to_contain_text("refunded")
     served_app.search(desk, code)
     desk.wait_for_url("**/support/codes/*")
     assert (desk.locator(".picture").get_attribute("aria-label") or "").startswith("0 used, 0 reserved")
@@ -141,7 +141,7 @@ def test_new_events_appear_and_the_slider_goes_back(served_app: ServedApp, open_
     expect(desk.locator(".as-of")).to_be_visible()
 
     assert opened == 1
-    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 8 free"
+    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 8 available"
     assert "as_of=" in desk.url
 
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from api.errors import ERROR_CODES
-from api.i18n.catalogs import LANGUAGES
+from api.i18n.catalogs import LANGUAGES, translator
 from api.i18n.messages import event_sentence, refusal_detail, refusal_title, state_message
 from api.schemas.resources import BounceReason
 from domain.events import (
@@ -70,7 +70,10 @@ def sample(event_type: type[Event]) -> dict[str, object]:
 def test_the_contract_fixes_these_texts() -> None:
     """Clients and the old team's checks look for exactly these strings."""
     assert state_message("reserved", "zh") == "已加入队列，邀请将在几秒内发送，请查收邮箱"
-    assert state_message("reserved", "en") == "Queued: the invitation goes out within seconds, please check your mail."
+    assert (
+        state_message("reserved", "en")
+        == "Queued. Your invitation will be sent within seconds. Please check your inbox."
+    )
     assert refusal_title("CODE_EXHAUSTED", "zh") == "兑换码已用完"
     assert refusal_detail("CODE_EXHAUSTED", "zh") == "兑换码已用完"
     assert refusal_title("CODE_INVALID", "zh") == "兑换码无效"
@@ -153,9 +156,10 @@ def test_a_sent_invitation_says_when_in_utc(language: Language) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)
 def test_every_event_has_a_sentence(event_type: type[Event], language: Language) -> None:
-    """A history has no line that only names a type, and no placeholder left open."""
+    """A history has no line that only names a type, no placeholder left open, and a word for each type to filter by."""
     sentence = event_sentence(event_type.__name__, sample(event_type), language)
 
+    assert translator(language).knows(f"page.support.kind.{event_type.__name__}")
     assert event_sentence("Unheard", {}, language).replace("Unheard", event_type.__name__) != sentence
     assert not re.search(r"event\.|[{}?]", sentence)
 
@@ -180,14 +184,14 @@ def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
                 reply_code=550,
             ),
             "邮件服务器 127.0.0.1:25 拒收该邮箱地址（550）；不再重试",
-            "the mail server 127.0.0.1:25 refused the address (550); no further try",
+            "the mail server 127.0.0.1:25 rejected the email address (550); no further attempt",
         ),
         (
             InviteFailed(
                 at=NOON, actor="worker", reservation_id=ID, attempt=1, server="mx1:25", reason="odd", retry_at=NOON
             ),
-            "通过 mx1:25 发送失败：odd；2026-11-24 12:00 UTC 再试",
-            "sending by mx1:25 failed: odd; next try 2026-11-24 12:00 UTC",
+            "通过 mx1:25 发送失败：odd；将于 2026-11-24 12:00 UTC 重试",
+            "sending by mx1:25 failed: odd; next attempt 2026-11-24 12:00 UTC",
         ),
         (
             InviteFailed(
@@ -201,38 +205,38 @@ def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
                 reply_code=421,
                 about_connection=True,
             ),
-            "邮件服务器 127.0.0.1:25 暂时不收信（421）；不算一次尝试，2026-11-24 12:00 UTC 再试",
+            "邮件服务器 127.0.0.1:25 暂时无法接收邮件（421）；不计入尝试次数，将于 2026-11-24 12:00 UTC 重试",
             (
-                "the mail server 127.0.0.1:25 could not take mail for the moment (421); "
-                "no attempt was spent, next try 2026-11-24 12:00 UTC"
+                "the mail server 127.0.0.1:25 temporarily accepts no mail (421); "
+                "no attempt was spent, next attempt 2026-11-24 12:00 UTC"
             ),
         ),
         (
             InviteSent(at=NOON, actor="worker", reservation_id=ID, attempt=1, server="mx1:25", reply_code=250),
             "邮件服务器 mx1:25 已接收邀请（250）；计为已使用 1 次",
-            "the mail server mx1:25 took the invitation (250); the use is counted",
+            "the mail server mx1:25 accepted the invitation (250); the use counts",
         ),
         (
             InviteSent(at=NOON, actor="person", reservation_id=ID, attempt=1, server="link"),
-            "邀请邮件里的链接已被打开，证实邀请已送达；计为已使用 1 次",
-            "the link in the invitation was opened, which proves that it arrived; the use is counted",
+            "邀请邮件中的链接已被打开，证实邀请已送达；计为已使用 1 次",
+            "the link in the invitation was opened, which proves that it arrived; the use counts",
         ),
         (
             UseReserved(
                 at=NOON, actor="person", reservation_id=ID, recipient_id=ID, deadline=NOON, language="zh", follows=ID
             ),
-            "同一收件人再次使用：又保留了 1 次，期限到 2026-11-24 12:00 UTC",
-            "the same person asked for a further use: one more was reserved, until 2026-11-24 12:00 UTC",
+            "同一用户再次兑换：又预留 1 次，有效至 2026-11-24 12:00 UTC",
+            "the same customer redeemed again: 1 more use reserved until 2026-11-24 12:00 UTC",
         ),
         (
             UseRefunded(at=NOON, actor="sweep", reservation_id=ID, cause="deadline", held="reserved"),
-            "退回 1 次：未能在期限内发出邀请",
-            "the use was given back: the invitation was not sent in time",
+            "退回 1 次：未能在期限内发送邀请",
+            "use refunded: the invitation was not sent in time",
         ),
         (
             CodeIssued(at=NOON, actor="key", max_uses=None, bound=False, validity_days=30, group="Team A"),
-            "发行兑换码：使用次数不限，任何人可用，开通后有效 30 天，群组 Team A",
-            "the code was issued: uses without limit, open to anyone, access for 30 days, group Team A",
+            "发放兑换码：使用次数不限，任何人可用，开通后有效 30 天，群组 Team A",
+            "code issued: unlimited uses, open to anyone, access for 30 days, group Team A",
         ),
     ],
 )
@@ -248,7 +252,7 @@ def test_a_resend_is_told_apart() -> None:
     """Delivery 2 counts nothing, and its line says so."""
     event = InviteSent(at=NOON, actor="worker", reservation_id=ID, attempt=1, delivery=2, server="mx1:25")
 
-    assert "nothing more is counted" in event_sentence("InviteSent", facts(event), "en")
+    assert "no further use counts" in event_sentence("InviteSent", facts(event), "en")
 
 
 def test_an_unknown_event_is_named() -> None:

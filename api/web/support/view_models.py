@@ -136,10 +136,8 @@ def dump_event(line: StatementEntry) -> str:
 
 
 def name_event_kind(event_type: str, language: Language) -> str:
-    """A kind of event in a few words; its own name if the catalogs have none."""
-    t = translator(language)
-    key = f"page.support.kind.{event_type}"
-    return t(key) if t.knows(key) else event_type
+    """Name a kind of event in a few words; every event class has its entry in the catalogs."""
+    return translator(language)(f"page.support.kind.{event_type}")
 
 
 def name_code_state(code: RedeemCode, now: datetime, language: Language) -> str:

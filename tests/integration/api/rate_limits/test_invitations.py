@@ -182,7 +182,7 @@ def test_correction_counts_for_its_new_recipient(app: AppClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("zh-CN", "这个邮箱短时间内请求的邀请过多"), ("en", "Too many invitations were requested")]
+    ("language", "words"), [("zh-CN", "该邮箱短时间内请求的邀请过多"), ("en", "Too many invitations were requested")]
 )
 def test_limited_form_says_why_and_when_in_its_language(app: AppClient, language: str, words: str) -> None:
     """The page has the words of the API."""

@@ -48,7 +48,7 @@ def test_each_use_is_named_and_each_other_reservation_explained(app: AppClient) 
 
     document = explained(app, code_id).json()
 
-    assert document["sentence"] == "1 of 5 uses are used, 1 are held, 3 are free"
+    assert document["sentence"] == "1 of 5 uses used, 1 reserved, 3 available"
     assert ([found["sent"]], [found["held"]], [found["refused"]]) == (
         named(document["uses"]),
         named(document["held"]),
@@ -58,8 +58,8 @@ def test_each_use_is_named_and_each_other_reservation_explained(app: AppClient) 
     assert (use["event"], use["state"], use["attempts"][0]["outcome"]) == ("InviteSent", "sent", "sent")
     assert use["sentence"].startswith("counts since ")
     assert (back["event"], back["attempts"][0]["outcome"]) == ("UseRefunded", "failed")
-    assert "the mail server does not accept the address" in back["sentence"]
-    assert document["held"][0]["sentence"].endswith("it is waiting to be sent")
+    assert "the mail server does not accept the email address" in back["sentence"]
+    assert document["held"][0]["sentence"].endswith("waiting to be sent")
     assert document["left_out"] == 0
 
 
@@ -69,7 +69,7 @@ def test_limit_is_explained_in_the_callers_language(app: AppClient) -> None:
 
     document = explained(app, code_id, language="zh").json()
 
-    assert document["sentence"] == "共 5 次，已使用 1 次，保留中 1 次，剩余 3 次"
+    assert document["sentence"] == "共 5 次，已使用 1 次，预留 1 次，剩余 3 次"
     assert document["uses"][0]["sentence"].startswith("自 ")
     assert document["not_counted"][0]["sentence"].startswith("不计入：")
 
@@ -131,7 +131,7 @@ def test_overdue_work_is_reported(app: AppClient) -> None:
     document = explained(app, code_id, f"?as_of={quote(later.isoformat())}").json()
 
     assert [found["held"]] == named(document["held"])
-    assert "its time was over at" in document["held"][0]["sentence"]
+    assert "but past its deadline of" in document["held"][0]["sentence"]
 
 
 def test_uses_from_before_the_ledger_are_named_too(app: AppClient) -> None:
@@ -154,7 +154,7 @@ def test_uses_from_before_the_ledger_are_named_too(app: AppClient) -> None:
     assert [
         (opening["uses"], opening["source"], opening["reason"], opening["version"]) for opening in document["openings"]
     ] == [(2, "shop", "in_doubt", 2), (1, "shop", "stated", 3)]
-    assert document["openings"][0]["sentence"].startswith("2 uses were taken over from shop")
+    assert document["openings"][0]["sentence"].startswith("2 uses imported from shop")
     table = explained(app, str(code_id), "?format=csv").text.splitlines()
     assert [",".join(line.split(",")[:3]) for line in table[1:]] == ["used,,opening", "used,,opening"]
 

@@ -35,11 +35,11 @@ def test_case_is_listed_and_resolved(bench: LedgerBench, terminal: Terminal) -> 
 
     assert (listed.status, resolved.status) == (0, 0)
     assert str(reservation_id) in listed.out
-    assert "came back after it was counted" in listed.out
+    assert "bounced after it was counted" in listed.out
     assert "ledger resolve" in listed.out
     assert resolved.out == "refunded; used 0, reserved 0\n"
     assert terminal.ledger("cases").out == "no case is open\n"
-    assert "the use is given back" in terminal.ledger("cases", "--closed").out
+    assert "the use is refunded" in terminal.ledger("cases", "--closed").out
 
 
 def test_cases_json_lists_each_case(bench: LedgerBench, terminal: Terminal) -> None:
@@ -70,7 +70,7 @@ def test_resolve_refuses_in_one_line(bench: LedgerBench, terminal: Terminal) -> 
     refused = terminal.ledger("resolve", str(reservation_id), "--as", "sent", "--note", "?")
 
     assert refused.status == 4
-    assert "no case to decide" in refused.err
+    assert "no case to resolve" in refused.err
     assert refused.out == ""
     assert terminal.ledger("resolve", "x", "--as", "sent", "--note", "?").status == 2
     assert terminal.ledger("resolve", str(reservation_id), "--as", "lost", "--note", "?").status == 2

@@ -134,9 +134,9 @@ def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
     early = terminal.ledger("explain", str(item.code_id), "--version", "2", "--json")
 
     assert (shown.status, early.status) == (0, 0)
-    assert "1 of 3 uses are used, 1 are held, 1 are free" in shown.out
+    assert "1 of 3 uses used, 1 reserved, 1 available" in shown.out
     assert str(item.reservation_id) in shown.out
-    assert "Uses that are held" in shown.out
+    assert "Reserved uses" in shown.out
     assert [str(item.reservation_id)] == [held["reservation_id"] for held in early.json["held"]]
     assert (
         terminal.ledger("explain", "NOSUCHCODE").status,

@@ -41,7 +41,7 @@ def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser
     assert page.count(">SPRING26-") == 50
     assert "for the fair" in page
     assert (5, "Design", 0, ids[0]) == (event.max_uses, event.group, event.rebinds_max, event.correlation_id)
-    assert "0 at most" in page
+    assert "at most 0" in page
     assert event.text_id is not None
     assert app.services.reader.find_private_text(event.text_id) == "for the fair"
 
@@ -67,8 +67,8 @@ def test_others_see_only_the_ends(app: AppClient, admin: StaffBrowser, sign_in: 
 
     later = admin.get(f"/admin/batches/{batch_id}").text
 
-    assert "you see them for half an hour" in text
-    assert "Only the ends are shown" in later
+    assert "you can see them for 30 minutes" in text
+    assert "Only the last characters are shown" in later
     assert sign_in("support").get(f"/admin/batches/{batch_id}").status_code == 403
 
 

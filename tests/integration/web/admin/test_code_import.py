@@ -58,8 +58,8 @@ def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrows
         for row in rows.values()
         if row
     ] == [(5, True, "Design", 30, 0), (None, False, "Usual", None, None), (7, True, "Usual", None, 3)]
-    assert "max_uses is neither a number" in page
-    assert "rebinds_max is neither a number" in page
+    assert "max_uses must be a number" in page
+    assert "rebinds_max must be a number" in page
     assert "from the old shop" in page
     assert app.redeem("old-2024-a").status_code == 202
 
@@ -79,7 +79,7 @@ def test_uses_so_far_become_an_opening_balance(app: AppClient, admin: StaffBrows
     assert (row["used"], row["max_uses"]) == (2, 5)
     assert [type(event).__name__ for event in history] == ["CodeIssued", "OpeningBalanceImported"]
     assert reader.find_private_text(history[0].text_id) == "from the fair"  # type: ignore[attr-defined]  # the first one is CodeIssued
-    assert "used is no number from 0" in admin.get(f"/admin/batches/{batch.batch_id}").text
+    assert "used must be a number from 0" in admin.get(f"/admin/batches/{batch.batch_id}").text
 
 
 def test_two_files_of_the_same_codes_at_once(

@@ -34,7 +34,7 @@ def test_new_password_needs_the_old_one_and_enough_characters(
     short = browser.submit("/support/account", old=PASSWORD, new="short")
     guesses = [browser.submit("/support/account", old=f"guess {nth}", new=NEW).status_code for nth in range(10)]
 
-    assert "is not right" in wrong.text
-    assert "at least 12 letters" in short.text
+    assert "password is wrong" in wrong.text
+    assert "at least 12 characters" in short.text
     assert guesses == [422] * 9 + [429]
     assert StaffBrowser(app).sign_in("viewer@staff.example.com", PASSWORD).status_code == 303

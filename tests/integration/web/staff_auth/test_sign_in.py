@@ -51,8 +51,8 @@ def test_a_wrong_password_and_an_unknown_account_are_told_alike(app: AppClient) 
     unknown = StaffBrowser(app).sign_in("nobody@staff.example.com", PASSWORD)
 
     assert [wrong.status_code, unknown.status_code] == [403, 403]
-    assert "The e-mail or the password is wrong" in wrong.text
-    assert "The e-mail or the password is wrong" in unknown.text
+    assert "The email address or the password is wrong" in wrong.text
+    assert "The email address or the password is wrong" in unknown.text
     assert acts(app) == ["sign_in_failed", "sign_in_failed"]
 
 

@@ -28,7 +28,7 @@ def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -
         return browser.submit("/support/search/hits", q=typed).text
 
     assert f'href="/support/codes/{code_id}"' in hits(code[-4:])
-    assert "0 used, 1 reserved, 2 free" in hits(code)
+    assert "0 used, 1 reserved, 2 available" in hits(code)
     assert "reservations: 1" in hits("TYPED@example.com")
     assert "typed@example.com" not in hits("typed@example.com").lower()
     assert f'href="/support/reservations/{item}"' in hits(item)
@@ -48,11 +48,11 @@ def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppC
     page = browser.get(stranger).text
 
     assert re.fullmatch(r"/support/tries/[0-9a-f]{64}", stranger)
-    assert "Code in use right now" in page
+    assert "Code is in use" in page
     assert f"…{code[-4:]}" in page
     assert "stranger@example.com" not in page
     known = browser.get(browser.submit("/support/search", q="known@example.com").headers["location"]).text
-    assert "No try of this address was refused" in known
+    assert "No request of this email address was rejected" in known
     assert browser.get("/support/tries/" + "0" * 64).status_code == 404
 
 
@@ -83,7 +83,7 @@ def test_the_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn
     location = sent.headers["location"]
     assert "mei" not in location
     assert balances(browser.get(location)) == [(0, 2, 3)]
-    assert "nobody known by that address" in browser.get(nobody.headers["location"]).text
+    assert "no reservation with that email address" in browser.get(nobody.headers["location"]).text
 
 
 def test_the_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
@@ -115,12 +115,12 @@ def test_an_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_
     failed = browser.get(f"{page}/events/4")
     first = browser.get(f"{page}/events/1")
 
-    assert "the mail server mx1:25 refused the address" in heading(failed)
+    assert "the mail server mx1:25 rejected the email address" in heading(failed)
     assert f'href="{page}/events/3"' in failed.text
     assert f'href="{page}/events/5"' in failed.text
     assert "&#34;type&#34;: &#34;InviteFailed&#34;" in failed.text
-    assert "it came from outside" in first.text
-    assert "Nothing has followed from it" in first.text
+    assert "It came from an external request" in first.text
+    assert "No event has followed from it" in first.text
     assert [browser.get(f"{page}/events/{number}").status_code for number in ("6", "0", "x")] == [404, 422, 422]
 
 
@@ -152,5 +152,5 @@ def test_a_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared
     with shared_app.services.storage.datastore.get_connection() as conn:
         conn.execute("INSERT INTO drifting_codes (code_id, found_at, rows) VALUES (%s, now(), 2)", (code_id,))
 
-    assert "every number that was checked equals the log" in before
+    assert "Every balance that was checked equals the event log" in before
     assert f"ledger rebuild --code {code_id}" in browser.get("/support/work").text

@@ -43,8 +43,8 @@ def test_the_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[.
     assert sum(figures.waits) == 1
     assert figures.middle_waits is not None
     assert [row[2:] for row in figures.busiest] == [(4, 1, 1)]
-    assert "1 sent, 2 under way, 1 given back" in page
-    assert "address refused by its mail server" in page
+    assert "1 sent, 2 in progress, 1 refunded" in page
+    assert "email address rejected by its mail server" in page
     assert "<h1>" in page
     assert find_raw_keys(page) == []
 
@@ -57,7 +57,7 @@ def test_dashboard_shows_pending_work_and_outages(app: AppClient, sign_in: Calla
 
     page = sign_in("viewer").get("/support/dashboard", lang="zh").text
 
-    assert "需要有人查看" in page
+    assert "需要处理" in page
     assert "Redis 无响应" in page
     assert "row-bad" in page
 
@@ -104,7 +104,7 @@ def test_a_stretch_that_is_too_long_is_a_page_all_the_same(
     answer = browser.get("/support/dashboard", window="month")
 
     assert answer.status_code == 200
-    assert "too much in this stretch" in answer.text
+    assert "This time range has too much data" in answer.text
     assert "?window=hour" in answer.text
 
 

@@ -24,9 +24,9 @@ def test_an_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, s
     browser.submit(f"/support/reservations/{reservation_id}/acts/resolve-refunded", note="asked", nonce="n1")
     after = browser.get("/support/work")
 
-    assert "the mail came back" in listed.text
+    assert "the email bounced" in listed.text
     assert f"/support/reservations/{reservation_id}#acts" in listed.text
-    assert "No case is open" in after.text
+    assert "There are no open cases" in after.text
     assert app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "refunded"
 
 

@@ -67,7 +67,7 @@ def test_unresolvable_case_is_refused_with_its_reason(shared_app: AppClient) -> 
     answer = post(shared_app, sent(shared_app), "resolve", {"as": "sent", "note": "?"})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "RESERVATION_NOT_RESOLVABLE")
-    assert "待定事项" in answer.json()["detail"]
+    assert "没有需要处理的事项" in answer.json()["detail"]
 
 
 def test_unsent_invitation_cannot_bounce(shared_app: AppClient) -> None:

@@ -68,7 +68,7 @@ def test_staff_correct_what_a_person_may_not(app: AppClient) -> None:
     path = f"/api/v1/reservations/{wrong}/correct-recipient"
     done = app.client.post(path, json={"email": "li.wei@example.com"}, headers=app.key("support"))
 
-    assert refused.json()["detail"] == "不清楚邀请是否已送达原邮箱。如需更正，请联系工作人员"
+    assert refused.json()["detail"] == "邀请是否已送达原邮箱尚不确定。如需更正，请联系工作人员。"
     assert (done.status_code, done.json()["state"]) == (200, "reserved")
 
 
@@ -115,7 +115,7 @@ def test_cancel_resend_notes_and_refund_with_access(app: AppClient) -> None:
     def act(item: str, what: str, **body: object) -> AppResponse:
         return cast("AppResponse", app.client.post(f"/api/v1/reservations/{item}/{what}", json=body, headers=support))
 
-    assert act(held, "resend").json()["detail"] == "邀请尚未发送，谈不上再发一次"
+    assert act(held, "resend").json()["detail"] == "邀请尚未发送，无法重发"
     assert act(sent, "resend").json()["state"] == "sent"
     assert act(sent, "resend").status_code == 409
     assert act(held, "notes", note="they called").status_code == 200

@@ -53,7 +53,7 @@ def test_a_person_moves_once(app: AppClient) -> None:
     assert ask(app, code).json()["state"] == "sent"
     second = ask(app, code, "green")
     assert (second.status_code, second.json()["code"]) == (400, "REBIND_NOT_POSSIBLE")
-    assert "cannot be moved again" in second.json()["detail"]
+    assert "has reached its limit of moves" in second.json()["detail"]
     viewer = app.key("viewer")
     assert app.client.get("/api/v1/codes", headers=viewer).json()["codes"][0]["used_count"] == 1
 

@@ -41,20 +41,20 @@ def test_erasure_is_previewed_and_runs_once_when_sent_twice(shared_app: AppClien
 
     answers = [browser.post(f"{page}/forget", filled) for _ in range(2)]
 
-    assert "given back, for nothing was sent: 1" in asked.text
+    assert "not sent are refunded: 1" in asked.text
     assert "counted as sent: 1" in asked.text
-    assert "without a name: 3" in asked.text
+    assert "3 reservations stay in the ledger" in asked.text
     assert PERSON not in asked.text
-    assert (bare.status_code, "Please say why" in bare.text) == (422, True)
+    assert (bare.status_code, "Enter a reason" in bare.text) == (422, True)
     assert [(answer.status_code, answer.headers["location"]) for answer in answers] == [
         (303, f"{page}?done=forgotten")
     ] * 2
     after = browser.get(f"{page}?done=forgotten").text
-    assert "Forgotten: the address and all texts about this person are deleted." in after
+    assert "Erased: the email address and all texts about this person are deleted." in after
     assert "/forget" not in after
     subject = UUID(page.rpartition("/")[2])
     assert rows(shared_app, "SELECT act FROM audit WHERE subject_id = %s", subject) == [("forgot_person",)]
-    assert heading(browser.get(f"/support/reservations/{held}")) == "(data deleted)"
+    assert heading(browser.get(f"/support/reservations/{held}")) == "(erased)"
     assert "asked by letter" in browser.get("/support/audit").text
     assert "/acts/resend" not in browser.get(f"/support/reservations/{sent}").text
 

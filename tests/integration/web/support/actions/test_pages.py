@@ -33,7 +33,7 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
 
     assert [len(found) for found in choices] == [2, 2]
     assert all("required" in tag and "checked" not in tag for found in choices for tag in found)
-    assert (missing.status_code, "Choose whether the person keeps the access" in missing.text) == (422, True)
+    assert (missing.status_code, "Choose whether the customer keeps the access" in missing.text) == (422, True)
     assert "UseRefunded" not in kinds(shared_app, code)
     done = browser.submit(path, note="asked", access="revoke", **seen_on(asked))
     assert (done.status_code, kinds(shared_app, code)[-1]) == (303, "AccessRevoked")

@@ -71,7 +71,7 @@ def test_a_refusal_keeps_what_was_typed(client: TestClient, use_cases: StubUseCa
 def test_used_up_says_what_to_do(client: TestClient, use_cases: StubUseCases, language: Language) -> None:
     """The page adds what the API's fixed sentence leaves out."""
     use_cases.refusal = "CODE_EXHAUSTED"
-    advice = {"zh": "请向发码的人要一个新的兑换码", "en": "ask"}
+    advice = {"zh": "请联系发放方获取新的兑换码", "en": "ask"}
 
     response = client.post(f"/invite?lang={language}", data={"email": "li.wei@example.com", "code": "USED"})
 

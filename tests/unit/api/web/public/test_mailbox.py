@@ -55,7 +55,7 @@ def test_before_the_first_mail_it_is_empty(reader: TestClient) -> None:
     response = reader.get("/mailbox?lang=en")
 
     assert response.status_code == 200
-    assert "No mail yet" in response.text
+    assert "There are no emails yet" in response.text
 
 
 def test_mails_are_listed_newest_first_and_bounded(reader: TestClient, folder: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_huge_mail_is_cut(reader: TestClient, folder: Path) -> None:
 
     response = reader.get(f"/mailbox/{key}?lang=en")
 
-    assert "only its beginning is shown" in response.text
+    assert "Only its beginning is shown" in response.text
     assert len(response.content) < 1_200_000
 
 

@@ -47,7 +47,7 @@ def test_each_state_has_its_page(
         ("reserved", [("Reserved", "now"), ("Sending", "open"), ("Sent", "open")]),
         ("sending", [("Reserved", "done"), ("Sending", "now"), ("Sent", "open")]),
         ("sent", [("Reserved", "done"), ("Sending", "done"), ("Sent", "done")]),
-        ("refunded", [("Reserved", "done"), ("Sending", "missed"), ("Given back", "done")]),
+        ("refunded", [("Reserved", "done"), ("Sending", "missed"), ("Returned", "done")]),
     ],
 )
 def test_the_picture_shows_how_far_it_is(
@@ -80,7 +80,7 @@ def test_a_use_given_back_after_it_was_sent(client: TestClient, use_cases: StubU
 
     text = client.get(f"{PATH}?lang=en").text
 
-    assert stations(text) == [("Reserved", "done"), ("Sent", "done"), ("Given back", "done")]
+    assert stations(text) == [("Reserved", "done"), ("Sent", "done"), ("Returned", "done")]
     assert status_view("refunded", "en", "staff").message in text
     assert "ask for a new code" not in text
 
@@ -92,7 +92,7 @@ def test_looking_while_the_database_is_away(client: TestClient, use_cases: StubU
     response = client.get(f"{PATH}?lang=en")
 
     assert response.status_code == 503
-    assert "please load it again" in response.text
+    assert "Please reload it" in response.text
     assert '<a class="press" href="">' in response.text
     assert "took effect" not in response.text
 
@@ -104,8 +104,8 @@ def test_a_corrected_address_is_no_use_given_back(client: TestClient, use_cases:
     text = client.get(f"{PATH}?lang=en").text
 
     assert stations(text)[-1] == ("Corrected", "done")
-    assert "E-mail corrected" in text
-    assert "given back" not in text.lower().split("<dl")[0]
+    assert "Email address corrected" in text
+    assert "returned" not in text.lower().split("<dl")[0]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -127,7 +127,7 @@ def test_a_failed_attempt_is_told_with_the_next_one(client: TestClient, use_case
 
     text = client.get(f"{PATH}?lang=en").text
 
-    assert "Trying again" in text
+    assert "Retrying" in text
     assert '<time datetime="2026-11-25T14:02:51Z">' in text
     assert status_view("reserved", "en").message not in text
 
@@ -156,8 +156,8 @@ def test_a_known_reservation_is_no_second_use(client: TestClient, use_cases: Stu
     """Who redeemed twice reads that no further use was taken."""
     use_cases.state = "sent"
 
-    assert "no further use was taken" in client.get(f"{PATH}?known=1&lang=en").text
-    assert "no further use was taken" not in client.get(f"{PATH}?lang=en").text
+    assert "No further use was taken" in client.get(f"{PATH}?known=1&lang=en").text
+    assert "No further use was taken" not in client.get(f"{PATH}?lang=en").text
 
 
 @pytest.mark.parametrize("wrong", ["5f0d3c5e-2c53-4a0b-9d0e-6f1f3f5b7a11", "nonsense", "%00", "3f2a9c01"])
