@@ -13,6 +13,7 @@ from msgspec import structs
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from api.cli.app import app
+from api.cli.command_index import INDEX_FILE, render_index
 from api.http.problems import status_of
 from api.i18n.catalogs import catalog_paths, translator
 from api.main import create_app
@@ -28,7 +29,7 @@ NO_KEYS = "1:" + base64.b64encode(bytes(32)).decode()
 
 
 def render_pages() -> dict[Path, str]:
-    """Return each page as it should be: the text above the mark is written manually."""
+    """Return each page, and the index of commands, as it should be. The text above a mark is written manually."""
     lists = {
         DOCS / "reference/cli.md": _command_lines(),
         DOCS / "reference/api.md": _route_lines(),
@@ -36,7 +37,8 @@ def render_pages() -> dict[Path, str]:
         DOCS / "reference/events.md": _event_lines(),
         DOCS / "architecture.md": _package_lines(),
     }
-    return {page: f"{_manual_part(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
+    pages = {page: f"{_manual_part(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
+    return {INDEX_FILE: render_index(), **pages}
 
 
 def _manual_part(page: Path) -> str:
@@ -163,5 +165,6 @@ def _describe_option(option: TyperOption) -> str:
 
 
 if __name__ == "__main__":
+    INDEX_FILE.write_text(render_index(), encoding="utf-8")  # first: the command line reads it
     for page, text in render_pages().items():
         page.write_text(text, encoding="utf-8")

@@ -1,28 +1,25 @@
 """The command line: the options that all commands share, and the exit code of each run."""
 
 import sys
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api.cli.accounts import api_keys, key_rings, privacy, staff
-from api.cli.codes import cases, codes, import_codes, lifecycle, refund_outage
-from api.cli.context import Session
-from api.cli.doctor import command
-from api.cli.exit_status import reopen_closed_streams, report_exception
-from api.cli.maintenance import import_legacy, rebuild_verify, receipts, transfer
-from api.cli.server import container, exec_command, up_and_migrate
+from api.cli.command_index import IndexedGroup
+from api.cli.streams import reopen_closed_streams
 from projections.terminal.exit_codes import ExitCode, list_exit_codes
 from projections.terminal.text import say, say_error
 
 app = typer.Typer(
     name="ledger",
+    cls=IndexedGroup,
     help="Issue codes, send invitations, and explain every use of a code.",
     epilog=f"Exit codes: {list_exit_codes()}",
-    no_args_is_help=True,
     add_completion=False,
+    # Panels would load rich with its Markdown parser: as much time as all the rest of `ledger --help`.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,7 +27,7 @@ app = typer.Typer(
 
 def _say_version(is_requested: bool) -> None:
     if is_requested:
-        say(f"Redemption Ledger {version('redemption-ledger')}")
+        say(f"Redemption Ledger {import_module('importlib.metadata').version('redemption-ledger')}")
         raise typer.Exit
 
 
@@ -45,26 +42,7 @@ def shared(
     ] = False,
 ) -> None:
     """Options before the command."""
-    context.obj = Session(data_dir.absolute())
-
-
-up_and_migrate.register(app)
-container.register(app)
-codes.register(app)
-cases.register(app)
-lifecycle.register(app)
-refund_outage.register(app)
-import_legacy.register(app)
-import_codes.register(app)
-privacy.register(app)
-command.register(app)
-rebuild_verify.register(app)
-receipts.register(app)
-key_rings.register(app)
-api_keys.register(app)
-staff.register(app)
-transfer.register(app)
-exec_command.register(app)
+    context.obj = data_dir.absolute()
 
 
 def main() -> None:
@@ -83,7 +61,7 @@ def run(arguments: list[str]) -> int:
         outcome = typer.main.get_command(app).main(arguments, prog_name="ledger", standalone_mode=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        status = report_exception(error)
+        status: int | None = import_module("api.cli.exit_status").report_exception(error)
         if status is None:
             raise
         return status

@@ -21,8 +21,6 @@ from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
 from projections.vault.vault import SealBrokenError
 
-LAST_STREAM = 2
-"""The number of stderr; the process's other files have higher ones."""
 SERVICES = (StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError, RolesMissingError)
 BY_TYPE = {
     UnsafeStartError: ExitCode.USAGE,
@@ -49,16 +47,6 @@ def report_exception(error: BaseException) -> int | None:
             return _report(str(error), next(code for kind, code in BY_TYPE.items() if isinstance(error, kind)))
         case _:
             return _report_output_error(error)
-
-
-def reopen_closed_streams() -> None:
-    """Open /dev/null in the place of stdin, stdout or stderr if the shell has closed it."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
-    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
 
 
 def _report_output_error(error: BaseException) -> int | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.app import app
+from api.cli.command_index import read_index
 from api.cli.embedded.util import find_free_port
 from tests.support.servers.embedded_stack import Stack
 
@@ -91,8 +91,7 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_every_command_that_is_named_exists() -> None:
     """`ledger X` and `make X` of the tables and texts are commands and targets."""
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    commands |= {group.name for group in app.registered_groups if group.name}
+    commands = set(read_index())
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
     assert set(re.findall(r"`ledger ([a-z-]+)", README)) <= commands

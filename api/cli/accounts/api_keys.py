@@ -8,6 +8,7 @@ import typer
 
 from api.auth.scopes import RANK, SCOPES, Role, Scope
 from api.cli.arguments import READ_DAYS, JsonFlag, parse_name
+from api.cli.command_index import CommandGroup
 from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from projections.read_models.pagination import NEWEST
@@ -18,7 +19,7 @@ from projections.terminal.text import say, say_error
 
 LISTED_MAX = 10_000
 
-key = typer.Typer(help="Manage the API keys of integrators (scopes: docs/reference/api.md).", no_args_is_help=True)
+key = typer.Typer(cls=CommandGroup, help="Manage the API keys of integrators (scopes: docs/reference/api.md).")
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +47,7 @@ def create(
     Example: `ledger key create "web shop" --scope codes:issue --scope redeem --days 365`
     """
     request = ApiKeyRequest(parse_name(name, "name"), _role(role, scope), _scopes(scope), days)
-    session: Session = context.obj
+    session = Session(context.obj)
     key_id = uuid4()
     with session.open_ledger() as ledger:
         secret = create_api_key(ledger.open_audit_log(), request, key_id)
@@ -62,7 +63,7 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
 
     Secrets are not stored, so they are not shown.
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         keys, now = ApiKeyRepository(ledger.storage).list_page(NEWEST, LISTED_MAX), ledger.now()
     if json:
@@ -87,7 +88,7 @@ def revoke(
         parsed_id = UUID(key_id)
     except ValueError as error:
         raise typer.BadParameter("the id of a key, as `ledger key list` shows it") from error
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         is_done = revoke_key(ledger.open_audit_log(), parsed_id)
     if not is_done:

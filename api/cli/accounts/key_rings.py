@@ -8,6 +8,7 @@ from uuid import uuid4
 import typer
 
 from api.cli.arguments import JsonFlag
+from api.cli.command_index import CommandGroup
 from api.cli.context import Session, print_json
 from api.cli.embedded.secrets_file import FILE, POSTGRES_PASSWORD, read_secrets
 from api.cli.output_file import OutputOption, open_output_file
@@ -35,7 +36,7 @@ NOTE = """\
 # containers, copy it into the volume `secrets` as {file}; elsewhere, set these variables.
 """
 
-keys = typer.Typer(help="Export the keyrings, which decrypt every email address and code.", no_args_is_help=True)
+keys = typer.Typer(cls=CommandGroup, help="Export the keyrings, which decrypt every email address and code.")
 
 
 def register(app: typer.Typer) -> None:
@@ -55,7 +56,7 @@ def export(
 
     Example: `ledger keys export --output ledger-keys.env`
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     try:
         settings = session.read_settings()
     except StorageUnavailableError as error:

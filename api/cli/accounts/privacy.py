@@ -47,7 +47,7 @@ def forget(
     Example: `ledger forget li.wei@example.com --reason "request of 2026-11-24"`
     """
     address = parse_email(email)
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         forgetting = PersonErasure(
             storage=ledger.storage,
@@ -92,7 +92,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
     Runs without downtime. First put a new key in front of LEDGER_PEPPERS or LEDGER_MASTER_KEYS and restart every
     process. An interrupted run continues when you run the command again.
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger, progress_bar() as bar:
         rotation = KeyRotation(ledger.storage)
         task, rewritten = bar.add_task("sealing anew", total=rotation.count_remaining()), 0

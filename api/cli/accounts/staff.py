@@ -10,6 +10,7 @@ import typer
 from api.auth.passwords import password_hasher
 from api.auth.scopes import RANK
 from api.cli.arguments import JsonFlag, parse_email
+from api.cli.command_index import CommandGroup
 from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from projections.read_models.pagination import OLDEST
@@ -26,7 +27,7 @@ LISTED_MAX = 10_000
 
 Email = Annotated[str, typer.Argument(help="Email address for signing in.")]
 
-staff = typer.Typer(help="Manage staff accounts (as a page: /admin/staff).", no_args_is_help=True)
+staff = typer.Typer(cls=CommandGroup, help="Manage staff accounts (as a page: /admin/staff).")
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +51,7 @@ def add(
     Example: `ledger staff add li.wei@example.com --role support`
     """
     address, checked_role = parse_email(email), _role(role)
-    session: Session = context.obj
+    session = Session(context.obj)
     first = secrets.token_urlsafe(PASSWORD_BYTES)
     with session.open_ledger() as ledger:
         draft = ledger.storage.vault.draft_staff(address, uuid4())
@@ -69,7 +70,7 @@ def add(
 
 def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
     """List staff accounts, oldest first."""
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         accounts = StaffAccountRepository(ledger.storage).list_page(OLDEST, LISTED_MAX)
     if json:
@@ -95,7 +96,7 @@ def role(
     """
     checked_role = _role(role)
     return _change(
-        context.obj,
+        Session(context.obj),
         email,
         lambda action, staff_id: set_staff_role(action, staff_id, checked_role),
         {"role": checked_role} if json else None,
@@ -109,7 +110,7 @@ def password(context: typer.Context, email: Email, json: JsonFlag = False) -> in
     """
     new = secrets.token_urlsafe(PASSWORD_BYTES)
     status = _change(
-        context.obj,
+        Session(context.obj),
         email,
         lambda action, staff_id: set_new_password(action, staff_id, password_hasher().hash(new)),
         {"password": new} if json else None,
@@ -125,7 +126,7 @@ def remove(context: typer.Context, email: Email, json: JsonFlag = False) -> int:
     Its actions stay in the audit log.
     """
     return _change(
-        context.obj,
+        Session(context.obj),
         email,
         remove_staff,
         {"removed": True} if json else None,

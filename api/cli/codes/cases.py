@@ -47,7 +47,7 @@ def cases(
     json: JsonFlag = False,
 ) -> int:
     """List the cases that need manual review, oldest first."""
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         open_cases = ledger.reader.list_cases(OLDEST, CASES_MAX, closed_too=closed)
     if json:
@@ -74,7 +74,7 @@ def resolve(
     Example: `ledger resolve 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --as sent --note "found in the mail server's log"`
     """
     reservation_id = parse_reservation_id(reservation)
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         try:
             result = reservation_actions.resolve(

@@ -71,7 +71,7 @@ def issue(
     if not _PREFIX.fullmatch(prefix):
         raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
     code_terms = structs.replace(SINGLE_USE, **terms)
-    session: Session = context.obj
+    session = Session(context.obj)
     progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
     with session.open_ledger() as ledger, progress as bar:
         if code_terms.expires_at is not None and code_terms.expires_at <= ledger.now():
@@ -131,9 +131,9 @@ def history(
     Example: `ledger history ABCD-EFGH-JKMN --as-of 2026-11-24T12:00`
     """
     if follow:
-        return _follow(context.obj, code, json)
+        return _follow(Session(context.obj), code, json)
     as_of_time = parse_time_option(as_of, "--as-of") if as_of else None
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         code_id = ledger.find_code_id(code)
         document = history_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=as_of_time)
@@ -181,7 +181,7 @@ def refund(
     Example: `ledger refund 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --note "wrong person" --revoke-access`
     """
     reservation_id = parse_reservation_id(reservation)
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         try:
             result = reservation_actions.refund(
@@ -205,7 +205,7 @@ def reset_failed(
 
     Skips reservations that are being sent, and those with an attempt whose outcome was unknown.
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         code_id = ledger.find_code_id(code)
         before = history_of(ledger.reader, code_id, ledger.now(), ledger.language)

@@ -52,7 +52,7 @@ def codes(
 
     Example: `ledger export codes --output codes.csv --group blue`
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         if texts:
             ledger.open_audit_log().record("exported_codes", None, describe_values(group=group))
@@ -69,7 +69,7 @@ def reservations(
     ] = False,
 ) -> int:
     """Export reservations, oldest first."""
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         if emails:
             ledger.open_audit_log().record("exported_emails")
@@ -85,7 +85,7 @@ def statements(
     code: Annotated[str | None, typer.Option(help="Only this code (code or code ID).")] = None,
 ) -> int:
     """Export the statement of every code, with the balance after each event."""
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         only = None if code is None else ledger.find_code_id(code)
         steps, url = CommandProgress("exporting statements"), ledger.settings.database_url.get_secret_value()

@@ -70,7 +70,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     """
     defaults = CodeTemplate(terms=structs.replace(SINGLE_USE, **terms), bound=not open_code)
     file_format, columns, started_at = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
-    session: Session = context.obj
+    session = Session(context.obj)
     with _open_source(file) as source:
         try:
             records = Records(source, file_format, columns)

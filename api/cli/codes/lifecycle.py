@@ -41,12 +41,12 @@ def pause(context: typer.Context, code: Annotated[str, CODE], note: Reason = "",
 
     Existing reservations continue.
     """
-    return _act_on_code(context.obj, code, partial(code_actions.pause, note=note), json=json)
+    return _act_on_code(Session(context.obj), code, partial(code_actions.pause, note=note), json=json)
 
 
 def resume(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
     """Resume a paused code."""
-    return _act_on_code(context.obj, code, partial(code_actions.resume, note=note), json=json)
+    return _act_on_code(Session(context.obj), code, partial(code_actions.resume, note=note), json=json)
 
 
 def revoke(context: typer.Context, code: Annotated[str, CODE], note: Reason = "", json: JsonFlag = False) -> int:
@@ -54,7 +54,7 @@ def revoke(context: typer.Context, code: Annotated[str, CODE], note: Reason = ""
 
     Pending reservations are refunded. Those with an unknown outcome become cases.
     """
-    return _act_on_code(context.obj, code, partial(code_actions.revoke, note=note), json=json)
+    return _act_on_code(Session(context.obj), code, partial(code_actions.revoke, note=note), json=json)
 
 
 @with_term_options(has_defaults=False)
@@ -75,7 +75,7 @@ def terms(
     Example: `ledger terms ABCD-EFGH-JKMN --max-uses 20 --expires-at never --note "agreed by phone"`
     """
     action = partial(code_actions.change_terms, changes=terms, release_binding=unbind, note=note)
-    return _act_on_code(context.obj, code, action, json=json)
+    return _act_on_code(Session(context.obj), code, action, json=json)
 
 
 def cancel(
@@ -85,14 +85,18 @@ def cancel(
 
     A use that counts is not changed.
     """
-    return _act_on_reservation(context.obj, reservation, partial(reservation_actions.cancel, note=note), json=json)
+    return _act_on_reservation(
+        Session(context.obj), reservation, partial(reservation_actions.cancel, note=note), json=json
+    )
 
 
 def resend(
     context: typer.Context, reservation: Annotated[str, RESERVATION], note: Reason = "", json: JsonFlag = False
 ) -> int:
     """Send an invitation again, without consuming another use."""
-    return _act_on_reservation(context.obj, reservation, partial(reservation_actions.resend, note=note), json=json)
+    return _act_on_reservation(
+        Session(context.obj), reservation, partial(reservation_actions.resend, note=note), json=json
+    )
 
 
 def correct_recipient(
@@ -109,7 +113,7 @@ def correct_recipient(
     Example: `ledger correct-recipient 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 li.wei@example.com`
     """
     action = partial(reservation_actions.correct_recipient, email=parse_email(email), note=note)
-    return _act_on_reservation(context.obj, reservation, action, json=json)
+    return _act_on_reservation(Session(context.obj), reservation, action, json=json)
 
 
 def note(
@@ -119,7 +123,7 @@ def note(
     json: JsonFlag = False,
 ) -> int:
     """Add a note to the history of a code or a reservation."""
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         code_id = ledger.reader.find_code(subject)
         if code_id is not None:
@@ -148,7 +152,7 @@ def rebind(
     if name is None:
         raise typer.BadParameter("it takes the name of a group", param_hint="'--group'")
     action = partial(reservation_actions.rebind, group=name, note=note)
-    return _act_on_reservation(context.obj, reservation, action, json=json)
+    return _act_on_reservation(Session(context.obj), reservation, action, json=json)
 
 
 def _act_on_code(session: Session, code: str, action: SubjectAction, *, json: bool) -> int:

@@ -47,7 +47,7 @@ def refund_outage(
     )
     if window.start >= window.end:
         raise typer.BadParameter("--from must be earlier than --to")
-    session: Session = context.obj
+    session = Session(context.obj)
     correlation_id = uuid4() if apply else None
     refunded = 0
     with session.open_ledger() as ledger:

@@ -30,7 +30,7 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
 
     Exit code 1: a check found an error. Reminders are not errors.
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     # libpq's messages have several lines.
     findings = [finding._replace(found=" ".join(finding.found.split())) for finding in _run_checks(session)]
     is_well = all(finding.status != "wrong" for finding in findings)

@@ -92,7 +92,7 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
 
     Example: `ledger import-legacy --dsn sqlite:////srv/legacy.db --report findings.html`
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     options = {
         "keep_unproven": keep_unproven,
         "keep_binding": keep_binding,

@@ -70,7 +70,7 @@ def rebuild(
     if unknown := sorted(names - set(PROJECTIONS)):
         raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
     lower_priority()
-    session: Session = context.obj
+    session = Session(context.obj)
     database_url = session.read_settings().owner_url
     check_schema(database_url)
     check_owner(database_url)
@@ -93,7 +93,7 @@ def verify(
     Exit code 1: something is wrong.
     """
     lower_priority()
-    session: Session = context.obj
+    session = Session(context.obj)
     settings = session.read_settings()
     database_url = settings.database_url.get_secret_value()
     check_schema(database_url)
@@ -118,7 +118,7 @@ def explain(
     Names each use that counts, and says why every other reservation does not.
     """
     as_of_time = parse_time_option(as_of, "--as-of") if as_of else None
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         code_id = ledger.find_code_id(code)
         explanation = explanation_of(

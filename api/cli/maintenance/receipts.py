@@ -31,7 +31,7 @@ def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(h
     Anyone can check it with `ledger check-receipt`.
     """
     reservation_id = parse_reservation_id(reservation)
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         try:
             document = read_receipt(ledger.storage, reservation_id)
@@ -87,7 +87,7 @@ def consistency(
 
     Anyone can check it with `ledger check-receipt`.
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         document = read_consistency(ledger.storage, old, new)
     if document is None:
@@ -101,7 +101,7 @@ def public_key(context: typer.Context, json: JsonFlag = False) -> int:
 
     Publish them outside the ledger, so that others can check receipts.
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     keys = [
         base64.b64encode(key).decode()
         for key in derive_public_keys(session.read_settings().open_vault().rings["master"])

@@ -13,6 +13,7 @@ import typer
 from api.cli.accounts.privacy import NO_REASON
 from api.cli.arguments import JsonFlag, parse_email
 from api.cli.codes import export as list_export
+from api.cli.command_index import CommandGroup
 from api.cli.context import Session, print_json
 from api.cli.output_file import OutputOption, open_output_file
 from api.use_cases.export_person import export_person
@@ -31,7 +32,7 @@ from projections.transfer.vault_transfer import TransferCounts, export_vault, im
 
 FileArgument = Annotated[Path, typer.Argument(help="File to import; - for stdin.")]
 
-export = typer.Typer(help="Export codes, reservations, statements, events, or a person's data.", no_args_is_help=True)
+export = typer.Typer(cls=CommandGroup, help="Export codes, reservations, statements, events, or a person's data.")
 
 
 def register(app: typer.Typer) -> None:
@@ -90,7 +91,7 @@ def person(
     Example: `ledger export person li.wei@example.com --reason "request of 2026-11-24" --output person.json`
     """
     address = parse_email(email)
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         document = export_person(ledger.open_audit_log(), address, ledger.language, reason)
     with open_output_file(output) as file:
@@ -124,7 +125,7 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
     """
     url = _database(context)
     check_owner(url)
-    session: Session = context.obj
+    session = Session(context.obj)
     rings = session.read_settings().open_vault()
     verify_key_rings(url, rings)
     try:
@@ -139,13 +140,13 @@ def import_vault_file(context: typer.Context, file: FileArgument, json: JsonFlag
 
 
 def _record(context: typer.Context, action: AuditAction) -> None:
-    session: Session = context.obj
+    session = Session(context.obj)
     with session.open_ledger() as ledger:
         ledger.open_audit_log().record(action)
 
 
 def _database(context: typer.Context) -> str:
-    session: Session = context.obj
+    session = Session(context.obj)
     url = session.read_settings().owner_url
     check_schema(url)
     return url

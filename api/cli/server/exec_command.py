@@ -27,7 +27,7 @@ def execute(
 
     Example: `ledger exec celery -A workers.celery_app inspect registered`
     """
-    session: Session = context.obj
+    session = Session(context.obj)
     session.read_settings()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     try:

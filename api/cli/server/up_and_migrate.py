@@ -31,7 +31,7 @@ def up(
     """
     from api.cli.embedded.up import run_up  # noqa: PLC0415 - other commands start no servers
 
-    session: Session = context.obj
+    session = Session(context.obj)
     return run_up(session.data_dir, port, demo)
 
 
@@ -40,7 +40,7 @@ def migrate(
     json: JsonFlag = False,
 ) -> int:
     """Migrate the database schema to this version."""
-    session: Session = context.obj
+    session = Session(context.obj)
     settings = session.read_settings()
     applied = apply_migrations(settings.owner_url, settings.database_url.get_secret_value())
     if json:

@@ -1,0 +1,55 @@
+"""A command loads its own module and what that needs: `ledger --version` and `--help` load next to nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from api.cli.command_index import FAMILIES, load_family, read_index
+
+HEAVY = (
+    "asyncio",
+    "babel",
+    "celery",
+    "cryptography",
+    "fastapi",
+    "jinja2",
+    "msgspec",
+    "psycopg",
+    "pydantic",
+    "redis",
+    "rich",
+)
+"""Each takes between 15 and 200 ms of CPU to import."""
+PROGRAM = """
+import sys
+from api.cli.app import run
+status = run(sys.argv[2:])
+sys.stderr.write(f"{status} {sorted(set(sys.argv[1].split(',')) & set(sys.modules))}")
+"""
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ()])
+def test_command_line_without_a_command_loads_no_heavy_module(arguments: tuple[str, ...]) -> None:
+    """If this fails, import the module where a command needs it; `python -X importtime -m api.cli.app` lists them."""
+    command = [sys.executable, "-c", PROGRAM, ",".join(HEAVY), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert ended.stderr in {"0 []", "2 []"}
+    assert ended.stdout
+
+
+def test_help_of_a_command_loads_its_family_only() -> None:
+    """The others' modules stay unloaded."""
+    others = sorted({*FAMILIES} - {"api.cli.maintenance.receipts"})
+    command = [sys.executable, "-c", PROGRAM, ",".join(others), "receipt", "--help"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert ended.stderr == "0 []"
+
+
+def test_every_family_is_in_the_index() -> None:
+    """If this fails, run `make docs`."""
+    loaded = {name: module for module in FAMILIES for name in load_family(module)}
+
+    assert {command.name: command.module for command in read_index().values()} == loaded
