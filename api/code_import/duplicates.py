@@ -1,4 +1,4 @@
-"""Which codes of a file stand there more than once, in eight bytes of memory per line."""
+"""Finds the codes that a file has more than once, in eight bytes of memory per line."""
 
 import hashlib
 from array import array
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from typing import Final
 
 PARTS: Final = 256
-"""Hashes are sorted part by part, since sorting makes an object of each."""
+"""Hashes are sorted in parts, since sorting creates an object for each."""
 HASH_BYTES: Final = 8
 
 
 def short_hash(text: str) -> int:
-    """A number that stands for a text; two texts have the same once in billions of files, and are compared then."""
+    """Return a hash of a text. Callers compare texts of equal hashes, which differ once in billions of files."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=HASH_BYTES).digest())
 
 
-def repeated(texts: Iterable[str]) -> set[int]:
-    """Hashes of the texts that come more than once."""
+def find_repeated(texts: Iterable[str]) -> set[int]:
+    """Return the hashes of the texts that occur more than once."""
     parts = [array("Q") for _ in range(PARTS)]
     for text in texts:
         number = short_hash(text)

@@ -1,31 +1,39 @@
-"""Taking codes of a file over: all of them or none, or all but the bad ones. To go on after it died, run it again.
+"""Imports the codes of a file, for the command line, the API and the admin page: all, or all but the invalid records.
 
-A code that the ledger has already, as its record says, is left as it is: so a second run takes what the first did not
-come to, and a third one nothing. Memory does not grow with the file, but for eight bytes per line.
+A code that the ledger already has as its record says is left unchanged, so running an interrupted import again imports
+the rest. Memory does not grow with the file, except for eight bytes per line.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from api.code_import.duplicates import short_hash
 from api.code_import.file_reader import Record, Records
-from api.code_import.row_parser import CellFaultError, CodeRow, row_of
-from api.use_cases.issue_codes import BATCH, NEW, CodeOrder, CodeTemplate, Usage, issue_batch, map_in_order
+from api.code_import.row_parser import CodeRow, RejectedRecordError, parse_row
+from api.use_cases.issue_codes import (
+    BATCH,
+    NEW,
+    CodeOrder,
+    CodeTemplate,
+    Usage,
+    issue_with_retries,
+    map_in_order,
+)
 from domain.commands.context import CommandContext
 from domain.events import CodeIssued, Event, OpeningBalanceImported
 from domain.values.batches import batched
 from projections.read_models.code_list import CodeTextLookup
 from projections.storage.bootstrap import LedgerStore
 
-FAULTS_KEPT_MAX: Final = 100
-"""Bad lines that a report names; the rejects file has all."""
+REPORTED_LINES_MAX: Final = 100
+"""Rejected lines that a report names; the rejects file has all."""
 EXISTS: Final = "the ledger has this code already, with other terms or uses: leave it out, or change it there"
 
 
 class RejectedRow(NamedTuple):
-    """A line that is bad, and the sentence that says why."""
+    """The line of a rejected record, and the sentence that says why."""
 
     line: int
     why: str
@@ -33,7 +41,7 @@ class RejectedRow(NamedTuple):
 
 @dataclass(slots=True)
 class CodeImportCounts:
-    """What became of the records. `already`: codes that the ledger has as the file says."""
+    """How many records there were, by outcome. `already`: codes that the ledger has as the file says."""
 
     lines: int = 0
     imported: int = 0
@@ -42,126 +50,166 @@ class CodeImportCounts:
     faults: list[RejectedRow] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the counts for JSON."""
         return {**asdict(self), "faults": [fault._asdict() for fault in self.faults]}
 
 
 class Rejects(Protocol):
-    """Keeps the lines that are not taken."""
+    """Stores rejected records."""
 
     def __call__(self, record: Record, why: str) -> None:
-        """One more."""
+        """Store one record."""
 
 
 def discard_rejects(record: Record, why: str) -> None:
-    """Rejects that nobody asked for."""
+    """Store nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedBatch:
-    """A batch of records, looked at: codes to issue, how many are there already, bad ones, and bytes read."""
+class NumberedRow(NamedTuple):
+    """A record that can be imported, and its number in the file, from 1."""
 
-    rows: list[CodeRow]
-    already: int
-    bad: list[tuple[Record, str]]
-    lines: int
+    number: int
+    record: Record
+    row: CodeRow
+
+
+@dataclass(slots=True)
+class RecordBatch:
+    """Some records of a file by outcome, in the order of the file, and the bytes read up to the last one.
+
+    Attributes:
+        read: How many records there are.
+        size: Bytes of the file up to the last record.
+        new: Codes to issue.
+        existing: Records whose codes the ledger has as the file says.
+        rejected: Records that are invalid.
+    """
+
+    read: int
     size: int
+    new: list[NumberedRow]
+    existing: list[Record] = field(default_factory=list)
+    rejected: list[tuple[Record, RejectedRecordError]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeImporter:
-    """One file on its way in.
+    """Imports one file.
 
     Attributes:
         storage: An open ledger.
         records: The file.
-        usual: CodeTemplate of codes whose record names none.
-        context: Of a batch: who imports, at database time.
+        default: What codes have whose record does not say otherwise.
+        context: Who imports, at the time of a batch.
         new_id: Random ids.
-        progress: Told how many bytes of the file are done with.
+        code_id: The id of the code of a record's number; a random one by default.
+        progress: Gets the number of bytes that are done.
     """
 
     storage: LedgerStore
     records: Records
-    usual: CodeTemplate
+    default: CodeTemplate
     context: Callable[[], CommandContext]
     new_id: Callable[[], UUID]
+    code_id: Callable[[int], UUID] | None = None
     progress: Callable[[int], None] = lambda _: None
 
     def check(self, rejects: Rejects = discard_rejects) -> CodeImportCounts:
-        """Look at every record and change nothing.
+        """Check every record and change nothing.
 
         Raises:
-            StorageUnavailableError: The database is away.
+            StorageUnavailableError: The database is unavailable.
         """
-        tally = CodeImportCounts()
-        for weighed in self._weighed():
-            self._count(tally, weighed, rejects)
-        return tally
+        counts = CodeImportCounts()
+        for batch in self._read_batches(BATCH):
+            self._split_existing(batch)
+            self._count(counts, batch, rejects)
+        return counts
 
-    def take(self, rejects: Rejects = discard_rejects) -> CodeImportCounts:
-        """Take over every record that is not bad.
+    def import_all(self, rejects: Rejects = discard_rejects) -> CodeImportCounts:
+        """Import every valid record, several batches at the same time.
 
         Raises:
-            StorageUnavailableError: The database is away; what is done stays, and another run goes on.
+            StorageUnavailableError: The database is unavailable; what was imported stays, and another run continues.
         """
-        tally = CodeImportCounts()
-        for weighed in map_in_order(self._weighed(), self._issue):
-            self._count(tally, weighed, rejects)
-            tally.imported += len(weighed.rows)
-        return tally
+        counts = CodeImportCounts()
+        for batch in map_in_order(self._read_batches(BATCH), self._import):
+            self._count(counts, batch, rejects)
+            counts.imported += len(batch.new)
+        return counts
 
-    def _count(self, tally: CodeImportCounts, weighed: CheckedBatch, rejects: Rejects) -> None:
-        tally.lines += weighed.lines
-        tally.already += weighed.already
-        tally.rejected += len(weighed.bad)
-        for record, why in weighed.bad:
-            rejects(record, why)
-            if len(tally.faults) < FAULTS_KEPT_MAX:
-                tally.faults.append(RejectedRow(record.line, why))
-        self.progress(weighed.size)
+    def import_in_turn(self, size: int) -> Iterator[RecordBatch]:
+        """Import every valid record, one batch at a time, each when the next one is asked for.
 
-    def _weighed(self) -> Iterator[CheckedBatch]:
-        twice = self.records.twice
-        known, seen, size = CodeTextLookup(self.storage), dict[str, int](), 0
-        for batch in batched(self.records, BATCH):
-            bad: list[tuple[Record, str]] = []
-            rows: dict[str, tuple[Record, CodeRow]] = {}
-            for record in batch:
-                size += len(record.raw)
+        Raises:
+            StorageUnavailableError: The database is unavailable.
+        """
+        for batch in self._read_batches(size):
+            self._import(batch)
+            yield batch
+
+    def _count(self, counts: CodeImportCounts, batch: RecordBatch, rejects: Rejects) -> None:
+        counts.lines += batch.read
+        counts.already += len(batch.existing)
+        counts.rejected += len(batch.rejected)
+        for record, error in batch.rejected:
+            rejects(record, str(error))
+            if len(counts.faults) < REPORTED_LINES_MAX:
+                counts.faults.append(RejectedRow(record.line, str(error)))
+        self.progress(batch.size)
+
+    def _read_batches(self, size: int) -> Iterator[RecordBatch]:
+        repeated, first_lines, bytes_read = self.records.repeated_hashes, dict[str, int](), 0
+        for numbered in batched(enumerate(self.records, start=1), size):
+            bytes_read += sum(len(record.raw) for _, record in numbered)
+            batch = RecordBatch(len(numbered), bytes_read, [])
+            for number, record in numbered:
                 try:
-                    row = self._read(record, twice, seen)
-                except CellFaultError as error:
-                    bad.append((record, str(error)))
+                    row = self._parse(record, repeated, first_lines)
+                except RejectedRecordError as error:
+                    batch.rejected.append((record, error))
                 else:
-                    rows[row.text] = record, row
-            there = known.find_first_events(list(rows))
-            fresh = [row for text, (_, row) in rows.items() if text not in there]
-            others = [rows[text][0] for text, events in there.items() if not _is_same(rows[text][1], events)]
-            bad += [(record, EXISTS) for record in others]
-            bad.sort(key=lambda pair: pair[0].line)
-            yield CheckedBatch(fresh, len(there) - len(others), bad, len(batch), size)
+                    batch.new.append(NumberedRow(number, record, row))
+            yield batch
 
-    def _read(self, record: Record, twice: set[int], seen: dict[str, int]) -> CodeRow:
-        """One record.
+    def _parse(self, record: Record, repeated: set[int], first_lines: dict[str, int]) -> CodeRow:
+        """Return the code of a record.
 
         Raises:
-            CellFaultError: It is bad, or its code stands further up.
+            RejectedRecordError: The record is invalid, or an earlier line has its code.
         """
-        if record.fault is not None:
-            raise CellFaultError("", record.fault)
-        row = row_of(record.cells, self.usual)
-        if twice and short_hash(row.text) in twice:
-            first = seen.setdefault(row.text, record.line)
-            if first != record.line:
-                raise CellFaultError("code", f"code is the same as on line {first}")
+        if record.error is not None:
+            raise record.error
+        row = parse_row(record.cells, self.default)
+        if repeated and short_hash(row.text) in repeated:
+            first_line = first_lines.setdefault(row.text, record.line)
+            if first_line != record.line:
+                raise RejectedRecordError("repeated", f"code is the same as on line {first_line}")
         return row
 
-    def _issue(self, weighed: CheckedBatch) -> None:
-        issue_batch(self.storage, [self._order(row) for row in weighed.rows], self.context())
+    def _split_existing(self, batch: RecordBatch) -> None:
+        """Move the codes that the ledger has from the new ones to the existing or the rejected ones."""
+        events_of = CodeTextLookup(self.storage).find_first_events([new.row.text for new in batch.new])
+        if not events_of:
+            return
+        for _, record, row in (new for new in batch.new if new.row.text in events_of):
+            if _is_same(row, events_of[row.text]):
+                batch.existing.append(record)
+            else:
+                batch.rejected.append((record, RejectedRecordError("exists", EXISTS)))
+        batch.new = [new for new in batch.new if new.row.text not in events_of]
+        batch.rejected.sort(key=lambda pair: pair[0].line)
 
-    def _order(self, row: CodeRow) -> CodeOrder:
-        code_id = self.new_id()
+    def _import(self, batch: RecordBatch) -> RecordBatch:
+        def order_new() -> Sequence[CodeOrder]:
+            self._split_existing(batch)
+            return [self._order(new) for new in batch.new]
+
+        issue_with_retries(self.storage, order_new, self.context)
+        return batch
+
+    def _order(self, new: NumberedRow) -> CodeOrder:
+        row, code_id = new.row, self.code_id(new.number) if self.code_id else self.new_id()
         if row.is_new:
             return CodeOrder(code_id, row.text, row.template)
         note = self.storage.vault.seal_text(row.note, self.new_id()) if row.note else None
@@ -170,7 +218,7 @@ class CodeImporter:
 
 
 def _is_same(row: CodeRow, events: list[Event]) -> bool:
-    """Whether a code came into being as a record says."""
+    """Whether a code was issued as a record says."""
     issued, template = events[0], row.template
     if not isinstance(issued, CodeIssued):
         return False

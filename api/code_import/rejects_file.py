@@ -1,4 +1,4 @@
-"""The lines of a file that were not taken, as a file of the same format: to be mended and imported again."""
+"""Writes the rejected lines of a file into a file of the same format, to be fixed and imported again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from api.schemas.csv_cells import csv_line
 
 @contextmanager
 def rejects_into(file: BinaryIO | None, form: Format, records: Records) -> Iterator[Rejects]:
-    """What keeps rejected lines in a file: with their line and the reason, which an import passes over.
+    """Yield a function that stores rejected records with their lines and reasons, which an import ignores.
 
     Args:
-        file: Where to; None if nobody wants them.
-        form: Of the file that they are from.
-        records: That file.
+        file: Where to write; None discards the records.
+        form: The format of the imported file.
+        records: The imported file.
     """
     if file is None:
         yield discard_rejects

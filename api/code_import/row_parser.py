@@ -1,10 +1,10 @@
-"""From the cells of one record to a code with its terms and what it has behind it; a cell that is wrong says how."""
+"""Reads the cells of one record as a code with its terms and its history; an invalid cell is rejected with a reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import structs
 
@@ -17,13 +17,13 @@ from domain.values.number_bounds import USES_SO_FAR, Bounds, NumberError, parse_
 from domain.values.timestamps import TimestampError, parse_timestamp
 
 NOTE_LENGTH_MAX: Final = 2_000
-TERMS_KEPT_MAX: Final = 1_024
-"""Different terms of a file that are remembered."""
+TERMS_CACHED_MAX: Final = 1_024
+"""Different terms of a file that are cached."""
 SHOWN_LENGTH_MAX: Final = 40
-"""Letters of a wrong cell that a message repeats."""
+"""Characters of an invalid cell that a message repeats."""
 OPEN: Final = "open"
 TERM_COLUMNS: Final = (*TERM_NAMES, OPEN)
-"""Columns that say what every code of an issue has in common."""
+"""Columns that `CodeTemplate` holds."""
 YES_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 COLUMNS: Final[Mapping[str, str]] = {
     "code": "the code; needed",
@@ -35,26 +35,36 @@ COLUMNS: Final[Mapping[str, str]] = {
     "state": "as our own exports say it: paused stays paused, a revoked code is refused",
     "reserved": "as our own exports say it: uses that hang there have to be settled there first",
 }
-"""Ours, and what each holds."""
-PASSED_OVER: Final = frozenset({"id", "available", "line", "why"})
-"""Columns of our own files that say nothing about how a code is to be issued."""
+"""The names of columns, and what each holds."""
+IGNORED_COLUMNS: Final = frozenset({"id", "available", "line", "why"})
+"""Columns of exports and rejects files that do not matter for issuing a code."""
+
+RecordProblem = Literal["columns", "csv", "json", "encoding", "length", "repeated", "exists"]
 
 
-class CellFaultError(ValueError):
-    """A cell makes no sense. The message is a sentence without its place.
+class RejectedRecordError(ValueError):
+    """A record cannot be imported. The message is an English sentence that leaves out the line.
 
     Attributes:
-        column: Ours.
+        reason: A stable word, which names the text of the batch page: the problem, or the invalid column.
     """
 
-    def __init__(self, column: str, what: str) -> None:
-        super().__init__(what)
-        self.column = column
+    def __init__(self, problem: RecordProblem, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: str = problem
+
+
+class InvalidCellError(RejectedRecordError):
+    """A cell of a record is invalid."""
+
+    def __init__(self, column: str, detail: str) -> None:
+        ValueError.__init__(self, detail)
+        self.reason = column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRow:
-    """One code as a file has it; `text` is in normal form."""
+    """One code as a record describes it; `text` is in normal form."""
 
     text: str
     template: CodeTemplate
@@ -65,31 +75,32 @@ class CodeRow:
 
     @property
     def is_new(self) -> bool:
-        """Whether it has nothing behind it."""
+        """Whether the code has no history."""
         return not (self.used or self.issued_at or self.is_paused or self.note)
 
 
-def row_of(cells: Mapping[str, str], usual: CodeTemplate) -> CodeRow:
-    """Read one record; a term that it leaves open is as usual.
+def parse_row(cells: Mapping[str, str], default: CodeTemplate) -> CodeRow:
+    """Read one record.
 
     Args:
-        cells: By our columns; what is not there or empty is left open.
-        usual: CodeTemplate of codes whose record names none.
+        cells: By column; missing and empty cells take the default's value.
+        default: What codes have whose record does not say otherwise.
 
     Raises:
-        CellFaultError: A cell makes no sense.
+        InvalidCellError: A cell is invalid.
     """
-    text = code_text(cells.get("code", ""))
-    template, used = row_terms(cells, usual), used_uses(cells, usual)
+    text = parse_code(cells.get("code", ""))
+    template = _parse_template(tuple(cells.get(column, "") for column in TERM_COLUMNS), default)
+    used = _parse_used(cells.get("used", "") or "0", template.terms.max_uses)
     if _number("reserved", cells.get("reserved", "") or "0", USES_SO_FAR):
-        raise CellFaultError(
+        raise InvalidCellError(
             "reserved", "it has uses that are not settled where it comes from: settle them there first"
         )
     state = cells.get("state", "").lower()
     if state == "revoked":
-        raise CellFaultError("state", "it was revoked where it comes from: leave it out")
+        raise InvalidCellError("state", "it was revoked where it comes from: leave it out")
     if len(note := cells.get("note", "")) > NOTE_LENGTH_MAX:
-        raise CellFaultError("note", f"note is longer than {NOTE_LENGTH_MAX} letters")
+        raise InvalidCellError("note", f"note is longer than {NOTE_LENGTH_MAX} letters")
     issued_at = cells.get("issued_at", "")
     return CodeRow(
         text=text,
@@ -101,61 +112,47 @@ def row_of(cells: Mapping[str, str], usual: CodeTemplate) -> CodeRow:
     )
 
 
-def code_text(typed: str) -> str:
-    """A code in normal form.
+def parse_code(typed: str) -> str:
+    """Return a code in normal form.
 
     Raises:
-        CellFaultError: It can't be one. The message does not repeat it: it may be somebody's code but for a letter.
+        InvalidCellError: The text cannot be a code. The message does not repeat it, since it may be a mistyped code.
     """
     if not typed:
-        raise CellFaultError("code", "code is empty")
+        raise InvalidCellError("code", "code is empty")
     try:
         return normalize_code(typed)
     except MalformedCodeError as error:
-        raise CellFaultError("code", "code can't be one: 1 to 64 letters and digits") from error
+        raise InvalidCellError("code", "code can't be one: 1 to 64 letters and digits") from error
 
 
-def used_uses(cells: Mapping[str, str], usual: CodeTemplate) -> int:
-    """The uses so far of one record; 0 where it names none.
-
-    Raises:
-        CellFaultError: It is no number, or above the limit.
-    """
-    used = _number("used", cells.get("used", "") or "0", USES_SO_FAR)
-    limit = row_terms(cells, usual).terms.max_uses
+def _parse_used(cell: str, limit: int | None) -> int:
+    used = _number("used", cell, USES_SO_FAR)
     if limit is not None and used > limit:
-        raise CellFaultError("used", f"used {used} is above max_uses {limit}: raise max_uses to {used} at least")
+        raise InvalidCellError("used", f"used {used} is above max_uses {limit}: raise max_uses to {used} at least")
     return used
 
 
-def row_terms(cells: Mapping[str, str], usual: CodeTemplate) -> CodeTemplate:
-    """The terms of one record.
-
-    Raises:
-        CellFaultError: A cell makes no sense.
-    """
-    return _terms_of(tuple(cells.get(column, "") for column in TERM_COLUMNS), usual)
-
-
-@lru_cache(maxsize=TERMS_KEPT_MAX)
-def _terms_of(cells: tuple[str, ...], usual: CodeTemplate) -> CodeTemplate:
-    """Read the cells of `TERM_COLUMNS`; most records of a file have those of the one before."""
+# Most records of a file have the terms of the record before.
+@lru_cache(maxsize=TERMS_CACHED_MAX)
+def _parse_template(cells: tuple[str, ...], default: CodeTemplate) -> CodeTemplate:
+    """Read the cells of `TERM_COLUMNS`."""
     *texts, is_open = cells
     named = {term.name: _term(term, text) for term, text in zip(TERMS, texts, strict=True) if text}
-    bound = _bound(OPEN, is_open) if is_open else usual.bound
-    return replace(usual, terms=structs.replace(usual.terms, **named), bound=bound)
+    bound = _bound(OPEN, is_open) if is_open else default.bound
+    return replace(default, terms=structs.replace(default.terms, **named), bound=bound)
 
 
 def _term(term: TermFormat, cell: str) -> Term:
     try:
         return parse_term(term, cell)
     except InvalidInputError as error:
-        raise CellFaultError(term.name, f"{term.name} {_shown(cell)} {error.detail}") from error
+        raise InvalidCellError(term.name, f"{term.name} {_shown(cell)} {error.detail}") from error
 
 
 def _bound(column: str, cell: str) -> bool:
     if cell.lower() not in YES_NO:
-        raise CellFaultError(column, f"{column} {_shown(cell)} is neither yes nor no")
+        raise InvalidCellError(column, f"{column} {_shown(cell)} is neither yes nor no")
     return not YES_NO[cell.lower()]
 
 
@@ -163,14 +160,14 @@ def _moment(column: str, cell: str) -> datetime:
     try:
         return parse_timestamp(cell)
     except TimestampError as error:
-        raise CellFaultError(column, f"{column} {_shown(cell)} {error}") from error
+        raise InvalidCellError(column, f"{column} {_shown(cell)} {error}") from error
 
 
 def _number(column: str, cell: str, bounds: Bounds) -> int:
     try:
         return parse_number(cell, bounds)
     except NumberError as error:
-        raise CellFaultError(column, f"{column} {_shown(cell)} {error}") from error
+        raise InvalidCellError(column, f"{column} {_shown(cell)} {error}") from error
 
 
 def _shown(cell: str) -> str:

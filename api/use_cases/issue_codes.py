@@ -28,11 +28,14 @@ AT_ONCE = 2
 SOURCE = "csv"
 """Of opening balances that a file states."""
 STATED = "stated"
+ATTEMPTS_MAX = 3
+"""How often a batch is tried because another process issued one of its codes first."""
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class TextTakenError(StorageUnavailableError):
-    """One of the texts was kept under another id meanwhile. Nothing was issued; whoever looks again finds it there."""
+    """Another process issued one of the texts first, under another id. Nothing was issued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,34 +152,32 @@ def iter_issued(
                 CodeOrder(new_id(), prefix + generate_code(letters), template) for _ in range(min(BATCH, count - start))
             ]
 
-    for some in map_in_order(orders(), lambda batch: issue_batch(storage, batch, context)):
+    def issue(batch: list[CodeOrder]) -> list[CodeOrder]:
+        issue_batch(storage, batch, context)
+        return batch
+
+    for some in map_in_order(orders(), issue):
         yield [IssuedText(format_code(order.text), order.code_id) for order in some]
 
 
-def map_in_order(batches: Iterable[T], work: Callable[[T], None]) -> Iterator[T]:
-    """Work on batches, some at the same time; give each in order once it is done.
+def map_in_order(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
+    """Work on batches, some at the same time; yield their results in order.
 
     Raises:
         Exception: What the work raises; no further batch is begun then.
     """
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="batches") as pool:
-        waiting: list[tuple[T, Future[None]]] = []
+        waiting: list[Future[R]] = []
         try:
             for batch in batches:
-                waiting.append((batch, pool.submit(work, batch)))
+                waiting.append(pool.submit(work, batch))
                 if len(waiting) > AT_ONCE:
-                    yield _done(waiting)
+                    yield waiting.pop(0).result()
             while waiting:
-                yield _done(waiting)
+                yield waiting.pop(0).result()
         finally:
-            for _, future in waiting:
+            for future in waiting:
                 future.cancel()
-
-
-def _done(waiting: list[tuple[T, Future[None]]]) -> T:
-    batch, future = waiting.pop(0)
-    future.result()
-    return batch
 
 
 def issue_batch(storage: LedgerStore, orders: Sequence[CodeOrder], context: CommandContext) -> None:
@@ -194,6 +195,25 @@ def issue_batch(storage: LedgerStore, orders: Sequence[CodeOrder], context: Comm
     for result in results:
         if isinstance(result, Refusal):
             raise result
+
+
+def issue_with_retries(
+    storage: LedgerStore, find_orders: Callable[[], Sequence[CodeOrder]], context: Callable[[], CommandContext]
+) -> None:
+    """Issue codes in one commit; if another process issued one of them first, find out again what is left to issue.
+
+    Raises:
+        Refusal: The ledger refuses one of them; none is issued.
+        TextTakenError: Other processes were first each time.
+        StorageUnavailableError: The database is unavailable.
+    """
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            return issue_batch(storage, find_orders(), context())
+        except TextTakenError:
+            if attempt == ATTEMPTS_MAX:
+                raise
+    return None
 
 
 def _command(storage: LedgerStore, order: CodeOrder, context: CommandContext) -> IssueCode | ImportCode:

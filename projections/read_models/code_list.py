@@ -9,7 +9,6 @@ from domain.events import Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import Reader
 from projections.read_models.vault_reader import read_text
-from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
 
@@ -67,10 +66,6 @@ class CodeListReader(Reader):
             row[0]: CodeText(read_text(vault, "code", row) if clear else None, suffix)
             for suffix, *row in self._fetch_all(ReadModelsSql.texts_of_codes, list(code_ids))
         }
-
-    def find_known_digests(self, digests: Sequence[bytes]) -> set[bytes]:
-        """Return those of these digests whose codes exist."""
-        return {bytes(row[0]) for row in self._fetch_all(EventStoreSql.code_ids_of_digests, list(digests))}
 
     def _fetch_dicts(self, query: LiteralString, params: Mapping[str, Any] | tuple[Any, ...]) -> list[dict[str, Any]]:
         with self._open_cursor() as cursor:

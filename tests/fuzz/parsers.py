@@ -19,9 +19,8 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from api.cli.arguments import parse_email, parse_group, parse_reservation_id, parse_time_option
-from api.code_import.file_reader import FileFaultError as FileFault
-from api.code_import.file_reader import Format, Records
-from api.code_import.row_parser import CellFaultError, row_of
+from api.code_import.file_reader import Format, Records, UnusableFileError
+from api.code_import.row_parser import RejectedRecordError, parse_row
 from api.errors import ApplicationError
 from api.http.pagination import format_cursor, parse_cursor
 from api.http.trusted_proxies import behind_proxies
@@ -32,7 +31,6 @@ from api.schemas.csv_cells import FORMULA, csv_line, without_mark
 from api.schemas.parsing import InvalidInputError, parse_term
 from api.schemas.resources import RedeemRequest
 from api.v1.webhooks.channel_callbacks import Callback
-from api.web.admin.code_import import UnusableFileError, count_records, records
 from api.web.admin.groups import is_redirect_target
 from api.web.public.mailbox import link_urls
 from api.web.support.search_page import _explain_miss
@@ -99,15 +97,6 @@ def _body(mutator: Mutator) -> None:
     document = '{"email":"li.wei@example.com","code":"MCM1","again":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516"}'
     with suppress(ValidationError):
         RedeemRequest.model_validate_json(mutator.octets((document, '{"email":"a","code":"b","again":null}')))
-
-
-def _file_of_codes(mutator: Mutator) -> None:
-    head = "code,max_uses,open,expires_at,validity_days,group,rebinds_max\r\n"
-    line = 'MCM1-PRY5,5,yes,2027-01-01T00:00Z,30,"a ""b""",2\r\n'
-    data = mutator.octets((head + line, "code\nX\n", head + line * 5, "\ufeffcode,group\n'=1,'+a\n"))
-    with suppress(UnusableFileError):
-        count = count_records(data)
-        assert count >= len(list(records(data, make_template(max_uses=1)))) > 0
 
 
 def _cell(mutator: Mutator) -> None:
@@ -251,15 +240,25 @@ def _target(mutator: Mutator) -> None:
 
 
 def _import(mutator: Mutator) -> None:
-    """A file of codes with uses, as `import-codes` and the API take it: each line is a code, or says what is wrong."""
-    csv_file = "code,max_uses,used,expires_at,group\r\nMCM1-PRY5,5,2,2027-01-01,a\r\nOLD2024,unlimited,0,,\r\n"
+    """A file of codes, as every importer reads it: each line is a code, or says what is wrong."""
+    head = "code,max_uses,used,open,expires_at,validity_days,group,rebinds_max\r\n"
+    line = 'MCM1-PRY5,5,2,yes,2027-01-01T00:00Z,30,"a ""b""",2\r\n'
+    csv_files = (
+        head + line,
+        "code\nX\n",
+        head + line * 5,
+        "\ufeffcode,group\n'=1,'+a\n",
+        "code,max_uses,used,expires_at,group\r\nMCM1-PRY5,5,2,2027-01-01,a\r\nOLD2024,unlimited,0,,\r\n",
+    )
     lines = '{"code":"MCM1","max_uses":5,"used":2,"open":true}\n{"code":"OLD2024","max_uses":"unlimited"}\n'
     form: Format = mutator.choice.choice(("csv", "jsonl"))
-    data = io.BytesIO(mutator.octets((csv_file if form == "csv" else lines,)))
-    with suppress(FileFault):
-        for record in Records(data, form, {}):
-            with suppress(CellFaultError):
-                row = row_of(record.cells, make_template(max_uses=1))
+    data = io.BytesIO(mutator.octets(csv_files if form == "csv" else (lines,)))
+    with suppress(UnusableFileError):
+        records = Records(data, form, {})
+        assert records.count() == len(list(records))
+        for record in records:
+            with suppress(RejectedRecordError):
+                row = parse_row(record.cells, make_template(max_uses=1))
                 assert row.text == normalize_code(row.text)
                 assert row.used >= 0
 
@@ -319,7 +318,6 @@ PARSERS: Sequence[Parser] = (
     Parser("code", _code),
     Parser("e-mail", _email),
     Parser("body of a redeem", _body),
-    Parser("file of codes", _file_of_codes),
     Parser("cell of a file", _cell),
     Parser("cursor", _cursor),
     Parser("link token", _link),

@@ -10,6 +10,8 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
+from api.code_import.file_reader import FileProblem
+from api.code_import.row_parser import COLUMNS, RecordProblem
 from api.errors import ERROR_CODES
 from api.i18n.catalogs import LANGUAGES, LOCALES, catalog_paths, translate, translator
 from api.schemas.code_terms import TERMS
@@ -74,7 +76,10 @@ FAMILIES: Final = {
     *(f"page.support.term.{term.name}{part}" for term in TERMS for part in ("", ".none")),
     *(f"page.support.term.{term.name}.value" for term in TERMS if term.kind == "number"),
     *(f"page.desk.terms.{term.name}{part}" for term in TERMS for part in ("", ".hint")),
-    *(f"page.admin.{part}.{term.name}" for term in TERMS for part in ("field", "import.column", "refused")),
+    *(f"page.admin.field.{term.name}" for term in TERMS),
+    *(f"page.admin.import.column.{column}" for column in COLUMNS),
+    *(f"page.admin.refused.{reason}" for reason in {*COLUMNS, *get_args(RecordProblem)} - {"json"}),
+    *(f"page.admin.fault.{problem}" for problem in get_args(FileProblem)),
     *(f"page.admin.hint.{term.name}" for term in TERMS if term.default is None),
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",

@@ -90,6 +90,11 @@ def text_for(term: TermFormat, terms: CodeTerms) -> str:
     return term.none_word if value is None else str(value)
 
 
+def form_of(terms: CodeTerms) -> dict[str, str]:
+    """Terms as forms hold them."""
+    return {term.name: term.text(getattr(terms, term.name)) for term in TERMS}
+
+
 def inputs_of(page: str) -> dict[str, str]:
     """What a browser would send of a page's last form that has something to send."""
     form = next(part for part in reversed(re.split(r"<form\b", page)) if 'name="seen"' in part)
@@ -139,8 +144,7 @@ def by_api(doors: Doors) -> UUID:
 
 def by_form(doors: Doors) -> UUID:
     """The form at /admin."""
-    form = {term.name: term.text(getattr(ISSUED, term.name)) for term in TERMS}
-    return ended(doors.app, ask_for(doors.browser, **form)).derive_code_ids(0, 1)[0][1]
+    return ended(doors.app, ask_for(doors.browser, **form_of(ISSUED))).derive_code_ids(0, 1)[0][1]
 
 
 def by_csv(doors: Doors) -> UUID:
@@ -176,6 +180,12 @@ def by_upload(doors: Doors) -> UUID:
     return doors.find(doors.text)
 
 
+def by_upload_defaults(doors: Doors) -> UUID:
+    """A file at /admin that names no term, with a form that does."""
+    ended(doors.app, upload(doors.browser, f"code\n{doors.text}\n".encode(), **form_of(ISSUED)))
+    return doors.find(doors.text)
+
+
 def by_api_file(doors: Doors) -> UUID:
     """POST /codes/import."""
     headers = {**doors.key, "content-type": "text/csv"}
@@ -194,6 +204,7 @@ def by_api_file(doors: Doors) -> UUID:
         by_json_lines,
         by_usual_terms,
         by_upload,
+        by_upload_defaults,
         by_api_file,
     ],
 )
@@ -224,7 +235,7 @@ def by_support_form(doors: Doors, code_id: UUID) -> None:
     """The form of the support console: filled in, looked at and confirmed as the pages hold it."""
     path = f"/support/codes/{code_id}/acts/terms"
     filled = inputs_of(doors.browser.get(path).text)
-    changes = {term.name: term.text(getattr(CHANGED, term.name)) for term in TERMS}
+    changes = form_of(CHANGED)
     assert {*changes} <= {*filled}
     looked = doors.browser.post(path, {**filled, **changes})
     confirmed = doors.browser.post(path, {**inputs_of(looked.text), "note": "sold more"})
@@ -300,11 +311,9 @@ def test_every_term_is_read_from_the_api_and_exports(doors: Doors) -> None:
 
 
 def test_every_term_is_said_in_the_history_and_on_pages(doors: Doors) -> None:
-    """Sentences of both events, the support page, the batch page, and the table of what a change will do."""
-    code_id, batch_id = (
-        doors.issue(),
-        ask_for(doors.browser, **{t.name: t.text(getattr(ISSUED, t.name)) for t in TERMS}),
-    )
+    """Sentences of both events, the support page, both batch pages, and the table of what a change will do."""
+    code_id, batch_id = doors.issue(), ask_for(doors.browser, **form_of(ISSUED))
+    upload_id = upload(doors.browser, f"code\n{doors.text}\n".encode(), **form_of(ISSUED))
     by_terms_command(doors, code_id)
     say = translator("en")
 
@@ -312,10 +321,11 @@ def test_every_term_is_said_in_the_history_and_on_pages(doors: Doors) -> None:
     unchanged = doors.issue(UNBOUNDED)
     path = f"/support/codes/{unchanged}/acts/terms"
     filled = inputs_of(doors.browser.get(path).text)
-    changes = {term.name: term.text(getattr(CHANGED, term.name)) for term in TERMS}
+    changes = form_of(CHANGED)
     pages = {
         "support": (doors.browser.get(f"/support/codes/{code_id}").text, CHANGED),
         "batch": (doors.browser.get(f"/admin/batches/{batch_id}").text, ISSUED),
+        "batch of an upload": (doors.browser.get(f"/admin/batches/{upload_id}").text, ISSUED),
         "before and after": (doors.browser.post(path, {**filled, **changes}).text, CHANGED),
     }
 

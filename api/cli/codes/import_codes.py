@@ -18,7 +18,7 @@ from api.cli.arguments import JsonFlag
 from api.cli.context import OpenLedger, Session, print_json
 from api.cli.progress import CommandProgress
 from api.cli.term_options import NamedTerms, with_term_options
-from api.code_import.file_reader import FileFaultError, Format, Records
+from api.code_import.file_reader import Format, Records, UnusableFileError
 from api.code_import.importer import CodeImportCounts, CodeImporter, Rejects
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
@@ -74,7 +74,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     with _open_source(file) as source:
         try:
             records = Records(source, file_format, columns)
-        except FileFaultError as error:
+        except UnusableFileError as error:
             say_error(f"nothing was imported: {file}: {error}")
             return ExitCode.REFUSED
         with (
@@ -91,26 +91,26 @@ class _ImportRun:
     """The passes over one file, each with its progress in bytes."""
 
     def __init__(self, ledger: OpenLedger, records: Records, defaults: CodeTemplate, size: int, *, quiet: bool) -> None:
-        self._ledger, self._records, self._usual, self._measure_size = ledger, records, defaults, size
+        self._ledger, self._records, self._default, self._size = ledger, records, defaults, size
         self._quiet = quiet
         self._correlation_id = uuid4()
 
     def run(self, reject: Rejects, *, skip_bad: bool, dry_run: bool) -> tuple[CodeImportCounts, bool]:
         """Check the file and import it unless that is refused; return the counts, and whether it was imported."""
         if skip_bad and not dry_run:
-            return self._run_pass("importing", lambda intake: intake.take(reject)), True
-        summary = self._run_pass("checking", lambda intake: intake.check(reject))
+            return self._run_pass("importing", lambda importer: importer.import_all(reject)), True
+        summary = self._run_pass("checking", lambda importer: importer.check(reject))
         if dry_run or summary.rejected:
             return summary, False
-        return self._run_pass("importing", lambda intake: intake.take()), True
+        return self._run_pass("importing", lambda importer: importer.import_all()), True
 
     def _run_pass(self, words: str, run: Callable[[CodeImporter], CodeImportCounts]) -> CodeImportCounts:
-        with CommandProgress(f"{words}, in bytes", self._measure_size, quiet=self._quiet) as steps:
+        with CommandProgress(f"{words}, in bytes", self._size, quiet=self._quiet) as steps:
             return run(
                 CodeImporter(
                     storage=self._ledger.storage,
                     records=self._records,
-                    usual=self._usual,
+                    default=self._default,
                     context=self._context,
                     new_id=RANDOM.draw_uuid,
                     progress=steps.at,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from api.code_import.file_reader import FileFaultError, Format, Records
+from api.code_import.file_reader import Format, Records, UnusableFileError
 from api.code_import.importer import CodeImportCounts, CodeImporter
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
@@ -103,23 +103,23 @@ async def import_codes(
 
     def run() -> tuple[CodeImportCounts, bool]:
         records = Records(io.BytesIO(data), form, _mapping(rename or []))
-        intake = CodeImporter(
+        importer = CodeImporter(
             storage=services.storage,
             records=records,
-            usual=CodeTemplate(terms=SINGLE_USE, bound=True),
+            default=CodeTemplate(terms=SINGLE_USE, bound=True),
             context=lambda: _at(context, services.context(caller)),
             new_id=services.new_id,
         )
         if skip_bad and not dry_run:
-            return intake.take(), True
-        tally = intake.check()
-        return (tally, False) if dry_run or tally.rejected else (intake.take(), True)
+            return importer.import_all(), True
+        counts = importer.check()
+        return (counts, False) if dry_run or counts.rejected else (importer.import_all(), True)
 
     try:
-        tally, is_done = await run_blocking(IMPORT_S_MAX, run)
-    except FileFaultError as error:
+        counts, is_done = await run_blocking(IMPORT_S_MAX, run)
+    except UnusableFileError as error:
         raise malformed("body", str(error)) from error
-    return ImportView(applied=is_done, **tally.document())
+    return ImportView(applied=is_done, **counts.document())
 
 
 def _at(context: CommandContext, now: CommandContext) -> CommandContext:
@@ -131,6 +131,6 @@ def _mapping(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         theirs, is_one, ours = pair.rpartition("=")
         if not is_one:
-            raise FileFaultError(f"map={pair[:100]!a} is no THEIRS=OURS")
+            raise UnusableFileError("columns", f"map={pair[:100]!a} is no THEIRS=OURS")
         found[theirs] = ours
     return found

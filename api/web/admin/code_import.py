@@ -1,22 +1,22 @@
 """The page that imports codes from a CSV file; the batch lists each rejected line with its number and reason."""
 
-import csv
 import io
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
 from api.auth.session_cookies import COOKIE
-from api.code_import.row_parser import TERM_COLUMNS, CellFaultError, code_text, row_terms, used_uses
+from api.code_import.file_reader import Records, UnusableFileError
+from api.code_import.importer import CodeImporter
+from api.code_import.row_parser import COLUMNS
 from api.errors import ApplicationError
-from api.schemas.csv_cells import without_mark
-from api.use_cases.administration.batch_runner import Row
+from api.use_cases.administration.batch_runner import SLICE, IssuedSlice
 from api.use_cases.administration.batches import start_batch
-from api.use_cases.issue_codes import NEW, CodeTemplate, Usage
+from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.issue import template_of
 from api.web.forms import NOTE_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
@@ -28,34 +28,15 @@ from api.web.staff_auth.sessions import (
     SupportRoute,
     has_valid_csrf_token,
 )
-from projections.repositories.issue_batches import NewBatch
+from projections.repositories.issue_batches import Batch, NewBatch, derive_code_id
 
 PATH: Final = "/admin/import"
 FILE_BYTES_MAX: Final = 16 * 2**20
-"""A file of some 300,000 codes. It is held in memory while it is worked through, and never written down."""
-LINES_MAX: Final = 1_000_000
+"""A file of some 300,000 codes. It is kept in memory during the import and never stored."""
+RECORDS_MAX: Final = 1_000_000
 RETRY_S: Final = 30
-COLUMNS: Final = ("code", "used", *TERM_COLUMNS)
-IGNORED: Final = ("id", "state", "reserved", "available", "issued_at")
-"""Columns of our own files that say how a code stands there; `ledger import-codes` reads more of them."""
 
 router = APIRouter(prefix=PATH, route_class=SupportRoute)
-
-
-class CsvReader(Protocol):
-    """What `csv.reader` gives."""
-
-    line_num: int
-
-    def __iter__(self) -> Iterator[list[str]]:
-        """Records."""
-
-    def __next__(self) -> list[str]:
-        """The next one."""
-
-
-class UnusableFileError(Exception):
-    """The file as a whole can't be read; the message is the end of a key."""
 
 
 @router.get("")
@@ -67,7 +48,7 @@ def show_form(request: Request, staff: Admin) -> Response:
 @router.post("")
 async def import_file(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
     """Check the file, store the batch, and import its lines in the background."""
-    # Only now that the admin is known: until then nothing of the body is read.
+    # The body is read only after the admin is authenticated.
     async with request.form(max_files=1, max_fields=20) as sent:
         fields = FormFields({name: value for name, value in sent.items() if isinstance(value, str)})
         token = fields.values.get("token", "")
@@ -79,38 +60,53 @@ async def import_file(request: Request, admin: AdminContextDep, staff: Admin) ->
 
 
 def _import(request: Request, admin: AdminContext, staff: Staff, fields: FormFields, data: bytes) -> Response:
-    defaults = template_of(fields, admin)
+    template, records, count = template_of(fields, admin), None, 0
     try:
-        count = count_records(data)
+        records = Records(io.BytesIO(data), "csv", {})
+        count = records.count()
     except UnusableFileError as error:
-        fields.errors["file"] = str(error)
-        count = 0
-    if fields.errors:
+        fields.errors["file"] = error.reason
+    else:
+        if not 0 < count <= RECORDS_MAX:
+            fields.errors["file"] = "too_many" if count else "no_lines"
+    if records is None or fields.errors:
         return _render(request, staff, fields)
-    return _start_import(admin, staff, fields, defaults, data, count)
-
-
-def _start_import(
-    admin: AdminContext, staff: Staff, fields: FormFields, defaults: CodeTemplate, data: bytes, count: int
-) -> Response:
-    services, runner = admin.services, admin.runner
-    if not runner.begin_file():
-        raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
-    new_batch = _new_batch(admin, staff, fields, defaults, count)
-    action = services.action(staff.caller())
-    batch = None
-    try:
-        if start_batch(action, admin.batches, new_batch):
-            batch = admin.batches.find(new_batch.batch_id)
-    finally:
-        if batch is None:
-            runner.give_up_file()
-    if batch is not None:
-        runner.take_file(batch, records(data, replace(defaults, note_id=batch.text_id)))
+    new_batch = _new_batch(admin, staff, fields, template, count)
+    _start_import(admin, staff, new_batch, records)
     return see_other(f"/admin/batches/{new_batch.batch_id}")
 
 
-def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields, defaults: CodeTemplate, count: int) -> NewBatch:
+def _start_import(admin: AdminContext, staff: Staff, new_batch: NewBatch, records: Records) -> None:
+    runner = admin.runner
+    if not runner.reserve_import():
+        raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
+    batch = None
+    try:
+        if start_batch(admin.services.action(staff.caller()), admin.batches, new_batch):
+            batch = admin.batches.find(new_batch.batch_id)
+    finally:
+        if batch is None:
+            runner.release_import()
+    if batch is not None:
+        runner.start_import(batch, _import_slices(admin, batch, records))
+
+
+def _import_slices(admin: AdminContext, batch: Batch, records: Records) -> Iterator[IssuedSlice]:
+    importer = CodeImporter(
+        storage=admin.services.storage,
+        records=records,
+        default=CodeTemplate(terms=batch.terms, bound=batch.bound, note_id=batch.text_id),
+        context=partial(admin.runner.create_context, batch),
+        new_id=admin.services.new_id,
+        code_id=partial(derive_code_id, batch.batch_id),
+    )
+    for imported in importer.import_in_turn(SLICE):
+        lines = [(record.line, error.reason) for record, error in imported.rejected]
+        lines += [(record.line, "exists") for record in imported.existing]
+        yield IssuedSlice(imported.read, sorted(lines))
+
+
+def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields, template: CodeTemplate, count: int) -> NewBatch:
     services, batch_id = admin.services, id_from_nonce(fields.values.get("nonce", ""))
     note = fields.text("note", NOTE_LENGTH_MAX, is_line=False)[:NOTE_LENGTH_MAX]
     return NewBatch(
@@ -118,63 +114,13 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields, defaults: 
         kind="import",
         staff_id=staff.staff_id,
         prefix="",
-        terms=defaults.terms,
-        bound=defaults.bound,
+        terms=template.terms,
+        bound=template.bound,
         wanted=count,
         note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
         runner=admin.runner.me,
         lease_until=admin.runner.lease_until(),
     )
-
-
-def count_records(data: bytes) -> int:
-    """How many records a file has; its columns are known ones.
-
-    Raises:
-        FileFaultError: It can't be taken as a whole.
-    """
-    if not data:
-        raise UnusableFileError("empty")
-    reader = _reader(data)
-    try:
-        names = [name.strip().lower() for name in next(reader, [])]
-        if "code" not in names or len(set(names)) < len(names):
-            raise UnusableFileError("columns")
-        if not set(names) <= {*COLUMNS, *IGNORED}:
-            raise UnusableFileError("unknown_columns")
-        count = sum(1 for record in reader if record)
-    except UnicodeDecodeError as error:
-        raise UnusableFileError("encoding") from error
-    except csv.Error as error:
-        raise UnusableFileError("csv") from error
-    if not 0 < count <= LINES_MAX:
-        raise UnusableFileError("no_lines" if count == 0 else "too_many")
-    return count
-
-
-def records(data: bytes, defaults: CodeTemplate) -> Iterator[Row]:
-    """The records of a file that `count_records` has passed; what a record leaves open is as usual."""
-    reader = _reader(data)
-    names = [name.strip().lower() for name in next(reader)]
-    for record in reader:
-        if record:
-            yield _row(reader.line_num, names, record, defaults)
-
-
-def _reader(data: bytes) -> CsvReader:
-    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
-    return csv.reader(text, strict=True)
-
-
-def _row(line: int, names: list[str], record: list[str], defaults: CodeTemplate) -> Row:
-    if len(record) > len(names):
-        return Row(line, "", None, "columns")
-    cells = dict(zip(names, (without_mark(cell.strip()) for cell in record), strict=False))
-    try:
-        template, used = row_terms(cells, defaults), used_uses(cells, defaults)
-        return Row(line, code_text(cells.get("code", "")), template, usage=Usage(used=used) if used else NEW)
-    except CellFaultError as error:
-        return Row(line, "", None, error.column)
 
 
 def _render(request: Request, staff: Staff, fields: FormFields) -> Response:

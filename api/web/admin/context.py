@@ -68,8 +68,8 @@ class AdminContext:
     ) -> "AdminContext":
         """Build the context of a started application, and start the runner of its batches."""
         storage = services.storage
-        batches, codes = BatchRepository(storage), CodeListReader(storage)
-        runner = BatchRunner(storage, batches, codes, services.new_id)
+        batches = BatchRepository(storage)
+        runner = BatchRunner(storage, batches, services.new_id)
         runner.start()
         return cls(
             services=services,
@@ -77,7 +77,7 @@ class AdminContext:
             preview_sender=preview_sender,
             runner=runner,
             batches=batches,
-            codes=codes,
+            codes=CodeListReader(storage),
             groups=GroupRepository(storage),
             keys=ApiKeyRepository(storage),
             accounts=StaffAccountRepository(storage),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.code_import import importer
+from api.use_cases import issue_codes
 from api.use_cases.issue_codes import CodeOrder, issue_batch
 from domain.commands.context import CommandContext
 from domain.values.identifiers import generate_code
@@ -134,7 +134,7 @@ def test_interrupted_import_resumes(
         issue_batch(storage, orders, context)
 
     with monkeypatch.context() as patch:
-        patch.setattr(importer, "issue_batch", dying)
+        patch.setattr(issue_codes, "issue_batch", dying)
         died = terminal.ledger("import-codes", file)
     between = counts(bench)
     done = terminal.ledger("import-codes", file, "--json")

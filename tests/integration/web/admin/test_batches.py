@@ -8,7 +8,6 @@ from api.cli.embedded.util import wait_until
 from api.use_cases.administration.batch_runner import SLICE, BatchRunner
 from domain.events import CodeIssued
 from projections.database.errors import StorageUnavailableError
-from projections.read_models.code_list import CodeListReader
 from projections.repositories.issue_batches import BatchRepository, NewBatch
 from tests.support.clients.admin_client import WAIT_S, ask_for, ended
 from tests.support.clients.app_client import AppClient
@@ -111,10 +110,7 @@ def test_another_process_goes_on_where_one_died(app: AppClient) -> None:
     """The slice that was issued but not noted down is issued again, which changes nothing."""
     storage, batch_id, count = app.services.storage, uuid4(), 3 * SLICE - 1
     app.client.app.state.admin.runner.close()  # type: ignore[attr-defined]  # the client knows it as any ASGI app
-    first, second = (
-        BatchRunner(storage, batches, CodeListReader(storage), uuid4)
-        for batches in (Failing(storage), BatchRepository(storage))
-    )
+    first, second = (BatchRunner(storage, batches, uuid4) for batches in (Failing(storage), BatchRepository(storage)))
     BatchRepository(storage).insert(wish(batch_id, count), app.services.now())
 
     first.start()

@@ -3,12 +3,17 @@
 import csv
 import io
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
+from markupsafe import escape
 
-from api.web.admin.code_import import FILE_BYTES_MAX, UnusableFileError, count_records
-from projections.read_models.code_list import CodeListReader
-from tests.support.clients.admin_client import ask_for, ended, upload
+from api.i18n.catalogs import translate
+from api.web.admin.code_import import FILE_BYTES_MAX
+from domain.events import Event
+from projections.read_models.code_list import CodeTextLookup
+from tests.support.clients.admin_client import TERMS, ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser
 
@@ -43,13 +48,14 @@ def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrows
     page = admin.get(f"/admin/batches/{batch.batch_id}").text
     refusals = app.client.app.state.admin.batches.list_rejected_lines(batch.batch_id, 0, 20)  # type: ignore[attr-defined]  # any ASGI app
 
-    assert (batch.state, batch.wanted, batch.done, batch.refused) == ("done", 13, 13, 10)
+    assert (batch.state, batch.wanted, batch.done, batch.refused) == ("done", 14, 14, 11)
     assert refusals[:5] == [(3, "repeated"), (6, "exists"), (7, "code"), (8, "max_uses"), (9, "open")]
     assert refusals[5:] == [
         (10, "expires_at"),
         (11, "validity_days"),
         (12, "columns"),
-        (14, "code"),
+        (13, "csv"),
+        (14, "csv"),
         (16, "rebinds_max"),
     ]
     assert {"OLD2024A", "=SUM(A1)", "X6"} == set(rows)
@@ -86,13 +92,13 @@ def test_two_files_of_the_same_codes_at_once(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that was quicker has issued them when the other comes to it: they are refused by name."""
-    known, looks = CodeListReader.find_known_digests, []
+    find_first_events, lookups = CodeTextLookup.find_first_events, []
 
-    def too_early(codes: CodeListReader, digests: Sequence[bytes]) -> set[bytes]:
-        looks.append(len(digests))
-        return set() if len(looks) == 2 else known(codes, digests)
+    def miss_second_time(lookup: CodeTextLookup, texts: Sequence[str]) -> dict[str, list[Event]]:
+        lookups.append(texts)
+        return {} if len(lookups) == 2 else find_first_events(lookup, texts)
 
-    monkeypatch.setattr(CodeListReader, "find_known_digests", too_early)
+    monkeypatch.setattr(CodeTextLookup, "find_first_events", miss_second_time)
     first = ended(app, upload(admin, b"code\nRACE-1\n"))
     second = ended(app, upload(admin, b"code\nRACE-1\nRACE-2\n"))
     refusals = app.client.app.state.admin.batches.list_rejected_lines(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app
@@ -132,21 +138,46 @@ def test_the_list_as_a_file_has_what_the_list_has(app: AppClient, admin: StaffBr
 
 
 @pytest.mark.parametrize(
-    ("data", "fault"),
+    ("data", "problem"),
     [
         (b"", "empty"),
+        (b"\n", "columns"),
         (b"max_uses\n1\n", "columns"),
         (b"code,code\na,b\n", "columns"),
         (b"code,colour\na,b\n", "unknown_columns"),
-        (b"code\n\xff\xfe\n", "encoding"),
-        (b'code\n"a\n', "csv"),
+        (b"code,\xff\n", "encoding"),
+        (b'code,"a\n', "csv"),
         (b"code\n\n", "no_lines"),
     ],
 )
-def test_a_file_that_is_none_is_said(data: bytes, fault: str) -> None:
-    """Before anything of it is taken."""
-    with pytest.raises(UnusableFileError, match=f"^{fault}$"):
-        count_records(data)
+def test_uploaded_file_is_rejected_as_a_whole(app: AppClient, admin: StaffBrowser, data: bytes, problem: str) -> None:
+    """With a sentence below the field, before a batch is stored."""
+    answer = admin.post_file("/admin/import", "codes.csv", data, {**TERMS, "nonce": uuid4().hex})
+
+    assert answer.status_code == 422
+    assert escape(translate(f"page.admin.fault.{problem}", "en")) in answer.text
+    assert app.count("batches") == 0
+
+
+def test_uploaded_file_keeps_the_history_of_codes(app: AppClient, admin: StaffBrowser) -> None:
+    """As `ledger import-codes` does: paused codes stay paused, notes are kept, and bad lines are named."""
+    file = (
+        b"code;state;note;issued_at;reserved\n"
+        b"PAUSED-1;paused;from March;2024-05-06T07:08:09Z;0\n"
+        b"\xff;;;;\n"
+        b"GONE-1;revoked;;;\n"
+        b"HELD-1;;;;2\n"
+        b"LATE-1;;;soon;\n"
+    )
+    batch = ended(app, upload(admin, file))
+    refusals = app.client.app.state.admin.batches.list_rejected_lines(batch.batch_id, 0, 9)  # type: ignore[attr-defined]  # any ASGI app
+    code_id = app.services.reader.find_code("PAUSED-1")
+    assert code_id is not None
+    events = [line.event for line in app.services.reader.read_history(code_id)]
+
+    assert refusals == [(3, "encoding"), (4, "state"), (5, "reserved"), (6, "issued_at")]
+    assert [type(event).__name__ for event in events] == ["CodeIssued", "CodePaused", "CodeNoted"]
+    assert events[0].at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
 def test_nobody_else_makes_us_read_a_file(app: AppClient, admin: StaffBrowser) -> None:
