@@ -1,20 +1,18 @@
-"""Renders an `OutboundMessage` as an email: subject, text and HTML, and the bytes of its MIME message.
+"""Writes an `OutboundMessage` as the bytes of an email: headers, and a MIME body with text and HTML.
 
 The same message gives the same bytes on every attempt, so that receivers recognize a repeat.
 """
 
 import binascii
 import hashlib
+from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
-from itertools import groupby
-from typing import Final, NamedTuple
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from domain.ports import OutboundMessage
 from domain.values.timestamps import in_utc
+from workers.channels.mail_text import MessageParts, render_parts
 
 LINE_MAX = 76
 """Longest encoded line, in octets (RFC 2045 6.7 and 6.8)."""
@@ -64,27 +62,6 @@ def _transfer_encoded(octets: bytes) -> tuple[str, bytes]:
 SUBJECT_LINE_MAX = 76
 """RFC 2047 section 2: no line with an encoded word is longer."""
 
-GROUP: Final = "{group}"
-"""Where a group's own words name it."""
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("workers.channels"),
-    autoescape=select_autoescape(["html"]),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    auto_reload=False,
-)
-
-
-class MessageParts(NamedTuple):
-    """A message as its recipient reads it."""
-
-    subject: str
-    text: str
-    html: str
-
 
 def message_bytes(message: OutboundMessage, sender: str, recipient: str) -> bytes:
     """Write a message: a text and an HTML part that say the same.
@@ -103,7 +80,7 @@ def message_bytes(message: OutboundMessage, sender: str, recipient: str) -> byte
     parts = render_parts(message)
     headers = {
         "Message-ID": message.message_id,
-        "Date": format_datetime(message.written_at),
+        "Date": _date(in_utc(message.written_at).replace(microsecond=0)),
         "From": sender,
         "To": recipient,
         "Subject": _encoded(parts.subject),
@@ -116,42 +93,15 @@ def message_bytes(message: OutboundMessage, sender: str, recipient: str) -> byte
     return b"".join(map(_header, headers, headers.values())) + _body(message, parts)
 
 
-def render_parts(message: OutboundMessage) -> MessageParts:
-    """Render what a message says."""
-    group = _strip_control(message.group)
-    written_at = in_utc(message.written_at)
-    variables: dict[str, object] = {
-        "written_on": f"{written_at:%Y-%m-%d}",
-        "written_time": f"{written_at:%H:%M}",
-        "link": message.link,
-        "group": group,
-        "paragraphs": _paragraphs(message.text, group),
-    }
-    if message.ends_at is not None:
-        ends_at = in_utc(message.ends_at)
-        variables |= {"ends_on": f"{ends_at:%Y-%m-%d}", "ends_time": f"{ends_at:%H:%M}"}
-    # A text template's first line is the subject.
-    text = _TEMPLATES.get_template(f"{message.template}.{message.language}.txt").render(**variables)
-    default_subject, _, text = text.partition("\n")
-    subject = _strip_control(message.subject.replace(GROUP, group)) or default_subject
-    html = _TEMPLATES.get_template(f"{message.template}.{message.language}.html").render(**variables, subject=subject)
-    return MessageParts(subject, text.lstrip("\n"), html)
-
-
-def _paragraphs(text: str, group: str) -> list[list[str]]:
-    """Lines by paragraph; paragraphs are parted by empty lines."""
-    lines = [_strip_control(line) for line in text.replace(GROUP, group).splitlines()]
-    return [list(some) for is_text, some in groupby(lines, key=bool) if is_text]
-
-
 def _body(message: OutboundMessage, parts: MessageParts) -> bytes:
     boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     return alternative(parts.text, parts.html, boundary)
 
 
-def _strip_control(group: str | None) -> str:
-    """A group's name without line breaks and control characters; empty if there is none."""
-    return "".join(character if character.isprintable() else " " for character in group or "").strip()
+@lru_cache(maxsize=256)
+def _date(second: datetime) -> str:
+    """Return the Date header of a second: a backlog has many messages of the same one."""
+    return format_datetime(second)
 
 
 @lru_cache(maxsize=256)

@@ -24,7 +24,7 @@ from domain.ports import (
 from domain.webhooks.signatures import sign
 from projections.repositories.channel_form import ChannelSettings, TargetUrl
 from projections.repositories.group_channels import ChannelConfig
-from workers.channels.mail_message import render_parts
+from workers.channels.mail_text import render_parts
 from workers.channels.registry import ChannelKind, ChannelTools
 from workers.http_client.client import HttpResponse, NotSentError, PinnedHttpClient, UnansweredError, parse_retry_after
 

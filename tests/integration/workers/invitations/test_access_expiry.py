@@ -27,7 +27,7 @@ from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, correction, done
 from tests.support.servers.databases import execute
-from workers.channels.mail_message import render_parts
+from workers.channels.mail_text import render_parts
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import send_notices

@@ -13,7 +13,7 @@ from domain.values.identifiers import EmailAddress
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_delivery_steps import ScriptedChannel
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from workers.channels.mail_message import render_parts
+from workers.channels.mail_text import render_parts
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import send_notices
 

@@ -1,0 +1,102 @@
+"""What messages say: a group's own words in both parts, and layouts that are rendered once for many messages."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.ports import Language, OutboundMessage, Template
+from domain.values.timestamps import in_utc
+from tests.support.channel_builders import LETTER
+from workers.channels import mail_text
+from workers.channels.mail_text import MessageParts, render_parts
+
+OWN_WORDS = replace(
+    LETTER,
+    template="invite",
+    language="en",
+    group="Blue & co",
+    subject="Come to {group}",
+    text="Dear <guest>,\nwelcome to {group}.\n\n\nBring {nothing}.",
+)
+GROUPS = [None, "design", "Blue & <b>co</b>", "private \ue000 use"]
+
+
+def _render_directly(message: OutboundMessage) -> MessageParts:
+    """Render the templates of one message with its own values, without a layout."""
+    strip, templates = mail_text._strip_control, mail_text._TEMPLATES
+    group, written_at = strip(message.group), in_utc(message.written_at)
+    variables: dict[str, object] = {
+        "written_on": f"{written_at:%Y-%m-%d}",
+        "written_time": f"{written_at:%H:%M}",
+        "link": message.link,
+        "group": group,
+        "paragraphs": mail_text._paragraphs(message.text, group),
+    }
+    if message.ends_at is not None:
+        ends_at = in_utc(message.ends_at)
+        variables |= {"ends_on": f"{ends_at:%Y-%m-%d}", "ends_time": f"{ends_at:%H:%M}"}
+    name = f"{message.template}.{message.language}"
+    default_subject, _, text = templates.get_template(f"{name}.txt").render(**variables).partition("\n")
+    subject = strip(message.subject.replace("{group}", group)) or default_subject
+    html = templates.get_template(f"{name}.html").render(**variables, subject=subject)
+    return MessageParts(subject, text.lstrip("\n"), html)
+
+
+@pytest.mark.parametrize("template", get_args(Template))
+@pytest.mark.parametrize("language", get_args(Language))
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("words", [("", ""), (OWN_WORDS.subject, OWN_WORDS.text)], ids=["usual", "own"])
+def test_render_parts_equals_its_templates(
+    template: Template, language: Language, group: str | None, words: tuple[str, str]
+) -> None:
+    """Two messages that share a layout each hold their own link and dates, to the character."""
+    first = replace(LETTER, template=template, language=language, group=group, subject=words[0], text=words[1])
+    second = replace(
+        first,
+        link="https://other.example/a/x?a=1&b='2'",
+        written_at=first.written_at + timedelta(days=40, hours=3),
+        ends_at=first.written_at + timedelta(days=400),
+    )
+
+    assert [render_parts(message) for message in (first, second)] == [
+        _render_directly(message) for message in (first, second)
+    ]
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_render_parts_equals_its_templates_whatever_a_group_says(group: str, subject: str, text: str) -> None:
+    """No text of a group is taken for a mark in a layout."""
+    message = replace(OWN_WORDS, group=group, subject=subject, text=text)
+
+    assert render_parts(message) == _render_directly(message)
+
+
+def test_group_words_replace_subject_and_text() -> None:
+    """Paragraphs stay paragraphs, lines stay lines, and only the group's name is filled in."""
+    parts = render_parts(OWN_WORDS)
+
+    assert parts.subject == "Come to Blue & co"
+    assert parts.text.startswith("Dear <guest>,\nwelcome to Blue & co.\n\nBring {nothing}.\n\nhttps://")
+    assert "Dear &lt;guest&gt;,<br>welcome to Blue &amp; co.</p>" in parts.html
+    assert "code was accepted" not in parts.html
+    assert f'href="{OWN_WORDS.link}"' in parts.html
+
+
+def test_group_subject_alone_leaves_the_usual_text() -> None:
+    """And a text alone leaves the usual subject."""
+    usual = render_parts(replace(OWN_WORDS, subject="", text=""))
+    subject_alone, text_alone = render_parts(replace(OWN_WORDS, text="")), render_parts(replace(OWN_WORDS, subject=""))
+
+    assert (subject_alone.subject, subject_alone.text) == ("Come to Blue & co", usual.text)
+    assert text_alone.subject == usual.subject
+    assert text_alone.text != usual.text
+
+
+def test_refund_notice_keeps_the_usual_words() -> None:
+    """The message factory gives a notice none of a group's words."""
+    assert "could not be sent" in render_parts(replace(LETTER, template="refund_notice", language="en")).text
