@@ -1,5 +1,6 @@
 """From a template to an answer: language, texts, times, headers. Every page goes out through `page`."""
 
+import re
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from api.i18n.catalogs import LANGUAGES, pick_language, translator
 from api.schemas.code_terms import TERMS
@@ -28,6 +29,8 @@ LANGUAGE_NAMES: Final[dict[Language, str]] = {"zh": "中文", "en": "English"}
 LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
 """BCP 47 tags for the `lang` attribute: they choose fonts and voices."""
 
+_TIME_IN_SENTENCE: Final = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC\b")
+
 
 @cache
 def environment() -> Environment:
@@ -40,7 +43,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    templates.filters.update(text=escape_text)
+    templates.filters.update(text=escape_text, times=mark_times)
     templates.globals.update(asset=asset, time_tag=time_tag, TERMS=TERMS)
     return templates
 
@@ -48,6 +51,16 @@ def environment() -> Environment:
 def escape_text(text: str) -> Markup:
     """Escape the text of an element; quotes stay, because they end nothing there and fill a page of JSON."""
     return Markup('"').join(text.split('"'))
+
+
+def mark_times(text: str) -> Markup:
+    """Mark the times that `text_of` wrote into a sentence, so that the browser shows them in the reader's time zone."""
+    parts, end = [], 0
+    for match in _TIME_IN_SENTENCE.finditer(text):
+        tag = Markup('<time datetime="{}T{}Z" data-form="minute">{}</time>').format(match[1], match[2], match[0])
+        parts += [escape(text[end : match.start()]), tag]
+        end = match.end()
+    return Markup("").join([*parts, escape(text[end:])])
 
 
 def time_tag(at: datetime) -> Markup:

@@ -1,6 +1,7 @@
 """A support agent's day: a mistyped address found by the code's last four, a refund, and the page through time."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -143,6 +144,20 @@ def test_new_events_appear_and_the_slider_goes_back(served_app: ServedApp, open_
     assert opened == 1
     assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 8 available"
     assert "as_of=" in desk.url
+
+
+def test_times_in_sentences_are_shown_in_the_time_zone_of_the_reader(served_app: ServedApp, open_tab: Tab) -> None:
+    """As those in tables are: a deadline in a sentence reads the clock of the agent, and its tooltip keeps UTC."""
+    reservation_id = served_app.redeem(open_tab(), served_app.app.issue(), "zone@example.com")
+    desk = open_tab(staff="viewer", timezone_id="Asia/Shanghai")
+
+    desk.goto(f"/support/reservations/{reservation_id}")
+    deadline = desk.locator(".line-sentence time").last
+    shown, utc = deadline.inner_text(), deadline.get_attribute("title")
+
+    assert utc is not None
+    assert datetime.fromisoformat(shown) - datetime.fromisoformat(utc.removesuffix(" UTC")) == timedelta(hours=8)
+    assert "Asia/Shanghai, UTC+08:00" in desk.locator("#zone").inner_text()
 
 
 def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> None:

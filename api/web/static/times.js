@@ -2,20 +2,22 @@
 
 const two = (number) => String(number).padStart(2, "0");
 
-// Short and of equal width, as on a statement, in every language.
-function shown(at) {
-  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
-}
-
-// As on a clock, where a picture has no place for more.
+const day = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
 const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
+
+// By the form that the server asks for: to the second in tables (of equal width in every language), to the minute in
+// sentences, and as a clock where a picture has no place for more.
+const FORMS = {
+  second: (at) => `${day(at)} ${clock(at)}:${two(at.getSeconds())}`,
+  minute: (at) => `${day(at)} ${clock(at)}`,
+  clock,
+};
 
 export function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     time.title = time.textContent;
     const at = new Date(time.dateTime);
-    time.textContent = time.dataset.form === "clock" ? clock(at) : shown(at);
+    time.textContent = FORMS[time.dataset.form ?? "second"](at);
   }
 }
 

@@ -118,7 +118,7 @@ def test_an_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_
     assert "the mail server mx1:25 rejected the email address" in heading(failed)
     assert f'href="{page}/events/3"' in failed.text
     assert f'href="{page}/events/5"' in failed.text
-    assert "&#34;type&#34;: &#34;InviteFailed&#34;" in failed.text
+    assert '"type": "InviteFailed"' in failed.text
     assert "It came from an external request" in first.text
     assert "No event has followed from it" in first.text
     assert [browser.get(f"{page}/events/{number}").status_code for number in ("6", "0", "x")] == [404, 422, 422]

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.web.masking import mask_email
-from api.web.rendering import LANGUAGE_COOKIE, TEMPLATES
+from api.web.rendering import LANGUAGE_COOKIE, TEMPLATES, mark_times
 from api.web.static_files import STATIC, asset
 from domain.ports import Language
 from tests.support.stub_use_cases import GOOD_TOKEN, RESERVATION, StubUseCases, client_of
@@ -168,3 +168,12 @@ def test_static_files_are_kept_under_an_address_of_their_content(client: TestCli
 def test_a_masked_address_tells_its_first_letter_and_domain(address: str, masked: str) -> None:
     """Always three stars, so that the length is not told."""
     assert masked == mask_email(address)
+
+
+def test_times_in_a_sentence_are_marked_and_everything_else_is_escaped() -> None:
+    """Whatever a note or a mail server wrote around them."""
+    marked = mark_times("until 2026-11-27 16:02 UTC, <b>said</b> mx")
+
+    time = '<time datetime="2026-11-27T16:02Z" data-form="minute">2026-11-27 16:02 UTC</time>'
+    assert marked == f"until {time}, &lt;b&gt;said&lt;/b&gt; mx"
+    assert mark_times("at 12:00 UTC") == "at 12:00 UTC"
