@@ -21,7 +21,7 @@ from api.errors import ApplicationError
 from api.http.allowed_hosts import guarded_hosts
 from api.http.allowed_methods import not_found, without_slash
 from api.http.dependencies import request_id_of
-from api.http.dependency_status import MissingParts
+from api.http.dependency_status import DependencyStatus
 from api.http.middleware import RequestEnvelopeMiddleware
 from api.http.openapi import described, operation_id
 from api.http.problems import HttpError, headers_of, language_of, problem_response, status_of
@@ -70,7 +70,7 @@ from workers.monitoring.broker_watch import BrokerMonitor
 
 log = logging.getLogger(__name__)
 
-OPEN_TRIES, OPEN_PAUSE_S = 60, 0.5
+OPEN_ATTEMPTS, OPEN_PAUSE_S = 60, 0.5
 """How often and how far apart a process that starts looks for its database; each look is bounded as well."""
 
 DESCRIBED = "/api/v1/openapi.json"
@@ -161,7 +161,7 @@ async def _storage(settings: ApiSettings) -> LedgerStore:
         StorageUnavailableError: It was away for as long as we wait; whoever started us may start us again.
         SchemaMismatchError, WrongKeysError: As `LedgerStore.open`.
     """
-    for _ in range(OPEN_TRIES):
+    for _ in range(OPEN_ATTEMPTS):
         try:
             return LedgerStore.open(settings)
         except StorageUnavailableError as error:
@@ -176,7 +176,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
         with await _storage(settings) as storage:
             erase_again(storage, settings)
             commit = AsyncGroupCommit(PipelinedExecute(storage), storage.ledger.execute, settings.request_wait_s)
-            watch = BrokerMonitor(settings.redis_url.get_secret_value(), tell=MissingParts().tell)
+            watch = BrokerMonitor(settings.redis_url.get_secret_value(), report=DependencyStatus().log_changes)
             silent = StalledWriterWatch(storage.datastore)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             rates, is_limited = settings.invitation_rates, settings.rate_limit == "on"
@@ -295,17 +295,17 @@ def _handle_faults(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_defect(request: Request, error: Exception) -> Response:
-        _tell_defect(error)
+        _log_defect(error)
         return await answer(request, ApplicationError("INTERNAL"))
 
 
-def _tell_defect(error: Exception) -> None:
+def _log_defect(error: Exception) -> None:
     ERRORS.labels("internal_error").inc()
     log.error("a request failed", exc_info=error)
 
 
 async def _answer_defect(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    _tell_defect(error)
+    _log_defect(error)
     scope["ledger_outcome"] = "INTERNAL"
     response = problem_response(
         ApplicationError("INTERNAL"), language_of(Request(scope)), scope.get("ledger_request_id")

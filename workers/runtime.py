@@ -54,7 +54,7 @@ class Runtime:
     waiting: set[UUID] = field(default_factory=set)
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     _channels: threading.local = field(default_factory=threading.local)
-    _opened: list[Channel] = field(default_factory=list)
+    _open_channels: list[Channel] = field(default_factory=list)
 
     @classmethod
     def build(cls, settings: WorkerSettings) -> "Runtime":
@@ -106,7 +106,7 @@ class Runtime:
                 default_channel(self.settings, self.connections), self.group_channels.for_group
             )
             self._channels.channel = channel
-            self._opened.append(channel)
+            self._open_channels.append(channel)
         return channel
 
     def context(self, actor_id: str, request_id: str | None) -> CommandContext:
@@ -162,14 +162,14 @@ class Runtime:
         """End threads and connections; what was submitted is finished first."""
         self.webhooks.close()
         self.send_executor.shutdown(wait=True, cancel_futures=True)
-        for channel in self._opened:
+        for channel in self._open_channels:
             channel.close()
         self.storage.close()
 
 
-def _report_connections(allowed: int, opened: int) -> None:
+def _report_connections(allowed: int, open_count: int) -> None:
     MAIL_CONNECTIONS.labels("allowed").set(allowed)
-    MAIL_CONNECTIONS.labels("open").set(opened)
+    MAIL_CONNECTIONS.labels("open").set(open_count)
 
 
 def _refusal_counter(mark: Callable[[], None]) -> Callable[[Rejected], None]:

@@ -25,7 +25,7 @@ from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.dispatcher import monotonic_deadline
 from workers.invitations.access_expiry import RUN_MAX_S as ACCESS_RUN_MAX_S
 from workers.invitations.due_sweep import sweep
-from workers.invitations.message_factory import reservation_ids
+from workers.invitations.message_factory import parse_reservation_ids
 from workers.invitations.outbox_notices import RUN_MAX_S, send_notices
 from workers.maintenance.drift_check import check_sample
 from workers.maintenance.log_follower import update_log
@@ -116,7 +116,7 @@ def process_invite_task(self: Task, ids: list[str]) -> None:
     still due, and the sweep's. Where an invitation waits for the access of a corrected address, that is removed now.
     """
     runtime, should_stop = _ProcessState.get(), _deadline(settings.task_time_limit_s / 3)
-    runtime.batch_sender.run(reservation_ids(ids), known_task_id(self.request.id), should_stop)
+    runtime.batch_sender.run(parse_reservation_ids(ids), known_task_id(self.request.id), should_stop)
     if runtime.waiting:
         waiting = list(runtime.waiting)
         runtime.waiting.clear()
@@ -136,7 +136,7 @@ def publish_ids(ids: Sequence[UUID]) -> None:
         kombu.exceptions.OperationalError: The broker is unavailable or slow; the message may be queued all the same.
     """
     try:
-        process_invite_task.apply_async(([str(item) for item in ids],), ignore_result=True)
+        process_invite_task.apply_async(([str(reservation_id) for reservation_id in ids],), ignore_result=True)
     except Exception:
         PUBLISHES.labels("failed").inc()
         raise

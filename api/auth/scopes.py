@@ -41,5 +41,5 @@ def scopes_of(role: str, named: Iterable[str] | None) -> frozenset[Scope]:
     """What a key may: the scopes that it names, else those of its role. `admin` opens everything."""
     if named is None:
         return GRANTS.get(role, frozenset())
-    known = frozenset(scope for scope in SCOPES if scope in set(named))
-    return frozenset(SCOPES) if "admin" in known else known
+    scopes = frozenset(scope for scope in SCOPES if scope in set(named))
+    return frozenset(SCOPES) if "admin" in scopes else scopes

@@ -21,11 +21,11 @@ def find_repeated(texts: Iterable[str]) -> set[int]:
     for text in texts:
         number = short_hash(text)
         parts[number % PARTS].append(number)
-    found: set[int] = set()
+    repeated_hashes: set[int] = set()
     for part in parts:
         before = None
         for number in sorted(part):
             if number == before:
-                found.add(number)
+                repeated_hashes.add(number)
             before = number
-    return found
+    return repeated_hashes

@@ -167,17 +167,17 @@ class Records:
             raise RejectedRecordError("json", f"it is no JSON: {error.msg} at letter {error.colno}") from error
         if not isinstance(document, dict):
             raise RejectedRecordError("json", 'it is no JSON object such as {"code":"ABC-123","max_uses":5}')
-        found: dict[str, str] = {}
+        cells: dict[str, str] = {}
         for theirs, value in document.items():
             try:
                 name = self._ours(theirs)
             except UnusableFileError as error:
                 raise RejectedRecordError("json", str(error)) from error
-            if name in found:
+            if name in cells:
                 raise RejectedRecordError("json", f"it names {name} twice")
             if name:
-                found[name] = _json_cell(name, value)
-        return found
+                cells[name] = _json_cell(name, value)
+        return cells
 
 
 def _check(names: Sequence[str]) -> None:

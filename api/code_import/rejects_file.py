@@ -41,8 +41,8 @@ def rejects_into(file: BinaryIO | None, form: Format, records: Records) -> Itera
 def _json_line(record: Record, why: str) -> bytes:
     text = record.raw.decode(errors="replace").strip()
     try:
-        known = orjson.loads(text)
+        fields = orjson.loads(text)
     except orjson.JSONDecodeError:
-        known = None
-    about = known if isinstance(known, dict) else {"record": text}
+        fields = None
+    about = fields if isinstance(fields, dict) else {"record": text}
     return orjson.dumps({**about, "line": record.line, "why": why}, option=orjson.OPT_APPEND_NEWLINE)

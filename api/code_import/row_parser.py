@@ -106,7 +106,7 @@ def parse_row(cells: Mapping[str, str], default: CodeTemplate) -> CodeRow:
         text=text,
         template=template,
         used=used,
-        issued_at=_moment("issued_at", issued_at) if issued_at else None,
+        issued_at=_parse_timestamp("issued_at", issued_at) if issued_at else None,
         is_paused=state == "paused",
         note=note,
     )
@@ -156,7 +156,7 @@ def _bound(column: str, cell: str) -> bool:
     return not YES_NO[cell.lower()]
 
 
-def _moment(column: str, cell: str) -> datetime:
+def _parse_timestamp(column: str, cell: str) -> datetime:
     try:
         return parse_timestamp(cell)
     except TimestampError as error:

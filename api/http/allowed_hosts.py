@@ -34,7 +34,7 @@ class HostGuard:
         self._names = names
         self._refuse = refuse
         self._probes = frozenset(probes)
-        self._known: set[bytes] = set()
+        self._known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -45,7 +45,7 @@ class HostGuard:
 
     def _is_permitted(self, scope: Scope) -> bool:
         for name, value in scope["headers"]:
-            if name == b"host" and value not in self._known and not self._learn(value):
+            if name == b"host" and value not in self._known_hosts and not self._learn(value):
                 return scope["path"] in self._probes
         return True
 
@@ -54,8 +54,8 @@ class HostGuard:
         name = host_name(header.decode("latin-1"))
         if name not in self._names and not is_loopback(name):
             return False
-        if len(self._known) < KNOWN_MAX:
-            self._known.add(header)
+        if len(self._known_hosts) < KNOWN_MAX:
+            self._known_hosts.add(header)
         return True
 
 

@@ -44,9 +44,9 @@ def _methods_at(request: Request, path: str) -> list[str]:
 
     Where templates overlap, as `/codes/import` and `/codes/{code_id}` do, the more literal one has the path.
     """
-    found = list(_routes_at(request, path))
-    nearest = max((literalness for literalness, _ in found), default=())
-    return sorted({method for literalness, methods in found if literalness == nearest for method in methods})
+    routes = list(_routes_at(request, path))
+    nearest = max((literalness for literalness, _ in routes), default=())
+    return sorted({method for literalness, methods in routes if literalness == nearest for method in methods})
 
 
 def _routes_at(request: Request, path: str) -> Iterator[tuple[tuple[bool, ...], set[str]]]:

@@ -84,8 +84,8 @@ def services_of(request: Request) -> Services:
 
 def request_id_of(request: Request) -> str | None:
     """The id of this request, as the middleware set it."""
-    found: str | None = request.scope.get("ledger_request_id")
-    return found
+    request_id: str | None = request.scope.get("ledger_request_id")
+    return request_id
 
 
 def client_ip_of(scope: AsgiScope) -> str | None:
@@ -133,43 +133,43 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 async def _of_key(request: Request, secret: str) -> Identity:
     services = services_of(request)
     digest = digest_of(secret)
-    found = await services.run_blocking(services.reader.find_api_key, digest, services.now())
-    if found is None:
+    api_key = await services.run_blocking(services.reader.find_api_key, digest, services.now())
+    if api_key is None:
         raise ApplicationError("UNAUTHORIZED")
     return Identity(
         # A key counts as one who may guess, wherever its requests come from: see `api.rate_limits`.
         caller=Caller(
             actor="key",
-            actor_id=str(found.key_id),
+            actor_id=str(api_key.key_id),
             request_id=request_id_of(request),
-            client_ip=f"key:{found.key_id}",
+            client_ip=f"key:{api_key.key_id}",
         ),
-        scopes=scopes_of(found.role, found.scopes),
-        role=_role(found.role),
-        until=found.expires_at,
+        scopes=scopes_of(api_key.role, api_key.scopes),
+        role=_role(api_key.role),
+        until=api_key.expires_at,
     )
 
 
 async def _of_session(request: Request, cookie: str) -> Identity:
-    services, desk = services_of(request), _desk_of(request)
+    services, support = services_of(request), _support_of(request)
     digest = digest_of(cookie)
-    member = await services.run_blocking(desk.sessions.find_member, digest, services.now())
+    member = await services.run_blocking(support.sessions.find_member, digest, services.now())
     if member is None:
         raise ApplicationError("UNAUTHORIZED")
     token = request.headers.get(TOKEN_HEADER, "")
-    if request.method not in SAFE_METHODS and not is_own(request.headers, desk.secret, cookie, token):
+    if request.method not in SAFE_METHODS and not is_own(request.headers, support.secret, cookie, token):
         raise ApplicationError("FORBIDDEN", why="csrf")
     return Identity(
         caller=Caller(actor="staff", actor_id=str(member.staff_id), request_id=request_id_of(request)),
         scopes=GRANTS.get(member.role, frozenset()),
         role=_role(member.role),
-        token=form_token(desk.secret, cookie),
+        token=form_token(support.secret, cookie),
     )
 
 
-def _desk_of(request: Request) -> _SupportContext:
-    desk: _SupportContext = request.app.state.support
-    return desk
+def _support_of(request: Request) -> _SupportContext:
+    support: _SupportContext = request.app.state.support
+    return support
 
 
 def _role(text: str) -> Role | None:

@@ -21,22 +21,22 @@ PARTS: Final = {
 """By the names of `workers.monitoring.broker_watch.BrokerState.missing`."""
 
 
-class MissingParts:
+class DependencyStatus:
     """Says in the log when a part goes missing, and when it is back; once each."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._began = time.monotonic()
 
-    def tell(self, parts: Collection[str]) -> None:
+    def log_changes(self, parts: Collection[str]) -> None:
         """What is missing now."""
         missing = set(parts)
         if "broker" in missing:
             missing &= {"broker"}  # of the others nothing is known then
         elif time.monotonic() < self._began + START_S:
             missing -= {"worker", "beat"}
-        for part in sorted(missing - self._told):
+        for part in sorted(missing - self._reported):
             log.error(PARTS[part])
-        for part in sorted(self._told - missing):
+        for part in sorted(self._reported - missing):
             log.warning("%s is available again", part)
-        self._told = missing
+        self._reported = missing

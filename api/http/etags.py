@@ -15,7 +15,7 @@ from api.errors import ApplicationError
 from domain.events.code_terms import CodeTerms
 
 ANY: Final = "*"
-DIGEST_LETTERS: Final = 20
+DIGEST_LENGTH: Final = 20
 IfMatch = Annotated[
     str | None,
     Header(
@@ -27,7 +27,7 @@ IfMatch = Annotated[
 
 def tag_of(terms: CodeTerms) -> str:
     """The strong tag of terms."""
-    return f'"{hashlib.sha256(orjson.dumps(structs.astuple(terms))).hexdigest()[:DIGEST_LETTERS]}"'
+    return f'"{hashlib.sha256(orjson.dumps(structs.astuple(terms))).hexdigest()[:DIGEST_LENGTH]}"'
 
 
 def expected_terms(if_match: str | None, now: CodeTerms) -> CodeTerms | None:

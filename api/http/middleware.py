@@ -148,15 +148,15 @@ def _action(scope: Scope) -> str:
 
 def _reservation(scope: Scope) -> str | None:
     """Which reservation it was about, where it is known."""
-    known = scope.get("ledger_reservation_id")
+    reservation_id = scope.get("ledger_reservation_id")
     asked = scope.get("path_params", {}).get("reservation_id")
-    if known is None and asked is not None:
+    if reservation_id is None and asked is not None:
         with suppress(ValueError):  # whatever else somebody wrote there
-            known = UUID(str(asked))
-    return None if known is None else str(known)
+            reservation_id = UUID(str(asked))
+    return None if reservation_id is None else str(reservation_id)
 
 
 def _route(scope: Scope) -> str:
     """The route's pattern, never the path itself: paths hold link tokens."""
-    found = scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched")
-    return str(found)
+    route = scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched")
+    return str(route)

@@ -109,8 +109,8 @@ def described(document: Document) -> Document:
 
 
 def _operations(document: Document) -> Iterator[Document]:
-    for item in document["paths"].values():
-        yield from item.values()
+    for path_item in document["paths"].values():
+        yield from path_item.values()
 
 
 def _describe(operation: Document) -> None:
@@ -139,7 +139,7 @@ def _is_own(response: Document) -> bool:
 
 
 def _make_problem(status: str, response: Document) -> None:
-    told = response.get("description", "")
+    description = response.get("description", "")
     examples = {
         name: media["example"]
         for name, media in response.get("content", {}).items()
@@ -148,7 +148,7 @@ def _make_problem(status: str, response: Document) -> None:
     response["content"] = {MEDIA_TYPE: {**PROBLEM[MEDIA_TYPE]}}
     if examples:
         response["content"][MEDIA_TYPE]["example"] = examples[MEDIA_TYPE]
-    if told in _FRAMEWORK_WORDS:
+    if description in _FRAMEWORK_WORDS:
         response["description"] = WORDS.get(status, "A problem document; `code` says what is wrong.")
 
 

@@ -17,20 +17,20 @@ class BufferedRequestLog:
     def __init__(self) -> None:
         self._log = logging.getLogger("api")
         self._for_people = sys.stderr.isatty()
-        self._held: list[bytes] = []
+        self._buffered_lines: list[bytes] = []
 
     def add(self, **fields: object) -> None:
         """Log one request."""
         if self._for_people:
             self._log.info("%s", " ".join(f"{name}={value}" for name, value in fields.items()))
             return
-        if not self._held:
+        if not self._buffered_lines:
             asyncio.get_running_loop().call_later(HELD_S, self.write)
         fields |= {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-        self._held.append(json_line(fields))
+        self._buffered_lines.append(json_line(fields))
 
     def write(self) -> None:
         """Write what is held."""
-        lines, self._held = self._held, []
+        lines, self._buffered_lines = self._buffered_lines, []
         sys.stderr.buffer.write(b"".join(lines))
         sys.stderr.buffer.flush()

@@ -21,10 +21,10 @@ def problem_of(error: RequestValidationError) -> ApplicationError:
 
 def field_errors(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
     """Where and what, of the first faults that pydantic found; what the request says there is not repeated."""
-    return [_told(fault) for fault in islice(faults, FAULTS_MAX)]
+    return [_field_error(fault) for fault in islice(faults, FAULTS_MAX)]
 
 
-def _told(fault: Mapping[str, Any]) -> dict[str, object]:
+def _field_error(fault: Mapping[str, Any]) -> dict[str, object]:
     if isinstance(fault.get("input"), bytes):  # a body that was not even read as JSON: it did not say that it is
         return {"where": "header.content-type", "what": "send JSON, and say so: Content-Type: application/json"}
     return {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from api.i18n.catalogs import Translator
-from api.i18n.code_sentences import Facts, moment_text
+from api.i18n.code_sentences import Facts, timestamp_text
 
 
 def of_kind(say: Translator, key: str, facts: Facts) -> str:
@@ -23,7 +23,7 @@ def rebind_given_back(say: Translator, facts: Facts) -> str | None:
 
 def _rebind_reserved(say: Translator, facts: Facts) -> str:
     group = facts.get("group") or say("event.RebindReserved.group")
-    deadline = moment_text(facts.get("deadline"))
+    deadline = timestamp_text(facts.get("deadline"))
     return say("event.RebindReserved", group=group, deadline=deadline)
 
 
@@ -43,8 +43,8 @@ def _revoked(say: Translator, facts: Facts) -> str:
 
 
 def _removed(say: Translator, facts: Facts) -> str:
-    told = facts.get("effect") == "told"
-    return say("event.AccessRemoved.told" if told else "event.AccessRemoved", **_channel(facts))
+    is_notified_only = facts.get("effect") == "told"
+    return say("event.AccessRemoved.told" if is_notified_only else "event.AccessRemoved", **_channel(facts))
 
 
 def _removal_failed(say: Translator, facts: Facts) -> str:
@@ -53,21 +53,21 @@ def _removal_failed(say: Translator, facts: Facts) -> str:
     what = say("event.AccessRemovalFailed", reason=reason, **_channel(facts))
     if facts.get("retry_at") is None:
         return say("event.AccessRemovalFailed.final", what=what)
-    return say("event.AccessRemovalFailed.retry", what=what, retry_at=moment_text(facts["retry_at"]))
+    return say("event.AccessRemovalFailed.retry", what=what, retry_at=timestamp_text(facts["retry_at"]))
 
 
 def _channel(facts: Facts) -> dict[str, object]:
     return {"channel": facts.get("channel") or "?", "server": facts.get("server") or "?"}
 
 
-ACCESS_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
+ACCESS_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "RebindReserved": _rebind_reserved,
     "ExpiryAnnounced": _announced,
     "AccessExpired": _expired,
     "AccessRevoked": _revoked,
     "AccessReplaced": lambda say, _: say("event.AccessReplaced"),
     "AccessCorrected": lambda say, _: say("event.AccessCorrected"),
-    "InviteReleased": lambda say, facts: say("event.InviteReleased", deadline=moment_text(facts.get("deadline"))),
+    "InviteReleased": lambda say, facts: say("event.InviteReleased", deadline=timestamp_text(facts.get("deadline"))),
     "AccessRemoved": _removed,
     "AccessRemovalFailed": _removal_failed,
 }

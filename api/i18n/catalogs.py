@@ -66,10 +66,10 @@ def catalog_paths(language: Language) -> list[Path]:
     Raises:
         FileNotFoundError: There is none: a package without its texts must not start.
     """
-    found = sorted((LOCALES / language / "LC_MESSAGES").glob("*.po"))
-    if not found:
+    paths = sorted((LOCALES / language / "LC_MESSAGES").glob("*.po"))
+    if not paths:
         raise FileNotFoundError(f"no catalog of {language} under {LOCALES}")
-    return found
+    return paths
 
 
 @cache
@@ -125,35 +125,35 @@ def _picked(header: str, is_cut: bool, default: Language) -> Language:  # noqa: 
     items = header.split(",")
     if is_cut:
         items.pop()  # its weight may have been cut off
-    wishes = _wishes(items)
+    weights = _parse_weights(items)
     best, best_weight = default, 0.0
-    for name, weight in wishes.items():
-        for language in _meant(name, wishes, default):
+    for name, weight in weights.items():
+        for language in _meant(name, weights, default):
             if weight > best_weight:
                 best, best_weight = language, weight
-    if best_weight == 0.0 and wishes.get(default) == 0.0:
-        return next((other for other in LANGUAGES if wishes.get(other) != 0.0), default)
+    if best_weight == 0.0 and weights.get(default) == 0.0:
+        return next((other for other in LANGUAGES if weights.get(other) != 0.0), default)
     return best
 
 
-def _wishes(items: list[str]) -> dict[str, float]:
+def _parse_weights(ranges: list[str]) -> dict[str, float]:
     """Weight by language or `*`, in the order of the header; a language has the weight of its best range."""
-    wishes: dict[str, float] = {}
-    for item in items:
-        name, *parameters = (part.strip() for part in item.split(";"))
+    weights: dict[str, float] = {}
+    for language_range in ranges:
+        name, *parameters = (part.strip() for part in language_range.split(";"))
         if not _RANGE.fullmatch(name) or len(parameters) > 1:
             continue
         weight = _WEIGHT.fullmatch(parameters[0]) if parameters else None
         if parameters and weight is None:
             continue
         primary = name.partition("-")[0].lower()
-        wishes[primary] = max(float(weight[1]) if weight else 1.0, wishes.get(primary, 0.0))
-    return wishes
+        weights[primary] = max(float(weight[1]) if weight else 1.0, weights.get(primary, 0.0))
+    return weights
 
 
-def _meant(name: str, wishes: dict[str, float], default: Language) -> list[Language]:
+def _meant(name: str, weights: dict[str, float], default: Language) -> list[Language]:
     """The languages that a name in the header stands for, best first."""
     if name != "*":
         return [language for language in LANGUAGES if language == name]
     ordered = sorted(LANGUAGES, key=lambda language: language != default)
-    return [language for language in ordered if language not in wishes]
+    return [language for language in ordered if language not in weights]

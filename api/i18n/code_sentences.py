@@ -11,9 +11,9 @@ from domain.values.timestamps import text_of
 Facts = Mapping[str, object]
 
 
-def moment_text(moment: object) -> str:
+def timestamp_text(timestamp: object) -> str:
     """To the minute, in UTC and saying so: a server does not know where its reader is."""
-    return text_of(moment) if isinstance(moment, datetime) else "?"
+    return text_of(timestamp) if isinstance(timestamp, datetime) else "?"
 
 
 def terms_text(say: Translator, facts: Facts, bound: object = None) -> str:
@@ -34,7 +34,7 @@ def _term_sentence(say: Translator, name: str, value: object) -> list[str]:
     if value is None:
         none_key = f"event.CodeIssued.{name}.none"
         return [say(none_key)] if say.knows(none_key) else []
-    shown = moment_text(value) if isinstance(value, datetime) else value
+    shown = timestamp_text(value) if isinstance(value, datetime) else value
     return [say(f"event.CodeIssued.{name}", value=shown)]
 
 
@@ -44,7 +44,7 @@ def _terms_changed(say: Translator, facts: Facts) -> str:
 
 def _resend_requested(say: Translator, facts: Facts) -> str:
     return say(
-        "event.ResendRequested", delivery=facts.get("delivery", "?"), deadline=moment_text(facts.get("deadline"))
+        "event.ResendRequested", delivery=facts.get("delivery", "?"), deadline=timestamp_text(facts.get("deadline"))
     )
 
 
@@ -55,7 +55,7 @@ def _opening_balance(say: Translator, facts: Facts) -> str:
     )
 
 
-STAFF_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
+STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "OpeningBalanceImported": _opening_balance,
     "CodeTermsChanged": _terms_changed,
     "CodePaused": lambda say, _: say("event.CodePaused"),

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from api.i18n.access_sentences import ACCESS_TELLERS, of_kind, rebind_given_back
+from api.i18n.access_sentences import ACCESS_SENTENCES, of_kind, rebind_given_back
 from api.i18n.catalogs import Translator, translator
-from api.i18n.code_sentences import STAFF_TELLERS, Facts, moment_text, terms_text
+from api.i18n.code_sentences import STAFF_SENTENCES, Facts, terms_text, timestamp_text
 from domain.commands.delivery.accept_invite import CALLBACK, LINK
 from domain.commands.reservation.resolve_case import BY_STAFF
 from domain.ports import Language
@@ -82,7 +82,7 @@ def state_message(
         return say(_first_known(say, f"state.{state}", "state.unknown"))
     if sent_at is None:
         return say("state.sent.plain" if created else "state.sent.already")
-    return say("state.sent.at" if created else "state.sent.already_at", sent_at=moment_text(sent_at))
+    return say("state.sent.at" if created else "state.sent.already_at", sent_at=timestamp_text(sent_at))
 
 
 def event_sentence(event_type: str, facts: Facts, language: Language) -> str:
@@ -94,8 +94,8 @@ def event_sentence(event_type: str, facts: Facts, language: Language) -> str:
         language: Of the sentence.
     """
     say = translator(language)
-    tell = _TELLERS.get(event_type)
-    return tell(say, facts) if tell else say("event.other", type=event_type)
+    build_sentence = _SENTENCES.get(event_type)
+    return build_sentence(say, facts) if build_sentence else say("event.other", type=event_type)
 
 
 # --- One function per event, in the order of domain.events ------------------------------------------
@@ -109,7 +109,7 @@ def _reserved(say: Translator, facts: Facts) -> str:
     key = "event.UseReserved.follows" if facts.get("follows") else "event.UseReserved"
     if facts.get("corrects"):
         key = "event.UseReserved.waits" if facts.get("waits_for") else "event.UseReserved.corrects"
-    return say(key, deadline=moment_text(facts.get("deadline")))
+    return say(key, deadline=timestamp_text(facts.get("deadline")))
 
 
 _PROVED: Final[Mapping[object, str]] = {
@@ -144,7 +144,7 @@ def _failed(say: Translator, facts: Facts) -> str:
     if facts.get("retry_at") is None:
         return say("event.InviteFailed.final", what=what)
     how = "event.InviteFailed.spared" if facts.get("about_connection") else "event.InviteFailed.retry"
-    return say(how, what=what, retry_at=moment_text(facts["retry_at"]))
+    return say(how, what=what, retry_at=timestamp_text(facts["retry_at"]))
 
 
 def _deferred(say: Translator, facts: Facts) -> str:
@@ -152,8 +152,8 @@ def _deferred(say: Translator, facts: Facts) -> str:
         "event.InviteDeferred",
         server=_server(say, facts),
         reason=facts.get("reason") or "?",
-        until=moment_text(facts.get("until")),
-        deadline=moment_text(facts.get("deadline")),
+        until=timestamp_text(facts.get("until")),
+        deadline=timestamp_text(facts.get("deadline")),
     )
 
 
@@ -161,7 +161,7 @@ def _outcome_unknown(say: Translator, facts: Facts) -> str:
     what = _worded(say, "event.InviteOutcomeUnknown", cause=facts.get("cause"))
     if facts.get("retry_at") is None:
         return say("event.InviteOutcomeUnknown.parked", what=what)
-    return say("event.InviteOutcomeUnknown.retry", what=what, retry_at=moment_text(facts["retry_at"]))
+    return say("event.InviteOutcomeUnknown.retry", what=what, retry_at=timestamp_text(facts["retry_at"]))
 
 
 def _late_success(say: Translator, facts: Facts) -> str:
@@ -203,7 +203,7 @@ def _case_closed(say: Translator, facts: Facts) -> str:
     return _worded(say, "event.CaseClosed", how=facts.get("how"))
 
 
-_TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
+_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CodeIssued": _issued,
     "UseReserved": _reserved,
     "InviteAttempted": _attempted,
@@ -217,8 +217,8 @@ _TELLERS: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "UseRefunded": _refunded,
     "CaseOpened": _case_opened,
     "CaseClosed": _case_closed,
-    **STAFF_TELLERS,
-    **ACCESS_TELLERS,
+    **STAFF_SENTENCES,
+    **ACCESS_SENTENCES,
 }
 
 

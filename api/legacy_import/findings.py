@@ -73,13 +73,13 @@ class Outlook(NamedTuple):
     has_group: bool
 
 
-def of_code(code: LegacyCode, verdict: Assessment, outlook: Outlook) -> Iterator[ImportFinding]:
+def of_code(code: LegacyCode, assessment: Assessment, outlook: Outlook) -> Iterator[ImportFinding]:
     """What the weighing of one code brought to light, and what its import would do."""
     for kind, sentence, number in (
-        *_of_counter(code, verdict),
-        *_of_records(verdict),
-        *_of_binding(verdict, outlook),
-        *_of_terms(code, verdict, outlook),
+        *_of_counter(code, assessment),
+        *_of_records(assessment),
+        *_of_binding(assessment, outlook),
+        *_of_terms(code, assessment, outlook),
         *_of_ended(outlook),
     ):
         yield ImportFinding(kind, code.text, code.old_id, sentence, number)
@@ -88,43 +88,44 @@ def of_code(code: LegacyCode, verdict: Assessment, outlook: Outlook) -> Iterator
 Said = tuple[FindingKind, str, int]
 
 
-def _of_counter(code: LegacyCode, verdict: Assessment) -> Iterator[Said]:
+def _of_counter(code: LegacyCode, assessment: Assessment) -> Iterator[Said]:
     limit = "unlimited" if code.max_uses is None else code.max_uses
-    facts = f"used {verdict.counted}, really sent {verdict.proven}, limit {limit}: "
-    if verdict.judgement == "too_high":
-        back = verdict.counted - verdict.becomes
-        words = f"{verdict.counted} -> {verdict.becomes}, {back} refunded: no record proves that it was sent"
+    facts = f"used {assessment.counted}, really sent {assessment.proven}, limit {limit}: "
+    if assessment.judgement == "too_high":
+        back = assessment.counted - assessment.becomes
+        words = f"{assessment.counted} -> {assessment.becomes}, {back} refunded: no record proves that it was sent"
         yield "too_high", facts + words, 1
-    if verdict.judgement == "too_low":
-        words = f"{verdict.counted} -> {verdict.becomes}, by the records of invitations that were sent"
+    if assessment.judgement == "too_low":
+        words = f"{assessment.counted} -> {assessment.becomes}, by the records of invitations that were sent"
         yield "too_low", facts + words, 1
-    if verdict.max_uses != code.max_uses:
-        yield "over_limit", f"{facts}the limit is raised to {verdict.max_uses}, and the recorded one is noted", 1
-    if verdict.out_of_range:
-        yield "out_of_range", "; ".join(map(out_of_range_in_words, verdict.out_of_range)), 1
+    if assessment.max_uses != code.max_uses:
+        yield "over_limit", f"{facts}the limit is raised to {assessment.max_uses}, and the recorded one is noted", 1
+    if assessment.out_of_range:
+        yield "out_of_range", "; ".join(map(out_of_range_in_words, assessment.out_of_range)), 1
 
 
-def out_of_range_in_words(found: OutOfRange) -> str:
+def out_of_range_in_words(out_of_range: OutOfRange) -> str:
     """A number that this ledger does not have, and what is imported for it."""
-    column, number, taken = found
-    return f"{column} is {number}: " + ("the records decide" if taken is None else f"imported as {taken}")
+    column, number, substitute = out_of_range
+    return f"{column} is {number}: " + ("the records decide" if substitute is None else f"imported as {substitute}")
 
 
-def _of_records(verdict: Assessment) -> Iterator[Said]:
-    kept = {opening.reason: opening.uses for opening in verdict.openings}
-    if "in_doubt" in kept:
-        words = f"{kept['in_doubt']} imported as an opening balance: the records do not tell whether they were sent"
+def _of_records(assessment: Assessment) -> Iterator[Said]:
+    uses_by_reason = {opening.reason: opening.uses for opening in assessment.openings}
+    if "in_doubt" in uses_by_reason:
+        uses = uses_by_reason["in_doubt"]
+        words = f"{uses} imported as an opening balance: the records do not tell whether they were sent"
         yield "in_doubt", words, 1
-    if verdict.unknown:
-        named = ", ".join(_status_in_words(*item, number) for item, number in sorted(verdict.unknown.items()))
-        counted = f"{kept.get('unknown_status', 0)} imported as an opening balance"
-        yield "unknown_status", f"{named}: outcome unknown, {counted}", verdict.unknown.total()
-    if refunded := sum(use.is_refunded for use in verdict.uses):
+    if assessment.unknown:
+        named = ", ".join(_status_in_words(*status, number) for status, number in sorted(assessment.unknown.items()))
+        counted = f"{uses_by_reason.get('unknown_status', 0)} imported as an opening balance"
+        yield "unknown_status", f"{named}: outcome unknown, {counted}", assessment.unknown.total()
+    if refunded := sum(use.is_refunded for use in assessment.uses):
         words = f"{refunded} imported as sent, with the access removed and the use refunded, as in the legacy system"
         yield "removed", words, refunded
-    if verdict.bad_emails:
-        ids = ", ".join(map(str, verdict.bad_emails[:RECORD_IDS_SHOWN_MAX]))
-        more = ", ..." if len(verdict.bad_emails) > RECORD_IDS_SHOWN_MAX else ""
+    if assessment.bad_emails:
+        ids = ", ".join(map(str, assessment.bad_emails[:RECORD_IDS_SHOWN_MAX]))
+        more = ", ..." if len(assessment.bad_emails) > RECORD_IDS_SHOWN_MAX else ""
         where = f"the email address is not valid in invite_records {ids}{more}"
         yield "bad_email", f"{where}: counted as an opening balance, without a person", 1
 
@@ -133,20 +134,20 @@ def _status_in_words(table: str, word: str, number: int) -> str:
     return f"{table} has {number} with the unknown status {word!r}"
 
 
-def _of_binding(verdict: Assessment, outlook: Outlook) -> Iterator[Said]:
-    if verdict.unreadable_binding:
+def _of_binding(assessment: Assessment, outlook: Outlook) -> Iterator[Said]:
+    if assessment.unreadable_binding:
         yield "binding_dropped", "it is bound to an email address that is not valid: anyone may redeem it first", 1
-    elif verdict.binding is not None and outlook.keep_binding:
+    elif assessment.binding is not None and outlook.keep_binding:
         yield "binding_kept", "nothing counts as sent: only the person whom it is bound to may redeem it", 1
-    elif verdict.binding is not None:
+    elif assessment.binding is not None:
         words = "it is bound to a person, but nothing counts as sent: anyone may redeem it first (--keep-binding)"
         yield "binding_dropped", words, 1
 
 
-def _of_terms(code: LegacyCode, verdict: Assessment, outlook: Outlook) -> Iterator[Said]:
-    if verdict.rebinds_capped_at is not None:
-        words = f"rebind_limit is {code.rebind_limit}, but the legacy system permits {verdict.rebinds_capped_at}"
-        yield "rebind_limit", f"{words}: imported as {verdict.rebinds_max}", 1
+def _of_terms(code: LegacyCode, assessment: Assessment, outlook: Outlook) -> Iterator[Said]:
+    if assessment.rebinds_capped_at is not None:
+        words = f"rebind_limit is {code.rebind_limit}, but the legacy system permits {assessment.rebinds_capped_at}"
+        yield "rebind_limit", f"{words}: imported as {assessment.rebinds_max}", 1
     if not outlook.has_group:
         words = f"its group {code.group_id} has no name in team_groups that is permitted in events"
         yield "no_group", f"{words}; imported without one", 1
@@ -162,7 +163,7 @@ def _of_ended(outlook: Outlook) -> Iterator[Said]:
 
 def of_rows(file: LegacyCodeRecords) -> Iterator[ImportFinding]:
     """Rows that can't be read, and records of a code that is not there."""
-    yield from (of_trouble(trouble, file.text) for trouble in file.unreadable_rows)
+    yield from (of_unreadable_row(row, file.text) for row in file.unreadable_rows)
     if file.code is None and file.records and not any(t.table == "redeem_codes" for t in file.unreadable_rows):
         name = "of no code" if not file.text else "of a code that redeem_codes does not have"
         proven = sum(record.is_proven for record in file.records)
@@ -170,9 +171,9 @@ def of_rows(file: LegacyCodeRecords) -> Iterator[ImportFinding]:
         yield ImportFinding("orphan", file.text, file.records[0].old_id, words)
 
 
-def of_trouble(trouble: UnreadableRow, code: str = "") -> ImportFinding:
+def of_unreadable_row(row: UnreadableRow, code: str = "") -> ImportFinding:
     """A row that can't be read."""
-    return ImportFinding("unreadable", code, trouble.old_id, f"{trouble.table}: {trouble.sentence}; left out")
+    return ImportFinding("unreadable", code, row.old_id, f"{row.table}: {row.sentence}; left out")
 
 
 def of_queued(row: QueuedRecipient) -> ImportFinding | None:
@@ -206,7 +207,7 @@ class ImportSummary:
         self.imported = 0
         self.rebinds = 0
         self.guessable = 0
-        self.found = 0
+        self.findings = 0
         self.emails = 0
         self.kinds: Counter[FindingKind] = Counter()
         self.statuses: Counter[tuple[str, str]] = Counter()
@@ -225,5 +226,5 @@ class ImportSummary:
 
     def unknown_statuses(self) -> list[dict[str, object]]:
         """Each unknown status with its table and number, the most frequent first."""
-        ranked = sorted(self.statuses.items(), key=lambda item: (-item[1], item[0]))
+        ranked = sorted(self.statuses.items(), key=lambda entry: (-entry[1], entry[0]))
         return [{"table": table, "status": word, "number": number} for (table, word), number in ranked]

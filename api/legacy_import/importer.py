@@ -16,7 +16,7 @@ from api.legacy_import.findings import (
     of_code,
     of_queued,
     of_rows,
-    of_trouble,
+    of_unreadable_row,
     out_of_range_in_words,
 )
 from domain.commands.code.import_code import ImportCode, ImportedUse, find_access_end
@@ -65,16 +65,16 @@ class LegacyImportOptions:
     new_id: Callable[[], UUID]
 
 
-class Weighed(NamedTuple):
+class AssessedCode(NamedTuple):
     """A code that can be imported, by its normal form."""
 
     normal: str
     code: LegacyCode
-    verdict: Assessment
+    assessment: Assessment
 
 
 class LegacyImporter:
-    """One run. `tally` holds its counts so far."""
+    """One run. `summary` holds its counts so far."""
 
     def __init__(self, storage: LedgerStore, reader: Reader, plan: LegacyImportOptions) -> None:
         self._storage = storage
@@ -82,7 +82,7 @@ class LegacyImporter:
         self._plan = plan
         self._groups: dict[int, str] = {}
         self._doubled: set[bytes] = set()
-        self.tally = ImportSummary()
+        self.summary = ImportSummary()
 
     def run(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
         """Weigh all codes, and take them over if the plan says so.
@@ -102,38 +102,38 @@ class LegacyImporter:
         self._groups = {key: name for key, name in names.items() if group_name_error(name) is None}
         self._doubled = _doubled(old)
         for finding in chain(self._of_codes(old, progress), self._of_queue(old)):
-            self.tally.found += 1
-            self.tally.kinds[finding.kind] += finding.number
+            self.summary.findings += 1
+            self.summary.kinds[finding.kind] += finding.number
             yield finding
 
     def _of_codes(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
-        batch: list[Weighed] = []
+        batch: list[AssessedCode] = []
         for file in old.read_codes():
-            yield from self._weigh(file, batch)
+            yield from self._assess(file, batch)
             if len(batch) >= BATCH:
                 yield from self._finish(batch)
-                progress(self.tally.read)
+                progress(self.summary.read)
         yield from self._finish(batch)
-        progress(self.tally.read)
+        progress(self.summary.read)
 
     def _of_queue(self, old: LegacySystem) -> Iterator[ImportFinding]:
         """People who still wait in the legacy queue: they are reported, and the import writes to none of them."""
         for row in old.read_queue():
             if isinstance(row, UnreadableRow):
-                yield of_trouble(row)
+                yield of_unreadable_row(row)
             elif (finding := of_queued(row)) is not None:
                 if finding.kind == "unknown_status":
-                    self.tally.note_statuses(Counter({("invite_queue", row.status): 1}))
+                    self.summary.note_statuses(Counter({("invite_queue", row.status): 1}))
                 yield finding
 
-    def _weigh(self, file: LegacyCodeRecords, batch: list[Weighed]) -> Iterator[ImportFinding]:
+    def _assess(self, file: LegacyCodeRecords, batch: list[AssessedCode]) -> Iterator[ImportFinding]:
         """Judge one code; it joins the batch if it can be taken over."""
         yield from of_rows(file)
         if file.code is None:
-            self.tally.read += any(trouble.table == "redeem_codes" for trouble in file.unreadable_rows)
+            self.summary.read += any(row.table == "redeem_codes" for row in file.unreadable_rows)
             return
         code = file.code
-        self.tally.read += 1
+        self.summary.read += 1
         try:
             normal = normalize_code(code.text)
         except MalformedCodeError:
@@ -146,76 +146,76 @@ class LegacyImporter:
             yield ImportFinding("duplicate", code.text, code.old_id, words)
             return
         plan = self._plan
-        verdict = assess(
+        assessment = assess(
             code, file.records, keep_unproven=plan.keep_unproven, rebinds_as_recorded=plan.rebinds_as_recorded
         )
-        batch.append(Weighed(normal, code, verdict))
+        batch.append(AssessedCode(normal, code, assessment))
 
-    def _finish(self, batch: list[Weighed]) -> Iterator[ImportFinding]:
+    def _finish(self, batch: list[AssessedCode]) -> Iterator[ImportFinding]:
         """Leave what the ledger has already as it is, import the rest if the plan says so, and empty the batch."""
         if not batch:
             return
-        known = self._reader.find_existing_codes([item.normal for item in batch])
+        existing_codes = self._reader.find_existing_codes([assessed.normal for assessed in batch])
         context = self._plan.now()
-        for item in batch:
-            if item.normal in known:
+        for assessed in batch:
+            if assessed.normal in existing_codes:
                 words = "the ledger has it already; left as it is there"
-                yield ImportFinding("already", item.code.text, item.code.old_id, words)
+                yield ImportFinding("already", assessed.code.text, assessed.code.old_id, words)
             else:
-                yield from self._of_new(item, context.now)
-        fresh = [item for item in batch if item.normal not in known]
+                yield from self._of_new(assessed, context.now)
+        new_codes = [assessed for assessed in batch if assessed.normal not in existing_codes]
         batch.clear()
-        if not self._plan.apply or not fresh:
+        if not self._plan.apply or not new_codes:
             return
-        results = self._storage.ledger.execute([self._command(context, item) for item in fresh])
+        results = self._storage.ledger.execute([self._command(context, assessed) for assessed in new_codes])
         for result in results:
             if isinstance(result, Refusal):
                 raise result
-        self.tally.imported += len(fresh)
+        self.summary.imported += len(new_codes)
 
-    def _of_new(self, item: Weighed, now: datetime) -> Iterator[ImportFinding]:
+    def _of_new(self, assessed: AssessedCode, now: datetime) -> Iterator[ImportFinding]:
         """Count and tell what is found on a code that the ledger does not have yet."""
-        _, code, verdict = item
-        ended = [at for use in verdict.uses if (at := _ended_at(use, item, now)) is not None]
-        self.tally.agreeing += verdict.judgement == "agrees"
-        self.tally.rebinds += verdict.rebinds
-        self.tally.guessable += schema_fingerprint(item.normal) == "short"
-        self.tally.emails += len(ended) if self._plan.notify_ended else 0
-        self.tally.note_statuses(verdict.unknown)
+        _, code, assessment = assessed
+        ended = [at for use in assessment.uses if (at := _ended_at(use, assessed, now)) is not None]
+        self.summary.agreeing += assessment.judgement == "agrees"
+        self.summary.rebinds += assessment.rebinds
+        self.summary.guessable += schema_fingerprint(assessed.normal) == "short"
+        self.summary.emails += len(ended) if self._plan.notify_ended else 0
+        self.summary.note_statuses(assessment.unknown)
         outlook = Outlook(
             ended=ended,
             notify_ended=self._plan.notify_ended,
             keep_binding=self._plan.keep_binding,
             has_group=code.group_id is None or code.group_id in self._groups,
         )
-        yield from of_code(code, verdict, outlook)
+        yield from of_code(code, assessment, outlook)
 
-    def _command(self, context: CommandContext, item: Weighed) -> ImportCode:
-        normal, code, verdict = item
+    def _command(self, context: CommandContext, assessed: AssessedCode) -> ImportCode:
+        normal, code, assessment = assessed
         new_id, vault = self._plan.new_id, self._storage.vault
         code_id = new_id()
-        note = _note(code, verdict)
-        is_bound = self._plan.keep_binding and verdict.binding is not None
+        note = _note(code, assessment)
+        is_bound = self._plan.keep_binding and assessment.binding is not None
         return ImportCode(
             context=context,
             code_id=code_id,
             text=vault.draft_code(normal, code_id),
             source=SOURCE,
             terms=CodeTerms(
-                max_uses=verdict.max_uses,
+                max_uses=assessment.max_uses,
                 expires_at=code.expires_at,
-                validity_days=verdict.validity_days,
+                validity_days=assessment.validity_days,
                 group=self._groups.get(code.group_id) if code.group_id is not None else None,
-                rebinds_max=verdict.rebinds_max,
+                rebinds_max=assessment.rebinds_max,
             ),
-            bound=verdict.bound,
+            bound=assessment.bound,
             issued_at=code.created_at,
             language=self._plan.language,
-            uses=[self._use(use, code, context.now) for use in verdict.uses],
-            openings=verdict.openings,
+            uses=[self._use(use, code, context.now) for use in assessment.uses],
+            openings=assessment.openings,
             is_paused=not code.is_active,
             note=vault.seal_text(note, new_id()) if note else None,
-            bound_to=vault.draft_recipient(verdict.binding, new_id()) if is_bound and verdict.binding else None,
+            bound_to=vault.draft_recipient(assessment.binding, new_id()) if is_bound and assessment.binding else None,
             notify_ended=self._plan.notify_ended,
         )
 
@@ -236,22 +236,22 @@ def _sent_at(use: EvidencedUse, code: LegacyCode, now: datetime) -> datetime:
     return use.sent_at or code.created_at or now
 
 
-def _ended_at(use: EvidencedUse, item: Weighed, now: datetime) -> datetime | None:
+def _ended_at(use: EvidencedUse, assessed: AssessedCode, now: datetime) -> datetime | None:
     """When the time of its access was over; None if it is not, or if the access was removed there."""
     if use.is_removed:
         return None
-    access = Access(validity_days=item.verdict.validity_days, activated_at=use.activated_at)
-    return find_access_end(access, _sent_at(use, item.code, now), now)
+    access = Access(validity_days=assessed.assessment.validity_days, activated_at=use.activated_at)
+    return find_access_end(access, _sent_at(use, assessed.code, now), now)
 
 
-def _note(code: LegacyCode, verdict: Assessment) -> str:
+def _note(code: LegacyCode, assessment: Assessment) -> str:
     """What staff wrote there, and what was changed on the way."""
     parts = [code.note] if code.note else []
-    if verdict.max_uses != code.max_uses:
-        parts.append(f"[{SOURCE}] limit {code.max_uses} -> {verdict.max_uses}: {verdict.becomes} uses are proven")
-    if verdict.judgement != "agrees":
-        parts.append(f"[{SOURCE}] counter {verdict.counted} -> {verdict.becomes}")
-    parts += [f"[{SOURCE}] {out_of_range_in_words(number)}" for number in verdict.out_of_range]
+    if assessment.max_uses != code.max_uses:
+        parts.append(f"[{SOURCE}] limit {code.max_uses} -> {assessment.max_uses}: {assessment.becomes} uses are proven")
+    if assessment.judgement != "agrees":
+        parts.append(f"[{SOURCE}] counter {assessment.counted} -> {assessment.becomes}")
+    parts += [f"[{SOURCE}] {out_of_range_in_words(number)}" for number in assessment.out_of_range]
     return "\n".join(parts)
 
 

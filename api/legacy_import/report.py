@@ -29,7 +29,7 @@ tr { border-bottom: 1px solid #8884 } code { font-size: .95em } td:nth-child(3) 
 
 
 @contextmanager
-def report_file(path: Path | None, tally: ImportSummary) -> Iterator[Write]:
+def report_file(path: Path | None, summary: ImportSummary) -> Iterator[Write]:
     """Open a report by its suffix (.csv, .html, else text); None writes nowhere. The counts go to its end.
 
     Raises:
@@ -41,7 +41,7 @@ def report_file(path: Path | None, tally: ImportSummary) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
         begin, end = {".csv": (_csv, _csv_end), ".html": (_html, _html_end)}.get(path.suffix, (_text, _text_end))
         yield begin(file)
-        end(file, tally)
+        end(file, summary)
 
 
 def safe_cell(value: object) -> str:
@@ -53,35 +53,35 @@ def safe_cell(value: object) -> str:
 def _csv(file: TextIO) -> Write:
     writer = csv.writer(file)
     writer.writerow(["what", "code", "old_id", "in_words", "number"])
-    return lambda found: writer.writerow([safe_cell(value) for value in found])
+    return lambda finding: writer.writerow([safe_cell(value) for value in finding])
 
 
-def _csv_end(_file: TextIO, _tally: ImportSummary) -> None:
+def _csv_end(_file: TextIO, _summary: ImportSummary) -> None:
     """Rows only: a table program counts by itself."""
 
 
 def _html(file: TextIO) -> Write:
     file.write(HEAD)
-    return lambda found: _html_row(file, found)
+    return lambda finding: _html_row(file, finding)
 
 
-def _html_row(file: TextIO, found: ImportFinding) -> None:
-    what, code, old_id, words, number = (escape(str(value)) for value in found)
+def _html_row(file: TextIO, finding: ImportFinding) -> None:
+    what, code, old_id, words, number = (escape(str(value)) for value in finding)
     row = f"<td>{what}</td><td><code>{code}</code></td><td>{old_id}</td><td>{words}</td><td>{number}</td>"
     file.write(f"<tr>{row}</tr>\n")
 
 
-def _html_end(file: TextIO, tally: ImportSummary) -> None:
-    rows = "".join(f"<tr><td>{name}</td><td>{number:,}</td></tr>" for name, number in tally.document().items())
+def _html_end(file: TextIO, summary: ImportSummary) -> None:
+    rows = "".join(f"<tr><td>{name}</td><td>{number:,}</td></tr>" for name, number in summary.document().items())
     file.write(f"</tbody></table><h2>In numbers</h2><table><tbody>{rows}</tbody></table></html>\n")
 
 
 def _text(file: TextIO) -> Write:
-    def write(found: ImportFinding) -> None:
-        file.write(f"{one_line(f'{found.kind}: {found.code} (old id {found.old_id}): {found.sentence}')}\n")
+    def write(finding: ImportFinding) -> None:
+        file.write(f"{one_line(f'{finding.kind}: {finding.code} (old id {finding.old_id}): {finding.sentence}')}\n")
 
     return write
 
 
-def _text_end(file: TextIO, tally: ImportSummary) -> None:
-    file.writelines(f"{name} {number}\n" for name, number in tally.document().items())
+def _text_end(file: TextIO, summary: ImportSummary) -> None:
+    file.writelines(f"{name} {number}\n" for name, number in summary.document().items())

@@ -41,8 +41,8 @@ def _describe_terms(defaults: Mapping[str, object]) -> dict[str, Any]:
     for term in TERMS:
         kinds = {"timestamp": Timestamp, "group": GroupName}
         kind = kinds.get(term.kind) or Annotated[int, Field(ge=term.bounds.least, le=term.bounds.most)]
-        told = f"null: {term.api_none}" if term.api_none else None
-        fields[term.name] = (kind | None, Field(default=defaults.get(term.name, ...), description=told))
+        description = f"null: {term.api_none}" if term.api_none else None
+        fields[term.name] = (kind | None, Field(default=defaults.get(term.name, ...), description=description))
     return fields
 
 
@@ -106,7 +106,7 @@ class RedemptionView(BaseModel):
     )
 
 
-class Fault(BaseModel):
+class FieldError(BaseModel):
     """Which part of a request is malformed, and why."""
 
     where: str
@@ -125,7 +125,7 @@ class Problem(BaseModel):
     detail: str
     code: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ERROR_CODES), "description": _CODES})]
     instance: str | None = None
-    errors: list[Fault] | None = None
+    errors: list[FieldError] | None = None
 
 
 class IssueRequest(NewTerms):

@@ -97,10 +97,15 @@ class EndpointView(BaseModel):
     secret: str | None = None
 
     @classmethod
-    def of(cls, found: WebhookEndpoint, lines: list[SecretRow], secret: str | None) -> "EndpointView":
+    def of(cls, endpoint: WebhookEndpoint, secrets: list[SecretRow], secret: str | None) -> "EndpointView":
         """From what is stored."""
-        known = {**found._asdict(), "id": found.endpoint_id, "secrets": views_of_secrets(lines), "secret": secret}
-        return cls.model_validate(known)
+        fields = {
+            **endpoint._asdict(),
+            "id": endpoint.endpoint_id,
+            "secrets": views_of_secrets(secrets),
+            "secret": secret,
+        }
+        return cls.model_validate(fields)
 
 
 class EndpointPage(BaseModel):

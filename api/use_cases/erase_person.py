@@ -131,15 +131,22 @@ class PersonErasure:
         closed = 0
         for _ in range(ROUNDS_MAX):
             context = self.context()
-            held = eraser.list_open_reservations(recipient_id)
-            free = [item.reservation_id for item in held if item.lease_until is None or item.lease_until <= context.now]
-            if not free:
-                return closed, max((item.lease_until for item in held if item.lease_until), default=None)
+            open_reservations = eraser.list_open_reservations(recipient_id)
+            closable_ids = [
+                reservation.reservation_id
+                for reservation in open_reservations
+                if reservation.lease_until is None or reservation.lease_until <= context.now
+            ]
+            if not closable_ids:
+                return closed, max(
+                    (reservation.lease_until for reservation in open_reservations if reservation.lease_until),
+                    default=None,
+                )
             self.storage.ledger.execute(
-                [SettleDue(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
+                [SettleDue(context=context, reservation_id=key, case_id=self.new_id()) for key in closable_ids]
             )
             results = self.storage.ledger.execute(
-                [CloseForErasure(context=context, reservation_id=key, case_id=self.new_id()) for key in free]
+                [CloseForErasure(context=context, reservation_id=key, case_id=self.new_id()) for key in closable_ids]
             )
             closed += sum(isinstance(result, CommandResult) and result.changed for result in results)
         raise AssertionError("one person holds more reservations than can be closed")

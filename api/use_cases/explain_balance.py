@@ -104,14 +104,14 @@ class _ReservationTrace:
     """One reservation while its events are read."""
 
     def __init__(self, code_id: UUID, line: HistoryEntry, event: ReservationStarted) -> None:
-        self.item: Reservation = evolve_reservation(None, code_id, line.version, event)
+        self.reservation: Reservation = evolve_reservation(None, code_id, line.version, event)
         self.decided = line
         self.attempts: dict[tuple[int, int], ExplainedAttempt] = {}
 
     def add(self, line: HistoryEntry, event: ReservationEvent, language: Language) -> None:
-        before = self.item.status
-        self.item = evolve_reservation(self.item, self.item.code_id, line.version, event)
-        if self.item.status != before:
+        before = self.reservation.status
+        self.reservation = evolve_reservation(self.reservation, self.reservation.code_id, line.version, event)
+        if self.reservation.status != before:
             self.decided = line
         if isinstance(event, InviteAttempted):
             self._note(event.delivery, event.attempt, began_at=event.at)
@@ -119,12 +119,12 @@ class _ReservationTrace:
             said = event_sentence(type(event).__name__, facts_of(event), language)
             self._note(event.delivery, event.attempt, outcome=OUTCOMES[type(event)], ended_at=event.at, sentence=said)
 
-    def _note(self, delivery: int, number: int, **known: object) -> None:
+    def _note(self, delivery: int, number: int, **changes: object) -> None:
         new = ExplainedAttempt(
             delivery=delivery, attempt=number, began_at=None, ended_at=None, outcome="sending", sentence=None
         )
         attempt = self.attempts.get((delivery, number), new)
-        self.attempts[delivery, number] = attempt.model_copy(update=known)
+        self.attempts[delivery, number] = attempt.model_copy(update=changes)
 
 
 def explanation_of(
@@ -151,13 +151,13 @@ def explanation_of(
     traces: dict[UUID, _ReservationTrace] = {}
     openings: list[ExplainedOpening] = []
     last: HistoryEntry | None = None
-    opened = 0
+    reservation_count = 0
     for line in reader.read_history(code_id, as_of=as_of):
         if version is not None and line.version > version:
             break
         last, event = line, line.event
         if isinstance(event, ReservationStarted):
-            opened += 1
+            reservation_count += 1
             traces[event.reservation_id] = _ReservationTrace(code_id, line, event)
             if len(traces) > most * 6:
                 _forget_oldest(traces, most)
@@ -167,8 +167,8 @@ def explanation_of(
             openings.append(_opening(line, event, language))
     if last is None:
         return None
-    known = _explanation(last, list(traces.values()), opened, as_of or now, language, most)
-    return known.model_copy(update={"openings": openings})
+    explanation = _explanation(last, list(traces.values()), reservation_count, as_of or now, language, most)
+    return explanation.model_copy(update={"openings": openings})
 
 
 def _opening(line: HistoryEntry, event: OpeningBalanceImported, language: Language) -> ExplainedOpening:
@@ -185,31 +185,39 @@ def _opening(line: HistoryEntry, event: OpeningBalanceImported, language: Langua
 
 def _forget_oldest(traces: dict[UUID, _ReservationTrace], most: int) -> None:
     """Of each kind only the newest can be named; a code with very many reservations must not fill the memory."""
-    for wanted in (_is_counted, _is_held, _is_inactive):
-        kind = [key for key, trace in traces.items() if wanted(trace.item)]
+    for is_of_kind in (_is_counted, _is_held, _is_inactive):
+        kind = [key for key, trace in traces.items() if is_of_kind(trace.reservation)]
         for key in kind[: max(len(kind) - most, 0)]:
             del traces[key]
 
 
-def _is_counted(item: Reservation) -> bool:
-    return item.status == "sent" and item.kind == "redeem"
+def _is_counted(reservation: Reservation) -> bool:
+    return reservation.status == "sent" and reservation.kind == "redeem"
 
 
-def _is_held(item: Reservation) -> bool:
-    return item.status == "live" and item.kind == "redeem"
+def _is_held(reservation: Reservation) -> bool:
+    return reservation.status == "live" and reservation.kind == "redeem"
 
 
-def _is_inactive(item: Reservation) -> bool:
-    return not _is_counted(item) and not _is_held(item)
+def _is_inactive(reservation: Reservation) -> bool:
+    return not _is_counted(reservation) and not _is_held(reservation)
 
 
 def _explanation(
-    last: HistoryEntry, traces: list[_ReservationTrace], opened: int, at: datetime, language: Language, most: int
+    last: HistoryEntry,
+    traces: list[_ReservationTrace],
+    reservation_count: int,
+    at: datetime,
+    language: Language,
+    most: int,
 ) -> Explanation:
     say, code = translator(language), last.code
     kinds = [
-        [_explained(trace, say, at, language) for trace in [trace for trace in traces if wanted(trace.item)][-most:]]
-        for wanted in (_is_counted, _is_held, _is_inactive)
+        [
+            _explained(trace, say, at, language)
+            for trace in [trace for trace in traces if is_of_kind(trace.reservation)][-most:]
+        ]
+        for is_of_kind in (_is_counted, _is_held, _is_inactive)
     ]
     return Explanation(
         id=code.code_id,
@@ -226,7 +234,7 @@ def _explanation(
         uses=kinds[0],
         held=kinds[1],
         not_counted=kinds[2],
-        left_out=opened - sum(map(len, kinds)),
+        left_out=reservation_count - sum(map(len, kinds)),
     )
 
 
@@ -239,31 +247,37 @@ def _total(say: Translator, code: RedeemCode) -> str:
 
 
 def _explained(trace: _ReservationTrace, say: Translator, at: datetime, language: Language) -> ExplainedReservation:
-    item, decided = trace.item, trace.decided
+    reservation, decided = trace.reservation, trace.decided
     return ExplainedReservation(
-        reservation_id=item.reservation_id,
-        state=item.public_state,
-        reserved_at=item.reserved_at,
+        reservation_id=reservation.reservation_id,
+        state=reservation.public_state,
+        reserved_at=reservation.reserved_at,
         since=decided.event.at,
         event=type(decided.event).__name__,
         version=decided.version,
         position=decided.position,
         attempts=[trace.attempts[key] for key in sorted(trace.attempts)],
-        sentence=_why(say, item, decided.event, at, language),
+        sentence=_why(say, reservation, decided.event, at, language),
     )
 
 
-def _why(say: Translator, item: Reservation, decided: Event, at: datetime, language: Language) -> str:
+def _why(say: Translator, reservation: Reservation, decided: Event, at: datetime, language: Language) -> str:
     """One sentence: counts since an event; holds, and until when; or neither, and since which event."""
     what = event_sentence(type(decided).__name__, facts_of(decided), language)
-    moments = {"reserved_at": text_of(item.reserved_at), "since": text_of(decided.at)}
-    if item.status == "sent" or not item.is_use:
-        return say("explain.counts" if item.is_use else "explain.rebind", what=what, **moments)
+    moments = {"reserved_at": text_of(reservation.reserved_at), "since": text_of(decided.at)}
+    if reservation.status == "sent" or not reservation.is_use:
+        return say("explain.counts" if reservation.is_use else "explain.rebind", what=what, **moments)
     if isinstance(decided, UseRefunded):
         key = "explain.refunded.held" if decided.held == "reserved" else "explain.refunded.used"
         return say(key, what=what, **moments)
-    held = "removal" if item.is_waiting_for_removal else "overdue" if item.is_overdue(at) else item.public_state
-    return say(f"explain.held.{held}", deadline=text_of(item.deadline), **moments)
+    reason = (
+        "removal"
+        if reservation.is_waiting_for_removal
+        else "overdue"
+        if reservation.is_overdue(at)
+        else reservation.public_state
+    )
+    return say(f"explain.held.{reason}", deadline=text_of(reservation.deadline), **moments)
 
 
 def csv_of(explanation: Explanation) -> Iterator[str]:
@@ -273,11 +287,23 @@ def csv_of(explanation: Explanation) -> Iterator[str]:
         yield _csv_line(
             ["used", "", "opening", "", opening.since.isoformat(), "OpeningBalanceImported", 0, opening.sentence]
         )
-    for counts, found in (("used", explanation.uses), ("held", explanation.held), ("no", explanation.not_counted)):
-        for item in found:
-            times = (item.reserved_at.isoformat(), item.since.isoformat())
+    for counts, reservations in (
+        ("used", explanation.uses),
+        ("held", explanation.held),
+        ("no", explanation.not_counted),
+    ):
+        for reservation in reservations:
+            times = (reservation.reserved_at.isoformat(), reservation.since.isoformat())
             yield _csv_line(
-                [counts, item.reservation_id, item.state, *times, item.event, len(item.attempts), item.sentence]
+                [
+                    counts,
+                    reservation.reservation_id,
+                    reservation.state,
+                    *times,
+                    reservation.event,
+                    len(reservation.attempts),
+                    reservation.sentence,
+                ]
             )
 
 

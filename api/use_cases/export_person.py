@@ -52,34 +52,42 @@ def export_person(action: AuditLog, address: EmailAddress, language: Language, r
 
 
 def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dict[str, Any]:
-    held = list(reader.read_reservations(recipient_id))
-    ids = [item.reservation_id for item in held]
-    beside = reader.read_side_rows(ids)
+    reservations = list(reader.read_reservations(recipient_id))
+    ids = [reservation.reservation_id for reservation in reservations]
+    side_rows = reader.read_side_rows(ids)
     return {
         "recipient_id": recipient_id,
         "email_as_typed": reader.find_email_address(recipient_id),
-        "reservations": [_reservation(item, language) for item in held],
+        "reservations": [_reservation(reservation, language) for reservation in reservations],
         "notices": [
             {"reservation_id": row[0], "template": row[1], "written_at": row[2], "outcome": row[3]}
-            for row in beside["outbox"]
+            for row in side_rows["outbox"]
         ],
-        "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in beside["idempotency_keys"]],
-        "done_by_staff": [deed._asdict() for deed in reader.read_audit_entries([recipient_id, *ids])],
+        "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in side_rows["idempotency_keys"]],
+        "done_by_staff": [entry._asdict() for entry in reader.read_audit_entries([recipient_id, *ids])],
     }
 
 
-def _reservation(item: ReservationData, language: Language) -> dict[str, Any]:
+def _reservation(reservation: ReservationData, language: Language) -> dict[str, Any]:
     return {
-        "reservation_id": item.reservation_id,
-        "code_id": item.history.code_id,
-        "code_ends": item.suffix,
-        "events": [_event(version, event, item.texts, language) for version, event in item.history.events],
+        "reservation_id": reservation.reservation_id,
+        "code_id": reservation.history.code_id,
+        "code_ends": reservation.suffix,
+        "events": [
+            _event(version, event, reservation.texts, language) for version, event in reservation.history.events
+        ],
     }
 
 
 def _event(version: int, event: Any, texts: dict[UUID, str], language: Language) -> dict[str, Any]:  # noqa: ANN401 - any event
     fields, kind = structs.asdict(event), type(event).__name__
-    told = {name: value for name, value in fields.items() if value is not None and name not in OTHERS}
+    shown_fields = {name: value for name, value in fields.items() if value is not None and name not in OTHERS}
     text = texts.get(fields.get("text_id") or UUID(int=0))
     words = {"text": text} if text is not None else {}
-    return {"version": version, "type": kind, "sentence": event_sentence(kind, fields, language), **told, **words}
+    return {
+        "version": version,
+        "type": kind,
+        "sentence": event_sentence(kind, fields, language),
+        **shown_fields,
+        **words,
+    }

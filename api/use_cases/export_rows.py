@@ -88,19 +88,19 @@ def code_rows(codes: CodeListReader, now: Callable[[], datetime], group: str | N
     """
     place = OLDEST
     while rows := codes.list_balances(place, SLICE, group=group):
-        known = codes.find_texts([row["code_id"] for row in rows], clear=True) if texts else {}
+        texts_by_id = codes.find_texts([row["code_id"] for row in rows], clear=True) if texts else {}
         for row in rows:
-            yield code_row(row, known.get(row["code_id"]), now())
+            yield code_row(row, texts_by_id.get(row["code_id"]), now())
         place = (rows[-1]["issued_at"], rows[-1]["code_id"])
 
 
-def reservation_rows(found: ReservationListReader, *, addresses: bool) -> Iterator[Row]:
+def reservation_rows(reader: ReservationListReader, *, addresses: bool) -> Iterator[Row]:
     """All reservations in the order in which they were made; with the addresses if they are asked for."""
     place = OLDEST
-    while some := found.list_page(place, SLICE):
-        rows = found.read_rows([item.reservation_id for item in some], addresses=addresses)
-        yield from (rows[item.reservation_id] for item in some if item.reservation_id in rows)
-        place = (some[-1].reserved_at, some[-1].reservation_id)
+    while entries := reader.list_page(place, SLICE):
+        rows = reader.read_rows([entry.reservation_id for entry in entries], addresses=addresses)
+        yield from (rows[entry.reservation_id] for entry in entries if entry.reservation_id in rows)
+        place = (entries[-1].reserved_at, entries[-1].reservation_id)
 
 
 def statement_rows(lines: Iterator[CodeHistoryLine], language: Language) -> Iterator[Row]:

@@ -58,7 +58,7 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Bat
 
 
 def issue_idempotently(
-    action: AuditLog, wish: IdempotentIssue, context: CommandContext, letters: RandomSource
+    action: AuditLog, issue: IdempotentIssue, context: CommandContext, random_source: RandomSource
 ) -> list[IssuedText]:
     """Issue what a key asks for, or what is missing of it; all of it in the order of the first time.
 
@@ -69,20 +69,24 @@ def issue_idempotently(
         StorageUnavailableError: The database is away; what is issued by then stays, and asking again goes on.
     """
     storage = action.storage
-    kept = BatchIdempotencyKeyRepository(storage).save(wish.key, context.now)
-    if kept.body_digest != wish.key.body_digest:
+    saved_key = BatchIdempotencyKeyRepository(storage).save(issue.key, context.now)
+    if saved_key.body_digest != issue.key.body_digest:
         raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
-    ids = [derive_code_id(kept.batch_id, nth) for nth in range(1, wish.count + 1)]
-    template = replace(wish.template, note_id=_keep_note(storage, wish.note, kept.batch_id) if wish.note else None)
+    ids = [derive_code_id(saved_key.batch_id, nth) for nth in range(1, issue.count + 1)]
+    template = replace(
+        issue.template, note_id=_keep_note(storage, issue.note, saved_key.batch_id) if issue.note else None
+    )
     codes = CodeListReader(storage)
-    there = codes.find_texts(ids, clear=False)
-    missing = [code_id for code_id in ids if code_id not in there]
-    context = structs.replace(context, correlation_id=kept.batch_id)
+    existing_texts = codes.find_texts(ids, clear=False)
+    missing = [code_id for code_id in ids if code_id not in existing_texts]
+    context = structs.replace(context, correlation_id=saved_key.batch_id)
     for batch in batched(missing, BATCH):
-        orders = [CodeOrder(code_id, wish.prefix + generate_code(letters), template) for code_id in batch]
+        orders = [CodeOrder(code_id, issue.prefix + generate_code(random_source), template) for code_id in batch]
         issue_batch(storage, orders, context)
-    if there:
-        action.record("exported_codes", None, describe_values(issued_before=len(there), batch=kept.batch_id))
+    if existing_texts:
+        action.record(
+            "exported_codes", None, describe_values(issued_before=len(existing_texts), batch=saved_key.batch_id)
+        )
     texts = codes.find_texts(ids, clear=True)
     return [IssuedText(format_code(texts[code_id].text or ""), code_id) for code_id in ids]
 

@@ -111,12 +111,12 @@ def issue_codes(
     count: int,
     context: CommandContext,
     new_id: Callable[[], UUID],
-    letters: RandomSource,
+    random_source: RandomSource,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[IssuedText]:
     """Issue `count` codes; as `iter_issued`, which needs no memory for them."""
     issued: list[IssuedText] = []
-    for some in iter_issued(storage, template, count, context, new_id, letters):
+    for some in iter_issued(storage, template, count, context, new_id, random_source):
         issued += some
         progress(len(issued))
     return issued
@@ -128,7 +128,7 @@ def iter_issued(
     count: int,
     context: CommandContext,
     new_id: Callable[[], UUID],
-    letters: RandomSource,
+    random_source: RandomSource,
     prefix: str = "",
 ) -> Iterator[list[IssuedText]]:
     """Issue `count` codes, and give each batch as soon as it is kept.
@@ -139,8 +139,8 @@ def iter_issued(
         count: At least 1.
         context: Who issues, and when.
         new_id: Random ids of the streams.
-        letters: Randomness of the texts.
-        prefix: Letters and digits in upper case that every text begins with.
+        random_source: Randomness of the texts.
+        prefix: Characters A to Z and digits in upper case that every text begins with.
 
     Raises:
         StorageUnavailableError: The database is away; the batches that were given stay issued.
@@ -149,7 +149,8 @@ def iter_issued(
     def orders() -> Iterator[list[CodeOrder]]:
         for start in range(0, count, BATCH):
             yield [
-                CodeOrder(new_id(), prefix + generate_code(letters), template) for _ in range(min(BATCH, count - start))
+                CodeOrder(new_id(), prefix + generate_code(random_source), template)
+                for _ in range(min(BATCH, count - start))
             ]
 
     def issue(batch: list[CodeOrder]) -> list[CodeOrder]:

@@ -30,7 +30,7 @@ from projections.vault.vault import CodeInput, Vault
 
 Inviting = TypeVar("Inviting", ReserveUse, CorrectRecipient, RequestRebind)
 """Commands about a typed code; each reserves an invitation, or gives the reservation that is there already."""
-ACCEPTED, KNOWN = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
+ACCEPTED_REQUESTS, KNOWN_REQUESTS = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ async def redeem(
         _count_rejected(error.code)
         raise
     redemption = _redemption(services, result, command.reservation_id)
-    (ACCEPTED if redemption.created else KNOWN).inc()
+    (ACCEPTED_REQUESTS if redemption.created else KNOWN_REQUESTS).inc()
     if redemption.created and services.guard is not None:
         services.guard.record_success()
     return redemption

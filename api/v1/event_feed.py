@@ -23,7 +23,7 @@ from api.http.dependencies import MayReadEvents, TheServices
 from api.http.openapi import PROTECTED
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
-from api.v1.public.stream_slots import SeatedStream, Seats
+from api.v1.public.stream_slots import SlotStreamingResponse, StreamSlots
 from domain.events import EVENT_TYPES, ReservationEvent
 from domain.values.number_bounds import POSITIONS
 from projections.read_models.event_feed import EventFeed, FeedEvent, FeedPage
@@ -52,13 +52,13 @@ LEFT_OUT: Final = frozenset(
 """Fields of an event that stand beside its data, or that name staff, requests and sealed texts."""
 
 
-def _known(name: str) -> str:
+def _check_type_name(name: str) -> str:
     if name not in NAMES:
         raise ValueError(f"there is no type {name[:40]!a}: {', '.join(NAMES)}")
     return name
 
 
-EventName = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(NAMES)})]
+EventName = Annotated[str, AfterValidator(_check_type_name), WithJsonSchema({"type": "string", "enum": list(NAMES)})]
 router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/events",
@@ -119,7 +119,7 @@ async def list_events(
     With `wait` the answer comes with the first event, or empty when the time is over.
     """
     feed, until = EventFeed(services.storage), time.monotonic() + wait
-    with request.app.state.readers.take() if wait > 0 else nullcontext():
+    with request.app.state.readers.acquire() if wait > 0 else nullcontext():
         while True:
             page = await services.run_blocking(feed.read_page, after, limit, types or (), code_id)
             after = page.next_position
@@ -131,7 +131,7 @@ async def list_events(
             elif left <= 0:
                 break
     newest = await services.run_blocking(feed.find_newest_position)
-    content = {"events": [view_of(item) for item in page.events], "next": page.next_position, "more": page.is_full}
+    content = {"events": [view_of(event) for event in page.events], "next": page.next_position, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),
         media_type="application/json",
@@ -164,21 +164,21 @@ async def stream_events(
 
     Each has its position as `id`, its type as `event` and the event of the list as `data`.
     """
-    readers: Seats = request.app.state.readers
+    readers: StreamSlots = request.app.state.readers
     start = after if last_event_id is None else last_event_id
     page_after = partial(EventFeed(services.storage).read_page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
-    return SeatedStream(readers.take(), _stream(page_after, services, start, seconds), {})
+    return SlotStreamingResponse(readers.acquire(), _stream(page_after, services, start, seconds), {})
 
 
-def view_of(item: FeedEvent) -> dict[str, Any]:
+def view_of(feed_event: FeedEvent) -> dict[str, Any]:
     """An event as the API shows it."""
-    event = item.event
+    event = feed_event.event
     fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in LEFT_OUT}
     return {
-        "position": item.position,
+        "position": feed_event.position,
         "type": type(event).__name__,
-        "code_id": item.code_id,
-        "version": item.version,
+        "code_id": feed_event.code_id,
+        "version": feed_event.version,
         "at": event.at,
         "recorded_at": event.recorded_at or event.at,
         "actor": event.actor,
@@ -192,7 +192,7 @@ async def _stream(
     page_after: Callable[[int], FeedPage], services: Services, after: int, seconds: int
 ) -> AsyncIterator[bytes]:
     """What is there, then what comes; it ends when its time is over or the database is away."""
-    until, told = time.monotonic() + seconds, time.monotonic()
+    until, last_sent = time.monotonic() + seconds, time.monotonic()
     with suppress(ApplicationError):
         yield b"retry: %d\n\n" % RETRY_MS
         while time.monotonic() < until:
@@ -200,16 +200,16 @@ async def _stream(
             after = page.next_position
             if page.events:
                 yield b"".join(_messages(page.events))
-            elif time.monotonic() - told > BEAT_S:
+            elif time.monotonic() - last_sent > BEAT_S:
                 # With the position, so that a reader whose filter leaves out much does not begin anew far behind.
                 yield b"id: %d\n: nothing new\n\n" % after
             else:
                 await asyncio.sleep(0 if page.is_full else POLL_S)
                 continue
-            told = time.monotonic()
+            last_sent = time.monotonic()
 
 
 def _messages(events: list[FeedEvent]) -> Iterator[bytes]:
-    for item in events:
-        name = type(item.event).__name__.encode()
-        yield b"id: %d\nevent: %s\ndata: %s\n\n" % (item.position, name, orjson.dumps(view_of(item)))
+    for feed_event in events:
+        name = type(feed_event.event).__name__.encode()
+        yield b"id: %d\nevent: %s\ndata: %s\n\n" % (feed_event.position, name, orjson.dumps(view_of(feed_event)))

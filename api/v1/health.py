@@ -35,8 +35,8 @@ async def readyz(services: TheServices) -> JSONResponse:
     try:
         await run_blocking(READY_WAIT_S, services.reader.ping)
     except ApplicationError:
-        told = "the database does not answer or takes no writes: no redeem can be accepted"
-        return JSONResponse({"status": "unavailable", "missing": ["database"], "details": [told]}, 503)
+        detail = "the database does not answer or takes no writes: no redeem can be accepted"
+        return JSONResponse({"status": "unavailable", "missing": ["database"], "details": [detail]}, 503)
     missing = services.broker_missing()
     details = [PARTS[part] for part in missing]
     return JSONResponse({"status": "degraded" if missing else "ready", "missing": missing, "details": details})

@@ -5,15 +5,15 @@ from fastapi import FastAPI
 from api.v1 import event_feed, health, persons, session
 from api.v1.codes import code_import, codes, lifecycle
 from api.v1.public import redeem
-from api.v1.public.stream_slots import Seats
+from api.v1.public.stream_slots import StreamSlots
 from api.v1.reservations import cases, commands, outage_refunds, queries, rebind, redemptions
 from api.v1.webhooks import channel_callbacks, endpoints, group_channels
 
 
 def include_resources(app: FastAPI) -> None:
-    """Give the application all routes of the API, and the seats of those that last."""
-    app.state.streams = Seats(redeem.STREAMS_MAX, redeem.STREAMS_PER_CLIENT_MAX)
-    app.state.readers = Seats(event_feed.READERS_MAX)
+    """Give the application all routes of the API, and the slots of its streams."""
+    app.state.streams = StreamSlots(redeem.STREAMS_MAX, redeem.STREAMS_PER_CLIENT_MAX)
+    app.state.readers = StreamSlots(event_feed.READERS_MAX)
     app.include_router(redeem.router)
     app.include_router(redemptions.router)
     app.include_router(code_import.router)

@@ -71,6 +71,12 @@ WITHOUT_NOUN: Final = {
 """No whole identifier: the noun is missing."""
 
 CONTRACT_NAMES: Final = {
+    "api/cli/doctor/check_result.py: found": "a field of the JSON of `ledger doctor`",
+    "api/schemas/resources.py: refused_tries": "a field of the API",
+    "api/schemas/webhooks.py: taken": "a field of the API",
+    "api/use_cases/explain_balance.py: held": "a field of the API",
+    "api/v1/reservations/outage_refunds.py: found": "a field of the API",
+    "api/web/public/status.py: known": "a parameter of the URL of a reservation's page",
     "domain/events/reservation.py: held": "a stored field of UseRefunded",
     "projections/privacy/data_export.py: act": "a field of the export of a person's data",
     "projections/repositories/issue_batches.py: wanted": "a column of `batches`",

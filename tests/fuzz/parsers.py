@@ -58,7 +58,7 @@ from tests.fuzz.mutator import Mutator
 from tests.support.ledger.terms import make_template
 from workers.channels.smtp.reply_codes import refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
-from workers.invitations.message_factory import reservation_ids
+from workers.invitations.message_factory import parse_reservation_ids
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LINES = {"Cc", "Zl", "Zp"}
@@ -202,7 +202,7 @@ def _mail_server(mutator: Mutator) -> None:
 
 def _search(mutator: Mutator) -> None:
     _explain_miss(mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "li.wei@example.com", str(ID), "form:0123456789abcdef")))
-    assert all(isinstance(key, UUID) for key in reservation_ids([mutator.text((str(ID),))]))
+    assert all(isinstance(key, UUID) for key in parse_reservation_ids([mutator.text((str(ID),))]))
 
 
 def _page(mutator: Mutator) -> None:

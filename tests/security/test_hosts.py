@@ -139,4 +139,4 @@ def test_guard_remembers_a_bounded_number_of_headers() -> None:
     guard = asyncio.run(ask_by_many_ports())
 
     assert len(passed) == KNOWN_MAX + 500
-    assert len(guard._known) == KNOWN_MAX
+    assert len(guard._known_hosts) == KNOWN_MAX

@@ -136,12 +136,12 @@ def create_message_factory(
     return MessageFactory(secret_key.encode(), public_url.rstrip("/"), domain, words)
 
 
-def reservation_ids(texts: list[str]) -> list[UUID]:
+def parse_reservation_ids(texts: list[str]) -> list[UUID]:
     """Ids from a message; what is no id is left out, since a message carries no truth."""
-    found = []
+    reservation_ids = []
     for text in texts:
         try:
-            found.append(UUID(text))
+            reservation_ids.append(UUID(text))
         except ValueError:
             continue
-    return found
+    return reservation_ids

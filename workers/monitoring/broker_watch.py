@@ -30,7 +30,7 @@ class BrokerState(NamedTuple):
     is_noeviction: bool = True
     mail_server: bool = True
     queued: int = 0
-    held: int = 0
+    unacknowledged: int = 0
     memory_used: int = 0
     memory_max: int = 0
 
@@ -54,10 +54,10 @@ class BrokerMonitor:
         self,
         redis_url: str,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
-        tell: Callable[[list[str]], None] = lambda _missing: None,
+        report: Callable[[list[str]], None] = lambda _missing: None,
     ) -> None:
         self._client = open_redis_client(redis_url, TIMEOUT_S)
-        self._wait, self._tell = wait, tell
+        self._wait, self._report = wait, report
         self.state = BrokerState()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="broker-watch", daemon=True)
@@ -89,7 +89,7 @@ class BrokerMonitor:
             "ledger_queue_depth", "Messages that wait in the broker, and that workers hold.", labels=["state"]
         )
         queue.add_metric(["waiting"], state.queued)
-        queue.add_metric(["held"], state.held)
+        queue.add_metric(["held"], state.unacknowledged)
         yield queue
         yield GaugeMetricFamily("ledger_broker_memory_bytes", "Memory that the broker uses.", state.memory_used)
         yield GaugeMetricFamily(
@@ -99,7 +99,7 @@ class BrokerMonitor:
     def _run(self) -> None:
         while not self._closing.is_set():
             self.state = self._look()
-            self._tell(self.state.missing())
+            self._report(self.state.missing())
             self._wait(self._closing, POLL_S)
 
     def _look(self) -> BrokerState:
@@ -119,7 +119,7 @@ class BrokerMonitor:
             mail_server=heartbeats[2] is None,
             is_noeviction=info.get("maxmemory_policy") in {None, "noeviction"},
             queued=queued,
-            held=unacknowledged,
+            unacknowledged=unacknowledged,
             memory_used=int(info.get("used_memory", 0)),
             memory_max=int(info.get("maxmemory", 0)),
         )

@@ -188,13 +188,15 @@ class WebhookDeliverer:
         return False
 
     def _attempt(self, delivery: DueDelivery, result: WebhookResult, now: datetime) -> DeliveryResult:
-        known = (result.outcome, result.status, result.ms)
+        outcome = (result.outcome, result.status, result.ms)
         if result.is_delivered:
             WEBHOOK_DELIVERIES.labels("delivered").inc()
-            return DeliveryResult(delivery.delivery_id, "delivered", None, now, *known)
+            return DeliveryResult(delivery.delivery_id, "delivered", None, now, *outcome)
         retry_at = next_try(delivery.first_at or now, now, delivery.attempts + 1, self.chance(), result.asked_s)
         WEBHOOK_DELIVERIES.labels("failed" if retry_at is None else "retried").inc()
-        return DeliveryResult(delivery.delivery_id, "failed" if retry_at is None else "pending", retry_at, now, *known)
+        return DeliveryResult(
+            delivery.delivery_id, "failed" if retry_at is None else "pending", retry_at, now, *outcome
+        )
 
     def _endpoint_state(
         self, standing: EndpointProgress, results: Sequence[WebhookResult], now: datetime

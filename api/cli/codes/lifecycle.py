@@ -127,12 +127,12 @@ def note(
     with session.open_ledger() as ledger:
         code_id = ledger.reader.find_code(subject)
         if code_id is not None:
-            return _act(ledger, code_id, partial(code_actions.add_note, note=text), json=json)
+            return _perform(ledger, code_id, partial(code_actions.add_note, note=text), json=json)
         try:
             reservation_id = UUID(subject)
         except ValueError as error:
             raise typer.BadParameter("it is neither a code that we know nor an id", param_hint="'subject'") from error
-        return _act(ledger, reservation_id, partial(reservation_actions.add_note, note=text), json=json)
+        return _perform(ledger, reservation_id, partial(reservation_actions.add_note, note=text), json=json)
 
 
 def rebind(
@@ -157,16 +157,16 @@ def rebind(
 
 def _act_on_code(session: Session, code: str, action: SubjectAction, *, json: bool) -> int:
     with session.open_ledger() as ledger:
-        return _act(ledger, ledger.find_code_id(code), action, json=json)
+        return _perform(ledger, ledger.find_code_id(code), action, json=json)
 
 
 def _act_on_reservation(session: Session, reservation: str, action: SubjectAction, *, json: bool) -> int:
     reservation_id = parse_reservation_id(reservation)
     with session.open_ledger() as ledger:
-        return _act(ledger, reservation_id, action, json=json)
+        return _perform(ledger, reservation_id, action, json=json)
 
 
-def _act(ledger: OpenLedger, subject_id: UUID, action: SubjectAction, *, json: bool) -> int:
+def _perform(ledger: OpenLedger, subject_id: UUID, action: SubjectAction, *, json: bool) -> int:
     """Perform an action, print its result, and return whether a rule refused it as the exit code."""
     try:
         result = action(ledger.services, ledger.caller(), subject_id)

@@ -132,12 +132,12 @@ def _run(
     plan = LegacyImportOptions(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
     importer = LegacyImporter(ledger.storage, ledger.reader, plan)
     findings_by_kind: dict[FindingKind, list[ImportFinding]] = {kind: [] for kind in FINDING_KINDS}
-    with _progress(old.count_codes(), apply=apply) as step, report_file(report, importer.tally) as write:
+    with _progress(old.count_codes(), apply=apply) as step, report_file(report, importer.summary) as write:
         for finding in importer.run(old, step):
             write(finding)
             if len(findings_by_kind[finding.kind]) < LISTED_PER_KIND_MAX:
                 findings_by_kind[finding.kind].append(finding)
-    return importer.tally, findings_by_kind
+    return importer.summary, findings_by_kind
 
 
 class _Step:
@@ -172,7 +172,7 @@ def _print(summary: ImportSummary, findings_by_kind: Listed, *, apply: bool, not
         say(f"{numbers[name]:>9,}  {words}")
         if name == "unknown_status":
             _print_statuses(summary)
-    if summary.found > len(printed):
+    if summary.findings > len(printed):
         say("more was found than is shown here: --report FILE.html (or .csv) has all of it")
     say(_emails_in_words(summary, apply=apply, notify_ended=notify_ended))
     if not apply:

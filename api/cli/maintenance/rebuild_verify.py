@@ -78,8 +78,8 @@ def rebuild(
     if code:
         with session.open_ledger() as ledger:
             only = ledger.find_code_id(code)
-    wish = RebuildOptions(names, only, apply, limit, workers=default_worker_count() if workers is None else workers)
-    return run_rebuild(database_url, wish, as_json=json, out=sys.stdout, err=sys.stderr)
+    options = RebuildOptions(names, only, apply, limit, workers=default_worker_count() if workers is None else workers)
+    return run_rebuild(database_url, options, as_json=json, out=sys.stdout, err=sys.stderr)
 
 
 def verify(

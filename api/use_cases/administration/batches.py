@@ -7,14 +7,16 @@ from projections.repositories.groups import GroupRepository, InviteGroup
 from projections.repositories.issue_batches import BatchRepository, NewBatch
 
 
-def start_batch(action: AuditLog, batches: BatchRepository, wanted: NewBatch) -> bool:
+def start_batch(action: AuditLog, batches: BatchRepository, new_batch: NewBatch) -> bool:
     """Enter a batch to be issued or imported; False if it was entered before."""
 
     def change(record: AuditRecorder) -> bool:
-        is_new = batches.insert(wanted, action.now)
+        is_new = batches.insert(new_batch, action.now)
         if is_new:
-            act: AuditAction = "imported_codes" if wanted.kind == "import" else "issued_codes"
-            record(act, wanted.batch_id, describe_values(count=wanted.wanted, group=wanted.terms.group))
+            audit_action: AuditAction = "imported_codes" if new_batch.kind == "import" else "issued_codes"
+            record(
+                audit_action, new_batch.batch_id, describe_values(count=new_batch.wanted, group=new_batch.terms.group)
+            )
         return is_new
 
     return action.perform(change)

@@ -27,12 +27,12 @@ class ApiKeyRequest(NamedTuple):
     days: int | None
 
 
-def create_api_key(action: AuditLog, wish: ApiKeyRequest, key_id: UUID) -> str | None:
+def create_api_key(action: AuditLog, request: ApiKeyRequest, key_id: UUID) -> str | None:
     """Make a key, with its line in the audit log.
 
     Args:
         action: Who makes it.
-        wish: What it is to be.
+        request: What the key is for, and what it opens.
         key_id: Its new id; the same id makes no second key.
 
     Returns:
@@ -42,23 +42,25 @@ def create_api_key(action: AuditLog, wish: ApiKeyRequest, key_id: UUID) -> str |
         StorageUnavailableError: The database is away.
     """
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    name, expires_at = action.storage.vault.seal_text(wish.name, action.new_id(), key_id), _end_of(action, wish)
+    name, expires_at = action.storage.vault.seal_text(request.name, action.new_id(), key_id), _end_of(action, request)
 
     def change(record: AuditRecorder) -> str | None:
         is_new = ApiKeyRepository(action.storage).insert(
             key_id,
             digest_of(secret),
-            wish.role or SCOPED,
+            request.role or SCOPED,
             name,
             action.now,
             expires_at=expires_at,
             staff_id=action.actor.staff_id,
-            scopes=None if wish.role else wish.scopes,
+            scopes=None if request.role else request.scopes,
         )
         if not is_new:
             return None
-        scopes = None if wish.role else list(wish.scopes)
-        record("made_key", key_id, describe_values(name=wish.name, role=wish.role, scopes=scopes, days=wish.days))
+        scopes = None if request.role else list(request.scopes)
+        record(
+            "made_key", key_id, describe_values(name=request.name, role=request.role, scopes=scopes, days=request.days)
+        )
         return secret
 
     return action.perform(change)
@@ -80,5 +82,5 @@ def revoke_key(action: AuditLog, key_id: UUID) -> bool:
     return action.perform(change)
 
 
-def _end_of(action: AuditLog, wish: ApiKeyRequest) -> datetime | None:
-    return None if wish.days is None else action.now + timedelta(days=wish.days)
+def _end_of(action: AuditLog, request: ApiKeyRequest) -> datetime | None:
+    return None if request.days is None else action.now + timedelta(days=request.days)

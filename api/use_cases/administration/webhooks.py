@@ -71,7 +71,7 @@ class HookPost(Protocol):
         """Send a test now, in the calling thread; for as long as the time-out of webhooks at most."""
 
 
-def send_test(services: Services, post: HookPost, found: WebhookEndpoint, action: AuditLog) -> HookAnswer:
+def send_test(services: Services, post: HookPost, endpoint: WebhookEndpoint, action: AuditLog) -> HookAnswer:
     """Send a test now, and keep its outcome with a line in the audit log.
 
     Raises:
@@ -80,13 +80,13 @@ def send_test(services: Services, post: HookPost, found: WebhookEndpoint, action
     secrets, deliveries = WebhookSecretRepository(services.storage), WebhookDeliveryRepository(services.storage)
     delivery_id, now = services.new_id(), action.now
 
-    sent = post.test_hook(found.url, secrets.list_valid_texts(found.endpoint_id, now), delivery_id, now)
+    sent = post.test_hook(endpoint.url, secrets.list_valid_texts(endpoint.endpoint_id, now), delivery_id, now)
     state: DeliveryState = "delivered" if sent.is_delivered else "failed"
-    tried = DeliveryResult(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
+    result = DeliveryResult(delivery_id, state, None, now, sent.outcome, sent.status, sent.ms)
 
     def keep(record: AuditRecorder) -> None:
-        deliveries.insert_test(found.endpoint_id, TEST_TYPE, tried)
-        record("sent_test", found.endpoint_id, describe_values(url=found.url, outcome=sent.outcome))
+        deliveries.insert_test(endpoint.endpoint_id, TEST_TYPE, result)
+        record("sent_test", endpoint.endpoint_id, describe_values(url=endpoint.url, outcome=sent.outcome))
 
     action.perform(keep)
     return sent
@@ -98,7 +98,7 @@ def endpoint_of(services: Services, endpoint_id: UUID) -> WebhookEndpoint:
     Raises:
         ApplicationError: NOT_FOUND, or the database is away.
     """
-    found = WebhookEndpointRepository(services.storage).find(endpoint_id)
-    if found is None:
+    endpoint = WebhookEndpointRepository(services.storage).find(endpoint_id)
+    if endpoint is None:
         raise ApplicationError("NOT_FOUND")
-    return found
+    return endpoint

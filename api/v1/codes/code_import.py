@@ -127,10 +127,10 @@ def _at(context: CommandContext, now: CommandContext) -> CommandContext:
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:
-    found = {}
+    mapping = {}
     for pair in pairs:
         theirs, is_one, ours = pair.rpartition("=")
         if not is_one:
             raise UnusableFileError("columns", f"map={pair[:100]!a} is no THEIRS=OURS")
-        found[theirs] = ours
-    return found
+        mapping[theirs] = ours
+    return mapping

@@ -85,8 +85,8 @@ def issue(
 
 def _issue(services: Services, body: IssueRequest, context: CommandContext) -> list[IssuedText]:
     template = replace(_template(body), note_id=store_note(services.storage, body.note, services.new_id()))
-    prefix, letters = body.prefix.upper(), BufferedRandom()
-    batches = iter_issued(services.storage, template, body.count, context, services.new_id, letters, prefix)
+    prefix, random_source = body.prefix.upper(), BufferedRandom()
+    batches = iter_issued(services.storage, template, body.count, context, services.new_id, random_source, prefix)
     return [code for batch in batches for code in batch]
 
 
@@ -119,7 +119,7 @@ class CodeFilter:
 def list_codes(
     services: TheServices,
     _: MayReadCodes,
-    wish: Annotated[CodeFilter, Depends()],
+    code_filter: Annotated[CodeFilter, Depends()],
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> CodePage:
@@ -127,19 +127,21 @@ def list_codes(
 
     With a filter a page looks through 2,000 codes at most: it may be short, or empty, and still have a `next`.
     """
-    place = max(parse_cursor(cursor), (wish.issued_from or OLDEST[0], OLDEST[1]))
-    wanted = SCAN_LIMIT if wish.is_picky else limit + 1
-    rows = services.reader.list_balances(place, wanted, group=wish.group)
+    place = max(parse_cursor(cursor), (code_filter.issued_from or OLDEST[0], OLDEST[1]))
+    row_limit = SCAN_LIMIT if code_filter.is_picky else limit + 1
+    rows = services.reader.list_balances(place, row_limit, group=code_filter.group)
     now = services.now()
-    stretch: BoundedPage[CodeView] = BoundedPage(limit, is_full=len(rows) == wanted)
+    page: BoundedPage[CodeView] = BoundedPage(limit, is_full=len(rows) == row_limit)
     for row in rows:
-        if wish.issued_to is not None and row["issued_at"] >= wish.issued_to:
-            stretch.end()
+        if code_filter.issued_to is not None and row["issued_at"] >= code_filter.issued_to:
+            page.end()
             break
         code = code_from_named_row(row)
-        if not stretch.take(view_of_code(code, now) if wish.fits(code, now) else None, (code.issued_at, code.code_id)):
+        if not page.take(
+            view_of_code(code, now) if code_filter.fits(code, now) else None, (code.issued_at, code.code_id)
+        ):
             break
-    return CodePage(codes=stretch.page, next=stretch.next)
+    return CodePage(codes=page.page, next=page.next)
 
 
 @router.get("/{code_id}", responses=problem_responses("NOT_FOUND"), summary="One code")

@@ -27,7 +27,7 @@ ACCEPTED = 202
 """Of a redeem that made a reservation."""
 
 
-class Answer(NamedTuple):
+class RedeemResponse(NamedTuple):
     """A status and a JSON body; and which reservation it is about, for the log."""
 
     status: int
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     headers: Headers
     reservation_id: str
 
-    def tell(self, scope: Scope) -> None:
+    def annotate_scope(self, scope: Scope) -> None:
         """Leave in the request's scope what its log line says."""
         scope["ledger_reservation_id"] = self.reservation_id
         scope["ledger_outcome"] = "accepted" if self.status == ACCEPTED else "known"
@@ -46,7 +46,7 @@ class AnswerRedeem(Protocol):
 
     def __call__(
         self, services: Services, body: RedeemRequest, language: Language, caller: Caller, key: str | None
-    ) -> Awaitable[Answer]:
+    ) -> Awaitable[RedeemResponse]:
         """Redeem.
 
         Raises:
@@ -108,7 +108,7 @@ class FastRedeemMiddleware:
         services = self.services()
         language = pick_language(asked.accept_language, services.settings.default_language)
         try:
-            told = await self.answer(services, body, language, caller_of(scope), asked.key)
+            response = await self.answer(services, body, language, caller_of(scope), asked.key)
         except ApplicationError as error:
             scope["ledger_outcome"] = error.code
             status, document, named = problem_answer(error, language, scope.get("ledger_request_id"))
@@ -118,8 +118,8 @@ class FastRedeemMiddleware:
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
             await self.defect(error, scope, receive, send)
             return
-        told.tell(scope)
-        await _send(send, told.status, told.body, (_JSON, *told.headers))
+        response.annotate_scope(scope)
+        await _send(send, response.status, response.body, (_JSON, *response.headers))
 
 
 async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:

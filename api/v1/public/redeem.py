@@ -22,8 +22,8 @@ from api.schemas.resources import RedeemRequest, RedemptionView
 from api.use_cases.redeem import Redemption, correct_own_recipient
 from api.use_cases.redeem import redeem as redeem_code
 from api.use_cases.services import Caller, Services
-from api.v1.public.fast_redeem import ACCEPTED, Answer
-from api.v1.public.stream_slots import SeatedStream, Seats
+from api.v1.public.fast_redeem import ACCEPTED, RedeemResponse
+from api.v1.public.stream_slots import SlotStreamingResponse, StreamSlots
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Reservation
@@ -68,15 +68,17 @@ REDEEM_PROBLEMS[429]["headers"] = {
 }
 
 
-def view(item: Reservation, language: Language, *, created: bool = True) -> dict[str, object]:
+def view(reservation: Reservation, language: Language, *, created: bool = True) -> dict[str, object]:
     """A reservation as its owner may see it."""
-    state, name = item.public_state, str(item.reservation_id)
+    state, name = reservation.public_state, str(reservation.reservation_id)
     return {
-        "success": item.status != "refunded",
-        "message": state_message(state, language, cause=item.refund_cause, sent_at=item.sent_at, created=created),
+        "success": reservation.status != "refunded",
+        "message": state_message(
+            state, language, cause=reservation.refund_cause, sent_at=reservation.sent_at, created=created
+        ),
         "reservation_id": name,
         "state": state,
-        "detail_code": item.refund_cause,
+        "detail_code": reservation.refund_cause,
         "status_url": f"/r/{name}",
     }
 
@@ -118,16 +120,16 @@ async def redeem(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
     """Hold one use and send the invitation. The same code and e-mail always lead to the same live reservation."""
-    told = await answer(services, body, language, caller_of(request.scope), idempotency_key)
-    told.tell(request.scope)
-    response = Response(told.body, told.status, media_type="application/json")
-    response.raw_headers.extend(told.headers)
+    redeem_response = await answer(services, body, language, caller_of(request.scope), idempotency_key)
+    redeem_response.annotate_scope(request.scope)
+    response = Response(redeem_response.body, redeem_response.status, media_type="application/json")
+    response.raw_headers.extend(redeem_response.headers)
     return response
 
 
 async def answer(
     services: Services, body: RedeemRequest, language: Language, caller: Caller, key: str | None
-) -> Answer:
+) -> RedeemResponse:
     """Redeem; the route above and the short way of `api.v1.public.fast_redeem` both end here.
 
     Raises:
@@ -143,7 +145,7 @@ async def answer(
     shown = redemption_view(redemption, language)
     status = ACCEPTED if redemption.created else 200
     headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client_ip))
-    return Answer(status, orjson.dumps(shown), headers, str(shown["reservation_id"]))
+    return RedeemResponse(status, orjson.dumps(shown), headers, str(shown["reservation_id"]))
 
 
 _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for language in LANGUAGES}
@@ -183,8 +185,8 @@ async def correct_recipient(
 )
 def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
     """The reservation's present state."""
-    item = services.reservation(reservation_id)
-    return json_response(view(item, language), 200, {"Content-Language": language, "Cache-Control": "no-store"})
+    reservation = services.reservation(reservation_id)
+    return json_response(view(reservation, language), 200, {"Content-Language": language, "Cache-Control": "no-store"})
 
 
 @router.get(
@@ -201,22 +203,22 @@ async def stream(
 ) -> StreamingResponse:
     """Sends the reservation at once and whenever its state changes; ends once it is settled, or after 5 minutes."""
     await services.run_blocking(services.reservation, reservation_id)
-    streams: Seats = request.app.state.streams
-    seat = streams.take(None if services.guard is None else client_ip_of(request.scope))
-    return SeatedStream(seat, _changes(reservation_id, services, language), {"Cache-Control": "no-store"})
+    streams: StreamSlots = request.app.state.streams
+    slot = streams.acquire(None if services.guard is None else client_ip_of(request.scope))
+    return SlotStreamingResponse(slot, _changes(reservation_id, services, language), {"Cache-Control": "no-store"})
 
 
 async def _changes(reservation_id: UUID, services: Services, language: Language) -> AsyncIterator[bytes]:
     last: bytes | None = None
     for _ in range(int(STREAM_S_MAX / STREAM_POLL_S)):
         try:
-            item = await services.run_blocking(services.reservation, reservation_id)
+            reservation = await services.run_blocking(services.reservation, reservation_id)
         except ApplicationError:
             return
-        data = orjson.dumps(view(item, language))
+        data = orjson.dumps(view(reservation, language))
         if data != last:
             last = data
             yield b"data: " + data + b"\n\n"
-        if item.status != "live":
+        if reservation.status != "live":
             return
         await asyncio.sleep(STREAM_POLL_S)

@@ -1,4 +1,4 @@
-"""Seats for answers that last: a bounded number of open streams, in all and for each client."""
+"""Slots for open streams: a process has a bounded number of them, and each client a share."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -14,79 +14,79 @@ from api.rate_limits.client_network import client_networks
 RETRY_S: Final = 5
 
 
-class Seats:
-    """Counts what is open in one process. Not for use by several threads.
+class StreamSlots:
+    """The stream slots of one process. Not thread-safe.
 
     Args:
-        seats_max: How many may be open.
-        per_client_max: How many of them for one client address (IPv6: one /64); None for no such bound.
+        slots_max: How many streams may be open.
+        per_client_max: How many of them one client network may have (IPv6: one /64); None for no such limit.
     """
 
-    def __init__(self, seats_max: int, per_client_max: int | None = None) -> None:
-        self._seats_max = seats_max
+    def __init__(self, slots_max: int, per_client_max: int | None = None) -> None:
+        self._slots_max = slots_max
         self._per_client_max = per_client_max
-        self._taken: Counter[str] = Counter()
+        self._open_by_client: Counter[str] = Counter()
 
-    def take(self, client: str | None = None) -> "Seat":
-        """Take a seat; it is counted from now on, until it is released.
+    def acquire(self, client: str | None = None) -> "StreamSlot":
+        """Take a slot, which is counted until it is released.
 
         Args:
-            client: The client's address; None where it does not count.
+            client: The client's IP address; None if its share is not limited.
 
         Raises:
-            ApplicationError: OVERLOADED, all are taken; RATE_LIMITED, this client has its share.
+            ApplicationError: OVERLOADED if no slot is free; RATE_LIMITED if the client has its share already.
         """
-        if len(self) >= self._seats_max:
+        if len(self) >= self._slots_max:
             raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
         name = "" if client is None else client_networks(client)[0]
-        if name and self._per_client_max is not None and self._taken[name] >= self._per_client_max:
+        if name and self._per_client_max is not None and self._open_by_client[name] >= self._per_client_max:
             raise ApplicationError("RATE_LIMITED", retry_after_s=RETRY_S)
-        self._taken[name] += 1
-        return Seat(self, name)
+        self._open_by_client[name] += 1
+        return StreamSlot(self, name)
 
     def release(self, name: str) -> None:
-        """Free a seat that was taken under this name."""
-        self._taken[name] -= 1
-        if not self._taken[name]:
-            del self._taken[name]
+        """Free one slot of a client network."""
+        self._open_by_client[name] -= 1
+        if not self._open_by_client[name]:
+            del self._open_by_client[name]
 
     def __len__(self) -> int:
-        """How many are taken."""
-        return self._taken.total()
+        """Return how many streams are open."""
+        return self._open_by_client.total()
 
 
-class Seat:
-    """One taken seat; a context that frees it at its end."""
+class StreamSlot:
+    """One acquired slot; a context manager that releases it."""
 
-    def __init__(self, seats: Seats, name: str) -> None:
-        self._seats: Seats | None = seats
+    def __init__(self, slots: StreamSlots, name: str) -> None:
+        self._slots: StreamSlots | None = slots
         self._name = name
 
     def release(self) -> None:
-        """Free it, once."""
-        if self._seats is not None:
-            self._seats.release(self._name)
-            self._seats = None
+        """Release the slot; a second call does nothing."""
+        if self._slots is not None:
+            self._slots.release(self._name)
+            self._slots = None
 
     def __enter__(self) -> Self:
-        """Hold it."""
+        """Return the slot, which is acquired already."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Free it."""
+        """Release the slot."""
         self.release()
 
 
-class SeatedStream(StreamingResponse):
-    """Server-sent events that hold a seat until they end, also if their client leaves before the first one."""
+class SlotStreamingResponse(StreamingResponse):
+    """A stream of server-sent events that releases its slot at its end, even if the client leaves before the first."""
 
-    def __init__(self, seat: Seat, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+    def __init__(self, slot: StreamSlot, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
         super().__init__(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no", **headers})
-        self._seat = seat
+        self._slot = slot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events."""
-        with self._seat:
+        with self._slot:
             await super().__call__(scope, receive, send)

@@ -19,7 +19,7 @@ from projections.read_models.pagination import OLDEST
 from projections.read_models.reservation_list import ReservationListEntry, ReservationListReader
 
 PAGE_MAX = 200
-STRETCH = 2_000
+SCAN_LIMIT = 2_000
 """Reservations that are looked through for one page of a filtered list."""
 
 router = APIRouter(
@@ -75,7 +75,7 @@ class ReservationFilter:
 def list_reservations(
     services: TheServices,
     _: MayReadReservations,
-    wish: Annotated[ReservationFilter, Depends()],
+    reservation_filter: Annotated[ReservationFilter, Depends()],
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> ReservationPage:
@@ -83,17 +83,17 @@ def list_reservations(
 
     With a status a page looks through 2,000 reservations at most: it may be short, or empty, and still have a `next`.
     """
-    place = max(parse_cursor(cursor), (wish.reserved_from or OLDEST[0], OLDEST[1]))
-    wanted = STRETCH if wish.status else limit + 1
-    rows = ReservationListReader(services.storage).list_page(place, wanted, wish.code_id)
-    stretch = _picked(rows, wish, limit, is_full=len(rows) == wanted)
-    histories = services.reader.read_reservation_events(stretch.page)
+    place = max(parse_cursor(cursor), (reservation_filter.reserved_from or OLDEST[0], OLDEST[1]))
+    row_limit = SCAN_LIMIT if reservation_filter.status else limit + 1
+    rows = ReservationListReader(services.storage).list_page(place, row_limit, reservation_filter.code_id)
+    page = _picked(rows, reservation_filter, limit, is_full=len(rows) == row_limit)
+    histories = services.reader.read_reservation_events(page.page)
     views = [
         view_of_reservation(fold_reservation(histories[key].code_id, histories[key].events))
-        for key in stretch.page
+        for key in page.page
         if key in histories
     ]
-    return ReservationPage(reservations=views, next=stretch.next)
+    return ReservationPage(reservations=views, next=page.next)
 
 
 @router.get("/{reservation_id}", responses=problem_responses("NOT_FOUND"), summary="One reservation")
@@ -102,35 +102,35 @@ def one_reservation(reservation_id: UUID, services: TheServices, _: MayReadReser
     return view_of_reservation(services.reservation(reservation_id))
 
 
-def view_of_reservation(item: Reservation) -> ReservationView:
+def view_of_reservation(reservation: Reservation) -> ReservationView:
     """A reservation as integrators see it."""
     return ReservationView(
-        reservation_id=item.reservation_id,
-        code_id=item.code_id,
-        recipient_id=item.recipient_id,
-        state=item.public_state,
-        kind=item.kind,
-        detail_code=item.refund_cause,
-        reserved_at=item.reserved_at,
-        deadline=item.deadline,
-        attempts=item.attempts,
-        sent_at=item.sent_at,
-        accepted_at=item.accepted_at,
-        refunded_at=item.refunded_at,
-        follows=item.follows,
-        group=item.group,
+        reservation_id=reservation.reservation_id,
+        code_id=reservation.code_id,
+        recipient_id=reservation.recipient_id,
+        state=reservation.public_state,
+        kind=reservation.kind,
+        detail_code=reservation.refund_cause,
+        reserved_at=reservation.reserved_at,
+        deadline=reservation.deadline,
+        attempts=reservation.attempts,
+        sent_at=reservation.sent_at,
+        accepted_at=reservation.accepted_at,
+        refunded_at=reservation.refunded_at,
+        follows=reservation.follows,
+        group=reservation.group,
     )
 
 
 def _picked(
-    found: list[ReservationListEntry], wish: ReservationFilter, limit: int, *, is_full: bool
+    rows: list[ReservationListEntry], reservation_filter: ReservationFilter, limit: int, *, is_full: bool
 ) -> BoundedPage[UUID]:
-    stretch: BoundedPage[UUID] = BoundedPage(limit, is_full=is_full)
-    for row in found:
-        if wish.reserved_to is not None and row.reserved_at >= wish.reserved_to:
-            stretch.end()
+    page: BoundedPage[UUID] = BoundedPage(limit, is_full=is_full)
+    for row in rows:
+        if reservation_filter.reserved_to is not None and row.reserved_at >= reservation_filter.reserved_to:
+            page.end()
             break
-        is_asked_for = wish.status in {None, row.status}
-        if not stretch.take(row.reservation_id if is_asked_for else None, (row.reserved_at, row.reservation_id)):
+        is_asked_for = reservation_filter.status in {None, row.status}
+        if not page.take(row.reservation_id if is_asked_for else None, (row.reserved_at, row.reservation_id)):
             break
-    return stretch
+    return page

@@ -107,16 +107,18 @@ async def callback(channel_id: UUID, request: Request, services: TheServices) ->
         CALLBACKS.labels("unknown").inc()
         raise ApplicationError("NOT_FOUND")
     handler = CallbackHandler(services, channels, channel, request_id_of(request))
-    found = await handler.checked(SignatureHeaders.of(request.headers), body)
+    report = await handler.checked(SignatureHeaders.of(request.headers), body)
     try:
-        done = await services.execute_in_group(handler.command(found))
+        result = await services.execute_in_group(handler.command(report))
     except ApplicationError as error:
         if error.code not in {"UNAVAILABLE", "OVERLOADED"}:
             await handler.write_down("refused")
         raise
-    CALLBACKS.labels(found.type.removeprefix("invite.")).inc()
-    item = done.require_reservation()
-    return CallbackTaken(reservation_id=item.reservation_id, state=item.public_state, changed=done.changed)
+    CALLBACKS.labels(report.type.removeprefix("invite.")).inc()
+    reservation = result.require_reservation()
+    return CallbackTaken(
+        reservation_id=reservation.reservation_id, state=reservation.public_state, changed=result.changed
+    )
 
 
 class CallbackHandler:
@@ -143,27 +145,27 @@ class CallbackHandler:
         if (fault := verification_error(secrets, signed, body, services.now())) is not None:
             raise await self._refused(fault)
         try:
-            found = Callback.model_validate_json(body)
+            report = Callback.model_validate_json(body)
         except ValidationError as error:
             await self.write_down("malformed")
             details = field_errors({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
             raise ApplicationError(REASONS["malformed"], errors=details) from None
-        item = await services.run_blocking(services.reader.find_reservation, found.data.reservation_id)
-        if item is None or item.group != self._channel.group:
+        reservation = await services.run_blocking(services.reader.find_reservation, report.data.reservation_id)
+        if reservation is None or reservation.group != self._channel.group:
             raise await self._refused("foreign")
         signed_at, digest = datetime.fromtimestamp(int(signed.timestamp), UTC), hashlib.sha256(body).digest()
         if not await services.run_blocking(
             self._channels.insert_callback, channel_id, signed.message_id, signed_at, digest
         ):
             raise await self._refused("replayed")
-        return found
+        return report
 
-    def command(self, found: Callback) -> Command:
+    def command(self, report: Callback) -> Command:
         """What it means to the ledger."""
-        services, data = self._services, found.data
+        services, data = self._services, report.data
         caller = Caller("channel", self._request_id, str(self._channel.channel_id))
         context, reservation_id = services.context(caller), data.reservation_id
-        if found.type == "invite.accepted":
+        if report.type == "invite.accepted":
             return AcceptInvite(
                 context=context,
                 reservation_id=reservation_id,
@@ -172,7 +174,7 @@ class CallbackHandler:
                 via=CALLBACK,
                 occurred_at=data.occurred_at,
             )
-        if found.type == "invite.removed":
+        if report.type == "invite.removed":
             return RecordExternalRemoval(context=context, reservation_id=reservation_id, occurred_at=data.occurred_at)
         return record_bounce.command(
             services,
@@ -191,11 +193,11 @@ class CallbackHandler:
     async def write_down(self, reason: CallbackRefusal) -> None:
         """Record a refusal."""
         CALLBACKS.labels(reason).inc()
-        self._tell(reason)
+        self._log_refusal(reason)
         services = self._services
         now, channel_id = services.now(), self._channel.channel_id
         await services.run_blocking(self._channels.insert_rejected_callback, channel_id, reason, now, self._request_id)
 
-    def _tell(self, reason: CallbackRefusal) -> None:
+    def _log_refusal(self, reason: CallbackRefusal) -> None:
         line = {"action": "callback", "reason": reason, "request_id": self._request_id}
         log.warning("a callback was refused", extra=line)

@@ -41,7 +41,7 @@ from projections.repositories.webhook_endpoints import WebhookEndpoint, WebhookE
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 PER_PAGE = 100
-TRIED_ANEW = timedelta(days=30)
+REDELIVERY_PERIOD = timedelta(days=30)
 
 router = APIRouter(
     route_class=BlockingRoute,
@@ -80,8 +80,8 @@ def list_webhooks(
 ) -> EndpointPage:
     """Oldest first."""
     endpoints, after = WebhookEndpointRepository(services.storage), parse_cursor(cursor)
-    found = endpoints.list_page(after, PER_PAGE + 1)
-    page = Page.of(found, PER_PAGE, lambda row: format_cursor(row.created_at, row.endpoint_id))
+    rows = endpoints.list_page(after, PER_PAGE + 1)
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.endpoint_id))
     return EndpointPage(webhooks=[view_of_endpoint(services, one) for one in page.rows], next=page.next)
 
 
@@ -117,16 +117,18 @@ def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> R
 @router.post("/{endpoint_id}/rotate-secret", summary="Make a new secret for an endpoint")
 def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admin) -> EndpointView:
     """Shown this once. For 24 hours messages are signed with the one before it too."""
-    found, action = endpoint_of(services, endpoint_id), services.action(caller)
-    secret = renew_secret(action, endpoint_id, found.url)
-    return view_of_endpoint(services, found, secret)
+    endpoint, action = endpoint_of(services, endpoint_id), services.action(caller)
+    secret = renew_secret(action, endpoint_id, endpoint.url)
+    return view_of_endpoint(services, endpoint, secret)
 
 
 @router.post("/{endpoint_id}/test", summary="Send an endpoint a test")
 async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheHookPost, caller: Admin) -> TestOutcome:
     """A message of the type `webhook.test`, now and once, also to a disabled one; it is in the log."""
-    found, action = await services.run_blocking(endpoint_of, services, endpoint_id), services.action(caller)
-    sent = await run_blocking(services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, found, action)
+    endpoint, action = await services.run_blocking(endpoint_of, services, endpoint_id), services.action(caller)
+    sent = await run_blocking(
+        services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, endpoint, action
+    )
     return TestOutcome(taken=sent.is_delivered, outcome=sent.outcome, status=sent.status, ms=sent.ms)
 
 
@@ -141,8 +143,8 @@ def list_webhook_deliveries(
     """Newest first; those that were taken are kept for 7 days, those that failed for 30."""
     endpoint_of(services, endpoint_id)
     deliveries, before = WebhookDeliveryRepository(services.storage), parse_cursor(cursor, NEWEST)
-    found = deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state)
-    page = Page.of(found, PER_PAGE, lambda row: format_cursor(row.made_at, row.delivery_id))
+    rows = deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state)
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.made_at, row.delivery_id))
     return DeliveryPage(deliveries=[DeliveryView.of(one) for one in page.rows], next=page.next)
 
 
@@ -162,12 +164,12 @@ def redeliver_all_failed(
     """Of the last 30 days, or since a moment; 1,000 at most, the oldest first."""
     endpoint_of(services, endpoint_id)
     action = services.action(caller)
-    start = action.now - TRIED_ANEW if since is None else since
+    start = action.now - REDELIVERY_PERIOD if since is None else since
     return Redelivered(count=redeliver_failed(action, endpoint_id, start))
 
 
-def view_of_endpoint(services: Services, found: WebhookEndpoint, secret: str | None = None) -> EndpointView:
+def view_of_endpoint(services: Services, endpoint: WebhookEndpoint, secret: str | None = None) -> EndpointView:
     """An endpoint with what is known of its secrets."""
     secrets, now = WebhookSecretRepository(services.storage), services.now()
-    lines = secrets.list_valid(found.endpoint_id, now)
-    return EndpointView.of(found, lines, secret)
+    rows = secrets.list_valid(endpoint.endpoint_id, now)
+    return EndpointView.of(endpoint, rows, secret)

@@ -97,8 +97,8 @@ def list_channels(
     if not after.isprintable():
         raise malformed("query.after", "a group's name on one line")
     channels = GroupChannelRepository(services.storage)
-    found = channels.list_page(after, PER_PAGE + 1)
-    page = Page.of(found, PER_PAGE, lambda row: row.group)
+    rows = channels.list_page(after, PER_PAGE + 1)
+    page = Page.of(rows, PER_PAGE, lambda row: row.group)
     return ChannelPage(channels=[view_of_channel(services, row) for row in page.rows], next=page.next)
 
 

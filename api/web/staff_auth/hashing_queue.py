@@ -51,8 +51,8 @@ class HashingQueue:
     def __init__(self, waiting_max: int = WAITING_MAX, wait_s: float = WAIT_S) -> None:
         self._waiting_max = waiting_max
         self._wait_s = wait_s
-        self._known: deque[asyncio.Future[None]] = deque()
-        self._unknown: deque[asyncio.Future[None]] = deque()
+        self._known_callers: deque[asyncio.Future[None]] = deque()
+        self._unknown_callers: deque[asyncio.Future[None]] = deque()
         self._is_busy = False
         self._threads = {
             True: ThreadPoolExecutor(1, "password-hashing"),
@@ -66,7 +66,7 @@ class HashingQueue:
         Raises:
             ApplicationError: OVERLOADED, too many callers wait already, or the wait was too long.
         """
-        await self._wait(self._known if is_known else self._unknown)
+        await self._wait(self._known_callers if is_known else self._unknown_callers)
         try:
             yield HashingSlot(self._threads[is_known])
         finally:
@@ -75,7 +75,7 @@ class HashingQueue:
     @property
     def is_full(self) -> bool:
         """Whether no further stranger may wait."""
-        return self._is_busy and len(self._unknown) >= self._waiting_max
+        return self._is_busy and len(self._unknown_callers) >= self._waiting_max
 
     def reject(self, bound: str) -> ApplicationError:
         """The answer to a caller who gets no turn; it is counted.
@@ -108,7 +108,7 @@ class HashingQueue:
 
     def _admit_next(self) -> None:
         """Let the next caller in; the lane stays busy if there is one."""
-        for queue in (self._known, self._unknown):
+        for queue in (self._known_callers, self._unknown_callers):
             while queue:
                 future = queue.popleft()
                 if not future.done():

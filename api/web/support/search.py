@@ -125,15 +125,15 @@ def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
             )
         ]
     digests = support.services.storage.vault.compute_digests("recipient", address.normal)
-    tries = support.reader.list_rejected_requests_of_recipient(digests, support.services.now(), ATTEMPTS_SHOWN)
-    if not tries:
+    requests = support.reader.list_rejected_requests_of_recipient(digests, support.services.now(), ATTEMPTS_SHOWN)
+    if not requests:
         return []
     return [
         SearchResult(
             kind="tries",
             path=f"/support/tries/{digests[0].hex()}",
             address=mask_if_known(address.typed),
-            count=len(tries),
+            count=len(requests),
         )
     ]
 

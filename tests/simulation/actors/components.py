@@ -34,7 +34,7 @@ from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.batch_sender import InvitationBatchSender, Sending
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.due_sweep import sweep
-from workers.invitations.message_factory import MessageFactory, reservation_ids
+from workers.invitations.message_factory import MessageFactory, parse_reservation_ids
 from workers.invitations.outbox_notices import send_notices
 
 TASK_LIMIT_S = 240.0
@@ -304,7 +304,7 @@ class WorkerComponent(Component):
     def _invite(self, message: BrokerMessage) -> None:
         """The task `process_invite_task`."""
         ends, task_id = self.scheduler.now + TASK_LIMIT_S / 3, str(message.number)
-        self._sender.run(reservation_ids(list(message.ids)), task_id, lambda: self.scheduler.now > ends)
+        self._sender.run(parse_reservation_ids(list(message.ids)), task_id, lambda: self.scheduler.now > ends)
         if self._waiting:
             waiting = sorted(self._waiting)
             self._waiting.clear()

@@ -66,8 +66,8 @@ async def parse_form(request: Request) -> ActionForm:
     """Read the form of an action. Fields are trimmed, except the reason; files and unknown fields are left out."""
     sent = await request.form()
     texts = {name: text if name == "note" else text.strip() for name, text in sent.items() if isinstance(text, str)}
-    known = {name: text for name, text in texts.items() if name in ActionForm.__dataclass_fields__ and name != "terms"}
-    return ActionForm(**known, terms={name: texts.get(name, "") for name in TERM_NAMES})
+    fields = {name: text for name, text in texts.items() if name in ActionForm.__dataclass_fields__ and name != "terms"}
+    return ActionForm(**fields, terms={name: texts.get(name, "") for name in TERM_NAMES})
 
 
 def form_from_terms(terms: CodeTerms) -> ActionForm:

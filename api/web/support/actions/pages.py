@@ -228,17 +228,17 @@ def _form(
 
 
 def _reservation(support: SupportContext, reservation_id: UUID) -> Subject:
-    item, _ = get_reservation(support, reservation_id)
+    reservation, _ = get_reservation(support, reservation_id)
     return Subject(
         path=f"/support/reservations/{reservation_id}",
-        suffix=support.reader.find_suffix(item.code_id),
+        suffix=support.reader.find_suffix(reservation.code_id),
         address=mask_if_known(support.reader.find_email_addresses([reservation_id]).get(reservation_id)),
         form=ActionForm(),
-        seen=state_digest(item),
-        last_request=item.staff_request_id,
-        has_access=item.has_active_access,
-        is_accepted=item.has_active_access and item.accepted_at is not None,
-        words={action: text_key(action, item) for action in list_reservation_actions(item)},
+        seen=state_digest(reservation),
+        last_request=reservation.staff_request_id,
+        has_access=reservation.has_active_access,
+        is_accepted=reservation.has_active_access and reservation.accepted_at is not None,
+        words={action: text_key(action, reservation) for action in list_reservation_actions(reservation)},
     )
 
 

@@ -104,13 +104,13 @@ def _of_revoking(support: SupportContext, preview: Preview, language: Language) 
     before = preview.before
     if before is None or not preview.is_possible:
         return preview
-    held, doubtful, sending, parked = support.reader.count_pending(before.code_id)
+    reserved, doubtful, sending, parked = support.reader.count_pending(before.code_id)
     sentences = [(event_sentence("CodeRevoked", {}, language), 1)]
-    if held:
-        sentences.append((event_sentence("UseRefunded", {"cause": "revoked"}, language), held))
+    if reserved:
+        sentences.append((event_sentence("UseRefunded", {"cause": "revoked"}, language), reserved))
     if doubtful:
         sentences.append((event_sentence("CaseOpened", {"cause": "unknown_outcome"}, language), doubtful))
-    after = structs.replace(before, revoked_by=before.version + 1, reserved=before.reserved - held)
+    after = structs.replace(before, revoked_by=before.version + 1, reserved=before.reserved - reserved)
     left = {name: count for name, count in (("sending", sending), ("parked", parked)) if count}
     return Preview(
         action=preview.action,

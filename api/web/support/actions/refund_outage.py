@@ -72,7 +72,7 @@ def look(
 ) -> Response:
     """The form, and below it what the outage hurt. Nothing is changed."""
     outage = _outage(support, start, end, include, channel, server)
-    view = _found(support, outage) if start and _is_window(outage) else {}
+    view = _view_affected(support, outage) if start and _is_window(outage) else {}
     is_wrong = bool(start) and not _is_window(outage)
     status = 422 if is_wrong else 200
     return _page(request, staff, outage, status=status, is_wrong=is_wrong, nonce=new_nonce(), **view)
@@ -91,7 +91,7 @@ async def undo(request: Request, support: SupportContextDep, staff: SupportWithF
     if not _is_window(outage) or request_id_from_nonce(nonce) is None:
         raise ApplicationError("MALFORMED")
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
-        view = await support.services.run_blocking(_found, support, outage)
+        view = await support.services.run_blocking(_view_affected, support, outage)
         return _page(request, staff, outage, status=422, is_reason_missing=True, nonce=nonce, **view)
     progress = await support.services.run_blocking(_step, support, staff, outage, note, nonce, done or 0)
     return _page(request, staff, outage, nonce=nonce, note=note.strip(), **progress)
@@ -111,7 +111,7 @@ def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, 
         "is_wrong": False,
         "is_reason_missing": False,
         "note": "",
-        "found": None,
+        "affected": None,
         "given_back": None,
         "remaining": 0,
         "note_length_max": NOTE_LENGTH_MAX,
@@ -120,23 +120,23 @@ def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, 
     return support_page(request, "outage.html", staff, status=status, outage=outage, **{**defaults, **context})
 
 
-def _found(support: SupportContext, outage: Outage) -> dict[str, Any]:
+def _view_affected(support: SupportContext, outage: Outage) -> dict[str, Any]:
     affected = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
     now = support.services.now()
     cards = [
         build_card(card, now)
-        for card in support.reader.list_summaries([item.reservation_id for item in affected[:SHOWN_MAX]])
+        for card in support.reader.list_summaries([reservation.reservation_id for reservation in affected[:SHOWN_MAX]])
     ]
     return {
-        "found": affected,
+        "affected": affected,
         "cards": cards,
         "by_state": _counted(affected),
-        "codes": len({item.code_id for item in affected}),
+        "codes": len({reservation.code_id for reservation in affected}),
     }
 
 
 def _counted(affected: list[AffectedReservation]) -> dict[str, int]:
-    return dict(Counter(item.state for item in affected))
+    return dict(Counter(reservation.state for reservation in affected))
 
 
 def _outage(support: SupportContext, start: str, end: str, include: str, channel: str, server: str) -> Outage:

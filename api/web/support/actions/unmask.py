@@ -21,13 +21,13 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 def unmasked_until(
-    support: SupportContext, staff: Staff, act: AuditAction, subject_id: UUID, now: datetime
+    support: SupportContext, staff: Staff, action: AuditAction, subject_id: UUID, now: datetime
 ) -> datetime | None:
     """Until when something stays shown to this person; None if it is masked. The audit itself is what knows."""
     if not staff.has_role("support"):
         return None
     since = now - timedelta(seconds=SHOWN_S)
-    at = support.sessions.find_revealed_since(staff.staff_id, since, [subject_id]).get((act, subject_id))
+    at = support.sessions.find_revealed_since(staff.staff_id, since, [subject_id]).get((action, subject_id))
     return None if at is None else at + timedelta(seconds=SHOWN_S)
 
 
@@ -101,10 +101,10 @@ def unmask_code(
 
 
 def _unmask(
-    support: SupportContext, staff: Staff, act: AuditAction, subject_id: UUID, reason: str, back: str
+    support: SupportContext, staff: Staff, action: AuditAction, subject_id: UUID, reason: str, back: str
 ) -> Response:
-    action = support.services.action(staff.caller())
-    action.record(act, subject_id, reason.strip())
+    audit_log = support.services.action(staff.caller())
+    audit_log.record(action, subject_id, reason.strip())
     return see_other(back)
 
 

@@ -8,7 +8,7 @@ from starlette.types import Message
 
 from api.errors import ApplicationError
 from api.v1.public.redeem import STREAMS_MAX, STREAMS_PER_CLIENT_MAX
-from api.v1.public.stream_slots import SeatedStream, Seats
+from api.v1.public.stream_slots import SlotStreamingResponse, StreamSlots
 from tests.support.clients.app_client import AppClient
 
 
@@ -16,12 +16,12 @@ async def _events() -> AsyncIterator[bytes]:
     yield b"data: 1\n\n"
 
 
-def taken_of(seats: Seats, clients: list[str]) -> list[str]:
-    """What came of taking a seat for each client: taken, or the code of the refusal."""
+def taken_of(slots: StreamSlots, clients: list[str]) -> list[str]:
+    """Return what acquiring a slot for each client leads to: taken, or the code of the refusal."""
     found = []
     for client in clients:
         try:
-            seats.take(client)
+            slots.acquire(client)
         except ApplicationError as error:
             found.append(error.code)
         else:
@@ -31,49 +31,49 @@ def taken_of(seats: Seats, clients: list[str]) -> list[str]:
 
 def test_streams_that_have_not_begun_are_counted(shared_app: AppClient) -> None:
     """Many that are asked for at the same time can't pass the maximum together."""
-    seats = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    slots = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     code = shared_app.issue()
     path = f"/api/v1/public/redemptions/{shared_app.redeem(code).json()['reservation_id']}/stream"
-    held = [seats.take(f"198.51.100.{number}") for number in range(STREAMS_MAX)]
+    held = [slots.acquire(f"198.51.100.{number}") for number in range(STREAMS_MAX)]
 
     full = shared_app.client.get(path)
-    for seat in held:
-        seat.release()
+    for slot in held:
+        slot.release()
 
     assert (full.status_code, full.json()["code"], full.headers["retry-after"]) == (503, "OVERLOADED", "5")
-    assert len(seats) == 0
+    assert len(slots) == 0
 
 
 def test_one_client_can_not_take_all_streams(shared_app: AppClient) -> None:
     """It is told to come back with 429; another client is not affected."""
-    seats = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    slots = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     path = f"/api/v1/public/redemptions/{shared_app.redeem(shared_app.issue()).json()['reservation_id']}/stream"
-    held = [seats.take("testclient") for _ in range(STREAMS_PER_CLIENT_MAX)]
+    held = [slots.acquire("testclient") for _ in range(STREAMS_PER_CLIENT_MAX)]
 
     limited = shared_app.client.get(path)
-    other = seats.take("198.51.100.1")
-    for seat in [*held, other]:
-        seat.release()
+    other = slots.acquire("198.51.100.1")
+    for slot in [*held, other]:
+        slot.release()
 
     assert (limited.status_code, limited.json()["code"]) == (429, "RATE_LIMITED")
     assert int(limited.headers["retry-after"]) > 0
-    assert len(seats) == 0
+    assert len(slots) == 0
 
 
 def test_addresses_of_one_ipv6_link_share_their_seats() -> None:
     """And callers without an address have no share of their own."""
-    seats = Seats(10, per_client_max=2)
+    slots = StreamSlots(10, per_client_max=2)
 
-    assert taken_of(seats, [f"2001:db8::{n}" for n in range(3)]) == ["taken", "taken", "RATE_LIMITED"]
-    assert [seats.take() for _ in range(3)]
-    assert len(seats) == 5
+    assert taken_of(slots, [f"2001:db8::{n}" for n in range(3)]) == ["taken", "taken", "RATE_LIMITED"]
+    assert [slots.acquire() for _ in range(3)]
+    assert len(slots) == 5
 
 
 @pytest.mark.parametrize("leaves", [False, True], ids=["reads", "leaves"])
 def test_seat_is_released_when_its_stream_ends_or_its_client_leaves_before_it_begins(leaves: bool) -> None:
-    """Else seats would be lost one after the other."""
-    seats = Seats(1)
-    stream = SeatedStream(seats.take("c"), _events(), {})
+    """Otherwise slots would be lost one after the other."""
+    slots = StreamSlots(1)
+    stream = SlotStreamingResponse(slots.acquire("c"), _events(), {})
 
     async def receive() -> Message:
         if not leaves:
@@ -86,4 +86,4 @@ def test_seat_is_released_when_its_stream_ends_or_its_client_leaves_before_it_be
 
     asyncio.run(stream({"type": "http", "asgi": {"spec_version": "2.0"}}, receive, send))
 
-    assert len(seats) == 0
+    assert len(slots) == 0
