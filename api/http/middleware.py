@@ -13,11 +13,10 @@ from api.http.request_metrics import observe
 from domain.values.trace_ids import outside_trace_id
 
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
-"""What is sent is what it says it is. Pages and files have it among their own headers."""
-NO_STORE = (b"cache-control", b"no-store")
-"""Neither a browser nor a proxy keeps it."""
-PRIVATE, PUBLIC = "/api/v1/", ("/api/v1/public/", "/api/v1/openapi.json")
-"""Paths whose answers hold what a key or a session opened, and the exceptions below them."""
+"""Browsers take every answer for what its Content-Type says."""
+CACHE_CONTROL = b"cache-control"
+NO_STORE = (CACHE_CONTROL, b"no-store")
+"""Set on every answer that does not say how it may be cached."""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 """Who once came by https comes by https for a year (RFC 6797); said over https only, elsewhere it means nothing."""
 
@@ -74,7 +73,6 @@ class RequestEnvelopeMiddleware:
         declared, request_id = self._read_headers(scope)
         scope["ledger_request_id"] = request_id
         status = 0
-        is_private = scope["path"].startswith(PRIVATE) and not scope["path"].startswith(PUBLIC)
 
         async def tagged(message: Message) -> None:
             nonlocal status
@@ -82,10 +80,9 @@ class RequestEnvelopeMiddleware:
                 status = message["status"]
                 headers = message["headers"]
                 headers.append((b"x-request-id", request_id.encode()))
-                if is_private:
-                    headers[:] = [header for header in headers if header[0] != NO_STORE[0]] + [NO_STORE]
-                if NO_SNIFF not in headers:
-                    headers.append(NO_SNIFF)
+                headers.append(NO_SNIFF)
+                if not any(name == CACHE_CONTROL for name, _ in headers):
+                    headers.append(NO_STORE)
                 if scope.get("scheme") == "https":
                     headers.append(HSTS)
             await send(message)

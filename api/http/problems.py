@@ -52,6 +52,11 @@ def headers_of(error: ApplicationError) -> Mapping[str, str]:
     return error.headers if isinstance(error, HttpError) else {}
 
 
+def retry_headers(retry_after_s: int | None) -> dict[str, str]:
+    """Return the Retry-After header of an error after which waiting helps; no header for None."""
+    return {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+
+
 def status_of(code: str) -> int:
     """HTTP status of a problem's code."""
     return STATUS_BY_KIND[ERROR_CODES[code].kind]
@@ -79,9 +84,11 @@ def problem_answer(
         content["instance"] = f"urn:redemption-ledger:request:{request_id}"
     if problem.errors:
         content["errors"] = problem.errors
-    headers: dict[str, str] = {"Content-Language": language, **headers_of(problem)}
-    if problem.retry_after_s is not None:
-        headers["Retry-After"] = str(problem.retry_after_s)
+    headers: dict[str, str] = {
+        "Content-Language": language,
+        **headers_of(problem),
+        **retry_headers(problem.retry_after_s),
+    }
     if problem.code == "UNAUTHORIZED":
         headers["WWW-Authenticate"] = "Bearer"
     return status, orjson.dumps(content), headers

@@ -167,7 +167,7 @@ async def stream_events(
     readers: StreamSlots = request.app.state.readers
     start = after if last_event_id is None else last_event_id
     page_after = partial(EventFeed(services.storage).read_page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
-    return SlotStreamingResponse(readers.acquire(), _stream(page_after, services, start, seconds), {})
+    return SlotStreamingResponse(readers.acquire(), _stream(page_after, services, start, seconds))
 
 
 def view_of(feed_event: FeedEvent) -> dict[str, Any]:

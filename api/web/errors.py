@@ -6,6 +6,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from api.http.dependencies import request_id_of
+from api.http.problems import retry_headers
 from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import choose_language, page
@@ -44,7 +45,7 @@ def error_page(
         "error.html",
         language,
         status=status,
-        headers={} if retry_after_s is None else {"Retry-After": str(retry_after_s)},
+        headers=retry_headers(retry_after_s),
         status_code=status,
         heading=refusal_title(code, language),
         detail=detail,

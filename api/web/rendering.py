@@ -134,12 +134,11 @@ def page(
 
 def see_other(path: str) -> RedirectResponse:
     """Lead to a page after a form was sent, so that reloading the page sends nothing twice."""
-    return RedirectResponse(path, 303, {"Cache-Control": "no-store"})
+    return RedirectResponse(path, 303)
 
 
 def _headers(language: Language) -> dict[str, str]:
     return {
-        "Cache-Control": "no-store",
         "Content-Language": language,
         "Vary": "Accept-Language, Cookie",
         **security_headers(),

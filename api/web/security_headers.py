@@ -18,7 +18,6 @@ MAIL_POLICY: Final = (
 """A mail's HTML was written elsewhere: it may look as it likes and open links in new tabs, but runs nothing."""
 
 SECURITY_HEADERS: Final[dict[str, str]] = {
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

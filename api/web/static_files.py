@@ -41,7 +41,6 @@ class StaticAssets:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
-                headers["X-Content-Type-Options"] = "nosniff"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
                 cache_control = f"public, max-age={CACHE_LIFETIME_S}, immutable" if has_digest else "no-cache"
                 headers["Cache-Control"] = cache_control

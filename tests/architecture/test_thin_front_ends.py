@@ -48,3 +48,20 @@ def test_a_front_end_that_executes_a_command_is_found() -> None:
     source = "services.execute(command)\nsettle(storage.ledger.execute)\nawait services.execute_in_group(command)"
 
     assert sorted(calls_of(source)) == ["execute", "execute", "execute_in_group"]
+
+
+CACHE_CONTROL_MODULES: Final = frozenset(
+    {"api/http/middleware.py", "api/web/static_files.py", "api/web/public/code_form.py"}
+)
+"""The default, no-store, and the two kinds of answers that a browser may store."""
+MIDDLEWARE_HEADERS: Final = ("x-content-type-options", "strict-transport-security", "x-request-id")
+
+
+def test_headers_of_every_answer_are_set_by_the_middleware() -> None:
+    """An answer that says nothing about caching is not stored, so routes and pages need not repeat it."""
+    sources = {str(path.relative_to(ROOT)): path.read_text("utf-8").lower() for path in (ROOT / "api").rglob("*.py")}
+
+    assert {path for path, source in sources.items() if "cache-control" in source} == CACHE_CONTROL_MODULES
+    assert {path for path, source in sources.items() for header in MIDDLEWARE_HEADERS if f'"{header}"' in source} == {
+        "api/http/middleware.py"
+    }

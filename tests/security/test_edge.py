@@ -10,6 +10,7 @@ from api.v1.codes.code_import import IMPORT_S_MAX
 from api.v1.codes.code_import import PATH as IMPORT_API
 from api.v1.event_feed import WAIT_S_MAX
 from api.web.admin.code_import import PATH as IMPORT_PAGE
+from api.web.static_files import asset
 from tests.security.matrix import MATRIX, address, is_api
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.role_clients import RoleClients
@@ -39,7 +40,9 @@ def test_every_answer_says_what_a_browser_may_do_with_it(role_clients: RoleClien
         assert "default-src 'none'" in policy, path
         assert "script-src 'self'" in policy or "sandbox" in policy, path
         assert "frame-ancestors 'none'" in policy or path.endswith("/letter"), path
-        assert "no-store" in answer.headers["cache-control"] or path in {"/", "/invite"}, path
+    for path, answer in answers.items():
+        assert answer.headers["cache-control"] == "no-store" or path in {"/", "/invite"}, path
+    answers[asset("ledger.css")] = role_clients.ask("GET", asset("ledger.css"))
     for path, answer in answers.items():
         assert answer.headers.get("x-content-type-options") == "nosniff", path
 

@@ -186,7 +186,7 @@ async def correct_recipient(
 def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
     """The reservation's present state."""
     reservation = services.reservation(reservation_id)
-    return json_response(view(reservation, language), 200, {"Content-Language": language, "Cache-Control": "no-store"})
+    return json_response(view(reservation, language), 200, {"Content-Language": language})
 
 
 @router.get(
@@ -205,7 +205,7 @@ async def stream(
     await services.run_blocking(services.reservation, reservation_id)
     streams: StreamSlots = request.app.state.streams
     slot = streams.acquire(None if services.guard is None else client_ip_of(request.scope))
-    return SlotStreamingResponse(slot, _changes(reservation_id, services, language), {"Cache-Control": "no-store"})
+    return SlotStreamingResponse(slot, _changes(reservation_id, services, language))
 
 
 async def _changes(reservation_id: UUID, services: Services, language: Language) -> AsyncIterator[bytes]:

@@ -82,8 +82,8 @@ class StreamSlot:
 class SlotStreamingResponse(StreamingResponse):
     """A stream of server-sent events that releases its slot at its end, even if the client leaves before the first."""
 
-    def __init__(self, slot: StreamSlot, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
-        super().__init__(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no", **headers})
+    def __init__(self, slot: StreamSlot, events: AsyncIterator[bytes]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
         self._slot = slot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -81,11 +81,7 @@ def _encode_rows(admin: AdminContext, rows: list[dict[str, Any]]) -> Iterator[by
 
 
 def _csv_response(name: str, lines: Iterator[bytes]) -> Response:
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-    }
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(lines, media_type=TYPE, headers=headers)
 
 

@@ -130,8 +130,7 @@ def show_email(
     """Show the HTML of a group's invitation, for the frame on its page."""
     group = _load_group(admin, name)
     preview = admin.preview_sender.preview(_test_invitation(admin, group, language, "li.wei@example.com"))
-    headers = {**security_headers(MAIL_POLICY), "Cache-Control": "no-store"}
-    return HTMLResponse(preview.html, 200, headers)
+    return HTMLResponse(preview.html, 200, security_headers(MAIL_POLICY))
 
 
 @router.post("/test")

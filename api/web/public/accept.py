@@ -20,8 +20,6 @@ from domain.commands.delivery.accept_invite import AcceptInvite, find_link_refus
 from domain.values.link_token import DeliveryRef, read_token
 from projections.repositories.groups import GroupRepository
 
-PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-
 router = APIRouter(prefix="/a", route_class=BlockingRoute)
 
 
@@ -55,7 +53,7 @@ async def accept(request: Request, services: TheServices, token: str) -> Respons
     invitation = await accept_invitation(services, token)
     if invitation.target is not None:
         # The target comes from an admin's setting, never from the request. A referrer would pass on the token.
-        return RedirectResponse(invitation.target, 303, {**security_headers(), **PRIVATE})
+        return RedirectResponse(invitation.target, 303, {**security_headers(), "Referrer-Policy": "no-referrer"})
     return _render(request, services, invitation)
 
 

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.http.problems import status_of
+from api.http.problems import retry_headers, status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import page
 from domain.ports import Language
@@ -25,7 +25,7 @@ def render_code_form(
     language: Language,
     error: ApplicationError | None = None,
     *,
-    cache: str = "no-store",
+    cache_control: str | None = None,
     **facts: Any,
 ) -> Response:
     """Render a form as it was filled in, with status and reason if it was refused.
@@ -35,10 +35,12 @@ def render_code_form(
         template: File name of the page.
         language: Of its texts.
         error: Why it was refused, if it was.
-        cache: The answer's Cache-Control.
+        cache_control: The answer's Cache-Control, if it may be stored.
         facts: More for the template; texts that were typed are cut to their bound.
     """
-    headers = {"Cache-Control": cache, **get_retry_headers(error)}
+    headers = retry_headers(error.retry_after_s) if error else {}
+    if cache_control is not None:
+        headers["Cache-Control"] = cache_control
     refusal = None
     if error is not None:
         detail = refusal_detail(error.code, language, **error.facts)
@@ -55,8 +57,3 @@ def render_code_form(
         typed_length_max=TYPED_LENGTH_MAX,
         **{name: fact[:TYPED_LENGTH_MAX] if isinstance(fact, str) else fact for name, fact in facts.items()},
     )
-
-
-def get_retry_headers(error: ApplicationError | None) -> dict[str, str]:
-    """Return the Retry-After header of an error after which waiting helps."""
-    return {} if error is None or error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}

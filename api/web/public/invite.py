@@ -7,10 +7,10 @@ from fastapi.responses import JSONResponse, Response
 
 from api.errors import ApplicationError
 from api.http.dependencies import TheServices
-from api.http.problems import status_of
+from api.http.problems import retry_headers, status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.use_cases.redeem import redeem
-from api.web.public.code_form import ABOUT_CODE, ABOUT_EMAIL, get_retry_headers, render_code_form
+from api.web.public.code_form import ABOUT_CODE, ABOUT_EMAIL, render_code_form
 from api.web.public.visitor import get_visitor, remember_token
 from api.web.rendering import choose_language, see_other
 from domain.ports import Language
@@ -46,7 +46,7 @@ async def send_form(
     path = f"/r/{redemption.reservation.reservation_id}" + ("" if redemption.created else "?known=1")
     response: Response = see_other(path)
     if wants_json(request):
-        response = JSONResponse({"status_url": path}, headers={"Cache-Control": "no-store"})
+        response = JSONResponse({"status_url": path})
     remember_token(request, response, redemption.correction_token, services.settings.policy)
     return response
 
@@ -57,7 +57,7 @@ def wants_json(request: Request) -> bool:
 
 
 def _render_json(error: ApplicationError, language: Language) -> Response:
-    headers = {"Cache-Control": "no-store", "Content-Language": language, **get_retry_headers(error)}
+    headers = {"Content-Language": language, **retry_headers(error.retry_after_s)}
     title, detail = refusal_title(error.code, language), refusal_detail(error.code, language, **error.facts)
     return JSONResponse({"code": error.code, "title": title, "detail": detail}, status_of(error.code), headers)
 
@@ -71,8 +71,8 @@ def _render(
         "invite.html",
         language,
         error,
-        # Not no-store, as other pages: the back button then finds the form as it was left.
-        cache="private, no-cache",
+        # Other pages are not stored: with this value, the back button shows the form as it was left.
+        cache_control="private, no-cache",
         email=email,
         code=code,
         about_email=" ".join(sorted(ABOUT_EMAIL)),

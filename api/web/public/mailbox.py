@@ -54,8 +54,7 @@ def build_router(folder: Path, default_language: Language) -> APIRouter:
         email = await run_in_threadpool(read_mail, folder, key)
         if email is None or email.html is None:
             return error_page(request, 404, "NOT_FOUND", choose_language(request, default_language))
-        headers = {"Cache-Control": "no-store", **security_headers(MAIL_POLICY)}
-        return HTMLResponse(_open_links_in_tabs(email.html), headers=headers)
+        return HTMLResponse(_open_links_in_tabs(email.html), headers=security_headers(MAIL_POLICY))
 
     return router
 

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.http.dependencies import request_id_of
-from api.http.problems import headers_of, status_of
+from api.http.problems import headers_of, retry_headers, status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import choose_language, page
 from domain.ports import Language
@@ -50,7 +50,7 @@ def _render_error(
         "support/refusal.html",
         get_language(request),
         status=status,
-        headers={} if retry_after_s is None else {"Retry-After": str(retry_after_s)},
+        headers=retry_headers(retry_after_s),
         staff=getattr(request.state, "staff", None),
         status_code=status,
         heading=heading,

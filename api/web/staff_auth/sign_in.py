@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from api.auth.session_cookies import COOKIE, digest_of, form_token
 from api.errors import ApplicationError
+from api.http.problems import retry_headers
 from api.i18n.messages import refusal_detail
 from api.rate_limits.client_network import client_networks
 from api.use_cases.administration.staff_accounts import NewSession, begin_session, end_session
@@ -172,7 +173,7 @@ def _render(
         "support/sign_in.html",
         language,
         status=429 if wait_s is not None else 403 if is_refused else 200,
-        headers={} if wait_s is None else {"Retry-After": str(wait_s)},
+        headers=retry_headers(wait_s),
         staff=None,
         token=form_token(support.secret, cookie),
         email=email,

@@ -73,7 +73,7 @@ def test_addresses_of_one_ipv6_link_share_their_seats() -> None:
 def test_seat_is_released_when_its_stream_ends_or_its_client_leaves_before_it_begins(leaves: bool) -> None:
     """Otherwise slots would be lost one after the other."""
     slots = StreamSlots(1)
-    stream = SlotStreamingResponse(slots.acquire("c"), _events(), {})
+    stream = SlotStreamingResponse(slots.acquire("c"), _events())
 
     async def receive() -> Message:
         if not leaves:
