@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         say_error(f"settings: {error.error_count()} are missing or malformed, and a code's text needs them")
         return ExitCode.USAGE
     if options.code and only is None:
-        say_error("no such code: give its text as it was issued, or its id")
+        say_error("there is no such code: enter the code as it was issued, or its ID")
         return ExitCode.USAGE
     workers = default_worker_count() if options.workers is None else options.workers
     rebuild_options = RebuildOptions(

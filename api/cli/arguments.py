@@ -69,7 +69,7 @@ def parse_reservation_id(text: str) -> UUID:
         return parsing.parse_id("reservation", text)
     except InvalidInputError as error:
         raise _bad_parameter(
-            "a reservation id is needed, such as the one in the page's address", "reservation"
+            "is not a reservation ID, such as the one in the URL of its page", "reservation"
         ) from error
 
 
@@ -82,7 +82,7 @@ def parse_email(text: str) -> EmailAddress:
     try:
         return parsing.parse_email("email", text)
     except InvalidInputError as error:
-        raise _bad_parameter("it takes one e-mail address, such as li.wei@example.com", "email") from error
+        raise _bad_parameter("is not one email address, such as li.wei@example.com", "email") from error
 
 
 def parse_group(text: str) -> str | None:
@@ -94,7 +94,7 @@ def parse_group(text: str) -> str | None:
     try:
         return checked_group(parse_name(text, "--group")) or None
     except ValueError as error:
-        raise _bad_parameter(f"{error}: name it otherwise", "--group") from error
+        raise _bad_parameter(f"{error}: choose another name", "--group") from error
 
 
 def parse_name(text: str, option: str) -> str:
@@ -105,7 +105,7 @@ def parse_name(text: str, option: str) -> str:
     """
     name = text.strip()
     if len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise _bad_parameter(f"it takes one line of at most {NAME_LENGTH_MAX} letters", option)
+        raise _bad_parameter(f"write one line of at most {NAME_LENGTH_MAX} characters", option)
     return name
 
 

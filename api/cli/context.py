@@ -30,7 +30,7 @@ from projections.storage.bootstrap import LedgerStore
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error, write_document
 
-KILLED = "the ledger on {folder} was killed and left nothing running: start it again with `ledger up`, nothing is lost"
+KILLED = "the ledger on {folder} was killed: start it again with `ledger up`; no data was lost"
 
 
 def print_json(document: object) -> None:
@@ -77,7 +77,7 @@ class Session:
         os.environ.update(read_stack_environment(self.data_dir))
         if not os.environ.get("DATABASE_URL"):
             raise StorageUnavailableError(
-                f"no ledger runs on {self.data_dir}: start one with `ledger up`, or set DATABASE_URL and the keys"
+                f"no ledger is running on {self.data_dir}: start it with `ledger up`, or set DATABASE_URL and the keys"
             )
         return LedgerSettings()
 
@@ -157,13 +157,15 @@ class OpenLedger:
         """
         code_id = self.reader.find_code(text)
         if code_id is None:
-            raise typer.BadParameter("no such code: give its text as it was issued, or its id", param_hint="'code'")
+            raise typer.BadParameter(
+                "there is no such code: enter the code as it was issued, or its ID", param_hint="'code'"
+            )
         return code_id
 
     def report_refusal(self, error: ApplicationError) -> int:
         """Print why the ledger refuses; return the exit code of that."""
         if error.code == ReservationUnknown.code:
-            say_error("no such reservation: `ledger history CODE --json` names those of a code")
+            say_error("there is no such reservation: `ledger history CODE --json` lists the reservations of a code")
         else:
             say_error(refusal_detail(error.code, self.language, **error.facts))
         return ExitCode.REFUSED

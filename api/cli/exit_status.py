@@ -60,7 +60,7 @@ def _report_output_error(error: BaseException) -> int | None:
     if isinstance(output_error, BrokenPipeError):
         return 0
     about = f": {output_error.filename}" if output_error.filename else ""
-    return _report(f"it can't be done: {output_error.strerror or output_error}{about}", ExitCode.SERVICE)
+    return _report(f"cannot write the output: {output_error.strerror or output_error}{about}", ExitCode.SERVICE)
 
 
 def _report(sentence: str, status: int) -> int:

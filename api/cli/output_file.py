@@ -48,4 +48,4 @@ def _translate_errors(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise typer.BadParameter(f"{output} can't be written ({error.strerror})", param_hint="'--output'") from error
+        raise typer.BadParameter(f"{output} cannot be written ({error.strerror})", param_hint="'--output'") from error

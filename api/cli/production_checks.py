@@ -11,7 +11,7 @@ DISTINCT_MIN = 16
 """Distinct bytes of a random key. 32 random bytes have fewer once in 10^17 keys; a typed placeholder has few."""
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "password", "secret", "example", "default", "insecure", "test")
 DEFAULT_PASSWORDS = frozenset({*PLACEHOLDERS, "postgres", "ledger", "admin", "root", "1234", "123456"})
-MAKE_ONE = "make one with `head -c 32 /dev/urandom | base64`"
+MAKE_ONE = "generate one with `head -c 32 /dev/urandom | base64`"
 OFF = frozenset({"", "0", "no", "n", "off", "false", "f"})
 
 
@@ -27,9 +27,11 @@ def refuse_unsafe(settings: LedgerSettings, environment: Mapping[str, str]) -> N
     """
     for name in ("DEBUG", "LEDGER_DEBUG"):
         if environment.get(name, "").strip().lower() not in OFF:
-            raise UnsafeStartError(f"{name} is set: production shows nobody its inside, so unset it")
+            raise UnsafeStartError(f"{name} must not be set in production: unset it")
     if environment.get("POSTGRES_ENABLE_DB_FUNCTIONS", "").strip().lower() not in OFF:
-        raise UnsafeStartError("POSTGRES_ENABLE_DB_FUNCTIONS lets readers of the log miss events: unset it")
+        raise UnsafeStartError(
+            "POSTGRES_ENABLE_DB_FUNCTIONS must not be set, because readers of the log would miss events: unset it"
+        )
     _check_secret_key(settings.secret_key.get_secret_value())
     rings = {
         "LEDGER_PEPPERS": KeyRing.parse(settings.peppers.get_secret_value()),
@@ -38,19 +40,19 @@ def refuse_unsafe(settings: LedgerSettings, environment: Mapping[str, str]) -> N
     for name, ring in rings.items():
         for key_id, key in ring.keys.items():
             if len(set(key)) < DISTINCT_MIN:
-                raise UnsafeStartError(f"key {key_id} of {name} is a placeholder and no random key: {MAKE_ONE}")
+                raise UnsafeStartError(f"key {key_id} of {name} is a placeholder, not a random key: {MAKE_ONE}")
     if set(rings["LEDGER_PEPPERS"].keys.values()) & set(rings["LEDGER_MASTER_KEYS"].keys.values()):
         raise UnsafeStartError(f"LEDGER_PEPPERS and LEDGER_MASTER_KEYS share a key: {MAKE_ONE} for each")
     urls = {"DATABASE_URL": settings.database_url.get_secret_value(), "LEDGER_OWNER_DATABASE_URL": settings.owner_url}
     for name, url in urls.items():
         if read_password(url).lower() in DEFAULT_PASSWORDS:
-            raise UnsafeStartError(f"the password in {name} is one that everybody tries first: set another")
+            raise UnsafeStartError(f"the password in {name} is a well-known default password: set another one")
 
 
 def _check_secret_key(value: str) -> None:
     if len(value) < SECRET_LENGTH_MIN or len(set(value)) < DISTINCT_MIN:
         raise UnsafeStartError(
-            f"LEDGER_SECRET_KEY is shorter than {SECRET_LENGTH_MIN} letters or hardly random: {MAKE_ONE}"
+            f"LEDGER_SECRET_KEY is shorter than {SECRET_LENGTH_MIN} characters, or not random: {MAKE_ONE}"
         )
     if any(word in value.lower() for word in PLACEHOLDERS if len(word) > len("test")):
         raise UnsafeStartError(f"LEDGER_SECRET_KEY is a placeholder: {MAKE_ONE}")

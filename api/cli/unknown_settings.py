@@ -28,4 +28,4 @@ def find_unknown_settings(names: Iterable[str]) -> Iterator[str]:
         if name.startswith(PREFIX) and name not in known_names:
             similar = difflib.get_close_matches(name, known_names, n=1)
             suffix = f", did you mean {similar[0]}?" if similar else " (docs/reference/settings.md lists them)"
-            yield f"{name} is no setting{suffix}"
+            yield f"{name} is not a setting{suffix}"

@@ -20,7 +20,7 @@ Format = Literal["csv", "jsonl"]
 LINE_BYTES_MAX: Final = 65_536
 SEPARATORS: Final = (",", ";", "\t")
 BOM: Final = b"\xef\xbb\xbf"
-MISPLACED_QUOTE: Final = "a quote is not closed on this line, or stands in the wrong place"
+MISPLACED_QUOTE: Final = "a quote is not closed on this line, or is in the wrong place"
 
 
 FileProblem = Literal["empty", "columns", "unknown_columns", "encoding", "csv"]
@@ -120,7 +120,7 @@ class Records:
             ) from error
         if not self.header:
             raise UnusableFileError(
-                "columns" if raw else "empty", "line 1 is empty: it has to name the columns, such as code,max_uses,used"
+                "columns" if raw else "empty", "line 1 is empty: it must name the columns, such as code,max_uses,used"
             )
         self._separator = max(SEPARATORS, key=self.header.count)
         try:
@@ -144,11 +144,11 @@ class Records:
             return ""
         if ours and ours not in COLUMNS:
             if name in self._mapping:
-                raise UnusableFileError("columns", f"a map leads to {ours!a}, which is none of {', '.join(COLUMNS)}")
+                raise UnusableFileError("columns", f"--map leads to {ours!a}, which is not one of {', '.join(COLUMNS)}")
             raise UnusableFileError(
                 "unknown_columns",
-                f"the column {theirs.strip()!a} is not known: name ours with --map {name}=COLUMN"
-                f" ({', '.join(COLUMNS)}), or leave it out with --map {name}=",
+                f"the column {theirs.strip()!a} is unknown: map it with --map {name}=COLUMN"
+                f" ({', '.join(COLUMNS)}), or ignore it with --map {name}=",
             )
         return ours
 
@@ -156,7 +156,7 @@ class Records:
         cells = _split(text, self._separator)
         if len(cells) > len(self._names):
             raise RejectedRecordError(
-                "columns", f"it has {len(cells)} cells and line 1 names {len(self._names)} columns"
+                "columns", f"the line has {len(cells)} cells, but line 1 names {len(self._names)} columns"
             )
         return {name: without_mark(cell.strip()) for name, cell in zip(self._names, cells, strict=False) if name}
 
@@ -164,9 +164,11 @@ class Records:
         try:
             document = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            raise RejectedRecordError("json", f"it is no JSON: {error.msg} at letter {error.colno}") from error
+            raise RejectedRecordError(
+                "json", f"the line is not JSON: {error.msg} at character {error.colno}"
+            ) from error
         if not isinstance(document, dict):
-            raise RejectedRecordError("json", 'it is no JSON object such as {"code":"ABC-123","max_uses":5}')
+            raise RejectedRecordError("json", 'the line is not a JSON object such as {"code":"ABC-123","max_uses":5}')
         cells: dict[str, str] = {}
         for theirs, value in document.items():
             try:
@@ -174,7 +176,7 @@ class Records:
             except UnusableFileError as error:
                 raise RejectedRecordError("json", str(error)) from error
             if name in cells:
-                raise RejectedRecordError("json", f"it names {name} twice")
+                raise RejectedRecordError("json", f"the line has {name} twice")
             if name:
                 cells[name] = _json_cell(name, value)
         return cells
@@ -182,19 +184,21 @@ class Records:
 
 def _check(names: Sequence[str]) -> None:
     if "code" not in names:
-        raise UnusableFileError("columns", "no column is named code: name theirs with --map COLUMN=code")
+        raise UnusableFileError(
+            "columns", "no column is named code: map the one that holds the codes with --map COLUMN=code"
+        )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UnusableFileError("columns", f"two columns are {twice}: leave one out with --map COLUMN=")
+        raise UnusableFileError("columns", f"two columns are named {twice}: ignore one with --map COLUMN=")
 
 
 def _text(raw: bytes) -> str:
     if len(raw) > LINE_BYTES_MAX:
-        raise RejectedRecordError("length", f"it is longer than {LINE_BYTES_MAX} bytes")
+        raise RejectedRecordError("length", f"the line is longer than {LINE_BYTES_MAX} bytes")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise RejectedRecordError("encoding", "it is not UTF-8: save the file as UTF-8") from error
+        raise RejectedRecordError("encoding", "the line is not UTF-8: save the file as UTF-8") from error
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -220,7 +224,7 @@ def _json_cell(name: str, value: object) -> str:
         return str(value)
     if isinstance(value, str):
         return value.strip()
-    raise InvalidCellError(name, f"{name} is neither a text nor a whole number")
+    raise InvalidCellError(name, f"{name} is neither text nor a whole number")
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -29,7 +29,7 @@ from projections.storage.bootstrap import LedgerStore
 
 REPORTED_LINES_MAX: Final = 100
 """Rejected lines that a report names; the rejects file has all."""
-EXISTS: Final = "the ledger has this code already, with other terms or uses: leave it out, or change it there"
+EXISTS: Final = "the ledger has this code already, with other terms or uses: remove the line, or use `ledger terms`"
 
 
 class RejectedRow(NamedTuple):

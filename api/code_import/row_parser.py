@@ -26,14 +26,14 @@ TERM_COLUMNS: Final = (*TERM_NAMES, OPEN)
 """Columns that `CodeTemplate` holds."""
 YES_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 COLUMNS: Final[Mapping[str, str]] = {
-    "code": "the code; needed",
+    "code": "the code; required",
     **{term.name: f"{term.means}, or {term.none_word}" if term.none_word else term.means for term in TERMS},
-    "open": "yes: not bound to the first person who redeems it",
-    "used": "uses so far: they become an opening balance",
-    "note": "stands in the code's history",
+    "open": "yes: not bound to its first recipient",
+    "used": "uses so far, imported as the opening balance",
+    "note": "note in the code's history",
     "issued_at": "when it was issued elsewhere",
-    "state": "as our own exports say it: paused stays paused, a revoked code is refused",
-    "reserved": "as our own exports say it: uses that hang there have to be settled there first",
+    "state": "as in an export of a ledger: paused stays paused, a revoked code is rejected",
+    "reserved": "as in an export of a ledger: pending uses must be settled there first",
 }
 """The names of columns, and what each holds."""
 IGNORED_COLUMNS: Final = frozenset({"id", "available", "line", "why"})
@@ -94,13 +94,13 @@ def parse_row(cells: Mapping[str, str], default: CodeTemplate) -> CodeRow:
     used = _parse_used(cells.get("used", "") or "0", template.terms.max_uses)
     if _number("reserved", cells.get("reserved", "") or "0", USES_SO_FAR):
         raise InvalidCellError(
-            "reserved", "it has uses that are not settled where it comes from: settle them there first"
+            "reserved", "the code has pending uses in the ledger that exported it: settle them there first"
         )
     state = cells.get("state", "").lower()
     if state == "revoked":
-        raise InvalidCellError("state", "it was revoked where it comes from: leave it out")
+        raise InvalidCellError("state", "the code was revoked in the ledger that exported it: remove the line")
     if len(note := cells.get("note", "")) > NOTE_LENGTH_MAX:
-        raise InvalidCellError("note", f"note is longer than {NOTE_LENGTH_MAX} letters")
+        raise InvalidCellError("note", f"note is longer than {NOTE_LENGTH_MAX} characters")
     issued_at = cells.get("issued_at", "")
     return CodeRow(
         text=text,
@@ -123,13 +123,13 @@ def parse_code(typed: str) -> str:
     try:
         return normalize_code(typed)
     except MalformedCodeError as error:
-        raise InvalidCellError("code", "code can't be one: 1 to 64 letters and digits") from error
+        raise InvalidCellError("code", "code is not valid: write 1 to 64 letters and digits") from error
 
 
 def _parse_used(cell: str, limit: int | None) -> int:
     used = _number("used", cell, USES_SO_FAR)
     if limit is not None and used > limit:
-        raise InvalidCellError("used", f"used {used} is above max_uses {limit}: raise max_uses to {used} at least")
+        raise InvalidCellError("used", f"used {used} is above max_uses {limit}: raise max_uses to at least {used}")
     return used
 
 

@@ -27,7 +27,9 @@ class LedgerFactory(PostgresFactory):
     def __init__(self, env: Environment | EnvType | None) -> None:
         BaseInfrastructureFactory.__init__(self, env)
         if strtobool(self.env.get(self.POSTGRES_ENABLE_DB_FUNCTIONS) or "no"):
-            message = "POSTGRES_ENABLE_DB_FUNCTIONS lets readers of the log miss events: unset it"
+            message = (
+                "POSTGRES_ENABLE_DB_FUNCTIONS must not be set, because readers of the log would miss events: unset it"
+            )
             raise UnsafeSettingError(message)
         self.datastore = LedgerDatastore(
             self.env.get("DATABASE_URL", ""),

@@ -208,13 +208,13 @@ def down_and_up_keeps_everything(compose: Compose) -> str:
 
 
 def several_first_backends_at_once(compose: Compose) -> str:
-    """On empty volumes: secrets are made once, migrations run once, all become healthy."""
+    """On empty volumes: secrets are generated once, migrations run once, all become healthy."""
     compose("down", "--volumes")
     compose.up("--scale", "backend=3")
     found = compose.health()
     ensure(found["backend"] == ["healthy"] * 3, f"{found}")
-    made = compose("logs", "migrate", *OWN).count("new secrets were made")
-    ensure(made == 1, f"secrets were made {made} times")
+    made = compose("logs", "migrate", *OWN).count("new secrets were generated")
+    ensure(made == 1, f"secrets were generated {made} times")
     people = RedeemRecord(compose)
     people.click_patiently(compose.ledger("issue", "--max-uses", "1")[0]["code"])
     wait(people.all_are_served, SERVED_S_MAX, "the mail")

@@ -69,7 +69,7 @@ def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
     if json:
         print_json([{**key._asdict(), "is_valid": _is_valid(key, now)} for key in keys])
         return 0
-    rows = table("id", "made (UTC)", "valid", "name", "opens", fixed=("id", "made (UTC)", "valid"))
+    rows = table("id", "created (UTC)", "valid", "name", "grants", fixed=("id", "created (UTC)", "valid"))
     for key in keys:
         valid = "no" if not _is_valid(key, now) else format_timestamp(key.expires_at) if key.expires_at else "yes"
         opens = key.role if key.scopes is None else " ".join(key.scopes)
@@ -87,12 +87,12 @@ def revoke(
     try:
         parsed_id = UUID(key_id)
     except ValueError as error:
-        raise typer.BadParameter("the id of a key, as `ledger key list` shows it") from error
+        raise typer.BadParameter("is not the ID of a key, as `ledger key list` shows it") from error
     session = Session(context.obj)
     with session.open_ledger() as ledger:
         is_done = revoke_key(ledger.open_audit_log(), parsed_id)
     if not is_done:
-        say_error("there is no such key, or it is revoked already")
+        say_error("there is no such key, or it was revoked before: `ledger key list` shows all keys")
         return ExitCode.REFUSED
     if json:
         print_json({"id": parsed_id, "revoked": True})
@@ -101,18 +101,18 @@ def revoke(
 
 def _role(role: str | None, scopes: list[str] | None) -> Role | None:
     if (role is None) == (not scopes):
-        raise typer.BadParameter("give --role viewer|support|admin, or one --scope or more, not both")
+        raise typer.BadParameter("give either --role viewer|support|admin or --scope, not both")
     if role is None:
         return None
     if role not in RANK:
-        raise typer.BadParameter(f"--role is viewer, support or admin, not {role}")
+        raise typer.BadParameter(f"--role must be viewer, support or admin, not {role}")
     return role  # type: ignore[return-value]  # the keys of RANK are the roles
 
 
 def _scopes(named: list[str] | None) -> list[Scope]:
     for scope in named or ():
         if scope not in SCOPES:
-            raise typer.BadParameter(f"there is no scope {scope}: {', '.join(SCOPES)}")
+            raise typer.BadParameter(f"there is no scope {scope}: use {', '.join(SCOPES)}")
     return [scope for scope in SCOPES if scope in (named or ())]
 
 

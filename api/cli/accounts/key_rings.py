@@ -24,16 +24,18 @@ from projections.vault.key_ring import KeyRing
 NOTE = """\
 # The keys of a Redemption Ledger, written {at:%Y-%m-%d %H:%M} UTC by `ledger keys export`.
 #
-# Keep this file in a safe, apart from the database and its backups. With it and a backup every e-mail and every code
-# can be read; without it none can, by nobody: a backup alone is not enough.
+# Keep this file in a safe place, apart from the database and its backups. Anyone who has this file and a backup can
+# read every email address and code. Without this file, no one can decrypt them.
 #
-# LEDGER_PEPPERS       finds a code or an e-mail again (HMAC-SHA-256)
-# LEDGER_MASTER_KEYS   opens the vault's texts (AES-256-GCM), and signs the checkpoints; their public keys:
+# LEDGER_PEPPERS       look up codes and email addresses (HMAC-SHA-256)
+# LEDGER_MASTER_KEYS   encrypt the vault (AES-256-GCM) and sign the checkpoints; their public keys:
 {public}
-# LEDGER_SECRET_KEY    makes the links in mails; with another one, links that were sent no longer work
+# LEDGER_SECRET_KEY    signs the links in emails; with another key, links that were sent no longer work
 #
-# To restore: embedded, put this file into the data folder as {file} (mode 600) before the first `ledger up`;
-# containers, copy it into the volume `secrets` as {file}; elsewhere, set these variables.
+# To restore these keys:
+# - Embedded ledger: copy this file to the data folder as {file} (mode 600) before the first `ledger up`.
+# - Containers: copy it to the volume `secrets` as {file}.
+# - Elsewhere: set these variables.
 """
 
 keys = typer.Typer(cls=CommandGroup, help="Export the keyrings, which decrypt every email address and code.")
@@ -79,13 +81,13 @@ def export(
 def _write_without_record(values: dict[str, str], output: Path | None, error: Exception, *, as_json: bool) -> int:
     """Write the keys although the database can't record it: they are needed most when it is unavailable."""
     _write(values, output, as_json=as_json)
-    say_error(f"the database could not note it, so doctor goes on reminding: {error}")
+    say_error(f"the export was not recorded, so `ledger doctor` keeps reminding you: {error}")
     return _print_reminder(output)
 
 
 def _print_reminder(output: Path | None) -> int:
     if output is not None:
-        say_error(f"the keys are in {output} (mode 600): move it to a safe place, apart from the backups")
+        say_error(f"the keys are in {output} (mode 600): move the file to a safe place, apart from the backups")
     return 0
 
 

@@ -64,14 +64,14 @@ def forget(
             say_error(str(error))
             return ExitCode.USAGE
         if erasure.leased_until is not None:
-            say_error("a letter to this person is being sent for longer than a lease lasts: run this again in a minute")
+            say_error("a worker is sending an email to this person: run this command again in a minute")
             return ExitCode.REFUSED
     if json:
         print_json({"forgotten": [str(key) for key in erasure.recipient_ids], "closed": erasure.closed})
     elif erasure.recipient_ids:
-        say(f"forgotten; {erasure.closed} reservations were closed")
+        say(f"erased; {erasure.closed} reservations were settled")
     else:
-        say("nobody with this address is known; refused tries with it are deleted")
+        say("no person has this email address; rejected requests with it were deleted")
     return 0
 
 
@@ -95,7 +95,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
     session = Session(context.obj)
     with session.open_ledger() as ledger, progress_bar() as bar:
         rotation = KeyRotation(ledger.storage)
-        task, rewritten = bar.add_task("sealing anew", total=rotation.count_remaining()), 0
+        task, rewritten = bar.add_task("re-encrypting", total=rotation.count_remaining()), 0
         try:
             for number in rotation.run():
                 rewritten += number
@@ -103,7 +103,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
         except DigestMismatchError:
             raise
         except SealBrokenError as error:
-            say_error(f"{error}: put the old key back behind the new one and run this again")
+            say_error(f"{error}: put the old key back after the new one and run this command again")
             return ExitCode.REFUSED
         until = rotation.find_last_old_rejection()
         if rewritten:
@@ -112,11 +112,11 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
         print_json({"rewritten": rewritten, "older_pepper_needed_by_refusals_until": until})
         return 0
     if not rewritten and all(len(ring.keys) == 1 for ring in ledger.storage.vault.rings.values()):
-        say("nothing to do: each ring has one key: put a new one and a comma in front of it first")
+        say("nothing to do: each keyring has one key; first put a new key and a comma in front of it")
         return 0
-    say(f"{rewritten} rows were sealed anew; the master keys behind the first are not needed any more")
+    say(f"{rewritten} rows were re-encrypted; only the first master key is still needed")
     if until is None:
-        say("nor are the peppers behind the first")
+        say("only the first pepper is still needed")
     else:
-        say(f"the older pepper stays in the ring until the refused tries up to {until:%Y-%m-%d} have aged out")
+        say(f"keep the older peppers in the keyring until the rejected requests up to {until:%Y-%m-%d} are deleted")
     return 0

@@ -58,7 +58,7 @@ def add(
         staff_id = add_staff(ledger.open_audit_log(), draft, password_hasher().hash(first), checked_role)
         if staff_id is None:
             say_error(
-                "they are on the staff already: `ledger staff role` changes what they may, `password` their password"
+                "a staff account has this email address already: use `ledger staff role` or `ledger staff password`"
             )
             return ExitCode.REFUSED
     if json:
@@ -77,7 +77,7 @@ def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
         listed = [(account.staff_id, account.address, account.role, account.created_at) for account in accounts]
         print_json([dict(zip(("id", "email", "role", "created_at"), account, strict=True)) for account in listed])
         return 0
-    rows = table("since (UTC)", "role", "e-mail", fixed=("since (UTC)", "role"))
+    rows = table("since (UTC)", "role", "email", fixed=("since (UTC)", "role"))
     for account in accounts:
         rows.add_row(format_timestamp(account.created_at), account.role, account.address)
     show(rows)
@@ -145,10 +145,10 @@ def _change(
         account = StaffSessionRepository(ledger.storage).find_credentials(address)
         try:
             if account is None or not change(ledger.open_audit_log(), account.staff_id):
-                say_error("nobody on the staff has this address: `ledger staff list` shows who is")
+                say_error("no staff account has this email address: `ledger staff list` shows all accounts")
                 return ExitCode.REFUSED
         except LastAdminError:
-            say_error("they are the last admin: make another first, with `ledger staff add EMAIL --role admin`")
+            say_error("this is the last admin: first add another with `ledger staff add EMAIL --role admin`")
             return ExitCode.REFUSED
     if document is not None:
         print_json({"id": account.staff_id, "email": address.typed, **document})
@@ -157,5 +157,5 @@ def _change(
 
 def _role(text: str) -> str:
     if text not in RANK:
-        raise typer.BadParameter("viewer, support or admin", param_hint="'--role'")
+        raise typer.BadParameter("must be viewer, support or admin", param_hint="'--role'")
     return text

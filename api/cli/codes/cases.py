@@ -53,7 +53,7 @@ def cases(
     if json:
         print_json([case._asdict() for case in open_cases])
     elif not open_cases:
-        say("no case is open" if not closed else "there never was a case")
+        say("no case is open" if not closed else "there are no cases")
     else:
         _print_table(open_cases, ledger)
     return 0

@@ -69,15 +69,15 @@ def issue(
     Example: `ledger issue --count 10 --max-uses 5 --expires-at 2027-01-31`
     """
     if not _PREFIX.fullmatch(prefix):
-        raise typer.BadParameter("--prefix takes up to 12 letters A to Z and digits")
+        raise typer.BadParameter("--prefix must be up to 12 letters A to Z and digits")
     code_terms = structs.replace(SINGLE_USE, **terms)
     session = Session(context.obj)
     progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
     with session.open_ledger() as ledger, progress as bar:
         if code_terms.expires_at is not None and code_terms.expires_at <= ledger.now():
             say_error(
-                f"{code_terms.expires_at:%Y-%m-%dT%H:%M:%SZ} is over: these codes can't be redeemed until "
-                "`ledger terms` gives them another end"
+                f"--expires-at {code_terms.expires_at:%Y-%m-%dT%H:%M:%SZ} is in the past: these codes cannot be "
+                "redeemed until you change it with `ledger terms`"
             )
         note_id = store_note(ledger.storage, note, uuid4())
         template = CodeTemplate(terms=code_terms, bound=not open_code, note_id=note_id)
@@ -96,7 +96,7 @@ def issue(
         except (OSError, KeyboardInterrupt):
             # The last batch is issued and perhaps unseen; an operator who issued it again would have it twice.
             say_error(
-                "more codes may be issued than were printed: `ledger export codes --output FILE` has the newest last"
+                "more codes may be issued than were printed: `ledger export codes --output FILE` lists the newest last"
             )
             raise
     return 0
@@ -141,7 +141,7 @@ def history(
         if document and not json:
             _add_private_texts(ledger, document, code_id)
     if document is None:
-        say_error(f"the code did not exist at {as_of}")
+        say_error(f"the code did not exist yet at {as_of}")
         return ExitCode.REFUSED
     if json:
         print_json(document)

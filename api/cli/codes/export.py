@@ -113,7 +113,7 @@ def _write(
         for chunk in lines_of(counted(), columns, file_format):
             file.write(chunk)
             progress.at(count)
-    say_error(f"written: {count:,} {'lines of statements' if what == 'statements' else what}")
+    say_error(f"exported: {count:,} {'lines of statements' if what == 'statements' else what}")
     return 0
 
 
@@ -121,5 +121,5 @@ def _resolve_format(named: str | None, output: Path | None) -> Format:
     if named is None:
         return "jsonl" if output is not None and output.suffix in {".jsonl", ".ndjson"} else "csv"
     if named not in {"csv", "jsonl"}:
-        raise typer.BadParameter(f"--format is csv or jsonl, not {named}")
+        raise typer.BadParameter(f"--format must be csv or jsonl, not {named}")
     return "csv" if named == "csv" else "jsonl"

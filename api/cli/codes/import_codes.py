@@ -125,7 +125,7 @@ def _resolve_format(text: str | None, file: Path) -> Format:
     if text is None:
         return "jsonl" if file.suffix.lower() in JSON_LINES else "csv"
     if text not in {"csv", "jsonl"}:
-        raise typer.BadParameter(f"--format is csv or jsonl, not {text}")
+        raise typer.BadParameter(f"--format must be csv or jsonl, not {text}")
     return "csv" if text == "csv" else "jsonl"
 
 
@@ -134,7 +134,7 @@ def _parse_mapping(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         their_name, separator, our_name = pair.rpartition("=")
         if not separator or (our_name and our_name not in COLUMNS):
-            raise typer.BadParameter(f"--map {pair}: give THEIRS=OURS with ours one of {', '.join(COLUMNS)}")
+            raise typer.BadParameter(f"--map {pair}: write THEIRS=OURS, where OURS is one of {', '.join(COLUMNS)}")
         columns[their_name] = our_name
     return columns
 
@@ -150,10 +150,10 @@ def _open_source(path: Path) -> Iterator[BinaryIO]:
     try:
         source = path.open("rb")
     except OSError as error:
-        raise typer.BadParameter(f"{path} can't be read ({error.strerror})") from error
+        raise typer.BadParameter(f"{path} cannot be read ({error.strerror})") from error
     with source:
         if not source.seekable():
-            raise typer.BadParameter(f"{path} can be read only once: give it as - on stdin instead")
+            raise typer.BadParameter(f"{path} cannot be read twice: write - and send it on stdin")
         yield source
 
 
@@ -169,7 +169,7 @@ def _create_rejects_file(path: Path | None) -> Iterator[BinaryIO | None]:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     except OSError as error:
-        raise typer.BadParameter(f"{path} can't be written ({error.strerror})") from error
+        raise typer.BadParameter(f"{path} cannot be written ({error.strerror})") from error
     with os.fdopen(descriptor, "wb") as file:
         yield file
 
@@ -180,18 +180,19 @@ def _print_result(
     for bad_line in summary.faults[:SHOWN_MAX]:
         say_error(f"{file}, line {bad_line.line}: {bad_line.why}")
     if summary.rejected > SHOWN_MAX:
-        say_error(f"... {summary.rejected - SHOWN_MAX:,} more bad lines: --rejects FILE writes all of them")
+        say_error(f"... {summary.rejected - SHOWN_MAX:,} more invalid lines: --rejects FILE writes all of them")
     if json:
         print_json({**summary.document(), "applied": is_done, "seconds": round(seconds, 1)})
     elif is_done:
         rate = f", {summary.imported / seconds:,.0f} per second" if summary.imported and seconds else ""
-        say(f"{summary.imported:,} imported in {seconds:,.1f} s{rate}; {summary.already:,} were there already")
+        say(f"{summary.imported:,} imported in {seconds:,.1f} s{rate}; {summary.already:,} were already there")
     else:
         good = summary.lines - summary.rejected - summary.already
-        say(f"{summary.lines:,} lines: {good:,} to import, {summary.already:,} there already, {summary.rejected:,} bad")
+        parts = f"{good:,} to import, {summary.already:,} already there, {summary.rejected:,} invalid"
+        say(f"{summary.lines:,} lines: {parts}")
     if not summary.rejected:
         return 0
     if is_done or dry_run:
         return ExitCode.FINDINGS
-    say_error("nothing was imported: mend these lines, or add --skip-bad to import the others")
+    say_error("nothing was imported: fix these lines, or add --skip-bad to import the others")
     return ExitCode.REFUSED

@@ -131,7 +131,7 @@ def note(
         try:
             reservation_id = UUID(subject)
         except ValueError as error:
-            raise typer.BadParameter("it is neither a code that we know nor an id", param_hint="'subject'") from error
+            raise typer.BadParameter("is neither a code of this ledger nor an ID", param_hint="'subject'") from error
         return _perform(ledger, reservation_id, partial(reservation_actions.add_note, note=text), json=json)
 
 
@@ -150,7 +150,7 @@ def rebind(
     """
     name = parse_group(group)
     if name is None:
-        raise typer.BadParameter("it takes the name of a group", param_hint="'--group'")
+        raise typer.BadParameter("needs the name of a group", param_hint="'--group'")
     action = partial(reservation_actions.rebind, group=name, note=note)
     return _act_on_reservation(Session(context.obj), reservation, action, json=json)
 

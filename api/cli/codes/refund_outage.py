@@ -63,7 +63,7 @@ def refund_outage(
     if correlation_id is not None:
         say(f"refunded {refunded} of {len(affected)} under correlation id {correlation_id}")
     elif affected:
-        say(f"{len(affected)} would be refunded; nothing was changed: add --apply to do it")
+        say(f"{len(affected)} would be refunded; nothing was changed: add --apply to refund them")
     return 0
 
 
@@ -85,7 +85,7 @@ def _refund(
 
 def _print_table(affected: Sequence[AffectedReservation]) -> None:
     if not affected:
-        say("nothing to refund: no reservation of that time waits for it")
+        say("nothing to refund: no reservation of that time matches")
         return
     names = ("attempt ended (UTC)", "reservation", "state", "channel", "server")
     rows = table(*names, fixed=names[:3])

@@ -40,8 +40,8 @@ def doctor(context: typer.Context, json: JsonFlag = False) -> int:
         _print_table(findings)
         wrong = sum(finding.status == "wrong" for finding in findings)
         reminders = sum(finding.status == "reminder" for finding in findings)
-        summary = f"all is well, with {reminders} reminder(s)" if reminders else "all is well"
-        say(summary if is_well else f"{wrong} of {len(findings)} checks found something wrong")
+        summary = f"all checks passed, with {reminders} reminder(s)" if reminders else "all checks passed"
+        say(summary if is_well else f"{wrong} of {len(findings)} checks found an error")
     return 0 if is_well else ExitCode.FINDINGS
 
 
@@ -53,20 +53,22 @@ def _run_checks(session: Session) -> Iterator[CheckResult]:
         settings = session.read_settings()
         components.check_settings()
     except StorageUnavailableError as error:
-        yield CheckResult("settings", "wrong", str(error), "`ledger --data-dir DIR doctor` names another folder")
-        yield from skip_checks(EVERYTHING, "nobody says where the services are")
+        yield CheckResult(
+            "settings", "wrong", str(error), "start it, or name another folder with `ledger --data-dir DIR doctor`"
+        )
+        yield from skip_checks(EVERYTHING, "the URLs of the services are unknown")
         return
     except ValidationError as error:
         remedy = "set the variables that the message names"
         yield CheckResult("settings", "wrong", describe_settings_error(error), remedy)
-        yield from skip_checks(EVERYTHING, "the settings can't be read")
+        yield from skip_checks(EVERYTHING, "the settings are not valid")
         return
     if sentences := "; ".join(find_unknown_settings(os.environ)):
-        yield CheckResult("settings", "reminder", sentences, "correct the name, or unset it: it does nothing")
+        yield CheckResult("settings", "reminder", sentences, "correct the name, or unset it; it has no effect")
     state = read_stack_state(session.data_dir)
     if session.was_killed():
         sentence = f"the `ledger up` of {session.data_dir} was killed"
-        yield CheckResult("stack", "wrong", sentence, "start it again: nothing is lost")
+        yield CheckResult("stack", "wrong", sentence, "start it again with `ledger up`; no data was lost")
     yield check_secrets_file(session.data_dir)
     yield from check_database(settings)
     yield components.check_api(state["api"] if state else None)

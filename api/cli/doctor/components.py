@@ -21,8 +21,8 @@ from workers.settings import WorkerSettings
 TIMEOUT_S = 2.0
 TASKS = ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users")
 """Names of the tasks that operators and other systems use."""
-REMEDY_WORKER = "start it: `celery -A workers.celery_app worker` (embedded: `ledger up`); its log says why it ended"
-REMEDY_BEAT = "start it: `celery -A workers.celery_app beat` (embedded: `ledger up`); its log says why it ended"
+REMEDY_WORKER = "start it: `celery -A workers.celery_app worker` (embedded: `ledger up`); its log shows why it stopped"
+REMEDY_BEAT = "start it: `celery -A workers.celery_app beat` (embedded: `ledger up`); its log shows why it stopped"
 
 
 def check_settings() -> None:
@@ -42,16 +42,16 @@ def check_broker(redis_url: str) -> CheckResults:
     try:
         with client:
             info = client.info()
-            signs = cast("list[Any]", client.mget(list(HEARTBEAT_KEYS.values())))
+            heartbeats = cast("list[Any]", client.mget(list(HEARTBEAT_KEYS.values())))
     except redis.RedisError as error:
-        remedy = "start Redis or Valkey (embedded: `ledger up`), or correct REDIS_URL; redeems are taken meanwhile"
-        yield CheckResult("broker", "wrong", f"{where} can't be reached: {error}", remedy)
-        yield from skip_checks(("worker", "beat", "tasks"), "the broker can't be reached")
+        remedy = "start Redis or Valkey (embedded: `ledger up`), or correct REDIS_URL; redeeming works without it"
+        yield CheckResult("broker", "wrong", f"cannot connect to {where}: {error}", remedy)
+        yield from skip_checks(("worker", "beat", "tasks"), "the broker is unavailable")
         return
     yield _check_broker_memory(where, info)
-    alive = dict(zip(HEARTBEAT_KEYS, signs, strict=True))
+    alive = dict(zip(HEARTBEAT_KEYS, heartbeats, strict=True))
     yield _check_heartbeat("worker", alive["worker"], "ready", REMEDY_WORKER)
-    yield _check_heartbeat("beat", alive["beat"], "ticks", REMEDY_BEAT)
+    yield _check_heartbeat("beat", alive["beat"], "running", REMEDY_BEAT)
     yield _check_tasks(redis_url)
 
 
@@ -67,28 +67,33 @@ def check_api(api_url: str | None) -> CheckResult:
         body = response.read(4096).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
         return CheckResult(
-            "api", "wrong", f"{api_url} can't be reached: {error}", "see logs/api.log in the data folder"
+            "api", "wrong", f"cannot connect to {api_url}: {error}", "read logs/api.log in the data folder"
         )
     finally:
         connection.close()
     if response.status != http.client.OK:
-        return CheckResult("api", "wrong", f"{api_url} takes no redeems: {body}", "see the database above")
-    return CheckResult("api", "ok", f"{api_url} takes redeems")
+        description = f"{api_url} rejects redeem requests: {body}"
+        return CheckResult("api", "wrong", description, "fix the database first (above)")
+    return CheckResult("api", "ok", f"{api_url} accepts redeem requests")
 
 
 def check_mail_server(settings: LedgerSettings, state: StackState | None) -> CheckResult:
     """Check that the mail server listens. No email is sent."""
     if state is not None and not os.environ.get("LEDGER_SMTP_URL"):
-        where = "the stack's own: see /mailbox" if state["mailbox"] else "set LEDGER_SMTP_URL here as for the stack"
+        where = (
+            "`ledger up` catches all emails: see /mailbox"
+            if state["mailbox"]
+            else "set LEDGER_SMTP_URL as for `ledger up`"
+        )
         return CheckResult("mail server", "skipped", f"not checked: {where}")
     url = settings.smtp_url.get_secret_value()
     if is_null(url):
-        return CheckResult("mail server", "ok", "null://: every mail is dropped, as for a load test")
+        return CheckResult("mail server", "ok", "null://: every email is dropped (for load tests only)")
     server = SmtpServerUrl.parse(url)
     if (reason := why_unreachable(server)) is not None:
-        remedy = "start it, or correct LEDGER_SMTP_URL; invitations wait until their deadline"
-        return CheckResult("mail server", "wrong", f"{server} can't be reached: {reason}", remedy)
-    return CheckResult("mail server", "ok", f"{server} listens")
+        remedy = "start the mail server, or correct LEDGER_SMTP_URL; invitations wait until their deadline"
+        return CheckResult("mail server", "wrong", f"cannot connect to {server}: {reason}", remedy)
+    return CheckResult("mail server", "ok", f"{server} accepts connections")
 
 
 def _check_broker_memory(where: str, info: dict[str, Any]) -> CheckResult:
@@ -98,18 +103,18 @@ def _check_broker_memory(where: str, info: dict[str, Any]) -> CheckResult:
     policy = info.get("maxmemory_policy", "noeviction")
     description = f"{info.get('server_name', 'redis')} {version} at {where}, {memory}, {policy}"
     if policy != "noeviction":
-        remedy = "CONFIG SET maxmemory-policy noeviction, and in its configuration: it may throw queued work away"
+        remedy = "set maxmemory-policy to noeviction, also in its configuration file; else queued work may be evicted"
         return CheckResult("broker", "wrong", description, remedy)
     if is_nearly_full(info):
-        return CheckResult("broker", "wrong", description, "raise maxmemory: a full broker takes no message")
+        return CheckResult("broker", "wrong", description, "raise maxmemory; a full broker rejects messages")
     return CheckResult("broker", "ok", description)
 
 
-def _check_heartbeat(name: str, sign: object, word: str, remedy: str) -> CheckResult:
+def _check_heartbeat(name: str, heartbeat: object, status: str, remedy: str) -> CheckResult:
     """Check a heartbeat, which is renewed every 3 seconds and expires after 15."""
-    if sign is None:
-        return CheckResult(name, "wrong", "no sign of life within 15 s", remedy)
-    return CheckResult(name, "ok", word)
+    if heartbeat is None:
+        return CheckResult(name, "wrong", "no heartbeat for 15 s", remedy)
+    return CheckResult(name, "ok", status)
 
 
 def _check_tasks(redis_url: str) -> CheckResult:
@@ -123,5 +128,7 @@ def _check_tasks(redis_url: str) -> CheckResult:
     incomplete = sorted(worker for worker, names in missing.items() if names)
     if incomplete:
         names = ", ".join(sorted({name for names in missing.values() for name in names}))
-        return CheckResult("tasks", "wrong", f"{', '.join(incomplete)} lacks {names}", "update and restart that worker")
+        return CheckResult(
+            "tasks", "wrong", f"{', '.join(incomplete)} does not know {names}", "update and restart that worker"
+        )
     return CheckResult("tasks", "ok", f"{', '.join(TASKS)} at {len(tasks_by_worker)} worker(s)")

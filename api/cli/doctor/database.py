@@ -43,14 +43,14 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     except StorageUnavailableError as error:
         remedy = "start PostgreSQL (embedded: `ledger up`), or correct DATABASE_URL"
         yield CheckResult("database", "wrong", f"can't be reached: {error}", remedy)
-        yield from skip_checks(BEHIND_DATABASE, "the database can't be reached")
+        yield from skip_checks(BEHIND_DATABASE, "the database is unavailable")
         return
     yield _check_server(facts)
     try:
         check_schema(url)
     except (SchemaMismatchError, StorageUnavailableError) as error:
-        yield CheckResult("migrations", "wrong", str(error), "run `ledger migrate` of the version that runs")
-        yield from skip_checks(BEHIND_DATABASE[1:], "the schema is another version's")
+        yield CheckResult("migrations", "wrong", str(error), "run `ledger migrate` of the version that is running")
+        yield from skip_checks(BEHIND_DATABASE[1:], "the schema belongs to another version")
         return
     yield CheckResult("migrations", "ok", f"at {list_migrations()[-1]}")
     yield _check_role(url)
@@ -79,8 +79,8 @@ def check_secrets_file(data_dir: Path) -> CheckResult:
     except OSError:
         return CheckResult("secrets", "ok", "set by environment variables")
     if mode & 0o077:
-        return CheckResult("secrets", "wrong", f"others may read {path} (mode {mode:o})", f"chmod 600 {path}")
-    return CheckResult("secrets", "ok", f"in {path}, readable by its owner only")
+        return CheckResult("secrets", "wrong", f"other users can read {path} (mode {mode:o})", f"chmod 600 {path}")
+    return CheckResult("secrets", "ok", f"in {path}, readable only by its owner")
 
 
 def skip_checks(names: tuple[str, ...], why: str) -> CheckResults:
@@ -95,15 +95,26 @@ def _check_server(facts: ServerFacts) -> CheckResult:
     )
     if facts.standby:
         return CheckResult(
-            "database", "wrong", f"{description}: takes no writes, it is a standby", "name the primary's address"
+            "database",
+            "wrong",
+            f"{description}: this is a standby, which accepts no writes",
+            "set DATABASE_URL to the primary",
         )
     if facts.switched_off:
         names = ", ".join(facts.switched_off)
         return CheckResult(
-            "database", "wrong", f"{description}: {names} is off, a crash may lose redeems", "switch it on"
+            "database",
+            "wrong",
+            f"{description}: {names} is off, so a crash may lose redemptions",
+            "turn it on in the server's configuration",
         )
     if facts.connections > facts.connections_max * CONNECTIONS_SHARE_MAX:
-        return CheckResult("database", "wrong", description, "raise max_connections, or find out who holds them")
+        return CheckResult(
+            "database",
+            "wrong",
+            description,
+            "raise max_connections, or find the clients that hold connections (pg_stat_activity)",
+        )
     return CheckResult("database", "ok", description)
 
 
@@ -114,9 +125,9 @@ def _check_role(url: str) -> CheckResult:
     except StorageUnavailableError as error:
         return CheckResult("role", "skipped", f"not checked: {error}")
     if not names:
-        return CheckResult("role", "ok", "no process of the ledger may alter events or audit")
-    remedy = "let DATABASE_URL name a role of its own and LEDGER_OWNER_DATABASE_URL the owner, then `ledger migrate`"
-    return CheckResult("role", "reminder", f"processes run as {', '.join(names)}, which may alter the log", remedy)
+        return CheckResult("role", "ok", "no process of the ledger can change events or the audit log")
+    remedy = "set DATABASE_URL to a runtime role and LEDGER_OWNER_DATABASE_URL to the owner, then run `ledger migrate`"
+    return CheckResult("role", "reminder", f"processes run as {', '.join(names)}, which can change the log", remedy)
 
 
 def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
@@ -125,12 +136,15 @@ def _check_key_rings(url: str, settings: LedgerSettings) -> CheckResult:
         verify_key_rings(url, vault)
     except WrongKeysError as error:
         return CheckResult(
-            "key rings", "wrong", str(error), "restore LEDGER_PEPPERS and LEDGER_MASTER_KEYS from their copy"
+            "key rings",
+            "wrong",
+            str(error),
+            "restore LEDGER_PEPPERS and LEDGER_MASTER_KEYS from the file that `ledger keys export` wrote",
         )
     except StorageUnavailableError as error:
         return CheckResult("key rings", "skipped", f"not checked: {error}")
     counts = ", ".join(f"{len(ring.keys)} {name} key(s)" for name, ring in vault.rings.items())
-    return CheckResult("key rings", "ok", f"{counts}, those of this database")
+    return CheckResult("key rings", "ok", f"{counts}, matching this database")
 
 
 def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
@@ -140,18 +154,20 @@ def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
     except StorageUnavailableError as error:
         return CheckResult("key copy", "skipped", f"not checked: {error}")
     if not missing:
-        return CheckResult("key copy", "ok", "every key was exported once")
-    remedy = "`ledger keys export --output FILE`, and keep FILE apart from the backups"
+        return CheckResult("key copy", "ok", "every key was exported")
+    remedy = "run run run `ledger keys export --output FILE`, and keep FILE apart from the backups"
     return CheckResult(
-        "key copy", "reminder", f"never exported: {', '.join(missing)}; a backup opens with them only", remedy
+        "key copy", "reminder", f"never exported: {', '.join(missing)}; without them no backup can be decrypted", remedy
     )
 
 
 def _check_checkpoints(url: str, settings: LedgerSettings) -> CheckResult:
     """Check that the database holds the published checkpoints: a restored one may be older."""
     if settings.checkpoint_file is None:
-        remedy = "LEDGER_CHECKPOINT_FILE names a file, best on another disk; it shows when an older state was restored"
-        return CheckResult("checkpoints", "skipped", "not checked: none are kept outside the database", remedy)
+        remedy = "set LEDGER_CHECKPOINT_FILE to a file, preferably on another disk; it reveals a restored older backup"
+        return CheckResult(
+            "checkpoints", "skipped", "not checked: no checkpoints are stored outside the database", remedy
+        )
     try:
         checkpoint = verify_checkpoint_file(url, settings.checkpoint_file)
     except OlderStateError as error:
@@ -160,7 +176,7 @@ def _check_checkpoints(url: str, settings: LedgerSettings) -> CheckResult:
     except StorageUnavailableError as error:
         return CheckResult("checkpoints", "skipped", f"not checked: {error}")
     if checkpoint is None:
-        return CheckResult("checkpoints", "ok", f"nothing is published in {settings.checkpoint_file} yet")
+        return CheckResult("checkpoints", "ok", f"{settings.checkpoint_file} has no checkpoint yet")
     size = f"over {checkpoint.size} events"
     description = f"the database holds checkpoint {checkpoint.number} of {settings.checkpoint_file}, {size}"
     return CheckResult("checkpoints", "ok", description)
@@ -171,29 +187,33 @@ def _check_clock(facts: ServerFacts) -> CheckResult:
         return CheckResult("clock", "ok", f"{abs(facts.skew_s):.1f} s between the database and this host")
     direction = "ahead of" if facts.skew_s > 0 else "behind"
     description = f"the database is {format_duration(abs(facts.skew_s))} {direction} this host"
-    return CheckResult("clock", "wrong", description, "let both keep time by NTP")
+    return CheckResult("clock", "wrong", description, "synchronize both clocks with NTP")
 
 
 def _check_sweep(waiting: Backlog) -> CheckResult:
     if waiting.oldest_due is None or (lag_s := _age_s(waiting, waiting.oldest_due)) <= 0:
-        return CheckResult("sweep", "ok", "nothing is due")
+        return CheckResult("sweep", "ok", "no work is due")
     if lag_s <= LAG_S_MAX:
-        return CheckResult("sweep", "ok", f"the oldest is due for {format_duration(lag_s)}")
-    remedy = "see that beat, worker and broker run (below), and that the mail server answers"
-    return CheckResult("sweep", "wrong", f"work is due for {format_duration(lag_s)} and nobody does it", remedy)
+        return CheckResult("sweep", "ok", f"the oldest work has been due for {format_duration(lag_s)}")
+    remedy = "check that beat, worker, broker and mail server are running (below)"
+    return CheckResult(
+        "sweep", "wrong", f"work has been due for {format_duration(lag_s)} and no process does it", remedy
+    )
 
 
 def _check_pending(waiting: Backlog, settings: LedgerSettings) -> CheckResult:
     """Invariant 2: nothing is silently pending past its deadline plus a lease plus a sweep."""
     if waiting.oldest_pending is None:
-        return CheckResult("pending", "ok", "no reservation waits")
+        return CheckResult("pending", "ok", "no reservation is pending")
     longest = format_duration(_age_s(waiting, waiting.oldest_pending))
-    description = f"{waiting.pending} reservation(s) wait, the oldest for {longest}"
+    description = f"{waiting.pending} pending reservation(s), the oldest for {longest}"
     if waiting.earliest_deadline is None:
         return CheckResult("pending", "ok", f"{description}, until the access of a corrected address is removed")
     past_s = _age_s(waiting, waiting.earliest_deadline)
     if past_s > settings.lease_s + settings.sweep_s + LAG_S_MAX:
-        remedy = "nothing sweeps: start beat and worker; `ledger reset-failed CODE` gives back one code's at once"
+        remedy = (
+            "the sweep is not running: start beat and worker; `ledger reset-failed CODE` refunds one code immediately"
+        )
         return CheckResult(
             "pending", "wrong", f"{description}; one is {format_duration(past_s)} past its deadline", remedy
         )
@@ -204,7 +224,7 @@ def _check_cases(waiting: Backlog) -> CheckResult:
     if waiting.oldest_case is None:
         return CheckResult("cases", "ok", "no case is open")
     description = f"{waiting.open_cases} open, the oldest for {format_duration(_age_s(waiting, waiting.oldest_case))}"
-    return CheckResult("cases", "wrong", description, "a person has to decide: `ledger cases`, then `ledger resolve`")
+    return CheckResult("cases", "wrong", description, "review each case: `ledger cases`, then `ledger resolve`")
 
 
 def _check_guessing(url: str) -> CheckResult:
@@ -214,11 +234,11 @@ def _check_guessing(url: str) -> CheckResult:
     except StorageUnavailableError as error:
         return CheckResult("guessing", "skipped", f"not checked: {error}")
     description = (
-        f"{unknown} tries of unknown codes in the last minute, limited ones among them, beside {redeemed} redeems"
+        f"{unknown} requests with unknown codes in the last minute (including limited ones), and {redeemed} redemptions"
     )
     if unknown < UNKNOWN_MAX or unknown < SHARE_MAX * (unknown + redeemed):
         return CheckResult("guessing", "ok", description)
-    return CheckResult("guessing", "reminder", description, "somebody guesses: docs/how-to/runbook.md#guessing")
+    return CheckResult("guessing", "reminder", description, "codes are being guessed: docs/how-to/runbook.md#guessing")
 
 
 def _check_webhooks(url: str) -> CheckResult:
@@ -227,15 +247,18 @@ def _check_webhooks(url: str) -> CheckResult:
         enabled, failing, disabled = endpoints_lately(url)
     except StorageUnavailableError as error:
         return CheckResult("webhooks", "skipped", f"not checked: {error}")
-    description = f"{enabled} endpoint(s) are told of events"
-    remedy = "/admin/webhooks says which, and what the last messages came to: docs/how-to/runbook.md#webhook-given-up"
+    description = f"{enabled} endpoint(s) receive events"
+    remedy = "/admin/webhooks shows which, and the last deliveries: docs/how-to/runbook.md#webhook-given-up"
     if disabled:
         return CheckResult(
-            "webhooks", "wrong", f"{disabled} endpoint(s) are gone or took nothing for three days", remedy
+            "webhooks",
+            "wrong",
+            f"{disabled} endpoint(s) were disabled: gone, or no successful delivery for 3 days",
+            remedy,
         )
     if failing:
         return CheckResult(
-            "webhooks", "reminder", f"{description}, {failing} of them did not take the last message", remedy
+            "webhooks", "reminder", f"{description}, {failing} of them rejected the last message", remedy
         )
     return CheckResult("webhooks", "ok", description)
 

@@ -25,7 +25,7 @@ def check_vault(url: str, settings: LedgerSettings) -> CheckResult:
         names = ", ".join(f"{broken.stream} of {broken.type}" for broken in sample.broken[:NAMED_MAX])
         description = f"{len(sample.broken)} of {covered} are altered: {names}"
         return CheckResult(
-            "vault", "wrong", description, "docs/how-to/runbook.md#vault-altered, and `ledger verify` names every row"
+            "vault", "wrong", description, "see docs/how-to/runbook.md#vault-altered; `ledger verify` lists every row"
         )
-    description = f"{covered}: each opens, and its digest is that of its text"
+    description = f"{covered}: each can be decrypted and matches its digest"
     return CheckResult("vault", "ok", description if sample.is_whole else f"{description}; `ledger verify` checks all")

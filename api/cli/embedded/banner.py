@@ -11,9 +11,9 @@ from projections.terminal.text import say, say_error
 def print_banner(state: StackState, missing: Sequence[str] = ()) -> None:
     """Print addresses, credentials and the missing components."""
     if missing:
-        say_error(f"missing: {', '.join(missing)}: codes can be redeemed, the mails wait for it")
+        say_error(f"not running: {', '.join(missing)}; codes can be redeemed, but emails wait")
     if sys.stdout.isatty():
-        show(panel(format_banner(state), title="Redemption Ledger is ready", subtitle="Ctrl-C ends it"))
+        show(panel(format_banner(state), title="Redemption Ledger is ready", subtitle="Ctrl-C stops it"))
     else:
         say(*format_banner(state))
 
@@ -23,7 +23,7 @@ def format_banner(state: StackState) -> list[str]:
     api = state["api"]
     pages = [("start", f"{api}/"), ("redeem a code", f"{api}/invite")]
     if state["mailbox"]:
-        pages.append(("read the mails", f"{api}/mailbox"))
+        pages.append(("read the emails", f"{api}/mailbox"))
     pages.append(("HTTP API", f"{api}/docs"))
     if state["demo_code"]:
         pages.append(("demo code", state["demo_code"]))

@@ -79,7 +79,7 @@ def open_data_dir(path: Path) -> Iterator[DataDir]:
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StackError(
-            f"{path} can't be used as data folder ({error.strerror}): choose another --data-dir", ExitCode.USAGE
+            f"{path} cannot be used as data folder ({error.strerror}): choose another --data-dir", ExitCode.USAGE
         ) from error
     try:
         _lock(descriptor, path)
@@ -93,7 +93,7 @@ def open_data_dir(path: Path) -> Iterator[DataDir]:
             folder.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StackError(
-                f"{error.filename or path} can't be written ({error.strerror}): run `ledger up` as its owner"
+                f"{error.filename or path} cannot be written ({error.strerror}): run `ledger up` as its owner"
             ) from error
         yield folder
     finally:
@@ -107,7 +107,7 @@ def _refuse_foreign_folder(path: Path) -> None:
     own_names = ("lock", "version.", "lost+found", SECRETS)  # operators put saved keys there before the first start
     if foreign_names := sorted(entry.name for entry in path.iterdir() if not entry.name.startswith(own_names)):
         raise StackError(
-            f"{path} is not empty (it holds {foreign_names[0]}) and no data folder of this version: "
+            f"{path} is not empty (it holds {foreign_names[0]}) and not a data folder of the ledger: "
             "choose another --data-dir",
             ExitCode.USAGE,
         )
@@ -123,7 +123,7 @@ def _lock(descriptor: int, path: Path) -> None:
     if not _try_lock(descriptor):
         holder = _read_holder(path)
         raise StackError(
-            f"another `ledger up` (pid {holder}) runs on {path}: end it first, or choose another --data-dir",
+            f"another `ledger up` (pid {holder}) is running on {path}: stop it first, or choose another --data-dir",
             ExitCode.USAGE,
         )
     os.ftruncate(descriptor, 0)
@@ -150,8 +150,8 @@ def _check_layout(path: Path) -> None:
         layout = marker.read_text(errors="replace").strip()
         if layout != LAYOUT:
             raise StackError(
-                f"{path} was made by another version (layout {layout[:20]!r}, this one uses {LAYOUT!r}): "
-                "run the version that made it, or choose another --data-dir",
+                f"{path} was created by another version (layout {layout[:20]!r}, this one uses {LAYOUT!r}): "
+                "run the version that created it, or choose another --data-dir",
                 ExitCode.USAGE,
             )
         return

@@ -44,9 +44,9 @@ def choose_account(data: Path, program: Path) -> OsAccount:
     if owner is None and (account := _try_capability(*_unprivileged_ids(), data.parent, program)):
         return account
     raise StackError(
-        f"PostgreSQL doesn't run as root, the account {UNPRIVILEGED} can't reach {program.parent} and {data.parent}, "
-        "and neither a user namespace (`unshare`) nor a capability (`setpriv`) can be had here: run `ledger up` as an "
-        "ordinary user, or move both folders to where everyone may enter"
+        f"PostgreSQL does not run as root: the account {UNPRIVILEGED} cannot reach {program.parent} and {data.parent}, "
+        "and neither a user namespace (`unshare`) nor a capability (`setpriv`) is available: run `ledger up` as an "
+        "ordinary user, or move both folders to a place that every user can enter"
     )
 
 
@@ -57,8 +57,8 @@ def _choose_owner(data: Path, uid: int, program: Path) -> OsAccount:
     if with_capability := _try_capability(uid, data.stat().st_gid, data, program):
         return with_capability
     raise StackError(
-        f"{data} belongs to user {_name_of_user(uid)}, who can't reach it or {program}: "
-        f"run `chown -R 0:0 {data}`, or move both to folders that everyone may enter"
+        f"{data} belongs to user {_name_of_user(uid)}, who cannot reach it or {program}: "
+        f"run `chown -R 0:0 {data}`, or move both to folders that every user can enter"
     )
 
 

@@ -30,7 +30,7 @@ def load_secrets(folder: Path) -> dict[str, str]:
         _refuse_incomplete(folder, values)
         return _add_server_passwords(folder, values)
     except OSError as error:
-        raise StackError(f"{folder / FILE} can't be used ({error.strerror}): run `ledger up` as its owner") from error
+        raise StackError(f"{folder / FILE} cannot be used ({error.strerror}): run `ledger up` as its owner") from error
 
 
 def read_secrets(folder: Path) -> dict[str, str]:
@@ -49,8 +49,8 @@ def read_secrets(folder: Path) -> dict[str, str]:
 def _generate_secrets(folder: Path) -> None:
     if (folder / "postgres").exists():
         raise StackError(
-            f"{folder / FILE} is missing although {folder} holds data that only its keys can open: "
-            "restore that file, or choose another --data-dir"
+            f"{folder / FILE} is missing, but {folder} holds data that only its keys can decrypt: "
+            "restore that file from a copy, or choose another --data-dir"
         )
     generated = {
         "LEDGER_SECRET_KEY": secrets.token_urlsafe(48),
@@ -60,7 +60,7 @@ def _generate_secrets(folder: Path) -> None:
     }
     # A secret of the environment is not copied into the file.
     missing = {name: value for name, value in generated.items() if not os.environ.get(name)}
-    text = "# Whoever has this file can read every e-mail and code of this ledger. Keep a copy of it in a safe.\n"
+    text = "# Anyone who has this file can decrypt every email and code of this ledger. Keep a copy in a safe place.\n"
     text += "".join(f"{name}={value}\n" for name, value in missing.items())
     write_private_file(folder / FILE, text)
 
@@ -71,8 +71,8 @@ def _refuse_incomplete(folder: Path, values: dict[str, str]) -> None:
     needed = NAMES if is_private else NAMES[:-1]
     if lost := [name for name in needed if not values.get(name)]:
         raise StackError(
-            f"{folder / FILE} lacks {', '.join(lost)}: restore that file (`ledger keys export` wrote a copy), "
-            "or set what is missing"
+            f"{folder / FILE} lacks {', '.join(lost)}: restore it from a copy (`ledger keys export`), "
+            "or set the missing variables"
         )
 
 

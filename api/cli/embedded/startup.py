@@ -145,7 +145,7 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
         verify_key_rings(database_url, vault)
         verify_checkpoint_file(database_url, settings.checkpoint_file)
     except StorageUnavailableError as error:
-        raise StackError(f"{error} Start that server, or unset DATABASE_URL for a private one.") from error
+        raise StackError(f"{error}: start that server, or unset DATABASE_URL to use a private one") from error
     return database_url
 
 
@@ -206,4 +206,4 @@ def _startup_error(names: list[str], supervisor: Supervisor) -> StackError:
     parts_named = ", ".join(names) or "everything"
     log_lines = "; ".join(filter(None, (supervisor.last_log_line(name)[:300] for name in names)))
     suffix = f" ({log_lines})" if log_lines else ""
-    return StackError(f"not ready: {parts_named}{suffix}: the logs in {supervisor.logs} say more")
+    return StackError(f"not ready: {parts_named}{suffix}: see the logs in {supervisor.logs}")

@@ -76,7 +76,7 @@ def find_free_port() -> int:
         port = chance.randint(PORT_MIN, PORT_MAX)
         if not is_port_in_use(port):
             return port
-    raise StackError(f"no free port was found on {HOST}: end some of the programs that listen there")
+    raise StackError(f"no free port on {HOST}: stop some of the programs that listen there")
 
 
 class FreePorts:
@@ -99,7 +99,7 @@ class FreePorts:
             if (port := find_free_port()) not in self._drawn:
                 self._drawn.add(port)
                 return port
-        raise StackError(f"no free port was found on {HOST}: end some of the programs that listen there")
+        raise StackError(f"no free port on {HOST}: stop some of the programs that listen there")
 
 
 def is_port_in_use(port: int) -> bool:
@@ -116,7 +116,7 @@ def is_port_in_use(port: int) -> bool:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return True
-            raise StackError(f"port {port} can't be used ({error.strerror}): choose another with --port") from error
+            raise StackError(f"port {port} cannot be used ({error.strerror}): choose another with --port") from error
         return False
 
 

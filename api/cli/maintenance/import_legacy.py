@@ -35,8 +35,8 @@ WORDS = {
     "unknown_status": "rows with an unknown status",
     "removed": "invitations that the legacy system refunded (imported as refunded)",
     "bad_email": "codes with email addresses that are not valid",
-    "binding_dropped": "codes bound to a person without an invitation that counts (binding dropped)",
-    "binding_kept": "codes bound to a person without an invitation that counts (binding kept)",
+    "binding_dropped": "codes bound to a recipient without an invitation that counts (binding dropped)",
+    "binding_kept": "codes bound to a recipient without an invitation that counts (binding kept)",
     "rebind_limit": "codes with more moves than the legacy system permits",
     "ended": "access grants that ended before this import",
     "waiting": "people waiting for a free seat in invite_queue",
@@ -44,12 +44,12 @@ WORDS = {
     "no_group": "codes imported without their group",
     "orphan": "groups of records without a code (left out)",
     "duplicate": "codes equal in normal form (left out)",
-    "bad_code": "texts that are not a code (left out)",
+    "bad_code": "texts that are not a valid code (left out)",
     "unreadable": "unreadable rows (left out)",
     "left_out": "rows left out in all, each named above or in the report",
     "already": "codes in the ledger already",
     "rebinds": "records of rebinds (no use)",
-    "guessable": "codes so short that they could be guessed (docs/explanation/rate-limits.md)",
+    "guessable": "codes short enough to be guessed (docs/explanation/rate-limits.md)",
     "emails": "emails about access that ended",
     "imported": "codes imported",
 }
@@ -106,7 +106,7 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
         say_error(str(error))
         return ExitCode.SERVICE
     except OSError as error:
-        say_error(f"the report can't be written to {report}: {error.strerror}")
+        say_error(f"the report cannot be written to {report}: {error.strerror}")
         return ExitCode.USAGE
     if json:
         findings = [finding._asdict() for found_items in findings_by_kind.values() for finding in found_items]
@@ -154,7 +154,7 @@ class _Step:
 @contextmanager
 def _progress(total: int, *, apply: bool) -> Iterator[_Step]:
     with progress_bar() as bar:
-        yield _Step(bar, total, "importing" if apply else "weighing")
+        yield _Step(bar, total, "importing" if apply else "checking")
 
 
 def _print(summary: ImportSummary, findings_by_kind: Listed, *, apply: bool, notify_ended: bool) -> None:
@@ -173,7 +173,7 @@ def _print(summary: ImportSummary, findings_by_kind: Listed, *, apply: bool, not
         if name == "unknown_status":
             _print_statuses(summary)
     if summary.findings > len(printed):
-        say("more was found than is shown here: --report FILE.html (or .csv) has all of it")
+        say("there are more findings: --report FILE.html (or .csv) writes all of them")
     say(_emails_in_words(summary, apply=apply, notify_ended=notify_ended))
     if not apply:
         say("nothing was changed: add --apply to import the codes")
@@ -188,5 +188,5 @@ def _emails_in_words(summary: ImportSummary, *, apply: bool, notify_ended: bool)
     """Return the sentence about emails to people whose access ended."""
     number = summary.kinds["ended"]
     if notify_ended:
-        return f"{number:,} people {'get' if apply else 'would get'} an email that their access ended"
-    return f"no email is sent: {number:,} people whose access ended before this import would get one by --notify-ended"
+        return f"{number:,} recipients {'get' if apply else 'would get'} an email that their access ended"
+    return f"no email is sent; with --notify-ended, {number:,} recipients whose access has ended would get one"

@@ -68,7 +68,7 @@ def rebuild(
     """
     names = frozenset(projection or PROJECTIONS)
     if unknown := sorted(names - set(PROJECTIONS)):
-        raise typer.BadParameter(f"no projection {unknown[0]}: there are {', '.join(PROJECTIONS)}")
+        raise typer.BadParameter(f"there is no read model {unknown[0]}: use {', '.join(PROJECTIONS)}")
     lower_priority()
     session = Session(context.obj)
     database_url = session.read_settings().owner_url
@@ -126,7 +126,7 @@ def explain(
         )
         translate = translator(ledger.language)
     if explanation is None:
-        say_error(f"the code did not exist at {as_of}")
+        say_error(f"the code did not exist yet at {as_of}")
         return ExitCode.REFUSED
     if json:
         print_json(explanation.model_dump())

@@ -39,7 +39,7 @@ def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(h
             say_error(str(error))
             return ExitCode.REFUSED
     if document is None:
-        raise typer.BadParameter("no such reservation")
+        raise typer.BadParameter("there is no such reservation")
     print_json(document)
     return 0
 
@@ -62,9 +62,9 @@ def check(
     try:
         key = base64.b64decode(public_key, validate=True)
     except binascii.Error as error:
-        raise typer.BadParameter("a key in base64, as `ledger public-key` prints it") from error
+        raise typer.BadParameter("--public-key must be base64, as `ledger public-key` prints it") from error
     if len(key) != KEY_BYTES:
-        raise typer.BadParameter("a key of 32 bytes in base64, as `ledger public-key` prints it")
+        raise typer.BadParameter("--public-key must have 32 bytes in base64, as `ledger public-key` prints it")
     try:
         says, why = check_proof(file.read_text("utf-8"), key), None
     except (ReceiptError, UnicodeDecodeError) as error:
@@ -74,7 +74,7 @@ def check(
     elif says:
         say(says)
     else:
-        say_error(f"it proves nothing: {why}")
+        say_error(f"not valid: {why}")
     return ExitCode.FINDINGS if why else 0
 
 
@@ -91,7 +91,7 @@ def consistency(
     with session.open_ledger() as ledger:
         document = read_consistency(ledger.storage, old, new)
     if document is None:
-        raise typer.BadParameter("no such checkpoints, or not in this order")
+        raise typer.BadParameter("there are no such checkpoints, or they are not in this order")
     print_json(document)
     return 0
 

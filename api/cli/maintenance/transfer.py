@@ -97,7 +97,7 @@ def person(
     with open_output_file(output) as file:
         file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     if not document["people"] and not document["refused_tries"]:
-        say_error("nobody with this address is known")
+        say_error("no person has this email address")
     return 0
 
 
@@ -169,7 +169,7 @@ def _read(path: Path) -> Iterator[BinaryIO]:
     try:
         source = path.open("rb")
     except OSError as error:
-        raise typer.BadParameter(f"{path} can't be read ({error.strerror})") from error
+        raise typer.BadParameter(f"{path} cannot be read ({error.strerror})") from error
     with source:
         yield source
 
@@ -192,4 +192,4 @@ def _print_vault_counts(result: TransferCounts, verb: str, *, json: bool) -> Non
     say_error(f"{verb}: " + ", ".join(f"{count} {table}" for table, count in result.rows.items() if count))
     for table, count in result.kept_rows.items():
         if count:
-            say_error(f"{count} rows of {table} were there already and stay as they are")
+            say_error(f"{count} rows of {table} were in the database already and did not change")

@@ -65,7 +65,7 @@ def _read_credentials(path: Path) -> dict[str, str]:
         credentials: dict[str, str] = orjson.loads(path.read_bytes())
         return {name: credentials[name] for name in NAMES}
     except (ValueError, KeyError, TypeError) as error:
-        raise StackError(f"{path} is damaged: delete it, and a new key and password are made") from error
+        raise StackError(f"{path} is damaged: delete it; the next start creates a new key and password") from error
 
 
 def _settings(env: Mapping[str, str]) -> LedgerSettings:

@@ -104,7 +104,9 @@ def _create_secrets(folder: Path) -> None:
         is_first = not (folder / FILE).exists()
         load_secrets(folder)
     if is_first:
-        say_error("new secrets were made: save them with `ledger keys export`, without them no e-mail opens again")
+        say_error(
+            "new secrets were generated: save them with `ledger keys export`; without them nothing can be decrypted"
+        )
 
 
 def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
@@ -127,7 +129,7 @@ def _wait_for_schema(settings: LedgerSettings, *, migrates: bool) -> None:
         except (StorageUnavailableError, SchemaMismatchError) as error:
             if time.monotonic() > ends_at:
                 raise type(error)(
-                    f"{error}; waited {settings.database_wait_s:.0f} s: start it, or correct DATABASE_URL"
+                    f"{error}; waited {settings.database_wait_s:.0f} s: start the database, or correct DATABASE_URL"
                 ) from error
             time.sleep(PAUSE_S)
         else:

@@ -33,5 +33,5 @@ def execute(
     try:
         os.execvpe(command[0], command, {**os.environ, "PATH": path})  # noqa: S606 - no shell is wanted; the operator typed it
     except FileNotFoundError:
-        say_error(f"there is no program {command[0]}")
+        say_error(f"program not found: {command[0]}")
         return ExitCode.PROGRAM_MISSING

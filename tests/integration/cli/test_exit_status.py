@@ -27,7 +27,7 @@ CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
         (("issue", "--group", "a\nb"), "'--group'"),
         (("issue", "--expires-at", "0001-01-01T00:00:00+14:00"), "'--expires-at'"),
         (("key", "create", "a\nb", "--role", "viewer"), "'name'"),
-        (("note", "nothing", "text"), "neither a code that we know nor an id"),
+        (("note", "nothing", "text"), "is neither a code of this ledger nor an ID"),
         (("histroy",), "did you mean 'history'"),
         (("key", "create", "--rule", "admin"), "See `ledger key create --help`"),
         (("resolve", "00000000-0000-0000-0000-000000000001", "--as", "lost", "--note", "x"), "'--as': 'lost'"),
@@ -46,7 +46,7 @@ def test_issue_warns_of_an_expiry_date_in_the_past(terminal: Terminal) -> None:
     ended = terminal.ledger("issue", "--expires-at", "2020-01-01")
 
     assert (ended.status, ended.out.count("\n")) == (0, 1)
-    assert ended.err.startswith("2020-01-01T00:00:00Z is over")
+    assert ended.err.startswith("--expires-at 2020-01-01T00:00:00Z is in the past")
 
 
 def test_version_is_printed(terminal: Terminal) -> None:

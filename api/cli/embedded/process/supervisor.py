@@ -70,14 +70,14 @@ class Supervisor:
         for program in programs:
             with self._lock:
                 if self._is_stopped:
-                    raise StackError("the stack is being ended")
+                    raise StackError("the ledger is being stopped")
                 self._rotate_log(program.name)
                 child = self._children[program.name] = _SupervisedProcess(program)
                 try:
                     self._spawn(child)
                 except OSError as error:
                     raise StackError(
-                        f"{program.command[0]} can't be run ({error.strerror}): run `make setup`"
+                        f"{program.command[0]} cannot be run ({error.strerror}): run `make setup`"
                     ) from error
 
     def tick(self) -> None:
@@ -148,7 +148,7 @@ class Supervisor:
         if time.monotonic() - child.started_at >= STEADY_S:
             child.restart_count = 0
         self._delay_restart(child)
-        self.report(f"{child.program.name} ended ({_describe_status(process.returncode)}) and is started again")
+        self.report(f"{child.program.name} ended ({_describe_status(process.returncode)}) and is being restarted")
 
     def _delay_restart(self, child: _SupervisedProcess) -> None:
         count = child.restart_count

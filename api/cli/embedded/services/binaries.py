@@ -34,5 +34,5 @@ def _find_program(package: str, relative_path: Path, variable: str) -> Path:
             return program
     raise StackError(
         f"the program {relative_path.name} of the package {package.replace('_', '-')} is missing: "
-        f"run `make setup`, or set {variable} to a server of your own"
+        f"run `make setup`, or set {variable} to your own server"
     )

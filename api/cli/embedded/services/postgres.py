@@ -156,8 +156,8 @@ def _run(account: OsAccount, program: Path, *arguments: str, stdin: str = "") ->
     if result.returncode != 0 or errors:
         last = (errors or result.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise StackError(
-            f"PostgreSQL's {program.name} could not make its data directory ({last.strip()}): "
-            "check the free space and the rights of the data folder"
+            f"PostgreSQL's {program.name} could not create its data directory ({last.strip()}): "
+            "check the free disk space and the permissions of the data folder"
         )
 
 
@@ -166,13 +166,13 @@ def _check_major(data: Path, program: Path) -> None:
         data_version = (data / "PG_VERSION").read_text().strip()
     except OSError as error:
         raise StackError(
-            f"{data} is no PostgreSQL data directory: move it away, or choose another --data-dir"
+            f"{data} is not a PostgreSQL data directory: move it away, or choose another --data-dir"
         ) from error
     result = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=20)
     # It prints: postgres (PostgreSQL) 18.6
     program_version = result.stdout.split()[-1].partition(".")[0]
     if data_version != program_version:
         raise StackError(
-            f"{data} was made by PostgreSQL {data_version} and this version brings PostgreSQL {program_version}: "
-            "dump it with the version that made it and restore it into a new folder, or choose another --data-dir"
+            f"{data} was created by PostgreSQL {data_version}, but this version includes PostgreSQL {program_version}: "
+            "dump it with the version that created it and restore it into a new folder, or choose another --data-dir"
         )

@@ -81,5 +81,5 @@ def prepare_valkey(data: Path, port: int, password: str) -> Valkey:
         data.mkdir(mode=0o700, exist_ok=True)
         write_private_file(data / CONFIGURATION, f"requirepass {password}\n")
     except OSError as error:
-        raise StackError(f"{data} can't be made ({error.strerror}): choose another --data-dir") from error
+        raise StackError(f"{data} cannot be created ({error.strerror}): choose another --data-dir") from error
     return Valkey(data, port, password)

@@ -71,7 +71,7 @@ def test_keys_export_reads_the_folder_of_a_stopped_ledger(
 
     assert (nothing.status, ended.status) == (3, 0)
     assert rings == values(ended.out)
-    assert "could not note it" in ended.err
+    assert "the export was not recorded" in ended.err
 
 
 def test_keys_export_works_while_the_database_is_unavailable(
@@ -90,7 +90,7 @@ def test_keys_export_works_while_the_database_is_unavailable(
     assert "LEDGER_PEPPERS does not hold the keys" in wrong.err
     assert not (tmp_path / "wrong").exists()
     assert "LEDGER_PEPPERS=" in away.out
-    assert "doctor goes on reminding" in away.err
+    assert "`ledger doctor` keeps reminding" in away.err
     assert terminal.ledger("keys", "export", "--output", str(tmp_path / "no" / "file")).status == 2
 
 

@@ -65,6 +65,6 @@ def test_export_person_is_empty_for_an_unknown_or_erased_person(bench: LedgerBen
 
     assert [stranger.json["people"], forgotten.json["people"]] == [[], []]
     assert [stranger.json["refused_tries"], forgotten.json["refused_tries"]] == [[], []]
-    assert "nobody with this address is known" in stranger.err
+    assert "no person has this email address" in stranger.err
     assert terminal.ledger("export", "person", "no address").status == 2
     assert bench.rows("SELECT count(*) FROM audit WHERE act = 'exported_person' AND subject_id IS NULL") == [(2,)]

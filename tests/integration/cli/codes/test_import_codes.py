@@ -59,14 +59,14 @@ def test_import_codes_keeps_terms_and_opening_balances(terminal: Terminal, bench
 
 BAD_LINES = {
     "max_uses 'five' is neither a whole number from 1 to 9007199254740992 nor the word unlimited": "A-1,five,",
-    "used 3 is above max_uses 2: raise max_uses to 3 at least": "A-2,2,3",
+    "used 3 is above max_uses 2: raise max_uses to at least 3": "A-2,2,3",
     "code is empty": ",1,",
-    "code can't be one: 1 to 64 letters and digits": f"{'X' * 65},1,",
+    "code is not valid: write 1 to 64 letters and digits": f"{'X' * 65},1,",
     "used '-1' is not a whole number from 0 to 9007199254740992": "A-3,1,-1",
-    "it has 5 cells and line 1 names 4 columns": "A-4,1,0,9,9",
+    "the line has 5 cells, but line 1 names 4 columns": "A-4,1,0,9,9",
     "code is the same as on line 2": "good-1,1,",
     "rebinds_max 'often' is neither a whole number from 0 to 1000 nor the word usual": "A-6,1,,often",
-    "a quote is not closed on this line, or stands in the wrong place": '"A-5,1,',
+    "a quote is not closed on this line, or is in the wrong place": '"A-5,1,',
 }
 
 
@@ -83,7 +83,7 @@ def test_one_bad_line_prevents_the_import_and_each_is_reported(
     assert done.status == 4
     assert counts(bench) == (0, 0)
     assert told[: len(BAD_LINES)] == [f"{file}, line {line}: {why}" for line, why in enumerate(BAD_LINES, start=3)]
-    assert told[-1] == "nothing was imported: mend these lines, or add --skip-bad to import the others"
+    assert told[-1] == "nothing was imported: fix these lines, or add --skip-bad to import the others"
     kept = rejects.read_text("utf-8").splitlines()
     assert kept[0] == "code,max_uses,used,rebinds_max,line,why"
     assert len(kept) == 1 + len(BAD_LINES) + 1
@@ -156,10 +156,10 @@ def test_map_renames_columns(terminal: Terminal, bench: LedgerBench, tmp_path: P
     )
 
     assert unknown.status == 4
-    assert "the column 'Sold by' is not known: name ours with --map sold by=COLUMN" in unknown.err
+    assert "the column 'Sold by' is unknown: map it with --map sold by=COLUMN" in unknown.err
     assert (done.status, counts(bench)) == (0, (1, 0))
     missing = terminal.ledger("import-codes", written(tmp_path, "a,b\n1,2\n"), "--map", "a=max_uses", "--map", "b=")
-    assert "no column is named code: name theirs with --map COLUMN=code" in missing.err
+    assert "no column is named code: map the one that holds the codes with --map COLUMN=code" in missing.err
     assert terminal.ledger("import-codes", str(tmp_path / "nowhere.csv")).status == 2
     assert terminal.ledger("import-codes", written(tmp_path, "")).status == 4
 
@@ -192,7 +192,7 @@ def test_exported_codes_can_be_imported_by_another_ledger(terminal: Terminal, tm
         done = terminal.ledger("export", "codes", "-o", str(out))
         again = terminal.ledger("import-codes", str(out), "--json")
 
-        assert (done.status, done.err.strip()) == (0, "written: 3 codes")
+        assert (done.status, done.err.strip()) == (0, "exported: 3 codes")
         assert (again.json["already"], again.json["imported"]) == (3, 0)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert sorted((row["code"], row["used"], row["available"], row["rebinds_max"]) for row in rows) == [

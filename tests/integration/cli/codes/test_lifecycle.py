@@ -116,7 +116,7 @@ def test_refund_of_an_accepted_use_requires_an_access_option(bench: LedgerBench,
     [
         (("pause", "no-such-code"), 2, "no such code"),
         (("cancel", "x"), 2, "reservation id"),
-        (("correct-recipient", "00000000-0000-0000-0000-000000000001", "nonsense"), 2, "one e-mail address"),
+        (("correct-recipient", "00000000-0000-0000-0000-000000000001", "nonsense"), 2, "is not one email address"),
         (("resend", "00000000-0000-0000-0000-000000000001"), 4, "no such reservation"),
     ],
 )

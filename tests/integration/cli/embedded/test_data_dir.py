@@ -45,7 +45,7 @@ def test_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.Capture
 
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert f"another `ledger up` (pid {os.getpid()}) runs on {tmp_path}" in told
+    assert f"another `ledger up` (pid {os.getpid()}) is running on {tmp_path}" in told
 
 
 def test_up_waits_for_the_watchdog_of_a_killed_run(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_folder_of_another_layout_version_is_refused(tmp_path: Path, capsys: pyt
     assert run_up(tmp_path, find_free_port(), demo=False) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert "made by another version (layout '99', this one uses '1')" in told
+    assert "created by another version (layout '99', this one uses '1')" in told
 
 
 def test_foreign_folder_is_refused_and_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +89,7 @@ def test_foreign_folder_is_refused_and_unchanged(tmp_path: Path, capsys: pytest.
     (tmp_path / "run" / "precious").touch()
 
     assert run_up(tmp_path, find_free_port(), demo=False) == 2
-    assert "is not empty (it holds run) and no data folder of this version" in capsys.readouterr().err
+    assert "is not empty (it holds run) and not a data folder of the ledger" in capsys.readouterr().err
     assert [tmp_path / "run"] == list(tmp_path.iterdir())
     assert (tmp_path / "run" / "precious").exists()
 
@@ -139,7 +139,7 @@ def test_truncated_secrets_file_is_refused(tmp_path: Path, left: bytes, lacks: s
     (tmp_path / "postgres").mkdir()
     (tmp_path / secrets_file.FILE).write_bytes(left)
 
-    with pytest.raises(StackError, match=rf"secrets\.env lacks {lacks}: restore that file"):
+    with pytest.raises(StackError, match=rf"secrets\.env lacks {lacks}: restore it from a copy"):
         load_secrets(tmp_path)
 
     assert left == (tmp_path / secrets_file.FILE).read_bytes()
@@ -174,7 +174,7 @@ def test_missing_secrets_of_existing_data_are_not_generated_again(tmp_path: Path
     """New keys could not open the data that is there."""
     (tmp_path / "postgres").mkdir()
 
-    with pytest.raises(StackError, match=r"secrets\.env is missing .* restore that file"):
+    with pytest.raises(StackError, match=r"secrets\.env is missing, but .* restore that file from a copy"):
         load_secrets(tmp_path)
 
 

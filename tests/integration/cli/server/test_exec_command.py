@@ -31,4 +31,4 @@ def test_exec_reports_a_missing_program(terminal: Terminal) -> None:
     """As a shell would say it."""
     ended = terminal.ledger("exec", "no-such-program", "--json")
 
-    assert (ended.status, ended.err) == (127, "there is no program no-such-program\n")
+    assert (ended.status, ended.err) == (127, "program not found: no-such-program\n")

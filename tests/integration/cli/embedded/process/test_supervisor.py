@@ -76,7 +76,7 @@ def test_program_that_keeps_dying_is_restarted_with_backoff(tmp_path: Path) -> N
 
         assert 2 <= supervisor.restart_count("broken") <= 4
         assert supervisor.last_log_line("broken") == "no keys"
-        assert told[0] == "broken ended (status 7) and is started again"
+        assert told[0] == "broken ended (status 7) and is being restarted"
 
 
 def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
 
 def test_missing_program_is_refused_in_one_line(tmp_path: Path) -> None:
     """The sentence names the program and what helps."""
-    with Supervisor(tmp_path) as supervisor, pytest.raises(StackError, match=r"/nowhere/x can't be run .*make setup"):
+    with Supervisor(tmp_path) as supervisor, pytest.raises(StackError, match=r"/nowhere/x cannot be run .*make setup"):
         supervisor.start(Program("x", ("/nowhere/x",), {}, cwd=tmp_path))
 
 

@@ -85,7 +85,7 @@ def test_data_of_another_postgres_version_are_refused(tmp_path: Path) -> None:
     postgres.prepare_postgres(tmp_path, find_free_port(), "x")
     (tmp_path / "postgres" / "PG_VERSION").write_text("14\n")
 
-    with pytest.raises(StackError, match=r"made by PostgreSQL 14 and this version brings PostgreSQL 18: dump it"):
+    with pytest.raises(StackError, match=r"created by PostgreSQL 14, but this version includes PostgreSQL 18: dump it"):
         postgres.prepare_postgres(tmp_path, find_free_port(), "x")
 
 
@@ -169,7 +169,7 @@ def test_root_without_any_account_for_postgres_is_refused_in_one_line(
     monkeypatch.setattr(os_accounts, "_can_run", lambda *_arguments: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
-    with pytest.raises(StackError, match=r"doesn't run as root.* as an ordinary user, or move both folders"):
+    with pytest.raises(StackError, match=r"does not run as root.* as an ordinary user, or move both folders"):
         choose_account(open_folder / "postgres", HARMLESS)
 
 

@@ -108,8 +108,8 @@ def test_dry_run_says_how_many_people_get_an_email(tmp_path: Path, terminal: Ter
 
     quiet = terminal.ledger("import-legacy", "--dsn", dsn).out
     loud = terminal.ledger("import-legacy", "--dsn", dsn, "--notify-ended").out
-    assert "no email is sent: 3 people whose access ended before this import would get one" in quiet
-    assert "3 people would get an email that their access ended" in loud
+    assert "no email is sent; with --notify-ended, 3 recipients whose access has ended would get one" in quiet
+    assert "3 recipients would get an email that their access ended" in loud
 
 
 BOUND = [
