@@ -21,8 +21,6 @@ RUN /opt/ledger/bin/pip install --quiet --no-deps --no-build-isolation --no-inde
  && /opt/audit/bin/cyclonedx-py environment /opt/ledger --pyproject pyproject.toml --mc-type application \
     --output-reproducible --output-file /opt/ledger/sbom.cdx.json \
  && find /opt/ledger -name '*.pyc' -delete \
- # Words of days and months in a thousand languages; ours are two.
- && find /opt/ledger -path '*/babel/locale-data/*.dat' ! -name 'root.dat' ! -name 'en*.dat' ! -name 'zh*.dat' -delete \
  # Compiled once here, not at each start of each container: its files are read-only. Nothing of ours paints source code.
  && /opt/ledger/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(pygments|prompt_toolkit|wcwidth|v1|tests)/' /opt/ledger/lib
 

@@ -104,7 +104,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     Raises:
         pydantic.ValidationError: A setting is missing or malformed.
     """
-    settings = settings or ApiSettings()
+    settings = settings or ApiSettings.from_environment()
     configure_logs()
     declare_zeroes()
     STARTED.labels("backend").set_to_current_time()

@@ -83,7 +83,7 @@ def _verify(database_url: str, options: argparse.Namespace) -> int:
     how = {"workers": options.workers, "as_json": options.json}
     vault = None
     with suppress(ValidationError):
-        vault = LedgerSettings().open_vault()
+        vault = LedgerSettings.from_environment().open_vault()
     outside = ExternalEvidence(derive_public_keys(vault.rings["master"]) if vault else None, published, vault)
     return run_verify(database_url, grace, options.limit, outside, **how, out=sys.stdout, err=sys.stderr)
 
@@ -115,7 +115,7 @@ def _code_id(typed: str) -> UUID | None:
     """A code by its id, which needs no keys, or by its text."""
     with suppress(ValueError):
         return UUID(typed)
-    with LedgerStore.open(LedgerSettings(), pool_size=1) as storage:
+    with LedgerStore.open(LedgerSettings.from_environment(), pool_size=1) as storage:
         return Reader(storage).find_code(typed)
 
 

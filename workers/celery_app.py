@@ -17,7 +17,7 @@ from workers.monitoring.heartbeat import start_heartbeat
 from workers.monitoring.redis_client import QUEUE
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
 
-settings = WorkerSettings()
+settings = WorkerSettings.from_environment()
 
 BROKER_OPTIONS = {
     # Without these a publish to a frozen Redis waits without end, and one to a dead Redis for six seconds.

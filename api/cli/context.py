@@ -79,7 +79,7 @@ class Session:
             raise StorageUnavailableError(
                 f"no ledger is running on {self.data_dir}: start it with `ledger up`, or set DATABASE_URL and the keys"
             )
-        return LedgerSettings()
+        return LedgerSettings.from_environment()
 
     @contextmanager
     def open_ledger(self, pool_size: int = 2) -> Iterator["OpenLedger"]:

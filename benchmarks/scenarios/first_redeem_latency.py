@@ -24,7 +24,7 @@ WARM_UPS = 8
 def main() -> None:
     """Measure and print."""
     warm, *codes = sys.argv[1:]
-    settings = LedgerSettings()
+    settings = LedgerSettings.from_environment()
     for code in codes:
         sys.stdout.write(" ".join(f"{_measure_first_ms(settings, warm, code):.3f}" for _ in range(TRIES)) + "\n")
 

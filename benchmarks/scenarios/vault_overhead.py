@@ -85,7 +85,7 @@ def measure_vault_cost(storage: LedgerStore, code: str) -> Iterator[tuple[str, f
 def main() -> int:
     """Start a stack and measure in it; with a code as argument, measure with the current environment."""
     if len(sys.argv) > 1:
-        with LedgerStore.open(LedgerSettings()) as storage:
+        with LedgerStore.open(LedgerSettings.from_environment()) as storage:
             sys.stdout.write(
                 "".join(f"{name} {number:.4g}\n" for name, number in measure_vault_cost(storage, sys.argv[1]))
             )

@@ -1,17 +1,16 @@
 """Settings that every process of the ledger shares: storage, keys, and the policy of redemptions."""
 
-import os
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
 from psycopg.conninfo import make_conninfo
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from domain.policy import Policy
 from domain.ports import Language
 from domain.webhooks.target_url import Network
+from projections.config.environment import EnvironmentSettings
 from projections.config.url_validation import validate_broker_url, validate_database_url, validate_public_url
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
@@ -43,7 +42,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
         raise ValueError(f"write networks as 10.0.0.0/8,192.168.1.7/32: {error}") from error
 
 
-class LedgerSettings(BaseSettings):
+class LedgerSettings(EnvironmentSettings):
     """Read once at start from the environment (`DATABASE_URL`, `REDIS_URL`, and `LEDGER_*` for all else).
 
     LEDGER_SECRETS_FILE may name a file of `NAME=value` lines beside it, and LEDGER_DATABASE_PASSWORD_FILE one that
@@ -54,9 +53,7 @@ class LedgerSettings(BaseSettings):
         pydantic.ValidationError: A value is missing or malformed; the message names the variable.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="LEDGER_",
-        env_file=os.environ.get("LEDGER_SECRETS_FILE"),
+    model_config = ConfigDict(
         frozen=True,
         populate_by_name=True,
         extra="ignore",

@@ -13,7 +13,7 @@ from babel.messages.pofile import read_po
 from api.code_import.file_reader import FileProblem
 from api.code_import.row_parser import COLUMNS, RecordProblem
 from api.errors import ERROR_CODES
-from api.i18n.catalogs import LANGUAGES, LOCALES, catalog_paths, translate, translator
+from api.i18n.catalogs import LANGUAGES, LOCALES, CatalogError, catalog_paths, read_catalog, translate, translator
 from api.schemas.code_terms import TERMS
 from api.schemas.resources import BounceReason
 from api.web.admin.group_channel import FIELD_ERRORS
@@ -216,3 +216,25 @@ def test_texts_name_the_bounds_of_timestamps_as_they_are_declared(language: Lang
 
     assert len(dates) > 1
     assert [found for found in dates if found != [f"{EARLIEST:%Y-%m-%d}", f"{LATEST:%Y-%m-%d}"]] == []
+
+
+@pytest.mark.parametrize("path", [path for language in LANGUAGES for path in catalog_paths(language)], ids=str)
+def test_catalogs_are_read_as_babel_reads_them(path: Path) -> None:
+    """To the character; no message is fuzzy, which other tools would leave out."""
+    with path.open("rb") as file:
+        catalog = [message for message in read_po(file, abort_invalid=True) if message.id]
+
+    assert read_catalog(path) == [(message.id, message.string) for message in catalog if message.string]
+    assert not [message.id for message in catalog if message.fuzzy]
+
+
+@pytest.mark.parametrize(
+    "line", ['msgid "a', 'msgctxt "a"', 'msgid_plural "a"', "msgid 'a'", 'msgstr[0] "a"', 'msgid "\\x41"', "a"]
+)
+def test_malformed_catalog_is_refused(tmp_path: Path, line: str) -> None:
+    """With the line's number."""
+    path = tmp_path / "a.po"
+    path.write_text(f'msgid "key"\nmsgstr "text"\n{line}\n', encoding="utf-8")
+
+    with pytest.raises(CatalogError, match=r"a\.po:3"):
+        read_catalog(path)

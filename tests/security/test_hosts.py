@@ -93,7 +93,7 @@ def test_probes_are_answered_for_any_host_where_only_the_public_url_is_set(
 ) -> None:
     """Orchestrators ask by an address, Prometheus by the name of a service; pages are for the public name."""
     monkeypatch.delenv("LEDGER_ALLOWED_HOSTS")
-    with started(ApiSettings()) as app:
+    with started(ApiSettings.from_environment()) as app:
         probed = [app.client.get(path, headers={"Host": "backend:8000"}).status_code for path in PROBED]
         pages = [app.client.get(path, headers={"Host": "backend:8000"}).status_code for path in PAGES]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Final, Literal, Self, TypeVar, cast
+from typing import Any, Final, Literal, Self, TypeVar, cast
 from uuid import UUID
 
 import pytest
@@ -56,6 +56,11 @@ def status_view(
     )
 
 
+def make_settings(**values: Any) -> ApiSettings:
+    """Return settings without a check, in which everything that is required may be missing."""
+    return ApiSettings.model_construct(None, **values)
+
+
 @dataclass
 class StubUseCases:
     """Answers as set, and what was asked.
@@ -74,7 +79,7 @@ class StubUseCases:
         looked: Who asked for the status.
     """
 
-    settings: ApiSettings = field(default_factory=ApiSettings.model_construct)
+    settings: ApiSettings = field(default_factory=make_settings)
     refusal: str | None = None
     retry_after_s: int | None = None
     created: bool = True
@@ -169,7 +174,7 @@ def client_of(use_cases: StubUseCases, monkeypatch: pytest.MonkeyPatch, mailbox:
     monkeypatch.setattr(f"{public}.reservation_forms.rebind_own_access", use_cases.rebind)
     monkeypatch.setattr(f"{public}.accept.find_invitation", use_cases.find_invitation)
     monkeypatch.setattr(f"{public}.accept.accept_invitation", use_cases.accept_invitation)
-    use_cases.settings = ApiSettings.model_construct(secret_key=SecretStr("test-secret-key"), mailbox=mailbox)
+    use_cases.settings = make_settings(secret_key=SecretStr("test-secret-key"), mailbox=mailbox)
     app = FastAPI()
     app.state.services = use_cases
     app.include_router(build_pages(use_cases.settings))

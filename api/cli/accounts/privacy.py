@@ -54,7 +54,7 @@ def forget(
             forgotten=ErasedIdsFile(ledger.settings.erased_ids_path),
             context=ledger.create_context,
             new_id=uuid4,
-            mailbox=ApiSettings().mailbox,
+            mailbox=ApiSettings.from_environment().mailbox,
             action=ledger.open_audit_log(),
             reason=reason,
         )

@@ -31,8 +31,8 @@ def check_settings() -> None:
     Raises:
         pydantic.ValidationError: One is malformed, or contradicts another.
     """
-    ApiSettings()
-    WorkerSettings()
+    ApiSettings.from_environment()
+    WorkerSettings.from_environment()
 
 
 def check_broker(redis_url: str) -> CheckResults:

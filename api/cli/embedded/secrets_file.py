@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from api.cli.embedded.util import StackError, write_private_file
+from projections.config.environment import parse_variables
 
 FILE = "secrets.env"
 POSTGRES_PASSWORD = "LEDGER_POSTGRES_PASSWORD"  # noqa: S105 - the name of a variable, not a password
@@ -41,9 +42,7 @@ def read_secrets(folder: Path) -> dict[str, str]:
     """
     path = folder / FILE
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
-    values = {name.strip(): value.strip() for name, equals, value in lines if equals}
-    return {**values, **{name: os.environ[name] for name in NAMES if os.environ.get(name)}}
+    return {**parse_variables(text), **{name: os.environ[name] for name in NAMES if os.environ.get(name)}}
 
 
 def _generate_secrets(folder: Path) -> None:

@@ -129,8 +129,8 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
     os.environ.update(env)
-    ApiSettings()
-    settings = WorkerSettings()
+    ApiSettings.from_environment()
+    settings = WorkerSettings.from_environment()
     vault = settings.open_vault()
     database_url = env["DATABASE_URL"]
     try:

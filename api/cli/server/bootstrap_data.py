@@ -70,7 +70,7 @@ def _read_credentials(path: Path) -> dict[str, str]:
 
 def _settings(env: Mapping[str, str]) -> LedgerSettings:
     os.environ.update(env)
-    return LedgerSettings()
+    return LedgerSettings.from_environment()
 
 
 def _insert_accounts(storage: LedgerStore, credentials: Mapping[str, str]) -> None:

@@ -67,7 +67,7 @@ def run(
 
     if secrets_file := os.environ.get("LEDGER_SECRETS_FILE"):
         _create_secrets(Path(secrets_file).parent)
-    settings = LedgerSettings()
+    settings = LedgerSettings.from_environment()
     _check_settings_of(component)
     refuse_unsafe(settings, os.environ)
     for sentence in find_unknown_settings(os.environ):
@@ -94,7 +94,7 @@ def _check_settings_of(component: Component) -> None:
     from api.settings import ApiSettings  # noqa: PLC0415 - only this command wants them
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 
-    (ApiSettings if component in MIGRATING else WorkerSettings)()
+    (ApiSettings if component in MIGRATING else WorkerSettings).from_environment()
 
 
 def _create_secrets(folder: Path) -> None:

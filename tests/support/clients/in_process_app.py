@@ -39,7 +39,7 @@ def settings_over(database_url: str, monkeypatch: pytest.MonkeyPatch, folder: Pa
     }
     for name, value in (GENEROUS | values).items():
         monkeypatch.setenv(name, value)
-    return ApiSettings()
+    return ApiSettings.from_environment()
 
 
 @contextmanager

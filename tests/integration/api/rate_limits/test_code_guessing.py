@@ -36,7 +36,7 @@ def app(
     settings = settings_over(database_url, monkeypatch, tmp_path)
     if getattr(request, "param", "dead") == "alive":
         monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_url"))
-        settings = ApiSettings()
+        settings = ApiSettings.from_environment()
     else:
         assert settings.redis_url.get_secret_value() == NO_STREAM
     with started(settings) as found:

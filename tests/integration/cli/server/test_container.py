@@ -10,7 +10,6 @@ import pytest
 
 from api.cli.embedded.secrets_file import load_secrets
 from api.cli.server import container
-from projections.config.settings import LedgerSettings
 from projections.database.migrations import check_schema
 
 ROOT = Path(__file__).parents[4]
@@ -37,7 +36,6 @@ def test_backend_migrates_and_becomes_uvicorn(become: Path, database_url: str, m
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("LEDGER_OWNER_DATABASE_URL", database_url)
     secrets = load_secrets(become)
-    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
     monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
 
     with pytest.raises(_BecameError) as became:
@@ -58,7 +56,6 @@ def test_run_migrate_applies_the_schema_and_exits(
     """It replaces no process: the container ends, and those that wait for it start."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     load_secrets(become)
-    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
     monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
     migrated: list[str] = []
     monkeypatch.setattr(container, "migrate", lambda owner, _: migrated.append(owner))
@@ -74,7 +71,6 @@ def test_backend_waits_for_the_migration_if_its_role_does_not_own_the_schema(
     """It never tries: a role of few rights would fail with a message about a table of the migration tool."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     load_secrets(become)
-    monkeypatch.setattr(container, "LedgerSettings", lambda: LedgerSettings(_env_file=become / "secrets.env"))
     monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
     monkeypatch.setattr(container, "owns_schema", lambda _: False)
     migrated: list[str] = []

@@ -132,7 +132,7 @@ def test_an_idempotency_key_outlives_the_pepper_that_it_came_under(
             assert app.client.post(f"/api/v1/reservations/{item}/cancel", headers=key).status_code == 200
 
     monkeypatch.setenv("LEDGER_PEPPERS", f"2:{base64.b64encode(b'q' * 32).decode()},{peppers}")
-    with started(ApiSettings()) as app:
+    with started(ApiSettings.from_environment()) as app:
         again = app.client.post("/api/v1/redemptions", json=body, headers=headers | key)
         other = app.client.post("/api/v1/redemptions", json={**body, "email": "mei@example.com"}, headers=headers | key)
         repeated = app.redeem(code, "mei@example.com", headers=headers)
@@ -156,10 +156,10 @@ def test_idempotency_key_of_an_api_key_outlives_the_removal_of_the_old_pepper(
         assert app.client.post(f"/api/v1/reservations/{first}/cancel", headers=key).status_code == 200
 
     monkeypatch.setenv("LEDGER_PEPPERS", f"{new},{peppers}")
-    with started(ApiSettings()) as app:
+    with started(ApiSettings.from_environment()) as app:
         list(KeyRotation(app.services.storage).run())
     monkeypatch.setenv("LEDGER_PEPPERS", new)
-    with started(ApiSettings()) as app:
+    with started(ApiSettings.from_environment()) as app:
         repeated = app.client.post("/api/v1/redemptions", json=body, headers=headers | key)
         bodies = ({**body, "email": "mei@example.com"}, {**body, "again": first}, {**body, "code": app.issue()})
         refused = [app.client.post("/api/v1/redemptions", json=this, headers=headers | key) for this in bodies]

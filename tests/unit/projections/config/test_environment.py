@@ -1,0 +1,76 @@
+"""Settings are read from the environment and from the secrets file."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ConfigDict, Field, SecretStr, ValidationError
+
+from projections.config.environment import EnvironmentSettings, parse_variables
+
+
+class ShopSettings(EnvironmentSettings):
+    """Settings of an example."""
+
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    retry_first_s: float = Field(default=5.0, gt=0)
+    data_dir: Path = Path(".ledger")
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+@pytest.fixture(autouse=True)
+def secrets_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file that LEDGER_SECRETS_FILE names; it does not exist yet."""
+    for name in ("DATABASE_URL", "LEDGER_DATABASE_URL", "LEDGER_RETRY_FIRST_S", "LEDGER_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LEDGER_SECRETS_FILE", str(tmp_path / "secrets.env"))
+    return tmp_path / "secrets.env"
+
+
+def test_variables_set_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By alias, or by prefix and name; a field without a variable has its default."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///ledger")
+    monkeypatch.setenv("LEDGER_RETRY_FIRST_S", "2.5")
+
+    settings = ShopSettings.from_environment()
+
+    assert settings.database_url.get_secret_value() == "postgresql:///ledger"
+    assert (settings.retry_first_s, settings.data_dir) == (2.5, Path(".ledger"))
+
+
+@pytest.mark.parametrize("name", ["database_url", "LEDGER_DATABASE_URL", "ledger_database_url"])
+def test_letter_case_and_the_prefix_of_an_alias_do_not_matter(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As with other names of variables."""
+    monkeypatch.setenv(name, "postgresql:///ledger")
+
+    assert ShopSettings.from_environment().database_url.get_secret_value() == "postgresql:///ledger"
+
+
+def test_environment_takes_precedence_over_the_secrets_file(
+    monkeypatch: pytest.MonkeyPatch, secrets_file: Path
+) -> None:
+    """The file is read each time that settings are read."""
+    secrets_file.write_text("DATABASE_URL=postgresql:///file\nLEDGER_RETRY_FIRST_S=3\n", encoding="utf-8")
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///environment")
+
+    settings = ShopSettings.from_environment()
+
+    assert settings.database_url.get_secret_value() == "postgresql:///environment"
+    assert settings.retry_first_s == 3
+
+
+def test_malformed_and_missing_values_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line makes a sentence of it."""
+    monkeypatch.setenv("LEDGER_RETRY_FIRST_S", "soon")
+
+    with pytest.raises(ValidationError) as caught:
+        ShopSettings.from_environment()
+
+    assert [error["loc"] for error in caught.value.errors()] == [("DATABASE_URL",), ("retry_first_s",)]
+
+
+def test_secrets_file_has_comments_quotes_and_exports() -> None:
+    """Other lines are ignored; a value may hold an equals sign."""
+    text = "# keys\nA=1\n\nexport B = '2'\nC=\"3\"\nD=x==\nE=\nno variable\n  #F=1\nG='\n"
+
+    assert parse_variables(text) == {"A": "1", "B": "2", "C": "3", "D": "x==", "E": "", "G": "'"}
