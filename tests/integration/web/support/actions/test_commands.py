@@ -206,7 +206,7 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
     assert f'class="is-moved"><th scope="row">{moves}' in looked.text
     assert "at most 0" in browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text
     assert "2 uses are used or reserved" in low.text
-    assert re.search(r'class="is-moved"><th scope="row">limit</th><td>3</td><td>9</td>', looked.text)
+    assert re.search(r'class="is-moved"><th scope="row">Limit</th><td>3</td><td>9</td>', looked.text)
     assert (wrong.status_code, often.status_code) == (422, 422)
     assert [answer.status_code for answer in done] == [303, 303]
     assert kinds(shared_app, code).count("CodeTermsChanged") == 1
@@ -256,7 +256,7 @@ def test_new_terms_undo_nothing_that_somebody_else_changed_unseen(
     done = browser.submit(path, **{**form, "max_uses": "8"}, note="for nine days", **seen_on(looked))
 
     assert (misread.status_code, looked.status_code, done.status_code) == (422, 409, 303)
-    assert re.search(r'class="is-moved"><th scope="row">limit</th><td>8</td><td>3</td>', looked.text)
+    assert re.search(r'class="is-moved"><th scope="row">Limit</th><td>8</td><td>3</td>', looked.text)
     assert kinds(shared_app, code).count("CodeTermsChanged") == 2
 
 
