@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     lower_priority()
     os.environ.update(_folder_environment(Path(os.environ.get("LEDGER_DATA_DIR") or DEFAULT_DATA_DIR)))
     if not (database_url := _database_url()):
-        say_error("no ledger runs on this folder: start one with `ledger up`, or set DATABASE_URL")
+        say_error("no ledger is running on this folder: start it with `ledger up`, or set DATABASE_URL")
         return ExitCode.SERVICE
     try:
         check_schema(database_url)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         say_error(str(error))
         return ExitCode.SERVICE
     except ValidationError as error:
-        say_error(f"settings: {error.error_count()} are missing or malformed, and a code's text needs them")
+        say_error(f"{error.error_count()} settings are missing or not valid (see `ledger doctor`); or use the code ID")
         return ExitCode.USAGE
     if options.code and only is None:
         say_error("there is no such code: enter the code as it was issued, or its ID")
@@ -96,17 +96,21 @@ def _seconds(name: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m projections", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    rebuild = commands.add_parser("rebuild", help="make the read models anew from the log; a dry run without --apply")
-    rebuild.add_argument("--projection", action="append", choices=list(PROJECTIONS), help="this read model only")
-    rebuild.add_argument("--code", help="this code only: its text or its id")
-    rebuild.add_argument("--apply", action="store_true", help="put the result in place")
-    rebuild.add_argument("--limit", type=int, default=LISTED_MAX, help="most differences to list; all are counted")
+    rebuild = commands.add_parser(
+        "rebuild", help="rebuild the read models from the event log; without --apply, only report the differences"
+    )
+    rebuild.add_argument("--projection", action="append", choices=list(PROJECTIONS), help="only this read model")
+    rebuild.add_argument("--code", help="only this code (code or code ID)")
+    rebuild.add_argument("--apply", action="store_true", help="apply the result")
+    rebuild.add_argument(
+        "--limit", type=int, default=LISTED_MAX, help="maximum number of differences to list; all are counted"
+    )
     rebuild.add_argument("--json", action="store_true", help="print one JSON document")
-    verify = commands.add_parser("verify", help="compare the read models with the log, and check every rule")
-    verify.add_argument("--limit", type=int, default=LISTED_MAX, help="most rows to list; all are counted")
+    verify = commands.add_parser("verify", help="compare the read models with the event log, and check every rule")
+    verify.add_argument("--limit", type=int, default=LISTED_MAX, help="maximum number of rows to list; all are counted")
     verify.add_argument("--json", action="store_true", help="print one JSON document")
     for command in (rebuild, verify):
-        help_text = "processes that fold a long log; by default one per CPU"
+        help_text = "number of processes that read a long log; default: one per CPU"
         command.add_argument("--workers", type=int, choices=range(WORKERS_MAX + 1), help=help_text)
     return parser
 

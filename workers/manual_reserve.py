@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 ADVICE: Final[Mapping[str, str]] = {
-    "CODE_INVALID": "the ledger has no such code: `ledger issue` makes one, `ledger import-codes` imports one",
-    "CODE_MALFORMED": "redeem_code must have 1 to 64 letters and digits",
+    "CODE_INVALID": "the ledger has no such code: issue it with `ledger issue` or `ledger import-codes`",
+    "CODE_MALFORMED": "redeem_code must be 1 to 64 letters and digits",
     "EMAIL_INVALID": "email must be one email address, such as li.wei@example.com",
     "GROUP_MALFORMED": "group_id must be the name of a group: one line, and not an email address",
     "GROUP_MISSING": "is_rebind=True needs group_id, the name of the group to move to",
 }
 """What to do about the code of a refusal."""
-NO_USE_TAKEN: Final = "no use was taken (docs/reference/problem-codes.md)"
+NO_USE_TAKEN: Final = "no use was consumed (docs/reference/problem-codes.md)"
 
 
 class ManualTaskRefusedError(ValueError):

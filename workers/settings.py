@@ -44,19 +44,21 @@ class WorkerSettings(LedgerSettings):
         if self.task_time_limit_s >= self.visibility_timeout_s:
             raise ValueError(
                 "LEDGER_TASK_TIME_LIMIT_S must be below LEDGER_VISIBILITY_TIMEOUT_S: "
-                "a longer task would be given to a second worker while it runs"
+                "otherwise a second worker would receive a task that is still running"
             )
         if self.smtp_timeout_s >= self.lease_s:
-            raise ValueError("LEDGER_SMTP_TIMEOUT_S must be below LEDGER_LEASE_S: a lease has to outlast any one send")
+            raise ValueError(
+                "LEDGER_SMTP_TIMEOUT_S must be below LEDGER_LEASE_S: a lease must last longer than one send"
+            )
         if self.smtp_timeout_s > self.task_time_limit_s / 2:
             raise ValueError(
                 "LEDGER_SMTP_TIMEOUT_S must be at most half of LEDGER_TASK_TIME_LIMIT_S: "
-                "a message that is begun at a third of the limit has to end before its process is killed"
+                "a message that starts after a third of the limit must finish before its process is killed"
             )
         if self.webhook_timeout_s >= self.lease_s or self.webhook_timeout_s > self.task_time_limit_s / 2:
             raise ValueError(
                 "LEDGER_WEBHOOK_TIMEOUT_S must be below LEDGER_LEASE_S and at most half of LEDGER_TASK_TIME_LIMIT_S: "
-                "a lease has to outlast any one invitation, and a task to end before its process is killed"
+                "a lease must last longer than one invitation, and a task must finish before its process is killed"
             )
         return self
 

@@ -6,9 +6,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 BROKERS = frozenset({"redis", "rediss"})
-DATABASE_FORM = "write postgresql://user:password@host:5432/database, and percent-encode what is special in a password"
+DATABASE_FORM = (
+    "write postgresql://user:password@host:5432/database, and percent-encode special characters of the password"
+)
 BROKER_FORM = "write redis://host:6379/0 or rediss://user:password@host:6379/0"
-PUBLIC_FORM = "write the address under which people reach the pages, such as https://redeem.example.com"
+PUBLIC_FORM = "write the URL of the pages as users open it, such as https://redeem.example.com"
 
 
 def validate_database_url(url: str) -> str:

@@ -78,12 +78,14 @@ def translate_database_errors(
 
 def translate_outage(work: str, *, owner_work: str = "") -> AbstractContextManager[None]:
     """Do the same for work that takes long, such as "export": an outage may come while it runs."""
-    return translate_database_errors(f"the database went away during the {work}", absent=OUTAGES, owner_work=owner_work)
+    return translate_database_errors(
+        f"the connection to the database was lost during the {work}", absent=OUTAGES, owner_work=owner_work
+    )
 
 
 def translate_connection_errors(database_url: str) -> AbstractContextManager[None]:
     """Do the same for a connection of its own; the message says where it leads, without the password."""
-    return translate_database_errors(f"PostgreSQL at {describe_target(database_url)} can't be reached", absent=OUTAGES)
+    return translate_database_errors(f"cannot connect to PostgreSQL at {describe_target(database_url)}", absent=OUTAGES)
 
 
 def describe_target(database_url: str) -> str:

@@ -69,10 +69,10 @@ def check_schema(database_url: str) -> None:
         applied = []
     own_migrations = list_migrations()
     if unknown := sorted(set(applied) - set(own_migrations)):
-        message = f"the database's schema is newer than this version (it has {unknown[-1]}): run the newer version"
+        message = f"the database schema is newer than this version (it has {unknown[-1]}): run the newer version"
         raise NewerSchemaError(message)
     if missing := sorted(set(own_migrations) - set(applied)):
-        message = f"the database's schema is older than this version (it lacks {missing[0]}): run `ledger migrate`"
+        message = f"the database schema is older than this version (it lacks {missing[0]}): run `ledger migrate`"
         raise SchemaMismatchError(message)
 
 
@@ -106,7 +106,7 @@ def _apply_one(backend: Any, migration: Any) -> None:  # noqa: ANN401 - yoyo has
     except psycopg.Error as error:
         why = str(error).strip().splitlines()[0]
         raise SchemaMismatchError(
-            f"the schema is not what {migration.id} expects ({why}): nothing of that step was kept; "
+            f"migration {migration.id} failed because the schema is not as expected ({why}); it was rolled back: "
             "restore a backup, or report this"
         ) from error
 

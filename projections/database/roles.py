@@ -83,9 +83,9 @@ def check_owner(database_url: str) -> None:
     """
     if not owns_schema(database_url):
         raise RolesMissingError(
-            f"the role of {describe_target(database_url)} may not change tables:"
+            f"the role of {describe_target(database_url)} cannot change tables:"
             " set LEDGER_OWNER_DATABASE_URL to the owner"
-            " (with Docker Compose: `docker compose run --rm migrate rebuild`, or another command in its place)"
+            " (with Docker Compose: `docker compose run --rm migrate rebuild`, or another command instead of `rebuild`)"
         )
 
 
@@ -111,7 +111,7 @@ def _create_roles(conn: Connection[Any], role: str) -> None:
     missing = [name for name, is_there in zip((role, eraser_role_of(role)), there, strict=True) if not is_there]
     if missing and not may_make:
         raise RolesMissingError(
-            f"the role {missing[0]} is missing and {conn.info.user} may not make it: as an administrator run"
+            f"the role {missing[0]} is missing and {conn.info.user} cannot create it: as an administrator run"
             f" CREATE ROLE {role} LOGIN PASSWORD '...'; CREATE ROLE {eraser_role_of(role)};"
             f" GRANT {eraser_role_of(role)} TO {role} WITH INHERIT FALSE; or ALTER ROLE {conn.info.user} CREATEROLE"
         )
@@ -165,7 +165,7 @@ def _ensure_login(conn: Connection[Any], running_url: str, role: str, password: 
         connect(running_url).close()
     except psycopg.OperationalError as error:
         if password is None:
-            raise RolesMissingError(f"{role} can't log in ({error}): give DATABASE_URL its password") from error
+            raise RolesMissingError(f"{role} cannot log in ({error}): add its password to DATABASE_URL") from error
     else:
         return
     # Digested here, so that the server's log never has it in clear.
@@ -175,7 +175,7 @@ def _ensure_login(conn: Connection[Any], running_url: str, role: str, password: 
         connect(running_url).close()
     except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError) as error:
         raise RolesMissingError(
-            f"{role} can't log in with the password of DATABASE_URL ({str(error).strip()}):"
+            f"{role} cannot log in with the password of DATABASE_URL ({str(error).strip()}):"
             f" as an administrator run ALTER ROLE {role} LOGIN PASSWORD '...'"
         ) from error
 

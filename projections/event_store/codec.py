@@ -34,7 +34,7 @@ def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode]:
     for kind in EVENT_TYPES:
         for version in range(1, kind.TOPIC_VERSION):
             if (missing_topic := f"{kind.__name__}:{version}") not in decoders_by_topic:
-                raise LookupError(f"no upcaster for {missing_topic}: the log may hold it for ever")
+                raise LookupError(f"no upcaster for {missing_topic}: the log may hold such events forever")
     return decoders_by_topic
 
 
@@ -45,7 +45,7 @@ def _former_decoder(kind: type[Event], steps: list[Upcast]) -> Decode:
             try:
                 fields = step.change(fields)
             except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise msgspec.ValidationError(f"it can't be brought to {step.topic}: {error!r}") from error
+                raise msgspec.ValidationError(f"cannot be upgraded to {step.topic}: {error!r}") from error
         return msgspec.convert(fields, kind)
 
     return decode_former
@@ -80,5 +80,5 @@ def decode(topic: str, state: bytes) -> Event:
     try:
         return decode_state(state)
     except msgspec.DecodeError as error:
-        message = f"a stored {topic} does not have its shape: {error}"
+        message = f"a stored {topic} does not have the expected fields: {error}"
         raise UnreadableEventError(message) from error

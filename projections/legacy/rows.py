@@ -108,9 +108,9 @@ def _read_integer(row: Mapping[str, Any], column: str) -> int | None:
     try:
         number = int(value)
     except (TypeError, ValueError) as error:
-        raise LegacyRowError(f"{column} is {value!r}, which is no whole number") from error
+        raise LegacyRowError(f"{column} is {value!r}, which is not a whole number") from error
     if abs(number) > USES.most:
-        raise LegacyRowError(f"{column} is {number}, which is beyond {USES.most}")
+        raise LegacyRowError(f"{column} is {number}, which is more than {USES.most}")
     return number
 
 

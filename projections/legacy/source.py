@@ -74,9 +74,13 @@ class LegacySystem:
         for table, needed in REQUIRED_COLUMNS.items():
             columns = tables.columns(table)
             if not columns:
-                raise LegacySourceError(f"there is no table {table} there: name the old system's own database")
+                raise LegacySourceError(
+                    f"the database has no table {table}: set --dsn to the database of the legacy system"
+                )
             if missing := [column for column in needed if column not in columns]:
-                raise LegacySourceError(f"the table {table} has no column {missing[0]}: is it the old system's?")
+                raise LegacySourceError(
+                    f"the table {table} has no column {missing[0]}: set --dsn to the database of the legacy system"
+                )
 
     def count_codes(self) -> int:
         """How many codes there are."""
@@ -233,15 +237,15 @@ def open_legacy_system(dsn: str) -> Iterator[LegacySystem]:
             with _open_postgres("postgresql" + dsn[dsn.index("://") :]) as connection:
                 yield LegacySystem(_Postgres(connection))
         else:
-            raise LegacySourceError("--dsn takes sqlite:////absolute/path.db or postgresql://user@host/database")
+            raise LegacySourceError("--dsn must be sqlite:////absolute/path.db or postgresql://user@host/database")
     except (sqlite3.Error, psycopg.Error) as error:
-        raise LegacySourceError(f"the old database can't be read: {str(error).strip().splitlines()[0]}") from error
+        raise LegacySourceError(f"the legacy database cannot be read: {str(error).strip().splitlines()[0]}") from error
 
 
 def _parse_path(dsn: str) -> Path:
     path = Path(unquote(dsn.partition(":")[2].removeprefix("//").removeprefix("/")))
     if not path.is_absolute():
-        raise LegacySourceError(f"an absolute path is needed, with four slashes: sqlite:///{path.absolute()}")
+        raise LegacySourceError(f"write an absolute path, with four slashes: sqlite:///{path.absolute()}")
     if not path.is_file():
         raise LegacySourceError(f"there is no file {path}")
     return path

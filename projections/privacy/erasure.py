@@ -60,7 +60,7 @@ class ErasedIdsFile:
                 os.fsync(file.fileno())
         except OSError as error:
             raise ErasedIdsFileError(
-                f"{self.path} can't be written ({error.strerror}): name a place for it in LEDGER_FORGOTTEN_FILE"
+                f"{self.path} cannot be written ({error.strerror}): set LEDGER_FORGOTTEN_FILE to a file that can"
             ) from error
 
     def read_ids(self) -> Iterator[UUID]:
@@ -76,13 +76,15 @@ class ErasedIdsFile:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise ErasedIdsFileError(f"{self.path} can't be read: {error.strerror}") from error
+            raise ErasedIdsFileError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def _parse_line(self, line: bytes, number: int) -> UUID:
         try:
             return msgspec.json.decode(line, type=_ErasedId).recipient_id
         except msgspec.DecodeError as error:
-            raise ErasedIdsFileError(f"{self.path}, line {number}, is no id of a person: restore the file") from error
+            raise ErasedIdsFileError(
+                f"{self.path}, line {number} is not the ID of a person: restore the file"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

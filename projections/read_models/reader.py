@@ -216,7 +216,7 @@ class Reader:
             StorageUnavailableError: It does not.
         """
         if self._fetch_all(ReadModelsSql.read_only)[0][0]:
-            raise StorageUnavailableError("the database takes no writes: it is a standby")
+            raise StorageUnavailableError("the database is a standby, which accepts no writes")
 
     def _fetch_all(self, query: LiteralString, *params: Any) -> list[tuple[Any, ...]]:
         with self._open_cursor() as cursor:

@@ -91,9 +91,9 @@ def run_rebuild(database_url: str, options: RebuildOptions, *, as_json: bool, ou
         with SharedProgress(database_url, progress) as shared:
             report = rebuild(database_url, options, shared)
     except KeyboardInterrupt:
-        return _exit_with(progress, err, "interrupted: the read models are as they were", ExitCode.INTERRUPTED)
+        return _exit_with(progress, err, "interrupted; the read models did not change", ExitCode.INTERRUPTED)
     except UndecodableEventError as error:
-        return _exit_with(progress, err, f"stopped, nothing was changed: {error}", ExitCode.FINDINGS)
+        return _exit_with(progress, err, f"stopped; nothing was changed: {error}", ExitCode.FINDINGS)
     except (RebuildRunningError, SwapBusyError, NothingToRebuildError) as error:
         return _exit_with(progress, err, str(error), ExitCode.REFUSED)
     except (StorageUnavailableError, SchemaMismatchError, WorkerDiedError) as error:
@@ -134,9 +134,9 @@ def print_report(report: RebuildReport, out: TextIO) -> None:
     read = f"{report.events} events up to position {report.position} in {report.seconds:.1f} s"
     say(f"{read} ({rate:,.0f} events/s)", to=out)
     if report.lock_ms is not None:
-        say(f"put in place: {report.differing} rows differed; redeems waited {report.lock_ms:.0f} ms", to=out)
+        say(f"applied: {report.differing} rows differed; redeem requests waited {report.lock_ms:.0f} ms", to=out)
     elif report.differing:
-        say(f"{report.differing} rows differ; nothing was changed: repair with --apply", to=out)
+        say(f"{report.differing} rows differ; nothing was changed: repair them with --apply", to=out)
     else:
         say("no row differs", to=out)
 
@@ -152,7 +152,7 @@ def difference_lines(difference: Difference) -> list[str]:
             else f"    {name}: {_format_value(new or old)}"
         )
     if difference.event is None:
-        lines.append("    no event of the log explains the row that is there")
+        lines.append("    no event of the log explains this row")
     else:
         event = difference.event
         lines.append(

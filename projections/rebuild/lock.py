@@ -35,10 +35,10 @@ def acquire_rebuild_lock(conn: Connection[Any], sleep: Callable[[float], None] =
 def _describe_lock_holder(conn: Connection[Any]) -> str:
     row = conn.execute(RebuildSql.rebuild_lock_holder).fetchone()
     if row is None:
-        return "another rebuild has just ended: try again"
+        return "another rebuild has just finished: try again"
     pid, name, address, started = row
     origin = f" from {address}" if address else ""
     return (
-        f"another rebuild runs: {name}{origin}, since {started:%Y-%m-%d %H:%M:%S} UTC, database backend {pid};"
-        " wait for it, or end it and try again"
+        f"another rebuild is running: {name}{origin}, since {started:%Y-%m-%d %H:%M:%S} UTC, database backend {pid};"
+        " wait for it, or stop it and try again"
     )

@@ -244,7 +244,7 @@ class _RebuildRun:
             self._builder.position = before
             time.sleep(SWAP_PAUSE_S)
         raise SwapBusyError(
-            "something reads or holds the read models for too long to swap them without holding up redeems:"
+            "the read models are in use for too long to swap them without delaying redeem requests:"
             " look for long transactions and vacuums in pg_stat_activity and try again"
         )
 

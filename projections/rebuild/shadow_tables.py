@@ -82,7 +82,7 @@ def check_swappable(conn: Connection[Any], tables: Iterable[LiveTable]) -> None:
     names = [table.name for table in tables]
     if dependents := [row[0] for row in conn.execute(RebuildSql.dependents_of_tables, (names,))]:
         raise SchemaMismatchError(
-            f"a rebuild can't swap tables on which something else depends: {', '.join(dependents)}"
+            f"a rebuild cannot swap tables that other objects depend on: drop {', '.join(dependents)}"
         )
 
 
@@ -94,7 +94,7 @@ def _read_table(conn: Connection[Any], name: str) -> LiveTable:
     columns = conn.execute(RebuildSql.columns_of_table, (oid,)).fetchall()
     projection = PROJECTIONS[name]
     if [column[0] for column in columns] != list(projection.table.columns):
-        raise SchemaMismatchError(f"the columns of {name} are not those that this version writes")
+        raise SchemaMismatchError(f"the columns of {name} are not those of this version: run `ledger migrate`")
     try:
         row_encoder(projection, [column[1] for column in columns])
     except ValueError as error:

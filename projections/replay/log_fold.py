@@ -184,7 +184,7 @@ class LogFold:
             if self._folds_reservations and isinstance(event, ReservationEvent):
                 reservation_before, reservation = self._fold_reservation(version, position, event)
         except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise UndecodableEventError(stored, f"it can't be folded: {error}") from error
+            raise UndecodableEventError(stored, f"cannot be applied: {error}") from error
         self._version, self._position = version, position
         if (projections := self._event_rows.get(type(event))) is not None:
             recorded = Recorded(self._code_id, version, event)

@@ -98,7 +98,7 @@ def _compare_tile(tile: _Tile, events: list[StoredRow], expected: int, tree: Tre
     index = next((n for n, pair in enumerate(zip(leaves, recorded, strict=False)) if pair[0] != pair[1]), len(recorded))
     if index < len(events):
         stream, version, position, topic, _ = events[index]
-        detail = "it is not the event that was recorded at this place: altered, moved, added, or one before it is lost"
+        detail = "not the recorded event of this position: altered, moved, added, or an earlier one is missing"
         yield RuleViolation(UNALTERED, UUID(bytes=stream), version, position, topic.partition(":")[0], None, detail)
     else:
         last_position = events[-1][2] if events else tile.start - 1

@@ -83,7 +83,9 @@ class WorkerPool:
             match message:
                 case None:
                     status = self._processes[number].wait(END_S_MAX)
-                    raise WorkerDiedError(f"a process that folds the log ended with {status}: nothing was changed")
+                    raise WorkerDiedError(
+                        f"a process that reads the log ended with {status}; nothing was changed: try again"
+                    )
                 case DatabaseUnavailable():
                     raise psycopg.OperationalError(message.reason)
                 case Undecodable():

@@ -105,7 +105,7 @@ def compare_key_ring(name: str, ring: KeyRing, check_values: Mapping[int, bytes]
     if any(check_values[key_id] != values[key_id] for key_id in shared) or (check_values and not shared):
         variable = {"pepper": "LEDGER_PEPPERS", "master": "LEDGER_MASTER_KEYS"}[name]
         raise WrongKeysError(
-            f"{variable} does not hold the keys that {origin} was written with: set the saved key rings"
+            f"{variable} does not hold the keys that {origin} was written with: set the exported keyrings"
         )
 
 

@@ -100,7 +100,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     @stream.setter
     def stream(self, value: TextIO) -> None:
-        raise AttributeError(f"logs go to stderr, not to {value}")
+        raise AttributeError(f"logs are written to stderr, not to {value}")
 
 
 def _render_json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:

@@ -64,24 +64,24 @@ def read_lines(source: BinaryIO, name: str) -> Iterator[Line]:
     while raw := source.readline(LINE_BYTES_MAX):
         number += 1
         if has_ended:
-            raise DamagedFileError(number, "something follows the end line")
+            raise DamagedFileError(number, "the file continues after the end line")
         body, chain = _unchained(raw, number, chain)
         document: dict[str, Any] = orjson.loads(body)
         if number == 1 and document.get("format") != name:
-            raise DamagedFileError(1, f"this is no file of the format {name!r}")
+            raise DamagedFileError(1, f"this is not a file of the format {name!r}")
         has_ended = "end" in document
         yield Line(number, document)
     if not has_ended:
-        raise DamagedFileError(number + 1, "the file ends here without its end line: it was cut")
+        raise DamagedFileError(number + 1, "the file ends without its end line: it is incomplete")
 
 
 def _unchained(raw: bytes, number: int, chain: bytes) -> tuple[bytes, bytes]:
     """A line without its check, and the chain up to it."""
     if not raw.endswith(b'"}\n') or len(raw) <= _TAIL_BYTES or not raw[-_TAIL_BYTES:].startswith(_MARK):
-        why = "it is cut" if not raw.endswith(b"\n") else "it is no line of this format"
+        why = "the line is incomplete" if not raw.endswith(b"\n") else "the line is not of this format"
         raise DamagedFileError(number, why)
     body = raw[:-_TAIL_BYTES] + b"}"
     chain = sha256(chain + body).digest()
     if raw[-_TAIL_BYTES + len(_MARK) : -3] != chain[:_CHECK_BYTES].hex().encode():
-        raise DamagedFileError(number, "it is not as it was written, or a line before it is missing or moved")
+        raise DamagedFileError(number, "the line was altered, or an earlier line is missing or moved")
     return body, chain

@@ -90,7 +90,7 @@ class _LogImport:
         try:
             self._copy_in(source)
         except psycopg.errors.UniqueViolation as error:
-            why = f"an event up to here is there twice ({error.diag.message_detail})"
+            why = f"an event up to here appears twice ({error.diag.message_detail})"
             raise DamagedFileError(self._tree.size + 1, why) from error
         summary = self._check_end()
         self._build_tree(summary)
@@ -129,13 +129,13 @@ class _LogImport:
             else:
                 return self._read_event(line.number, _event_of(document))
         except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, struct.error) as error:
-            raise DamagedFileError(line.number, f"it is no line of this format ({error})") from error
+            raise DamagedFileError(line.number, f"the line is not of this format ({error})") from error
         return None
 
     def _read_event(self, number: int, stored: StoredRow) -> StoredRow:
         stream, version, position, topic, state = stored
         if position <= self._position:
-            raise DamagedFileError(number, f"position {position} does not come after {self._position}")
+            raise DamagedFileError(number, f"position {position} is not after {self._position}")
         self._position = position
         self._tree.add(hash_stored_event(stream, version, topic, state))
         if self._tree.size % PROGRESS_EVERY == 0:
@@ -156,7 +156,7 @@ class _LogImport:
     def _check_end(self) -> LogSummary:
         actual = LogSummary(self._tree.size, self._position, len(self._checkpoints), self._tree.root())
         if self._end is None or self._end._replace(position=actual.position) != actual or self._total != actual.events:
-            raise DamagedFileError(actual.events + actual.checkpoints + 2, "the end line tells of other events")
+            raise DamagedFileError(actual.events + actual.checkpoints + 2, "the end line does not match the events")
         return actual
 
     def _build_tree(self, summary: LogSummary) -> None:

@@ -129,7 +129,7 @@ def _import_tables(conn: Connection[Any], source: BinaryIO, vault: Vault, progre
             end = document["end"]
         else:
             if (table := document.get("table")) not in tables or "row" not in document:
-                raise DamagedFileError(number, f"it is of {table!r}, which is no table that travels")
+                raise DamagedFileError(number, f"the line belongs to {table!r}, which is not part of an export")
             if table != current or len(batch) == BATCH_ROWS:
                 _insert_batch(conn, current, batch, transferred)
                 if table != current:
@@ -139,7 +139,7 @@ def _import_tables(conn: Connection[Any], source: BinaryIO, vault: Vault, progre
     _insert_batch(conn, current, batch, transferred)
     counts = {table: transferred.rows.get(table, 0) + transferred.kept_rows.get(table, 0) for table in end or {}}
     if counts != end:
-        raise DamagedFileError(sum(counts.values()) + 2, "the end line tells of other rows")
+        raise DamagedFileError(sum(counts.values()) + 2, "the end line does not match the rows")
     for table in transferred.rows:
         advance_sequences(conn, table)
     return transferred

@@ -89,7 +89,7 @@ def verify_checkpoint_file(database_url: str, file: Path | None) -> Checkpoint |
     try:
         checkpoint = read_last_published(file)
     except OSError as error:
-        raise StorageUnavailableError(f"LEDGER_CHECKPOINT_FILE can't be read: {error}") from error
+        raise StorageUnavailableError(f"LEDGER_CHECKPOINT_FILE cannot be read: {error}") from error
     if checkpoint is not None:
         with translate_connection_errors(database_url), connect(database_url) as conn:
             _reject_older_database(conn, checkpoint, file)
@@ -111,12 +111,12 @@ def _reject_older_database(conn: Connection[Any], checkpoint: Checkpoint, file: 
     size = read_tree_size(conn).size
     published = f"{file} holds checkpoint {checkpoint.number} over {checkpoint.size} events"
     remedy = (
-        "restore a newer backup, or name the right database;"
-        f" if what came after is given up for good, move {file} aside and start again"
+        "restore a newer backup, or set DATABASE_URL to the right database;"
+        f" to accept the loss of later events, move {file} aside and start again"
     )
     if size < checkpoint.size:
         raise OlderStateError(
-            f"{published} and the database has only {size} of them: an older state was restored; {remedy}"
+            f"{published}, but the database has only {size} of them: an older backup was restored; {remedy}"
         )
     try:
         root = compute_root(open_subtree_reader(conn), checkpoint.size)
@@ -124,7 +124,7 @@ def _reject_older_database(conn: Connection[Any], checkpoint: Checkpoint, file: 
         raise OlderStateError(f"{published}, but {error}; {remedy}") from error
     if root != checkpoint.root:
         raise OlderStateError(
-            f"{published} and the database's events are others: an older state was restored and went on,"
+            f"{published}, but the events of the database are different: an older backup was restored and then used,"
             f" or it is another ledger; {remedy}"
         )
 

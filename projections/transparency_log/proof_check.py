@@ -62,7 +62,7 @@ def check_proof(text: str, public_key: bytes) -> str:
             raise ReceiptError(f"it is not a {FORMAT!r}")
         return _check_events(document, public_key)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error) as error:
-        raise ReceiptError(f"it can't be read: {error}") from error
+        raise ReceiptError(f"it cannot be read: {error}") from error
 
 
 def _check_events(receipt: dict[str, Any], public_key: bytes) -> str:
@@ -70,7 +70,7 @@ def _check_events(receipt: dict[str, Any], public_key: bytes) -> str:
     head = _read_signed_head(receipt["checkpoint"], public_key)
     about, events = str(_read_uuid(receipt["reservation_id"])), receipt["events"]
     if not isinstance(events, list) or not events:
-        raise ReceiptError("it holds no events")
+        raise ReceiptError("it has no events")
     before: _EventPosition | None = None
     for event in events:
         position = _check_event(event, head, about)
@@ -114,7 +114,7 @@ def _read_signed_head(head: Any, public_key: bytes) -> _Head:  # noqa: ANN401 - 
     number, size, at = head.get("number"), _read_integer(head["size"]), head["at"]
     root, signature = _read_bytes(head["root"], HASH_BYTES), _read_bytes(head["signature"], SIGNATURE_BYTES)
     if not isinstance(at, str):
-        raise ReceiptError("the time of its checkpoint is not a text")
+        raise ReceiptError("the time of its checkpoint is not text")
     if _read_bytes(head["public_key"], KEY_BYTES) != public_key:
         raise ReceiptError("its checkpoint is signed with another key")
     # Over the time as it is written: another way to write the same time is not what was signed.
@@ -137,7 +137,7 @@ def _parse_object(text: str | bytes) -> dict[str, Any]:
 def _read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ReceiptError("a member is there twice")
+        raise ReceiptError("a member appears twice")
     return members
 
 
@@ -147,20 +147,20 @@ def _reject_constant(name: str) -> NoReturn:
 
 def _require_members(document: object, *names: str) -> None:
     if not isinstance(document, dict) or not document.keys() <= set(names):
-        raise ReceiptError("it has members that prove nothing")
+        raise ReceiptError("it has unknown members")
 
 
 def _read_integer(value: object) -> int:
     # A boolean is an int to Python.
     if type(value) is not int or not 0 <= value < 1 << INTEGER_BITS:
-        raise ReceiptError("a number is not a whole one of 63 bits")
+        raise ReceiptError("a number is not a 63-bit integer")
     return value
 
 
 def _read_bytes(value: object, count: int | None = None) -> bytes:
     """Bytes from base64 in its one normal form."""
     if not isinstance(value, str):
-        raise ReceiptError("base64 is not a text")
+        raise ReceiptError("base64 is not text")
     decoded = base64.b64decode(value, validate=True)
     if base64.b64encode(decoded).decode() != value or count not in {None, len(decoded)}:
         raise ReceiptError("base64 is not in its normal form, or of another length")

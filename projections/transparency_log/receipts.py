@@ -55,7 +55,7 @@ def build_receipt(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any]
     checkpoint = find_checkpoint_covering(conn, rows[-1][0])
     if checkpoint is None:
         raise NotYetSignedError(
-            "its newest event is in no signed checkpoint yet: one is signed each minute while the worker and beat run"
+            "its newest event is not in a signed checkpoint yet: wait a minute, and check that worker and beat run"
         )
     read, events = open_subtree_reader(conn), []
     for position, stream, version, topic, state in rows:

@@ -52,4 +52,4 @@ class KeyRing:
         return {key_id: hmac.digest(key, _CHECK_TEXT, hashlib.sha256)[:16] for key_id, key in self.keys.items()}
 
 
-_FORM = "a key ring is written id:base64[,id:base64...], ids from 1 and each once, keys of 32 bytes"
+_FORM = "write the keyring as id:base64[,id:base64...], with unique ids from 1 and keys of 32 bytes"

@@ -172,7 +172,7 @@ class Vault:
         digest = _digest(keyed, _digest_input(kind, normalize_text(kind, text)))
         if not hmac.compare_digest(digest, row.digest):
             raise DigestMismatchError(
-                f"the digest of the {kind} of row {row.row_id} is not that of its text: run `ledger verify`"
+                f"the digest of the {kind} of row {row.row_id} does not match its text: run `ledger verify`"
             )
         return text
 
@@ -192,7 +192,7 @@ class Vault:
         try:
             return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _associated_data(kind, row_id)).decode()
         except InvalidTag as error:
-            message = f"the sealed {kind} of row {row_id} was altered"
+            message = f"the encrypted {kind} of row {row_id} was altered"
             raise SealBrokenError(message) from error
 
     def compute_digests(self, kind: RowKind, normal: str) -> tuple[bytes, ...]:
@@ -239,7 +239,7 @@ def normalize_text(kind: SearchableKind, text: str) -> str:
     try:
         return EmailAddress.parse(text).normal
     except MalformedEmailError as error:
-        raise SealBrokenError(f"a row of a {kind} holds no email address") from error
+        raise SealBrokenError(f"a row of a {kind} does not hold an email address") from error
 
 
 def _digest_input(kind: RowKind, normal: str) -> bytes:

@@ -90,11 +90,11 @@ def _print_report(report: VerificationReport, listed_max: int, out: TextIO, *, i
     if not is_vault_checked:
         say("the rows of the vault were not checked: LEDGER_PEPPERS and LEDGER_MASTER_KEYS are not set", to=out)
     if not report.wrong:
-        say("every row is what the log says, and every rule holds", to=out)
+        say("every row matches the event log, and every rule holds", to=out)
         return
     say(f"{rows.differing} rows differ, {report.broken.total()} events break a rule; nothing was changed", to=out)
     if rows.differing:
-        say("rows are repaired by `ledger rebuild --apply`", to=out)
+        say("repair the rows with `ledger rebuild --apply`", to=out)
 
 
 def _finding_text(finding: RuleViolation) -> str:

@@ -81,7 +81,7 @@ def _check_checkpoint_file(
         stored_checkpoint = find_checkpoint(conn, line.number) if line else None
         if stored_checkpoint is not None and stored_checkpoint._replace(position=0) == line:
             continue
-        if problem := _find_problem(line, size, subtree, keys) if line else "it is no checkpoint":
+        if problem := _find_problem(line, size, subtree, keys) if line else "not a checkpoint":
             detail = f"line {number} of {published}: {problem}"
             observer.add_finding(tree_finding(PUBLISHED, size.position, detail)._replace(type="Checkpoint"))
 
@@ -102,13 +102,13 @@ def _check_tiles(conn: Connection[Any], observer: InvariantObserver, tree: TreeS
 
 def _find_problem(checkpoint: Checkpoint, size: TreeSize, subtree: Read, keys: Collection[bytes] | None) -> str | None:
     if keys is not None and checkpoint.public_key not in keys:
-        return "it is signed with a key that is not this ledger's"
+        return "signed with a key of another ledger"
     if not checkpoint.is_signed:
         return "its signature is wrong"
     if checkpoint.size > size.size:
-        return f"it holds {checkpoint.size} events and the Merkle log {size.size}: an older state was restored"
+        return f"it covers {checkpoint.size} events, but the Merkle log has {size.size}: an older backup was restored"
     try:
         root = compute_root(subtree, checkpoint.size)
     except LookupError as error:
         return str(error)
-    return None if root == checkpoint.root else "its root is not that of the Merkle log"
+    return None if root == checkpoint.root else "its root does not match the Merkle log"

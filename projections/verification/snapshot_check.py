@@ -47,10 +47,10 @@ def _find_problem(cursor: Cursor[Any], code_id: UUID, version: int, state: bytes
     """What is wrong with a snapshot; None if nothing is."""
     code = decode_snapshot(state)
     if code is None or (code.code_id, code.version) != (code_id, version):
-        return "it is no state of this code: it is passed over"
+        return "not a state of this code; it is ignored"
     if not cursor.execute(EventStoreSql.stream_events, (code_id, version - 1, 1)).fetchall():
-        return "the log has no event of its version: it is passed over"
+        return "the log has no event of its version; it is ignored"
     rows = cursor.execute(CODE_BALANCES.table.select("code_id = %s"), (code_id,)).fetchall()
     if not rows or tuple(rows[0]) != CODE_BALANCES.row(fold_newer_events(cursor, code_id, code)):
-        return "taken on by the events since, it leads to another row: `ledger rebuild --apply` drops it"
+        return "with the later events applied, it does not match the row: `ledger rebuild --apply` deletes it"
     return None

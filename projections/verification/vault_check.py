@@ -94,5 +94,5 @@ def _check_row(vault: Vault, table: str, row: Sequence[Any]) -> RuleViolation | 
     except SealBrokenError as error:
         return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, str(error))
     if table == "code_texts" and row[5] != code_suffix(text):
-        return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, "what is shown of the code is not its end")
+        return RuleViolation(VAULT_ROWS, row[0], 0, 0, table, None, "the visible suffix is not the end of the code")
     return None

@@ -148,7 +148,7 @@ def _check_no_lost_events(rows: Sequence[Difference], observer: InvariantObserve
             version, folded = row.old["version"], row.new["version"] if row.new else 0
             if version > folded:
                 position = row.event.position if row.event else 0
-                detail = f"its balance was made with versions up to {version}, and the log ends with {folded}"
+                detail = f"its balance covers versions up to {version}, but the log ends with {folded}"
                 observer.add_finding(
                     RuleViolation(NO_LOST_EVENTS, row.code_id, folded + 1, position, "lost", None, detail)
                 )
@@ -160,7 +160,7 @@ def _check_overdue(conn: Connection[Any], before: datetime, observer: InvariantO
     for stream, version, position, topic, reservation_id, deadline in conn.execute(
         VerificationSql.overdue_reservations, params
     ):
-        detail = f"its deadline was {deadline:%Y-%m-%d %H:%M:%S} UTC: does anything run?"
+        detail = f"its deadline was {deadline:%Y-%m-%d %H:%M:%S} UTC: start beat and worker"
         kind = topic.partition(":")[0]
         observer.add_finding(RuleViolation(SETTLED_IN_TIME, stream, version, position, kind, reservation_id, detail))
 

@@ -73,7 +73,7 @@ def open_channel(
     if is_null(smtp_url):
         return NullChannel()
     if timeout_s <= 0:
-        raise ValueError("Give a letter a positive number of seconds (LEDGER_SMTP_TIMEOUT_S).")
+        raise ValueError("LEDGER_SMTP_TIMEOUT_S must be more than 0 seconds.")
     return SmtpChannel(
         SmtpServerUrl.parse(smtp_url),
         sender=MailFrom.parse(mail_from),

@@ -151,9 +151,9 @@ def unhealthy_reason(broker: BrokerState, *, is_event_loop_recent: bool, is_cons
         is_consuming: Whether this worker received a message recently.
     """
     if not broker.is_up:
-        return "the broker is away"
+        return "the broker is unavailable"
     if not is_event_loop_recent:
-        return f"the worker's event loop did not turn for {EVENT_LOOP_S_MAX:.0f} s"
+        return f"the worker's event loop was blocked for {EVENT_LOOP_S_MAX:.0f} s"
     if broker.queued and not is_consuming:
-        return f"{broker.queued} message(s) wait and this worker took none for {IDLE_S_MAX:.0f} s"
+        return f"{broker.queued} message(s) are queued, but this worker took none for {IDLE_S_MAX:.0f} s"
     return None

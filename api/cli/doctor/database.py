@@ -42,7 +42,7 @@ def check_database(settings: LedgerSettings) -> CheckResults:
         facts = server_facts(url)
     except StorageUnavailableError as error:
         remedy = "start PostgreSQL (embedded: `ledger up`), or correct DATABASE_URL"
-        yield CheckResult("database", "wrong", f"can't be reached: {error}", remedy)
+        yield CheckResult("database", "wrong", str(error), remedy)
         yield from skip_checks(BEHIND_DATABASE, "the database is unavailable")
         return
     yield _check_server(facts)

@@ -45,7 +45,7 @@ def test_manual_call_with_an_unknown_code_ends_a_script_with_one_line(
 
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("CODE_INVALID: the ledger has no such code: `ledger issue`")
+    assert line.startswith("CODE_INVALID: the ledger has no such code: issue it with `ledger issue`")
 
 
 @pytest.mark.usefixtures("hook")
@@ -85,4 +85,4 @@ def test_other_errors_of_a_script_keep_their_traceback(capsys: pytest.CaptureFix
 
     said = capsys.readouterr().err
     assert "Traceback" in said
-    assert said.endswith("CODE_EXHAUSTED: no use was taken (docs/reference/problem-codes.md)\n")
+    assert said.endswith("CODE_EXHAUSTED: no use was consumed (docs/reference/problem-codes.md)\n")

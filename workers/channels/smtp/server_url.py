@@ -55,12 +55,12 @@ class SmtpServerUrl:
         if not host or parts.path not in {"", "/"} or parts.query or parts.fragment:
             raise ValueError(
                 f"The mail server's URL must be a host and no path: write {FORMS}, "
-                "and percent-encode what is special in a password."
+                "and percent-encode special characters of the password."
             )
         user, password = _login(parts)
         if user is not None and security is Security.NONE and not _is_loopback(host):
             raise ValueError(
-                "A password would cross the network in clear: write smtp+starttls:// or smtps:// instead of "
+                "The password would be sent unencrypted: write smtp+starttls:// or smtps:// instead of "
                 "smtp:// for a mail server that is not on this machine."
             )
         return cls(host, port or DEFAULT_PORTS[security], security, user, password)
@@ -74,7 +74,7 @@ def is_null(url: str) -> bool:
 def _split(url: str) -> tuple[SplitResult, int | None]:
     # urlsplit drops line breaks and tabs silently, so they are refused before it sees them.
     if not url.strip().isprintable() or " " in url.strip():
-        raise ValueError(f"The mail server's URL holds white space or control characters: write {FORMS}.")
+        raise ValueError(f"The mail server's URL contains white space or control characters: write {FORMS}.")
     try:
         parts = urlsplit(url.strip())
         port = parts.port
@@ -83,7 +83,7 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     if port == 0:
         raise ValueError(
             f"The mail server's URL has no valid host or port (1-65535): write {FORMS}, "
-            "and percent-encode what is special in a password."
+            "and percent-encode special characters of the password."
         )
     return parts, port
 
@@ -95,7 +95,7 @@ def _login(parts: SplitResult) -> tuple[str | None, str]:
     both = user + password
     if not user or not password or not both.isascii() or not both.isprintable():
         raise ValueError(
-            "The mail server's login must be user:password@, both percent-encoded and of printable ASCII letters."
+            "The mail server's login must be user:password@, both percent-encoded and of printable ASCII characters."
         )
     return user, password
 

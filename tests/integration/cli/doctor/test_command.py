@@ -154,7 +154,7 @@ def test_doctor_reports_a_database_restored_from_an_older_backup(
 
     assert (unnamed, empty, held["status"], older["status"]) == ("skipped", "ok", "ok", "wrong")
     assert "checkpoint 1 of" in held["found"]
-    assert "over 7 events and the database has only 1 of them" in older["found"]
+    assert "over 7 events, but the database has only 1 of them" in older["found"]
     assert older["remedy"].startswith("restore a newer backup")
 
 

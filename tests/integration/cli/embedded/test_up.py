@@ -140,7 +140,7 @@ def test_up_starts_no_server_that_the_environment_names(tmp_path: Path) -> None:
     code, told = outcome(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url, LEDGER_SMTP_URL="null://")
 
     assert code == 3
-    assert "can't be reached" in told
+    assert "cannot connect to PostgreSQL" in told
     assert not {"postgres", "redis", "mailbox"} & {entry.name for entry in tmp_path.iterdir()}
 
 

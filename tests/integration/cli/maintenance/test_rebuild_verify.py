@@ -43,7 +43,7 @@ def test_rebuild_lists_differences_and_exits_with_1(bench: LedgerBench, terminal
     assert ended.status == 1
     assert "used: 2 -> 0" in ended.out
     assert "last event: UseReserved, version 2 of " in ended.out
-    assert "1 rows differ; nothing was changed: repair with --apply" in ended.out
+    assert "1 rows differ; nothing was changed: repair them with --apply" in ended.out
     assert "fold: 2 events" in ended.err
 
 
@@ -81,7 +81,7 @@ def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None
 
     assert wrong.status == 1
     assert "code_balances" in wrong.out
-    assert "repaired by `ledger rebuild --apply`" in wrong.out
+    assert "repair the rows with `ledger rebuild --apply`" in wrong.out
     assert (right.status, right.json["wrong"]) == (0, 0)
 
 
@@ -119,7 +119,7 @@ def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBe
     named = module("verify", "--json", DATABASE_URL="postgresql://x@127.0.0.1:1/none", **owner)
 
     assert (nowhere[0], away[0], named[0]) == (3, 3, 0)
-    assert "start one with `ledger up`" in nowhere[2]
+    assert "start it with `ledger up`" in nowhere[2]
     assert (found[0], found[1]["wrong"]) == (0, 0)
 
 

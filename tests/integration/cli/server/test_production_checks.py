@@ -125,7 +125,7 @@ REFUSED: list[tuple[Change, int, str]] = [
     ),
     (_debug, 2, "DEBUG must not be set in production: unset it"),
     (_no_switch, 2, "LEDGER_RATE_LIMIT: Input should be 'on' or 'off'"),
-    (_older, 3, "over 9 events and the database has only 0 of them: an older state was restored; restore a newer"),
+    (_older, 3, "over 9 events, but the database has only 0 of them: an older backup was restored; restore a newer"),
 ]
 """The first two also as a process of its own: a refusal of the settings, and one after a look at the database."""
 

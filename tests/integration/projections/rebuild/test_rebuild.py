@@ -169,7 +169,7 @@ def test_differences_are_listed_up_to_a_limit_and_counted_all(bench: LedgerBench
     ("topic", "state", "version", "why"),
     [
         ("UseTeleported:7", b"{}", 2, "no event type for topic"),
-        ("UseReserved:1", b"{}", 2, "does not have its shape"),
+        ("UseReserved:1", b"{}", 2, "does not have the expected fields"),
         ("UseReserved:1", b"{}", 4, "version 2 is missing"),
     ],
 )

@@ -126,7 +126,7 @@ def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatc
     code, _, said = commanded(bench, workers=2, apply=True)
 
     assert code == 3
-    assert "a process that folds the log ended with -9: nothing was changed" in said
+    assert "a process that reads the log ended with -9; nothing was changed" in said
     assert (before, []) == (read_models(bench), leftovers(bench))
 
 

@@ -206,7 +206,7 @@ def test_positions_that_do_not_rise_are_refused(lived: LedgerBench, elsewhere: L
         if number == 5:
             document["position"] = 1
 
-    with pytest.raises(DamagedFileError, match="line 5: position 1 does not come after"):
+    with pytest.raises(DamagedFileError, match="line 5: position 1 is not after"):
         imported(elsewhere, rewritten(exported(lived), shift))
 
 
@@ -218,7 +218,7 @@ def test_an_event_that_cannot_follow_is_refused(bench: LedgerBench, elsewhere: L
         if "end" in document:
             document["end"]["root"] = ""
 
-    with pytest.raises(DamagedFileError, match="the end line tells of other events"):
+    with pytest.raises(DamagedFileError, match="the end line does not match the events"):
         imported(elsewhere, rewritten(exported(bench), end))
     execute(bench.database_url, "INSERT INTO ledger_events VALUES (gen_random_uuid(), 1, 'Odd:1', '{}')")
     with pytest.raises(UndecodableEventError, match=r"topic Odd:1\): no event type for topic"):
@@ -249,7 +249,7 @@ def test_a_vault_without_its_keys_is_refused(lived: LedgerBench, elsewhere: Ledg
 
     with pytest.raises(WrongKeysError, match="LEDGER_MASTER_KEYS does not hold the keys that the file was written"):
         import_vault(elsewhere.database_url, file, other, NoProgress())
-    with pytest.raises(DamagedFileError, match="line 1: this is no file of the format 'redemption-ledger vault 1'"):
+    with pytest.raises(DamagedFileError, match="line 1: this is not a file of the format 'redemption-ledger vault 1'"):
         import_vault(elsewhere.database_url, io.BytesIO(exported(lived)), other, NoProgress())
 
 
@@ -259,6 +259,6 @@ def test_a_cut_vault_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> N
     export_vault(lived.database_url, file, NoProgress())
     cut = b"".join(file.getvalue().splitlines(keepends=True)[:-3])
 
-    with pytest.raises(DamagedFileError, match="it was cut"):
+    with pytest.raises(DamagedFileError, match="it is incomplete"):
         import_vault(elsewhere.database_url, io.BytesIO(cut), elsewhere.storage.vault, NoProgress())
     assert elsewhere.rows("SELECT * FROM recipients") == []

@@ -96,11 +96,11 @@ def test_an_older_state_is_noticed_everywhere(bench: LedgerBench, file: Path, ba
     for minutes in (2, 4):
         published(bench, file, minutes)
 
-    with pytest.raises(OlderStateError, match="checkpoint 3 over 6 events and the database has only 2 of them"):
+    with pytest.raises(OlderStateError, match="checkpoint 3 over 6 events, but the database has only 2 of them"):
         verify_checkpoint_file(backup, file)
     code, details = verified(backup, bench, file)
     assert (code, len(details)) == (1, 2)
-    assert details[0].startswith(f"line 2 of {file}: it holds 4 events and the Merkle log 2: an older state")
+    assert details[0].startswith(f"line 2 of {file}: it covers 4 events, but the Merkle log has 2: an older backup")
 
 
 def test_an_older_state_that_went_on_is_noticed_too(
@@ -113,7 +113,7 @@ def test_an_older_state_that_went_on_is_noticed_too(
         done(LedgerBench(restored, backup).redeem(LedgerBench(restored, backup).issue(), "other@example.com"))
         update_log(restored, restored.recorder.clock.now() + timedelta(minutes=9), file)
 
-    with pytest.raises(OlderStateError, match="the database's events are others"):
+    with pytest.raises(OlderStateError, match="the events of the database are different"):
         verify_checkpoint_file(backup, file)
     assert "signing a checkpoint failed" in caplog.text
     with psycopg.connect(backup) as conn:
@@ -129,16 +129,16 @@ def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) 
     assert first._replace(position=0) == read_last_published(file)
     second = published(bench, file, 2)
     assert [1, None, second.number] == [made and made.number for _, made in read_checkpoint_file(file)]
-    assert (1, [f"line 2 of {file}: it is no checkpoint"]) == verified(bench.database_url, bench, file)
+    assert (1, [f"line 2 of {file}: not a checkpoint"]) == verified(bench.database_url, bench, file)
 
 
 def test_what_cannot_be_read_or_reached_is_said(bench: LedgerBench, file: Path, tmp_path: Path) -> None:
     """A folder is no file; a database that is away is not called old."""
     published(bench, file, 0)
 
-    with pytest.raises(StorageUnavailableError, match="LEDGER_CHECKPOINT_FILE can't be read"):
+    with pytest.raises(StorageUnavailableError, match="LEDGER_CHECKPOINT_FILE cannot be read"):
         verify_checkpoint_file(bench.database_url, tmp_path)
-    with pytest.raises(StorageUnavailableError, match="can't be reached"):
+    with pytest.raises(StorageUnavailableError, match="cannot connect to PostgreSQL"):
         verify_checkpoint_file("postgresql://x@127.0.0.1:1/none", file)
 
 

@@ -176,7 +176,7 @@ def test_a_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, con
         assert script_says(bad, key) is None
     with pytest.raises(ReceiptError, match="another key"):
         check_proof(text, derive_public_keys(OTHER)[0])
-    with pytest.raises(ReceiptError, match="can't be read"):
+    with pytest.raises(ReceiptError, match="cannot be read"):
         check_proof("{", key)
     assert told == script_says(receipt, key)
     assert script_says(receipt, derive_public_keys(OTHER)[0]) is None

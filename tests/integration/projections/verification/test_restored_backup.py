@@ -80,10 +80,10 @@ def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgre
     assert wrong(url, file) == []
     with open_data_dir(url) as restored:
         assert before == everything(restored)
-    with pytest.raises(WrongKeysError, match="set the saved key rings"):
+    with pytest.raises(WrongKeysError, match="set the exported keyrings"):
         verify_key_rings(url, Vault(KeyRing(1, {1: b"x" * 32}), KeyRing(1, {1: b"y" * 32})))
     published(bench, file, 2)
-    with pytest.raises(OlderStateError, match="an older state was restored"):
+    with pytest.raises(OlderStateError, match="an older backup was restored"):
         verify_checkpoint_file(url, file)
     assert wrong(url, file) == ["proof: published checkpoints hold"]
     drop(postgres_url, name)
@@ -115,7 +115,7 @@ def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path,
             with open_data_dir(copies[0].url) as restored:
                 assert at_the_end == everything(restored)
                 done(restored.redeem(restored.issue(), "after@example.com"))
-            with pytest.raises(OlderStateError, match=r"checkpoint 2 over .* an older state was restored"):
+            with pytest.raises(OlderStateError, match=r"checkpoint 2 over .* an older backup was restored"):
                 verify_checkpoint_file(copies[1].url, file)
             with open_data_dir(copies[1].url) as restored:
                 assert at_that_time == everything(restored)

@@ -23,7 +23,7 @@ def get(url: str) -> tuple[int, bytes]:
 
 def test_exporter_serves_metrics_and_health() -> None:
     """Both paths and no other; what is wrong is said with 503."""
-    troubles = iter([None, "the broker is away"])
+    troubles = iter([None, "the broker is unavailable"])
     exporter = MetricsServer("127.0.0.1", 0, lambda: b"x 1\n", lambda: next(troubles))
     base = f"http://127.0.0.1:{exporter.port(10)}"
     try:
@@ -32,7 +32,7 @@ def test_exporter_serves_metrics_and_health() -> None:
     finally:
         exporter.close()
 
-    assert answers == [(200, b"x 1\n"), (200, b"well"), (503, b"the broker is away")]
+    assert answers == [(200, b"x 1\n"), (200, b"well"), (503, b"the broker is unavailable")]
     assert elsewhere == 404
 
 
@@ -50,13 +50,13 @@ def test_a_port_that_is_taken_stops_nothing_and_is_tried_again() -> None:
 
 def test_doctor_names_what_stops_a_worker() -> None:
     """No broker; a loop that hangs; or messages wait and it takes none. With nothing to do it is well."""
-    assert unhealthy_reason(BrokerState(), is_event_loop_recent=True, is_consuming=True) == "the broker is away"
+    assert unhealthy_reason(BrokerState(), is_event_loop_recent=True, is_consuming=True) == "the broker is unavailable"
     assert unhealthy_reason(BrokerState(is_up=True, queued=3), is_event_loop_recent=True, is_consuming=True) is None
     assert unhealthy_reason(BrokerState(is_up=True, queued=0), is_event_loop_recent=True, is_consuming=False) is None
     hung = unhealthy_reason(BrokerState(is_up=True), is_event_loop_recent=False, is_consuming=True)
     stuck = unhealthy_reason(BrokerState(is_up=True, queued=3), is_event_loop_recent=True, is_consuming=False)
     assert (hung or "").startswith("the worker's event loop")
-    assert (stuck or "").startswith("3 message(s) wait")
+    assert (stuck or "").startswith("3 message(s) are queued")
 
 
 def test_every_task_has_series_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

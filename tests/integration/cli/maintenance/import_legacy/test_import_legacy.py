@@ -183,9 +183,9 @@ def test_legacy_database_with_fewer_columns_is_imported(tmp_path: Path, terminal
     ("dsn", "status", "words"),
     [
         ("mysql://host/db", 3, "sqlite:////absolute/path.db or postgresql"),
-        ("sqlite:///relative.db", 3, "an absolute path is needed"),
+        ("sqlite:///relative.db", 3, "write an absolute path"),
         ("sqlite:////nowhere/old.db", 3, "there is no file"),
-        ("postgresql://nobody@127.0.0.1:1/old", 3, "can't be read"),
+        ("postgresql://nobody@127.0.0.1:1/old", 3, "cannot be read"),
     ],
 )
 def test_wrong_dsn_ends_in_one_line(dsn: str, status: int, words: str, terminal: Terminal) -> None:
@@ -203,7 +203,7 @@ def test_database_without_legacy_tables_is_refused(tmp_path: Path, terminal: Ter
     (tmp_path / "text.db").write_text("no database at all, only words in a row " * 100, "utf-8")
 
     assert "no table redeem_codes" in terminal.ledger("import-legacy", "--dsn", f"sqlite:///{tmp_path}/empty.db").err
-    assert "can't be read" in terminal.ledger("import-legacy", "--dsn", f"sqlite:///{tmp_path}/text.db").err
+    assert "cannot be read" in terminal.ledger("import-legacy", "--dsn", f"sqlite:///{tmp_path}/text.db").err
 
 
 def test_report_is_written_to_a_file(tmp_path: Path, terminal: Terminal) -> None:
