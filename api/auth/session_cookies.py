@@ -5,21 +5,28 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
+from pydantic import SecretStr
+
 COOKIE: Final = "ledger_staff"
 TOKEN_HEADER: Final = "x-csrf-token"  # noqa: S105 - a name, no secret
 """In which scripts send what forms send in a field."""
 
 
 def digest_of(token: str) -> bytes:
-    """Under which a session or a key is stored: who reads the table can't use it."""
+    """Return the digest that is stored for a session or an API key; it cannot be used in their place."""
     return hashlib.sha256(token.encode(errors="replace")).digest()
 
 
+def form_secret(secret_key: SecretStr) -> bytes:
+    """Return the key of form tokens, which is derived from `SECRET_KEY`."""
+    return hashlib.sha256(b"support\0" + secret_key.get_secret_value().encode()).digest()
+
+
 def form_token(secret: bytes, cookie: str) -> str:
-    """What forms and requests of the holder of a cookie carry.
+    """Return the token that forms and requests of the holder of a cookie carry.
 
     Args:
-        secret: That of the desk.
+        secret: The key of form tokens.
         cookie: The session's token.
     """
     return hmac.digest(secret, cookie.encode(errors="replace"), hashlib.sha256).hex()

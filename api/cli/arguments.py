@@ -11,8 +11,7 @@ from api.schemas import parsing
 from api.schemas.parsing import InvalidInputError
 from domain.values.group_name import checked_group
 from domain.values.identifiers import EmailAddress
-from domain.values.number_bounds import DAYS, Bounds, NumberError, parse_number
-from domain.values.timestamps import TimestampError, parse_timestamp
+from domain.values.number_bounds import DAYS, Bounds
 
 NAME_LENGTH_MAX = 200
 AccessChoice = Annotated[
@@ -32,9 +31,9 @@ def parse_time_option(text: str, option: str) -> datetime:
         typer.BadParameter: It cannot be read, or lies outside the bounds.
     """
     try:
-        return parse_timestamp(text)
-    except TimestampError as error:
-        raise _bad_parameter(f"{text!a} {error}", option) from error
+        return parsing.parse_time(option, text)
+    except InvalidInputError as error:
+        raise _bad_parameter(f"{text!a} {error.detail}", option) from error
 
 
 def number_parser(bounds: Bounds) -> Callable[[str | int], int]:
@@ -49,14 +48,31 @@ def number_parser(bounds: Bounds) -> Callable[[str | int], int]:
 
     def number(typed: str | int) -> int:
         try:
-            return parse_number(str(typed), bounds)
-        except NumberError as error:
-            raise typer.BadParameter(f"{typed!a} {error}") from error
+            return parsing.parse_number("", str(typed), bounds)
+        except InvalidInputError as error:
+            raise typer.BadParameter(f"{typed!a} {error.detail}") from error
 
     return number
 
 
 READ_DAYS = number_parser(DAYS)
+
+
+def parse_id(text: str, argument: str, problem: str) -> UUID:
+    """Parse an id.
+
+    Args:
+        text: As typed.
+        argument: Name of the argument.
+        problem: What is wrong with another text, for the error.
+
+    Raises:
+        typer.BadParameter: It is not an id.
+    """
+    try:
+        return parsing.parse_id(argument, text)
+    except InvalidInputError as error:
+        raise _bad_parameter(problem, argument) from error
 
 
 def parse_reservation_id(text: str) -> UUID:
@@ -65,12 +81,7 @@ def parse_reservation_id(text: str) -> UUID:
     Raises:
         typer.BadParameter: It is not an id.
     """
-    try:
-        return parsing.parse_id("reservation", text)
-    except InvalidInputError as error:
-        raise _bad_parameter(
-            "is not a reservation ID, such as the one in the URL of its page", "reservation"
-        ) from error
+    return parse_id(text, "reservation", "is not a reservation ID, such as the one in the URL of its page")
 
 
 def parse_email(text: str) -> EmailAddress:
@@ -80,7 +91,7 @@ def parse_email(text: str) -> EmailAddress:
         typer.BadParameter: It is not exactly one address.
     """
     try:
-        return parsing.parse_email("email", text)
+        return parsing.parse_email(text)
     except InvalidInputError as error:
         raise _bad_parameter("is not one email address, such as li.wei@example.com", "email") from error
 

@@ -1,20 +1,21 @@
 """Reads the cells of one record as a code with its terms and its history; an invalid cell is rejected with a reason."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
-from typing import Final, Literal
+from functools import lru_cache, partial
+from typing import Final, Literal, TypeVar
 
 from msgspec import structs
 
-from api.schemas.code_terms import TERMS, Term, TermFormat
-from api.schemas.parsing import InvalidInputError, parse_term
+from api.schemas.code_terms import TERMS
+from api.schemas.parsing import InvalidInputError, parse_number, parse_term, parse_time
 from api.use_cases.issue_codes import CodeTemplate
 from domain.events.code_terms import TERM_NAMES
 from domain.values.identifiers import MalformedCodeError, normalize_code
-from domain.values.number_bounds import USES_SO_FAR, Bounds, NumberError, parse_number
-from domain.values.timestamps import TimestampError, parse_timestamp
+from domain.values.number_bounds import USES_SO_FAR
+
+T = TypeVar("T")
 
 NOTE_LENGTH_MAX: Final = 2_000
 TERMS_CACHED_MAX: Final = 1_024
@@ -91,8 +92,8 @@ def parse_row(cells: Mapping[str, str], default: CodeTemplate) -> CodeRow:
     """
     text = parse_code(cells.get("code", ""))
     template = _parse_template(tuple(cells.get(column, "") for column in TERM_COLUMNS), default)
-    used = _parse_used(cells.get("used", "") or "0", template.terms.max_uses)
-    if _number("reserved", cells.get("reserved", "") or "0", USES_SO_FAR):
+    used = _parse_used(cells.get("used", ""), template.terms.max_uses)
+    if _parse_uses("reserved", cells.get("reserved", "")):
         raise InvalidCellError(
             "reserved", "the code has pending uses in the ledger that exported it: settle them there first"
         )
@@ -106,7 +107,7 @@ def parse_row(cells: Mapping[str, str], default: CodeTemplate) -> CodeRow:
         text=text,
         template=template,
         used=used,
-        issued_at=_parse_timestamp("issued_at", issued_at) if issued_at else None,
+        issued_at=_parse_cell(partial(parse_time, "issued_at"), "issued_at", issued_at) if issued_at else None,
         is_paused=state == "paused",
         note=note,
     )
@@ -127,7 +128,7 @@ def parse_code(typed: str) -> str:
 
 
 def _parse_used(cell: str, limit: int | None) -> int:
-    used = _number("used", cell, USES_SO_FAR)
+    used = _parse_uses("used", cell)
     if limit is not None and used > limit:
         raise InvalidCellError("used", f"used {used} is above max_uses {limit}: raise max_uses to at least {used}")
     return used
@@ -138,36 +139,30 @@ def _parse_used(cell: str, limit: int | None) -> int:
 def _parse_template(cells: tuple[str, ...], default: CodeTemplate) -> CodeTemplate:
     """Read the cells of `TERM_COLUMNS`."""
     *texts, is_open = cells
-    named = {term.name: _term(term, text) for term, text in zip(TERMS, texts, strict=True) if text}
+    named = {
+        term.name: _parse_cell(partial(parse_term, term), term.name, text)
+        for term, text in zip(TERMS, texts, strict=True)
+        if text
+    }
     bound = _bound(OPEN, is_open) if is_open else default.bound
     return replace(default, terms=structs.replace(default.terms, **named), bound=bound)
 
 
-def _term(term: TermFormat, cell: str) -> Term:
+def _parse_cell(parse: Callable[[str], T], column: str, cell: str) -> T:
     try:
-        return parse_term(term, cell)
+        return parse(cell)
     except InvalidInputError as error:
-        raise InvalidCellError(term.name, f"{term.name} {_shown(cell)} {error.detail}") from error
+        raise InvalidCellError(column, f"{column} {_shown(cell)} {error.detail}") from error
+
+
+def _parse_uses(column: str, cell: str) -> int:
+    return _parse_cell(partial(parse_number, column, bounds=USES_SO_FAR), column, cell or "0")
 
 
 def _bound(column: str, cell: str) -> bool:
     if cell.lower() not in YES_NO:
         raise InvalidCellError(column, f"{column} {_shown(cell)} is neither yes nor no")
     return not YES_NO[cell.lower()]
-
-
-def _parse_timestamp(column: str, cell: str) -> datetime:
-    try:
-        return parse_timestamp(cell)
-    except TimestampError as error:
-        raise InvalidCellError(column, f"{column} {_shown(cell)} {error}") from error
-
-
-def _number(column: str, cell: str, bounds: Bounds) -> int:
-    try:
-        return parse_number(cell, bounds)
-    except NumberError as error:
-        raise InvalidCellError(column, f"{column} {_shown(cell)} {error}") from error
 
 
 def _shown(cell: str) -> str:

@@ -3,19 +3,19 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Protocol
-from uuid import UUID
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope as AsgiScope
 
 from api.auth.scopes import GRANTS, Role, Scope, scopes_of
-from api.auth.session_cookies import COOKIE, TOKEN_HEADER, digest_of, form_token, is_own
+from api.auth.session_cookies import COOKIE, TOKEN_HEADER, digest_of, form_secret, form_token, is_own
 from api.errors import ApplicationError
 from api.http.problems import language_of
 from api.use_cases.services import Caller, Services
 from domain.ports import Language
+from projections.repositories.staff_sessions import StaffSessionRepository
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing, and so need no proof that a page of ours asks."""
@@ -29,9 +29,11 @@ bearer = HTTPBearer(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whoever asks. `token` is what requests of a staff session carry; None of keys.
+    """The caller of a request, and what it may do.
 
-    `until`: when a key expires; None if it does not.
+    Attributes:
+        until: When the API key expires; None if it does not.
+        token: What requests of a staff session carry; None for API keys.
     """
 
     caller: Caller
@@ -39,33 +41,6 @@ class Identity:
     role: Role | None
     until: datetime | None = None
     token: str | None = None
-
-
-class _SessionOwner(Protocol):
-    @property
-    def staff_id(self) -> UUID:
-        """Whose session it is."""
-
-    @property
-    def role(self) -> str:
-        """Their role."""
-
-
-class _Sessions(Protocol):
-    def find_member(self, digest: bytes, now: datetime) -> _SessionOwner | None:
-        """Return who is signed in with a session."""
-
-
-class _SupportContext(Protocol):
-    """What the API needs of the support console: its sessions, and the key of its tokens."""
-
-    @property
-    def secret(self) -> bytes:
-        """Key of the tokens."""
-
-    @property
-    def sessions(self) -> _Sessions:
-        """The sessions."""
 
 
 async def _services(request: Request) -> Services:
@@ -151,25 +126,20 @@ async def _of_key(request: Request, secret: str) -> Identity:
 
 
 async def _of_session(request: Request, cookie: str) -> Identity:
-    services, support = services_of(request), _support_of(request)
-    digest = digest_of(cookie)
-    member = await services.run_blocking(support.sessions.find_member, digest, services.now())
+    services = services_of(request)
+    find_member = StaffSessionRepository(services.storage).find_member
+    member = await services.run_blocking(find_member, digest_of(cookie), services.now())
     if member is None:
         raise ApplicationError("UNAUTHORIZED")
-    token = request.headers.get(TOKEN_HEADER, "")
-    if request.method not in SAFE_METHODS and not is_own(request.headers, support.secret, cookie, token):
+    secret, token = form_secret(services.settings.secret_key), request.headers.get(TOKEN_HEADER, "")
+    if request.method not in SAFE_METHODS and not is_own(request.headers, secret, cookie, token):
         raise ApplicationError("FORBIDDEN", why="csrf")
     return Identity(
         caller=Caller(actor="staff", actor_id=str(member.staff_id), request_id=request_id_of(request)),
         scopes=GRANTS.get(member.role, frozenset()),
         role=_role(member.role),
-        token=form_token(support.secret, cookie),
+        token=form_token(secret, cookie),
     )
-
-
-def _support_of(request: Request) -> _SupportContext:
-    support: _SupportContext = request.app.state.support
-    return support
 
 
 def _role(text: str) -> Role | None:

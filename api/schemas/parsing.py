@@ -1,11 +1,12 @@
-"""How what a person or a program typed becomes a time, a number, an id, an email address or a group's name.
+"""The parsers of what a person or a program typed: a time, a number, an id, an email address, a group's name, a term.
 
-Every door reads these by the functions here. What cannot be read is one error with the field and the reason, which each
-front end shows in its own way: a route as MALFORMED, a page beside the field, a command with the name of the option.
+Every front end uses these functions. A text that cannot be read is one error with the field and the reason, which each
+front end shows in its own way: a route as a problem, a page next to the field, a command with the name of the option.
 """
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from uuid import UUID
 
 from api.errors import ApplicationError
@@ -14,8 +15,9 @@ from domain.values import number_bounds
 from domain.values.group_name import NAME_LENGTH_MAX, GroupFault, group_name_error
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
 from domain.values.number_bounds import Bounds, NumberError
-from domain.values.timestamps import TimestampError, TimestampFault, parse_timestamp
+from domain.values.timestamps import TimestampError, TimestampFault, clamped, parse_timestamp, read_timestamp
 
+T = TypeVar("T")
 InvalidReason = TimestampFault | GroupFault | Literal["number", "id", "email"]
 GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "length": f"has more than {NAME_LENGTH_MAX} characters",
@@ -35,7 +37,10 @@ class InvalidInputError(ApplicationError):
     """
 
     def __init__(self, field: str, reason: InvalidReason, detail: str) -> None:
-        super().__init__("MALFORMED", errors=[{"where": field, "what": detail}])
+        if reason == "email":
+            super().__init__("EMAIL_INVALID")
+        else:
+            super().__init__("MALFORMED", errors=[{"where": field, "what": detail}])
         self.field = field
         self.reason = reason
         self.detail = detail
@@ -54,6 +59,18 @@ def parse_time(field: str, text: str, *, needs_offset: bool = False) -> datetime
     """
     try:
         return parse_timestamp(text, needs_offset=needs_offset)
+    except TimestampError as error:
+        raise InvalidInputError(field, error.fault, str(error)) from error
+
+
+def parse_filter_time(field: str, text: str) -> datetime:
+    """Read a time and return the nearest one inside the bounds, since events may lie outside of them.
+
+    Raises:
+        InvalidInputError: It cannot be read.
+    """
+    try:
+        return clamped(read_timestamp(text))
     except TimestampError as error:
         raise InvalidInputError(field, error.fault, str(error)) from error
 
@@ -82,16 +99,33 @@ def parse_id(field: str, text: str) -> UUID:
         raise InvalidInputError(field, "id", "is not an id") from error
 
 
-def parse_email(field: str, text: str) -> EmailAddress:
+def parse_email(text: str, field: str = "email") -> EmailAddress:
     """Read one email address.
 
     Raises:
-        InvalidInputError: It is none, or more than one.
+        InvalidInputError: EMAIL_INVALID, the text is not exactly one address.
     """
     try:
         return EmailAddress.parse(text[: TYPED_LENGTH_MAX + 1])
     except MalformedEmailError as error:
         raise InvalidInputError(field, "email", "is not one email address such as li.wei@example.com") from error
+
+
+def find_email(text: str) -> EmailAddress | None:
+    """Return the email address that a search or a sign-in names; None if the text is not one."""
+    try:
+        return parse_email(text)
+    except InvalidInputError:
+        return None
+
+
+def parse_optional(parse: Callable[[str, str], T], field: str, text: str) -> T | None:
+    """Read a text by one of the functions above; return None for an empty text.
+
+    Raises:
+        InvalidInputError: It cannot be read, or its value lies outside its bounds.
+    """
+    return parse(field, text) if text else None
 
 
 def parse_group(field: str, text: str) -> str:

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.mail_sink.maildir import delete_mails_to
-from api.use_cases.services import Caller, Services, parse_email
+from api.schemas.parsing import parse_email
+from api.use_cases.services import Caller, Services
 from domain.command_bus import CommandResult
 from domain.commands.context import CommandContext
 from domain.commands.reservation.close_for_erasure import CloseForErasure

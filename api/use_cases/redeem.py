@@ -14,8 +14,9 @@ from prometheus_client import Counter
 from api.errors import ApplicationError
 from api.rate_limits.code_attempts import LimitedAttempt
 from api.rate_limits.guard import CodeAttempt
+from api.schemas.parsing import parse_email
 from api.use_cases.idempotency import idempotency_key
-from api.use_cases.services import Caller, Services, parse_email
+from api.use_cases.services import Caller, Services
 from domain.command_bus import CommandResult
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.reservation.correct_recipient import CorrectRecipient

@@ -16,7 +16,6 @@ from domain.errors import Refusal
 from domain.events import ActorKind
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
-from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import Actor, AuditLog
@@ -174,15 +173,3 @@ def raise_refusal(result: Result) -> CommandResult:
     if isinstance(result, Refusal):
         raise ApplicationError.from_refusal(result) from result
     return result
-
-
-def parse_email(typed: str) -> EmailAddress:
-    """Parse an email address.
-
-    Raises:
-        ApplicationError: EMAIL_INVALID.
-    """
-    try:
-        return EmailAddress.parse(typed)
-    except MalformedEmailError as error:
-        raise ApplicationError("EMAIL_INVALID") from error

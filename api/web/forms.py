@@ -1,19 +1,18 @@
 """Forms of staff pages: reading what was typed, and the nonce that makes sending a form twice one request."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
 
 from api.errors import ApplicationError
 from api.schemas.code_terms import TermFormat
-from api.schemas.parsing import InvalidInputError, parse_term
-from domain.values.number_bounds import POSITIONS, Bounds, NumberError, parse_number
-from domain.values.timestamps import clamped, parse_timestamp, read_timestamp
+from api.schemas.parsing import InvalidInputError, parse_number, parse_term
+from domain.values.number_bounds import POSITIONS, Bounds
 from domain.values.trace_ids import outside_trace_id
 
 NAME_LENGTH_MAX: Final = 200
@@ -21,8 +20,6 @@ NOTE_LENGTH_MAX: Final = 2_000
 REASON_LENGTH_MAX: Final = 500
 VERSION_MAX: Final = POSITIONS.most
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
-
-T = TypeVar("T")
 
 
 def new_nonce() -> str:
@@ -80,9 +77,9 @@ class FormFields:
         if not value:
             return default
         try:
-            return parse_number(value, bounds)
-        except NumberError:
-            self.errors[name] = "number"
+            return parse_number(name, value, bounds)
+        except InvalidInputError as error:
+            self.errors[name] = error.reason
             return None
 
     def term(self, term: TermFormat, now: datetime) -> Any:  # noqa: ANN401 - the kind of the term says what it is
@@ -111,46 +108,3 @@ async def _read_form(request: Request) -> FormFields:
 
 FormDep = Annotated[FormFields, Depends(_read_form)]
 """The form of a request. Routes that take it may be plain functions."""
-
-
-def parse_optional_timestamp(text: str) -> datetime | None:
-    """Return a timestamp, UTC unless it says otherwise; None of an empty text.
-
-    Raises:
-        ApplicationError: MALFORMED, it cannot be read or lies outside the bounds.
-    """
-    return _parse(parse_timestamp, text)
-
-
-def parse_filter_timestamp(text: str) -> datetime | None:
-    """Return the nearest timestamp inside the bounds, since events may lie outside; None of an empty text.
-
-    Raises:
-        ApplicationError: MALFORMED, it cannot be read.
-    """
-    return _parse(lambda typed: clamped(read_timestamp(typed)), text)
-
-
-def parse_optional_number(text: str, bounds: Bounds) -> int | None:
-    """Return a whole number; None of an empty text.
-
-    Raises:
-        ApplicationError: MALFORMED, it cannot be read or lies outside the bounds.
-    """
-    return _parse(lambda typed: parse_number(typed, bounds), text)
-
-
-def parse_optional_id(text: str) -> UUID | None:
-    """Return an id; None of an empty text.
-
-    Raises:
-        ApplicationError: MALFORMED, it cannot be read.
-    """
-    return _parse(UUID, text)
-
-
-def _parse(parse: Callable[[str], T], text: str) -> T | None:
-    try:
-        return parse(text) if text else None
-    except ValueError as error:
-        raise ApplicationError("MALFORMED") from error

@@ -49,5 +49,59 @@ def test_numbers_in_addresses_and_headers_are_read_strictly() -> None:
     assert [(path, text) for path, text in numbers if "IN_DIGITS" not in text] == []
 
 
+STORED: Final = {
+    ("api/cli/server/bootstrap_data.py", "EmailAddress.parse"): "a setting, which the start checks",
+    ("api/http/middleware.py", "UUID"): "the path of a route that has parsed it already",
+    ("api/http/pagination.py", "UUID"): "a cursor, which this module wrote",
+    ("api/http/pagination.py", "read_timestamp"): "a cursor, which this module wrote",
+    ("api/mail_sink/maildir.py", "EmailAddress.parse"): "the header of a stored email",
+    ("api/use_cases/services.py", "UUID"): "the id of a caller, which the ledger made",
+    ("api/web/forms.py", "UUID"): "a nonce, which this module wrote and checks",
+    ("api/web/staff_auth/account.py", "EmailAddress.parse"): "the address of an account",
+    ("api/web/support/view_models.py", "UUID"): "the actor of an event",
+}
+"""Texts that the ledger wrote or checked itself."""
+
+
+def test_typed_ids_addresses_times_and_numbers_are_read_by_one_parser_each() -> None:
+    """Call `api.schemas.parsing`: then bounds, errors and what counts as an address are the same everywhere."""
+    found = {
+        (path, parser)
+        for path, tree in trees().items()
+        if path.startswith("api/") and not path.startswith("api/schemas/")
+        for parser in _parsers_in(tree)
+    }
+
+    assert found == set(STORED)
+
+
+def test_a_second_parser_is_found() -> None:
+    """By its call; ids that are computed are no parsing."""
+    source = "EmailAddress.parse(a); UUID(b); UUID(int=0); UUID(bytes=c); parse_timestamp(d); bounds.parse_number(e, f)"
+
+    assert sorted(_parsers_in(ast.parse(source))) == [
+        "EmailAddress.parse",
+        "UUID",
+        "bounds.parse_number",
+        "parse_timestamp",
+    ]
+
+
+def _parsers_in(tree: ast.Module) -> set[str]:
+    """The parsers of the domain that a module calls itself. `parsing.parse_number` takes the field's name first."""
+    calls = {
+        (ast.unparse(node.func), len(node.args), bool(node.keywords))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    }
+    return {
+        name
+        for name, positional, has_keywords in calls
+        if name in {"EmailAddress.parse", "parse_timestamp", "read_timestamp"}
+        or (name == "UUID" and positional == 1 and not has_keywords)
+        or (name.endswith("parse_number") and positional == len(("text", "bounds")) and not has_keywords)
+    }
+
+
 def _names(node: ast.expr) -> set[str]:
     return {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}

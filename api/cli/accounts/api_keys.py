@@ -2,12 +2,12 @@
 
 from datetime import datetime
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import typer
 
 from api.auth.scopes import RANK, SCOPES, Role, Scope
-from api.cli.arguments import READ_DAYS, JsonFlag, parse_name
+from api.cli.arguments import READ_DAYS, JsonFlag, parse_id, parse_name
 from api.cli.command_index import CommandGroup
 from api.cli.context import Session, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
@@ -84,10 +84,7 @@ def revoke(
     json: JsonFlag = False,
 ) -> int:
     """Revoke an API key."""
-    try:
-        parsed_id = UUID(key_id)
-    except ValueError as error:
-        raise typer.BadParameter("is not the ID of a key, as `ledger key list` shows it") from error
+    parsed_id = parse_id(key_id, "key_id", "is not the ID of a key, as `ledger key list` shows it")
     session = Session(context.obj)
     with session.open_ledger() as ledger:
         is_done = revoke_key(ledger.open_audit_log(), parsed_id)

@@ -11,6 +11,7 @@ from api.cli.arguments import (
     JsonFlag,
     parse_email,
     parse_group,
+    parse_id,
     parse_reservation_id,
 )
 from api.cli.context import OpenLedger, Session, print_json
@@ -128,10 +129,7 @@ def note(
         code_id = ledger.reader.find_code(subject)
         if code_id is not None:
             return _perform(ledger, code_id, partial(code_actions.add_note, note=text), json=json)
-        try:
-            reservation_id = UUID(subject)
-        except ValueError as error:
-            raise typer.BadParameter("is neither a code of this ledger nor an ID", param_hint="'subject'") from error
+        reservation_id = parse_id(subject, "subject", "is neither a code of this ledger nor an ID")
         return _perform(ledger, reservation_id, partial(reservation_actions.add_note, note=text), json=json)
 
 

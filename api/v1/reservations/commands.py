@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayRefund, MayWriteReservations, TheLanguage, TheServices
 from api.http.openapi import PROTECTED, problem_responses
+from api.schemas.parsing import parse_email
 from api.schemas.resources import (
     BounceRequest,
     NoteRequest,
@@ -19,7 +20,6 @@ from api.schemas.resources import (
     StaffCorrectionRequest,
 )
 from api.use_cases import reservation_actions
-from api.use_cases.services import parse_email
 from api.v1.public.redeem import json_response, view
 from domain.command_bus import CommandResult
 from domain.ports import Language

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.http.pagination import format_cursor, parse_cursor
+from api.schemas.parsing import InvalidInputError, parse_filter_time, parse_optional
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NAME_LENGTH_MAX
 from api.web.staff_auth.rendering import get_language
@@ -18,7 +19,6 @@ from api.web.staff_auth.sessions import Admin, SupportRoute
 from api.web.support.balance_bar import BalanceBar, draw_balance_bar
 from api.web.support.view_models import name_code_state
 from domain.model.redeem_code import CodeState, RedeemCode
-from domain.values.timestamps import TimestampError, clamped, read_timestamp
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.code_list import SCAN_LIMIT
 from projections.read_models.pagination import NEWEST
@@ -145,6 +145,7 @@ def _midnight(day: date) -> datetime:
 
 def _parse_day(text: str) -> date | None:
     try:
-        return clamped(read_timestamp(text)).date() if text else None
-    except TimestampError:
+        time = parse_optional(parse_filter_time, "day", text)
+    except InvalidInputError:
         return None
+    return None if time is None else time.date()

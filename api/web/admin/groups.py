@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from api.errors import ApplicationError
 from api.http.pagination import Page
 from api.i18n.catalogs import LANGUAGES
+from api.schemas.parsing import find_email
 from api.use_cases.administration.batches import save_group
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, InvitationPreview, admin_page
@@ -22,7 +23,6 @@ from api.web.security_headers import MAIL_POLICY, security_headers
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
 from domain.values.group_name import group_name_error
-from domain.values.identifiers import EmailAddress, MalformedEmailError
 from projections.repositories.groups import InvitationTexts, InviteGroup
 
 PER_PAGE: Final = 50
@@ -150,9 +150,7 @@ async def send_test(
 
 def _send_test(request: Request, admin: AdminContext, staff: Staff, name: str, language: Language, to: str) -> Response:
     group = _load_group(admin, name)
-    try:
-        address = EmailAddress.parse(to)
-    except MalformedEmailError:
+    if (address := find_email(to)) is None:
         return _render(request, admin, staff, group, message=_Message("address", to))
     outcome = admin.preview_sender.send(_test_invitation(admin, group, language, address.typed))
     admin.support.audit(staff.caller(), "sent_test", None, f"group: {name}")

@@ -10,13 +10,14 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
+from api.schemas.parsing import find_email
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.web.admin.api_keys import ROLES
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormFields
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
-from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
+from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress
 from projections.repositories.staff_accounts import LastAdminError
 
 PER_PAGE: Final = 50
@@ -46,9 +47,7 @@ async def add_on_page(
     if role not in ROLES:
         raise ApplicationError("MALFORMED")
     fields = FormFields({"email": email[:TYPED_LENGTH_MAX], "role": role})
-    try:
-        address = EmailAddress.parse(email)
-    except MalformedEmailError:
+    if (address := find_email(email)) is None:
         fields.errors["email"] = "email"
         return await admin.services.run_blocking(_render, request, admin, staff, fields)
     password = secrets.token_urlsafe(PASSWORD_BYTES)

@@ -15,7 +15,7 @@ from api.use_cases.services import Services
 from api.web.errors import error_page
 from api.web.forms import FormDep
 from api.web.public.code_form import render_code_form
-from api.web.public.status_view import StatusView, find_status_view
+from api.web.public.status_view import find_status_view
 from api.web.public.visitor import Visitor, find_token, get_visitor, remember_token
 from api.web.rendering import choose_language, see_other
 from domain.ports import Language
@@ -75,18 +75,18 @@ def _add_form(
     @router.get(path)
     def show_form(request: Request, services: TheServices, reservation_id: str) -> Response:
         language = choose_language(request, services.settings.default_language)
-        view = _find_view(request, services, reservation_id, language)
+        view = find_status_view(services, reservation_id, language, get_visitor(request))
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
         return render_code_form(request, template, language, None, view=view, **dict.fromkeys(fields, ""))
 
     @router.post(path)
     async def send_form(request: Request, services: TheServices, reservation_id: str, form: FormDep) -> Response:
-        language = choose_language(request, services.settings.default_language)
-        view = await services.run_blocking(_find_view, request, services, reservation_id, language)
+        language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
+        view = await services.run_blocking(find_status_view, services, reservation_id, language, visitor)
         if view is None:
             return error_page(request, 404, "NOT_FOUND", language)
-        submission = _Submission(view.reservation_id, form.values, language, get_visitor(request))
+        submission = _Submission(view.reservation_id, form.values, language, visitor)
         try:
             redemption = await submit(services, submission)
         except ApplicationError as error:
@@ -99,10 +99,3 @@ def _add_form(
 
 _add_form("/correct", "correct.html", ("email", "code"), _correct)
 _add_form("/move", "rebind.html", ("code", "group"), _rebind)
-
-
-def _find_view(request: Request, services: Services, reservation_id: str, language: Language) -> StatusView | None:
-    try:
-        return find_status_view(services, UUID(reservation_id), language, get_visitor(request))
-    except ValueError:
-        return None

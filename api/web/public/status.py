@@ -1,7 +1,6 @@
 """The page that shows what became of a reservation, live."""
 
 from typing import Final, Literal, NamedTuple
-from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -50,8 +49,7 @@ CORRECTED: Final = Step("corrected", "done")
 def show_status(request: Request, services: TheServices, reservation_id: str, known: str = "") -> Response:
     """Show what became of a reservation."""
     language = choose_language(request, services.settings.default_language)
-    parsed_id = _parse_id(reservation_id)
-    view = find_status_view(services, parsed_id, language, get_visitor(request)) if parsed_id else None
+    view = find_status_view(services, reservation_id, language, get_visitor(request))
     if view is None:
         return error_page(request, 404, "NOT_FOUND", language)
     return page(
@@ -75,10 +73,3 @@ def _steps(view: StatusView) -> tuple[Step, ...]:
         return ACCEPTED
     steps = SENT_THEN_REFUNDED if view.state == "refunded" and view.sent_at is not None else STEPS[view.state]
     return (*steps[:2], CORRECTED) if view.detail_code == "corrected" else steps
-
-
-def _parse_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

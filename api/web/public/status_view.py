@@ -1,11 +1,13 @@
 """A reservation as its recipient sees it, and what this browser may still change about it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from api.i18n.messages import state_message
+from api.schemas.parsing import InvalidInputError, parse_id
 from api.use_cases.services import Services
 from api.web.masking import mask_if_known
 from api.web.public.visitor import Visitor, find_token
@@ -57,13 +59,14 @@ class StatusView:
     groups: Sequence[str] = ()
 
 
-def find_status_view(
-    services: Services, reservation_id: UUID, language: Language, visitor: Visitor
-) -> StatusView | None:
+def find_status_view(services: Services, typed_id: str, language: Language, visitor: Visitor) -> StatusView | None:
     """Return the view of a reservation; None if there is no such reservation."""
-    reservation = services.reader.find_reservation(reservation_id)
+    reservation = None
+    with suppress(InvalidInputError):
+        reservation = services.reader.find_reservation(parse_id("reservation_id", typed_id))
     if reservation is None:
         return None
+    reservation_id = reservation.reservation_id
     address = services.reader.find_email_addresses([reservation_id]).get(reservation_id)
     is_holder = find_token(services, visitor, reservation_id) is not None
     is_retried = reservation.public_state in {"reserved", "waiting"} and reservation.attempts > 0

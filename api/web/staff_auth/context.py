@@ -13,6 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 
 from api.auth.passwords import password_hasher
+from api.auth.session_cookies import form_secret
 from api.errors import ApplicationError
 from api.use_cases.services import Caller, Services
 from api.web.staff_auth.hashing_queue import HashingQueue, HashingSlot
@@ -62,7 +63,7 @@ class SupportContext:
     @property
     def secret(self) -> bytes:
         """Key of the tokens in forms."""
-        return hashlib.sha256(b"support\0" + self.services.settings.secret_key.get_secret_value().encode()).digest()
+        return form_secret(self.services.settings.secret_key)
 
     def count_key(self, *parts: str) -> bytes:
         """Key of a count: a keyed digest of what the count is about."""

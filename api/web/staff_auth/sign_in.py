@@ -12,6 +12,7 @@ from api.errors import ApplicationError
 from api.http.problems import retry_headers
 from api.i18n.messages import refusal_detail
 from api.rate_limits.client_network import client_networks
+from api.schemas.parsing import find_email
 from api.use_cases.administration.staff_accounts import NewSession, begin_session, end_session
 from api.use_cases.services import Caller
 from api.web.rendering import page, see_other
@@ -29,7 +30,7 @@ from api.web.staff_auth.sessions import (
     new_token,
     set_cookie,
 )
-from domain.values.identifiers import EmailAddress, MalformedEmailError
+from domain.values.identifiers import EmailAddress
 from projections.repositories.staff_sessions import StaffCredentials
 
 SESSION_S: Final = 12 * 3600
@@ -130,10 +131,7 @@ async def _check_password(support: SupportContext, attempt: _SignInAttempt, pass
 
 def _get_visitor(request: Request, support: SupportContext, typed: str) -> _SignInAttempt:
     """Where a sign-in comes from and whom it is for; no address is kept in clear."""
-    try:
-        email = EmailAddress.parse(typed)
-    except MalformedEmailError:
-        email = None
+    email = find_email(typed)
     name = email.normal if email else ""
     browser = support.browsers.identify(request.cookies, name, support.services.now())
     if browser is not None:

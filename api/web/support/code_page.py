@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from api.errors import ApplicationError
 from api.http.pagination import Page
 from api.i18n.messages import refusal_title
+from api.schemas.parsing import find_email
 from api.use_cases.services import Caller
 from api.web.forms import new_nonce
 from api.web.masking import mask_if_known
@@ -36,7 +37,7 @@ from domain.events import RebindReserved, ReservationEvent, ReservationStarted, 
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import fold_reservation
 from domain.ports import Language
-from domain.values.identifiers import EmailAddress, MalformedEmailError, format_code
+from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
 from projections.read_models.statements import HistoryQuery, StatementEntry
 
@@ -164,10 +165,8 @@ def _offered(support: SupportContext, code: RedeemCode, language: Language) -> l
 
 
 def _find_recipient(support: SupportContext, email: str) -> UUID | None:
-    try:
-        return support.reader.find_recipient(EmailAddress.parse(email))
-    except MalformedEmailError:
-        return None
+    address = find_email(email)
+    return None if address is None else support.reader.find_recipient(address)
 
 
 def _load_lines(support: SupportContext, query: StatementQuery, until: int) -> StatementPage:

@@ -8,8 +8,9 @@ from fastapi.responses import Response
 
 from api.errors import ApplicationError
 from api.schemas.numbers import IN_DIGITS
+from api.schemas.parsing import parse_filter_time, parse_optional
 from api.use_cases.explain_balance import explanation_of
-from api.web.forms import VERSION_MAX, parse_filter_timestamp
+from api.web.forms import VERSION_MAX
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer
@@ -46,7 +47,7 @@ def explain_balance_page(
     as_of: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
     """Each use that counts or is held, by name, and why the others do not."""
-    language, at = get_language(request), parse_filter_timestamp(as_of)
+    language, at = get_language(request), parse_optional(parse_filter_time, "as_of", as_of)
     now = support.services.now()
     explanation = explanation_of(support.reader, code_id, now, language, as_of=at, most=EXPLAINED_MAX)
     if explanation is None:

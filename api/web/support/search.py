@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from api.i18n.messages import refusal_title
+from api.schemas.parsing import find_email, parse_id
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.support.balance_bar import BalanceBar, draw_balance_bar
 from api.web.support.view_models import ReservationCard, build_card, name_code_state
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normalize_code
+from domain.values.identifiers import MalformedCodeError, normalize_code
 from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
@@ -51,7 +52,7 @@ def search(support: SupportContext, typed: str, language: Language) -> list[Sear
     if (link := _LINK.search(typed)) is not None:
         return _search_link(support, link[1], language)
     if (number := _UUID.search(typed)) is not None:  # alone, in a link, or as the beginning of a Message-ID
-        return _search_id(support, UUID(number[0]), language)
+        return _search_id(support, parse_id("q", number[0]), language)
     if "@" in (address := typed.replace("\uff20", "@")):  # the sign as Chinese keyboards write it
         return _search_address(support, _strip_display_name(address))
     code_id = support.reader.find_code(typed)
@@ -112,9 +113,7 @@ def _strip_display_name(typed: str) -> str:
 
 
 def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
-    try:
-        address = EmailAddress.parse(typed)
-    except MalformedEmailError:
+    if (address := find_email(typed)) is None:
         return []
     recipient_id = support.reader.find_recipient(address)
     if recipient_id is not None:

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.schemas.numbers import IN_DIGITS
-from api.web.forms import VERSION_MAX, parse_filter_timestamp, parse_optional_id
+from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
+from api.web.forms import VERSION_MAX
 from api.web.support.actions.commands import DONE_LENGTH_MAX
 from domain.events import EVENT_TYPES, Event
 
@@ -89,13 +90,13 @@ class StatementParams(BaseModel):
         is_filtered = bool(self.reservation or self.person)
         return StatementQuery(
             code_id=code_id,
-            as_of=parse_filter_timestamp(self.as_of),
+            as_of=parse_optional(parse_filter_time, "as_of", self.as_of),
             newest_first=self.order != "oldest",
             kind=self.kind if self.kind in KINDS else None,
-            reservation_id=parse_optional_id(self.reservation),
-            recipient_id=parse_optional_id(self.person),
-            since=parse_filter_timestamp(self.since),
-            until=parse_filter_timestamp(self.until),
+            reservation_id=parse_optional(parse_id, "reservation", self.reservation),
+            recipient_id=parse_optional(parse_id, "person", self.person),
+            since=parse_optional(parse_filter_time, "since", self.since),
+            until=parse_optional(parse_filter_time, "until", self.until),
             is_grouped=self.group == "yes" and not is_filtered,
             place=self.place,
         )

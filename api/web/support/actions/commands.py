@@ -10,10 +10,10 @@ from fastapi import Request
 
 from api.errors import ApplicationError
 from api.schemas.code_terms import TERMS
-from api.schemas.parsing import parse_term
+from api.schemas.parsing import parse_email, parse_term
 from api.use_cases.code_actions import change_terms, pause, resume, revoke
 from api.use_cases.reservation_actions import cancel, correct_recipient, rebind, refund, resend, resolve
-from api.use_cases.services import Caller, LedgerServices, parse_email
+from api.use_cases.services import Caller, LedgerServices
 from domain.command_bus import CodeCommand, ReservationCommand
 from domain.commands.case_events import is_removal_case
 from domain.commands.reservation.resolve_case import Resolution
@@ -92,7 +92,7 @@ def reservation_command(
         case "resend":
             return resend.command(services, caller, reservation_id, note=note)
         case "correct":
-            email = parse_email(form.email[:TYPED_LENGTH_MAX])
+            email = parse_email(form.email)
             return correct_recipient.command(services, caller, reservation_id, email, note=note)
         case "rebind":
             return rebind.command(services, caller, reservation_id, _group(form.group), note=note)

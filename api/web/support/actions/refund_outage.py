@@ -15,8 +15,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.schemas.parsing import parse_number, parse_optional, parse_time
 from api.use_cases.refund_outage import REFUND_BATCH, AffectedReservation, OutageWindow, find_affected, refund_affected
-from api.web.forms import new_nonce, parse_optional_number, parse_optional_timestamp, request_id_from_nonce
+from api.web.forms import new_nonce, request_id_from_nonce
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import Staff, Support, SupportContextDep, SupportRoute, SupportWithForm
@@ -86,14 +87,14 @@ async def undo(request: Request, support: SupportContextDep, staff: SupportWithF
     note, nonce, done = (
         form.get("note", ""),
         form.get("nonce", ""),
-        parse_optional_number(form.get("done", "0"), POSITIONS),
+        parse_number("done", form.get("done") or "0", POSITIONS),
     )
     if not _is_window(outage) or request_id_from_nonce(nonce) is None:
         raise ApplicationError("MALFORMED")
     if not 0 < len(note.strip()) <= NOTE_LENGTH_MAX:
         view = await support.services.run_blocking(_view_affected, support, outage)
         return _page(request, staff, outage, status=422, is_reason_missing=True, nonce=nonce, **view)
-    progress = await support.services.run_blocking(_step, support, staff, outage, note, nonce, done or 0)
+    progress = await support.services.run_blocking(_step, support, staff, outage, note, nonce, done)
     return _page(request, staff, outage, nonce=nonce, note=note.strip(), **progress)
 
 
@@ -142,8 +143,8 @@ def _counted(affected: list[AffectedReservation]) -> dict[str, int]:
 def _outage(support: SupportContext, start: str, end: str, include: str, channel: str, server: str) -> Outage:
     now = support.services.now().astimezone(UTC).replace(microsecond=0)
     return Outage(
-        start=parse_optional_timestamp(start) or now - DAY,
-        end=parse_optional_timestamp(end) or now,
+        start=parse_optional(parse_time, "start", start) or now - DAY,
+        end=parse_optional(parse_time, "end", end) or now,
         include_sent=include == "sent",
         channel=channel.strip(),
         server=server.strip(),
