@@ -7,13 +7,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from domain.command_bus import Command
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import CommandContext
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import Refusal
 from domain.values.group_name import group_name_error
-from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError, normalize_code
+from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
 from projections.terminal.text import say_error
 
 if TYPE_CHECKING:
@@ -68,43 +67,36 @@ def reserve(
     """
     if is_rebind and not group_id:
         raise ManualTaskRefusedError("GROUP_MISSING")
+    vault = runtime.storage.vault
     try:
-        address, code = EmailAddress.parse(email), normalize_code(redeem_code)
+        recipient = vault.draft_recipient(EmailAddress.parse(email), uuid4())
+        code_digests = vault.typed_code(redeem_code).digests
     except MalformedEmailError:
         raise ManualTaskRefusedError("EMAIL_INVALID") from None
     except MalformedCodeError:
         raise ManualTaskRefusedError("CODE_MALFORMED") from None
     if group_id and group_name_error(group_id) is not None:
         raise ManualTaskRefusedError("GROUP_MALFORMED")
-    command = _rebind(runtime, address, code, group_id) if is_rebind and group_id else None
-    return _execute(runtime, command or _reserve(runtime, address, code, group_id))
-
-
-def _reserve(runtime: "Runtime", address: EmailAddress, code: str, group: str | None) -> ReserveUse:
-    vault = runtime.storage.vault
-    return ReserveUse(
-        context=CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator"),
-        code_digests=vault.compute_digests("code", code),
-        recipient=vault.draft_recipient(address, uuid4()),
-        reservation_id=uuid4(),
-        language=runtime.settings.default_language,
-        group=group,
-    )
-
-
-def _rebind(runtime: "Runtime", address: EmailAddress, code: str, group: str) -> RequestRebind:
-    vault = runtime.storage.vault
-    return RequestRebind(
-        context=CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator"),
-        code_digests=vault.compute_digests("code", code),
-        recipient=vault.draft_recipient(address, uuid4()),
-        new_reservation_id=uuid4(),
-        group=group,
-        language=runtime.settings.default_language,
-    )
-
-
-def _execute(runtime: "Runtime", command: Command) -> UUID:
+    context = CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator")
+    command: RequestRebind | ReserveUse
+    if is_rebind and group_id:
+        command = RequestRebind(
+            context=context,
+            code_digests=code_digests,
+            recipient=recipient,
+            new_reservation_id=uuid4(),
+            group=group_id,
+            language=runtime.settings.default_language,
+        )
+    else:
+        command = ReserveUse(
+            context=context,
+            code_digests=code_digests,
+            recipient=recipient,
+            reservation_id=uuid4(),
+            group=group_id,
+            language=runtime.settings.default_language,
+        )
     result = runtime.execute([command])[0]
     if isinstance(result, Refusal):
         raise ManualTaskRefusedError(result.code)

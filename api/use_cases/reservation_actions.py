@@ -10,7 +10,9 @@ from api.schemas.resources import BounceReason
 from api.use_cases.services import Caller, LedgerServices
 from api.use_cases.use_case import UseCase
 from domain.commands.access.rebind import RebindReservation
+from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.add_note import NoteOnReservation
+from domain.commands.delivery.accept_invite import LINK, AcceptInvite, Via
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -172,6 +174,37 @@ def record_bounce(
         reply_code=reply_code,
         reply=services.note(reply, reservation_id),
         occurred_at=occurred_at,
+    )
+
+
+@UseCase
+def accept_invite(
+    services: LedgerServices,
+    caller: Caller,
+    reservation_id: UUID,
+    *,
+    delivery: int,
+    via: Via = LINK,
+    occurred_at: datetime | None = None,
+) -> AcceptInvite:
+    """Record that a delivery was accepted, by its link or as its channel reports."""
+    return AcceptInvite(
+        context=services.context(caller),
+        reservation_id=reservation_id,
+        delivery=delivery,
+        case_id=services.new_id(),
+        via=via,
+        occurred_at=occurred_at,
+    )
+
+
+@UseCase
+def record_external_removal(
+    services: LedgerServices, caller: Caller, reservation_id: UUID, *, occurred_at: datetime | None = None
+) -> RecordExternalRemoval:
+    """Record that the external system of a group removed a person's access."""
+    return RecordExternalRemoval(
+        context=services.context(caller), reservation_id=reservation_id, occurred_at=occurred_at
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
-from api.use_cases.services import Caller, LedgerServices
+from api.use_cases.services import Caller, LedgerServices, Services
 from domain.command_bus import CodeCommand, CommandResult, ReservationCommand
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.code.revoke import RevokeCode
@@ -41,6 +41,10 @@ class UseCase(Generic[P, C]):
     def __call__(self, services: LedgerServices, caller: Caller, *args: P.args, **kwargs: P.kwargs) -> CommandResult:
         """Perform the action."""
         return perform(services, caller, self.command(services, caller, *args, **kwargs))
+
+    async def in_group(self, services: Services, caller: Caller, *args: P.args, **kwargs: P.kwargs) -> CommandResult:
+        """Execute the command in the event loop, in one commit with those of concurrent requests; nothing follows."""
+        return await services.execute_in_group(self.command(services, caller, *args, **kwargs))
 
 
 def perform(services: LedgerServices, caller: Caller, command: CodeCommand | ReservationCommand) -> CommandResult:

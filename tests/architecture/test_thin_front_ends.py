@@ -10,12 +10,6 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 FRONT_ENDS: Final = ("api/v1", "api/web", "api/cli")
 EXECUTING: Final = frozenset({"execute", "execute_in_group"})
-ALLOWED: Final = {
-    # A callback and the link of an email are answered in the event loop, where concurrent ones share a commit.
-    ("api/v1/webhooks/channel_callbacks.py", "execute_in_group"),
-    ("api/web/public/accept.py", "execute_in_group"),
-}
-"""Modules that execute a command themselves."""
 
 
 def calls_of(source: str) -> Iterator[str]:
@@ -40,7 +34,7 @@ def test_front_ends_execute_no_commands(front_end: str) -> None:
         for call in calls_of((ROOT / module).read_text("utf-8"))
     }
 
-    assert set() == found - ALLOWED
+    assert set() == found
 
 
 def test_a_front_end_that_executes_a_command_is_found() -> None:

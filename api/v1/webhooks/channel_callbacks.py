@@ -21,11 +21,10 @@ from api.http.validation_errors import field_errors
 from api.schemas.numbers import Strict
 from api.schemas.resources import BounceReason
 from api.schemas.timestamps import Timestamp
-from api.use_cases.reservation_actions import record_bounce
+from api.use_cases.reservation_actions import accept_invite, record_bounce, record_external_removal
 from api.use_cases.services import Caller, Services
-from domain.command_bus import Command
-from domain.commands.access.record_removal import RecordExternalRemoval
-from domain.commands.delivery.accept_invite import CALLBACK, AcceptInvite
+from domain.command_bus import CommandResult
+from domain.commands.delivery.accept_invite import CALLBACK
 from domain.model.reservation import PublicState
 from domain.webhooks.signatures import SignatureHeaders, verification_error
 from projections.repositories.group_channels import CallbackRefusal, ChannelRow, GroupChannelRepository
@@ -94,7 +93,7 @@ SCHEMA: Final = {
     "/{channel_id}/callbacks",
     responses=problem_responses(
         *("SIGNATURE_INVALID", "CALLBACK_STALE", "MALFORMED", "NOT_FOUND", "CALLBACK_REPEATED"),
-        *(AcceptInvite, record_bounce, RecordExternalRemoval, "UNAVAILABLE"),
+        *(accept_invite, record_bounce, record_external_removal, "UNAVAILABLE"),
     ),
     openapi_extra=SCHEMA,
     summary="Report what became of a posted invitation",
@@ -109,7 +108,7 @@ async def callback(channel_id: UUID, request: Request, services: TheServices) ->
     handler = CallbackHandler(services, channels, channel, request_id_of(request))
     report = await handler.checked(SignatureHeaders.of(request.headers), body)
     try:
-        result = await services.execute_in_group(handler.command(report))
+        result = await handler.record(report)
     except ApplicationError as error:
         if error.code not in {"UNAVAILABLE", "OVERLOADED"}:
             await handler.write_down("refused")
@@ -160,31 +159,32 @@ class CallbackHandler:
             raise await self._refused("replayed")
         return report
 
-    def command(self, report: Callback) -> Command:
-        """What it means to the ledger."""
+    async def record(self, report: Callback) -> CommandResult:
+        """Record what a report says.
+
+        Raises:
+            ApplicationError: The ledger refuses; UNAVAILABLE; OVERLOADED.
+        """
         services, data = self._services, report.data
         caller = Caller("channel", self._request_id, str(self._channel.channel_id))
-        context, reservation_id = services.context(caller), data.reservation_id
-        if report.type == "invite.accepted":
-            return AcceptInvite(
-                context=context,
-                reservation_id=reservation_id,
-                delivery=data.delivery,
-                case_id=services.new_id(),
-                via=CALLBACK,
-                occurred_at=data.occurred_at,
-            )
-        if report.type == "invite.removed":
-            return RecordExternalRemoval(context=context, reservation_id=reservation_id, occurred_at=data.occurred_at)
-        return record_bounce.command(
-            services,
-            caller,
-            reservation_id,
-            delivery=data.delivery,
-            reason=data.reason,
-            reply=data.reply,
-            occurred_at=data.occurred_at,
-        )
+        reservation_id, delivery, at = data.reservation_id, data.delivery, data.occurred_at
+        match report.type:
+            case "invite.accepted":
+                return await accept_invite.in_group(
+                    services, caller, reservation_id, delivery=delivery, via=CALLBACK, occurred_at=at
+                )
+            case "invite.removed":
+                return await record_external_removal.in_group(services, caller, reservation_id, occurred_at=at)
+            case "invite.bounced":
+                return await record_bounce.in_group(
+                    services,
+                    caller,
+                    reservation_id,
+                    delivery=delivery,
+                    reason=data.reason,
+                    reply=data.reply,
+                    occurred_at=at,
+                )
 
     async def _refused(self, reason: CallbackRefusal) -> ApplicationError:
         await self.write_down(reason)

@@ -13,10 +13,11 @@ from fastapi.responses import RedirectResponse, Response
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import TheServices
+from api.use_cases.reservation_actions import accept_invite
 from api.use_cases.services import Caller, Services
 from api.web.rendering import choose_language, page
 from api.web.security_headers import REDIRECTING_POLICY, security_headers
-from domain.commands.delivery.accept_invite import AcceptInvite, find_link_refusal
+from domain.commands.delivery.accept_invite import find_link_refusal
 from domain.values.link_token import DeliveryRef, read_token
 from projections.repositories.groups import GroupRepository
 
@@ -72,14 +73,10 @@ async def accept_invitation(services: Services, token: str) -> InvitationLink:
     delivery = await services.run_blocking(_find_delivery, services, token)
     if delivery is None:
         return _INVALID
-    command = AcceptInvite(
-        context=services.context(Caller(actor="person")),
-        reservation_id=delivery.reservation_id,
-        delivery=delivery.number,
-        case_id=services.new_id(),
-    )
     try:
-        result = await services.execute_in_group(command)
+        result = await accept_invite.in_group(
+            services, Caller(actor="person"), delivery.reservation_id, delivery=delivery.number
+        )
     except ApplicationError as error:
         if error.code in {"LINK_NOT_VALID", "NOT_FOUND", "GRANT_EXPIRED"}:
             return _INVALID
