@@ -136,13 +136,13 @@ class StubUseCases:
         return self
 
     def find_status_view(
-        self, _: object, reservation_id: UUID, language: Language, visitor: Visitor
+        self, _: object, typed_id: str, language: Language, visitor: Visitor
     ) -> StatusView | None:
         """The one reservation."""
         self.looked.append(visitor)
         if self.is_away:
             raise HTTPException(503)
-        if reservation_id != RESERVATION:
+        if typed_id != str(RESERVATION):
             return None
         view = status_view(self.state, language, self.cause, self.next_attempt_at)
         return replace(

@@ -100,31 +100,28 @@ def list_codes(
     """Show one page. It checks a bounded number of codes, so a page may be short and still have a next one."""
     language = get_language(request)
     before = code_filter.start if cursor is None else parse_cursor(cursor)
-
-    def load() -> dict[str, Any]:
-        now = admin.services.now()
-        limit = SCAN_LIMIT if code_filter.filters_rows else PER_PAGE + 1
-        rows = admin.codes.list_newest(before, code_filter.group or None, limit)
-        page: list[tuple[RedeemCode, str, BalanceBar, str]] = []
-        last_row, is_more = None, len(rows) == limit
-        for row in rows:
-            if code_filter.is_before_range(row["issued_at"]) or len(page) == PER_PAGE:
-                is_more = not code_filter.is_before_range(row["issued_at"])
-                break
-            last_row = row
-            if code_filter.matches(code := code_from_named_row(row), now):
-                page.append(
-                    (code, row["hint"], draw_balance_bar(code, CELLS_MAX), name_code_state(code, now, language))
-                )
-        return {
-            "codes": page,
-            "next": format_cursor(last_row["issued_at"], last_row["code_id"]) if last_row and is_more else None,
-            "scanned": len(rows),
-        }
-
-    view = load()
+    now = admin.services.now()
+    limit = SCAN_LIMIT if code_filter.filters_rows else PER_PAGE + 1
+    rows = admin.codes.list_newest(before, code_filter.group or None, limit)
+    page: list[tuple[RedeemCode, str, BalanceBar, str]] = []
+    last_row, is_more = None, len(rows) == limit
+    for row in rows:
+        if code_filter.is_before_range(row["issued_at"]) or len(page) == PER_PAGE:
+            is_more = not code_filter.is_before_range(row["issued_at"])
+            break
+        last_row = row
+        if code_filter.matches(code := code_from_named_row(row), now):
+            page.append((code, row["hint"], draw_balance_bar(code, CELLS_MAX), name_code_state(code, now, language)))
     return admin_page(
-        request, "codes.html", staff, code_filter=code_filter, states=STATES, is_first=cursor is None, **view
+        request,
+        "codes.html",
+        staff,
+        code_filter=code_filter,
+        states=STATES,
+        is_first=cursor is None,
+        codes=page,
+        next=format_cursor(last_row["issued_at"], last_row["code_id"]) if last_row and is_more else None,
+        scanned=len(rows),
     )
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
@@ -124,12 +124,8 @@ def _render(
     new_password: tuple[str, str] | None = None,
 ) -> Response:
     after = parse_cursor(cursor)
-
-    def load() -> dict[str, Any]:
-        rows = admin.accounts.list_page(after, PER_PAGE + 1)
-        page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.staff_id))
-        return {"accounts": page.rows, "next": page.next}
-
+    rows = admin.accounts.list_page(after, PER_PAGE + 1)
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.staff_id))
     return admin_page(
         request,
         "staff.html",
@@ -141,5 +137,6 @@ def _render(
         errors=fields.errors,
         roles=ROLES,
         typed_length_max=TYPED_LENGTH_MAX,
-        **load(),
+        accounts=page.rows,
+        next=page.next,
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
@@ -83,28 +83,25 @@ def show_person(
 ) -> Response:
     """One person's reservations on all codes."""
     before, language = parse_cursor(cursor, NEWEST), get_language(request)
-
-    def load() -> dict[str, Any]:
-        positions = support.reader.list_reservations_of_recipient(recipient_id, before, PER_PAGE + 1)
-        page = Page.of(positions, PER_PAGE, lambda position: format_cursor(*position))
-        cards = support.reader.list_summaries([position[1] for position in page.rows])
-        if not cards and cursor is None:
-            raise ApplicationError("NOT_FOUND")
-        now, address = support.services.now(), support.reader.find_email_address(recipient_id)
-        shown_until = unmasked_until(support, staff, "unmasked_email", recipient_id, now)
-        return {
-            "cards": [build_card(card, now) for card in cards],
-            "address": address if shown_until else mask_if_known(address),
-            "path": None if address is None else f"/support/people/{recipient_id}",
-            "shown_until": shown_until if address else None,
-            "is_erased": done == "forgotten" and address is None,
-            "rejected_attempts": list_rejected_attempts(
-                support, support.reader.list_digests(recipient_id), now, language
-            ),
-            "next": page.next,
-        }
-
-    return support_page(request, "person.html", staff, **load())
+    positions = support.reader.list_reservations_of_recipient(recipient_id, before, PER_PAGE + 1)
+    page = Page.of(positions, PER_PAGE, lambda position: format_cursor(*position))
+    cards = support.reader.list_summaries([position[1] for position in page.rows])
+    if not cards and cursor is None:
+        raise ApplicationError("NOT_FOUND")
+    now, address = support.services.now(), support.reader.find_email_address(recipient_id)
+    shown_until = unmasked_until(support, staff, "unmasked_email", recipient_id, now)
+    return support_page(
+        request,
+        "person.html",
+        staff,
+        cards=[build_card(card, now) for card in cards],
+        address=address if shown_until else mask_if_known(address),
+        path=None if address is None else f"/support/people/{recipient_id}",
+        shown_until=shown_until if address else None,
+        is_erased=done == "forgotten" and address is None,
+        rejected_attempts=list_rejected_attempts(support, support.reader.list_digests(recipient_id), now, language),
+        next=page.next,
+    )
 
 
 @router.get("/tries/{digest}")
@@ -141,21 +138,19 @@ def list_codes_by_suffix(
     if not ends:
         return see_other("/support")
     language = get_language(request)
-
-    def load() -> dict[str, Any]:
-        ids = (
-            support.reader.find_codes_by_suffix(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
-        )
-        now = support.services.now()
-        page = Page.of(ids, PER_PAGE, lambda code_id: code_id)
-        rows = [row for code_id in page.rows if (row := support.reader.find_balance(code_id)) is not None]
-        codes = [code_from_named_row(row) for row in rows]
-        return {
-            "codes": [(code, draw_balance_bar(code), name_code_state(code, now, language)) for code in codes],
-            "next": page.next,
-        }
-
-    return support_page(request, "codes.html", staff, ends=ends, **load())
+    ids = support.reader.find_codes_by_suffix(ends, after or UUID(int=0), PER_PAGE + 1) if ends.isprintable() else []
+    now = support.services.now()
+    page = Page.of(ids, PER_PAGE, lambda code_id: code_id)
+    rows = [row for code_id in page.rows if (row := support.reader.find_balance(code_id)) is not None]
+    codes = [code_from_named_row(row) for row in rows]
+    return support_page(
+        request,
+        "codes.html",
+        staff,
+        ends=ends,
+        codes=[(code, draw_balance_bar(code), name_code_state(code, now, language)) for code in codes],
+        next=page.next,
+    )
 
 
 def _render_home(
@@ -168,12 +163,9 @@ def _render_home(
     results: Sequence[SearchResult] = (),
     miss_reason: str | None = None,
 ) -> Response:
-    def load() -> dict[str, Any]:
-        recent = support.reader.list_recent(before or NEWEST_POSITION, PER_PAGE)
-        now = support.services.now()
-        cards = [build_card(card, now) for card in support.reader.list_summaries(recent.ids)]
-        return {"cards": cards, "next": recent.next_position, "waiting": support.reader.count_open_cases()}
-
+    recent = support.reader.list_recent(before or NEWEST_POSITION, PER_PAGE)
+    now = support.services.now()
+    cards = [build_card(card, now) for card in support.reader.list_summaries(recent.ids)]
     return support_page(
         request,
         "home.html",
@@ -184,7 +176,9 @@ def _render_home(
         miss_reason=miss_reason,
         is_first=before is None,
         typed_length_max=TYPED_LENGTH_MAX,
-        **load(),
+        cards=cards,
+        next=recent.next_position,
+        waiting=support.reader.count_open_cases(),
     )
 
 

@@ -1,7 +1,7 @@
 """What waits for somebody, each with the one thing to do; and the audit, for admins."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -35,31 +35,28 @@ def show_worklist(
 ) -> Response:
     """Open cases, oldest first, and reservations on which no machine has acted for too long."""
     after = parse_cursor(cursor)
-
-    def load() -> dict[str, Any]:
-        now = support.services.now()
-        cases = support.reader.list_cases(after, PER_PAGE + 1, closed_too=False)
-        page = Page.of(cases, PER_PAGE, lambda row: format_cursor(row.opened_at, row.case_id))
-        stuck = (
-            support.reader.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), OLDEST, PER_PAGE)
-            if cursor is None
-            else []
-        )
-        cards = {
-            card.reservation_id: card
-            for card in support.reader.list_summaries([case.reservation_id for case in page.rows])
-        }
-        stuck_cards = support.reader.list_summaries([position[1] for position in stuck])
-        open_cases = [case for case in page.rows if case.reservation_id in cards]
-        return {
-            "cases": [(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
-            "stuck": [build_card(card, now) for card in stuck_cards],
-            "count": support.reader.count_open_cases(),
-            "drifting": support.reader.list_drifted_codes(PER_PAGE) if cursor is None else [],
-            "next": page.next,
-        }
-
-    return support_page(request, "worklist.html", staff, is_first=cursor is None, **load())
+    now = support.services.now()
+    cases = support.reader.list_cases(after, PER_PAGE + 1, closed_too=False)
+    page = Page.of(cases, PER_PAGE, lambda row: format_cursor(row.opened_at, row.case_id))
+    stuck = (
+        support.reader.list_stuck(now - timedelta(seconds=STUCK_AFTER_S), OLDEST, PER_PAGE) if cursor is None else []
+    )
+    cards = {
+        card.reservation_id: card for card in support.reader.list_summaries([case.reservation_id for case in page.rows])
+    }
+    stuck_cards = support.reader.list_summaries([position[1] for position in stuck])
+    open_cases = [case for case in page.rows if case.reservation_id in cards]
+    return support_page(
+        request,
+        "worklist.html",
+        staff,
+        is_first=cursor is None,
+        cases=[(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
+        stuck=[build_card(card, now) for card in stuck_cards],
+        count=support.reader.count_open_cases(),
+        drifting=support.reader.list_drifted_codes(PER_PAGE) if cursor is None else [],
+        next=page.next,
+    )
 
 
 @router.get("/audit")
@@ -71,23 +68,22 @@ def show_audit(
 ) -> Response:
     """What staff did beside the ledger, newest first."""
     t = translator(get_language(request))
-
-    def load() -> dict[str, Any]:
-        lines = support.sessions.list_audit_page(before or NEWEST_POSITION, PER_PAGE + 1)
-        page = Page.of(lines, PER_PAGE, lambda row: row.audit_id)
-        # Some acts are about a member of staff; other subjects are in nobody's list of staff.
-        ids = {person for line in page.rows for person in (line.staff_id, line.subject_id) if person is not None}
-        addresses = support.sessions.find_email_addresses(list(ids))
-        names: dict[UUID | None, str | None] = {person: mask_if_known(address) for person, address in addresses.items()}
-        return {
-            "lines": [
-                (line, names.get(line.staff_id) or _name_actor(line, t), names.get(line.subject_id))
-                for line in page.rows
-            ],
-            "next": page.next,
-        }
-
-    return support_page(request, "audit.html", staff, is_first=before is None, **load())
+    lines = support.sessions.list_audit_page(before or NEWEST_POSITION, PER_PAGE + 1)
+    page = Page.of(lines, PER_PAGE, lambda row: row.audit_id)
+    # Some acts are about a member of staff; other subjects are in nobody's list of staff.
+    ids = {person for line in page.rows for person in (line.staff_id, line.subject_id) if person is not None}
+    addresses = support.sessions.find_email_addresses(list(ids))
+    names: dict[UUID | None, str | None] = {person: mask_if_known(address) for person, address in addresses.items()}
+    return support_page(
+        request,
+        "audit.html",
+        staff,
+        is_first=before is None,
+        lines=[
+            (line, names.get(line.staff_id) or _name_actor(line, t), names.get(line.subject_id)) for line in page.rows
+        ],
+        next=page.next,
+    )
 
 
 def _name_actor(line: AuditRow, t: Translator) -> str:

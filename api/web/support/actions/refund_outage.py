@@ -101,7 +101,8 @@ async def undo(request: Request, support: SupportContextDep, staff: SupportWithF
 def _step(support: SupportContext, staff: Staff, outage: Outage, note: str, nonce: str, done: int) -> dict[str, Any]:
     affected = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
     if done == 0 and affected:
-        _write_down(support, staff, note, nonce)
+        # The reason concerns no single code, so it is in the audit log, under the correlation id of the refunds.
+        support.audit(staff.caller(), "undid_outage", _correlation(nonce), note.strip())
     caller, batch = staff.caller(request_id_from_nonce(nonce)), affected[:REFUND_BATCH]
     refunded = refund_affected(support.services, caller, batch, _correlation(nonce), include_sent=outage.include_sent)
     return {"given_back": done + refunded, "remaining": len(affected) - len(batch)}
@@ -157,8 +158,3 @@ def _is_window(outage: Outage) -> bool:
 
 def _correlation(nonce: str) -> UUID:
     return UUID(bytes=hashlib.sha256(b"outage\0" + nonce.encode()).digest()[:16], version=4)
-
-
-def _write_down(support: SupportContext, staff: Staff, note: str, nonce: str) -> None:
-    """The reason concerns no single code, so it is in the audit, under the correlation id of the refunds."""
-    support.services.action(staff.caller()).record("undid_outage", _correlation(nonce), note.strip())

@@ -103,8 +103,7 @@ def unmask_code(
 def _unmask(
     support: SupportContext, staff: Staff, action: AuditAction, subject_id: UUID, reason: str, back: str
 ) -> Response:
-    audit_log = support.services.action(staff.caller())
-    audit_log.record(action, subject_id, reason.strip())
+    support.audit(staff.caller(), action, subject_id, reason.strip())
     return see_other(back)
 
 
