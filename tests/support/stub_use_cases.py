@@ -135,9 +135,7 @@ class StubUseCases:
         """What reads the addresses."""
         return self
 
-    def find_status_view(
-        self, _: object, typed_id: str, language: Language, visitor: Visitor
-    ) -> StatusView | None:
+    def find_status_view(self, _: object, typed_id: str, language: Language, visitor: Visitor) -> StatusView | None:
         """The one reservation."""
         self.looked.append(visitor)
         if self.is_away:

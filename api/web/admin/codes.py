@@ -16,7 +16,7 @@ from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NAME_LENGTH_MAX
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, SupportRoute
-from api.web.support.balance_bar import BalanceBar, draw_balance_bar
+from api.web.support.charts import BalanceBar, draw_balance_bar
 from api.web.support.view_models import name_code_state
 from domain.model.redeem_code import CodeState, RedeemCode
 from projections.definitions.tables.code_balances import code_from_named_row

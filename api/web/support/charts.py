@@ -1,8 +1,10 @@
-"""Charts as rectangles: columns over time and bars of a list. Geometry only; words and numbers are the page's."""
+"""Charts as rectangles: the balance of a code, columns over time, bars of a list. Geometry only, without texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+from domain.model.redeem_code import RedeemCode
 
 WIDTH: Final = 1000.0
 HEIGHT: Final = 200.0
@@ -11,6 +13,12 @@ GAP_SHARE: Final = 0.25
 TICKS: Final = 4
 LABELS_MAX: Final = 7
 STEPS: Final = (1, 2, 2.5, 5, 10)
+CELLS_MAX: Final = 24
+"""Uses of a balance bar that has a cell for each; a larger limit is one bar."""
+OPEN_SHARE: Final = 0.25
+"""The part of an unlimited code's bar that has no end."""
+
+BalancePart = Literal["used", "reserved", "free", "open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +93,68 @@ def _sample_labels(labels: list[str]) -> list[str]:
             stride = (len(labels) - 1) // (count - 1)
             return labels[::stride]
     return [labels[0], labels[-1]] if len(labels) > 1 else labels
+
+
+@dataclass(frozen=True, slots=True)
+class BarSegment:
+    """One rectangle, in units of which the picture is 1,000 wide."""
+
+    part: BalancePart
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceBar:
+    """The rectangles from left to right, and the numbers that they stand for; `free` None: without limit."""
+
+    segments: list[BarSegment]
+    is_cells: bool
+    used: int
+    reserved: int
+    free: int | None
+    limit: int | None
+
+
+def draw_balance_bar(code: RedeemCode, cells_max: int = CELLS_MAX) -> BalanceBar:
+    """Draw a code's balance; with a cell for each use, if the limit is at most `cells_max`."""
+    is_cells = code.terms.max_uses is not None and code.terms.max_uses <= cells_max
+    return BalanceBar(
+        segments=_cells(code) if is_cells else _bar(code),
+        is_cells=is_cells,
+        used=code.used,
+        reserved=code.reserved,
+        free=code.available,
+        limit=code.terms.max_uses,
+    )
+
+
+def _cells(code: RedeemCode) -> list[BarSegment]:
+    counts: list[tuple[BalancePart, int]] = [
+        ("used", code.used),
+        ("reserved", code.reserved),
+        ("free", code.available or 0),
+    ]
+    parts = [part for part, count in counts for _ in range(count)]
+    step = WIDTH / max(len(parts), 1)
+    gap = min(step * 0.12, 8.0)
+    return [BarSegment(part, round(index * step, 2), round(step - gap, 2)) for index, part in enumerate(parts)]
+
+
+def _bar(code: RedeemCode) -> list[BarSegment]:
+    total = code.terms.max_uses
+    if total is None:
+        occupied = code.used + code.reserved
+        share = WIDTH * (1 - OPEN_SHARE) / occupied if occupied else 0.0
+        used, reserved = code.used * share, code.reserved * share
+        last: BalancePart = "open"
+    else:
+        used, reserved = WIDTH * code.used / total, WIDTH * code.reserved / total
+        last = "free"
+    segments = [BarSegment("used", 0.0, used), BarSegment("reserved", used, reserved)]
+    segments.append(BarSegment(last, used + reserved, WIDTH - used - reserved))
+    return [
+        BarSegment(segment.part, round(segment.x, 2), round(segment.width, 2))
+        for segment in segments
+        if segment.width > 0
+    ]

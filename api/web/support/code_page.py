@@ -23,7 +23,7 @@ from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, ActionForm,
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
-from api.web.support.balance_bar import draw_balance_bar
+from api.web.support.charts import draw_balance_bar
 from api.web.support.statement_query import KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
     StatementLine,

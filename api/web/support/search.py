@@ -12,7 +12,7 @@ from api.i18n.messages import refusal_title
 from api.schemas.parsing import find_email, parse_id
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
-from api.web.support.balance_bar import BalanceBar, draw_balance_bar
+from api.web.support.charts import BalanceBar, draw_balance_bar
 from api.web.support.view_models import ReservationCard, build_card, name_code_state
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language

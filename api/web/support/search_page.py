@@ -17,7 +17,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, ViewerWithForm
 from api.web.support.actions.unmask import unmasked_until
-from api.web.support.balance_bar import draw_balance_bar
+from api.web.support.charts import draw_balance_bar
 from api.web.support.search import SearchResult, list_rejected_attempts, search, search_request_id
 from api.web.support.view_models import build_card, name_code_state
 from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normalize_code
