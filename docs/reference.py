@@ -1,4 +1,4 @@
-"""The parts of reference pages that are derived from code: commands, routes, problem codes, events, packages."""
+"""The parts of reference pages that are derived from code: commands, routes, roles, problem codes, columns."""
 
 import ast
 import base64
@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import get_type_hints
 
 import typer
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
 from msgspec import structs
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
+from api.auth.scopes import GRANTS, RANK, SCOPES
 from api.cli.app import app
 from api.cli.command_index import INDEX_FILE, render_index
+from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS
 from api.http.problems import status_of
 from api.i18n.catalogs import catalog_paths, translator
 from api.main import create_app
@@ -35,6 +40,8 @@ def render_pages() -> dict[Path, str]:
         DOCS / "reference/api.md": _route_lines(),
         DOCS / "reference/problem-codes.md": _problem_lines(),
         DOCS / "reference/events.md": _event_lines(),
+        DOCS / "reference/roles-and-scopes.md": _access_lines(),
+        DOCS / "how-to/import-codes.md": _column_lines(),
         DOCS / "architecture.md": _package_lines(),
     }
     pages = {page: f"{_manual_part(page)}{MARK}\n{chr(10).join(lines).rstrip()}\n" for page, lines in lists.items()}
@@ -48,18 +55,82 @@ def _manual_part(page: Path) -> str:
     return above
 
 
-def _route_lines() -> Iterator[str]:
-    """Yield every route of the JSON API, in the order of their tags."""
-    settings = ApiSettings.model_validate(
-        {"DATABASE_URL": "postgresql:///none", "secret_key": "-", "peppers": NO_KEYS, "master_keys": NO_KEYS}
+def _application() -> FastAPI:
+    """Return the application without a database behind it."""
+    return create_app(
+        ApiSettings.model_validate(
+            {"DATABASE_URL": "postgresql:///none", "secret_key": "-", "peppers": NO_KEYS, "master_keys": NO_KEYS}
+        )
     )
-    yield "| route | needs | what it does |"
-    yield "|---|---|---|"
-    for path, methods in create_app(settings).openapi()["paths"].items():
+
+
+def _api_routes() -> Iterator[tuple[str, str, str]]:
+    """Yield every operation of the JSON API with its scope, if it needs one, and its summary, in the order of tags."""
+    for path, methods in _application().openapi()["paths"].items():
         for method, route in methods.items():
             scopes = [scope for one in route.get("security", ()) for scope in next(iter(one.values()))]
-            needs = f"`{scopes[0]}`" if scopes else ""
-            yield f"| `{method.upper()} {path}` | {needs} | {route['summary']} |"
+            yield f"{method.upper()} {path}", scopes[0] if scopes else "", route["summary"]
+
+
+def _route_lines() -> Iterator[str]:
+    yield "| route | needs | what it does |"
+    yield "|---|---|---|"
+    for operation, scope, summary in _api_routes():
+        yield f"| `{operation}` | {f'`{scope}`' if scope else ''} | {summary} |"
+
+
+def _access_lines() -> Iterator[str]:
+    """Yield the roles of every scope with what it opens, and the roles of every staff page."""
+    routes = list(_api_routes())
+    yield f"| scope | {' | '.join(RANK)} | operations of the API |"
+    yield f"|---|{'---|' * len(RANK)}---|"
+    for scope in sorted(SCOPES, key=lambda scope: min(RANK[role] for role in RANK if scope in GRANTS[role])):
+        granted = ["yes" if scope in GRANTS[role] else "" for role in RANK]
+        summaries = " · ".join(summary for _, needed, summary in routes if needed == scope)
+        yield f"| `{scope}` | {' | '.join(granted)} | {summaries} |"
+    roles: dict[str, dict[str, str]] = {}
+    for path, method, role in _page_routes():
+        roles.setdefault(path, {})[method] = role
+    yield "\n## Pages\n"
+    yield "The least role that opens a page, and the least role that may send its form.\n"
+    yield "| page | open | send |"
+    yield "|---|---|---|"
+    for path in sorted(roles):
+        yield f"| `{path}` | {roles[path].get('GET', '')} | {roles[path].get('POST', '')} |"
+
+
+def _page_routes() -> Iterator[tuple[str, str, str]]:
+    """Yield path, method and least role of every route for staff who are signed in."""
+    for route in iter_route_contexts(_application().routes):
+        dependant = getattr(route, "dependant", None)
+        role = _least_role(dependant) if isinstance(dependant, Dependant) else None
+        if role and "{_path" not in (path := str(route.path)):
+            yield from ((path, method, role) for method in route.methods or ())
+
+
+def _least_role(dependant: Dependant) -> str | None:
+    """Return the role that `require_role` of a page checks, if there is one."""
+    for dependency in dependant.dependencies:
+        call: object = dependency.call
+        while inspect.isfunction(call):
+            enclosed = inspect.getclosurevars(call).nonlocals
+            if "role" in enclosed:
+                return str(enclosed["role"])
+            call = enclosed.get("inner")
+        if role := _least_role(dependency):
+            return role
+    return None
+
+
+def _column_lines() -> Iterator[str]:
+    """Yield every column of an import, as the import page words it."""
+    say = translator("en")
+    yield "| column | what it holds |"
+    yield "|---|---|"
+    for name in COLUMNS:
+        yield f"| `{name}` | {say(f'page.admin.import.column.{name}')} |"
+    ignored = ", ".join(f"`{name}`" for name in sorted(IGNORED_COLUMNS))
+    yield f"\nThese columns of exports and of files with rejected lines are ignored: {ignored}."
 
 
 REFUSAL_KEY = re.compile(r'^msgid "refusal\.([A-Z_]+)\.(\w+)"$', re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What a caller of the API may do: scopes, and the roles as sets of them. `docs/reference/api.md` explains each."""
+"""What a caller of the API may do: scopes, and roles as sets of them. docs/reference/roles-and-scopes.md lists them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, get_args

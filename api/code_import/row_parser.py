@@ -26,17 +26,8 @@ OPEN: Final = "open"
 TERM_COLUMNS: Final = (*TERM_NAMES, OPEN)
 """Columns that `CodeTemplate` holds."""
 YES_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-COLUMNS: Final[Mapping[str, str]] = {
-    "code": "the code; required",
-    **{term.name: f"{term.means}, or {term.none_word}" if term.none_word else term.means for term in TERMS},
-    "open": "yes: not bound to its first recipient",
-    "used": "uses so far, imported as the opening balance",
-    "note": "note in the code's history",
-    "issued_at": "when it was issued elsewhere",
-    "state": "as in an export of a ledger: paused stays paused, a revoked code is rejected",
-    "reserved": "as in an export of a ledger: pending uses must be settled there first",
-}
-"""The names of columns, and what each holds."""
+COLUMNS: Final = ("code", *TERM_COLUMNS, "used", "note", "issued_at", "state", "reserved")
+"""The names of columns. The catalogs say what each holds, for the import page and docs/how-to/import-codes.md."""
 IGNORED_COLUMNS: Final = frozenset({"id", "available", "line", "why"})
 """Columns of exports and rejects files that do not matter for issuing a code."""
 

@@ -114,7 +114,7 @@ def rotate_keys(context: typer.Context, json: JsonFlag = False) -> int:
     if not rewritten and all(len(ring.keys) == 1 for ring in ledger.storage.vault.rings.values()):
         say("nothing to do: each keyring has one key; first put a new key and a comma in front of it")
         return 0
-    say(f"{rewritten} rows were re-encrypted; only the first master key is still needed")
+    say(f"{rewritten} rows were re-encrypted; older master keys only verify the checkpoints that they signed")
     if until is None:
         say("only the first pepper is still needed")
     else:

@@ -155,7 +155,7 @@ def _check_key_copy(url: str, settings: LedgerSettings) -> CheckResult:
         return CheckResult("key copy", "skipped", f"not checked: {error}")
     if not missing:
         return CheckResult("key copy", "ok", "every key was exported")
-    remedy = "run run run `ledger keys export --output FILE`, and keep FILE apart from the backups"
+    remedy = "run `ledger keys export --output FILE`, and keep FILE apart from the backups"
     return CheckResult(
         "key copy", "reminder", f"never exported: {', '.join(missing)}; without them no backup can be decrypted", remedy
     )

@@ -226,7 +226,7 @@ def test_export_writes_reservations_and_statements(terminal: Terminal, bench: Le
 
 
 def test_many_codes_are_issued_and_imported_in_batches(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
-    """A slice of the million that docs/reference/api.md tells of: every one of them once."""
+    """A slice of the million that docs/how-to/import-codes.md tells of: every one of them once."""
     issued = terminal.ledger("issue", "--count", "10000", "--prefix", "bulk", "--note", "for the fair").out.split()
     letters = random.Random(11)
     file = written(tmp_path, "\n".join(["code,used", *(f"{generate_code(letters)},1" for _ in range(10_000))]))

@@ -1,0 +1,67 @@
+"""How-to guides: their commands run, one after the other, and print the lines that the guides show."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from projections.storage.bootstrap import LedgerStore
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.ledger.settings import settings_for
+
+GUIDES = Path(__file__).parents[3] / "docs" / "how-to"
+EMAIL = "li.wei@example.com"
+
+
+def commands_and_outputs(page: str) -> list[tuple[list[str], list[str]]]:
+    """Each command of the guide's blocks of commands with the lines that it prints."""
+    blocks = re.findall(r"```console\n(.*?)```", (GUIDES / page).read_text("utf-8"), re.DOTALL)
+    found: list[tuple[list[str], list[str]]] = []
+    for line in "".join(block for block in blocks if "$ ledger " in block).splitlines():
+        text = line.strip()
+        if text.startswith("$ "):
+            found.append((shlex.split(text.removeprefix("$ ")), []))
+        else:
+            found[-1][1].append(text)
+    return found
+
+
+def settled(line: str) -> str:
+    """A line without what differs from run to run."""
+    return re.sub(r"\d+ rows", "N rows", " ".join(line.split()))
+
+
+def put_new_keys_in_front(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what the guide says about the keyrings, and restart."""
+    settings = settings_for(bench.database_url)
+    monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{settings.master_keys.get_secret_value()}")
+    monkeypatch.setenv("LEDGER_PEPPERS", f"2:{'C' * 43}=,{settings.peppers.get_secret_value()}")
+    LedgerStore.open(settings_for(bench.database_url)).close()
+
+
+@pytest.mark.parametrize(
+    ("page", "commands"), [("import-codes.md", 2), ("privacy-requests.md", 2), ("rotate-keys.md", 3)]
+)
+def test_every_command_of_a_guide_prints_what_it_shows(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, commands: int
+) -> None:
+    """In the order of the page. `cat FILE` writes the file that it shows."""
+    monkeypatch.chdir(tmp_path)
+    bench.redeem(bench.issue(), EMAIL)
+    run = 0
+    for (program, *arguments), shown in commands_and_outputs(page):
+        if program == "cat":
+            Path(arguments[0]).write_text("\n".join(shown) + "\n", encoding="utf-8")
+            continue
+        if arguments[0] == "doctor":
+            put_new_keys_in_front(bench, monkeypatch)
+        done = terminal.ledger(*arguments)
+        # A guide may leave out the end of a long line.
+        printed = [settled(line) for line in (done.out + done.err).splitlines()]
+        absent = [line for line in map(settled, shown) if not any(text.startswith(line) for text in printed)]
+        assert absent == [], (arguments, done)
+        run += 1
+
+    assert run == commands
