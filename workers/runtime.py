@@ -20,10 +20,11 @@ from projections.storage.group_commit import execute_isolated
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, label_or_other
 from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import DueAccessRows
-from workers.channels.default_channel import default_channel, open_pool
+from workers.channels.default_channel import default_channel, open_pool, open_send_loop
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupRoutingChannel
 from workers.channels.registry import GroupChannels
 from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.smtp.send_loop import SmtpSendLoop
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
@@ -51,6 +52,7 @@ class Runtime:
     group_channels: GroupChannels
     webhooks: WebhookDeliverer
     connections: ConnectionPool | None
+    send_loop: SmtpSendLoop | None
     waiting: set[UUID] = field(default_factory=set)
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     _channels: threading.local = field(default_factory=threading.local)
@@ -96,7 +98,10 @@ class Runtime:
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        return cls(settings, storage, reader, steps, send_executor, group_channels, deliverer, connections, waiting)
+        send_loop = None if connections is None else open_send_loop(settings, connections, send_executor)
+        return cls(
+            settings, storage, reader, steps, send_executor, group_channels, deliverer, connections, send_loop, waiting
+        )
 
     def channel(self) -> Channel:
         """This thread's channel; connections are kept between messages."""
@@ -140,6 +145,7 @@ class Runtime:
             plan=self.group_channels.plan,
             cooldowns=self.cooldowns,
             capacity=self.connections.capacity if self.connections else lambda: UNBOUNDED,
+            submit=self.send_loop.submit if self.send_loop else None,
         )
 
     def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:
@@ -161,6 +167,8 @@ class Runtime:
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""
         self.webhooks.close()
+        if self.send_loop is not None:
+            self.send_loop.close()
         self.send_executor.shutdown(wait=True, cancel_futures=True)
         for channel in self._open_channels:
             channel.close()

@@ -1,17 +1,25 @@
 """Letters and channels as the tests of this folder need them."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from domain.ports import Channel, OutboundMessage
+from domain.ports import Channel, OutboundMessage, Outcome, Removal, RemovalOutcome
 from domain.webhooks.signatures import secret_text
 from projections.config.settings import parse_networks
 from workers.channels.default_channel import open_channel
 from workers.channels.kinds.webhook import WebhookChannel, WebhookTarget
+from workers.channels.smtp.addresses import MailFrom
+from workers.channels.smtp.channel import SmtpChannel
+from workers.channels.smtp.connect import Connector
+from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.smtp.send_loop import SmtpSendLoop
+from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.http_client.client import PinnedHttpClient
 
 MAIL_FROM = "Ledger <ledger@example.com>"
@@ -48,6 +56,34 @@ def channel_to(url: str, timeout_s: float = TIMEOUT_S) -> Iterator[Channel]:
         yield channel
     finally:
         channel.close()
+
+
+class LoopedChannel:
+    """A mail server's channel whose messages go through a send loop, as those of a worker's batch do."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        server = SmtpServerUrl.parse(url)
+        self._connections = ConnectionPool(Connector.to(server, time.monotonic), 1)
+        self._channel = SmtpChannel(
+            server, sender=MailFrom.parse(MAIL_FROM), timeout_s=timeout_s, connections=self._connections
+        )
+        self.name = self._channel.name
+
+    def send(self, letter: OutboundMessage) -> Outcome:
+        """Submit to a loop that ends with the message; the connection is kept."""
+        with ThreadPoolExecutor(1) as openers:
+            loop = SmtpSendLoop(self._channel, self._connections, openers, lambda *_: None)
+            outcome = loop.submit(letter)
+            loop.close()
+        return outcome.result(0)
+
+    def revoke(self, removal: Removal) -> RemovalOutcome:
+        """As the channel does."""
+        return self._channel.revoke(removal)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._channel.close()
 
 
 def webhook_to(url: str, timeout_s: float = HOOK_TIMEOUT_S, secrets: tuple[str, ...] = (SECRET,)) -> WebhookChannel:

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from domain.ports import Accepted, Channel, NotifiedOnly, OutboundMessage, Outcome, Rejected, Removal, RemovalOutcome
 from projections.config.settings import LedgerSettings
-from workers.channels.group_router import InstrumentedChannel
+from workers.channels.group_router import InstrumentedChannel, report_sending
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
 from workers.channels.smtp.connection_pool import ConnectionPool
+from workers.channels.smtp.send_loop import SmtpSendLoop
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 
 
@@ -97,3 +99,20 @@ def default_channel(settings: LedgerSettings, connections: ConnectionPool | None
             connections=connections,
         )
     )
+
+
+def open_send_loop(settings: LedgerSettings, connections: ConnectionPool, openers: Executor) -> SmtpSendLoop:
+    """Open what sends many messages at a time to the mail server that the settings name, logged and counted.
+
+    Args:
+        settings: The mail server and its timeout.
+        connections: Those to that server.
+        openers: Runs what waits for a connection.
+    """
+    channel = SmtpChannel(
+        SmtpServerUrl.parse(settings.smtp_url.get_secret_value()),
+        sender=MailFrom.parse(settings.mail_from),
+        timeout_s=settings.smtp_timeout_s,
+        connections=connections,
+    )
+    return SmtpSendLoop(channel, connections, openers, report_sending)

@@ -25,9 +25,11 @@ from domain.ports import (
     outcome_label,
 )
 from projections.database.errors import StorageUnavailableError
+from projections.telemetry.fact_log import FactLog
 from projections.telemetry.metrics import ERRORS, SEND_SECONDS
 
 log = logging.getLogger(__name__)
+SENT_MESSAGES: Final = FactLog(__name__)
 
 COOLDOWN_S: Final = 20.0
 """About as long as one message may take. The sweep sends its wake-up messages in ever longer intervals anyway."""
@@ -93,15 +95,28 @@ class GroupRoutingChannel:
 # --- How long it took ---
 
 
+ErrorType = Literal["smtp_error", "webhook_error"]
+
+
+def report_sending(
+    message: OutboundMessage, outcome: Outcome, seconds: float, error_type: ErrorType = "smtp_error"
+) -> None:
+    """Measure, count and log one message. A refused address is not an error."""
+    SEND_SECONDS.observe(seconds)
+    if isinstance(outcome, OutcomeUnknown) or (isinstance(outcome, Rejected) and not outcome.about_address):
+        ERRORS.labels(error_type).inc()
+    SENT_MESSAGES.info("letter", _log_fields(message, outcome, seconds))
+
+
 class InstrumentedChannel:
-    """Another channel, with its messages logged and its errors counted. A refused address is not an error.
+    """Another channel, with its messages logged and its errors counted.
 
     Args:
         inner: The channel.
         error_type: Label under which its errors are counted.
     """
 
-    def __init__(self, inner: Channel, error_type: Literal["smtp_error", "webhook_error"] = "smtp_error") -> None:
+    def __init__(self, inner: Channel, error_type: ErrorType = "smtp_error") -> None:
         self._inner = inner
         self._error_type = error_type
 
@@ -114,11 +129,7 @@ class InstrumentedChannel:
         """Send, measure, count and log."""
         started_at = time.perf_counter()
         outcome = self._inner.send(message)
-        seconds = time.perf_counter() - started_at
-        SEND_SECONDS.observe(seconds)
-        if isinstance(outcome, OutcomeUnknown) or (isinstance(outcome, Rejected) and not outcome.about_address):
-            ERRORS.labels(self._error_type).inc()
-        log.info("letter", extra=_log_fields(message, outcome, seconds))
+        report_sending(message, outcome, time.perf_counter() - started_at, self._error_type)
         return outcome
 
     def revoke(self, removal: Removal) -> RemovalOutcome:

@@ -112,7 +112,9 @@ def _encoded(subject: str) -> str:
 
 
 def _header(name: str, value: str) -> bytes:
-    # A line may break only where the next one begins with a space: everything else would be a new header.
-    if any(not line or line.splitlines() != [line] for line in value.split("\r\n ")):
+    # A line may break only where the next one begins with a space: everything else would be a new header. A printable
+    # value has no line break of any kind.
+    is_one_line = value != "" and value.isprintable()
+    if not is_one_line and any(not line or line.splitlines() != [line] for line in value.split("\r\n ")):
         raise ValueError(f"The {name} header would hold a line break.")
     return f"{name}: {value}\r\n".encode()

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from domain.ports import Channel
+from domain.ports import Channel, OutboundMessage, Outcome
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupLimiter
@@ -29,7 +29,7 @@ makes its invitation unknown, and it is sent again."""
 GROUP_SHARE = 4
 """A group that has a channel gets one of so many send slots at most."""
 
-Sending = set[Future[AttemptResult]]
+Sending = set[Future[Outcome]]
 """Sendings in progress."""
 
 
@@ -53,6 +53,7 @@ class InvitationBatchSender:
         plan: Returns which reservations go out by the channel of a group.
         cooldowns: Which groups get nothing for now.
         capacity: How many emails the mail server accepts at once; 0 while it refuses connections.
+        submit: Begins to send a message by the default channel without a thread of the executor; None if it can't.
     """
 
     steps: DeliverySteps
@@ -63,6 +64,7 @@ class InvitationBatchSender:
     plan: Callable[[Sequence[UUID]], ChannelPlan] = lambda _: ChannelPlan()
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     capacity: Callable[[], int] = lambda: UNBOUNDED
+    submit: Callable[[OutboundMessage], Future[Outcome]] | None = None
 
     def run(self, reservation_ids: Sequence[UUID], task_id: str, should_stop: Callable[[], bool]) -> None:
         """Claim, send and record the reservations that are due.
@@ -80,7 +82,7 @@ class InvitationBatchSender:
         group_max = max(self.concurrency // GROUP_SHARE, 1)
         limiter = GroupLimiter(reservation_ids, plan.groups, group_max, self.cooldowns, self.capacity)
         sending: Sending = set()
-        ids_by_future: dict[Future[AttemptResult], UUID] = {}
+        deliveries_by_future: dict[Future[Outcome], ClaimedDelivery] = {}
         results: list[AttemptResult] = []
         outages = 0
         while limiter or sending or results:
@@ -97,15 +99,17 @@ class InvitationBatchSender:
                 outages += 1
                 results = results if outages < RECORD_ATTEMPTS_MAX else []
             limiter.release(set(acquired_ids) - {delivery.reservation.reservation_id for delivery in deliveries})
-            started = {
-                self.executor.submit(self._send, delivery): delivery.reservation.reservation_id
-                for delivery in deliveries
-            }
-            ids_by_future |= started
+            started = {self._begin(delivery): delivery for delivery in deliveries}
+            deliveries_by_future |= started
             sending |= set(started)
             finished, sending = self.wait_for_any(sending) if sending else (set(), set())
-            limiter.release([ids_by_future.pop(future) for future in finished])
-            results += [result for future in finished if (result := _take_result(future)) is not None]
+            ended = {future: deliveries_by_future.pop(future) for future in finished}
+            limiter.release([delivery.reservation.reservation_id for delivery in ended.values()])
+            results += [
+                AttemptResult(delivery, outcome)
+                for future, delivery in ended.items()
+                if (outcome := _take_outcome(future)) is not None
+            ]
             for result in results:
                 limiter.record(result.delivery.reservation.reservation_id, result.outcome)
 
@@ -116,11 +120,17 @@ class InvitationBatchSender:
             # Nothing is sent by a wrong channel: the first claim meets the same outage.
             return ChannelPlan()
 
-    def _send(self, delivery: ClaimedDelivery) -> AttemptResult:
-        return AttemptResult(delivery, self.steps.send(delivery, self.channel()))
+    def _begin(self, delivery: ClaimedDelivery) -> Future[Outcome]:
+        """Begin to send. A group may have its own channel and words, and looking them up takes a thread."""
+        if self.submit is None or delivery.reservation.group is not None:
+            return self.executor.submit(self._send, delivery)
+        return self.steps.begin(delivery, self.channel(), self.submit)
+
+    def _send(self, delivery: ClaimedDelivery) -> Outcome:
+        return self.steps.send(delivery, self.channel())
 
 
-def _take_result(future: Future[AttemptResult]) -> AttemptResult | None:
+def _take_outcome(future: Future[Outcome]) -> Outcome | None:
     try:
         return future.result()
     except Exception as error:  # noqa: BLE001 - whatever a bug raises, the other sendings continue

@@ -5,6 +5,7 @@ many reservations, since a commit costs the same for one as for a dozen.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -19,6 +20,7 @@ from domain.model.reservation_transitions import Lease
 from domain.ports import (
     ADDRESS_MISMATCH,
     Channel,
+    OutboundMessage,
     Outcome,
     Rejected,
     TextDraft,
@@ -106,19 +108,34 @@ class DeliverySteps:
 
     def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
         """Send the message of a claimed reservation; not once its lease is over, for others have decided since then."""
-        if claimed.lease.until <= self.now():
-            return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
-        if claimed.recipient is None:
-            return Rejected(server=channel.name, reason="recipient_forgotten", final=True, about_address=True)
-        if isinstance(claimed.recipient, UnverifiedAddress):
-            return Rejected(server=channel.name, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
+        if (rejected := self._find_obstacle(claimed, channel.name)) is not None:
+            return rejected
         channel_now = (
             channel.channel_for(claimed.reservation.group) if isinstance(channel, GroupRoutingChannel) else channel
         )
         if channel_now is None or channel_now.name != claimed.lease.channel:
             # The log says which channel may have the invitation, so no other one is asked (invariant 11).
-            return Rejected(server=channel.name, reason="temporary", final=False, about_connection=True)
-        return channel_now.send(self.message_factory.invitation(claimed.reservation, claimed.recipient))
+            return _reject_for_now(channel.name)
+        return channel_now.send(self._invitation(claimed))
+
+    def begin(
+        self, claimed: ClaimedDelivery, channel: Channel, submit: Callable[[OutboundMessage], Future[Outcome]]
+    ) -> Future[Outcome]:
+        """Begin what `send` does for a reservation without a group, and return without waiting for the outcome.
+
+        Args:
+            claimed: The reservation.
+            channel: The default channel.
+            submit: Begins to send a message by it.
+        """
+        rejected = self._find_obstacle(claimed, channel.name)
+        if rejected is None and channel.name != claimed.lease.channel:
+            rejected = _reject_for_now(channel.name)
+        if rejected is None:
+            return submit(self._invitation(claimed))
+        future: Future[Outcome] = Future()
+        future.set_result(rejected)
+        return future
 
     def record(self, results: Sequence[AttemptResult], task_id: str) -> None:
         """Commit the outcome of attempts."""
@@ -164,6 +181,21 @@ class DeliverySteps:
             [leased for result in claim_results if (leased := _leased_reservation(result, context)) is not None]
         )
 
+    def _find_obstacle(self, claimed: ClaimedDelivery, server: str) -> Rejected | None:
+        """Return why a claimed reservation must not be sent; None if it may."""
+        if claimed.lease.until <= self.now():
+            return _reject_for_now(server)
+        if claimed.recipient is None:
+            return Rejected(server=server, reason="recipient_forgotten", final=True, about_address=True)
+        if isinstance(claimed.recipient, UnverifiedAddress):
+            return Rejected(server=server, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
+        return None
+
+    def _invitation(self, claimed: ClaimedDelivery) -> OutboundMessage:
+        if not isinstance(claimed.recipient, str):
+            raise TypeError("a delivery without an address is not sent")
+        return self.message_factory.invitation(claimed.reservation, claimed.recipient)
+
     def _context(self, task_id: str) -> CommandContext:
         """Return the actor: this very call, so that no other one takes its leases over.
 
@@ -199,6 +231,11 @@ class DeliverySteps:
             ClaimedDelivery(reservation, lease, addresses.get(reservation.recipient_id))
             for reservation, lease in leased_reservations
         ]
+
+
+def _reject_for_now(server: str) -> Rejected:
+    """Return the outcome of what was not begun; it spends no attempt."""
+    return Rejected(server=server, reason="temporary", final=False, about_connection=True)
 
 
 def _leased_reservation(result: CommandResult | Exception, context: CommandContext) -> tuple[Reservation, Lease] | None:

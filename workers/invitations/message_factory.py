@@ -124,7 +124,7 @@ class MessageFactory:
             link=f"{self.public_url}/r/{reservation.reservation_id}",
             written_at=written_at,
             group=reservation.group,
-            request_id=reservation.request_id,
+            request_id=_shown_id(reservation),
         )
 
 

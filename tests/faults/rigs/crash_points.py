@@ -8,12 +8,13 @@ sent; with `.ID` only for that reservation), `sent` (the mail server has taken t
 import fcntl
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from domain.ports import Channel, Outcome
+from domain.ports import Channel, OutboundMessage, Outcome
 from workers.celery_app import celery_app
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps
@@ -21,7 +22,7 @@ from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps
 __all__ = ["celery_app"]
 
 FOLDER = Path(os.environ["LEDGER_PLANTED"])
-work, send = InvitationBatchSender.run, DeliverySteps.send
+work, send, begin = InvitationBatchSender.run, DeliverySteps.send, DeliverySteps.begin
 
 
 def die_at(moment: str) -> None:
@@ -58,5 +59,24 @@ def _send(self: DeliverySteps, claimed: ClaimedDelivery, channel: Channel) -> Ou
     return outcome
 
 
+def _begin(
+    self: DeliverySteps,
+    claimed: ClaimedDelivery,
+    channel: Channel,
+    submit: Callable[[OutboundMessage], Future[Outcome]],
+) -> Future[Outcome]:
+    die_at("claimed")
+    die_at(f"claimed.{claimed.reservation.reservation_id}")
+    recorded: Future[Outcome] = Future()
+
+    def pass_on(sent: Future[Outcome]) -> None:
+        die_at("sent")
+        recorded.set_result(sent.result())
+
+    begin(self, claimed, channel, submit).add_done_callback(pass_on)
+    return recorded
+
+
 InvitationBatchSender.run = _work  # type: ignore[method-assign,assignment]  # what this module is for
 DeliverySteps.send = _send  # type: ignore[method-assign]  # as above
+DeliverySteps.begin = _begin  # type: ignore[method-assign]  # as above

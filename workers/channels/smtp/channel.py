@@ -1,12 +1,18 @@
 """The SMTP channel: sends one message to one recipient, and reports an unknown outcome as unknown.
 
-The session is run step by step: whatever goes wrong before the message's content begins to leave is a
-rejection, and from then on only a valid reply decides; anything else is uncertain (RFC 1047).
+The dialogue with the server runs step by step: whatever goes wrong before the message's content begins to leave is a
+rejection, and from then on only a valid reply decides; anything else is uncertain (RFC 1047). It waits for nothing
+itself: it asks for a connection or a reply. `SmtpChannel.send` waits for them in the calling thread, and
+`workers.channels.smtp.send_loop` for those of many messages in one thread.
 """
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 from domain.ports import (
     Accepted,
@@ -22,7 +28,7 @@ from domain.values.identifiers import MalformedEmailError
 from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom, envelope_address
 from workers.channels.smtp.connect import Connector, RefusedError
-from workers.channels.smtp.connection import SmtpConnection, SmtpConnectionError
+from workers.channels.smtp.connection import Reply, SmtpConnection, SmtpConnectionError
 from workers.channels.smtp.connection_pool import ConnectionPool
 from workers.channels.smtp.reply_codes import is_negative, is_positive, refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
@@ -36,6 +42,27 @@ content sent with no time left for its answer would cost an uncertainty, which a
 
 START_CONTENT = 354
 CLOSING = 421
+_LINE_DOT = re.compile(rb"^\.", re.MULTILINE)
+
+
+class NeedsConnection(NamedTuple):
+    """A step of a dialogue: a connection is lent to it, or `RefusedError` thrown into it.
+
+    Attributes:
+        deadline: When all waiting for one ends, by the channel's clock.
+    """
+
+    deadline: float
+
+
+class NeedsReply(NamedTuple):
+    """A step of a dialogue: what was begun is sent and the reply returned, or `SmtpConnectionError` thrown into it."""
+
+    connection: SmtpConnection
+
+
+Dialogue = Generator[NeedsConnection | NeedsReply, Any, Outcome]
+"""One message's conversation with the server, with its outcome at the end."""
 
 
 class _StaleConnectionError(Exception):
@@ -84,15 +111,44 @@ class SmtpChannel:
 
     def send(self, message: OutboundMessage) -> Outcome:
         """Send one message within the channel's time, however the server behaves."""
+        with closing(self.begin_dialogue(message)) as dialogue:
+            advance: Callable[[], NeedsConnection | NeedsReply] = partial(next, dialogue)
+            while True:
+                try:
+                    step = advance()
+                except StopIteration as end:
+                    outcome: Outcome = end.value
+                    return outcome
+                try:
+                    advance = partial(dialogue.send, self._wait_for(step))
+                except (RefusedError, SmtpConnectionError) as error:
+                    advance = partial(dialogue.throw, error)
+
+    def _wait_for(self, step: NeedsConnection | NeedsReply) -> SmtpConnection | Reply:
+        """Wait in this thread for what a dialogue needs.
+
+        Raises:
+            RefusedError: There is no connection in time.
+            SmtpConnectionError: No valid reply came.
+        """
+        if isinstance(step, NeedsConnection):
+            return self._connections.borrow(step.deadline)
+        step.connection.finish_send()
+        return step.connection.getreply()
+
+    def begin_dialogue(self, message: OutboundMessage) -> Dialogue:
+        """Send one message within the channel's time, step by step."""
         # Of everything before the content; what content and answer have is added when they begin.
         deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
         try:
             envelope = self._make_envelope(message)
+            connection: SmtpConnection = yield NeedsConnection(deadline)
             try:
-                return self._transmit(self._connections.borrow(deadline), envelope, deadline, is_last_attempt=False)
+                return (yield from self._transmit(connection, envelope, deadline, is_last_attempt=False))
             except _StaleConnectionError:
                 self._connections.drop_idle()  # as old as that one, or older
-            return self._transmit(self._connections.borrow(deadline), envelope, deadline, is_last_attempt=True)
+            connection = yield NeedsConnection(deadline)
+            return (yield from self._transmit(connection, envelope, deadline, is_last_attempt=True))
         except RefusedError as error:
             return error.outcome
 
@@ -120,13 +176,13 @@ class SmtpChannel:
 
     def _transmit(
         self, connection: SmtpConnection, envelope: _Envelope, deadline: float, *, is_last_attempt: bool
-    ) -> Outcome:
+    ) -> Dialogue:
         """Send one message; the connection is kept for the next one if the server allows it, else closed."""
         may_be_stale = connection.messages > 0 and not is_last_attempt
         connection.messages += 1
         connection.content_begun = connection.mail_accepted = False
         try:
-            outcome = self._run_session(connection, envelope, deadline)
+            outcome: Outcome = yield from self._run_session(connection, envelope, deadline)
         except SmtpConnectionError as error:
             self._connections.drop(connection)
             if connection.content_begun:
@@ -152,29 +208,31 @@ class SmtpChannel:
             self._connections.record_refusal(outcome, connection.begun_at)
         return outcome
 
-    def _run_session(self, connection: SmtpConnection, envelope: _Envelope, deadline: float) -> Outcome:
+    def _run_session(self, connection: SmtpConnection, envelope: _Envelope, deadline: float) -> Dialogue:
         server = str(self._server)
         if envelope.needs_utf8 and not connection.has_extn("smtputf8"):
             return self._rejected_address()
         if connection.messages > 1:
             connection.deadline = min(deadline, self._clock() + self._timeout_s * PROBE_SHARE)
         if connection.needs_reset:
-            connection.docmd("RSET")
-        reply = connection.docmd("MAIL", f"FROM:<{self._sender.address}>{_options(connection, envelope)}")
+            yield from _ask(connection, b"RSET")
+        mail = f"MAIL FROM:<{self._sender.address}>{_options(connection, envelope)}"
+        reply = yield from _ask(connection, mail.encode("ascii"))
         connection.deadline = deadline
         if not is_positive(reply):
             # 421 may have been said before MAIL was: no server has to wait with it (RFC 5321 3.8).
             return refused_message(server, reply, about_connection=reply[0] == CLOSING)
         connection.mail_accepted = True
-        connection.command_encoding = "utf-8" if envelope.needs_utf8 else "ascii"
-        reply = connection.docmd("RCPT", f"TO:<{envelope.recipient}>")
+        reply = yield from _ask(connection, f"RCPT TO:<{envelope.recipient}>".encode())
         if not is_positive(reply):
             return refused_message(server, reply, about_recipient=True)
-        reply = connection.docmd("DATA")
+        reply = yield from _ask(connection, b"DATA")
         if reply[0] != START_CONTENT:
             return refused_message(server, reply)
         connection.deadline = deadline + self._timeout_s * ANSWER_SHARE
-        reply = connection.send_data(envelope.content)
+        connection.begin_send(_stuff_dots(envelope.content) + b".\r\n")
+        connection.content_begun = True
+        reply = yield NeedsReply(connection)
         if is_positive(reply):
             return Accepted(server=server, reply_code=reply[0])
         if is_negative(reply):
@@ -194,6 +252,18 @@ class SmtpChannel:
 
     def _rejected_address(self) -> Rejected:
         return Rejected(server=str(self._server), reason="bad_address", final=True, about_address=True)
+
+
+def _ask(connection: SmtpConnection, command: bytes) -> Generator[NeedsReply, Any, Reply]:
+    """Say one line and return the reply."""
+    connection.begin_send(command + b"\r\n")
+    reply: Reply = yield NeedsReply(connection)
+    return reply
+
+
+def _stuff_dots(content: bytes) -> bytes:
+    """Double the dot of each line that begins with one (RFC 5321 4.5.2)."""
+    return _LINE_DOT.sub(b"..", content) if content.startswith(b".") or b"\n." in content else content
 
 
 def _is_closing(outcome: Outcome) -> bool:

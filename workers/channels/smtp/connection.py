@@ -18,10 +18,12 @@ from workers.http_client.dns import resolve
 REPLY_LINE_MAX = 2048
 REPLY_LINES_MAX = 128
 """Bounds of one reply, in octets and lines; RFC 5321 4.5.3.1.5 asks for 512 octets."""
+RECEIVED_MAX = 2048
+"""Octets that are read at a time."""
+_NOT_READY = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 
-_LINE_DOT = re.compile(rb"^\.", re.MULTILINE)
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]+")
 
 Failure = Literal["connection_lost", "timeout", "bad_reply"]
@@ -62,6 +64,9 @@ class SmtpConnection(smtplib.SMTP):
         self._clock = clock
         self._server = server
         self._received = bytearray()
+        self._unsent = memoryview(b"")
+        self._reply: list[bytes] = []
+        self._reply_code = b""
 
     def open(self) -> None:
         """Connect, without reading the greeting.
@@ -110,24 +115,20 @@ class SmtpConnection(smtplib.SMTP):
         Raises:
             SmtpConnectionError: Part of it may have been sent.
         """
-        self._check_no_pending_input()
-        remaining = memoryview(s.encode(self.command_encoding) if isinstance(s, str) else s)
-        try:
-            while remaining:
-                remaining = remaining[self._waiting().send(remaining) :]
-        except OSError as error:
-            raise self._socket_failed(error) from None
+        self.begin_send(s.encode(self.command_encoding) if isinstance(s, str) else s)
+        self.finish_send()
 
-    def send_data(self, content: bytes) -> Reply:
-        """Send a message's content, which must end with a line break, and the final dot; then read the answer.
+    def finish_send(self) -> None:
+        """Send the rest of what was begun before the deadline.
 
         Raises:
-            SmtpConnectionError: No valid answer came. If `content_begun` is set, the message may arrive all the same.
+            SmtpConnectionError: Part of it may have been sent.
         """
-        self._check_no_pending_input()
-        self.content_begun = True
-        self.send(_LINE_DOT.sub(b"..", content) + b".\r\n")
-        return self.getreply()
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._waiting().send(self._unsent) :]
+        except OSError as error:
+            raise self._socket_failed(error) from None
 
     def getreply(self) -> Reply:
         """Read one reply, strictly: a code from 200 to 599, the same on each of its lines.
@@ -135,17 +136,63 @@ class SmtpConnection(smtplib.SMTP):
         Raises:
             SmtpConnectionError: None came, or something else.
         """
-        lines: list[bytes] = []
-        code = b""
-        for _ in range(REPLY_LINES_MAX):
-            parsed = _REPLY_LINE.fullmatch(self._line())
-            if parsed is None or (code and parsed[1] != code):
-                break
-            code = parsed[1]
-            lines.append((parsed[3] or b"").strip())
-            if parsed[2] != b"-":
-                return int(code), b"\n".join(lines)
-        raise self._failed("bad_reply")
+        while (reply := self._take_reply()) is None:
+            try:
+                received = self._waiting().recv(RECEIVED_MAX)
+            except OSError as error:
+                raise self._socket_failed(error) from None
+            self._add_received(received)
+        return reply
+
+    # --- For a thread that serves many connections: nothing here waits ---
+
+    def begin_send(self, octets: bytes) -> None:
+        """Take what is to be sent next.
+
+        Raises:
+            SmtpConnectionError: The server said something that it was not asked.
+        """
+        # A reply to something not yet said would be taken for the answer to what follows.
+        if self._received:
+            raise self._failed("bad_reply")
+        self._unsent = memoryview(octets)
+
+    def send_ready(self) -> bool:
+        """Send what the socket takes now; return whether all has been sent.
+
+        Raises:
+            SmtpConnectionError: The connection broke.
+        """
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._not_waiting().send(self._unsent) :]
+        except _NOT_READY:
+            return False
+        except OSError as error:
+            raise self._socket_failed(error) from None
+        return True
+
+    def receive_ready(self) -> Reply | None:
+        """Read what has come; return the reply once it is whole.
+
+        Raises:
+            SmtpConnectionError: The connection broke, or what came is no reply.
+        """
+        while (reply := self._take_reply()) is None:
+            try:
+                received = self._not_waiting().recv(RECEIVED_MAX)
+            except _NOT_READY:
+                return None
+            except OSError as error:
+                raise self._socket_failed(error) from None
+            self._add_received(received)
+        return reply
+
+    def expire(self) -> SmtpConnectionError:
+        """Close the connection because its time is over; return the error of whoever waits for a reply."""
+        return self._failed("timeout")
+
+    # --- Ending ---
 
     def close_politely(self) -> None:
         """Say goodbye without waiting for an answer, and close."""
@@ -157,30 +204,33 @@ class SmtpConnection(smtplib.SMTP):
     def close(self) -> None:
         """Close the socket; safe to call twice."""
         self._received.clear()
+        self._reply.clear()
         open_socket, self.sock = self.sock, None
         if open_socket is not None:
             with contextlib.suppress(OSError):
                 open_socket.close()
 
-    def _check_no_pending_input(self) -> None:
-        # A reply to something not yet said would be taken for the answer to what follows.
-        if self._received:
-            raise self._failed("bad_reply")
-
-    def _line(self) -> bytes:
-        while (end := self._received.find(b"\n")) < 0:
-            if len(self._received) > REPLY_LINE_MAX:
+    def _take_reply(self) -> Reply | None:
+        """Take the next reply from what has come; None until its last line is there."""
+        while (end := self._received.find(b"\n")) >= 0:
+            line = bytes(self._received[:end]).removesuffix(b"\r")
+            del self._received[: end + 1]
+            parsed = _REPLY_LINE.fullmatch(line)
+            if parsed is None or (self._reply and parsed[1] != self._reply_code) or len(self._reply) >= REPLY_LINES_MAX:
                 raise self._failed("bad_reply")
-            try:
-                received = self._waiting().recv(REPLY_LINE_MAX)
-            except OSError as error:
-                raise self._socket_failed(error) from None
-            if not received:
-                raise self._failed("connection_lost")
-            self._received += received
-        line = bytes(self._received[:end]).removesuffix(b"\r")
-        del self._received[: end + 1]
-        return line
+            self._reply_code = parsed[1]
+            self._reply.append((parsed[3] or b"").strip())
+            if parsed[2] != b"-":
+                lines, self._reply = self._reply, []
+                return int(parsed[1]), b"\n".join(lines)
+        if len(self._received) > REPLY_LINE_MAX:
+            raise self._failed("bad_reply")
+        return None
+
+    def _add_received(self, octets: bytes) -> None:
+        if not octets:
+            raise self._failed("connection_lost")
+        self._received += octets
 
     def _waiting(self) -> socket.socket:
         """The socket, with what is left of the time as its bound."""
@@ -188,6 +238,14 @@ class SmtpConnection(smtplib.SMTP):
         if self.sock is None:
             raise SmtpConnectionError("connection_lost")
         self.sock.settimeout(remaining)
+        return self.sock
+
+    def _not_waiting(self) -> socket.socket:
+        """The socket, set so that it waits for nothing."""
+        if self.sock is None:
+            raise SmtpConnectionError("connection_lost")
+        if self.sock.gettimeout() != 0.0:
+            self.sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
         return self.sock
 
     def _remaining_s(self) -> float:

@@ -61,7 +61,8 @@ class ConnectionPool:
         self._opening = 0
         self._refusal: Rejected | None = None
         self._closer: threading.Thread | None = None
-        report(connections_max, 0)
+        self._reported = connections_max, 0
+        report(*self._reported)
 
     def capacity(self) -> int:
         """Tell how many messages can be sent at a time; 0 while the server is left alone."""
@@ -97,6 +98,18 @@ class ConnectionPool:
                 self._finish_opening(borrowed=1)
                 return connection
         connection.deadline = deadline
+        return connection
+
+    def borrow_idle(self, deadline: float) -> SmtpConnection | None:
+        """Lend an idle connection as `borrow` does; None if there is none now.
+
+        Args:
+            deadline: When the connection's waiting ends, by the connector's clock.
+        """
+        with self._changed:
+            connection = self._pop_idle(self._clock())
+        if connection is not None:
+            connection.deadline = deadline
         return connection
 
     def release(self, connection: SmtpConnection) -> None:
@@ -150,9 +163,8 @@ class ConnectionPool:
         with self._changed:
             while True:
                 now = self._clock()
-                if self._idle and now - self._idle[-1].used_at <= IDLE_S_MAX:
-                    self._busy += 1
-                    return self._idle.pop()
+                if (connection := self._pop_idle(now)) is not None:
+                    return connection
                 self._window.grow(now)
                 if self._may_open(now):
                     self._opening += 1
@@ -163,6 +175,13 @@ class ConnectionPool:
                 if now >= waits_until:
                     raise self._connector.rejection("temporary")
                 self._changed.wait(waits_until - now)
+
+    def _pop_idle(self, now: float) -> SmtpConnection | None:
+        """Take the connection that was used last, unless that is too long ago. The caller holds the lock."""
+        if not self._idle or now - self._idle[-1].used_at > IDLE_S_MAX:
+            return None
+        self._busy += 1
+        return self._idle.pop()
 
     def _may_open(self, now: float) -> bool:
         if self._window.is_resting(now) and not self._open:
@@ -183,7 +202,10 @@ class ConnectionPool:
             self._changed.notify_all()
         else:
             self._changed.notify()
-        self._report(self._window.allowed, self._open)
+        numbers = self._window.allowed, self._open
+        if numbers != self._reported:
+            self._reported = numbers
+            self._report(*numbers)
 
     def _start_closer(self) -> None:
         """Have idle connections ended in time. The caller holds the lock."""

@@ -19,6 +19,8 @@ from tests.support.servers.mail_server import (
     Trickle,
 )
 
+pytestmark = pytest.mark.usefixtures("each_driver")
+
 SHORT_S = 0.4
 BEFORE_CONTENT: list[Stage] = ["banner", "ehlo", "mail", "rcpt", "data"]
 FROM_CONTENT: list[Stage] = ["content", "dot"]

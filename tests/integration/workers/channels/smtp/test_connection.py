@@ -29,6 +29,8 @@ from workers.channels.smtp.connection import SmtpConnection
 from workers.channels.smtp.connection_pool import IDLE_S_MAX, MESSAGES_PER_CONNECTION_MAX, OPENING_MAX, ConnectionPool
 from workers.channels.smtp.server_url import SmtpServerUrl
 
+pytestmark = pytest.mark.usefixtures("each_driver")
+
 LOGIN = ("ledger@example.com", "p@ss:w/rd%")
 PRIVATE: list[Security] = ["smtp+starttls", "smtps"]
 
