@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
 from api.cli.embedded.util import find_free_port, wait_until
 from tests.support.clients.app_client import AppClient
@@ -66,14 +66,23 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, StorageState]:
+    """The session of each role, as its first sign-in in a browser left it."""
+    return {}
+
+
 @pytest.fixture
-def open_tab(chromium: Browser, served_app: ServedApp) -> Iterator[Callable[..., Page]]:
-    """A function that opens a tab with a mind of its own: language, scheme, size, with or without JavaScript."""
+def open_tab(
+    chromium: Browser, served_app: ServedApp, sessions: dict[str, StorageState]
+) -> Iterator[Callable[..., Page]]:
+    """A function that opens a tab with its own language, scheme and size, with or without JavaScript."""
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
-    def open_data_dir(language: str = "en", *, width: int = 1280, staff: str | None = None, **more: Any) -> Page:
+    def open_page(language: str = "en", *, width: int = 1280, staff: str | None = None, **more: Any) -> Page:
         context = chromium.new_context(
+            storage_state=sessions.get(staff or ""),
             base_url=served_app.url,
             locale={"en": "en-US", "zh": "zh-CN"}[language],
             viewport={"width": width, "height": 800},
@@ -87,11 +96,12 @@ def open_tab(chromium: Browser, served_app: ServedApp) -> Iterator[Callable[...,
         page.on(
             "request", lambda request: faults.extend([] if request.url.startswith(served_app.url) else [request.url])
         )
-        if staff is not None:
+        if staff is not None and staff not in sessions:
             served_app.sign_in(page, staff)
+            sessions[staff] = context.storage_state()
         return page
 
-    yield open_data_dir
+    yield open_page
     for context in contexts:
         context.close()
     assert faults == []

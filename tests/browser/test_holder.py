@@ -101,7 +101,7 @@ def test_mistyped_address_is_corrected_in_the_browser_that_redeemed(
 def test_other_browser_is_told_to_ask_support(served_app: ServedApp, open_tab: Tab) -> None:
     """It knows the code, the email address and the status page, and gets no form."""
     code = served_app.app.issue()
-    item = served_app.redeem(open_tab("en"), code, "li@example.com")
+    item = served_app.reserve(code, "li@example.com")
     page = open_tab("en")
     assert served_app.redeem(page, code, "li@example.com") == item
 

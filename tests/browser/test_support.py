@@ -18,7 +18,7 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 def test_a_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_tab: Tab) -> None:
     """By the last four; the story, the preview, the double click, and the balance that moves."""
     code = served_app.app.issue(make_template(max_uses=3))
-    reservation_id = served_app.redeem(open_tab(), code, "li.wei@exmaple.com")
+    reservation_id = served_app.reserve(code, "li.wei@exmaple.com")
     served_app.app.attempt(reservation_id)
     desk = open_tab(staff="support")
 
@@ -42,7 +42,7 @@ def test_a_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_ta
 def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app: ServedApp, open_tab: Tab) -> None:
     """By keyboard: the last four, a hit as one types, the story, the right address, what it will do, the reason."""
     code = served_app.app.issue()
-    wrong = served_app.redeem(open_tab(), code, "mei@exmaple.com")
+    wrong = served_app.reserve(code, "mei@exmaple.com")
     served_app.app.attempt(wrong)
     desk = open_tab(staff="support")
     desk.goto("/support")
@@ -71,7 +71,7 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app:
 
 def test_an_address_is_masked_until_there_is_a_reason(served_app: ServedApp, open_tab: Tab) -> None:
     """Shown to the one who asked; somebody else still sees the mask, and the audit has it."""
-    reservation_id = served_app.redeem(open_tab(), served_app.app.issue(), "zhao.min@example.com")
+    reservation_id = served_app.reserve(served_app.app.issue(), "zhao.min@example.com")
     desk, other = open_tab(staff="support"), open_tab(staff="admin")
     page = f"/support/reservations/{reservation_id}"
     desk.goto(page)
@@ -112,7 +112,7 @@ def test_an_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab:
     """The window, what it hurt, the reason; the steps go on by themselves until all is given back."""
     code = served_app.app.issue(make_template(max_uses=None, bound=False))
     for number in range(2):
-        served_app.app.attempt(served_app.redeem(open_tab(), code, f"p{number}@example.com"))
+        served_app.app.attempt(served_app.reserve(code, f"p{number}@example.com"))
     desk = open_tab(staff="support")
 
     desk.goto(f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent")
@@ -128,13 +128,13 @@ def test_an_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab:
 def test_new_events_appear_and_the_slider_goes_back(served_app: ServedApp, open_tab: Tab) -> None:
     """Without a reload; what was opened stays open, and the moment looked at is in the address."""
     code = served_app.app.issue(make_template(max_uses=9, bound=False))
-    served_app.redeem(open_tab(), code, "a@example.com")
+    served_app.reserve(code, "a@example.com")
     desk = open_tab(staff="viewer")
     served_app.search(desk, code)
     desk.wait_for_url("**/support/codes/*")
     desk.locator("#flat summary").first.click()
 
-    served_app.redeem(open_tab(), code, "b@example.com")
+    served_app.reserve(code, "b@example.com")
     expect(desk.locator("#v3")).to_be_visible(timeout=10_000)
     opened = desk.locator("#flat details[open]").count()
     desk.focus("#at_event")
@@ -162,7 +162,7 @@ def test_times_in_sentences_are_shown_in_the_time_zone_of_the_reader(served_app:
 
 def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> None:
     """Nothing to press, and the address of an act is refused."""
-    reservation_id = served_app.redeem(open_tab(), served_app.app.issue(), "a@example.com")
+    reservation_id = served_app.reserve(served_app.app.issue(), "a@example.com")
     desk = open_tab("zh", staff="viewer", java_script_enabled=False)
 
     desk.goto(f"/support/reservations/{reservation_id}")
@@ -181,9 +181,9 @@ def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> N
 def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language: str, scheme: str, width: int) -> None:
     """WCAG 2.2 AA by axe, and no page scrolls sideways."""
     code = served_app.app.issue(make_template(max_uses=3, bound=False))
-    reservation_id = served_app.redeem(open_tab(), code, "li.wei@example.com")
+    reservation_id = served_app.reserve(code, "li.wei@example.com")
     served_app.app.attempt(reservation_id)
-    served_app.app.attempt(served_app.redeem(open_tab(), code, "mei@exmaple.com"), NO_SUCH)
+    served_app.app.attempt(served_app.reserve(code, "mei@exmaple.com"), NO_SUCH)
     page = open_tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
     served_app.search(page, code)
     page.wait_for_url("**/support/codes/*")

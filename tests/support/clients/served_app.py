@@ -63,6 +63,10 @@ class ServedApp:
         page.wait_for_url("**/r/*")
         return page.url.rpartition("/")[2].partition("?")[0]
 
+    def reserve(self, code: str, email: str) -> str:
+        """Redeem without a browser, as a set-up; the id of the reservation."""
+        return str(self.app.redeem(code, email).json()["reservation_id"])
+
     def search(self, page: Page, typed: str) -> None:
         """Type into the desk's box and press Enter."""
         page.goto("/support")
