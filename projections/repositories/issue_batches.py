@@ -10,17 +10,17 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID, uuid5
 
-from msgspec import structs
-
-from domain.events.code_terms import TERM_NAMES, CodeTerms
+from domain.events.code_terms import CodeTerms
 from projections.read_models.reader import Reader
-from projections.sql.repositories import RepositoriesSql
+from projections.sql.repositories import BATCHES, RepositoriesSql
+from projections.sql.term_columns import read_terms, term_values
 from projections.vault.vault import PrivateText
 
 BatchKind = Literal["issue", "import"]
 BatchState = Literal["working", "done", "stopped", "broken"]
 REJECTED_LINES_MAX: Final = 10_000
 """Rejected lines of one import that are stored with their numbers; further ones are only counted."""
+_NO_NOTE: Final[dict[str, Any]] = {"sealed": None, "key_id": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +78,26 @@ class BatchRepository(Reader):
     def insert(self, batch: NewBatch, now: datetime) -> bool:
         """Insert a batch; return False if it exists already."""
         note = batch.note
-        fields: dict[str, Any] = {
-            name: getattr(batch, name) for name in batch.__slots__ if name not in {"note", "terms"}
-        }
-        note_text = {
+        values = {
+            **term_values(batch.terms),
+            "batch_id": batch.batch_id,
+            "kind": batch.kind,
+            "state": "working",
+            "requested_at": now,
+            "ended_at": None,
+            "staff_id": batch.staff_id,
             "text_id": note.text_id if note else None,
-            "sealed": note.content.sealed if note else None,
-            "key_id": note.content.key_id if note else None,
+            "prefix": batch.prefix,
+            "bound": batch.bound,
+            "wanted": batch.wanted,
+            "done": 0,
+            "refused": 0,
+            "runner": batch.runner,
+            "lease_until": batch.lease_until,
         }
+        note_text = {"sealed": note.content.sealed, "key_id": note.content.key_id} if note else _NO_NOTE
         with self._open_cursor() as cursor:
-            return bool(
-                cursor.execute(
-                    RepositoriesSql.insert_batch, {**fields, **structs.asdict(batch.terms), **note_text, "now": now}
-                ).fetchall()
-            )
+            return bool(cursor.execute(RepositoriesSql.insert_batch, values | note_text).fetchall())
 
     def find(self, batch_id: UUID) -> Batch | None:
         """Return one batch."""
@@ -140,6 +146,5 @@ class BatchRepository(Reader):
 
 
 def _batch(row: tuple[Any, ...]) -> Batch:
-    fields = [name for name in Batch.__slots__ if name != "terms"]
-    terms = CodeTerms(*row[-len(TERM_NAMES) :])
-    return Batch(terms=terms, **dict(zip(fields, row[: -len(TERM_NAMES)], strict=True)))
+    values = dict(zip(BATCHES.columns, row, strict=True))
+    return Batch(terms=read_terms(values), **{name: values[name] for name in Batch.__slots__ if name != "terms"})

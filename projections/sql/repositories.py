@@ -1,11 +1,35 @@
 """Statements over the mutable tables next to the log."""
 
-from typing import LiteralString
+from typing import Final, LiteralString
 
 from projections.sql import Statements
+from projections.sql.table import Table
+from projections.sql.term_columns import TERM_COLUMNS
+
+BATCHES: Final = Table(
+    "batches",
+    key=("batch_id",),
+    columns={
+        "batch_id": "uuid",
+        "kind": "text",
+        "state": "text",
+        "requested_at": "timestamptz",
+        "ended_at": "timestamptz",
+        "staff_id": "uuid",
+        "text_id": "uuid",
+        "prefix": "text",
+        "bound": "boolean",
+        "wanted": "bigint",
+        "done": "bigint",
+        "refused": "bigint",
+        "runner": "uuid",
+        "lease_until": "timestamptz",
+        **TERM_COLUMNS,
+    },
+)
 
 
-class RepositoriesSql(Statements, file="repositories.sql"):
+class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     """Each attribute is the text of the statement of that name."""
 
     insert_batch: LiteralString

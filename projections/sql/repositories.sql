@@ -5,25 +5,14 @@ WITH note AS (
     SELECT %(text_id)s, %(sealed)s, %(key_id)s WHERE %(text_id)s::uuid IS NOT NULL
     ON CONFLICT (text_id) DO NOTHING
 )
-INSERT INTO batches (
-    batch_id, kind, state, requested_at, staff_id, text_id, prefix, max_uses, bound, expires_at, validity_days,
-    rebinds_max, group_name, wanted, done, refused, runner, lease_until
-)
-VALUES (
-    %(batch_id)s, %(kind)s, 'working', %(now)s, %(staff_id)s, %(text_id)s, %(prefix)s, %(max_uses)s, %(bound)s,
-    %(expires_at)s, %(validity_days)s, %(rebinds_max)s, %(group)s, %(wanted)s, 0, 0, %(runner)s, %(lease_until)s
-)
+INSERT INTO batches ({batches.names}) VALUES ({batches.named})
 ON CONFLICT (batch_id) DO NOTHING RETURNING batch_id;
 
 -- name: batch_of_id
-SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, bound, wanted, done, refused,
-    max_uses, expires_at, validity_days, group_name, rebinds_max
-FROM batches WHERE batch_id = %s;
+SELECT {batches.names} FROM batches WHERE batch_id = %s;
 
 -- name: newest_batches
-SELECT batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, bound, wanted, done, refused,
-    max_uses, expires_at, validity_days, group_name, rebinds_max
-FROM batches WHERE (requested_at, batch_id) < (%s, %s) ORDER BY requested_at DESC, batch_id DESC LIMIT %s;
+SELECT {batches.names} FROM batches WHERE (requested_at, batch_id) < (%s, %s) ORDER BY requested_at DESC, batch_id DESC LIMIT %s;
 
 -- name: claim_batch
 -- The oldest one that nobody works on; each goes to one runner.
@@ -33,8 +22,7 @@ WHERE batch_id = (
     WHERE state = 'working' AND kind = 'issue' AND (lease_until IS NULL OR lease_until <= %(now)s)
     ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING batch_id, kind, state, requested_at, ended_at, staff_id, text_id, prefix, bound, wanted, done, refused,
-    max_uses, expires_at, validity_days, group_name, rebinds_max;
+RETURNING {batches.names};
 
 -- name: break_left_imports
 -- The process that had the file is gone, and the file with it.

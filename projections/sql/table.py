@@ -15,6 +15,7 @@ class Table:
 
     Attributes:
         names: All names, as a statement lists them.
+        named: A placeholder for the value of each column, by its name.
         arrays: A placeholder for the array of each column, with its type.
         rows: A SELECT that turns those arrays into rows.
         insert: A statement that inserts them.
@@ -31,6 +32,7 @@ class Table:
         self.name, self.key, self.columns = name, key, dict(columns)
         values = [column for column in columns if column not in key]
         self.names = ", ".join(columns)
+        self.named = ", ".join(f"%({column})s" for column in columns)
         self.arrays = ", ".join(f"%s::{_array_type(kind)}" for kind in columns.values())
         self.rows = f"SELECT * FROM unnest({self.arrays})"
         if any(kind.endswith("[]") for kind in columns.values()):

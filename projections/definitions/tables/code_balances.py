@@ -11,6 +11,7 @@ from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import RedeemCode
 from projections.definitions.projection import EventPlace, Row, StateProjection
 from projections.sql.table import Table
+from projections.sql.term_columns import COLUMN_OF_TERM, TERM_COLUMNS
 
 TABLE: Final = Table(
     "code_balances",
@@ -33,12 +34,13 @@ TABLE: Final = Table(
         "revoked_by": "bigint",
         "rebinds_max": "integer",
         "bound_to": "uuid",
-    },
+    }
+    # A new term's column is the last of the table. The others keep their places above.
+    | TERM_COLUMNS,
     fixed=("issued_at",),
 )
-_FIELD_OF: Final = {"group_name": "group"}
-"""Fields and terms of a code whose column has another name."""
-_FIELDS: Final = tuple(_FIELD_OF.get(column, column) for column in TABLE.columns)
+_TERM_OF: Final = {column: name for name, column in COLUMN_OF_TERM.items()}
+_FIELDS: Final = tuple(_TERM_OF.get(column, column) for column in TABLE.columns)
 """The field or term of a code that each column holds."""
 _TERM_POSITIONS: Final = tuple(_FIELDS.index(name) for name in TERM_NAMES)
 _FIELD_POSITIONS: Final = tuple((n, name) for n, name in enumerate(_FIELDS) if name not in TERM_NAMES)

@@ -1,0 +1,35 @@
+"""The columns that hold the terms of codes, in every table that has them; they follow from `CodeTerms`."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec.structs import asdict, fields
+
+from domain.events.code_terms import BOUNDS, CodeTerms
+
+_COLUMN_OF: Final = {"group": "group_name"}
+"""Terms whose column has another name."""
+_INTEGER_MAX: Final = 2**31 - 1
+
+
+def _type_of(name: str, kind: object) -> str:
+    if kind == int | None:
+        return "bigint" if BOUNDS[name].most > _INTEGER_MAX else "integer"
+    return "timestamptz" if kind == datetime | None else "text"
+
+
+COLUMN_OF_TERM: Final = {field.name: _COLUMN_OF.get(field.name, field.name) for field in fields(CodeTerms)}
+"""The column of each term, in the order of `CodeTerms`."""
+TERM_COLUMNS: Final = {COLUMN_OF_TERM[field.name]: _type_of(field.name, field.type) for field in fields(CodeTerms)}
+"""The type of each column."""
+
+
+def term_values(terms: CodeTerms) -> dict[str, Any]:
+    """Return the values of terms by the names of their columns."""
+    return {COLUMN_OF_TERM[name]: value for name, value in asdict(terms).items()}
+
+
+def read_terms(row: Mapping[str, Any]) -> CodeTerms:
+    """Return the terms that a row holds, from its values by the names of their columns."""
+    return CodeTerms(**{name: row[column] for name, column in COLUMN_OF_TERM.items()})
