@@ -6,7 +6,6 @@ from io import StringIO
 from pathlib import Path
 from typing import get_args
 
-import pytest
 from babel.messages.pofile import read_po
 from pydantic import SecretStr
 
@@ -19,6 +18,10 @@ from workers.settings import WorkerSettings
 DOCS = Path(__file__).parents[2] / "docs"
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 RULE_NAME = re.compile(r'"(invariant|rule) (\d+): ')
+EMPHASIZED = re.compile(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])")
+NO_PROSE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 COMPUTED = {"LEDGER_DISK_PATH"}
 """Their default follows from another setting."""
 
@@ -52,15 +55,23 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert {name: told[name] for name in real if name not in COMPUTED and told[name] != real[name]} == {}
 
 
-@pytest.mark.parametrize("page", ["support/handbook.md", "how-to/external-system.md", "tutorial/first-redemption.md"])
-def test_buttons_and_labels_are_written_as_the_pages_show_them(page: str) -> None:
-    """Each emphasized phrase is a text of the English catalogs: a button that is renamed is renamed here too."""
-    phrases = set(re.findall(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])", (DOCS / page).read_text("utf-8")))
+def test_buttons_and_labels_are_written_as_the_pages_show_them() -> None:
+    """Each emphasized phrase of a guide is a text of the English catalogs, so a renamed button is renamed there too.
+
+    Names of alerts are emphasized in the runbook.
+    """
     catalogs = [read_po(StringIO(path.read_text("utf-8"))) for path in catalog_paths("en")]
     texts = {str(message.string) for catalog in catalogs for message in catalog}
+    phrases = {
+        (page.name, phrase)
+        for kind in ("how-to", "support", "tutorial")
+        for page in (DOCS / kind).glob("*.md")
+        for phrase in EMPHASIZED.findall(NO_PROSE.sub("", page.read_text("utf-8")))
+        if not phrase.startswith("Ledger")
+    }
 
-    assert phrases
-    assert phrases - texts == set()
+    assert {page for page, _ in phrases} > {"handbook.md", "admin.md", "external-system.md", "first-redemption.md"}
+    assert sorted((page, phrase) for page, phrase in phrases if phrase not in texts) == []
 
 
 def test_every_test_that_a_page_names_exists() -> None:
@@ -122,3 +133,29 @@ def test_names_of_broken_rules_have_the_numbers_of_the_documentation() -> None:
     assert [name for name in [*CODE_RULES, *RESERVATION_RULES] if not re.match(r"[a-z][a-z ]*( \d+)?: ", name)] == []
     assert len(named) > 10
     assert [name for name in named if int(name[1]) not in known[name[0]]] == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as the site and code hosts make them."""
+    headings = HEADING.findall(re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL))
+    return {re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_internal_link_leads_to_a_file_and_a_heading() -> None:
+    """Also outside the site, in the README for example, whose links no build of the site follows."""
+    root = DOCS.parent
+    pages = [*root.glob("*.md"), *root.glob("domain/*.md"), *root.glob("tests/simulation/*.md")]
+    pages += [page for page in DOCS.rglob("*.md") if "_build" not in page.parts]
+    broken, followed = [], 0
+    for page in pages:
+        for link in LINK.findall(NO_PROSE.sub("", page.read_text("utf-8"))):
+            if "://" in link or link.startswith("mailto:"):
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            followed += 1
+            if not target.exists() or (anchor and anchor not in _anchors(target)):
+                broken.append((page.relative_to(root).as_posix(), link))
+
+    assert broken == []
+    assert followed > 200
