@@ -165,7 +165,7 @@ async def _storage(settings: ApiSettings) -> LedgerStore:
         try:
             return LedgerStore.open(settings)
         except StorageUnavailableError as error:
-            log.warning("connecting to the database failed, trying again: %s", error)
+            log.warning("connecting to the database failed", extra={"why": str(error)})
             await asyncio.sleep(OPEN_PAUSE_S)
     return LedgerStore.open(settings)
 
@@ -226,7 +226,7 @@ def erase_again(storage: LedgerStore, settings: ApiSettings) -> None:
 
     number = PersonErasure(storage, ErasedIdsFile(settings.erased_ids_path), context, RANDOM.draw_uuid).erase_again()
     if number:
-        log.warning("%d erased people had come back with a restored database and were erased again", number)
+        log.warning("restored people erased again", extra={"count": number})
 
 
 def _publish(ids: Sequence[UUID]) -> None:
@@ -253,7 +253,7 @@ def _channel_kinds() -> Mapping[str, ChannelForm]:
 def _count_celery_error(error: Exception) -> None:
     """A failed publish is unknown, not failed: it is counted, said, and tried again."""
     ERRORS.labels("celery_error").inc()
-    log.warning("publishing to the broker failed, the sweep will dispatch the reservations: %s", type(error).__name__)
+    log.warning("publishing to the broker failed", extra={"why": type(error).__name__})
 
 
 def _handle_faults(app: FastAPI) -> None:
@@ -301,7 +301,7 @@ def _handle_faults(app: FastAPI) -> None:
 
 def _log_defect(error: Exception) -> None:
     ERRORS.labels("internal_error").inc()
-    log.error("a request failed", exc_info=error)
+    log.error("request failed", exc_info=error)
 
 
 async def _answer_defect(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:

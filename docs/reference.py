@@ -1,9 +1,10 @@
-"""The parts of reference pages that are derived from code: commands, routes, roles, problem codes, columns."""
+"""The parts of reference pages that are derived from code: commands, routes, problem codes, logs, columns."""
 
 import ast
 import base64
 import inspect
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_type_hints
@@ -40,6 +41,7 @@ def render_pages() -> dict[Path, str]:
         DOCS / "reference/api.md": _route_lines(),
         DOCS / "reference/problem-codes.md": _problem_lines(),
         DOCS / "reference/events.md": _event_lines(),
+        DOCS / "reference/logs.md": runpy.run_path(str(DOCS / "log_events.py"))["log_event_lines"](),
         DOCS / "reference/roles-and-scopes.md": _access_lines(),
         DOCS / "how-to/import-codes.md": _column_lines(),
         DOCS / "architecture.md": _package_lines(),

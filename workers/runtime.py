@@ -195,5 +195,5 @@ def _log_bugs(results: list[Result | Exception]) -> list[Result | Exception]:
     for result in results:
         if isinstance(result, Exception) and not isinstance(result, Refusal):
             ERRORS.labels("internal_error").inc()
-            log.error("executing a command failed, the sweep will retry it", exc_info=result)
+            log.error("executing a command failed", exc_info=result)
     return results

@@ -77,7 +77,7 @@ def _on_process_init(**_: Any) -> None:
         _ProcessState.get()
     except StorageUnavailableError as error:
         # The next task tries again; a worker that dies here would only be started over and over.
-        log.warning("connecting to the database at start failed: %s", error)
+        log.warning("connecting to the database failed", extra={"why": str(error)})
     tune()
 
 
@@ -179,7 +179,7 @@ def cleanup_expired_users() -> None:
         _deadline(min(ACCESS_RUN_MAX_S, settings.task_time_limit_s / 3))
     )
     if counts:
-        log.info("accesses", extra={"action": "cleanup", "counts": dict(counts)})
+        log.info("access cleanup", extra={"action": "cleanup", "counts": dict(counts)})
     try:
         pruned = prune(runtime.storage, runtime.storage.recorder.clock.now(), settings.refusals_days)
     except Exception:

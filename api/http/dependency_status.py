@@ -36,7 +36,7 @@ class DependencyStatus:
         elif time.monotonic() < self._began + START_S:
             missing -= {"worker", "beat"}
         for part in sorted(missing - self._reported):
-            log.error(PARTS[part])
+            log.error("component unavailable", extra={"component": part, "why": PARTS[part]})
         for part in sorted(self._reported - missing):
-            log.warning("%s is available again", part)
+            log.warning("component available again", extra={"component": part})
         self._reported = missing

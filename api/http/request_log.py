@@ -22,7 +22,7 @@ class BufferedRequestLog:
     def add(self, **fields: object) -> None:
         """Log one request."""
         if self._for_people:
-            self._log.info("%s", " ".join(f"{name}={value}" for name, value in fields.items()))
+            self._log.info("request", extra=fields)
             return
         if not self._buffered_lines:
             asyncio.get_running_loop().call_later(HELD_S, self.write)

@@ -252,7 +252,7 @@ class Guard:
 
     def _warn_if_opened(self, has_opened: bool) -> None:  # noqa: FBT001 - the result of `Breaker.add`
         if has_opened:
-            log.warning("code guessing detected: most recent codes do not exist (docs/how-to/runbook.md#guessing)")
+            log.warning("code guessing detected")
 
     def _keys_of(self, client: str | None) -> tuple[bytes, ...]:
         """Digests of an address's site and, for IPv6, of its network."""

@@ -61,8 +61,8 @@ class Exchange:
             if not self._is_unavailable:
                 is_unavailable = isinstance(error, PersistenceError) and not isinstance(error, BAD_VALUE_ERRORS)
                 log.warning(
-                    "exchanging rate limits failed, they count for this process alone: %s",
-                    type(error).__name__,
+                    "exchanging rate limits failed",
+                    extra={"why": type(error).__name__},
                     exc_info=None if is_unavailable else error,
                 )
             self._is_unavailable = True

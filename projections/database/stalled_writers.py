@@ -37,7 +37,7 @@ def end_stalled_writers(datastore: LedgerDatastore, stalled_after_s: float = STA
     count = int(row["count"]) if row else 0
     if count:
         STALLED_WRITERS.inc(count)
-        log.warning("%d transactions of processes that had stopped in their middle were ended", count)
+        log.warning("stalled transactions ended", extra={"count": count})
     return count
 
 

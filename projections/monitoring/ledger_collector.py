@@ -118,9 +118,9 @@ class LedgerCollector:
                 try:
                     self._stats = self._query()
                 except BAD_VALUE_ERRORS:
-                    log.exception("reading the ledger's numbers failed")
+                    log.exception("computing metrics failed")
                 except psycopg.Error as error:
-                    log.warning("reading metrics from the database failed: %s", type(error).__name__)
+                    log.warning("reading metrics from the database failed", extra={"why": type(error).__name__})
                     self._stats = replace(self._stats, is_up=False)
                 self._queried_at = self._clock()
             return self._stats

@@ -16,10 +16,11 @@ from structlog.typing import EventDict, WrappedLogger
 from projections.terminal.text import escaped
 
 FIELDS: Final = {
-    "action", "outcome", "ms", "request_id", "reservation_id", "task_id", "reason", "reply_code", "template",
-    "kind", "row_id", "why", "counts",
+    "action", "outcome", "status", "method", "route", "ms", "request_id", "reservation_id", "task_id", "reason",
+    "reply_code", "template", "kind", "table", "row_id", "code_id", "rule", "event_type", "version", "component",
+    "server", "port", "count", "counts", "why",
 }  # fmt: skip
-"""What a log call may add to its sentence (`extra=`); whatever libraries add is left out."""
+"""Fields that a log call may add to its fixed text (`extra=`); fields of libraries are left out."""
 
 _CODE: Final = "[0-9A-HJKMNP-TV-Z]"
 _PRIVATE: Final = (

@@ -69,9 +69,9 @@ class GroupRoutingChannel:
         try:
             return self._for_group(group) or self._default
         except StorageUnavailableError as error:
-            log.warning("looking up a group's channel failed, its emails and removals wait: %s", error)
+            log.warning("looking up a group's channel failed", extra={"why": str(error)})
         except UnknownChannelKindError as error:
-            log.error("opening a group's channel failed, its kind %s is unknown: upgrade the workers", error)  # noqa: TRY400 - the sentence says it all
+            log.error("opening a group's channel failed", extra={"kind": str(error)})  # noqa: TRY400 - the kind says it all
         return None
 
     def send(self, message: OutboundMessage) -> Outcome:
@@ -105,7 +105,7 @@ def report_sending(
     SEND_SECONDS.observe(seconds)
     if isinstance(outcome, OutcomeUnknown) or (isinstance(outcome, Rejected) and not outcome.about_address):
         ERRORS.labels(error_type).inc()
-    SENT_MESSAGES.info("letter", _log_fields(message, outcome, seconds))
+    SENT_MESSAGES.info("message", _log_fields(message, outcome, seconds))
 
 
 class InstrumentedChannel:

@@ -176,7 +176,7 @@ class AccessExpirer:
         try:
             self.publish([waiting_id])
         except Exception as error:  # noqa: BLE001 - whatever a broker raises, the invitation is due and the sweep's
-            log.warning("publishing to the broker failed, the sweep will send a released invitation: %s", error)
+            log.warning("publishing to the broker failed", extra={"why": type(error).__name__})
 
 
 def _removable_reservation(result: Result, now: datetime) -> Reservation | None:

@@ -142,4 +142,4 @@ def _log_failure(error: Exception) -> None:
     """Log an outage in one line, and a bug with its traceback."""
     ERRORS.labels("celery_error").inc()
     is_outage = isinstance(error, StorageUnavailableError)
-    log.error("sending invitations failed, the sweep will retry them: %s", error, exc_info=None if is_outage else error)
+    log.error("sending invitations failed", extra={"why": str(error)}, exc_info=None if is_outage else error)

@@ -15,9 +15,8 @@ def check_sample(storage: LedgerStore, now: datetime) -> SampleResult:
     """Check a random sample, log what is wrong; metrics ask the database for what is known by now."""
     drift_sample = sample_codes(storage, CODES_PER_ROUND, now)
     for drift in drift_sample.drifts:
-        log.error("%s %s differs from the log: repair it with `ledger rebuild --apply`", drift.table, drift.row_id)
+        log.error("row differs from the log", extra={"table": drift.table, "row_id": str(drift.row_id)})
     for finding in drift_sample.findings:
-        log.error(
-            "rule broken: %s, by %s version %s of %s", finding.rule, finding.type, finding.version, finding.stream
-        )
+        fields = {"rule": finding.rule, "event_type": finding.type, "version": finding.version}
+        log.error("rule broken", extra={**fields, "code_id": str(finding.stream)})
     return drift_sample

@@ -38,6 +38,6 @@ def update_log(storage: LedgerStore, now: datetime, checkpoint_file: Path | None
         try:
             sign_and_write(conn, derive_signing_key(storage.vault.rings["master"]), now, checkpoint_file)
         except OlderStateError as error:
-            log.error("signing a checkpoint failed: %s", error)  # noqa: TRY400 - the sentence says it all
+            log.error("signing a checkpoint failed", extra={"why": str(error)})  # noqa: TRY400 - the field says it all
         update_counters(conn)
     return consumed

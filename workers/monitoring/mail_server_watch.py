@@ -91,14 +91,10 @@ class MailServerWatch:
         if reason is not None:
             self._mark()
             if not self._was_missing:
-                log.error(
-                    "mail server %s is unavailable (%s): start it, or set LEDGER_SMTP_URL; "
-                    "invitations wait until their deadline",
-                    self._server, reason,
-                )  # fmt: skip
+                log.error("mail server unavailable", extra={"server": str(self._server), "why": reason})
         else:
             with contextlib.suppress(redis.RedisError):
                 self._client.delete(MAIL_MISSING)
             if self._was_missing:
-                log.warning("mail server %s is available again", self._server)
+                log.warning("mail server available again", extra={"server": str(self._server)})
         self._was_missing = reason is not None

@@ -70,10 +70,7 @@ class MetricsServer:
                 self._server = http.server.ThreadingHTTPServer(self._address, self._handler)
             except OSError as error:
                 if not is_logged:
-                    log.warning(
-                        "serving /metrics on port %d failed (%s): set LEDGER_WORKER_METRICS_PORT to a free one",
-                        self._address[1], error.strerror,
-                    )  # fmt: skip
+                    log.warning("serving metrics failed", extra={"port": self._address[1], "why": error.strerror})
                 is_logged = True
                 self._ending.wait(RETRY_S)
                 continue
@@ -118,7 +115,7 @@ def start_metrics_server(settings: WorkerSettings) -> MetricsServer | None:
     if settings.worker_metrics_port == 0:
         return None
     if multiprocess.find_folder() is None:
-        log.warning("PROMETHEUS_MULTIPROC_DIR is missing: metrics of the worker's child processes are not served")
+        log.warning("metrics of child processes missing")
     watch = BrokerMonitor(settings.redis_url.get_secret_value())
     exposition = Exposition(
         [

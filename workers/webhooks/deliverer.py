@@ -117,10 +117,10 @@ class WebhookDeliverer:
         try:
             self.work(lease)
         except StorageUnavailableError as error:
-            log.warning("delivering webhooks failed, the database is unavailable: %s", error)
+            log.warning("delivering webhooks failed", extra={"why": str(error)})
         except Exception:
             ERRORS.labels("internal_error").inc()
-            log.exception("delivering to a webhook endpoint failed, the next run will retry it")
+            log.exception("delivering to a webhook endpoint failed")
         finally:
             self._free.release()
 
@@ -184,7 +184,7 @@ class WebhookDeliverer:
     def _disable(self, lease: LeasedEndpoint, reason: DisabledReason, now: datetime) -> bool:
         """Send nothing more; what waits is kept for when an admin enables it."""
         if self.endpoints.disable(lease.endpoint_id, reason, now):
-            log.warning("a webhook endpoint was disabled", extra={"action": "webhook", "reason": reason})
+            log.warning("webhook endpoint disabled", extra={"action": "webhook", "reason": reason})
         return False
 
     def _attempt(self, delivery: DueDelivery, result: WebhookResult, now: datetime) -> DeliveryResult:

@@ -128,14 +128,14 @@ class BatchRunner:
                     self._work(batch, self._issue_drawn(batch))
                     continue
             except StorageUnavailableError as error:
-                log.warning("reading batches failed, the database is unavailable: %s", type(error).__name__)
+                log.warning("reading batches failed", extra={"why": type(error).__name__})
             self._wake.wait(CLAIM_INTERVAL_S)
 
     def _import(self, batch: Batch, slices: Iterator[IssuedSlice]) -> None:
         try:
             self._work(batch, slices)
         except StorageUnavailableError:
-            log.warning("importing a file was interrupted, the database is unavailable")
+            log.warning("file import interrupted")
         finally:
             self._imports.release()
 
@@ -147,7 +147,7 @@ class BatchRunner:
             raise
         except Exception:
             ERRORS.labels("internal_error").inc()
-            log.exception("issuing a batch of codes failed")
+            log.exception("issuing a batch failed")
             self._batches.finish(batch.batch_id, "broken", self._now(), self._me)
 
     def _issue_slices(self, batch: Batch, slices: Iterator[IssuedSlice]) -> None:

@@ -200,4 +200,4 @@ class CallbackHandler:
 
     def _log_refusal(self, reason: CallbackRefusal) -> None:
         line = {"action": "callback", "reason": reason, "request_id": self._request_id}
-        log.warning("a callback was refused", extra=line)
+        log.warning("callback refused", extra=line)

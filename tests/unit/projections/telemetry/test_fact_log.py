@@ -24,8 +24,8 @@ def _configured() -> Iterator[None]:
 
 def test_fact_log_writes_the_line_of_its_logger(capsys: pytest.CaptureFixture[str]) -> None:
     """Both lines are equal but for their time."""
-    FactLog("workers.x").info("letter", FIELDS)
-    logging.getLogger("workers.x").info("letter", extra=FIELDS)
+    FactLog("workers.x").info("message", FIELDS)
+    logging.getLogger("workers.x").info("message", extra=FIELDS)
     by_facts, by_logger = (json.loads(line) for line in capsys.readouterr().err.splitlines())
 
     assert by_facts.pop("timestamp")[:19] <= by_logger.pop("timestamp")[:19]
@@ -38,7 +38,7 @@ def test_fact_log_writes_nothing_below_the_level_of_its_logger(
     """An operator who wants warnings only gets no line for each message."""
     logging.getLogger("workers.x").setLevel(logging.WARNING)
 
-    FactLog("workers.x").info("letter", FIELDS)
+    FactLog("workers.x").info("message", FIELDS)
 
     assert capsys.readouterr().err == ""
     logging.getLogger("workers.x").setLevel(logging.NOTSET)
@@ -51,8 +51,8 @@ def test_fact_log_leaves_the_line_to_its_logger_on_a_terminal(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     configure_logs()
 
-    FactLog("workers.x").info("letter", FIELDS)
+    FactLog("workers.x").info("message", FIELDS)
 
     line = capsys.readouterr().err
-    assert "letter" in line
+    assert "message" in line
     assert not line.startswith("{")

@@ -38,10 +38,10 @@ def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
 
 def test_a_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
     """Time, level, logger and what the call names; what a library adds beside is left out."""
-    logging.getLogger("workers.x").info("letter", extra={"action": "send", "ms": 1.5, "data": {"args": "secret"}})
+    logging.getLogger("workers.x").info("message", extra={"action": "send", "ms": 1.5, "data": {"args": "secret"}})
 
     (line,) = written.lines()
-    expected = {"event": "letter", "level": "info", "logger": "workers.x", "action": "send", "ms": 1.5}
+    expected = {"event": "message", "level": "info", "logger": "workers.x", "action": "send", "ms": 1.5}
     assert expected.items() <= line.items()
     assert "timestamp" in line
     assert "data" not in line

@@ -1,0 +1,183 @@
+"""The log events of the ledger's own code, read from its log calls, with what each tells an operator to do."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROOT: Final = Path(__file__).parents[1]
+ROOMS: Final = ("api", "domain", "projections", "workers")
+LOG_CALL: Final = re.compile(r"(self\.)?_?log(ger)?\.(debug|info|warning|error|exception|critical)")
+WRAPPER: Final = "fact_log.py"
+"""Module of `FactLog`, which passes the texts of its callers on."""
+LEVELS: Final = {"exception": "error"}
+"""Levels of the methods that do not have the name of their level; they add the field `exception`, a traceback."""
+
+GUIDANCE: Final = {
+    "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
+    "callback refused": "An external system sent a callback that was not accepted; `reason` says why. Check its clock"
+    " and its signing secret ([external system](../how-to/external-system.md)).",
+    "code guessing detected": "Most recent codes do not exist. See [guessing](../how-to/runbook.md#guessing).",
+    "component available again": "Nothing.",
+    "component unavailable": "`component` is missing or unsafe; `why` says what that means and what to do. Redeeming"
+    " still works.",
+    "computing metrics failed": "A bug: report it with the traceback. Metrics of the database are stale until then.",
+    "connecting to the database failed": "The process retries. If it continues, start PostgreSQL or correct"
+    " `DATABASE_URL`.",
+    "delivering to a webhook endpoint failed": "A bug: report it with the traceback. The next run retries.",
+    "delivering webhooks failed": "The database is unavailable; the next run retries. Check PostgreSQL if it"
+    " continues.",
+    "erasing a person failed": "Nothing was erased. Check the database and `LEDGER_FORGOTTEN_FILE`, then repeat the"
+    " request.",
+    "exchanging rate limits failed": "Rate limits count in each process alone until the database is available again.",
+    "executing a command failed": "A bug: report it with the traceback. The sweep retries the reservation.",
+    "file import interrupted": "The database was unavailable. Imported codes are kept; upload the same file again.",
+    "issuing a batch failed": "A bug: report it with the traceback. Issued codes are kept; the batch is marked as"
+    " broken.",
+    "looking up a group's channel failed": "The database is unavailable; messages of the group wait. Check PostgreSQL.",
+    "mail server available again": "Nothing.",
+    "mail server refused a connection": "`reason` and `reply_code` say why; no attempt is spent. See [mail"
+    " server](../how-to/runbook.md#mail-server).",
+    "mail server unavailable": "Start `server`, or correct `LEDGER_SMTP_URL`. Invitations wait until their deadline.",
+    "message": "A message was handed to a channel; `outcome` says with which result.",
+    "metrics of child processes missing": "Set `PROMETHEUS_MULTIPROC_DIR` to an empty folder, else worker metrics are"
+    " incomplete.",
+    "opening a group's channel failed": "This version does not know the channel kind `kind`: upgrade the workers.",
+    "publishing to the broker failed": "Nothing is lost: the sweep dispatches the reservations. Check Redis if it"
+    " continues.",
+    "reading batches failed": "The database is unavailable; batches continue when it is back. Check PostgreSQL.",
+    "reading metrics from the database failed": "`ledger_database_up` is 0. Check PostgreSQL.",
+    "removal": "A channel was asked to remove an access grant; `outcome` says with which result.",
+    "request": "An HTTP request was answered.",
+    "request failed": "A bug: report it with the traceback. The caller received 500 and may retry.",
+    "restored people erased again": "A restored backup contained `count` erased people. They were erased again.",
+    "row differs from the log": "Run `ledger rebuild --apply`. See [differing rows](../how-to/runbook.md#drift).",
+    "rule broken": "Run `ledger verify`, and report the event that it names.",
+    "sending invitations failed": "The sweep retries them. With a traceback it is a bug: report it.",
+    "serving metrics failed": "Set `LEDGER_WORKER_METRICS_PORT` to a free port.",
+    "signing a checkpoint failed": "The database was restored from an older backup. See [older"
+    " state](../how-to/backup.md#an-older-state-is-noticed).",
+    "stalled transactions ended": "`count` transactions of stopped processes were rolled back. Nothing is lost.",
+    "task": "A Celery task ended; `outcome` and `reason` say how. Failed tasks are retried by the sweep.",
+    "vault row refused": "A row of the vault was altered. See [vault altered](../how-to/runbook.md#vault-altered).",
+    "webhook endpoint disabled": "Enable it at `/admin/webhooks` once its receiver works. See [webhook"
+    " disabled](../how-to/runbook.md#webhook-given-up).",
+}
+"""What an operator does about each event."""
+
+
+class LogCall(NamedTuple):
+    """One log call.
+
+    Attributes:
+        place: File and line.
+        level: As the line has it.
+        text: The fixed text; empty if the call computes it.
+        fields: Names of the fields that it adds.
+        has_arguments: Whether it fills the text with arguments.
+    """
+
+    place: str
+    level: str
+    text: str
+    fields: tuple[str, ...]
+    has_arguments: bool
+
+
+def log_calls_of(source: str, place: str) -> Iterator[LogCall]:
+    """Yield the log calls of a module."""
+    tree = ast.parse(source)
+    fact_logs = {f"{name}.info" for name in _names_of_fact_logs(tree)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        extras = [word.value for word in node.keywords if word.arg == "extra"]
+        arguments = node.args
+        if called in fact_logs:
+            arguments, extras = node.args[:1], node.args[1:]
+        elif not LOG_CALL.fullmatch(called):
+            continue
+        method = called.rpartition(".")[2]
+        text = arguments[0].value if arguments and isinstance(arguments[0], ast.Constant) else ""
+        fields = tuple(key for extra in extras for key in _keys_of(extra, tree))
+        yield LogCall(f"{place}:{node.lineno}", LEVELS.get(method, method), str(text), fields, len(arguments) > 1)
+
+
+def log_calls() -> Iterator[LogCall]:
+    """Yield every log call of the ledger."""
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            if path.name != WRAPPER:
+                yield from log_calls_of(path.read_text("utf-8"), path.relative_to(ROOT).as_posix())
+
+
+def log_event_lines() -> Iterator[str]:
+    """Yield a table of all events.
+
+    Raises:
+        ValueError: GUIDANCE lacks an event, or names one that no call logs.
+    """
+    levels: dict[str, set[str]] = defaultdict(set)
+    fields: dict[str, dict[str, None]] = defaultdict(dict)
+    for call in log_calls():
+        levels[call.text].add(call.level)
+        fields[call.text].update(dict.fromkeys(call.fields))
+    fields["request"] = dict.fromkeys(_request_fields())
+    if wrong := sorted(levels.keys() ^ GUIDANCE.keys()):
+        raise ValueError(f"docs/log_events.py: GUIDANCE and the log calls differ in {', '.join(map(repr, wrong))}")
+    yield "| event | level | fields | meaning and remedy |"
+    yield "|---|---|---|---|"
+    for text in sorted(levels):
+        names = " ".join(f"`{name}`" for name in fields[text])
+        yield f"| `{text}` | {' or '.join(sorted(levels[text]))} | {names} | {GUIDANCE[text]} |"
+
+
+def _names_of_fact_logs(tree: ast.Module) -> Iterator[str]:
+    """Yield the variables of a module that hold a `FactLog`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=ast.Name(id="FactLog"))):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="FactLog"))):
+                yield name
+            case _:
+                continue
+
+
+def _request_fields() -> Iterator[str]:
+    """Yield the fields of the line about a request, which the middleware names."""
+    for node in ast.walk(ast.parse((ROOT / "api/http/middleware.py").read_text("utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "self._lines.add":
+            yield from (str(keyword.arg) for keyword in node.keywords)
+
+
+def _keys_of(node: ast.expr, tree: ast.Module) -> Iterator[str]:
+    """Yield the keys of a dict: of a literal, a variable or a function's result; else the expression itself."""
+    match node:
+        case ast.Dict(keys=keys, values=values):
+            for key, value in zip(keys, values, strict=True):
+                yield from _keys_of(value, tree) if key is None else [ast.literal_eval(key)]
+        case ast.Name(id=name):
+            yield from _keys_in_variable(name, tree)
+        case ast.Call(func=ast.Name(id=name)):
+            functions = [item for item in ast.walk(tree) if isinstance(item, ast.FunctionDef) and item.name == name]
+            for item in (inner for function in functions for inner in ast.walk(function)):
+                if isinstance(item, ast.Return) and item.value is not None:
+                    yield from _keys_of(item.value, tree)
+        case _:
+            yield ast.unparse(node)
+
+
+def _keys_in_variable(name: str, tree: ast.Module) -> Iterator[str]:
+    """Yield the keys that a module puts into the dicts of this name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
+                yield from _keys_of(value, tree)
+            case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
+                yield from _keys_of(value, tree)
+            case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=target), slice=key)]) if target == name:
+                yield ast.literal_eval(key)
