@@ -30,8 +30,8 @@ def members(pairs: list) -> dict:
 
 def parsed(text: str | bytes) -> dict:
     """A JSON object."""
-    found = json.loads(text, object_pairs_hook=members, parse_constant=refuse)
-    return found if type(found) is dict else refuse("it is not an object")
+    document = json.loads(text, object_pairs_hook=members, parse_constant=refuse)
+    return document if type(document) is dict else refuse("it is not an object")
 
 
 def of_members(document: dict, names: str) -> dict:
@@ -48,16 +48,16 @@ def integer(value: object) -> int:
 
 def octets(value: object, count: int | None = None) -> bytes:
     """Bytes from base64 in its one normal form."""
-    found = base64.b64decode(value, validate=True) if type(value) is str else refuse("base64 is not a text")
-    if base64.b64encode(found).decode() != value or count not in {None, len(found)}:
+    octets = base64.b64decode(value, validate=True) if type(value) is str else refuse("base64 is not a text")
+    if base64.b64encode(octets).decode() != value or count not in {None, len(octets)}:
         refuse("base64 is not in its normal form, or of another length")
-    return found
+    return octets
 
 
 def identity(value: object) -> uuid.UUID:
     """An id in its one normal form."""
-    found = uuid.UUID(value) if type(value) is str else refuse("an id is not a text")
-    return found if str(found) == value else refuse("an id is not in its normal form")
+    identifier = uuid.UUID(value) if type(value) is str else refuse("an id is not a text")
+    return identifier if str(identifier) == value else refuse("an id is not in its normal form")
 
 
 def path_of(document: dict) -> list:
@@ -109,8 +109,10 @@ def check_event(event: dict, head: dict, name: str) -> tuple:
     of_members(event, "stream version topic state leaf_index path")
     stream, version, number = identity(event["stream"]), integer(event["version"]), integer(event["leaf_index"])
     topic, state = event["topic"].encode(), octets(event["state"])
-    found = hashlib.sha256(b"\0" + stream.bytes + struct.pack(">qH", version, len(topic)) + topic + state).digest()
-    if number >= head["size"] or climb(number, head["size"] - 1, path_of(event), b"", found)[1] != octets(head["root"]):
+    digest = hashlib.sha256(b"\0" + stream.bytes + struct.pack(">qH", version, len(topic)) + topic + state).digest()
+    if number >= head["size"] or climb(number, head["size"] - 1, path_of(event), b"", digest)[1] != octets(
+        head["root"]
+    ):
         refuse(f"version {version} of {stream} is not in the ledger as of {name}")
     return stream, version, number, parsed(state).get("reservation_id")
 

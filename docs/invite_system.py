@@ -28,7 +28,7 @@ class Team:
         self.webhook = Webhook(secret)
         self.invited: dict[str, dict] = {}
         self.ended: set[str] = set()
-        self.told: list[tuple[str, str, str]] = []
+        self.notices: list[tuple[str, str, str]] = []
 
     def take(self, headers: dict[str, str], body: bytes) -> tuple[int, dict]:
         """Answer one message: the status code, and what is said."""
@@ -39,7 +39,7 @@ class Team:
         if message["type"] == "invite.test":
             return 200, {"status": "sent"}
         if message["type"] in NOTICES:
-            return self.tell(message["type"], message["data"])
+            return self.notify(message["type"], message["data"])
         if message["type"] == "access.ended":
             return self.remove(message["data"]["reservation_id"])
         if message["type"] != "invite.requested":
@@ -65,18 +65,18 @@ class Team:
         self.invited = {key: data for key, data in self.invited.items() if data["reservation_id"] != reservation_id}
         return 200, {"status": "removed"}
 
-    def tell(self, kind: str, data: dict) -> tuple[int, dict]:
+    def notify(self, kind: str, data: dict) -> tuple[int, dict]:
         """Tell somebody what the ledger has to say, since nobody else does. Here it is only written down, once."""
-        told = (kind, data["email"], data["subject"])
-        if told not in self.told:
-            self.told.append(told)
+        notice = (kind, data["email"], data["subject"])
+        if notice not in self.notices:
+            self.notices.append(notice)
         return 200, {}
 
     def report(self, kind: str, message_id: str) -> int:
         """Tell the ledger that somebody accepted, that an invitation bounced, or that access was taken away."""
         data = self.invited[message_id]
-        told = {"reservation_id": data["reservation_id"], "delivery": data["delivery"]}
-        body, now = json.dumps({"type": kind, "data": told}), datetime.now(UTC)
+        report_data = {"reservation_id": data["reservation_id"], "delivery": data["delivery"]}
+        body, now = json.dumps({"type": kind, "data": report_data}), datetime.now(UTC)
         report_id = f"report_{uuid.uuid4().hex}"
         headers = {
             "content-type": "application/json",

@@ -54,7 +54,7 @@ def postgres_url(memory_folder: Path) -> Iterator[str]:
     from tests.support.servers.databases import TEMPLATE, database_of, execute  # noqa: PLC0415 - pure tests load no driver
     from tests.support.servers.private_servers import postgres_server  # noqa: PLC0415 - pure tests load no server
 
-    with postgres_server(_made(memory_folder / "postgres"), "-c", "fsync=off", "-c", "autovacuum=off") as url:
+    with postgres_server(_make_folder(memory_folder / "postgres"), "-c", "fsync=off", "-c", "autovacuum=off") as url:
         execute(url, f"CREATE DATABASE {TEMPLATE}")
         migrate(database_of(url, TEMPLATE))
         yield url
@@ -76,7 +76,7 @@ def valkey_url(memory_folder: Path) -> Iterator[str]:
     """The suite's own Valkey; what it holds is whatever the last test left."""
     from tests.support.servers.private_servers import valkey_server  # noqa: PLC0415 - pure tests load no server
 
-    with valkey_server(_made(memory_folder / "valkey")) as url:
+    with valkey_server(_make_folder(memory_folder / "valkey")) as url:
         yield url
 
 
@@ -90,6 +90,6 @@ def redis_url(valkey_url: str) -> str:
     return valkey_url
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder

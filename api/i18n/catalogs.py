@@ -93,15 +93,15 @@ def read_catalog(path: Path) -> list[tuple[str, str]]:
     messages: list[dict[str, str]] = []
     keyword = ""
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        found = _PO_LINE.fullmatch(line)
-        if found is None or (found["text"] and not messages and found["keyword"] != "msgid"):
+        match = _PO_LINE.fullmatch(line)
+        if match is None or (match["text"] and not messages and match["keyword"] != "msgid"):
             raise CatalogError(f"{path}:{number} is not a line of a catalog")
-        if found["keyword"]:
-            keyword = found["keyword"]
+        if match["keyword"]:
+            keyword = match["keyword"]
             if keyword == "msgid":
                 messages.append({})
-        if found["text"]:
-            text = messages[-1].get(keyword, "") + json.loads(found["text"])
+        if match["text"]:
+            text = messages[-1].get(keyword, "") + json.loads(match["text"])
             messages[-1][keyword] = text
     return [(message["msgid"], message["msgstr"]) for message in messages if message["msgid"] and message["msgstr"]]
 

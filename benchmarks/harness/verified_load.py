@@ -9,7 +9,7 @@ from benchmarks.harness.stack import BenchmarkStack
 CONNECTIONS = 64
 """Connections of the main load, as for every baseline over HTTP."""
 SETTLE_S = 0.2
-SETTLE_TRIES_MAX = 100
+SETTLE_POLLS_MAX = 100
 _RESERVED = "SELECT count(*) FROM ledger_events WHERE topic = 'UseReserved:1'"
 
 
@@ -90,7 +90,7 @@ class VerifiedLoad:
             BenchmarkError: Another process continues to redeem.
         """
         count = self._count_reservations()
-        for _ in range(SETTLE_TRIES_MAX):
+        for _ in range(SETTLE_POLLS_MAX):
             time.sleep(SETTLE_S)
             before, count = count, self._count_reservations()
             if count == before:

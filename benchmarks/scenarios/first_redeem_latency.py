@@ -16,7 +16,7 @@ from domain.values.identifiers import EmailAddress, normalize_code
 from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import LedgerStore
 
-TRIES = 5
+ATTEMPTS = 5
 WARM_UPS = 8
 """psycopg prepares a statement at its sixth use."""
 
@@ -26,7 +26,7 @@ def main() -> None:
     warm, *codes = sys.argv[1:]
     settings = LedgerSettings.from_environment()
     for code in codes:
-        sys.stdout.write(" ".join(f"{_measure_first_ms(settings, warm, code):.3f}" for _ in range(TRIES)) + "\n")
+        sys.stdout.write(" ".join(f"{_measure_first_ms(settings, warm, code):.3f}" for _ in range(ATTEMPTS)) + "\n")
 
 
 def _measure_first_ms(settings: LedgerSettings, warm: str, code: str) -> float:

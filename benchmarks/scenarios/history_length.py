@@ -37,8 +37,8 @@ def _measure_histories(stack: BenchmarkStack, plan: BenchmarkPlan) -> Numbers:
     warm = measure_latencies(stack, _name_by_count(codes, plan.histories), plan.pairs)
     numbers = {f"history_{uses}_ms": warm[str(uses)] for uses in plan.histories}
     lines = stack.run_module(COLD_PROGRAM, stack.issue(), *(code.text for code in codes)).splitlines()
-    for uses, tries in zip(plan.histories, lines, strict=True):
-        numbers[f"history_{uses}_cold_ms"] = statistics.median(map(float, tries.split()))
+    for uses, latencies in zip(plan.histories, lines, strict=True):
+        numbers[f"history_{uses}_cold_ms"] = statistics.median(map(float, latencies.split()))
     big, small = max(plan.histories), min(plan.histories)
     return numbers | {
         "big_over_small": numbers[f"history_{big}_ms"] / numbers[f"history_{small}_ms"],

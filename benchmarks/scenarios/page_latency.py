@@ -12,7 +12,7 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 from benchmarks.harness.load_generators import BenchmarkError, RedeemClient
 from benchmarks.harness.stack import BenchmarkStack
 
-OPENED = 20
+PAGE_LOADS = 20
 """Number of times that each page is opened; the median counts."""
 _TOKEN = re.compile(r'name="token" value="(\w+)"')
 
@@ -70,7 +70,7 @@ def _open(browser: OpenerDirector, url: str, form: Mapping[str, str] | None = No
 
 def _median_ms(browser: OpenerDirector, url: str) -> float:
     took = []
-    for _ in range(OPENED):
+    for _ in range(PAGE_LOADS):
         began = time.perf_counter()
         _open(browser, url)
         took.append((time.perf_counter() - began) * 1000)

@@ -16,7 +16,7 @@ CLICKS_PER_S = 100
 FEED_S_MAX = 300.0
 SUSTAINED_SHARE = 0.7
 """Share of the drain rate at which the search for a rate that holds begins: the API needs CPU time too."""
-SUSTAINED_TRIES_MAX = 5
+SUSTAINED_ATTEMPTS_MAX = 5
 STEP = 0.8
 SUSTAINED_CONNECTIONS = 64
 BACKLOG_S = 1.0
@@ -57,7 +57,7 @@ def find_sustained_rate(stack: BenchmarkStack, loader: LoadGenerator, seconds: i
     """Find a rate that holds for these seconds with a flat backlog; 0 if none of the attempted ones does."""
     stack.wait_until_drained()
     rate, counted = drain_rps * SUSTAINED_SHARE, VerifiedLoad(stack, loader)
-    for _ in range(SUSTAINED_TRIES_MAX):
+    for _ in range(SUSTAINED_ATTEMPTS_MAX):
         code, before = stack.issue(), stack.count_live()
         pause_ms = max(1, round(SUSTAINED_CONNECTIONS / rate * 1000))
         load = counted.run([code], seconds=seconds, connections=SUSTAINED_CONNECTIONS, pause_ms=pause_ms)

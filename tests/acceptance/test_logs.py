@@ -66,10 +66,10 @@ def faults() -> list[str]:
 def secrets(stack: Stack, mail: MailServer, wiretap: CommandMonitor, faults: list[str]) -> dict[str, str]:
     """Uses the stack in every way that handles something private; what must not be found afterwards."""
     issued = json.loads(stack.cli("issue", "--count", "3", "--json").stdout)
-    code, other, last = (item["code"] for item in issued)
+    code, other, last = (code_entry["code"] for code_entry in issued)
     body = {"email": PEOPLE[0], "code": code}
-    made = stack.call("POST", "/api/v1/public/redeem", body, {"X-Request-Id": TRACE})[1]
-    first = made["reservation_id"]
+    redeem_response = stack.call("POST", "/api/v1/public/redeem", body, {"X-Request-Id": TRACE})[1]
+    first = redeem_response["reservation_id"]
     refused = stack.redeem(other, PEOPLE[2])[1]["reservation_id"]
     stack.redeem(other, PEOPLE[1])
     stack.redeem(code, PEOPLE[3])
@@ -77,7 +77,7 @@ def secrets(stack: Stack, mail: MailServer, wiretap: CommandMonitor, faults: lis
     gone = stack.redeem(last, PEOPLE[4])[1]["reservation_id"]
     stack.call("POST", "/api/v1/public/redeem", {"email": f"{PEOPLE[1]} ", "code": code, "again": "x"})
     stack.wait(lambda: [stack.state(key) for key in (first, refused, gone)] == ["sent", "refunded", "sent"])
-    token = re.findall(r"/a/([\w.-]+)", letter_to(mail, PEOPLE[0]).as_string())[0]
+    token = re.findall(r"/a/([\w.-]+)", email_to(mail, PEOPLE[0]).as_string())[0]
     stack.get(f"/a/{token}")
     stack.call("POST", f"/a/{token}")
     stack.get(f"/invite?code={code}")
@@ -96,7 +96,7 @@ def secrets(stack: Stack, mail: MailServer, wiretap: CommandMonitor, faults: lis
     private = {"note": NOTE, "reason": REASON, "idempotency key": KEY, "session": session}
     private |= {f"person {number}": person for number, person in enumerate(PEOPLE)}
     private |= {"code": code, "bare code": code.replace("-", ""), "other code": other, "token": token}
-    private["correction token"] = made["correction_token"]
+    private["correction token"] = redeem_response["correction_token"]
     private |= {"admin key": stack.info["admin_key"], "password": stack.info["staff_password"]}
     private |= {"wrong key": "rl_not-a-key-of-anybody", "wrong password": "a-wrong-password"}
     return private | read_secrets(stack.folder)
@@ -132,7 +132,7 @@ def broken_requests(stack: Stack, code: str) -> list[object]:
     ]
 
 
-def letter_to(mail: MailServer, person: str) -> EmailMessage:
+def email_to(mail: MailServer, person: str) -> EmailMessage:
     """The first letter that somebody was sent."""
     return next(received.message for received in mail.received if person in received.message["To"])
 
@@ -157,27 +157,27 @@ def logs(stack: Stack, written: dict[str, bytes]) -> dict[str, str]:
     """Everything that the run has logged, by the name of the part."""
     assert written
     stack.stop()
-    found = {path.stem: path.read_text(errors="replace") for path in (stack.folder / "logs").glob("*.log*")}
-    assert {"api", "worker", "beat", "postgres", "valkey"} <= found.keys()
-    return found
+    texts = {path.stem: path.read_text(errors="replace") for path in (stack.folder / "logs").glob("*.log*")}
+    assert {"api", "worker", "beat", "postgres", "valkey"} <= texts.keys()
+    return texts
 
 
 def parsed(text: str) -> list[dict[str, Any]]:
     """Lines of a log of ours; what is no JSON document stands as its event alone."""
-    found = []
+    records = []
     for line in text.splitlines():
         try:
-            found.append(json.loads(line))
+            records.append(json.loads(line))
         except ValueError:
-            found.append({"event": line})
-    return found
+            records.append({"event": line})
+    return records
 
 
 def test_logs_contain_no_secret(logs: dict[str, str], secrets: dict[str, str]) -> None:
     """Of API, worker, beat, database and broker."""
-    found = {part: found_in(text.encode(), secrets) for part, text in logs.items()}
+    secrets_by_component = {part: found_in(text.encode(), secrets) for part, text in logs.items()}
 
-    assert {part: names for part, names in found.items() if names} == {}
+    assert {part: names for part, names in secrets_by_component.items() if names} == {}
 
 
 def test_database_and_broker_contain_no_secret_in_plain_text(
@@ -187,9 +187,9 @@ def test_database_and_broker_contain_no_secret_in_plain_text(
 
     The mails alone hold an address and a link.
     """
-    found = {place: found_in(data, secrets) for place, data in written.items()}
+    secrets_by_place = {place: found_in(data, secrets) for place, data in written.items()}
 
-    assert {place: names for place, names in found.items() if names} == {}
+    assert {place: names for place, names in secrets_by_place.items() if names} == {}
     assert b"INSERT INTO public.ledger_events" in written["database"]
     assert b"process_invite_task" in open_data_dir(written["broker"])
     assert all(written.values())
@@ -217,14 +217,14 @@ def test_log_lines_of_the_ledger_are_json(logs: dict[str, str]) -> None:
 def test_request_id_leads_from_the_redeem_request_to_the_email(logs: dict[str, str], mail: MailServer) -> None:
     """The caller's request id is in the API's line, the letter's line and the mail's header."""
     (request,) = [line for line in parsed(logs["api"]) if line.get("request_id") == TRACE]
-    (letter,) = [line for line in parsed(logs["worker"]) if line.get("request_id") == TRACE]
+    (log_record,) = [line for line in parsed(logs["worker"]) if line.get("request_id") == TRACE]
 
     assert (request["action"], request["outcome"], request["status"]) == ("redeem", "accepted", 202)
-    assert (letter["action"], letter["outcome"]) == ("send", "sent")
-    assert request["reservation_id"] == letter["reservation_id"]
+    assert (log_record["action"], log_record["outcome"]) == ("send", "sent")
+    assert request["reservation_id"] == log_record["reservation_id"]
     assert request["ms"] > 0
-    assert letter["ms"] > 0
-    assert letter_to(mail, PEOPLE[0])["X-Request-ID"] == TRACE
+    assert log_record["ms"] > 0
+    assert email_to(mail, PEOPLE[0])["X-Request-ID"] == TRACE
 
 
 def test_logs_have_a_line_for_each_request_and_task(logs: dict[str, str]) -> None:

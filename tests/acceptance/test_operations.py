@@ -64,12 +64,12 @@ def wait_for_a_case(stack: Stack) -> None:
 
 def test_doctor_passes_on_a_healthy_stack(stack: Stack) -> None:
     """All of the runbook's checks by hand at once, the registered tasks among them."""
-    status, found = examined(stack)
+    status, checks = examined(stack)
 
-    wrong = {name: check for name, check in found.items() if check["status"] == "wrong"}
+    wrong = {name: check for name, check in checks.items() if check["status"] == "wrong"}
     assert (status, wrong) == (0, {})
-    assert "process_invite_task" in found["tasks"]["found"]
-    assert found["worker"]["status"] == found["beat"]["status"] == found["api"]["status"] == "ok"
+    assert "process_invite_task" in checks["tasks"]["found"]
+    assert checks["worker"]["status"] == checks["beat"]["status"] == checks["api"]["status"] == "ok"
 
 
 def test_doctor_reports_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
@@ -78,14 +78,14 @@ def test_doctor_reports_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
     broker.send_signal(signal.SIGSTOP)
     try:
         started = time.monotonic()
-        status, found = examined(stack)
+        status, checks = examined(stack)
         took_s = time.monotonic() - started
     finally:
         broker.send_signal(signal.SIGCONT)
 
     assert status == 1
     assert took_s < 15
-    states = [found[name]["status"] for name in ("broker", "worker", "beat", "tasks")]
+    states = [checks[name]["status"] for name in ("broker", "worker", "beat", "tasks")]
     assert states == ["wrong", "skipped", "skipped", "skipped"]
 
 
@@ -96,11 +96,11 @@ def test_unknown_outcome_becomes_a_case_that_staff_resolve(stack: Stack) -> None
     wait_for_a_case(stack)
     cases = json.loads(stack.cli("cases", "--json").stdout)
 
-    held = stack.redeem(code, "wang@example.com")
+    redemption = stack.redeem(code, "wang@example.com")
     resolved = stack.cli("resolve", reservation_id, "--as", "refunded", "--note", "asked by phone")
 
     assert [case["reservation_id"] for case in cases] == [reservation_id]
-    assert (held[0], held[1]["code"]) == (400, "CODE_HELD")
+    assert (redemption[0], redemption[1]["code"]) == (400, "CODE_HELD")
     assert resolved.stdout == "refunded; used 0, reserved 0\n"
     assert stack.redeem(code, "wang@example.com")[0] == 202
 
@@ -114,7 +114,7 @@ def test_refund_outage_refunds_each_reservation_once(stack: Stack) -> None:
 
     shown, first, second = (json.loads(stack.cli(*command, *more).stdout) for more in ((), ("--apply",), ("--apply",)))
 
-    assert [item["reservation_id"] for item in shown["found"]] == [reservation_id]
+    assert [entry["reservation_id"] for entry in shown["found"]] == [reservation_id]
     assert (shown["refunded"], first["refunded"], second["refunded"]) == (0, 1, 0)
     assert stack.state(reservation_id) == "refunded"
     assert json.loads(stack.cli("history", code, "--json").stdout)["reserved"] == 0

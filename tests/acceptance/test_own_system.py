@@ -36,13 +36,15 @@ def test_corrected_recipient_is_invited_after_the_first_access_ended(servers_fol
         finally:
             stack.stop()
 
-    told = [request.json() for request in system.received]
+    notifications = [request.json() for request in system.received]
     assert (status, took_s < 5) == (202, True), took_s
     assert [
-        (each["type"], each["data"]["email"]) for each in told if each["type"] in {"invite.requested", "access.ended"}
+        (each["type"], each["data"]["email"])
+        for each in notifications
+        if each["type"] in {"invite.requested", "access.ended"}
     ] == [
         ("invite.requested", "first@example.com"),
         ("access.ended", "first@example.com"),
         ("invite.requested", "second@example.com"),
     ]
-    assert next(each for each in told if each["type"] == "access.ended")["data"]["cause"] == "corrected"
+    assert next(each for each in notifications if each["type"] == "access.ended")["data"]["cause"] == "corrected"

@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make acceptance", description=__doc__)
     parser.add_argument("--previous", default="HEAD~1", help="revision whose image is upgraded from (default: HEAD~1)")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
-    wanted = parser.parse_args()
+    options = parser.parse_args()
     try:
         docker("info")
         docker("compose", "version")
@@ -36,9 +36,9 @@ def main() -> int:
         compose = Compose(_clone(Path(folder) / "clone", "HEAD"), "ledger-acceptance", find_free_port())
         compose.image = IMAGE
         try:
-            return _run(compose, Path(folder), wanted.previous)
+            return _run(compose, Path(folder), options.previous)
         finally:
-            if not wanted.keep:
+            if not options.keep:
                 compose("down", "--volumes", "--remove-orphans", check=False)
 
 
@@ -73,11 +73,11 @@ def _run(compose: Compose, folder: Path, previous: str) -> int:
     for name, step in plan:
         started = time.monotonic()
         try:
-            told = f"ok      {name}: {step()}"
+            line = f"ok      {name}: {step()}"
         except Exception as error:  # noqa: BLE001 - the next step may hold all the same
             failed += 1
-            told = f"FAILED  {name}: {error if isinstance(error, FailedError) else traceback.format_exc()}"
-        sys.stdout.write(f"{told} ({time.monotonic() - started:.0f} s)\n")
+            line = f"FAILED  {name}: {error if isinstance(error, FailedError) else traceback.format_exc()}"
+        sys.stdout.write(f"{line} ({time.monotonic() - started:.0f} s)\n")
         sys.stdout.flush()
     sys.stdout.write(f"{len(plan) - failed} of {len(plan)} hold, in {time.monotonic() - began:.0f} s\n")
     return 1 if failed else 0

@@ -66,13 +66,13 @@ class Compose:
 
     def health(self) -> dict[str, list[str]]:
         """Health of all containers by service, without those that exit when their work is done."""
-        found: dict[str, list[str]] = {}
+        services_by_health: dict[str, list[str]] = {}
         for line in self("ps", "--all", "--format", "json").splitlines():
             container = json.loads(line)
             if container["Service"] in ONE_SHOT and container["ExitCode"] == 0:
                 continue
-            found.setdefault(container["Service"], []).append(container["Health"] or container["State"])
-        return found
+            services_by_health.setdefault(container["Service"], []).append(container["Health"] or container["State"])
+        return services_by_health
 
     def inspect(self, service: str) -> dict[str, Any]:
         """What the engine knows of a service's first container."""
@@ -100,18 +100,18 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
-def wait(what: Callable[[], T], seconds: float, why: str) -> T:
+def wait(read_value: Callable[[], T], seconds: float, why: str) -> T:
     """Wait until something is true.
 
     Raises:
         FailedError: It was not, within the bound.
     """
     ends = time.monotonic() + seconds
-    while not (found := what()):
+    while not (value := read_value()):
         if time.monotonic() > ends:
             raise FailedError(f"not within {seconds:.0f} s: {why}")
         time.sleep(0.5)
-    return found
+    return value
 
 
 def ensure(holds: object, why: str) -> None:

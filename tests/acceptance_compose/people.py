@@ -39,8 +39,8 @@ def ask(port: int, method: str, path: str, document: object = None, **headers: s
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, {"Content-Type": "application/json", "Accept-Language": "zh-CN", **sent})
         response = connection.getresponse()
-        found = {name.lower(): value for name, value in response.getheaders()}
-        return RequestResult(response.status, found, response.read())
+        response_headers = {name.lower(): value for name, value in response.getheaders()}
+        return RequestResult(response.status, response_headers, response.read())
     except (OSError, http.client.HTTPException):
         return RequestResult(0, {}, b"")
     finally:
@@ -75,7 +75,7 @@ class RedeemRecord:
 
     def states(self) -> dict[str, str]:
         """What became of each promise."""
-        return {person: self._state(item) for person, item in self.promised.items()}
+        return {person: self._state(reservation_id) for person, reservation_id in self.promised.items()}
 
     def all_are_served(self) -> bool:
         """Whether each has their invitation, and no more than one."""

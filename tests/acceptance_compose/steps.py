@@ -24,18 +24,18 @@ print(process_invite_task.delay(email="by-hand@example.com", redeem_code="{code}
 
 def six_are_healthy(compose: Compose) -> str:
     """`docker compose ps` lists the six of the incident, all healthy."""
-    found = compose.health()
-    ensure(set(SERVICES) <= found.keys(), f"services: {sorted(found)}")
-    ensure({state for states in found.values() for state in states} == {"healthy"}, f"health: {found}")
+    health = compose.health()
+    ensure(set(SERVICES) <= health.keys(), f"services: {sorted(health)}")
+    ensure({state for states in health.values() for state in states} == {"healthy"}, f"health: {health}")
     return ", ".join(SERVICES)
 
 
 def nothing_has_more_rights_than_it_needs(compose: Compose) -> str:
     """Non-root, read-only, no capabilities, an init, memory limits, time to end, and a small image."""
     for service in (*OWN, "redis", "frontend", "mailcatcher"):
-        found = compose.inspect(service)
-        host = found["HostConfig"]
-        ensure(found["Config"]["User"] not in {"", "root", "0"}, f"{service} runs as root")
+        container = compose.inspect(service)
+        host = container["HostConfig"]
+        ensure(container["Config"]["User"] not in {"", "root", "0"}, f"{service} runs as root")
         ensure(host["ReadonlyRootfs"], f"{service}: its file system can be written")
         ensure(host["CapDrop"] == ["ALL"] and not host["CapAdd"], f"{service} has capabilities")
     for service in SERVICES:
@@ -43,9 +43,9 @@ def nothing_has_more_rights_than_it_needs(compose: Compose) -> str:
         ensure(host["Memory"] > 0, f"{service} has no memory limit")
         ensure("no-new-privileges:true" in host["SecurityOpt"], f"{service} may gain privileges")
     for service in OWN:
-        found = compose.inspect(service)
-        ensure(found["HostConfig"]["Init"], f"{service} has no init")
-        ensure(found["Config"]["StopTimeout"] >= 15, f"{service} is killed before the soft shutdown ends")
+        container = compose.inspect(service)
+        ensure(container["HostConfig"]["Init"], f"{service} has no init")
+        ensure(container["Config"]["StopTimeout"] >= 15, f"{service} is killed before the soft shutdown ends")
     for service in OWN:
         mounted = [mount["Destination"] for mount in compose.inspect(service)["Mounts"]]
         ensure("/db-secret" not in mounted, f"{service} can read the password of the database's owner")
@@ -134,13 +134,13 @@ def each_container_killed_in_turn(compose: Compose) -> str:
     """While it is dead: redeems go on without Redis, worker and beat. Afterwards: everybody has one mail."""
     people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
-    told = []
+    sentences = []
     for service in SERVICES:
         people.click_patiently(code)
         compose("kill", service)
         answer = people.click(code, people.next())
         status = answer.status
-        told.append(f"{service} {status}")
+        sentences.append(f"{service} {status}")
         if service in NEEDED:
             ensure(status == 503 and answer.headers.get("retry-after"), f"without {service} a redeem got {status}")
         if service in TAKES_REDEEMS_WITHOUT:
@@ -151,14 +151,14 @@ def each_container_killed_in_turn(compose: Compose) -> str:
     history = compose.ledger("history", code)
     used = history["used_count"]
     ensure(used == len(people.promised), f"used {used}, {len(people.promised)} promises")
-    return f"answers while dead: {', '.join(told)}; {len(people.promised)} promises, as many mails"
+    return f"answers while dead: {', '.join(sentences)}; {len(people.promised)} promises, as many mails"
 
 
 def more_of_them(compose: Compose) -> str:
     """Four workers and two backends share the work."""
     compose.up("--scale", "celery_worker=4", "--scale", "backend=2")
-    found = compose.health()
-    ensure((len(found["celery_worker"]), len(found["backend"])) == (4, 2), f"{found}")
+    health = compose.health()
+    ensure((len(health["celery_worker"]), len(health["backend"])) == (4, 2), f"{health}")
     time.sleep(3)  # nginx asks for names anew every two seconds
     people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
@@ -211,10 +211,10 @@ def several_first_backends_at_once(compose: Compose) -> str:
     """On empty volumes: secrets are generated once, migrations run once, all become healthy."""
     compose("down", "--volumes")
     compose.up("--scale", "backend=3")
-    found = compose.health()
-    ensure(found["backend"] == ["healthy"] * 3, f"{found}")
-    made = compose("logs", "migrate", *OWN).count("new secrets were generated")
-    ensure(made == 1, f"secrets were generated {made} times")
+    health = compose.health()
+    ensure(health["backend"] == ["healthy"] * 3, f"{health}")
+    generated_count = compose("logs", "migrate", *OWN).count("new secrets were generated")
+    ensure(generated_count == 1, f"secrets were generated {generated_count} times")
     people = RedeemRecord(compose)
     people.click_patiently(compose.ledger("issue", "--max-uses", "1")[0]["code"])
     wait(people.all_are_served, SERVED_S_MAX, "the mail")

@@ -46,9 +46,9 @@ def test_ratios_are_computed_from_medians() -> None:
     """One slow round changes neither."""
     rounds = [{"hot_rps": 500.0, "empty_rps": 1000.0}, {"hot_rps": 600.0}, {"hot_rps": 10.0, "empty_rps": 1000.0}]
 
-    found = report.summarize(rounds)
+    summary = report.summarize(rounds)
 
-    assert found == {"hot_rps": 500.0, "empty_rps": 1000.0, "hot_over_empty": 0.5}
+    assert summary == {"hot_rps": 500.0, "empty_rps": 1000.0, "hot_over_empty": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,11 @@ def ran(servers_folder: Path) -> tuple[Path, "subprocess.CompletedProcess[str]"]
     """A folder that is the run's for temporary files too, and the run."""
     folder = servers_folder / "bench"
     folder.mkdir()
-    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", "--docs", str(folder)],
         cwd=ROOT,
-        env={**kept, "TMPDIR": str(folder)},
+        env={**inherited, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         timeout=RUN_S_MAX,
@@ -45,13 +45,13 @@ def test_every_scenario_runs(ran: tuple[Path, "subprocess.CompletedProcess[str]"
     """Exit 0, and a number for each key; those of histories, reservations and logs for each size."""
     folder, run = ran
     assert run.returncode == 0, run.stderr
-    found = json.loads((folder / "benchmarks.json").read_text())
+    document = json.loads((folder / "benchmarks.json").read_text())
 
     sizes = {f"history_{uses}_ms" for uses in QUICK.histories} | {f"live_{count}_ms" for count in QUICK.lives}
     sizes |= {f"log_{events}_rps" for events in QUICK.logs}
-    assert KEYS | sizes <= found.keys()
-    assert all(found[key] > 0 for key in KEYS | sizes)
-    assert found["finished_redemptions"] >= QUICK.finished
+    assert KEYS | sizes <= document.keys()
+    assert all(document[key] > 0 for key in KEYS | sizes)
+    assert document["finished_redemptions"] >= QUICK.finished
 
 
 def test_page_names_machine_and_date_but_no_path_and_host(

@@ -30,8 +30,8 @@ collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
     """The application over a database of this file's own."""
-    with shared_site(postgres_url) as found:
-        yield found
+    with shared_site(postgres_url) as app_client:
+        yield app_client
 
 
 @pytest.fixture(scope="module")

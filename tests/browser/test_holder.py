@@ -26,17 +26,17 @@ def plain_page(chromium: Browser, served_app: ServedApp) -> Iterator[Page]:
 
 def sent(served_app: ServedApp, group: str | None = None) -> str:
     """A reservation whose invitation was sent."""
-    item: str = served_app.app.redeem(served_app.app.issue(make_template(max_uses=1, group=group))).json()[
+    reservation_id: str = served_app.app.redeem(served_app.app.issue(make_template(max_uses=1, group=group))).json()[
         "reservation_id"
     ]
-    served_app.app.attempt(item)
-    return item
+    served_app.app.attempt(reservation_id)
+    return reservation_id
 
 
-def is_accepted(served_app: ServedApp, item: str) -> bool:
+def is_accepted(served_app: ServedApp, reservation_id: str) -> bool:
     """Whether the invitation was accepted."""
-    found = served_app.app.services.reader.find_reservation(UUID(item))
-    return found is not None and found.accepted_at is not None
+    reservation = served_app.app.services.reader.find_reservation(UUID(reservation_id))
+    return reservation is not None and reservation.accepted_at is not None
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
@@ -46,20 +46,20 @@ def test_button_behind_the_link_accepts_by_keyboard(
     served_app: ServedApp, open_tab: Tab, language: str, width: int, *, with_script: bool
 ) -> None:
     """Opening the page accepts nothing; the next stop of the Tab key after the header's links is the button."""
-    item = sent(served_app, "red")
+    reservation_id = sent(served_app, "red")
     page = open_tab(language, width=width, java_script_enabled=with_script)
     button, accepted = WORDS[language]
 
-    page.goto(served_app.link(item))
+    page.goto(served_app.link(reservation_id))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert not is_accepted(served_app, item)
+    assert not is_accepted(served_app, reservation_id)
     page.locator(".languages a").last.focus()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent").strip() == button
     page.keyboard.press("Enter")
 
     page.get_by_role("heading", name=accepted).wait_for()
-    assert is_accepted(served_app, item)
+    assert is_accepted(served_app, reservation_id)
     assert page.get_by_role("button").count() == 0
 
 
@@ -93,20 +93,20 @@ def test_mistyped_address_is_corrected_in_the_browser_that_redeemed(
     page.get_by_role("button", name="Send to this address").click()
     page.wait_for_url(lambda url: "/r/" in url and wrong not in url)
 
-    (cookie,) = [found for found in page.context.cookies() if found.get("name") == COOKIE]
+    (cookie,) = [cookie for cookie in page.context.cookies() if cookie.get("name") == COOKIE]
     assert (cookie.get("httpOnly"), cookie.get("sameSite")) == (True, "Lax")
     assert served_app.app.services.reader.find_reservation(UUID(wrong)) is not None
 
 
-def test_other_browser_is_told_to_ask_support(served_app: ServedApp, open_tab: Tab) -> None:
+def test_other_browser_is_asked_to_contact_support(served_app: ServedApp, open_tab: Tab) -> None:
     """It knows the code, the email address and the status page, and gets no form."""
     code = served_app.app.issue()
-    item = served_app.reserve(code, "li@example.com")
+    reservation_id = served_app.reserve(code, "li@example.com")
     page = open_tab("en")
-    assert served_app.redeem(page, code, "li@example.com") == item
+    assert served_app.redeem(page, code, "li@example.com") == reservation_id
 
     assert page.get_by_role("link", name="Wrong email address? Correct it").count() == 0
-    page.goto(f"/r/{item}/correct")
+    page.goto(f"/r/{reservation_id}/correct")
 
     assert page.locator("form").count() == 0
     assert "contact support" in page.locator("main").inner_text()

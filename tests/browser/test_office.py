@@ -82,7 +82,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     page.fill("#url", "https://bi.example.com/in")
     page.click(".slip-stub button[type=submit]")
     hook = page.locator("form[action^='/admin/webhooks/']").first.get_attribute("action")
-    found: dict[str, list[str]] = {}
+    violations_by_page: dict[str, list[str]] = {}
 
     for path in [
         *(f"/admin{room}" for room in rooms),
@@ -94,6 +94,6 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         page.goto(path)
         for summary in page.locator("summary").all():
             summary.click()
-        found[path] = served_app.faults(page)
+        violations_by_page[path] = served_app.faults(page)
 
-    assert {path: broken for path, broken in found.items() if broken} == {}
+    assert {path: broken for path, broken in violations_by_page.items() if broken} == {}

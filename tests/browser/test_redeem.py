@@ -125,7 +125,7 @@ def test_code_that_is_not_native_stays_as_it_is_typed(open_tab: Tab, typed: str)
     assert page.input_value("#code") == typed
 
 
-def test_native_code_is_grouped_when_its_last_letter_is_typed(served_app: ServedApp, open_tab: Tab) -> None:
+def test_native_code_is_grouped_when_its_last_character_is_typed(served_app: ServedApp, open_tab: Tab) -> None:
     """Not before: until then it may be any other code."""
     code, page = served_app.app.issue(), open_tab()
     plain = code.replace("-", "")
@@ -199,14 +199,18 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     ids = [app.redeem(app.issue()).json()["reservation_id"] for _ in range(3)]
     app.attempt(ids[1])
     app.attempt(ids[2], NO_SUCH)
-    own = ["/invite", *(f"/r/{item}" for item in ids), *(f"/r/{item}/correct" for item in ids[1:])]
+    own = [
+        "/invite",
+        *(f"/r/{reservation_id}" for reservation_id in ids),
+        *(f"/r/{reservation_id}/correct" for reservation_id in ids[1:]),
+    ]
     page = open_tab(language, width=width, color_scheme=scheme, bypass_csp=True)
-    held = ".".join(app.tokens[item] for item in ids)
-    page.context.add_cookies([{"name": COOKIE, "value": held, "url": served_app.url}])
-    found: dict[str, list[str]] = {}
+    link_tokens = ".".join(app.tokens[reservation_id] for reservation_id in ids)
+    page.context.add_cookies([{"name": COOKIE, "value": link_tokens, "url": served_app.url}])
+    violations_by_page: dict[str, list[str]] = {}
 
     for path in [*own, served_app.link(ids[1]), "/a/x", "/x"]:
         page.goto(path)
-        found[path] = served_app.faults(page)
+        violations_by_page[path] = served_app.faults(page)
 
-    assert {path: broken for path, broken in found.items() if broken} == {}
+    assert {path: broken for path, broken in violations_by_page.items() if broken} == {}

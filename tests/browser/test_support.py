@@ -20,23 +20,23 @@ def test_a_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_ta
     code = served_app.app.issue(make_template(max_uses=3))
     reservation_id = served_app.reserve(code, "li.wei@exmaple.com")
     served_app.app.attempt(reservation_id)
-    desk = open_tab(staff="support")
+    staff_page = open_tab(staff="support")
 
-    served_app.search(desk, code[-4:])
-    desk.wait_for_url("**/support/codes/*")
-    statement = desk.url
-    before = desk.locator(".picture").get_attribute("aria-label")
-    desk.locator("#flat .line-who a").first.click()
-    expect(desk.locator("h1")).to_have_text("l***@exmaple.com")
-    desk.click(".acts a")
-    desk.fill("#note", "mistyped, asked by phone")
-    desk.dblclick("main form button[type=submit]")
-    desk.wait_for_url("**done=refund")
-    desk.goto(statement)
+    served_app.search(staff_page, code[-4:])
+    staff_page.wait_for_url("**/support/codes/*")
+    statement = staff_page.url
+    before = staff_page.locator(".picture").get_attribute("aria-label")
+    staff_page.locator("#flat .line-who a").first.click()
+    expect(staff_page.locator("h1")).to_have_text("l***@exmaple.com")
+    staff_page.click(".acts a")
+    staff_page.fill("#note", "mistyped, asked by phone")
+    staff_page.dblclick("main form button[type=submit]")
+    staff_page.wait_for_url("**done=refund")
+    staff_page.goto(statement)
 
     assert before == "1 used, 0 reserved, 2 available"
-    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 0 reserved, 3 available"
-    assert desk.locator(".line-moves").count() == 3
+    assert staff_page.locator(".picture").get_attribute("aria-label") == "0 used, 0 reserved, 3 available"
+    assert staff_page.locator(".line-moves").count() == 3
 
 
 def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app: ServedApp, open_tab: Tab) -> None:
@@ -44,44 +44,44 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app:
     code = served_app.app.issue()
     wrong = served_app.reserve(code, "mei@exmaple.com")
     served_app.app.attempt(wrong)
-    desk = open_tab(staff="support")
-    desk.goto("/support")
+    staff_page = open_tab(staff="support")
+    staff_page.goto("/support")
 
-    expect(desk.locator("input[name=q]")).to_be_focused()
-    desk.keyboard.type(code[-4:])
-    expect(desk.locator("#hits a")).to_have_count(1)
-    desk.keyboard.press("ArrowDown")
-    desk.keyboard.press("Enter")
-    desk.wait_for_url("**/support/codes/*")
-    statement = desk.url
-    desk.locator("#flat .line-who a").first.click()
-    desk.get_by_role("link", name="Correct email address").click()
-    desk.fill("#email", "mei@example.com")
-    desk.keyboard.press("Enter")
-    expect(desk.locator(".will li")).to_have_count(4)
-    desk.fill("#note", "spelt on the phone")
-    desk.click("main form button[type=submit]")
+    expect(staff_page.locator("input[name=q]")).to_be_focused()
+    staff_page.keyboard.type(code[-4:])
+    expect(staff_page.locator("#hits a")).to_have_count(1)
+    staff_page.keyboard.press("ArrowDown")
+    staff_page.keyboard.press("Enter")
+    staff_page.wait_for_url("**/support/codes/*")
+    statement = staff_page.url
+    staff_page.locator("#flat .line-who a").first.click()
+    staff_page.get_by_role("link", name="Correct email address").click()
+    staff_page.fill("#email", "mei@example.com")
+    staff_page.keyboard.press("Enter")
+    expect(staff_page.locator(".will li")).to_have_count(4)
+    staff_page.fill("#note", "spelt on the phone")
+    staff_page.click("main form button[type=submit]")
 
-    desk.wait_for_url("**done=correct")
-    expect(desk.locator("h1")).to_have_text("m***@example.com")
-    desk.goto(statement)
-    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 0 available"
+    staff_page.wait_for_url("**done=correct")
+    expect(staff_page.locator("h1")).to_have_text("m***@example.com")
+    staff_page.goto(statement)
+    assert staff_page.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 0 available"
     assert served_app.reservations_of(code) == 2
 
 
 def test_an_address_is_masked_until_there_is_a_reason(served_app: ServedApp, open_tab: Tab) -> None:
     """Shown to the one who asked; somebody else still sees the mask, and the audit has it."""
     reservation_id = served_app.reserve(served_app.app.issue(), "zhao.min@example.com")
-    desk, other = open_tab(staff="support"), open_tab(staff="admin")
+    staff_page, other = open_tab(staff="support"), open_tab(staff="admin")
     page = f"/support/reservations/{reservation_id}"
-    desk.goto(page)
-    expect(desk.locator("h1")).to_have_text("z***@example.com")
+    staff_page.goto(page)
+    expect(staff_page.locator("h1")).to_have_text("z***@example.com")
 
-    desk.get_by_role("link", name="Reveal the email address").click()
-    desk.fill("#reason", "ticket 4711")
-    desk.click("main form button[type=submit]")
+    staff_page.get_by_role("link", name="Reveal the email address").click()
+    staff_page.fill("#reason", "ticket 4711")
+    staff_page.click("main form button[type=submit]")
 
-    expect(desk.locator("h1")).to_have_text("zhao.min@example.com")
+    expect(staff_page.locator("h1")).to_have_text("zhao.min@example.com")
     other.goto(page)
     expect(other.locator("h1")).to_have_text("z***@example.com")
     other.goto("/support/audit")
@@ -91,21 +91,21 @@ def test_an_address_is_masked_until_there_is_a_reason(served_app: ServedApp, ope
 def test_a_note_and_a_pause_stand_in_the_history(served_app: ServedApp, open_tab: Tab) -> None:
     """On a phone: the note is opened, written and there; the pause is shown beforehand."""
     code = served_app.app.issue()
-    desk = open_tab(staff="support", width=360)
-    served_app.search(desk, code)
-    desk.wait_for_url("**/support/codes/*")
+    staff_page = open_tab(staff="support", width=360)
+    served_app.search(staff_page, code)
+    staff_page.wait_for_url("**/support/codes/*")
 
-    desk.locator("summary", has_text="Add note").click()
-    desk.fill("#note", "sold at the fair")
-    desk.locator(".note-form button").click()
-    desk.wait_for_url("**done=note")
-    desk.get_by_role("link", name="Pause").click()
-    desk.fill("#note", "checking a double sale")
-    desk.dblclick("main form button[type=submit]")
-    desk.wait_for_url("**done=pause")
+    staff_page.locator("summary", has_text="Add note").click()
+    staff_page.fill("#note", "sold at the fair")
+    staff_page.locator(".note-form button").click()
+    staff_page.wait_for_url("**done=note")
+    staff_page.get_by_role("link", name="Pause").click()
+    staff_page.fill("#note", "checking a double sale")
+    staff_page.dblclick("main form button[type=submit]")
+    staff_page.wait_for_url("**done=pause")
 
-    expect(desk.locator("#flat .line-note")).to_have_text(["checking a double sale", "sold at the fair"])
-    expect(desk.locator(".mark-code")).to_have_text("paused")
+    expect(staff_page.locator("#flat .line-note")).to_have_text(["checking a double sale", "sold at the fair"])
+    expect(staff_page.locator(".mark-code")).to_have_text("paused")
 
 
 def test_an_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab: Tab) -> None:
@@ -113,61 +113,61 @@ def test_an_outage_is_undone_while_one_looks_on(served_app: ServedApp, open_tab:
     code = served_app.app.issue(make_template(max_uses=None, bound=False))
     for number in range(2):
         served_app.app.attempt(served_app.reserve(code, f"p{number}@example.com"))
-    desk = open_tab(staff="support")
+    staff_page = open_tab(staff="support")
 
-    desk.goto(f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent")
-    desk.fill("#note", "mx1 was down")
-    desk.locator(".apply button").click()
+    staff_page.goto(f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent")
+    staff_page.fill("#note", "mx1 was down")
+    staff_page.locator(".apply button").click()
 
-    expect(desk.get_by_role("status")).to_contain_text("refunded")
-    served_app.search(desk, code)
-    desk.wait_for_url("**/support/codes/*")
-    assert (desk.locator(".picture").get_attribute("aria-label") or "").startswith("0 used, 0 reserved")
+    expect(staff_page.get_by_role("status")).to_contain_text("refunded")
+    served_app.search(staff_page, code)
+    staff_page.wait_for_url("**/support/codes/*")
+    assert (staff_page.locator(".picture").get_attribute("aria-label") or "").startswith("0 used, 0 reserved")
 
 
 def test_new_events_appear_and_the_slider_goes_back(served_app: ServedApp, open_tab: Tab) -> None:
     """Without a reload; what was opened stays open, and the moment looked at is in the address."""
     code = served_app.app.issue(make_template(max_uses=9, bound=False))
     served_app.reserve(code, "a@example.com")
-    desk = open_tab(staff="viewer")
-    served_app.search(desk, code)
-    desk.wait_for_url("**/support/codes/*")
-    desk.locator("#flat summary").first.click()
+    staff_page = open_tab(staff="viewer")
+    served_app.search(staff_page, code)
+    staff_page.wait_for_url("**/support/codes/*")
+    staff_page.locator("#flat summary").first.click()
 
     served_app.reserve(code, "b@example.com")
-    expect(desk.locator("#v3")).to_be_visible(timeout=10_000)
-    opened = desk.locator("#flat details[open]").count()
-    desk.focus("#at_event")
-    desk.keyboard.press("ArrowLeft")
-    expect(desk.locator(".as-of")).to_be_visible()
+    expect(staff_page.locator("#v3")).to_be_visible(timeout=10_000)
+    open_count = staff_page.locator("#flat details[open]").count()
+    staff_page.focus("#at_event")
+    staff_page.keyboard.press("ArrowLeft")
+    expect(staff_page.locator(".as-of")).to_be_visible()
 
-    assert opened == 1
-    assert desk.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 8 available"
-    assert "as_of=" in desk.url
+    assert open_count == 1
+    assert staff_page.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 8 available"
+    assert "as_of=" in staff_page.url
 
 
 def test_times_in_sentences_are_shown_in_the_time_zone_of_the_reader(served_app: ServedApp, open_tab: Tab) -> None:
     """As those in tables are: a deadline in a sentence reads the clock of the agent, and its tooltip keeps UTC."""
     reservation_id = served_app.redeem(open_tab(), served_app.app.issue(), "zone@example.com")
-    desk = open_tab(staff="viewer", timezone_id="Asia/Shanghai")
+    staff_page = open_tab(staff="viewer", timezone_id="Asia/Shanghai")
 
-    desk.goto(f"/support/reservations/{reservation_id}")
-    deadline = desk.locator(".line-sentence time").last
+    staff_page.goto(f"/support/reservations/{reservation_id}")
+    deadline = staff_page.locator(".line-sentence time").last
     shown, utc = deadline.inner_text(), deadline.get_attribute("title")
 
     assert utc is not None
     assert datetime.fromisoformat(shown) - datetime.fromisoformat(utc.removesuffix(" UTC")) == timedelta(hours=8)
-    assert "Asia/Shanghai, UTC+08:00" in desk.locator("#zone").inner_text()
+    assert "Asia/Shanghai, UTC+08:00" in staff_page.locator("#zone").inner_text()
 
 
 def test_a_viewer_finds_no_way_to_act(served_app: ServedApp, open_tab: Tab) -> None:
     """Nothing to press, and the address of an act is refused."""
     reservation_id = served_app.reserve(served_app.app.issue(), "a@example.com")
-    desk = open_tab("zh", staff="viewer", java_script_enabled=False)
+    staff_page = open_tab("zh", staff="viewer", java_script_enabled=False)
 
-    desk.goto(f"/support/reservations/{reservation_id}")
-    offered = desk.locator(".acts a").count() + desk.locator("a[href$=unmask]").count()
-    answer = desk.goto(f"/support/reservations/{reservation_id}/acts/refund")
+    staff_page.goto(f"/support/reservations/{reservation_id}")
+    offered = staff_page.locator(".acts a").count() + staff_page.locator("a[href$=unmask]").count()
+    answer = staff_page.goto(f"/support/reservations/{reservation_id}/acts/refund")
 
     assert offered == 0
     assert answer is not None
@@ -187,15 +187,23 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     page = open_tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
     served_app.search(page, code)
     page.wait_for_url("**/support/codes/*")
-    statement, act = page.url, f"/support/reservations/{reservation_id}"
-    desk = ["/support", "/support/work", "/support/audit", f"{statement}?group=yes", f"{statement}?at_event=2"]
-    desk += [f"{statement}/events/2", f"{statement}/explain", f"{statement}/acts/terms", f"{statement}/acts/revoke"]
-    desk += [f"{act}/acts/correct", f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent"]
-    found: dict[str, list[str]] = {}
+    statement, action_base = page.url, f"/support/reservations/{reservation_id}"
+    paths = ["/support", "/support/work", "/support/audit", f"{statement}?group=yes", f"{statement}?at_event=2"]
+    paths += [f"{statement}/events/2", f"{statement}/explain", f"{statement}/acts/terms", f"{statement}/acts/revoke"]
+    paths += [f"{action_base}/acts/correct", f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent"]
+    violations_by_page: dict[str, list[str]] = {}
 
-    for path in [*desk, statement, act, f"{act}/acts/refund", f"{act}/unmask", "/support/x", "/support/sign-in"]:
+    for path in [
+        *paths,
+        statement,
+        action_base,
+        f"{action_base}/acts/refund",
+        f"{action_base}/unmask",
+        "/support/x",
+        "/support/sign-in",
+    ]:
         page.goto(path)
         page.evaluate("for (const part of [...document.querySelectorAll('details')].slice(0, 4)) part.open = true")
-        found[path] = served_app.faults(page)
+        violations_by_page[path] = served_app.faults(page)
 
-    assert {path: broken for path, broken in found.items() if broken} == {}
+    assert {path: broken for path, broken in violations_by_page.items() if broken} == {}

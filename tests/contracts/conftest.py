@@ -39,5 +39,5 @@ def memory() -> ContractStore:
 @pytest.fixture(params=["postgres", "memory"])
 def store(request: pytest.FixtureRequest) -> ContractStore:
     """One of the two."""
-    found: ContractStore = request.getfixturevalue(request.param)
-    return found
+    store: ContractStore = request.getfixturevalue(request.param)
+    return store

@@ -55,8 +55,8 @@ def test_a_version_is_taken_once(store: ContractStore) -> None:
 
 def test_events_and_rows_are_written_together(bench: StoreBench) -> None:
     """From issue to sent: four events in order of positions, and rows that say the same."""
-    item = bench.reserved()
-    bench.attempt(item)
+    reservation_id = bench.reserved()
+    bench.attempt(reservation_id)
 
     rows = bench.store.rows(code_of(bench))
     assert topics(bench.store) == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
@@ -96,10 +96,8 @@ def test_a_lost_commit_is_resolved_by_deciding_again(bench: StoreBench, fate: Fa
     assert topics(bench.store) == ["CodeIssued", "UseReserved"]
 
 
-@pytest.mark.parametrize(("fate", "kept"), [("answer_lost", 1), ("rolled_back", 0)])
-def test_after_the_last_try_the_caller_knows_nothing_and_may_ask_again(
-    bench: StoreBench, fate: Fate, kept: int
-) -> None:
+@pytest.mark.parametrize(("fate", "stored_count"), [("answer_lost", 1), ("rolled_back", 0)])
+def test_after_the_last_attempt_the_caller_may_ask_again(bench: StoreBench, fate: Fate, stored_count: int) -> None:
     """The bound of tries is an honest "unknown"; the same command again leads to the same reservation."""
     command = bench.acts.redeem(key=(b"scope", b"body"))
 
@@ -108,15 +106,15 @@ def test_after_the_last_try_the_caller_knows_nothing_and_may_ask_again(
     between = topics(bench.store).count("UseReserved")
     again = done(bench.run(command)[0])
 
-    assert between == kept
+    assert between == stored_count
     assert again.require_reservation().reservation_id == command.reservation_id
     assert topics(bench.store).count("UseReserved") == 1
 
 
 def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: StoreBench) -> None:
     """Deciding the claim again finds the task's own lease, not somebody else's."""
-    item = bench.reserved()
-    claim = bench.acts.claim(item)
+    reservation_id = bench.reserved()
+    claim = bench.acts.claim(reservation_id)
 
     with bench.store.lose(1, "answer_lost"):
         lease = done(bench.run(claim)[0]).require_reservation().lease
@@ -130,8 +128,8 @@ def test_a_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> Non
     """Same key and body: the same reservation, refunded as it may be; another body: refused; later: forgotten."""
     acts = bench.acts
     command = acts.redeem(key=(b"scope", b"one"))
-    item = done(bench.run(command)[0]).require_reservation().reservation_id
-    bench.attempt(item, FAILED)
+    reservation_id = done(bench.run(command)[0]).require_reservation().reservation_id
+    bench.attempt(reservation_id, FAILED)
 
     same = bench.run(acts.redeem(key=(b"scope", b"one")))[0]
     other = bench.run(acts.redeem("mei", key=(b"scope", b"two")))
@@ -140,12 +138,14 @@ def test_a_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> Non
     once_more = bench.run(acts.redeem(key=(b"scope", b"two")))[0]
 
     assert (done(same).require_reservation().reservation_id, done(same).require_reservation().status) == (
-        item,
+        reservation_id,
         "refunded",
     )
     assert words(other) == ["IDEMPOTENCY_KEY_REUSED"]
     assert (
-        done(later).require_reservation().reservation_id == done(once_more).require_reservation().reservation_id != item
+        done(later).require_reservation().reservation_id
+        == done(once_more).require_reservation().reservation_id
+        != reservation_id
     )
 
 
@@ -161,7 +161,7 @@ def test_a_refusal_is_not_remembered_under_its_key(bench: StoreBench) -> None:
     assert words([*refused, *again]) == ["CODE_HELD", "ok"]
 
 
-def test_refused_tries_are_kept_bounded_and_make_no_person(bench: StoreBench) -> None:
+def test_rejected_requests_are_kept_bounded_and_make_no_recipient(bench: StoreBench) -> None:
     """A hundred rows per code and day; tries of unknown codes are only counted; nobody new is known."""
     bench.reserved("first")
     for _ in range(2):
@@ -171,35 +171,35 @@ def test_refused_tries_are_kept_bounded_and_make_no_person(bench: StoreBench) ->
     bench.run(bench.acts.redeem("p1"))
 
     code = code_of(bench)
-    kept = bench.store.refusals()
-    assert sum(kept.values()) in {REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY + 1}
-    assert {key[0] for key in kept} == {code}
-    assert bench.store.unknown_tries() == 2
+    rejected_requests = bench.store.refusals()
+    assert sum(rejected_requests.values()) in {REFUSALS_PER_CODE_AND_DAY, REFUSALS_PER_CODE_AND_DAY + 1}
+    assert {key[0] for key in rejected_requests} == {code}
+    assert bench.store.unknown_code_requests() == 2
 
 
-def test_refunds_that_a_person_is_told_of(bench: StoreBench) -> None:
+def test_refunds_of_which_the_recipient_is_notified(bench: StoreBench) -> None:
     """By final failure and by deadline; not where the address itself was refused."""
-    item = bench.reserved("a")
-    bench.attempt(item, FAILED)
+    reservation_id = bench.reserved("a")
+    bench.attempt(reservation_id, FAILED)
     refused = bench.reserved("b")
     bench.attempt(refused, REFUSED)
     late = bench.reserved("c")
     bench.acts.passes(1801)
     bench.run(bench.acts.settle(late))
 
-    assert bench.store.outbox() == {item, late}
+    assert bench.store.outbox() == {reservation_id, late}
 
 
 def test_free_text_is_kept_only_with_the_event_that_names_it(bench: StoreBench) -> None:
     """The reply to an attempt that counted; not that of a stale one."""
-    item = bench.reserved()
-    bench.run(bench.acts.claim(item))
-    told, stale = bench.acts.record(item, BUSY), bench.acts.record(item, BUSY)
-    bench.run(told)
+    reservation_id = bench.reserved()
+    bench.run(bench.acts.claim(reservation_id))
+    counted, stale = bench.acts.record(reservation_id, BUSY), bench.acts.record(reservation_id, BUSY)
+    bench.run(counted)
     bench.run(stale)
 
-    assert told.reply is not None
-    assert bench.store.texts() == {told.reply.text_id}
+    assert counted.reply is not None
+    assert bench.store.texts() == {counted.reply.text_id}
 
 
 def test_a_persons_newest_reservations_decide(bench: StoreBench) -> None:
@@ -225,10 +225,10 @@ def test_held_says_when_to_come_back(bench: StoreBench) -> None:
     bench.reserved("a")
     bench.acts.passes(300)
 
-    held = bench.run(bench.acts.redeem("b"))[0]
+    refusal = bench.run(bench.acts.redeem("b"))[0]
 
-    assert isinstance(held, Refusal)
-    assert (held.code, held.retry_after_s) == ("CODE_HELD", 1500)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.retry_after_s) == ("CODE_HELD", 1500)
 
 
 def test_a_late_success_sees_the_newer_reservation(bench: StoreBench) -> None:
@@ -257,7 +257,7 @@ def test_two_late_successes_of_one_person_share_a_batch(bench: StoreBench) -> No
         bench.run(acts.resolve(old[-1], "refunded"))
     bench.reserved()
 
-    results = bench.run(*[acts.record(item) for item in old])
+    results = bench.run(*[acts.record(reservation_id) for reservation_id in old])
 
     assert words(results) == ["ok", "ok"]
     assert topics(bench.store)[-4:] == ["LateSuccessRecorded", "CaseOpened"] * 2
@@ -271,36 +271,36 @@ def take(bench: StoreBench, seconds: float) -> list[tuple[UUID, bool]]:
 
 def test_a_sweep_takes_what_is_due_once_for_a_time(bench: StoreBench) -> None:
     """Not what was just handed over; then ever more rarely; a mark that is given back is free again."""
-    item = bench.reserved()
+    reservation_id = bench.reserved()
 
-    taken = [bool(take(bench, 1)) for _ in range(20)]
-    bench.store.due.give_back([item])
+    was_due = [bool(take(bench, 1)) for _ in range(20)]
+    bench.store.due.give_back([reservation_id])
 
-    assert [second for second, found in enumerate(taken, start=1) if found] == [2, 4, 8, 16]
-    assert take(bench, 0) == [(item, False)]
+    assert [second for second, is_due in enumerate(was_due, start=1) if is_due] == [2, 4, 8, 16]
+    assert take(bench, 0) == [(reservation_id, False)]
     assert take(bench, 0) == []
 
 
 def test_a_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: StoreBench) -> None:
     """Another server took over whose clock is three minutes behind: the call that was given then is given again."""
-    item = bench.reserved()
+    reservation_id = bench.reserved()
     bench.acts.passes(200)
     assert bench.store.due.take(bench.acts.now + timedelta(seconds=180))
 
-    assert take(bench, 0) == [(item, False)]
+    assert take(bench, 0) == [(reservation_id, False)]
     assert take(bench, 0) == []
 
 
 def test_a_lease_that_ends_is_due_to_be_settled(bench: StoreBench) -> None:
     """Under the lease nothing is due; when it is over, it is; then the retry is due anew."""
-    item = bench.reserved()
-    bench.run(bench.acts.claim(item))
+    reservation_id = bench.reserved()
+    bench.run(bench.acts.claim(reservation_id))
 
     assert take(bench, 50) == []
-    assert take(bench, 15) == [(item, True)]
-    bench.run(bench.acts.settle(item))
+    assert take(bench, 15) == [(reservation_id, True)]
+    bench.run(bench.acts.settle(reservation_id))
     assert take(bench, 1) == []
-    assert take(bench, 12) == [(item, False)]
+    assert take(bench, 12) == [(reservation_id, False)]
 
 
 def test_settled_or_parked_reservation_is_never_due(bench: StoreBench) -> None:
@@ -339,10 +339,10 @@ def test_a_notice_is_taken_by_one_at_a_time(bench: StoreBench) -> None:
         bench.acts.passes(1)
     now, notices = bench.acts.now, bench.store.notices
 
-    taken = [notices.take(now), notices.take(now), notices.take(now)]
+    notices_taken = [notices.take(now), notices.take(now), notices.take(now)]
     after = notices.take(now + timedelta(seconds=LEASE_S + 1))
 
-    assert [None if notice is None else (notice.reservation_id, notice.attempts) for notice in taken] == [
+    assert [None if notice is None else (notice.reservation_id, notice.attempts) for notice in notices_taken] == [
         (ids[0], 1),
         (ids[1], 1),
         None,
@@ -351,10 +351,10 @@ def test_a_notice_is_taken_by_one_at_a_time(bench: StoreBench) -> None:
     assert (after.reservation_id, after.attempts) == (ids[0], 2)
 
 
-def test_a_notice_is_tried_again_when_it_was_said_or_never(bench: StoreBench) -> None:
+def test_a_notice_is_sent_again_at_its_due_time_or_never(bench: StoreBench) -> None:
     """What is closed with a time is due then; what is closed without one is done."""
-    item = bench.reserved()
-    bench.attempt(item, FAILED)
+    reservation_id = bench.reserved()
+    bench.attempt(reservation_id, FAILED)
     now, notices = bench.acts.now, bench.store.notices
     first = notices.take(now)
     assert first is not None
@@ -363,6 +363,6 @@ def test_a_notice_is_tried_again_when_it_was_said_or_never(bench: StoreBench) ->
     assert notices.take(now + timedelta(seconds=59)) is None
     second = notices.take(now + timedelta(seconds=60))
     assert second is not None
-    assert (second.reservation_id, second.written_at, second.attempts) == (item, first.written_at, 2)
+    assert (second.reservation_id, second.written_at, second.attempts) == (reservation_id, first.written_at, 2)
     notices.close(second, None, "sent")
     assert notices.take(now + timedelta(days=1)) is None

@@ -33,10 +33,10 @@ class LedgerAsker:
     @property
     def document(self) -> Mapping[str, Any]:
         """The OpenAPI document."""
-        found: Mapping[str, Any] = self.app.client.get("/api/v1/openapi.json").json()
-        return found
+        document: Mapping[str, Any] = self.app.client.get("/api/v1/openapi.json").json()
+        return document
 
-    def known(self, code_id: object = NOTHING, reservation_id: object = NOTHING) -> dict[str, object]:
+    def values(self, code_id: object = NOTHING, reservation_id: object = NOTHING) -> dict[str, object]:
         """What stands for the parameters of paths, and for fields of bodies, by name."""
         ids = dict.fromkeys(("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id"), NOTHING)
         words: dict[str, object] = {"email": "li.wei@example.com", "code": "NO-SUCH-CODE", "note": "n", "reason": "r"}
@@ -95,13 +95,13 @@ class LedgerAsker:
         broken: list[tuple[str, int]] = []
         for one in operations(self.document, {}):
             if one.method == "GET" and _ends(one.path):
-                for known in self._about(one.path):
-                    broken += self._broken(replace(one, known=known))
+                for values in self._about(one.path):
+                    broken += self._broken(replace(one, values=values))
         return broken
 
     def broken_pages(self) -> list[tuple[str, int]]:
         """Every page about every code and reservation, and at every event: those that failed."""
-        broken = [told for path in self.pages() for told in self._broken_page(path)]
+        broken = [failure for path in self.pages() for failure in self._broken_page(path)]
         for code_id in self.codes_asked_about():
             for version in self._versions(code_id):
                 broken += self._broken_page(f"/support/codes/{code_id}/events/{version}")
@@ -118,8 +118,8 @@ class LedgerAsker:
         }
         for path in sorted(paths):
             if not path.startswith("/api/") and _ends(path):
-                for known in self._about(path):
-                    yield path.format_map({name: str(value) for name, value in known.items()})
+                for values in self._about(path):
+                    yield path.format_map({name: str(value) for name, value in values.items()})
 
     def _broken_page(self, path: str) -> list[tuple[str, int]]:
         answer = self.page(path)
@@ -144,15 +144,15 @@ class LedgerAsker:
     def _about(self, path: str) -> Iterator[dict[str, object]]:
         """What a path's parameters are to be: each code or reservation, if it is about one."""
         if "{code_id}" in path:
-            acts: tuple[str, ...] = get_args(CodeAction)
-            found = [self.known(code_id=code_id) for code_id in self.codes_asked_about()]
+            actions: tuple[str, ...] = get_args(CodeAction)
+            candidates = [self.values(code_id=code_id) for code_id in self.codes_asked_about()]
         elif "{reservation_id}" in path:
-            acts = get_args(ReservationAction)
-            found = [self.known(reservation_id=item) for item in self.reservations()]
+            actions = get_args(ReservationAction)
+            candidates = [self.values(reservation_id=reservation_id) for reservation_id in self.reservations()]
         else:
-            acts, found = (), [self.known()]
-        for known in found:
-            yield from ({**known, "act": act} for act in (acts if "{act}" in path else ("",)))
+            actions, candidates = (), [self.values()]
+        for values in candidates:
+            yield from ({**values, "act": action} for action in (actions if "{act}" in path else ("",)))
 
     def _versions(self, code_id: UUID) -> list[int]:
         query = "SELECT originator_version AS version FROM ledger_events WHERE originator_id = %s"
@@ -205,8 +205,8 @@ def forms_of(page: str, text: str) -> Iterator[Form]:
 
 
 def _attribute(tag: str, name: str) -> str | None:
-    found = re.search(rf'\b{name}="([^"]*)"', tag)
-    return unescape(found[1]) if found else None
+    match = re.search(rf'\b{name}="([^"]*)"', tag)
+    return unescape(match[1]) if match else None
 
 
 def _ends(path: str) -> bool:

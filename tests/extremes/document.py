@@ -65,7 +65,7 @@ class DocumentedOperation:
     path: str
     raw: Schema
     document: Schema
-    known: Mapping[str, object]
+    values: Mapping[str, object]
 
     def body(self) -> dict[str, Any] | None:
         """What it needs as a body; None without one."""
@@ -79,7 +79,7 @@ class DocumentedOperation:
 
     def address(self) -> str:
         """Its path, with ids that exist."""
-        return self.path.format_map({name: str(value) for name, value in self.known.items()})
+        return self.path.format_map({name: str(value) for name, value in self.values.items()})
 
     def fields(self) -> Iterator[DocumentedField]:
         """All that hold a time, a number or a boolean."""
@@ -119,8 +119,8 @@ class DocumentedOperation:
         return {name: self._value(name, self._leaf(leaf["properties"][name])) for name in leaf.get("required", ())}
 
     def _value(self, name: str, leaf: Schema) -> object:
-        if name in self.known:
-            return str(self.known[name])
+        if name in self.values:
+            return str(self.values[name])
         if "enum" in leaf or "const" in leaf:
             return leaf["enum"][0] if "enum" in leaf else leaf["const"]
         if leaf.get("format") == "date-time":
@@ -130,16 +130,16 @@ class DocumentedOperation:
         return {"integer": leaf.get("minimum", 1), "boolean": False, "array": []}.get(leaf.get("type", ""), "x")
 
 
-def operations(document: Schema, known: Mapping[str, object]) -> Iterator[DocumentedOperation]:
+def operations(document: Schema, values: Mapping[str, object]) -> Iterator[DocumentedOperation]:
     """All operations of the document.
 
     Args:
         document: The OpenAPI document.
-        known: Values of path parameters and of fields, by their names.
+        values: Values of path parameters and of fields, by their names.
     """
-    for path, item in document["paths"].items():
-        for method, raw in item.items():
-            yield DocumentedOperation(method=method.upper(), path=path, raw=raw, document=document, known=known)
+    for path, path_item in document["paths"].items():
+        for method, raw in path_item.items():
+            yield DocumentedOperation(method=method.upper(), path=path, raw=raw, document=document, values=values)
 
 
 def with_value(body: dict[str, Any] | None, place: tuple[str, ...], value: object) -> dict[str, Any]:

@@ -70,9 +70,9 @@ def _reported(app: AppClient, at: datetime) -> None:
     """Acceptance, bounce and removal of an invitation, at a time that the reporter made up."""
     context, new = CommandContext(now=app.services.now(), actor="channel", actor_id=str(uuid4())), uuid4
     for kind in ("accept", "bounce", "remove"):
-        item = UUID(app.redeem(app.issue(), f"{uuid4().hex}@example.com").json()["reservation_id"])
-        app.attempt(str(item))
-        about: dict[str, Any] = {"context": context, "reservation_id": item, "occurred_at": at}
+        reservation_id = UUID(app.redeem(app.issue(), f"{uuid4().hex}@example.com").json()["reservation_id"])
+        app.attempt(str(reservation_id))
+        about: dict[str, Any] = {"context": context, "reservation_id": reservation_id, "occurred_at": at}
         commands: dict[str, Command] = {
             "accept": AcceptInvite(**about, delivery=1, case_id=new()),
             "bounce": RecordBounce(**about, delivery=1, reason="other", case_id=new()),

@@ -65,9 +65,9 @@ def test_a_file_refuses_each_cell_outside_the_bounds_and_takes_the_others(
             content=data,
         )
         (tmp_path / name).write_bytes(data)
-        told = terminal.ledger("import-codes", str(tmp_path / name), "--dry-run", "--json")
+        command_result = terminal.ledger("import-codes", str(tmp_path / name), "--dry-run", "--json")
         assert (200, len(wrong)) == (answer.status_code, answer.json()["rejected"])
-        assert (1, len(wrong)) == (told.status, told.json["rejected"])
+        assert (1, len(wrong)) == (command_result.status, command_result.json["rejected"])
 
 
 def test_no_cell_of_a_file_breaks_what_is_read_afterwards(
@@ -130,24 +130,24 @@ def test_no_option_of_a_command_makes_it_fail_without_a_sentence(
     app = asker.app
     code = app.issue()
     reservation_id = app.redeem(code).json()["reservation_id"]
-    known = {"code": code, "reservation": reservation_id, "subject": code, "email": "li.wei@example.com"}
-    tried, broken = 0, []
+    values = {"code": code, "reservation": reservation_id, "subject": code, "email": "li.wei@example.com"}
+    call_count, broken = 0, []
     for words, command in commands(typer.main.get_command(cli_app)):
         needed = [one for one in command.params if one.param_type_name == "argument" and one.required]
         options = [one for one in command.params if one.param_type_name == "option" and not one.is_flag]
-        wanted = [one for one in options if one.required]
+        required_options = [one for one in options if one.required]
         for about in (*options, *needed):
             for typed in TYPED:
-                tried += 1
-                given = [typed if one is about else known.get(one.name, str(tmp_path / "none")) for one in needed]
-                others = [(one.opts[-1], "2027-01-31") for one in wanted if one is not about]
+                call_count += 1
+                arguments = [typed if one is about else values.get(one.name, str(tmp_path / "none")) for one in needed]
+                others = [(one.opts[-1], "2027-01-31") for one in required_options if one is not about]
                 own = [(about.opts[-1], typed)] if about in options else []
                 flat = [part for pair in (*own, *others) for part in pair]
-                ended_as = _run(terminal, [*words, *flat, "--", *given])
+                ended_as = _run(terminal, [*words, *flat, "--", *arguments])
                 if isinstance(ended_as, str):
                     broken.append(f"{' '.join(words)} {about.name} {typed:.40}: {ended_as}")
 
-    assert tried > 150
+    assert call_count > 150
     assert broken == []
     assert asker.broken_reads() == []
     assert [one.err for one in looked(terminal, asker.codes(), tmp_path) if one.status != 0] == []

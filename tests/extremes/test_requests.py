@@ -52,8 +52,8 @@ class RequestSender:
             headers=asker.role_clients.keys["admin"],
             json={"url": "https://hooks.example.com/"},
         )
-        self.known = {
-            **asker.known(asker.codes()[0], reservation_id),
+        self.values = {
+            **asker.values(asker.codes()[0], reservation_id),
             "channel_id": self.channel_id,
             "endpoint_id": hook.json()["id"],
             "type": "invite.accepted",
@@ -62,14 +62,16 @@ class RequestSender:
 
     def operations(self) -> list[DocumentedOperation]:
         """All of the document, with ids that exist."""
-        return list(operations(self.asker.document, self.known))
+        return list(operations(self.asker.document, self.values))
 
     def not_refused(self, field: DocumentedField, value: object) -> str:
         """What the answer was, unless it says that this field is malformed, and how; empty if it does."""
         answer = self.send(field, value)
         faults = answer.json().get("errors", ()) if answer.status_code == 422 else ()
-        told = any(one["where"].startswith(field.name) and not one["what"].startswith("Value") for one in faults)
-        return "" if told else f"{field.operation.path} {field.name} {value!s:.60}: {answer.status_code} {answer.text}"
+        is_named = any(one["where"].startswith(field.name) and not one["what"].startswith("Value") for one in faults)
+        return (
+            "" if is_named else f"{field.operation.path} {field.name} {value!s:.60}: {answer.status_code} {answer.text}"
+        )
 
     def broken(self, field: DocumentedField, value: object) -> str:
         """What the answer was if it is a defect; empty if it is none."""
@@ -112,14 +114,16 @@ def test_every_field_of_every_operation_is_bounded_and_strict(
     sender = RequestSender(asker)
     fields = [field for operation in sender.operations() for field in operation.fields()]
     unbounded = [field.name for field in fields if field.kind == "number" and not _is_bounded(field)]
-    taken = [told for field in fields for value in field.wrong() if (told := sender.not_refused(field, value))]
+    accepted_values = [
+        outcome for field in fields for value in field.wrong() if (outcome := sender.not_refused(field, value))
+    ]
     quick = [field for field in fields if "stream" not in field.operation.path and "wait" not in field.place]
-    broken = [told for field in quick for value in field.right() if (told := sender.broken(field, value))]
+    broken = [outcome for field in quick for value in field.right() if (outcome := sender.broken(field, value))]
 
     assert len(fields) >= FIELDS_MIN
     assert {"time", "number", "boolean"} == {field.kind for field in fields}
     assert unbounded == []
-    assert taken == []
+    assert accepted_values == []
     assert broken == []
     assert_all_can_be_read(asker, terminal, tmp_path)
 
@@ -129,7 +133,7 @@ def test_every_field_of_every_form_survives_the_extremes(
 ) -> None:
     """Forms are found on the pages; whatever is typed into any of their fields, the answer is no defect."""
     sender = RequestSender(asker)
-    pages = [*asker.pages(), "/admin/groups/one?name=blue", f"/admin/webhooks/{sender.known['endpoint_id']}"]
+    pages = [*asker.pages(), "/admin/groups/one?name=blue", f"/admin/webhooks/{sender.values['endpoint_id']}"]
     forms = {form.key: form for page in pages for form in forms_of(page, asker.page(page).text)}
     named = {name for form in forms.values() for name in form.fields}
     broken = [
@@ -163,7 +167,7 @@ def test_no_cursor_is_a_defect(asker: LedgerAsker) -> None:
 
 def test_terms_in_the_form_have_the_bounds_of_the_api(asker: LedgerAsker) -> None:
     """What the API refuses, the form refuses too, as malformed and not as a defect; and nothing is changed."""
-    code_id = RequestSender(asker).known["code_id"]
+    code_id = RequestSender(asker).values["code_id"]
     before = asker.codes(), asker.page(f"/support/codes/{code_id}").text.count("CodeTermsChanged")
     whole = {"max_uses": "5", "expires_at": "", "validity_days": "", "group": "blue", "rebinds_max": ""}
     for field, typed in (

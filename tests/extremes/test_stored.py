@@ -37,19 +37,19 @@ def test_a_ledger_with_times_outside_the_bounds_answers_every_question(
 
 def test_lists_name_each_code_once_whatever_its_times_are(asker: LedgerAsker, planted: dict[str, UUID]) -> None:
     """A cursor may point at a row outside the bounds, and the next page goes on behind it."""
-    found: list[str] = []
+    listed_ids: list[str] = []
     query: dict[str, str] = {"limit": "1"}
     while True:
         page = asker.role_clients.ask(
             "GET", "/api/v1/codes", headers=asker.role_clients.keys["viewer"], params=query
         ).json()
-        found += [code["id"] for code in page["codes"]]
+        listed_ids += [code["id"] for code in page["codes"]]
         if page["next"] is None:
             break
         query["cursor"] = page["next"]
 
-    assert sorted(found) == sorted(map(str, asker.codes()))
-    assert {str(code_id) for code_id in planted.values()} <= set(found)
+    assert sorted(listed_ids) == sorted(map(str, asker.codes()))
+    assert {str(code_id) for code_id in planted.values()} <= set(listed_ids)
 
 
 @pytest.mark.parametrize("with_tag", [False, True])
@@ -64,8 +64,8 @@ def test_an_expiry_outside_the_bounds_is_fixed_by_a_change_of_terms(
         headers = {**keys, "if-match": tag} if with_tag else keys
         fixed = asker.role_clients.ask("PATCH", path, headers=headers, json={"expires_at": None, "max_uses": 9})
         assert (fixed.status_code, fixed.json()["expires_at"], fixed.json()["max_uses"]) == (200, None, 9), name
-    kept = asker.role_clients.ask("PATCH", path, headers=keys, json={"expires_at": LAST_WEST})
-    assert kept.status_code == 422
+    rejected = asker.role_clients.ask("PATCH", path, headers=keys, json={"expires_at": LAST_WEST})
+    assert rejected.status_code == 422
 
 
 def test_other_terms_change_although_the_expiry_lies_outside_the_bounds(
@@ -102,7 +102,7 @@ def test_a_ledger_with_times_outside_the_bounds_moves_to_another_database(
     events, vault = tmp_path / "events.jsonl", tmp_path / "vault.jsonl"
     some = [str(code_id) for code_id in list(planted.values())[::5]]
     out = [terminal.ledger("export", what, "--output", str(to)) for what, to in (("events", events), ("vault", vault))]
-    told = [terminal.ledger("history", code_id, "--json").json for code_id in some]
+    histories = [terminal.ledger("history", code_id, "--json").json for code_id in some]
     name = f"test_{uuid4().hex}"
     clone(postgres_url, name)
     monkeypatch.setenv("DATABASE_URL", database_of(postgres_url, name))
@@ -110,7 +110,7 @@ def test_a_ledger_with_times_outside_the_bounds_moves_to_another_database(
     into = [terminal.ledger("import-events", str(events)), terminal.ledger("import-vault", str(vault))]
 
     assert [one.status for one in (*out, *into)] == [0] * 4
-    assert told == [terminal.ledger("history", code_id, "--json").json for code_id in some]
+    assert histories == [terminal.ledger("history", code_id, "--json").json for code_id in some]
     assert [one.err for one in looked(terminal, [], tmp_path) if one.status != 0] == []
     drop(postgres_url, name)
 

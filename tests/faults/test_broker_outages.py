@@ -33,10 +33,10 @@ QUIET = "SELECT count(*) FROM reservations WHERE status = 'live'"
 @pytest.fixture(scope="module")
 def broker(servers_folder: Path) -> Iterator[RestartableServer]:
     """A broker that the stack knows by its address only, so that nobody but a test starts it again."""
-    yield from held(servers_folder / "outage-broker")
+    yield from restartable_broker(servers_folder / "outage-broker")
 
 
-def held(folder: Path) -> Iterator[RestartableServer]:
+def restartable_broker(folder: Path) -> Iterator[RestartableServer]:
     """A held broker."""
     with restartable_valkey(folder) as server:
         yield server
@@ -100,9 +100,9 @@ class Redeems:
 
     def _click(self, email: str) -> tuple[int, dict[str, object]]:
         began = time.monotonic()
-        found = self._stack.redeem(self._code, email)
+        response = self._stack.redeem(self._code, email)
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
-        return found
+        return response
 
     def wait_sent(self, seconds: float = BACK_S_MAX) -> float:
         """Wait until the mail of each is on record; the seconds that took."""
@@ -125,41 +125,43 @@ class Redeems:
 
 def assert_each_sent_once(clicks: Redeems, mail: MailServer) -> None:
     """One reservation, one mail and one count each; nothing failed, nothing was given back."""
-    mails = Counter(found for found in mail.message_ids() if found.strip("<").partition(".")[0] in set(clicks.ids))
+    mails = Counter(
+        message_id for message_id in mail.message_ids() if message_id.strip("<").partition(".")[0] in set(clicks.ids)
+    )
     events = clicks.events()
     count = len(clicks.ids)
 
     assert {status for status, _ in clicks.answers} == {202}
-    assert mails == {f"<{item}.1@example.com>": 1 for item in clicks.ids}
+    assert mails == {f"<{reservation_id}.1@example.com>": 1 for reservation_id in clicks.ids}
     assert (events["UseReserved"], events["InviteSent"]) == (count, count)
     assert events.keys() <= {"UseReserved", "InviteAttempted", "InviteSent"}
 
 
 def metric(stack: Stack, sample: str) -> float:
     """A sample's present value."""
-    found = re.search(rf"^{re.escape(sample)} (\S+)$", str(stack.get("/metrics")[1]), re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    match = re.search(rf"^{re.escape(sample)} (\S+)$", str(stack.get("/metrics")[1]), re.MULTILINE)
+    return float(match[1]) if match else 0.0
 
 
-def wait_told(stack: Stack, part: str) -> dict[str, Any]:
+def wait_until_reported(stack: Stack, part: str) -> dict[str, Any]:
     """Wait until /readyz names a part, at status 200; what it says then."""
 
-    def told() -> dict[str, Any] | None:
+    def read_body() -> dict[str, Any] | None:
         status, body = stack.get("/readyz")
         return body if status == 200 and part in body["missing"] else None
 
-    found = stack.wait(told)
-    assert found is not None
-    return found
+    reported = stack.wait(read_body)
+    assert reported is not None
+    return reported
 
 
 def parts(stack: Stack, *words: str) -> list[psutil.Process]:
     """The stack's own processes with one of these words in their command line, and their children."""
-    found = [
+    own_processes = [
         child for child in psutil.Process(stack.process.pid).children() if set(words) & {child.name(), *child.cmdline()}
     ]
-    assert found, words
-    return found + [below for child in found for below in child.children(recursive=True)]
+    assert own_processes, words
+    return own_processes + [below for child in own_processes for below in child.children(recursive=True)]
 
 
 def signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
@@ -178,12 +180,12 @@ def test_the_incidents_first_click_with_redis_dead(
 
     clicks = Redeems(stack, code, 3, "first-click")
     stack.wait(lambda: metric(stack, 'errors_total{error_type="celery_error"}') > errors)
-    told = stack.wait(lambda: stack.get("/readyz")[1].get("missing"))
+    readiness = stack.wait(lambda: stack.get("/readyz")[1].get("missing"))
     broker.start()
     clicks.wait_sent()
 
     assert clicks.slowest_s < CLICK_S_MAX
-    assert "broker" in told
+    assert "broker" in readiness
     assert clicks.answers[0][1]["message"] == "已加入队列，邀请将在几秒内发送，请查收邮箱"
     assert_each_sent_once(clicks, mail)
 
@@ -255,8 +257,8 @@ def is_nowhere(stack: Stack, reservation_id: str) -> bool:
     """Whether Redis was given the reservation's message and holds it no more."""
     with Redis.from_url(stack.info["redis_url"], decode_responses=True) as client:
         for _ in range(10):
-            held: list[str] = [*client.lrange("ledger", 0, -1), *client.hvals("unacked")]
-            bodies = [base64.b64decode(json.loads(text)["body"]) for text in held if text.startswith("{")]
+            broker_entries: list[str] = [*client.lrange("ledger", 0, -1), *client.hvals("unacked")]
+            bodies = [base64.b64decode(json.loads(text)["body"]) for text in broker_entries if text.startswith("{")]
             if any(reservation_id.encode() in body for body in bodies):
                 return False
             time.sleep(0.05)
@@ -301,7 +303,7 @@ def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: Ma
     with Redis.from_url(broker.url) as client:
         client.config_set("maxmemory", "1mb")
         try:
-            told = wait_told(stack, "broker_memory")
+            readiness = wait_until_reported(stack, "broker_memory")
             stack.wait(lambda: metric(stack, 'ledger_part_missing{part="broker_memory"}') == 1.0)
             clicks = Redeems(stack, code, 3, "full")
             examined = json.loads(stack.cli("doctor", "--json").stdout)["checks"]
@@ -310,14 +312,14 @@ def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: Ma
     clicks.wait_sent(40)
 
     assert clicks.slowest_s < CLICK_S_MAX
-    assert told["status"] == "degraded"
-    assert any("maxmemory" in sentence for sentence in told["details"])
+    assert readiness["status"] == "degraded"
+    assert any("maxmemory" in sentence for sentence in readiness["details"])
     assert "raise maxmemory" in next(check["remedy"] for check in examined if check["name"] == "broker")
     assert_each_sent_once(clicks, mail)
 
 
 @pytest.mark.long
-def test_a_broker_that_evicts_is_told_and_never_keeps_the_api_from_starting(
+def test_a_broker_that_evicts_is_reported_and_never_keeps_the_api_from_starting(
     stack: Stack, code: str, broker: RestartableServer
 ) -> None:
     """In words, by /readyz, doctor and metric; the API starts anew beside it."""
@@ -325,7 +327,7 @@ def test_a_broker_that_evicts_is_told_and_never_keeps_the_api_from_starting(
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
             signal_all(parts(stack, "uvicorn"), signal.SIGKILL)
-            told = wait_told(stack, "broker_noeviction")
+            readiness = wait_until_reported(stack, "broker_noeviction")
             stack.wait(lambda: metric(stack, 'ledger_part_missing{part="broker_noeviction"}') == 1.0)
             examined = stack.cli("doctor", "--json")
             status = stack.redeem(code)[0]
@@ -333,6 +335,6 @@ def test_a_broker_that_evicts_is_told_and_never_keeps_the_api_from_starting(
             client.config_set("maxmemory-policy", "noeviction")
     broker_check = next(check for check in json.loads(examined.stdout)["checks"] if check["name"] == "broker")
 
-    assert (told["status"], status) == ("degraded", 202)
-    assert any("noeviction" in sentence for sentence in told["details"])
+    assert (readiness["status"], status) == ("degraded", 202)
+    assert any("noeviction" in sentence for sentence in readiness["details"])
     assert (examined.returncode, broker_check["status"], "noeviction" in broker_check["remedy"]) == (1, "wrong", True)

@@ -27,10 +27,10 @@ def test_every_promise_is_kept_while_processes_die(servers_folder: Path) -> None
     """One of each kind that loses something of its own: nothing acknowledged is lost, counted or given back twice."""
     report = run(ChaosPlan(seed=3, faults=len(SLICE), ttl_s=20, kinds=SLICE), servers_folder / "chaos")
 
-    told = "\n".join(report.lines())
-    assert report.broken == [], told
-    assert sum(report.struck.values()) >= len(SLICE) - 1, told
-    assert len(report.seen.acks) > 20, told
+    report_text = "\n".join(report.lines())
+    assert report.broken == [], report_text
+    assert sum(report.struck.values()) >= len(SLICE) - 1, report_text
+    assert len(report.seen.acks) > 20, report_text
 
 
 def test_a_seed_gives_the_same_faults_in_the_same_order() -> None:

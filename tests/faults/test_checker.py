@@ -10,28 +10,28 @@ from tests.faults.chaos.checker import violations
 from tests.faults.chaos.observations import Acknowledgement, BalanceFacts, LogFact, Observations, ReservationFacts
 
 Kind = str | tuple[str, dict[str, Any]]
-CODE, ITEM = "c0de", "1234"
-MAIL = f"<{ITEM}.1@example.com>"
+CODE, RESERVATION = "c0de", "1234"
+MAIL = f"<{RESERVATION}.1@example.com>"
 
 
 def facts(*kinds: Kind) -> list[LogFact]:
     """A code's log."""
-    found = []
+    log_facts = []
     for version, kind in enumerate(["CodeIssued", *kinds], start=1):
         name, more = kind if isinstance(kind, tuple) else (kind, {})
-        about = {} if name == "CodeIssued" else {"reservation_id": ITEM}
-        found.append(LogFact(CODE, version, name, {"actor": "worker", **about, **more}))
-    return found
+        about = {} if name == "CodeIssued" else {"reservation_id": RESERVATION}
+        log_facts.append(LogFact(CODE, version, name, {"actor": "worker", **about, **more}))
+    return log_facts
 
 
 RESERVED: Kind = ("UseReserved", {"actor": "person"})
 BACK: Kind = ("UseRefunded", {"held": "reserved", "actor": "sweep"})
 SENT: list[Kind] = [RESERVED, "InviteAttempted", "InviteSent"]
 GOOD = Observations(
-    acks=[Acknowledgement("a", ITEM), Acknowledgement("a", ITEM)],
-    states={ITEM: "sent"},
+    acks=[Acknowledgement("a", RESERVATION), Acknowledgement("a", RESERVATION)],
+    states={RESERVATION: "sent"},
     facts=facts(*SENT),
-    rows=[ReservationFacts(ITEM, CODE, "sent", has_case=False)],
+    rows=[ReservationFacts(RESERVATION, CODE, "sent", has_case=False)],
     balances=[BalanceFacts(CODE, 1, 1, 0)],
     message_ids=[MAIL],
 )
@@ -42,7 +42,7 @@ def test_a_good_run_breaks_nothing() -> None:
     assert violations(GOOD) == []
 
 
-def test_a_doubt_that_was_tried_again_may_be_mailed_twice() -> None:
+def test_an_unknown_outcome_that_was_retried_may_be_mailed_twice() -> None:
     """Allowed, with one Message-ID."""
     log = facts(RESERVED, "InviteAttempted", "InviteOutcomeUnknown", "InviteAttempted", "InviteSent")
 
@@ -53,22 +53,22 @@ def test_a_doubt_that_was_tried_again_may_be_mailed_twice() -> None:
     ("changes", "word"),
     [
         ({"acks": [Acknowledgement("a", "9999")]}, "lost: 9999"),
-        ({"acks": [Acknowledgement("a", ITEM), Acknowledgement("a", "9999")]}, "several reservations"),
-        ({"acks": [Acknowledgement("a", ITEM), Acknowledgement("b", ITEM)]}, "given to several"),
+        ({"acks": [Acknowledgement("a", RESERVATION), Acknowledgement("a", "9999")]}, "several reservations"),
+        ({"acks": [Acknowledgement("a", RESERVATION), Acknowledgement("b", RESERVATION)]}, "given to several"),
         ({"defects": ["500 on a redeem"]}, "500 on a redeem"),
-        ({"rows": [ReservationFacts(ITEM, CODE, "live", has_case=False)]}, "stuck"),
+        ({"rows": [ReservationFacts(RESERVATION, CODE, "live", has_case=False)]}, "stuck"),
         ({"balances": [BalanceFacts(CODE, 1, 0, 0)]}, "row says 0+0, log says 1+0"),
         ({"balances": [BalanceFacts(CODE, 0, 1, 0)]}, "over the limit"),
         ({"message_ids": []}, "counted and never mailed"),
         ({"message_ids": [MAIL, MAIL]}, "mailed 2 times without a doubt"),
-        ({"message_ids": [MAIL, f"<{ITEM}.2@example.com>"]}, "several Message-IDs"),
-        ({"states": {ITEM: "refunded"}}, "the API says 'refunded'"),
-        ({"states": {ITEM: ""}}, "the API says ''"),
+        ({"message_ids": [MAIL, f"<{RESERVATION}.2@example.com>"]}, "several Message-IDs"),
+        ({"states": {RESERVATION: "refunded"}}, "the API says 'refunded'"),
+        ({"states": {RESERVATION: ""}}, "the API says ''"),
     ],
 )
 def test_a_broken_promise_is_named(changes: dict[str, Any], word: str) -> None:
     """One change to a good run, one kind of violation."""
-    assert any(word in found for found in violations(replace(GOOD, **changes)))
+    assert any(word in violation for violation in violations(replace(GOOD, **changes)))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,6 @@ def test_a_broken_promise_is_named(changes: dict[str, Any], word: str) -> None:
 def test_a_broken_history_is_named(log: Sequence[Any], word: str) -> None:
     """What the log itself must not hold."""
     status = "refunded" if word == "free use" else "sent"
-    seen = replace(GOOD, facts=facts(*log), rows=[ReservationFacts(ITEM, CODE, status, has_case=False)])
+    seen = replace(GOOD, facts=facts(*log), rows=[ReservationFacts(RESERVATION, CODE, status, has_case=False)])
 
-    assert any(word in found for found in violations(seen))
+    assert any(word in violation for violation in violations(seen))

@@ -99,7 +99,7 @@ def click(proxied: ProxiedStack, code: str, key: str, name: str = "li.wei") -> R
         return RedeemResult(response.status, body, response.headers["Retry-After"], time.monotonic() - began)
 
 
-def told(proxied: ProxiedStack, code: str, key: str) -> RedeemResult:
+def redeem_with_key(proxied: ProxiedStack, code: str, key: str) -> RedeemResult:
     """Ask again with the same key until there is an answer."""
     last: list[RedeemResult] = []
 
@@ -205,7 +205,7 @@ def test_a_commit_whose_answer_is_lost_for_good_is_called_unknown(proxied: Proxi
     proxied.proxy.swallow_commit(unplug=True)
     unknown = click(proxied, code, key)
     proxied.proxy.plug_in()
-    again = told(proxied, code, key)
+    again = redeem_with_key(proxied, code, key)
 
     assert_honest(unknown)
     assert again.status == 200
@@ -223,7 +223,7 @@ def test_a_lock_that_is_held_for_long(proxied: ProxiedStack, code: str, held_s: 
         while time.monotonic() < until:
             answers.append(click(proxied, code, key))
         conn.rollback()
-    again = told(proxied, code, key)
+    again = redeem_with_key(proxied, code, key)
 
     for answer in answers:
         assert_honest(answer)
@@ -239,7 +239,7 @@ def test_frozen(proxied: ProxiedStack, code: str) -> None:
         began = time.monotonic()
         others = [proxied.stack.get(path)[0] for path in ("/readyz", f"/api/v1/public/redemptions/{uuid4()}")]
         took_s = time.monotonic() - began
-    again = told(proxied, code, key)
+    again = redeem_with_key(proxied, code, key)
 
     for answer in frozen:
         assert_honest(answer)

@@ -29,8 +29,8 @@ each_round = pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.
 @pytest.fixture
 def mail() -> Iterator[MailServer]:
     """A mail server in a good mood."""
-    with MailServer() as made:
-        yield made
+    with MailServer() as mail_server:
+        yield mail_server
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def until(what: Callable[[], bool], hosts: LedgerHosts) -> None:
 
 def more_acks(hosts: LedgerHosts, *loads: RedeemLoad) -> None:
     """Wait until each load has some more acknowledgements."""
-    wanted = [len(load.acks) + ACKS for load in loads]
-    until(lambda: all(len(load.acks) >= count for load, count in zip(loads, wanted, strict=True)), hosts)
+    ack_targets = [len(load.acks) + ACKS for load in loads]
+    until(lambda: all(len(load.acks) >= count for load, count in zip(loads, ack_targets, strict=True)), hosts)
 
 
 def assert_kept(hosts: LedgerHosts, mail: MailServer, *loads: RedeemLoad) -> None:
@@ -93,8 +93,8 @@ def test_a_standby_takes_over_with_every_acknowledged_redeem(
                 more_acks(hosts, load)
                 assert_kept(hosts, mail, load)
         finally:
-            for item in pair:
-                item.kill()
+            for cluster in pair:
+                cluster.kill()
 
 
 def _follow(primary: PostgresCluster, standby: PostgresCluster) -> None:
@@ -121,11 +121,11 @@ def _as_standby(
     gone: PostgresCluster, primary: PostgresCluster, folder: Path
 ) -> tuple[PostgresCluster, PostgresCluster]:
     """The new pair: the one that died has lost its disk, and comes back as a copy of the other."""
-    place = gone.made.data.parent
+    place = gone.postgres_files.data.parent
     gone.erase()
     place.rename(folder / f"gone-{time.monotonic_ns()}")
     again = primary.copy_of(place, is_standby=True)
-    again.move_to(gone.made.port)
+    again.move_to(gone.postgres_files.port)
     _follow(primary, again)
     return primary, again
 

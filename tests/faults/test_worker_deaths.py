@@ -38,105 +38,115 @@ def worker(running: WorkerRig) -> WorkerRig:
     return running
 
 
-def child_and_whole(moment: str) -> pytest.MarkDecorator:
+def child_and_whole(crash_point: str) -> pytest.MarkDecorator:
     """Once the process that sends dies, once the whole worker; the latter takes longer to come back."""
-    whole = pytest.param(f"{moment}.parent", id="whole", marks=pytest.mark.long)
-    return pytest.mark.parametrize("who", [pytest.param(moment, id="child"), whole])
+    whole = pytest.param(f"{crash_point}.parent", id="whole", marks=pytest.mark.long)
+    return pytest.mark.parametrize("who", [pytest.param(crash_point, id="child"), whole])
 
 
 @child_and_whole("started")
 def test_killed_before_the_claim(worker: WorkerRig, who: str) -> None:
     """The message comes back, or the sweep finds it: one attempt, one mail, one count."""
-    (item,) = worker.reserve(1, who)
+    (reservation_id,) = worker.reserve(1, who)
     worker.plant(who, 1)
-    worker.publish([item])
-    worker.wait_for("InviteSent", [item])
+    worker.publish([reservation_id])
+    worker.wait_for("InviteSent", [reservation_id])
 
     assert worker.left(who) == 0
-    assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
-    assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+    assert worker.events(reservation_id) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
+    assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 1}
 
 
 @child_and_whole("claimed")
 def test_killed_under_the_lease_before_anything_was_sent(worker: WorkerRig, who: str) -> None:
     """Nobody can know that nothing was sent: the lease ends as unknown, and the next attempt sends. One mail."""
-    (item,) = worker.reserve(1, who)
+    (reservation_id,) = worker.reserve(1, who)
     worker.plant(who, 1)
-    worker.publish([item])
-    worker.wait_for("InviteSent", [item])
+    worker.publish([reservation_id])
+    worker.wait_for("InviteSent", [reservation_id])
 
-    assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 2, "InviteOutcomeUnknown": 1, "InviteSent": 1}
-    assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+    assert worker.events(reservation_id) == {
+        "UseReserved": 1,
+        "InviteAttempted": 2,
+        "InviteOutcomeUnknown": 1,
+        "InviteSent": 1,
+    }
+    assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 1}
 
 
 @child_and_whole("sent")
-def test_killed_after_the_mail_server_took_the_letter(worker: WorkerRig, who: str) -> None:
+def test_killed_after_the_mail_server_accepted_the_message(worker: WorkerRig, who: str) -> None:
     """Unknown, and tried again with the same Message-ID; counted once, and no machine gave it back."""
-    (item,) = worker.reserve(1, who)
+    (reservation_id,) = worker.reserve(1, who)
     worker.plant(who, 1)
-    worker.publish([item])
-    worker.wait_for("InviteSent", [item])
+    worker.publish([reservation_id])
+    worker.wait_for("InviteSent", [reservation_id])
 
-    assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 2, "InviteOutcomeUnknown": 1, "InviteSent": 1}
-    assert worker.mails(item) == {f"<{item}.1@example.com>": 2}
+    assert worker.events(reservation_id) == {
+        "UseReserved": 1,
+        "InviteAttempted": 2,
+        "InviteOutcomeUnknown": 1,
+        "InviteSent": 1,
+    }
+    assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 2}
 
 
 @pytest.mark.long
-def test_a_letter_that_kills_every_process_that_sends_it_is_parked(worker: WorkerRig) -> None:
+def test_a_message_that_kills_every_process_that_sends_it_is_parked(worker: WorkerRig) -> None:
     """After so many attempts it is a person's: it may have been sent each time, so no machine gives it back."""
-    (poison,) = worker.reserve(1, "poison")
+    (reservation_id,) = worker.reserve(1, "poison")
     worker.plant("claimed", 1000)
-    worker.publish([poison])
-    worker.wait_for("CaseOpened", [poison], 60)
+    worker.publish([reservation_id])
+    worker.wait_for("CaseOpened", [reservation_id], 60)
     restart_count = 1000 - worker.left("claimed")
     worker.plant("claimed", 0)
     (healthy,) = worker.reserve(1, "healthy")
     worker.publish([healthy])
     worker.wait_for("InviteSent", [healthy])
 
-    events = worker.events(poison)
+    events = worker.events(reservation_id)
     assert (events["InviteAttempted"], events["InviteOutcomeUnknown"], restart_count) == (ATTEMPTS_MAX,) * 3
     assert (events["UseRefunded"], events["CaseOpened"]) == (0, 1)
-    assert worker.mails(poison) == {}
+    assert worker.mails(reservation_id) == {}
 
 
 @pytest.mark.long
-def test_a_letter_that_kills_its_process_takes_no_neighbour_with_it(worker: WorkerRig) -> None:
+def test_a_message_that_kills_its_process_harms_no_other_message(worker: WorkerRig) -> None:
     """Twenty in one message, one of them deadly: the others are sent, and only that one is parked."""
-    items = worker.reserve(20, "neighbour")
-    worker.plant(f"claimed.{items[7]}", 1000)
-    worker.publish(items)
-    others = [item for item in items if item != items[7]]
+    reservation_ids = worker.reserve(20, "neighbour")
+    worker.plant(f"claimed.{reservation_ids[7]}", 1000)
+    worker.publish(reservation_ids)
+    others = [reservation_id for reservation_id in reservation_ids if reservation_id != reservation_ids[7]]
     worker.wait_for("InviteSent", others, 60)
-    worker.wait_for("CaseOpened", [items[7]], 60)
+    worker.wait_for("CaseOpened", [reservation_ids[7]], 60)
 
-    assert worker.events(items[7])["InviteOutcomeUnknown"] == ATTEMPTS_MAX
+    assert worker.events(reservation_ids[7])["InviteOutcomeUnknown"] == ATTEMPTS_MAX
     assert worker.events(*others)["UseRefunded"] == worker.events(*others)["CaseOpened"] == 0
-    assert max(worker.events(item)["InviteAttempted"] for item in others) <= 2
-    assert [item for item in others if len(worker.mails(item)) != 1] == []
+    assert max(worker.events(reservation_id)["InviteAttempted"] for reservation_id in others) <= 2
+    assert [reservation_id for reservation_id in others if len(worker.mails(reservation_id)) != 1] == []
 
 
 @pytest.mark.long
 def test_a_task_that_kills_every_process_before_it_claims_does_not_stop_the_others(worker: WorkerRig) -> None:
     """Its message doesn't come back at full speed: it would take the whole worker down again and again."""
-    (item,) = worker.reserve(1, "unlucky")
+    (reservation_id,) = worker.reserve(1, "unlucky")
     worker.plant("started", 1000)
-    worker.publish([item])
+    worker.publish([reservation_id])
     time.sleep(15)
     restart_count = 1000 - worker.left("started")
     worker.plant("started", 0)
-    worker.wait_for("InviteSent", [item], 60)
+    worker.wait_for("InviteSent", [reservation_id], 60)
 
     assert 2 <= restart_count < 10
-    assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+    assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 1}
 
 
 def test_a_child_frozen_for_longer_than_its_lease(worker: WorkerRig) -> None:
     """Another one takes over; what the first one says when it wakes up changes nothing that must not change."""
     worker.mail.at("dot", DelayedReply(0.7), times=1)
-    (item,) = worker.reserve(1, "frozen")
-    worker.publish([item])
-    worker.wait_for("InviteAttempted", [item])
+    (reservation_id,) = worker.reserve(1, "frozen")
+    worker.publish([reservation_id])
+    worker.wait_for("InviteAttempted", [reservation_id])
     (signed,) = worker.rows(
         "SELECT convert_from(state, 'UTF8')::jsonb ->> 'actor_id' FROM ledger_events"
         " WHERE starts_with(topic, 'InviteAttempted:') ORDER BY notification_id DESC LIMIT 1"
@@ -144,55 +154,55 @@ def test_a_child_frozen_for_longer_than_its_lease(worker: WorkerRig) -> None:
     pid = int(signed.rpartition(":")[2].partition("#")[0])
     (child,) = [process for process in worker.processes() if process.pid == pid]
     child.suspend()
-    worker.wait_for("InviteOutcomeUnknown", [item], LEASE_S + 30)
-    worker.wait(lambda: worker.events(item)["InviteAttempted"] == 2)
-    worker.wait_for("InviteSent", [item])
+    worker.wait_for("InviteOutcomeUnknown", [reservation_id], LEASE_S + 30)
+    worker.wait(lambda: worker.events(reservation_id)["InviteAttempted"] == 2)
+    worker.wait_for("InviteSent", [reservation_id])
     child.resume()
-    worker.wait(lambda: sum(worker.mails(item).values()) >= 1)
+    worker.wait(lambda: sum(worker.mails(reservation_id).values()) >= 1)
 
-    events = worker.events(item)
+    events = worker.events(reservation_id)
     assert (events["InviteSent"], events["UseRefunded"]) == (1, 0)
-    assert set(worker.mails(item)) == {f"<{item}.1@example.com>"}
-    assert worker.rows("SELECT status FROM reservations WHERE reservation_id = %s", item) == [("sent",)]
+    assert set(worker.mails(reservation_id)) == {f"<{reservation_id}.1@example.com>"}
+    assert worker.rows("SELECT status FROM reservations WHERE reservation_id = %s", reservation_id) == [("sent",)]
 
 
 def test_a_task_that_outlasts_the_visibility_timeout(worker: WorkerRig) -> None:
     """The broker gives its message to a second process while the first one sends: it sees the lease; one mail."""
     worker.mail.at("dot", DelayedReply(1.5), times=1)
-    (item,) = worker.reserve(1, "outlasting")
-    worker.publish([item])
-    worker.wait_for("InviteAttempted", [item])
+    (reservation_id,) = worker.reserve(1, "outlasting")
+    worker.publish([reservation_id])
+    worker.wait_for("InviteAttempted", [reservation_id])
     worker.wait(worker.give_held_messages_again, 5)
-    worker.wait_for("InviteSent", [item])
+    worker.wait_for("InviteSent", [reservation_id])
     worker.wait(lambda: worker.queued() == 0)
 
-    assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
-    assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+    assert worker.events(reservation_id) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
+    assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 1}
 
 
 def test_the_same_message_ten_times_in_parallel(worker: WorkerRig) -> None:
     """One mail; nine find nothing to do, which is no error."""
-    items = worker.reserve(5, "double")
-    worker.publish(items, copies=10)
-    worker.wait_for("InviteSent", items)
+    reservation_ids = worker.reserve(5, "double")
+    worker.publish(reservation_ids, copies=10)
+    worker.wait_for("InviteSent", reservation_ids)
 
-    for item in items:
-        assert worker.events(item) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
-        assert worker.mails(item) == {f"<{item}.1@example.com>": 1}
+    for reservation_id in reservation_ids:
+        assert worker.events(reservation_id) == {"UseReserved": 1, "InviteAttempted": 1, "InviteSent": 1}
+        assert worker.mails(reservation_id) == {f"<{reservation_id}.1@example.com>": 1}
 
 
 def test_ended_in_the_middle_of_sending(worker: WorkerRig) -> None:
     """SIGTERM: letters under way end, the rest of the message is left to the next worker; none in doubt, none lost."""
     worker.mail.at("dot", DelayedReply(0.6))
-    items = worker.reserve(40, "sigterm")
-    worker.publish(items)
-    worker.wait(lambda: worker.events(*items)["InviteAttempted"])
+    reservation_ids = worker.reserve(40, "sigterm")
+    worker.publish(reservation_ids)
+    worker.wait(lambda: worker.events(*reservation_ids)["InviteAttempted"])
     parent = worker.processes()[0]
     parent.send_signal(signal.SIGTERM)
     parent.wait(10)
-    by_then = worker.events(*items)
+    by_then = worker.events(*reservation_ids)
     worker.mail.behave()
-    worker.wait_for("InviteSent", items, 60)
+    worker.wait_for("InviteSent", reservation_ids, 60)
 
-    assert 0 < by_then["InviteSent"] == by_then["InviteAttempted"] < len(items)
-    assert {sum(worker.mails(item).values()) for item in items} == {1}
+    assert 0 < by_then["InviteSent"] == by_then["InviteAttempted"] < len(reservation_ids)
+    assert {sum(worker.mails(reservation_id).values()) for reservation_id in reservation_ids} == {1}

@@ -84,13 +84,13 @@ class Mutator:
 
     def text(self, seeds: Sequence[str]) -> str:
         """One of the seeds, altered up to six times; sometimes spliced with another one."""
-        found = self.choice.choice(seeds)
+        text = self.choice.choice(seeds)
         if self.choice.random() < 0.1:
             other = self.choice.choice(seeds)
-            found = found[: self._place(found)] + other[self._place(other) :]
+            text = text[: self._place(text)] + other[self._place(other) :]
         for _ in range(self.choice.randint(0, 6)):
-            found = self.choice.choice(self._ways)(found)
-        return found[:LENGTH_MAX]
+            text = self.choice.choice(self._ways)(text)
+        return text[:LENGTH_MAX]
 
     def octets(self, seeds: Sequence[str]) -> bytes:
         """The same as octets, of which some are no UTF-8."""

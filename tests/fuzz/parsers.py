@@ -90,7 +90,7 @@ def _email(mutator: Mutator) -> None:
         address = EmailAddress.parse(typed)
         assert EmailAddress.parse(address.normal).normal == address.normal, "a normal form has another normal form"
         assert EmailAddress.parse(address.typed) == address
-        assert not {category(letter) for letter in address.typed} & LINES, "an address makes a header of its own"
+        assert not {category(character) for character in address.typed} & LINES, "an address makes a header of its own"
 
 
 def _body(mutator: Mutator) -> None:
@@ -110,18 +110,18 @@ def _cell(mutator: Mutator) -> None:
 
 def _cursor(mutator: Mutator) -> None:
     with suppress(ApplicationError):
-        moment, _ = parse_cursor(
+        timestamp, _ = parse_cursor(
             mutator.text((format_cursor(AT, ID), b64encode(b"0001-01-01T00:00:00+14:00|" + b"0" * 32).decode()))
         )
-        assert moment.tzinfo is not None
-        Transformer().get_dumper(moment, PyFormat.AUTO).dump(moment)  # as the driver does
+        assert timestamp.tzinfo is not None
+        Transformer().get_dumper(timestamp, PyFormat.AUTO).dump(timestamp)  # as the driver does
 
 
 def _link(mutator: Mutator) -> None:
     good = link_token(b"secret", DeliveryRef(ID, 1))
     token = mutator.text((good,))
-    found = read_token(b"secret", token)
-    assert found is None or found == DeliveryRef(ID, 1), "a link was forged"
+    reservation = read_token(b"secret", token)
+    assert reservation is None or reservation == DeliveryRef(ID, 1), "a link was forged"
 
 
 def _correction_token(mutator: Mutator) -> None:

@@ -115,11 +115,11 @@ ODD_VALUES: Final[Sequence[Any]] = (
 
 def _places(value: Any, parent: Any = None, name: Any = None) -> list[tuple[Any, Any]]:  # noqa: ANN401 - any JSON
     """Each value of a document by what holds it and under which name or number."""
-    found = [] if parent is None else [(parent, name)]
+    places = [] if parent is None else [(parent, name)]
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in list(inner):
-        found += _places(item, value, key)
-    return found
+    for key, key_or_index in list(inner):
+        places += _places(key_or_index, value, key)
+    return places
 
 
 def _alter(mutator: Mutator, document: dict[str, Any]) -> None:
@@ -248,8 +248,8 @@ def main() -> int:
     except DisagreementError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    told = f"{counts['accepted']} accepted, {counts['refused']} refused, {time.monotonic() - started:.0f} s"
-    sys.stdout.write(f"{counts.total()} receipts from seed {asked.seed}, both checkers agree: {told}\n")
+    summary = f"{counts['accepted']} accepted, {counts['refused']} refused, {time.monotonic() - started:.0f} s"
+    sys.stdout.write(f"{counts.total()} receipts from seed {asked.seed}, both checkers agree: {summary}\n")
     return 0
 
 

@@ -115,11 +115,11 @@ FAMILIES: Final = {
 
 def messages(language: Language) -> list[Message]:
     """All entries of a language but the headers."""
-    found = []
+    catalog_messages = []
     for path in catalog_paths(language):
         with path.open("rb") as text:
-            found += [message for message in read_po(text, abort_invalid=True) if message.id]
-    return found
+            catalog_messages += [message for message in read_po(text, abort_invalid=True) if message.id]
+    return catalog_messages
 
 
 def sentences(language: Language) -> dict[str, str]:
@@ -156,27 +156,27 @@ def test_the_catalogs_have_the_same_placeholders() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_key_is_said_once_and_finished(language: Language) -> None:
     """No sentence is empty or marked fuzzy, and no two files of a language have a key in common."""
-    found = messages(language)
+    catalog_messages = messages(language)
 
-    assert [message.id for message in found if not message.string or message.fuzzy] == []
-    assert [key for key, times in Counter(message.id for message in found).items() if times > 1] == []
+    assert [message.id for message in catalog_messages if not message.string or message.fuzzy] == []
+    assert [key for key, times in Counter(message.id for message in catalog_messages).items() if times > 1] == []
 
 
 def test_every_word_of_the_domain_has_its_sentence() -> None:
     """Refusals, states, causes, reasons and doubts: none is answered with a bare word."""
-    known = set(sentences("zh"))
+    keys = set(sentences("zh"))
 
-    assert set() == FAMILIES - known
+    assert set() == FAMILIES - keys
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_key_written_out_exists(language: Language) -> None:
     """A key in code or in a template that no catalog has would be shown to a person as it is."""
     written = re.findall(r"""\b(?:say|t|translate)\(\s*["']((?:[a-z]+\.)[\w.]*\w)["'](?!\s*~)""", sources())
-    known = translator(language).knows
+    knows_key = translator(language).knows
 
     assert len(written) > 20
-    assert [key for key in written if not known(key)] == []
+    assert [key for key in written if not knows_key(key)] == []
 
 
 def test_no_key_is_unused() -> None:
@@ -215,7 +215,7 @@ def test_texts_name_the_bounds_of_timestamps_as_they_are_declared(language: Lang
     dates = [re.findall(r"\d{4}-\d{2}-\d{2}", sentence) for sentence in naming]
 
     assert len(dates) > 1
-    assert [found for found in dates if found != [f"{EARLIEST:%Y-%m-%d}", f"{LATEST:%Y-%m-%d}"]] == []
+    assert [named_dates for named_dates in dates if named_dates != [f"{EARLIEST:%Y-%m-%d}", f"{LATEST:%Y-%m-%d}"]] == []
 
 
 @pytest.mark.parametrize("path", [path for language in LANGUAGES for path in catalog_paths(language)], ids=str)

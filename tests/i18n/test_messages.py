@@ -117,15 +117,15 @@ def test_facts_that_a_code_has_no_words_for_are_left_out() -> None:
 
 def test_each_reason_against_a_refund_has_its_own_words() -> None:
     """Staff learn what stands in the way."""
-    told = {
+    sentences = {
         refusal_detail("RESERVATION_NOT_REFUNDABLE", "en", why=why) for why in ("refunded", "leased", "unknown", "sent")
     }
 
-    assert len(told) == 4
-    assert refusal_detail("RESERVATION_NOT_REFUNDABLE", "en", why="?") not in told
+    assert len(sentences) == 4
+    assert refusal_detail("RESERVATION_NOT_REFUNDABLE", "en", why="?") not in sentences
 
 
-def test_an_unknown_code_is_told_as_a_fault_of_ours() -> None:
+def test_an_unknown_problem_code_is_shown_as_an_internal_error() -> None:
     """A code without texts never shows a key to a person."""
     assert refusal_title("INTERNAL", "en") == refusal_title("NEW_CODE", "en")
 
@@ -134,11 +134,11 @@ def test_an_unknown_code_is_told_as_a_fault_of_ours() -> None:
 def test_every_state_and_cause_has_its_own_message(language: Language) -> None:
     """Nobody is told the same of two different things."""
     causes = get_args(RefundCause)
-    told = [state_message(state, language) for state in get_args(PublicState) if state != "refunded"]
-    told += [state_message("refunded", language, cause=cause) for cause in (*causes, None)]
+    sentences = [state_message(state, language) for state in get_args(PublicState) if state != "refunded"]
+    sentences += [state_message("refunded", language, cause=cause) for cause in (*causes, None)]
 
-    assert len(told) == len(set(told))
-    assert not [text for text in told if "state." in text or "{" in text]
+    assert len(sentences) == len(set(sentences))
+    assert not [text for text in sentences if "state." in text or "{" in text]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -240,7 +240,7 @@ def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
         ),
     ],
 )
-def test_sentences_tell_the_facts(event: Event, zh: str, en: str) -> None:
+def test_sentences_state_the_facts(event: Event, zh: str, en: str) -> None:
     """Who did what, with which answer, and what follows."""
     name = type(event).__name__
 
@@ -248,7 +248,7 @@ def test_sentences_tell_the_facts(event: Event, zh: str, en: str) -> None:
     assert en == event_sentence(name, facts(event), "en")
 
 
-def test_a_resend_is_told_apart() -> None:
+def test_a_resend_has_its_own_sentence() -> None:
     """Delivery 2 counts nothing, and its line says so."""
     event = InviteSent(at=NOON, actor="worker", reservation_id=ID, attempt=1, delivery=2, server="mx1:25")
 

@@ -29,12 +29,12 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 @pytest.fixture
 def app(settings: ApiSettings) -> Iterator[AppClient]:
     """The application over it."""
-    with started(settings) as found:
-        yield found
+    with started(settings) as app_client:
+        yield app_client
 
 
 @pytest.fixture(scope="module")
 def shared_app(postgres_url: str) -> Iterator[AppClient]:
     """The application of a file, for those of its tests that ask and leave nothing, or look at their own codes only."""
-    with shared_site(postgres_url) as found:
-        yield found
+    with shared_site(postgres_url) as app_client:
+        yield app_client

@@ -305,8 +305,8 @@ def test_every_term_is_read_from_the_api_and_exports(doors: Doors) -> None:
     lines = json.loads(doors.terminal.ledger("export", "codes", "--format", "jsonl").out.splitlines()[-1])
     cells = list(csv.DictReader(io.StringIO(doors.terminal.ledger("export", "codes", "--format", "csv").out)))[-1]
 
-    for found in (one, terms, listed, lines):
-        assert expected == {name: _same_time(found[name]) for name in TERM_NAMES}
+    for document in (one, terms, listed, lines):
+        assert expected == {name: _same_time(document[name]) for name in TERM_NAMES}
     assert {term.name: text_for(term, ISSUED) for term in TERMS} == {name: cells[name] for name in TERM_NAMES}
 
 

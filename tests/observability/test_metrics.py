@@ -34,11 +34,11 @@ def documented() -> dict[str, tuple[str, str]]:
 
 def test_every_metric_is_documented_and_every_documented_one_exists(families: dict[str, Metric]) -> None:
     """Names, types and label names of the tables are the real ones."""
-    told = documented()
+    documented_metrics = documented()
 
-    assert set(families) == set(told)
+    assert set(families) == set(documented_metrics)
     for name, metric in families.items():
-        kind, labels = told[name]
+        kind, labels = documented_metrics[name]
         names = {label for sample in metric.samples for label in sample.labels} - {"le"}
         assert (kind, set(re.findall(r"`(\w+)`", labels))) == (metric.type, names), name
 

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.timeout(150)  # five seconds of its own, on a machine t
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """One run of it."""
-    found = shutil.which("promtool")
-    assert found is not None, "install Debian's package prometheus"
-    return subprocess.run([found, *arguments], capture_output=True, text=True, timeout=140, check=False)
+    path = shutil.which("promtool")
+    assert path is not None, "install Debian's package prometheus"
+    return subprocess.run([path, *arguments], capture_output=True, text=True, timeout=140, check=False)
 
 
 def test_rules_and_scrape_configuration_are_valid() -> None:

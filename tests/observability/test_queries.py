@@ -24,7 +24,9 @@ def unknown(query: str, families: dict[str, Metric]) -> set[str]:
 
 def test_every_alert_asks_for_metrics_that_exist(families: dict[str, Metric]) -> None:
     """A renamed metric would leave an alert silent for ever."""
-    assert {rule["alert"]: found for rule in alerts() if (found := unknown(rule["expr"], families))} == {}
+    assert {
+        rule["alert"]: unknown_metrics for rule in alerts() if (unknown_metrics := unknown(rule["expr"], families))
+    } == {}
 
 
 def test_every_query_of_the_dashboard_names_metrics_that_exist(families: dict[str, Metric]) -> None:
@@ -32,7 +34,7 @@ def test_every_query_of_the_dashboard_names_metrics_that_exist(families: dict[st
     queries = list(dashboard_queries())
 
     assert len(queries) > 30
-    assert {query: found for query in queries if (found := unknown(query, families))} == {}
+    assert {query: unknown_metrics for query in queries if (unknown_metrics := unknown(query, families))} == {}
 
 
 def test_every_metric_is_looked_at_by_an_alert_or_a_panel(families: dict[str, Metric]) -> None:

@@ -63,86 +63,86 @@ class LedgerRules(RuleBasedStateMachine):
         """Somebody asks for a further use."""
         return self._reservation_of(self.scenario.redeem(person, again=named))
 
-    @rule(item=reservations, worker=st.sampled_from(["w1", "w2"]))
-    def claim(self, item: UUID, worker: str) -> None:
+    @rule(reservation_id=reservations, worker=st.sampled_from(["w1", "w2"]))
+    def claim(self, reservation_id: UUID, worker: str) -> None:
         """A worker claims; nobody is sent anything for an access that has ended, or that was accepted."""
-        is_past, before = self.scenario.reservation(item).needs_no_delivery, len(self.scenario.events)
-        self.scenario.claim(item, worker=worker)
+        is_past, before = self.scenario.reservation(reservation_id).needs_no_delivery, len(self.scenario.events)
+        self.scenario.claim(reservation_id, worker=worker)
         begun = any(isinstance(event, InviteAttempted) for event in self.scenario.events[before:])
         assert not (is_past and begun)
 
-    @rule(item=reservations, outcome=OUTCOMES, stale=st.integers(0, 1))
-    def record(self, item: UUID, outcome: Outcome | str, stale: int) -> None:
+    @rule(reservation_id=reservations, outcome=OUTCOMES, stale=st.integers(0, 1))
+    def record(self, reservation_id: UUID, outcome: Outcome | str, stale: int) -> None:
         """An outcome arrives: of the newest attempt, or of the one before."""
-        known = self.scenario.reservation(item)
-        attempt = known.last_attempt - stale
+        reservation = self.scenario.reservation(reservation_id)
+        attempt = reservation.last_attempt - stale
         if attempt < 1:
             return
         if isinstance(outcome, str):
             outcome = RetryLater(server="team", reason="full", until=self.scenario.now)
-        self.scenario.outcome(item, outcome, attempt=attempt)
+        self.scenario.outcome(reservation_id, outcome, attempt=attempt)
 
-    @rule(item=reservations)
-    def sweep(self, item: UUID) -> None:
+    @rule(reservation_id=reservations)
+    def sweep(self, reservation_id: UUID) -> None:
         """The sweep comes by."""
-        self.scenario.settle(item)
+        self.scenario.settle(reservation_id)
 
-    @rule(item=reservations, held_only=st.booleans(), number=st.integers(1, 3))
-    def refund(self, item: UUID, held_only: bool, number: int) -> None:
+    @rule(reservation_id=reservations, held_only=st.booleans(), number=st.integers(1, 3))
+    def refund(self, reservation_id: UUID, held_only: bool, number: int) -> None:
         """Staff give a use back, or try to."""
-        self.scenario.refund(item, request_id=f"r{number}", held_only=held_only)
+        self.scenario.refund(reservation_id, request_id=f"r{number}", held_only=held_only)
 
-    @rule(item=reservations)
-    def accept(self, item: UUID) -> None:
+    @rule(reservation_id=reservations)
+    def accept(self, reservation_id: UUID) -> None:
         """Somebody opens a link, perhaps an old one."""
-        self.scenario.accept(item)
+        self.scenario.accept(reservation_id)
 
-    @rule(item=reservations)
-    def bounce(self, item: UUID) -> None:
+    @rule(reservation_id=reservations)
+    def bounce(self, reservation_id: UUID) -> None:
         """A mail comes back, or somebody says so."""
-        self.scenario.bounce(item)
+        self.scenario.bounce(reservation_id)
 
-    @rule(item=reservations, resolution=RESOLUTIONS, number=st.integers(1, 3))
-    def resolve(self, item: UUID, resolution: Resolution, number: int) -> None:
+    @rule(reservation_id=reservations, resolution=RESOLUTIONS, number=st.integers(1, 3))
+    def resolve(self, reservation_id: UUID, resolution: Resolution, number: int) -> None:
         """Staff decide a case, or try to."""
-        self.scenario.resolve(item, resolution, request_id=f"s{number}")
+        self.scenario.resolve(reservation_id, resolution, request_id=f"s{number}")
 
-    @rule(item=reservations, include_sent=st.booleans())
-    def give_back_after_an_outage(self, item: UUID, include_sent: bool) -> None:
+    @rule(reservation_id=reservations, include_sent=st.booleans())
+    def give_back_after_an_outage(self, reservation_id: UUID, include_sent: bool) -> None:
         """An operator gives back what an outage hurt."""
-        self.scenario.outage(item, include_sent=include_sent)
+        self.scenario.outage(reservation_id, include_sent=include_sent)
 
-    @rule(item=reservations, number=st.integers(1, 3))
-    def cancel(self, item: UUID, number: int) -> None:
+    @rule(reservation_id=reservations, number=st.integers(1, 3))
+    def cancel(self, reservation_id: UUID, number: int) -> None:
         """Staff take a reservation back before anything was sent, or try to."""
-        self.scenario.cancel(item, request_id=f"c{number}")
+        self.scenario.cancel(reservation_id, request_id=f"c{number}")
 
-    @rule(target=reservations, item=reservations, person=PEOPLE, actor=st.sampled_from(["person", "staff"]))
-    def correct(self, item: UUID, person: str, actor: ActorKind) -> UUID | MultipleResults[UUID]:
+    @rule(target=reservations, reservation_id=reservations, person=PEOPLE, actor=st.sampled_from(["person", "staff"]))
+    def correct(self, reservation_id: UUID, person: str, actor: ActorKind) -> UUID | MultipleResults[UUID]:
         """Somebody names another address."""
-        return self._reservation_of(self.scenario.correct(item, person, actor=actor))
+        return self._reservation_of(self.scenario.correct(reservation_id, person, actor=actor))
 
-    @rule(item=reservations, number=st.integers(1, 3))
-    def resend(self, item: UUID, number: int) -> None:
+    @rule(reservation_id=reservations, number=st.integers(1, 3))
+    def resend(self, reservation_id: UUID, number: int) -> None:
         """Staff ask for one more delivery."""
-        self.scenario.resend(item, request_id=f"d{number}")
+        self.scenario.resend(reservation_id, request_id=f"d{number}")
 
-    @rule(item=reservations, delivery=st.integers(1, 3))
-    def accept_a_further_delivery(self, item: UUID, delivery: int) -> None:
+    @rule(reservation_id=reservations, delivery=st.integers(1, 3))
+    def accept_a_further_delivery(self, reservation_id: UUID, delivery: int) -> None:
         """Somebody opens the link of a letter that was sent."""
-        if delivery <= self.scenario.reservation(item).delivery:
-            self.scenario.accept(item, delivery=delivery)
+        if delivery <= self.scenario.reservation(reservation_id).delivery:
+            self.scenario.accept(reservation_id, delivery=delivery)
 
-    @rule(item=reservations, attempt=st.integers(1, 4))
-    def an_older_attempt_succeeds(self, item: UUID, attempt: int) -> None:
+    @rule(reservation_id=reservations, attempt=st.integers(1, 4))
+    def an_older_attempt_succeeds(self, reservation_id: UUID, attempt: int) -> None:
         """Some attempt of long ago, perhaps of an older delivery."""
         begun = [
             event
             for event in self.scenario.events
-            if isinstance(event, InviteAttempted) and (event.reservation_id, event.attempt) == (item, attempt)
+            if isinstance(event, InviteAttempted) and (event.reservation_id, event.attempt) == (reservation_id, attempt)
         ]
         for event in begun:
-            self.scenario.outcome(item, SENT, attempt=attempt, delivery=event.delivery)
+            self.scenario.outcome(reservation_id, SENT, attempt=attempt, delivery=event.delivery)
 
     @rule()
     def pause(self) -> None:
@@ -179,8 +179,8 @@ class LedgerRules(RuleBasedStateMachine):
     @invariant()
     def no_event_breaks_a_rule(self) -> None:
         """The invariants that `ledger verify` checks too, at every version; each event is looked at once."""
-        while self.checked < len(self.scenario.book.new_events):
-            recorded = self.scenario.book.new_events[self.checked]
+        while self.checked < len(self.scenario.working_set.new_events):
+            recorded = self.scenario.working_set.new_events[self.checked]
             self.checked += 1
             version, event = recorded.originator_version, recorded.event
             before = self.folded
@@ -188,10 +188,10 @@ class LedgerRules(RuleBasedStateMachine):
             self.folded = after
             assert find_broken_code_rules(before, event, after) == []
             if isinstance(event, ReservationEvent):
-                known = self.states.get(event.reservation_id)
-                item = evolve_reservation(known, after.code_id, version, event)
-                self.states[event.reservation_id] = item
-                assert find_broken_reservation_rules(known, event, item) == []
+                former = self.states.get(event.reservation_id)
+                reservation = evolve_reservation(former, after.code_id, version, event)
+                self.states[event.reservation_id] = reservation
+                assert find_broken_reservation_rules(former, event, reservation) == []
 
     @invariant()
     def the_sum_of_design_1_holds(self) -> None:
@@ -206,8 +206,10 @@ class LedgerRules(RuleBasedStateMachine):
     def the_binding_is_that_of_standing_reservations(self) -> None:
         """Rule 9: derived from live and sent ones, all of one person; none left, none bound."""
         code = self.scenario.code
-        found = self.scenario.book.reservations.values()
-        standing = {item.recipient_id for item in found if item.occupies_use and item.is_use}
+        reservations = self.scenario.working_set.reservations.values()
+        standing = {
+            reservation.recipient_id for reservation in reservations if reservation.occupies_use and reservation.is_use
+        }
         assert not code.bound or len(standing) <= 1
         assert code.owner_id == (next(iter(standing), None) if code.bound else None)
         assert code.sent_binding == code.used
@@ -216,9 +218,9 @@ class LedgerRules(RuleBasedStateMachine):
     def one_person_has_one_live_reservation_per_request(self) -> None:
         """Rule 8: live ones of one person differ in what they follow; one rebind at a time moves an access."""
         live = [
-            (item.recipient_id, item.follows, item.kind)
-            for item in self.scenario.book.reservations.values()
-            if item.is_live and not item.is_overdue(self.scenario.now)
+            (reservation.recipient_id, reservation.follows, reservation.kind)
+            for reservation in self.scenario.working_set.reservations.values()
+            if reservation.is_live and not reservation.is_overdue(self.scenario.now)
         ]
         assert len(live) == len(set(live))
 
@@ -228,7 +230,7 @@ class LedgerRules(RuleBasedStateMachine):
             return
         self.no_event_breaks_a_rule()
         assert self.folded == self.scenario.code
-        assert self.states == self.scenario.book.reservations
+        assert self.states == self.scenario.working_set.reservations
         assert self.scenario.code.last_at >= START
 
     def _reservation_of(self, result: Result) -> UUID | MultipleResults[UUID]:

@@ -30,12 +30,12 @@ pytestmark = pytest.mark.timeout(120)
 
 def console_blocks() -> list[tuple[str, str]]:
     """(commands, expected output) of every console block, commands with their prompt taken off."""
-    found = []
+    blocks = []
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
         commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
         output = [line for line in block.splitlines() if not line.startswith("$ ")]
-        found.append(("\n".join(commands), "\n".join(output)))
-    return found
+        blocks.append(("\n".join(commands), "\n".join(output)))
+    return blocks
 
 
 def settled(text: str) -> str:

@@ -58,7 +58,7 @@ ATTEMPT: dict[str, Any] = {"reservation_id": R, "delivery": 2, "attempt": 3, "ki
 
 TERM_EXAMPLES: Final[dict[object, Any]] = {int | None: 5, datetime | None: LATER, str | None: "blue"}
 TERMS: dict[str, Any] = {field.name: TERM_EXAMPLES[field.type] for field in fields(CodeTerms)}
-OPENED: dict[str, Any] = {
+RESERVATION_TERMS: dict[str, Any] = {
     "reservation_id": R,
     "recipient_id": P,
     "deadline": LATER,
@@ -81,8 +81,8 @@ EXAMPLES: Final[list[Event]] = [
     CodeResumed(**WHO, text_id=C),
     CodeRevoked(**WHO, text_id=C),
     CodeNoted(**WHO, text_id=C),
-    UseReserved(**WHO, **OPENED),
-    RebindReserved(**WHO, **OPENED, text_id=C),
+    UseReserved(**WHO, **RESERVATION_TERMS),
+    RebindReserved(**WHO, **RESERVATION_TERMS, text_id=C),
     InviteAttempted(**WHO, **ATTEMPT, lease_until=LATER, channel="smtp"),
     InviteSent(**WHO, **ATTEMPT, server="mx:25", reply_code=250),
     InviteFailed(

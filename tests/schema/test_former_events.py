@@ -132,8 +132,8 @@ def test_a_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench:
 
     assert verify(bench.database_url, timedelta(days=99_999), NoProgress(), 9).wrong == 0
     assert [line.version for line in bench.reader.read_history(old_log)] == [1, 2, 3, 4]
-    held = next(row[0] for row in rows["reservations"] if row[4] == "live")
-    assert done(bench.settle(held)).require_reservation().status == "refunded"
+    pending_id = next(row[0] for row in rows["reservations"] if row[4] == "live")
+    assert done(bench.settle(pending_id)).require_reservation().status == "refunded"
     assert check_code(bench.storage, old_log) == []
 
 

@@ -35,13 +35,13 @@ def test_a_migration_and_its_mark_are_one(before_last: str, monkeypatch: pytest.
         with pytest.raises(_KilledError):
             migrate(before_last)
     with psycopg.connect(before_last) as conn:
-        kept = conn.execute(
+        row = conn.execute(
             "SELECT FROM information_schema.columns WHERE (table_name, column_name) = (%s, %s)",
             ("batches", "rebinds_max"),
         ).fetchall()
     again = migrate(before_last)
 
-    assert kept == []
+    assert row == []
     assert again == [LAST]
     check_schema(before_last)
 

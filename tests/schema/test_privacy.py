@@ -18,17 +18,17 @@ def in_schema() -> dict[str, set[str]]:
 
 def on_page() -> dict[str, list[str]]:
     """The same, as the page tells it; what it says in words between is left out."""
-    found: dict[str, list[str]] = {}
+    columns_by_table: dict[str, list[str]] = {}
     for row in re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", PAGE, re.MULTILINE):
         cells = row[1].split(" | ")
-        found.setdefault(row[0], []).extend(re.findall(r"`(\w+)`", " ".join(cells[1:3])))
-    return found
+        columns_by_table.setdefault(row[0], []).extend(re.findall(r"`(\w+)`", " ".join(cells[1:3])))
+    return columns_by_table
 
 
 def test_every_table_and_column_is_mapped() -> None:
     """A new one needs its place in docs/reference/data-map.md: what it holds, why, how long, and how it is erased."""
-    real, told = in_schema(), on_page()
+    real, documented = in_schema(), on_page()
 
-    assert real.keys() == told.keys()
-    assert {name: real[name] ^ set(told[name]) for name in real if real[name] ^ set(told[name])} == {}
-    assert {name: columns for name, columns in told.items() if len(columns) != len(set(columns))} == {}
+    assert real.keys() == documented.keys()
+    assert {name: real[name] ^ set(documented[name]) for name in real if real[name] ^ set(documented[name])} == {}
+    assert {name: columns for name, columns in documented.items() if len(columns) != len(set(columns))} == {}

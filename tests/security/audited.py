@@ -39,9 +39,9 @@ class FakePost:
 
     inner: Any
 
-    def preview(self, letter: OutboundMessage) -> Any:  # noqa: ANN401 - as the real one gives it
+    def preview(self, message: OutboundMessage) -> Any:  # noqa: ANN401 - as the real one gives it
         """The letter as it would arrive."""
-        return self.inner.preview(letter)
+        return self.inner.preview(message)
 
     def send(self, _: OutboundMessage) -> Outcome:
         """Sent at once."""
@@ -73,31 +73,31 @@ class AuditedApp:
         self.text = text
         return str(code_id_of(self.app, text))
 
-    def held(self, *outcomes: Outcome, **terms: Any) -> str:
+    def reserve(self, *outcomes: Outcome, **terms: Any) -> str:
         """The id of a reservation after these attempts."""
         self.code(**terms)
-        item = str(self.app.redeem(self.text, EMAIL).json()["reservation_id"])
+        reservation_id = str(self.app.redeem(self.text, EMAIL).json()["reservation_id"])
         for outcome in outcomes:
-            self.app.attempt(item, outcome)
-        return item
+            self.app.attempt(reservation_id, outcome)
+        return reservation_id
 
     def sent(self, **terms: Any) -> str:
         """The id of a sent reservation."""
-        return self.held(Accepted(server="mx:25"), **terms)
+        return self.reserve(Accepted(server="mx:25"), **terms)
 
     def parked(self) -> str:
         """The id of a reservation whose outcome is unknown, as a case."""
-        item = self.held()
+        reservation_id = self.reserve()
         context = CommandContext(now=self.app.services.now(), actor="worker", actor_id="w1", request_id="t1")
         code_id = code_id_of(self.app, self.text)
-        claim = ClaimAttempt(context=context, reservation_id=UUID(item), channel="smtp", case_id=uuid4())
+        claim = ClaimAttempt(context=context, reservation_id=UUID(reservation_id), channel="smtp", case_id=uuid4())
         self.app.services.storage.ledger.execute([claim])
         self.ask("POST", f"/api/v1/codes/{code_id}/revoke")
         self.app.services.storage.ledger.execute(
             [
                 RecordOutcome(
                     context=context,
-                    reservation_id=UUID(item),
+                    reservation_id=UUID(reservation_id),
                     delivery=1,
                     attempt=1,
                     outcome=LOST,
@@ -105,12 +105,12 @@ class AuditedApp:
                 )
             ]
         )
-        return item
+        return reservation_id
 
     def person(self) -> str:
         """The id of a person."""
-        item = self.held()
-        return self.value("SELECT recipient_id FROM reservations WHERE reservation_id = %s", item)
+        reservation_id = self.reserve()
+        return self.value("SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
 
     def value(self, query: str, *params: object) -> str:
         """One value of the database."""
@@ -200,7 +200,7 @@ def _failed(path: str) -> Make:
     return lambda audited_app: (path.format(*audited_app.failed()), {})
 
 
-CODE, ITEM = "/api/v1/codes/{}", "/api/v1/reservations/{}"
+CODE, RESERVATION = "/api/v1/codes/{}", "/api/v1/reservations/{}"
 NOTE: Final = {"note": "asked by phone"}
 WHOLE: Final = {"max_uses": 9, "expires_at": None, "validity_days": None, "group": "VIP", "rebinds_max": None}
 CHANNELS, HOOKS, STAFF = "/api/v1/channels", "/api/v1/webhooks", "/admin/staff/{}"
@@ -245,21 +245,21 @@ AUDITED: Final[dict[str, Make]] = {
         "/api/v1/refunds",
         {"json": {**_outage(audited_app), "include_sent": True, "apply": True}},
     ),
-    "POST /api/v1/reservations/{reservation_id}/bounce": _at(ITEM + "/bounce", AuditedApp.sent, json={}),
-    "POST /api/v1/reservations/{reservation_id}/cancel": _at(ITEM + "/cancel", AuditedApp.held, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/bounce": _at(RESERVATION + "/bounce", AuditedApp.sent, json={}),
+    "POST /api/v1/reservations/{reservation_id}/cancel": _at(RESERVATION + "/cancel", AuditedApp.reserve, json=NOTE),
     "POST /api/v1/reservations/{reservation_id}/correct-recipient": _at(
-        ITEM + "/correct-recipient", AuditedApp.sent, json={"email": "right@example.com", **NOTE}
+        RESERVATION + "/correct-recipient", AuditedApp.sent, json={"email": "right@example.com", **NOTE}
     ),
     "POST /api/v1/reservations/{reservation_id}/rebind": _at(
-        ITEM + "/rebind", AuditedApp.sent, json={"group": "VIP", **NOTE}
+        RESERVATION + "/rebind", AuditedApp.sent, json={"group": "VIP", **NOTE}
     ),
-    "POST /api/v1/reservations/{reservation_id}/notes": _at(ITEM + "/notes", AuditedApp.held, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/notes": _at(RESERVATION + "/notes", AuditedApp.reserve, json=NOTE),
     "POST /api/v1/reservations/{reservation_id}/refund": _at(
-        ITEM + "/refund", AuditedApp.sent, json={"revoke_access": False, **NOTE}
+        RESERVATION + "/refund", AuditedApp.sent, json={"revoke_access": False, **NOTE}
     ),
-    "POST /api/v1/reservations/{reservation_id}/resend": _at(ITEM + "/resend", AuditedApp.sent, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/resend": _at(RESERVATION + "/resend", AuditedApp.sent, json=NOTE),
     "POST /api/v1/reservations/{reservation_id}/resolve": _at(
-        ITEM + "/resolve", AuditedApp.parked, json={"as": "refunded", **NOTE}
+        RESERVATION + "/resolve", AuditedApp.parked, json={"as": "refunded", **NOTE}
     ),
     "POST /api/v1/codes": _to("/api/v1/codes", json={"max_uses": 1}),
     "POST /api/v1/codes/import": _to("/api/v1/codes/import", **CSV),
@@ -277,7 +277,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/webhooks/{endpoint_id}/test": _at(HOOKS + "/{}/test", AuditedApp.endpoint),
     "POST /api/v1/recipients/export": lambda audited_app: (
         "/api/v1/recipients/export",
-        {"json": {"email": (audited_app.held(), EMAIL)[1], **REASON}},
+        {"json": {"email": (audited_app.reserve(), EMAIL)[1], **REASON}},
     ),
     "POST /api/v1/recipients/forget": _to("/api/v1/recipients/forget", json={"email": "gone@example.com", **REASON}),
     "POST /support/codes/{code_id}/acts/{act}": _at("/support/codes/{}/acts/pause", AuditedApp.code, data=NOTE),
@@ -287,13 +287,13 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", AuditedApp.person, data=REASON),
     "POST /support/people/{recipient_id}/forget": _at("/support/people/{}/forget", AuditedApp.person, data=REASON),
     "POST /support/reservations/{reservation_id}/acts/{act}": _at(
-        "/support/reservations/{}/acts/cancel", AuditedApp.held, data=NOTE
+        "/support/reservations/{}/acts/cancel", AuditedApp.reserve, data=NOTE
     ),
     "POST /support/reservations/{reservation_id}/notes": _at(
-        "/support/reservations/{}/notes", AuditedApp.held, data=NOTE
+        "/support/reservations/{}/notes", AuditedApp.reserve, data=NOTE
     ),
     "POST /support/reservations/{reservation_id}/unmask": _at(
-        "/support/reservations/{}/unmask", AuditedApp.held, data=REASON
+        "/support/reservations/{}/unmask", AuditedApp.reserve, data=REASON
     ),
     "POST /support/sign-out": _to("/support/sign-out", data={}),
     "POST /admin/batches": _nonce("/admin/batches", **TERMS),

@@ -234,9 +234,9 @@ _VALUES: Final = {"act": "refund", "version": "1", "digest": "0" * 64, "_path": 
 
 def address(path: str) -> str:
     """A path with its parts filled in."""
-    act = "pause" if "/codes/" in path else "refund"
-    found = re.sub(r"\{(\w+)\}", lambda part: {**_VALUES, "act": act}.get(part[1], NOBODYS), path)
-    return f"{found}?seconds=1" if found.endswith("/events/stream") else found
+    action = "pause" if "/codes/" in path else "refund"
+    filled_path = re.sub(r"\{(\w+)\}", lambda part: {**_VALUES, "act": action}.get(part[1], NOBODYS), path)
+    return f"{filled_path}?seconds=1" if filled_path.endswith("/events/stream") else filled_path
 
 
 def is_api(path: str) -> bool:

@@ -13,11 +13,11 @@ METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 def methods_by_path(role_clients: RoleClients) -> dict[str, set[str]]:
     """The methods of every path, by its template."""
-    found: dict[str, set[str]] = defaultdict(set)
+    methods: dict[str, set[str]] = defaultdict(set)
     for route in iter_route_contexts(role_clients.app.client.app.routes):  # type: ignore[attr-defined]  # as any ASGI app
         if route.methods and not (route.path or "").endswith(":path}"):
-            found[route.path or ""] |= route.methods
-    return found
+            methods[route.path or ""] |= route.methods
+    return methods
 
 
 @pytest.mark.parametrize("who", ["anyone", "viewer", "admin"])
@@ -27,14 +27,14 @@ def test_api_answer_is_stored_by_no_cache(role_clients: RoleClients, who: Who) -
     asked = [(method, address(path)) for method, path in routes]
     asked += [("GET", "/api/v1/nothing"), ("TRACE", "/api/v1/codes"), ("GET", "/api/v1/codes?limit=x")]
 
-    kept = {}
+    cacheable = {}
     for method, path in asked:
         answer = role_clients.by_key(who, method, path)
         if answer.headers.get("cache-control") != "no-store":
-            kept[f"{method} {path}"] = answer.headers.get("cache-control")
+            cacheable[f"{method} {path}"] = answer.headers.get("cache-control")
 
     assert len(asked) > 40
-    assert kept == {}
+    assert cacheable == {}
 
 
 def test_body_that_is_too_large_is_refused_without_being_stored(role_clients: RoleClients) -> None:

@@ -34,13 +34,13 @@ def rows(audited_app: AuditedApp) -> dict[str, str]:
         names = [
             row["tablename"] for row in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         ]
-        found = {}
+        tables = {}
         for name in sorted(set(names) - MACHINES):
             if "yoyo" in name:
                 continue
             texts = conn.execute(f"SELECT t::text AS row FROM {name} t ORDER BY 1".encode())  # noqa: S608 - names of ours
-            found[name] = hashlib.sha256("\n".join(row["row"] for row in texts).encode()).hexdigest()
-    return found
+            tables[name] = hashlib.sha256("\n".join(row["row"] for row in texts).encode()).hexdigest()
+    return tables
 
 
 def lines(audited_app: AuditedApp) -> int:
@@ -82,19 +82,19 @@ def test_route_that_changes_or_reveals_leaves_a_line(audited_app: AuditedApp, ro
 @pytest.mark.parametrize("route", READING)
 def test_reading_route_changes_nothing_and_reveals_nothing(audited_app: AuditedApp, route: str) -> None:
     """Pages and lists show addresses and codes masked until somebody unmasks them, which leaves a line."""
-    item, person, code = audited_app.sent(), audited_app.person(), audited_app.code()
-    known: dict[str, str] = {
-        "reservation_id": item,
+    reservation_id, person, code = audited_app.sent(), audited_app.person(), audited_app.code()
+    values: dict[str, str] = {
+        "reservation_id": reservation_id,
         "recipient_id": person,
         "code_id": code,
         "batch_id": audited_app.batch(),
     }
     path = route.split()[1]
-    for name, value in known.items():
+    for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     before, counted = rows(audited_app), lines(audited_app)
 
-    ask: Any = audited_app.ask if path.startswith("/api/") else lambda _, found: audited_app.page(found)
+    ask: Any = audited_app.ask if path.startswith("/api/") else lambda _, page_path: audited_app.page(page_path)
     answer = ask("GET", address(path))
 
     assert rows(audited_app) == before
@@ -151,9 +151,9 @@ def test_line_of_a_channel_names_the_key_and_both_urls(audited_app: AuditedApp) 
     old, new = "https://team.example.com/in", "https://collector.evil.example/in"
     for url in (old, new):
         audited_app.ask("PUT", "/api/v1/channels", json={"group": "AUDITED", "url": url})
-    desk = audited_app.role_clients.desk
+    support = audited_app.role_clients.support
 
-    newest = desk.sessions.list_audit_page(2**62, 1)[0]
+    newest = support.sessions.list_audit_page(2**62, 1)[0]
 
     assert (newest.act, newest.staff_id) == ("changed_channel", None)
     assert newest.key_id is not None

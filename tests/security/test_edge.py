@@ -49,22 +49,22 @@ def test_every_answer_says_what_a_browser_may_do_with_it(role_clients: RoleClien
 
 def test_pages_load_nothing_from_elsewhere(role_clients: RoleClients) -> None:
     """No script, style, picture, font or form of another origin, the API's own reference included."""
-    found = {
+    references = {
         path: re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]*', answer.text)
         for path, answer in every_get(role_clients).items()
         if "text/html" in answer.headers.get("content-type", "")
     }
 
-    assert {path: links for path, links in found.items() if links} == {}
+    assert {path: links for path, links in references.items() if links} == {}
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_https_is_remembered_where_there_is_https(app: AppClient, scheme: str) -> None:
     """By pages and API alike; over plain HTTP it would be a lie."""
     answers = [app.client.get(f"{scheme}://testserver{path}") for path in ("/invite", "/api/v1/codes", "/nowhere")]
-    told = [answer.headers.get("strict-transport-security") for answer in answers]
+    policies = [answer.headers.get("strict-transport-security") for answer in answers]
 
-    assert told == ["max-age=31536000" if scheme == "https" else None] * 3
+    assert policies == ["max-age=31536000" if scheme == "https" else None] * 3
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGING, ids=str)

@@ -25,18 +25,18 @@ def as_admin(role_clients: RoleClients, method: str, path: str, **form: str) -> 
 def test_no_page_lets_a_word_become_markup(app: AppClient, role_clients: RoleClients) -> None:
     """Notes, reasons, groups, names of keys, searches, and what a form gives back."""
     code = app.issue()
-    item = app.redeem(code, "li.wei@example.com").json()["reservation_id"]
+    reservation_id = app.redeem(code, "li.wei@example.com").json()["reservation_id"]
     code_id = app.client.get("/api/v1/codes", headers=role_clients.keys["viewer"]).json()["codes"][-1]["id"]
-    as_admin(role_clients, "POST", f"/support/reservations/{item}/notes", note=MARK)
+    as_admin(role_clients, "POST", f"/support/reservations/{reservation_id}/notes", note=MARK)
     as_admin(role_clients, "POST", f"/support/codes/{code_id}/notes", note=MARK)
-    as_admin(role_clients, "POST", f"/support/reservations/{item}/unmask", reason=MARK)
+    as_admin(role_clients, "POST", f"/support/reservations/{reservation_id}/unmask", reason=MARK)
     as_admin(role_clients, "POST", "/admin/keys", name=MARK, role="viewer")
     group = "name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E"
     as_admin(role_clients, "POST", f"/admin/groups/one?{group}", subject_en=MARK, text_en=MARK)
     pages = [
         *(
             as_admin(role_clients, "GET", f"/support/{where}/{key}")
-            for where, key in (("codes", code_id), ("reservations", item))
+            for where, key in (("codes", code_id), ("reservations", reservation_id))
         ),
         *(as_admin(role_clients, "GET", path) for path in ("/support/audit", "/admin/keys", "/admin/groups")),
         *(as_admin(role_clients, "GET", f"/admin/groups/{page}?{group}&language=en") for page in ("one", "letter")),
@@ -44,14 +44,14 @@ def test_no_page_lets_a_word_become_markup(app: AppClient, role_clients: RoleCli
         as_admin(role_clients, "POST", "/admin/staff", email=MARK, role="viewer"),
         app.client.get("/invite", params={"code": MARK}).text,
         app.client.post("/invite", data={"email": MARK, "code": MARK}).text,
-        app.client.post(f"/r/{item}/correct", data={"email": MARK, "code": MARK}).text,
+        app.client.post(f"/r/{reservation_id}/correct", data={"email": MARK, "code": MARK}).text,
         app.client.get(f"/{MARK}", headers={"accept": "text/html"}).text,
         as_admin(role_clients, "GET", f"/support/codes?ends={MARK[:4]}"),
     ]
 
     shown = [page for page in pages if "alert(1)" in page]
     assert len(shown) > 8
-    assert [found[0] for page in pages if (found := re.search(r"<script>alert|7\*7\}\}<script|>49<", page))] == []
+    assert [match[0] for page in pages if (match := re.search(r"<script>alert|7\*7\}\}<script|>49<", page))] == []
     assert [page for page in shown if f'="{MARK}' in page] == []
 
 

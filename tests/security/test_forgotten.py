@@ -30,12 +30,12 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
-def known(app: AppClient) -> str:
+def erased_reservation_id(app: AppClient) -> str:
     """Somebody who did all that leaves a trace; the id of a reservation of theirs."""
     code = app.issue(make_template(max_uses=2, bound=False))
-    item = str(app.redeem(code, PERSON, headers={"Idempotency-Key": "hers"}).json()["reservation_id"])
+    reservation_id = str(app.redeem(code, PERSON, headers={"Idempotency-Key": "hers"}).json()["reservation_id"])
     reply = Rejected(server="mx:25", reason="temporary", final=False, reply_code=452, reply=WORDS)
-    app.attempt(item, reply)
+    app.attempt(reservation_id, reply)
     sent = app.redeem(app.issue(), PERSON).json()["reservation_id"]
     app.attempt(sent)
     used_up = app.issue()
@@ -43,10 +43,10 @@ def known(app: AppClient) -> str:
     assert app.redeem(used_up, PERSON).status_code == 400
     add_staff(app, "admin@staff.example.com", "admin", PASSWORD)
     browser = admin(app)
-    browser.submit(f"/support/reservations/{item}/unmask", reason=REASON)
-    browser.submit(f"/support/reservations/{item}/notes", note=WORDS, nonce="n1")
-    assert PERSON in browser.get(f"/support/reservations/{item}").text
-    return item
+    browser.submit(f"/support/reservations/{reservation_id}/unmask", reason=REASON)
+    browser.submit(f"/support/reservations/{reservation_id}/notes", note=WORDS, nonce="n1")
+    assert PERSON in browser.get(f"/support/reservations/{reservation_id}").text
+    return reservation_id
 
 
 def admin(app: AppClient) -> StaffBrowser:
@@ -101,9 +101,9 @@ def forget(app: AppClient) -> None:
 
 
 @pytest.fixture
-def restored(known: str, app: AppClient, postgres_url: str, tmp_path: Path) -> Iterator[str]:
+def restored(erased_reservation_id: str, app: AppClient, postgres_url: str, tmp_path: Path) -> Iterator[str]:
     """A backup from before, brought back into another database."""
-    assert known
+    assert erased_reservation_id
     file, name = tmp_path / "before.dump", f"test_{uuid4().hex}"
     arguments = ("--format=custom", "--no-owner", "--no-privileges", f"--file={file}")
     url = app.services.settings.database_url.get_secret_value()
@@ -117,31 +117,36 @@ def restored(known: str, app: AppClient, postgres_url: str, tmp_path: Path) -> I
 
 
 @pytest.mark.timeout(120)
-def test_nothing_brings_them_back(known: str, app: AppClient, restored: str, settings: ApiSettings) -> None:
+def test_nothing_brings_them_back(
+    erased_reservation_id: str, app: AppClient, restored: str, settings: ApiSettings
+) -> None:
     """Their rows, sealed or digested, are in neither database; no page, search or cache knows them; the books hold."""
-    wanted = {"address": PERSON, "words": WORDS, "reason": REASON} | sealed_of(app)
+    searched_texts = {"address": PERSON, "words": WORDS, "reason": REASON} | sealed_of(app)
     before = dump(settings.database_url.get_secret_value())
-    assert {name for name in wanted if name[-1].isdigit()} <= found_in(before, wanted)
+    assert {name for name in searched_texts if name[-1].isdigit()} <= found_in(before, searched_texts)
 
     wait_for_limit_report(app)
     forget(app)
     with started(settings.model_copy(update={"database_url": type(settings.database_url)(restored)})) as second:
         for each, url in ((app, settings.database_url.get_secret_value()), (second, restored)):
-            assert set() == found_in(dump(url), wanted)
+            assert set() == found_in(dump(url), searched_texts)
             assert verify(url, GRACE, NoProgress(), 10).wrong == 0
             browser = admin(each)
             for path in (
-                f"/support/reservations/{known}",
+                f"/support/reservations/{erased_reservation_id}",
                 "/support",
                 "/support/audit",
-                f"/support/people/{owner(each, known)}",
+                f"/support/people/{owner(each, erased_reservation_id)}",
             ):
-                assert set() == found_in(browser.get(path).text.encode(), wanted), path
-            assert PERSON.partition("@")[0][0] + "***@" not in browser.get(f"/support/reservations/{known}").text
+                assert set() == found_in(browser.get(path).text.encode(), searched_texts), path
+            assert (
+                PERSON.partition("@")[0][0] + "***@"
+                not in browser.get(f"/support/reservations/{erased_reservation_id}").text
+            )
             assert browser.submit("/support/search", q=PERSON).status_code == 404
-            assert each.client.get(f"/r/{known}").text.count("***@") == 0
+            assert each.client.get(f"/r/{erased_reservation_id}").text.count("***@") == 0
             assert each.redeem(each.issue(), PERSON).status_code == 202
-            assert owner(each, known) != person(each)
+            assert owner(each, erased_reservation_id) != person(each)
 
 
 def owner(app: AppClient, reservation_id: str) -> UUID:

@@ -33,8 +33,8 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 @pytest.fixture
 def guarded(settings: ApiSettings) -> Iterator[AppClient]:
     """The application over it."""
-    with started(settings) as found:
-        yield found
+    with started(settings) as app_client:
+        yield app_client
 
 
 @pytest.mark.parametrize("path", [*PAGES, *PROBED])

@@ -41,16 +41,18 @@ def test_each_route_lets_in_its_roles_and_no_other(role_clients: RoleClients, wh
 
 def test_a_key_opens_no_page_and_a_session_only_reads_the_api(role_clients: RoleClients) -> None:
     """What changes something needs the session's token in a header, which no form of another site can send."""
-    opened = []
+    opened_routes = []
     for route, least in MATRIX.items():
         method, path = route.split()
         if least == "anyone":
             continue
         ask = role_clients.by_session if is_api(path) else role_clients.by_key
         if is_let_in(ask("admin", method, address(path))):
-            opened.append(route)
+            opened_routes.append(route)
 
-    assert opened == [route for route, least in MATRIX.items() if route.startswith("GET /api/") and least != "anyone"]
+    assert opened_routes == [
+        route for route, least in MATRIX.items() if route.startswith("GET /api/") and least != "anyone"
+    ]
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -73,14 +75,14 @@ def test_each_scope_opens_its_routes_and_no_other(role_clients: RoleClients, sco
 
 def test_no_form_is_taken_without_its_token(role_clients: RoleClients) -> None:
     """Of another site, which a browser would send with the session's cookie all the same."""
-    taken = []
+    accepted_forms = []
     for route in FORMS:
         method, path = route.split()
         if (status := role_clients.by_session("admin", method, address(path), with_token=False).status_code) != 403:
-            taken.append((route, status))
+            accepted_forms.append((route, status))
 
     assert len(FORMS) > 20
-    assert taken == []
+    assert accepted_forms == []
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -25,13 +25,13 @@ def correct(app: AppClient, reservation_id: str, code: str, email: str = MINE) -
 
 def test_reservation_id_alone_shows_no_address_and_no_code(app: AppClient) -> None:
     """The id is random and in the holder's own hands; even then only the state is told, and the address masked."""
-    code, item = reserved(app, THEIRS)
-    document = app.client.get(f"/api/v1/public/redemptions/{item}").text
-    page = app.client.get(f"/r/{item}", headers={"accept": "text/html"}).text
+    code, reservation_id = reserved(app, THEIRS)
+    document = app.client.get(f"/api/v1/public/redemptions/{reservation_id}").text
+    page = app.client.get(f"/r/{reservation_id}", headers={"accept": "text/html"}).text
 
-    for told in (document, page):
-        assert THEIRS not in told
-        assert code not in told
+    for text in (document, page):
+        assert THEIRS not in text
+        assert code not in text
     assert "l***@example.com" in page
     assert app.client.get(f"/api/v1/public/redemptions/{uuid4()}").status_code == 404
 
@@ -39,21 +39,21 @@ def test_reservation_id_alone_shows_no_address_and_no_code(app: AppClient) -> No
 @pytest.mark.parametrize("code", ["another's", "none"])
 def test_a_use_is_moved_only_by_who_knows_its_code(app: AppClient, code: str) -> None:
     """The id alone does not do it, nor the id with a code of one's own."""
-    _, item = reserved(app, THEIRS)
+    _, reservation_id = reserved(app, THEIRS)
     own, _ = reserved(app, MINE)
 
-    answer = correct(app, item, own if code == "another's" else "NO-SUCH-CODE")
+    answer = correct(app, reservation_id, own if code == "another's" else "NO-SUCH-CODE")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "CODE_INVALID")
-    assert app.services.reader.find_email_addresses([UUID(item)]) == {UUID(item): THEIRS}
+    assert app.services.reader.find_email_addresses([UUID(reservation_id)]) == {UUID(reservation_id): THEIRS}
 
 
 def test_a_further_use_follows_ones_own_only(app: AppClient) -> None:
     """`again` with the id of somebody else's reservation is refused, and takes nothing."""
-    code, item = reserved(app, THEIRS)
-    app.attempt(item)
+    code, reservation_id = reserved(app, THEIRS)
+    app.attempt(reservation_id)
 
-    answer = app.redeem(code, MINE, again=item)
+    answer = app.redeem(code, MINE, again=reservation_id)
 
     assert answer.status_code == 400
     assert "reservation_id" not in answer.json()
@@ -69,14 +69,14 @@ def test_an_idempotency_key_leads_to_ones_own_reservation(app: AppClient) -> Non
     assert app.redeem(code, THEIRS, headers=headers).json()["reservation_id"] == first["reservation_id"]
 
 
-def test_a_link_is_worth_nothing_once_a_letter_of_it_changes(app: AppClient) -> None:
+def test_a_link_is_worth_nothing_once_a_character_of_it_changes(app: AppClient) -> None:
     """Nor is one made with another secret, for another delivery or another reservation."""
-    _, item = reserved(app, THEIRS)
-    app.attempt(item)
+    _, reservation_id = reserved(app, THEIRS)
+    app.attempt(reservation_id)
     secret = app.services.settings.secret_key.get_secret_value().encode()
-    good = link_token(secret, DeliveryRef(UUID(item), 1))
+    good = link_token(secret, DeliveryRef(UUID(reservation_id), 1))
     forged = [good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :] for at in range(0, len(good) - 1, 5)]
-    forged += [link_token(b"another", DeliveryRef(UUID(item), 1)), good[:-2], good + "AA", ""]
+    forged += [link_token(b"another", DeliveryRef(UUID(reservation_id), 1)), good[:-2], good + "AA", ""]
     asked = [(method, token) for method in ("GET", "POST") for token in forged]
     statuses = {app.client.request(method, f"/a/{token}").status_code for method, token in asked}
 

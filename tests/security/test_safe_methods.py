@@ -27,16 +27,16 @@ def test_no_get_request_changes_the_ledger(role_clients: RoleClients) -> None:
     """Each route with the ids of a sent invitation, by a visitor, an admin's key and an admin's session."""
     app = role_clients.app
     code = app.issue(make_template(max_uses=3, bound=False, group="red"))
-    item = app.redeem(code).json()["reservation_id"]
-    app.attempt(item)
+    reservation_id = app.redeem(code).json()["reservation_id"]
+    app.attempt(reservation_id)
     secret = app.services.settings.secret_key.get_secret_value().encode()
-    found = app.services.reader.find_reservation(UUID(item))
-    assert found is not None
+    reservation = app.services.reader.find_reservation(UUID(reservation_id))
+    assert reservation is not None
     ids = {
-        "token": link_token(secret, DeliveryRef(UUID(item), 1)),
-        "reservation_id": item,
+        "token": link_token(secret, DeliveryRef(UUID(reservation_id), 1)),
+        "reservation_id": reservation_id,
         "code_id": str(code_id_of(app, code)),
-        "recipient_id": str(found.recipient_id),
+        "recipient_id": str(reservation.recipient_id),
         "act": "refund",
         "version": "1",
     }
@@ -54,5 +54,5 @@ def test_no_get_request_changes_the_ledger(role_clients: RoleClients) -> None:
 
     assert 200 in statuses
     assert rows_of(app) == before
-    after = app.services.reader.find_reservation(UUID(item))
-    assert after == found
+    after = app.services.reader.find_reservation(UUID(reservation_id))
+    assert after == reservation

@@ -28,15 +28,15 @@ def _is_about_words(node: ast.Compare) -> bool:
     return any(isinstance(side, ast.Constant) for side in (node.left, *node.comparators))
 
 
-def test_no_secret_is_compared_letter_by_letter() -> None:
+def test_no_secret_is_compared_character_by_character() -> None:
     """`hmac.compare_digest` takes as long whatever is wrong; sessions and keys are looked up by a digest instead."""
-    found = {
+    comparisons = {
         str(path.relative_to(ROOT)): lines
         for path in SOURCES
         if (lines := list(compared(ast.parse(path.read_text("utf-8")))))
     }
 
-    assert found == {}
+    assert comparisons == {}
     assert list(compared(ast.parse("if form.token == known: pass"))) == [(1, "token")]
     assert sum("compare_digest" in path.read_text("utf-8") for path in SOURCES) >= 2
 
@@ -44,9 +44,9 @@ def test_no_secret_is_compared_letter_by_letter() -> None:
 def test_each_exception_from_a_security_rule_has_its_reason() -> None:
     """Behind the rule's name, in the same line."""
     exceptions = [
-        (str(path.relative_to(ROOT)), found[1], found[2])
+        (str(path.relative_to(ROOT)), match[1], match[2])
         for path in SOURCES
-        for found in EXCEPTION.finditer(path.read_text("utf-8"))
+        for match in EXCEPTION.finditer(path.read_text("utf-8"))
     ]
 
     assert [place for *place, reason in exceptions if not re.match(r"\s+- \S+ \S+", reason)] == []

@@ -21,12 +21,12 @@ OPEN = make_template(max_uses=5, bound=False, group="red")
 def sent(app: AppClient, terms: CodeTemplate = OPEN) -> tuple[str, str]:
     """A code, and the holder's reservation, whose invitation was sent."""
     code = app.issue(terms)
-    item = str(app.redeem(code, HOLDER).json()["reservation_id"])
-    app.attempt(item)
-    return code, item
+    reservation_id = str(app.redeem(code, HOLDER).json()["reservation_id"])
+    app.attempt(reservation_id)
+    return code, reservation_id
 
 
-def opened(app: AppClient, *names: str) -> None:
+def open_targets(app: AppClient, *names: str) -> None:
     """Groups to which persons may move."""
     groups = GroupRepository(app.services.storage)
     for name in names:
@@ -66,34 +66,34 @@ def test_api_key_that_redeems_gets_the_token_of_what_it_made(app: AppClient) -> 
 @pytest.mark.parametrize("token", ["none", "forged", "another's", "of the link"])
 def test_sharer_of_a_code_cannot_correct_through_the_api(app: AppClient, token: str) -> None:
     """The use stays; the refusal says what to do, and staff see that it was tried."""
-    code, item = sent(app)
+    code, reservation_id = sent(app)
     own = app.redeem(code, ATTACKER).json()["correction_token"]
     secret = app.services.settings.secret_key.get_secret_value().encode()
     shown = {
         "none": "",
-        "forged": correction_token(b"guessed", UUID(item)),
+        "forged": correction_token(b"guessed", UUID(reservation_id)),
         "another's": own,
-        "of the link": link_token(secret, DeliveryRef(UUID(item), 1)),
+        "of the link": link_token(secret, DeliveryRef(UUID(reservation_id), 1)),
     }[token]
-    assert app.redeem(code, HOLDER).json()["reservation_id"] == item
+    assert app.redeem(code, HOLDER).json()["reservation_id"] == reservation_id
     before = app.count("refusals")
-    answer = app.correct(item, token=shown, email="m@example.com", code=code)
+    answer = app.correct(reservation_id, token=shown, email="m@example.com", code=code)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "CORRECTION_TOKEN_REQUIRED")
     assert "客服" in answer.json()["detail"]
-    assert app.client.get(f"/api/v1/public/redemptions/{item}").json()["state"] == "sent"
+    assert app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "sent"
     assert app.count("refusals") == before + 1
 
 
 def test_sharer_of_a_code_cannot_correct_through_the_pages(app: AppClient) -> None:
     """The form redirects to the holder's status page; it shows no form there, and posting one is refused."""
-    code, item = sent(app)
+    code, reservation_id = sent(app)
     form = {"email": HOLDER, "code": code}
-    known = app.client.post("/invite", data=form, follow_redirects=False)
-    pages = [app.client.get(f"/r/{item}{rest}", headers=PAGE).text for rest in ("", "/correct", "/move")]
-    answer = app.client.post(f"/r/{item}/correct", data={**form, "email": ATTACKER}, headers=PAGE)
+    repeated = app.client.post("/invite", data=form, follow_redirects=False)
+    pages = [app.client.get(f"/r/{reservation_id}{rest}", headers=PAGE).text for rest in ("", "/correct", "/move")]
+    answer = app.client.post(f"/r/{reservation_id}/correct", data={**form, "email": ATTACKER}, headers=PAGE)
 
-    assert (known.headers["location"], "set-cookie" in known.headers) == (f"/r/{item}?known=1", False)
+    assert (repeated.headers["location"], "set-cookie" in repeated.headers) == (f"/r/{reservation_id}?known=1", False)
     assert "/correct" not in pages[0]
     assert all("<form" not in page for page in pages)
     assert "contact support" in pages[1]
@@ -105,8 +105,8 @@ def test_holder_corrects_through_the_pages_with_the_cookie_of_the_redeem(app: Ap
     """Redeemed, mistyped, corrected: one browser, no script; the new reservation's token is kept too."""
     code = app.issue(OPEN)
     app.client.cookies.clear()
-    made = app.client.post("/invite", data={"email": "ly@example.com", "code": code}, follow_redirects=False)
-    path = made.headers["location"]
+    redirect = app.client.post("/invite", data={"email": "ly@example.com", "code": code}, follow_redirects=False)
+    path = redirect.headers["location"]
     app.attempt(path.removeprefix("/r/"))
     status, form = (app.client.get(f"{path}{rest}", headers=PAGE).text for rest in ("", "/correct"))
     done = app.client.post(f"{path}/correct", data={"email": HOLDER, "code": code}, follow_redirects=False)
@@ -123,28 +123,28 @@ def test_holder_corrects_through_the_pages_with_the_cookie_of_the_redeem(app: Ap
 
 def test_sharer_of_a_code_cannot_use_up_the_move(app: AppClient) -> None:
     """Neither by the API nor by the page, which knows the holder's email address by the id."""
-    opened(app, "blue")
-    code, item = sent(app)
+    open_targets(app, "blue")
+    code, reservation_id = sent(app)
     body = {"email": HOLDER, "code": code, "group": "blue"}
     own = app.redeem(code, ATTACKER).json()["correction_token"]
     answers = [
         app.client.post("/api/v1/public/rebind", json=shown) for shown in (body, {**body, "correction_token": own})
     ]
-    page = app.client.post(f"/r/{item}/move", data={"code": code, "group": "blue"}, headers=PAGE)
+    page = app.client.post(f"/r/{reservation_id}/move", data={"code": code, "group": "blue"}, headers=PAGE)
 
     assert [(each.status_code, each.json()["code"]) for each in answers] == [(400, "CORRECTION_TOKEN_REQUIRED")] * 2
     assert (page.status_code, "contact support" in page.text) == (400, True)
     assert "RebindReserved" not in kinds(app)
-    moved = app.client.post("/api/v1/public/rebind", json={**body, "correction_token": app.tokens[item]})
+    moved = app.client.post("/api/v1/public/rebind", json={**body, "correction_token": app.tokens[reservation_id]})
     assert moved.status_code == 202
 
 
 @pytest.mark.parametrize("headers", SCANNERS)
 def test_scanner_of_a_mail_gateway_changes_nothing(app: AppClient, headers: dict[str, str]) -> None:
     """It opens the link however it likes; only the button accepts, and staff may still correct the address then."""
-    _, item = sent(app)
+    _, reservation_id = sent(app)
     secret = app.services.settings.secret_key.get_secret_value().encode()
-    path = f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}"
+    path = f"/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
     before = kinds(app)
 
     looked = [app.client.request(method, path, headers=headers).status_code for method in ("GET", "HEAD", "OPTIONS")]
@@ -152,10 +152,12 @@ def test_scanner_of_a_mail_gateway_changes_nothing(app: AppClient, headers: dict
     assert (looked[0], kinds(app)) == (200, before)
     assert app.client.post(path).status_code == 200
     assert kinds(app) == [*before, "InviteAccepted"]
-    refused = app.correct(item, email="li@example.com", code=sent(app)[0])
+    refused = app.correct(reservation_id, email="li@example.com", code=sent(app)[0])
     assert refused.status_code == 400
     by_staff = app.client.post(
-        f"/api/v1/reservations/{item}/correct-recipient", json={"email": "li@example.com"}, headers=app.key("support")
+        f"/api/v1/reservations/{reservation_id}/correct-recipient",
+        json={"email": "li@example.com"},
+        headers=app.key("support"),
     )
     assert by_staff.status_code == 200
     assert [app.client.request(method, path).status_code for method in ("GET", "POST")] == [404, 404]

@@ -12,16 +12,16 @@ from collections import Counter
 from tests.simulation.batches import run_batches
 from tests.simulation.model import ScheduleOutcome, simulate
 
-TOLD_EVERY_S = 30.0
+REPORT_EVERY_S = 30.0
 
 
 def main() -> int:
     """Run schedules; 0 if every promise held."""
     asked = _asked()
     if asked.trace:
-        _say("\n".join(simulate(asked.seed, is_told=True).trace))
+        _say("\n".join(simulate(asked.seed, with_trace=True).trace))
     counts: Counter[str] = Counter()
-    started = told = time.monotonic()
+    started = reported_at = time.monotonic()
     done = 0
     for chunk in run_batches(asked.seed, asked.seeds, asked.processes):
         done += chunk.schedules
@@ -29,9 +29,9 @@ def main() -> int:
         if chunk.broken is not None:
             _show(chunk.broken)
             return 1
-        if time.monotonic() - told > TOLD_EVERY_S:
-            told = time.monotonic()
-            _say(f"{done} schedules, {done / (told - started):.0f} per second")
+        if time.monotonic() - reported_at > REPORT_EVERY_S:
+            reported_at = time.monotonic()
+            _say(f"{done} schedules, {done / (reported_at - started):.0f} per second")
     seconds = time.monotonic() - started
     _say("\n".join(f"{name:36}{count:>10}" for name, count in sorted(counts.items())))
     _say(f"{done} schedules from seed {asked.seed}, {done / seconds:.0f} per second: every promise held")

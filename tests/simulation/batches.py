@@ -36,7 +36,7 @@ def run_batches(first: int, seeds: int, processes: int) -> Iterator[ScheduleBatc
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         try:
-            for done in as_completed([pool.submit(run, item) for item in ranges]):
+            for done in as_completed([pool.submit(run, batch) for batch in ranges]):
                 yield done.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

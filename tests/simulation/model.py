@@ -65,7 +65,7 @@ class ScheduleOutcome:
     trace: list[str]
 
 
-def simulate(seed: int, *, is_told: bool = False) -> ScheduleOutcome:
+def simulate(seed: int, *, with_trace: bool = False) -> ScheduleOutcome:
     """Run one schedule; its trace is told if it broke a promise, or if it is asked for."""
     model = LedgerModel(seed)
     try:
@@ -76,7 +76,7 @@ def simulate(seed: int, *, is_told: bool = False) -> ScheduleOutcome:
         broken = [f"a decision would have broken a rule: {error}"]
     finally:
         model.close()
-    return ScheduleOutcome(seed, model.counts(), broken, model.told() if broken or is_told else [])
+    return ScheduleOutcome(seed, model.counts(), broken, model.describe_trace() if broken or with_trace else [])
 
 
 class _Database(NoFaults):
@@ -96,9 +96,9 @@ class _Database(NoFaults):
             return "rolled_back"
         return "answer_lost" if self._site.faults.happens("commit answer lost") else "committed"
 
-    def pause(self, tries: int) -> None:
+    def pause(self, attempts: int) -> None:
         """Others go on meanwhile."""
-        self._site.scheduler.sleep(0.1 * tries)
+        self._site.scheduler.sleep(0.1 * attempts)
 
 
 class LedgerModel:
@@ -161,7 +161,7 @@ class LedgerModel:
         scheduler.run_until(storm_s)
         self._calm()
         self.calm_at = None if random.random() < 0.25 else scheduler.now
-        self.waiting = [key for key, item in self.store.reservations.items() if self._has_time(item)]
+        self.waiting = [key for key, reservation in self.store.reservations.items() if self._has_time(reservation)]
         if self.calm_at is None:
             self._without_celery()
         self._come_to_an_end()
@@ -174,7 +174,7 @@ class LedgerModel:
             store=self.store,
             facts=facts_of(self.store, self.committed_at),
             acks=self.clients.acks,
-            taken=self.infrastructure.mail.taken,
+            accepted_messages=self.infrastructure.mail.accepted_messages,
             published=[message.ids for message in self.infrastructure.broker.published],
             code_ids=self.code_ids,
             in_time=() if self.calm_at is None else self.waiting,
@@ -186,14 +186,14 @@ class LedgerModel:
 
     def counts(self) -> Counter[str]:
         """What happened how often."""
-        found = Counter(self.scheduler.counts)
-        found.update(f"event {item.topic.partition(':')[0]}" for item in self.store.log)
-        found["promises"] = len(self.clients.acks)
-        found["refusals"] = self.clients.refusals
-        found["letters taken"] = len(self.infrastructure.mail.taken)
-        return found
+        counts = Counter(self.scheduler.counts)
+        counts.update(f"event {stored_event.topic.partition(':')[0]}" for stored_event in self.store.log)
+        counts["promises"] = len(self.clients.acks)
+        counts["refusals"] = self.clients.refusals
+        counts["letters taken"] = len(self.infrastructure.mail.accepted_messages)
+        return counts
 
-    def told(self) -> list[str]:
+    def describe_trace(self) -> list[str]:
         """The trace in words."""
         return [
             f"{at:9.3f}  {who:<10} {what} {' '.join(map(short, about))}"
@@ -212,10 +212,10 @@ class LedgerModel:
         trusted_s: float = GRACE_S + REPEAT_S * 2**DOUBLINGS_MAX
         return self.policy.lease_s + trusted_s + self.infrastructure.sweep_s * 3 + 30 + REST_LONGEST_S * 2
 
-    def _has_time(self, item: Reservation) -> bool:
+    def _has_time(self, reservation: Reservation) -> bool:
         """Whether there is time enough left to send it, now that nothing goes wrong any more."""
-        left = item.deadline - max(self.infrastructure.now(), self.store.codes[item.code_id].last_at)
-        return item.due_at is not None and item.is_live and left.total_seconds() > self._slack_s()
+        left = reservation.deadline - max(self.infrastructure.now(), self.store.codes[reservation.code_id].last_at)
+        return reservation.due_at is not None and reservation.is_live and left.total_seconds() > self._slack_s()
 
     def _issue(self) -> list[bytes]:
         """Codes, some of them taken over from another system with a use that nobody knows anything of."""
@@ -259,29 +259,32 @@ class LedgerModel:
         )
         return ImportCode(**terms, source="before", uses=[use])
 
-    def _committed(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def _committed(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         """Note what a transaction wrote; look at its refusals."""
         scheduler = self.scheduler
-        for recorded in book.new_events:
+        for recorded in working_set.new_events:
             self.committed_at.append(scheduler.now)
             event = recorded.event
             scheduler.note(type(event).__name__, event)
             if isinstance(event, InviteOutcomeUnknown):
                 self.clients.hear_of_doubt(event.reservation_id)
-        for found in [*refusals_are_true(book, commands, results), *self.asked.committed(book, commands, results)]:
-            raise ViolationError(found)
+        for violation in [
+            *refusals_are_true(working_set, commands, results),
+            *self.asked.committed(working_set, commands, results),
+        ]:
+            raise ViolationError(violation)
 
-    def _has_asked(self, item: UUID) -> None:
+    def _has_asked(self, reservation_id: UUID) -> None:
         """A group's own system has invited somebody."""
-        for found in self.asked.taken(item):
-            raise ViolationError(found)
+        for violation in self.asked.accepted_messages(reservation_id):
+            raise ViolationError(violation)
 
     def _audit(self) -> None:
         """Read the books at odd moments."""
         while True:
             self.scheduler.sleep(self.scheduler.random.uniform(5, 120))
-            for found in bank(self.store):
-                raise ViolationError(found)
+            for violation in bank(self.store):
+                raise ViolationError(violation)
 
     def _let_faults_come(self, until_s: float) -> None:
         random = self.scheduler.random
@@ -298,10 +301,10 @@ class LedgerModel:
             for _ in range(times):
                 self.scheduler.spawn(self.gremlin, partial(self._fault, kind, acts[kind]), random.uniform(0, until_s))
 
-    def _fault(self, kind: str, act: Callable[[], None]) -> None:
+    def _fault(self, kind: str, inject: Callable[[], None]) -> None:
         self.scheduler.counts[kind] += 1
         self.scheduler.note(kind)
-        act()
+        inject()
 
     def _broker_away(self) -> None:
         """For a while; what it held may be gone afterwards."""
@@ -353,17 +356,24 @@ class LedgerModel:
             node.start()
 
     def _pass_until_all_is_overdue(self) -> None:
-        live = [item for item in self.store.reservations.values() if item.is_live]
-        ends = [max(item.deadline, item.lease.until if item.lease else item.deadline) for item in live]
+        live = [reservation for reservation in self.store.reservations.values() if reservation.is_live]
+        ends = [
+            max(reservation.deadline, reservation.lease.until if reservation.lease else reservation.deadline)
+            for reservation in live
+        ]
         last = max(ends, default=self.infrastructure.now())
         self.scheduler.run_until(self.scheduler.now + max(30.0, (last - self.infrastructure.now()).total_seconds() + 1))
 
     def _try_again(self, number: int) -> None:
         result = self.clients.redeem(number, RECIPIENTS + number)
         code = self.store.codes[self.code_ids[number]]
-        held = [item for item in self.store.reservations.values() if item.is_use and item.is_live]
-        live = [item for item in held if item.code_id == code.code_id]
-        firm = [item for item in live if not item.is_overdue(self.infrastructure.now())]
+        pending_uses = [
+            reservation
+            for reservation in self.store.reservations.values()
+            if reservation.is_use and reservation.is_live
+        ]
+        live = [reservation for reservation in pending_uses if reservation.code_id == code.code_id]
+        firm = [reservation for reservation in live if not reservation.is_overdue(self.infrastructure.now())]
         many = code.bound and len(live) > self.policy.overdue_per_command
         if result is None:
             raise ViolationError(f"no answer on code {number}, and nothing was wrong")
@@ -385,16 +395,18 @@ class LedgerModel:
                 return
             # A notice put off while the clock was ahead comes that much later: seed 7060156.
             last = [begun + NOTICES_S, *(due_at + NOTICES_S for due_at in notices)]
-            if self.infrastructure.now() > max([*last, *(self._due_by(item) + slack for item in pending)]):
+            if self.infrastructure.now() > max(
+                [*last, *(self._due_by(reservation) + slack for reservation in pending)]
+            ):
                 return
             scheduler.run_until(scheduler.now + self.infrastructure.sweep_s)
 
-    def _due_by(self, item: Reservation) -> datetime:
+    def _due_by(self, reservation: Reservation) -> datetime:
         """Its deadline; or when the removal that it waits for is due, and the task that has it done has come by."""
-        former = None if item.waits_for is None else self.store.reservations[item.waits_for]
+        former = None if reservation.waits_for is None else self.store.reservations[reservation.waits_for]
         if former is None or former.access_due_at is None:
-            return item.deadline
-        return max(item.deadline, former.access_due_at + timedelta(seconds=2 * CLEANUP_S + BUSY_S))
+            return reservation.deadline
+        return max(reservation.deadline, former.access_due_at + timedelta(seconds=2 * CLEANUP_S + BUSY_S))
 
     def _let_days_pass(self) -> None:
         """From one moment at which something is due about an access to the next, until nobody has one with an end."""
@@ -402,7 +414,9 @@ class LedgerModel:
         if self.store.pending():
             return
         for _ in range(DUE_MOMENTS_MAX):
-            due = [at for item in self.store.reservations.values() if (at := item.access_due_at) is not None]
+            due = [
+                at for reservation in self.store.reservations.values() if (at := reservation.access_due_at) is not None
+            ]
             if not due:
                 break
             infrastructure.clock_offset_s += max(0.0, (min(due) - infrastructure.now()).total_seconds())

@@ -25,7 +25,7 @@ def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     """And the seed that found it is all right without it."""
     with monkeypatch.context() as patch:
         PLANTED_BUGS[name](patch)
-        found = next((seed for seed in range(SEEDS_MAX) if simulate(seed).broken), None)
+        failing_seed = next((seed for seed in range(SEEDS_MAX) if simulate(seed).broken), None)
 
-    assert found is not None
-    assert simulate(found).broken == []
+    assert failing_seed is not None
+    assert simulate(failing_seed).broken == []

@@ -55,8 +55,8 @@ def test_everything_happens() -> None:
     for number in range(PARTS):
         counts.update(part(number).counts)
 
-    wanted = [*KINDS, *(f"event {kind.__name__}" for kind in EVENT_TYPES)]
-    assert [name for name in wanted if not counts[name]] == []
+    expected = [*KINDS, *(f"event {kind.__name__}" for kind in EVENT_TYPES)]
+    assert [name for name in expected if not counts[name]] == []
     assert counts["event UseReserved"] > PARTS * PART
     assert counts["own system invited after a correction"] > PARTS
     assert counts["promises"] > 2 * PARTS * PART

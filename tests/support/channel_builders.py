@@ -26,7 +26,7 @@ MAIL_FROM = "Ledger <ledger@example.com>"
 TIMEOUT_S = 5.0
 HOOK_TIMEOUT_S = 20.0
 
-LETTER = OutboundMessage(
+MESSAGE = OutboundMessage(
     reservation_id=UUID("0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10"),
     template="invite",
     message_id="<0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10.1@example.com>",
@@ -43,9 +43,9 @@ CALLBACKS: Final = "https://ledger.example.com/api/v1/channels/1/callbacks"
 LOOPBACK: Final = parse_networks("127.0.0.0/8")
 
 
-def letter_to(recipient: str) -> OutboundMessage:
+def message_to(recipient: str) -> OutboundMessage:
     """The usual letter to somebody else."""
-    return replace(LETTER, recipient=recipient)
+    return replace(MESSAGE, recipient=recipient)
 
 
 @contextmanager
@@ -69,11 +69,11 @@ class LoopedChannel:
         )
         self.name = self._channel.name
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, message: OutboundMessage) -> Outcome:
         """Submit to a loop that ends with the message; the connection is kept."""
         with ThreadPoolExecutor(1) as openers:
             loop = SmtpSendLoop(self._channel, self._connections, openers, lambda *_: None)
-            outcome = loop.submit(letter)
+            outcome = loop.submit(message)
             loop.close()
         return outcome.result(0)
 

@@ -27,10 +27,10 @@ class FakeChannel:
         """Answer so whenever a letter goes to this address; this goes before the script."""
         self._by_recipient[recipient] = outcome
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, message: OutboundMessage) -> Outcome:
         """Note the letter and answer as scripted."""
-        self.sent.append(letter)
-        if outcome := self._by_recipient.get(letter.recipient):
+        self.sent.append(message)
+        if outcome := self._by_recipient.get(message.recipient):
             return outcome
         return self._script.popleft() if self._script else Accepted(server=self.name)
 

@@ -11,7 +11,7 @@ from domain.values.identifiers import CHECK_MODULUS, CROCKFORD, NATIVE_LENGTH
 
 NATIVE_BITS = math.log2(len(CROCKFORD) ** (NATIVE_LENGTH - 1) * len(CROCKFORD) / CHECK_MODULUS)
 """Of the 19 free letters, less the numbers that are drawn again since no letter can write their check."""
-TRIES_PER_HOUR = 4_000_000
+GUESSES_PER_HOUR = 4_000_000
 """What one network of hijacked machines was seen to send against gift cards (GiftGhostBot, 2017)."""
 HOURS_PER_YEAR = 24 * 365
 REDEEMS_PER_MINUTE = 1_000
@@ -43,15 +43,17 @@ def looked_up_per_year(redeems_per_minute: int) -> float:
 
 def native_table() -> str:
     """Codes made here, with no limit at all."""
-    tries = TRIES_PER_HOUR * HOURS_PER_YEAR
-    rows = [(f"{NATIVE_BITS:.1f}", f"{NATIVE_CODES:,}", f"{tries:.2e}", shown(tries * NATIVE_CODES / 2**NATIVE_BITS))]
+    guesses = GUESSES_PER_HOUR * HOURS_PER_YEAR
+    rows = [
+        (f"{NATIVE_BITS:.1f}", f"{NATIVE_CODES:,}", f"{guesses:.2e}", shown(guesses * NATIVE_CODES / 2**NATIVE_BITS))
+    ]
     return table(("bits", "codes out", "tries a year, no limit", "expected hits"), rows)
 
 
 def old_table() -> str:
     """Short old codes: without limits, from one address, and from any number of them."""
     rates = (
-        TRIES_PER_HOUR * HOURS_PER_YEAR,
+        GUESSES_PER_HOUR * HOURS_PER_YEAR,
         per_year(SHORT),
         looked_up_per_year(0),
         looked_up_per_year(REDEEMS_PER_MINUTE),

@@ -31,7 +31,7 @@ ENDLESS: Final = frozenset({"public_stream", "events_stream_events", "operation_
 """Streams that go on for minutes, and a text of thousands of lines: tests of their own look at these."""
 TOLERATED: Final = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 REFUSED_BY_RULE: Final = ("2xx", "400", "401", "403", "404", "409", "412", "422", "428")
-"""What a request that the document allows may be answered with; of 422 see `is_told`."""
+"""What a request that the document allows may be answered with; of 422 see `with_trace`."""
 RULES_IN_WORDS: Final = frozenset(
     {
         *("query.cursor", "query.as_of", "query.map", "query.after", "header.idempotency-key", "header.content-type"),
@@ -74,8 +74,8 @@ def load(app: Any, key: str) -> BaseSchema:  # noqa: ANN401 - any ASGI applicati
 
 def operations(schema: BaseSchema) -> list[Operation]:
     """All that are called, in the document's order."""
-    found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
-    return [operation for operation in found if name_of(operation) not in ENDLESS]
+    documented = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    return [operation for operation in documented if name_of(operation) not in ENDLESS]
 
 
 def part_of(schema: BaseSchema, part: int) -> Iterator[Operation]:
@@ -98,28 +98,28 @@ def fuzz(operation: Operation, examples: int) -> int:
     Raises:
         FailureGroup: An answer is none that the document tells of.
     """
-    made = _fuzz(operation, GenerationMode.POSITIVE, examples)
-    return made + (_fuzz(operation, GenerationMode.NEGATIVE, examples) if _takes_anything(operation) else 0)
+    request_count = _fuzz(operation, GenerationMode.POSITIVE, examples)
+    return request_count + (_fuzz(operation, GenerationMode.NEGATIVE, examples) if _takes_anything(operation) else 0)
 
 
 def _fuzz(operation: Operation, mode: GenerationMode, examples: int) -> int:
-    made = 0
+    request_count = 0
 
     @seed(SEED)
     @settings(_settings(), max_examples=examples)
     @given(case=operation.as_strategy(generation_mode=mode, **FIXED.get(name_of(operation), {})))
     def call(case: AnyCase) -> None:
-        nonlocal made
-        made += 1
+        nonlocal request_count
+        request_count += 1
         answer = case.call_and_validate()
         if mode is GenerationMode.POSITIVE:
-            assert_told(answer)
+            assert_field_is_named(answer)
 
     call()
-    return made
+    return request_count
 
 
-def assert_told(answer: Response) -> None:
+def assert_field_is_named(answer: Response) -> None:
     """A request that the schema allows is malformed only by a rule that the document tells in words."""
     if answer.status_code != HTTPStatus.UNPROCESSABLE_ENTITY:
         return
@@ -138,20 +138,20 @@ def in_a_row(schema: BaseSchema) -> int:
     Returns:
         How many requests they made.
     """
-    made = 0
+    request_count = 0
     base = schema.as_state_machine()
 
     class InProcessClient(base):  # type: ignore[valid-type, misc]  # schemathesis builds the class from the document
         def before_call(self, case: AnyCase) -> None:
-            nonlocal made
-            made += 1
+            nonlocal request_count
+            request_count += 1
             if case.query and "wait" in case.query:
                 case.query["wait"] = 0
             super().before_call(case)
 
     runs = max(1, ceil(CASES * IN_A_ROW / STEPS))
     InProcessClient.run(settings=settings(_settings(), max_examples=runs, stateful_step_count=STEPS))
-    return made
+    return request_count
 
 
 def _takes_anything(operation: Operation) -> bool:

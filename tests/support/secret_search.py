@@ -19,7 +19,7 @@ from api.cli.embedded.services.binaries import find_postgres_program
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){12,}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
 _TOKEN = re.compile(r'name="token" value="(\w+)"')
-LETTERS_MIN = 9
+CHARACTERS_MIN = 9
 """A shorter text is found by chance."""
 
 
@@ -36,15 +36,15 @@ def found_in(data: bytes, secrets: Mapping[str, str]) -> set[str]:
 
 def forms(secret: str) -> set[bytes]:
     """A secret as it may stand somewhere, in small letters: clear, in hex, in base64 at any offset, in an address."""
-    assert len(secret) >= LETTERS_MIN, secret
+    assert len(secret) >= CHARACTERS_MIN, secret
     raw = secret.encode()
-    found = {raw, raw.hex().encode(), urllib.parse.quote(secret, safe="").encode()}
+    encodings = {raw, raw.hex().encode(), urllib.parse.quote(secret, safe="").encode()}
     for offset in range(3):
         text = base64.b64encode(b"\0" * offset + raw).rstrip(b"=")
         # What the neighbours have a part in is cut off.
         inner = text[-(-offset * 8 // 6) : len(text) - (1 if (len(raw) + offset) % 3 else 0)]
-        found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
-    return {form.lower() for form in found}
+        encodings |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
+    return {form.lower() for form in encodings}
 
 
 def dump(database_url: str) -> bytes:

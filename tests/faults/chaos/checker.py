@@ -11,13 +11,13 @@ from tests.faults.chaos.observations import LogFact, Observations
 Violations = Iterator[str]
 MACHINES = {"worker", "sweep", "person"}
 """A person's redeem gives back overdue ones on its way; that is a machine's doing too."""
-HELD, COUNTED, GONE = "held", "counted", "given back"
+RESERVED, COUNTED, REFUNDED = "held", "counted", "given back"
 
 
 def violations(seen: Observations) -> list[str]:
     """Every promise that was broken, in words; empty if all held."""
     rules = (_defects, _acknowledged, _one_answer_per_key, _settled, _balances, _turns, _doubts, _mails, _states)
-    return [found for rule in rules for found in rule(seen)]
+    return [violation for rule in rules for violation in rule(seen)]
 
 
 def _defects(seen: Observations) -> Violations:
@@ -43,7 +43,11 @@ def _one_answer_per_key(seen: Observations) -> Violations:
     yield from (
         f"{intent} got several reservations: {sorted(ids)}" for intent, ids in by_intent.items() if len(ids) > 1
     )
-    yield from (f"{found} was given to several: {sorted(who)}" for found, who in by_id.items() if len(who) > 1)
+    yield from (
+        f"{reservation_id} was given to several: {sorted(intents)}"
+        for reservation_id, intents in by_id.items()
+        if len(intents) > 1
+    )
 
 
 def _settled(seen: Observations) -> Violations:
@@ -89,12 +93,12 @@ def _turns(seen: Observations) -> Violations:
         if turn is None:
             continue
         before, after, otherwise = turn
-        item = fact.reservation_id
-        if standing.get(item) != before:
-            yield f"{otherwise}: {item} at version {fact.version}"
-        standing[item] = after
+        reservation_id = fact.reservation_id
+        if standing.get(reservation_id) != before:
+            yield f"{otherwise}: {reservation_id} at version {fact.version}"
+        standing[reservation_id] = after
     for row in seen.rows:
-        expected = {HELD: "live", COUNTED: "sent", GONE: "refunded"}[standing[row.reservation_id]]
+        expected = {RESERVED: "live", COUNTED: "sent", REFUNDED: "refunded"}[standing[row.reservation_id]]
         if row.status != expected:
             yield f"{row.reservation_id}: row says {row.status}, log says {expected}"
 
@@ -102,13 +106,13 @@ def _turns(seen: Observations) -> Violations:
 def _turn(fact: LogFact) -> tuple[str | None, str, str] | None:
     """What an event makes of a use: (what it must have been, what it is then, what it is called otherwise)."""
     if fact.kind == "UseReserved":
-        return None, HELD, "reserved twice"
+        return None, RESERVED, "reserved twice"
     if fact.kind == "InviteSent" and fact.data.get("delivery", 1) == 1:
-        return HELD, COUNTED, "double count"
+        return RESERVED, COUNTED, "double count"
     if fact.kind == "LateSuccessRecorded" and fact.data["effect"] == "retaken":
-        return GONE, COUNTED, "double count by a retake"
+        return REFUNDED, COUNTED, "double count by a retake"
     if fact.kind == "UseRefunded":
-        return (COUNTED if fact.data["held"] == "used" else HELD), GONE, "double refund"
+        return (COUNTED if fact.data["held"] == "used" else RESERVED), REFUNDED, "double refund"
     return None
 
 
@@ -131,29 +135,29 @@ def _mails(seen: Observations) -> Violations:
     ids: dict[str, Counter[str]] = defaultdict(Counter)
     for message_id in seen.message_ids:
         ids[message_id.strip("<>").partition(".")[0]][message_id] += 1
-    for item, letters in ids.items():
-        copies = sum(letters.values())
-        if len(letters) > 1:
-            yield f"several Message-IDs for {item}: {sorted(letters)}"
-        if status.get(item) == "refunded":
-            yield f"free use: {item} was mailed and is given back"
-        if copies > 1 and not kinds[item]["InviteOutcomeUnknown"]:
-            yield f"mailed {copies} times without a doubt: {item}"
-        if copies > kinds[item]["InviteAttempted"]:
-            yield f"mailed {copies} times in {kinds[item]['InviteAttempted']} attempts: {item}"
-    for item, counts in kinds.items():
-        if counts["InviteSent"] and not ids[item]:
-            yield f"counted and never mailed: {item}"
+    for reservation_id, message_counts in ids.items():
+        copies = sum(message_counts.values())
+        if len(message_counts) > 1:
+            yield f"several Message-IDs for {reservation_id}: {sorted(message_counts)}"
+        if status.get(reservation_id) == "refunded":
+            yield f"free use: {reservation_id} was mailed and is given back"
+        if copies > 1 and not kinds[reservation_id]["InviteOutcomeUnknown"]:
+            yield f"mailed {copies} times without a doubt: {reservation_id}"
+        if copies > kinds[reservation_id]["InviteAttempted"]:
+            yield f"mailed {copies} times in {kinds[reservation_id]['InviteAttempted']} attempts: {reservation_id}"
+    for reservation_id, counts in kinds.items():
+        if counts["InviteSent"] and not ids[reservation_id]:
+            yield f"counted and never mailed: {reservation_id}"
 
 
 def _states(seen: Observations) -> Violations:
     """The public API tells what the database holds."""
     rows = {row.reservation_id: row for row in seen.rows}
-    for item, state in seen.states.items():
-        row = rows.get(item)
-        told = {"sent": "sent", "refunded": "refunded"}.get(state, "live")
-        if row is None or row.status != told:
-            yield f"{item}: the API says {state!r}, the row {row.status if row else None!r}"
+    for reservation_id, state in seen.states.items():
+        row = rows.get(reservation_id)
+        expected = {"sent": "sent", "refunded": "refunded"}.get(state, "live")
+        if row is None or row.status != expected:
+            yield f"{reservation_id}: the API says {state!r}, the row {row.status if row else None!r}"
 
 
 def _in_order(facts: Sequence[LogFact]) -> list[LogFact]:

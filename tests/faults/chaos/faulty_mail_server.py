@@ -50,14 +50,14 @@ class FaultyMailServer(MailServer):
 
     def rule(self, stage: Stage, recipient: str | None) -> Behaviour | None:
         """As scripted; a mood that met somebody is counted."""
-        found = super().rule(stage, recipient)
-        if (name := self._names.get(id(found))) is not None:
+        rule = super().rule(stage, recipient)
+        if (name := self._names.get(id(rule))) is not None:
             self.moods[name] += 1
-        return found
+        return rule
 
     def _change(self, choice: random.Random) -> None:
         while not self._fair.wait(choice.uniform(*MOOD_S)):
-            stage, behaviour, letters = choice.choice(list(MOODS.values()))
-            self.at(stage, behaviour, times=letters)
+            stage, behaviour, message_count = choice.choice(list(MOODS.values()))
+            self.at(stage, behaviour, times=message_count)
             if choice.random() < 0.1:
                 self.drop_connections()

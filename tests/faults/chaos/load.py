@@ -71,11 +71,11 @@ class RedeemLoad:
             intent = f"intent-{number}"
             code = self._codes[0] if choice.random() < ON_THE_FIRST else choice.choice(self._codes)
             body = {"code": code, "email": f"person{number}@example.com"}
-            if self._ask_until_told(intent, body) and choice.random() < ASKED_AGAIN:
-                self._ask_until_told(intent, body)
+            if self._ask_until_answered(intent, body) and choice.random() < ASKED_AGAIN:
+                self._ask_until_answered(intent, body)
             self._stopping.wait(max(0.0, self._pause_s - (time.monotonic() - started)))
 
-    def _ask_until_told(self, intent: str, body: dict[str, str]) -> bool:
+    def _ask_until_answered(self, intent: str, body: dict[str, str]) -> bool:
         """Whether it was acknowledged."""
         ends = time.monotonic() + INTENT_S_MAX
         while time.monotonic() < ends:
@@ -114,7 +114,7 @@ class RedeemLoad:
                 self._asking -= 1
             connection.close()
         try:
-            found: dict[str, object] = json.loads(raw)
+            document: dict[str, object] = json.loads(raw)
         except ValueError:
             return status if status not in TELLING else 999, {"raw": raw[:200].decode(errors="replace")}
-        return status, found
+        return status, document

@@ -77,4 +77,4 @@ class Observations:
 
 def gathered_mails(server: MailServer) -> list[str]:
     """Message-IDs of the invitations that the mail server took; notices of refunds are other letters."""
-    return [found for found in server.message_ids() if ".refund@" not in found]
+    return [message_id for message_id in server.message_ids() if ".refund@" not in message_id]

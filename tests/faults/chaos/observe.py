@@ -56,8 +56,8 @@ def observe(stack: RunningLedger, load: RedeemLoad, mail: MailServer) -> Observa
 
 
 def _states(stack: RunningLedger, ids: Sequence[str]) -> dict[str, str]:
-    found = {}
+    states = {}
     for reservation_id in ids:
         status, answer = stack.get(f"/api/v1/public/redemptions/{reservation_id}")
-        found[reservation_id] = str(answer.get("state", "")) if status == 200 else ""
-    return found
+        states[reservation_id] = str(answer.get("state", "")) if status == 200 else ""
+    return states

@@ -53,10 +53,10 @@ class ChaosPlan:
     def sequence(self) -> list[FaultKind]:
         """The faults, by the seed."""
         choice = random.Random(self.seed)
-        found: list[FaultKind] = []
-        while len(found) < self.faults:
-            found += choice.sample(self.kinds, len(self.kinds))
-        return found[: self.faults]
+        kinds_in_order: list[FaultKind] = []
+        while len(kinds_in_order) < self.faults:
+            kinds_in_order += choice.sample(self.kinds, len(self.kinds))
+        return kinds_in_order[: self.faults]
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class ChaosReport:
         )
         yield f"{len(self.seen.message_ids)} letters, {doubles} of them doubles; at rest after {self.rest_s:.0f} s"
         yield f"{len(self.broken)} promises broken"
-        yield from (f"  {found}" for found in self.broken[:20])
+        yield from (f"  {violation}" for violation in self.broken[:20])
 
 
 def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line: None) -> ChaosReport:

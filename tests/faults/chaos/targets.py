@@ -87,7 +87,7 @@ class FaultTargets:
             with suppress(psutil.Error, psycopg.Error, RedisError, IndexError):
                 processes = self._busy(fault.victim, choice)
                 if processes:
-                    self._hurt(fault, processes, choice)
+                    self._inject(fault, processes, choice)
                     return True
             time.sleep(0.02)
         return False
@@ -99,7 +99,7 @@ class FaultTargets:
                 if process.status() == psutil.STATUS_STOPPED:
                     process.resume()
 
-    def _hurt(self, fault: FaultKind, processes: Sequence[psutil.Process], choice: random.Random) -> None:
+    def _inject(self, fault: FaultKind, processes: Sequence[psutil.Process], choice: random.Random) -> None:
         if fault.number is None:
             with Redis.from_url(self._redis_url, socket_timeout=1) as client:
                 client.flushall()
@@ -162,14 +162,14 @@ class FaultTargets:
         ]
 
     def _family(self) -> list[psutil.Process]:
-        found: list[psutil.Process] = psutil.Process(self._stack.process.pid).children(recursive=True)
-        return found
+        children: list[psutil.Process] = psutil.Process(self._stack.process.pid).children(recursive=True)
+        return children
 
     def _queued(self) -> int:
         with Redis.from_url(self._redis_url, socket_timeout=1, socket_connect_timeout=1) as client:
             queued: Any = client.llen("ledger")
-            held: Any = client.hlen("unacked")
-            return int(queued) + int(held)
+            unacknowledged: Any = client.hlen("unacked")
+            return int(queued) + int(unacknowledged)
 
     def _count(self, query: str) -> int:
         return int(self._ask(query)[0][0])

@@ -25,9 +25,9 @@ FOLDER = Path(os.environ["LEDGER_PLANTED"])
 work, send, begin = InvitationBatchSender.run, DeliverySteps.send, DeliverySteps.begin
 
 
-def die_at(moment: str) -> None:
+def die_at(crash_point: str) -> None:
     """Die here if that is planted: this process, or with it its parent (`MOMENT.parent`)."""
-    for name, victims in ((moment, [os.getpid()]), (f"{moment}.parent", [os.getppid(), os.getpid()])):
+    for name, victims in ((crash_point, [os.getpid()]), (f"{crash_point}.parent", [os.getppid(), os.getpid()])):
         if _is_planted(FOLDER / name):
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)

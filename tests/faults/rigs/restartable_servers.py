@@ -75,9 +75,9 @@ class RestartableServer:
 def restartable_valkey(folder: Path) -> Iterator[RestartableServer]:
     """A Valkey that keeps nothing on disk: once it is killed, all that it held is lost."""
     folder.mkdir()
-    made = valkey.prepare_valkey(folder, find_free_port(), PASSWORD)
-    program = dataclasses.replace(made.program, command=(*made.program.command, "--appendonly", "no"))
-    yield from _running(RestartableServer(made.url, program, made.is_ready, folder / "valkey.log"))
+    server_files = valkey.prepare_valkey(folder, find_free_port(), PASSWORD)
+    program = dataclasses.replace(server_files.program, command=(*server_files.program.command, "--appendonly", "no"))
+    yield from _running(RestartableServer(server_files.url, program, server_files.is_ready, folder / "valkey.log"))
 
 
 @contextmanager
@@ -85,8 +85,10 @@ def restartable_postgres(folder: Path) -> Iterator[RestartableServer]:
     """A PostgreSQL with the empty database `ledger`."""
     folder.mkdir()
     folder.chmod(0o711)
-    made = postgres.prepare_postgres(folder, find_free_port(), PASSWORD)
-    yield from _running(RestartableServer(made.url, made.program, made.is_ready, folder / "postgres.log"))
+    server_files = postgres.prepare_postgres(folder, find_free_port(), PASSWORD)
+    yield from _running(
+        RestartableServer(server_files.url, server_files.program, server_files.is_ready, folder / "postgres.log")
+    )
 
 
 def _running(server: RestartableServer) -> Iterator[RestartableServer]:

@@ -45,13 +45,13 @@ class WorkerRig:
     supervisor: Supervisor
     watching: psycopg.Connection[tuple[Any, ...]]
 
-    def plant(self, moment: str, times: int) -> None:
+    def plant(self, crash_point: str, times: int) -> None:
         """From now on a process dies at a moment, so many times."""
-        (self.planted / moment).write_text(str(times))
+        (self.planted / crash_point).write_text(str(times))
 
-    def left(self, moment: str) -> int:
+    def left(self, crash_point: str) -> int:
         """How often it still is to die there."""
-        return int((self.planted / moment).read_text() or "0")
+        return int((self.planted / crash_point).read_text() or "0")
 
     def reserve(self, count: int, name: str) -> list[UUID]:
         """Reservations on a new code."""
@@ -63,23 +63,28 @@ class WorkerRig:
         """Messages with these ids, as the API would send them."""
         app: Any = Celery("test", broker=self.broker_url)
         for _ in range(copies):
-            app.send_task("process_invite_task", args=[[str(item) for item in ids]], queue="ledger", ignore_result=True)
+            app.send_task(
+                "process_invite_task",
+                args=[[str(reservation_id) for reservation_id in ids]],
+                queue="ledger",
+                ignore_result=True,
+            )
 
     def give_held_messages_again(self) -> int:
         """What a broker does after the visibility timeout, now: messages that workers hold come again; how many."""
         app: Any = Celery("test", broker=self.broker_url)
         with app.connection_for_write(transport_options={"visibility_timeout": 0}) as connection:
-            held = connection.default_channel.qos
-            given: list[str] = []
-            restore = held.restore_by_tag
+            qos = connection.default_channel.qos
+            restored_tags: list[str] = []
+            restore = qos.restore_by_tag
 
             def give(tag: str, *args: Any, **more: Any) -> None:
-                given.append(tag)
+                restored_tags.append(tag)
                 restore(tag, *args, **more)
 
-            held.restore_by_tag = give
-            held.restore_visible(interval=1)
-        return len(given)
+            qos.restore_by_tag = give
+            qos.restore_visible(interval=1)
+        return len(restored_tags)
 
     def queued(self) -> int:
         """Messages that no worker has taken yet."""
@@ -97,20 +102,20 @@ class WorkerRig:
             "SELECT split_part(topic, ':', 1) FROM ledger_events"
             " WHERE convert_from(state, 'UTF8')::jsonb ->> 'reservation_id' = ANY(%s)"
         )
-        return Counter(name for (name,) in self.rows(query, [str(item) for item in ids]))
+        return Counter(name for (name,) in self.rows(query, [str(reservation_id) for reservation_id in ids]))
 
     def mails(self, reservation_id: UUID) -> Counter[str]:
         """Message-IDs of the letters of a reservation that the mail server took."""
-        return Counter(found for found in self.mail.message_ids() if str(reservation_id) in found)
+        return Counter(message_id for message_id in self.mail.message_ids() if str(reservation_id) in message_id)
 
-    def wait(self, what: Callable[[], T], seconds: float = 40.0) -> T:
+    def wait(self, read_value: Callable[[], T], seconds: float = 40.0) -> T:
         """Wait until something is true; fails after its bound."""
         ends = time.monotonic() + seconds
-        while not (found := what()):
+        while not (value := read_value()):
             self.supervisor.tick()
             assert time.monotonic() < ends, f"not within {seconds} s: {self.supervisor.last_log_line('worker')}"
             time.sleep(0.1)
-        return found
+        return value
 
     def wait_for(self, kind: str, ids: Sequence[UUID], seconds: float = 40.0) -> None:
         """Wait until each reservation has an event of this kind."""
@@ -118,16 +123,16 @@ class WorkerRig:
 
     def processes(self, name: str = "worker") -> list[psutil.Process]:
         """A part's process and its children; empty while there is none."""
-        found = []
+        matching = []
         for process in psutil.process_iter():
             try:
                 ours = name in process.cmdline() and process.environ().get("LEDGER_PLANTED") == str(self.planted)
             except psutil.Error:
                 continue
             if ours:
-                found.append(process)
-        parents = [process for process in found if process.ppid() == os.getpid()]
-        return [*parents, *(process for process in found if process not in parents)]
+                matching.append(process)
+        parents = [process for process in matching if process.ppid() == os.getpid()]
+        return [*parents, *(process for process in matching if process not in parents)]
 
 
 @contextmanager

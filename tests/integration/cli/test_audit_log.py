@@ -49,7 +49,7 @@ def test_commands_that_change_or_reveal_are_in_the_audit_log(
 
     lines = audited(bench)[before:]
 
-    assert [act for act, _ in commands] == [line.act for line in lines]
+    assert [action for action, _ in commands] == [line.act for line in lines]
     assert {(None, None)} == {(line.staff_id, line.key_id) for line in lines}
     assert lines[0].reason == "role: viewer -> support"
     again = terminal.ledger("key", "revoke", filled), terminal.ledger("staff", "remove", NEW)

@@ -83,8 +83,8 @@ def test_ctrl_c_during_loading_prints_no_traceback(
 def test_issue_points_to_unprinted_codes_after_ctrl_c(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are issued all the same."""
 
-    def interrupted(made: Iterator[object], _progress: object) -> None:
-        next(made)
+    def interrupted(issued: Iterator[object], _progress: object) -> None:
+        next(issued)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("api.cli.codes.codes._print_codes", interrupted)

@@ -18,14 +18,14 @@ EMAIL = "li.wei@example.com"
 def commands_and_outputs(page: str) -> list[tuple[list[str], list[str]]]:
     """Each command of the guide's blocks of commands with the lines that it prints."""
     blocks = re.findall(r"```console\n(.*?)```", (GUIDES / page).read_text("utf-8"), re.DOTALL)
-    found: list[tuple[list[str], list[str]]] = []
+    pairs: list[tuple[list[str], list[str]]] = []
     for line in "".join(block for block in blocks if "$ ledger " in block).splitlines():
         text = line.strip()
         if text.startswith("$ "):
-            found.append((shlex.split(text.removeprefix("$ ")), []))
+            pairs.append((shlex.split(text.removeprefix("$ ")), []))
         else:
-            found[-1][1].append(text)
-    return found
+            pairs[-1][1].append(text)
+    return pairs
 
 
 def settled(line: str) -> str:

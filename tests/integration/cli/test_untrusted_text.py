@@ -73,7 +73,7 @@ class Stage:
             self.bench.attempt(reservation_id, outcome)
         return code_id, reservation_id
 
-    def held(self) -> str:
+    def reserve(self) -> str:
         """A reservation that was not sent."""
         return str(self.reservation()[1])
 
@@ -114,9 +114,9 @@ class Stage:
     def key(self) -> str:
         """The id of an API key of a hostile name."""
         key_id = uuid4()
-        wish = ApiKeyRequest(HOSTILE, "viewer", [], None)
+        request = ApiKeyRequest(HOSTILE, "viewer", [], None)
         create_api_key(
-            AuditLog(self.bench.storage, OPERATOR, self.bench.storage.recorder.clock.now(), uuid4), wish, key_id
+            AuditLog(self.bench.storage, OPERATOR, self.bench.storage.recorder.clock.now(), uuid4), request, key_id
         )
         return str(key_id)
 
@@ -147,19 +147,19 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "migrate": (lambda _: (), ""),
     "issue": (lambda _: ("--group", PRINTABLE, "--note", HOSTILE), ""),
     "history": (lambda stage: (stage.rejected(),), SHOWN),
-    "refund": (lambda stage: (stage.held(), "--note", HOSTILE), ""),
+    "refund": (lambda stage: (stage.reserve(), "--note", HOSTILE), ""),
     "reset-failed": (lambda stage: (stage.reservation()[0],), SHOWN),
     "cases": (lambda _: ("--closed",), ""),
-    "resolve": (lambda stage: (stage.held(), "--as", "sent", "--note", HOSTILE), ""),
+    "resolve": (lambda stage: (stage.reserve(), "--as", "sent", "--note", HOSTILE), ""),
     "pause": (lambda stage: (stage.code(), "--note", HOSTILE), ""),
     "resume": (lambda stage: (stage.code(), "--note", HOSTILE), ""),
     "revoke": (lambda stage: (stage.code(), "--note", HOSTILE), ""),
     "terms": (lambda stage: (stage.code(), "--group", PRINTABLE, "--expires-at", HOSTILE), ""),
-    "cancel": (lambda stage: (stage.held(), "--note", HOSTILE), ""),
+    "cancel": (lambda stage: (stage.reserve(), "--note", HOSTILE), ""),
     "resend": (lambda stage: (stage.sent(), "--note", HOSTILE), ""),
     "rebind": (lambda stage: (stage.sent(), "--group", f"{PRINTABLE} 2", "--note", HOSTILE), ""),
     "note": (lambda stage: (stage.code(), HOSTILE), ""),
-    "correct-recipient": (lambda stage: (stage.held(), "[/x]@example.com", "--note", HOSTILE), ""),
+    "correct-recipient": (lambda stage: (stage.reserve(), "[/x]@example.com", "--note", HOSTILE), ""),
     "refund-outage": (lambda stage: after(stage.sent(), "--include-sent", *stage.around_now()), SHOWN),
     "import-legacy": (lambda stage: ("--dsn", stage.old_system()), SHOWN[:40]),
     "import-codes": (lambda stage: (stage.file(f'code,"{HOSTILE}"\n1,2\n'), "--format", "csv"), SHOWN[:24]),
@@ -219,12 +219,12 @@ def stage(
     return Stage(bench, tmp_path)
 
 
-def test_every_command_is_tried_with_hostile_texts_or_excused() -> None:
+def test_every_command_runs_with_hostile_texts_or_is_excused() -> None:
     """A new command is tried too."""
     assert sorted([*CASES, *NOT_SHOWN]) == sorted(commands(typer.main.get_command(app)))
 
 
-def trouble_of(ended: CommandResult, shown: str, *, is_file: bool) -> str:
+def find_problem(ended: CommandResult, shown: str, *, is_file: bool) -> str:
     """What is wrong with what a command printed; empty if nothing."""
     said = ended.out + ended.err
     if ended.status not in {0, 1, 2, 4, 127} or "Traceback" in said:
@@ -243,8 +243,8 @@ def test_commands_print_hostile_texts_escaped_and_complete(stage: Stage, termina
     for command, (arguments, shown) in CASES.items():
         ended = run(*command.split(), *arguments(stage))
         is_file = not is_tty and command.startswith("export ")
-        if trouble := trouble_of(ended, shown, is_file=is_file):
-            troubles[command] = trouble
+        if problem := find_problem(ended, shown, is_file=is_file):
+            troubles[command] = problem
 
     assert troubles == {}
 

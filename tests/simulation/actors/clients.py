@@ -58,7 +58,7 @@ class SimulatedClients:
         """They begin."""
         self.haste = self.infrastructure.scheduler.random.choice([0.0, 0.8])
         self.process = SimulatedProcess("outside")
-        self.infrastructure.mail.on_taken = self._letter_arrives
+        self.infrastructure.mail.on_taken = self._message_arrives
         self.infrastructure.mail.on_removed = self._removal_is_reported
 
     def begin(self, persons: int, until_s: float) -> None:
@@ -66,7 +66,7 @@ class SimulatedClients:
         scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
         for _ in range(persons):
             scheduler.spawn(self.process, self._person, random.uniform(0, until_s) * random.random())
-        scheduler.spawn(self.process, self._work_at_the_desk, random.uniform(5, until_s / 2))
+        scheduler.spawn(self.process, self._do_staff_work, random.uniform(5, until_s / 2))
         scheduler.spawn(self.process, self._make_up_for_an_outage, random.uniform(5, until_s * 2))
 
     def redeem(self, code: int, person: int, key: str | None = None, again: UUID | None = None) -> Result | None:
@@ -116,12 +116,14 @@ class SimulatedClients:
         mine = (ack.reservation_id for ack in reversed(self.acks) if (ack.code, ack.person) == (code, person))
         return next(mine, None)
 
-    def hear_of_doubt(self, item: UUID) -> None:
+    def hear_of_doubt(self, reservation_id: UUID) -> None:
         """Support gives a use back before anybody knows better."""
         random = self.infrastructure.scheduler.random
         if self.is_open and random.random() < self.haste:
-            act = self.staff.resolve(item, "refunded")
-            self.infrastructure.scheduler.spawn(self.process, partial(self._act, act), random.choice([0.1, 2, 30]))
+            command = self.staff.resolve(reservation_id, "refunded")
+            self.infrastructure.scheduler.spawn(
+                self.process, partial(self._perform, command), random.choice([0.1, 2, 30])
+            )
 
     def _person(self) -> None:
         """Redeems; without an answer asks again with the same key; later perhaps again for a further use."""
@@ -159,12 +161,12 @@ class SimulatedClients:
             scheduler.sleep(scheduler.random.choice([0.1, 3, 30]))
         return None
 
-    def _letter_arrives(self, letter: OutboundMessage) -> None:
+    def _message_arrives(self, message: OutboundMessage) -> None:
         """A link is opened, perhaps; or the letter comes back."""
         scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
-        if letter.template != "invite" or not self.is_open:
+        if message.template != "invite" or not self.is_open:
             return
-        delivery = read_token(MESSAGES.secret, letter.link.rpartition("/")[2])
+        delivery = read_token(MESSAGES.secret, message.link.rpartition("/")[2])
         if delivery is None:
             raise AssertionError("a letter's link is not of this ledger")
         if random.random() < 0.4:
@@ -175,7 +177,7 @@ class SimulatedClients:
                 delivery=delivery.number,
                 case_id=scheduler.new_id(),
             )
-            scheduler.spawn(self.process, lambda: self._act(command), random.choice([0.1, 30, 200]))
+            scheduler.spawn(self.process, lambda: self._perform(command), random.choice([0.1, 30, 200]))
         if self.infrastructure.faults.happens("mail: came back later"):
             bounce: Make = lambda: RecordBounce(  # noqa: E731 - the same
                 context=self._context("key"),
@@ -184,22 +186,25 @@ class SimulatedClients:
                 reason="mailbox_unknown",
                 case_id=scheduler.new_id(),
             )
-            scheduler.spawn(self.process, lambda: self._act(bounce), random.choice([0.1, 30, 200]))
+            scheduler.spawn(self.process, lambda: self._perform(bounce), random.choice([0.1, 30, 200]))
 
-    def _removal_is_reported(self, item: UUID) -> None:
+    def _removal_is_reported(self, reservation_id: UUID) -> None:
         """A group's own system reports what it removed, since its answer was lost."""
         if self.is_open:
-            report: Make = lambda: RecordExternalRemoval(context=self._context("channel"), reservation_id=item)  # noqa: E731 - the same
+            report = partial(self._report_removal, reservation_id)
             self.infrastructure.scheduler.spawn(
-                self.process, lambda: self._act(report), self.infrastructure.scheduler.random.choice([0.1, 30])
+                self.process, lambda: self._perform(report), self.infrastructure.scheduler.random.choice([0.1, 30])
             )
 
-    def _work_at_the_desk(self) -> None:
+    def _report_removal(self, reservation_id: UUID) -> RecordExternalRemoval:
+        return RecordExternalRemoval(context=self._context("channel"), reservation_id=reservation_id)
+
+    def _do_staff_work(self) -> None:
         scheduler = self.infrastructure.scheduler
         while self.is_open:
-            act = self.staff.next_act()
-            if act is not None:
-                self._act(act)
+            command = self.staff.next_act()
+            if command is not None:
+                self._perform(command)
             scheduler.sleep(scheduler.random.choice([3, 15, 60]))
 
     def _make_up_for_an_outage(self) -> None:
@@ -209,10 +214,10 @@ class SimulatedClients:
             return
         include_sent = random.random() < 0.3
         scheduler.counts["refund after an outage"] += 1
-        for item in list(self.infrastructure.store.reservations) * random.choice([1, 2]):
-            self._act(self.staff.after_outage(item, include_sent=include_sent))
+        for reservation_id in list(self.infrastructure.store.reservations) * random.choice([1, 2]):
+            self._perform(self.staff.after_outage(reservation_id, include_sent=include_sent))
 
-    def _act(self, command: Make) -> None:
+    def _perform(self, command: Make) -> None:
         """Ask once more if there was no answer; the same request again is the same act."""
         for _ in range(2):
             if self._call(command()) is not None:

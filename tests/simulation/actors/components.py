@@ -171,21 +171,21 @@ class _PendingResult:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._found: Result | StorageUnavailableError | None = None
+        self._result: Result | StorageUnavailableError | None = None
         self.is_there = False
 
-    def give(self, scheduler: Scheduler, found: Result | StorageUnavailableError) -> None:
+    def give(self, scheduler: Scheduler, result: Result | StorageUnavailableError) -> None:
         """Wake who waits for it."""
-        self._found, self.is_there = found, True
+        self._result, self.is_there = result, True
         scheduler.wake(self._task)
 
     def result(self) -> Result:
         """The result, or the fault."""
-        if isinstance(self._found, StorageUnavailableError):
-            raise self._found
-        if self._found is None:
+        if isinstance(self._result, StorageUnavailableError):
+            raise self._result
+        if self._result is None:
             raise AssertionError("not there yet")
-        return self._found
+        return self._result
 
 
 class ApiComponent(Component):
@@ -313,14 +313,14 @@ class WorkerComponent(Component):
             except StorageUnavailableError as error:
                 self.scheduler.note("removal failed", type(error).__name__)
 
-    def _request_removal(self, item: UUID) -> None:
-        self._waiting.add(item)
+    def _request_removal(self, reservation_id: UUID) -> None:
+        self._waiting.add(reservation_id)
 
     def _plan(self, ids: Sequence[UUID]) -> ChannelPlan:
         """As `workers.channels.registry.GroupChannels.plan`."""
         self.infrastructure.ask()
-        known = self.infrastructure.store.reservations
-        groups = {key: group for key in ids if key in known and (group := known[key].group) in BY_GROUP}
+        reservations = self.infrastructure.store.reservations
+        groups = {key: group for key in ids if key in reservations and (group := reservations[key].group) in BY_GROUP}
         return ChannelPlan(BY_GROUP, {key: group for key, group in groups.items() if group is not None})
 
     def _sweep(self) -> None:
@@ -381,8 +381,10 @@ class WorkerComponent(Component):
     def _settle_revoked(self) -> None:
         """As `projections.storage.revocation_queue.settle_next`, whose list of such codes is a table."""
         store = self.infrastructure.store
-        held = {item.code_id for item in store.reservations.values() if is_released_by_revocation(item)}
-        for code_id in sorted(key for key in held if store.codes[key].is_revoked):
+        code_ids = {
+            reservation.code_id for reservation in store.reservations.values() if is_released_by_revocation(reservation)
+        }
+        for code_id in sorted(key for key in code_ids if store.codes[key].is_revoked):
             settle_revoked_code(self.commit.run, code_id, self._sweeps, self.scheduler.new_id)
 
     def _sweeps(self) -> CommandContext:
@@ -411,4 +413,4 @@ class WorkerComponent(Component):
 
 def publish_ids(broker: SimulatedBroker, ids: Sequence[UUID]) -> None:
     """As `workers.tasks.publish_ids`: ids as text, and nothing else."""
-    broker.publish("invite", [str(item) for item in ids])
+    broker.publish("invite", [str(reservation_id) for reservation_id in ids])

@@ -22,10 +22,10 @@ Patch = pytest.MonkeyPatch
 
 def expired_rebind_gives_a_use_back(patch: Patch) -> None:
     """A rebind that is not sent in time is given back as if it had held a use."""
-    known = settle_due.release_overdue
+    release_overdue = settle_due.release_overdue
 
     def give_back(code: RedeemCode, items: Sequence[Reservation], now: EventStamp) -> list[Event]:
-        return [replace(cast("UseRefunded", event), kind="redeem") for event in known(code, items, now)]
+        return [replace(cast("UseRefunded", event), kind="redeem") for event in release_overdue(code, items, now)]
 
     for place in (settle_due, rebind):
         patch.setattr(place, "release_overdue", give_back)
@@ -39,11 +39,13 @@ def overdue_rebind_makes_room(patch: Patch) -> None:
 def former_access_ends_with_the_request(patch: Patch) -> None:
     """The access in the former group is ended when the rebind is asked for."""
 
-    def at_once(events: Sequence[Event], book: WorkingSet) -> list[AccessReplaced]:
+    def at_once(events: Sequence[Event], working_set: WorkingSet) -> list[AccessReplaced]:
         return [
-            AccessReplaced(at=item.at, actor=item.actor, reservation_id=item.follows, by=item.reservation_id)
-            for item in events
-            if isinstance(item, RebindReserved) and item.follows and book.reservations[item.follows].has_active_access
+            AccessReplaced(at=event.at, actor=event.actor, reservation_id=event.follows, by=event.reservation_id)
+            for event in events
+            if isinstance(event, RebindReserved)
+            and event.follows
+            and working_set.reservations[event.follows].has_active_access
         ]
 
     patch.setattr(command_bus, "end_replaced_access", at_once)
@@ -54,12 +56,12 @@ def former_access_stays(patch: Patch) -> None:
     patch.setattr(command_bus, "end_replaced_access", lambda *_: [])
 
 
-def rebind_begins_anew(patch: Patch) -> None:
+def rebind_restarts_the_access(patch: Patch) -> None:
     """The days are counted from the rebind."""
-    known = rebind._rebind_event
+    rebind_event = rebind._rebind_event
 
     def reserved(*args: Any) -> Event:
-        return replace(cast("RebindReserved", known(*args)), activated_at=None)
+        return replace(cast("RebindReserved", rebind_event(*args)), activated_at=None)
 
     patch.setattr(rebind, "_rebind_event", reserved)
 
@@ -71,15 +73,15 @@ def rebinds_have_no_limit(patch: Patch) -> None:
 
 def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
     """The channel is asked first, and the books come later."""
-    known = AccessExpirer.work
+    work_as_usual = AccessExpirer.work
 
     def work(self: AccessExpirer, should_stop: Callable[[], bool]) -> Any:  # noqa: ANN401 - as it comes
         now = self.context().now
         store: Any = self.rows.__dict__["_store"]
-        for item in list(store.reservations.values()):
-            if item.has_active_access and item.is_access_over(now):
+        for reservation in list(store.reservations.values()):
+            if reservation.has_active_access and reservation.is_access_over(now):
                 removal = Removal(
-                    reservation_id=item.reservation_id,
+                    reservation_id=reservation.reservation_id,
                     cause="expired",
                     ended_at=now,
                     recipient=None,
@@ -87,7 +89,7 @@ def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
                     farewell=None,
                 )
                 self.channel.revoke(removal)
-        return known(self, should_stop)
+        return work_as_usual(self, should_stop)
 
     patch.setattr(AccessExpirer, "work", work)
 
@@ -99,10 +101,13 @@ def correction_ends_nothing(patch: Patch) -> None:
 
 def second_invitation_does_not_wait(patch: Patch) -> None:
     """The first access ends, and the second invitation goes out at once."""
-    known = correct_recipient._correction_events
+    correction_events = correct_recipient._correction_events
 
     def corrected(*args: Any) -> Sequence[Event]:
-        return [replace(item, waits_for=None) if isinstance(item, UseReserved) else item for item in known(*args)]
+        return [
+            replace(event, waits_for=None) if isinstance(event, UseReserved) else event
+            for event in correction_events(*args)
+        ]
 
     patch.setattr(correct_recipient, "_correction_events", corrected)
 
@@ -128,7 +133,7 @@ GRANT_PLANTS: Final[tuple[Callable[[Patch], None], ...]] = (
     overdue_rebind_makes_room,
     former_access_ends_with_the_request,
     former_access_stays,
-    rebind_begins_anew,
+    rebind_restarts_the_access,
     rebinds_have_no_limit,
     access_is_taken_away_before_it_is_in_the_log,
     correction_ends_nothing,

@@ -48,24 +48,38 @@ def _due(patch: Patch, due: Due) -> None:
 
 def sweep_forgets_leases(patch: Patch) -> None:
     """The sweep gives back what is past its deadline, whether somebody is sending it or not."""
-    known = settle_due.due_events
+    due_events = settle_due.due_events
 
-    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
-        if item.is_live and item.case_id is None and not item.ever_unknown and item.deadline <= now.at:
-            return settle_due.release_overdue(code, [item], now)
-        return known(code, item, now, case_id, policy)
+    def due(
+        code: RedeemCode, reservation: Reservation, now: EventStamp, case_id: UUID, policy: Policy
+    ) -> Sequence[Event]:
+        if (
+            reservation.is_live
+            and reservation.case_id is None
+            and not reservation.ever_unknown
+            and reservation.deadline <= now.at
+        ):
+            return settle_due.release_overdue(code, [reservation], now)
+        return due_events(code, reservation, now, case_id, policy)
 
     patch.setattr(settle_due, "due_events", due)
 
 
 def machine_refunds_unknowns(patch: Patch) -> None:
     """At the deadline an attempt in doubt is given back like any other."""
-    known = settle_due.due_events
+    due_events = settle_due.due_events
 
-    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
-        if item.ever_unknown and item.is_live and item.lease is None and item.deadline <= now.at:
-            return settle_due.release_overdue(code, [item], now)
-        return known(code, item, now, case_id, policy)
+    def due(
+        code: RedeemCode, reservation: Reservation, now: EventStamp, case_id: UUID, policy: Policy
+    ) -> Sequence[Event]:
+        if (
+            reservation.ever_unknown
+            and reservation.is_live
+            and reservation.lease is None
+            and reservation.deadline <= now.at
+        ):
+            return settle_due.release_overdue(code, [reservation], now)
+        return due_events(code, reservation, now, case_id, policy)
 
     _due(patch, due)
 
@@ -78,12 +92,19 @@ def machine_refunds_unknowns_unchecked(patch: Patch) -> None:
 
 def lapsed_lease_is_a_failure(patch: Patch) -> None:
     """A lease without an outcome counts as surely not sent."""
-    known = settle_due.due_events
+    due_events = settle_due.due_events
 
-    def due(code: RedeemCode, item: Reservation, now: EventStamp, case_id: UUID, policy: Policy) -> Sequence[Event]:
-        if item.is_live and item.case_id is None and item.lease is not None and item.lease.until <= now.at:
-            return settle_due.release_overdue(code, [item], now)
-        return known(code, item, now, case_id, policy)
+    def due(
+        code: RedeemCode, reservation: Reservation, now: EventStamp, case_id: UUID, policy: Policy
+    ) -> Sequence[Event]:
+        if (
+            reservation.is_live
+            and reservation.case_id is None
+            and reservation.lease is not None
+            and reservation.lease.until <= now.at
+        ):
+            return settle_due.release_overdue(code, [reservation], now)
+        return due_events(code, reservation, now, case_id, policy)
 
     _due(patch, due)
 
@@ -110,23 +131,27 @@ def publish_error_is_a_failure(patch: Patch) -> None:
 
 def attempt_is_recorded_after_the_send(patch: Patch) -> None:
     """First the letter, then the books."""
-    known = DeliverySteps.record_and_claim
+    record_and_claim_as_usual = DeliverySteps.record_and_claim
 
     def record_and_claim(
-        self: DeliverySteps, tried: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str
+        self: DeliverySteps,
+        attempts: Sequence[AttemptResult],
+        reservation_ids: Sequence[UUID],
+        channel: str,
+        task_id: str,
     ) -> list[ClaimedDelivery]:
         worker = self.execute.__self__  # type: ignore[attr-defined]  # it is a method of the simulated worker
         assert isinstance(worker, WorkerComponent)
-        known(self, tried, (), channel, task_id)
+        record_and_claim_as_usual(self, attempts, (), channel, task_id)
         for key in reservation_ids:
-            item = worker.infrastructure.store.reservations.get(key)
-            if item is None or item.next_attempt_at is None or item.next_attempt_at > self.now():
+            reservation = worker.infrastructure.store.reservations.get(key)
+            if reservation is None or reservation.next_attempt_at is None or reservation.next_attempt_at > self.now():
                 continue
-            address = worker._addresses([item.recipient_id])[item.recipient_id]
-            letter = self.message_factory.invitation(item, address)
-            outcome = worker.infrastructure.mail.send(letter)
-            for claimed in known(self, (), [key], channel, task_id):
-                known(self, [AttemptResult(claimed, outcome)], (), channel, task_id)
+            address = worker._addresses([reservation.recipient_id])[reservation.recipient_id]
+            message = self.message_factory.invitation(reservation, address)
+            outcome = worker.infrastructure.mail.send(message)
+            for claimed in record_and_claim_as_usual(self, (), [key], channel, task_id):
+                record_and_claim_as_usual(self, [AttemptResult(claimed, outcome)], (), channel, task_id)
         return []
 
     patch.setattr(DeliverySteps, "record_and_claim", record_and_claim)
@@ -137,21 +162,21 @@ def success_counts_every_time(patch: Patch) -> None:
 
     def success(
         code: RedeemCode,
-        item: Reservation,
-        book: WorkingSet,
+        reservation: Reservation,
+        working_set: WorkingSet,
         now: EventStamp,
         proof: DeliveryProof,
         case_id: UUID,
     ) -> Sequence[Event]:
-        del code, book, case_id
+        del code, working_set, case_id
         sent = InviteSent(
             **now.fields,
-            reservation_id=item.reservation_id,
+            reservation_id=reservation.reservation_id,
             delivery=proof.delivery,
             attempt=proof.attempt,
-            kind=item.kind,
+            kind=reservation.kind,
             server=proof.server,
-            caused_by=item.versions[-1],
+            caused_by=reservation.versions[-1],
         )
         return (sent,)
 
@@ -181,12 +206,12 @@ def overdue_forgets_leases(patch: Patch) -> None:
 def claim_ignores_the_lease(patch: Patch) -> None:
     """A second worker takes what the first one has."""
 
-    def claim(command: ClaimAttempt, book: WorkingSet, policy: Policy) -> Decision:
-        item = book.reservations.get(command.reservation_id)
-        if item is not None and item.lease is not None:
-            free = replace(item, lease=None, next_attempt_at=item.reserved_at)
-            book.reservations[item.reservation_id] = free
-        return claim_attempt.claim_attempt(command, book, policy)
+    def claim(command: ClaimAttempt, working_set: WorkingSet, policy: Policy) -> Decision:
+        reservation = working_set.reservations.get(command.reservation_id)
+        if reservation is not None and reservation.lease is not None:
+            free = replace(reservation, lease=None, next_attempt_at=reservation.reserved_at)
+            working_set.reservations[reservation.reservation_id] = free
+        return claim_attempt.claim_attempt(command, working_set, policy)
 
     patch.setitem(command_bus.HANDLERS, ClaimAttempt, claim)
 
@@ -194,13 +219,15 @@ def claim_ignores_the_lease(patch: Patch) -> None:
 def bounce_gives_the_use_back(patch: Patch) -> None:
     """Who bounces has not paid."""
 
-    def bounce(command: RecordBounce, book: WorkingSet, _: Policy) -> Decision:
-        decision = record_bounce(command, book)
-        item = book.reservations[command.reservation_id]
-        if item.status != "sent" or not decision.events:
+    def bounce(command: RecordBounce, working_set: WorkingSet, _: Policy) -> Decision:
+        decision = record_bounce(command, working_set)
+        reservation = working_set.reservations[command.reservation_id]
+        if reservation.status != "sent" or not decision.events:
             return decision
         now = EventStamp(decision.events[0].at, {"at": decision.events[0].at, "actor": "worker"})
-        refund = replace(settle_due.release_overdue(book.codes[item.code_id], [item], now)[0], held="used")
+        refund = replace(
+            settle_due.release_overdue(working_set.codes[reservation.code_id], [reservation], now)[0], held="used"
+        )
         return replace_events(decision, [decision.events[0], refund])
 
     patch.setitem(command_bus.HANDLERS, RecordBounce, bounce)
@@ -222,10 +249,10 @@ def lease_belongs_to_the_message(patch: Patch) -> None:
 
 def message_id_per_attempt(patch: Patch) -> None:
     """Every try is a letter of its own."""
-    tries = iter(range(10**9))
+    numbers = iter(range(10**9))
 
     def message_id(delivery: DeliveryRef, domain: str) -> str:
-        return f"<{delivery.reservation_id}.{delivery.number}.{next(tries)}@{domain}>"
+        return f"<{delivery.reservation_id}.{delivery.number}.{next(numbers)}@{domain}>"
 
     patch.setattr(message_factory, "message_id", message_id)
 
@@ -252,11 +279,11 @@ def overdue_needs_the_sweep(patch: Patch) -> None:
 
 def uncertain_is_a_failure(patch: Patch) -> None:
     """A connection that died after DATA counts as "not sent"."""
-    known = DeliverySteps._record
+    record_as_usual = DeliverySteps._record
 
-    def record(self: DeliverySteps, context: CommandContext, tried: AttemptResult) -> RecordOutcome:
-        command = known(self, context, tried)
-        if outcome_label(tried.outcome) != "unknown":
+    def record(self: DeliverySteps, context: CommandContext, attempt: AttemptResult) -> RecordOutcome:
+        command = record_as_usual(self, context, attempt)
+        if outcome_label(attempt.outcome) != "unknown":
             return command
         return replace(command, outcome=Rejected(server="mx", reason="temporary", final=False))
 
@@ -265,10 +292,10 @@ def uncertain_is_a_failure(patch: Patch) -> None:
 
 def closed_greeting_spends_an_attempt(patch: Patch) -> None:
     """A server with too many connections is taken for one that did not want this message."""
-    known = DeliverySteps._record
+    record_as_usual = DeliverySteps._record
 
-    def record(self: DeliverySteps, context: CommandContext, tried: AttemptResult) -> RecordOutcome:
-        command = known(self, context, tried)
+    def record(self: DeliverySteps, context: CommandContext, attempt: AttemptResult) -> RecordOutcome:
+        command = record_as_usual(self, context, attempt)
         if not isinstance(command.outcome, Rejected):
             return command
         return replace(command, outcome=dataclasses.replace(command.outcome, about_connection=False))

@@ -28,11 +28,11 @@ ENDS = (AccessExpired, AccessReplaced, AccessRevoked, AccessCorrected)
 
 def find_broken_access_rules(run: "RunResult") -> Violations:
     """Every promise about accesses that was broken."""
-    for rule in (_told, _taken_away, _moved, _over):
+    for rule in (_check_notices, _taken_away, _moved, _over):
         yield from rule(run)
 
 
-def _told(run: "RunResult") -> Violations:
+def _check_notices(run: "RunResult") -> Violations:
     """A letter about the end only after it was announced, and no more often than it was tried."""
     announced = {
         (fact.event.reservation_id, fact.event.days): fact.at
@@ -40,13 +40,13 @@ def _told(run: "RunResult") -> Violations:
         if isinstance(fact.event, ExpiryAnnounced)
     }
     count: Counter[tuple[UUID, int]] = Counter()
-    for taken in run.taken:
-        letter = taken.letter
-        if letter.template != "ends_soon":
+    for accepted in run.accepted_messages:
+        message = accepted.message
+        if message.template != "ends_soon":
             continue
-        mark = (letter.reservation_id, int(letter.message_id.partition("@")[0].rpartition("-")[2]))
+        mark = (message.reservation_id, int(message.message_id.partition("@")[0].rpartition("-")[2]))
         count[mark] += 1
-        if announced.get(mark, taken.at) >= taken.at:
+        if announced.get(mark, accepted.at) >= accepted.at:
             yield f"{mark} was told of an end that was not announced in the log"
         elif count[mark] > run.store.outbox[mark[0], f"{EXPIRY_NOTICE_PREFIX}{mark[1]}"].attempts:
             yield f"{mark} was told too often"
@@ -65,11 +65,11 @@ def _taken_away(run: "RunResult") -> Violations:
         if isinstance(fact.event, ENDS):
             ended.setdefault(fact.event.reservation_id, (fact.at, words[type(fact.event)]))
     for at, removal in run.removals:
-        known = ended.get(removal.reservation_id)
-        if known is None or known[0] >= at:
+        ended_at = ended.get(removal.reservation_id)
+        if ended_at is None or ended_at[0] >= at:
             yield f"{removal.reservation_id} was taken away while its access stood"
-        elif known[1] != removal.cause:
-            yield f"{removal.reservation_id} was taken away as {removal.cause} and is {known[1]}"
+        elif ended_at[1] != removal.cause:
+            yield f"{removal.reservation_id} was taken away as {removal.cause} and is {ended_at[1]}"
 
 
 def _moved(run: "RunResult") -> Violations:
@@ -94,12 +94,12 @@ def _moved(run: "RunResult") -> Violations:
 def _chains(run: "RunResult", asked: dict[UUID, RebindReserved]) -> Violations:
     standing: dict[UUID, list[UUID]] = defaultdict(list)
     for key, event in asked.items():
-        item, former = run.store.reservations[key], run.store.reservations[event.follows or key]
-        if item.occupies_use:
+        reservation, former = run.store.reservations[key], run.store.reservations[event.follows or key]
+        if reservation.occupies_use:
             standing[former.reservation_id].append(key)
-        if item.access_ends_at != former.access_ends_at:
-            yield f"{key} ends at {item.access_ends_at}, and what it moved at {former.access_ends_at}"
-        if item.status == "sent" and former.has_active_access:
+        if reservation.access_ends_at != former.access_ends_at:
+            yield f"{key} ends at {reservation.access_ends_at}, and what it moved at {former.access_ends_at}"
+        if reservation.status == "sent" and former.has_active_access:
             yield f"{key} was sent, and the access of {former.reservation_id} stands still"
     for former_id, keys in standing.items():
         if len(keys) > 1:
@@ -110,9 +110,10 @@ def _over(run: "RunResult") -> Violations:
     """When days have passed, nobody keeps what is over."""
     if run.ended_at is None:
         return
-    for item in run.store.reservations.values():
-        if item.access_due_at is not None and item.access_due_at <= run.ended_at:
-            yield f"{item.reservation_id} has an access about which something is due since {item.access_due_at}"
+    for reservation in run.store.reservations.values():
+        if reservation.access_due_at is not None and reservation.access_due_at <= run.ended_at:
+            due_at = reservation.access_due_at
+            yield f"{reservation.reservation_id} has an access about which something is due since {due_at}"
 
 
 def _is_sent(event: Event) -> bool:

@@ -28,13 +28,15 @@ class ExternalAccessCheck:
         self._store, self._receivers, self._counts = store, receivers, counts
         self._left: set[UUID] = set()
 
-    def committed(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Iterator[str]:
+    def committed(
+        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+    ) -> Iterator[str]:
         """Note what staff decided in a transaction, then compare."""
         for command, result in zip(commands, results, strict=True):
             is_refund = isinstance(command, RefundReservation | ResolveReservation) and command.revoke_access is False
             if is_refund and isinstance(result, CommandResult) and result.require_reservation().status == "refunded":
                 self._left.add(result.require_reservation().reservation_id)
-        for recorded in book.new_events:
+        for recorded in working_set.new_events:
             event = recorded.event
             if isinstance(event, CaseClosed) and event.how == REMOVED_BY_HAND:
                 for receiver in self._receivers.values():
@@ -46,17 +48,17 @@ class ExternalAccessCheck:
         """Each system with each code."""
         for group, receiver in self._receivers.items():
             by_code: dict[UUID, list[Reservation]] = {}
-            for item in sorted(receiver.has):
-                found = self._store.reservations[item]
-                if not self._is_explained(found):
-                    by_code.setdefault(found.code_id, []).append(found)
+            for reservation_id in sorted(receiver.has):
+                reservation = self._store.reservations[reservation_id]
+                if not self._is_explained(reservation):
+                    by_code.setdefault(reservation.code_id, []).append(reservation)
             for code_id, items in by_code.items():
                 code = self._store.codes[code_id]
                 if len(items) > code.used + code.reserved:
-                    ids = [str(item.reservation_id) for item in items]
+                    ids = [str(reservation_id.reservation_id) for reservation_id in items]
                     yield f"invariant 11: {group} has {ids} of code {code_id}, which says {code.used}+{code.reserved}"
 
-    def taken(self, reservation_id: UUID) -> Iterator[str]:
+    def accepted_messages(self, reservation_id: UUID) -> Iterator[str]:
         """A system has just invited: of a corrected use it had nothing any more."""
         former = self._store.reservations[reservation_id].corrects
         self._counts["own system invited"] += 1
@@ -68,15 +70,17 @@ class ExternalAccessCheck:
             former = self._store.reservations[former].corrects
         yield from self.compare()
 
-    def _is_explained(self, item: Reservation) -> bool:
+    def _is_explained(self, reservation: Reservation) -> bool:
         """Whether no use has to stand for it: its end is on its way, it is a case, or staff let it stand."""
-        is_on_its_way = is_removal_open(item) or (item.status == "refunded" and item.case_id is not None)
-        return is_on_its_way or bool(self._left & self._chain(item))
+        is_on_its_way = is_removal_open(reservation) or (
+            reservation.status == "refunded" and reservation.case_id is not None
+        )
+        return is_on_its_way or bool(self._left & self._chain(reservation))
 
-    def _chain(self, item: Reservation) -> set[UUID]:
+    def _chain(self, reservation: Reservation) -> set[UUID]:
         """The reservation, and those whose access it moved on."""
-        found = {item.reservation_id}
-        while item.kind == "rebind" and item.follows is not None:
-            item = self._store.reservations[item.follows]
-            found.add(item.reservation_id)
-        return found
+        chain_ids = {reservation.reservation_id}
+        while reservation.kind == "rebind" and reservation.follows is not None:
+            reservation = self._store.reservations[reservation.follows]
+            chain_ids.add(reservation.reservation_id)
+        return chain_ids

@@ -48,7 +48,7 @@ from tests.simulation.services.store import MemoryStore
 
 Violations = Iterator[str]
 NOTICES = {"refund_notice", "rebind_notice", "correction_notice", "move_notice"}
-FOR_THE_MOMENT = frozenset({"temporary", "unreachable"})
+TRANSIENT_REASONS = frozenset({"temporary", "unreachable"})
 """Reasons of refusals after which the same message is sent again."""
 OPENING = topic_of(OpeningBalanceImported)
 
@@ -67,7 +67,7 @@ class RunResult(NamedTuple):
     store: MemoryStore
     facts: Sequence[CommittedEvent]
     acks: Sequence[PromisedReservation]
-    taken: Sequence[AcceptedMessage]
+    accepted_messages: Sequence[AcceptedMessage]
     published: Sequence[Sequence[str]]
     code_ids: Sequence[UUID]
     in_time: Sequence[UUID]
@@ -82,7 +82,7 @@ def violations(run: RunResult) -> list[str]:
     rules = (
         _log_and_rows,
         _promises,
-        _letters,
+        _messages,
         _notices,
         _uses,
         _settled,
@@ -91,14 +91,14 @@ def violations(run: RunResult) -> list[str]:
         _secrets,
         find_broken_access_rules,
     )
-    return [*bank(run.store), *(found for rule in rules for found in rule(run))]
+    return [*bank(run.store), *(violation for rule in rules for violation in rule(run))]
 
 
 def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[CommittedEvent]:
     """The log as facts."""
     return [
-        CommittedEvent(at, UUID(str(item.originator_id)), decode(item.topic, item.state))
-        for at, item in zip(committed_at, store.log, strict=True)
+        CommittedEvent(at, UUID(str(stored_event.originator_id)), decode(stored_event.topic, stored_event.state))
+        for at, stored_event in zip(committed_at, store.log, strict=True)
     ]
 
 
@@ -107,12 +107,12 @@ def _log_and_rows(run: RunResult) -> Violations:
     watch, rows = InvariantObserver(), FoldedRows(PROJECTIONS)
     fold = LogFold(rows, watch, open_reservations_max=1_000_000)
     placed = [
-        (cast("UUID", item.originator_id).bytes, item.originator_version, nth, item)
-        for nth, item in enumerate(run.store.log)
+        (cast("UUID", stored_event.originator_id).bytes, stored_event.originator_version, nth, stored_event)
+        for nth, stored_event in enumerate(run.store.log)
     ]
     fold.fold_page(
-        (stream, version, position + 1, item.topic, item.state)
-        for stream, version, position, item in sorted(placed, key=lambda each: each[:2])
+        (stream, version, position + 1, stored_event.topic, stored_event.state)
+        for stream, version, position, stored_event in sorted(placed, key=lambda each: each[:2])
     )
     fold.end_stream()
     for finding in watch.findings:
@@ -129,9 +129,9 @@ def bank(store: MemoryStore) -> Violations:
         if stored.topic == OPENING:
             event = decode(stored.topic, stored.state)
             counts[cast("UUID", stored.originator_id), "sent"] += cast("OpeningBalanceImported", event).uses
-    for item in store.reservations.values():
-        if item.is_use:
-            counts[item.code_id, item.status] += 1
+    for reservation in store.reservations.values():
+        if reservation.is_use:
+            counts[reservation.code_id, reservation.status] += 1
     for code_id, code in store.codes.items():
         if (code.used, code.reserved) != (counts[code_id, "sent"], counts[code_id, "live"]):
             yield f"bank: code {code_id} says {code.used}+{code.reserved}, its reservations say otherwise"
@@ -162,26 +162,26 @@ def _promises(run: RunResult) -> Violations:
             yield f"key {key} led to several reservations: {sorted(ids)}"
 
 
-def _letters(run: RunResult) -> Violations:
+def _messages(run: RunResult) -> Violations:
     """Invariant 8: mails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
-    attempts, doubts = _moments(run.facts, InviteAttempted), _moments(run.facts, InviteOutcomeUnknown)
+    attempts, doubts = _attempt_times(run.facts, InviteAttempted), _attempt_times(run.facts, InviteOutcomeUnknown)
     first: dict[str, OutboundMessage] = {}
     count: Counter[DeliveryRef] = Counter()
-    for taken in run.taken:
-        letter = taken.letter
-        if letter.template != "invite":
+    for accepted in run.accepted_messages:
+        message = accepted.message
+        if message.template != "invite":
             continue
-        if first.setdefault(letter.message_id, letter) != letter:
-            yield f"two letters with Message-ID {letter.message_id} differ"
-        delivery = _delivery_of(letter, attempts)
+        if first.setdefault(message.message_id, message) != message:
+            yield f"two letters with Message-ID {message.message_id} differ"
+        delivery = _delivery_of(message, attempts)
         if delivery is None:
-            yield f"a letter of {letter.reservation_id} that no attempt in the log has: {letter.message_id}"
+            yield f"a letter of {message.reservation_id} that no attempt in the log has: {message.message_id}"
             continue
         count[delivery] += 1
-        if bisect_left(attempts[delivery], taken.at) < count[delivery]:
-            yield f"{letter.message_id} was sent before its attempt was in the log"
-        if bisect_left(doubts.get(delivery, []), taken.at) < count[delivery] - 1:
-            yield f"{letter.message_id} was sent {count[delivery]} times without a doubt before"
+        if bisect_left(attempts[delivery], accepted.at) < count[delivery]:
+            yield f"{message.message_id} was sent before its attempt was in the log"
+        if bisect_left(doubts.get(delivery, []), accepted.at) < count[delivery] - 1:
+            yield f"{message.message_id} was sent {count[delivery]} times without a doubt before"
 
 
 def _notices(run: RunResult) -> Violations:
@@ -195,15 +195,15 @@ def _notices(run: RunResult) -> Violations:
         if row is None or row.due_at is not None:
             yield f"{key} is due, and its person is never told: {row}"
     count: Counter[tuple[UUID, str]] = Counter()
-    for taken in run.taken:
-        key = taken.letter.reservation_id, taken.letter.template
-        if taken.letter.template not in NOTICES:
+    for accepted in run.accepted_messages:
+        key = accepted.message.reservation_id, accepted.message.template
+        if accepted.message.template not in NOTICES:
             continue
         count[key] += 1
-        if begun.get(key, taken.at) >= taken.at:
+        if begun.get(key, accepted.at) >= accepted.at:
             yield f"{key} was told of what was not in the log"
-        elif count[key] > (tries := run.store.outbox[key].attempts):
-            yield f"{key} was told {count[key]} times in {tries} tries"
+        elif count[key] > (attempts := run.store.outbox[key].attempts):
+            yield f"{key} was told {count[key]} times in {attempts} tries"
 
 
 def _notice_of(event: Event, store: MemoryStore) -> tuple[UUID, str] | None:
@@ -212,35 +212,37 @@ def _notice_of(event: Event, store: MemoryStore) -> tuple[UUID, str] | None:
         return None if store.reservations[event.by].opened_by in STAFF else (event.reservation_id, "move_notice")
     if not isinstance(event, UseRefunded):
         return None
-    item = store.reservations[event.reservation_id]
+    reservation = store.reservations[event.reservation_id]
     if event.cause in NOTICE_CAUSES:
-        return item.reservation_id, "refund_notice" if item.is_use else "rebind_notice"
-    is_moved = event.cause == "corrected" and (event.held == "used" or item.ever_unknown)
-    return (item.reservation_id, "correction_notice") if is_moved else None
+        return reservation.reservation_id, "refund_notice" if reservation.is_use else "rebind_notice"
+    is_moved = event.cause == "corrected" and (event.held == "used" or reservation.ever_unknown)
+    return (reservation.reservation_id, "correction_notice") if is_moved else None
 
 
-def _delivery_of(letter: OutboundMessage, attempts: dict[DeliveryRef, list[float]]) -> DeliveryRef | None:
+def _delivery_of(message: OutboundMessage, attempts: dict[DeliveryRef, list[float]]) -> DeliveryRef | None:
     """Which delivery a letter is of, by its Message-ID."""
-    number = letter.message_id.partition("@")[0].rpartition(".")[2]
-    delivery = DeliveryRef(letter.reservation_id, int(number) if number.isdigit() else 0)
-    is_its_own = message_id(delivery, MESSAGES.mail_domain) == letter.message_id
+    number = message.message_id.partition("@")[0].rpartition(".")[2]
+    delivery = DeliveryRef(message.reservation_id, int(number) if number.isdigit() else 0)
+    is_its_own = message_id(delivery, MESSAGES.mail_domain) == message.message_id
     return delivery if is_its_own and delivery in attempts else None
 
 
-def _moments(
+def _attempt_times(
     facts: Sequence[CommittedEvent], kind: type[InviteAttempted | InviteOutcomeUnknown]
 ) -> dict[DeliveryRef, list[float]]:
     """When events of a kind were committed, by delivery."""
-    found: dict[DeliveryRef, list[float]] = defaultdict(list)
+    times: dict[DeliveryRef, list[float]] = defaultdict(list)
     for fact in facts:
         if isinstance(fact.event, kind):
-            found[DeliveryRef(fact.event.reservation_id, fact.event.delivery)].append(fact.at)
-    return found
+            times[DeliveryRef(fact.event.reservation_id, fact.event.delivery)].append(fact.at)
+    return times
 
 
 def _uses(run: RunResult) -> Violations:
     """Invariants 3 and 10, seen from outside: what was mailed no machine gives back, and what counts was mailed."""
-    mailed = {taken.letter.reservation_id for taken in run.taken if taken.letter.template == "invite"}
+    mailed = {
+        accepted.message.reservation_id for accepted in run.accepted_messages if accepted.message.template == "invite"
+    }
     for fact in run.facts:
         event = fact.event
         by_machine = isinstance(event, UseRefunded) and event.actor not in STAFF and event.cause != "corrected"
@@ -259,8 +261,9 @@ def _uses(run: RunResult) -> Violations:
 
 def _settled(run: RunResult) -> Violations:
     """Invariant 2: nothing is left pending."""
-    for item in run.store.pending():
-        yield f"stuck: {item.reservation_id} is neither settled nor parked; its deadline was {item.deadline}"
+    for reservation in run.store.pending():
+        unsettled = f"{reservation.reservation_id} is neither settled nor parked"
+        yield f"stuck: {unsettled}; its deadline was {reservation.deadline}"
 
 
 def _in_time(run: RunResult) -> Violations:
@@ -281,12 +284,13 @@ def _spent(run: RunResult) -> Violations:
         fact.event.reservation_id
         for fact in run.facts
         if isinstance(fact.event, InviteFailed)
-        and fact.event.reason in FOR_THE_MOMENT
+        and fact.event.reason in TRANSIENT_REASONS
         and not fact.event.about_connection
     )
-    for item, count in spent.items():
-        if count > run.busy.get(item, 0):
-            yield f"{item} spent {count} attempts on refusals, of which {run.busy.get(item, 0)} were about the message"
+    for reservation_id, count in spent.items():
+        busy_count = run.busy.get(reservation_id, 0)
+        if count > busy_count:
+            yield f"{reservation_id} spent {count} attempts on refusals, of which {busy_count} were about the message"
 
 
 def _secrets(run: RunResult) -> Violations:
@@ -297,16 +301,16 @@ def _secrets(run: RunResult) -> Violations:
                 UUID(text)
             except ValueError:
                 yield f"a message holds {text!r}"
-    if any(b"@" in item.state for item in run.store.log):
+    if any(b"@" in stored_event.state for stored_event in run.store.log):
         yield "an event holds an address"
 
 
-def refusals_are_true(book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Violations:
+def refusals_are_true(working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> Violations:
     """What is said to be used up or held is so. Of a batch of one only: then the book shows what was seen."""
     if len(commands) != 1 or not isinstance(commands[0], ReserveUse):
         return
-    code_id = book.code_id(commands[0].code_digests)
-    code = book.codes.get(code_id) if code_id else None
+    code_id = working_set.code_id(commands[0].code_digests)
+    code = working_set.codes.get(code_id) if code_id else None
     if code is None:
         return
     result = results[0]

@@ -34,7 +34,7 @@ class SimulatedBroker:
         self._kernel, self._faults, self._visibility_s = scheduler, faults, visibility_s
         self._process = SimulatedProcess("broker")
         self._queue: list[BrokerMessage] = []
-        self._held: dict[BrokerMessage, SimulatedProcess] = {}
+        self._unacknowledged: dict[BrokerMessage, SimulatedProcess] = {}
         self._takers: list[Task] = []
         self.away_until = 0.0
         self.published: list[BrokerMessage] = []
@@ -67,26 +67,26 @@ class SimulatedBroker:
                 while self._queue:
                     message = self._queue.pop(self._place())
                     if message.expires_at > scheduler.now:
-                        self._held[message] = scheduler.current.process
+                        self._unacknowledged[message] = scheduler.current.process
                         return message
             self._takers.append(scheduler.current)
             scheduler.park()
 
     def ack(self, message: BrokerMessage) -> None:
         """It is done."""
-        self._held.pop(message, None)
+        self._unacknowledged.pop(message, None)
 
     def give_back(self, process: SimulatedProcess) -> None:
         """What a process held comes back: at once, or when its time of invisibility is over."""
-        for message in [message for message, holder in self._held.items() if holder is process]:
-            del self._held[message]
+        for message in [message for message, holder in self._unacknowledged.items() if holder is process]:
+            del self._unacknowledged[message]
             after = self._kernel.random.choice([0.0, self._visibility_s])
             self._kernel.spawn(self._process, partial(self._enqueue, message), after)
 
     def flush(self) -> None:
         """Forget everything."""
         self._queue.clear()
-        self._held.clear()
+        self._unacknowledged.clear()
 
     def wake(self) -> None:
         """Let those who wait look again."""

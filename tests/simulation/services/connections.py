@@ -17,10 +17,10 @@ class ConnectionTarget(Protocol):
 
     lines: list["SimulatedConnections"]
 
-    def connect(self, letter: OutboundMessage) -> Rejected | None:
+    def connect(self, message: OutboundMessage) -> Rejected | None:
         """Let a worker in, or say why not."""
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, message: OutboundMessage) -> Outcome:
         """Take a letter over an open connection, or not."""
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
@@ -52,11 +52,11 @@ class SimulatedConnections:
         self._window.grow(self._kernel.now)
         return 0 if self._window.is_resting(self._kernel.now) and not self.open else self._window.allowed
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, message: OutboundMessage) -> Outcome:
         """Send over an open connection or a new one, as `ConnectionPool.take` has it."""
-        if (refused := self._take(letter)) is not None:
+        if (refused := self._take(message)) is not None:
             return refused
-        outcome = self._server.send(letter)
+        outcome = self._server.send(message)
         self._busy -= 1
         if self.open < self._window.allowed:
             self._idle_since.append(self._kernel.now)
@@ -74,7 +74,7 @@ class SimulatedConnections:
     def close(self) -> None:
         """Nothing more to do."""
 
-    def _take(self, letter: OutboundMessage) -> Rejected | None:
+    def _take(self, message: OutboundMessage) -> Rejected | None:
         scheduler, window, ends = self._kernel, self._window, self._kernel.now + WAIT_S
         waited = Rejected(server="mx.example:25", reason="temporary", final=False, about_connection=True)
         while scheduler.now < ends:
@@ -86,16 +86,16 @@ class SimulatedConnections:
             if window.is_resting(scheduler.now) and not self.open:
                 return self._refused
             if self.open < window.allowed:
-                if self._is_let_in(letter):
+                if self._is_let_in(message):
                     return None
                 continue
             scheduler.sleep(LOOK_S)
         return waited
 
-    def _is_let_in(self, letter: OutboundMessage) -> bool:
+    def _is_let_in(self, message: OutboundMessage) -> bool:
         begun_at = self._kernel.now
         self._busy += 1
-        refused = self._server.connect(letter)
+        refused = self._server.connect(message)
         if refused is None:
             self._window.record_success()
             return True

@@ -41,15 +41,15 @@ class ExternalSystem(SimulatedMailServer):
         self.ended: set[UUID] = set()
         self.on_asked: Callable[[UUID], None] = lambda _: None
 
-    def take(self, letter: OutboundMessage) -> bool:
+    def take(self, message: OutboundMessage) -> bool:
         """Invite, unless the end came first; whether it did."""
-        if letter.template == "invite":
-            if letter.reservation_id in self.ended:
-                self._kernel.note("refuses what has ended", letter.reservation_id)
+        if message.template == "invite":
+            if message.reservation_id in self.ended:
+                self._kernel.note("refuses what has ended", message.reservation_id)
                 return False
-            self.has.add(letter.reservation_id)
-            self.on_asked(letter.reservation_id)
-        return self._mail.take(letter)
+            self.has.add(message.reservation_id)
+            self.on_asked(message.reservation_id)
+        return self._mail.take(message)
 
     def remove(self, removal: Removal) -> RemovalOutcome:
         """Remove it; the answer may be lost."""

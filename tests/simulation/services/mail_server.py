@@ -34,7 +34,7 @@ class AcceptedMessage(Struct, frozen=True):
     """A letter that the server took, and when."""
 
     at: float
-    letter: OutboundMessage
+    message: OutboundMessage
 
 
 class SimulatedMailServer:
@@ -52,12 +52,12 @@ class SimulatedMailServer:
         self._connections_max = scheduler.random.choice([None, None, 1, 2])
         self.lines: list[SimulatedConnections] = []
         self.busy: Counter[UUID] = Counter()
-        self.taken: list[AcceptedMessage] = []
+        self.accepted_messages: list[AcceptedMessage] = []
         self.removals: list[tuple[float, Removal]] = []
         self.on_taken: Callable[[OutboundMessage], None] = lambda _: None
         self.on_removed: Callable[[UUID], None] = lambda _: None
 
-    def connect(self, letter: OutboundMessage) -> Rejected | None:
+    def connect(self, message: OutboundMessage) -> Rejected | None:
         """Let a worker in, or say why not."""
         scheduler, happens = self._kernel, self._faults.happens
         scheduler.sleep(scheduler.random.uniform(0.001, 0.05))
@@ -66,23 +66,23 @@ class SimulatedMailServer:
         is_full = self._connections_max is not None and sum(line.open for line in self.lines) > self._connections_max
         if is_full or happens("mail: closed at the greeting"):
             scheduler.counts[TOO_MANY] += is_full
-            scheduler.note("no connection", letter.template, letter.reservation_id)
+            scheduler.note("no connection", message.template, message.reservation_id)
             return Rejected(
                 server=SERVER, reason="temporary", final=False, about_connection=True, reply_code=421, reply="too many"
             )
         return None
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, message: OutboundMessage) -> Outcome:
         """Take a letter over an open connection, or not; then answer, or not."""
         scheduler, happens = self._kernel, self._faults.happens
         scheduler.sleep(scheduler.random.uniform(0.01, 0.5))
-        if (refused := self._refusal(letter)) is not None:
+        if (refused := self._refusal(message)) is not None:
             return refused
         if happens("mail: slow"):
             scheduler.sleep(scheduler.random.uniform(1, SMTP_TIMEOUT_S))
         if happens("mail: dropped before it was taken"):
             return OutcomeUnknown(server=SERVER, cause="connection_lost")
-        if not self.take(letter):
+        if not self.take(message):
             return Rejected(server=SERVER, reason="message_refused", final=True, reply_code=410, reply="ended")
         if happens("mail: dropped after it was taken"):
             scheduler.sleep(scheduler.random.choice([0.0, SMTP_TIMEOUT_S]))
@@ -90,11 +90,11 @@ class SimulatedMailServer:
         scheduler.sleep(0.01)
         return Accepted(server=SERVER, reply_code=250)
 
-    def take(self, letter: OutboundMessage) -> bool:
+    def take(self, message: OutboundMessage) -> bool:
         """Take it; whether it did."""
-        self.taken.append(AcceptedMessage(self._kernel.now, letter))
-        self._kernel.note("mail taken", letter.template, letter.reservation_id)
-        self.on_taken(letter)
+        self.accepted_messages.append(AcceptedMessage(self._kernel.now, message))
+        self._kernel.note("mail taken", message.template, message.reservation_id)
+        self.on_taken(message)
         return True
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
@@ -118,10 +118,10 @@ class SimulatedMailServer:
         """A mail server can remove nothing."""
         return NotifiedOnly(server=SERVER)
 
-    def _refusal(self, letter: OutboundMessage) -> Outcome | None:
+    def _refusal(self, message: OutboundMessage) -> Outcome | None:
         happens = self._faults.happens
         if happens("mail: busy"):
-            self.busy[letter.reservation_id] += 1
+            self.busy[message.reservation_id] += 1
             return Rejected(server=SERVER, reason="temporary", final=False, reply_code=451, reply="try later")
         if happens("mail: later"):
             wait = timedelta(seconds=self._kernel.random.uniform(5, 120))

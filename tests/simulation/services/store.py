@@ -68,7 +68,7 @@ class TransactionFaults(Protocol):
     def commit(self) -> Fate:
         """What becomes of a commit."""
 
-    def pause(self, tries: int) -> None:
+    def pause(self, attempts: int) -> None:
         """Let time pass before another try."""
 
 
@@ -82,7 +82,7 @@ class NoFaults:
         """It commits."""
         return "committed"
 
-    def pause(self, tries: int) -> None:
+    def pause(self, attempts: int) -> None:
         """Nobody waits."""
 
 
@@ -122,7 +122,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.keys: dict[bytes, tuple[RememberedKey, datetime]] = {}
         self.outbox: dict[tuple[UUID, str], OutboxEntry] = {}
         self.refusals: list[StoredRefusal] = []
-        self.unknown_tries: Counter[datetime] = Counter()
+        self.unknown_code_requests: Counter[datetime] = Counter()
         self.on_commit: Callable[[WorkingSet, Sequence[Command], Sequence[Result]], None] = lambda *_: None
 
     @property
@@ -132,28 +132,35 @@ class MemoryStore(POPOApplicationRecorder):
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
         """Transactions to try in turn; see `domain.application.LedgerRecorder`."""
-        for tries in range(1, TRANSACTIONS_PER_BATCH_MAX + 1):
-            attempt = _TransactionAttempt(self, is_last=tries == TRANSACTIONS_PER_BATCH_MAX)
+        for number in range(1, TRANSACTIONS_PER_BATCH_MAX + 1):
+            attempt = _TransactionAttempt(self, is_last=number == TRANSACTIONS_PER_BATCH_MAX)
             yield attempt
             if attempt.committed:
                 return
-            self.faults_of_transactions.pause(tries)
+            self.faults_of_transactions.pause(number)
 
-    def apply(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+    def apply(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
         """Everything that one transaction writes, or nothing.
 
         Raises:
             IntegrityError: A version or a person is there already.
         """
-        if any(digest in self.recipient_ids for draft in book.new_recipients.values() for digest in draft.digests[:1]):
+        if any(
+            digest in self.recipient_ids
+            for draft in working_set.new_recipients.values()
+            for digest in draft.digests[:1]
+        ):
             raise IntegrityError("a person is known by now")
         self.insert_events(
-            [StoredEvent(item.originator_id, item.originator_version, *encode(item.event)) for item in book.new_events]
+            [
+                StoredEvent(recorded.originator_id, recorded.originator_version, *encode(recorded.event))
+                for recorded in working_set.new_events
+            ]
         )
-        self._keep_read_models(book)
-        self._keep_vault(book, commands, results)
-        self._keep_beside(book, commands, results)
-        self.on_commit(book, commands, results)
+        self._keep_read_models(working_set)
+        self._keep_vault(working_set, commands, results)
+        self._keep_side_rows(working_set, commands, results)
+        self.on_commit(working_set, commands, results)
 
     def rows(self, code_id: UUID) -> dict[str, Rows]:
         """Return the rows of one code by projection and key."""
@@ -166,32 +173,36 @@ class MemoryStore(POPOApplicationRecorder):
 
     def pending(self) -> list[Reservation]:
         """What machines still have to settle: neither settled, nor a case, nor waiting for a removal that is a case."""
-        return [item for item in self.reservations.values() if item.is_being_processed and not self._is_parked(item)]
+        return [
+            reservation
+            for reservation in self.reservations.values()
+            if reservation.is_being_processed and not self._is_parked(reservation)
+        ]
 
-    def _is_parked(self, item: Reservation) -> bool:
-        if item.waits_for is None:
-            return item.case_id is not None
-        former = self.reservations[item.waits_for]
+    def _is_parked(self, reservation: Reservation) -> bool:
+        if reservation.waits_for is None:
+            return reservation.case_id is not None
+        former = self.reservations[reservation.waits_for]
         return former.case_id is not None and former.access is not None and former.access.removal == "removal_failed"
 
-    def _keep_read_models(self, book: WorkingSet) -> None:
-        codes, reservations = book.changed()
+    def _keep_read_models(self, working_set: WorkingSet) -> None:
+        codes, reservations = working_set.changed()
         for code in codes:
             self.codes[code.code_id] = code
-        for item in sorted(reservations, key=lambda item: item.versions[0]):
-            if item.reservation_id not in self.reservations:
-                self.of_code.setdefault(item.code_id, []).append(item.reservation_id)
-            self.reservations[item.reservation_id] = item
+        for reservation in sorted(reservations, key=lambda reservation: reservation.versions[0]):
+            if reservation.reservation_id not in self.reservations:
+                self.of_code.setdefault(reservation.code_id, []).append(reservation.reservation_id)
+            self.reservations[reservation.reservation_id] = reservation
         for kind, states in ((RedeemCode, codes), (Reservation, reservations)):
             for projection in STATE_PROJECTIONS[kind]:
                 for state in states:
                     self.read_models[projection.name].add(projection.row(state))
-        for event_projection, merger in merge_event_rows(book.transitions).items():
+        for event_projection, merger in merge_event_rows(working_set.transitions).items():
             for row in merger.take():
                 self.read_models[event_projection.name].add(row)
 
-    def _keep_vault(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
-        for digest, draft in book.new_recipients.items():
+    def _keep_vault(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+        for digest, draft in working_set.new_recipients.items():
             self.recipient_ids[digest] = draft.new_id
             self.addresses[draft.new_id] = cast("SearchableDraft", draft).seal()
         for command, result in zip(commands, results, strict=True):
@@ -202,26 +213,26 @@ class MemoryStore(POPOApplicationRecorder):
             elif (text := _text_of(command)) is not None:
                 self.texts[text.text_id] = cast("PrivateText", text)
 
-    def _keep_beside(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
-        for item in book.new_events:
-            if (letter := outbox_entry_for(item.event, book)) is not None:
-                self.outbox.setdefault(letter[:2], OutboxEntry(letter[2], letter[2]))
+    def _keep_side_rows(self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> None:
+        for recorded in working_set.new_events:
+            if (notice := outbox_entry_for(recorded.event, working_set)) is not None:
+                self.outbox.setdefault(notice[:2], OutboxEntry(notice[2], notice[2]))
         for command, result in zip(commands, results, strict=True):
             if not isinstance(command, ReserveUse | RequestRebind):
                 continue
             if isinstance(result, Refusal):
-                self._keep_refusal(book, command, result)
+                self._keep_refusal(working_set, command, result)
             elif isinstance(command, ReserveUse) and command.key is not None:
-                known = self.keys.get(command.key.scope_digest)
-                if known is None or known[1] <= commands[0].context.now:
+                known_key = self.keys.get(command.key.scope_digest)
+                if known_key is None or known_key[1] <= commands[0].context.now:
                     until = command.context.now + timedelta(days=IDEMPOTENCY_DAYS)
                     key = RememberedKey(command.key.body_digest, result.require_reservation().reservation_id)
                     self.keys[command.key.scope_digest] = (key, until)
 
-    def _keep_refusal(self, book: WorkingSet, command: ReserveUse | RequestRebind, refusal: Refusal) -> None:
-        code_id, now = book.code_id(command.code_digests), command.context.now
+    def _keep_refusal(self, working_set: WorkingSet, command: ReserveUse | RequestRebind, refusal: Refusal) -> None:
+        code_id, now = working_set.code_id(command.code_digests), command.context.now
         if code_id is None or isinstance(refusal, CodeUnknown):
-            self.unknown_tries[now.replace(second=0, microsecond=0)] += 1
+            self.unknown_code_requests[now.replace(second=0, microsecond=0)] += 1
         elif not isinstance(refusal, IdempotencyKeyReused):
             today = sum(row.code_id == code_id and row.at.date() == now.date() for row in self.refusals)
             if today < REFUSALS_PER_CODE_AND_DAY:
@@ -271,110 +282,132 @@ class _MemoryUnitOfWork:
     def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
         """Read what the commands touch."""
         yield from ()
-        book, store = WorkingSet(), self._store
+        working_set, store = WorkingSet(), self._store
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
         targets = [command.reservation_id for command in commands if isinstance(command, ReservationCommand)]
-        for command in [item for item in commands if isinstance(item, ReserveUse | CorrectRecipient | RequestRebind)]:
-            known = store.code_ids
-            book.code_ids |= {item: known[item] for item in command.code_digests or () if item in known}
+        for command in [each for each in commands if isinstance(each, ReserveUse | CorrectRecipient | RequestRebind)]:
+            code_ids = store.code_ids
+            working_set.code_ids |= {
+                digest: code_ids[digest] for digest in command.code_digests or () if digest in code_ids
+            }
         for draft in [draft for command in commands for draft in recipient_drafts_in(command)]:
-            known_ids = {item: store.recipient_ids[item] for item in draft.digests if item in store.recipient_ids}
-            book.recipient_ids |= known_ids
-        wanted = {command.code_id for command in commands if isinstance(command, NewCode | CodeCommand)}
-        wanted |= {store.reservations[key].code_id for key in targets if key in store.reservations}
-        wanted |= set(book.code_ids.values())
-        book.codes.update({key: store.codes[key] for key in wanted if key in store.codes})
+            ids = store.recipient_ids
+            known_ids = {digest: ids[digest] for digest in draft.digests if digest in ids}
+            working_set.recipient_ids |= known_ids
+        wanted_codes = {command.code_id for command in commands if isinstance(command, NewCode | CodeCommand)}
+        wanted_codes |= {store.reservations[key].code_id for key in targets if key in store.reservations}
+        wanted_codes |= set(working_set.code_ids.values())
+        working_set.codes.update({key: store.codes[key] for key in wanted_codes if key in store.codes})
         if redeems:
-            self._load_for_redeems(book, redeems)
-        self._hold(book, targets)
-        self._hold(book, find_linked_reservations(book))
-        self._load_newer(book, targets, commands)
-        self._load_for_other_commands(book, commands)
-        return book
+            self._load_for_redeems(working_set, redeems)
+        self._hold(working_set, targets)
+        self._hold(working_set, find_linked_reservations(working_set))
+        self._load_newer(working_set, targets, commands)
+        self._load_for_other_commands(working_set, commands)
+        return working_set
 
-    def save(self, book: WorkingSet, commands: Sequence[Command], results: Sequence[Result]) -> PipelineSteps[None]:
+    def save(
+        self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+    ) -> PipelineSteps[None]:
         """Keep it for the commit."""
         yield from ()
-        self.staged = (book, commands, results)
+        self.staged = (working_set, commands, results)
 
-    def _load_for_redeems(self, book: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
+    def _load_for_redeems(self, working_set: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
         store = self._store
         mine: set[UUID] = set()
         for command in redeems:
-            code_id = book.code_id(command.code_digests)
-            if code_id is not None and any(digest in book.recipient_ids for digest in command.recipient.digests):
-                person = book.recipient_id(command.recipient)
-                found = [item for item in self._on_code(code_id) if item.recipient_id == person]
-                found.sort(key=lambda item: (not item.is_live, -item.versions[0]))
-                mine.update(item.reservation_id for item in found[:PERSON_RESERVATIONS_MAX])
-        self._hold(book, mine)
+            code_id = working_set.code_id(command.code_digests)
+            if code_id is not None and any(digest in working_set.recipient_ids for digest in command.recipient.digests):
+                person = working_set.recipient_id(command.recipient)
+                of_person = [
+                    reservation for reservation in self._on_code(code_id) if reservation.recipient_id == person
+                ]
+                of_person.sort(key=lambda reservation: (not reservation.is_live, -reservation.versions[0]))
+                mine.update(reservation.reservation_id for reservation in of_person[:PERSON_RESERVATIONS_MAX])
+        self._hold(working_set, mine)
         if named := {command.again for command in redeems if command.again is not None}:
-            self._hold(book, named)
-            followers = [item for item in store.reservations.values() if item.follows in named]
-            self._hold(book, [item.reservation_id for item in followers if item.occupies_use])
+            self._hold(working_set, named)
+            followers = [reservation for reservation in store.reservations.values() if reservation.follows in named]
+            self._hold(
+                working_set, [reservation.reservation_id for reservation in followers if reservation.occupies_use]
+            )
         for scope in {command.key.scope_digest for command in redeems if command.key is not None}:
-            known = store.keys.get(scope)
-            if known is not None and known[1] > redeems[0].context.now:
-                book.remembered[scope] = known[0]
-        self._hold(book, {known.reservation_id for known in book.remembered.values()})
-        self._load_contended(book, redeems)
+            known_key = store.keys.get(scope)
+            if known_key is not None and known_key[1] > redeems[0].context.now:
+                working_set.remembered[scope] = known_key[0]
+        self._hold(working_set, {known_key.reservation_id for known_key in working_set.remembered.values()})
+        self._load_contended(working_set, redeems)
 
-    def _load_contended(self, book: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
+    def _load_contended(self, working_set: WorkingSet, redeems: Sequence[ReserveUse]) -> None:
         now = max(command.context.now for command in redeems)
-        wanted = Counter(book.code_id(command.code_digests) for command in redeems)
+        request_counts = Counter(working_set.code_id(command.code_digests) for command in redeems)
         late: list[UUID] = []
-        for code_id, count in wanted.items():
-            if code_id is None or (code := book.codes.get(code_id)) is None or not _may_run_out(code, count):
+        for code_id, count in request_counts.items():
+            if code_id is None or (code := working_set.codes.get(code_id)) is None or not _may_run_out(code, count):
                 continue
-            found = self._on_code(code_id)
-            found = [item for item in found if item.is_use]
-            overdue = sorted((item for item in found if item.is_overdue(now)), key=lambda item: item.deadline)
-            late += [item.reservation_id for item in overdue[:OVERDUE_PER_CODE_MAX]]
-            ahead = [item.deadline for item in found if item.is_live and item.deadline > now]
+            on_code = self._on_code(code_id)
+            on_code = [reservation for reservation in on_code if reservation.is_use]
+            overdue = sorted(
+                (reservation for reservation in on_code if reservation.is_overdue(now)),
+                key=lambda reservation: reservation.deadline,
+            )
+            late += [reservation.reservation_id for reservation in overdue[:OVERDUE_PER_CODE_MAX]]
+            ahead = [
+                reservation.deadline for reservation in on_code if reservation.is_live and reservation.deadline > now
+            ]
             if ahead:
-                book.earliest_deadlines[code_id] = min(ahead)
-        self._hold(book, late)
+                working_set.earliest_deadlines[code_id] = min(ahead)
+        self._hold(working_set, late)
 
-    def _load_for_other_commands(self, book: WorkingSet, commands: Sequence[Command]) -> None:
+    def _load_for_other_commands(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
         moved = {command.reservation_id for command in commands if isinstance(command, COMMANDS_AFFECTING_REBINDS)}
-        rebinds = (item for item in self._store.reservations.values() if item.follows in moved)
-        self._hold(book, [item.reservation_id for item in rebinds if is_active_rebind(item)])
+        rebinds = (reservation for reservation in self._store.reservations.values() if reservation.follows in moved)
+        self._hold(
+            working_set, [reservation.reservation_id for reservation in rebinds if is_active_rebind(reservation)]
+        )
         for command in commands:
-            if isinstance(command, CorrectRecipient) and (item := book.reservations.get(command.reservation_id)):
-                person = book.recipient_id(command.recipient)
-                found = [other for other in self._on_code(item.code_id) if other.recipient_id == person]
-                found.sort(key=lambda other: (not other.is_live, -other.versions[0]))
-                self._hold(book, [other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX]])
-            elif isinstance(command, RequestRebind) and (code_id := book.code_id(command.code_digests)):
-                person = book.recipient_id(command.recipient)
-                found = [other for other in self._on_code(code_id) if other.recipient_id == person]
-                found.sort(key=lambda other: (not other.is_live, -other.versions[0]))
-                self._hold(book, [other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX]])
+            if isinstance(command, CorrectRecipient) and (
+                reservation := working_set.reservations.get(command.reservation_id)
+            ):
+                person = working_set.recipient_id(command.recipient)
+                of_person = [other for other in self._on_code(reservation.code_id) if other.recipient_id == person]
+                of_person.sort(key=lambda other: (not other.is_live, -other.versions[0]))
+                self._hold(working_set, [other.reservation_id for other in of_person[:PERSON_RESERVATIONS_MAX]])
+            elif isinstance(command, RequestRebind) and (code_id := working_set.code_id(command.code_digests)):
+                person = working_set.recipient_id(command.recipient)
+                of_person = [other for other in self._on_code(code_id) if other.recipient_id == person]
+                of_person.sort(key=lambda other: (not other.is_live, -other.versions[0]))
+                self._hold(working_set, [other.reservation_id for other in of_person[:PERSON_RESERVATIONS_MAX]])
             elif isinstance(command, RevokeCode | ContinueRevocation):
-                held = [other for other in self._on_code(command.code_id) if is_released_by_revocation(other)]
-                held.sort(key=lambda other: other.deadline)
-                self._hold(book, [other.reservation_id for other in held[:REVOKED_PER_CODE_MAX]])
+                released = [other for other in self._on_code(command.code_id) if is_released_by_revocation(other)]
+                released.sort(key=lambda other: other.deadline)
+                self._hold(working_set, [other.reservation_id for other in released[:REVOKED_PER_CODE_MAX]])
             elif isinstance(command, NoteOnCode | NoteOnReservation) and command.note.text_id in self._store.texts:
-                book.known_texts.add(command.note.text_id)
+                working_set.known_texts.add(command.note.text_id)
 
-    def _load_newer(self, book: WorkingSet, targets: Sequence[UUID], commands: Sequence[Command]) -> None:
+    def _load_newer(self, working_set: WorkingSet, targets: Sequence[UUID], commands: Sequence[Command]) -> None:
         newer: set[UUID] = set()
-        for item in [book.reservations[key] for key in find_recountable(targets, commands, book)]:
-            found = [other for other in self._on_code(item.code_id) if _is_newer(other, item)]
-            found.sort(key=lambda other: -other.versions[0])
-            newer.update(other.reservation_id for other in found[:PERSON_RESERVATIONS_MAX])
-        self._hold(book, newer)
+        for reservation in [working_set.reservations[key] for key in find_recountable(targets, commands, working_set)]:
+            candidates = [other for other in self._on_code(reservation.code_id) if _is_newer(other, reservation)]
+            candidates.sort(key=lambda other: -other.versions[0])
+            newer.update(other.reservation_id for other in candidates[:PERSON_RESERVATIONS_MAX])
+        self._hold(working_set, newer)
 
     def _on_code(self, code_id: UUID) -> list[Reservation]:
         return [self._store.reservations[key] for key in self._store.of_code.get(code_id, ())]
 
-    def _hold(self, book: WorkingSet, ids: Iterable[UUID]) -> None:
+    def _hold(self, working_set: WorkingSet, ids: Iterable[UUID]) -> None:
         """In the order of ids, as the statements give them."""
         for key in sorted(ids):
-            if (item := self._store.reservations.get(key)) is not None:
-                book.add_reservation(item)
+            if (reservation := self._store.reservations.get(key)) is not None:
+                working_set.add_reservation(reservation)
 
 
-def _is_newer(other: Reservation, item: Reservation) -> bool:
+def _is_newer(other: Reservation, reservation: Reservation) -> bool:
     """Whether it is the same person's, stands, and came later."""
-    return other.recipient_id == item.recipient_id and other.occupies_use and other.versions[0] > item.versions[0]
+    return (
+        other.recipient_id == reservation.recipient_id
+        and other.occupies_use
+        and other.versions[0] > reservation.versions[0]
+    )

@@ -31,23 +31,23 @@ class MemoryDueReservations:
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
         """Take what is due and not marked."""
         before = now - timedelta(seconds=GRACE_S)
-        found = [
-            (item.due_at, item)
-            for item in self._store.reservations.values()
-            if item.due_at is not None
-            and item.due_at <= before
-            and self._is_free(item.reservation_id, item.due_at, now)
+        due = [
+            (reservation.due_at, reservation)
+            for reservation in self._store.reservations.values()
+            if reservation.due_at is not None
+            and reservation.due_at <= before
+            and self._is_free(reservation.reservation_id, reservation.due_at, now)
         ]
-        found.sort(key=lambda pair: pair[0])
-        for due_at, item in found[:limit]:
-            self._mark(item.reservation_id, due_at, now)
+        due.sort(key=lambda pair: pair[0])
+        for due_at, reservation in due[:limit]:
+            self._mark(reservation.reservation_id, due_at, now)
         return [
             Due(
-                item.reservation_id,
-                settle=item.lease is not None or item.deadline <= now,
-                alone=item.ever_unknown or item.lease is not None,
+                reservation.reservation_id,
+                settle=reservation.lease is not None or reservation.deadline <= now,
+                alone=reservation.ever_unknown or reservation.lease is not None,
             )
-            for _, item in found[:limit]
+            for _, reservation in due[:limit]
         ]
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
@@ -76,11 +76,15 @@ class MemoryDueAccess:
 
     def take(self, now: datetime, limit: int = TAKEN_ACCESSES_MAX) -> list[UUID]:
         """What is due and not marked."""
-        due = [(item.access_due_at, key) for key, item in self._store.reservations.items() if item.access_due_at]
+        due = [
+            (reservation.access_due_at, key)
+            for key, reservation in self._store.reservations.items()
+            if reservation.access_due_at
+        ]
         free = sorted((at, key) for at, key in due if at <= now and self._marks.get(key, now) <= now)
-        taken = [key for _, key in free[:limit]]
-        self._marks |= dict.fromkeys(taken, now + timedelta(seconds=BUSY_S))
-        return taken
+        due_ids = [key for _, key in free[:limit]]
+        self._marks |= dict.fromkeys(due_ids, now + timedelta(seconds=BUSY_S))
+        return due_ids
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
         """Forget the marks."""

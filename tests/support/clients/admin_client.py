@@ -41,6 +41,6 @@ def ended(app: AppClient, batch_id: UUID) -> Batch:
 
 def secret_of(page: str) -> str:
     """What a page shows once."""
-    found = re.search(r'<output id="secret">([^<]+)</output>', page)
-    assert found is not None
-    return unescape(found[1])
+    match = re.search(r'<output id="secret">([^<]+)</output>', page)
+    assert match is not None
+    return unescape(match[1])

@@ -57,8 +57,8 @@ class AppClient:
     def keep(self, answer: AppResponse) -> AppResponse:
         """Keep the correction token of a new reservation."""
         if answer.status_code == ACCEPTED:
-            told = answer.json()
-            self.tokens[told["reservation_id"]] = told["correction_token"]
+            body = answer.json()
+            self.tokens[body["reservation_id"]] = body["correction_token"]
         return answer
 
     def correct(self, reservation_id: str, *, token: str | None = None, **body: str) -> AppResponse:
@@ -69,21 +69,21 @@ class AppClient:
 
     def attempt(self, reservation_id: str, outcome: Outcome = SENT) -> None:
         """What a worker does with a reservation."""
-        item = UUID(reservation_id)
+        reservation_key = UUID(reservation_id)
         context = CommandContext(now=self.services.now(), actor="worker", actor_id="w1", request_id="t1")
         ledger = self.services.storage.ledger
-        ledger.execute([ClaimAttempt(context=context, reservation_id=item, channel="smtp", case_id=uuid4())])
+        ledger.execute([ClaimAttempt(context=context, reservation_id=reservation_key, channel="smtp", case_id=uuid4())])
         words = outcome.reply if isinstance(outcome, Rejected) else None
         ledger.execute(
             [
                 RecordOutcome(
                     context=context,
-                    reservation_id=item,
+                    reservation_id=reservation_key,
                     delivery=1,
                     attempt=1,
                     outcome=outcome,
                     case_id=uuid4(),
-                    reply=self.services.storage.vault.seal_text(words, uuid4(), item) if words else None,
+                    reply=self.services.storage.vault.seal_text(words, uuid4(), reservation_key) if words else None,
                 )
             ]
         )

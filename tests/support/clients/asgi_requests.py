@@ -62,8 +62,10 @@ async def ask(
     began = time.perf_counter()
     await app.client.app(scope, receive, send)
     seconds = time.perf_counter() - began
-    told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return AsgiResponse(sent[0]["status"], told, cast("dict[str, Any]", orjson.loads(sent[1]["body"])), seconds)
+    headers_by_name = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return AsgiResponse(
+        sent[0]["status"], headers_by_name, cast("dict[str, Any]", orjson.loads(sent[1]["body"])), seconds
+    )
 
 
 def inside(app: AppClient, questions: Callable[[], Awaitable[T]]) -> T:

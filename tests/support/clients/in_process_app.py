@@ -60,7 +60,7 @@ def shared_site(postgres_url: str) -> Iterator[AppClient]:
     with (
         TemporaryDirectory() as folder,
         pytest.MonkeyPatch.context() as patch,
-        started(settings_over(database_of(postgres_url, name), patch, Path(folder))) as found,
+        started(settings_over(database_of(postgres_url, name), patch, Path(folder))) as app_client,
     ):
-        yield found
+        yield app_client
     drop(postgres_url, name)

@@ -26,26 +26,26 @@ class RoleClients:
         self.staff = {role: add_staff(app, f"{role}@staff.example.com", role, "not used here") for role in ROLES}
 
     @property
-    def desk(self) -> SupportContext:
+    def support(self) -> SupportContext:
         """The desk of the application."""
-        found: SupportContext = self.app.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
-        return found
+        support: SupportContext = self.app.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
+        return support
 
     def cookie(self, staff_id: UUID) -> str:
         """A new session of somebody."""
         token, now = new_token(), self.app.services.now()
-        self.desk.sessions.insert(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
+        self.support.sessions.insert(digest_of(token), staff_id, now, now + timedelta(hours=1), None)
         return token
 
     def key_with(self, scope: Scope) -> dict[str, str]:
         """Headers with a new key of one scope."""
-        services, wish = self.app.services, ApiKeyRequest(scope, None, (scope,), None)
-        secret = create_api_key(services.action(Caller(actor="operator")), wish, uuid4())
+        services, request = self.app.services, ApiKeyRequest(scope, None, (scope,), None)
+        secret = create_api_key(services.action(Caller(actor="operator")), request, uuid4())
         return {"Authorization": f"Bearer {secret}"}
 
     def form_token(self, cookie: str) -> str:
         """What this session's forms carry."""
-        return form_token(self.desk.secret, cookie)
+        return form_token(self.support.secret, cookie)
 
     def by_key(self, who: Who, method: str, path: str) -> AppResponse:
         """With an API key, or without one."""

@@ -50,7 +50,7 @@ class ServedApp:
 
     def faults(self, page: Page) -> list[str]:
         """What is wrong with the page as it is seen: WCAG 2.2 AA by axe, sideways scrolling, parts cut off."""
-        broken = [item["id"] for item in Axe().run(page, options=RULES).response["violations"]]
+        broken = [violation["id"] for violation in Axe().run(page, options=RULES).response["violations"]]
         wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
         return [*broken, *(["scrolls sideways"] if wide else []), *page.evaluate(CUT_OFF)]
 

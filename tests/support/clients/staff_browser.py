@@ -32,9 +32,9 @@ class StaffBrowser:
 
     def token(self, page: str = "/support") -> str:
         """The token in a page's forms."""
-        found = TOKEN.search(self.get(page).text)
-        assert found is not None
-        return found[1]
+        match = TOKEN.search(self.get(page).text)
+        assert match is not None
+        return match[1]
 
     def submit(self, path: str, page: str | None = None, **form: str) -> AppResponse:
         """Fill in the form of a page and send it."""
@@ -82,16 +82,16 @@ def add_staff(app: AppClient, email: str, role: str, password: str) -> UUID:
 
 def code_id_of(app: AppClient, text: str) -> UUID:
     """The id of a code by its text."""
-    found = app.services.reader.find_code(normalize_code(text))
-    assert found is not None
-    return found
+    code_id = app.services.reader.find_code(normalize_code(text))
+    assert code_id is not None
+    return code_id
 
 
 def heading(answer: AppResponse) -> str:
     """The page's heading, without marks."""
-    found = re.search(r"<h1[^>]*>(.*?)</h1>", answer.text, re.DOTALL)
-    assert found is not None
-    return unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
+    match = re.search(r"<h1[^>]*>(.*?)</h1>", answer.text, re.DOTALL)
+    assert match is not None
+    return unescape(re.sub(r"<[^>]+>", "", match[1])).strip()
 
 
 def balances(answer: AppResponse) -> list[tuple[int, ...]]:

@@ -32,7 +32,7 @@ class LedgerBench:
 
     storage: LedgerStore
     database_url: str
-    letters: random.Random = field(default_factory=lambda: random.Random(7))
+    random_source: random.Random = field(default_factory=lambda: random.Random(7))
 
     @property
     def reader(self) -> Reader:
@@ -49,7 +49,7 @@ class LedgerBench:
 
     def issue(self, max_uses: int | None = 1, *, bound: bool = True) -> str:
         """Issue a code; its normal form."""
-        text, code_id = generate_code(self.letters), uuid4()
+        text, code_id = generate_code(self.random_source), uuid4()
         self.run(
             IssueCode(
                 context=self.context("operator"),
@@ -83,15 +83,15 @@ class LedgerBench:
         """Claim and record."""
         context = self.context("worker", "t1")
         claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel=channel, case_id=uuid4())
-        item = done(self.run(claim)).require_reservation()
+        reservation = done(self.run(claim)).require_reservation()
         words = outcome.reply if isinstance(outcome, Rejected) else None
         return done(
             self.run(
                 RecordOutcome(
                     context=context,
                     reservation_id=reservation_id,
-                    delivery=item.delivery,
-                    attempt=item.last_attempt,
+                    delivery=reservation.delivery,
+                    attempt=reservation.last_attempt,
                     outcome=outcome,
                     case_id=uuid4(),
                     reply=self.storage.vault.seal_text(words, uuid4(), reservation_id) if words else None,

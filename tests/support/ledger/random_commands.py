@@ -98,74 +98,76 @@ class RandomCommands:
             key=None if key is None else IdempotencyKey(scope_digest=key[0], body_digest=key[1]),
         )
 
-    def claim(self, item: UUID) -> ClaimAttempt:
+    def claim(self, reservation_id: UUID) -> ClaimAttempt:
         """A worker claims."""
         context = self.context("worker", "t1")
-        return ClaimAttempt(context=context, reservation_id=item, channel="smtp", case_id=self.new_id())
+        return ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=self.new_id())
 
-    def record(self, item: UUID, outcome: Outcome = SENT, attempt: int = 1) -> RecordOutcome:
+    def record(self, reservation_id: UUID, outcome: Outcome = SENT, attempt: int = 1) -> RecordOutcome:
         """A worker records."""
         reply = outcome.reply if isinstance(outcome, Rejected) else ""
         return RecordOutcome(
             context=self.context("worker", "t1"),
-            reservation_id=item,
+            reservation_id=reservation_id,
             delivery=1,
             attempt=attempt,
             outcome=outcome,
             case_id=self.new_id(),
-            reply=self.vault.seal_text(reply, self.new_id(), item) if reply else None,
+            reply=self.vault.seal_text(reply, self.new_id(), reservation_id) if reply else None,
         )
 
-    def settle(self, item: UUID) -> SettleDue:
+    def settle(self, reservation_id: UUID) -> SettleDue:
         """The sweep comes by."""
-        return SettleDue(context=self.context("sweep"), reservation_id=item, case_id=self.new_id())
+        return SettleDue(context=self.context("sweep"), reservation_id=reservation_id, case_id=self.new_id())
 
-    def refund(self, item: UUID, *, note: str | None = None) -> RefundReservation:
+    def refund(self, reservation_id: UUID, *, note: str | None = None) -> RefundReservation:
         """Staff give a use back."""
-        text = None if note is None else self.vault.seal_text(note, self.new_id(), item)
+        text = None if note is None else self.vault.seal_text(note, self.new_id(), reservation_id)
         context = self.context("staff", str(self.new_id()))
-        return RefundReservation(context=context, reservation_id=item, cause="staff", note=text)
+        return RefundReservation(context=context, reservation_id=reservation_id, cause="staff", note=text)
 
-    def resolve(self, item: UUID, resolution: Resolution) -> ResolveReservation:
+    def resolve(self, reservation_id: UUID, resolution: Resolution) -> ResolveReservation:
         """Staff decide what is in doubt."""
         context = self.context("staff", str(self.new_id()))
-        return ResolveReservation(context=context, reservation_id=item, resolution=resolution, case_id=self.new_id())
+        return ResolveReservation(
+            context=context, reservation_id=reservation_id, resolution=resolution, case_id=self.new_id()
+        )
 
-    def anything(self, known: Sequence[UUID]) -> list[Command]:
+    def anything(self, known_ids: Sequence[UUID]) -> list[Command]:
         """A batch of one to four commands; `known` are reservations that they may name."""
         if self.random.random() < 0.2:
             self.passes(self.random.choice([1, 12, 30, 70, 70, 400, 2000]))
         if self.random.random() < 0.01:
             self.passes(8 * 86400)
-        return [self._anything(known) for _ in range(self.random.choice([1, 1, 2, 4]))]
+        return [self._anything(known_ids) for _ in range(self.random.choice([1, 1, 2, 4]))]
 
-    def _anything(self, known: Sequence[UUID]) -> Command:
+    def _anything(self, known_ids: Sequence[UUID]) -> Command:
         pick = self.random.choice
-        if not known or self.random.random() < 0.35:
-            again = pick([None, None, None, *known[-3:]])
+        if not known_ids or self.random.random() < 0.35:
+            again = pick([None, None, None, *known_ids[-3:]])
             key = pick([None, None, (pick([b"k1", b"k2", b"k3"]), pick([b"b1", b"b1", b"b2"]))])
             code = pick([*self.codes, *self.codes, "NOSUCHCODE"])
             return self.redeem(f"p{self.random.randrange(6)}", code=code, again=again, key=key)
-        item = pick([*known, *known[-4:]])
-        case: dict[str, Any] = {"reservation_id": item, "case_id": self.new_id()}
+        reservation_id = pick([*known_ids, *known_ids[-4:]])
+        case: dict[str, Any] = {"reservation_id": reservation_id, "case_id": self.new_id()}
         staff = self.context("staff", pick(["s1", "s2", "s3"]))
         later: Outcome = RetryLater(server="team", reason="full", until=self.now + timedelta(seconds=90))
         ends: list[Outcome] = [SENT, SENT, SENT, BUSY, REFUSED, FAILED, LOST, later]
-        made: list[Command] = [
-            self.claim(item),
-            self.claim(item),
-            self.claim(item),
-            self.record(item, pick(ends), pick([1, 1, 2])),
-            self.record(item, pick(ends), pick([1, 1, 2])),
-            self.settle(item),
-            self.settle(item),
-            self.refund(item, note=pick([None, "asked for it"])),
+        choices: list[Command] = [
+            self.claim(reservation_id),
+            self.claim(reservation_id),
+            self.claim(reservation_id),
+            self.record(reservation_id, pick(ends), pick([1, 1, 2])),
+            self.record(reservation_id, pick(ends), pick([1, 1, 2])),
+            self.settle(reservation_id),
+            self.settle(reservation_id),
+            self.refund(reservation_id, note=pick([None, "asked for it"])),
             AcceptInvite(context=self.context(), delivery=1, **case),
             RecordBounce(context=self.context("key"), delivery=1, reason="mailbox_unknown", **case),
             ResolveReservation(context=staff, resolution=pick(["sent", "refunded", "retry"]), **case),
-            RefundAfterOutage(context=staff, reservation_id=item, include_sent=pick([True, False])),
+            RefundAfterOutage(context=staff, reservation_id=reservation_id, include_sent=pick([True, False])),
         ]
-        return pick(made)
+        return pick(choices)
 
 
 @dataclass
@@ -183,7 +185,7 @@ class StoreBench:
         """A reservation on the last code."""
         return done(self.run(self.acts.redeem(person))[0]).require_reservation().reservation_id
 
-    def attempt(self, item: UUID, outcome: Outcome = SENT) -> None:
+    def attempt(self, reservation_id: UUID, outcome: Outcome = SENT) -> None:
         """Claim, then record."""
-        claimed = done(self.run(self.acts.claim(item))[0]).require_reservation()
-        self.run(self.acts.record(item, outcome, claimed.last_attempt))
+        claimed = done(self.run(self.acts.claim(reservation_id))[0]).require_reservation()
+        self.run(self.acts.record(reservation_id, outcome, claimed.last_attempt))

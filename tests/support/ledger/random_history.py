@@ -59,17 +59,17 @@ class RandomHistory:
         for _ in range(steps):
             if self.random.random() < 0.1:
                 self.shift += timedelta(seconds=self.random.choice([30, 70, 2000]))
-            act = self.random.choice((*ACTS, "resolve", *STAFF_ACTS))
-            if act in CODE_ACTS:
-                self._run(self._about_code(act))
+            action = self.random.choice((*ACTS, "resolve", *STAFF_ACTS))
+            if action in CODE_ACTS:
+                self._run(self._about_code(action))
                 continue
-            if act == "redeem" or not self.reservations:
+            if action == "redeem" or not self.reservations:
                 self._run(self._redeem())
                 continue
-            item = self.random.choice(self.reservations)
-            self._run(self._about(act, item))
-            if act == "claim" and self.random.random() < RECORDED_AT_ONCE:
-                self._run(self._about("record", item))
+            reservation_id = self.random.choice(self.reservations)
+            self._run(self._about(action, reservation_id))
+            if action == "claim" and self.random.random() < RECORDED_AT_ONCE:
+                self._run(self._about("record", reservation_id))
 
     def _run(self, command: Command) -> None:
         result: Result = self.bench.run(command)
@@ -86,35 +86,35 @@ class RandomHistory:
         again = self.random.choice([None, None, *self.reservations[-2:]])
         return replace(command, context=self._context("person"), again=again)
 
-    def _about_code(self, act: str) -> Command:
-        found = self.bench.reader.find_code(self.random.choice(self.codes))
-        assert found is not None
-        about: dict[str, Any] = {"context": self._context("staff"), "code_id": found}
-        if act == "revoke" and self.random.random() < REVOKED:
+    def _about_code(self, action: str) -> Command:
+        code_id = self.bench.reader.find_code(self.random.choice(self.codes))
+        assert code_id is not None
+        about: dict[str, Any] = {"context": self._context("staff"), "code_id": code_id}
+        if action == "revoke" and self.random.random() < REVOKED:
             return RevokeCode(**about, case_ids=case_ids(uuid4))
-        if act == "terms":
+        if action == "terms":
             return ChangeTerms(**about, changes={"max_uses": self.random.choice([1, 5, 20, None])})
-        if act == "note on code":
+        if action == "note on code":
             return NoteOnCode(**about, note=self.bench.storage.vault.seal_text("a note", uuid4()))
-        return PauseCode(**about) if act == "pause" else ResumeCode(**about)
+        return PauseCode(**about) if action == "pause" else ResumeCode(**about)
 
-    def _by_staff(self, act: str, item: UUID) -> Command:
+    def _by_staff(self, action: str, reservation_id: UUID) -> Command:
         vault = self.bench.storage.vault
-        about: dict[str, Any] = {"context": self._context("staff"), "reservation_id": item}
-        if act == "correct":
+        about: dict[str, Any] = {"context": self._context("staff"), "reservation_id": reservation_id}
+        if action == "correct":
             address = EmailAddress.parse(f"p{self.random.randrange(7)}@example.com")
             draft = vault.draft_recipient(address, uuid4())
             return CorrectRecipient(**about, recipient=draft, new_reservation_id=uuid4())
-        if act == "note":
-            return NoteOnReservation(**about, note=vault.seal_text("a note", uuid4(), item))
-        return RequestResend(**about) if act == "resend" else CancelReservation(**about)
+        if action == "note":
+            return NoteOnReservation(**about, note=vault.seal_text("a note", uuid4(), reservation_id))
+        return RequestResend(**about) if action == "resend" else CancelReservation(**about)
 
-    def _about(self, act: str, item: UUID) -> Command:
-        if act in STAFF_ACTS:
-            return self._by_staff(act, item)
-        case: dict[str, Any] = {"reservation_id": item, "case_id": uuid4()}
+    def _about(self, action: str, reservation_id: UUID) -> Command:
+        if action in STAFF_ACTS:
+            return self._by_staff(action, reservation_id)
+        case: dict[str, Any] = {"reservation_id": reservation_id, "case_id": uuid4()}
         draw = self.random.choice
-        made: dict[str, Any] = {
+        commands: dict[str, Any] = {
             "claim": lambda: ClaimAttempt(context=self._context("worker"), channel="smtp", **case),
             "record": lambda: RecordOutcome(
                 context=self._context("worker"),
@@ -124,14 +124,16 @@ class RandomHistory:
                 **case,
             ),
             "settle": lambda: SettleDue(context=self._context("sweep"), **case),
-            "refund": lambda: RefundReservation(context=self._context("staff"), reservation_id=item, cause="staff"),
+            "refund": lambda: RefundReservation(
+                context=self._context("staff"), reservation_id=reservation_id, cause="staff"
+            ),
             "accept": lambda: AcceptInvite(context=self._context("person"), delivery=1, **case),
             "bounce": lambda: RecordBounce(context=self._context("key"), delivery=1, reason="mailbox_unknown", **case),
             "resolve": lambda: ResolveReservation(
                 context=self._context("staff"), resolution=draw(["sent", "refunded", "retry"]), **case
             ),
         }
-        command: Command = made[act]()
+        command: Command = commands[action]()
         return command
 
     def _context(self, actor: ActorKind) -> CommandContext:

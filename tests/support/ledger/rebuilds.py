@@ -20,15 +20,15 @@ class NoProgress:
         """Nothing."""
 
 
-def rebuilt(bench: LedgerBench, **wish: Any) -> RebuildReport:
+def rebuilt(bench: LedgerBench, **options: Any) -> RebuildReport:
     """Rebuild the bench's ledger."""
-    return rebuild(bench.database_url, RebuildOptions(**wish), NoProgress())
+    return rebuild(bench.database_url, RebuildOptions(**options), NoProgress())
 
 
-def commanded(bench: LedgerBench, **wish: Any) -> tuple[int, dict[str, Any], str]:
+def commanded(bench: LedgerBench, **options: Any) -> tuple[int, dict[str, Any], str]:
     """Run the command with --json; its exit code, its document (empty if it gave none), and what it said beside it."""
     out, err = StringIO(), StringIO()
-    code = run_rebuild(bench.database_url, RebuildOptions(**wish), as_json=True, out=out, err=err)
+    code = run_rebuild(bench.database_url, RebuildOptions(**options), as_json=True, out=out, err=err)
     return code, json.loads(out.getvalue() or "{}"), err.getvalue()
 
 

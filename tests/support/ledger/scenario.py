@@ -65,7 +65,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Issue the code."""
-        self.book = WorkingSet()
+        self.working_set = WorkingSet()
         self.now = START
         self._ids = 0
         self.code_id = self.new_id()
@@ -84,17 +84,17 @@ class Scenario:
                 bound=self.bound,
             )
         )
-        self.book.code_ids[b"code"] = self.code_id
+        self.working_set.code_ids[b"code"] = self.code_id
 
     @property
     def code(self) -> RedeemCode:
         """The code now."""
-        return self.book.codes[self.code_id]
+        return self.working_set.codes[self.code_id]
 
     @property
     def events(self) -> list[Event]:
         """Everything that happened, in order."""
-        return [recorded.event for recorded in self.book.new_events]
+        return [recorded.event for recorded in self.working_set.new_events]
 
     @property
     def kinds(self) -> list[str]:
@@ -117,7 +117,7 @@ class Scenario:
 
     def run(self, command: Command) -> Result:
         """Decide one command."""
-        result = handle(command, self.book, self.policy)
+        result = handle(command, self.working_set, self.policy)
         if isinstance(result, Refusal):
             declared = getattr(command, "refusals", (type(result),))
             assert type(result) in declared, (
@@ -171,13 +171,13 @@ class Scenario:
         self, reservation_id: UUID, outcome: Outcome, *, attempt: int | None = None, delivery: int | None = None
     ) -> Result:
         """A worker records what became of its attempt, of the newest delivery unless another is named."""
-        item = self.reservation(reservation_id)
+        reservation = self.reservation(reservation_id)
         return self.run(
             RecordOutcome(
                 context=self.context("worker", "t1", "w1"),
                 reservation_id=reservation_id,
-                delivery=delivery or item.delivery,
-                attempt=item.last_attempt if attempt is None else attempt,
+                delivery=delivery or reservation.delivery,
+                attempt=reservation.last_attempt if attempt is None else attempt,
                 outcome=outcome,
                 case_id=self.new_id(),
             )
@@ -342,13 +342,13 @@ class Scenario:
 
     def newest_use(self, person: str = "li") -> UUID | None:
         """The newest reservation of a use that a person has; None if they have none."""
-        person_id = self.book.recipient_ids.get(person.encode())
-        mine = [] if person_id is None else self.book.reservations_of(self.code_id, person_id)
-        return next((item.reservation_id for item in reversed(mine) if item.is_use), None)
+        person_id = self.working_set.recipient_ids.get(person.encode())
+        mine = [] if person_id is None else self.working_set.reservations_of(self.code_id, person_id)
+        return next((reservation.reservation_id for reservation in reversed(mine) if reservation.is_use), None)
 
     def reservation(self, reservation_id: UUID) -> Reservation:
         """A reservation now."""
-        return self.book.reservations[reservation_id]
+        return self.working_set.reservations[reservation_id]
 
 
 def done(result: Result) -> CommandResult:

@@ -46,7 +46,7 @@ class ContractStore:
         lose: For a time the next commits are lost: their answers only, or with what they wrote.
         rows: Read-model rows about a code, by table and id.
         refusals: How many refused tries are kept of each code and reason.
-        unknown_tries: How many tries of unknown codes were counted.
+        unknown_code_requests: How many requests with unknown codes were counted.
         texts: Ids of the free texts that are kept.
         outbox: Reservations whose persons are to be told of a refund.
     """
@@ -61,7 +61,7 @@ class ContractStore:
     lose: Callable[[int, Fate], AbstractContextManager[None]]
     rows: Callable[[UUID], Rows]
     refusals: Callable[[], Mapping[tuple[UUID, str], int]]
-    unknown_tries: Callable[[], int]
+    unknown_code_requests: Callable[[], int]
     texts: Callable[[], set[UUID]]
     outbox: Callable[[], set[UUID]]
 
@@ -92,7 +92,7 @@ def postgres_store(storage: LedgerStore) -> ContractStore:
         refusals=lambda: {
             row[:2]: row[2] for row in ask("SELECT code_id, reason, count(*) FROM refusals GROUP BY 1, 2")
         },
-        unknown_tries=lambda: int(ask("SELECT coalesce(sum(tries), 0) FROM unknown_code_tries")[0][0]),
+        unknown_code_requests=lambda: int(ask("SELECT coalesce(sum(tries), 0) FROM unknown_code_tries")[0][0]),
         texts=lambda: {row[0] for row in ask("SELECT text_id FROM private_texts")},
         outbox=lambda: {row[0] for row in ask("SELECT reservation_id FROM outbox")},
     )
@@ -161,7 +161,7 @@ def memory_store(vault: Vault, now: datetime) -> ContractStore:
         lose=lose,
         rows=store.rows,
         refusals=refusals,
-        unknown_tries=store.unknown_tries.total,
+        unknown_code_requests=store.unknown_code_requests.total,
         texts=lambda: set(store.texts),
         outbox=lambda: {key for key, _ in store.outbox},
     )
@@ -170,5 +170,8 @@ def memory_store(vault: Vault, now: datetime) -> ContractStore:
 def log_of(store: ContractStore) -> Sequence[tuple[UUID, int, str, bytes]]:
     """The whole log in order of positions."""
     recorder = cast("ApplicationRecorder", store.recorder)
-    found = recorder.select_notifications(1, 100_000)
-    return [(UUID(str(item.originator_id)), item.originator_version, item.topic, item.state) for item in found]
+    notifications = recorder.select_notifications(1, 100_000)
+    return [
+        (UUID(str(notification.originator_id)), notification.originator_version, notification.topic, notification.state)
+        for notification in notifications
+    ]

@@ -61,24 +61,26 @@ class WebhookBench:
     def deliver(self, deliverer: WebhookDeliverer | None = None) -> None:
         """Work on every endpoint that has something to do, one after the other, until none has."""
         deliverer = deliverer or self.deliverer()
-        while taken := deliverer.deliveries.lease(deliverer.runner, self.now(), self.now() + timedelta(seconds=60)):
-            deliverer.work(taken)
+        while lease := deliverer.deliveries.lease(deliverer.runner, self.now(), self.now() + timedelta(seconds=60)):
+            deliverer.work(lease)
 
     def sent(self, count: int = 1) -> list[UUID]:
         """That many invitations that were sent."""
         code = self.bench.issue(None, bound=False)
-        found = []
+        reservation_ids = []
         for number in range(count):
-            item = done(self.bench.redeem(code, f"p{number}@example.com")).require_reservation().reservation_id
-            self.bench.attempt(item)
-            found.append(item)
-        return found
+            reservation_id = (
+                done(self.bench.redeem(code, f"p{number}@example.com")).require_reservation().reservation_id
+            )
+            self.bench.attempt(reservation_id)
+            reservation_ids.append(reservation_id)
+        return reservation_ids
 
     def find(self, endpoint_id: UUID) -> WebhookEndpoint:
         """How it stands."""
-        found = self.endpoints.find(endpoint_id)
-        assert found is not None
-        return found
+        endpoint = self.endpoints.find(endpoint_id)
+        assert endpoint is not None
+        return endpoint
 
     def states(self) -> list[tuple[Any, ...]]:
         """State, tries and outcome of each delivery, in the log's order."""
@@ -89,12 +91,12 @@ def at_once(*acts: Any) -> None:
     """Start together, and wait for all."""
     barrier = threading.Barrier(len(acts))
 
-    def act(one: Any) -> None:  # noqa: ANN401 - any function without arguments
+    def run(one: Any) -> None:  # noqa: ANN401 - any function without arguments
         barrier.wait(WAIT_S)
         one()
 
     with ThreadPoolExecutor(len(acts)) as threads:
-        list(threads.map(act, acts))
+        list(threads.map(run, acts))
 
 
 def types(server: WebhookReceiver) -> list[str]:

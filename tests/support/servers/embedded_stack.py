@@ -58,8 +58,8 @@ class Stack:
     @property
     def info(self) -> dict[str, Any]:
         """What `ledger.json` says."""
-        found: dict[str, Any] = json.loads((self.folder / "ledger.json").read_text(encoding="utf-8"))
-        return found
+        document: dict[str, Any] = json.loads((self.folder / "ledger.json").read_text(encoding="utf-8"))
+        return document
 
     @property
     def admin(self) -> dict[str, str]:
@@ -128,14 +128,14 @@ class Stack:
         folder = Path(self.info["mailbox"])
         return list(mailbox.Maildir(folder, create=False)) if folder.exists() else []
 
-    def wait(self, what: Callable[[], T], seconds: float = 20.0) -> T:
+    def wait(self, read_value: Callable[[], T], seconds: float = 20.0) -> T:
         """Wait until something is true; fails after its bound."""
         ends = time.monotonic() + seconds
-        while not (found := what()):
+        while not (value := read_value()):
             assert time.monotonic() < ends, f"not within {seconds} s: {self.read_log_tail()}"
-            assert self.process.poll() is None or what(), f"`ledger up` ended: {self.read_log_tail()}"
+            assert self.process.poll() is None or read_value(), f"`ledger up` ended: {self.read_log_tail()}"
             time.sleep(0.05)
-        return found
+        return value
 
     def read_log_tail(self) -> str:
         """The last lines of what `ledger up` said."""
@@ -143,7 +143,7 @@ class Stack:
 
     def processes(self) -> list[psutil.Process]:
         """Every process that descends from `ledger up`, or names its folder in arguments, environment or place."""
-        found = []
+        own_processes = []
         family = {self.process.pid}
         for process in psutil.process_iter():
             try:
@@ -153,8 +153,8 @@ class Stack:
                 continue
             if process.pid != os.getpid() and (related or any(str(self.folder) in text for text in texts)):
                 family.add(process.pid)
-                found.append(process)
-        return found
+                own_processes.append(process)
+        return own_processes
 
     def stop(self) -> list[psutil.Process]:
         """SIGTERM, as an operator would; what is left afterwards, killed."""

@@ -120,7 +120,7 @@ class MailServer:
 
     def message_ids(self) -> list[str]:
         """Message-IDs of the letters taken so far, oldest first, doubles included."""
-        return [str(letter.message["Message-ID"]) for letter in self.received]
+        return [str(received.message["Message-ID"]) for received in self.received]
 
     def wait_for(self, count: int, timeout_s: float = 10.0) -> list[ReceivedMessage]:
         """Wait until at least `count` letters were taken.
@@ -189,10 +189,10 @@ class MailServer:
         """Whether everything is to end."""
         return self._stopping.is_set()
 
-    def take(self, letter: ReceivedMessage) -> None:
+    def take(self, message: ReceivedMessage) -> None:
         """Keep a letter."""
         with self._changed:
-            self._received.append(letter)
+            self._received.append(message)
             self._changed.notify_all()
 
     def _start(self, target: object, *args: object) -> None:

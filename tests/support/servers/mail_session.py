@@ -100,7 +100,7 @@ class SessionScript(Protocol):
     def rule(self, stage: Stage, recipient: str | None) -> Behaviour | None:
         """The behaviour scripted for this stage, used up by one; None for the usual one."""
 
-    def take(self, letter: ReceivedMessage) -> None:
+    def take(self, message: ReceivedMessage) -> None:
         """Keep a letter."""
 
 
@@ -157,14 +157,14 @@ class MailSession:
     def _auth(self, rest: str) -> None:
         mechanism, _, initial = rest.partition(" ")
         if mechanism.upper() == "PLAIN":
-            given = self._secret(initial or self._ask("")).split("\0")[1:]
+            credentials = self._secret(initial or self._ask("")).split("\0")[1:]
         else:
             user = self._secret(initial or self._ask("Username:"))
-            given = [user, self._secret(self._ask("Password:"))]
-        known = self._server.login is not None and given == list(self._server.login)
-        usual = ReplyWith(235, "welcome") if known else ReplyWith(535, "5.7.8 wrong user or password")
-        if self._answer("auth", usual) and known:
-            self._login = given[0]
+            credentials = [user, self._secret(self._ask("Password:"))]
+        is_known = self._server.login is not None and credentials == list(self._server.login)
+        usual = ReplyWith(235, "welcome") if is_known else ReplyWith(535, "5.7.8 wrong user or password")
+        if self._answer("auth", usual) and is_known:
+            self._login = credentials[0]
 
     def _ask(self, question: str) -> str:
         self._say(ReplyWith(334, base64.b64encode(question.encode()).decode()))
@@ -213,7 +213,7 @@ class MailSession:
             # The answer was given before the letter was read; there is no second one.
             self._forget()
             return
-        letter = ReceivedMessage(
+        message = ReceivedMessage(
             sender=self._sender,
             recipient=self._recipient,
             content=content,
@@ -223,7 +223,7 @@ class MailSession:
         )
         answer = self._usual_if_late(self._server.rule("dot", self._recipient), ReplyWith(250, "taken"))
         if answer.code // 100 == 2 if isinstance(answer, ReplyWith) else answer.takes:
-            self._server.take(letter)
+            self._server.take(message)
         self._forget()
         self._do(answer)
 

@@ -23,35 +23,35 @@ PASSWORD = "only-for-tests"
 class PostgresCluster:
     """One server: a data directory and, while it runs, a process in a group of its own."""
 
-    def __init__(self, made: Postgres, logs: Path) -> None:
-        self.made = made
+    def __init__(self, postgres_files: Postgres, logs: Path) -> None:
+        self.postgres_files = postgres_files
         self._logs = logs
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """libpq URI of the owner."""
-        return self.made.url
+        return self.postgres_files.url
 
     @property
     def place(self) -> str:
         """Host and port, as a URI of several hosts lists them."""
-        return f"{HOST}:{self.made.port}"
+        return f"{HOST}:{self.postgres_files.port}"
 
     def configure(self, **settings: str) -> None:
         """Settings for the next start, beside those of the embedded stack."""
-        with (self.made.data / "postgresql.auto.conf").open("a") as lines:
+        with (self.postgres_files.data / "postgresql.auto.conf").open("a") as lines:
             lines.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
     def start(self) -> None:
         """Start, and wait until it takes connections."""
-        with (self._logs / f"{self.made.data.parent.name}.log").open("ab") as log:
-            self._process = self.made.program.spawn(log)
-        assert wait_until(self.made.is_ready, READY_S_MAX), self.made.data
+        with (self._logs / f"{self.postgres_files.data.parent.name}.log").open("ab") as log:
+            self._process = self.postgres_files.program.spawn(log)
+        assert wait_until(self.postgres_files.is_ready, READY_S_MAX), self.postgres_files.data
 
     def reload(self) -> None:
         """Read the settings again."""
-        self.run("pg_ctl", "reload", "-D", str(self.made.data))
+        self.run("pg_ctl", "reload", "-D", str(self.postgres_files.data))
 
     def kill(self) -> None:
         """All its processes at once, as a power cut does."""
@@ -69,23 +69,27 @@ class PostgresCluster:
 
     def promote(self) -> None:
         """A standby becomes primary."""
-        self.run("pg_ctl", "promote", "-w", "-D", str(self.made.data))
+        self.run("pg_ctl", "promote", "-w", "-D", str(self.postgres_files.data))
 
     def run(self, program: str, *arguments: str, stdin: str = "") -> None:
         """One of PostgreSQL's programs, as whom the server runs as."""
-        postgres._run(self.made.account, binaries.find_postgres_program(program), *arguments, stdin=stdin)
+        postgres._run(self.postgres_files.account, binaries.find_postgres_program(program), *arguments, stdin=stdin)
 
     def copy_of(self, folder: Path, *, is_standby: bool = False) -> "PostgresCluster":
         """A base backup by pg_basebackup, not started; a standby follows this server from then on."""
-        made = replace(self.made, data=_own(folder / "postgres", self.made), port=find_free_port())
+        postgres_files = replace(
+            self.postgres_files, data=_own(folder / "postgres", self.postgres_files), port=find_free_port()
+        )
         follows = ("-R",) if is_standby else ()
-        self.run("pg_basebackup", "-d", self.url, "-D", str(made.data), "-X", "stream", "-c", "fast", *follows)
-        (made.data / "postmaster.pid").unlink(missing_ok=True)
-        return PostgresCluster(made, self._logs)
+        self.run(
+            "pg_basebackup", "-d", self.url, "-D", str(postgres_files.data), "-X", "stream", "-c", "fast", *follows
+        )
+        (postgres_files.data / "postmaster.pid").unlink(missing_ok=True)
+        return PostgresCluster(postgres_files, self._logs)
 
     def move_to(self, port: int) -> None:
         """Listen elsewhere from the next start on."""
-        self.made = replace(self.made, port=port)
+        self.postgres_files = replace(self.postgres_files, port=port)
 
     def sync_standbys(self) -> int:
         """How many standbys a commit waits for now."""
@@ -95,7 +99,7 @@ class PostgresCluster:
     def erase(self) -> None:
         """Its data directory is lost."""
         self.kill()
-        shutil.rmtree(self.made.data)
+        shutil.rmtree(self.postgres_files.data)
 
 
 @contextmanager
@@ -103,26 +107,26 @@ def server(folder: Path) -> Iterator[PostgresCluster]:
     """A primary whose owner may replicate, not started yet; killed in the end."""
     folder.mkdir()
     folder.chmod(0o711)
-    made = PostgresCluster(postgres.prepare_postgres(folder, find_free_port(), PASSWORD), folder.parent)
-    single = ("--single", "-D", str(made.made.data), "-c", "exit_on_error=on", "postgres")
-    made.run("postgres", *single, stdin=f"ALTER ROLE {OWNER} REPLICATION;\n")
+    cluster = PostgresCluster(postgres.prepare_postgres(folder, find_free_port(), PASSWORD), folder.parent)
+    single = ("--single", "-D", str(cluster.postgres_files.data), "-c", "exit_on_error=on", "postgres")
+    cluster.run("postgres", *single, stdin=f"ALTER ROLE {OWNER} REPLICATION;\n")
     try:
-        yield made
+        yield cluster
     finally:
-        made.kill()
+        cluster.kill()
 
 
 def any_of(*servers: PostgresCluster) -> str:
     """A libpq URI that finds whichever of them takes writes."""
-    places = ",".join(item.place for item in servers)
+    places = ",".join(server.place for server in servers)
     return f"postgresql://{OWNER}:{PASSWORD}@{places}/{DATABASE}?target_session_attrs=read-write&connect_timeout=2"
 
 
-def _own(data: Path, made: Postgres) -> Path:
+def _own(data: Path, postgres_files: Postgres) -> Path:
     """An empty folder that the server's account owns, below one that it may enter."""
     data.mkdir(parents=True, mode=0o700)
     data.parent.chmod(0o711)
-    owner = made.data.stat()
+    owner = postgres_files.data.stat()
     with suppress(PermissionError):
         os.chown(data, owner.st_uid, owner.st_gid)
     return data

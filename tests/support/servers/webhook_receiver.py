@@ -22,8 +22,8 @@ class ReceivedRequest:
 
     def json(self) -> dict[str, Any]:
         """The body, parsed."""
-        found: dict[str, Any] = orjson.loads(self.body)
-        return found
+        document: dict[str, Any] = orjson.loads(self.body)
+        return document
 
 
 @dataclass

@@ -19,14 +19,14 @@ RAISING = frozenset({"ApplicationError", "HttpError"})
 
 def raised_codes() -> dict[str, str]:
     """The codes of errors that the API's code makes by name, each with one module that does."""
-    found = {}
+    codes = {}
     for path in Path(str(api.__file__)).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in RAISING and node.args:
                 code = node.args[0]
                 if isinstance(code, ast.Constant):
-                    found[str(code.value)] = path.name
-    return found
+                    codes[str(code.value)] = path.name
+    return codes
 
 
 def test_every_raised_code_is_declared() -> None:

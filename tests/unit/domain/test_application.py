@@ -29,8 +29,8 @@ class RecordingUnitOfWork:
         self.loaded.append(commands)
         yield from ()
         working_set = WorkingSet()
-        working_set.codes.update(self.scenario.book.codes)
-        working_set.reservations.update(self.scenario.book.reservations)
+        working_set.codes.update(self.scenario.working_set.codes)
+        working_set.reservations.update(self.scenario.working_set.reservations)
         return working_set
 
     def save(

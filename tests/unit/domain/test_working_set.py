@@ -11,25 +11,27 @@ from tests.support.ledger.scenario import START, Scenario
 CASE = UUID(int=1)
 
 
-def wrong(name: str, item: UUID) -> Event:
+def wrong(name: str, reservation_id: UUID) -> Event:
     """An event that can't follow on a sent reservation."""
     match name:
         case "sent twice":
-            return InviteSent(at=START, actor="worker", reservation_id=item, attempt=2, server="mx:25")
+            return InviteSent(at=START, actor="worker", reservation_id=reservation_id, attempt=2, server="mx:25")
         case "given back as if held":
-            return UseRefunded(at=START, actor="sweep", reservation_id=item, cause="deadline", held="reserved")
+            return UseRefunded(
+                at=START, actor="sweep", reservation_id=reservation_id, cause="deadline", held="reserved"
+            )
         case "retaken while counted":
             return LateSuccessRecorded(
                 at=START,
                 actor="worker",
-                reservation_id=item,
-                recipient_id=item,
+                reservation_id=reservation_id,
+                recipient_id=reservation_id,
                 attempt=2,
                 server="mx:25",
                 effect="retaken",
             )
         case "no such case":
-            return CaseClosed(at=START, actor="staff", reservation_id=item, case_id=CASE, how="resolved_sent")
+            return CaseClosed(at=START, actor="staff", reservation_id=reservation_id, case_id=CASE, how="resolved_sent")
         case _:
             raise ValueError(name)
 
@@ -49,4 +51,4 @@ def test_working_set_refuses_events_that_break_an_invariant(name: str, message: 
     reservation_id = scenario.sent()
 
     with pytest.raises(InvariantViolationError, match=message):
-        scenario.book.record(scenario.code_id, [wrong(name, reservation_id)])
+        scenario.working_set.record(scenario.code_id, [wrong(name, reservation_id)])

@@ -14,7 +14,7 @@ class FakeBroker:
     """Takes messages, or fails while it is away."""
 
     def __init__(self) -> None:
-        self.away = False
+        self.is_unavailable = False
         self.messages: list[list[UUID]] = []
         self.errors: list[Exception] = []
         self.pauses: list[float] = []
@@ -25,7 +25,7 @@ class FakeBroker:
     def publish(self, ids: Sequence[UUID]) -> None:
         """One message."""
         self.gate.wait(WAIT_S)
-        if self.away:
+        if self.is_unavailable:
             raise OSError("away")
         self.messages.append(list(ids))
         if sum(map(len, self.messages)) >= len(IDS):
@@ -34,7 +34,7 @@ class FakeBroker:
     def wait(self, closing: threading.Event, seconds: float) -> bool:
         """Instead of sleeping: note the pause; back after four of them."""
         self.pauses.append(seconds)
-        self.away = len(self.pauses) < 4
+        self.is_unavailable = len(self.pauses) < 4
         return closing.is_set()
 
 
@@ -43,27 +43,27 @@ def test_many_ids_go_in_few_messages() -> None:
     broker = FakeBroker()
     broker.gate.clear()
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append)
-    for item in IDS:
-        dispatcher.dispatch(item)
+    for reservation_id in IDS:
+        dispatcher.dispatch(reservation_id)
     broker.gate.set()
     assert broker.enough.wait(WAIT_S)
     dispatcher.close()
 
-    assert [item for message in broker.messages for item in message] == IDS
+    assert [reservation_id for message in broker.messages for reservation_id in message] == IDS
     assert len(broker.messages) <= len(IDS) // IDS_PER_MESSAGE + 1
 
 
 def test_a_broker_that_is_away_is_asked_ever_more_rarely() -> None:
     """Each failed publish is told, the ids keep their order, and none is lost."""
     broker = FakeBroker()
-    broker.away = True
+    broker.is_unavailable = True
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=broker.wait)
-    for item in IDS:
-        dispatcher.dispatch(item)
+    for reservation_id in IDS:
+        dispatcher.dispatch(reservation_id)
     assert broker.enough.wait(WAIT_S)
     dispatcher.close()
 
-    assert [item for message in broker.messages for item in message] == IDS
+    assert [reservation_id for message in broker.messages for reservation_id in message] == IDS
     assert len(broker.errors) == 4
     assert [pause for pause in broker.pauses if pause >= RETRY_DELAY_S] == [0.5, 1.0, 2.0, RETRY_DELAY_S_MAX]
 
@@ -84,8 +84,8 @@ def test_the_first_click_waits_for_nothing_and_the_next_ones_share_a_message() -
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=gap)
     dispatcher.dispatch(IDS[0])
     assert within_the_gap.wait(WAIT_S)
-    for item in IDS[1:4]:
-        dispatcher.dispatch(item)
+    for reservation_id in IDS[1:4]:
+        dispatcher.dispatch(reservation_id)
     all_dispatched.set()
     dispatcher.close()
 

@@ -18,8 +18,8 @@ from workers.settings import WorkerSettings
 def settings(**more: Any) -> WorkerSettings:
     """Settings with made-up keys."""
     ring = "1:" + base64.b64encode(b"k" * 32).decode()
-    known = {"DATABASE_URL": "postgresql:///x", "secret_key": "k", "peppers": ring, "master_keys": ring}
-    return WorkerSettings.model_validate({**known, **more})
+    defaults = {"DATABASE_URL": "postgresql:///x", "secret_key": "k", "peppers": ring, "master_keys": ring}
+    return WorkerSettings.model_validate({**defaults, **more})
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_a_backlog_of_the_same_request_is_one_request() -> None:
     """Beat goes on while no worker runs; whoever comes back does each thing once, then at its pace."""
     now = [0.0]
     pace = MinInterval(1.5, lambda: now[0])
-    found = []
+    requests = []
     for at in (0.0, 0.0, 0.1, 1.4, 1.5, 2.9, 4.5):
         now[0] = at
-        found.append(pace.begin_if_due())
+        requests.append(pace.begin_if_due())
 
-    assert found == [True, False, False, False, True, False, True]
+    assert requests == [True, False, False, False, True, False, True]
 
 
 def test_beat_keeps_no_file_that_a_kill_could_break(tmp_path: Path) -> None:

@@ -116,8 +116,8 @@ class SmtpChannel:
             while True:
                 try:
                     step = advance()
-                except StopIteration as end:
-                    outcome: Outcome = end.value
+                except StopIteration as error:
+                    outcome: Outcome = error.value
                     return outcome
                 try:
                     advance = partial(dialogue.send, self._wait_for(step))

@@ -18,7 +18,7 @@ from workers.channels.smtp.channel import Dialogue, NeedsConnection, NeedsReply,
 from workers.channels.smtp.connection import Reply, SmtpConnection, SmtpConnectionError
 from workers.channels.smtp.connection_pool import ConnectionPool
 
-Given = SmtpConnection | Reply | Exception | None
+StepResult = SmtpConnection | Reply | Exception | None
 """What a dialogue is continued with; None begins it, and an exception is thrown into it."""
 WAKE_UPS_MAX = 64
 """Octets of wake-ups that are read at a time; there is never more than one or two."""
@@ -66,7 +66,7 @@ class SmtpSendLoop:
     ) -> None:
         self._channel, self._connections, self._openers = channel, connections, openers
         self._report, self._clock = report, clock
-        self._inbox: deque[tuple[_Sending, Given]] = deque()
+        self._inbox: deque[tuple[_Sending, StepResult]] = deque()
         self._awaiting_reply: dict[int, _Sending] = {}
         self._unfinished = 0
         self._is_closing = False
@@ -98,8 +98,8 @@ class SmtpSendLoop:
 
     # --- In any thread ---
 
-    def _post(self, sending: _Sending, given: Given) -> None:
-        self._inbox.append((sending, given))
+    def _post(self, sending: _Sending, step_result: StepResult) -> None:
+        self._inbox.append((sending, step_result))
         self._wake()
 
     def _wake(self) -> None:
@@ -110,12 +110,12 @@ class SmtpSendLoop:
 
     def _open(self, sending: _Sending, deadline: float) -> None:
         """Wait for a connection, in a thread of the openers."""
-        given: Given
+        step_result: StepResult
         try:
-            given = self._connections.borrow(deadline)
+            step_result = self._connections.borrow(deadline)
         except Exception as error:  # noqa: BLE001 - RefusedError or a bug: the dialogue decides
-            given = error
-        self._post(sending, given)
+            step_result = error
+        self._post(sending, step_result)
 
     # --- In the loop's thread ---
 
@@ -129,28 +129,28 @@ class SmtpSendLoop:
                     self._is_woken = False
             self._expire()
             while self._inbox:
-                sending, given = self._inbox.popleft()
-                if given is None:
+                sending, step_result = self._inbox.popleft()
+                if step_result is None:
                     self._unfinished += 1
-                self._advance(sending, given)
+                self._advance(sending, step_result)
         self._wake_reader.close()
         self._waker.close()
 
-    def _advance(self, sending: _Sending, given: Given) -> None:
+    def _advance(self, sending: _Sending, step_result: StepResult) -> None:
         """Continue a dialogue with what it asked for, until it has to wait again or ends."""
         dialogue = sending.dialogue
         try:
             while True:
-                step = dialogue.throw(given) if isinstance(given, Exception) else dialogue.send(given)
-                given = self._take_step(sending, step)
-                if given is None:
+                step = dialogue.throw(step_result) if isinstance(step_result, Exception) else dialogue.send(step_result)
+                step_result = self._take_step(sending, step)
+                if step_result is None:
                     return
-        except StopIteration as end:
-            self._finish(sending, end.value)
+        except StopIteration as error:
+            self._finish(sending, error.value)
         except Exception as error:  # noqa: BLE001 - a bug fails its own message alone; the others continue
             self._fail(sending, error)
 
-    def _take_step(self, sending: _Sending, step: NeedsConnection | NeedsReply) -> Given:
+    def _take_step(self, sending: _Sending, step: NeedsConnection | NeedsReply) -> StepResult:
         """Return what a dialogue asks for, or None if it has to wait."""
         if isinstance(step, NeedsReply):
             return self._begin_exchange(sending, step.connection)
@@ -160,7 +160,7 @@ class SmtpSendLoop:
             self._openers.submit(self._open, sending, step.deadline)
         return connection
 
-    def _begin_exchange(self, sending: _Sending, connection: SmtpConnection) -> Given:
+    def _begin_exchange(self, sending: _Sending, connection: SmtpConnection) -> StepResult:
         """Send what the socket takes, and wait for the reply; return an error."""
         sending.connection = connection
         try:
@@ -175,16 +175,16 @@ class SmtpSendLoop:
         connection = sending.connection
         if connection is None:
             return
-        given: Given = None
+        step_result: StepResult = None
         try:
             if sending.is_writing:
                 self._watch(sending, connection, is_sent=connection.send_ready())
             else:
-                given = connection.receive_ready()
+                step_result = connection.receive_ready()
         except SmtpConnectionError as error:
-            given = error
-        if given is not None:
-            self._advance(sending, given)
+            step_result = error
+        if step_result is not None:
+            self._advance(sending, step_result)
 
     def _watch(self, sending: _Sending, connection: SmtpConnection, *, is_sent: bool) -> None:
         """Have the loop woken when the reply comes; before that, when the socket takes more."""

@@ -32,33 +32,33 @@ DOORS: dict[Scope, tuple[str, str, object]] = {
 def key(shared_app: AppClient, *scopes: Scope, role: Role | None = None, days: int | None = None) -> dict[str, str]:
     """Headers with a new key."""
     services = shared_app.services
-    wish = ApiKeyRequest("test", role, scopes, days)
-    secret = create_api_key(services.action(Caller(actor="operator")), wish, uuid4())
+    request = ApiKeyRequest("test", role, scopes, days)
+    secret = create_api_key(services.action(Caller(actor="operator")), request, uuid4())
     return {"Authorization": f"Bearer {secret}"}
 
 
-def opened(shared_app: AppClient, headers: dict[str, str]) -> set[str]:
+def readable_paths(shared_app: AppClient, headers: dict[str, str]) -> set[str]:
     """The scopes whose door opens."""
-    found: set[str] = set()
+    paths: set[str] = set()
     for scope, (method, path, body) in DOORS.items():
         answer = shared_app.client.request(method, path, json=body, headers=headers)
         if answer.status_code != 403:
-            found.add(scope)
+            paths.add(scope)
         else:
             assert scope in answer.json()["detail"]
-    return found
+    return paths
 
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_scope_opens_its_door_and_no_other(shared_app: AppClient, scope: Scope) -> None:
     """`admin` opens all; a refusal names the scope that is missing."""
-    assert opened(shared_app, key(shared_app, scope)) == (set(SCOPES) if scope == "admin" else {scope})
+    assert readable_paths(shared_app, key(shared_app, scope)) == (set(SCOPES) if scope == "admin" else {scope})
 
 
 @pytest.mark.parametrize("role", ["viewer", "support", "admin"])
 def test_keys_with_a_role_open_what_the_role_does(shared_app: AppClient, role: Role) -> None:
     """Old keys keep working: those made before there were scopes are kept with their role only."""
-    old, new = opened(shared_app, shared_app.key(role)), opened(shared_app, key(shared_app, role=role))
+    old, new = readable_paths(shared_app, shared_app.key(role)), readable_paths(shared_app, key(shared_app, role=role))
 
     assert old == new == GRANTS[role]
     assert scopes_of("scoped", ["unheard:of"]) == frozenset()
@@ -67,15 +67,15 @@ def test_keys_with_a_role_open_what_the_role_does(shared_app: AppClient, role: R
 def test_a_key_is_kept_as_a_digest_and_ends_with_its_days(shared_app: AppClient) -> None:
     """Its session says until when; afterwards it is 401, as any unknown key."""
     headers = key(shared_app, "codes:read", "redeem", days=30)
-    told = shared_app.client.get("/api/v1/session", headers=headers).json()
+    session = shared_app.client.get("/api/v1/session", headers=headers).json()
     with shared_app.services.storage.datastore.get_connection() as conn:
         conn.execute(
-            "UPDATE api_keys SET expires_at = expires_at - %s WHERE key_id = %s", (timedelta(days=31), told["id"])
+            "UPDATE api_keys SET expires_at = expires_at - %s WHERE key_id = %s", (timedelta(days=31), session["id"])
         )
-        row = conn.execute("SELECT digest FROM api_keys WHERE key_id = %s", (told["id"],)).fetchone()
+        row = conn.execute("SELECT digest FROM api_keys WHERE key_id = %s", (session["id"],)).fetchone()
 
-    assert (told["kind"], told["scopes"], told["role"]) == ("key", ["codes:read", "redeem"], None)
-    assert told["expires_at"] is not None
+    assert (session["kind"], session["scopes"], session["role"]) == ("key", ["codes:read", "redeem"], None)
+    assert session["expires_at"] is not None
     assert row is not None
     assert headers["Authorization"].encode() not in bytes(row["digest"])
     assert shared_app.client.get("/api/v1/session", headers=headers).status_code == 401
@@ -86,20 +86,20 @@ def test_a_staff_session_opens_the_api_with_its_token(shared_app: AppClient) -> 
     add_staff(shared_app, "sue@example.com", "support", PASSWORD)
     browser = StaffBrowser(shared_app)
     browser.sign_in("sue@example.com", PASSWORD)
-    told = browser.get("/api/v1/session").json()
+    session = browser.get("/api/v1/session").json()
     code_id = shared_app.client.get("/api/v1/codes?limit=1", headers=key(shared_app, "codes:read")).json()["codes"]
     shared_app.issue()
     code_id = shared_app.client.get("/api/v1/codes?limit=1", headers=key(shared_app, "codes:read")).json()["codes"][0][
         "id"
     ]
-    path, token = f"/api/v1/codes/{code_id}/pause", {"x-csrf-token": told["csrf_token"]}
+    path, token = f"/api/v1/codes/{code_id}/pause", {"x-csrf-token": session["csrf_token"]}
 
     bare = browser.post(path, {})
     forged = browser.post(path, {}, {**token, "sec-fetch-site": "cross-site"})
     paused = browser.post(path, {}, token)
     events = shared_app.services.reader.read_history(code_id)
 
-    assert (told["kind"], told["role"]) == ("staff", "support")
+    assert (session["kind"], session["role"]) == ("staff", "support")
     assert (bare.status_code, forged.status_code, paused.status_code) == (403, 403, 200)
     assert [line.event.actor for line in events] == ["operator", "staff"]
     assert browser.post("/api/v1/codes", {}, token).status_code == 403

@@ -30,14 +30,14 @@ def commands_and_outputs(page: Path) -> list[tuple[str, str]]:
     blocks = re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     # Blocks of `ledger` commands are tested in tests/integration/cli/test_guides.py.
     text = "\n".join(block for block in blocks if "$ ledger " not in block)
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for line in text.splitlines():
         if line.startswith("$ "):
-            found.append((line[2:], ""))
+            pairs.append((line[2:], ""))
         elif line:
-            command, printed = found.pop()
-            found.append((command, printed + line + "\n"))
-    return found
+            command, printed = pairs.pop()
+            pairs.append((command, printed + line + "\n"))
+    return pairs
 
 
 def settled(text: str) -> str:

@@ -51,8 +51,8 @@ def _redeem_and_read(client: ModuleType, schemas: ModuleType) -> None:
     # This generator wants a value for each field that may be null.
     terms = {"expires_at": None, "validity_days": None, "group": None, "rebinds_max": None, "note": None}
     (issued,) = client.codes_issue(data=schemas.IssueRequest(count=1, max_uses=1, **terms))
-    wish = schemas.RedeemRequest(email="li.wei@example.com", code=issued.code, again=None)
-    first, again = client.redemptions_redeem_for(data=wish), client.public_redeem(data=wish)
+    request = schemas.RedeemRequest(email="li.wei@example.com", code=issued.code, again=None)
+    first, again = client.redemptions_redeem_for(data=request), client.public_redeem(data=request)
     code = client.codes_one_code(code_id=issued.id)
     other = client.public_redeem(data=schemas.RedeemRequest(email="else@example.com", code=issued.code, again=None))
     feed = client.events_list_events(code_id=issued.id)
@@ -63,4 +63,4 @@ def _redeem_and_read(client: ModuleType, schemas: ModuleType) -> None:
     assert other.code == "CODE_HELD"
     # What it calls the field depends on Python, of which `type` is a soft keyword from 3.12 on.
     assert [event.model_dump(by_alias=True)["type"] for event in feed.events] == ["CodeIssued", "UseReserved"]
-    assert [item.reservation_id for item in listed.reservations] == [first.reservation_id]
+    assert [listed_reservation.reservation_id for listed_reservation in listed.reservations] == [first.reservation_id]

@@ -22,17 +22,17 @@ Node = tuple[str, Any]
 @pytest.fixture
 def document(shared_app: AppClient) -> Document:
     """What the application serves."""
-    found: Document = shared_app.client.get("/api/v1/openapi.json").json()
-    return found
+    openapi_document: Document = shared_app.client.get("/api/v1/openapi.json").json()
+    return openapi_document
 
 
 def operations(document: Document) -> dict[str, Document]:
     """Every operation by method and path."""
     return {
-        f"{method.upper()} {path}": item[method]
-        for path, item in document["paths"].items()
+        f"{method.upper()} {path}": path_item[method]
+        for path, path_item in document["paths"].items()
         for method in METHODS
-        if method in item
+        if method in path_item
     }
 
 
@@ -50,10 +50,10 @@ def nodes(value: Any, place: str = "#") -> Iterator[Node]:  # noqa: ANN401 - any
 def test_document_says_of_each_operation_whether_it_needs_a_key(document: Document) -> None:
     """Exactly those that anyone may use have the empty requirement; the others name a scheme that is defined."""
     schemes = document["components"]["securitySchemes"].keys()
-    found = operations(document)
-    needed = {name: operation["security"] for name, operation in found.items()}
+    by_name = operations(document)
+    needed = {name: operation["security"] for name, operation in by_name.items()}
 
-    assert [name for name in found if (needed[name] == []) != (MATRIX[name] == "anyone")] == []
+    assert [name for name in by_name if (needed[name] == []) != (MATRIX[name] == "anyone")] == []
     assert {scheme for requirements in needed.values() for one in requirements for scheme in one} == set(schemes)
 
 
@@ -77,17 +77,17 @@ def test_document_gives_a_schema_for_every_media_type(document: Document) -> Non
     ]
 
     assert len(media) > 100
-    assert [place for place, found in media if "schema" not in found] == []
+    assert [place for place, media_type in media if "schema" not in media_type] == []
 
 
-def test_document_tells_each_operation_with_its_answers(document: Document) -> None:
+def test_document_describes_each_operation_with_its_responses(document: Document) -> None:
     """A unique id, a summary, at least one success and one refusal, and words for every answer."""
-    found = operations(document)
-    ids = Counter(operation["operationId"] for operation in found.values())
-    answers = {name: operation["responses"] for name, operation in found.items()}
+    by_name = operations(document)
+    ids = Counter(operation["operationId"] for operation in by_name.values())
+    answers = {name: operation["responses"] for name, operation in by_name.items()}
 
     assert [name for name, count in ids.items() if count > 1 or not re.fullmatch(r"\w+", name)] == []
-    assert [name for name, operation in found.items() if not operation["summary"]] == []
+    assert [name for name, operation in by_name.items() if not operation["summary"]] == []
     assert [name for name, some in answers.items() if not any(status[0] in "23" for status in some)] == []
     assert {
         name.split()[1] for name, some in answers.items() if not any(status[0] == "4" for status in some)

@@ -29,10 +29,10 @@ async def nowhere(_message: Message) -> None:
 
 def seen(peer: str, trusted: str, *headers: tuple[str, str]) -> tuple[str, str]:
     """Client's address and scheme as the application gets them."""
-    found: list[tuple[str, str]] = []
+    clients: list[tuple[str, str]] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
-        found.append((scope["client"][0], scope["scheme"]))
+        clients.append((scope["client"][0], scope["scheme"]))
 
     scope = {
         "type": "http",
@@ -46,7 +46,7 @@ def seen(peer: str, trusted: str, *headers: tuple[str, str]) -> tuple[str, str]:
         await behind_proxies(app, networks)(scope, nothing, nowhere)
 
     asyncio.run(request())
-    return found[0]
+    return clients[0]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_only_a_proxy_of_ours_is_believed(peer: str, trusted: str, said: str, cl
     scheme = "https" if client != peer else "http"
     headers = (("x-forwarded-for", said), ("x-forwarded-proto", "https"))
 
-    found = seen(peer, trusted, *headers)
+    clients = seen(peer, trusted, *headers)
 
-    assert found[0] == client
+    assert clients[0] == client
     if said:
-        assert found[1] == scheme
+        assert clients[1] == scheme
 
 
 def test_a_forged_address_does_not_help_a_guesser(
@@ -87,8 +87,8 @@ def test_a_forged_address_does_not_help_a_guesser(
                 for n in range(2 * ADDRESS.burst)
             ]
 
-        direct = [told.status for told in inside(app, lambda: guesses("203.0.113.1"))]
-        proxied = [told.status for told in inside(app, lambda: guesses("10.0.0.2"))]
+        direct = [response.status for response in inside(app, lambda: guesses("203.0.113.1"))]
+        proxied = [response.status for response in inside(app, lambda: guesses("10.0.0.2"))]
 
     assert direct == [400] * 5 + [429] * 15
     assert proxied == [400] * 20

@@ -24,7 +24,7 @@ from tests.support.ledger.terms import make_template
 ADDRESSES = 100
 GUESSES = {"dead": 10_000, "alive": 2_000}
 """By how the broker is."""
-SHORT_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+SHORT_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PATIENCE_S = 0.25
 
 
@@ -39,8 +39,8 @@ def app(
         settings = ApiSettings.from_environment()
     else:
         assert settings.redis_url.get_secret_value() == NO_STREAM
-    with started(settings) as found:
-        yield found
+    with started(settings) as app_client:
+        yield app_client
 
 
 def old_code(app: AppClient, text: str, max_uses: int = 1) -> str:
@@ -64,7 +64,7 @@ def guessed(chance: random.Random) -> str:
     kind = chance.random()
     if kind < 0.03:
         return generate_code(chance)
-    return "".join(chance.choices(SHORT_LETTERS, k=8 if kind < 0.6 else 24))
+    return "".join(chance.choices(SHORT_ALPHABET, k=8 if kind < 0.6 else 24))
 
 
 @pytest.mark.timeout(180)
@@ -76,25 +76,25 @@ def test_ten_thousand_guesses_from_a_hundred_addresses(app: AppClient, number: i
 
     async def questions() -> tuple[list[AsgiResponse], list[AsgiResponse]]:
         guesses, good = [], []
-        for this in range(number):
-            guesses.append(await ask(app, address(this), f"g{this}@example.com", guessed(chance)))
-            if this % 200 == 199:
-                good.append(await ask(app, address(this), f"a{this}@example.com", native))
-                good.append(await ask(app, f"192.0.2.{this // 200}", f"b{this}@example.com", short))
+        for nth in range(number):
+            guesses.append(await ask(app, address(nth), f"g{nth}@example.com", guessed(chance)))
+            if nth % 200 == 199:
+                good.append(await ask(app, address(nth), f"a{nth}@example.com", native))
+                good.append(await ask(app, f"192.0.2.{nth // 200}", f"b{nth}@example.com", short))
         return guesses, good
 
     guesses, good = inside(app, questions)
-    counts = Counter((told.status, told.code) for told in guesses)
-    slow = sorted(told.seconds for told in guesses + good)
+    counts = Counter((response.status, response.code) for response in guesses)
+    slow = sorted(response.seconds for response in guesses + good)
 
-    assert [(told.status, told.code) for told in good] == [(202, None)] * len(good)
+    assert [(response.status, response.code) for response in good] == [(202, None)] * len(good)
     assert set(counts) == {(400, "CODE_INVALID"), (429, "RATE_LIMITED")}
     assert counts[400, "CODE_INVALID"] <= ADDRESSES * ADDRESS.burst / 2
     assert slow[int(len(slow) * 0.995)] < PATIENCE_S
-    assert all(int(told.headers["retry-after"]) > 0 for told in guesses if told.status == 429)
+    assert all(int(response.headers["retry-after"]) > 0 for response in guesses if response.status == 429)
 
 
-def test_a_real_code_gets_the_true_answer_whoever_guesses(app: AppClient) -> None:
+def test_a_real_code_gets_the_true_answer_after_guesses_by_anyone(app: AppClient) -> None:
     """The incident's own words for a used-up code, the reservation for its owner, while the breaker is open."""
     used_up, mine = app.issue(make_template(max_uses=1, bound=False)), app.issue()
     app.attempt(app.redeem(used_up, "first@example.com").json()["reservation_id"])
@@ -112,11 +112,11 @@ def test_a_real_code_gets_the_true_answer_whoever_guesses(app: AppClient) -> Non
             await ask(app, address(1), "li.wei@example.com", "NOSUCH22", headers={"accept-language": "en"}),
         ]
 
-    true, known, limited, english = inside(app, questions)
+    true, repeated, limited, english = inside(app, questions)
 
     assert (true.status, true.code) == (400, "CODE_EXHAUSTED")
     assert "兑换码已用完" in true.body["detail"]
-    assert (known.status, known.body["reservation_id"]) == (200, here)
+    assert (repeated.status, repeated.body["reservation_id"]) == (200, here)
     assert (limited.status, limited.code) == (429, "RATE_LIMITED")
     assert "没有扣除次数" in limited.body["detail"]
     assert "No use was taken" in english.body["detail"]
@@ -154,7 +154,7 @@ def test_every_public_way_to_try_a_code_has_the_same_limits(app: AppClient) -> N
     async def corrections() -> list[AsgiResponse]:
         return [await correct(number) for number in range(ADDRESS.burst)]
 
-    api = [told.status for told in inside(app, corrections)]
+    api = [response.status for response in inside(app, corrections)]
     form = {"email": "li@example.com", "code": "WRONG"}
     pages = [app.client.post("/invite", data={**form, "code": f"PAGE{n}"}).status_code for n in range(ADDRESS.burst)]
     mended = app.client.post(f"/r/{reservation}/correct", data=form)
@@ -184,6 +184,6 @@ def test_new_addresses_share_a_little_while_the_breaker_is_open(app: AppClient) 
             for number in range(1_000)
         ]
 
-    looked_up = [told for told in inside(app, questions) if told.status == 400]
+    looked_up = [response for response in inside(app, questions) if response.status == 400]
 
     assert UNKNOWN_MAX + EVERYBODY.burst <= len(looked_up) <= UNKNOWN_MAX + 4 * EVERYBODY.burst

@@ -32,20 +32,20 @@ def defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def app(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppClient]:
     """The application with the default limits."""
-    with started(settings_over(database_url, monkeypatch, tmp_path)) as found:
-        yield found
+    with started(settings_over(database_url, monkeypatch, tmp_path)) as app_client:
+        yield app_client
 
 
 def redeem_again(app: AppClient, code: str, number: int) -> list[AsgiResponse]:
     """Redeem a code, then ask for a further use after each invitation, as often as told; each from its own address."""
     answers: list[AsgiResponse] = []
     more: dict[str, Any] = {}
-    for this in range(number):
-        told = inside(app, partial(ask, app, f"198.51.100.{this}", VICTIM, code, **more))
-        answers.append(told)
-        if told.status == 202:
-            app.attempt(told.body["reservation_id"])
-            more = {"again": told.body["reservation_id"]}
+    for host_number in range(number):
+        response = inside(app, partial(ask, app, f"198.51.100.{host_number}", VICTIM, code, **more))
+        answers.append(response)
+        if response.status == 202:
+            app.attempt(response.body["reservation_id"])
+            more = {"again": response.body["reservation_id"]}
     return answers
 
 
@@ -59,7 +59,7 @@ def test_recipient_gets_a_bounded_number_of_invitations_whatever_the_code(app: A
     *accepted, limited = inside(app, redeems)
     other = inside(app, lambda: ask(app, "198.51.100.1", "mei@example.com", codes[-1]))
 
-    assert [told.status for told in accepted] == [202] * RATES.per_recipient
+    assert [response.status for response in accepted] == [202] * RATES.per_recipient
     assert (limited.status, limited.code) == (429, "RATE_LIMITED")
     assert HOUR_S / RATES.per_recipient - 60 < int(limited.headers["retry-after"]) <= HOUR_S / RATES.per_recipient
     assert other.status == 202
@@ -77,8 +77,13 @@ def test_repeated_redeem_of_an_own_reservation_is_answered_when_the_recipient_is
     answers = inside(app, redeems)
 
     repeats = 3 * RATES.per_recipient - 1
-    known = RATES.per_recipient
-    assert [told.status for told in answers] == [202, *[200] * repeats, *[202] * (known - 1), *[200] * known]
+    recipient_limit = RATES.per_recipient
+    assert [response.status for response in answers] == [
+        202,
+        *[200] * repeats,
+        *[202] * (recipient_limit - 1),
+        *[200] * recipient_limit,
+    ]
 
 
 def test_refused_redeem_does_not_count_as_an_invitation_and_keeps_its_answer(app: AppClient) -> None:
@@ -94,8 +99,8 @@ def test_refused_redeem_does_not_count_as_an_invitation_and_keeps_its_answer(app
 
     answers = inside(app, redeems)
 
-    assert {told.code for told in answers[: 3 * RATES.per_recipient]} == {"CODE_HELD"}
-    assert [told.status for told in answers[3 * RATES.per_recipient : -1]] == [202] * RATES.per_recipient
+    assert {response.code for response in answers[: 3 * RATES.per_recipient]} == {"CODE_HELD"}
+    assert [response.status for response in answers[3 * RATES.per_recipient : -1]] == [202] * RATES.per_recipient
     assert answers[-1].code == "CODE_HELD"
 
 
@@ -103,7 +108,7 @@ def test_again_chain_of_one_recipient_is_limited(app: AppClient) -> None:
     """A code of many uses sends no stream of letters to one address."""
     answers = redeem_again(app, app.issue(make_template(max_uses=None)), RATES.again + 2)
 
-    assert [told.status for told in answers] == [202] * (RATES.again + 1) + [429]
+    assert [response.status for response in answers] == [202] * (RATES.again + 1) + [429]
     assert "用同一兑换码再次兑换" in answers[-1].body["detail"]
 
 
@@ -117,7 +122,7 @@ def test_new_recipients_of_an_open_code_are_limited_by_client_address(app: AppCl
     answers = inside(app, strangers)
     elsewhere = inside(app, lambda: ask(app, "198.51.100.8", "stranger149@example.com", code))
 
-    statuses = [told.status for told in answers]
+    statuses = [response.status for response in answers]
     assert statuses[: RATES.per_address] == [202] * RATES.per_address
     assert 45 <= statuses.count(429) <= 50
     assert elsewhere.status == 202
@@ -148,7 +153,7 @@ def test_api_key_is_limited_by_recipient_and_never_by_address(app: AppClient) ->
             for n in range(RATES.per_address + 10)
         ]
         one = [await ask(app, "198.51.100.7", VICTIM, code, path=path, headers=shop) for code in codes]
-        return [told.status for told in (*many, *one)]
+        return [response.status for response in (*many, *one)]
 
     statuses = inside(app, redeems)
 
@@ -162,7 +167,7 @@ def test_concurrent_redeems_do_not_pass_the_recipient_limit_together(app: AppCli
     async def redeems() -> list[AsgiResponse]:
         return await asyncio.gather(*(ask(app, f"198.51.100.{n}", VICTIM, code) for n, code in enumerate(codes)))
 
-    statuses = [told.status for told in inside(app, redeems)]
+    statuses = [response.status for response in inside(app, redeems)]
 
     assert (statuses.count(202), statuses.count(429)) == (RATES.per_recipient, 40 - RATES.per_recipient)
 
@@ -205,7 +210,9 @@ def test_switch_for_load_tests_ends_the_limits_on_invitations(
     settings = settings_over(database_url, monkeypatch, tmp_path)
     with started(settings) as app:
         statuses = {app.redeem(app.issue(), VICTIM).status_code for _ in range(2 * RATES.per_recipient)}
-        again = {told.status for told in redeem_again(app, app.issue(make_template(max_uses=None)), 2 * RATES.again)}
+        again = {
+            response.status for response in redeem_again(app, app.issue(make_template(max_uses=None)), 2 * RATES.again)
+        }
 
     assert statuses == again == {202}
     assert settings.notices_hourly_max is None

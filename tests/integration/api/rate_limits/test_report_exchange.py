@@ -86,7 +86,7 @@ def test_nothing_in_the_table_is_in_clear(bench: LedgerBench) -> None:
     assert vault.digest_client("198.51.100.1") != vault.digest_client("198.51.100.2")
 
 
-def told_by(*guards: TimedGuard) -> None:
+def exchange_reports(*guards: TimedGuard) -> None:
     """Each hears what the others counted."""
     reports = [guard.guard.report() for guard in guards]
     for listener, own in zip(guards, reports, strict=True):
@@ -99,10 +99,10 @@ def test_processes_open_the_breaker_together() -> None:
     for number in range(UNKNOWN_MAX):
         three[number % 3].guess(attempt(f"198.51.100.{number}"))
     before = [watch.redeem(attempt("198.51.100.3")) for watch in three]
-    told_by(*three)
+    exchange_reports(*three)
 
     assert before == [None] * 3
-    assert [found and found.limit for found in (watch.redeem(attempt("198.51.100.3")) for watch in three)] == [
+    assert [limited and limited.limit for limited in (watch.redeem(attempt("198.51.100.3")) for watch in three)] == [
         "breaker"
     ] * 3
 
@@ -116,7 +116,7 @@ def test_the_worst_that_processes_let_through() -> None:
         for watch in watches:
             watch.now = 10_000.0 + second
             passed += sum(watch.guess(attempt()) is None for _ in range(20))
-        told_by(*watches)
+        exchange_reports(*watches)
 
     assert passed <= ADDRESS.burst * count + 300 / ADDRESS.period_s + count
 
@@ -135,14 +135,14 @@ def test_a_round_that_fails_stops_nothing(fault: Exception) -> None:
     watch = TimedGuard()
     rounds: list[RateLimitCounts | None] = []
 
-    def tell(report: RateLimitCounts | None) -> Sequence[RateLimitCounts]:
+    def exchange_once(report: RateLimitCounts | None) -> Sequence[RateLimitCounts]:
         rounds.append(report)
         if len(rounds) == 1:
             raise fault
         return [RateLimitCounts(0, 0, {})]
 
     async def twice() -> None:
-        exchange = Exchange(watch.guard, tell)
+        exchange = Exchange(watch.guard, exchange_once)
         await exchange.once()
         await exchange.once()
 

@@ -27,29 +27,29 @@ def explained(app: AppClient, code_id: str, query: str = "", language: str = "en
 def used_code(app: AppClient) -> tuple[str, dict[str, str]]:
     """A code with one use of each kind: its id, and reservations by person."""
     text = app.issue(make_template(max_uses=5, bound=False))
-    found = {
+    explanation = {
         person: app.redeem(text, f"{person}@example.com").json()["reservation_id"]
         for person in ("sent", "refused", "held")
     }
-    app.attempt(found["sent"])
-    app.attempt(found["refused"], REFUSED)
+    app.attempt(explanation["sent"])
+    app.attempt(explanation["refused"], REFUSED)
     code_id = app.services.reader.find_code(text)
-    return str(code_id), found
+    return str(code_id), explanation
 
 
 def named(items: list[dict[str, Any]]) -> list[str]:
     """Ids of reservations."""
-    return [item["reservation_id"] for item in items]
+    return [entry["reservation_id"] for entry in items]
 
 
 def test_each_use_is_named_and_each_other_reservation_explained(app: AppClient) -> None:
     """One counts, one is held, one does not count: with event, attempts, outcome and a sentence."""
-    code_id, found = used_code(app)
+    code_id, explanation = used_code(app)
 
     document = explained(app, code_id).json()
 
     assert document["sentence"] == "1 of 5 uses used, 1 reserved, 3 available"
-    assert ([found["sent"]], [found["held"]], [found["refused"]]) == (
+    assert ([explanation["sent"]], [explanation["held"]], [explanation["refused"]]) == (
         named(document["uses"]),
         named(document["held"]),
         named(document["not_counted"]),
@@ -76,34 +76,36 @@ def test_limit_is_explained_in_the_callers_language(app: AppClient) -> None:
 
 def test_explanation_is_given_as_of_a_version_or_a_time(app: AppClient) -> None:
     """Before the invitation was sent the same use was held; before the code there was nothing."""
-    code_id, found = used_code(app)
-    moment = quote((datetime.now(UTC) - timedelta(days=1)).isoformat())
+    code_id, explanation = used_code(app)
+    timestamp = quote((datetime.now(UTC) - timedelta(days=1)).isoformat())
 
     early = explained(app, code_id, "?version=2").json()
     whole = explained(app, code_id, f"?as_of={quote(datetime.now(UTC).isoformat())}").json()
 
-    assert (0, 1, [found["sent"]], 2) == (
+    assert (0, 1, [explanation["sent"]], 2) == (
         early["used_count"],
         early["reserved"],
         named(early["held"]),
         early["version"],
     )
     assert whole["used_count"] == 1
-    assert explained(app, code_id, f"?as_of={moment}").status_code == 404
+    assert explained(app, code_id, f"?as_of={timestamp}").status_code == 404
 
 
 def test_statement_is_exported_as_a_table(app: AppClient) -> None:
     """CSV: a head and one line for each reservation."""
-    code_id, found = used_code(app)
+    code_id, explanation = used_code(app)
 
     answer = explained(app, code_id, "?format=csv")
 
     assert answer.headers["content-type"].startswith("text/csv")
     lines = answer.text.splitlines()
     assert lines[0].startswith("counts,reservation_id,state")
-    assert [f"used,{found['sent']},sent", f"held,{found['held']},reserved", f"no,{found['refused']},refunded"] == [
-        ",".join(line.split(",")[:3]) for line in lines[1:]
-    ]
+    assert [
+        f"used,{explanation['sent']},sent",
+        f"held,{explanation['held']},reserved",
+        f"no,{explanation['refused']},refunded",
+    ] == [",".join(line.split(",")[:3]) for line in lines[1:]]
 
 
 def test_a_history_comes_as_a_table_too(app: AppClient) -> None:
@@ -125,12 +127,12 @@ def test_a_history_comes_as_a_table_too(app: AppClient) -> None:
 
 def test_overdue_work_is_reported(app: AppClient) -> None:
     """A use that hangs past its time still holds; the sentence says what gives it back."""
-    code_id, found = used_code(app)
+    code_id, explanation = used_code(app)
     later = datetime.now(UTC) + timedelta(hours=1)
 
     document = explained(app, code_id, f"?as_of={quote(later.isoformat())}").json()
 
-    assert [found["held"]] == named(document["held"])
+    assert [explanation["held"]] == named(document["held"])
     assert "but past its deadline of" in document["held"][0]["sentence"]
 
 
@@ -159,7 +161,7 @@ def test_uses_from_before_the_ledger_are_named_too(app: AppClient) -> None:
     assert [",".join(line.split(",")[:3]) for line in table[1:]] == ["used,,opening", "used,,opening"]
 
 
-def test_strangers_are_not_told(app: AppClient) -> None:
+def test_explanation_needs_a_scope(app: AppClient) -> None:
     """Without a key 401; an unknown code 404; another format 422."""
     code_id, _ = used_code(app)
 
@@ -172,17 +174,23 @@ def test_only_the_newest_are_named_and_all_are_summed(app: AppClient) -> None:
     """A code with very many reservations doesn't fill the memory; what is left out is counted."""
     text = app.issue(make_template(max_uses=None, bound=False))
     for number in range(9):
-        item = app.redeem(text, f"p{number}@example.com").json()["reservation_id"]
+        reservation_id = app.redeem(text, f"p{number}@example.com").json()["reservation_id"]
         if number % 2:
-            app.attempt(item)
+            app.attempt(reservation_id)
     reader, code_id = app.services.reader, app.services.reader.find_code(text)
     assert code_id is not None
 
-    found = explanation_of(reader, code_id, app.services.now(), "en", most=1)
+    explanation = explanation_of(reader, code_id, app.services.now(), "en", most=1)
 
-    assert found is not None
-    assert (found.used_count, found.reserved, len(found.uses), len(found.held), found.left_out) == (4, 5, 1, 1, 7)
-    assert item == str(found.held[0].reservation_id)
+    assert explanation is not None
+    assert (
+        explanation.used_count,
+        explanation.reserved,
+        len(explanation.uses),
+        len(explanation.held),
+        explanation.left_out,
+    ) == (4, 5, 1, 1, 7)
+    assert reservation_id == str(explanation.held[0].reservation_id)
 
 
 def test_sums_and_names_agree_at_every_version(app: AppClient) -> None:

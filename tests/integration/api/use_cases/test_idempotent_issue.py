@@ -51,7 +51,7 @@ def test_asked_again_it_is_the_same_codes(shared_app: AppClient, admin: Who) -> 
     code = shared_app.client.get(f"/api/v1/codes/{first.json()[0]['id']}/history", headers=admin).json()
 
     assert (first.status_code, again.status_code) == (201, 201)
-    assert [item["code"][:5] for item in first.json()] == ["FAIR-"] * 3
+    assert [code_entry["code"][:5] for code_entry in first.json()] == ["FAIR-"] * 3
     assert again.json() == first.json()
     assert [event["type"] for event in code["events"]][:2] == ["CodeIssued", "UseReserved"]
     assert issued(shared_app, "again") == 3
@@ -105,12 +105,12 @@ def test_at_once_it_is_the_same_codes(shared_app: AppClient, admin: Who) -> None
 
     answers = at_once(6, ask)
     good = [answer for answer in answers if answer.status_code == 201]
-    bad = [refused(answer) for answer in answers if answer.status_code != 201]
+    refused_answers = [refused(answer) for answer in answers if answer.status_code != 201]
 
     assert len(good) in {1, 5}  # whose body came first is the key's
-    assert bad == [(422, "IDEMPOTENCY_KEY_REUSED")] * (6 - len(good))
+    assert refused_answers == [(422, "IDEMPOTENCY_KEY_REUSED")] * (6 - len(good))
     assert all(answer.json() == good[0].json() for answer in good)
-    assert len({item["code"] for item in good[0].json()}) == issued(shared_app, "at once") == count
+    assert len({code_entry["code"] for code_entry in good[0].json()}) == issued(shared_app, "at once") == count
 
 
 def test_interrupted_run_continues(shared_app: AppClient, admin: Who, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_interrupted_run_continues(shared_app: AppClient, admin: Who, monkeypatc
 
     assert refused(broken) == (503, "UNAVAILABLE")
     assert (between, issued(shared_app, "half")) == (BATCH, count)
-    assert len({item["id"] for item in first.json()}) == count
+    assert len({code_entry["id"] for code_entry in first.json()}) == count
     assert again.json() == first.json()
 
 

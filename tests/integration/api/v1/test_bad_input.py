@@ -96,7 +96,7 @@ def test_wrong_paths_and_methods_are_problems(shared_app: AppClient, method: str
 
 
 @pytest.mark.parametrize(
-    ("given", "is_taken_over"),
+    ("sent_id", "is_taken_over"),
     [
         ("0b2ee1ae-6b1c-4b6b-8c3c-0d1f6d0e9a11", True),
         ("0123456789abcdef", True),
@@ -109,11 +109,11 @@ def test_wrong_paths_and_methods_are_problems(shared_app: AppClient, method: str
         ("li.wei@example.com", False),
     ],
 )
-def test_request_id_is_taken_over_only_as_uuid_or_hex_digits(app: AppClient, given: str, is_taken_over: bool) -> None:
+def test_request_id_is_taken_over_only_as_uuid_or_hex_digits(app: AppClient, sent_id: str, is_taken_over: bool) -> None:
     """Anything else gets a new id, since a caller could write a code, a phone number or an address there."""
-    answer = app.redeem("X", headers={"x-request-id": given})
+    answer = app.redeem("X", headers={"x-request-id": sent_id})
 
-    assert (answer.headers["x-request-id"] == given) is is_taken_over
+    assert (answer.headers["x-request-id"] == sent_id) is is_taken_over
 
 
 def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(app: AppClient) -> None:
@@ -144,12 +144,14 @@ def test_request_without_json_content_type_is_refused(shared_app: AppClient, con
     assert "application/json" in answer.json()["errors"][0]["what"]
 
 
-def test_a_wrong_method_is_told_every_right_one(shared_app: AppClient) -> None:
+def test_a_wrong_method_is_answered_with_every_allowed_one(shared_app: AppClient) -> None:
     """Allow names all methods of the address (RFC 9110, 15.5.6), on whichever routes they are."""
     one = f"/api/v1/codes/{ONE}"
-    told = {path: shared_app.client.delete(path).headers["allow"] for path in ("/api/v1/codes", one, f"{one}/terms")}
+    allowed_by_path = {
+        path: shared_app.client.delete(path).headers["allow"] for path in ("/api/v1/codes", one, f"{one}/terms")
+    }
 
-    assert {"/api/v1/codes": "GET, POST", one: "GET, PATCH", f"{one}/terms": "GET, PUT"} == told
+    assert {"/api/v1/codes": "GET, POST", one: "GET, PATCH", f"{one}/terms": "GET, PUT"} == allowed_by_path
 
 
 @pytest.mark.parametrize(

@@ -14,21 +14,21 @@ FEED = "/api/v1/events"
 
 def follow(shared_app: AppClient, after: int, **query: Any) -> list[dict[str, object]]:
     """Every event from a position on, page by page."""
-    found: list[dict[str, object]] = []
+    events: list[dict[str, object]] = []
     for _ in range(200):
         page = shared_app.client.get(FEED, params={"after": after, **query}, headers=shared_app.key("viewer")).json()
-        found += page["events"]
+        events += page["events"]
         if not page["more"]:
             assert page["newest"] >= page["next"]
-            return found
+            return events
         after = page["next"]
     raise AssertionError("the feed does not end")
 
 
 def newest(shared_app: AppClient) -> int:
     """The newest position."""
-    found: int = shared_app.client.get(f"{FEED}?limit=1", headers=shared_app.key("viewer")).json()["newest"]
-    return found
+    position: int = shared_app.client.get(f"{FEED}?limit=1", headers=shared_app.key("viewer")).json()["newest"]
+    return position
 
 
 def test_a_reader_that_goes_on_misses_nothing(shared_app: AppClient) -> None:
@@ -86,19 +86,19 @@ def test_a_stream_goes_on_from_the_last_event_id(shared_app: AppClient, served: 
             if line.startswith("data: ") and '"UseReserved"' in line:
                 break
 
-    told = [line for line in lines if line.startswith(("id: ", "event: "))]
+    fields = [line for line in lines if line.startswith(("id: ", "event: "))]
     assert kind.startswith("text/event-stream")
-    assert [line for line in told if line.startswith("event")] == ["event: CodeIssued", "event: UseReserved"]
-    assert int(told[0].removeprefix("id: ")) > start
+    assert [line for line in fields if line.startswith("event")] == ["event: CodeIssued", "event: UseReserved"]
+    assert int(fields[0].removeprefix("id: ")) > start
     assert "retry: 2000" in lines
 
 
 def test_malformed_places_and_types_are_422(shared_app: AppClient) -> None:
     """With the part that is wrong, and what there is."""
     headers = shared_app.key("viewer")
-    bad = ["after=-1", f"after={2**63}", "after=x", "limit=0", "type=Nothing", "code_id=1"]
+    malformed = ["after=-1", f"after={2**63}", "after=x", "limit=0", "type=Nothing", "code_id=1"]
 
-    answers = [shared_app.client.get(f"{FEED}?{query}", headers=headers) for query in bad]
+    answers = [shared_app.client.get(f"{FEED}?{query}", headers=headers) for query in malformed]
 
     assert {answer.status_code for answer in answers} == {422}
     assert "InviteSent" in answers[4].json()["errors"][0]["what"]
@@ -106,7 +106,7 @@ def test_malformed_places_and_types_are_422(shared_app: AppClient) -> None:
     assert stream.status_code == 422
 
 
-def test_reader_ahead_of_the_log_is_told(shared_app: AppClient) -> None:
+def test_reader_ahead_of_the_log_gets_the_newest_position(shared_app: AppClient) -> None:
     """After an older state was restored: `newest` is where the log ends, whatever position was asked for."""
     shared_app.issue()
     ahead = newest(shared_app) + 1000

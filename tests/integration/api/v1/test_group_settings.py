@@ -72,7 +72,7 @@ def test_groups_are_listed_once_by_name(app: AppClient) -> None:
     assert [line.name for line in groups.list_page("", 2)] == ["amber", "blue"]
 
 
-def test_the_status_page_tells_where_the_letter_goes(app: AppClient) -> None:
+def test_the_status_page_shows_where_the_invitation_is_sent(app: AppClient) -> None:
     """Masked, with the group and the deadline; the reservation's owner knows their own address by that."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="blue"))).json()["reservation_id"]
 

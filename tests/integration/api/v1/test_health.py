@@ -30,12 +30,12 @@ def test_a_missing_database_is_503_with_retry_after(app: AppClient, settings: Ap
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
         conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-        away = app.redeem(code)
+        unavailable = app.redeem(code)
         ready = app.client.get("/readyz")
         conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
 
-    assert (away.status_code, away.json()["code"]) == (503, "UNAVAILABLE")
-    assert away.headers["retry-after"]
+    assert (unavailable.status_code, unavailable.json()["code"]) == (503, "UNAVAILABLE")
+    assert unavailable.headers["retry-after"]
     assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
     assert app.redeem(code).status_code == 202
 

@@ -37,7 +37,7 @@ def rows(app: AppClient, query: str) -> list[tuple[object, ...]]:
 
 def test_the_books_stay_and_the_person_is_gone(app: AppClient) -> None:
     """Held is refunded, doubtful is counted, sent stays; then no address, text, digest or link is left."""
-    failed, held, doubtful = (app.redeem(app.issue()).json()["reservation_id"] for _ in range(3))
+    failed, reserved_id, doubtful = (app.redeem(app.issue()).json()["reservation_id"] for _ in range(3))
     app.attempt(
         failed, Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply=f"<{LI}> later")
     )
@@ -47,7 +47,9 @@ def test_the_books_stay_and_the_person_is_gone(app: AppClient) -> None:
     answer = forget(app)
 
     assert (answer.status_code, answer.json()) == (200, {"forgotten": [str(recipient_id)], "closed": 3})
-    states = [app.client.get(f"/api/v1/public/redemptions/{key}").json()["state"] for key in (failed, held, doubtful)]
+    states = [
+        app.client.get(f"/api/v1/public/redemptions/{key}").json()["state"] for key in (failed, reserved_id, doubtful)
+    ]
     assert states == ["refunded", "refunded", "sent"]
     assert rows(app, "SELECT count(*) FROM recipients") == [(0,)]
     assert rows(app, "SELECT count(*) FROM private_texts p JOIN reservations USING (reservation_id)") == [(0,)]
@@ -57,7 +59,7 @@ def test_the_books_stay_and_the_person_is_gone(app: AppClient) -> None:
         assert (drifts, findings) == ([], [])
 
 
-def test_links_die_and_refused_tries_are_deleted(app: AppClient, settings: ApiSettings) -> None:
+def test_links_die_and_rejected_requests_are_deleted(app: AppClient, settings: ApiSettings) -> None:
     """The letter's link is a page not found; who tries again is a new person, and a bound code is not theirs."""
     code = app.issue()
     reservation_id = app.redeem(code).json()["reservation_id"]
@@ -85,7 +87,7 @@ def test_only_admins_may_and_only_an_address_is_one(app: AppClient) -> None:
     assert forget(app, "nobody@example.com").json() == {"forgotten": [], "closed": 0}
 
 
-def test_while_a_letter_leaves_it_has_to_wait(app: AppClient) -> None:
+def test_erasure_waits_while_an_invitation_is_being_sent(app: AppClient) -> None:
     """409 and nothing changed."""
     reservation_id = UUID(app.redeem(app.issue()).json()["reservation_id"])
     context = CommandContext(now=app.services.now(), actor="worker", actor_id="w1", request_id="t1")
@@ -96,13 +98,13 @@ def test_while_a_letter_leaves_it_has_to_wait(app: AppClient) -> None:
     assert app.count("recipients") == 1
 
 
-def test_a_restored_backup_forgets_again(app: AppClient, settings: ApiSettings) -> None:
+def test_erased_ids_are_erased_again_after_a_restored_backup(app: AppClient, settings: ApiSettings) -> None:
     """The id stands outside the database; the next start applies it before it answers."""
     reservation_id = app.redeem(app.issue()).json()["reservation_id"]
-    kept = rows(app, "SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients")[0]
+    recipient_row = rows(app, "SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients")[0]
     forget(app)
     with app.services.storage.datastore.get_connection() as conn:
-        conn.execute(b"INSERT INTO recipients VALUES (%s, %s, %s, %s, %s)", kept)
+        conn.execute(b"INSERT INTO recipients VALUES (%s, %s, %s, %s, %s)", recipient_row)
 
     with TestClient(create_app(settings)):
         pass
@@ -142,7 +144,7 @@ def test_a_person_has_what_is_known_of_them(app: AppClient) -> None:
     answer = app.client.post(path, json=body, headers=app.key("admin"))
 
     (person,) = answer.json()["people"]
-    assert [reservation_id] == [item["reservation_id"] for item in person["reservations"]]
+    assert [reservation_id] == [reservation["reservation_id"] for reservation in person["reservations"]]
     assert rows(app, "SELECT act, key_id IN (SELECT key_id FROM api_keys WHERE role = 'admin') FROM audit") == [
         ("exported_person", True)
     ]

@@ -30,11 +30,11 @@ def test_doctor_reminds_until_the_keys_were_exported(bench: LedgerBench, termina
     file = tmp_path / "keys.env"
     ended = terminal.ledger("keys", "export", "--output", str(file))
 
-    found = values(file.read_text())
-    rings = KeyRing.parse(found["LEDGER_PEPPERS"]), KeyRing.parse(found["LEDGER_MASTER_KEYS"])
+    key_rings = values(file.read_text())
+    rings = KeyRing.parse(key_rings["LEDGER_PEPPERS"]), KeyRing.parse(key_rings["LEDGER_MASTER_KEYS"])
     assert (ended.status, file.stat().st_mode & 0o777) == (0, 0o600)
     verify_key_rings(bench.database_url, Vault(*rings))
-    assert found["LEDGER_SECRET_KEY"] == "test"
+    assert key_rings["LEDGER_SECRET_KEY"] == "test"
     assert [before, key_copy(terminal)] == ["reminder", "ok"]
     assert bench.rows("SELECT act FROM audit") == [("exported_keys",)]
     assert "LEDGER_PEPPERS=" not in ended.out + ended.err
@@ -83,14 +83,14 @@ def test_keys_export_works_while_the_database_is_unavailable(
     wrong = terminal.ledger("keys", "export", "--output", str(tmp_path / "wrong"))
     unproved = terminal.ledger("verify")
     monkeypatch.setenv("DATABASE_URL", "postgresql://ledger@127.0.0.1:1/ledger")
-    away = terminal.ledger("keys", "export")
+    command_result = terminal.ledger("keys", "export")
 
-    assert (good.status, wrong.status, unproved.status, away.status) == (0, 3, 3, 0)
+    assert (good.status, wrong.status, unproved.status, command_result.status) == (0, 3, 3, 0)
     assert "LEDGER_PEPPERS does not hold the keys" in unproved.err
     assert "LEDGER_PEPPERS does not hold the keys" in wrong.err
     assert not (tmp_path / "wrong").exists()
-    assert "LEDGER_PEPPERS=" in away.out
-    assert "`ledger doctor` keeps reminding" in away.err
+    assert "LEDGER_PEPPERS=" in command_result.out
+    assert "`ledger doctor` keeps reminding" in command_result.err
     assert terminal.ledger("keys", "export", "--output", str(tmp_path / "no" / "file")).status == 2
 
 
@@ -107,7 +107,7 @@ def test_forget_erases_a_person_and_rotate_keys_encrypts_again(
     monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{old}")
     rotated = [terminal.ledger("rotate-keys", "--json").json["rewritten"] for _ in "12"]
 
-    assert [(len(told["forgotten"]), told["closed"]) for told in forgot] == [(1, 1), (0, 0)]
+    assert [(len(document["forgotten"]), document["closed"]) for document in forgot] == [(1, 1), (0, 0)]
     assert rotated == [5, 0]  # two codes, one person, and why the other was to be forgotten, twice
     assert bench.rows("SELECT act FROM audit ORDER BY at") == [
         ("forgot_person",),

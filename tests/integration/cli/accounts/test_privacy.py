@@ -40,15 +40,15 @@ def test_export_person_holds_everything_of_one_person_only(
     )
 
     text = file.read_text("utf-8")
-    found = json.loads(text)
-    (person,) = found["people"]
+    document = json.loads(text)
+    (person,) = document["people"]
     (reservation,) = person["reservations"]
     assert (ended.status, ended.out, file.stat().st_mode & 0o777) == (0, "", 0o600)
     assert person["email_as_typed"] == LI
     assert [event["type"] for event in reservation["events"]] == ["UseReserved", "InviteAttempted", "InviteFailed"]
     assert reservation["events"][-1]["text"] == "<li.wei@example.com> is busy"
-    assert [first[-4:], second[-4:]] == [reservation["code_ends"], found["refused_tries"][0]["code_ends"]]
-    assert [(deed["act"], deed["reason"]) for deed in person["done_by_staff"]] == [("unmasked_email", "they called")]
+    assert [first[-4:], second[-4:]] == [reservation["code_ends"], document["refused_tries"][0]["code_ends"]]
+    assert [(entry["act"], entry["reason"]) for entry in person["done_by_staff"]] == [("unmasked_email", "they called")]
     assert not [private for private in (first, second, WANG, "wang") if private in text]
     assert bench.rows("SELECT act, subject_id IS NOT NULL FROM audit WHERE act = 'exported_person'") == [
         ("exported_person", True)

@@ -33,13 +33,13 @@ def test_first_admin_is_added_and_gets_a_new_password(bench: LedgerBench, termin
 def test_last_admin_cannot_be_removed_or_demoted(bench: LedgerBench, terminal: Terminal) -> None:
     """The last admin neither leaves nor changes; with a second one both are possible."""
     terminal.ledger("staff", "add", ADMIN, "--role", "admin")
-    kept = [terminal.ledger("staff", "remove", ADMIN), terminal.ledger("staff", "role", ADMIN, "viewer")]
+    rejected = [terminal.ledger("staff", "remove", ADMIN), terminal.ledger("staff", "role", ADMIN, "viewer")]
     terminal.ledger("staff", "add", "other@example.com", "--role", "viewer")
     raised = terminal.ledger("staff", "role", "other@example.com", "admin", "--json")
     gone = terminal.ledger("staff", "remove", ADMIN)
 
-    assert [ended.status for ended in kept] == [4, 4]
-    assert all("last admin" in ended.err for ended in kept)
+    assert [ended.status for ended in rejected] == [4, 4]
+    assert all("last admin" in ended.err for ended in rejected)
     assert raised.json["role"] == "admin"
     assert gone.status == 0
     assert "Admin@" not in terminal.ledger("staff", "list").out

@@ -79,15 +79,15 @@ def test_one_bad_line_prevents_the_import_and_each_is_reported(
 
     done = terminal.ledger("import-codes", file, "--rejects", str(rejects))
 
-    told = done.err.splitlines()
+    messages = done.err.splitlines()
     assert done.status == 4
     assert counts(bench) == (0, 0)
-    assert told[: len(BAD_LINES)] == [f"{file}, line {line}: {why}" for line, why in enumerate(BAD_LINES, start=3)]
-    assert told[-1] == "nothing was imported: fix these lines, or add --skip-bad to import the others"
-    kept = rejects.read_text("utf-8").splitlines()
-    assert kept[0] == "code,max_uses,used,rebinds_max,line,why"
-    assert len(kept) == 1 + len(BAD_LINES) + 1
-    assert kept[-1].startswith("'=1+1,1,x,,13,")
+    assert messages[: len(BAD_LINES)] == [f"{file}, line {line}: {why}" for line, why in enumerate(BAD_LINES, start=3)]
+    assert messages[-1] == "nothing was imported: fix these lines, or add --skip-bad to import the others"
+    rejected_lines = rejects.read_text("utf-8").splitlines()
+    assert rejected_lines[0] == "code,max_uses,used,rebinds_max,line,why"
+    assert len(rejected_lines) == 1 + len(BAD_LINES) + 1
+    assert rejected_lines[-1].startswith("'=1+1,1,x,,13,")
     assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
 
 
@@ -97,8 +97,8 @@ def test_skip_bad_imports_the_other_lines(terminal: Terminal, bench: LedgerBench
     file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
 
     done = terminal.ledger("import-codes", file, "--skip-bad", "--rejects", str(rejects), "--json")
-    kept = rejects.read_text("utf-8").splitlines()
-    mended = written(tmp_path, f"{kept[0]}\n{kept[1].replace('five', '5')}\n", "mended.csv")
+    rejected_lines = rejects.read_text("utf-8").splitlines()
+    mended = written(tmp_path, f"{rejected_lines[0]}\n{rejected_lines[1].replace('five', '5')}\n", "mended.csv")
     again = terminal.ledger("import-codes", mended)
 
     assert (done.status, done.json["imported"], done.json["rejected"]) == (1, 2, len(BAD_LINES))
@@ -123,8 +123,8 @@ def test_interrupted_import_resumes(
     terminal: Terminal, bench: LedgerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever was kept before it died is found there; no code comes twice, and no use."""
-    letters, calls = random.Random(7), []
-    lines = ["code,max_uses,used", *(f"{generate_code(letters)},2,{nth % 2}" for nth in range(2_200))]
+    random_source, calls = random.Random(7), []
+    lines = ["code,max_uses,used", *(f"{generate_code(random_source)},2,{nth % 2}" for nth in range(2_200))]
     file = written(tmp_path, "\n".join(lines))
 
     def dying(storage: LedgerStore, orders: Sequence[CodeOrder], context: CommandContext) -> None:
@@ -228,8 +228,8 @@ def test_export_writes_reservations_and_statements(terminal: Terminal, bench: Le
 def test_many_codes_are_issued_and_imported_in_batches(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """A slice of the million that docs/how-to/import-codes.md tells of: every one of them once."""
     issued = terminal.ledger("issue", "--count", "10000", "--prefix", "bulk", "--note", "for the fair").out.split()
-    letters = random.Random(11)
-    file = written(tmp_path, "\n".join(["code,used", *(f"{generate_code(letters)},1" for _ in range(10_000))]))
+    random_source = random.Random(11)
+    file = written(tmp_path, "\n".join(["code,used", *(f"{generate_code(random_source)},1" for _ in range(10_000))]))
     done = terminal.ledger("import-codes", file, "--json")
 
     assert len(set(issued)) == 10_000

@@ -20,7 +20,7 @@ def test_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal
     for number in range(3):
         reserved(bench, code, f"p{number}@example.com")
 
-    told = [
+    results = [
         terminal.ledger("pause", code, "--note", "checking").out,
         terminal.ledger("pause", code).out,
         terminal.ledger("resume", code).out,
@@ -28,7 +28,7 @@ def test_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal
         terminal.ledger("revoke", code).out,
     ]
 
-    assert told == [
+    assert results == [
         "paused; used 0, reserved 3\n",
         "paused; used 0, reserved 3 (nothing to change)\n",
         "held; used 0, reserved 3\n",
@@ -40,10 +40,10 @@ def test_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal
 def test_reservations_are_cancelled_resent_and_corrected(bench: LedgerBench, terminal: Terminal) -> None:
     """As JSON too; the correction names the new reservation."""
     code = bench.issue(5, bound=False)
-    held, sent, wrong = (reserved(bench, code, f"{name}@example.com") for name in ("a", "b", "c"))
+    reserved_id, sent, wrong = (reserved(bench, code, f"{name}@example.com") for name in ("a", "b", "c"))
     bench.attempt(sent)
 
-    cancelled = terminal.ledger("cancel", str(held), "--note", "double")
+    cancelled = terminal.ledger("cancel", str(reserved_id), "--note", "double")
     resent = terminal.ledger("resend", str(sent), "--json")
     corrected = terminal.ledger("correct-recipient", str(wrong), "d@example.com", "--json")
 
@@ -70,18 +70,18 @@ def test_rebind_moves_an_access_to_another_group(bench: LedgerBench, terminal: T
     assert (moved.json["state"], moved.json["used_count"], moved.json["reserved"]) == ("reserved", 1, 0)
     assert moved.json["reservation_id"] != str(sent)
     assert refused.status == 2
-    told = terminal.ledger("history", code).out
-    assert "at most 3 moves to another group" in told
-    assert "at most 0 moves to another group" in told
+    history = terminal.ledger("history", code).out
+    assert "at most 3 moves to another group" in history
+    assert "at most 0 moves to another group" in history
 
 
 def test_notes_appear_in_the_history(bench: LedgerBench, terminal: Terminal) -> None:
     """Of a code and of a reservation, with their words for the operator."""
     code = bench.issue()
-    item = reserved(bench, code)
+    reservation_id = reserved(bench, code)
 
     terminal.ledger("note", code, "sold in a shop")
-    terminal.ledger("note", str(item), "they called")
+    terminal.ledger("note", str(reservation_id), "they called")
 
     shown = terminal.ledger("history", code).out
     assert "sold in a shop" in shown
@@ -90,22 +90,22 @@ def test_notes_appear_in_the_history(bench: LedgerBench, terminal: Terminal) -> 
 
 def test_refund_revokes_the_access_on_request(bench: LedgerBench, terminal: Terminal) -> None:
     """By a flag of its own."""
-    item = reserved(bench, bench.issue())
-    bench.attempt(item)
+    reservation_id = reserved(bench, bench.issue())
+    bench.attempt(reservation_id)
 
-    terminal.ledger("refund", str(item), "--note", "asked", "--revoke-access")
+    terminal.ledger("refund", str(reservation_id), "--note", "asked", "--revoke-access")
 
     assert bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id DESC LIMIT 1") == [("AccessRevoked:1",)]
 
 
 def test_refund_of_an_accepted_use_requires_an_access_option(bench: LedgerBench, terminal: Terminal) -> None:
     """Refused by a rule without it, and the sentence names both options."""
-    item = reserved(bench, bench.issue())
-    bench.attempt(item)
-    bench.run(AcceptInvite(context=bench.context(), reservation_id=item, delivery=1, case_id=uuid4()))
+    reservation_id = reserved(bench, bench.issue())
+    bench.attempt(reservation_id)
+    bench.run(AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4()))
 
-    refused = terminal.ledger("refund", str(item), "--note", "asked")
-    terminal.ledger("refund", str(item), "--note", "asked", "--keep-access")
+    refused = terminal.ledger("refund", str(reservation_id), "--note", "asked")
+    terminal.ledger("refund", str(reservation_id), "--note", "asked", "--keep-access")
 
     assert (refused.status, "--keep-access" in refused.err) == (4, True)
     assert bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id DESC LIMIT 1") == [("UseRefunded:1",)]
@@ -146,7 +146,7 @@ def test_terms_refuses_a_limit_below_the_used_and_reserved_uses(bench: LedgerBen
 
 def test_group_named_like_an_email_address_is_refused(bench: LedgerBench, terminal: Terminal) -> None:
     """It is said before anything is written."""
-    told = terminal.ledger("issue", "--max-uses", "1", "--group", "li.wei@example.com")
+    result = terminal.ledger("issue", "--max-uses", "1", "--group", "li.wei@example.com")
 
-    assert (told.status, "is an email address, which events may not hold" in told.err) == (2, True)
+    assert (result.status, "is an email address, which events may not hold" in result.err) == (2, True)
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]

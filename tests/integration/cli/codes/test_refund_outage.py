@@ -51,9 +51,9 @@ class OutageScenario:
         window = ("--from", (self.now + start).isoformat(), "--to", (self.now + end).isoformat())
         return self.terminal.ledger("refund-outage", *window, *more, "--json")
 
-    def found(self, *more: str) -> list[str]:
+    def list_affected(self, *more: str) -> list[str]:
         """Ids that it would refund."""
-        return sorted(item["reservation_id"] for item in self.run(*more).json["found"])
+        return sorted(entry["reservation_id"] for entry in self.run(*more).json["found"])
 
     def balance(self) -> tuple[int, int]:
         """(used, reserved), all codes together."""
@@ -75,7 +75,7 @@ def test_refund_outage_changes_nothing_without_apply(outage: OutageScenario) -> 
     shown = outage.terminal.ledger("refund-outage", "--from", "2020-01-01", "--to", "2100-01-01")
 
     assert (ended.status, ended.json["applied"], ended.json["refunded"]) == (0, False, 0)
-    assert [item["reservation_id"] for item in ended.json["found"]] == [str(parked)]
+    assert [entry["reservation_id"] for entry in ended.json["found"]] == [str(parked)]
     assert str(parked) in shown.out
     assert "add --apply" in shown.out
     assert outage.balance() == (0, 1)
@@ -88,8 +88,8 @@ def test_refund_outage_includes_sent_on_request_but_never_accepted(outage: Outag
         AcceptInvite(context=outage.bench.context(), reservation_id=accepted, delivery=1, case_id=UUID(int=9))
     )
 
-    assert outage.found() == [str(parked)]
-    assert outage.found("--include-sent") == sorted([str(parked), str(sent)])
+    assert outage.list_affected() == [str(parked)]
+    assert outage.list_affected("--include-sent") == sorted([str(parked), str(sent)])
 
 
 def test_refund_outage_refunds_once_under_one_correlation_id(outage: OutageScenario) -> None:
@@ -112,9 +112,9 @@ def test_refund_outage_filters_by_window_channel_and_server(outage: OutageScenar
     """What happened before or after, or elsewhere, is left alone."""
     here, there = outage.sent("a", "mx1:25"), outage.sent("b", "mx2:25")
 
-    assert outage.found("--include-sent", "--server", "mx1:25") == [str(here)]
-    assert outage.found("--include-sent", "--channel", "smtp") == sorted([str(here), str(there)])
-    assert outage.found("--include-sent", "--channel", "team") == []
+    assert outage.list_affected("--include-sent", "--server", "mx1:25") == [str(here)]
+    assert outage.list_affected("--include-sent", "--channel", "smtp") == sorted([str(here), str(there)])
+    assert outage.list_affected("--include-sent", "--channel", "team") == []
     assert outage.run("--include-sent", start=-2 * HOUR, end=-HOUR).json["found"] == []
     assert outage.run("--include-sent", start=HOUR, end=2 * HOUR).json["found"] == []
 
@@ -123,7 +123,7 @@ def test_refund_outage_ignores_recipients_who_were_sent_another_email(outage: Ou
     """The last letter counts: what was sent again after the outage, or called sent by a person, is not given back."""
     resent, decided = outage.sent("a"), outage.parked("b")
     outage.bench.run(RequestResend(context=outage.bench.context("staff"), reservation_id=resent))
-    before = outage.found("--include-sent", "--server", "mx:25")
+    before = outage.list_affected("--include-sent", "--server", "mx:25")
     context = outage.bench.context("worker", "t2")
     outage.bench.run(ClaimAttempt(context=context, reservation_id=resent, channel="smtp", case_id=uuid4()))
     outage.bench.run(
@@ -143,14 +143,14 @@ def test_refund_outage_ignores_recipients_who_were_sent_another_email(outage: Ou
     )
 
     assert before == sorted([str(resent), str(decided)])
-    assert outage.found("--include-sent", "--server", "mx:25") == []
+    assert outage.list_affected("--include-sent", "--server", "mx:25") == []
 
 
 def test_refund_outage_ignores_reservations_that_are_still_retried(outage: OutageScenario) -> None:
     """In doubt but not parked: it is tried again by itself."""
     outage.bench.attempt(outage.redeem("a"), LOST)
 
-    assert outage.found("--include-sent") == []
+    assert outage.list_affected("--include-sent") == []
 
 
 @pytest.mark.parametrize(("start", "end"), [("2027-01-02", "2027-01-01"), ("x", "2027-01-01")])

@@ -48,23 +48,25 @@ def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 @pytest.mark.usefixtures("broker")
 def test_doctor_passes_on_a_healthy_database_and_broker(terminal: Terminal) -> None:
     """What is well says so and asks for nothing; no worker answers here, and that is found."""
-    found = checks(terminal)
+    results = checks(terminal)
 
     well = ("secrets", "migrations", "key rings", "clock", "sweep", "pending", "cases", "guessing", "webhooks")
-    assert [name for name in (*well, "broker", "worker", "beat") if found[name]["status"] != "ok"] == []
-    assert found["tasks"]["status"] == "wrong"
-    assert "PostgreSQL 18" in found["database"]["found"]
-    assert "fsync" in found["database"]["found"]  # the suite's own server does not wait for the disk, and that is seen
-    assert found["api"]["status"] == "skipped"
+    assert [name for name in (*well, "broker", "worker", "beat") if results[name]["status"] != "ok"] == []
+    assert results["tasks"]["status"] == "wrong"
+    assert "PostgreSQL 18" in results["database"]["found"]
+    assert (
+        "fsync" in results["database"]["found"]
+    )  # the suite's own server does not wait for the disk, and that is seen
+    assert results["api"]["status"] == "skipped"
 
 
 def test_doctor_reports_an_unavailable_broker_once(terminal: Terminal) -> None:
     """What can't be checked because of it is not called broken."""
-    found = checks(terminal)
+    results = checks(terminal)
 
-    assert found["broker"]["status"] == "wrong"
-    assert "cannot connect to" in found["broker"]["found"]
-    assert [found[name]["status"] for name in ("worker", "beat", "tasks")] == ["skipped"] * 3
+    assert results["broker"]["status"] == "wrong"
+    assert "cannot connect to" in results["broker"]["found"]
+    assert [results[name]["status"] for name in ("worker", "beat", "tasks")] == ["skipped"] * 3
 
 
 def test_doctor_waits_a_bounded_time_for_a_frozen_broker(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,54 +82,54 @@ def test_doctor_reports_a_missing_heartbeat(terminal: Terminal, broker: Redis, n
     """Without a sign of life for 15 seconds it is called missing, and the remedy names its command."""
     broker.delete(f"ledger:alive:{name}")
 
-    found = checks(terminal)[name]
+    results = checks(terminal)[name]
 
-    assert (found["status"], f"celery -A workers.celery_app {name}" in found["remedy"]) == ("wrong", True)
+    assert (results["status"], f"celery -A workers.celery_app {name}" in results["remedy"]) == ("wrong", True)
 
 
 def test_doctor_reports_a_broker_that_evicts(terminal: Terminal, broker: Redis) -> None:
     """allkeys-lru may throw the queue away."""
     broker.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        found = checks(terminal)["broker"]
+        results = checks(terminal)["broker"]
     finally:
         broker.config_set("maxmemory-policy", "noeviction")
 
-    assert found["status"] == "wrong"
-    assert "noeviction" in found["remedy"]
+    assert results["status"] == "wrong"
+    assert "noeviction" in results["remedy"]
 
 
 def test_doctor_reports_a_full_broker(terminal: Terminal, broker: Redis) -> None:
     """At its limit it takes no message."""
     broker.config_set("maxmemory", "1mb")
     try:
-        found = checks(terminal)["broker"]
+        results = checks(terminal)["broker"]
     finally:
         broker.config_set("maxmemory", "0")
 
-    assert (found["status"], "maxmemory" in found["remedy"]) == ("wrong", True)
+    assert (results["status"], "maxmemory" in results["remedy"]) == ("wrong", True)
 
 
 def test_doctor_reports_an_unavailable_database_once(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plainly, without a traceback, and the rest is still checked."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://ledger:secret@127.0.0.1:1/ledger")
 
-    found = checks(terminal)
+    results = checks(terminal)
 
-    assert found["database"]["status"] == "wrong"
-    assert "secret" not in found["database"]["found"]
-    assert [found[name]["status"] for name in ("migrations", "key rings", "sweep", "cases")] == ["skipped"] * 4
-    assert found["broker"]["status"] == "wrong"
+    assert results["database"]["status"] == "wrong"
+    assert "secret" not in results["database"]["found"]
+    assert [results[name]["status"] for name in ("migrations", "key rings", "sweep", "cases")] == ["skipped"] * 4
+    assert results["broker"]["status"] == "wrong"
 
 
 def test_doctor_reports_an_older_schema(terminal: Terminal, bench: LedgerBench) -> None:
     """It names the command that helps."""
     execute(bench.database_url, "DELETE FROM _yoyo_migration")
 
-    found = checks(terminal)
+    results = checks(terminal)
 
-    assert (found["migrations"]["status"], "ledger migrate" in found["migrations"]["found"]) == ("wrong", True)
-    assert found["cases"]["status"] == "skipped"
+    assert (results["migrations"]["status"], "ledger migrate" in results["migrations"]["found"]) == ("wrong", True)
+    assert results["cases"]["status"] == "skipped"
 
 
 def test_doctor_reports_wrong_keys(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,13 +149,13 @@ def test_doctor_reports_a_database_restored_from_an_older_backup(
     empty = checks(terminal)["checkpoints"]["status"]
     bench.issue()
     update_log(bench.storage, bench.storage.recorder.clock.now(), file)
-    held = checks(terminal)["checkpoints"]
+    result = checks(terminal)["checkpoints"]
     file.write_text(file.read_text().replace('"size": 1', '"size": 7'))
 
     older = checks(terminal)["checkpoints"]
 
-    assert (unnamed, empty, held["status"], older["status"]) == ("skipped", "ok", "ok", "wrong")
-    assert "checkpoint 1 of" in held["found"]
+    assert (unnamed, empty, result["status"], older["status"]) == ("skipped", "ok", "ok", "wrong")
+    assert "checkpoint 1 of" in result["found"]
     assert "over 7 events, but the database has only 1 of them" in older["found"]
     assert older["remedy"].startswith("restore a newer backup")
 
@@ -162,10 +164,10 @@ def test_doctor_reminds_of_a_role_that_can_alter_the_log(terminal: Terminal, ben
     """The bench runs as the owner; a reminder is no fault."""
     bench.issue()
 
-    found = checks(terminal)["role"]
+    results = checks(terminal)["role"]
 
-    assert (found["status"], "run as ledger, which can change the log" in found["found"]) == ("reminder", True)
-    assert "LEDGER_OWNER_DATABASE_URL" in found["remedy"]
+    assert (results["status"], "run as ledger, which can change the log" in results["found"]) == ("reminder", True)
+    assert "LEDGER_OWNER_DATABASE_URL" in results["remedy"]
 
 
 def test_doctor_reports_secrets_that_others_can_read(terminal: Terminal, tmp_path: Path) -> None:
@@ -174,9 +176,9 @@ def test_doctor_reports_secrets_that_others_can_read(terminal: Terminal, tmp_pat
     secrets.write_text("")
     secrets.chmod(0o644)
 
-    found = checks(terminal)["secrets"]
+    results = checks(terminal)["secrets"]
 
-    assert (found["status"], found["remedy"]) == ("wrong", f"chmod 600 {secrets}")
+    assert (results["status"], results["remedy"]) == ("wrong", f"chmod 600 {secrets}")
 
 
 def test_doctor_reports_overdue_work(terminal: Terminal, bench: LedgerBench) -> None:
@@ -188,11 +190,11 @@ def test_doctor_reports_overdue_work(terminal: Terminal, bench: LedgerBench) -> 
         " reserved_at = reserved_at - interval '2 hours'",
     )
 
-    found = checks(terminal)
+    results = checks(terminal)
 
-    assert (found["sweep"]["status"], found["pending"]["status"]) == ("wrong", "wrong")
-    assert "60 min" in found["sweep"]["found"]
-    assert "2 h" in found["pending"]["found"] or "120 min" in found["pending"]["found"]
+    assert (results["sweep"]["status"], results["pending"]["status"]) == ("wrong", "wrong")
+    assert "60 min" in results["sweep"]["found"]
+    assert "2 h" in results["pending"]["found"] or "120 min" in results["pending"]["found"]
 
 
 def test_doctor_reports_an_open_case(terminal: Terminal, bench: LedgerBench) -> None:
@@ -205,9 +207,9 @@ def test_doctor_reports_an_open_case(terminal: Terminal, bench: LedgerBench) -> 
         )
     )
 
-    found = checks(terminal)["cases"]
+    results = checks(terminal)["cases"]
 
-    assert (found["status"], found["remedy"]) == (
+    assert (results["status"], results["remedy"]) == (
         "wrong",
         "review each case: `ledger cases`, then `ledger resolve`",
     )
@@ -231,9 +233,9 @@ def test_doctor_reminds_of_code_guessing(terminal: Terminal, bench: LedgerBench)
     """Nothing is broken while somebody guesses, but somebody should know."""
     RateLimitReportRepository(bench.storage, uuid4()).exchange(RateLimitCounts(unknown=150, redeemed=20, spent={}))
 
-    found = checks(terminal)["guessing"]
+    results = checks(terminal)["guessing"]
 
-    assert (found["status"], found["found"]) == (
+    assert (results["status"], results["found"]) == (
         "reminder",
         "150 requests with unknown codes in the last minute (including limited ones), and 20 redemptions",
     )
@@ -252,9 +254,9 @@ def test_doctor_reports_clock_skew(terminal: Terminal, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("projections.monitoring.health_checks.datetime", Slow)
 
-    found = checks(terminal)["clock"]
+    results = checks(terminal)["clock"]
 
-    assert (found["status"], "5 min ahead" in found["found"]) == ("wrong", True)
+    assert (results["status"], "5 min ahead" in results["found"]) == ("wrong", True)
 
 
 def test_doctor_sends_no_email_to_the_mail_server(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,20 +272,20 @@ def test_doctor_sends_no_email_to_the_mail_server(terminal: Terminal, monkeypatc
         listening = threading.Thread(target=listen, daemon=True)
         listening.start()
         monkeypatch.setenv("LEDGER_SMTP_URL", f"smtp://127.0.0.1:{server.getsockname()[1]}")
-        found = checks(terminal)["mail server"]
+        results = checks(terminal)["mail server"]
         listening.join(5)
 
-    assert (found["status"], heard) == ("ok", [b""])
+    assert (results["status"], heard) == ("ok", [b""])
 
 
 def test_doctor_reports_malformed_settings(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable is named, its value is not shown."""
     monkeypatch.setenv("LEDGER_MASTER_KEYS", "1:nonsense")
 
-    found = checks(terminal)["settings"]
+    results = checks(terminal)["settings"]
 
-    assert "LEDGER_MASTER_KEYS" in found["found"]
-    assert "nonsense" not in found["found"]
+    assert "LEDGER_MASTER_KEYS" in results["found"]
+    assert "nonsense" not in results["found"]
 
 
 @pytest.mark.parametrize(
@@ -307,10 +309,10 @@ def test_doctor_reads_the_settings_of_every_component(
     """One sentence names the variable and not its value, before a worker fails over it."""
     monkeypatch.setenv(name, value)
 
-    found = checks(terminal)["settings"]
+    results = checks(terminal)["settings"]
 
-    assert (found["status"], name in found["found"]) == ("wrong", True)
-    assert "sekret" not in found["found"]
+    assert (results["status"], name in results["found"]) == ("wrong", True)
+    assert "sekret" not in results["found"]
 
 
 def test_doctor_reminds_of_a_misspelt_variable(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,10 +320,10 @@ def test_doctor_reminds_of_a_misspelt_variable(terminal: Terminal, monkeypatch: 
     before = checks(terminal)
     monkeypatch.setenv("LEDGER_RATE_LIMT", "off")
 
-    found = checks(terminal)["settings"]
+    results = checks(terminal)["settings"]
 
     assert "settings" not in before
-    assert (found["status"], "did you mean LEDGER_RATE_LIMIT?" in found["found"]) == ("reminder", True)
+    assert (results["status"], "did you mean LEDGER_RATE_LIMIT?" in results["found"]) == ("reminder", True)
 
 
 def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -336,25 +338,25 @@ def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.Mon
     }  # fmt: skip
     write_stack_state(tmp_path, state)
 
-    found = [terminal.ledger("--data-dir", str(tmp_path), *words) for words in (("doctor", "--json"), ("cases",))]
+    results = [terminal.ledger("--data-dir", str(tmp_path), *words) for words in (("doctor", "--json"), ("cases",))]
 
-    named = {check["name"]: check for check in found[0].json["checks"]}
+    named = {check["name"]: check for check in results[0].json["checks"]}
     assert (named["stack"]["status"], named["stack"]["remedy"]) == (
         "wrong",
         "start it again with `ledger up`; no data was lost",
     )
     assert "\n" not in named["database"]["found"]
-    assert (found[1].status, "was killed" in found[1].err) == (3, True)
+    assert (results[1].status, "was killed" in results[1].err) == (3, True)
 
 
 def test_doctor_skips_all_checks_without_a_ledger(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing runs on the folder and no variable names a database: one finding, the rest is not checked."""
     monkeypatch.setenv("DATABASE_URL", "")
 
-    found = checks(terminal)
+    results = checks(terminal)
 
-    assert "no ledger is running on" in found["settings"]["found"]
-    assert {check["status"] for name, check in found.items() if name != "settings"} == {"skipped"}
+    assert "no ledger is running on" in results["settings"]["found"]
+    assert {check["status"] for name, check in results.items() if name != "settings"} == {"skipped"}
 
 
 def test_doctor_prints_a_table(terminal: Terminal) -> None:

@@ -43,9 +43,9 @@ def test_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.Capture
     with open_data_dir(tmp_path):
         assert run_up(tmp_path, find_free_port(), demo=False) == 2
 
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert f"another `ledger up` (pid {os.getpid()}) is running on {tmp_path}" in told
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"another `ledger up` (pid {os.getpid()}) is running on {tmp_path}" in message
 
 
 def test_up_waits_for_the_watchdog_of_a_killed_run(tmp_path: Path) -> None:
@@ -64,12 +64,12 @@ def test_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
     """One sentence names the port and the option that helps; the old ledger.json is gone all the same."""
     (tmp_path / "version").write_text("1\n")
     write_stack_state(tmp_path, STATE)
-    with socket.create_server((HOST, 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server((HOST, 0)) as other_server:
+        port = other_server.getsockname()[1]
         assert run_up(tmp_path, port, demo=False) == 2
 
-    told = capsys.readouterr().err
-    assert f"port {port} on {HOST} is in use by another program: choose another with --port\n" == told
+    message = capsys.readouterr().err
+    assert f"port {port} on {HOST} is in use by another program: choose another with --port\n" == message
     assert not (tmp_path / "ledger.json").exists()
 
 
@@ -78,9 +78,9 @@ def test_folder_of_another_layout_version_is_refused(tmp_path: Path, capsys: pyt
     (tmp_path / "version").write_text("99\n")
 
     assert run_up(tmp_path, find_free_port(), demo=False) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "created by another version (layout '99', this one uses '1')" in told
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "created by another version (layout '99', this one uses '1')" in message
 
 
 def test_foreign_folder_is_refused_and_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,12 +104,12 @@ def test_folder_that_cannot_be_created_is_refused(tmp_path: Path, capsys: pytest
 
 def test_secrets_are_generated_once_with_mode_600(tmp_path: Path) -> None:
     """A second start reads the same; both key rings are rings of one key."""
-    made = load_secrets(tmp_path)
+    secrets = load_secrets(tmp_path)
 
-    assert made == load_secrets(tmp_path)
+    assert secrets == load_secrets(tmp_path)
     assert (tmp_path / secrets_file.FILE).stat().st_mode & 0o777 == 0o600
-    assert KeyRing.parse(made["LEDGER_PEPPERS"]).current == 1
-    assert made["LEDGER_PEPPERS"] != made["LEDGER_MASTER_KEYS"]
+    assert KeyRing.parse(secrets["LEDGER_PEPPERS"]).current == 1
+    assert secrets["LEDGER_PEPPERS"] != secrets["LEDGER_MASTER_KEYS"]
 
 
 def test_secrets_of_the_environment_take_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,16 +147,16 @@ def test_truncated_secrets_file_is_refused(tmp_path: Path, left: bytes, lacks: s
 
 def test_older_folder_gets_its_missing_passwords(tmp_path: Path) -> None:
     """Those that can be set at any start; its own keys and the password of its database stay."""
-    made = load_secrets(tmp_path)
+    secrets = load_secrets(tmp_path)
     (tmp_path / "postgres").mkdir()
     path = tmp_path / secrets_file.FILE
-    kept = [line for line in path.read_text().splitlines() if "BROKER" not in line]
-    path.write_text("\n".join(kept) + "\n")
+    kept_lines = [line for line in path.read_text().splitlines() if "BROKER" not in line]
+    path.write_text("\n".join(kept_lines) + "\n")
     again = load_secrets(tmp_path)
 
     assert len(again.pop(secrets_file.BROKER_PASSWORD)) >= 32
-    assert made.pop(secrets_file.BROKER_PASSWORD)
-    assert made == again
+    assert secrets.pop(secrets_file.BROKER_PASSWORD)
+    assert secrets == again
     assert load_secrets(tmp_path)[secrets_file.BROKER_PASSWORD] in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
 

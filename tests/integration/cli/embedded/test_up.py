@@ -76,15 +76,15 @@ def sessions(database_url: str) -> list[tuple[str]]:
 
 def running_on(folder: Path) -> list[str]:
     """Commands and environments of processes that name the folder (Linux; elsewhere none can be seen)."""
-    found = []
+    matching = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             text = (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
         except OSError:
             continue
         if str(folder).encode() in text and int(place.name) != os.getpid():
-            found.append(text.split(b"\0")[0].decode())
-    return found
+            matching.append(text.split(b"\0")[0].decode())
+    return matching
 
 
 @pytest.mark.timeout(150)
@@ -92,8 +92,8 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
     """Everything is ready when it says so; a second start has the data; nothing runs after SIGTERM or kill -9."""
     folder = tmp_path / "ledger"
     with stack(folder) as (process, state):
-        status, told = readiness(state["api"])
-        assert (status, told["status"], told["missing"]) == (200, "ready", [])
+        status, body = readiness(state["api"])
+        assert (status, body["status"], body["missing"]) == (200, "ready", [])
         assert {"ledger_run"} == {name for (name,) in sessions(state["database_url"])}
         assert (folder / "ledger.json").stat().st_mode & 0o777 == 0o600
         assert process.pid == state["pid"]
@@ -110,20 +110,20 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
     with stack(folder) as (process, again):
         with psycopg.connect(again["database_url"]) as conn:
             second = conn.execute("SELECT count(*) FROM ledger_events").fetchall()
-        kept = ("demo_code", "admin_key", "staff_email", "staff_password", "mailbox")
+        stable_fields = ("demo_code", "admin_key", "staff_email", "staff_password", "mailbox")
         process.kill()
 
         assert first == second
-        assert [state[name] for name in kept] == [again[name] for name in kept]
+        assert [state[name] for name in stable_fields] == [again[name] for name in stable_fields]
         assert wait_until(lambda: running_on(folder) == [], STOP_S_MAX)
 
 
-def outcome(folder: Path, **given: str) -> tuple[int, str]:
+def outcome(folder: Path, **variables: str) -> tuple[int, str]:
     """Exit code and sentence of an `up` that is refused."""
     command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), "up"]
     done = subprocess.run(
         [*command, "--port", str(find_free_port())],
-        env={**plain(), **given},
+        env={**plain(), **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -137,28 +137,28 @@ def test_up_starts_no_server_that_the_environment_names(tmp_path: Path) -> None:
     """A given database that is away is told in a sentence, with exit 3; no private one is made."""
     database_url = f"postgresql://ledger@{HOST}:{find_free_port()}/ledger?connect_timeout=2"
     redis_url = f"redis://{HOST}:{find_free_port()}/0"
-    code, told = outcome(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url, LEDGER_SMTP_URL="null://")
+    code, message = outcome(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url, LEDGER_SMTP_URL="null://")
 
     assert code == 3
-    assert "cannot connect to PostgreSQL" in told
+    assert "cannot connect to PostgreSQL" in message
     assert not {"postgres", "redis", "mailbox"} & {entry.name for entry in tmp_path.iterdir()}
 
 
 def test_up_refuses_wrong_keys(database_url: str, tmp_path: Path) -> None:
     """A database that was written with other key rings is told in a sentence, with exit 3."""
-    given = {"DATABASE_URL": database_url, "LEDGER_SMTP_URL": "null://"}
+    variables = {"DATABASE_URL": database_url, "LEDGER_SMTP_URL": "null://"}
     rings = [f"1:{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
     vault = Vault(KeyRing.parse(rings[0]), KeyRing.parse(rings[1]))
     verify_key_rings(database_url, vault)
-    code, told = outcome(tmp_path, **given, LEDGER_PEPPERS=rings[1], LEDGER_MASTER_KEYS=rings[1])
+    code, message = outcome(tmp_path, **variables, LEDGER_PEPPERS=rings[1], LEDGER_MASTER_KEYS=rings[1])
 
     assert code == 3
-    assert "LEDGER_PEPPERS does not hold the keys that this database was written with" in told
+    assert "LEDGER_PEPPERS does not hold the keys that this database was written with" in message
 
 
 def test_up_names_a_malformed_setting(database_url: str, tmp_path: Path) -> None:
     """The sentence names the variable, with exit 2."""
-    code, told = outcome(tmp_path, DATABASE_URL=database_url, LEDGER_SMTP_URL="null://", LEDGER_LEASE_S="long")
+    code, message = outcome(tmp_path, DATABASE_URL=database_url, LEDGER_SMTP_URL="null://", LEDGER_LEASE_S="long")
 
     assert code == 2
-    assert "LEDGER_LEASE_S" in told
+    assert "LEDGER_LEASE_S" in message

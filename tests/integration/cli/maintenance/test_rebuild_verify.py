@@ -111,33 +111,33 @@ def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBe
     nowhere = module("verify", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")
     (tmp_path / "ledger.json").write_text(json.dumps({"database_url": bench.database_url}))
 
-    found = module("verify", "--json", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")
-    away = module("verify", DATABASE_URL="postgresql://x@127.0.0.1:1/none")
+    result = module("verify", "--json", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")
+    unavailable = module("verify", DATABASE_URL="postgresql://x@127.0.0.1:1/none")
 
     bare = bench.database_url.replace(":only-for-tests@", "@")
     owner = {"LEDGER_OWNER_DATABASE_URL": bare, "LEDGER_OWNER_PASSWORD_FILE": str(secret)}
     named = module("verify", "--json", DATABASE_URL="postgresql://x@127.0.0.1:1/none", **owner)
 
-    assert (nowhere[0], away[0], named[0]) == (3, 3, 0)
+    assert (nowhere[0], unavailable[0], named[0]) == (3, 3, 0)
     assert "start it with `ledger up`" in nowhere[2]
-    assert (found[0], found[1]["wrong"]) == (0, 0)
+    assert (result[0], result[1]["wrong"]) == (0, 0)
 
 
 def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
     """A table in the terminal's language, or the document; by text or id, as of a version; unknown is a usage error."""
     code = bench.issue(3, bound=False)
-    item = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
-    bench.attempt(item.reservation_id)
+    reservation = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
+    bench.attempt(reservation.reservation_id)
     done(bench.redeem(code, "wang@example.com"))
 
     shown = terminal.ledger("explain", code)
-    early = terminal.ledger("explain", str(item.code_id), "--version", "2", "--json")
+    early = terminal.ledger("explain", str(reservation.code_id), "--version", "2", "--json")
 
     assert (shown.status, early.status) == (0, 0)
     assert "1 of 3 uses used, 1 reserved, 1 available" in shown.out
-    assert str(item.reservation_id) in shown.out
+    assert str(reservation.reservation_id) in shown.out
     assert "Reserved uses" in shown.out
-    assert [str(item.reservation_id)] == [held["reservation_id"] for held in early.json["held"]]
+    assert [str(reservation.reservation_id)] == [entry["reservation_id"] for entry in early.json["held"]]
     assert (
         terminal.ledger("explain", "NOSUCHCODE").status,
         terminal.ledger("explain", code, "--as-of", "2020-01-01").status,

@@ -12,9 +12,9 @@ from workers.maintenance.log_follower import update_log
 
 def sent(bench: LedgerBench) -> str:
     """A reservation that was sent; its id."""
-    item = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
-    bench.attempt(item.reservation_id)
-    return str(item.reservation_id)
+    reservation = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
+    bench.attempt(reservation.reservation_id)
+    return str(reservation.reservation_id)
 
 
 def followed(bench: LedgerBench, file: Path | None = None) -> int:
@@ -26,17 +26,17 @@ def test_receipt_is_checked_with_the_public_key(bench: LedgerBench, terminal: Te
     """Before the first checkpoint it is refused; then it holds, and nothing personal is in it."""
     reservation_id = sent(bench)
     early = terminal.ledger("receipt", reservation_id)
-    taken = followed(bench, tmp_path / "checkpoints")
-    given = terminal.ledger("receipt", reservation_id)
+    follower = followed(bench, tmp_path / "checkpoints")
+    command_result = terminal.ledger("receipt", reservation_id)
     key = terminal.ledger("public-key").out.strip()
-    (file := tmp_path / "receipt.json").write_text(given.out)
+    (file := tmp_path / "receipt.json").write_text(command_result.out)
 
     checked = terminal.ledger("check-receipt", str(file), "--public-key", key)
 
-    assert (early.status, taken) == (4, 4)
-    assert (given.status, checked.status) == (0, 0)
+    assert (early.status, follower) == (4, 4)
+    assert (command_result.status, checked.status) == (0, 0)
     assert f"3 events of reservation {reservation_id} are in the ledger as of checkpoint 1" in checked.out
-    assert "li.wei" not in given.out
+    assert "li.wei" not in command_result.out
     assert len((tmp_path / "checkpoints").read_text().splitlines()) == 1
     assert [key] == terminal.ledger("public-key", "--json").json["public_keys"]
     assert terminal.ledger("receipt", str(uuid4())).status == 2

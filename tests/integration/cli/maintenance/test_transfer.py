@@ -25,7 +25,7 @@ def test_ledger_is_transferred_by_four_commands(
     events, vault = tmp_path / "events.jsonl", tmp_path / "vault.jsonl"
     out = terminal.ledger("export", "events", "--output", str(events), "--json")
     sealed = terminal.ledger("export", "vault", "--output", str(vault))
-    told = terminal.ledger("history", code, "--json").json
+    history = terminal.ledger("history", code, "--json").json
     name = f"test_{uuid4().hex}"
     clone(postgres_url, name)
     monkeypatch.setenv("DATABASE_URL", database_of(postgres_url, name))
@@ -36,7 +36,7 @@ def test_ledger_is_transferred_by_four_commands(
 
     assert [ended.status for ended in (out, sealed, into, open_data_dir)] == [0, 0, 0, 0]
     assert (4, out.json["root"]) == (into.json["events"], into.json["root"])
-    assert told == terminal.ledger("history", code, "--json").json
+    assert history == terminal.ledger("history", code, "--json").json
     assert vault.stat().st_mode & 0o777 == 0o600
     assert "1 code_texts, 1 recipients" in open_data_dir.err
     assert (again.status, "nothing was imported: the database already holds events" in again.err) == (4, True)

@@ -81,7 +81,7 @@ def _wrong_ring(env: dict[str, str], _: Path) -> None:
     env["LEDGER_MASTER_KEYS"] = ring()
 
 
-def _away(env: dict[str, str], _: Path) -> None:
+def _unavailable(env: dict[str, str], _: Path) -> None:
     env["DATABASE_URL"] = f"postgresql://ledger:only-for-tests@{HOST}:1/ledger"
 
 
@@ -116,7 +116,7 @@ REFUSED: list[tuple[Change, int, str]] = [
     (_weak_ring, 2, "key 1 of LEDGER_PEPPERS is a placeholder, not a random key: generate one"),
     (_one_key_for_both, 2, "LEDGER_PEPPERS and LEDGER_MASTER_KEYS share a key: generate one"),
     (_default_password, 2, "the password in DATABASE_URL is a well-known default password: set another one"),
-    (_away, 3, "waited 1 s: start the database, or correct DATABASE_URL"),
+    (_unavailable, 3, "waited 1 s: start the database, or correct DATABASE_URL"),
     (_newer, 3, "schema is newer than this version (it has 9999_next): run the newer version"),
     (
         _functions,
@@ -130,7 +130,7 @@ REFUSED: list[tuple[Change, int, str]] = [
 """The first two also as a process of its own: a refusal of the settings, and one after a look at the database."""
 
 
-@pytest.mark.parametrize(("change", "status", "told"), REFUSED)
+@pytest.mark.parametrize(("change", "status", "expected"), REFUSED)
 def test_unsafe_start_is_refused_in_one_line(
     env: dict[str, str],
     tmp_path: Path,
@@ -138,7 +138,7 @@ def test_unsafe_start_is_refused_in_one_line(
     capfd: pytest.CaptureFixture[str],
     change: Change,
     status: int,
-    told: str,
+    expected: str,
 ) -> None:
     """It ends with its code and says why and what to do; it never becomes what would listen."""
     change(env, tmp_path)
@@ -150,25 +150,25 @@ def test_unsafe_start_is_refused_in_one_line(
     monkeypatch.setattr(os, "execve", lambda *command: became.append(command))
 
     assert (status, []) == (run(["run", "backend", "--host", HOST, "--port", str(find_free_port())]), became)
-    assert_one_sentence("".join(capfd.readouterr()), told)
+    assert_one_sentence("".join(capfd.readouterr()), expected)
 
 
-@pytest.mark.parametrize(("change", "status", "told"), REFUSED[:2])
+@pytest.mark.parametrize(("change", "status", "expected"), REFUSED[:2])
 def test_refused_start_ends_the_process(
-    env: dict[str, str], tmp_path: Path, change: Change, status: int, told: str
+    env: dict[str, str], tmp_path: Path, change: Change, status: int, expected: str
 ) -> None:
     """With its code, the same sentence, and nothing else in its log."""
     change(env, tmp_path)
     process = backend(env, find_free_port(), tmp_path / "log")
 
     assert status == process.wait(END_S_MAX)
-    assert_one_sentence((tmp_path / "log").read_text(), told)
+    assert_one_sentence((tmp_path / "log").read_text(), expected)
 
 
-def assert_one_sentence(said: str, told: str) -> None:
+def assert_one_sentence(said: str, expected: str) -> None:
     """One line, with the reason, without the password."""
     assert said.count("\n") == 1, said
-    assert told in said
+    assert expected in said
     assert "only-for-tests" not in said
 
 

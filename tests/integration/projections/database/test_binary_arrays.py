@@ -22,7 +22,7 @@ from projections.database.binary_arrays import (
     to_columns,
 )
 
-MOMENT = datetime(2026, 11, 25, 1, 2, 3, 456789, tzinfo=UTC)
+TIMESTAMP = datetime(2026, 11, 25, 1, 2, 3, 456789, tzinfo=UTC)
 
 SAMPLES: list[tuple[ArrayType, str, Sequence[Any]]] = [
     (UUIDS, "uuid[]", (UUID(int=0), uuid4(), None)),
@@ -32,7 +32,7 @@ SAMPLES: list[tuple[ArrayType, str, Sequence[Any]]] = [
     (INTEGERS, "integer[]", (-(2**31), None, 2**31 - 1)),
     (BIGS, "bigint[]", (-(2**63), 2**63 - 1, None)),
     (BOOLEANS, "boolean[]", (True, False, None)),
-    (TIMESTAMPS, "timestamp with time zone[]", (MOMENT, MOMENT - timedelta(days=36_525), None)),
+    (TIMESTAMPS, "timestamp with time zone[]", (TIMESTAMP, TIMESTAMP - timedelta(days=36_525), None)),
     (TEXTS, "text[]", (None, None)),
     (TEXTS, "text[]", ()),
 ]
@@ -53,7 +53,7 @@ def test_the_server_reads_what_was_written(
 def test_moments_keep_every_microsecond(postgres_url: str) -> None:
     """A moment that went through a float would come back another."""
     numbers = random.Random(3)
-    moments = [MOMENT + timedelta(microseconds=numbers.randrange(10**16)) for _ in range(200)]
+    moments = [TIMESTAMP + timedelta(microseconds=numbers.randrange(10**16)) for _ in range(200)]
     with psycopg.connect(postgres_url) as conn:
         row = conn.execute("SELECT %s", (TIMESTAMPS.encode(moments),)).fetchone()
 

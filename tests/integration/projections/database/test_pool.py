@@ -29,8 +29,8 @@ def hang_up(bench: LedgerBench) -> int:
 def fill(bench: LedgerBench) -> None:
     """Open every connection that the pool may have."""
     pool = bench.storage.datastore.pool
-    held = [pool.getconn() for _ in range(pool.max_size)]
-    for conn in held:
+    connections = [pool.getconn() for _ in range(pool.max_size)]
+    for conn in connections:
         pool.putconn(conn)
 
 
@@ -57,10 +57,10 @@ def in_a_child(work: Callable[[], object]) -> str:
     if not pid:
         try:
             work()
-            told = "returned"
+            outcome = "returned"
         except BaseException as error:  # noqa: BLE001 - told to the parent
-            told = type(error).__name__
-        os.write(writing, told.encode())
+            outcome = type(error).__name__
+        os.write(writing, outcome.encode())
         os._exit(0)
     os.close(writing)
     ends = time.monotonic() + CHILD_S_MAX
@@ -75,7 +75,7 @@ def in_a_child(work: Callable[[], object]) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_is_told_instead_of_hanging(bench: LedgerBench) -> None:
+def test_a_forked_child_gets_an_error_instead_of_hanging(bench: LedgerBench) -> None:
     """Reading, writing and closing; the parent's connections are not touched. A ledger of its own works."""
     code = bench.issue(5, bound=False)
     first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
@@ -84,12 +84,12 @@ def test_a_forked_child_is_told_instead_of_hanging(bench: LedgerBench) -> None:
         with LedgerStore.open(settings_for(bench.database_url)) as storage:
             assert LedgerBench(storage, bench.database_url).reader.find_reservation(first)
 
-    told = [
+    outcomes = [
         in_a_child(lambda: bench.reader.find_reservation(first)),
         in_a_child(lambda: bench.redeem(code, "b@example.com")),
         in_a_child(bench.storage.close),
         in_a_child(own),
     ]
 
-    assert told == [ForkedPoolError.__name__, ForkedPoolError.__name__, "returned", "returned"]
+    assert outcomes == [ForkedPoolError.__name__, ForkedPoolError.__name__, "returned", "returned"]
     assert done(bench.redeem(code, "c@example.com")).changed

@@ -181,9 +181,9 @@ def test_every_connection_has_its_bounds(running: str, database_url: str) -> Non
         connect(database_url) as owner,
     ):
         cursors = [conn.cursor(row_factory=tuple_row) for conn in (pooled, single, owner)]
-        found = [cursor.execute(query, ("idle_in_transaction_session_timeout",)).fetchone() for cursor in cursors]
+        timeouts = [cursor.execute(query, ("idle_in_transaction_session_timeout",)).fetchone() for cursor in cursors]
 
-    assert found == [("15s", "10s", "30s")] * 3
+    assert timeouts == [("15s", "10s", "30s")] * 3
 
 
 def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: LedgerBench) -> None:

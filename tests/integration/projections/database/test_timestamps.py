@@ -51,9 +51,9 @@ def test_a_timestamp_is_read_as_it_was_written(database_url: str, *, binary: boo
 def test_time_beyond_every_offset_is_read_as_the_end_of_the_calendar(database_url: str, *, binary: bool) -> None:
     """Such rows were written by hand; they break no question either."""
     with connect(database_url) as conn, conn.cursor(binary=binary) as cursor:
-        found = [cursor.execute("SELECT %s::timestamptz", (text,)).fetchone() for text in ENDS]
+        rows = [cursor.execute("SELECT %s::timestamptz", (text,)).fetchone() for text in ENDS]
 
-    assert found == [(end,) for end in ENDS.values()]
+    assert rows == [(end,) for end in ENDS.values()]
 
 
 @pytest.mark.parametrize("defect", [psycopg.DataError, DataError], ids=["psycopg", "eventsourcing"])
@@ -65,16 +65,16 @@ def test_a_value_that_the_driver_cannot_take_is_a_defect(defect: type[Exception]
         raise psycopg.OperationalError("gone")
 
 
-def test_a_command_that_meets_a_defect_is_not_tried_again(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_meets_a_defect_is_not_retried(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is raised as it is: another try would meet it too."""
-    tries: list[int] = []
+    call_counts: list[int] = []
 
     def fail(_: PostgresUnitOfWork) -> None:
-        tries.append(1)
+        call_counts.append(1)
         raise psycopg.DataError("bad value")
 
     monkeypatch.setattr(PostgresUnitOfWork, "commit", fail)
     with pytest.raises(DataError):
         bench.issue()
 
-    assert tries == [1]
+    assert call_counts == [1]

@@ -153,7 +153,7 @@ def test_an_outage_is_given_back_once_under_one_correlation_id(bench: LedgerBenc
     assert_no_drift(bench)
 
 
-def test_an_expected_loser_of_a_batch_is_told_no(bench: LedgerBench) -> None:
+def test_an_expected_loser_of_a_batch_is_rejected(bench: LedgerBench) -> None:
     """Two staff resolve the same case at once: the first wins, the second is refused."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)

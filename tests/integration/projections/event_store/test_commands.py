@@ -23,9 +23,9 @@ from tests.support.ledger.ledger_bench import LedgerBench, check_code, correctio
 
 def code_id_of(bench: LedgerBench, code: str) -> UUID:
     """The id of a code by its text."""
-    found = bench.reader.find_code(code)
-    assert found is not None
-    return found
+    code_id = bench.reader.find_code(code)
+    assert code_id is not None
+    return code_id
 
 
 def test_every_decision_about_a_code_keeps_its_row_equal_to_the_log(bench: LedgerBench) -> None:
@@ -114,9 +114,12 @@ def test_revoking_and_an_opened_link_in_one_batch_see_the_newer_reservation(benc
     code = bench.issue(None, bound=False)
     first, middle, older, newer = (uuid4() for _ in range(4))
 
-    def redeem(item: UUID, again: UUID | None) -> None:
-        command = bench.reserve(code, "li@example.com", reservation_id=item)
-        assert done(bench.run(structs.replace(command, again=again))).require_reservation().reservation_id == item
+    def redeem(reservation_id: UUID, again: UUID | None) -> None:
+        command = bench.reserve(code, "li@example.com", reservation_id=reservation_id)
+        assert (
+            done(bench.run(structs.replace(command, again=again))).require_reservation().reservation_id
+            == reservation_id
+        )
 
     redeem(first, None)
     bench.attempt(first)
@@ -212,8 +215,8 @@ def test_one_use_follows_another_whichever_late_success_comes_first(bench: Ledge
         further.append(done(bench.run(command)).require_reservation().reservation_id)
         bench.attempt(further[-1], Rejected(server="mx:25", reason="x", final=True))
 
-    for item in further:
-        bench.run(AcceptInvite(context=bench.context(), reservation_id=item, delivery=1, case_id=uuid4()))
+    for reservation_id in further:
+        bench.run(AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4()))
 
     assert bench.rows("SELECT status FROM reservations WHERE follows IS NOT NULL ORDER BY versions[1]") == [
         ("sent",),

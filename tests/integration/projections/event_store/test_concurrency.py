@@ -28,11 +28,11 @@ CLICKS = 50
 
 
 @pytest.fixture
-def offices(bench: LedgerBench) -> Iterator[list[LedgerBench]]:
+def benches(bench: LedgerBench) -> Iterator[list[LedgerBench]]:
     """Several ledgers on one database, as API processes are."""
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         settings = settings_for(bench.database_url)
-        yield [LedgerBench(opened.enter_context(LedgerStore.open(settings)), bench.database_url) for _ in range(3)]
+        yield [LedgerBench(stack.enter_context(LedgerStore.open(settings)), bench.database_url) for _ in range(3)]
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
@@ -80,15 +80,15 @@ class Bank:
 
 
 @pytest.mark.parametrize("uses", [1, 10])
-def test_fifty_clicks_on_few_uses(bench: LedgerBench, offices: list[LedgerBench], uses: int) -> None:
+def test_fifty_clicks_on_few_uses(bench: LedgerBench, benches: list[LedgerBench], uses: int) -> None:
     """As many reservations as uses, the rest held; once they are sent, used up. The sums hold at every read."""
     code = bench.issue(uses, bound=False)
     with Bank(bench.database_url) as bank:
-        first = at_once(CLICKS, lambda number: offices[number % 3].redeem(code, f"p{number}@example.com"))
+        first = at_once(CLICKS, lambda number: benches[number % 3].redeem(code, f"p{number}@example.com"))
         for result in first:
             if not isinstance(result, Refusal):
                 bench.attempt(done(result).require_reservation().reservation_id)
-        second = at_once(CLICKS, lambda number: offices[number % 3].redeem(code, f"q{number}@example.com"))
+        second = at_once(CLICKS, lambda number: benches[number % 3].redeem(code, f"q{number}@example.com"))
 
     (code_id,) = bench.rows("SELECT code_id FROM code_balances")[0]
     assert words(first) == {"ok": uses, "CODE_HELD": CLICKS - uses}
@@ -123,21 +123,21 @@ def test_the_same_clicks_on_a_counter_without_a_guard_oversell(bench: LedgerBenc
     assert sum(at_once(8, click)) == 8
 
 
-def test_the_same_key_at_once(bench: LedgerBench, offices: list[LedgerBench]) -> None:
+def test_the_same_key_at_once(bench: LedgerBench, benches: list[LedgerBench]) -> None:
     """One reservation, which everybody gets; whoever changed the body is told."""
     code = bench.issue(20, bound=False)
 
     def click(number: int) -> Result:
         key = IdempotencyKey(scope_digest=b"scope", body_digest=b"other" if number == 0 else b"body")
         email = "mei@example.com" if number == 0 else "li.wei@example.com"
-        return offices[number % 3].run(offices[number % 3].reserve(code, email, key=key))
+        return benches[number % 3].run(benches[number % 3].reserve(code, email, key=key))
 
     results = at_once(12, click)
-    found = words(results)
+    outcomes = words(results)
 
     assert bench.rows("SELECT count(*) FROM reservations") == [(1,)]
-    assert found["ok"] + found["IDEMPOTENCY_KEY_REUSED"] == 12
-    assert found["IDEMPOTENCY_KEY_REUSED"] in {1, 11}  # whose body came first is the key's
+    assert outcomes["ok"] + outcomes["IDEMPOTENCY_KEY_REUSED"] == 12
+    assert outcomes["IDEMPOTENCY_KEY_REUSED"] in {1, 11}  # whose body came first is the key's
 
 
 class LogReader:
@@ -177,9 +177,9 @@ def test_eight_writers_and_a_reader_that_never_looks_back(bench: LedgerBench, se
 
     def write(number: int) -> None:
         with LedgerStore.open(settings, pool_size=1) as storage:
-            office = LedgerBench(storage, bench.database_url)
+            other_bench = LedgerBench(storage, bench.database_url)
             while not ends.is_set():
-                commands = [office.reserve(codes[number], f"{uuid4().hex}@example.com") for _ in range(1 + number)]
+                commands = [other_bench.reserve(codes[number], f"{uuid4().hex}@example.com") for _ in range(1 + number)]
                 storage.ledger.execute(commands)
 
     with LogReader(bench.database_url) as tail, psycopg.connect(bench.database_url) as idle:
@@ -221,19 +221,19 @@ def test_without_the_order_lock_a_reader_would_miss_events(bench: LedgerBench, g
     assert len(overtaken) == (0 if guarded else 1)
 
 
-def test_a_race_that_was_lost_late_is_tried_again(
-    bench: LedgerBench, offices: list[LedgerBench], monkeypatch: pytest.MonkeyPatch
+def test_a_race_that_was_lost_late_is_retried(
+    bench: LedgerBench, benches: list[LedgerBench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both issue the same code, as a retry does whose first try still runs: one writes it, the other finds it."""
     monkeypatch.setattr("projections.event_store.recorder.RETRY_S_MAX", 0.0)
-    text, code_id = generate_code(bench.letters), uuid4()
+    text, code_id = generate_code(bench.random_source), uuid4()
 
-    def issue(office: LedgerBench) -> Result:
-        vault = office.storage.vault
+    def issue(other_bench: LedgerBench) -> Result:
+        vault = other_bench.storage.vault
         draft = vault.draft_code(text, code_id)
-        return office.run(
+        return other_bench.run(
             IssueCode(
-                context=office.context("operator"),
+                context=other_bench.context("operator"),
                 code_id=code_id,
                 text=draft,
                 terms=make_terms(max_uses=1),
@@ -244,7 +244,7 @@ def test_a_race_that_was_lost_late_is_tried_again(
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'code_texts'::regclass"
     with psycopg.connect(bench.database_url) as holder, ThreadPoolExecutor(2) as threads:
         holder.execute("LOCK TABLE code_texts IN EXCLUSIVE MODE")
-        issued = [threads.submit(issue, office) for office in offices[:2]]
+        issued = [threads.submit(issue, other_bench) for other_bench in benches[:2]]
         for _ in range(WAIT_S * 20):
             if bench.rows(waiting) == [(2,)]:
                 break

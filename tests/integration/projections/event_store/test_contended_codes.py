@@ -94,7 +94,7 @@ def test_a_lock_on_the_log_is_what_the_library_would_wait_for(bench: LedgerBench
 @pytest.mark.parametrize(
     "statement", ["VACUUM (ANALYZE) ledger_events", "CREATE INDEX CONCURRENTLY tried ON ledger_events (topic)"]
 )
-def test_maintenance_ends_beside_redeems(statement: str, bench: LedgerBench) -> None:
+def test_maintenance_ends_during_redeems(statement: str, bench: LedgerBench) -> None:
     """The other way round: redeems that never cease don't keep it from ending."""
     code, ended = bench.issue(None, bound=False), threading.Event()
 

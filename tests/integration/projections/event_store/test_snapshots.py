@@ -57,7 +57,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return topics
 
 
-def met_anew(bench: LedgerBench, code: str) -> RedeemCode:
+def load_afresh(bench: LedgerBench, code: str) -> RedeemCode:
     """A code as a process that has just started sees it, by one more redeem."""
     with LedgerStore.open(settings_for(bench.database_url)) as storage:
         return done(LedgerBench(storage, bench.database_url).redeem(code, "newcomer@example.com")).code
@@ -83,7 +83,7 @@ def test_a_long_code_is_met_by_its_snapshot_and_the_events_since(
 ) -> None:
     """However long the history, no more than a bounded number of events is folded."""
     decoded.clear()
-    code = met_anew(bench, long_code)
+    code = load_afresh(bench, long_code)
 
     assert 0 < len(decoded) < EVENTS_PER_SNAPSHOT + BATCH
     assert (code.version, code.reserved) == (LONG + 1, LONG)
@@ -103,10 +103,10 @@ def test_evicted_state_is_loaded_from_its_snapshot(
             numbers = range(start, start + BATCH)
             bench.storage.ledger.execute([bench.reserve(code, f"p{number}@example.com") for number in numbers])
         decoded.clear()
-        found = done(other.redeem(code, "newcomer@example.com")).code
+        state = done(other.redeem(code, "newcomer@example.com")).code
 
     assert 0 < len(decoded) < 100 + EVENTS_PER_SNAPSHOT + BATCH
-    assert_right(bench, found)
+    assert_right(bench, state)
 
 
 def test_a_short_code_has_none(bench: LedgerBench) -> None:
@@ -132,7 +132,7 @@ def test_resolution_that_does_not_apply_is_skipped(
     """The log is folded from its beginning, and the answer is right."""
     change(bench, statement)
     decoded.clear()
-    code = met_anew(bench, long_code)
+    code = load_afresh(bench, long_code)
 
     assert len(decoded) == LONG
     assert_right(bench, code)
@@ -145,7 +145,7 @@ def test_a_history_is_folded_in_pages(
     change(bench, "DELETE FROM code_snapshots")
     monkeypatch.setattr(code_loader, "EVENTS_PER_PAGE", 7)
     decoded.clear()
-    code = met_anew(bench, long_code)
+    code = load_afresh(bench, long_code)
 
     assert len(decoded) == LONG
     assert_right(bench, code)
@@ -158,10 +158,10 @@ def test_missing_ones_are_written_and_former_ones_go(bench: LedgerBench) -> None
     with bench.storage.datastore.get_connection() as conn:
         rounds = [write_missing_snapshots(conn), write_missing_snapshots(conn)]
 
-    kept = bench.rows("SELECT shape, version, state FROM code_snapshots")
+    snapshot_rows = bench.rows("SELECT shape, version, state FROM code_snapshots")
     assert rounds == [1, 0]
-    assert [(shape, version) for shape, version, _ in kept] == [(SCHEMA_FINGERPRINT, LONG)]
-    state = decode_snapshot(bytes(kept[0][2]))
+    assert [(shape, version) for shape, version, _ in snapshot_rows] == [(SCHEMA_FINGERPRINT, LONG)]
+    state = decode_snapshot(bytes(snapshot_rows[0][2]))
     assert state is not None
     assert_right(bench, state)
 

@@ -222,12 +222,12 @@ def test_an_idempotency_key_leads_to_the_same_reservation(bench: LedgerBench) ->
 
 def test_a_refund_by_final_failure_puts_one_notice_into_the_outbox(bench: LedgerBench) -> None:
     """The person is told that nothing was sent; not if the address itself was refused."""
-    told = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
-    bench.attempt(told, Rejected(server="mx:25", reason="message_refused", final=True))
+    reservation_id = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation_id, Rejected(server="mx:25", reason="message_refused", final=True))
     silent = done(bench.redeem(bench.issue(), "b@example.com")).require_reservation().reservation_id
     bench.attempt(silent, Rejected(server="mx:25", reason="address_refused", final=True, about_address=True))
 
-    assert bench.rows("SELECT reservation_id, template FROM outbox") == [(told, "refund_notice")]
+    assert bench.rows("SELECT reservation_id, template FROM outbox") == [(reservation_id, "refund_notice")]
     assert_no_drift(bench)
 
 
@@ -261,9 +261,9 @@ def test_drift_is_found(bench: LedgerBench) -> None:
         conn.execute("UPDATE reservations SET status = 'sent'")
     (code_id,) = bench.rows("SELECT code_id FROM code_balances")[0]
 
-    found = check_code(bench.storage, code_id)
+    differing_rows = check_code(bench.storage, code_id)
 
-    assert [(item.table, item.row_id) for item in found] == [
+    assert [(row.table, row.row_id) for row in differing_rows] == [
         ("code_balances", code_id),
         ("reservations", reservation_id),
     ]

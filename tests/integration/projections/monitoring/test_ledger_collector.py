@@ -46,7 +46,7 @@ def test_counters_are_sums_over_the_log(bench: LedgerBench) -> None:
     assert 0 < shown["ledger_click_to_sent_seconds_sum"] < 120
 
 
-def test_gauges_tell_the_state(bench: LedgerBench) -> None:
+def test_gauges_show_the_state(bench: LedgerBench) -> None:
     """What waits, what is overdue, where the log ends."""
     history(bench)
 
@@ -63,8 +63,8 @@ def test_gauges_tell_the_state(bench: LedgerBench) -> None:
 
 def test_oldest_pending_leaves_out_invitations_that_a_channel_deferred(bench: LedgerBench) -> None:
     """A full team is no delay of ours while the time that it named is ahead; they stay among the pending ones."""
-    item = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
-    bench.attempt(item, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
+    reservation = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
 
     shown = samples(LedgerCollector(bench.database_url)())
     assert (shown["ledger_pending_reservations"], shown["ledger_oldest_pending_seconds"]) == (1, 0)
@@ -76,14 +76,16 @@ def test_oldest_pending_leaves_out_invitations_that_a_channel_deferred(bench: Le
 
 def test_migration_marks_reservations_that_were_deferred_before_it(bench: LedgerBench) -> None:
     """Those alone: one that was attempted since then, or that merely failed, waits for us."""
-    items = [
+    reservation_ids = [
         done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id for name in "abc"
     ]
-    for item in items[:2]:
-        bench.attempt(item, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1)))
-    bench.attempt(items[2], Rejected(server="mx:25", reason="temporary", final=False))
-    note = bench.storage.vault.seal_text("a full team", uuid4(), items[0])
-    bench.run(NoteOnReservation(context=bench.context("staff"), reservation_id=items[0], note=note))
+    for reservation_id in reservation_ids[:2]:
+        bench.attempt(
+            reservation_id, RetryLater(server="team", reason="full", until=bench.context().now + timedelta(days=1))
+        )
+    bench.attempt(reservation_ids[2], Rejected(server="mx:25", reason="temporary", final=False))
+    note = bench.storage.vault.seal_text("a full team", uuid4(), reservation_ids[0])
+    bench.run(NoteOnReservation(context=bench.context("staff"), reservation_id=reservation_ids[0], note=note))
     before = bench.rows("SELECT reservation_id, is_deferred FROM reservations ORDER BY 1")
     text = (files("projections.sql.migrations") / "0026_deferred_reservations.sql").read_text("utf-8")
     with psycopg.connect(bench.database_url) as conn:
@@ -106,9 +108,9 @@ def test_a_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, m
         conn.execute("UPDATE tally_progress SET position = 0")
         monkeypatch.setattr(event_counters, "EVENTS_PER_TRANSACTION", 20_000)
         event_counters.update_counters(conn)
-    anew = samples(LedgerCollector(bench.database_url)())
+    restarted = samples(LedgerCollector(bench.database_url)())
 
-    assert counters(first) == counters(second) == counters(anew)
+    assert counters(first) == counters(second) == counters(restarted)
     assert first['ledger_events_total{type="UseReserved"}'] == 5
 
 

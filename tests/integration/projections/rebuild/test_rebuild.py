@@ -29,9 +29,9 @@ def damage(bench: LedgerBench, statement: str, *params: object) -> None:
 
 def id_of(bench: LedgerBench, code: str) -> UUID:
     """A code's id."""
-    found = bench.reader.find_code(code)
-    assert found is not None
-    return found
+    code_id = bench.reader.find_code(code)
+    assert code_id is not None
+    return code_id
 
 
 def test_intact_read_models_differ_in_nothing(bench: LedgerBench) -> None:
@@ -60,7 +60,7 @@ def test_a_dry_run_names_rows_values_and_the_event_that_explains_each(bench: Led
     before = read_models(bench)
 
     exit_code, document, _ = commanded(bench)
-    found = {entry["row_id"]: entry for entry in document["differences"]}
+    by_row_id = {entry["row_id"]: entry for entry in document["differences"]}
 
     assert exit_code == 1
     assert document["counts"] == {
@@ -68,13 +68,13 @@ def test_a_dry_run_names_rows_values_and_the_event_that_explains_each(bench: Led
         "reservations": {"appear": 1, "change": 1},
         "cases": {"vanish": 1},
     }
-    balance = found[str(id_of(bench, code))]
+    balance = by_row_id[str(id_of(bench, code))]
     assert (balance["old"], balance["new"]) == ({"used": 9}, {"used": 2})
     assert tuple(balance["event"][name] for name in ("type", "version", "position")) == ("InviteSent", 7, 7)
-    assert (found[str(changed)]["old"], found[str(changed)]["new"]) == ({"status": "live"}, {"status": "sent"})
-    assert (found[str(changed)]["event"]["type"], found[str(changed)]["event"]["version"]) == ("InviteSent", 4)
-    assert (found[str(lost)]["old"], found[str(lost)]["change"]) == (None, "appear")
-    assert found[str(ghost[0])]["change"] == "vanish"
+    assert (by_row_id[str(changed)]["old"], by_row_id[str(changed)]["new"]) == ({"status": "live"}, {"status": "sent"})
+    assert (by_row_id[str(changed)]["event"]["type"], by_row_id[str(changed)]["event"]["version"]) == ("InviteSent", 4)
+    assert (by_row_id[str(lost)]["old"], by_row_id[str(lost)]["change"]) == (None, "appear")
+    assert by_row_id[str(ghost[0])]["change"] == "vanish"
     assert before == read_models(bench)
     assert leftovers(bench) == []
 
@@ -132,7 +132,7 @@ def test_one_code_leaves_the_others_alone(bench: LedgerBench) -> None:
 
     assert report.counts == {"code_balances": {"change": 1}, "reservations": {"appear": 1}}
     assert check_code(bench.storage, id_of(bench, mine)) == []
-    assert [found.table for found in check_code(bench.storage, id_of(bench, other))] == [
+    assert [difference.table for difference in check_code(bench.storage, id_of(bench, other))] == [
         "code_balances",
         "reservations",
     ]
@@ -150,7 +150,7 @@ def test_a_row_that_no_event_made_vanishes(bench: LedgerBench) -> None:
 
     report = rebuilt(bench, apply=True)
 
-    assert [(found.change, found.event) for found in report.listed] == [("vanish", None)]
+    assert [(difference.change, difference.event) for difference in report.listed] == [("vanish", None)]
     assert bench.rows("SELECT * FROM code_balances") == []
 
 
@@ -173,7 +173,9 @@ def test_differences_are_listed_up_to_a_limit_and_counted_all(bench: LedgerBench
         ("UseReserved:1", b"{}", 4, "version 2 is missing"),
     ],
 )
-def test_poison_stops_and_changes_nothing(bench: LedgerBench, topic: str, state: bytes, version: int, why: str) -> None:
+def test_an_undecodable_event_stops_and_changes_nothing(
+    bench: LedgerBench, topic: str, state: bytes, version: int, why: str
+) -> None:
     """An event that can't be read or does not follow is named by stream, version and topic; exit code 1."""
     code_id = id_of(bench, bench.issue())
     damage(bench, "UPDATE code_balances SET used = 1")
@@ -192,7 +194,7 @@ def test_poison_stops_and_changes_nothing(bench: LedgerBench, topic: str, state:
     assert (before, []) == (read_models(bench), leftovers(bench))
 
 
-def test_an_event_of_a_reservation_that_was_never_opened_is_poison(bench: LedgerBench) -> None:
+def test_an_event_of_a_reservation_that_never_began_is_undecodable(bench: LedgerBench) -> None:
     """A lost UseReserved shows at the first event that builds on it."""
     code_id = id_of(bench, bench.issue())
     state = b'{"at":"2026-11-24T12:00:00Z","actor":"person","reservation_id":"%s","via":"link"}' % str(uuid4()).encode()

@@ -149,7 +149,7 @@ def test_a_database_that_goes_away_leaves_whole_tables(bench: LedgerBench, step:
     assert (rebuilt(bench).counts, leftovers(bench)) == ({}, [])
 
 
-def test_the_second_is_told_who_runs(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_rebuild_names_the_one_that_runs(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at once: exit code 4, with the host and process id of the first; what the first has made is left alone."""
     monkeypatch.setattr("projections.rebuild.lock.LOCK_WAIT_S_MAX", 0.3)
     with open_maintenance_connection(bench.database_url, "rebuild") as first:

@@ -93,9 +93,12 @@ def test_wrong_sums_are_found_by_the_whole_key_and_repaired(bench: LedgerBench, 
     applied = rebuilt(bench, workers=0, limits=SMALL, projections=frozenset({NAME}), apply=True)
 
     assert [counts] * 3 == [document["counts"], checked.rows.counts, applied.counts]
-    found = {tuple(row["row_id"].values()): row for row in document["differences"]}
-    assert {(group, f"{day}") for group, day, _ in before} | {("nowhere", "2026-01-01")} == found.keys()
-    assert sorted({row["event"] and row["event"]["version"] > 0 for row in found.values()}, key=bool) == [None, True]
+    by_row_id = {tuple(row["row_id"].values()): row for row in document["differences"]}
+    assert {(group, f"{day}") for group, day, _ in before} | {("nowhere", "2026-01-01")} == by_row_id.keys()
+    assert sorted({row["event"] and row["event"]["version"] > 0 for row in by_row_id.values()}, key=bool) == [
+        None,
+        True,
+    ]
     assert before == sums(bench)
 
 

@@ -54,8 +54,10 @@ def test_rebuild_pauses_only_while_others_write(bench: LedgerBench) -> None:
 
 def test_a_process_stands_back() -> None:
     """Its own niceness is what the machine has of it."""
-    told = "from projections.replay.worker_pool import lower_priority; import os; lower_priority(); print(os.nice(0))"
-    ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=50)
+    program = (
+        "from projections.replay.worker_pool import lower_priority; import os; lower_priority(); print(os.nice(0))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
 
     assert int(ended.stdout) == max(os.nice(0), NICENESS)
     lower_priority(2**22 + 1)  # nobody: it has ended already

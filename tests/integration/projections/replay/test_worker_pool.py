@@ -84,18 +84,18 @@ def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -
         conn.execute("UPDATE ledger_events SET topic = 'X:1' WHERE originator_version = 3")
         conn.execute("UPDATE code_balances SET used = 99")
 
-    found = [
+    findings = [
         verify(bench.database_url, timedelta(days=1), NoProgress(), 99, limits=SMALL, workers=workers)
         for workers in (0, 2)
     ]
 
-    assert sorted(found[0].findings) == sorted(found[1].findings)
-    assert found[0].broken == found[1].broken
-    assert found[0].rows.counts == found[1].rows.counts
-    assert found[0].broken["event log: every event can be read and follows"] > 1
+    assert sorted(findings[0].findings) == sorted(findings[1].findings)
+    assert findings[0].broken == findings[1].broken
+    assert findings[0].rows.counts == findings[1].rows.counts
+    assert findings[0].broken["event log: every event can be read and follows"] > 1
 
 
-def test_a_poison_event_in_another_process_stops_everything(bench: LedgerBench) -> None:
+def test_an_undecodable_event_in_another_process_stops_everything(bench: LedgerBench) -> None:
     """It is named as ever, nothing has changed, nobody goes on."""
     RandomHistory(bench, 13, codes=4).go_on(60)
     with psycopg.connect(bench.database_url) as conn:
@@ -117,9 +117,9 @@ def test_a_helper_that_is_killed_stops_everything(bench: LedgerBench, monkeypatc
     give = WorkerPool._give
 
     def killing(pool: WorkerPool, number: int, left: object) -> bool:
-        given = give(pool, number, left)  # type: ignore[arg-type]  # as it came
+        result = give(pool, number, left)  # type: ignore[arg-type]  # as it came
         os.kill(pool._processes[number].pid, signal.SIGKILL)
-        return given
+        return result
 
     monkeypatch.setattr(WorkerPool, "_give", killing)
 

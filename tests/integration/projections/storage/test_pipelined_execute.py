@@ -42,11 +42,11 @@ def test_pipelined_execute_decides_and_commits_as_execute_does(bench: LedgerBenc
     """New, known, held and unknown in one batch; afterwards everything is in the database."""
     code = bench.issue(2, bound=False)
     bench.redeem(code, "first@example.com")
-    tries = [bench.reserve(code, f"{name}@example.com") for name in ("second", "first", "third")]
+    commands = [bench.reserve(code, f"{name}@example.com") for name in ("second", "first", "third")]
 
-    results = stepped(bench, [*tries, bench.reserve("NOSUCHCODE", "fourth@example.com")])
+    results = stepped(bench, [*commands, bench.reserve("NOSUCHCODE", "fourth@example.com")])
 
-    assert [item.code if isinstance(item, Refusal) else item.changed for item in results] == [
+    assert [result.code if isinstance(result, Refusal) else result.changed for result in results] == [
         True,
         False,
         "CODE_HELD",
@@ -93,11 +93,11 @@ def test_without_a_free_connection_it_is_left_to_execute(bench: LedgerBench) -> 
     """Others hold the whole pool: waiting for one of them would stop the loop."""
     code = bench.issue()
     pool = bench.storage.datastore.pool
-    held = [pool.getconn() for _ in range(pool.max_size)]
+    connections = [pool.getconn() for _ in range(pool.max_size)]
 
     with pytest.raises(FallBackToBlockingError):
         stepped(bench, [bench.reserve(code, "li.wei@example.com")])
-    for conn in held:
+    for conn in connections:
         pool.putconn(conn)
 
 

@@ -103,7 +103,7 @@ def test_an_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench
 def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """Every travelling table is the same afterwards; the next redeem of the same person finds the old reservation."""
     code = lived.issue()
-    item = done(lived.redeem(code, "Li.Wei@example.com")).require_reservation()
+    reservation = done(lived.redeem(code, "Li.Wei@example.com")).require_reservation()
     execute(lived.database_url, "INSERT INTO audit (at, act) VALUES (now(), 'signed_out'), (now(), 'signed_out')")
     file = io.BytesIO()
     imported(elsewhere, exported(lived))
@@ -121,10 +121,10 @@ def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, el
         query = f"SELECT * FROM {table} t ORDER BY t::text"  # noqa: S608 - names from the catalogue
         assert lived.rows(query) == elsewhere.rows(query), table
     assert moved.rows["audit"] == 2
-    assert item == done(elsewhere.redeem(code, "li.wei@example.com")).require_reservation()
+    assert reservation == done(elsewhere.redeem(code, "li.wei@example.com")).require_reservation()
     execute(elsewhere.database_url, "INSERT INTO audit (at, act) VALUES (now(), 'signed_out')")
-    found = verify(elsewhere.database_url, timedelta(days=9), NoProgress(), 10)
-    assert found.wrong == 0
+    findings = verify(elsewhere.database_url, timedelta(days=9), NoProgress(), 10)
+    assert findings.wrong == 0
 
 
 def test_states_that_are_no_text_travel_too(lived: LedgerBench) -> None:

@@ -67,9 +67,9 @@ def signed(url: str, bench: LedgerBench, file: Path, minutes: int) -> Checkpoint
     with psycopg.connect(url, autocommit=True) as conn:
         append_new_events(conn)
         now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
-        made = sign_and_write(conn, derive_signing_key(bench.storage.vault.rings["master"]), now, file)
-    assert made is not None
-    return made
+        checkpoint = sign_and_write(conn, derive_signing_key(bench.storage.vault.rings["master"]), now, file)
+    assert checkpoint is not None
+    return checkpoint
 
 
 def verified(url: str, bench: LedgerBench, file: Path) -> tuple[int, list[str]]:
@@ -85,9 +85,9 @@ def test_a_database_that_holds_what_was_published_starts(bench: LedgerBench, fil
     assert verify_checkpoint_file(bench.database_url, None) is None
     assert verify_checkpoint_file(bench.database_url, file) is None
     published(bench, file, 0)
-    made = published(bench, file, 2)
+    checkpoint = published(bench, file, 2)
 
-    assert made._replace(position=0) == verify_checkpoint_file(bench.database_url, file)
+    assert checkpoint._replace(position=0) == verify_checkpoint_file(bench.database_url, file)
     assert verified(bench.database_url, bench, file) == (0, [])
 
 
@@ -128,7 +128,9 @@ def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) 
 
     assert first._replace(position=0) == read_last_published(file)
     second = published(bench, file, 2)
-    assert [1, None, second.number] == [made and made.number for _, made in read_checkpoint_file(file)]
+    assert [1, None, second.number] == [
+        checkpoint and checkpoint.number for _, checkpoint in read_checkpoint_file(file)
+    ]
     assert (1, [f"line 2 of {file}: not a checkpoint"]) == verified(bench.database_url, bench, file)
 
 
@@ -144,10 +146,10 @@ def test_what_cannot_be_read_or_reached_is_said(bench: LedgerBench, file: Path, 
 
 def test_another_ledger_is_not_taken_for_this_one(bench: LedgerBench, file: Path) -> None:
     """A signature by somebody else's key is named by `verify`."""
-    made = published(bench, file, 0)
+    checkpoint = published(bench, file, 0)
     other: Any = json.loads(file.read_text())
     other["signature"] = "A" * 86 + "=="
     file.write_text(json.dumps(other) + "\n")
 
-    assert made.is_signed
+    assert checkpoint.is_signed
     assert (1, [f"line 1 of {file}: its signature is wrong"]) == verified(bench.database_url, bench, file)

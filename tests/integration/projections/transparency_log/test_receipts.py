@@ -57,9 +57,9 @@ def conn(bench: LedgerBench) -> Iterator[psycopg.Connection[Any]]:
 
 def sent(bench: LedgerBench, code: str | None = None) -> UUID:
     """A reservation that was sent."""
-    item = done(bench.redeem(code or bench.issue(), f"{uuid4().hex}@example.com")).require_reservation()
-    bench.attempt(item.reservation_id)
-    return item.reservation_id
+    reservation = done(bench.redeem(code or bench.issue(), f"{uuid4().hex}@example.com")).require_reservation()
+    bench.attempt(reservation.reservation_id)
+    return reservation.reservation_id
 
 
 def ring(bench: LedgerBench) -> KeyRing:
@@ -71,9 +71,9 @@ def signed(bench: LedgerBench, conn: psycopg.Connection[Any], minutes: int = 0) 
     """Follow and sign, some minutes from now."""
     append_new_events(conn)
     now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
-    made = sign_head(conn, derive_signing_key(ring(bench)), now)
-    assert made is not None
-    return made
+    checkpoint = sign_head(conn, derive_signing_key(ring(bench)), now)
+    assert checkpoint is not None
+    return checkpoint
 
 
 def leaves(bench: LedgerBench) -> list[bytes]:
@@ -96,7 +96,7 @@ def verified(bench: LedgerBench) -> tuple[int, list[tuple[str, str]]]:
     """Exit code and (rule, type) of what `verify` finds."""
     out, keys = StringIO(), ExternalEvidence(derive_public_keys(ring(bench)))
     code = run_verify(bench.database_url, timedelta(1), 99, keys, as_json=True, out=out, err=StringIO())
-    return code, [(found["rule"], found["type"]) for found in json.loads(out.getvalue())["findings"]]
+    return code, [(finding["rule"], finding["type"]) for finding in json.loads(out.getvalue())["findings"]]
 
 
 def damage(bench: LedgerBench, statement: str) -> None:
@@ -164,21 +164,21 @@ def test_a_receipt_proves_its_events_and_nothing_altered(bench: LedgerBench, con
     assert receipt is not None
     text = json.dumps(receipt)
 
-    told = f"at least these 3 events of reservation {reservation_id} are in the ledger as of checkpoint 1"
-    assert told == check_proof(text, key)
+    sentence = f"at least these 3 events of reservation {reservation_id} are in the ledger as of checkpoint 1"
+    assert sentence == check_proof(text, key)
     assert receipt["checkpoint"]["number"] == 1
     assert read_receipt(bench.storage, uuid4()) is None
     for alter in ALTERATIONS:
-        bad = json.loads(text)
-        alter(bad)
+        altered = json.loads(text)
+        alter(altered)
         with pytest.raises(ReceiptError):
-            check_proof(json.dumps(bad), key)
-        assert script_says(bad, key) is None
+            check_proof(json.dumps(altered), key)
+        assert script_says(altered, key) is None
     with pytest.raises(ReceiptError, match="another key"):
         check_proof(text, derive_public_keys(OTHER)[0])
     with pytest.raises(ReceiptError, match="cannot be read"):
         check_proof("{", key)
-    assert told == script_says(receipt, key)
+    assert sentence == script_says(receipt, key)
     assert script_says(receipt, derive_public_keys(OTHER)[0]) is None
 
 
@@ -230,9 +230,9 @@ def receipt(bench: LedgerBench, conn: psycopg.Connection[Any]) -> dict[str, Any]
     """A receipt of three events as of checkpoint 1."""
     reservation_id = sent(bench)
     signed(bench, conn)
-    found = read_receipt(bench.storage, reservation_id)
-    assert found is not None
-    return found
+    signed_receipt = read_receipt(bench.storage, reservation_id)
+    assert signed_receipt is not None
+    return signed_receipt
 
 
 def both_refuse(bench: LedgerBench, receipt: dict[str, Any]) -> bool:
@@ -287,7 +287,7 @@ def test_receipt_with_events_left_out_proves_only_those_it_holds(bench: LedgerBe
     assert (script_says(receipt, derive_public_keys(ring(bench))[0]) or "").startswith("at least these 1 events of")
 
 
-def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_told(
+def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_shown(
     bench: LedgerBench, conn: psycopg.Connection[Any]
 ) -> None:
     """It is verified and given in receipts as before; only the number is left out."""
@@ -304,14 +304,14 @@ def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_t
     receipt = read_receipt(bench.storage, reservation_id)
     assert receipt is not None
 
-    told = check_proof(json.dumps(receipt), public)
+    sentence = check_proof(json.dumps(receipt), public)
 
     assert "number" not in receipt["checkpoint"]
-    assert told.endswith(f"are in the ledger as of the checkpoint of {at.isoformat()} over {size} events")
-    assert told == script_says(receipt, public)
+    assert sentence.endswith(f"are in the ledger as of the checkpoint of {at.isoformat()} over {size} events")
+    assert sentence == script_says(receipt, public)
     # A receipt that the earlier version gave out names the number; a changed one is worth as little as that one.
     receipt["checkpoint"]["number"] = 999_999
-    assert told == check_proof(json.dumps(receipt), public) == script_says(receipt, public)
+    assert sentence == check_proof(json.dumps(receipt), public) == script_says(receipt, public)
     assert verified(bench) == (0, [])
     sent(bench)
     assert signed(bench, conn, minutes=2).number == 2
@@ -367,10 +367,10 @@ def test_each_kind_of_damage_is_found(
     assert verified(bench) == (0, [])
     damage(bench, statement)
 
-    code, found = verified(bench)
+    code, findings = verified(bench)
 
     assert code == 1
-    assert named in found
+    assert named in findings
 
 
 def test_a_checkpoint_of_another_key_or_of_a_later_state_is_found(
@@ -378,12 +378,12 @@ def test_a_checkpoint_of_another_key_or_of_a_later_state_is_found(
 ) -> None:
     """Signed with another key: found though the signature itself is right. So is one that holds more than the log."""
     sent(bench)
-    made = signed(bench, conn)
-    at, key = made.at + timedelta(minutes=5), derive_signing_key(OTHER)
-    forged = key.sign(format_signed_text(2, 99, made.root, at.isoformat()))
+    checkpoint = signed(bench, conn)
+    at, key = checkpoint.at + timedelta(minutes=5), derive_signing_key(OTHER)
+    forged = key.sign(format_signed_text(2, 99, checkpoint.root, at.isoformat()))
     conn.execute(
         "INSERT INTO checkpoints (size, position, root, at, public_key, signature) VALUES (99, 99, %s, %s, %s, %s)",
-        (made.root, at, key.public_key().public_bytes_raw(), forged),
+        (checkpoint.root, at, key.public_key().public_bytes_raw(), forged),
     )
 
     assert verified(bench) == (1, [("proof: checkpoints are signed and hold", "Checkpoint")])

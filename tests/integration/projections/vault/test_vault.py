@@ -15,7 +15,7 @@ from projections.vault.key_ring import KeyRing, KeyRingError
 from projections.vault.vault import DigestMismatchError, RowKind, SealBrokenError, SearchableRow, Vault
 from tests.support.ledger.settings import settings_for
 
-A, B = (base64.b64encode(letter * 32).decode() for letter in (b"a", b"b"))
+A, B = (base64.b64encode(key_byte * 32).decode() for key_byte in (b"a", b"b"))
 ROW = UUID(int=7)
 
 
@@ -29,7 +29,7 @@ def test_a_sealed_text_opens_again() -> None:
     one, two = (vault().seal("text", ROW, "秘密") for _ in range(2))
 
     assert one.sealed != two.sealed
-    assert {vault().open_text(ROW, item.sealed, item.key_id) for item in (one, two)} == {"秘密"}
+    assert {vault().open_text(ROW, draft.sealed, draft.key_id) for draft in (one, two)} == {"秘密"}
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_a_sealed_text_opens_again() -> None:
 )
 def test_a_row_cannot_be_passed_off_as_another(kind: RowKind, row: UUID, flip: bool) -> None:
     """Another kind, another row or one flipped bit: it does not open."""
-    item = vault().seal(kind, ROW, "secret")
-    sealed = item.sealed[:-1] + bytes([item.sealed[-1] ^ 1]) if flip else item.sealed
+    draft = vault().seal(kind, ROW, "secret")
+    sealed = draft.sealed[:-1] + bytes([draft.sealed[-1] ^ 1]) if flip else draft.sealed
 
     with pytest.raises(SealBrokenError):
-        vault().open_text(row, sealed, item.key_id)
+        vault().open_text(row, sealed, draft.key_id)
 
 
 def row_of(of: Vault, address: str, row_id: UUID = ROW) -> SearchableRow:
@@ -99,9 +99,9 @@ def test_a_code_and_a_person_of_the_same_text_differ() -> None:
 
 def test_long_free_text_is_cut() -> None:
     """A server may say anything, at any length; a cut inside a letter leaves no half of it."""
-    kept = vault().seal_text("é" * 10_000, uuid4(), ROW)
+    draft = vault().seal_text("é" * 10_000, uuid4(), ROW)
 
-    text = vault().open_text(kept.text_id, kept.content.sealed, kept.content.key_id)
+    text = vault().open_text(draft.text_id, draft.content.sealed, draft.content.key_id)
     assert text == "é" * 2048
 
 
@@ -138,7 +138,7 @@ def test_key_ring_with_one_more_key_does_not_raise(database_url: str) -> None:
     LedgerStore.open(more).close()
 
 
-def test_an_older_schema_is_told_to_migrate(postgres_url: str) -> None:
+def test_an_older_schema_is_refused_with_the_command_to_migrate(postgres_url: str) -> None:
     """An empty database: run `ledger migrate`, then it opens."""
     name = f"empty_{uuid4().hex}"
     url = _create(postgres_url, name)

@@ -53,8 +53,8 @@ def everything(bench: LedgerBench) -> dict[str, Any]:
 
 def wrong(url: str, file: Path) -> list[str]:
     """What `verify` finds wrong: rules, and tables whose rows differ."""
-    found = verify(url, timedelta(days=9), NoProgress(), 10, ExternalEvidence(published=file))
-    return [*found.broken, *found.rows.counts]
+    report = verify(url, timedelta(days=9), NoProgress(), 10, ExternalEvidence(published=file))
+    return [*report.broken, *report.rows.counts]
 
 
 def run(program: str, *arguments: str) -> None:
@@ -89,7 +89,7 @@ def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgre
     drop(postgres_url, name)
 
 
-def test_a_base_backup_and_its_wal_come_back_to_any_moment(servers_folder: Path, tmp_path: Path) -> None:
+def test_a_base_backup_and_its_wal_are_restored_to_any_time(servers_folder: Path, tmp_path: Path) -> None:
     """To the last commit: the same ledger. To a moment before a mistake: that state, and the start says it is older."""
     folder, file = servers_folder / "recovery", tmp_path / "checkpoints.jsonl"
     folder.mkdir()
@@ -137,7 +137,7 @@ def recover(copy: PostgresCluster, archive: Path, until: datetime | None = None)
     """Start a base backup and let it take the archived WAL: all of it, or up to a moment."""
     target = {} if until is None else {"recovery_target_time": until.isoformat(), "recovery_target_action": "promote"}
     copy.configure(archive_mode="off", restore_command=f"cp {archive}/%f %p", **target)
-    (copy.made.data / "recovery.signal").touch()
+    (copy.postgres_files.data / "recovery.signal").touch()
     copy.start()
 
     def is_writable() -> bool:
@@ -149,5 +149,5 @@ def recover(copy: PostgresCluster, archive: Path, until: datetime | None = None)
 
 def now_of(bench: LedgerBench) -> datetime:
     """Database time; whatever is committed from now on is later."""
-    moment: datetime = bench.rows("SELECT clock_timestamp()")[0][0]
-    return moment
+    timestamp: datetime = bench.rows("SELECT clock_timestamp()")[0][0]
+    return timestamp

@@ -46,8 +46,8 @@ class Cell(NamedTuple):
 
 def fill(bench: LedgerBench, name: str) -> None:
     """One row in each table of the vault."""
-    item = done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id
-    bench.attempt(item, BUSY)
+    reservation_id = done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation_id, BUSY)
     staff = bench.storage.vault.draft_staff(EmailAddress.parse(f"{name}@staff.example.com"), uuid4())
     StaffAccountRepository(bench.storage).insert(staff, "hash", "viewer", bench.storage.recorder.clock.now())
 
@@ -57,18 +57,18 @@ def two_keys(bench: LedgerBench) -> Iterator[LedgerBench]:
     """Two rows in each table: one under an older pepper and master key, one under the current ones."""
     fill(bench, "li.wei")
     with LedgerStore.open(ringed(bench.database_url)) as storage:
-        rotated = LedgerBench(storage, bench.database_url, bench.letters)
+        rotated = LedgerBench(storage, bench.database_url, bench.random_source)
         fill(rotated, "mallory")
         yield rotated
 
 
 def cells(conn: psycopg.Connection[Any], kind: str) -> list[Cell]:
     """Every value of a type in the vault."""
-    found = []
+    vault_cells = []
     for table, columns in COLUMNS[kind].items():
         ids = conn.execute(sql.SQL("SELECT {} FROM {}").format(sql.Identifier(IDS[table]), sql.Identifier(table)))
-        found += [Cell(table, row[0], column) for row in ids.fetchall() for column in columns]
-    return found
+        vault_cells += [Cell(table, row[0], column) for row in ids.fetchall() for column in columns]
+    return vault_cells
 
 
 def value(conn: psycopg.Connection[Any], cell: Cell) -> Any:  # noqa: ANN401 - of any type
@@ -78,17 +78,17 @@ def value(conn: psycopg.Connection[Any], cell: Cell) -> Any:  # noqa: ANN401 - o
     return conn.execute(query.format(*names), (cell.row,)).fetchall()[0][0]
 
 
-def put(conn: psycopg.Connection[Any], cell: Cell, given: Any) -> None:  # noqa: ANN401 - of any type
+def put(conn: psycopg.Connection[Any], cell: Cell, value: Any) -> None:  # noqa: ANN401 - of any type
     """Overwrite a cell, as anyone with write access could."""
     query = sql.SQL("UPDATE {} SET {} = %s WHERE {} = %s")
     names = map(sql.Identifier, (cell.table, cell.column, IDS[cell.table]))
-    conn.execute(query.format(*names), (given, cell.row))
+    conn.execute(query.format(*names), (value, cell.row))
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
 def test_swap_of_any_two_values_of_the_vault_is_found(two_keys: LedgerBench, kind: str) -> None:
     """Digests, encrypted texts, pepper ids, key ids and the ends of codes, across rows and across tables."""
-    vault, unseen, tried = two_keys.storage.vault, [], 0
+    vault, unseen, swap_count = two_keys.storage.vault, [], 0
     with psycopg.connect(two_keys.database_url) as conn:
         assert list(check_vault(conn, vault)) == []
         conn.rollback()
@@ -96,7 +96,7 @@ def test_swap_of_any_two_values_of_the_vault_is_found(two_keys: LedgerBench, kin
             first, second = value(conn, one), value(conn, other)
             if first == second:
                 continue
-            tried += 1
+            swap_count += 1
             if kind == "bytea":
                 put(conn, one, b"-" * 40)  # digests are unique within a table
             put(conn, other, first)
@@ -106,7 +106,7 @@ def test_swap_of_any_two_values_of_the_vault_is_found(two_keys: LedgerBench, kin
             conn.rollback()
 
     assert unseen == []
-    assert tried >= {"bytea": 91, "smallint": 40, "text": 1}[kind]
+    assert swap_count >= {"bytea": 91, "smallint": 40, "text": 1}[kind]
 
 
 def swap_digests(bench: LedgerBench) -> None:
@@ -125,15 +125,15 @@ def test_verify_and_health_check_name_rows_whose_digests_were_swapped(two_keys: 
     url, outside = two_keys.database_url, ExternalEvidence(vault=vault)
     before = sampled_vault(url, vault, lambda: False)[0]
     swap_digests(two_keys)
-    told, unkeyed = StringIO(), StringIO()
+    report, unkeyed = StringIO(), StringIO()
 
-    code = run_verify(url, timedelta(1), 99, outside, as_json=False, out=told, err=StringIO())
+    code = run_verify(url, timedelta(1), 99, outside, as_json=False, out=report, err=StringIO())
     blind = run_verify(url, timedelta(1), 99, as_json=False, out=unkeyed, err=StringIO())
     sample = sampled_vault(url, vault, lambda: False)[0]
 
     people = {row[0] for row in two_keys.rows("SELECT recipient_id FROM recipients")}
     assert (code, blind) == (1, 0)
-    assert all(f"{VAULT_ROWS}: broken by row {person} of recipients" in told.getvalue() for person in people)
+    assert all(f"{VAULT_ROWS}: broken by row {person} of recipients" in report.getvalue() for person in people)
     assert "the rows of the vault were not checked" in unkeyed.getvalue()
     assert before == (8, [], True)
     assert {finding.stream for finding in sample.broken} == people
@@ -167,8 +167,8 @@ def test_person_found_by_a_swapped_digest_is_neither_exported_nor_erased(two_key
 
 def test_staff_account_whose_digest_was_swapped_opens_no_session(two_keys: LedgerBench) -> None:
     """The address that signs in must be the one of the account."""
-    desk, address = StaffSessionRepository(two_keys.storage), EmailAddress.parse("li.wei@staff.example.com")
-    known = desk.find_credentials(address)
+    sessions, address = StaffSessionRepository(two_keys.storage), EmailAddress.parse("li.wei@staff.example.com")
+    credentials = sessions.find_credentials(address)
     with psycopg.connect(two_keys.database_url) as conn:
         one, other = (cell for cell in cells(conn, "bytea") if (cell.table, cell.column) == ("staff", "digest"))
         first, second = value(conn, one), value(conn, other)
@@ -176,5 +176,5 @@ def test_staff_account_whose_digest_was_swapped_opens_no_session(two_keys: Ledge
         put(conn, other, first)
         put(conn, one, second)
 
-    assert known is not None
-    assert desk.find_credentials(address) is None
+    assert credentials is not None
+    assert sessions.find_credentials(address) is None

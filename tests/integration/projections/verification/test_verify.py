@@ -40,9 +40,9 @@ def damage(bench: LedgerBench, statement: str, *params: object) -> None:
 def sent(bench: LedgerBench, max_uses: int = 2) -> UUID:
     """A code with one sent use; its id."""
     code = bench.issue(max_uses)
-    item = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
-    bench.attempt(item.reservation_id)
-    return item.code_id
+    reservation = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
+    bench.attempt(reservation.reservation_id)
+    return reservation.code_id
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -50,7 +50,7 @@ def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
     """Every row is what the log says and every rule holds at every version, however little is held in memory."""
     RandomHistory(bench, seed + 100).go_on(80)
 
-    found = verify(
+    report = verify(
         bench.database_url,
         timedelta(days=1),
         NoProgress(),
@@ -58,8 +58,8 @@ def test_random_histories_pass(bench: LedgerBench, seed: int) -> None:
         limits=MemoryLimits(page_events=5, open_reservations_max=2, catch_up_events=3),
     )
 
-    assert (found.wrong, found.findings, found.rows.counts) == (0, [], {})
-    assert found.rows.events > 20
+    assert (report.wrong, report.findings, report.rows.counts) == (0, [], {})
+    assert report.rows.events > 20
 
 
 def test_a_right_ledger_ends_with_0_and_leaves_its_mark(bench: LedgerBench) -> None:
@@ -125,21 +125,25 @@ def test_damage_to_the_log_is_named(bench: LedgerBench, statement: str, rule: st
     code, document = verified(bench)
 
     assert code == 1
-    places = [(found["rule"], found["stream"], found["version"], found["type"]) for found in document["findings"]]
+    places = [
+        (finding["rule"], finding["stream"], finding["version"], finding["type"]) for finding in document["findings"]
+    ]
     assert (rule, str(code_id), version, kind) in places
 
 
-@pytest.mark.parametrize("kept", [0, 3])
-def test_a_stream_without_its_end_is_named(bench: LedgerBench, kept: int) -> None:
+@pytest.mark.parametrize("event_count", [0, 3])
+def test_a_stream_without_its_end_is_named(bench: LedgerBench, event_count: int) -> None:
     """Nothing in the log tells of the gap, but the balance was made with the events that are lost."""
     code_id = sent(bench)
-    damage(bench, "DELETE FROM ledger_events WHERE originator_version > %s", kept)
+    damage(bench, "DELETE FROM ledger_events WHERE originator_version > %s", event_count)
 
     code, document = verified(bench)
 
     assert code == 1
-    places = [(found["rule"], found["stream"], found["version"], found["type"]) for found in document["findings"]]
-    assert [(NO_LOST_EVENTS, str(code_id), kept + 1, "lost")] == places
+    places = [
+        (finding["rule"], finding["stream"], finding["version"], finding["type"]) for finding in document["findings"]
+    ]
+    assert [(NO_LOST_EVENTS, str(code_id), event_count + 1, "lost")] == places
 
 
 def test_an_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench) -> None:
@@ -151,7 +155,7 @@ def test_an_event_that_can_t_be_read_does_not_hide_the_others(bench: LedgerBench
     _, document = verified(bench)
 
     assert document["counts"] == {"code_balances": {"change": 1}}
-    assert [(str(broken), "X")] == [(found["stream"], found["type"]) for found in document["findings"]]
+    assert [(str(broken), "X")] == [(finding["stream"], finding["type"]) for finding in document["findings"]]
 
 
 def test_verify_names_reservations_that_are_not_settled_in_time(bench: LedgerBench) -> None:
@@ -163,14 +167,14 @@ def test_verify_names_reservations_that_are_not_settled_in_time(bench: LedgerBen
 
     assert in_time == 0
     assert [(SETTLED_IN_TIME, str(reservation_id))] == [
-        (found["rule"], found["reservation_id"]) for found in late["findings"]
+        (finding["rule"], finding["reservation_id"]) for finding in late["findings"]
     ]
 
 
 def test_a_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
     """A case waits for a person as long as it takes."""
-    item = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
-    bench.attempt(item.reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
+    reservation = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
+    bench.attempt(reservation.reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
     damage(bench, "UPDATE reservations SET case_id = %s", case := uuid4())
     state = (
         b'{"at":"2999-01-01T00:00:00Z","actor":"sweep","reservation_id":"%b","case_id":"%b","cause":"unknown_outcome"}'
@@ -178,7 +182,7 @@ def test_a_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
     damage(
         bench,
         "INSERT INTO ledger_events (originator_id, originator_version, topic, state) VALUES (%s, 5, %s, %s)",
-        *(item.code_id, "CaseOpened:1", state % (str(item.reservation_id).encode(), str(case).encode())),
+        *(reservation.code_id, "CaseOpened:1", state % (str(reservation.reservation_id).encode(), str(case).encode())),
     )
 
     _, document = verified(bench, timedelta(days=-1))

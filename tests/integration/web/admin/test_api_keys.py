@@ -15,8 +15,8 @@ def status(app: AppClient, secret: str, path: str = "/api/v1/codes") -> int:
 def test_a_key_opens_what_its_role_opens_until_it_is_revoked(app: AppClient, admin: StaffBrowser) -> None:
     """Its secret is on one page only, and pressing twice makes one key."""
     form = {"name": "shop & co", "role": "viewer", "days": "", "nonce": uuid4().hex}
-    made, again = admin.submit("/admin/keys", **form), admin.submit("/admin/keys", **form)
-    secret, key_id = secret_of(made.text), str(form["nonce"])
+    key_page, again = admin.submit("/admin/keys", **form), admin.submit("/admin/keys", **form)
+    secret, key_id = secret_of(key_page.text), str(form["nonce"])
     listed = admin.get("/admin/keys").text
 
     before = status(app, secret)

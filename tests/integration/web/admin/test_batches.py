@@ -17,9 +17,9 @@ from tests.support.ledger.code_terms import make_terms
 
 def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser) -> None:
     """With its prefix, terms and note; pressed twice it is one batch, and the log says which codes belong together."""
-    nonce, wanted = uuid4().hex, SLICE + 10
+    nonce, count = uuid4().hex, SLICE + 10
     terms = {
-        "count": str(wanted),
+        "count": str(count),
         "prefix": "spring-26",
         "max_uses": "5",
         "group": "Design",
@@ -35,8 +35,8 @@ def test_a_batch_is_issued_in_the_background(app: AppClient, admin: StaffBrowser
     event = cast("CodeIssued", line.event)
 
     assert ids[0] == ids[1]
-    assert ("done", wanted, wanted, 0) == (batch.state, batch.wanted, batch.done, batch.refused)
-    assert wanted == app.count("code_balances")
+    assert ("done", count, count, 0) == (batch.state, batch.wanted, batch.done, batch.refused)
+    assert count == app.count("code_balances")
     assert page.count(">SPRING26-") == 50
     assert "for the fair" in page
     assert (5, "Design", 0, ids[0]) == (event.max_uses, event.group, event.rebinds_max, event.correlation_id)
@@ -111,7 +111,7 @@ def test_another_process_goes_on_where_one_died(app: AppClient) -> None:
     storage, batch_id, count = app.services.storage, uuid4(), 3 * SLICE - 1
     app.client.app.state.admin.runner.close()  # type: ignore[attr-defined]  # the client knows it as any ASGI app
     first, second = (BatchRunner(storage, batches, uuid4) for batches in (Failing(storage), BatchRepository(storage)))
-    BatchRepository(storage).insert(wish(batch_id, count), app.services.now())
+    BatchRepository(storage).insert(new_batch(batch_id, count), app.services.now())
 
     first.start()
     assert wait_until(lambda: app.count("code_balances") == 2 * SLICE, WAIT_S)
@@ -133,7 +133,7 @@ def test_a_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> 
     """What is issued stays; its page says so."""
     batch_id, batches = uuid4(), BatchRepository(app.services.storage)
     now = app.services.now()
-    batches.insert(wish(batch_id, 10), now)
+    batches.insert(new_batch(batch_id, 10), now)
     admin.submit(f"/admin/batches/{batch_id}/stop", "/admin")
     batch = ended(app, batch_id)
 
@@ -142,7 +142,7 @@ def test_a_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> 
     assert batch.done == app.count("code_balances")
 
 
-def wish(batch_id: UUID, count: int) -> NewBatch:
+def new_batch(batch_id: UUID, count: int) -> NewBatch:
     """A plain batch that somebody asked for."""
     return NewBatch(
         batch_id=batch_id,

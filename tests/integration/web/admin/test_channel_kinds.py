@@ -11,7 +11,7 @@ from domain.ports import Accepted, NotifiedOnly, OutboundMessage, Outcome, Remov
 from projections.repositories.channel_form import ChannelSettings, FormField, TargetUrl
 from projections.repositories.group_channels import ChannelConfig, GroupChannelRepository
 from projections.repositories.groups import GroupRepository
-from tests.support.channel_builders import LETTER
+from tests.support.channel_builders import MESSAGE
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser
 from tests.support.fake_channel import FakeChannel
@@ -117,7 +117,7 @@ def test_workers_open_a_channel_of_the_new_kind(pager_app: AppClient) -> None:
         ]
         channels = GroupChannels.create(services.settings, services.storage)
         plan = channels.plan([UUID(reservation_id)])
-        outcome = GroupRoutingChannel(FakeChannel(), channels.for_group).send(LETTER)
+        outcome = GroupRoutingChannel(FakeChannel(), channels.for_group).send(MESSAGE)
 
     assert (plan.by_group, plan.groups) == ({"design": "pager"}, {UUID(reservation_id): "design"})
     assert outcome == Accepted(server="pager", reply_code=204)
@@ -133,7 +133,7 @@ def test_channel_of_unknown_kind_waits_for_newer_workers(pager_app: AppClient, m
     fallback = FakeChannel()
     channels = GroupChannels.create(services.settings, services.storage)
 
-    outcome = GroupRoutingChannel(fallback, channels.for_group).send(LETTER)
+    outcome = GroupRoutingChannel(fallback, channels.for_group).send(MESSAGE)
 
     assert (outcome.reason, outcome.final) == ("temporary", False)  # type: ignore[union-attr]  # anything else fails here
     assert fallback.sent == []

@@ -18,13 +18,13 @@ NEXT = re.compile(r'href="\?([^"]*cursor=[^"&]+)"')
 
 def walk(browser: StaffBrowser, query: str) -> list[str]:
     """Ids of all pages."""
-    found: list[str] = []
+    links: list[str] = []
     for _ in range(20):
         text = browser.get(f"/admin/codes?{query}").text
-        found += LINK.findall(text)
+        links += LINK.findall(text)
         following = NEXT.search(text)
         if following is None:
-            return found
+            return links
         query = following[1].replace("&amp;", "&")
     raise AssertionError("pages without end")
 
@@ -36,7 +36,7 @@ def test_pages_hold_each_code_once(app: AppClient, admin: StaffBrowser, monkeypa
         monkeypatch.setattr(module, "SCAN_LIMIT", 5)
     first = ended(app, ask_for(admin, count="2", bound="no"))
     blue = ended(app, ask_for(admin, count="9", group="blue & co"))
-    codes, blues = ({str(item) for _, item in batch.derive_code_ids(0, 20)} for batch in (first, blue))
+    codes, blues = ({str(code_id) for _, code_id in batch.derive_code_ids(0, 20)} for batch in (first, blue))
     text = app.services.reader.find_code_text(first.derive_code_ids(0, 1)[0][1])
     assert text is not None
     app.attempt(app.redeem(text).json()["reservation_id"])

@@ -20,7 +20,7 @@ def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: Sta
         text_en="<script>x</script>\r\n\r\nBye",
         accept_target="https://x.example/in",
     )
-    page, letter = admin.get(PATH), admin.get(PATH.replace("/one", "/letter") + "&language=en")
+    page, preview = admin.get(PATH), admin.get(PATH.replace("/one", "/letter") + "&language=en")
     group = GroupRepository(app.services.storage).find(NAME)
 
     assert saved.status_code == 303
@@ -28,9 +28,9 @@ def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: Sta
     assert group.en == ("Come to {group}", "<script>x</script>\n\nBye")
     assert group.accept_target == "https://x.example/in"
     assert "Come to Blue &amp; &lt;co&gt;/1" in page.text
-    assert "&lt;script&gt;x" in letter.text
-    assert "sandbox" in letter.headers["content-security-policy"]
-    assert "frame-ancestors 'self'" in letter.headers["content-security-policy"]
+    assert "&lt;script&gt;x" in preview.text
+    assert "sandbox" in preview.headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in preview.headers["content-security-policy"]
     assert "changed the texts of a group" in admin.get("/support/audit").text
 
 
@@ -53,7 +53,7 @@ def test_contradicting_settings_are_not_saved(
     assert app.count("invite_groups") == 0
 
 
-def test_a_test_letter_that_fails_says_why(admin: StaffBrowser) -> None:
+def test_a_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
     """No mail server listens here; the page says what went wrong, and that somebody tried is recorded."""
     failed = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@example.com")
     mistyped = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@@example")
@@ -67,7 +67,7 @@ def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, a
     """The page tells where reports go; the words are kept, whichever is saved first; mail again is one click."""
     url = "https://team.example.com/in?key=1"
     channel = PATH.replace("/one", "/channel")
-    made = admin.submit(channel, PATH, channel="webhook", channel_url=url)
+    channel_page = admin.submit(channel, PATH, channel="webhook", channel_url=url)
     admin.submit(PATH, subject_en="Come")
     page, groups = admin.get(PATH).text, GroupRepository(app.services.storage)
     renewed = admin.submit(PATH.replace("/one", "/secret"), PATH)
@@ -76,9 +76,9 @@ def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, a
     assert group is not None
     assert (group.channel, group.channel_settings, group.en.subject) == ("webhook", {"url": url}, "Come")
     assert f"/api/v1/channels/{group.channel_id}/callbacks" in page
-    assert secret_of(made.text).startswith("whsec_")
-    assert secret_of(made.text) not in page
-    assert secret_of(renewed.text) != secret_of(made.text)
+    assert secret_of(channel_page.text).startswith("whsec_")
+    assert secret_of(channel_page.text) not in page
+    assert secret_of(renewed.text) != secret_of(channel_page.text)
     assert page.count("whsec_") == 0
     assert admin.submit(channel, PATH, channel="smtp").status_code == 303
     assert "changed a group&#39;s channel" in admin.get("/support/audit").text

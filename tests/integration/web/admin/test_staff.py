@@ -66,7 +66,7 @@ def test_the_last_admin_stays(app: AppClient, admin: StaffBrowser, mei: tuple[St
     """Neither removed nor made less; once there is another one, they may go."""
     _, staff_id = mei
     own = re.findall(r"/staff/([0-9a-f-]{36})/role", admin.get("/admin/staff").text)
-    own_id = next(item for item in own if item != staff_id)
+    own_id = next(staff_path for staff_path in own if staff_path != staff_id)
 
     refused = [
         admin.submit(f"/admin/staff/{own_id}/remove", "/admin/staff"),

@@ -26,9 +26,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(admin: StaffBrowser, **form: str) -> tuple[str, str]:
     """Fill in the form; the endpoint's page, and its path."""
     answer = admin.submit(PAGE, PAGE, **{"url": URL, "nonce": uuid4().hex, **form})
-    found = re.search(r'action="(/admin/webhooks/[0-9a-f-]{36})"', answer.text)
-    assert found is not None, answer.text
-    return answer.text, found[1]
+    match = re.search(r'action="(/admin/webhooks/[0-9a-f-]{36})"', answer.text)
+    assert match is not None, answer.text
+    return answer.text, match[1]
 
 
 def test_an_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
@@ -37,27 +37,27 @@ def test_an_endpoint_on_its_page(app: AppClient, admin: StaffBrowser) -> None:
     page, path = make(admin, nonce=nonce, types="InviteSent", concurrency="2")
     again, same = make(admin, nonce=nonce)
     endpoints = WebhookEndpointRepository(app.services.storage)
-    (found,) = endpoints.list_page((app.services.now() - timedelta(days=1), uuid4()), 10)
+    (endpoint,) = endpoints.list_page((app.services.now() - timedelta(days=1), uuid4()), 10)
 
     assert (path, again.count("whsec_")) == (same, 0)
     assert secret_of(page).startswith("whsec_")
-    assert (found.event_types, found.concurrency) == (["InviteSent"], 2)
+    assert (endpoint.event_types, endpoint.concurrency) == (["InviteSent"], 2)
     assert URL in admin.get(PAGE).text
     assert admin.submit(path, path, url=URL + "2", concurrency="1").status_code == 303
     assert "whsec_" not in admin.get(path).text
     assert secret_of(admin.submit(f"{path}/secret", path).text) != secret_of(page)
-    for act, said in (("disable", "disabled"), ("enable", "enabled")):
-        assert admin.submit(f"{path}/{act}", path).status_code == 303
+    for action, said in (("disable", "disabled"), ("enable", "enabled")):
+        assert admin.submit(f"{path}/{action}", path).status_code == 303
         assert said in admin.get(path).text
-    changed = endpoints.find(found.endpoint_id)
+    changed = endpoints.find(endpoint.endpoint_id)
     assert changed is not None
     assert (changed.url, changed.event_types, changed.state) == (URL + "2", [], "enabled")
     assert admin.submit(f"{path}/nonsense", path).status_code == 404
     assert admin.submit(f"{path}/remove", path).status_code == 303
     assert admin.get(path).status_code == 404
     audit = admin.get("/support/audit").text
-    for act in ("added a webhook endpoint", "changed a webhook endpoint", "removed a webhook endpoint"):
-        assert act in audit
+    for action in ("added a webhook endpoint", "changed a webhook endpoint", "removed a webhook endpoint"):
+        assert action in audit
 
 
 def test_form_names_the_field_of_an_invalid_target(app: AppClient, admin: StaffBrowser) -> None:
@@ -98,13 +98,13 @@ def test_its_messages_and_a_test_that_fails(app: AppClient, admin: StaffBrowser)
     page, path = make(admin)
     app.issue()
     deliveries, runner, now = WebhookDeliveryRepository(app.services.storage), uuid4(), app.services.now()
-    taken = deliveries.lease(runner, now, now + timedelta(seconds=60))
-    assert taken is not None
-    deliveries.enqueue_new_events(taken, runner, now)
-    (due,) = deliveries.list_due(taken.endpoint_id, now, 5)
-    tried = DeliveryResult(due.delivery_id, "failed", None, now, "server_error", 500, 12)
+    lease = deliveries.lease(runner, now, now + timedelta(seconds=60))
+    assert lease is not None
+    deliveries.enqueue_new_events(lease, runner, now)
+    (due,) = deliveries.list_due(lease.endpoint_id, now, 5)
+    result = DeliveryResult(due.delivery_id, "failed", None, now, "server_error", 500, 12)
     deliveries.save_results(
-        taken.endpoint_id, runner, [tried], lambda standing: EndpointUpdate(standing.failures, None, None)
+        lease.endpoint_id, runner, [result], lambda standing: EndpointUpdate(standing.failures, None, None)
     )
     log = admin.get(path).text
 

@@ -26,36 +26,36 @@ class Gate:
     """A job for the lane that lasts until it is opened, and how many ran at the same time at most."""
 
     def __init__(self) -> None:
-        self.opened = threading.Event()
+        self.may_continue = threading.Event()
         self.running = self.most = 0
 
     def __call__(self) -> None:
         """Wait until it is opened."""
         self.running += 1
         self.most = max(self.most, self.running)
-        assert self.opened.wait(20)
+        assert self.may_continue.wait(20)
         self.running -= 1
 
 
-async def hold(lane: HashingQueue, job: Callable[[], None], *, is_known: bool = False) -> str:
+async def hold(queue: HashingQueue, job: Callable[[], None], *, is_known: bool = False) -> str:
     """Run a job in its turn; what came of it."""
     try:
-        async with lane.acquire(is_known=is_known) as turn:
+        async with queue.acquire(is_known=is_known) as turn:
             await turn.run(job)
     except ApplicationError as error:
         return error.code
     return "done"
 
 
-def test_lane_runs_one_at_a_time_and_refuses_beyond_its_queue() -> None:
+def test_hashing_runs_one_at_a_time_and_refuses_beyond_its_queue() -> None:
     """200 at the same time: one runs, eight wait, all others are refused at once."""
-    gate, lane = Gate(), HashingQueue()
+    gate, queue = Gate(), HashingQueue()
 
     async def many() -> list[str]:
-        asked = [asyncio.create_task(hold(lane, gate)) for _ in range(MANY)]
+        asked = [asyncio.create_task(hold(queue, gate)) for _ in range(MANY)]
         await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         refused_at_once = sum(task.done() for task in asked)
-        gate.opened.set()
+        gate.may_continue.set()
         assert refused_at_once == MANY - 1 - WAITING_MAX
         return await asyncio.gather(*asked)
 
@@ -65,58 +65,58 @@ def test_lane_runs_one_at_a_time_and_refuses_beyond_its_queue() -> None:
 
 def test_known_callers_go_first_and_strangers_can_not_fill_their_queue() -> None:
     """Else a flood of strangers would keep staff out."""
-    gate, lane = Gate(), HashingQueue()
+    gate, queue = Gate(), HashingQueue()
     order: list[str] = []
 
     async def many() -> list[str]:
-        first = asyncio.create_task(hold(lane, gate))
+        first = asyncio.create_task(hold(queue, gate))
         await asyncio.sleep(0)
-        strangers = [asyncio.create_task(hold(lane, lambda: order.append("stranger"))) for _ in range(MANY)]
+        strangers = [asyncio.create_task(hold(queue, lambda: order.append("stranger"))) for _ in range(MANY)]
         await asyncio.sleep(0)
-        known = asyncio.create_task(hold(lane, lambda: order.append("known"), is_known=True))
+        known_browser = asyncio.create_task(hold(queue, lambda: order.append("known"), is_known=True))
         await asyncio.sleep(0)
-        gate.opened.set()
+        gate.may_continue.set()
         await asyncio.gather(first, *strangers)
-        return [await known]
+        return [await known_browser]
 
     assert asyncio.run(many()) == ["done"]
     assert order == ["known", *["stranger"] * WAITING_MAX]
 
 
-def test_wait_for_the_lane_is_bounded_and_leaves_it_usable() -> None:
+def test_wait_for_a_slot_is_bounded_and_leaves_the_queue_usable() -> None:
     """Who waited too long is refused; the lane goes on with the others."""
-    gate, lane = Gate(), HashingQueue(wait_s=0.05)
+    gate, queue = Gate(), HashingQueue(wait_s=0.05)
 
     async def late() -> list[str]:
-        first = asyncio.create_task(hold(lane, gate))
+        first = asyncio.create_task(hold(queue, gate))
         await asyncio.sleep(0)
-        waited = await hold(lane, gate)
-        gate.opened.set()
-        return [waited, await first, await hold(lane, lambda: None)]
+        waited = await hold(queue, gate)
+        gate.may_continue.set()
+        return [waited, await first, await hold(queue, lambda: None)]
 
     assert asyncio.run(late()) == ["OVERLOADED", "done", "done"]
 
 
-def test_cancelled_caller_passes_the_lane_on() -> None:
+def test_cancelled_caller_passes_its_slot_on() -> None:
     """Whether it waited still, or its turn had just come."""
-    lane = HashingQueue()
+    queue = HashingQueue()
 
     async def cancelled() -> list[str]:
         gate = Gate()
-        first = asyncio.create_task(hold(lane, gate))
+        first = asyncio.create_task(hold(queue, gate))
         await asyncio.sleep(0)
-        second, third = (asyncio.create_task(hold(lane, lambda: None)) for _ in range(2))
+        second, third = (asyncio.create_task(hold(queue, lambda: None)) for _ in range(2))
         await asyncio.sleep(0)
         second.cancel()
-        gate.opened.set()
+        gate.may_continue.set()
         done = [await first, await third]
-        lane._is_busy = True
-        heir = asyncio.create_task(hold(lane, lambda: None))
+        queue._is_busy = True
+        heir = asyncio.create_task(hold(queue, lambda: None))
         await asyncio.sleep(0)
-        lane._admit_next()
+        queue._admit_next()
         heir.cancel()
         await asyncio.wait([heir])
-        return [*done, await hold(lane, lambda: None)]
+        return [*done, await hold(queue, lambda: None)]
 
     assert asyncio.run(cancelled()) == ["done"] * 3
 
@@ -134,19 +134,19 @@ def test_hashing_thread_steps_back_behind_all_other_work() -> None:
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
-def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure(app: AppClient) -> None:
+def test_sign_ins_beyond_the_queue_get_503_and_count_as_no_failure(app: AppClient) -> None:
     """503 with Retry-After, and a sentence that says that the password was not checked."""
     add_staff(app, EMAIL, "support", PASSWORD)
-    desk = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    support = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     gate, browser = Gate(), StaffBrowser(app)
     tasks: list[asyncio.Task[str]] = []
 
     async def fill() -> None:
-        tasks.extend(asyncio.create_task(hold(desk.hashing_queue, gate)) for _ in range(1 + WAITING_MAX))
+        tasks.extend(asyncio.create_task(hold(support.hashing_queue, gate)) for _ in range(1 + WAITING_MAX))
         await asyncio.sleep(0)
 
     async def empty() -> None:
-        gate.opened.set()
+        gate.may_continue.set()
         await asyncio.gather(*tasks)
 
     inside(app, fill)
@@ -164,28 +164,28 @@ def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_count_as_no_failure
 def test_known_browser_has_a_place_while_strangers_fill_the_queue(app: AppClient) -> None:
     """And a stranger whose cookie is forged has none."""
     add_staff(app, EMAIL, "support", PASSWORD)
-    desk = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
-    known, forger = StaffBrowser(app), StaffBrowser(app)
-    assert known.sign_in(EMAIL, PASSWORD).status_code == 303
-    known.submit("/support/sign-out")
-    name = next(name for name in known.cookies if name.startswith("ledger_known_"))
+    support = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    known_browser, forger = StaffBrowser(app), StaffBrowser(app)
+    assert known_browser.sign_in(EMAIL, PASSWORD).status_code == 303
+    known_browser.submit("/support/sign-out")
+    name = next(name for name in known_browser.cookies if name.startswith("ledger_known_"))
     forger.cookies[name] = "9999999999.b.0"
-    desk.hashing_queue._is_busy = True
+    support.hashing_queue._is_busy = True
 
     async def fill() -> None:
         loop = asyncio.get_running_loop()
-        desk.hashing_queue._unknown.extend(loop.create_future() for _ in range(WAITING_MAX))
-        loop.call_later(0.1, desk.hashing_queue._admit_next)
+        support.hashing_queue._unknown.extend(loop.create_future() for _ in range(WAITING_MAX))
+        loop.call_later(0.1, support.hashing_queue._admit_next)
 
-    forged = forger.token("/support/sign-in"), known.token("/support/sign-in")
+    forged = forger.token("/support/sign-in"), known_browser.token("/support/sign-in")
     inside(app, fill)
     refused = forger.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[0]})
-    welcome = known.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[1]})
+    welcome = known_browser.post("/support/sign-in", {"email": EMAIL, "password": PASSWORD, "token": forged[1]})
 
     assert (refused.status_code, welcome.status_code) == (503, 303)
 
 
-def test_new_hash_takes_one_lane_and_no_less_memory_than_the_librarys_own() -> None:
+def test_new_hash_uses_one_thread_and_no_less_memory_than_the_librarys_own() -> None:
     """So a sign-in takes one core, and a stolen hash is as hard to guess as before."""
     ours, theirs = password_hasher(), PasswordHasher()
 

@@ -62,14 +62,14 @@ def test_account_is_limited_over_all_addresses_much_later(app: AppClient) -> Non
 def test_browser_that_signed_in_before_is_not_locked_out_by_strangers(app: AppClient) -> None:
     """It has a count of its own, also where its address and its account are used up."""
     add_staff(app, EMAIL, "support", PASSWORD)
-    known, stranger = StaffBrowser(app, "198.51.0.0"), StaffBrowser(app, "198.51.0.0")
-    assert known.sign_in(EMAIL, PASSWORD).status_code == 303
-    known.submit("/support/sign-out")
+    known_browser, stranger = StaffBrowser(app, "198.51.0.0"), StaffBrowser(app, "198.51.0.0")
+    assert known_browser.sign_in(EMAIL, PASSWORD).status_code == 303
+    known_browser.submit("/support/sign-out")
     fail_from(app, ACCOUNT.burst + 1)
     fail_from(app, 1, each=PAIR.burst)
 
     refused = stranger.sign_in(EMAIL, PASSWORD)
-    welcome = known.sign_in(EMAIL, PASSWORD)
+    welcome = known_browser.sign_in(EMAIL, PASSWORD)
 
     assert (refused.status_code, welcome.status_code) == (429, 303)
 
@@ -127,15 +127,15 @@ def test_cookie_of_a_known_browser_is_kept_from_scripts_and_other_sites(app: App
 
 def test_form_tokens_can_not_be_used_to_forge_the_cookie_of_a_known_browser(app: AppClient) -> None:
     """The sign-in form signs whatever its cookie holds, so both must not have one key."""
-    desk = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    support = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     until = int((app.services.now() + KNOWN_FOR).timestamp())
     browser = StaffBrowser(app)
     browser.cookies["ledger_sign_in"] = f"cookie\0{EMAIL}\0{until}\0b"
 
     token = browser.token("/support/sign-in")
-    name = desk.browsers.issue_cookie(EMAIL, "b", app.services.now()).name
+    name = support.browsers.issue_cookie(EMAIL, "b", app.services.now()).name
 
-    assert desk.browsers.identify({name: f"{until}.b.{token}"}, EMAIL, app.services.now()) is None
+    assert support.browsers.identify({name: f"{until}.b.{token}"}, EMAIL, app.services.now()) is None
 
 
 def test_one_address_can_not_try_many_accounts(app: AppClient) -> None:
@@ -153,21 +153,21 @@ def test_limit_of_the_sign_in_is_whole_again_after_its_window(limit: object) -> 
     """And what was not a failure is uncounted."""
     now = [0.0]
     throttle = LoginThrottle(lambda: now[0])
-    (this,) = [found for found in LIMITS if found is limit]
-    counts = (FailureCount(this, b"k"),)
+    (sign_in_limit,) = [candidate for candidate in LIMITS if candidate is limit]
+    counts = (FailureCount(sign_in_limit, b"k"),)
 
-    taken = [throttle.acquire(counts) for _ in range(this.burst)]
+    acquired = [throttle.acquire(counts) for _ in range(sign_in_limit.burst)]
     refused = throttle.acquire(counts)
     throttle.release(counts)
     forgiven = [throttle.acquire(counts), throttle.acquire(counts)]
     now[0] = WINDOW_S
-    later = [throttle.acquire(counts) for _ in range(this.burst)]
+    later = [throttle.acquire(counts) for _ in range(sign_in_limit.burst)]
 
-    assert taken == later == [None] * this.burst
+    assert acquired == later == [None] * sign_in_limit.burst
     assert refused is not None
     assert 0 < refused <= WINDOW_S
     assert forgiven == [None, refused]
-    assert this.name in SIGN_IN_BOUNDS
+    assert sign_in_limit.name in SIGN_IN_BOUNDS
 
 
 def test_throttle_stays_small_however_many_keys_come() -> None:
@@ -188,7 +188,7 @@ def test_sign_in_is_not_limited_where_limits_are_off(
 ) -> None:
     """As for load tests."""
     sign_in("support")
-    desk = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
-    monkeypatch.setattr(type(desk), "is_throttled", False)
+    support = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
+    monkeypatch.setattr(type(support), "is_throttled", False)
 
     assert set(fail_from(app, 1, each=PAIR.burst + 2)) == {403}

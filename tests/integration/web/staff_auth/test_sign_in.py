@@ -21,7 +21,7 @@ def acts(app: AppClient) -> list[str]:
         return [row["act"] for row in conn.execute("SELECT act FROM audit ORDER BY audit_id").fetchall()]
 
 
-def test_a_page_of_the_desk_leads_to_the_sign_in_and_back(app: AppClient) -> None:
+def test_a_support_page_leads_to_the_sign_in_and_back(app: AppClient) -> None:
     """Who is not signed in signs in first, and then sees the page that was asked for."""
     add_staff(app, EMAIL, "viewer", PASSWORD)
     browser = StaffBrowser(app)
@@ -35,15 +35,20 @@ def test_a_page_of_the_desk_leads_to_the_sign_in_and_back(app: AppClient) -> Non
     assert acts(app) == ["signed_in"]
 
 
-@pytest.mark.parametrize("wish", ["https://evil.example", "//evil.example", "/support\\evil", "/invite", "/supportx"])
-def test_the_sign_in_leads_to_our_own_pages_only(app: AppClient, wish: str) -> None:
+@pytest.mark.parametrize(
+    "next_path", ["https://evil.example", "//evil.example", "/support\\evil", "/invite", "/supportx"]
+)
+def test_the_sign_in_leads_to_our_own_pages_only(app: AppClient, next_path: str) -> None:
     """An address of another site in `next` is passed over."""
     add_staff(app, EMAIL, "viewer", PASSWORD)
 
-    assert StaffBrowser(app).sign_in(EMAIL, PASSWORD, f"/support/sign-in?next={wish}").headers["location"] == "/support"
+    assert (
+        StaffBrowser(app).sign_in(EMAIL, PASSWORD, f"/support/sign-in?next={next_path}").headers["location"]
+        == "/support"
+    )
 
 
-def test_a_wrong_password_and_an_unknown_account_are_told_alike(app: AppClient) -> None:
+def test_a_wrong_password_and_an_unknown_account_get_the_same_answer(app: AppClient) -> None:
     """Both are refused with the same words, and both are written down."""
     add_staff(app, EMAIL, "admin", PASSWORD)
 

@@ -21,7 +21,7 @@ def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com"
 def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A code by its last four with its balance, a person with how many reservations, a reservation; else nothing."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
-    item = reserved(shared_app, code, "typed@example.com")
+    reservation_id = reserved(shared_app, code, "typed@example.com")
     browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
 
     def hits(typed: str) -> str:
@@ -31,7 +31,7 @@ def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -
     assert "0 used, 1 reserved, 2 available" in hits(code)
     assert "reservations: 1" in hits("TYPED@example.com")
     assert "typed@example.com" not in hits("typed@example.com").lower()
-    assert f'href="/support/reservations/{item}"' in hits(item)
+    assert f'href="/support/reservations/{reservation_id}"' in hits(reservation_id)
     assert [hits(typed).strip() for typed in ("", "typed@", "zz", "\x00")] == ['<ul class="hits">\n</ul>'] * 4
 
 
@@ -51,8 +51,8 @@ def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppC
     assert "Code is in use" in page
     assert f"…{code[-4:]}" in page
     assert "stranger@example.com" not in page
-    known = browser.get(browser.submit("/support/search", q="known@example.com").headers["location"]).text
-    assert "No request of this email address was rejected" in known
+    results = browser.get(browser.submit("/support/search", q="known@example.com").headers["location"]).text
+    assert "No request of this email address was rejected" in results
     assert browser.get("/support/tries/" + "0" * 64).status_code == 404
 
 
@@ -63,10 +63,10 @@ def test_a_request_id_leads_to_what_it_did(shared_app: AppClient, shared_sign_in
     request_id = answer.headers["x-request-id"]
     browser = shared_sign_in("viewer")
 
-    found = browser.submit("/support/search", q=request_id).headers["location"]
+    location = browser.submit("/support/search", q=request_id).headers["location"]
 
-    assert found == f"/support/codes/{code_id_of(shared_app, code)}/events/2"
-    assert request_id in browser.get(found).text
+    assert location == f"/support/codes/{code_id_of(shared_app, code)}/events/2"
+    assert request_id in browser.get(location).text
     assert browser.submit("/support/search", q="0123456789abcdef").status_code == 404
 
 
@@ -127,7 +127,7 @@ def test_an_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_
 def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Linked from the numbers; each use by name, those that do not count too, and as of a moment."""
     code = shared_app.issue(make_template(max_uses=5, bound=False))
-    used, held, back = (reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b", "c"))
+    used, reserved_id, back = (reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b", "c"))
     shared_app.attempt(used)
     shared_app.attempt(back, NO_SUCH)
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
@@ -138,7 +138,7 @@ def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn
     assert f'href="{page}/explain#used"' in browser.get(page).text
     parts = re.split(r'id="(used|held|neither)"', text)
     where = {parts[at]: parts[at + 1] for at in range(1, len(parts), 2)}
-    assert (used in where["used"], held in where["held"], back in where["neither"]) == (True, True, True)
+    assert (used in where["used"], reserved_id in where["held"], back in where["neither"]) == (True, True, True)
     early = browser.get(f"{page}/explain", as_of=issued_at.isoformat()).text
     assert "No use counts." in early
     assert browser.get("/support/codes/00000000-0000-0000-0000-000000000001/explain").status_code == 404

@@ -67,16 +67,18 @@ def test_dashboard_shows_refunded_uses_whose_access_stands(
     app: AppClient, sign_in: Callable[..., StaffBrowser], *, revoke_access: bool, is_shown: bool
 ) -> None:
     """Two persons have access for one counted use: staff decided that, and see it."""
-    item = app.redeem(app.issue()).json()["reservation_id"]
-    app.attempt(item)
+    reservation_id = app.redeem(app.issue()).json()["reservation_id"]
+    app.attempt(reservation_id)
     context = CommandContext(now=app.services.now(), actor="staff")
-    accepted = AcceptInvite(context=context, reservation_id=UUID(item), delivery=1, case_id=uuid4())
-    refunded = RefundReservation(context=context, reservation_id=UUID(item), cause="staff", revoke_access=revoke_access)
+    accepted = AcceptInvite(context=context, reservation_id=UUID(reservation_id), delivery=1, case_id=uuid4())
+    refunded = RefundReservation(
+        context=context, reservation_id=UUID(reservation_id), cause="staff", revoke_access=revoke_access
+    )
     app.services.storage.ledger.execute([accepted, refunded])
 
     page = sign_in("viewer").get("/support/dashboard", lang="en").text
 
-    assert (f"/support/reservations/{item}" in page) == is_shown
+    assert (f"/support/reservations/{reservation_id}" in page) == is_shown
     assert ("Refunded, access kept" in page) == is_shown
 
 
@@ -91,7 +93,7 @@ def test_a_sum_that_takes_too_long_is_given_up(app: AppClient, monkeypatch: pyte
     assert reader.read_health(app.services.now()).due == 0
 
 
-def test_a_stretch_that_is_too_long_is_a_page_all_the_same(
+def test_a_range_that_is_too_long_is_still_a_page(
     sign_in: Callable[..., StaffBrowser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what waits now, and the shorter stretches to choose from."""

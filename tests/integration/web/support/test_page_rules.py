@@ -23,9 +23,9 @@ def test_every_page_is_small_and_bounded(app: AppClient, sign_in: Callable[..., 
         app.attempt(reservation_id)
     statement, one = f"/support/codes/{code_id_of(app, code)}", f"/support/reservations/{ids[0]}"
     browser = sign_in("admin")
-    desk = ["/support", "/support/work", "/support/audit", "/support/nowhere", "/support/sign-in", f"{one}/unmask"]
+    paths = ["/support", "/support/work", "/support/audit", "/support/nowhere", "/support/sign-in", f"{one}/unmask"]
 
-    for path in [*desk, statement, f"{statement}?group=yes", f"{statement}?order=oldest", one, f"{one}/acts/refund"]:
+    for path in [*paths, statement, f"{statement}?group=yes", f"{statement}?order=oldest", one, f"{one}/acts/refund"]:
         answer = browser.get(path)
         files = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', answer.text)}
         assert len(answer.text.encode()) + sum((STATIC / name).stat().st_size for name in files) < PAGE_BYTES_MAX, path

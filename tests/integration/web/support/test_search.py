@@ -31,19 +31,19 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
     reservation_id = reserved(shared_app, code)
     browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
 
-    def found(typed: str) -> str:
+    def search(typed: str) -> str:
         return browser.submit("/support/search", q=typed).headers["location"]
 
-    assert found(f" {code.lower()} ") == f"/support/codes/{code_id}"
-    assert found(code[-4:].lower()) == f"/support/codes/{code_id}"
-    assert found(str(code_id)) == f"/support/codes/{code_id}"
-    assert found(reservation_id) == f"/support/reservations/{reservation_id}"
-    assert found(f"<{reservation_id}.1@ledger.test>") == f"/support/reservations/{reservation_id}"
+    assert search(f" {code.lower()} ") == f"/support/codes/{code_id}"
+    assert search(code[-4:].lower()) == f"/support/codes/{code_id}"
+    assert search(str(code_id)) == f"/support/codes/{code_id}"
+    assert search(reservation_id) == f"/support/reservations/{reservation_id}"
+    assert search(f"<{reservation_id}.1@ledger.test>") == f"/support/reservations/{reservation_id}"
     secret = shared_app.services.settings.secret_key.get_secret_value().encode()
     link = f"https://ledger.test/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
-    assert found(f"it says {link} is not valid") == f"/support/reservations/{reservation_id}"
-    person = found(EMAIL.upper())
-    assert {found(f"Li Wei <{EMAIL}>"), found(f"mailto:{EMAIL}"), found(EMAIL.replace("@", "\uff20"))} == {person}
+    assert search(f"it says {link} is not valid") == f"/support/reservations/{reservation_id}"
+    person = search(EMAIL.upper())
+    assert {search(f"Li Wei <{EMAIL}>"), search(f"mailto:{EMAIL}"), search(EMAIL.replace("@", "\uff20"))} == {person}
     assert person.startswith("/support/people/")
     assert f'href="/support/reservations/{reservation_id}"' in browser.get(person).text
 
@@ -199,7 +199,7 @@ def test_balances_stay_right_beyond_the_marks(
     assert versions[-1] == len(expected)
 
 
-def test_refused_tries_tell_why_a_code_did_not_work(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_rejected_requests_show_why_a_code_did_not_work(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """On the code's page, with the reason in words."""
     code = shared_app.issue()
     reserved(shared_app, code)

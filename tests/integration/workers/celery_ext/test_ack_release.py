@@ -41,20 +41,20 @@ def test_a_message_that_cannot_be_acknowledged_frees_its_place(
     how: str,
 ) -> None:
     """The broker is frozen at the acknowledgement: that is said, and the next message can be taken."""
-    taken: list[Any] = []
-    with KOMBU.Consumer(channel, [QUEUE], on_message=taken.append, accept=["json"]):
+    messages: list[Any] = []
+    with KOMBU.Consumer(channel, [QUEUE], on_message=messages.append, accept=["json"]):
         channel.connection.client.drain_events(timeout=5)
         assert not channel.qos.can_consume()
         with monkeypatch.context() as freeze:
             freeze.setattr(channel.qos, "_remove_from_indices", frozen)
             freeze.setattr(channel.qos, "restore_by_tag", frozen)
             with pytest.raises(RedisTimeoutError):
-                taken[0].ack() if how == "ack" else taken[0].reject(requeue=how == "requeue")
+                messages[0].ack() if how == "ack" else messages[0].reject(requeue=how == "requeue")
 
         assert channel.qos.can_consume()
         channel.connection.client.drain_events(timeout=5)
 
-    assert [message.payload["n"] for message in taken] == [0, 1]
+    assert [message.payload["n"] for message in messages] == [0, 1]
 
 
 def test_kombu_itself_keeps_the_place(
@@ -65,12 +65,12 @@ def test_kombu_itself_keeps_the_place(
     monkeypatch.setattr(channel, "QoS", QoS)
     channel._qos = None
     channel.basic_qos(0, 1, False)
-    taken: list[Any] = []
-    with KOMBU.Consumer(channel, [QUEUE], on_message=taken.append, accept=["json"]):
+    messages: list[Any] = []
+    with KOMBU.Consumer(channel, [QUEUE], on_message=messages.append, accept=["json"]):
         channel.connection.client.drain_events(timeout=5)
         with monkeypatch.context() as freeze:
             freeze.setattr(channel.qos, "_remove_from_indices", frozen)
             with pytest.raises(RedisTimeoutError):
-                taken[0].ack()
+                messages[0].ack()
 
         assert not channel.qos.can_consume()

@@ -18,7 +18,7 @@ from domain.ports import (
     Removal,
     RemovalCause,
 )
-from tests.support.channel_builders import LETTER, channel_to, letter_to, webhook_to
+from tests.support.channel_builders import MESSAGE, channel_to, message_to, webhook_to
 from tests.support.fake_channel import FakeChannel
 from tests.support.servers.mail_server import MailServer, Security
 from tests.support.servers.webhook_receiver import WebhookReceiver
@@ -52,22 +52,22 @@ def _channel(kind: str, authority: CA) -> Iterator[Channel]:
 @pytest.fixture(params=["plain", "starttls", "tls", "null", "webhook", "webhook-tls", "fake"])
 def channel(request: pytest.FixtureRequest, trusted: CA) -> Iterator[Channel]:
     """Each channel in turn."""
-    with _channel(request.param, trusted) as opened:
-        yield opened
+    with _channel(request.param, trusted) as open_channel:
+        yield open_channel
 
 
-def test_a_letter_is_accepted_by_a_named_server(channel: Channel) -> None:
+def test_a_message_is_accepted_by_a_named_server(channel: Channel) -> None:
     """A well-behaved other side accepts, and the outcome says who it was."""
-    outcome = channel.send(LETTER)
+    outcome = channel.send(MESSAGE)
 
     assert isinstance(outcome, Accepted)
     assert outcome.server
     assert channel.name
 
 
-def test_many_letters_go_through_one_channel(channel: Channel) -> None:
+def test_many_messages_go_through_one_channel(channel: Channel) -> None:
     """One instance sends letter after letter, the same one again included."""
-    outcomes = [channel.send(letter_to(f"user{number}@example.com")) for number in (1, 2, 2)]
+    outcomes = [channel.send(message_to(f"user{number}@example.com")) for number in (1, 2, 2)]
 
     assert [Accepted] * 3 == [type(outcome) for outcome in outcomes]
 
@@ -75,7 +75,7 @@ def test_many_letters_go_through_one_channel(channel: Channel) -> None:
 def test_closing_a_channel_twice_does_not_raise(channel: Channel) -> None:
     """`close` may be called before a letter, after one, and again."""
     channel.close()
-    channel.send(LETTER)
+    channel.send(MESSAGE)
 
     channel.close()
     channel.close()
@@ -83,22 +83,22 @@ def test_closing_a_channel_twice_does_not_raise(channel: Channel) -> None:
 
 def test_a_closed_channel_opens_again(channel: Channel) -> None:
     """A letter after `close` is sent like any other."""
-    channel.send(LETTER)
+    channel.send(MESSAGE)
     channel.close()
 
-    assert isinstance(channel.send(LETTER), Accepted)
+    assert isinstance(channel.send(MESSAGE), Accepted)
 
 
 @pytest.mark.parametrize("cause", get_args(RemovalCause))
 def test_taking_an_access_away_may_be_asked_for_twice(channel: Channel, cause: RemovalCause) -> None:
     """It is taken away, or the channel says that it can't; the same again does no harm. Nobody need be told of it."""
-    farewell = replace(LETTER, template="farewell") if cause == "expired" else None
-    about: dict[str, Any] = {"reservation_id": LETTER.reservation_id, "cause": cause, "group": LETTER.group}
-    about["ended_at"] = LETTER.written_at
-    known = Removal(**about, recipient=LETTER.recipient, farewell=farewell)
+    farewell = replace(MESSAGE, template="farewell") if cause == "expired" else None
+    about: dict[str, Any] = {"reservation_id": MESSAGE.reservation_id, "cause": cause, "group": MESSAGE.group}
+    about["ended_at"] = MESSAGE.written_at
+    removal_of_known = Removal(**about, recipient=MESSAGE.recipient, farewell=farewell)
     forgotten = Removal(**about, recipient=None, farewell=None)
 
-    outcomes = [channel.revoke(removal) for removal in (known, known, forgotten)]
+    outcomes = [channel.revoke(removal) for removal in (removal_of_known, removal_of_known, forgotten)]
 
     assert all(isinstance(outcome, Accepted | NotifiedOnly) and outcome.server for outcome in outcomes)
     assert len({type(outcome) for outcome in outcomes}) == 1
@@ -107,16 +107,16 @@ def test_taking_an_access_away_may_be_asked_for_twice(channel: Channel, cause: R
 
 def test_mail_takes_nothing_away_and_says_so() -> None:
     """A letter tells of the end, once for each time; where there is nothing to tell, nothing is sent."""
-    farewell = replace(LETTER, template="farewell")
-    about: dict[str, Any] = {"reservation_id": LETTER.reservation_id, "group": None, "recipient": LETTER.recipient}
-    about["ended_at"] = LETTER.written_at
+    farewell = replace(MESSAGE, template="farewell")
+    about: dict[str, Any] = {"reservation_id": MESSAGE.reservation_id, "group": None, "recipient": MESSAGE.recipient}
+    about["ended_at"] = MESSAGE.written_at
     with MailServer() as server, channel_to(server.url) as channel:
         over = channel.revoke(Removal(**about, cause="expired", farewell=farewell))
         moved = channel.revoke(Removal(**about, cause="moved", farewell=None))
-        letters = len(server.received)
+        message_count = len(server.received)
 
     assert [NotifiedOnly, NotifiedOnly] == [type(over), type(moved)]
-    assert letters == 1
+    assert message_count == 1
 
 
 def test_the_fake_follows_its_script() -> None:
@@ -125,9 +125,9 @@ def test_the_fake_follows_its_script() -> None:
     lost = OutcomeUnknown(server="fake", cause="connection_lost")
     fake = FakeChannel(lost)
     fake.always("nobody@example.com", refused)
-    letters = [letter_to("nobody@example.com"), LETTER, LETTER]
-    outcomes = [fake.send(letter) for letter in letters]
+    messages = [message_to("nobody@example.com"), MESSAGE, MESSAGE]
+    outcomes = [fake.send(message) for message in messages]
     fake.close()
 
     assert [refused, lost, Accepted(server="fake")] == outcomes
-    assert (letters, True) == (fake.sent, fake.closed)
+    assert (messages, True) == (fake.sent, fake.closed)

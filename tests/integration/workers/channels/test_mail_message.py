@@ -15,7 +15,7 @@ from typing import get_args
 import pytest
 
 from domain.ports import Language, OutboundMessage, Template
-from tests.support.channel_builders import LETTER, MAIL_FROM, channel_to
+from tests.support.channel_builders import MAIL_FROM, MESSAGE, channel_to
 from tests.support.servers.mail_server import Disconnect, MailServer
 from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom
@@ -25,12 +25,12 @@ LINK = "https://ledger.example.com/a/AZLwwStcS9GPPzxKfS6bEAABzR0"
 ALL = [(template, language) for template in get_args(Template) for language in get_args(Language)]
 
 
-def _written(letter: OutboundMessage) -> bytes:
-    return message_bytes(letter, MailFrom.parse(MAIL_FROM).header, letter.recipient)
+def _written(message: OutboundMessage) -> bytes:
+    return message_bytes(message, MailFrom.parse(MAIL_FROM).header, message.recipient)
 
 
-def _read(letter: OutboundMessage) -> EmailMessage:
-    return message_from_bytes(_written(letter), policy=default)
+def _read(message: OutboundMessage) -> EmailMessage:
+    return message_from_bytes(_written(message), policy=default)
 
 
 def _part(message: EmailMessage, kind: str) -> str:
@@ -44,7 +44,7 @@ def _part(message: EmailMessage, kind: str) -> str:
 @pytest.mark.parametrize("group", [None, "设计 & <b>"], ids=["no-group", "group"])
 def test_text_and_html_say_the_same_with_the_link(template: Template, language: Language, group: str | None) -> None:
     """Each template has both parts in its language, each with the link and the group."""
-    message = _read(replace(LETTER, template=template, language=language, group=group))
+    message = _read(replace(MESSAGE, template=template, language=language, group=group))
     text, html = _part(message, "plain"), _part(message, "html")
 
     assert message.get_content_type() == "multipart/alternative"
@@ -59,18 +59,18 @@ def test_text_and_html_say_the_same_with_the_link(template: Template, language: 
 @pytest.mark.parametrize(("template", "language"), ALL)
 def test_the_html_needs_nothing_from_outside(template: Template, language: Language) -> None:
     """No picture, script, style sheet or font is fetched: the only addresses are the link itself."""
-    html = _part(_read(replace(LETTER, template=template, language=language)), "html")
+    html = _part(_read(replace(MESSAGE, template=template, language=language)), "html")
 
     assert {LINK} == set(re.findall(r"""https?://[^\s"'<]+""", html))
     assert None is re.search(r"<(img|script|link|iframe)\b|url\(|src=|@import|\bon\w+=", html)
 
 
 @pytest.mark.parametrize(("template", "language"), ALL)
-def test_the_same_letter_is_written_alike(template: Template, language: Language) -> None:
+def test_the_same_message_is_rendered_alike(template: Template, language: Language) -> None:
     """Two equal letters give equal octets, in another process with other hash seeds too."""
-    letter = replace(LETTER, template=template, language=language)
+    message = replace(MESSAGE, template=template, language=language)
 
-    assert _written(letter) == _written(replace(letter))
+    assert _written(message) == _written(replace(message))
 
 
 def test_another_process_writes_the_same_octets() -> None:
@@ -84,25 +84,25 @@ def test_another_process_writes_the_same_octets() -> None:
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, timeout=30
     )
 
-    assert _written(LETTER) == other.stdout
+    assert _written(MESSAGE) == other.stdout
 
 
 def test_every_try_puts_the_same_octets_on_the_wire(mail_server: MailServer) -> None:
     """A try whose answer was lost and the next one are equal."""
     mail_server.at("dot", Disconnect(), times=1)
     with channel_to(mail_server.url) as channel:
-        channel.send(LETTER)
-        channel.send(LETTER)
+        channel.send(MESSAGE)
+        channel.send(MESSAGE)
     first, second = mail_server.received
 
     assert first.content == second.content
 
 
-def test_headers_are_those_of_the_letter() -> None:
+def test_headers_are_those_of_the_message() -> None:
     """Ids, date, sender and recipient are what the letter and the settings say."""
-    message = _read(LETTER)
+    message = _read(MESSAGE)
 
-    assert LETTER.message_id == message["Message-ID"]
+    assert MESSAGE.message_id == message["Message-ID"]
     assert datetime(2026, 11, 24, 8, 30, tzinfo=UTC) == message["Date"].datetime
     assert message["From"] == MAIL_FROM
     assert message["To"] == "li.wei@example.com"
@@ -113,9 +113,9 @@ def test_headers_are_those_of_the_letter() -> None:
 
 def test_long_ids_and_addresses_stay_whole() -> None:
     """No header is folded inside an id or an address, however long."""
-    message_id = f"<{LETTER.reservation_id}.1@{'long-domain.' * 12}example.com>"
+    message_id = f"<{MESSAGE.reservation_id}.1@{'long-domain.' * 12}example.com>"
     recipient = f"{'a' * 64}@{'long-domain.' * 14}example.com"
-    lines = _written(replace(LETTER, message_id=message_id, recipient=recipient)).split(b"\r\n")
+    lines = _written(replace(MESSAGE, message_id=message_id, recipient=recipient)).split(b"\r\n")
 
     assert f"Message-ID: {message_id}".encode() in lines
     assert f"To: {recipient}".encode() in lines
@@ -124,17 +124,17 @@ def test_long_ids_and_addresses_stay_whole() -> None:
 def test_long_subjects_are_folded_and_come_out_whole() -> None:
     """A long group name makes encoded words of at most 76 letters a line."""
     group = "很长的团队名称" * 20
-    letter = replace(LETTER, group=group)
-    head = _written(letter).partition(b"\r\n\r\n")[0]
+    message = replace(MESSAGE, group=group)
+    head = _written(message).partition(b"\r\n\r\n")[0]
 
-    assert f"您的邀请：加入 {group}" == _read(letter)["Subject"]
+    assert f"您的邀请：加入 {group}" == _read(message)["Subject"]
     assert max(map(len, head.split(b"\r\n"))) <= 78
 
 
 @pytest.mark.parametrize("mark", ["\r\n", "\n", "\r", "\v", "\x85", "\u2028", "\x00"])
 def test_a_group_name_can_not_add_a_header(mark: str) -> None:
     """Line breaks of every kind in a group's name become spaces."""
-    message = _read(replace(LETTER, language="en", group=f"a{mark}Bcc: b@example.com"))
+    message = _read(replace(MESSAGE, language="en", group=f"a{mark}Bcc: b@example.com"))
 
     assert None is message["Bcc"]
     assert "Your invitation to a" in message["Subject"]
@@ -143,9 +143,9 @@ def test_a_group_name_can_not_add_a_header(mark: str) -> None:
 @pytest.mark.parametrize("mark", ["\r\n", "\n", "\r", "\r\n ", "\r\n\r\n"])
 def test_a_message_id_can_not_add_a_header(mark: str) -> None:
     """A Message-ID with a line break is a mistake of the caller and never written."""
-    letter = replace(LETTER, message_id=f"<1@example.com>{mark}Bcc: b@example.com")
+    outbound = replace(MESSAGE, message_id=f"<1@example.com>{mark}Bcc: b@example.com")
     try:
-        message = _read(letter)
+        message = _read(outbound)
     except ValueError:
         return
 
@@ -153,9 +153,9 @@ def test_a_message_id_can_not_add_a_header(mark: str) -> None:
 
 
 @pytest.mark.parametrize(("template", "language"), ALL)
-def test_a_letter_is_seven_bit_with_crlf_and_short_lines(template: Template, language: Language) -> None:
+def test_a_message_is_seven_bit_with_crlf_and_short_lines(template: Template, language: Language) -> None:
     """Every server can carry it: ASCII, CRLF only, no line above RFC 5322's 78, the encoded ones at most 76."""
-    octets = _written(replace(LETTER, template=template, language=language, group="设计"))
+    octets = _written(replace(MESSAGE, template=template, language=language, group="设计"))
 
     assert octets.isascii()
     assert octets.endswith(b"\r\n")

@@ -18,8 +18,8 @@ LOOPBACK = parse_networks("127.0.0.0/8")
 @pytest.fixture
 def server() -> Iterator[WebhookReceiver]:
     """Somebody on this machine."""
-    with WebhookReceiver() as found:
-        yield found
+    with WebhookReceiver() as receiver:
+        yield receiver
 
 
 def names(*addresses: str, asked: list[str] | None = None) -> Callable[[str, int, float], Sequence[AddressInfo]]:
@@ -28,12 +28,12 @@ def names(*addresses: str, asked: list[str] | None = None) -> Callable[[str, int
     def resolve(host: str, port: int, _: float) -> Sequence[AddressInfo]:
         if asked is not None:
             asked.append(host)
-        found: list[AddressInfo] = []
+        resolved: list[AddressInfo] = []
         for address in addresses:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             where = (address, port, 0, 0) if ":" in address else (address, port)
-            found.append((family, socket.SOCK_STREAM, 0, "", where))
-        return found
+            resolved.append((family, socket.SOCK_STREAM, 0, "", where))
+        return resolved
 
     return resolve
 

@@ -50,7 +50,7 @@ class AccessRig:
 
     def issue(self, days: int | None = 30, group: str | None = "red") -> str:
         """A code whose accesses end."""
-        text, code_id, vault = generate_code(self.bench.letters), uuid4(), self.bench.storage.vault
+        text, code_id, vault = generate_code(self.bench.random_source), uuid4(), self.bench.storage.vault
         self.bench.run(
             IssueCode(
                 context=self.context("operator"),
@@ -62,15 +62,17 @@ class AccessRig:
         )
         return text
 
-    def send(self, item: UUID, channel: str = "smtp") -> None:
+    def send(self, reservation_id: UUID, channel: str = "smtp") -> None:
         """A worker sends it."""
         self.bench.run(
-            ClaimAttempt(context=self.context("worker"), reservation_id=item, channel=channel, case_id=uuid4())
+            ClaimAttempt(
+                context=self.context("worker"), reservation_id=reservation_id, channel=channel, case_id=uuid4()
+            )
         )
         self.bench.run(
             RecordOutcome(
                 context=self.context("worker"),
-                reservation_id=item,
+                reservation_id=reservation_id,
                 delivery=1,
                 attempt=1,
                 outcome=SENT,
@@ -78,14 +80,14 @@ class AccessRig:
             )
         )
 
-    def given(self, code: str, email: str = "li.wei@example.com", channel: str = "smtp") -> UUID:
+    def grant_access(self, code: str, email: str = "li.wei@example.com", channel: str = "smtp") -> UUID:
         """An access; its reservation's id."""
         command = self.bench.reserve(code, email)
-        item = (
+        reservation_id = (
             done(self.bench.run(replace_context(command, self.context("person")))).require_reservation().reservation_id
         )
-        self.send(item, channel)
-        return item
+        self.send(reservation_id, channel)
+        return reservation_id
 
     def clean_up(self, channel: Any = None) -> dict[str, int]:  # noqa: ANN401 - a channel or the usual one
         """One round of the task."""
@@ -128,8 +130,8 @@ class AccessRig:
     def newest_use(self) -> UUID:
         """The newest reservation that is no rebind: its correction token is the one that its person has."""
         statement = "SELECT reservation_id FROM reservations WHERE kind = 'redeem' ORDER BY reserved_at DESC LIMIT 1"
-        found: UUID = self.bench.rows(statement)[0][0]
-        return found
+        reservation_id: UUID = self.bench.rows(statement)[0][0]
+        return reservation_id
 
     def kinds(self) -> list[str]:
         """Events since the first sending."""
@@ -150,7 +152,7 @@ def house(bench: LedgerBench, steps: DeliverySteps) -> AccessRig:
 
 def test_an_access_is_announced_ended_and_taken_away(house: AccessRig) -> None:
     """One letter for each mark, with a Message-ID of its own; the farewell goes with the removal."""
-    item = house.given(house.issue())
+    reservation_id = house.grant_access(house.issue())
     start = house.now
     for days in (23, 23, 27, 29):
         house.now = start + timedelta(days=days, seconds=1)
@@ -159,13 +161,13 @@ def test_an_access_is_announced_ended_and_taken_away(house: AccessRig) -> None:
     house.now = start + timedelta(days=30, seconds=1)
     counts = house.clean_up()
 
-    ids = [letter.message_id.partition("@")[0] for letter in house.channel.sent]
-    assert ids == [f"<{item}.ends-in-{days}" for days in (7, 3, 1)]
-    assert {letter.template for letter in house.channel.sent} == {"ends_soon"}
+    ids = [message.message_id.partition("@")[0] for message in house.channel.sent]
+    assert ids == [f"<{reservation_id}.ends-in-{days}" for days in (7, 3, 1)]
+    assert {message.template for message in house.channel.sent} == {"ends_soon"}
     (removal,) = house.channel.revoked
     assert (removal.cause, removal.recipient, removal.group) == ("expired", "li.wei@example.com", "red")
     assert removal.farewell is not None
-    assert removal.farewell.message_id == f"<{item}.ended@ledger.example>"
+    assert removal.farewell.message_id == f"<{reservation_id}.ended@ledger.example>"
     assert counts == {"due": 1, "removed": 1}
     assert house.clean_up() == {}
     assert house.kinds()[-5:] == ["ExpiryAnnounced"] * 3 + ["AccessExpired", "AccessRemoved"]
@@ -174,7 +176,7 @@ def test_an_access_is_announced_ended_and_taken_away(house: AccessRig) -> None:
 
 def test_erased_recipient_gets_no_email(house: AccessRig) -> None:
     """Their access ends all the same; the channel is told no address."""
-    item = house.given(house.issue())
+    reservation_id = house.grant_access(house.issue())
     recipient_id = house.bench.rows("SELECT recipient_id FROM reservations")[0][0]
     house.now += timedelta(days=23, seconds=1)
     house.clean_up()
@@ -185,15 +187,15 @@ def test_erased_recipient_gets_no_email(house: AccessRig) -> None:
 
     assert house.channel.sent == []
     assert [(each.reservation_id, each.recipient, each.farewell) for each in house.channel.revoked] == [
-        (item, None, None)
+        (reservation_id, None, None)
     ]
     assert house.bench.rows("SELECT outcome FROM outbox") == [("recipient_forgotten",)]
 
 
 def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: AccessRig) -> None:
     """The notice is dropped with the reason; the access that ended becomes a case instead of another person's loss."""
-    house.given(house.issue())
-    house.given(house.issue(), "mallory@example.com")
+    house.grant_access(house.issue())
+    house.grant_access(house.issue(), "mallory@example.com")
     swap(house.bench)
     house.now += timedelta(days=23, seconds=1)
     house.clean_up()
@@ -206,9 +208,9 @@ def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: AccessRig) ->
     assert {"removal_failed"} == {cause for (cause,) in house.bench.rows("SELECT cause FROM cases")}
 
 
-def test_a_failure_is_tried_again_and_counted_from_the_log(house: AccessRig) -> None:
+def test_a_failure_is_retried_and_counted_from_the_log(house: AccessRig) -> None:
     """By another round, not at once; what the channel said is in the vault, the numbers are the ledger's."""
-    house.given(house.issue())
+    house.grant_access(house.issue())
     house.now += timedelta(days=30, seconds=1)
     busy = Rejected(server="team", reason="temporary", final=False, reply="the team is being moved")
 
@@ -225,7 +227,7 @@ def test_a_failure_is_tried_again_and_counted_from_the_log(house: AccessRig) -> 
 
 def test_two_rounds_at_once_ask_once(house: AccessRig) -> None:
     """What one has taken the other leaves alone; of a round that died, after two minutes."""
-    house.given(house.issue())
+    house.grant_access(house.issue())
     house.now += timedelta(days=30, seconds=1)
     rows = DueAccessRows(house.bench.storage)
 
@@ -238,7 +240,7 @@ def test_two_rounds_at_once_ask_once(house: AccessRig) -> None:
 def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(house: AccessRig) -> None:
     """The channel is asked with the cause; the worker for the right address is woken, or the sweep comes."""
     code = house.issue()
-    wrong = house.given(code, channel="webhook")
+    wrong = house.grant_access(code, channel="webhook")
     right = done(house.bench.run(correction(house.bench, wrong, "li@example.com"))).require_reservation().reservation_id
 
     def broken(_: Sequence[UUID]) -> None:
@@ -253,9 +255,9 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
     assert [(each.reservation_id, each.cause) for each in house.channel.revoked] == [(wrong, "corrected")] * 2
     assert house.kinds()[-2:] == ["AccessRemoved", "InviteReleased"]
     assert house.keeper().remove([wrong], lambda: False) == {}
-    item = house.bench.reader.find_reservation(right)
-    assert item is not None
-    assert item.next_attempt_at == house.now
+    reservation = house.bench.reader.find_reservation(right)
+    assert reservation is not None
+    assert reservation.next_attempt_at == house.now
     with house.bench.storage.datastore.get_connection() as conn:
         update_counters(conn)
     tallies = dict(house.bench.rows("SELECT label, count FROM tallies WHERE name = 'cleanup'"))
@@ -266,7 +268,7 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
 def test_a_rebind_moves_the_access_and_no_use(house: AccessRig) -> None:
     """The former one is taken away by its own channel after the new invitation was sent; rows are the log's."""
     code = house.issue()
-    former = house.given(code)
+    former = house.grant_access(code)
     rebind = house.rebind(code)
     assert house.rebind(code) == rebind
     assert house.clean_up() == {}
@@ -290,25 +292,25 @@ def test_a_rebind_moves_the_access_and_no_use(house: AccessRig) -> None:
     assert_no_drift(house.bench)
 
 
-def test_a_rebind_that_fails_tells_its_person_that_nothing_changed(house: AccessRig) -> None:
+def test_a_rebind_that_fails_notifies_its_recipient_that_nothing_changed(house: AccessRig) -> None:
     """A notice of its own, which leads back to the access."""
     code = house.issue()
-    former = house.given(code)
+    former = house.grant_access(code)
     rebind = house.rebind(code)
     house.now += timedelta(seconds=1801)
     house.rebind(code)
     house.post()
 
-    (letter,) = house.channel.sent
-    assert (letter.template, letter.reservation_id) == ("rebind_notice", rebind)
-    assert letter.link.endswith(f"/r/{former}")
+    (message,) = house.channel.sent
+    assert (message.template, message.reservation_id) == ("rebind_notice", rebind)
+    assert message.link.endswith(f"/r/{former}")
     assert house.bench.rows("SELECT used, reserved FROM code_balances") == [(1, 0)]
 
 
 def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: AccessRig) -> None:
     """Only once it has moved; a move by staff sends none, since they talk to the person."""
     code = house.issue()
-    former = house.given(code)
+    former = house.grant_access(code)
     rebind = house.rebind(code)
     house.post()
     assert house.channel.sent == []
@@ -316,15 +318,15 @@ def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: A
     house.post()
     house.post()
 
-    (letter,) = house.channel.sent
-    assert (letter.template, letter.reservation_id, letter.group) == ("move_notice", former, "red")
-    assert "已换到另一个组" in render_parts(letter).subject
+    (message,) = house.channel.sent
+    assert (message.template, message.reservation_id, message.group) == ("move_notice", former, "red")
+    assert "已换到另一个组" in render_parts(message).subject
 
 
 def test_the_call_of_the_incident_moves_too(house: AccessRig) -> None:
     """By hand, with is_rebind=True; the group has to be named."""
     code = house.issue()
-    house.given(code)
+    house.grant_access(code)
     settings = SimpleNamespace(default_language="zh")
     runtime = cast(
         "Any",
@@ -343,8 +345,10 @@ def test_the_call_of_the_incident_moves_too(house: AccessRig) -> None:
 
 def test_removal_ordered_before_the_upgrade_is_carried_out(house: AccessRig) -> None:
     """The migration makes due what a fold of the log says is due."""
-    item = house.given(house.issue(None))
-    refund = RefundReservation(context=house.context("staff"), reservation_id=item, cause="staff", revoke_access=True)
+    reservation_id = house.grant_access(house.issue(None))
+    refund = RefundReservation(
+        context=house.context("staff"), reservation_id=reservation_id, cause="staff", revoke_access=True
+    )
     done(house.bench.run(refund))
     before = house.bench.rows("SELECT access_due_at FROM reservations")
     text = (files("projections.sql.migrations") / "0015_grants.sql").read_text("utf-8")

@@ -44,26 +44,28 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
 ) -> None:
     """Neither to the one nor to the other; the use stays reserved, and a retry after the repair sends it."""
     channel, before = ScriptedChannel(), ERRORS.labels("vault_error")._value.get()
-    item, _ = both(bench)
+    reservation_id, _ = both(bench)
     swap(bench, column)
 
-    word = steps.process(item, channel, "t1")
+    word = steps.process(reservation_id, channel, "t1")
 
-    assert (word, channel.letters) == ("failed", [])
-    assert [(item, "address_mismatch", True)] == causes(bench)
+    assert (word, channel.messages) == ("failed", [])
+    assert [(reservation_id, "address_mismatch", True)] == causes(bench)
     assert "InviteFailed" in kinds(bench)
     assert "UseRefunded" not in kinds(bench)
     assert ERRORS.labels("vault_error")._value.get() == before + 1
     assert_no_drift(bench)
 
     swap(bench, column)
-    retry = ResolveReservation(context=bench.context("staff"), reservation_id=item, resolution="retry", case_id=uuid4())
+    retry = ResolveReservation(
+        context=bench.context("staff"), reservation_id=reservation_id, resolution="retry", case_id=uuid4()
+    )
     bench.run(retry)
-    assert steps.process(item, channel, "t2") == "sent"
-    assert [letter.recipient for letter in channel.letters] == [VICTIM]
+    assert steps.process(reservation_id, channel, "t2") == "sent"
+    assert [message.recipient for message in channel.messages] == [VICTIM]
 
 
-def test_broken_row_keeps_back_no_letter_but_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_broken_row_keeps_back_no_message_but_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Those that were claimed together with it go out."""
     items, channel = both(bench), ScriptedChannel()
     with psycopg.connect(bench.database_url) as conn:
@@ -72,39 +74,42 @@ def test_broken_row_keeps_back_no_letter_but_its_own(bench: LedgerBench, steps: 
     for claimed in steps.claim(items, channel.name, "t1"):
         steps.send(claimed, channel)
 
-    assert [letter.recipient for letter in channel.letters] == [MALLORY]
+    assert [message.recipient for message in channel.messages] == [MALLORY]
 
 
-def recipient(bench: LedgerBench, item: UUID) -> UUID:
+def recipient(bench: LedgerBench, reservation_id: UUID) -> UUID:
     """The person of a reservation."""
-    found: UUID = bench.rows("SELECT recipient_id FROM reservations WHERE reservation_id = %s", item)[0][0]
-    return found
+    recipient_id: UUID = bench.rows("SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)[
+        0
+    ][0]
+    return recipient_id
 
 
-def test_letter_goes_to_the_person_of_the_log_when_the_read_model_names_another(
+def test_message_goes_to_the_recipient_of_the_log_when_the_read_model_names_another(
     bench: LedgerBench, steps: DeliverySteps
 ) -> None:
     """Who may write the read model still can't redirect an invitation."""
-    (item, other), channel = both(bench), ScriptedChannel()
+    (reservation_id, other), channel = both(bench), ScriptedChannel()
     with psycopg.connect(bench.database_url) as conn:
         conn.execute(
-            "UPDATE reservations SET recipient_id = %s WHERE reservation_id = %s", (recipient(bench, other), item)
+            "UPDATE reservations SET recipient_id = %s WHERE reservation_id = %s",
+            (recipient(bench, other), reservation_id),
         )
 
-    steps.process(item, channel, "t1")
+    steps.process(reservation_id, channel, "t1")
 
-    assert [letter.recipient for letter in channel.letters] == [VICTIM]
+    assert [message.recipient for message in channel.messages] == [VICTIM]
 
 
 def test_resend_to_an_altered_row_becomes_a_case(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The reservation stays sent and counted."""
-    item, _ = both(bench)
+    reservation_id, _ = both(bench)
     channel = ScriptedChannel()
-    steps.process(item, channel, "t1")
+    steps.process(reservation_id, channel, "t1")
     swap(bench)
-    bench.run(RequestResend(context=bench.context("staff"), reservation_id=item))
+    bench.run(RequestResend(context=bench.context("staff"), reservation_id=reservation_id))
 
-    steps.process(item, channel, "t2")
+    steps.process(reservation_id, channel, "t2")
 
-    assert len(channel.letters) == 1
-    assert [(item, "address_mismatch", True)] == causes(bench)
+    assert len(channel.messages) == 1
+    assert [(reservation_id, "address_mismatch", True)] == causes(bench)

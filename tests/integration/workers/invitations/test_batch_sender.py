@@ -17,7 +17,7 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
 
-HANDS = 4
+CONCURRENCY = 4
 WAIT_S = 20
 
 
@@ -30,10 +30,10 @@ class Post:
         self.look = look
         self.sent: list[UUID] = []
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, message: OutboundMessage) -> Outcome:
         """Accept."""
-        self.look(letter)
-        self.sent.append(letter.reservation_id)
+        self.look(message)
+        self.sent.append(message.reservation_id)
         return Accepted(server="mx:25", reply_code=250)
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
@@ -65,16 +65,16 @@ class Commits:
 def reserved(bench: LedgerBench, count: int) -> list[UUID]:
     """Reservations on one open code."""
     code = bench.issue(None, bound=False)
-    wanted = [bench.reserve(code, f"p{number}@example.com") for number in range(count)]
-    return [done(result).require_reservation().reservation_id for result in bench.storage.ledger.execute(wanted)]
+    commands = [bench.reserve(code, f"p{number}@example.com") for number in range(count)]
+    return [done(result).require_reservation().reservation_id for result in bench.storage.ledger.execute(commands)]
 
 
 def work(
     steps: DeliverySteps, post: Post, ids: Sequence[UUID], should_stop: Callable[[], bool] = lambda: False
 ) -> None:
     """One message, all of it."""
-    with ThreadPoolExecutor(HANDS) as threads:
-        InvitationBatchSender(steps, threads, HANDS, lambda: post).run(ids, "t1", should_stop)
+    with ThreadPoolExecutor(CONCURRENCY) as threads:
+        InvitationBatchSender(steps, threads, CONCURRENCY, lambda: post).run(ids, "t1", should_stop)
 
 
 def statuses(bench: LedgerBench) -> dict[str, int]:
@@ -96,7 +96,7 @@ def test_everything_is_sent_once_in_few_commits(bench: LedgerBench, steps: Deliv
 
 def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: DeliverySteps) -> None:
     """While every hand holds a letter, no further reservation is leased."""
-    holding = threading.Barrier(HANDS + 1)
+    holding = threading.Barrier(CONCURRENCY + 1)
     go_on = threading.Event()
 
     def hold(_: OutboundMessage) -> None:
@@ -112,7 +112,7 @@ def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Deli
     go_on.set()
     worker.join(WAIT_S)
 
-    assert leased == [(HANDS,)]
+    assert leased == [(CONCURRENCY,)]
     assert statuses(bench) == {"sent": 10}
 
 
@@ -121,8 +121,8 @@ def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: Ledger
     ids = reserved(bench, 12)
     all_others = threading.Event()
 
-    def slow_for_the_first(letter: OutboundMessage) -> None:
-        if letter.reservation_id == ids[0]:
+    def slow_for_the_first(message: OutboundMessage) -> None:
+        if message.reservation_id == ids[0]:
             assert all_others.wait(WAIT_S)
         elif len(post.sent) >= len(ids) - 2:
             all_others.set()
@@ -134,12 +134,12 @@ def test_a_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: Ledger
     assert statuses(bench) == {"sent": 12}
 
 
-def test_a_letter_that_can_not_be_written_costs_no_neighbour(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_a_message_that_can_not_be_rendered_harms_no_other_message(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The defect is counted; its reservation keeps the lease, which the sweep sees lapse."""
     ids = reserved(bench, 6)
 
-    def break_one(letter: OutboundMessage) -> None:
-        if letter.reservation_id == ids[2]:
+    def break_one(message: OutboundMessage) -> None:
+        if message.reservation_id == ids[2]:
             raise ValueError("a defect")
 
     before = ERRORS.labels("celery_error")._value.get()
@@ -155,7 +155,7 @@ def test_with_the_database_away_nothing_more_is_claimed(bench: LedgerBench, step
 
     work(commits.steps, post, ids)
 
-    assert len(post.sent) == HANDS
+    assert len(post.sent) == CONCURRENCY
     assert statuses(bench) == {"live": 12}
 
 
@@ -165,8 +165,8 @@ def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: D
 
     work(commits.steps, post, ids)
 
-    assert len(post.sent) == HANDS
-    assert statuses(bench) == {"sent": HANDS, "live": 12 - HANDS}
+    assert len(post.sent) == CONCURRENCY
+    assert statuses(bench) == {"sent": CONCURRENCY, "live": 12 - CONCURRENCY}
 
 
 @pytest.mark.parametrize("turns", [0, 1])
@@ -176,5 +176,5 @@ def test_nothing_is_claimed_after_the_end_of_the_time(bench: LedgerBench, steps:
     work(commits.steps, post, ids, lambda: len(commits.calls) >= turns)
 
     claims = [command for call in commits.calls for command in call if isinstance(command, ClaimAttempt)]
-    assert len(claims) == turns * HANDS
-    assert statuses(bench).get("sent", 0) == turns * HANDS
+    assert len(claims) == turns * CONCURRENCY
+    assert statuses(bench).get("sent", 0) == turns * CONCURRENCY

@@ -22,7 +22,7 @@ from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, send_notices
 
-HANDS = 16
+CONCURRENCY = 16
 PROCESSES = 2
 WAIT_S = 60.0
 
@@ -41,15 +41,15 @@ class WorkerProcess:
     def __init__(self, steps: DeliverySteps, url: str, name: str) -> None:
         self._steps = replace(steps, worker=name)
         self._url = url
-        self.connections = open_pool(url, HANDS, lambda _allowed, _open: None, lambda _: None)
+        self.connections = open_pool(url, CONCURRENCY, lambda _allowed, _open: None, lambda _: None)
         assert self.connections is not None
         self._capacity = self.connections.capacity
 
     def work(self, ids: Sequence[UUID]) -> None:
         """One message, all of it."""
         channel = open_channel(self._url, mail_from=MAIL_FROM, timeout_s=5.0, connections=self.connections)
-        with ThreadPoolExecutor(HANDS) as threads:
-            InvitationBatchSender(self._steps, threads, HANDS, lambda: channel, capacity=self._capacity).run(
+        with ThreadPoolExecutor(CONCURRENCY) as threads:
+            InvitationBatchSender(self._steps, threads, CONCURRENCY, lambda: channel, capacity=self._capacity).run(
                 ids, "t1", lambda: False
             )
 
@@ -110,19 +110,19 @@ def test_batch_sender_leaves_a_message_due_while_the_server_lets_no_connection_i
         begun = bench.rows("SELECT count(*) FROM ledger_events WHERE topic = 'InviteAttempted:1'")[0][0]
         process.work(ids)
 
-    assert begun <= HANDS
+    assert begun <= CONCURRENCY
     assert bench.rows("SELECT count(*) FROM ledger_events WHERE topic = 'InviteAttempted:1'") == [(begun,)]
     assert statuses(bench) == {"live": 40}
     assert attempts(bench) == {0}
 
 
-def test_notice_keeps_its_tries_when_no_connection_is_let_in(
+def test_notice_keeps_its_attempts_when_no_connection_is_let_in(
     bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is put off, however often, and sent once the server lets us in."""
-    [item] = reserved(bench, 1)
+    [reservation_id] = reserved(bench, 1)
     later(bench, monkeypatch, 1801)
-    done(bench.settle(item))
+    done(bench.settle(reservation_id))
     channel = FakeChannel()
     with MailServer() as server:
         server.at("banner", ReplyWith(421, "too many connections"))

@@ -29,11 +29,11 @@ class ScriptedChannel:
 
     def __init__(self, *script: Outcome) -> None:
         self.script = list(script)
-        self.letters: list[OutboundMessage] = []
+        self.messages: list[OutboundMessage] = []
 
-    def send(self, letter: OutboundMessage) -> Outcome:
+    def send(self, message: OutboundMessage) -> Outcome:
         """Note the letter down and answer by the script."""
-        self.letters.append(letter)
+        self.messages.append(message)
         return self.script.pop(0) if self.script else SENT
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
@@ -55,18 +55,18 @@ def kinds(bench: LedgerBench) -> list[str]:
     return [topic.split(":")[0] for (topic,) in rows][1:]
 
 
-def test_a_letter_goes_to_the_typed_address(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_a_message_goes_to_the_typed_address(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The vault gives the address as it was typed; Message-ID and link are the delivery's."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
 
     word = steps.process(reservation_id, channel, "t1")
 
-    letter = channel.letters[0]
+    message = channel.messages[0]
     assert word == "sent"
-    assert letter.recipient == "Li.Wei@example.com"
-    assert letter.message_id == f"<{reservation_id}.1@ledger.example>"
-    assert letter.link.startswith("http://127.0.0.1:8000/a/")
+    assert message.recipient == "Li.Wei@example.com"
+    assert message.message_id == f"<{reservation_id}.1@ledger.example>"
+    assert message.link.startswith("http://127.0.0.1:8000/a/")
     assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteSent"]
 
 
@@ -78,7 +78,7 @@ def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: Deliver
     words = [steps.process(reservation_id, channel, f"t{number}") for number in range(3)]
 
     assert words == ["sent", "idle", "idle"]
-    assert len(channel.letters) == 1
+    assert len(channel.messages) == 1
 
 
 def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -86,10 +86,10 @@ def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, step
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
     claimed = steps.claim([reservation_id], channel.name, "t1")
-    assert [steps.send(item, channel) for item in claimed] == [SENT]
+    assert [steps.send(delivery, channel) for delivery in claimed] == [SENT]
 
     assert steps.process(reservation_id, channel, "t1") == "idle"
-    assert len(channel.letters) == 1
+    assert len(channel.messages) == 1
 
 
 def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -104,14 +104,14 @@ def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, step
     assert kinds(bench) == ["UseReserved", "InviteAttempted"]
 
 
-def test_a_claimed_letter_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_a_claimed_message_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The process stood still: since then the use may have been refunded, and another person invited."""
     channel = ScriptedChannel()
     (claimed,) = steps.claim([reserved(bench)], channel.name, "t1")
 
     outcome = replace(steps, now=lambda: claimed.lease.until).send(claimed, channel)
 
-    assert (type(outcome), channel.letters) == (Rejected, [])
+    assert (type(outcome), channel.messages) == (Rejected, [])
 
 
 def test_reservation_is_not_sent_while_it_waits_for_a_removal(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -124,7 +124,7 @@ def test_reservation_is_not_sent_while_it_waits_for_a_removal(bench: LedgerBench
 
     word = replace(steps, request_removal=waiting.append).process(right, channel, "t1")
 
-    assert (word, waiting, channel.letters) == ("idle", [wrong], [])
+    assert (word, waiting, channel.messages) == ("idle", [wrong], [])
 
 
 def test_an_unknown_reservation_is_nothing_to_do(steps: DeliverySteps) -> None:
@@ -141,7 +141,7 @@ def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBenc
     assert bench.reader.find_private_text(text_id) == "no such user"
 
 
-def test_a_retry_is_the_same_letter(bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_is_the_same_message(bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an unknown the same delivery is sent again: equal to the last field."""
     channel = ScriptedChannel(OutcomeUnknown(server="mx:25", cause="timeout"))
     reservation_id = reserved(bench)
@@ -150,7 +150,7 @@ def test_a_retry_is_the_same_letter(bench: LedgerBench, steps: DeliverySteps, mo
     later(bench, monkeypatch, 30)
 
     assert steps.process(reservation_id, channel, "t3") == "sent"
-    assert channel.letters[0] == channel.letters[1]
+    assert channel.messages[0] == channel.messages[1]
 
 
 def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -162,7 +162,7 @@ def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps
     first = send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
     second = send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 
-    notice = channel.letters[-1]
+    notice = channel.messages[-1]
     assert (first, second) == (1, 0)
     assert (notice.template, notice.reservation_id) == ("refund_notice", reservation_id)
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("sent", None)]
@@ -175,37 +175,37 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
     channel = ScriptedChannel(TOO_BIG)
     reservation_id = reserved(bench)
     steps.process(reservation_id, channel, "t1")
-    opened = AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4())
-    assert done(bench.run(opened)).code.used == 1
+    acceptance = AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4())
+    assert done(bench.run(acceptance)).code.used == 1
 
     send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 
-    assert [letter.template for letter in channel.letters] == ["invite"]
+    assert [message.template for message in channel.messages] == ["invite"]
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("not_needed", None)]
 
 
-def test_a_round_of_notices_ends_when_it_is_told_to(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_a_run_of_notices_ends_on_request(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Behind a mail server that stalls no sweep is kept for long, and what it did not begin is nobody's yet."""
     for person in ("a", "b", "c"):
         steps.process(reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
     channel = ScriptedChannel()
 
-    tried = send_notices(
-        OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, lambda: len(channel.letters) == 2
+    sent_count = send_notices(
+        OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, lambda: len(channel.messages) == 2
     )
 
-    assert (tried, len(channel.letters)) == (2, 2)
+    assert (sent_count, len(channel.messages)) == (2, 2)
     assert bench.rows("SELECT count(*) FROM outbox WHERE due_at <= now() AND attempts = 0") == [(1,)]
 
 
 def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) -> None:
     """Refunds for want of a process would make notices, and those more refunds."""
-    found = []
+    counts = []
     for seconds in (5, 20):
         reserved(bench, f"p{seconds}@example.com")
-        found.append(invitations_are_backed_up(bench.storage, bench.context().now + timedelta(seconds=seconds)))
+        counts.append(invitations_are_backed_up(bench.storage, bench.context().now + timedelta(seconds=seconds)))
 
-    assert found == [False, True]
+    assert counts == [False, True]
 
 
 def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -218,7 +218,7 @@ def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: Delivery
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
 
 
-def test_a_notice_that_surely_failed_is_tried_again(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_a_notice_that_definitely_failed_is_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
     """A busy mail server gets it later."""
     busy = Rejected(server="mx:25", reason="temporary", final=False)
     channel = ScriptedChannel(TOO_BIG, busy)

@@ -62,13 +62,13 @@ def test_a_lost_message_is_found(bench: LedgerBench) -> None:
     reservation_id = reserved(bench)
     publish = Publisher()
 
-    given = [second for second in range(3, 63) if run(bench, publish, second).dispatched]
+    seconds = [second for second in range(3, 63) if run(bench, publish, second).dispatched]
 
-    assert given == [3, 5, 9, 17, 33]
+    assert seconds == [3, 5, 9, 17, 33]
     assert set(publish.ids) == {reservation_id}
 
 
-def test_a_retry_is_due_anew(bench: LedgerBench) -> None:
+def test_a_retry_is_due_again(bench: LedgerBench) -> None:
     """The mark of an earlier wake-up call doesn't hold back what became due after it."""
     reservation_id = reserved(bench)
     publish = Publisher()
@@ -97,8 +97,8 @@ def test_two_beats_at_once_wake_for_each_reservation_once(bench: LedgerBench) ->
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(beat, publishers))
 
-    given = [item for publish in publishers for item in publish.ids]
-    assert Counter(given) == dict.fromkeys(ids, 2)
+    published_ids = [reservation_id for publish in publishers for reservation_id in publish.ids]
+    assert Counter(published_ids) == dict.fromkeys(ids, 2)
 
 
 def test_a_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> None:

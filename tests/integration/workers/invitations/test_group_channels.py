@@ -14,7 +14,7 @@ from domain.commands.code.issue import IssueCode
 from domain.ports import Channel, OutcomeUnknown
 from domain.values.identifiers import generate_code
 from projections.work_queue.outbox import OutboxRows
-from tests.integration.workers.invitations.test_batch_sender import HANDS, Post, statuses
+from tests.integration.workers.invitations.test_batch_sender import CONCURRENCY, Post, statuses
 from tests.integration.workers.invitations.test_delivery_steps import TOO_BIG, ScriptedChannel, later
 from tests.support.channel_builders import LOOPBACK
 from tests.support.ledger.code_terms import make_terms
@@ -51,7 +51,7 @@ class GroupRig:
 
     def reserved(self, count: int, group: str | None = GROUP) -> list[UUID]:
         """Reservations on one open code of a group."""
-        text, code_id, vault = generate_code(self.bench.letters), uuid4(), self.bench.storage.vault
+        text, code_id, vault = generate_code(self.bench.random_source), uuid4(), self.bench.storage.vault
         code = vault.draft_code(text, code_id)
         context = self.bench.context("operator")
         self.bench.run(
@@ -63,9 +63,9 @@ class GroupRig:
                 bound=False,
             )
         )
-        wanted = [self.bench.reserve(text, f"p{number}@example.com") for number in range(count)]
+        commands = [self.bench.reserve(text, f"p{number}@example.com") for number in range(count)]
         return [
-            done(result).require_reservation().reservation_id for result in self.bench.storage.ledger.execute(wanted)
+            done(result).require_reservation().reservation_id for result in self.bench.storage.ledger.execute(commands)
         ]
 
     def work(self, ids: Sequence[UUID]) -> None:
@@ -74,9 +74,9 @@ class GroupRig:
         def channel() -> Channel:
             return GroupRoutingChannel(self.post, self.own.for_group)
 
-        with ThreadPoolExecutor(HANDS) as threads:
+        with ThreadPoolExecutor(CONCURRENCY) as threads:
             InvitationBatchSender(
-                self.steps, threads, HANDS, channel, plan=self.own.plan, cooldowns=self.cooldowns
+                self.steps, threads, CONCURRENCY, channel, plan=self.own.plan, cooldowns=self.cooldowns
             ).run(ids, "t1", lambda: False)
 
     def notices(self) -> list[tuple[str, bool | None]]:
@@ -91,10 +91,10 @@ class GroupRig:
         )
         return sorted(self.bench.rows("SELECT outcome, due_at > now() FROM outbox"), key=str)
 
-    def told(self) -> list[dict[str, Any]]:
+    def read_notices(self) -> list[dict[str, Any]]:
         """The messages that the system got besides invitations, verified."""
-        found = [Webhook(self.secret).verify(one.body, one.headers) for one in self.system.received]
-        return [one for one in found if one["type"] != "invite.requested"]
+        messages = [Webhook(self.secret).verify(one.body, one.headers) for one in self.system.received]
+        return [one for one in messages if one["type"] != "invite.requested"]
 
     def channels(self) -> list[str]:
         """Which channels attempts were made by."""
@@ -134,12 +134,12 @@ def test_a_group_is_posted_to_and_all_else_is_mailed(house: GroupRig) -> None:
 def test_a_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """No attempt is spent, the use stays reserved, and the same message goes out when it said."""
     house.system.then(ScriptedReply.says(200, status="later", retry_after_s=3600, reason="team_full"))
-    (item,) = house.reserved(1)
+    (reservation_id,) = house.reserved(1)
 
-    house.work([item])
-    waiting = house.bench.reader.find_reservation(item)
+    house.work([reservation_id])
+    waiting = house.bench.reader.find_reservation(reservation_id)
     later(house.bench, monkeypatch, timedelta(hours=1, minutes=1).total_seconds())
-    house.work([item])
+    house.work([reservation_id])
 
     assert waiting is not None
     assert (waiting.public_state, waiting.attempts) == ("waiting", 0)
@@ -151,12 +151,12 @@ def test_a_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pyte
 def test_a_refused_address_gives_the_use_back(house: GroupRig) -> None:
     """As by mail."""
     house.system.then(ScriptedReply.says(422, status="refused", about="address", reason="no li.wei@example.com"))
-    (item,) = house.reserved(1)
-    house.work([item])
+    (reservation_id,) = house.reserved(1)
+    house.work([reservation_id])
 
-    found = house.bench.reader.find_reservation(item)
-    assert found is not None
-    assert (found.public_state, found.refund_cause) == ("refunded", "address_refused")
+    reservation = house.bench.reader.find_reservation(reservation_id)
+    assert reservation is not None
+    assert (reservation.public_state, reservation.refund_cause) == ("refunded", "address_refused")
 
 
 def test_a_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
@@ -177,11 +177,11 @@ def test_a_silent_system_holds_up_no_mail_and_rests(house: GroupRig) -> None:
 
 def test_a_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:
     """Mail goes out instead, of what is due already too."""
-    (item,) = house.reserved(1)
+    (reservation_id,) = house.reserved(1)
     house.own.repository.disable(GROUP, house.bench.context().now)
 
-    house.work([item])
-    assert house.post.sent == [item]
+    house.work([reservation_id])
+    assert house.post.sent == [reservation_id]
     assert house.system.received == []
 
 
@@ -192,8 +192,8 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: GroupRig) -> Non
         http=GroupChannels.create(settings_for(house.bench.database_url), house.bench.storage).http,
     )
     house.own = strict
-    (item,) = house.reserved(1)
-    house.work([item])
+    (reservation_id,) = house.reserved(1)
+    house.work([reservation_id])
 
     assert house.system.received == []
     events = house.bench.rows(
@@ -204,10 +204,10 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: GroupRig) -> Non
 
 def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: GroupRig) -> None:
     """The group got a system between claim and sending: the log says mail, so it is not asked before the next try."""
-    (item,) = house.reserved(1)
+    (reservation_id,) = house.reserved(1)
     by_mail_alone = replace(house.steps, by_group={})
 
-    word = by_mail_alone.process(item, GroupRoutingChannel(house.post, house.own.for_group), "t1")
+    word = by_mail_alone.process(reservation_id, GroupRoutingChannel(house.post, house.own.for_group), "t1")
 
     assert (word, house.system.received) == ("failed", [])
     assert house.channels() == [house.post.name]
@@ -216,18 +216,18 @@ def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: Gr
 def given_back(house: GroupRig, count: int, group: str | None = GROUP) -> list[UUID]:
     """Reservations that were refused for good, so that their people are to be told."""
     items = house.reserved(count, group)
-    for item in items:
-        house.steps.process(item, ScriptedChannel(TOO_BIG), "t1")
+    for reservation_id in items:
+        house.steps.process(reservation_id, ScriptedChannel(TOO_BIG), "t1")
     return items
 
 
-def test_its_people_are_told_by_the_groups_system_and_get_no_mail(house: GroupRig) -> None:
+def test_recipients_are_notified_by_the_groups_system_and_get_no_email(house: GroupRig) -> None:
     """What was given back is posted once, with the words of a mail; a group without a system is written to."""
     (posted,), (mailed,) = given_back(house, 1), given_back(house, 1, "sales")
 
     first, second = house.notices(), house.notices()
 
-    (message,) = house.told()
+    (message,) = house.read_notices()
     data = message["data"]
     assert first == second == [("sent", None), ("sent", None)]
     assert (message["type"], data["reservation_id"]) == ("invite.given_back", str(posted))
@@ -238,7 +238,7 @@ def test_its_people_are_told_by_the_groups_system_and_get_no_mail(house: GroupRi
 
 
 @pytest.mark.parametrize(
-    ("reply", "kept"),
+    ("reply", "expected"),
     [
         (ScriptedReply(422), ("failed", None)),
         (ScriptedReply.says(200, status="refused"), ("failed", None)),
@@ -249,19 +249,19 @@ def test_its_people_are_told_by_the_groups_system_and_get_no_mail(house: GroupRi
     ids=["422", "refused", "503", "404", "500"],
 )
 def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
-    house: GroupRig, reply: ScriptedReply, kept: tuple[str, bool | None], monkeypatch: pytest.MonkeyPatch
+    house: GroupRig, reply: ScriptedReply, expected: tuple[str, bool | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dropped where it says so; else the same once more, also in doubt: the id tells it from a second one."""
     given_back(house, 1)
     house.system.then(reply)
 
-    assert house.notices() == [kept]
+    assert house.notices() == [expected]
     later(house.bench, monkeypatch, 61)
     house.notices()
 
     first, *again = house.system.received
     assert [(one.headers["webhook-id"], one.body) for one in again] == (
-        [(first.headers["webhook-id"], first.body)] if kept[1] else []
+        [(first.headers["webhook-id"], first.body)] if expected[1] else []
     )
     assert house.post.sent == []
 
@@ -273,13 +273,13 @@ def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None
     given_back(house, 3)
     (mailed,) = given_back(house, 1, "sales")
 
-    found = house.notices()
+    notices = house.notices()
 
-    assert found == [("failed", True), ("put_off", True), ("put_off", True), ("sent", None)]
+    assert notices == [("failed", True), ("put_off", True), ("put_off", True), ("sent", None)]
     assert (len(house.system.received), house.post.sent) == (1, [mailed])
 
 
-def test_a_notice_put_off_has_not_been_tried(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deferred_notice_spends_no_attempt(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often that was: it has all its tries when the system is back."""
     house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 1.0))

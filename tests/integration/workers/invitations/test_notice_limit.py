@@ -36,13 +36,13 @@ def test_notices_are_not_deferred_where_limits_are_off(bench: LedgerBench, steps
 
     send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, hourly_max=None)
 
-    assert len(channel.letters) == HOURLY_MAX + 1
+    assert len(channel.messages) == HOURLY_MAX + 1
 
 
 def _sent(bench: LedgerBench, steps: DeliverySteps, channel: ScriptedChannel) -> int:
     """Letters sent in all, after one round."""
     send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, hourly_max=HOURLY_MAX)
-    return len(channel.letters)
+    return len(channel.messages)
 
 
 def _pass_an_hour(bench: LedgerBench) -> None:

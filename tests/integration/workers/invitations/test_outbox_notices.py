@@ -29,16 +29,16 @@ def redeemed(bench: LedgerBench, language: Language = "en") -> tuple[str, UUID]:
     return code, done(bench.run(command)).require_reservation().reservation_id
 
 
-def correction(bench: LedgerBench, code: str, item: UUID, actor: ActorKind) -> CorrectRecipient:
+def correction(bench: LedgerBench, code: str, reservation_id: UUID, actor: ActorKind) -> CorrectRecipient:
     """The command of a person who holds the token, or of staff."""
     vault = bench.storage.vault
     return CorrectRecipient(
         context=bench.context(actor),
-        reservation_id=item,
+        reservation_id=reservation_id,
         recipient=vault.draft_recipient(EmailAddress.parse(NEW), uuid4()),
         new_reservation_id=uuid4(),
         code_digests=vault.compute_digests("code", code) if actor == "person" else None,
-        token_of=item if actor == "person" else None,
+        token_of=reservation_id if actor == "person" else None,
     )
 
 
@@ -56,9 +56,9 @@ def test_old_address_gets_one_notice_of_a_correction(
 
     posted = [send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel) for _ in range(2)]
 
-    notice = channel.letters[-1]
+    notice = channel.messages[-1]
     said = render_parts(notice)
-    assert (posted, len(channel.letters)) == ([1, 0], 2)
+    assert (posted, len(channel.messages)) == ([1, 0], 2)
     assert (notice.template, notice.recipient, notice.reservation_id) == ("correction_notice", OLD, old)
     assert f"{notice.written_at:%Y-%m-%d}" in said.text
     assert f"{notice.written_at:%H:%M}" in said.text

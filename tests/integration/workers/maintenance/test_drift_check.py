@@ -16,10 +16,10 @@ def test_drift_is_exported_until_it_is_repaired(bench: LedgerBench) -> None:
         conn.execute("UPDATE code_balances SET used = 1")
     now = bench.storage.recorder.clock.now()
 
-    found = check_sample(bench.storage, now).drifting
+    drifting = check_sample(bench.storage, now).drifting
     shown = samples(LedgerCollector(bench.database_url)())
 
-    assert (found, shown["ledger_projection_drift"]) == (30, 30.0)
+    assert (drifting, shown["ledger_projection_drift"]) == (30, 30.0)
     assert now.timestamp() == shown['ledger_verified_timestamp_seconds{kind="sample"}']
     assert shown['ledger_verified_position{kind="sample"}'] == 60.0
     assert bench.rows("SELECT count(*) FROM code_balances WHERE used = 1") == [(30,)]

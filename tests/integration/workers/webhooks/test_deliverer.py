@@ -26,15 +26,15 @@ def hooks(bench: LedgerBench) -> WebhookBench:
 @pytest.fixture
 def server() -> Iterator[WebhookReceiver]:
     """Somebody who wants to be told."""
-    with WebhookReceiver() as found:
-        yield found
+    with WebhookReceiver() as receiver:
+        yield receiver
 
 
-def test_events_are_told_in_order_thinly_and_signed(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_events_are_delivered_in_order_thinly_and_signed(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Ids and times alone; the standard's own package verifies them; what was before the endpoint is not told."""
     hooks.sent()
     endpoint_id = hooks.endpoint(server)
-    (item,) = hooks.sent()
+    (reservation_id,) = hooks.sent()
     hooks.deliver()
 
     assert types(server) == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
@@ -43,14 +43,19 @@ def test_events_are_told_in_order_thinly_and_signed(hooks: WebhookBench, server:
     ((code_id, position, version),) = hooks.bench.rows(
         "SELECT originator_id, notification_id, originator_version FROM ledger_events ORDER BY 2 DESC LIMIT 1"
     )
-    known = {"code_id": str(code_id), "position": position, "version": version, "reservation_id": str(item)}
-    assert last["data"] == known
+    expected_data = {
+        "code_id": str(code_id),
+        "position": position,
+        "version": version,
+        "reservation_id": str(reservation_id),
+    }
+    assert last["data"] == expected_data
     assert set(last) == {"type", "timestamp", "data"}
     assert len(set(ids(server))) == 4
     assert hooks.find(endpoint_id).behind == hooks.find(endpoint_id).pending == 0
 
 
-def test_only_what_was_asked_for_is_told(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_only_subscribed_events_are_delivered(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Two endpoints follow the log each by itself; what nobody asked for fills no table."""
     with WebhookReceiver() as other:
         hooks.endpoint(server, "InviteSent", "UseRefunded")
@@ -185,8 +190,8 @@ def test_a_dead_endpoint_fills_no_table(hooks: WebhookBench, monkeypatch: pytest
     hooks.sent(6)
     hooks.deliver()
 
-    found = hooks.find(endpoint_id)
-    assert (found.pending, found.behind) == (5, 14)
+    endpoint = hooks.find(endpoint_id)
+    assert (endpoint.pending, endpoint.behind) == (5, 14)
     with WebhookReceiver() as back:
         hooks.endpoints.update(endpoint_id, hooks.now(), url=back.url)
         hooks.ahead += timedelta(minutes=10)
@@ -265,7 +270,7 @@ def test_change_by_an_admin_takes_effect_immediately(hooks: WebhookBench, server
 
 def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Taken ones after a week; of a removed endpoint everything, its secrets too."""
-    kept, removed = hooks.endpoint(server, "InviteSent"), hooks.endpoint(server, "InviteSent")
+    kept_endpoint_id, removed = hooks.endpoint(server, "InviteSent"), hooks.endpoint(server, "InviteSent")
     hooks.sent(2)
     hooks.deliver()
     storage, texts = hooks.bench.storage, "SELECT count(*) FROM private_texts"
@@ -276,11 +281,11 @@ def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: WebhookBench, 
 
     assert (pruned["webhook_delivery"], pruned["webhook_secret"]) == (2, 1)
     assert hooks.bench.rows(texts)[0][0] == before - 1
-    assert hooks.bench.rows("SELECT endpoint_id FROM webhook_endpoints") == [(kept,)]
+    assert hooks.bench.rows("SELECT endpoint_id FROM webhook_endpoints") == [(kept_endpoint_id,)]
     assert prune(storage, hooks.now() + timedelta(days=8), 90)["webhook_delivery"] == 2
 
 
-def test_an_event_of_a_later_version_is_told_too(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_an_event_of_a_later_version_is_delivered_too(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Rolling back must not stop the messages: what is told of an event is the same in every version."""
     hooks.endpoint(server)
     with hooks.bench.storage.datastore.get_connection() as conn:

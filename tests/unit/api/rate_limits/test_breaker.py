@@ -6,9 +6,9 @@ from api.rate_limits.breaker import OPEN_S, UNKNOWN_MAX, WINDOW_S, Breaker
 def test_breaker_opens_at_the_hundredth_unknown_code_of_a_minute() -> None:
     """And tells so once."""
     breaker = Breaker()
-    told = [breaker.add(1000.0 + number / 10, unknown=1) for number in range(UNKNOWN_MAX + 5)]
+    openings = [breaker.add(1000.0 + number / 10, unknown=1) for number in range(UNKNOWN_MAX + 5)]
 
-    assert [number for number, opened in enumerate(told) if opened] == [UNKNOWN_MAX - 1]
+    assert [number for number, is_opening in enumerate(openings) if is_opening] == [UNKNOWN_MAX - 1]
     assert breaker.is_open(1011.0)
 
 
@@ -23,9 +23,9 @@ def test_a_busy_day_is_no_attack() -> None:
 def test_a_slow_trickle_is_no_attack() -> None:
     """Only what came within the window counts, to a slot."""
     breaker = Breaker()
-    opened = [breaker.add(1000.0 + 0.7 * number, unknown=1) for number in range(1_000)]
+    is_opening = [breaker.add(1000.0 + 0.7 * number, unknown=1) for number in range(1_000)]
 
-    assert not any(opened)
+    assert not any(is_opening)
 
 
 def test_breaker_closes_a_minute_after_the_last_request() -> None:

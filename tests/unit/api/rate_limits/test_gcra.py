@@ -13,16 +13,16 @@ KEY = b"k"
 @given(GAPS)
 def test_no_window_holds_more_than_a_burst_and_its_refill(gaps: list[int]) -> None:
     """Whenever units come, those that conform in any stretch are at most burst + stretch / period."""
-    gcra, now, taken = Gcra(LIMIT), 0, []
+    gcra, now, acquired_at = Gcra(LIMIT), 0, []
     for gap in gaps:
         now += gap
         if not gcra.wait_s(KEY, now):
             gcra.spend(KEY, now)
-            taken.append(now)
+            acquired_at.append(now)
 
-    for first, begin in enumerate(taken):
-        for last in range(first, len(taken)):
-            assert last - first + 1 <= LIMIT.burst + (taken[last] - begin) / LIMIT.period_s
+    for first, begin in enumerate(acquired_at):
+        for last in range(first, len(acquired_at)):
+            assert last - first + 1 <= LIMIT.burst + (acquired_at[last] - begin) / LIMIT.period_s
 
 
 @given(GAPS)

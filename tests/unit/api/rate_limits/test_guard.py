@@ -28,7 +28,7 @@ def names(answers: list[RateLimitExceeded | None]) -> list[str | None]:
     return [answer and answer.limit for answer in answers]
 
 
-def opened(watch: TimedGuard) -> None:
+def open_breaker(watch: TimedGuard) -> None:
     """A minute of guesses from a hundred addresses that never come back."""
     for number in range(UNKNOWN_MAX):
         watch.guess(attempt(f"198.51.100.{number}"))
@@ -48,7 +48,7 @@ def test_an_address_guesses_a_burst_and_then_at_the_rate(shape: CodeStrength, li
 def test_a_native_code_is_never_kept_out() -> None:
     """Not with its address's limits used up, not while the breaker is open: only the answer "no such code" is."""
     watch = TimedGuard()
-    opened(watch)
+    open_breaker(watch)
     for _ in range(50):
         watch.guess(attempt("198.51.100.1", "native", email="x", code="y"))
 
@@ -82,7 +82,7 @@ def test_good_customers_behind_the_address_of_one_who_mistypes() -> None:
     assert names([watch.redeem(attempt(shape="short")) for _ in range(1_000)]) == [None] * 1_000
 
 
-def test_other_addresses_are_not_hurt() -> None:
+def test_other_addresses_are_not_affected() -> None:
     """Not even by guesses for their own e-mail or with their own code."""
     watch = TimedGuard()
     for _ in range(30):
@@ -119,7 +119,7 @@ def test_ipv6_counts_by_link_and_by_network() -> None:
 def test_the_breaker_keeps_out_who_failed_lately() -> None:
     """Their old codes are not looked up, whether they exist or not; everybody else's are."""
     watch = TimedGuard()
-    opened(watch)
+    open_breaker(watch)
 
     assert names([watch.redeem(attempt("198.51.100.1", "long")), watch.redeem(attempt("192.0.2.7", "short"))]) == [
         "breaker",
@@ -130,7 +130,7 @@ def test_the_breaker_keeps_out_who_failed_lately() -> None:
 def test_while_it_is_open_new_addresses_share_what_is_left() -> None:
     """With any number of addresses a guesser gets one try a second; real codes don't use it up."""
     watch = TimedGuard()
-    opened(watch)
+    open_breaker(watch)
     for number in range(500):
         assert watch.redeem(attempt(f"203.0.113.{number % 250}", "short")) is None
     answers = names(
@@ -146,7 +146,7 @@ def test_while_it_is_open_new_addresses_share_what_is_left() -> None:
 def test_breaker_closes_when_the_guesses_end() -> None:
     """As long as they come it stays open, although nothing is looked up any more."""
     watch = TimedGuard()
-    opened(watch)
+    open_breaker(watch)
     for _ in range(15):
         watch.now += 30
         for _ in range(UNKNOWN_MAX // 2 + 10):
@@ -162,7 +162,7 @@ def test_a_failure_is_forgotten_after_a_while() -> None:
     watch = TimedGuard()
     watch.guess(attempt())
     watch.now += FAILURE_MEMORY_S - 1
-    opened(watch)
+    open_breaker(watch)
     before = watch.redeem(attempt())
     watch.now += 2
 
@@ -174,37 +174,37 @@ def test_requests_in_flight_are_bounded() -> None:
     watch = TimedGuard()
     fresh = [watch.guard.acquire(attempt("192.0.2.1")) for _ in range(CONCURRENT_MAX + 1)]
     watch.guess(attempt("192.0.2.2"))
-    known = [watch.guard.acquire(attempt("192.0.2.2")) for _ in range(ADDRESS.burst)]
+    limited = [watch.guard.acquire(attempt("192.0.2.2")) for _ in range(ADDRESS.burst)]
 
     assert fresh == [None] * CONCURRENT_MAX + [RateLimitExceeded("volley", 1)]
-    assert known == [None] * (ADDRESS.burst - 1) + [RateLimitExceeded("address", 1)]
+    assert limited == [None] * (ADDRESS.burst - 1) + [RateLimitExceeded("address", 1)]
 
 
 def test_a_volley_is_owed() -> None:
     """What was let through before it was known is paid for afterwards."""
     watch = TimedGuard()
     volley = [attempt() for _ in range(40)]
-    assert [watch.guard.acquire(item) for item in volley] == [None] * 40
-    for item in volley:
-        watch.guard.record_failure(item)
-        watch.guard.release(item)
+    assert [watch.guard.acquire(code_attempt) for code_attempt in volley] == [None] * 40
+    for code_attempt in volley:
+        watch.guard.record_failure(code_attempt)
+        watch.guard.release(code_attempt)
 
     assert watch.guess(attempt()) == RateLimitExceeded("address", int((40 - ADDRESS.burst + 1) * ADDRESS.period_s))
 
 
-def test_the_headers_tell_what_is_left() -> None:
+def test_the_headers_show_what_is_left() -> None:
     """Full for who never failed; then less, with the time until there is more, which Retry-After does not undercut."""
     watch = TimedGuard()
-    told = [dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"]]
+    header_values = [dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"]]
     for _ in range(SHORT.burst):
         watch.guess(attempt(shape="short"))
-    told.append(dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"])
+    header_values.append(dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit"])
     limited = watch.guess(attempt(shape="short"))
 
     assert dict(limit_headers(watch.guard, "192.0.2.1"))[b"ratelimit-policy"] == (
         b'"unknown-codes";q=10;w=60, "unknown-short-codes";q=5;w=150'
     )
-    assert told == [
+    assert header_values == [
         b'"unknown-codes";r=10;t=6, "unknown-short-codes";r=5;t=30',
         b'"unknown-codes";r=5;t=6, "unknown-short-codes";r=0;t=30',
     ]
@@ -212,10 +212,10 @@ def test_the_headers_tell_what_is_left() -> None:
     assert limit_headers(None, "192.0.2.1") == ()
 
 
-def test_the_headers_tell_of_the_breaker() -> None:
+def test_the_headers_show_the_breaker() -> None:
     """Nothing is left for who failed lately, as long as Retry-After says."""
     watch = TimedGuard()
-    opened(watch)
+    open_breaker(watch)
     watch.now += 3
     limited = watch.guess(attempt("198.51.100.1"))
 
@@ -230,8 +230,8 @@ def test_memory_is_bounded() -> None:
     watch = TimedGuard()
     for number in range(KEYS_MAX + 2_000):
         watch.now += 0.001
-        item = attempt(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1", "short")
-        watch.guard.record_failure(item)
+        code_attempt = attempt(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1", "short")
+        watch.guard.record_failure(code_attempt)
     sizes = [len(table) for table in watch.guard._spent.values()]
 
     assert max(sizes) == len(watch.guard._recent_failures) == KEYS_MAX

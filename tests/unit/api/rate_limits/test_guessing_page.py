@@ -13,16 +13,16 @@ from tests.support.guessing_tables import OLD_FORMS, limit_table, native_table, 
 PAGE = (Path(__file__).parents[4] / "docs" / "explanation" / "rate-limits.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("made", [native_table, old_table, limit_table], ids=["native", "old", "limits"])
-def test_the_tables_of_the_page_follow_from_the_constants(made: object) -> None:
+@pytest.mark.parametrize("build_table", [native_table, old_table, limit_table], ids=["native", "old", "limits"])
+def test_the_tables_of_the_page_follow_from_the_constants(build_table: object) -> None:
     """Print them with `python -m pytest tests/unit/api/rate_limits/test_guessing_page.py` and copy what it shows."""
-    assert callable(made)
-    assert made() in PAGE, f"docs/explanation/rate-limits.md should hold\n{made()}"
+    assert callable(build_table)
+    assert build_table() in PAGE, f"docs/explanation/rate-limits.md should hold\n{build_table()}"
 
 
 def test_the_sentences_of_the_page_name_the_same_numbers() -> None:
     """Its prose as well."""
-    told = (
+    sentences = (
         f"{UNKNOWN_MAX} unknown codes arrive within {WINDOW_S} seconds",
         f"at least {SHARE_MAX:.0%} of all unknown codes",
         f"{OPEN_S:.0f} seconds after the last",
@@ -34,7 +34,7 @@ def test_the_sentences_of_the_page_name_the_same_numbers() -> None:
     )
     words = " ".join(PAGE.split())
 
-    assert [sentence for sentence in told if sentence not in words] == []
+    assert [sentence for sentence in sentences if sentence not in words] == []
 
 
 def test_the_forms_of_the_page_are_short_ones() -> None:

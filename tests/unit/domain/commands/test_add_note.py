@@ -57,7 +57,7 @@ def test_the_same_note_twice_is_one() -> None:
 
     assert [done(noted(scenario, reservation_id)).changed for _ in range(2)] == [True, False]
     assert [done(scenario.run(code_note)).changed for _ in range(2)] == [True, False]
-    scenario.book.known_texts.add(UUID(int=9))
+    scenario.working_set.known_texts.add(UUID(int=9))
     assert not done(noted(scenario, reservation_id, 9)).changed
     assert scenario.kinds == ["UseReserved", "NoteAdded", "CodeNoted"]
 

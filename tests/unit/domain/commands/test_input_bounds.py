@@ -106,11 +106,11 @@ def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kin
         (timedelta(hours=1) + AHEAD_MAX + TICK, timedelta(hours=1) + AHEAD_MAX),
     ):
         scenario = Scenario()
-        reserved_at, item = scenario.now, scenario.sent()
+        reserved_at, reservation_id = scenario.now, scenario.sent()
         scenario.passes(3600)
         more: dict[str, Any] = {} if kind is RecordExternalRemoval else {"delivery": 1, "case_id": scenario.new_id()}
         more |= {"reason": "other"} if kind is RecordBounce else {}
-        about: dict[str, Any] = {"context": scenario.context("channel"), "reservation_id": item, **more}
+        about: dict[str, Any] = {"context": scenario.context("channel"), "reservation_id": reservation_id, **more}
         before = len(scenario.events)
 
         assert refusal(scenario.run(kind(**about, occurred_at=reserved_at + beyond))) == "OUT_OF_BOUNDS"

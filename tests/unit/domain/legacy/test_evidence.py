@@ -55,9 +55,9 @@ def test_the_counter_is_weighed_by_the_records(
     used: int, records: list[LegacyInvite], judgement: str, becomes: int
 ) -> None:
     """Sent invitations count; failed and refunded ones do not; an unknown outcome keeps what was counted."""
-    verdict = assess(code(used), records)
+    assessment = assess(code(used), records)
 
-    assert (judgement, becomes) == (verdict.judgement, verdict.becomes)
+    assert (judgement, becomes) == (assessment.judgement, assessment.becomes)
 
 
 def test_a_limit_below_the_proofs_is_raised() -> None:
@@ -68,14 +68,14 @@ def test_a_limit_below_the_proofs_is_raised() -> None:
 
 def test_unproven_uses_are_kept_on_demand() -> None:
     """Where old records were deleted, the counter is all there is: an opening balance that says so."""
-    verdict = assess(code(4), [record(), record("pending")], keep_unproven=True)
+    assessment = assess(code(4), [record(), record("pending")], keep_unproven=True)
 
-    assert [Opening(1, "in_doubt"), Opening(2, "unproven")] == list(verdict.openings)
-    assert verdict.becomes == 4
+    assert [Opening(1, "in_doubt"), Opening(2, "unproven")] == list(assessment.openings)
+    assert assessment.becomes == 4
 
 
 @pytest.mark.parametrize(
-    ("known", "owner", "emails", "bound"),
+    ("is_known", "owner", "emails", "bound"),
     [
         (True, "li.wei@example.com", ["li.wei@example.com"], True),
         (True, None, ["li.wei@example.com"], False),
@@ -84,9 +84,9 @@ def test_unproven_uses_are_kept_on_demand() -> None:
         (True, "typo@example.com", [], True),
     ],
 )
-def test_binding_comes_from_proofs(known: bool, owner: str | None, emails: list[str], bound: bool) -> None:
+def test_binding_comes_from_proofs(is_known: bool, owner: str | None, emails: list[str], bound: bool) -> None:
     """Several persons, or one who was not bound there: the code is open. Without proofs it belongs to its next one."""
-    old = code(len(emails), knows_binding=known, bound_email=owner)
+    old = code(len(emails), knows_binding=is_known, bound_email=owner)
 
     assert bound == assess(old, [record(email=email) for email in emails]).bound
 
@@ -96,10 +96,10 @@ def test_times_and_moves_go_to_the_first_and_the_last_use() -> None:
     later = datetime(2026, 2, 1, tzinfo=UTC)
     activated = datetime(2026, 1, 7, tzinfo=UTC)
     records = [LegacyInvite(old_id=8, email="li.wei@example.com", status="success", created_at=later), record()]
-    verdict = assess(code(2, activated_at=activated, rebind_count=1), records)
+    assessment = assess(code(2, activated_at=activated, rebind_count=1), records)
     removed = assess(code(1, status="removed", removed_at=later), [record()])
 
-    assert [(use.activated_at, use.moves) for use in verdict.uses] == [(None, 1), (activated, 0)]
+    assert [(use.activated_at, use.moves) for use in assessment.uses] == [(None, 1), (activated, 0)]
     assert [use.removed_at for use in removed.uses] == [later]
     assert [use.moves for use in assess(code(1), [record(), record(is_rebind=True)]).uses] == [1]
 

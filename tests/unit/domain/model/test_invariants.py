@@ -54,11 +54,11 @@ EXPIRED = AccessExpired(at=START, actor="sweep", reservation_id=ID)
 OVER = AccessExpired(at=START + timedelta(days=30), actor="sweep", reservation_id=ID)
 REPLACED = AccessReplaced(at=START, actor="worker", reservation_id=ID, by=OTHER)
 REMOVED = AccessRemoved(at=START, actor="sweep", reservation_id=ID, channel="c", server="s", cause="expired")
-TOLD = ExpiryAnnounced(at=START, actor="sweep", reservation_id=ID, days=7)
+ANNOUNCED = ExpiryAnnounced(at=START, actor="sweep", reservation_id=ID, days=7)
 SENT = InviteSent(at=START, actor="worker", reservation_id=ID, attempt=1, server="mx:25")
 UNKNOWN = InviteOutcomeUnknown(at=START, actor="worker", reservation_id=ID, attempt=1, cause="timeout")
 REFUNDED = UseRefunded(at=START, actor="sweep", reservation_id=ID, cause="deadline", held="reserved")
-OPENED = CaseOpened(at=START, actor="sweep", reservation_id=ID, case_id=ID, cause="unknown_outcome")
+CASE_OPENED = CaseOpened(at=START, actor="sweep", reservation_id=ID, case_id=ID, cause="unknown_outcome")
 MOVED_AWAY = UseRefunded(at=START, actor="staff", reservation_id=ID, cause="corrected", held="reserved")
 CORRECTED = AccessCorrected(at=START, actor="staff", reservation_id=ID, by=OTHER)
 HELD_BACK = UseReserved(**OPENED_FIELDS, reservation_id=OTHER, corrects=ID, waits_for=ID)
@@ -121,15 +121,15 @@ def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken
         (item_after(RESERVED, SENT), REFUNDED, ["invariant 4: taken and refunded by turns"]),
         (item_after(RESERVED, REFUNDED), REFUNDED, ["invariant 4: taken and refunded by turns"]),
         (item_after(RESERVED, UNKNOWN), REFUNDED, ["invariant 10: no machine refunds an unknown"]),
-        (item_after(RESERVED, OPENED), OPENED, ["rule 6: one case at a time"]),
+        (item_after(RESERVED, CASE_OPENED), CASE_OPENED, ["rule 6: one case at a time"]),
         (item_after(RESERVED), CLOSED, ["rule 6: one case at a time"]),
         (item_after(TIMED, SENT), EXPIRED, ["access: ends once, not early"]),
         (item_after(TIMED, SENT, OVER), OVER, ["access: ends once, not early"]),
         (item_after(RESERVED), REPLACED, ["access: ends once, not early"]),
         (item_after(TIMED, SENT), REMOVED, ["access: removed after its end"]),
         (item_after(TIMED, SENT, OVER, REMOVED), REMOVED, ["access: removed after its end"]),
-        (item_after(TIMED, SENT, TOLD), TOLD, ["access: its end is announced once"]),
-        (item_after(RESERVED, SENT), TOLD, ["access: its end is announced once"]),
+        (item_after(TIMED, SENT, ANNOUNCED), ANNOUNCED, ["access: its end is announced once"]),
+        (item_after(RESERVED, SENT), ANNOUNCED, ["access: its end is announced once"]),
         (item_after(RESERVED, SENT), CORRECTED, ["access: ends once, not early"]),
         (item_after(RESERVED, MOVED_AWAY, CORRECTED), CORRECTED, ["access: ends once, not early"]),
         (item_after(HELD_BACK), ATTEMPTED, ["invariant 11: nothing is sent while it waits"]),
@@ -161,7 +161,7 @@ def test_an_end_that_moves_is_named() -> None:
     before = item_after(TIMED, SENT)
     after = replace(before, access=Access(validity_days=31))
 
-    assert find_broken_reservation_rules(before, TOLD, after) == ["access: its end does not move"]
+    assert find_broken_reservation_rules(before, ANNOUNCED, after) == ["access: its end does not move"]
 
 
 def test_verify_names_pending_reservations_without_deadline_or_case() -> None:
@@ -172,11 +172,11 @@ def test_verify_names_pending_reservations_without_deadline_or_case() -> None:
         def due_at(self) -> None:
             return None
 
-    parked = item_after(RESERVED, OPENED)
+    parked = item_after(RESERVED, CASE_OPENED)
     fields = {name: getattr(parked, name) for name in parked.__struct_fields__}
     forgotten = ForgetfulState(**{**fields, "case_id": None})
 
-    assert find_broken_reservation_rules(item_after(RESERVED), OPENED, forgotten) == ["invariant 2: due or parked"]
+    assert find_broken_reservation_rules(item_after(RESERVED), CASE_OPENED, forgotten) == ["invariant 2: due or parked"]
 
 
 @pytest.mark.parametrize("about_connection", [True, False])
@@ -230,26 +230,29 @@ def test_corrections_name_an_invitation_that_does_not_wait_for_the_former_end(
 ) -> None:
     """It waits exactly while the former access is to be removed, and is released in the commit that removes it."""
     corrections, items = Corrections(), dict[UUID, Reservation]()
-    found: list[str] = []
+    broken_rules: list[str] = []
     for version, event in enumerate(history, start=2):
         before = items.get(event.reservation_id)
         after = evolve_reservation(before, ID, version, event)
-        found += corrections.find_broken_rules(before, event, after)
+        broken_rules += corrections.find_broken_rules(before, event, after)
         items[event.reservation_id] = after
 
-    assert found == ["invariant 11: a corrected invitation waits for the former end"] * broken
+    assert broken_rules == ["invariant 11: a corrected invitation waits for the former end"] * broken
 
 
 def test_a_right_history_breaks_nothing() -> None:
     """Negative control: reserve, send, give back by staff."""
     back = replace(REFUNDED, actor="staff", cause="staff", held="used")
-    code, item = code_after(), None
+    code, reservation = code_after(), None
     for version, event in enumerate((RESERVED, SENT, back), start=2):
         after = evolve_code(code, ID, version, event)
-        now = evolve_reservation(item, ID, version, event if item else RESERVED)
+        now = evolve_reservation(reservation, ID, version, event if reservation else RESERVED)
 
-        assert (find_broken_code_rules(code, event, after), find_broken_reservation_rules(item, event, now)) == ([], [])
-        code, item = after, now
+        assert (find_broken_code_rules(code, event, after), find_broken_reservation_rules(reservation, event, now)) == (
+            [],
+            [],
+        )
+        code, reservation = after, now
 
 
 def test_every_rule_has_a_case_here() -> None:

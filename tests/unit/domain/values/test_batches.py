@@ -12,4 +12,4 @@ def test_batches_hold_every_item_once_in_order(count: int, sizes: list[int]) -> 
         batches = list(batched(items, 3))
 
         assert sizes == [len(batch) for batch in batches]
-        assert list(range(count)) == [item for batch in batches for item in batch]
+        assert list(range(count)) == [number for batch in batches for number in batch]

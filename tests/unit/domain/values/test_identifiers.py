@@ -74,11 +74,11 @@ def test_drawn_codes_are_native_and_read_back(seed: int) -> None:
     assert normalize_code(format_code(code).lower().replace("0", "o").replace("1", "l")) == code
 
 
-def test_one_wrong_letter_is_noticed() -> None:
+def test_one_wrong_character_is_noticed() -> None:
     """The check letter finds any single wrong letter (Crockford: the modulus is prime and above 32)."""
     for place in range(NATIVE_LENGTH - 1):
-        for letter in CROCKFORD:
-            wrong = NATIVE[:place] + letter + NATIVE[place + 1 :]
+        for character in CROCKFORD:
+            wrong = NATIVE[:place] + character + NATIVE[place + 1 :]
             assert is_native(wrong) == (wrong == NATIVE)
 
 

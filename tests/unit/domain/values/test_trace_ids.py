@@ -10,8 +10,8 @@ from domain.values.trace_ids import is_trace_id, outside_trace_id
 
 def test_outside_trace_id_is_refused_when_it_is_a_code() -> None:
     """A native code may consist of hex digits alone, if seldom."""
-    letters = random.Random(4)
-    codes = ("".join(letters.choices("0123456789ABCDEF", k=20)) for _ in range(10_000))
+    random_source = random.Random(4)
+    codes = ("".join(random_source.choices("0123456789ABCDEF", k=20)) for _ in range(10_000))
     code = next(text for text in codes if is_native(text))
 
     assert [outside_trace_id(text) for text in (code, code.lower())] == [None, None]

@@ -13,33 +13,33 @@ CHANCES = st.floats(0, 1)
 ASKED = st.none() | st.floats(-10, 1e9)
 
 
-def tries(chance: float) -> list[datetime]:
+def attempt_times(chance: float) -> list[datetime]:
     """All tries of a message that nobody takes."""
-    found = [START]
-    while (again := next_try(START, found[-1], len(found), chance, None)) is not None:
-        found.append(again)
-    return found
+    times = [START]
+    while (again := next_try(START, times[-1], len(times), chance, None)) is not None:
+        times.append(again)
+    return times
 
 
-def test_a_message_is_tried_for_three_days() -> None:
+def test_a_message_is_attempted_for_three_days() -> None:
     """Soon at first; the last try is three days after the first."""
-    found = tries(0.0)
+    times = attempt_times(0.0)
 
-    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(found)]
+    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
     assert waits[:4] == [5.0, 20.0, 80.0, 320.0]
     assert max(waits) == LONGEST_S
-    assert found[-1] == START + RETRY_WINDOW
-    assert 14 <= len(found) <= 18
+    assert times[-1] == START + RETRY_WINDOW
+    assert 14 <= len(times) <= 18
 
 
 @given(CHANCES)
 def test_jitter_only_spreads(chance: float) -> None:
     """By a quarter at most, and never beyond the end."""
-    found = tries(chance)
+    times = attempt_times(chance)
 
-    assert found[1] - START <= timedelta(seconds=5 * 1.25)
-    assert found[-1] == START + RETRY_WINDOW
-    assert 12 <= len(found) <= 18
+    assert times[1] - START <= timedelta(seconds=5 * 1.25)
+    assert times[-1] == START + RETRY_WINDOW
+    assert 12 <= len(times) <= 18
 
 
 @given(st.integers(1, 10**6), CHANCES, ASKED)

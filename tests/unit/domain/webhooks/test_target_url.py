@@ -25,7 +25,7 @@ def test_a_public_address_is_a_target(url: str, expected: Target) -> None:
     assert Target.parse(url) == expected
 
 
-def test_a_target_is_told_by_host_and_port() -> None:
+def test_a_target_is_described_by_host_and_port() -> None:
     """As the Host header names it: the usual port is left out, an address of IPv6 gets its brackets back."""
     assert Target.parse("https://hooks.example.com:8443/s3cret").authority == "hooks.example.com:8443"
     assert Target.parse("https://hooks.example.com:443/").authority == "hooks.example.com"

@@ -39,7 +39,9 @@ def test_variables_set_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["database_url", "LEDGER_DATABASE_URL", "ledger_database_url"])
-def test_letter_case_and_the_prefix_of_an_alias_do_not_matter(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_upper_and_lower_case_and_the_prefix_of_an_alias_do_not_matter(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """As with other names of variables."""
     monkeypatch.setenv(name, "postgresql:///ledger")
 

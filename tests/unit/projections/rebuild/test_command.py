@@ -24,7 +24,7 @@ class Screen(StringIO):
         return True
 
 
-def told(out: StringIO, *, as_json: bool) -> None:
+def report_progress(out: StringIO, *, as_json: bool) -> None:
     """Ten thousand events, half of them after five seconds; in between too soon for another line."""
     clock = Clock()
     progress = ProgressLines(out, as_json=as_json, clock=clock)
@@ -38,7 +38,7 @@ def told(out: StringIO, *, as_json: bool) -> None:
 
 def test_elsewhere_it_is_plain_lines() -> None:
     """Position, events per second and time left, a line every two seconds at most."""
-    told(out := StringIO(), as_json=False)
+    report_progress(out := StringIO(), as_json=False)
 
     assert out.getvalue().splitlines() == [
         "fold: 10000 events",
@@ -50,7 +50,7 @@ def test_elsewhere_it_is_plain_lines() -> None:
 
 def test_for_programs_it_is_json_lines() -> None:
     """The same numbers by name."""
-    told(out := StringIO(), as_json=True)
+    report_progress(out := StringIO(), as_json=True)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
 
     assert {

@@ -31,7 +31,7 @@ def test_no_statement_lists_the_columns_of_terms() -> None:
     columns = TERM_COLUMNS.keys() - NAMED_FOR_OTHER_REASONS
     texts = {path.name: path.read_text("utf-8") for path in files(projections.sql).iterdir() if path.suffix == ".sql"}  # type: ignore[attr-defined]  # a folder of files
 
-    found = {(name, word) for name, text in texts.items() for word in re.findall(r"\w+", text) if word in columns}
+    term_words = {(name, word) for name, text in texts.items() for word in re.findall(r"\w+", text) if word in columns}
 
     assert len(texts) > 5
-    assert found == set()
+    assert term_words == set()

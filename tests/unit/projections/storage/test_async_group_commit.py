@@ -29,9 +29,9 @@ class FakeStore:
         self.ours, self.theirs = socket.socketpair()
         self.batches: list[list[int]] = []
         self.in_thread: list[list[int]] = []
-        self.poison: int | None = None
+        self.defective_number: int | None = None
         self.smooth = True
-        self.away = False
+        self.is_unavailable = False
 
     def answer(self) -> None:
         """Let everything that waits, now or later, go on."""
@@ -39,20 +39,20 @@ class FakeStore:
 
     def stepwise(self, commands: Sequence[Command]) -> Generator[int, None, list[Result]]:
         """One batch in the loop."""
-        numbers = [cast("int", item) for item in commands]
+        numbers = [cast("int", command) for command in commands]
         self.batches.append(numbers)
         yield self.ours.fileno()
         if not self.smooth:
             raise FallBackToBlockingError
-        if self.poison in numbers:
+        if self.defective_number in numbers:
             raise AssertionError("a defect")
         return self.results(numbers)
 
     def execute(self, commands: Sequence[Command]) -> list[Result]:
         """The same batch in a thread."""
-        numbers = [cast("int", item) for item in commands]
+        numbers = [cast("int", command) for command in commands]
         self.in_thread.append(numbers)
-        if self.away:
+        if self.is_unavailable:
             raise StorageUnavailableError("away")
         return self.results(numbers)
 
@@ -104,7 +104,7 @@ def test_a_defect_fails_only_its_own_command() -> None:
     """A batch that breaks is run one by one."""
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
-        store.poison = 2
+        store.defective_number = 2
         tasks = await begun(commit, 1, 2, 3)
         store.answer()
         assert [str(await tasks[0]), str(await tasks[2])] == ["result 1", "result 3"]
@@ -130,7 +130,7 @@ def test_an_outage_fails_the_batch_at_once() -> None:
     """With the database away nobody waits for one try per command."""
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
-        store.smooth, store.away = False, True
+        store.smooth, store.is_unavailable = False, True
         tasks = await begun(commit, *range(9))
         store.answer()
         for task in tasks:
@@ -160,11 +160,11 @@ def test_a_cancelled_command_is_taken_back() -> None:
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         first = await begun(commit, 0)
-        given_up, kept = await begun(commit, 1, 2)
+        given_up, completed = await begun(commit, 1, 2)
         given_up.cancel()
         await asyncio.sleep(0)
         store.answer()
-        assert str(await kept) == "result 2"
+        assert str(await completed) == "result 2"
         await asyncio.gather(*first)
 
     assert run(scenario).batches == [[0], [2]]

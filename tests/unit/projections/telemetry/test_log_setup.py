@@ -48,7 +48,7 @@ def test_a_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("said", "expected"),
     [
         ("550 li.wei+x@mail.example.com: user unknown", "550 <address>: user unknown"),
         ("connection to redis://:pa55@redis:6379/0 lost", "connection to redis://***@redis:6379/0 lost"),
@@ -61,11 +61,11 @@ def test_a_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
         ("d190b3c6-7154-41f7-bdd2-59080a21e6f4", "d190b3c6-7154-41f7-bdd2-59080a21e6f4"),
     ],
 )
-def test_log_line_hides_values_that_look_private(written: Written, said: str, kept: str) -> None:
+def test_log_line_hides_values_that_look_private(written: Written, said: str, expected: str) -> None:
     """Addresses, codes, tokens of links, passwords of servers; not the names that operators look for."""
     logging.getLogger("x").warning(said)
 
-    assert [kept] == [line["event"] for line in written.lines()]
+    assert [expected] == [line["event"] for line in written.lines()]
 
 
 @pytest.mark.parametrize("name", ["request_id", "task_id", "reservation_id", "reason"])

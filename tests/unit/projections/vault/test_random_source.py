@@ -26,7 +26,7 @@ def test_ids_are_random_uuids() -> None:
     ids = {pool.draw_uuid() for _ in range(1000)}
 
     assert len(ids) == 1000
-    assert {item.version for item in ids} == {4}
+    assert {random_id.version for random_id in ids} == {4}
 
 
 FORKS = """

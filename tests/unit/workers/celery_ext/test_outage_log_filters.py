@@ -13,14 +13,14 @@ from projections.database.errors import StorageUnavailableError
 from workers.celery_ext.outage_log_filters import install_outage_filters
 from workers.monitoring.task_metrics import known_task_id, measure_tasks
 
-AWAY = "couldn't get a connection after 3.00 sec\nIs the server running?"
+POOL_TIMEOUT = "couldn't get a connection after 3.00 sec\nIs the server running?"
 
 
 @pytest.mark.parametrize(
     ("error", "reason", "tracebacks"),
     [
-        (StorageUnavailableError(AWAY), "StorageUnavailableError: couldn't get a connection after 3.00 sec", 0),
-        (DatabaseAwayError(AWAY), "OperationalError: couldn't get a connection after 3.00 sec", 0),
+        (StorageUnavailableError(POOL_TIMEOUT), "StorageUnavailableError: couldn't get a connection after 3.00 sec", 0),
+        (DatabaseAwayError(POOL_TIMEOUT), "OperationalError: couldn't get a connection after 3.00 sec", 0),
         (KeyError("li.wei"), "KeyError", 1),
     ],
     ids=["the store", "the driver", "a defect"],
@@ -75,7 +75,7 @@ def test_failed_publish_of_the_scheduler_is_one_log_line(
 
 
 @pytest.mark.parametrize(
-    ("given", "known"),
+    ("task_id", "expected"),
     [
         ("aaaacd17-6b1c-4b6b-8c3c-0d1f6d0e9a11", "aaaacd17-6b1c-4b6b-8c3c-0d1f6d0e9a11"),
         ("T6Z7-Z16G-K5WA-XPK1-1EX3", "unnamed"),
@@ -84,6 +84,6 @@ def test_failed_publish_of_the_scheduler_is_one_log_line(
         (None, "unnamed"),
     ],
 )
-def test_task_id_is_recorded_only_in_the_form_that_celery_makes(given: str | None, known: str) -> None:
+def test_task_id_is_recorded_only_in_the_form_that_celery_makes(task_id: str | None, expected: str) -> None:
     """Who publishes a task by hand may choose any text for its id, and it would stay in events and logs."""
-    assert known_task_id(given) == known
+    assert known_task_id(task_id) == expected

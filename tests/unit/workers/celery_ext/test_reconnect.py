@@ -15,7 +15,7 @@ class EndedError(Exception):
     """Enough was seen."""
 
 
-def test_the_pause_between_tries_never_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_between_attempts_never_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Celery's own connection waits for up to 30 seconds once the broker was away for some minutes."""
     monkeypatch.setattr("kombu.utils.functional.sleep", lambda _seconds: None)
     pauses: list[float] = []
@@ -31,7 +31,7 @@ def test_the_pause_between_tries_never_grows(monkeypatch: pytest.MonkeyPatch) ->
     assert pauses == [RECONNECT_INTERVAL_S] * 40
 
 
-def test_it_still_gives_up_where_it_is_told_to() -> None:
+def test_reconnecting_gives_up_where_it_is_configured_to() -> None:
     """A publish is not tried again: who publishes bounds that."""
     with pytest.raises(OperationalError):
         CONNECTION("redis://127.0.0.1:1/0").ensure_connection(None, 0)

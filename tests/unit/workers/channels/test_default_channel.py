@@ -57,7 +57,7 @@ def test_a_server_is_shown_as_host_and_port() -> None:
         ("smtp://user:hush@10.0.0.5", "write smtp+starttls:// or smtps://"),
     ],
 )
-def test_a_bad_url_is_told_what_to_write_and_never_repeated(url: str, remedy: str) -> None:
+def test_a_malformed_url_is_answered_with_a_remedy_and_never_repeated(url: str, remedy: str) -> None:
     """One sentence with the remedy; a password in the URL is not in it."""
     with pytest.raises(ValueError, match=r"\.$") as error:
         open_channel(url, mail_from=MAIL_FROM, timeout_s=5)
@@ -89,7 +89,7 @@ def test_a_bad_sender_is_refused_at_once(mail_from: str) -> None:
         open_channel("smtp://127.0.0.1", mail_from=mail_from, timeout_s=5)
 
 
-def test_a_letter_needs_time() -> None:
+def test_a_message_needs_time() -> None:
     """No time at all would fail every letter."""
     with pytest.raises(ValueError, match="LEDGER_SMTP_TIMEOUT_S"):
         open_channel("smtp://127.0.0.1", mail_from=MAIL_FROM, timeout_s=0)

@@ -22,7 +22,7 @@ def test_mail_goes_in_order_and_each_once() -> None:
     assert not limiter
 
 
-def test_a_group_gets_only_so_many_hands() -> None:
+def test_a_group_gets_only_its_share_of_the_concurrency() -> None:
     """What has to wait keeps its place, before what comes after it."""
     limiter = GroupLimiter(IDS, SLOW, 2, Cooldowns())
 
@@ -60,7 +60,7 @@ def test_expired_session_is_refused() -> None:
     assert limiter.acquire(9) == []
 
 
-def test_lanes_take_no_more_mail_than_there_are_connections_for() -> None:
+def test_limits_take_no_more_mail_than_there_are_connections_for() -> None:
     """What has to wait keeps its place; groups with a channel of their own go on meanwhile."""
     limiter = GroupLimiter(IDS, FAST, 2, Cooldowns(), lambda: 2)
 
@@ -70,7 +70,7 @@ def test_lanes_take_no_more_mail_than_there_are_connections_for() -> None:
     assert limiter.acquire(8) == [IDS[2]]
 
 
-def test_lanes_leave_mail_to_the_sweep_while_its_server_lets_no_connection_in() -> None:
+def test_limits_leave_mail_to_the_sweep_while_its_server_lets_no_connection_in() -> None:
     """Nothing of it is begun, and nothing waits for it here."""
     limiter = GroupLimiter(IDS, FAST, 2, Cooldowns(), lambda: 0)
 

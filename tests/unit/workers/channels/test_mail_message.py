@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.support.channel_builders import LETTER, MAIL_FROM
+from tests.support.channel_builders import MAIL_FROM, MESSAGE
 from workers.channels.mail_message import message_bytes
 from workers.channels.mail_text import render_parts
 
@@ -10,7 +10,7 @@ from workers.channels.mail_text import render_parts
 def test_group_subject_with_line_breaks_adds_no_header() -> None:
     """Line breaks of each kind become spaces before the subject is written, also those in the group's name."""
     message = replace(
-        LETTER,
+        MESSAGE,
         language="en",
         group="x\r\nBcc: a@example.com",
         subject="Hi\r\nBcc: b@example.com\x0b{group}\u2028!",

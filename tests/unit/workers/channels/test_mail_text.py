@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.timestamps import in_utc
-from tests.support.channel_builders import LETTER
+from tests.support.channel_builders import MESSAGE
 from workers.channels import mail_text
 from workers.channels.mail_text import MessageParts, render_parts
 
 OWN_WORDS = replace(
-    LETTER,
+    MESSAGE,
     template="invite",
     language="en",
     group="Blue & co",
@@ -54,7 +54,7 @@ def test_render_parts_equals_its_templates(
     template: Template, language: Language, group: str | None, words: tuple[str, str]
 ) -> None:
     """Two messages that share a layout each hold their own link and dates, to the character."""
-    first = replace(LETTER, template=template, language=language, group=group, subject=words[0], text=words[1])
+    first = replace(MESSAGE, template=template, language=language, group=group, subject=words[0], text=words[1])
     second = replace(
         first,
         link="https://other.example/a/x?a=1&b='2'",
@@ -99,4 +99,4 @@ def test_group_subject_alone_leaves_the_usual_text() -> None:
 
 def test_refund_notice_keeps_the_usual_words() -> None:
     """The message factory gives a notice none of a group's words."""
-    assert "could not be sent" in render_parts(replace(LETTER, template="refund_notice", language="en")).text
+    assert "could not be sent" in render_parts(replace(MESSAGE, template="refund_notice", language="en")).text

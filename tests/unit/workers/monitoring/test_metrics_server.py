@@ -36,10 +36,10 @@ def test_exporter_serves_metrics_and_health() -> None:
     assert elsewhere == 404
 
 
-def test_a_port_that_is_taken_stops_nothing_and_is_tried_again() -> None:
+def test_a_port_in_use_stops_nothing_and_is_attempted_again() -> None:
     """A second worker on one machine goes on; once the port is free it has it."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as other_server:
+        port = other_server.getsockname()[1]
         exporter = MetricsServer("127.0.0.1", port, lambda: b"")
         assert exporter.port(0.3) is None
     try:

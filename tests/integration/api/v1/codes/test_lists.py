@@ -15,13 +15,13 @@ LISTS = {"codes": "/api/v1/codes", "reservations": "/api/v1/reservations", "case
 
 def walked(shared_app: AppClient, kind: str, **query: Any) -> list[dict[str, object]]:
     """All items of a list, page by page."""
-    found: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     params: dict[str, Any] = {"limit": 2, **query}
     for _ in range(50):
         page = shared_app.client.get(LISTS[kind], params=params, headers=shared_app.key("support")).json()
-        found += page[kind]
+        entries += page[kind]
         if page["next"] is None:
-            return found
+            return entries
         params["cursor"] = page["next"]
     raise AssertionError("the list does not end")
 
@@ -108,7 +108,7 @@ def test_terms_are_changed_only_as_they_were_read(shared_app: AppClient) -> None
     whole = {"max_uses": None, "expires_at": None, "validity_days": 30, "group": "g", "rebinds_max": None}
     blind = shared_app.client.put(f"{path}/terms", json=whole, headers=headers)
     lost = shared_app.client.put(f"{path}/terms", json=whole, headers={**headers, "If-Match": tag})
-    kept = shared_app.client.put(
+    rejected = shared_app.client.put(
         f"{path}/terms", json=whole, headers={**headers, "If-Match": f'W/"x", {first.headers["etag"]}'}
     )
 
@@ -119,8 +119,8 @@ def test_terms_are_changed_only_as_they_were_read(shared_app: AppClient) -> None
         428,
         412,
     ]
-    assert (kept.status_code, kept.json()) == (200, whole)
-    assert kept.headers["etag"] == shared_app.client.get(path, headers=headers).headers["etag"]
+    assert (rejected.status_code, rejected.json()) == (200, whole)
+    assert rejected.headers["etag"] == shared_app.client.get(path, headers=headers).headers["etag"]
     assert (patch("*", 7).status_code, patch(None, 8).status_code, patch("nonsense", 9).status_code) == (200, 200, 412)
 
 
@@ -150,8 +150,8 @@ def test_codes_with_a_prefix_and_a_note(shared_app: AppClient) -> None:
     assert shared_app.redeem(issued[0]["code"].lower()).status_code == 202
     assert note_id is not None
     assert shared_app.services.reader.find_private_text(note_id) == "for the fair"
-    bad = shared_app.client.post("/api/v1/codes", json={"prefix": "no space"}, headers=shared_app.key("admin"))
-    assert (bad.status_code, bad.json()["errors"][0]["where"]) == (422, "body.prefix")
+    rejected = shared_app.client.post("/api/v1/codes", json={"prefix": "no space"}, headers=shared_app.key("admin"))
+    assert (rejected.status_code, rejected.json()["errors"][0]["where"]) == (422, "body.prefix")
 
 
 def test_the_history_goes_on_from_a_version(shared_app: AppClient) -> None:

@@ -34,7 +34,7 @@ def long_way() -> Iterator[list[bool]]:
         yield switch
 
 
-def told(answer: AppResponse) -> tuple[object, ...]:
+def comparable(answer: AppResponse) -> tuple[object, ...]:
     """What a caller sees, but for ids."""
     body = answer.json()
     for name in ("reservation_id", "status_url", "correction_token", "instance"):
@@ -67,7 +67,7 @@ def test_both_ways_answer_alike(name: str, more: dict[str, Any], shared_app: App
         code = shared_app.issue(make_template(max_uses=None, bound=False))
         fields = {"code": code, "email": "li.wei@example.com"} | more
         answers.append(
-            [told(shared_app.redeem(fields["code"], fields["email"], **_rest(more))) for _ in range(FOREVER)]
+            [comparable(shared_app.redeem(fields["code"], fields["email"], **_rest(more))) for _ in range(FOREVER)]
         )
 
     assert answers[0] == answers[1], name
@@ -137,7 +137,9 @@ def test_a_defect_is_a_problem_document_with_the_request_id(
     assert ERRORS.labels("internal_error")._value.get() == before + 1
 
 
-def test_too_many_at_once_are_told_to_come_back(shared_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_concurrent_requests_get_503_with_retry_after(
+    shared_app: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full queue is 503 with Retry-After, nothing is reserved, and the next try is served."""
     code, before = shared_app.issue(), shared_app.count("reservations")
     with monkeypatch.context() as patch:

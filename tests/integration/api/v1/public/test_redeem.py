@@ -73,13 +73,13 @@ def test_used_up_in_the_words_of_the_incident(shared_app: AppClient) -> None:
     """400 with 兑换码已用完, and only when it is true."""
     code = shared_app.issue(make_template(max_uses=1, bound=False))
     first = shared_app.redeem(code).json()["reservation_id"]
-    held = shared_app.redeem(code, "wang@example.com")
+    held_response = shared_app.redeem(code, "wang@example.com")
     shared_app.attempt(first)
 
     used_up = shared_app.redeem(code, "wang@example.com")
 
-    assert (held.status_code, held.json()["code"]) == (400, "CODE_HELD")
-    assert 1700 < int(held.headers["retry-after"]) <= 1800
+    assert (held_response.status_code, held_response.json()["code"]) == (400, "CODE_HELD")
+    assert 1700 < int(held_response.headers["retry-after"]) <= 1800
     assert (used_up.status_code, used_up.json()["code"]) == (400, "CODE_EXHAUSTED")
     assert "兑换码已用完" in used_up.json()["detail"]
     assert used_up.headers["content-type"] == "application/problem+json"
@@ -128,8 +128,8 @@ def test_an_idempotency_key_outlives_the_pepper_that_it_came_under(
         body = {"email": "li.wei@example.com", "code": code}
         shop = app.client.post("/api/v1/redemptions", json=body, headers=headers | key).json()["reservation_id"]
         person = app.redeem(code, "mei@example.com", headers=headers).json()["reservation_id"]
-        for item in (shop, person):
-            assert app.client.post(f"/api/v1/reservations/{item}/cancel", headers=key).status_code == 200
+        for caller_headers in (shop, person):
+            assert app.client.post(f"/api/v1/reservations/{caller_headers}/cancel", headers=key).status_code == 200
 
     monkeypatch.setenv("LEDGER_PEPPERS", f"2:{base64.b64encode(b'q' * 32).decode()},{peppers}")
     with started(ApiSettings.from_environment()) as app:
@@ -162,7 +162,9 @@ def test_idempotency_key_of_an_api_key_outlives_the_removal_of_the_old_pepper(
     with started(ApiSettings.from_environment()) as app:
         repeated = app.client.post("/api/v1/redemptions", json=body, headers=headers | key)
         bodies = ({**body, "email": "mei@example.com"}, {**body, "again": first}, {**body, "code": app.issue()})
-        refused = [app.client.post("/api/v1/redemptions", json=this, headers=headers | key) for this in bodies]
+        refused = [
+            app.client.post("/api/v1/redemptions", json=request_body, headers=headers | key) for request_body in bodies
+        ]
 
     assert other != first
     assert (repeated.status_code, repeated.json().get("reservation_id")) == (200, first)
@@ -184,7 +186,7 @@ def test_an_idempotency_key_repeats_the_answer(shared_app: AppClient) -> None:
     assert shared_app.redeem(code, headers={"Idempotency-Key": "k" * 256}).status_code == 422
 
 
-def test_the_state_is_told_by_id_only(shared_app: AppClient) -> None:
+def test_the_state_is_shown_by_id_only(shared_app: AppClient) -> None:
     """Unknown ids are 404, malformed ones 422; both are problem documents."""
     assert shared_app.client.get(f"/api/v1/public/redemptions/{uuid4()}").json()["code"] == "NOT_FOUND"
     assert shared_app.client.get("/api/v1/public/redemptions/abc").json()["code"] == "MALFORMED"

@@ -16,17 +16,17 @@ async def _events() -> AsyncIterator[bytes]:
     yield b"data: 1\n\n"
 
 
-def taken_of(slots: StreamSlots, clients: list[str]) -> list[str]:
+def acquire_for_each(slots: StreamSlots, clients: list[str]) -> list[str]:
     """Return what acquiring a slot for each client leads to: taken, or the code of the refusal."""
-    found = []
+    outcomes = []
     for client in clients:
         try:
             slots.acquire(client)
         except ApplicationError as error:
-            found.append(error.code)
+            outcomes.append(error.code)
         else:
-            found.append("taken")
-    return found
+            outcomes.append("taken")
+    return outcomes
 
 
 def test_streams_that_have_not_begun_are_counted(shared_app: AppClient) -> None:
@@ -34,10 +34,10 @@ def test_streams_that_have_not_begun_are_counted(shared_app: AppClient) -> None:
     slots = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     code = shared_app.issue()
     path = f"/api/v1/public/redemptions/{shared_app.redeem(code).json()['reservation_id']}/stream"
-    held = [slots.acquire(f"198.51.100.{number}") for number in range(STREAMS_MAX)]
+    open_slots = [slots.acquire(f"198.51.100.{number}") for number in range(STREAMS_MAX)]
 
     full = shared_app.client.get(path)
-    for slot in held:
+    for slot in open_slots:
         slot.release()
 
     assert (full.status_code, full.json()["code"], full.headers["retry-after"]) == (503, "OVERLOADED", "5")
@@ -48,11 +48,11 @@ def test_one_client_can_not_take_all_streams(shared_app: AppClient) -> None:
     """It is told to come back with 429; another client is not affected."""
     slots = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     path = f"/api/v1/public/redemptions/{shared_app.redeem(shared_app.issue()).json()['reservation_id']}/stream"
-    held = [slots.acquire("testclient") for _ in range(STREAMS_PER_CLIENT_MAX)]
+    open_slots = [slots.acquire("testclient") for _ in range(STREAMS_PER_CLIENT_MAX)]
 
     limited = shared_app.client.get(path)
     other = slots.acquire("198.51.100.1")
-    for slot in [*held, other]:
+    for slot in [*open_slots, other]:
         slot.release()
 
     assert (limited.status_code, limited.json()["code"]) == (429, "RATE_LIMITED")
@@ -64,7 +64,7 @@ def test_addresses_of_one_ipv6_link_share_their_seats() -> None:
     """And callers without an address have no share of their own."""
     slots = StreamSlots(10, per_client_max=2)
 
-    assert taken_of(slots, [f"2001:db8::{n}" for n in range(3)]) == ["taken", "taken", "RATE_LIMITED"]
+    assert acquire_for_each(slots, [f"2001:db8::{n}" for n in range(3)]) == ["taken", "taken", "RATE_LIMITED"]
     assert [slots.acquire() for _ in range(3)]
     assert len(slots) == 5
 

@@ -118,13 +118,13 @@ def test_cases_are_for_support(shared_app: AppClient, role: str, method: str, pa
 def test_cases_come_in_pages(app: AppClient) -> None:
     """Oldest first, each once."""
     code = app.issue(make_template(max_uses=5, bound=False))
-    opened = [sent(app, f"p{number}@example.com", code) for number in range(3)]
-    for reservation_id in opened:
+    reservation_ids = [sent(app, f"p{number}@example.com", code) for number in range(3)]
+    for reservation_id in reservation_ids:
         post(app, reservation_id, "bounce", {})
     headers = app.key("support")
 
     first = app.client.get("/api/v1/cases?limit=2", headers=headers).json()
     second = app.client.get(f"/api/v1/cases?limit=2&cursor={first['next']}", headers=headers).json()
 
-    assert [case["reservation_id"] for case in first["cases"] + second["cases"]] == opened
+    assert [case["reservation_id"] for case in first["cases"] + second["cases"]] == reservation_ids
     assert second["next"] is None

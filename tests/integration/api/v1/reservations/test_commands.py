@@ -79,8 +79,8 @@ def test_pause_resume_and_revoke(app: AppClient) -> None:
     app.redeem(code, "a@example.com")
 
     states = []
-    for act in ("pause", "resume", "pause", "revoke"):
-        states.append(app.client.post(f"{path}/{act}", json={"note": "why"}, headers=support).json()["state"])
+    for action in ("pause", "resume", "pause", "revoke"):
+        states.append(app.client.post(f"{path}/{action}", json={"note": "why"}, headers=support).json()["state"])
         states.append(app.redeem(code, "b@example.com").json().get("code"))
 
     assert states == ["paused", "CODE_PAUSED", "active", None, "paused", None, "revoked", "CODE_REVOKED"]
@@ -108,20 +108,22 @@ def test_terms_change_by_what_is_named(app: AppClient) -> None:
 def test_cancel_resend_notes_and_refund_with_access(app: AppClient) -> None:
     """Each is one event of its own; what can't be done is 409 and says why."""
     code, support = app.issue(make_template(max_uses=3, bound=False)), app.key("support")
-    held = app.redeem(code, "a@example.com").json()["reservation_id"]
+    reserved_id = app.redeem(code, "a@example.com").json()["reservation_id"]
     sent = app.redeem(code, "b@example.com").json()["reservation_id"]
     app.attempt(sent)
 
-    def act(item: str, what: str, **body: object) -> AppResponse:
-        return cast("AppResponse", app.client.post(f"/api/v1/reservations/{item}/{what}", json=body, headers=support))
+    def post_action(reservation_id: str, what: str, **body: object) -> AppResponse:
+        return cast(
+            "AppResponse", app.client.post(f"/api/v1/reservations/{reservation_id}/{what}", json=body, headers=support)
+        )
 
-    assert act(held, "resend").json()["detail"] == "邀请尚未发送，无法重发"
-    assert act(sent, "resend").json()["state"] == "sent"
-    assert act(sent, "resend").status_code == 409
-    assert act(held, "notes", note="they called").status_code == 200
-    assert act(held, "cancel").json()["detail_code"] == "cancelled"
-    assert act(sent, "cancel").status_code == 409
-    assert act(sent, "refund", note="asked for", revoke_access=True).json()["state"] == "refunded"
+    assert post_action(reserved_id, "resend").json()["detail"] == "邀请尚未发送，无法重发"
+    assert post_action(sent, "resend").json()["state"] == "sent"
+    assert post_action(sent, "resend").status_code == 409
+    assert post_action(reserved_id, "notes", note="they called").status_code == 200
+    assert post_action(reserved_id, "cancel").json()["detail_code"] == "cancelled"
+    assert post_action(sent, "cancel").status_code == 409
+    assert post_action(sent, "refund", note="asked for", revoke_access=True).json()["state"] == "refunded"
     path = f"/api/v1/codes/{code_id_of(app, code)}"
     assert app.client.post(f"{path}/notes", json={"note": "sold twice"}, headers=support).status_code == 200
     kinds = [event["type"] for event in app.client.get(f"{path}/history", headers=support).json()["events"]]
@@ -132,13 +134,13 @@ def test_cancel_resend_notes_and_refund_with_access(app: AppClient) -> None:
 def test_refund_of_an_accepted_use_asks_about_the_access(app: AppClient) -> None:
     """422 with what to send, for people and machines alike; then it is done as chosen."""
     support = app.key("support")
-    item = app.redeem(app.issue(make_template(max_uses=1)), "a@example.com").json()["reservation_id"]
-    app.attempt(item)
+    reservation_id = app.redeem(app.issue(make_template(max_uses=1)), "a@example.com").json()["reservation_id"]
+    app.attempt(reservation_id)
     secret = app.services.settings.secret_key.get_secret_value().encode()
-    app.client.post(f"/a/{link_token(secret, DeliveryRef(UUID(item), 1))}")
+    app.client.post(f"/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}")
 
     def refund(**body: object) -> AppResponse:
-        path = f"/api/v1/reservations/{item}/refund"
+        path = f"/api/v1/reservations/{reservation_id}/refund"
         return cast("AppResponse", app.client.post(path, json={"note": "friend", **body}, headers=support))
 
     refused, unclear = refund(), refund(revoke_access="perhaps")

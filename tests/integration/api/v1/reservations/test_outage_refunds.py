@@ -64,13 +64,13 @@ def test_route_checks_role_and_body(app: AppClient, role: str, body: dict[str, s
 
 def test_a_doubt_that_turned_out_to_be_sent_since_it_was_listed_stays_sent(app: AppClient) -> None:
     """It was listed as unknown; what is given back as sent is what was listed as sent."""
-    item = UUID(app.redeem(app.issue()).json()["reservation_id"])
-    app.attempt(str(item))
-    reservation, now = app.services.reader.find_reservation(item), app.services.now()
+    reservation_id = UUID(app.redeem(app.issue()).json()["reservation_id"])
+    app.attempt(str(reservation_id))
+    reservation, now = app.services.reader.find_reservation(reservation_id), app.services.now()
     assert reservation is not None
 
     listed = AffectedReservation(
-        reservation_id=item, code_id=reservation.code_id, state="unknown", at=now, channel=None, server=None
+        reservation_id=reservation_id, code_id=reservation.code_id, state="unknown", at=now, channel=None, server=None
     )
     refunded = [
         refund_affected(app.services, Caller("operator"), [entry], uuid4(), include_sent=True)

@@ -10,7 +10,7 @@ from tests.support.ledger.terms import make_template
 TERMS = make_template(max_uses=2, group="red", validity_days=30)
 
 
-def opened(app: AppClient, *names: str) -> None:
+def open_targets(app: AppClient, *names: str) -> None:
     """Groups to which persons may move."""
     groups = GroupRepository(app.services.storage)
     for name in names:
@@ -30,14 +30,14 @@ def ask(
 
 def sent(app: AppClient, code: str) -> str:
     """A reservation whose invitation was sent."""
-    item: str = app.redeem(code).json()["reservation_id"]
-    app.attempt(item)
-    return item
+    reservation_id: str = app.redeem(code).json()["reservation_id"]
+    app.attempt(reservation_id)
+    return reservation_id
 
 
 def test_a_person_moves_once(app: AppClient) -> None:
     """202, then 200 for the same; a second move is refused, and nothing is counted."""
-    opened(app, "blue", "green")
+    open_targets(app, "blue", "green")
     code = app.issue(TERMS)
     former = sent(app, code)
     token = app.tokens[former]
@@ -70,9 +70,9 @@ def test_only_groups_that_are_open_take_persons(app: AppClient) -> None:
     assert app.count("reservations") == 1
 
 
-def test_wrong_input_is_told_apart(app: AppClient) -> None:
+def test_each_wrong_input_has_its_own_code(app: AppClient) -> None:
     """Unknown code, wrong person, malformed."""
-    opened(app, "blue")
+    open_targets(app, "blue")
     code = app.issue(TERMS)
     sent(app, code)
 
@@ -85,39 +85,39 @@ def test_wrong_input_is_told_apart(app: AppClient) -> None:
 
 def test_staff_move_to_any_group_and_say_why(app: AppClient) -> None:
     """With the support role; a viewer may not."""
-    item = sent(app, app.issue(TERMS))
-    path, body = f"/api/v1/reservations/{item}/rebind", {"group": "vip", "note": "sold the wrong one"}
+    reservation_id = sent(app, app.issue(TERMS))
+    path, body = f"/api/v1/reservations/{reservation_id}/rebind", {"group": "vip", "note": "sold the wrong one"}
 
     refused = app.client.post(path, json=body, headers=app.key("viewer"))
     moved = app.client.post(path, json=body, headers=app.key("support"))
 
     assert (refused.status_code, moved.status_code) == (403, 200)
-    assert moved.json()["reservation_id"] != item
+    assert moved.json()["reservation_id"] != reservation_id
     assert app.count("private_texts") == 1
 
 
 def test_the_page_offers_what_is_open_and_moves(app: AppClient) -> None:
     """From the status page, with the code as proof; afterwards it is offered no more."""
-    opened(app, "blue", "red")
+    open_targets(app, "blue", "red")
     code = app.issue(TERMS)
     typed = {"email": "li.wei@example.com", "code": code}
     app.client.cookies.clear()
-    made = app.client.post("/invite", data=typed, follow_redirects=False)
-    item = made.headers["location"].removeprefix("/r/")
-    app.attempt(item)
-    status = app.client.get(f"/r/{item}?lang=en").text
-    form = app.client.get(f"/r/{item}/move?lang=en").text
-    wrong = app.client.post(f"/r/{item}/move?lang=en", data={"code": "NOT-THIS", "group": "blue"})
-    right = app.client.post(f"/r/{item}/move", data={"code": code, "group": "blue"}, follow_redirects=False)
+    redirect = app.client.post("/invite", data=typed, follow_redirects=False)
+    reservation_id = redirect.headers["location"].removeprefix("/r/")
+    app.attempt(reservation_id)
+    status = app.client.get(f"/r/{reservation_id}?lang=en").text
+    form = app.client.get(f"/r/{reservation_id}/move?lang=en").text
+    wrong = app.client.post(f"/r/{reservation_id}/move?lang=en", data={"code": "NOT-THIS", "group": "blue"})
+    right = app.client.post(f"/r/{reservation_id}/move", data={"code": code, "group": "blue"}, follow_redirects=False)
     rebind = right.headers["location"]
     app.attempt(rebind.removeprefix("/r/"))
 
-    assert f"/r/{item}/move" in status
+    assert f"/r/{reservation_id}/move" in status
     assert "Access until" in status
     assert ">blue</option>" in form
     assert ">red</option>" not in form
     assert (wrong.status_code, right.status_code) == (400, 303)
     assert "none: an access is moved" in app.client.get(f"{rebind}?lang=en").text
-    assert "was moved to another group" in app.client.get(f"/r/{item}?lang=en").text
+    assert "was moved to another group" in app.client.get(f"/r/{reservation_id}?lang=en").text
     assert "/move" not in app.client.get(f"{rebind}?lang=en").text
     assert app.client.cookies[COOKIE].count(".") == 1

@@ -20,8 +20,8 @@ from workers.channels.registry import channel_kinds
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
     """One for this file."""
-    with shared_site(postgres_url) as found:
-        yield found
+    with shared_site(postgres_url) as app_client:
+        yield app_client
 
 
 class System:
@@ -82,8 +82,8 @@ class System:
 
     def history(self, reservation_id: str) -> list[Any]:
         """Names of the reservation's events, the newest last."""
-        found = self.app.services.reader.read_reservation_events([UUID(reservation_id)])
-        return [event for _, event in found[UUID(reservation_id)].events]
+        histories = self.app.services.reader.read_reservation_events([UUID(reservation_id)])
+        return [event for _, event in histories[UUID(reservation_id)].events]
 
 
 @pytest.fixture
@@ -94,24 +94,28 @@ def system(app: AppClient) -> System:
 
 def test_an_acceptance_is_recorded_once(system: System) -> None:
     """By whom and by what way; the same report signed anew is taken again and changes nothing."""
-    item = system.sent()
+    reservation_id = system.sent()
     happened = system.app.services.now()
-    first = system.report("invite.accepted", item, message_id="r1", occurred_at=happened.isoformat())
+    first = system.report("invite.accepted", reservation_id, message_id="r1", occurred_at=happened.isoformat())
     later = system.app.services.now() + timedelta(seconds=2)
-    again = system.report("invite.accepted", item, message_id="r1", at=later, occurred_at=happened.isoformat())
+    again = system.report(
+        "invite.accepted", reservation_id, message_id="r1", at=later, occurred_at=happened.isoformat()
+    )
 
     assert (first.status_code, first.json()["changed"]) == (200, True)
     assert (again.status_code, again.json()["changed"]) == (200, False)
-    event = system.history(item)[-1]
+    event = system.history(reservation_id)[-1]
     assert (event.via, event.actor, event.actor_id) == ("callback", "channel", str(system.channel_id))
     assert event.occurred_at == happened
 
 
 def test_a_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> None:
     """A person decides whether the use comes back."""
-    item = system.sent()
-    answer = system.report("invite.bounced", item, reason="mailbox_unknown", reply="no li.wei@example.com here")
-    bounced, case = system.history(item)[-2:]
+    reservation_id = system.sent()
+    answer = system.report(
+        "invite.bounced", reservation_id, reason="mailbox_unknown", reply="no li.wei@example.com here"
+    )
+    bounced, case = system.history(reservation_id)[-2:]
 
     assert answer.status_code == 200
     assert (bounced.reason, case.cause) == ("mailbox_unknown", "bounced")
@@ -120,10 +124,14 @@ def test_a_bounce_opens_a_case_and_keeps_its_words_sealed(system: System) -> Non
 
 def test_a_removal_is_recorded(system: System) -> None:
     """It gives nothing back."""
-    item = system.sent()
+    reservation_id = system.sent()
 
-    assert system.report("invite.removed", item).json() == {"reservation_id": item, "state": "sent", "changed": True}
-    assert type(system.history(item)[-1]).__name__ == "AccessRevoked"
+    assert system.report("invite.removed", reservation_id).json() == {
+        "reservation_id": reservation_id,
+        "state": "sent",
+        "changed": True,
+    }
+    assert type(system.history(reservation_id)[-1]).__name__ == "AccessRevoked"
 
 
 def test_the_secret_before_the_newest_still_signs(system: System) -> None:
@@ -148,22 +156,22 @@ def test_callback_about_another_group_changes_nothing(
     system: System, how: dict[str, Any], status: int, code: str, reason: str
 ) -> None:
     """It is refused and on record."""
-    item = system.sent()
-    answer = system.report("invite.removed", item, **how)
+    reservation_id = system.sent()
+    answer = system.report("invite.removed", reservation_id, **how)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     named = [fault["where"] for fault in answer.json().get("errors", [])]
     assert named == [f"body.data.{part}" for part in how.keys() & {"delivery", "reason"}]
     assert system.refused() == {reason: 1}
-    assert type(system.history(item)[-1]).__name__ == "InviteSent"
+    assert type(system.history(reservation_id)[-1]).__name__ == "InviteSent"
 
 
 def test_a_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) -> None:
     """By its id for as long as its time would pass, by its time for ever after."""
-    item, now = system.sent(), system.app.services.now()
-    statuses = [system.report("invite.accepted", item, message_id="r1", at=now).status_code for _ in range(3)]
-    other = system.report("invite.removed", item, message_id="r1", at=now + timedelta(seconds=3))
-    old = system.report("invite.removed", item, message_id="r0", at=now - timedelta(seconds=302))
+    reservation_id, now = system.sent(), system.app.services.now()
+    statuses = [system.report("invite.accepted", reservation_id, message_id="r1", at=now).status_code for _ in range(3)]
+    other = system.report("invite.removed", reservation_id, message_id="r1", at=now + timedelta(seconds=3))
+    old = system.report("invite.removed", reservation_id, message_id="r0", at=now - timedelta(seconds=302))
 
     assert statuses == [200, 409, 409]
     assert (other.status_code, other.json()["code"]) == (409, "CALLBACK_REPEATED")

@@ -25,8 +25,8 @@ def app(postgres_url: str) -> Iterator[AppClient]:
     """One for this file, which may send to this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
-        with shared_site(postgres_url) as found:
-            yield found
+        with shared_site(postgres_url) as app_client:
+            yield app_client
 
 
 @pytest.fixture
@@ -46,18 +46,18 @@ def ask(app: AppClient) -> Ask:
 def test_an_endpoint_is_made_and_its_secret_shown_once(app: AppClient, ask: Ask) -> None:
     """From now on, for all events, one at a time, unless it is said otherwise."""
     app.issue()
-    made = ask("POST", url=f" {URL} ").json()
-    found = ask("GET", f"/{made['id']}").json()
+    endpoint = ask("POST", url=f" {URL} ").json()
+    shown = ask("GET", f"/{endpoint['id']}").json()
 
-    assert made["secret"].startswith("whsec_")
-    assert found == {**made, "secret": None}
-    assert (found["url"], found["event_types"], found["concurrency"]) == (URL, [], 1)
-    assert (found["state"], found["behind"], found["pending"]) == ("enabled", 0, 0)
-    wanted = ask("POST", url=URL, event_types=["UseRefunded", "InviteSent"], concurrency=4, from_position=0).json()
-    assert (wanted["event_types"], wanted["position"]) == (["InviteSent", "UseRefunded"], 0)
-    assert wanted["behind"] > 0
+    assert endpoint["secret"].startswith("whsec_")
+    assert shown == {**endpoint, "secret": None}
+    assert (shown["url"], shown["event_types"], shown["concurrency"]) == (URL, [], 1)
+    assert (shown["state"], shown["behind"], shown["pending"]) == ("enabled", 0, 0)
+    chosen = ask("POST", url=URL, event_types=["UseRefunded", "InviteSent"], concurrency=4, from_position=0).json()
+    assert (chosen["event_types"], chosen["position"]) == (["InviteSent", "UseRefunded"], 0)
+    assert chosen["behind"] > 0
     listed = [one["id"] for one in ask("GET").json()["webhooks"]]
-    assert listed.index(made["id"]) < listed.index(wanted["id"])
+    assert listed.index(endpoint["id"]) < listed.index(chosen["id"])
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_an_endpoint_is_made_and_its_secret_shown_once(app: AppClient, ask: Ask)
 )
 def test_invalid_endpoint_is_refused(ask: Ask, body: dict[str, Any], code: str) -> None:
     """Also as a change of one."""
-    made = ask("POST", url=URL).json()
+    endpoint = ask("POST", url=URL).json()
     answers = [ask("POST", **body)]
     if "from_position" not in body:
-        answers.append(ask("PATCH", f"/{made['id']}", **body))
+        answers.append(ask("PATCH", f"/{endpoint['id']}", **body))
 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, code)] * len(answers)
 
@@ -89,8 +89,8 @@ def test_a_position_beyond_the_log_is_its_end(ask: Ask) -> None:
 
 def test_changing_disabling_and_removing(ask: Ask) -> None:
     """What is not named stays; a disabled one says why; a removed one is none."""
-    made = ask("POST", url=URL, event_types=["InviteSent"]).json()
-    path = f"/{made['id']}"
+    endpoint = ask("POST", url=URL, event_types=["InviteSent"]).json()
+    path = f"/{endpoint['id']}"
     changed = ask("PATCH", path, event_types=[], concurrency=2, state="disabled").json()
 
     assert (changed["url"], changed["event_types"], changed["concurrency"]) == (URL, [], 2)
@@ -105,54 +105,54 @@ def test_changing_disabling_and_removing(ask: Ask) -> None:
         ask("POST", f"{path}/test"),
     ):
         assert answer.status_code == 404
-    assert made["id"] not in {one["id"] for one in ask("GET").json()["webhooks"]}
+    assert endpoint["id"] not in {one["id"] for one in ask("GET").json()["webhooks"]}
 
 
 def test_a_secret_is_replaced_without_a_gap(app: AppClient, ask: Ask) -> None:
     """Both sign for a day."""
-    made = ask("POST", url=URL).json()
-    renewed = ask("POST", f"/{made['id']}/rotate-secret").json()
+    endpoint = ask("POST", url=URL).json()
+    renewed = ask("POST", f"/{endpoint['id']}/rotate-secret").json()
 
     assert len(renewed["secrets"]) == 2
-    valid = WebhookSecretRepository(app.services.storage).list_valid_texts(UUID(made["id"]), app.services.now())
-    assert valid == (renewed["secret"], made["secret"])
+    valid = WebhookSecretRepository(app.services.storage).list_valid_texts(UUID(endpoint["id"]), app.services.now())
+    assert valid == (renewed["secret"], endpoint["secret"])
 
 
 def test_a_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
     """It says what came of it, and nothing is tried again."""
     with WebhookReceiver() as server:
-        made = ask("POST", url=server.url).json()
+        endpoint = ask("POST", url=server.url).json()
         server.then(ScriptedReply(204), ScriptedReply(500))
-        first, second = (ask("POST", f"/{made['id']}/test").json() for _ in range(2))
-        body = Webhook(made["secret"]).verify(server.received[0].body, server.received[0].headers)
+        first, second = (ask("POST", f"/{endpoint['id']}/test").json() for _ in range(2))
+        body = Webhook(endpoint["secret"]).verify(server.received[0].body, server.received[0].headers)
 
     assert (first["taken"], first["status"], second["taken"], second["outcome"]) == (True, 204, False, "server_error")
     assert body["type"] == "webhook.test"
-    log = ask("GET", f"/{made['id']}/deliveries").json()["deliveries"]
+    log = ask("GET", f"/{endpoint['id']}/deliveries").json()["deliveries"]
     assert [(one["event_type"], one["state"], one["position"]) for one in log] == [
         ("webhook.test", "failed", None),
         ("webhook.test", "delivered", None),
     ]
-    assert ask("POST", f"/{made['id']}/deliveries/{log[0]['id']}/redeliver").status_code == 404
-    assert len(ask("GET", f"/{made['id']}/deliveries", state="failed").json()["deliveries"]) == 1
+    assert ask("POST", f"/{endpoint['id']}/deliveries/{log[0]['id']}/redeliver").status_code == 404
+    assert len(ask("GET", f"/{endpoint['id']}/deliveries", state="failed").json()["deliveries"]) == 1
 
 
 def test_a_message_is_sent_once_more(app: AppClient, ask: Ask) -> None:
     """One that was taken too; those that failed, all together; not while the endpoint is disabled."""
-    made = ask("POST", url=URL, event_types=["CodeIssued"]).json()
+    endpoint = ask("POST", url=URL, event_types=["CodeIssued"]).json()
     app.issue()
     app.issue()
-    endpoint_id, runner = UUID(made["id"]), uuid4()
+    endpoint_id, runner = UUID(endpoint["id"]), uuid4()
     deliveries, now = WebhookDeliveryRepository(app.services.storage), app.services.now()
-    while (taken := deliveries.lease(runner, now, now + timedelta(seconds=60))) is not None:
-        deliveries.enqueue_new_events(taken, runner, now)
-        if taken.endpoint_id == endpoint_id:
+    while (lease := deliveries.lease(runner, now, now + timedelta(seconds=60))) is not None:
+        deliveries.enqueue_new_events(lease, runner, now)
+        if lease.endpoint_id == endpoint_id:
             break
     due = deliveries.list_due(endpoint_id, app.services.now() + timedelta(seconds=1), 10)
     for one, state in zip(due, ("delivered", "failed"), strict=True):
-        tried = DeliveryResult(one.delivery_id, cast("Any", state), None, now, "taken", 204, 3)
-        deliveries.save_results(endpoint_id, runner, [tried], lambda _: EndpointUpdate(0, None, None))
-    path = f"/{made['id']}"
+        result = DeliveryResult(one.delivery_id, cast("Any", state), None, now, "taken", 204, 3)
+        deliveries.save_results(endpoint_id, runner, [result], lambda _: EndpointUpdate(0, None, None))
+    path = f"/{endpoint['id']}"
 
     assert ask("POST", f"{path}/deliveries/{due[0].delivery_id}/redeliver").json() == {"count": 1}
     assert ask("POST", f"{path}/redeliver-failed").json() == {"count": 1}

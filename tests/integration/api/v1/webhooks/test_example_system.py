@@ -98,8 +98,8 @@ def test_the_example_does_what_the_page_says(
     codes = [app.issue(make_template(max_uses=1, group="design")) for _ in people]
     ids = [str(app.redeem(code, email).json()["reservation_id"]) for code, email in zip(codes, people, strict=True)]
 
-    assert [work(item) for item in ids] == ["sent", "sent", "deferred", "failed"]
-    states = [app.client.get(f"/api/v1/public/redemptions/{item}").json()["state"] for item in ids]
+    assert [work(reservation_id) for reservation_id in ids] == ["sent", "sent", "deferred", "failed"]
+    states = [app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] for reservation_id in ids]
     assert states == ["sent", "sent", "waiting", "refunded"]
     first = next(iter(team.invited))
     assert [team.report(kind, first) for kind in ("invite.accepted", "invite.removed")] == [200, 200]
@@ -109,10 +109,10 @@ def test_the_example_does_what_the_page_says(
 
 def test_the_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
     """The seat is free again; asked once more, it is still done."""
-    item = app.redeem(app.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
-    work(item)
+    reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
+    work(reservation_id)
     removal = Removal(
-        reservation_id=UUID(item),
+        reservation_id=UUID(reservation_id),
         cause="expired",
         ended_at=app.services.now(),
         recipient="li.wei@example.com",
@@ -157,7 +157,7 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
         by_group=lambda _: {"design": "webhook"},
         context=lambda: CommandContext(now=app.services.now(), actor="sweep"),
         new_id=uuid4,
-        draft_text=lambda text, item: app.services.storage.vault.seal_text(text, uuid4(), item),
+        draft_text=lambda text, reservation_id: app.services.storage.vault.seal_text(text, uuid4(), reservation_id),
         publish=woken.extend,
     )
     assert keeper.remove([UUID(wrong)], lambda: False) == {"removed": 1}
@@ -168,27 +168,27 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
     assert team.invite(*late)[0] == 410
 
 
-def test_the_example_tells_people_what_the_ledger_has_to_say(
+def test_the_example_passes_on_what_the_ledger_reports(
     app: AppClient,
     team: Any,  # noqa: ANN401 - the example's class
     work: Callable[[str], str],
 ) -> None:
     """Once, however often it is asked; and no mail goes out for it."""
     code = app.issue(make_template(max_uses=1, group="design", validity_days=30))
-    item = app.redeem(code).json()["reservation_id"]
-    work(item)
-    found = app.services.reader.find_reservation(UUID(item))
-    assert found is not None
+    reservation_id = app.redeem(code).json()["reservation_id"]
+    work(reservation_id)
+    reservation = app.services.reader.find_reservation(UUID(reservation_id))
+    assert reservation is not None
     message_factory = MessageFactory(b"secret", "http://testserver", "ledger.example")
-    letter = message_factory.ends_soon(found, "li.wei@example.com", 7, app.services.now())
+    message = message_factory.ends_soon(reservation, "li.wei@example.com", 7, app.services.now())
     channel = GroupRoutingChannel(
         NullChannel(), GroupChannels.create(app.services.settings, app.services.storage).for_group
     )
 
-    outcomes = [channel.send(letter) for _ in range(2)]
+    outcomes = [channel.send(message) for _ in range(2)]
 
     assert [(type(outcome), outcome.server[:7]) for outcome in outcomes] == [(Accepted, "http://")] * 2
-    assert [(kind, email) for kind, email, _ in team.told] == [("access.ends_soon", "li.wei@example.com")]
+    assert [(kind, email) for kind, email, _ in team.notices] == [("access.ends_soon", "li.wei@example.com")]
 
 
 def test_the_example_takes_no_strangers_word(team: Any) -> None:  # noqa: ANN401 - the example's class

@@ -19,8 +19,8 @@ URL = "https://team.example.com/ledger?key=1"
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
     """One for this file."""
-    with shared_site(postgres_url) as found:
-        yield found
+    with shared_site(postgres_url) as app_client:
+        yield app_client
 
 
 def put(app: AppClient, group: str, url: str = URL, role: str = "admin") -> AppResponse:
@@ -47,13 +47,13 @@ def test_the_secret_is_shown_once_and_sealed(app: AppClient) -> None:
 def test_a_secret_is_replaced_without_a_gap(app: AppClient) -> None:
     """Two are valid for a day, then one; a second rotation does not give the first secret more time."""
     services = app.services
-    made = put(app, "rotates").json()
-    rotated = app.client.post(f"{PATH}/{made['id']}/rotate-secret", headers=app.key("admin")).json()
+    channel = put(app, "rotates").json()
+    rotated = app.client.post(f"{PATH}/{channel['id']}/rotate-secret", headers=app.key("admin")).json()
     now, secrets = services.now(), WebhookSecretRepository(services.storage)
     way = GroupChannelRepository(services.storage).find_config("rotates", now)
 
     assert way is not None
-    assert way.secrets == (rotated["secret"], made["secret"])
+    assert way.secrets == (rotated["secret"], channel["secret"])
     assert secrets.list_valid_texts(way.channel_id, now + ROTATION_OVERLAP) == (rotated["secret"],)
     newest = secrets.rotate(way.channel_id, uuid4(), now + timedelta(hours=12))
     assert secrets.list_valid_texts(way.channel_id, now + ROTATION_OVERLAP) == (newest, rotated["secret"])
@@ -64,13 +64,13 @@ def test_a_secret_is_replaced_without_a_gap(app: AppClient) -> None:
 
 def test_mail_again_keeps_what_reports_need(app: AppClient) -> None:
     """The channel is off, its id and secret are as they were, also when it is set again."""
-    made = put(app, "back").json()
-    off = app.client.delete(f"{PATH}/{made['id']}", headers=app.key("admin")).json()
+    channel = put(app, "back").json()
+    off = app.client.delete(f"{PATH}/{channel['id']}", headers=app.key("admin")).json()
 
     assert (off["on"], len(off["secrets"])) == (False, 1)
     assert "back" not in GroupChannelRepository(app.services.storage).list_kinds_by_group()
     on_again = put(app, "back").json()
-    assert (on_again["id"], on_again["on"], on_again["secret"]) == (made["id"], True, None)
+    assert (on_again["id"], on_again["on"], on_again["secret"]) == (channel["id"], True, None)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_invalid_target_is_refused_with_its_remedy(app: AppClient, url: str, sai
     assert "bad" not in GroupChannelRepository(app.services.storage).list_kinds_by_group()
 
 
-def test_a_group_is_named_in_plain_letters(app: AppClient) -> None:
+def test_a_group_is_named_in_printable_characters(app: AppClient) -> None:
     """Anything else is malformed, where it is set and where a list begins."""
     for group in ("", " design", "a\x00b", "a\nb", "x" * 201):
         assert put(app, group).status_code == 422

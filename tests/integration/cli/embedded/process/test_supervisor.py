@@ -26,9 +26,9 @@ def pids(log: Path) -> list[int]:
     return [int(word) for word in log.read_text().split()] if log.exists() else []
 
 
-def all_gone(found: list[int]) -> bool:
+def all_gone(process_ids: list[int]) -> bool:
     """Whether none of the processes runs any more."""
-    return not any(is_running(pid) for pid in found)
+    return not any(is_running(pid) for pid in process_ids)
 
 
 @contextmanager
@@ -66,8 +66,8 @@ def test_killed_program_is_restarted_and_its_children_are_ended(tmp_path: Path) 
 
 def test_program_that_keeps_dying_is_restarted_with_backoff(tmp_path: Path) -> None:
     """The first restart is immediate, the ones after it wait longer and longer."""
-    told: list[str] = []
-    with Supervisor(tmp_path, told.append) as supervisor:
+    states: list[str] = []
+    with Supervisor(tmp_path, states.append) as supervisor:
         supervisor.start(Program("broken", ("/bin/sh", "-c", "echo no keys; exit 7"), {}))
         until = time.monotonic() + 1.5
         while time.monotonic() < until:
@@ -76,7 +76,7 @@ def test_program_that_keeps_dying_is_restarted_with_backoff(tmp_path: Path) -> N
 
         assert 2 <= supervisor.restart_count("broken") <= 4
         assert supervisor.last_log_line("broken") == "no keys"
-        assert told[0] == "broken ended (status 7) and is being restarted"
+        assert states[0] == "broken ended (status 7) and is being restarted"
 
 
 def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def imports(tmp_path: Path, terminal: Terminal) -> Import:
         path = tmp_path / "legacy.db"
         path.unlink(missing_ok=True)
         dsn = old.sqlite(path, codes, records, queue=queue)
-        wish = ("--apply", *options) if apply else options
-        return terminal.ledger("import-legacy", "--dsn", dsn, "--json", *wish).json
+        arguments = ("--apply", *options) if apply else options
+        return terminal.ledger("import-legacy", "--dsn", dsn, "--json", *arguments).json
 
     return run

@@ -91,10 +91,10 @@ def test_marks_that_passed_before_the_import_are_not_announced(imports: Import, 
 def test_notify_ended_writes_to_people_whose_access_ended(imports: Import, bench: LedgerBench, apply: bool) -> None:
     """To as many as the report says, in the dry run as well."""
     document = imports(*legacy_accesses(), "--notify-ended", apply=apply)
-    taken = due(bench)
+    due_ids = due(bench)
 
-    assert (document["ended"], document["emails"], len(taken)) == (3, 3, 3 if apply else 0)
-    for key in taken:
+    assert (document["ended"], document["emails"], len(due_ids)) == (3, 3, 3 if apply else 0)
+    for key in due_ids:
         settled = done(
             bench.run(SettleAccess(context=bench.context("worker"), reservation_id=key))
         ).require_reservation()
@@ -129,7 +129,7 @@ BOUND_RECORDS = [
 def test_binding_without_an_invitation_is_dropped_and_reported(imports: Import, bench: LedgerBench) -> None:
     """A failed first use binds nothing; each such code is named, with their number."""
     document = imports(BOUND, BOUND_RECORDS)
-    named = [item["code"] for item in document["findings"] if item["kind"] == "binding_dropped"]
+    named = [finding["code"] for finding in document["findings"] if finding["kind"] == "binding_dropped"]
 
     assert (document["binding_dropped"], document["binding_kept"]) == (3, 0)
     assert named == ["DROPPED1", "DROPPED2", "REMOVED1"]
@@ -146,17 +146,17 @@ def test_keep_binding_lets_only_the_bound_person_redeem(
     assert (document["binding_kept"], document["binding_dropped"]) == (2, 1)
     assert isinstance(bench.redeem("DROPPED1", STRANGER), EmailMismatch)
     assert isinstance(bench.redeem("REMOVED1", STRANGER), EmailMismatch)
-    item = done(bench.redeem("DROPPED1", PERSON)).require_reservation()
+    reservation = done(bench.redeem("DROPPED1", PERSON)).require_reservation()
     elsewhere = CorrectRecipient(
         context=bench.context("staff"),
-        reservation_id=item.reservation_id,
+        reservation_id=reservation.reservation_id,
         recipient=bench.storage.vault.draft_recipient(EmailAddress.parse(STRANGER), uuid4()),
         new_reservation_id=uuid4(),
     )
     refused = bench.run(elsewhere)
     assert isinstance(refused, RecipientNotCorrectable)
     assert refused.why == "kept_binding"
-    assert terminal.ledger("refund", str(item.reservation_id), "--note", "test").status == 0
+    assert terminal.ledger("refund", str(reservation.reservation_id), "--note", "test").status == 0
     assert isinstance(bench.redeem("DROPPED1", STRANGER), EmailMismatch)
     assert terminal.ledger("terms", "DROPPED1", "--max-uses", "2").status == 0
     assert isinstance(bench.redeem("DROPPED1", STRANGER), EmailMismatch)
@@ -225,7 +225,7 @@ def test_ledger_imported_by_an_earlier_version_is_left_as_it_is(imports: Import,
 
     assert (first["already"], first["imported"], first["emails"], first["removed"]) == (5, 1, 0, 0)
     assert (second["already"], second["imported"]) == (6, 0)
-    known = [UUID(code["id"]) for code in FORMER["codes"]]
-    assert bench.rows("SELECT * FROM code_balances WHERE code_id = ANY(%s) ORDER BY code_id", known) == before
+    code_ids = [UUID(code["id"]) for code in FORMER["codes"]]
+    assert bench.rows("SELECT * FROM code_balances WHERE code_id = ANY(%s) ORDER BY code_id", code_ids) == before
     assert_no_drift(bench)
     assert rebuilt(bench).counts == {}

@@ -23,7 +23,7 @@ def history(terminal: Terminal, code: str) -> Any:  # noqa: ANN401 - whatever th
 
 def sentences(document: dict[str, Any], kind: str) -> list[tuple[str, str]]:
     """Code and words of the findings of one kind."""
-    return [(item["code"], item["sentence"]) for item in document["findings"] if item["kind"] == kind]
+    return [(finding["code"], finding["sentence"]) for finding in document["findings"] if finding["kind"] == kind]
 
 
 def test_import_counts_unknown_statuses_as_opening_balance(
@@ -62,24 +62,24 @@ def test_import_counts_unknown_statuses_as_opening_balance(
 def test_report_names_each_unknown_status_with_its_number(tmp_path: Path, terminal: Terminal) -> None:
     """In the terminal too, and a word that holds markup or an escape is shown as it is."""
     records = [old.record(nth, "UNKNOWN1", status=word) for nth, word in enumerate(("[/x]", "[/x]", "a\x1b[31mb"), 1)]
-    told = terminal.ledger(
+    command_result = terminal.ledger(
         "import-legacy", "--dsn", old.sqlite(tmp_path / "old.db", [old.code(1, "UNKNOWN1", used_count=3)], records)
     )
 
-    assert told.status == 0
-    assert re.search(r"2  invite_records '\[/x\]'", told.out)
-    assert re.search(r"1  invite_records 'a\\x1b\[31mb'", told.out)
-    assert "\x1b" not in told.out
+    assert command_result.status == 0
+    assert re.search(r"2  invite_records '\[/x\]'", command_result.out)
+    assert re.search(r"1  invite_records 'a\\x1b\[31mb'", command_result.out)
+    assert "\x1b" not in command_result.out
 
 
 def test_docs_name_every_status_of_the_legacy_system() -> None:
     """One table says what each of them means here, and none more."""
     page = (Path(__file__).parents[5] / "docs/how-to/migrate-from-a-counter.md").read_text("utf-8")
     rows = re.findall(r"^\| `(invite_records|redeem_codes|invite_queue)` \| `(\w+)` \| (.+?) \|$", page, re.MULTILINE)
-    known = {("invite_records", word, meaning.words) for word, meaning in RECORD_STATUSES.items()}
-    known |= {("redeem_codes", word, words) for word, words in CODE_STATUSES.items() if word}
+    statuses = {("invite_records", word, meaning.words) for word, meaning in RECORD_STATUSES.items()}
+    statuses |= {("redeem_codes", word, words) for word, words in CODE_STATUSES.items() if word}
 
-    assert {row for row in rows if row[0] != "invite_queue"} == known
+    assert {row for row in rows if row[0] != "invite_queue"} == statuses
     assert {row[1] for row in rows if row[0] == "invite_queue"} == set(QUEUE_STATUSES)
 
 
@@ -90,13 +90,13 @@ def test_removed_record_is_refunded_and_its_person_redeems_again(
     codes = [old.code(1, "REMOVED1", used_count=0, max_uses=1, bound_email=PERSON)]
     records = [old.record(1, "REMOVED1", status="removed", accepted_at="2026-01-07 00:00:00")]
     document = imports(codes, records)
-    told = history(terminal, "REMOVED1")
+    statement = history(terminal, "REMOVED1")
 
-    assert (told["used_count"], told["available"], document["agreeing"], document["removed"]) == (0, 1, 1, 1)
-    assert [event["type"] for event in told["events"]] == [
+    assert (statement["used_count"], statement["available"], document["agreeing"], document["removed"]) == (0, 1, 1, 1)
+    assert [event["type"] for event in statement["events"]] == [
         *("CodeIssued", "UseReserved", "InviteSent", "InviteAccepted", "AccessRevoked", "UseRefunded"),
     ]
-    assert "refunded in the legacy system" in told["events"][-1]["sentence"]
+    assert "refunded in the legacy system" in statement["events"][-1]["sentence"]
     assert bench.rows("SELECT status, refund_cause, access_due_at FROM reservations") == [("refunded", "legacy", None)]
     assert bench.rows("SELECT count(*) FROM outbox") == [(0,)]
     assert done(bench.redeem("REMOVED1", PERSON)).changed
@@ -125,7 +125,7 @@ def test_removed_person_who_was_invited_again_counts_once(
     document = imports(codes, records)
     counts = {code: history(terminal, code) for code in ("AGAIN1", "MOVED1", "OTHER1")}
 
-    assert {code: (told["used_count"], told["max_uses"]) for code, told in counts.items()} == {
+    assert {code: (balance["used_count"], balance["max_uses"]) for code, balance in counts.items()} == {
         "AGAIN1": (1, 1),
         "MOVED1": (0, 1),
         "OTHER1": (1, 1),
@@ -215,13 +215,13 @@ def test_report_names_every_class_with_its_number(tmp_path: Path, terminal: Term
     """Also those of which there are none, in the terminal and in JSON; each row that is left out is named."""
     codes = [old.code(nth, f"SAME{'-' * nth}", used_count=0) for nth in range(1, 31)]
     dsn = old.sqlite(tmp_path / "old.db", codes, [old.record(1, "NEVER")])
-    told = terminal.ledger("import-legacy", "--dsn", dsn).out
+    output = terminal.ledger("import-legacy", "--dsn", dsn).out
     document = terminal.ledger("import-legacy", "--dsn", dsn, "--json").json
 
     assert set(WORDS) == {name for name, value in document.items() if isinstance(value, int)} - {"applied"}
     for name, words in WORDS.items():
-        assert re.search(rf"^ *{document[name]:,}  {re.escape(words)}$", told, re.MULTILINE), name
+        assert re.search(rf"^ *{document[name]:,}  {re.escape(words)}$", output, re.MULTILINE), name
     assert (document["left_out"], document["waiting"]) == (31, 0)
     for row in codes:
-        assert f"(old id {row['id']}): another code differs from it only in spelling" in told
-    assert "NEVER (old id 1)" in told
+        assert f"(old id {row['id']}): another code differs from it only in spelling" in output
+    assert "NEVER (old id 1)" in output

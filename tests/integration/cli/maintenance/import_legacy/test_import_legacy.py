@@ -83,13 +83,13 @@ def counts(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
     """Everything there is to find is found, in words, and neither database is touched."""
-    told = terminal.ledger("import-legacy", "--dsn", dsn)
+    command_result = terminal.ledger("import-legacy", "--dsn", dsn)
     document = terminal.ledger("import-legacy", "--dsn", dsn, "--json").json
 
-    assert told.status == 0
+    assert command_result.status == 0
     assert counts(document) == EXPECTED
     assert document["applied"] is False
-    assert "ABC123 (old id 1): used 1, really sent 0, limit 5: 1 -> 0" in told.out
+    assert "ABC123 (old id 1): used 1, really sent 0, limit 5: 1 -> 0" in command_result.out
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]
 
 
@@ -103,7 +103,7 @@ def test_second_legacy_import_adds_nothing(dsn: str, bench: LedgerBench, termina
         terminal_code: terminal.ledger("history", terminal_code, "--json").json
         for terminal_code in ("ABC123", "agree-1", "LOW1", "OVER1", "OFF1", "GONE1", "BADMAIL", "DOUBT", "LOST-GROUP")
     }
-    assert {name: found["used_count"] for name, found in balances.items()} == {
+    assert {name: balance["used_count"] for name, balance in balances.items()} == {
         "ABC123": 0,
         "agree-1": 1,
         "LOW1": 1,
@@ -114,14 +114,14 @@ def test_second_legacy_import_adds_nothing(dsn: str, bench: LedgerBench, termina
         "DOUBT": 1,
         "LOST-GROUP": 0,
     }
-    assert {name: found["state"] for name, found in balances.items() if found["state"] != "active"} == {
+    assert {name: balance["state"] for name, balance in balances.items() if balance["state"] != "active"} == {
         "OVER1": "exhausted",
         "OFF1": "paused",
         "LOST-GROUP": "expired",
     }
     assert balances["OFF1"]["max_uses"] is None
-    told = balances["agree-1"]["events"]
-    assert [event["type"] for event in told] == [
+    events = balances["agree-1"]["events"]
+    assert [event["type"] for event in events] == [
         "CodeIssued",
         "UseReserved",
         "InviteSent",
@@ -129,7 +129,7 @@ def test_second_legacy_import_adds_nothing(dsn: str, bench: LedgerBench, termina
         "AccessExpired",
         "CodeNoted",
     ]
-    assert [event["at"][:19] for event in told[:3]] == [
+    assert [event["at"][:19] for event in events[:3]] == [
         "2026-01-05T10:00:00",
         "2026-01-06T09:30:00",
         "2026-01-06T09:30:00",
@@ -164,11 +164,11 @@ def test_legacy_database_with_fewer_columns_is_imported(tmp_path: Path, terminal
     dsn = old.sqlite(path, [], [])
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TABLE team_groups")
-        for table, kept in (
+        for table, columns in (
             ("redeem_codes", "id, code, max_uses, used_count"),
             ("invite_records", "id, email, status, redeem_code"),
         ):
-            connection.execute(f"CREATE TABLE new AS SELECT {kept} FROM {table}")  # noqa: S608 - names are ours
+            connection.execute(f"CREATE TABLE new AS SELECT {columns} FROM {table}")  # noqa: S608 - names are ours
             connection.execute(f"DROP TABLE {table}")
             connection.execute(f"ALTER TABLE new RENAME TO {table}")
         connection.execute("INSERT INTO redeem_codes VALUES (1, 'OLD1', 2, 1)")

@@ -26,9 +26,9 @@ def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com"
 
 def nonce_of(answer: AppResponse) -> str:
     """What tells a form from another."""
-    found = re.search(r'name="nonce" value="(\w+)"', answer.text)
-    assert found is not None
-    return found[1]
+    match = re.search(r'name="nonce" value="(\w+)"', answer.text)
+    assert match is not None
+    return match[1]
 
 
 def kinds(shared_app: AppClient, code: str) -> list[str]:
@@ -50,13 +50,13 @@ def test_a_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: 
     browser, path = shared_sign_in("support"), f"/support/reservations/{wrong}/acts/correct"
 
     asked = browser.get(path)
-    bad = browser.submit(path, email="nonsense", step="look", nonce="n1")
+    rejected = browser.submit(path, email="nonsense", step="look", nonce="n1")
     same = browser.submit(path, email="ly.wei@exmaple.com", step="look", nonce="n1")
     looked = browser.submit(path, email="ly.wei@example.com", step="look", nonce="n1")
     done = [browser.submit(path, email="ly.wei@example.com", nonce="n1", note="by phone") for _ in range(2)]
 
     assert 'name="email"' in asked.text
-    assert (bad.status_code, "already goes to" in same.text) == (422, True)
+    assert (rejected.status_code, "already goes to" in same.text) == (422, True)
     assert "1 use reserved for the new address" in looked.text
     assert re.search(r"used</th><td>1</td><td>0</td>", looked.text)
     assert done[0].headers["location"] == done[1].headers["location"] != f"/support/reservations/{wrong}?done=correct"
@@ -69,8 +69,8 @@ def test_a_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: 
 
 def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Whatever was done, the page to which it leads says so."""
-    item, browser = reserved(shared_app, shared_app.issue()), shared_sign_in("viewer")
-    pages = {word: browser.get(f"/support/reservations/{item}", done=word) for word in DONE}
+    reservation_id, browser = reserved(shared_app, shared_app.issue()), shared_sign_in("viewer")
+    pages = {word: browser.get(f"/support/reservations/{reservation_id}", done=word) for word in DONE}
 
     assert [word for word, page in pages.items() if page.status_code != 200] == []
     assert [word for word, page in pages.items() if '<p class="done" role="status">' not in page.text] == []
@@ -79,15 +79,15 @@ def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in:
 def test_the_case_of_an_access_that_stays_speaks_of_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Not of sending: the same acts decide it, in words of their own."""
     code = shared_app.issue()
-    item = reserved(shared_app, code)
-    shared_app.attempt(item)
-    browser, page = shared_sign_in("support"), f"/support/reservations/{item}"
+    reservation_id = reserved(shared_app, code)
+    shared_app.attempt(reservation_id)
+    browser, page = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
     browser.submit(f"{page}/acts/refund", access="revoke", nonce="n1", note="asked for it")
     shared_app.services.storage.ledger.execute(
         [
             RecordRemovalOutcome(
                 context=CommandContext(now=shared_app.services.now(), actor="sweep"),
-                reservation_id=UUID(item),
+                reservation_id=UUID(reservation_id),
                 attempt=1,
                 channel="webhook",
                 outcome=Rejected(server="team", reason="message_refused", final=True),
@@ -116,15 +116,15 @@ def test_the_case_of_an_access_that_stays_speaks_of_the_access(shared_app: AppCl
 def test_an_invitation_is_sent_once_more_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """The form sent twice asks for one delivery."""
     code = shared_app.issue()
-    item = reserved(shared_app, code)
-    shared_app.attempt(item)
+    reservation_id = reserved(shared_app, code)
+    shared_app.attempt(reservation_id)
     browser = shared_sign_in("support")
 
-    answers = twice(browser, f"/support/reservations/{item}/acts/resend", note="never arrived")
+    answers = twice(browser, f"/support/reservations/{reservation_id}/acts/resend", note="never arrived")
 
     assert [answer.status_code for answer in answers] == [303, 303]
     assert kinds(shared_app, code).count("ResendRequested") == 1
-    assert "as delivery 2" in browser.get(f"/support/reservations/{item}").text
+    assert "as delivery 2" in browser.get(f"/support/reservations/{reservation_id}").text
 
 
 def test_an_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
@@ -156,23 +156,23 @@ def test_an_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_
 def test_a_held_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """What is not sent yet is cancelled; a refund is not offered for it."""
     code = shared_app.issue()
-    item = reserved(shared_app, code)
+    reservation_id = reserved(shared_app, code)
     browser = shared_sign_in("support")
-    offered = re.findall(r'/acts/([\w-]+)"', browser.get(f"/support/reservations/{item}").text)
+    offered = re.findall(r'/acts/([\w-]+)"', browser.get(f"/support/reservations/{reservation_id}").text)
 
-    twice(browser, f"/support/reservations/{item}/acts/cancel", note="double order")
+    twice(browser, f"/support/reservations/{reservation_id}/acts/cancel", note="double order")
 
     assert offered == ["correct", "cancel"]
     assert kinds(shared_app, code).count("UseRefunded") == 1
-    assert "No actions are possible" in browser.get(f"/support/reservations/{item}").text
+    assert "No actions are possible" in browser.get(f"/support/reservations/{reservation_id}").text
 
 
 def test_a_refund_asks_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Kept unless it is said otherwise."""
     code = shared_app.issue(make_template(max_uses=2, bound=False))
     items = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
-    for item in items:
-        shared_app.attempt(item)
+    for reservation_id in items:
+        shared_app.attempt(reservation_id)
     browser = shared_sign_in("support")
     asked = browser.get(f"/support/reservations/{items[0]}/acts/refund")
 
@@ -214,20 +214,20 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
 
 def seen_on(answer: AppResponse) -> dict[str, str]:
     """What a form carries along: which form it is, and what its page showed."""
-    found = re.search(r'name="seen" value="(\w+)"', answer.text)
-    assert found is not None
-    return {"nonce": nonce_of(answer), "seen": found[1]}
+    match = re.search(r'name="seen" value="(\w+)"', answer.text)
+    assert match is not None
+    return {"nonce": nonce_of(answer), "seen": match[1]}
 
 
 def test_form_is_previewed_again_when_the_code_changed_meanwhile(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """An old tab gives nothing back that was accepted meanwhile, unless its reader insists; pressing twice is once."""
     code = shared_app.issue()
-    item = reserved(shared_app, code)
-    shared_app.attempt(item)
-    browser, path = shared_sign_in("support"), f"/support/reservations/{item}/acts/refund"
+    reservation_id = reserved(shared_app, code)
+    shared_app.attempt(reservation_id)
+    browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/refund"
     old_tab = seen_on(browser.get(path))
-    opened = CommandContext(now=shared_app.services.now(), actor="person")
-    accepted = AcceptInvite(context=opened, reservation_id=UUID(item), delivery=1, case_id=uuid4())
+    context = CommandContext(now=shared_app.services.now(), actor="person")
+    accepted = AcceptInvite(context=context, reservation_id=UUID(reservation_id), delivery=1, case_id=uuid4())
     shared_app.services.storage.ledger.execute([accepted])
 
     stopped = browser.submit(path, note="asked", **old_tab)
@@ -299,13 +299,15 @@ def test_a_revoking_shows_everything_that_it_undoes(shared_app: AppClient, share
 def test_looking_changes_nothing(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A preview is decided by the ledger and rolled back: no event, no row, and no state that stays in a cache."""
     code = shared_app.issue(make_template(max_uses=2, bound=False))
-    item = reserved(shared_app, code)
+    reservation_id = reserved(shared_app, code)
     browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
     before, people = kinds(shared_app, code), shared_app.count("recipients")
 
-    for path in (f"{page}/acts/revoke", f"{page}/acts/pause", f"/support/reservations/{item}/acts/cancel"):
+    for path in (f"{page}/acts/revoke", f"{page}/acts/pause", f"/support/reservations/{reservation_id}/acts/cancel"):
         assert "What will be recorded" in browser.get(path).text
-    browser.submit(f"/support/reservations/{item}/acts/correct", email="new@example.com", step="look", nonce="n")
+    browser.submit(
+        f"/support/reservations/{reservation_id}/acts/correct", email="new@example.com", step="look", nonce="n"
+    )
 
     assert kinds(shared_app, code) == before
     assert shared_app.count("recipients") == people
@@ -315,10 +317,10 @@ def test_looking_changes_nothing(shared_app: AppClient, shared_sign_in: SignIn) 
 def test_notes_stand_in_the_history_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Of a code and of a reservation; a viewer sees that there is one, not what it says."""
     code = shared_app.issue()
-    item = reserved(shared_app, code)
+    reservation_id = reserved(shared_app, code)
     browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
 
-    for path, text in ((page, "sold in a shop"), (f"/support/reservations/{item}", "they called")):
+    for path, text in ((page, "sold in a shop"), (f"/support/reservations/{reservation_id}", "they called")):
         form = {"token": browser.token(), "nonce": nonce_of(browser.get(path)), "note": text}
         for _ in range(2):
             assert browser.post(f"{path}/notes", form).headers["location"] == f"{path}?done=note"
@@ -333,13 +335,13 @@ def test_notes_stand_in_the_history_once(shared_app: AppClient, shared_sign_in: 
     assert browser.submit(f"{page}/notes", note=" ", nonce="n9").status_code == 422
 
 
-@pytest.mark.parametrize("act", ["terms", "pause", "revoke"])
-def test_a_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: SignIn, act: str) -> None:
+@pytest.mark.parametrize("action", ["terms", "pause", "revoke"])
+def test_a_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: SignIn, action: str) -> None:
     """Neither offered nor taken."""
     code = shared_app.issue()
     browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
 
-    answers = [browser.get(f"{page}/acts/{act}"), browser.submit(f"{page}/acts/{act}", note="x", nonce="1")]
+    answers = [browser.get(f"{page}/acts/{action}"), browser.submit(f"{page}/acts/{action}", note="x", nonce="1")]
     answers += [browser.submit(f"{page}/notes", note="x", nonce="1"), browser.get("/support/outage")]
 
     assert [answer.status_code for answer in answers] == [403] * 4

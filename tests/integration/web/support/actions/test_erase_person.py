@@ -25,16 +25,20 @@ def rows(shared_app: AppClient, query: str, *params: object) -> list[tuple[Any, 
 
 def person_of(shared_app: AppClient, reservation_id: str) -> str:
     """The page of whoever holds a reservation."""
-    ((found,),) = rows(shared_app, "SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
-    return f"/support/people/{found}"
+    ((recipient_id,),) = rows(
+        shared_app, "SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id
+    )
+    return f"/support/people/{recipient_id}"
 
 
 def test_erasure_is_previewed_and_runs_once_when_sent_twice(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Held, doubtful and sent ones are told apart; then the address is gone and the audit has one line."""
-    held, doubtful, sent = (shared_app.redeem(shared_app.issue(), PERSON).json()["reservation_id"] for _ in range(3))
+    reserved_id, doubtful, sent = (
+        shared_app.redeem(shared_app.issue(), PERSON).json()["reservation_id"] for _ in range(3)
+    )
     shared_app.attempt(doubtful, OutcomeUnknown(server="mx1:25", cause="connection_lost"))
     shared_app.attempt(sent)
-    page, browser = person_of(shared_app, held), shared_sign_in("admin")
+    page, browser = person_of(shared_app, reserved_id), shared_sign_in("admin")
     asked = browser.get(f"{page}/forget")
     bare = browser.submit(f"{page}/forget", nonce="n1", reason=" ")
     filled = {"token": browser.token(), "nonce": nonce_of(asked), "reason": "asked by letter"}
@@ -54,7 +58,7 @@ def test_erasure_is_previewed_and_runs_once_when_sent_twice(shared_app: AppClien
     assert "/forget" not in after
     subject = UUID(page.rpartition("/")[2])
     assert rows(shared_app, "SELECT act FROM audit WHERE subject_id = %s", subject) == [("forgot_person",)]
-    assert heading(browser.get(f"/support/reservations/{held}")) == "(erased)"
+    assert heading(browser.get(f"/support/reservations/{reserved_id}")) == "(erased)"
     assert "asked by letter" in browser.get("/support/audit").text
     assert "/acts/resend" not in browser.get(f"/support/reservations/{sent}").text
 
@@ -71,7 +75,7 @@ def test_only_admins_see_it_and_may(shared_app: AppClient, shared_sign_in: SignI
     assert shared_app.services.reader.find_email_addresses([UUID(reservation_id)])
 
 
-def test_a_letter_that_is_leaving_is_waited_for(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_erasure_waits_for_an_invitation_that_is_being_sent(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """There is no form, and who sends one all the same is told why not; nothing is changed."""
     reservation_id = UUID(shared_app.redeem(shared_app.issue(), "leaving@example.com").json()["reservation_id"])
     context = CommandContext(now=shared_app.services.now(), actor="worker", actor_id="w1", request_id="t1")
@@ -79,11 +83,11 @@ def test_a_letter_that_is_leaving_is_waited_for(shared_app: AppClient, shared_si
     shared_app.services.storage.ledger.execute([claim])
     page, browser = person_of(shared_app, str(reservation_id)), shared_sign_in("admin")
 
-    asked, told = browser.get(f"{page}/forget"), browser.submit(f"{page}/forget", reason="asked", nonce="n1")
+    asked, answer = browser.get(f"{page}/forget"), browser.submit(f"{page}/forget", reason="asked", nonce="n1")
 
     assert "being sent right now" in asked.text
     assert 'name="nonce"' not in asked.text
-    assert (told.status_code, 'role="alert"' in told.text) == (409, True)
+    assert (answer.status_code, 'role="alert"' in answer.text) == (409, True)
     assert shared_app.services.reader.find_email_addresses([reservation_id])
     assert browser.get(f"/support/people/{uuid4()}/forget").status_code == 404
 

@@ -13,26 +13,26 @@ from tests.integration.web.support.actions.test_commands import SignIn, kinds, r
 from tests.support.clients.app_client import AppClient
 
 
-@pytest.mark.parametrize(("act", "bounced"), [("refund", False), ("resolve-refunded", True)])
+@pytest.mark.parametrize(("action", "bounced"), [("refund", False), ("resolve-refunded", True)])
 def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
-    shared_app: AppClient, shared_sign_in: SignIn, act: str, *, bounced: bool
+    shared_app: AppClient, shared_sign_in: SignIn, action: str, *, bounced: bool
 ) -> None:
     """Nothing is chosen in advance, and a form without a choice comes back with what is missing."""
     code = shared_app.issue()
-    item = reserved(shared_app, code)
-    shared_app.attempt(item)
-    about: dict[str, Any] = {"reservation_id": UUID(item), "delivery": 1, "case_id": uuid4()}
-    opened = CommandContext(now=shared_app.services.now(), actor="person")
-    bounce = [RecordBounce(context=opened, reason="other", **about)] if bounced else []
-    shared_app.services.storage.ledger.execute([*bounce, AcceptInvite(context=opened, **about)])
-    browser, path = shared_sign_in("support"), f"/support/reservations/{item}/acts/{act}"
+    reservation_id = reserved(shared_app, code)
+    shared_app.attempt(reservation_id)
+    about: dict[str, Any] = {"reservation_id": UUID(reservation_id), "delivery": 1, "case_id": uuid4()}
+    context = CommandContext(now=shared_app.services.now(), actor="person")
+    bounce = [RecordBounce(context=context, reason="other", **about)] if bounced else []
+    shared_app.services.storage.ledger.execute([*bounce, AcceptInvite(context=context, **about)])
+    browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/{action}"
 
     asked = browser.get(path)
     missing = browser.submit(path, note="asked", **seen_on(asked))
     choices = [re.findall(r'<input type="radio" name="access"[^>]*>', page.text) for page in (asked, missing)]
 
-    assert [len(found) for found in choices] == [2, 2]
-    assert all("required" in tag and "checked" not in tag for found in choices for tag in found)
+    assert [len(inputs) for inputs in choices] == [2, 2]
+    assert all("required" in tag and "checked" not in tag for inputs in choices for tag in inputs)
     assert (missing.status_code, "Choose whether the customer keeps the access" in missing.text) == (422, True)
     assert "UseRefunded" not in kinds(shared_app, code)
     done = browser.submit(path, note="asked", access="revoke", **seen_on(asked))

@@ -19,7 +19,7 @@ from domain.ports import (
     Template,
 )
 from domain.webhooks.signatures import secret_text
-from tests.support.channel_builders import CALLBACKS, HOOK_TIMEOUT_S, LETTER, SECRET, webhook_to
+from tests.support.channel_builders import CALLBACKS, HOOK_TIMEOUT_S, MESSAGE, SECRET, webhook_to
 from tests.support.servers.webhook_receiver import ScriptedReply, WebhookReceiver
 from workers.http_client.client import parse_retry_after
 
@@ -35,13 +35,13 @@ def system() -> Iterator[WebhookReceiver]:
 
 def send(
     system: WebhookReceiver,
-    letter: OutboundMessage = LETTER,
+    message: OutboundMessage = MESSAGE,
     *,
     timeout_s: float = HOOK_TIMEOUT_S,
     secrets: tuple[str, ...] = (SECRET,),
 ) -> Outcome:
     """Post one invitation, now."""
-    return webhook_to(system.url, timeout_s, secrets).send(letter)
+    return webhook_to(system.url, timeout_s, secrets).send(message)
 
 
 def origin(system: WebhookReceiver) -> str:
@@ -51,33 +51,33 @@ def origin(system: WebhookReceiver) -> str:
 
 def test_the_invitation_is_what_the_standards_own_package_verifies(system: WebhookReceiver) -> None:
     """Id, time and signature are in order; the body says whom to invite, to what, and where to report."""
-    assert isinstance(send(system, replace(LETTER, delivery=2)), Accepted)
+    assert isinstance(send(system, replace(MESSAGE, delivery=2)), Accepted)
 
     (request,) = system.received
     message = Webhook(SECRET).verify(request.body, request.headers)
     assert message["type"] == "invite.requested"
     assert message["data"] == {
-        "reservation_id": str(LETTER.reservation_id),
+        "reservation_id": str(MESSAGE.reservation_id),
         "delivery": 2,
         "group": "design",
         "email": "li.wei@example.com",
         "language": "zh",
-        "link": LETTER.link,
+        "link": MESSAGE.link,
         "subject": "您的邀请：加入 design",
         "text": message["data"]["text"],
         "request_id": None,
         "callbacks": CALLBACKS,
     }
-    assert LETTER.link in message["data"]["text"]
+    assert MESSAGE.link in message["data"]["text"]
     assert (request.path, request.headers["content-type"]) == ("/in?x=1", "application/json")
     with pytest.raises(WebhookVerificationError):
         Webhook(OLDER).verify(request.body, request.headers)
 
 
-def test_every_try_has_one_id_and_one_body(system: WebhookReceiver) -> None:
+def test_every_attempt_has_one_id_and_one_body(system: WebhookReceiver) -> None:
     """By the id the other side tells a repeat from a second invitation; a further delivery is a new one."""
-    for letter in (LETTER, LETTER, replace(LETTER, delivery=2)):
-        send(system, letter)
+    for message in (MESSAGE, MESSAGE, replace(MESSAGE, delivery=2)):
+        send(system, message)
 
     first, again, other = system.received
     assert (first.headers["webhook-id"], first.body) == (again.headers["webhook-id"], again.body)
@@ -94,19 +94,19 @@ def test_every_try_has_one_id_and_one_body(system: WebhookReceiver) -> None:
         ("ends_soon", "ends-in-7", "access.ends_soon"),
     ],
 )
-def test_what_people_are_to_be_told_is_posted_too(
+def test_notices_to_recipients_are_posted_too(
     system: WebhookReceiver, template: Template, about: str, kind: str
 ) -> None:
     """By a type and an id of its own, with the words of a mail; in doubt it is as good as not sent."""
-    notice = replace(LETTER, template=template, message_id=f"<{LETTER.reservation_id}.{about}@example.com>")
+    notice = replace(MESSAGE, template=template, message_id=f"<{MESSAGE.reservation_id}.{about}@example.com>")
     system.then(ScriptedReply(204), ScriptedReply(500))
     outcomes = [send(system, notice) for _ in range(2)]
 
     first, again = system.received
     data = first.json()["data"]
     assert (first.json()["type"], first.body) == (kind, again.body)
-    assert first.headers["webhook-id"] == f"notice_{LETTER.reservation_id.hex}_{about}"
-    assert (data["email"], data["link"] in data["text"]) == (LETTER.recipient, True)
+    assert first.headers["webhook-id"] == f"notice_{MESSAGE.reservation_id.hex}_{about}"
+    assert (data["email"], data["link"] in data["text"]) == (MESSAGE.recipient, True)
     assert data.get("ends_at") == ("2027-01-31T08:30:00+00:00" if template == "ends_soon" else None)
     assert "delivery" not in data
     assert outcomes == [
@@ -247,9 +247,9 @@ def test_a_system_that_can_not_be_reached_got_nothing() -> None:
 def ending(system: WebhookReceiver) -> RemovalOutcome:
     """Ask for an access to be taken away, now."""
     removal = Removal(
-        reservation_id=LETTER.reservation_id,
+        reservation_id=MESSAGE.reservation_id,
         cause="moved",
-        ended_at=LETTER.written_at,
+        ended_at=MESSAGE.written_at,
         recipient="li.wei@example.com",
         group="design",
         farewell=None,
@@ -257,22 +257,22 @@ def ending(system: WebhookReceiver) -> RemovalOutcome:
     return webhook_to(system.url).revoke(removal)
 
 
-def test_an_access_that_ended_is_told_with_one_id(system: WebhookReceiver) -> None:
+def test_an_ended_access_is_reported_with_one_id(system: WebhookReceiver) -> None:
     """Signed; the same on every try, and no invitation's."""
     assert [type(ending(system)) for _ in range(2)] == [Accepted] * 2
 
     first, second = system.received
     message = Webhook(SECRET).verify(first.body, first.headers)
-    assert (message["type"], message["timestamp"]) == ("access.ended", LETTER.written_at.isoformat())
+    assert (message["type"], message["timestamp"]) == ("access.ended", MESSAGE.written_at.isoformat())
     assert message["data"] == {
-        "reservation_id": str(LETTER.reservation_id),
+        "reservation_id": str(MESSAGE.reservation_id),
         "cause": "moved",
         "group": "design",
         "email": "li.wei@example.com",
         "callbacks": CALLBACKS,
     }
     assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
-    assert first.headers["webhook-id"] == f"access_{LETTER.reservation_id.hex}"
+    assert first.headers["webhook-id"] == f"access_{MESSAGE.reservation_id.hex}"
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_answer_to_a_removal_request_has_its_outcome(
 
 def test_a_test_says_so(system: WebhookReceiver) -> None:
     """Nobody is to be invited."""
-    send(system, replace(LETTER, is_test=True))
+    send(system, replace(MESSAGE, is_test=True))
 
     assert system.received[0].json()["type"] == "invite.test"
 

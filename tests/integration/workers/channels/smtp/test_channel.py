@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
-from tests.support.channel_builders import LETTER, channel_to, letter_to
+from tests.support.channel_builders import MESSAGE, channel_to, message_to
 from tests.support.servers.mail_server import (
     Behaviour,
     DelayedReply,
@@ -26,9 +26,9 @@ BEFORE_CONTENT: list[Stage] = ["banner", "ehlo", "mail", "rcpt", "data"]
 FROM_CONTENT: list[Stage] = ["content", "dot"]
 
 
-def _send(server: MailServer, letter: OutboundMessage = LETTER, timeout_s: float = 5.0) -> Outcome:
+def _send(server: MailServer, message: OutboundMessage = MESSAGE, timeout_s: float = 5.0) -> Outcome:
     with channel_to(server.url, timeout_s) as channel:
-        return channel.send(letter)
+        return channel.send(message)
 
 
 def _summary(outcome: Outcome) -> tuple[str, bool, bool]:
@@ -36,12 +36,12 @@ def _summary(outcome: Outcome) -> tuple[str, bool, bool]:
     return outcome.reason, outcome.final, outcome.about_address
 
 
-def test_an_accepted_letter_has_the_reply_and_arrives_once(mail_server: MailServer) -> None:
+def test_an_accepted_message_has_the_reply_and_arrives_once(mail_server: MailServer) -> None:
     """250 after the dot is the only thing that makes a letter accepted."""
     outcome = _send(mail_server)
 
     assert Accepted(server=mail_server.address, reply_code=250) == outcome
-    assert [LETTER.message_id] == mail_server.message_ids()
+    assert [MESSAGE.message_id] == mail_server.message_ids()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_no_valid_reply_once_the_content_leaves_is_uncertain(
 
 
 @pytest.mark.parametrize("takes", [True, False])
-def test_lost_replies_look_alike_whether_or_not_the_letter_was_taken(mail_server: MailServer, takes: bool) -> None:
+def test_lost_replies_look_alike_whether_or_not_the_message_was_accepted(mail_server: MailServer, takes: bool) -> None:
     """A server that took the letter and one that did not are told apart by nothing: both are uncertain."""
     mail_server.at("dot", Disconnect(takes=takes))
     outcome = _send(mail_server)
@@ -196,7 +196,7 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
 def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     """A name without an address is a retryable rejection; names below .invalid have none (RFC 6761)."""
     with channel_to("smtp://mail.invalid:25", 1.0) as channel:
-        assert _summary(channel.send(LETTER)) == ("unreachable", False, False)
+        assert _summary(channel.send(MESSAGE)) == ("unreachable", False, False)
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
@@ -213,8 +213,8 @@ def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer)
     """After a refused recipient the same connection carries the next letter."""
     mail_server.at("rcpt", ReplyWith(550, "no such user"), recipient="nobody@example.com")
     with channel_to(mail_server.url) as channel:
-        refused = channel.send(letter_to("nobody@example.com"))
-        accepted = channel.send(LETTER)
+        refused = channel.send(message_to("nobody@example.com"))
+        accepted = channel.send(MESSAGE)
 
     assert isinstance(refused, Rejected)
     assert isinstance(accepted, Accepted)

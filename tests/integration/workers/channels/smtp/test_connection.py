@@ -11,7 +11,7 @@ import pytest
 from trustme import CA, LeafCert
 
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
-from tests.support.channel_builders import LETTER, MAIL_FROM, channel_to, letter_to
+from tests.support.channel_builders import MAIL_FROM, MESSAGE, channel_to, message_to
 from tests.support.servers.mail_server import (
     Behaviour,
     Disconnect,
@@ -37,7 +37,7 @@ PRIVATE: list[Security] = ["smtp+starttls", "smtps"]
 
 def _send_once(url: str, timeout_s: float = 5.0) -> Outcome:
     with channel_to(url, timeout_s) as channel:
-        return channel.send(LETTER)
+        return channel.send(MESSAGE)
 
 
 def _reason(outcome: Outcome) -> tuple[str, bool]:
@@ -52,21 +52,21 @@ def certificate(trusted: CA) -> LeafCert:
 
 
 @pytest.mark.parametrize("security", PRIVATE)
-def test_letter_and_login_travel_encrypted(security: Security, certificate: LeafCert) -> None:
+def test_message_and_login_travel_encrypted(security: Security, certificate: LeafCert) -> None:
     """With STARTTLS and with TLS from the start, the letter comes over an encrypted connection, logged in."""
     with MailServer(security, certificate=certificate, login=LOGIN) as server:
         outcome = _send_once(server.url)
 
     assert isinstance(outcome, Accepted)
-    assert [(True, LOGIN[0])] == [(letter.encrypted, letter.login) for letter in server.received]
+    assert [(True, LOGIN[0])] == [(message.encrypted, message.login) for message in server.received]
 
 
 @pytest.mark.parametrize("security", PRIVATE)
 @pytest.mark.parametrize("wrong", ["other-name", "unknown-authority"])
 def test_a_wrong_certificate_is_refused_before_anything_is_said(security: Security, wrong: str, trusted: CA) -> None:
     """A certificate for another name or from an unknown authority gets neither login nor letter."""
-    bad = trusted.issue_cert("mail.test") if wrong == "other-name" else CA().issue_cert("127.0.0.1")
-    with MailServer(security, certificate=bad, login=LOGIN) as server:
+    wrong_certificate = trusted.issue_cert("mail.test") if wrong == "other-name" else CA().issue_cert("127.0.0.1")
+    with MailServer(security, certificate=wrong_certificate, login=LOGIN) as server:
         outcome = _send_once(server.url)
 
     assert _reason(outcome) == ("tls_failed", False)
@@ -86,7 +86,7 @@ def test_starttls_never_falls_back_to_clear(behaviour: Behaviour, certificate: L
     assert [command for command in server.commands if command.startswith("MAIL")] == []
 
 
-def test_a_server_that_does_not_offer_starttls_gets_no_letter(mail_server: MailServer) -> None:
+def test_a_server_that_does_not_offer_starttls_gets_no_message(mail_server: MailServer) -> None:
     """Somebody on the way may have taken the offer out, so a missing offer is a failure."""
     assert _reason(_send_once(f"smtp+starttls://{mail_server.address}")) == ("tls_failed", False)
     assert mail_server.received == []
@@ -152,12 +152,12 @@ def test_a_login_that_nobody_asks_for_is_refused(mail_server: MailServer) -> Non
     assert _reason(_send_once(f"smtp://user:word@{mail_server.address}")) == ("login_refused", False)
 
 
-def test_each_address_of_a_name_is_tried(mail_server: MailServer) -> None:
+def test_each_address_of_a_name_is_attempted(mail_server: MailServer) -> None:
     """The name may have an IPv6 address where nobody listens; the next address is tried."""
     assert isinstance(_send_once(f"smtp://localhost:{mail_server.port}"), Accepted)
 
 
-def test_a_slow_resolver_can_not_hold_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_resolver_can_not_delay_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking up a name has no time bound of its own, and still ends with the letter's time."""
 
     def answer_late(*_: object, **__: object) -> list[object]:
@@ -171,11 +171,11 @@ def test_a_slow_resolver_can_not_hold_a_letter(monkeypatch: pytest.MonkeyPatch) 
     assert time.monotonic() - begun < 2
 
 
-def test_letters_share_a_connection(mail_server: MailServer) -> None:
+def test_messages_share_a_connection(mail_server: MailServer) -> None:
     """Between letters the connection stays."""
     with channel_to(mail_server.url) as channel:
         for _ in range(3):
-            assert isinstance(channel.send(LETTER), Accepted)
+            assert isinstance(channel.send(MESSAGE), Accepted)
 
     assert (mail_server.connections, len(mail_server.received)) == (1, 3)
 
@@ -195,7 +195,7 @@ def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monk
     shared = ConnectionPool(Connector.to(server, time.monotonic), OPENING_MAX * 2)
 
     def send() -> Outcome:
-        return SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=20.0, connections=shared).send(LETTER)
+        return SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=20.0, connections=shared).send(MESSAGE)
 
     with ThreadPoolExecutor(OPENING_MAX * 2) as threads:
         sent = [threads.submit(send) for _ in range(OPENING_MAX * 2)]
@@ -207,11 +207,11 @@ def test_a_process_opens_few_connections_at_a_time(mail_server: MailServer, monk
     shared.drop_idle()
 
 
-def test_a_connection_carries_a_bounded_number_of_letters(mail_server: MailServer) -> None:
+def test_a_connection_carries_a_bounded_number_of_messages(mail_server: MailServer) -> None:
     """After its share of letters a connection is replaced."""
     with channel_to(mail_server.url) as channel:
         for _ in range(MESSAGES_PER_CONNECTION_MAX + 1):
-            channel.send(LETTER)
+            channel.send(MESSAGE)
 
     assert mail_server.connections == 2
 
@@ -225,21 +225,21 @@ def test_a_connection_that_rested_too_long_is_replaced(mail_server: MailServer) 
         timeout_s=5.0,
         clock=lambda: now[0],
     )
-    channel.send(LETTER)
+    channel.send(MESSAGE)
     now[0] += IDLE_S_MAX + 0.1
-    outcome = channel.send(LETTER)
+    outcome = channel.send(MESSAGE)
     channel.close()
 
     assert isinstance(outcome, Accepted)
     assert mail_server.connections == 2
 
 
-def test_a_kept_connection_that_died_is_opened_anew(mail_server: MailServer) -> None:
+def test_a_kept_connection_that_died_is_replaced(mail_server: MailServer) -> None:
     """The server hung up between two letters; the second one arrives all the same, once."""
     with channel_to(mail_server.url) as channel:
-        channel.send(LETTER)
+        channel.send(MESSAGE)
         mail_server.drop_connections()
-        outcome = channel.send(LETTER)
+        outcome = channel.send(MESSAGE)
 
     assert isinstance(outcome, Accepted)
     assert (mail_server.connections, len(mail_server.received)) == (2, 2)
@@ -247,56 +247,56 @@ def test_a_kept_connection_that_died_is_opened_anew(mail_server: MailServer) -> 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 @pytest.mark.parametrize("behaviour", [Disconnect(), ReplyWith(421, "idle too long")], ids=["close", "421"])
-def test_a_kept_connection_that_dies_before_the_content_is_opened_anew(
+def test_a_kept_connection_that_dies_before_the_content_is_replaced(
     mail_server: MailServer, stage: Stage, behaviour: Behaviour
 ) -> None:
     """Dead at any step before the content: one new connection, one letter."""
     with channel_to(mail_server.url) as channel:
-        channel.send(LETTER)
+        channel.send(MESSAGE)
         mail_server.at(stage, behaviour, times=1)
-        outcome = channel.send(LETTER)
+        outcome = channel.send(MESSAGE)
 
     assert isinstance(outcome, Accepted)
     assert (mail_server.connections, len(mail_server.received)) == (2, 2)
 
 
-def test_a_kept_connection_that_went_silent_is_opened_anew(mail_server: MailServer) -> None:
+def test_a_kept_connection_that_stalled_is_replaced(mail_server: MailServer) -> None:
     """A kept connection gets a part of the time to answer; the rest is for a new one."""
     with channel_to(mail_server.url, 2.0) as channel:
-        channel.send(LETTER)
+        channel.send(MESSAGE)
         mail_server.at("mail", Stall(), times=1)
-        outcome = channel.send(LETTER)
+        outcome = channel.send(MESSAGE)
 
     assert isinstance(outcome, Accepted)
     assert mail_server.connections == 2
 
 
-def test_it_is_opened_anew_only_once(mail_server: MailServer) -> None:
+def test_a_connection_is_replaced_only_once(mail_server: MailServer) -> None:
     """A server that hangs up every time is unreachable."""
     with channel_to(mail_server.url) as channel:
-        channel.send(LETTER)
+        channel.send(MESSAGE)
         mail_server.at("mail", Disconnect())
 
-        assert _reason(channel.send(LETTER)) == ("unreachable", False)
+        assert _reason(channel.send(MESSAGE)) == ("unreachable", False)
     assert mail_server.connections == 2
 
 
-def test_a_kept_connection_lost_after_the_content_is_never_tried_again(mail_server: MailServer) -> None:
+def test_a_kept_connection_lost_after_the_content_is_never_retried(mail_server: MailServer) -> None:
     """Once content may have left, trying again is not the channel's to decide."""
     with channel_to(mail_server.url) as channel:
-        channel.send(LETTER)
+        channel.send(MESSAGE)
         mail_server.at("dot", Disconnect())
-        outcome = channel.send(LETTER)
+        outcome = channel.send(MESSAGE)
 
     assert isinstance(outcome, OutcomeUnknown)
     assert (mail_server.connections, len(mail_server.received)) == (1, 2)
 
 
-def test_after_an_uncertain_letter_the_next_gets_a_new_connection(mail_server: MailServer) -> None:
+def test_after_an_unknown_outcome_the_next_message_gets_a_new_connection(mail_server: MailServer) -> None:
     """A late answer to the lost letter must not be taken for that of the next one."""
     mail_server.at("dot", SendOctets(), times=1)
     with channel_to(mail_server.url) as channel:
-        first, second = channel.send(LETTER), channel.send(LETTER)
+        first, second = channel.send(MESSAGE), channel.send(MESSAGE)
 
     assert isinstance(first, OutcomeUnknown)
     assert isinstance(second, Accepted)
@@ -307,22 +307,22 @@ def test_an_international_domain_travels_as_its_a_label(mail_server: MailServer)
     """A server without SMTPUTF8 can carry an international domain: envelope and header are ASCII."""
     mail_server.smtputf8 = False
     with channel_to(mail_server.url) as channel:
-        outcome = channel.send(letter_to("Li.Wei+x@例子.测试"))
+        outcome = channel.send(message_to("Li.Wei+x@例子.测试"))
 
     assert isinstance(outcome, Accepted)
-    assert [letter.recipient for letter in mail_server.received] == ["Li.Wei+x@xn--fsqu00a.xn--0zwm56d"]
+    assert [message.recipient for message in mail_server.received] == ["Li.Wei+x@xn--fsqu00a.xn--0zwm56d"]
     assert mail_server.received[0].content.isascii()
 
 
 def test_an_international_local_part_needs_smtputf8(mail_server: MailServer) -> None:
     """Offered, it is used and announced; not offered, the address is impossible there."""
-    letter = letter_to("李伟@example.com")
+    message = message_to("李伟@example.com")
     with channel_to(mail_server.url) as channel:
-        offered = channel.send(letter)
+        offered = channel.send(message)
         channel.close()
         mail_server.smtputf8 = False
-        missing = channel.send(letter)
-        after = channel.send(LETTER)
+        missing = channel.send(message)
+        after = channel.send(MESSAGE)
 
     assert isinstance(offered, Accepted)
     assert mail_server.received[0].recipient == "李伟@example.com"
@@ -353,7 +353,7 @@ def test_an_international_local_part_needs_smtputf8(mail_server: MailServer) -> 
 def test_an_impossible_address_never_reaches_the_wire(mail_server: MailServer, recipient: str) -> None:
     """What is not one address is refused for good before anything is connected."""
     with channel_to(mail_server.url) as channel:
-        outcome = channel.send(letter_to(recipient))
+        outcome = channel.send(message_to(recipient))
 
     assert _reason(outcome) == ("bad_address", True)
     assert isinstance(outcome, Rejected)
@@ -363,9 +363,9 @@ def test_an_impossible_address_never_reaches_the_wire(mail_server: MailServer, r
 
 def test_the_content_arrives_octet_by_octet(mail_server: MailServer) -> None:
     """Dots at the start of lines are escaped on the wire and come out as they were written."""
-    letter = replace(LETTER, language="en", link="https://ledger.example.com/a\n.\n..b\n.")
+    message = replace(MESSAGE, language="en", link="https://ledger.example.com/a\n.\n..b\n.")
     with channel_to(mail_server.url) as channel:
-        outcome = channel.send(letter)
+        outcome = channel.send(message)
     text = mail_server.received[0].message.get_body(("plain",))
 
     assert isinstance(outcome, Accepted)

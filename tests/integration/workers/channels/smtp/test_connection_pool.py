@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from domain.ports import Accepted, Outcome, Rejected
-from tests.support.channel_builders import MAIL_FROM, letter_to
+from tests.support.channel_builders import MAIL_FROM, message_to
 from tests.support.servers.mail_server import DelayedReply, Disconnect, MailServer, ReplyWith, Stage
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
@@ -32,7 +32,7 @@ class PoolProcess:
         self.connections = ConnectionPool(
             Connector.to(self.address, time.monotonic),
             THREADS,
-            report=lambda allowed, opened: self.sizes.append((allowed, opened)),
+            report=lambda allowed, open_count: self.sizes.append((allowed, open_count)),
             on_refusal=self.refusals.append,
         )
 
@@ -44,7 +44,7 @@ class PoolProcess:
             timeout_s=self.timeout_s,
             connections=self.connections,
         )
-        return channel.send(letter_to(f"p{number}@example.com"))
+        return channel.send(message_to(f"p{number}@example.com"))
 
     def send_all(self, count: int) -> list[Outcome]:
         """Send letters, as many at a time as there are threads."""
@@ -55,11 +55,11 @@ class PoolProcess:
 @contextmanager
 def process(server: MailServer, timeout_s: float = 10.0, url: str = "") -> Iterator[PoolProcess]:
     """One whose connections end with it."""
-    made = PoolProcess(server, timeout_s, url)
+    pool_process = PoolProcess(server, timeout_s, url)
     try:
-        yield made
+        yield pool_process
     finally:
-        made.connections.drop_idle()
+        pool_process.connections.drop_idle()
 
 
 def until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
@@ -83,7 +83,7 @@ def test_messages_wait_for_an_open_connection_when_the_server_limits_them(limit:
         assert worker.sizes[-1][0] <= limit
 
 
-def test_refusals_are_few_while_letters_keep_coming() -> None:
+def test_refusals_are_few_while_messages_keep_coming() -> None:
     """Once the limit is known it is kept to; a probe for more comes only now and then."""
     with MailServer(connections_max=2) as server, process(server) as worker:
         worker.send_all(40)
@@ -155,7 +155,7 @@ def test_server_that_is_away_is_left_alone_for_a_while() -> None:
     assert worker.connections.capacity() == 0
 
 
-def test_connections_are_tried_again_after_the_rest() -> None:
+def test_connections_are_attempted_again_after_the_backoff() -> None:
     """The server is back: letters go out again."""
     with MailServer() as server, process(server) as worker:
         server.at("banner", ReplyWith(421, "busy"), times=1)
@@ -194,7 +194,7 @@ def test_message_that_waits_in_vain_keeps_its_attempt() -> None:
     assert seconds < 4
 
 
-def test_letters_of_a_restarted_server_go_out_at_once() -> None:
+def test_messages_to_a_restarted_server_go_out_immediately() -> None:
     """Kept connections are dead then; each letter gets a new one without losing a try."""
     with MailServer() as server, process(server) as worker:
         worker.send_all(40)

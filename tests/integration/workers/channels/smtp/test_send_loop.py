@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
-from tests.support.channel_builders import LETTER, MAIL_FROM, letter_to
+from tests.support.channel_builders import MAIL_FROM, MESSAGE, message_to
 from tests.support.servers.mail_server import Disconnect, MailServer, ReplyWith, Stall
 from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom
@@ -38,7 +38,7 @@ def _open_loop(url: str, timeout_s: float = 5.0, report: Report = lambda *_: Non
 
 
 def _messages(count: int) -> list[OutboundMessage]:
-    return [letter_to(f"p{number}@example.com") for number in range(count)]
+    return [message_to(f"p{number}@example.com") for number in range(count)]
 
 
 def test_send_loop_delivers_many_messages_over_few_connections(mail_server: MailServer) -> None:
@@ -58,7 +58,7 @@ def test_send_loop_continues_while_one_server_reply_is_late(mail_server: MailSer
     """A message whose reply never comes is unknown after its time; the others are sent long before."""
     mail_server.at("dot", Stall(), recipient="slow@example.com")
     with _open_loop(mail_server.url, 2.0) as loop:
-        slow = loop.submit(letter_to("slow@example.com"))
+        slow = loop.submit(message_to("slow@example.com"))
         others = [loop.submit(message).result(WAIT_S) for message in _messages(8)]
         was_pending = not slow.done()
         outcome = slow.result(WAIT_S)
@@ -80,8 +80,8 @@ def test_send_loop_reports_each_outcome_before_it_returns_it(mail_server: MailSe
     mail_server.at("dot", Disconnect(), recipient="lost@example.com")
     with _open_loop(mail_server.url, report=report) as loop:
         for recipient, kind in [("p@example.com", Accepted), ("nobody@example.com", Rejected)]:
-            assert isinstance(loop.submit(letter_to(recipient)).result(WAIT_S), kind)
-        assert isinstance(loop.submit(letter_to("lost@example.com")).result(WAIT_S), OutcomeUnknown)
+            assert isinstance(loop.submit(message_to(recipient)).result(WAIT_S), kind)
+        assert isinstance(loop.submit(message_to("lost@example.com")).result(WAIT_S), OutcomeUnknown)
 
     assert [Accepted, Rejected, OutcomeUnknown] == [type(outcome) for outcome, _ in reported.values()]
     assert all(0 < seconds < WAIT_S for _, seconds in reported.values())
@@ -95,9 +95,9 @@ def test_send_loop_fails_only_the_message_that_a_bug_breaks(mail_server: MailSer
             raise LookupError("report")
 
     with _open_loop(mail_server.url, report=report) as loop:
-        broken = loop.submit(replace(LETTER, message_id="<1@example.com>\r\nBcc: b@example.com"))
-        unreported = loop.submit(letter_to("unreported@example.com"))
-        outcome = loop.submit(letter_to("p@example.com")).result(WAIT_S)
+        broken = loop.submit(replace(MESSAGE, message_id="<1@example.com>\r\nBcc: b@example.com"))
+        unreported = loop.submit(message_to("unreported@example.com"))
+        outcome = loop.submit(message_to("p@example.com")).result(WAIT_S)
 
         assert isinstance(outcome, Accepted)
         with pytest.raises(ValueError, match="Message-ID"):
@@ -110,7 +110,7 @@ def test_send_loop_sends_what_the_socket_does_not_take_together(mail_server: Mai
     """A message larger than the socket's buffers arrives whole."""
     text = "\n".join("a line of sixty octets, many of which fill a socket's buffers" for _ in range(120_000))
     with _open_loop(mail_server.url, 20.0) as loop:
-        message = replace(LETTER, language="en", text=text)
+        message = replace(MESSAGE, language="en", text=text)
         outcome = loop.submit(message).result(WAIT_S * 2)
 
     assert isinstance(outcome, Accepted)
@@ -127,4 +127,4 @@ def test_close_finishes_what_was_submitted(mail_server: MailServer) -> None:
 
         assert {Accepted} == {type(future.result(0)) for future in futures}
         with pytest.raises(RuntimeError, match="closed"):
-            loop.submit(LETTER)
+            loop.submit(MESSAGE)

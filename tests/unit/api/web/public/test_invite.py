@@ -113,9 +113,9 @@ def test_value_shown_again_in_a_form_is_bounded(client: TestClient, use_cases: S
 def test_the_script_checks_codes_as_the_ledger_does() -> None:
     """Alphabet, length, groups and modulus are written out in the browser's script: they are the ledger's."""
     script = Path(STATIC / "code.js").read_text("utf-8")
-    found = dict(re.findall(r'^const ([A-Z_]+) = "?(\w+)"?;$', script, re.MULTILINE))
+    constants = dict(re.findall(r'^const ([A-Z_]+) = "?(\w+)"?;$', script, re.MULTILINE))
 
-    assert found == {
+    assert constants == {
         "ALPHABET": CROCKFORD,
         "NATIVE_LENGTH": str(NATIVE_LENGTH),
         "CHECK_MODULUS": str(CHECK_MODULUS),

@@ -142,18 +142,18 @@ def test_faults_are_documents_for_machines(client: TestClient, path: str, accept
 
 def test_the_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
     """Either way it is a page that says what to do."""
-    good, bad = client.get(f"/a/{GOOD_TOKEN}?lang=en"), client.get("/a/bad?lang=en")
+    good, invalid = client.get(f"/a/{GOOD_TOKEN}?lang=en"), client.get("/a/bad?lang=en")
 
-    assert (good.status_code, bad.status_code) == (200, 404)
+    assert (good.status_code, invalid.status_code) == (200, 404)
     assert "Accept your invitation" in good.text
-    assert "This link is not valid" in bad.text
+    assert "This link is not valid" in invalid.text
 
 
 def test_static_files_are_kept_under_an_address_of_their_content(client: TestClient) -> None:
     """A year with the digest in the address, asked for each time without, and nothing but the folder's files."""
-    kept, asked = client.get(asset("ledger.css")), client.get("/static/ledger.css")
+    versioned, asked = client.get(asset("ledger.css")), client.get("/static/ledger.css")
 
-    assert "immutable" in kept.headers["cache-control"]
+    assert "immutable" in versioned.headers["cache-control"]
     assert asked.headers["cache-control"] == "no-cache"
     assert client.get("/static/../main.py").status_code == 404
     assert client.get("/static/%2e%2e/main.py").status_code == 404
@@ -163,7 +163,7 @@ def test_static_files_are_kept_under_an_address_of_their_content(client: TestCli
     ("address", "masked"),
     [("li.wei@example.com", "l***@example.com"), ("a@b.test", "a***@b.test"), ("李@example.com", "李***@example.com")],
 )
-def test_a_masked_address_tells_its_first_letter_and_domain(address: str, masked: str) -> None:
+def test_a_masked_address_shows_its_first_character_and_domain(address: str, masked: str) -> None:
     """Always three stars, so that the length is not told."""
     assert masked == mask_email(address)
 

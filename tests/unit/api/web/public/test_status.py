@@ -121,7 +121,7 @@ def test_without_javascript_it_looks_again_until_settled(
     assert (state in LIVE) == ('data-live="yes"' in text)
 
 
-def test_a_failed_attempt_is_told_with_the_next_one(client: TestClient, use_cases: StubUseCases) -> None:
+def test_a_failed_attempt_is_shown_with_the_next_one(client: TestClient, use_cases: StubUseCases) -> None:
     """Between two attempts the page doesn't promise seconds: it says that it is tried again, and when."""
     use_cases.next_attempt_at = AT + timedelta(seconds=40)
 

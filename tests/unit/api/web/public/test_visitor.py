@@ -28,10 +28,10 @@ def test_browser_that_makes_a_reservation_keeps_its_token(
     use_cases.token = token(1)
     answer = client.post(path, data={**FORM, "group": "blue"})
 
-    kept = SimpleCookie(answer.headers["set-cookie"])[COOKIE]
-    assert kept.value == token(1)
-    assert (kept["httponly"], kept["samesite"], kept["path"], kept["secure"]) == (True, "lax", "/", "")
-    assert int(kept["max-age"]) == KEPT_DAYS * 86_400 < COOKIE_LIFETIME_S_MAX
+    cookie = SimpleCookie(answer.headers["set-cookie"])[COOKIE]
+    assert cookie.value == token(1)
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["secure"]) == (True, "lax", "/", "")
+    assert int(cookie["max-age"]) == KEPT_DAYS * 86_400 < COOKIE_LIFETIME_S_MAX
 
 
 def test_cookie_is_secure_where_the_page_is(client: TestClient, use_cases: StubUseCases) -> None:
@@ -54,7 +54,7 @@ def test_script_of_the_form_gets_the_cookie_too(client: TestClient, use_cases: S
     assert COOKIE in answer.headers["set-cookie"]
 
 
-def test_script_of_the_form_is_told_of_a_refusal(client: TestClient, use_cases: StubUseCases) -> None:
+def test_script_of_the_form_is_notified_of_a_refusal(client: TestClient, use_cases: StubUseCases) -> None:
     """With the words of the page, and when to come back."""
     use_cases.refusal, use_cases.retry_after_s = "CODE_HELD", 30
 

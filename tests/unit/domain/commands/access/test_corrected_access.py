@@ -25,9 +25,9 @@ def corrected(scenario: Scenario, wrong: UUID) -> UUID:
     return done(scenario.correct(wrong, "li")).require_reservation().reservation_id
 
 
-def removal(scenario: Scenario, item: UUID) -> tuple[str | None, str | None]:
+def removal(scenario: Scenario, reservation_id: UUID) -> tuple[str | None, str | None]:
     """How an access ended, and how far its removal is."""
-    access = scenario.reservation(item).access
+    access = scenario.reservation(reservation_id).access
     return (access.ending, access.removal) if access else (None, None)
 
 
@@ -86,7 +86,7 @@ def test_the_second_invitation_is_released_however_the_first_is_settled(end: str
     assert done(scenario.claim(right)).changed
 
 
-def test_a_removal_that_is_tried_again_keeps_the_second_invitation_waiting() -> None:
+def test_a_removal_that_is_retried_keeps_the_second_invitation_waiting() -> None:
     """A case, and staff let the channel be asked again: only its yes releases."""
     scenario = own_system()
     wrong = scenario.sent("ly")
@@ -165,109 +165,109 @@ def test_correcting_what_was_never_asked_for_ends_nothing() -> None:
 
 def test_correcting_an_unknown_ends_what_the_channel_may_have_given() -> None:
     """A group's own system that did not answer may have invited; by email the dead link is the end."""
-    found = {}
+    effects = {}
     for channel in ("webhook", "smtp"):
         scenario = Scenario(channel=channel)
         wrong = scenario.parked("ly")
         right = corrected(scenario, wrong)
-        found[channel] = (*removal(scenario, wrong), scenario.reservation(right).waits_for == wrong)
+        effects[channel] = (*removal(scenario, wrong), scenario.reservation(right).waits_for == wrong)
 
-    assert found == {"webhook": ("corrected", "removing", True), "smtp": (None, None, False)}
+    assert effects == {"webhook": ("corrected", "removing", True), "smtp": (None, None, False)}
 
 
 @pytest.mark.parametrize("refund", ["resolve", "outage", "outage of sent", "bounced", "staff"])
 def test_a_refund_of_what_another_system_may_have_ends_it(refund: str) -> None:
     """Otherwise the use could invite a second person while the first one keeps what the system gave."""
     scenario = own_system()
-    item = scenario.sent("ly") if refund in {"outage of sent", "bounced", "staff"} else scenario.parked("ly")
+    reservation_id = scenario.sent("ly") if refund in {"outage of sent", "bounced", "staff"} else scenario.parked("ly")
     if refund == "bounced":
-        scenario.bounce(item)
+        scenario.bounce(reservation_id)
     if refund in {"resolve", "bounced"}:
-        done(scenario.resolve(item, "refunded"))
+        done(scenario.resolve(reservation_id, "refunded"))
     elif refund == "staff":
-        done(scenario.refund(item, revoke_access=None))
+        done(scenario.refund(reservation_id, revoke_access=None))
     else:
-        done(scenario.outage(item, include_sent=refund == "outage of sent"))
+        done(scenario.outage(reservation_id, include_sent=refund == "outage of sent"))
 
     assert scenario.balance == (0, 0)
-    assert removal(scenario, item) == ("withdrawn", "removing")
+    assert removal(scenario, reservation_id) == ("withdrawn", "removing")
 
 
 @pytest.mark.parametrize("refund", ["resolve", "outage of sent", "staff", "kept"])
 def test_a_refund_that_ends_no_access_elsewhere_says_nothing_of_one(refund: str) -> None:
     """By email the link ends with the refund; what staff let stand is their decision."""
     scenario = own_system() if refund == "kept" else Scenario()
-    item = scenario.parked("ly") if refund == "resolve" else scenario.sent("ly")
+    reservation_id = scenario.parked("ly") if refund == "resolve" else scenario.sent("ly")
     if refund == "resolve":
-        done(scenario.resolve(item, "refunded"))
+        done(scenario.resolve(reservation_id, "refunded"))
     elif refund == "outage of sent":
-        done(scenario.outage(item, include_sent=True))
+        done(scenario.outage(reservation_id, include_sent=True))
     else:
-        done(scenario.refund(item, revoke_access=False if refund == "kept" else None))
+        done(scenario.refund(reservation_id, revoke_access=False if refund == "kept" else None))
 
     assert scenario.balance == (0, 0)
-    assert removal(scenario, item) == (None, None)
+    assert removal(scenario, reservation_id) == (None, None)
 
 
 def test_leaving_a_late_success_refunded_ends_what_the_system_gave() -> None:
     """It put the invitation off, gave it all the same, and the use is somebody else's by now."""
     scenario = own_system(bound=False)
-    item = scenario.reserved("ly")
-    scenario.attempt(item, REFUSED)
+    reservation_id = scenario.reserved("ly")
+    scenario.attempt(reservation_id, REFUSED)
     scenario.sent("li")
-    assert refusal(scenario.accept(item)) == "LINK_NOT_VALID"
+    assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
     assert scenario.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
 
-    done(scenario.resolve(item, "refunded"))
+    done(scenario.resolve(reservation_id, "refunded"))
 
     assert scenario.kinds[-2:] == ["CaseClosed", "AccessRevoked"]
-    assert removal(scenario, item) == ("withdrawn", "removing")
+    assert removal(scenario, reservation_id) == ("withdrawn", "removing")
 
 
 @pytest.mark.parametrize("is_corrected", [True, False])
-def test_a_success_after_the_end_takes_nothing_and_is_told_of_the_end_again(*, is_corrected: bool) -> None:
+def test_a_success_after_the_end_takes_nothing_and_is_notified_of_the_end_again(*, is_corrected: bool) -> None:
     """A worker that stood still asked the system after it was told: it is told again, and no case is needed."""
     scenario = own_system(max_uses=5)
-    item = scenario.parked("ly")
-    done(scenario.correct(item, "li") if is_corrected else scenario.resolve(item, "refunded"))
-    scenario.removal(item, GONE)
+    reservation_id = scenario.parked("ly")
+    done(scenario.correct(reservation_id, "li") if is_corrected else scenario.resolve(reservation_id, "refunded"))
+    scenario.removal(reservation_id, GONE)
     before = scenario.balance
 
-    done(scenario.outcome(item, SENT))
+    done(scenario.outcome(reservation_id, SENT))
 
     assert scenario.kinds[-1] == "LateSuccessRecorded"
     assert scenario.balance == before
-    assert scenario.reservation(item).case_id is None
-    assert removal(scenario, item)[1] == "removing"
-    scenario.removal(item, GONE)
-    assert removal(scenario, item)[1] == "removed"
+    assert scenario.reservation(reservation_id).case_id is None
+    assert removal(scenario, reservation_id)[1] == "removing"
+    scenario.removal(reservation_id, GONE)
+    assert removal(scenario, reservation_id)[1] == "removed"
 
 
-def test_a_repeated_success_after_a_correction_is_told_of_the_end_again() -> None:
+def test_a_repeated_success_after_a_correction_is_notified_of_the_end_again() -> None:
     """The first attempt was in doubt and stood still, the second one counted, and then the address was corrected."""
     scenario = own_system()
-    item = scenario.reserved("ly")
-    scenario.attempt(item, LOST)
+    reservation_id = scenario.reserved("ly")
+    scenario.attempt(reservation_id, LOST)
     scenario.passes(10)
-    scenario.attempt(item, SENT)
-    corrected(scenario, item)
-    scenario.removal(item, GONE)
+    scenario.attempt(reservation_id, SENT)
+    corrected(scenario, reservation_id)
+    scenario.removal(reservation_id, GONE)
 
-    done(scenario.outcome(item, SENT, attempt=1))
+    done(scenario.outcome(reservation_id, SENT, attempt=1))
 
     assert scenario.kinds[-1] == "LateSuccessRecorded"
-    assert removal(scenario, item) == ("corrected", "removing")
+    assert removal(scenario, reservation_id) == ("corrected", "removing")
 
 
 def test_the_system_may_report_the_removal_of_what_was_never_known_to_be_sent() -> None:
     """It is waited for, so its report ends it."""
     scenario = own_system()
-    item = scenario.parked("ly")
-    done(scenario.resolve(item, "refunded"))
+    reservation_id = scenario.parked("ly")
+    done(scenario.resolve(reservation_id, "refunded"))
 
-    done(scenario.removed(item))
+    done(scenario.removed(reservation_id))
 
-    assert removal(scenario, item) == ("withdrawn", "removed")
+    assert removal(scenario, reservation_id) == ("withdrawn", "removed")
 
 
 def test_an_unknown_rebind_that_is_refunded_is_ended_where_it_was_asked_for() -> None:
@@ -299,29 +299,29 @@ def _rebinds(scenario: Scenario, former: UUID) -> list[UUID]:
 def test_a_correction_records_the_lease_that_lapsed_before_it() -> None:
     """A worker died with a further delivery: the command need not wait for the sweep to say so."""
     scenario = own_system()
-    item = scenario.sent("ly")
-    done(scenario.resend(item))
-    scenario.claim(item)
-    first = scenario.correct(item, "li")
+    reservation_id = scenario.sent("ly")
+    done(scenario.resend(reservation_id))
+    scenario.claim(reservation_id)
+    first = scenario.correct(reservation_id, "li")
     assert isinstance(first, RecipientNotCorrectable)
     assert first.why == "leased"
     scenario.passes(61)
 
-    done(scenario.correct(item, "li"))
+    done(scenario.correct(reservation_id, "li"))
 
     kinds = ["InviteOutcomeUnknown", "CaseOpened", "UseRefunded", "CaseClosed", "AccessCorrected", "UseReserved"]
     assert scenario.kinds[-6:] == kinds
-    assert scenario.reservation(item).case_id is None
+    assert scenario.reservation(reservation_id).case_id is None
 
 
 def test_a_refused_correction_records_the_lapsed_lease_too() -> None:
     """A person may not resolve an unknown; that it is one is recorded all the same."""
     scenario = own_system()
-    item = scenario.reserved("ly")
-    scenario.claim(item)
+    reservation_id = scenario.reserved("ly")
+    scenario.claim(reservation_id)
     scenario.passes(61)
 
-    result = scenario.correct(item, "li", actor="person", code=b"code")
+    result = scenario.correct(reservation_id, "li", actor="person", code=b"code")
 
     assert isinstance(result, RecipientNotCorrectable)
     assert result.why == "unknown"
@@ -331,17 +331,17 @@ def test_a_refused_correction_records_the_lapsed_lease_too() -> None:
 def test_a_refund_records_the_lease_that_lapsed_before_it() -> None:
     """Of a sent use whose further delivery died it is refunded at once; a held one is unknown from then on."""
     scenario = own_system(max_uses=2, bound=False)
-    sent, held = scenario.sent("ly"), scenario.reserved("li")
+    sent, reserved_id = scenario.sent("ly"), scenario.reserved("li")
     done(scenario.resend(sent))
     scenario.claim(sent)
-    scenario.claim(held)
+    scenario.claim(reserved_id)
     scenario.passes(61)
 
     done(scenario.refund(sent, revoke_access=False))
-    result = scenario.refund(held)
+    result = scenario.refund(reserved_id)
 
     assert scenario.kinds[-5:-1] == ["InviteOutcomeUnknown", "CaseOpened", "UseRefunded", "CaseClosed"]
     assert isinstance(result, ReservationNotRefundable)
     assert result.why == "unknown"
     assert scenario.kinds[-1] == "InviteOutcomeUnknown"
-    assert not isinstance(scenario.resolve(held, "sent"), ReservationNotResolvable)
+    assert not isinstance(scenario.resolve(reserved_id, "sent"), ReservationNotResolvable)

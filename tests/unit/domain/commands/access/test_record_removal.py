@@ -74,10 +74,10 @@ def test_a_report_ends_what_was_to_be_done_about_it() -> None:
             case_id=failed.new_id(),
         )
     )
-    for scenario, item in zip((waiting, failed), ids, strict=True):
-        assert done(removed(scenario, item)).changed
-        assert not done(removed(scenario, item)).changed
-        state = scenario.reservation(item)
+    for scenario, reservation_id in zip((waiting, failed), ids, strict=True):
+        assert done(removed(scenario, reservation_id)).changed
+        assert not done(removed(scenario, reservation_id)).changed
+        state = scenario.reservation(reservation_id)
         assert (state.access and state.access.removal, state.access_due_at, state.case_id) == ("removed", None, None)
         assert scenario.balance == (0, 0)
 

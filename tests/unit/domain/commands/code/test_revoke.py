@@ -15,13 +15,13 @@ def test_revocation_refunds_reserved_uses_and_keeps_sent_ones() -> None:
     """One command does both for a few."""
     scenario = Scenario(max_uses=3, bound=False)
     scenario.sent("li")
-    held = scenario.reserved("wang")
+    reserved_id = scenario.reserved("wang")
 
     scenario.revoke()
 
     refund = scenario.events[-1]
     assert isinstance(refund, UseRefunded)
-    assert (refund.reservation_id, refund.cause, refund.caused_by) == (held, "revoked", scenario.code.revoked_by)
+    assert (refund.reservation_id, refund.cause, refund.caused_by) == (reserved_id, "revoked", scenario.code.revoked_by)
     assert scenario.balance == (1, 0)
     assert scenario.code.state(scenario.now) == "revoked"
 
@@ -98,7 +98,10 @@ def test_unknown_outcome_opens_a_case_when_the_code_is_revoked() -> None:
     scenario.revoke()
     scenario.outcome(leased, LOST)
 
-    assert [scenario.reservation(item).public_state for item in (doubtful, leased)] == ["unknown", "unknown"]
+    assert [scenario.reservation(reservation_id).public_state for reservation_id in (doubtful, leased)] == [
+        "unknown",
+        "unknown",
+    ]
     assert scenario.kinds[-3:] == ["CaseOpened", "InviteOutcomeUnknown", "CaseOpened"]
     scenario.passes(5000)
     assert not done(scenario.settle(doubtful)).changed
@@ -141,15 +144,15 @@ def test_cases_beyond_the_ids_are_left_to_the_next_command() -> None:
     scenario = Scenario(max_uses=None, bound=False)
     for person in ("li", "wang"):
         scenario.attempt(scenario.reserved(person), LOST)
-    held = scenario.reserved("zhao")
+    reserved_id = scenario.reserved("zhao")
 
     scenario.revoke(cases=1)
 
     assert scenario.kinds.count("CaseOpened") == 1
-    assert scenario.reservation(held).status == "refunded"
+    assert scenario.reservation(reserved_id).status == "refunded"
     scenario.continue_revocation(cases=1)
-    opened = [event for event in scenario.events if isinstance(event, CaseOpened)]
-    assert {event.caused_by for event in opened} == {scenario.code.revoked_by}
+    case_events = [event for event in scenario.events if isinstance(event, CaseOpened)]
+    assert {event.caused_by for event in case_events} == {scenario.code.revoked_by}
 
 
 def test_nothing_is_sent_for_a_revoked_code() -> None:
@@ -162,7 +165,7 @@ def test_nothing_is_sent_for_a_revoked_code() -> None:
     assert refusal(scenario.redeem("wang")) == "CODE_REVOKED"
 
     assert scenario.kinds[-2:] == ["UseRefunded", "UseRefunded"]
-    assert {scenario.reservation(item).refund_cause for item in (claimed, asked)} == {"revoked"}
+    assert {scenario.reservation(reservation_id).refund_cause for reservation_id in (claimed, asked)} == {"revoked"}
 
 
 def test_only_a_revoked_code_is_settled() -> None:

@@ -20,8 +20,8 @@ def twice_attempted(scenario: Scenario) -> UUID:
 
 def late(scenario: Scenario) -> LateSuccessRecorded:
     """The newest late success."""
-    found = [event for event in scenario.events if isinstance(event, LateSuccessRecorded)]
-    return found[-1]
+    late_successes = [event for event in scenario.events if isinstance(event, LateSuccessRecorded)]
+    return late_successes[-1]
 
 
 def test_the_first_success_settles_and_the_second_is_a_duplicate() -> None:
@@ -70,10 +70,10 @@ def test_a_success_after_a_refund_retakes_a_free_use() -> None:
 
     scenario.outcome(reservation_id, SENT, attempt=2)
 
-    item = scenario.reservation(reservation_id)
+    reservation = scenario.reservation(reservation_id)
     assert late(scenario).effect == "retaken"
-    assert (item.status, item.refund_cause, item.refunded_at) == ("sent", None, None)
-    assert scenario.code.owner_id == item.recipient_id
+    assert (reservation.status, reservation.refund_cause, reservation.refunded_at) == ("sent", None, None)
+    assert scenario.code.owner_id == reservation.recipient_id
     assert scenario.balance == (1, 0)
 
 
@@ -98,8 +98,8 @@ def test_a_success_that_may_not_retake_opens_a_case(hindrance: str) -> None:
     scenario = Scenario(max_uses=1 if hindrance == "no_free_use" else 3, bound=hindrance != "no_free_use")
     reservation_id = scenario.given_back()
     if hindrance == "corrected_meanwhile":
-        item = scenario.reservation(reservation_id)
-        scenario.book.reservations[reservation_id] = replace(item, refund_cause="corrected")
+        reservation = scenario.reservation(reservation_id)
+        scenario.working_set.reservations[reservation_id] = replace(reservation, refund_cause="corrected")
     else:
         scenario.sent("li" if hindrance == "newer_reservation" else "wang")
     before = scenario.balance

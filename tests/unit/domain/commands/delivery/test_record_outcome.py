@@ -105,10 +105,10 @@ def test_connection_failure_spends_no_attempt() -> None:
         scenario.attempt(reservation_id, NO_CONNECTION)
         scenario.passes(75)
 
-    item = scenario.book.reservations[reservation_id]
-    assert (item.status, item.attempts, item.last_attempt) == ("live", 0, 10)
+    reservation = scenario.working_set.reservations[reservation_id]
+    assert (reservation.status, reservation.attempts, reservation.last_attempt) == ("live", 0, 10)
     scenario.attempt(reservation_id, BUSY)
-    assert scenario.book.reservations[reservation_id].attempts == 1
+    assert scenario.working_set.reservations[reservation_id].attempts == 1
     scenario.passes(75)
     scenario.attempt(reservation_id, SENT)
     assert scenario.balance == (1, 0)
@@ -179,7 +179,7 @@ def test_a_claim_past_the_deadline_refunds_instead() -> None:
     assert scenario.kinds == ["UseReserved", "UseRefunded"]
 
 
-def test_a_lost_connection_after_data_is_unknown_and_tried_again() -> None:
+def test_a_lost_connection_after_data_is_unknown_and_retried() -> None:
     """Neither sent nor failed: the same delivery is tried again."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -280,9 +280,9 @@ def test_later_spends_no_attempt_and_moves_the_deadline() -> None:
 
     scenario.attempt(reservation_id, RetryLater(server="team", reason="full", until=until))
 
-    item = scenario.reservation(reservation_id)
-    assert (item.attempts, item.next_attempt_at, item.public_state) == (0, until, "waiting")
-    assert item.deadline == until + timedelta(seconds=1800)
+    reservation = scenario.reservation(reservation_id)
+    assert (reservation.attempts, reservation.next_attempt_at, reservation.public_state) == (0, until, "waiting")
+    assert reservation.deadline == until + timedelta(seconds=1800)
     scenario.passes(7200)
     assert done(scenario.claim(reservation_id)).changed
     assert isinstance(scenario.events[-1], InviteAttempted)

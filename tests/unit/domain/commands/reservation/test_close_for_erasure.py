@@ -17,9 +17,9 @@ def close(scenario: Scenario, reservation_id: UUID) -> Result:
 def test_erasure_refunds_a_use_that_was_not_sent() -> None:
     """Nobody paid for a letter that never left."""
     scenario = Scenario()
-    held = scenario.reserved()
+    reserved_id = scenario.reserved()
 
-    close(scenario, held)
+    close(scenario, reserved_id)
 
     assert scenario.kinds[-1] == "UseRefunded"
     assert (scenario.code.used, scenario.code.reserved) == (0, 0)

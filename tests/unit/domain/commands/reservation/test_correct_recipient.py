@@ -90,7 +90,11 @@ def test_refusals_come_in_order() -> None:
 
     assert why(scenario, same, "d") == "same"
     scenario.revoke()
-    assert [why(scenario, item) for item in (returned, leased, accepted)] == ["refunded", "leased", "accepted"]
+    assert [why(scenario, reservation_id) for reservation_id in (returned, leased, accepted)] == [
+        "refunded",
+        "leased",
+        "accepted",
+    ]
     scenario.outcome(leased, SENT)
     assert refusal(scenario.correct(leased, "lee", actor="person", code=b"code")) == "CODE_REVOKED"
 
@@ -135,7 +139,7 @@ def test_not_away_from_an_address_that_has_another_use_of_a_bound_code() -> None
     first = scenario.sent("ly")
     further = scenario.reserved("ly", again=first)
 
-    assert [why(scenario, item) for item in (first, further)] == ["bound", "bound"]
+    assert [why(scenario, reservation_id) for reservation_id in (first, further)] == ["bound", "bound"]
 
 
 @pytest.mark.parametrize("outcome", [SENT, REFUSED])
@@ -193,10 +197,10 @@ def test_correction_by_a_person_ends_an_hour_after_sending(seconds: int, expecte
 def test_correction_by_a_person_has_no_time_limit_before_sending() -> None:
     """A reservation that the channel deferred for days is corrected as long as it is held."""
     scenario = Scenario(policy=Policy(correct_within_s=0, reservation_ttl_s=86_400))
-    held = scenario.reserved("ly")
+    reserved_id = scenario.reserved("ly")
     scenario.passes(80_000)
 
-    assert done(scenario.correct(held, "li", actor="person", code=b"code")).changed
+    assert done(scenario.correct(reserved_id, "li", actor="person", code=b"code")).changed
 
 
 @pytest.mark.parametrize(("via", "staff_may"), [("link", True), ("callback", False)])

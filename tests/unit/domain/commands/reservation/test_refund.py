@@ -11,22 +11,22 @@ from tests.support.ledger.scenario import Scenario, done, refusal
 Refund = Callable[[Scenario, UUID, bool | None], Result]
 
 
-def by_refund(scenario: Scenario, item: UUID, choice: bool | None) -> Result:
+def by_refund(scenario: Scenario, reservation_id: UUID, choice: bool | None) -> Result:
     """Staff refund it."""
-    return scenario.refund(item, revoke_access=choice)
+    return scenario.refund(reservation_id, revoke_access=choice)
 
 
-def by_case(scenario: Scenario, item: UUID, choice: bool | None) -> Result:
+def by_case(scenario: Scenario, reservation_id: UUID, choice: bool | None) -> Result:
     """Staff resolve its case as refunded."""
-    return scenario.resolve(item, "refunded", revoke_access=choice)
+    return scenario.resolve(reservation_id, "refunded", revoke_access=choice)
 
 
 def sent(scenario: Scenario, refund: Refund) -> UUID:
     """A reservation whose invitation was sent, and bounced where a case is needed; its id."""
-    item = scenario.sent()
+    reservation_id = scenario.sent()
     if refund is by_case:
-        scenario.bounce(item)
-    return item
+        scenario.bounce(reservation_id)
+    return reservation_id
 
 
 DOORS = pytest.mark.parametrize("refund", [by_refund, by_case])
@@ -36,10 +36,10 @@ DOORS = pytest.mark.parametrize("refund", [by_refund, by_case])
 def test_refund_of_an_accepted_use_without_a_choice_is_refused(refund: Refund) -> None:
     """Otherwise two persons have access for one counted use, because nobody thought of it."""
     scenario = Scenario()
-    item = sent(scenario, refund)
-    scenario.accept(item)
+    reservation_id = sent(scenario, refund)
+    scenario.accept(reservation_id)
 
-    assert refusal(refund(scenario, item, None)) == "ACCESS_CHOICE_REQUIRED"
+    assert refusal(refund(scenario, reservation_id, None)) == "ACCESS_CHOICE_REQUIRED"
     assert scenario.balance == (1, 0)
 
 
@@ -48,12 +48,12 @@ def test_refund_of_an_accepted_use_without_a_choice_is_refused(refund: Refund) -
 def test_refund_of_an_accepted_use_does_what_was_chosen(refund: Refund, *, choice: bool, ending: str | None) -> None:
     """In the commit of the refund."""
     scenario = Scenario()
-    item = sent(scenario, refund)
-    scenario.accept(item)
+    reservation_id = sent(scenario, refund)
+    scenario.accept(reservation_id)
 
-    done(refund(scenario, item, choice))
+    done(refund(scenario, reservation_id, choice))
 
-    access = scenario.reservation(item).access
+    access = scenario.reservation(reservation_id).access
     assert (scenario.balance, access.ending if access else None) == ((0, 0), ending)
 
 
@@ -61,20 +61,20 @@ def test_refund_of_an_accepted_use_does_what_was_chosen(refund: Refund, *, choic
 def test_refund_of_a_use_that_was_not_accepted_needs_no_choice(refund: Refund) -> None:
     """What nobody accepted gave nothing that is known of; its access is kept, as before."""
     scenario = Scenario()
-    item = sent(scenario, refund)
+    reservation_id = sent(scenario, refund)
 
-    done(refund(scenario, item, None))
+    done(refund(scenario, reservation_id, None))
 
-    assert scenario.reservation(item).access is None
+    assert scenario.reservation(reservation_id).access is None
     assert scenario.balance == (0, 0)
 
 
 def test_refund_after_the_access_has_ended_needs_no_choice() -> None:
     """There is nothing left to keep or to take away."""
     scenario = Scenario(validity_days=1)
-    item = scenario.sent()
-    scenario.accept(item)
-    done(scenario.refund(item, revoke_access=True))
+    reservation_id = scenario.sent()
+    scenario.accept(reservation_id)
+    done(scenario.refund(reservation_id, revoke_access=True))
 
     assert scenario.kinds[-1] == "AccessRevoked"
-    assert refusal(scenario.refund(item, request_id="r2")) == "RESERVATION_NOT_REFUNDABLE"
+    assert refusal(scenario.refund(reservation_id, request_id="r2")) == "RESERVATION_NOT_REFUNDABLE"

@@ -57,8 +57,8 @@ def test_its_failure_or_doubt_opens_a_case_and_gives_nothing_back(outcome: Outco
     case = scenario.events[-1]
     assert isinstance(case, CaseOpened)
     assert (case.cause, case.delivery) == (cause, 2)
-    item = scenario.reservation(reservation_id)
-    assert (scenario.balance, item.public_state, item.due_at) == ((1, 0), "sent", None)
+    reservation = scenario.reservation(reservation_id)
+    assert (scenario.balance, reservation.public_state, reservation.due_at) == ((1, 0), "sent", None)
 
 
 def test_its_expiry_opens_a_case_too() -> None:
@@ -98,8 +98,8 @@ def test_a_case_ends_by_sending_once_more_or_by_a_persons_word() -> None:
     scenario.attempt(reservation_id, REFUSED)
     scenario.resolve(reservation_id, "sent", request_id="s3")
 
-    item = scenario.reservation(reservation_id)
-    assert (item.delivery, item.case_id, item.due_at) == (3, None, None)
+    reservation = scenario.reservation(reservation_id)
+    assert (reservation.delivery, reservation.case_id, reservation.due_at) == (3, None, None)
     assert scenario.balance == (1, 0)
 
 
@@ -137,8 +137,10 @@ def test_resend_is_not_needed_after_acceptance(outcome: Outcome) -> None:
     scenario.accept(leased)
     scenario.outcome(leased, outcome)
 
-    items = [scenario.reservation(item) for item in (waiting, leased)]
-    assert [(item.resending, item.due_at, item.case_id) for item in items] == [(False, None, None)] * 2
+    items = [scenario.reservation(reservation_id) for reservation_id in (waiting, leased)]
+    assert [(reservation_id.resending, reservation_id.due_at, reservation_id.case_id) for reservation_id in items] == [
+        (False, None, None)
+    ] * 2
 
 
 def test_a_delivery_that_nobody_asked_for_proves_nothing() -> None:
@@ -182,12 +184,12 @@ def test_a_resend_may_be_refunded_but_not_while_it_is_sent() -> None:
 def test_message_is_not_resent_when_it_cannot_be() -> None:
     """Each refusal, in order of precedence; the same request again is no refusal."""
     scenario = Scenario(max_uses=9, bound=False, policy=Policy(deliveries_max=1))
-    returned, held = scenario.given_back("a"), scenario.reserved("b")
+    returned, reserved_id = scenario.given_back("a"), scenario.reserved("b")
     accepted, often = scenario.sent("c"), scenario.sent("d")
     scenario.accept(accepted)
 
     assert refusal(scenario.resend(UUID(int=1))) == "NOT_FOUND"
-    reasons = [why(scenario, item) for item in (returned, held, accepted, often)]
+    reasons = [why(scenario, reservation_id) for reservation_id in (returned, reserved_id, accepted, often)]
     assert reasons == ["refunded", "not_sent", "accepted", "too_many"]
 
 
@@ -203,7 +205,7 @@ def test_pressing_twice_is_one_resend() -> None:
 def test_a_held_use_is_cancelled_and_nothing_else() -> None:
     """A refund may also give back what counts; this may not."""
     scenario = Scenario(max_uses=9, bound=False)
-    held, sent, leased, doubtful = (
+    reserved_id, sent, leased, doubtful = (
         scenario.reserved("a"),
         scenario.sent("b"),
         scenario.reserved("c"),
@@ -212,13 +214,15 @@ def test_a_held_use_is_cancelled_and_nothing_else() -> None:
     scenario.claim(leased)
     scenario.attempt(doubtful, LOST)
 
-    scenario.cancel(held)
+    scenario.cancel(reserved_id)
 
     refund = scenario.events[-1]
     assert isinstance(refund, UseRefunded)
     assert (refund.cause, refund.held) == ("cancelled", "reserved")
-    assert not done(scenario.cancel(held)).changed
-    refused = [scenario.cancel(item, request_id="c2") for item in (held, leased, doubtful, sent)]
+    assert not done(scenario.cancel(reserved_id)).changed
+    refused = [
+        scenario.cancel(reservation_id, request_id="c2") for reservation_id in (reserved_id, leased, doubtful, sent)
+    ]
     reasons = [result.why for result in refused if isinstance(result, ReservationNotRefundable)]
     assert reasons == ["refunded", "leased", "unknown", "sent"]
     assert refusal(scenario.cancel(UUID(int=1))) == "NOT_FOUND"
@@ -227,10 +231,10 @@ def test_a_held_use_is_cancelled_and_nothing_else() -> None:
 def test_a_refund_may_take_the_access_away_too() -> None:
     """Only where an invitation gave one."""
     scenario = Scenario(max_uses=3, bound=False)
-    sent, held = scenario.sent("a"), scenario.reserved("b")
+    sent, reserved_id = scenario.sent("a"), scenario.reserved("b")
 
     scenario.refund(sent, revoke_access=True)
-    scenario.refund(held, revoke_access=True)
+    scenario.refund(reserved_id, revoke_access=True)
 
     revoked = [event for event in scenario.events if isinstance(event, AccessRevoked)]
     assert [event.reservation_id for event in revoked] == [sent]
@@ -240,15 +244,15 @@ def test_a_refund_may_take_the_access_away_too() -> None:
 def test_one_request_id_may_stand_for_a_report_and_what_follows_from_it() -> None:
     """An integrator's job reports a bounce and has it sent again, under one id: neither is taken for the other."""
     scenario = Scenario()
-    bounced, kept = scenario.sent(), Scenario()
+    bounced, other_scenario = scenario.sent(), Scenario()
     scenario.bounce(bounced, request_id="job-1")
     assert done(scenario.resend(bounced, request_id="job-1")).changed
     assert not done(scenario.resend(bounced, request_id="job-1")).changed
 
-    other = kept.sent()
-    kept.bounce(other, request_id="job-1")
-    assert done(kept.resolve(other, "refunded", request_id="job-1")).changed
-    assert not done(kept.resolve(other, "refunded", request_id="job-1")).changed
+    other = other_scenario.sent()
+    other_scenario.bounce(other, request_id="job-1")
+    assert done(other_scenario.resolve(other, "refunded", request_id="job-1")).changed
+    assert not done(other_scenario.resolve(other, "refunded", request_id="job-1")).changed
 
 
 def test_imported_invitation_is_resent_from_this_ledger() -> None:

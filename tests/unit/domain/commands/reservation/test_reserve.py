@@ -164,7 +164,7 @@ def test_overdue_reservations_release_the_binding() -> None:
     scenario.passes(1800)
 
     assert done(scenario.redeem("wang")).changed
-    assert scenario.code.owner_id == scenario.book.recipient_ids[b"wang"]
+    assert scenario.code.owner_id == scenario.working_set.recipient_ids[b"wang"]
 
 
 def test_ones_own_overdue_reservation_is_renewed() -> None:

@@ -55,15 +55,15 @@ def test_a_parked_unknown_is_given_back_by_staff() -> None:
     assert done(scenario.redeem("wang")).changed
 
 
-def test_a_parked_unknown_is_tried_on() -> None:
+def test_a_parked_unknown_is_retried() -> None:
     """A new deadline and all attempts again, with the same delivery; without success it is parked again."""
     scenario = Scenario()
     reservation_id = scenario.parked()
 
     scenario.resolve(reservation_id, "retry")
 
-    item = scenario.reservation(reservation_id)
-    assert (item.attempts, item.case_id, item.due_at) == (0, None, scenario.now)
+    reservation = scenario.reservation(reservation_id)
+    assert (reservation.attempts, reservation.case_id, reservation.due_at) == (0, None, scenario.now)
     assert done(scenario.claim(reservation_id)).changed
     scenario.outcome(reservation_id, LOST)
     scenario.passes(2000)
@@ -125,11 +125,11 @@ def test_a_further_delivery_that_ended_so_is_decided_too() -> None:
 def test_a_bounced_invitation_stays_counted_or_is_given_back() -> None:
     """Both ends of a bounce's case."""
     scenario = Scenario(max_uses=2, bound=False)
-    kept, returned = scenario.sent("li"), scenario.sent("wang")
-    scenario.bounce(kept)
+    counted_id, returned = scenario.sent("li"), scenario.sent("wang")
+    scenario.bounce(counted_id)
     scenario.bounce(returned)
 
-    scenario.resolve(kept, "sent", request_id="s1")
+    scenario.resolve(counted_id, "sent", request_id="s1")
     scenario.resolve(returned, "refunded", request_id="s2")
 
     assert scenario.kinds[-3:] == ["CaseClosed", "UseRefunded", "CaseClosed"]
@@ -141,7 +141,9 @@ def test_a_late_success_is_counted_once_a_use_is_free() -> None:
     scenario = Scenario(max_uses=1, bound=False)
     reservation_id = unfree(scenario)
     assert why(scenario, reservation_id, "sent") == "no_free_use"
-    other = next(item for item in scenario.book.reservations.values() if item.status == "sent")
+    other = next(
+        reservation for reservation in scenario.working_set.reservations.values() if reservation.status == "sent"
+    )
     scenario.refund(other.reservation_id)
 
     scenario.resolve(reservation_id, "sent")
@@ -179,11 +181,13 @@ def test_case_is_not_resolvable_when_the_system_decides() -> None:
     sent, returned = scenario.sent("c"), scenario.given_back("d")
 
     assert why(scenario, leased, "sent") == "leased"
-    assert [why(scenario, item, "refunded") for item in (waiting, sent, returned)] == ["no_case"] * 3
+    assert [why(scenario, reservation_id, "refunded") for reservation_id in (waiting, sent, returned)] == [
+        "no_case"
+    ] * 3
     assert refusal(scenario.resolve(scenario.new_id(), "sent")) == "NOT_FOUND"
 
 
-def test_only_what_is_in_doubt_is_tried_on() -> None:
+def test_only_an_unknown_outcome_is_retried() -> None:
     """A bounce is answered by a resend, not by another attempt."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -217,7 +221,7 @@ def test_an_outage_gives_back_parked_unknowns_once() -> None:
     assert scenario.kinds[-1] == "CaseClosed"
 
 
-def test_an_outage_gives_back_sent_ones_only_if_told_to_and_never_accepted_ones() -> None:
+def test_an_outage_refunds_sent_uses_only_on_request_and_never_accepted_ones() -> None:
     """What the mail server lost after it took it; an opened link proves that it was not lost."""
     scenario = Scenario(max_uses=2, bound=False)
     lost, accepted = scenario.sent("li"), scenario.sent("wang")
@@ -236,7 +240,7 @@ def test_an_outage_leaves_alone_what_machines_still_try() -> None:
     reservation_id: UUID = scenario.reserved()
     scenario.attempt(reservation_id, LOST)
 
-    item: Reservation = done(scenario.outage(reservation_id, include_sent=True)).require_reservation()
-    assert item.is_live
+    reservation: Reservation = done(scenario.outage(reservation_id, include_sent=True)).require_reservation()
+    assert reservation.is_live
     assert scenario.kinds[-1] == "InviteOutcomeUnknown"
     assert refusal(scenario.outage(scenario.new_id())) == "NOT_FOUND"
