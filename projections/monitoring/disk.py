@@ -26,5 +26,5 @@ class DiskCollector:
             free = size = 0
         else:
             free, size = stats.f_bavail * stats.f_frsize, stats.f_blocks * stats.f_frsize
-        yield GaugeMetricFamily("ledger_disk_free_bytes", "Room that is left on the disk of LEDGER_DISK_PATH.", free)
-        yield GaugeMetricFamily("ledger_disk_size_bytes", "Size of that disk.", size)
+        yield GaugeMetricFamily("ledger_disk_free_bytes", "Free space on the disk of LEDGER_DISK_PATH.", free)
+        yield GaugeMetricFamily("ledger_disk_size_bytes", "Size of the disk of LEDGER_DISK_PATH.", size)

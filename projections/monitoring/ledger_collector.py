@@ -49,27 +49,43 @@ class _Gauge(NamedTuple):
 
 GAUGES: Final = (
     _Gauge(
-        "ledger_sweep_lag_seconds", "How long the oldest due work has been due; negative before it is.", "sweep_lag"
+        "ledger_sweep_lag_seconds", "Seconds since the oldest due work became due; negative before that.", "sweep_lag"
     ),
-    _Gauge("ledger_pending_reservations", "Live reservations that no case parks.", "pending"),
-    _Gauge("ledger_oldest_pending_seconds", "Age of the oldest of them.", "oldest_pending"),
-    _Gauge("ledger_overdue_seconds", "How far the earliest deadline of them is past; negative before it.", "overdue"),
-    _Gauge("ledger_open_cases", "Cases that wait for a person.", "open_cases"),
+    _Gauge("ledger_pending_reservations", "Pending reservations that are not parked.", "pending"),
+    _Gauge(
+        "ledger_oldest_pending_seconds", "Age of the oldest pending reservation that is not parked.", "oldest_pending"
+    ),
+    _Gauge(
+        "ledger_overdue_seconds",
+        "Seconds since the earliest deadline of a pending reservation; negative before the deadline.",
+        "overdue",
+    ),
+    _Gauge("ledger_open_cases", "Open cases, which need manual review.", "open_cases"),
     _Gauge("ledger_oldest_case_seconds", "Age of the oldest open case.", "oldest_case"),
-    _Gauge("ledger_log_position", "Position of the newest event.", "position"),
-    _Gauge("ledger_tallied_position", "Position up to which the counters of this list are taken.", "tallied"),
+    _Gauge("ledger_log_position", "Log position of the newest event.", "position"),
+    _Gauge("ledger_tallied_position", "Log position up to which the counters are computed.", "tallied"),
     _Gauge("ledger_merkle_size", "Events in the Merkle log.", "merkle_size"),
-    _Gauge("ledger_merkle_position", "Position up to which events are in the Merkle log.", "merkle_position"),
-    _Gauge("ledger_projection_drift", "Rows known to differ from the log, and rules known to be broken.", "drift"),
-    _Gauge("ledger_pending_notices", "Notices of refunds that are still to be sent.", "notices"),
-    _Gauge("ledger_webhook_pending", "Messages that wait for endpoints that are enabled.", "hooks_pending"),
-    _Gauge("ledger_webhook_oldest_pending_seconds", "Age of the oldest of them.", "hooks_oldest"),
-    _Gauge("ledger_webhook_behind", "How far the slowest of them is behind the log.", "hooks_behind"),
-    _Gauge("ledger_webhook_endpoints_given_up", "Endpoints disabled since they are gone or failing.", "hooks_out"),
-    _Gauge("ledger_rebuild_running", "Whether a rebuild runs (1) or not (0).", "rebuilds"),
-    _Gauge("ledger_rebuild_progress_ratio", "How much of a rebuild's present step is done; 0 if none runs.", "rebuilt"),
-    _Gauge("ledger_database_connections", "Connections of clients to the PostgreSQL server.", "connections"),
-    _Gauge("ledger_database_connections_max", "How many it takes.", "connections_max"),
+    _Gauge("ledger_merkle_position", "Log position up to which events are in the Merkle log.", "merkle_position"),
+    _Gauge(
+        "ledger_projection_drift",
+        "Rows known to differ from the event log, and invariants known to be broken.",
+        "drift",
+    ),
+    _Gauge("ledger_pending_notices", "Pending notices of refunds and of ending access.", "notices"),
+    _Gauge("ledger_webhook_pending", "Pending messages of enabled webhook endpoints.", "hooks_pending"),
+    _Gauge("ledger_webhook_oldest_pending_seconds", "Age of the oldest pending webhook message.", "hooks_oldest"),
+    _Gauge(
+        "ledger_webhook_behind", "Log positions that the slowest enabled webhook endpoint is behind.", "hooks_behind"
+    ),
+    _Gauge(
+        "ledger_webhook_endpoints_given_up", "Webhook endpoints disabled after a 410 or repeated failures.", "hooks_out"
+    ),
+    _Gauge("ledger_rebuild_running", "1 while a rebuild is running.", "rebuilds"),
+    _Gauge("ledger_rebuild_progress_ratio", "Progress of the current step of a rebuild, 0 to 1.", "rebuilt"),
+    _Gauge("ledger_database_connections", "Client connections to the PostgreSQL server.", "connections"),
+    _Gauge(
+        "ledger_database_connections_max", "Maximum number of connections to the PostgreSQL server.", "connections_max"
+    ),
     _Gauge("ledger_database_bytes", "Size of the database.", "bytes"),
 )
 KINDS: Final = ("sample", "full")
@@ -103,9 +119,7 @@ class LedgerCollector:
     def __call__(self) -> Iterator[Metric]:
         """All of them."""
         stats = self._refresh()
-        yield GaugeMetricFamily(
-            "ledger_database_up", "Whether the database answers (1) or not (0).", float(stats.is_up)
-        )
+        yield GaugeMetricFamily("ledger_database_up", "1 while the database answers.", float(stats.is_up))
         for gauge in GAUGES:
             yield GaugeMetricFamily(gauge.name, gauge.text, stats.gauges.get(gauge.column, 0.0))
         yield from _verifications(stats)
@@ -146,11 +160,11 @@ def _gauges(row: Any) -> dict[str, float]:  # noqa: ANN401 - a named tuple made 
 def _verifications(stats: _LedgerStats) -> Iterator[Metric]:
     at = GaugeMetricFamily(
         "ledger_verified_timestamp_seconds",
-        "When read models were last compared with the log: a sample each minute, or in full by `ledger verify`.",
+        "Time of the last comparison of the read models with the event log, as a Unix timestamp.",
         labels=["kind"],
     )
     position = GaugeMetricFamily(
-        "ledger_verified_position", "The position at which the log ended at that comparison.", labels=["kind"]
+        "ledger_verified_position", "Log position up to which the last comparison went.", labels=["kind"]
     )
     for kind in KINDS:
         verified_at, position_reached = stats.verified.get(kind, (0.0, 0))
@@ -164,18 +178,18 @@ def _counters(stats: _LedgerStats) -> Iterator[Metric]:
     def count(name: str, label: str) -> int:
         return stats.counters.get((name, label), 0)
 
-    events = CounterMetricFamily("ledger_events", "Events of the log by type.", labels=["type"])
+    events = CounterMetricFamily("ledger_events", "Events in the event log, by type.", labels=["type"])
     for kind in EVENT_TYPES:
         events.add_metric([kind.__name__], count("events", kind.__name__))
     attempts = CounterMetricFamily("ledger_attempts", "Sending attempts by outcome.", labels=["outcome"])
     for outcome, name in OUTCOMES.items():
         attempts.add_metric([outcome], count("events", name))
-    refunds = CounterMetricFamily("ledger_refunds", "Uses that were given back, by cause.", labels=["cause"])
+    refunds = CounterMetricFamily("ledger_refunds", "Refunded uses, by cause.", labels=["cause"])
     for cause in get_args(RefundCause):
         refunds.add_metric([cause], count("refunds", cause))
     cleanup = CounterMetricFamily(
         "expired_user_cleanup",
-        "Accesses that ended, by how far taking them error is and why they ended.",
+        "Access grants that ended, by status of the removal and reason.",
         labels=["status", "reason"],
     )
     for status in CLEANUP_STATUSES:
@@ -194,7 +208,7 @@ def _click_to_sent(stats: _LedgerStats) -> Metric:
         buckets.append((label, total))
     seconds = stats.counters.get(("click_to_sent_ms", ""), 0) / 1000
     family = HistogramMetricFamily(
-        "ledger_click_to_sent_seconds", "Time from a click to the mail server's yes, of first deliveries."
+        "ledger_click_to_sent_seconds", "Time from a redeem request until the mail server accepted the first delivery."
     )
     family.add_metric([], buckets, seconds)
     return family

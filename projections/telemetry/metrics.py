@@ -64,22 +64,20 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], **domains: tupl
 
 
 REDEEM_REQUESTS = _counter("redeem_requests_total", "Redeem requests by outcome.", status=REDEEM_STATUSES)
-ERRORS = _counter(
-    "errors_total", "Errors by kind; celery_error: a publish or a task that failed.", error_type=ERROR_TYPES
-)
+ERRORS = _counter("errors_total", "Errors by kind; celery_error is a failed publish or task.", error_type=ERROR_TYPES)
 PRUNED = _counter(
     "ledger_pruned_rows_total",
-    "Rows that were kept for a time only and were dropped, and rounds that failed, by what was to go.",
+    "Rows deleted after their retention period, and failed runs, by kind of row.",
     status=("success", "failed"),
     kind=PRUNED_KINDS,
 )
-REFUSALS = _counter("ledger_refusals_total", "Refused redeems by the refusal's stable code.", code=REFUSAL_CODES)
+REFUSALS = _counter("ledger_refusals_total", "Refused redeem requests by problem code.", code=REFUSAL_CODES)
 LIMITED = _counter(
-    "ledger_limited_total", "Requests about codes that were answered 429, by the limit that was reached.",
+    "ledger_limited_total", "Requests answered with 429, by the rate limit that was reached.",
     limit=LIMIT_NAMES,
 )  # fmt: skip
 SIGN_INS_REFUSED = _counter(
-    "ledger_sign_ins_refused_total", "Sign-ins of staff whose password was not checked, by the bound that was reached.",
+    "ledger_sign_ins_refused_total", "Staff sign-ins refused before the password check, by limit.",
     bound=SIGN_IN_BOUNDS,
 )  # fmt: skip
 REQUESTS = _counter(
@@ -87,55 +85,57 @@ REQUESTS = _counter(
     group=REQUEST_GROUPS, status=STATUS_CLASSES,
 )  # fmt: skip
 REQUEST_SECONDS = _histogram(
-    "ledger_request_seconds", "Time of HTTP requests by kind of route.", SECONDS, group=REQUEST_GROUPS
+    "ledger_request_seconds", "Duration of HTTP requests by kind of route.", SECONDS, group=REQUEST_GROUPS
 )
-COMMIT_SECONDS = _histogram("ledger_commit_seconds", "Time of one transaction of execute.", SECONDS)
+COMMIT_SECONDS = _histogram("ledger_commit_seconds", "Duration of a transaction that executes commands.", SECONDS)
 BATCH_SIZE = _histogram("ledger_batch_size", "Commands per transaction.", (1, 2, 4, 8, 16, 32, 64, 128, 256))
 PUBLISHES = _counter(
-    "ledger_publishes_total", "Messages handed to the broker by API and sweep.", outcome=("ok", "failed")
+    "ledger_publishes_total", "Messages published to the broker by the API and the sweep.", outcome=("ok", "failed")
 )
-TASK_SECONDS = _histogram("ledger_task_seconds", "Time of Celery tasks.", LONG_SECONDS, task=(*TASKS, OTHER))
+TASK_SECONDS = _histogram("ledger_task_seconds", "Duration of Celery tasks.", LONG_SECONDS, task=(*TASKS, OTHER))
 TASK_RUNS = _counter(
     "ledger_tasks_total", "Celery tasks by name and outcome.", task=(*TASKS, OTHER), outcome=("ok", "failed")
 )
-SEND_SECONDS = _histogram("ledger_send_seconds", "Time of handing one letter to the channel.", LONG_SECONDS)
+SEND_SECONDS = _histogram("ledger_send_seconds", "Duration of sending one message through its channel.", LONG_SECONDS)
 CONNECTION_REFUSALS = _counter(
     "ledger_mail_connections_refused_total",
-    "Connections that the mail server refused or ended before a message, by reason. They spend no attempt.",
+    "Connections that the mail server refused or closed before a message, by reason.",
     reason=REFUSAL_REASONS,
 )
 STALLED_WRITERS = _counter(
-    "ledger_silent_writers_ended_total", "Transactions of processes that stopped in their middle and were ended."
+    "ledger_silent_writers_ended_total", "Transactions of stalled processes that were terminated."
 )
 SWEPT = _counter(
-    "ledger_swept_total", "Reservations that the sweep took, by what it did.", action=("settled", "dispatched")
+    "ledger_swept_total", "Reservations that the sweep processed, by action.", action=("settled", "dispatched")
 )
 WEBHOOK_DELIVERIES = _counter(
-    "ledger_webhook_deliveries_total", "Messages to webhook endpoints that were tried.",
+    "ledger_webhook_deliveries_total", "Attempted deliveries to webhook endpoints, by outcome.",
     outcome=("delivered", "retried", "failed"),
 )  # fmt: skip
-WEBHOOK_SECONDS = _histogram("ledger_webhook_seconds", "Time of one message to a webhook endpoint.", LONG_SECONDS)
-CALLBACKS = _counter(
-    "ledger_callbacks_total", "Reports of groups' own systems, taken or refused.", outcome=CALLBACK_OUTCOMES
-)
+WEBHOOK_SECONDS = _histogram("ledger_webhook_seconds", "Duration of one request to a webhook endpoint.", LONG_SECONDS)
+CALLBACKS = _counter("ledger_callbacks_total", "Callbacks of external systems, by result.", outcome=CALLBACK_OUTCOMES)
 WORKER_PROCESSES = _counter("ledger_worker_processes_total", "Child processes that workers have started.")
 STARTED = Gauge(
-    "ledger_start_time_seconds", "When the process of this part started, as Unix time.", ["part"],
+    "ledger_start_time_seconds", "Start time of the process of this component, as a Unix timestamp.", ["part"],
     multiprocess_mode="livemax",
 )  # fmt: skip
 POOL_SIZE = Gauge(
-    "ledger_pool_connections", "Connections of the pools to PostgreSQL, by state.", ["state"],
+    "ledger_pool_connections", "Pooled connections to PostgreSQL, by state.", ["state"],
     multiprocess_mode="livesum",
 )  # fmt: skip
-POOL_WAITING = Gauge("ledger_pool_waiting", "Who waits for a connection of the pools.", multiprocess_mode="livesum")
+POOL_WAITING = Gauge(
+    "ledger_pool_waiting", "Requests that are waiting for a pooled connection.", multiprocess_mode="livesum"
+)
 MAIL_CONNECTIONS = Gauge(
     "ledger_mail_connections",
-    "Connections of the workers to the mail server: open now, and the most that they allow themselves now.",
+    "Connections of the workers to the mail server: open, and currently allowed.",
     ["state"],
     multiprocess_mode="livesum",
 )
 BREAKER_OPEN = Gauge(
-    "ledger_breaker_open", "Whether most codes that are tried don't exist (1).", multiprocess_mode="livemax"
+    "ledger_breaker_open",
+    "1 while the circuit breaker is open because most requested codes do not exist.",
+    multiprocess_mode="livemax",
 )
 DOMAINS[BREAKER_OPEN] = {}
 DOMAINS[STARTED] = {"part": ("backend", "worker")}

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import Metric
 
 from projections.telemetry import metrics
+from tests.architecture.vocabulary import prose_in
 from tests.support.metric_samples import scraped
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,31 @@ def test_every_metric_is_documented_and_every_documented_one_exists(families: di
         kind, labels = documented_metrics[name]
         names = {label for sample in metric.samples for label in sample.labels} - {"le"}
         assert (kind, set(re.findall(r"`(\w+)`", labels))) == (metric.type, names), name
+
+
+HELP = re.compile(r"[A-Z1][^\n]*\.")
+WITHOUT_SUBJECT = re.compile(r"\b(them|they|it|that disk|this list|who|whoever)\b", re.IGNORECASE)
+
+
+def help_errors(text: str) -> list[str]:
+    """What is wrong with the help text of a metric."""
+    errors = [] if HELP.fullmatch(text) else ["write one sentence with a capital letter and a period"]
+    if vague := WITHOUT_SUBJECT.search(text):
+        errors.append(f"{vague[0]!r} has no subject here")
+    return errors + [f"write another word for {word!r}" for word in prose_in([text])]
+
+
+def test_help_of_every_metric_stands_alone(families: dict[str, Metric]) -> None:
+    """It is read by itself, in a tooltip."""
+    texts = {name: metric.documentation for name, metric in families.items()}
+
+    assert {name: errors for name, text in texts.items() if (errors := help_errors(text))} == {}
+
+
+@pytest.mark.parametrize("text", ["age of the pool.", "Age of the oldest of them.", "Mails sent.", "Emails sent"])
+def test_help_of_a_metric_that_breaks_a_rule_is_found(text: str) -> None:
+    """Without capital letter, subject, standard word or period."""
+    assert len(help_errors(text)) == 1
 
 
 def never_written(declaring: str, others: list[str]) -> set[str]:

@@ -78,7 +78,7 @@ class BrokerMonitor:
         state = self.state
         components = GaugeMetricFamily(
             "ledger_part_missing",
-            "1 while a part that invitations need is missing or unsafe, as /readyz says: broker, worker, beat, ...",
+            "1 while a component that invitations need is unavailable or unsafe, as in /readyz.",
             labels=["part"],
         )
         missing = state.missing()
@@ -86,14 +86,14 @@ class BrokerMonitor:
             components.add_metric([component], float(component in missing))
         yield components
         queue = GaugeMetricFamily(
-            "ledger_queue_depth", "Messages that wait in the broker, and that workers hold.", labels=["state"]
+            "ledger_queue_depth", "Messages in the broker, and unacknowledged messages at workers.", labels=["state"]
         )
         queue.add_metric(["waiting"], state.queued)
         queue.add_metric(["held"], state.unacknowledged)
         yield queue
-        yield GaugeMetricFamily("ledger_broker_memory_bytes", "Memory that the broker uses.", state.memory_used)
+        yield GaugeMetricFamily("ledger_broker_memory_bytes", "Memory used by the broker.", state.memory_used)
         yield GaugeMetricFamily(
-            "ledger_broker_memory_max_bytes", "What it may use at most; 0 without a limit.", state.memory_max
+            "ledger_broker_memory_max_bytes", "Memory limit of the broker; 0 without a limit.", state.memory_max
         )
 
     def _run(self) -> None:
