@@ -1,0 +1,104 @@
+"""The documentation names what exists: commands with their options, settings, files, and names in the code."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+import typer
+from typer.core import TyperGroup
+
+from api.cli.app import app
+from tests.architecture.test_docs import DOCS, real_settings
+
+ROOT = DOCS.parent
+GENERATED = "<!-- What follows is written by `make docs`. -->"
+NO_BLOCKS = re.compile(r"```.*?```", re.DOTALL)
+SPAN = re.compile(r"`([^`\n]+)`")
+BLOCK = re.compile(r"```[\w{}]*\n(.*?)```", re.DOTALL)
+COMMAND = re.compile(r"(?<![\w-])ledger ([a-z][a-z-]*(?: [a-z][a-z-]*)?)([^`\n#|]*)")
+OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
+SETTING = re.compile(r"\bLEDGER_[A-Z_]+\b")
+FILE = re.compile(r"(?:api|domain|projections|workers|benchmarks|tests|deploy|docs)/[\w/.-]+")
+IDENTIFIER = re.compile(r"[A-Za-z]\w*(?:_|(?<=[a-z])[A-Z])\w*")
+SOURCES = frozenset({".py", ".sql", ".po", ".html", ".js", ".yml", ".yaml", ".conf", ".json", ".jsonl"})
+FOREIGN = frozenset(
+    {
+        *("RUNNING_forget", "OutOfMemoryError", "pg_stat_io", "real_ip_recursive"),
+        *("smtpd_client_connection_count_limit", "smtpd_client_connection_rate_limit"),
+    }
+)
+"""Names of PostgreSQL, Redis, nginx and Postfix that no file of the project has, and a placeholder."""
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Yield every page with its manual text, without the changelog and the page that `make bench` writes."""
+    for page in (*ROOT.glob("*.md"), *DOCS.rglob("*.md")):
+        if "_build" not in page.parts and page.name not in {"CHANGELOG.md", "benchmarks.md"}:
+            yield page.relative_to(ROOT).as_posix(), page.read_text("utf-8").partition(GENERATED)[0]
+
+
+@cache
+def options_of_commands() -> dict[str, set[str]]:
+    """The options of every command by its words."""
+    found: dict[str, set[str]] = {}
+
+    def visit(words: tuple[str, ...], command: object) -> None:
+        if isinstance(command, TyperGroup):
+            for name, inner in command.commands.items():
+                visit((*words, name), inner)
+        else:
+            options = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}  # type: ignore[attr-defined]  # typer's commands share no public class
+            found[" ".join(words)] = options
+
+    visit((), typer.main.get_command(app))
+    return found
+
+
+def test_every_command_and_option_that_a_page_names_exists() -> None:
+    """A renamed option is renamed in the guides too."""
+    commands, unknown, named = options_of_commands(), [], 0
+    for page, text in pages():
+        for code in (*SPAN.findall(NO_BLOCKS.sub("", text)), *BLOCK.findall(text)):
+            for words, rest in COMMAND.findall(code):
+                command = next((one for one in (words, words.split()[0]) if one in commands), "")
+                options = OPTION.findall(words.removeprefix(command) + rest)
+                unknown += [(page, words, option) for option in options if option not in commands.get(command, ())]
+                unknown += [] if command else [(page, words, "no such command")]
+                named += 1
+
+    assert unknown == []
+    assert named > 100
+
+
+def test_every_setting_that_a_page_names_exists() -> None:
+    """Those of Compose and of the start too, which are not in the classes of settings."""
+    compose = (ROOT / "compose.yaml").read_text("utf-8")
+    known = {*real_settings(), *SETTING.findall(compose), "LEDGER_SECRETS_FILE"}
+
+    assert [(page, name) for page, text in pages() for name in SETTING.findall(text) if name not in known] == []
+
+
+@cache
+def words_of_the_source() -> set[str]:
+    """Every word in a file of the repository that is not documentation."""
+    folders = ("api", "benchmarks", "deploy", "domain", "projections", "tests", "workers")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in SOURCES]
+    sources += [ROOT / name for name in ("Makefile", "compose.yaml", "pyproject.toml")]
+    text = (path.read_text("utf-8", errors="ignore") for path in sources)
+    return {word for one in text for word in re.findall(r"\w+", one)}
+
+
+def test_every_file_and_identifier_that_a_page_names_exists() -> None:
+    """Names in code font that have an underscore or a capital letter inside."""
+    known = words_of_the_source() | real_settings().keys() | FOREIGN
+    unknown, named = [], 0
+    for page, text in pages():
+        for span in SPAN.findall(NO_BLOCKS.sub("", text)):
+            if FILE.fullmatch(span):
+                unknown += [] if (ROOT / span).exists() else [(page, span)]
+            elif IDENTIFIER.fullmatch(span):
+                unknown += [] if span in known else [(page, span)]
+            named += 1
+
+    assert unknown == []
+    assert named > 1_000
