@@ -163,10 +163,10 @@ def _keys_of(node: ast.expr, tree: ast.Module) -> Iterator[str]:
         case ast.Name(id=name):
             yield from _keys_in_variable(name, tree)
         case ast.Call(func=ast.Name(id=name)):
-            functions = [item for item in ast.walk(tree) if isinstance(item, ast.FunctionDef) and item.name == name]
-            for item in (inner for function in functions for inner in ast.walk(function)):
-                if isinstance(item, ast.Return) and item.value is not None:
-                    yield from _keys_of(item.value, tree)
+            functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name]
+            for inner in (node for function in functions for node in ast.walk(function)):
+                if isinstance(inner, ast.Return) and inner.value is not None:
+                    yield from _keys_of(inner.value, tree)
         case _:
             yield ast.unparse(node)
 

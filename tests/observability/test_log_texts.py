@@ -66,9 +66,9 @@ def test_descriptions_of_missing_components_say_what_failed() -> None:
 )
 def test_log_text_that_breaks_a_rule_is_found(call: str, count: int) -> None:
     """Computed, interpolated, with a capital letter, with a retired word, or without the failure."""
-    (found,) = log_calls_of(call, "x.py")
+    (log_call,) = log_calls_of(call, "x.py")
 
-    assert len(text_errors(found)) == count
+    assert len(text_errors(log_call)) == count
 
 
 def test_log_call_names_no_field_that_the_log_leaves_out() -> None:

@@ -93,7 +93,7 @@ def resume(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Re
     return _view(services, code_actions.resume(services, caller, code_id, note=_note(body)))
 
 
-@router.post("/revoke", summary="Take no new reservations for ever")
+@router.post("/revoke", summary="Stop new reservations permanently")
 def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
     """What is held is given back, what is in doubt becomes a case; what was sent stays.
 
