@@ -12,6 +12,8 @@ from pathlib import Path
 from vulture import Vulture
 from vulture.config import make_config
 
+from tests.architecture.sources import nodes_of, parse
+
 
 def unused_code(folder: Path) -> list[str]:
     """What nothing in the packages uses, one line for each.
@@ -32,7 +34,7 @@ def unused_code(folder: Path) -> list[str]:
 
 def _fields(path: Path) -> Iterator[int]:
     """Lines that declare a field: an annotated name in the body of a class."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ClassDef):
             yield from (item.lineno for item in node.body if isinstance(item, ast.AnnAssign))
 

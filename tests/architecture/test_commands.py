@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from api.cli.app import app
+from tests.architecture.sources import nodes_of, parse
 from tests.architecture.vocabulary import prose_in
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ COMMAND_MODULES = (
 
 def literal_exit_codes(tree: ast.AST) -> Iterator[int]:
     """Yield the lines of numbers that are returned or passed to `sys.exit`, and of constants named EXIT_..."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Return(value=ast.Constant(value=int(number))) if number and not isinstance(number, bool):
                 yield node.lineno
@@ -39,7 +40,7 @@ def literal_exit_codes(tree: ast.AST) -> Iterator[int]:
 
 def executed_commands(tree: ast.AST) -> Iterator[int]:
     """Yield the lines that reach `ledger.execute`."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute) and node.attr == "execute":
             owner = node.value
             if "ledger" in {getattr(owner, "attr", None), getattr(owner, "id", None)}:
@@ -51,7 +52,7 @@ def test_exit_codes_are_members_of_the_enum() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in COMMAND_MODULES
-        for line in literal_exit_codes(ast.parse(path.read_text("utf-8")))
+        for line in literal_exit_codes(parse(path.read_text("utf-8")))
     ]
 
     assert found == []
@@ -62,7 +63,7 @@ def test_commands_execute_through_use_cases() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in COMMAND_MODULES
-        for line in executed_commands(ast.parse(path.read_text("utf-8")))
+        for line in executed_commands(parse(path.read_text("utf-8")))
     ]
 
     assert found == []
@@ -71,13 +72,13 @@ def test_commands_execute_through_use_cases() -> None:
 @pytest.mark.parametrize("text", ["def f():\n    return 4", "import sys\nsys.exit(3)", "EXIT_FOUND = 1"])
 def test_literal_exit_code_is_found(text: str) -> None:
     """Each form of a number that is not in the enum."""
-    assert list(literal_exit_codes(ast.parse(text)))
+    assert list(literal_exit_codes(parse(text)))
 
 
 @pytest.mark.parametrize("text", ["x.storage.ledger.execute([y])", "give(ledger.execute)"])
 def test_executed_command_is_found(text: str) -> None:
     """Called, or passed on."""
-    assert list(executed_commands(ast.parse(text)))
+    assert list(executed_commands(parse(text)))
 
 
 VERBS = frozenset(

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.architecture.sources import nodes_of, parse
+
 ROOT = Path(__file__).parents[2]
 TRANSLATOR = "projections/database/errors.py"
 RETRIES = "projections/event_store/recorder.py"
@@ -12,7 +14,7 @@ RETRIES = "projections/event_store/recorder.py"
 
 def translations(source: str) -> Iterator[int]:
     """Lines of handlers that turn an error of a driver into an outage."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(parse(source)):
         if isinstance(node, ast.ExceptHandler) and node.type is not None:
             caught, body = ast.unparse(node.type), ast.unparse(ast.Module(node.body, []))
             if ("psycopg" in caught or "Persistence" in caught) and "raise StorageUnavailableError" in body:

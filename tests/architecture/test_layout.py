@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.sources import parse
+
 ROOT = Path(__file__).parents[2]
 MODULES_MAX = 15
 PACKAGES = sorted(
@@ -20,7 +22,7 @@ PACKAGES = sorted(
 def test_package_is_small_and_states_its_purpose(package: Path) -> None:
     """A module is found by `ls`. A package that outgrows the bound is split by idea."""
     modules = [path for path in package.glob("*.py") if path.name != "__init__.py"]
-    docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8")))
+    docstring = ast.get_docstring(parse((package / "__init__.py").read_text("utf-8")))
 
     assert len(modules) <= MODULES_MAX
     assert docstring is not None

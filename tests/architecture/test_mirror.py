@@ -6,6 +6,8 @@ from typing import Final
 
 import pytest
 
+from tests.architecture.sources import nodes_of, parse
+
 ROOT: Final = Path(__file__).parents[2]
 ROOMS: Final = ("domain", "projections", "api", "workers")
 CODE_LINES_MAX: Final = 30
@@ -15,7 +17,7 @@ LIST: Final = Path(__file__).with_name("tested_elsewhere.txt")
 def count_code_lines(text: str) -> int:
     """Count the lines that hold code: no blank lines, comments and docstrings."""
     strings: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             strings |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(text.splitlines(), start=1)

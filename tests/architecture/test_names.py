@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.architecture.sources import parse
+
 ROOT = Path(__file__).parents[2]
 ROOMS: Final = ("domain", "projections", "api", "workers")
 
@@ -67,7 +69,7 @@ def repeated_classes(root: Path) -> list[str]:
     """Public classes whose name another module has too."""
     found = defaultdict(list)
     for path in modules(root):
-        for node in ast.parse(path.read_text("utf-8")).body:
+        for node in parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found[node.name].append(path.relative_to(root).as_posix())
     return [f"{name}: {', '.join(paths)}: rename one" for name, paths in sorted(found.items()) if len(paths) > 1]

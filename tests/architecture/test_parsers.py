@@ -4,6 +4,8 @@ import ast
 from pathlib import Path
 from typing import Final
 
+from tests.architecture.sources import nodes_of, parse
+
 ROOT: Final = Path(__file__).parents[2]
 PARSERS: Final = frozenset({"fromisoformat", "strptime", "AwareDatetime", "NaiveDatetime"})
 INPUTS: Final = ("api", "domain", "workers", "projections/legacy")
@@ -15,7 +17,7 @@ PARAMETERS: Final = frozenset({"Query", "Header", "Path"})
 def trees() -> dict[str, ast.Module]:
     """The sources of what reads input, parsed."""
     paths = [path for folder in INPUTS for path in (ROOT / folder).rglob("*.py")]
-    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in paths}
+    return {str(path.relative_to(ROOT)): parse(path.read_text()) for path in paths}
 
 
 def test_timestamps_are_parsed_in_one_place() -> None:
@@ -23,7 +25,7 @@ def test_timestamps_are_parsed_in_one_place() -> None:
     found = {
         path
         for path, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if PARSERS & {getattr(node, "attr", None), getattr(node, "id", None)}
     }
 
@@ -35,7 +37,7 @@ def test_numbers_in_addresses_and_headers_are_read_strictly() -> None:
     annotations = [
         (path, ast.unparse(node.slice))
         for path, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and _names(node.value) == {"Annotated"}
     ]
     numbers = [
@@ -79,7 +81,7 @@ def test_a_second_parser_is_found() -> None:
     """By its call; ids that are computed are no parsing."""
     source = "EmailAddress.parse(a); UUID(b); UUID(int=0); UUID(bytes=c); parse_timestamp(d); bounds.parse_number(e, f)"
 
-    assert sorted(_parsers_in(ast.parse(source))) == [
+    assert sorted(_parsers_in(parse(source))) == [
         "EmailAddress.parse",
         "UUID",
         "bounds.parse_number",
@@ -91,7 +93,7 @@ def _parsers_in(tree: ast.Module) -> set[str]:
     """The parsers of the domain that a module calls itself. `parsing.parse_number` takes the field's name first."""
     calls = {
         (ast.unparse(node.func), len(node.args), bool(node.keywords))
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Call)
     }
     return {

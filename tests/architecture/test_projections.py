@@ -7,6 +7,7 @@ from pathlib import Path
 
 import projections
 from projections.definitions.registry import PROJECTIONS
+from tests.architecture.sources import nodes_of, parse
 
 ROOT = Path(projections.__file__).parent
 DEFINITIONS = ROOT / "definitions" / "tables"
@@ -17,7 +18,7 @@ def named_tables() -> Iterator[str]:
     """Places in Python that hold the name of a projection's table as a text of its own."""
     for path in ROOT.rglob("*.py"):
         if DEFINITIONS not in path.parents:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in nodes_of(parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in PROJECTIONS:
                     yield f"{path.relative_to(ROOT)}:{node.lineno} {node.value}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from tests.architecture.sources import nodes_of, parse
 from tests.architecture.test_locks import asked
 
 ROOT = Path(__file__).parents[2]
@@ -49,12 +50,12 @@ def _owners() -> Mapping[str, list[str]]:
 @cache
 def _names_below(folder: str) -> set[str]:
     """Whatever the files below a folder import, by its first word; they are parsed once."""
-    trees = (ast.parse(path.read_text("utf-8")) for path in (ROOT / folder).rglob("*.py"))
+    trees = (parse(path.read_text("utf-8")) for path in (ROOT / folder).rglob("*.py"))
     return {name.split(".")[0] for tree in trees for name in _imports(tree)}
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -7,6 +7,8 @@ from typing import Final
 
 import pytest
 
+from tests.architecture.sources import nodes_of, parse
+
 ROOT: Final = Path(__file__).parents[2]
 FRONT_ENDS: Final = ("api/v1", "api/web", "api/cli")
 EXECUTING: Final = frozenset({"execute", "execute_in_group"})
@@ -14,7 +16,7 @@ EXECUTING: Final = frozenset({"execute", "execute_in_group"})
 
 def calls_of(source: str) -> Iterator[str]:
     """Names of methods that a module calls or hands on to execute commands."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(parse(source)):
         if isinstance(node, ast.Attribute) and node.attr in EXECUTING:
             yield node.attr
 

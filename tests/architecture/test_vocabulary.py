@@ -1,12 +1,12 @@
 """Retired words become fewer: each has a count in vocabulary.json that may only fall."""
 
-import ast
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.architecture import vocabulary
+from tests.architecture.sources import parse
 from tests.architecture.vocabulary import APPROVE, BASELINE, aliases, bound_names, log_lines, prose_in, retired_in
 
 
@@ -29,7 +29,7 @@ def test_retired_words_are_used_no_more_often_than_before() -> None:
 )
 def test_retired_words_in_names_are_seen(source: str, words: list[str]) -> None:
     """Anywhere in an identifier; or, of participles, where they stand without a noun."""
-    assert words == [word for name in bound_names(ast.parse(source)) for word in retired_in(name)]
+    assert words == [word for name in bound_names(parse(source)) for word in retired_in(name)]
 
 
 def test_contract_names_with_retired_words_are_in_their_modules() -> None:
@@ -43,7 +43,7 @@ def test_exceptions_of_other_names_are_seen() -> None:
     """`error` is the one name."""
     caught = "try: ...\nexcept OSError as {}: ...\nexcept ValueError: ..."
 
-    assert tuple(list(aliases(ast.parse(caught.format(name)))) for name in ("away", "error")) == (["away"], [])
+    assert tuple(list(aliases(parse(caught.format(name)))) for name in ("away", "error")) == (["away"], [])
 
 
 def test_retired_words_in_texts_are_seen(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_retired_words_in_texts_are_seen(tmp_path: Path) -> None:
     (tmp_path / "docs" / "page.md").write_text("Whoever asks is answered for ever.\n")
     (tmp_path / "api" / "i18n").mkdir(parents=True)
     (tmp_path / "api" / "i18n" / "a.po").write_text('msgid "office"\nmsgstr "sent anew"\n')
-    lines = log_lines(ast.parse("log.warning('no sign of life')\nprint('in vain')"))
+    lines = log_lines(parse("log.warning('no sign of life')\nprint('in vain')"))
 
     found = prose_in([*(text for _, text in vocabulary.read_texts(tmp_path)), *lines])
 

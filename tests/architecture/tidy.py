@@ -8,13 +8,15 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
-from functools import cache
+
+from tests.architecture.sources import nodes_of, parse
 
 FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 400, 500, 60
 
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|(DESIGN|RELIABILITY|INCIDENT)(\.md| \w?\d))\b")
 SILENCED = re.compile(r"(#\s*)?(noqa(: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)?|type: ignore(\[[\w, -]+\])?|pragma: no \w+)")
 REASON = re.compile(r"[^\W\d_]{2,}.*\s[^\W\d_]{2,}")
+SKIP_WORD = re.compile(r"skip|xfail")
 SKIPS = re.compile(r"pytest\.(mark\.)?(skip|skipif|importorskip|xfail)")
 PLACES = re.compile(
     r"/(home|Users|root|work)/\w+|\.pyenv\b"
@@ -28,9 +30,6 @@ MARKUP = re.compile(r"\[/?(bold|dim|italic|underline|reverse|strike|red|green|ye
 
 Offences = Iterator[str]
 
-parsed = cache(ast.parse)
-"""The tree of a text; several checks look at each."""
-
 
 def long_file(path: str, text: str) -> Offences:
     """A file of more lines than its kind may have; the reader should not have to scroll for long."""
@@ -42,7 +41,7 @@ def long_file(path: str, text: str) -> Offences:
 
 def long_functions(path: str, text: str) -> Offences:
     """Functions that don't fit a screen, counted from `def` to the last line, docstring included."""
-    for node in ast.walk(parsed(text)):
+    for node in nodes_of(parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION_LINES_MAX:
@@ -58,6 +57,8 @@ def leftovers(path: str, text: str) -> Offences:
 
 def silenced_without_reason(path: str, text: str) -> Offences:
     """Checks switched off for a line that doesn't say why."""
+    if not SILENCED.search(text):
+        return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         silenced = token.type == tokenize.COMMENT and SILENCED.search(token.string)
         if silenced and not REASON.search(SILENCED.sub("", token.string)):
@@ -66,7 +67,9 @@ def silenced_without_reason(path: str, text: str) -> Offences:
 
 def skipped_tests(path: str, text: str) -> Offences:
     """Tests that may not run, or may fail: such a test promises nothing."""
-    for node in ast.walk(parsed(text)):
+    if not SKIP_WORD.search(text):
+        return
+    for node in nodes_of(parse(text)):
         if isinstance(node, ast.Attribute) and SKIPS.fullmatch(ast.unparse(node)):
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
 
@@ -80,7 +83,7 @@ def places(path: str, text: str) -> Offences:
 
 def past_the_terminal(path: str, text: str) -> Offences:
     """Lines that reach a terminal with what people and servers typed in them, and skip `projections.terminal.text`."""
-    for node in ast.walk(parsed(text)):
+    for node in nodes_of(parse(text)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
             if path != RICH_IS_IN and any(module.split(".")[0] == "rich" for module in modules):
@@ -91,7 +94,7 @@ def past_the_terminal(path: str, text: str) -> Offences:
 
 def markup(path: str, text: str) -> Offences:
     """Markup of rich, in which a variable's `[...]` would be read too: `styled` makes text in a style."""
-    for node in ast.walk(parsed(text)):
+    for node in nodes_of(parse(text)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and MARKUP.search(node.value):
             yield f"{path}:{node.lineno}: {node.value[:40]}"
         elif isinstance(node, ast.Attribute) and node.attr in {"from_markup", "print_markup"}:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.architecture.sources import nodes_of, parse
+
 ROOT = Path(__file__).parents[2]
 BASELINE = ROOT / "tests/architecture/vocabulary.json"
 APPROVE = ".venv/bin/python -m tests.architecture.vocabulary --approve"
@@ -111,7 +113,7 @@ Counts = dict[str, dict[str, int]]
 
 def bound_names(tree: ast.AST) -> Iterator[str]:
     """Names that code gives: to classes, functions, parameters, variables, attributes and imports."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield name
@@ -132,14 +134,14 @@ def retired_in(name: str) -> Iterator[str]:
 
 def aliases(tree: ast.AST) -> Iterator[str]:
     """Names of caught exceptions that are not `error`."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.ExceptHandler) and node.name not in {None, ALIAS}:
             yield str(node.name)
 
 
 def log_lines(tree: ast.AST) -> Iterator[str]:
     """Texts of log calls."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Call) and LOG_CALLS.fullmatch(ast.unparse(node.func)):
             yield from (str(text.value) for text in node.args[:1] if isinstance(text, ast.Constant))
 
@@ -172,7 +174,7 @@ def trees(root: Path) -> Iterator[tuple[str, ast.Module]]:
     for folder in CODE:
         for path in sorted((root / folder).rglob("*.py")):
             if "_build" not in path.parts:
-                yield path.relative_to(root).as_posix(), ast.parse(path.read_text("utf-8"))
+                yield path.relative_to(root).as_posix(), parse(path.read_text("utf-8"))
 
 
 def count_all(root: Path = ROOT) -> Counts:
