@@ -4,9 +4,9 @@ It decides; the recorder behind `LedgerRecorder` locks, loads, appends and commi
 refusal is its own result and never fails its neighbours.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, NoReturn, Protocol, TypeVar, cast
+from typing import NamedTuple, NoReturn, Protocol, cast
 from uuid import UUID
 
 from eventsourcing.application import Application
@@ -15,20 +15,8 @@ from eventsourcing.utils import EnvType
 from domain.command_bus import Command, Result, handle
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
+from domain.ports import PipelineSteps, run_to_completion
 from domain.working_set import Recorded, WorkingSet
-
-T = TypeVar("T")
-PipelineSteps = Generator[None, None, T]
-"""Work that steps aside where the store may still be busy with an answer; going on at once only means to wait there."""
-
-
-def run_to_completion(execute_steps: PipelineSteps[T]) -> T:
-    """Do work in one go, waiting wherever it steps aside."""
-    while True:
-        try:
-            next(execute_steps)
-        except StopIteration as error:
-            return cast("T", error.value)
 
 
 class UnitOfWork(Protocol):

@@ -1,14 +1,14 @@
-"""Ports of the domain: channels that send messages and remove access, and drafts for the vault.
+"""Ports of the domain: channels that send messages and remove access, drafts for the vault, steps of a pipeline.
 
 A channel reports one of four outcomes. It must distinguish "not sent" from "may be sent": a reservation whose outcome
 is unknown is never refunded automatically.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
 ADDRESS_MISMATCH: Final = "address_mismatch"
@@ -20,6 +20,20 @@ Template = Literal[
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
 EMAIL_CHANNELS: Final = frozenset({"smtp", "null"})
 """Names of the channels that send emails and can remove nothing: what they sent ends with its link, at a refund."""
+
+
+T = TypeVar("T")
+PipelineSteps = Generator[None, None, T]
+"""Work that steps aside where the store may still be busy with an answer; going on at once only means to wait there."""
+
+
+def run_to_completion(execute_steps: PipelineSteps[T]) -> T:
+    """Do work in one go, waiting wherever it steps aside."""
+    while True:
+        try:
+            next(execute_steps)
+        except StopIteration as error:
+            return cast("T", error.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The command line: the options that all commands share, and the exit code of each run."""
 
+import gc
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -43,6 +44,9 @@ def shared(
 ) -> None:
     """Options before the command."""
     context.obj = data_dir.absolute()
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ FAMILIES: Final = (
     "api.cli.server.up_and_migrate",
     "api.cli.server.container",
     "api.cli.codes.codes",
+    "api.cli.codes.history",
     "api.cli.codes.cases",
     "api.cli.codes.lifecycle",
     "api.cli.codes.refund_outage",

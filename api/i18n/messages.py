@@ -11,8 +11,7 @@ from typing import Final
 from api.i18n.access_sentences import ACCESS_SENTENCES, of_kind, rebind_given_back
 from api.i18n.catalogs import Translator, translator
 from api.i18n.code_sentences import STAFF_SENTENCES, Facts, terms_text, timestamp_text
-from domain.commands.delivery.accept_invite import CALLBACK, LINK
-from domain.commands.reservation.resolve_case import BY_STAFF
+from domain.events.reservation import BY_STAFF, CALLBACK, LINK
 from domain.ports import Language
 
 SECONDS_PER_MINUTE: Final = 60

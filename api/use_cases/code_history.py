@@ -10,11 +10,9 @@ from msgspec import structs
 
 from api.i18n.messages import event_sentence
 from api.schemas.csv_cells import csv_line
-from api.schemas.resources import CodeView
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.reader import HistoryEntry, Reader
 
 LINE_COLUMNS: Final = (
@@ -51,30 +49,16 @@ def history_of(
         return None
     return {
         "id": code_id,
-        **_balance(last),
+        **balance_of(last),
         "state": last.state(as_of or now),
         "events": [line_of(line, language) for line in lines],
     }
 
 
-def empty_history(reader: Reader, code_id: UUID, now: datetime, *, as_of: datetime | None) -> dict[str, Any] | None:
-    """The document of a code about which nothing more is to be told; None if there is no such code then."""
-    last: RedeemCode | None = None
-    if as_of is None:
-        row = reader.find_balance(code_id)
-        last = code_from_named_row(row) if row else None
-    else:
-        for line in reader.read_history(code_id, as_of=as_of):
-            last = line.code
-    if last is None:
-        return None
-    return {"id": code_id, **_balance(last), "state": last.state(as_of or now), "events": []}
-
-
 def line_of(line: HistoryEntry, language: Language) -> dict[str, Any]:
     """One event with the balance after it."""
     event = line.event
-    balance = _balance(line.code)
+    balance = balance_of(line.code)
     del balance["max_uses"]
     return {
         "position": line.position,
@@ -104,26 +88,8 @@ def facts_of(event: Event) -> dict[str, object]:
     return structs.asdict(event)
 
 
-def code_view(row: Mapping[str, Any], now: datetime) -> CodeView:
-    """A row of `code_balances` as the API shows it."""
-    return view_of_code(code_from_named_row(row), now)
-
-
-def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
-    """A code as the API shows it."""
-    return CodeView(
-        id=code.code_id,
-        issued_at=code.issued_at,
-        used_count=code.used,
-        reserved=code.reserved,
-        available=code.available,
-        state=code.state(now),
-        open=not code.bound,
-        **structs.asdict(code.terms),
-    )
-
-
-def _balance(code: RedeemCode) -> dict[str, Any]:
+def balance_of(code: RedeemCode) -> dict[str, Any]:
+    """Return the counts of a code."""
     return {
         "max_uses": code.terms.max_uses,
         "used_count": code.used,

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from api.use_cases.services import Caller, LedgerServices
 from domain.command_bus import CommandResult
-from domain.commands.reservation.resolve_case import BY_STAFF, RefundAfterOutage
+from domain.commands.reservation.resolve_case import RefundAfterOutage
 from domain.events import InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
+from domain.events.reservation import BY_STAFF
 from domain.model.reservation import Reservation, fold_reservation
 from domain.values.batches import batched
 from projections.read_models.reader import Reader

@@ -12,7 +12,7 @@ from api.use_cases.use_case import UseCase
 from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.add_note import NoteOnReservation
-from domain.commands.delivery.accept_invite import LINK, AcceptInvite, Via
+from domain.commands.delivery.accept_invite import AcceptInvite, Via
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -20,6 +20,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import Resolution, ResolveReservation
 from domain.errors import ReservationNotRefundable
+from domain.events.reservation import LINK
 from domain.values.identifiers import EmailAddress
 
 PENDING_MAX: Final = 100_000

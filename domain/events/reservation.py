@@ -1,6 +1,7 @@
 """Facts about one reservation of a code."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from domain.events.base import Event, HeldAs, Kind, LateEffect, RefundCause
@@ -87,6 +88,12 @@ class InviteAttempted(DeliveryEvent, frozen=True, kw_only=True):
 
     lease_until: datetime
     channel: str
+
+
+LINK: Final = "link"
+CALLBACK: Final = "callback"
+BY_STAFF: Final = "staff"
+"""What proves that a message was accepted, in the place of a server: its opened link, a channel's callback, staff."""
 
 
 class InviteSent(DeliveryEvent, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import psycopg
+from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
 from projections import sql
@@ -62,9 +63,14 @@ def check_schema(database_url: str) -> None:
         SchemaMismatchError: It is older (run `ledger migrate`) or newer (run the newer version).
         StorageUnavailableError: The server can't be reached.
     """
+    with translate_connection_errors(database_url), connect(database_url) as conn:
+        check_schema_on(conn)
+
+
+def check_schema_on(conn: Connection[tuple[Any, ...]]) -> None:
+    """Do the same on an open connection."""
     try:
-        with translate_connection_errors(database_url), connect(database_url) as conn:
-            applied = [row[0] for row in conn.execute(DatabaseSql.applied_migrations)]
+        applied = [row[0] for row in conn.execute(DatabaseSql.applied_migrations)]
     except psycopg.errors.UndefinedTable:
         applied = []
     own_migrations = list_migrations()

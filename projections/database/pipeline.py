@@ -13,7 +13,7 @@ from psycopg.generators import send
 from psycopg.rows import DictRow
 from psycopg.waiting import Ready, Wait
 
-from domain.application import PipelineSteps
+from domain.ports import PipelineSteps
 
 # psycopg's own number: how often a waiting operation checks whether it was interrupted.
 WAIT_INTERVAL_S = 0.1

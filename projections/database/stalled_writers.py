@@ -13,7 +13,7 @@ from contextlib import suppress
 import psycopg
 from eventsourcing.persistence import PersistenceError
 
-from projections.database.connection import LedgerDatastore
+from projections.database.datastore import LedgerDatastore
 from projections.sql.database import DatabaseSql
 from projections.telemetry.metrics import STALLED_WRITERS
 

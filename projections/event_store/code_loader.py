@@ -9,8 +9,8 @@ from uuid import UUID
 from eventsourcing.application import LRUCache
 from psycopg import Cursor
 
-from domain.application import PipelineSteps
 from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.ports import PipelineSteps
 from projections.database.binary_arrays import BIGS, UUIDS
 from projections.database.pipeline import fetch_pipelined
 from projections.event_store.codec import decode

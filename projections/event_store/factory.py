@@ -6,7 +6,7 @@ from eventsourcing.persistence import BaseInfrastructureFactory, Mapper, Transco
 from eventsourcing.postgres import PostgresFactory
 from eventsourcing.utils import Environment, EnvType, strtobool
 
-from projections.database.connection import LedgerDatastore
+from projections.database.datastore import LedgerDatastore
 from projections.event_store.mapper import LedgerMapper
 from projections.event_store.recorder import PostgresLedgerRecorder
 

@@ -24,7 +24,8 @@ from psycopg import Connection, Cursor
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
-from domain.application import UnitOfWork, run_to_completion
+from domain.application import UnitOfWork
+from domain.ports import run_to_completion
 from projections.database.clock import DatabaseClock
 from projections.database.errors import BAD_VALUE_ERRORS, StorageUnavailableError, translate_database_errors
 from projections.database.table_arrays import encode_rows

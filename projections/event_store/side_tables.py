@@ -10,14 +10,13 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.application import PipelineSteps
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, UseRefunded
-from domain.ports import Template
+from domain.ports import PipelineSteps, Template
 from domain.working_set import WorkingSet
 from projections.database.pipeline import fetch_pipelined
 from projections.database.table_arrays import encode_rows

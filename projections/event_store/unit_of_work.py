@@ -13,7 +13,6 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from domain.application import PipelineSteps
 from domain.command_bus import CodeCommand, Command, NewCode, Result, recipient_drafts_in
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
@@ -23,7 +22,7 @@ from domain.commands.reservation.reserve import ReserveUse
 from domain.events import ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation, fold_reservation
-from domain.ports import RecipientDraft
+from domain.ports import PipelineSteps, RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS, UUIDS
 from projections.database.pipeline import fetch_pipelined

@@ -1,12 +1,12 @@
 """Queries over reservations, codes and histories, outside commands: bounded, and without locks."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Any, LiteralString, NamedTuple, cast
+from typing import Any, LiteralString, NamedTuple, Protocol, cast
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from domain.events import Event, ReservationEvent
@@ -20,7 +20,7 @@ from projections.read_models.vault_reader import read_text
 from projections.sql.event_store import EventStoreSql
 from projections.sql.privacy import PrivacySql
 from projections.sql.read_models import ReadModelsSql
-from projections.storage.bootstrap import LedgerStore
+from projections.vault.vault import Vault
 
 HISTORY_PAGE = 5_000
 
@@ -63,6 +63,25 @@ class ApiKeyRecord(NamedTuple):
     expires_at: datetime | None
 
 
+class ConnectionSource(Protocol):
+    """Where a query gets its connection from."""
+
+    def get_connection(self) -> AbstractContextManager[Connection[Any]]:
+        """Return a connection for one query."""
+
+
+class ReadableStore(Protocol):
+    """What queries need of a store."""
+
+    @property
+    def vault(self) -> Vault:
+        """The vault."""
+
+    @property
+    def datastore(self) -> ConnectionSource:
+        """The connections."""
+
+
 class Reader:
     """Queries to the store; each uses one connection of the pool for a short time.
 
@@ -70,7 +89,7 @@ class Reader:
         StorageUnavailableError: The database is unavailable.
     """
 
-    def __init__(self, storage: LedgerStore) -> None:
+    def __init__(self, storage: ReadableStore) -> None:
         self._storage = storage
 
     def find_reservation(self, reservation_id: UUID) -> Reservation | None:

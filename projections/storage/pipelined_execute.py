@@ -14,8 +14,8 @@ import psycopg
 from eventsourcing.persistence import PersistenceError
 from psycopg import Connection
 
-from domain.application import PipelineSteps
 from domain.command_bus import Command, Result
+from domain.ports import PipelineSteps
 from projections.database.pipeline import OptimisticWriteConnection
 from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork

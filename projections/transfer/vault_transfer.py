@@ -18,7 +18,7 @@ from projections.database.migrations import list_migrations
 from projections.definitions.registry import PROJECTIONS
 from projections.replay.observer import Progress
 from projections.sql.transfer import TransferSql
-from projections.storage.bootstrap import compare_key_ring
+from projections.storage.key_check import compare_key_ring
 from projections.transfer.checksummed_lines import DamagedFileError, LineWriter, read_lines
 from projections.transfer.log_import import NotEmptyError, advance_sequences
 from projections.vault.vault import Vault

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from projections.database.connection import LedgerDatastore
+from projections.database.datastore import LedgerDatastore
 from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 

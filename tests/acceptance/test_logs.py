@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from api.cli.embedded.data_dir import CHECKPOINTS
 from api.cli.embedded.secrets_file import read_secrets
+from api.cli.embedded.state_file import CHECKPOINTS
 from api.cli.embedded.util import find_free_port
 from tests.support.secret_search import CommandMonitor, CookieBrowser, dump, found_in, open_data_dir
 from tests.support.servers.embedded_stack import Stack

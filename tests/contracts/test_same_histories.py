@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.application import run_to_completion
 from domain.command_bus import Command, CommandResult, Result, handle
+from domain.ports import run_to_completion
 from domain.working_set import WorkingSet
 from tests.support.ledger.random_commands import RandomCommands
 from tests.support.ledger.stores import ContractStore, log_of

@@ -7,7 +7,8 @@ from uuid import uuid4
 import typer
 
 from api.cli.arguments import JsonFlag, parse_email
-from api.cli.context import OpenLedger, Session, print_json
+from api.cli.context import OpenLedger, Session
+from api.cli.printing import print_json
 from api.settings import ApiSettings
 from api.use_cases.erase_person import ErasureResult, PersonErasure
 from domain.values.identifiers import EmailAddress

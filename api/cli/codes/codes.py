@@ -1,10 +1,9 @@
 """`ledger issue`, `history`, `refund`, `reset-failed`: codes and their reservations."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 import typer
@@ -15,25 +14,18 @@ from api.cli.arguments import (
     JsonFlag,
     number_parser,
     parse_reservation_id,
-    parse_time_option,
 )
-from api.cli.context import (
-    OpenLedger,
-    Session,
-    format_timestamp,
-    print_json,
-    print_json_line,
-)
+from api.cli.context import Session
+from api.cli.printing import print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
-from api.use_cases.code_history import history_of, line_of
+from api.use_cases.code_history import history_of
 from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued, store_note
 from domain.events.code_terms import SINGLE_USE
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
-from projections.terminal.exit_codes import ExitCode
-from projections.terminal.tables import progress_bar, show, styled, table
+from projections.terminal.tables import progress_bar
 from projections.terminal.text import say, say_error, write_document
 from projections.vault.random_source import RANDOM
 
@@ -45,7 +37,6 @@ _PREFIX = re.compile(r"[A-Za-z0-9]{0,12}")
 def register(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(issue)
-    app.command()(history)
     app.command()(refund)
     app.command("reset-failed")(reset_failed)
 
@@ -119,53 +110,6 @@ def _print_json_codes(batches: Iterator[list[IssuedText]], progress: Callable[[i
     write_document("\n]\n")
 
 
-def history(
-    context: typer.Context,
-    code: Annotated[str, typer.Argument(help="Code or code ID.")],
-    as_of: Annotated[str | None, typer.Option(help="Show the code as of this time (ISO 8601, UTC by default).")] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Keep printing new events until Ctrl-C.")] = False,
-    json: JsonFlag = False,
-) -> int:
-    """Show every event of a code, with the balance after each.
-
-    Example: `ledger history ABCD-EFGH-JKMN --as-of 2026-11-24T12:00`
-    """
-    if follow:
-        return _follow(Session(context.obj), code, json)
-    as_of_time = parse_time_option(as_of, "--as-of") if as_of else None
-    session = Session(context.obj)
-    with session.open_ledger() as ledger:
-        code_id = ledger.find_code_id(code)
-        document = history_of(ledger.reader, code_id, ledger.now(), ledger.language, as_of=as_of_time)
-        text = None if json else ledger.reader.find_code_text(code_id)
-        if document and not json:
-            _add_private_texts(ledger, document, code_id)
-    if document is None:
-        say_error(f"the code did not exist yet at {as_of}")
-        return ExitCode.REFUSED
-    if json:
-        print_json(document)
-    else:
-        _print_history(document, text)
-    return 0
-
-
-def _follow(session: Session, code: str, json: bool) -> int:
-    """Events of a code as lines, old ones first, then new ones as they come."""
-    with session.open_ledger() as ledger:
-        code_id, version = ledger.find_code_id(code), 0
-        while True:
-            for event in ledger.reader.read_history(code_id, after=version):
-                version = event.version
-                document = line_of(event, ledger.language)
-                if json:
-                    print_json_line(document)
-                else:
-                    balance = f"used {document['used_count']}, reserved {document['reserved']}"
-                    say(f"{format_timestamp(document['at'])}  {balance}  {document['sentence']}")
-            time.sleep(FOLLOW_S)
-
-
 def refund(
     context: typer.Context,
     reservation: Annotated[str, typer.Argument(help="Reservation ID.")],
@@ -233,29 +177,3 @@ def reset_failed(
     say(*(f"  {left_id}: {why}" for left_id, why in refunds.not_refundable))
     say(f"已重置使用次数：{used_before} → {report['used_after']}" if refunds.refunded else "使用次数正确，无需修复")
     return 0
-
-
-def _add_private_texts(ledger: OpenLedger, document: dict[str, Any], code_id: UUID) -> None:
-    """Notes and server replies, for the operator's eyes; the JSON document leaves them out."""
-    for event, event_document in zip(ledger.reader.read_history(code_id), document["events"], strict=False):
-        text_id: UUID | None = getattr(event.event, "text_id", None)
-        if text_id is not None and (text := ledger.reader.find_private_text(text_id)):
-            event_document["sentence"] += f" ({text})"
-
-
-def _print_history(document: dict[str, Any], text: str | None) -> None:
-    limit = "unlimited" if document["max_uses"] is None else f"of {document['max_uses']}"
-    balance = f"used {document['used_count']} {limit}, reserved {document['reserved']}"
-    head = styled(format_code(text) if text else str(document["id"]), "bold")
-    number_columns = [("used", "right"), ("reserved", "right")]
-    fixed = ("time (UTC)", "used", "reserved")
-    rows = table("time (UTC)", "event", *number_columns, "what happened", fixed=fixed)
-    for event in document["events"]:
-        rows.add_row(
-            format_timestamp(event["at"]),
-            event["type"],
-            str(event["used_count"]),
-            str(event["reserved"]),
-            event["sentence"],
-        )
-    show(head.append(f"  {document['state']}: {balance}", style="not bold"), rows)

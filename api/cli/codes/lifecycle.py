@@ -14,7 +14,8 @@ from api.cli.arguments import (
     parse_id,
     parse_reservation_id,
 )
-from api.cli.context import OpenLedger, Session, print_json
+from api.cli.context import OpenLedger, Session
+from api.cli.printing import print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import code_actions, reservation_actions

@@ -20,7 +20,7 @@ from projections.monitoring.health_checks import (
     server_facts,
 )
 from projections.privacy.key_export_log import list_unexported_keys
-from projections.storage.bootstrap import verify_key_rings
+from projections.storage.key_check import verify_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 
 SKEW_S_MAX = 2.0

@@ -11,10 +11,10 @@ from pathlib import Path
 from api.cli.embedded.process.orphans import end_orphaned_components
 from api.cli.embedded.process.watchdog import is_running
 from api.cli.embedded.secrets_file import FILE as SECRETS
+from api.cli.embedded.state_file import CHECKPOINTS
 from api.cli.embedded.util import StackError, wait_until, write_private_file
 from projections.terminal.exit_codes import ExitCode
 
-CHECKPOINTS = "checkpoints.jsonl"
 LAYOUT = "1"
 """Version of the folder's layout. It changes only when an older `ledger` could no longer read the folder."""
 

@@ -4,9 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from api.cli.embedded.data_dir import CHECKPOINTS
 from api.cli.embedded.secrets_file import SERVER_PASSWORDS, read_secrets
-from api.cli.embedded.state_file import read_stack_state
+from api.cli.embedded.state_file import CHECKPOINTS, read_stack_state
 
 
 def read_stack_environment(data_dir: Path) -> dict[str, str]:

@@ -124,7 +124,7 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
     from api.settings import ApiSettings  # noqa: PLC0415 - what follows loads while the servers start
     from projections.database.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - as above
     from projections.database.migrations import check_schema, migrate  # noqa: PLC0415 - as above
-    from projections.storage.bootstrap import verify_key_rings  # noqa: PLC0415 - as above
+    from projections.storage.key_check import verify_key_rings  # noqa: PLC0415 - as above
     from projections.transparency_log.checkpoint_file import verify_checkpoint_file  # noqa: PLC0415 - as above
     from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
 

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
-from api.cli.embedded.process.watchdog import is_running
 from api.cli.embedded.util import write_private_file
 
 FILE = "ledger.json"
+CHECKPOINTS = "checkpoints.jsonl"
+"""Name of the file of signed checkpoints in the data folder."""
 
 
 class StackState(TypedDict):
@@ -43,11 +44,6 @@ def read_stack_state(folder: Path) -> StackState | None:
         return None
     state: StackState = {name: content[name] for name in StackState.__annotations__}  # type: ignore[assignment]  # checked above
     return state
-
-
-def was_stack_killed(state: StackState) -> bool:
-    """Whether the `ledger up` that wrote it ended without deleting it, so that nothing of it can be reached."""
-    return not is_running(state["pid"])
 
 
 def delete_stack_state(folder: Path) -> None:

@@ -10,7 +10,8 @@ import typer
 from msgspec.structs import replace
 
 from api.cli.arguments import JsonFlag
-from api.cli.context import OpenLedger, Session, print_json
+from api.cli.context import OpenLedger, Session
+from api.cli.printing import print_json
 from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, FindingKind, ImportFinding, ImportSummary
 from api.legacy_import.importer import LegacyImporter, LegacyImportOptions
 from api.legacy_import.report import report_file

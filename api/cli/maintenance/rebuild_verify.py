@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from api.cli.arguments import JsonFlag, number_parser, parse_time_option
-from api.cli.context import Session, format_timestamp, print_json
+from api.cli.context import Session
+from api.cli.printing import format_timestamp, print_json
 from api.i18n.catalogs import Translator, translator
 from api.use_cases.explain_balance import ExplainedReservation, Explanation, explanation_of
 from domain.values.number_bounds import VERSIONS, Bounds
@@ -16,7 +17,7 @@ from projections.definitions.registry import PROJECTIONS
 from projections.rebuild.command import run_rebuild
 from projections.rebuild.rebuild import LISTED_MAX, RebuildOptions
 from projections.replay.worker_pool import WORKERS_MAX, default_worker_count, lower_priority
-from projections.storage.bootstrap import verify_key_rings
+from projections.storage.key_check import verify_key_rings
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import PlainTable, show, styled, table
 from projections.terminal.text import say_error

@@ -14,15 +14,16 @@ from api.cli.accounts.privacy import NO_REASON
 from api.cli.arguments import JsonFlag, parse_email
 from api.cli.codes import export as list_export
 from api.cli.command_index import CommandGroup
-from api.cli.context import Session, print_json
+from api.cli.context import Session
 from api.cli.output_file import OutputOption, open_output_file
+from api.cli.printing import print_json
 from api.use_cases.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.rebuild.command import ProgressLines
 from projections.replay.observer import UndecodableEventError
 from projections.repositories.audit_log import AuditAction
-from projections.storage.bootstrap import verify_key_rings
+from projections.storage.key_check import verify_key_rings
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
 from projections.transfer.checksummed_lines import DamagedFileError

@@ -17,7 +17,7 @@ from projections.config.settings import LedgerSettings
 from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.database.migrations import check_schema, migrate
 from projections.database.roles import owns_schema
-from projections.storage.bootstrap import verify_key_rings
+from projections.storage.key_check import verify_key_rings
 from projections.telemetry import multiprocess
 from projections.terminal.text import say_error
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file

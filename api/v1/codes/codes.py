@@ -20,11 +20,12 @@ from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import CodePage, CodeView, History, IssuedCode, IssueRequest
 from api.schemas.timestamps import LooseTimestamp, Timestamp
-from api.use_cases.code_history import code_view, csv_of_history, empty_history, history_of, view_of_code
+from api.use_cases.code_history import csv_of_history, history_of
 from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
 from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, issue_key
 from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued, store_note
 from api.use_cases.services import Services
+from api.v1.codes.code_views import code_view, empty_history, view_of_code
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.events.code_terms import TERM_NAMES, CodeTerms

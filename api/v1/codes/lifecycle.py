@@ -13,8 +13,8 @@ from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.resources import CodeView, NoteRequest, ReasonRequest, TermsRequest, TermsView, WholeTerms
 from api.use_cases import code_actions
-from api.use_cases.code_history import view_of_code
 from api.use_cases.services import Services
+from api.v1.codes.code_views import view_of_code
 from domain.command_bus import CommandResult
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from projections.definitions.tables.code_balances import code_from_named_row

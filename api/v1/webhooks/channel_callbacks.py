@@ -24,7 +24,7 @@ from api.schemas.timestamps import Timestamp
 from api.use_cases.reservation_actions import accept_invite, record_bounce, record_external_removal
 from api.use_cases.services import Caller, Services
 from domain.command_bus import CommandResult
-from domain.commands.delivery.accept_invite import CALLBACK
+from domain.events.reservation import CALLBACK
 from domain.model.reservation import PublicState
 from domain.webhooks.signatures import SignatureHeaders, verification_error
 from projections.repositories.group_channels import CallbackRefusal, ChannelRow, GroupChannelRepository

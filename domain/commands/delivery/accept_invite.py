@@ -1,7 +1,7 @@
 """Accepting an invitation, by its link or as its channel reports. It proves that it arrived."""
 
 from datetime import datetime
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -11,14 +11,12 @@ from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.input_bounds import reported_fields
 from domain.errors import GrantExpired, LinkNotValid, OutOfBounds, Refusal, RefusalOrder, ReservationUnknown
 from domain.events import Event, InviteAccepted, ReservationEvent
+from domain.events.reservation import LINK
 from domain.model.redeem_code import evolve_code
 from domain.model.reservation import Reservation, evolve_reservation
 from domain.working_set import WorkingSet
 
 Via = Literal["link", "callback"]
-LINK: Final = "link"
-CALLBACK: Final = "callback"
-"""What stands for the server in an event that only the opened link, or a channel's callback, proves."""
 
 
 class AcceptInvite(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,6 @@ from msgspec import Struct
 from domain.commands.access.end_on_refund import end_corrected_access
 from domain.commands.case_events import close_case, derive_case_id
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
-from domain.commands.delivery.accept_invite import LINK
 from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
     CodeIsRevoked,
@@ -28,6 +27,7 @@ from domain.errors import (
     ReservationUnknown,
 )
 from domain.events import STAFF, AccessRemoved, Event, UseRefunded, UseReserved
+from domain.events.reservation import LINK
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy

@@ -16,6 +16,7 @@ from domain.commands.reservation.refund import is_being_moved
 from domain.commands.reservation.settle_due import folded, settle_lapsed_lease
 from domain.errors import AccessChoiceRequired, RefusalOrder, ReservationNotResolvable, ReservationUnknown
 from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
+from domain.events.reservation import BY_STAFF
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -23,9 +24,6 @@ from domain.ports import TextDraft
 from domain.working_set import WorkingSet
 
 Resolution = Literal["sent", "refunded", "retry"]
-
-BY_STAFF = "staff"
-"""What stands for the server where a person's word is the proof."""
 
 
 class ResolveReservation(Struct, frozen=True, kw_only=True):

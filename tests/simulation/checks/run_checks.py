@@ -13,7 +13,6 @@ from uuid import UUID
 
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import ReserveUse
-from domain.commands.reservation.resolve_case import BY_STAFF
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import (
     STAFF,
@@ -29,6 +28,7 @@ from domain.events import (
     UseRefunded,
     topic_of,
 )
+from domain.events.reservation import BY_STAFF
 from domain.policy import Policy
 from domain.ports import OutboundMessage, Removal
 from domain.values.link_token import DeliveryRef, message_id

@@ -16,7 +16,7 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
-from domain.application import PipelineSteps, UnitOfWork
+from domain.application import UnitOfWork
 from domain.command_bus import (
     CodeCommand,
     Command,
@@ -35,6 +35,7 @@ from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
+from domain.ports import PipelineSteps
 from domain.working_set import RememberedKey, WorkingSet, is_active_rebind
 from projections.database.errors import StorageUnavailableError
 from projections.definitions.projection import Projection, RowMerger

@@ -7,11 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from domain.application import PipelineSteps, RedemptionLedger, run_to_completion
+from domain.application import RedemptionLedger
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import ReservationNotRefundable
 from domain.policy import Policy
+from domain.ports import PipelineSteps, run_to_completion
 from domain.working_set import WorkingSet
 from tests.support.ledger.scenario import Scenario
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from projections.storage.bootstrap import LedgerStore, verify_key_rings
+from projections.storage.bootstrap import LedgerStore
+from projections.storage.key_check import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from tests.support.clients.terminal import Terminal

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from api.cli.embedded.util import HOST, find_free_port, wait_until
-from projections.storage.bootstrap import verify_key_rings
+from projections.storage.key_check import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 

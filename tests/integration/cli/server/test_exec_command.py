@@ -15,7 +15,7 @@ def test_exec_runs_a_program_in_the_environment_of_the_ledger(
     """The secrets of the folder among it; its own options are its own; programs beside Python are found."""
     (tmp_path / "secrets.env").write_text("LEDGER_PEPPERS=of the folder\n")
     monkeypatch.delenv("LEDGER_PEPPERS")
-    monkeypatch.setattr("api.cli.context.LedgerSettings", lambda: None)
+    monkeypatch.setattr("api.cli.read_session.LedgerSettings.from_environment", lambda: None)
     became: list[tuple[str, list[str], dict[str, str]]] = []
     monkeypatch.setattr(os, "execvpe", lambda *what: became.append(what))
 

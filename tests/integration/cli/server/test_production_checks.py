@@ -16,7 +16,7 @@ from redis import Redis
 
 from api.cli.app import run
 from api.cli.embedded.util import HOST, find_free_port, wait_until
-from projections.storage.bootstrap import verify_key_rings
+from projections.storage.key_check import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from tests.integration.cli.embedded.test_up import plain

@@ -8,7 +8,7 @@ from eventsourcing.tests.persistence import ApplicationRecorderTestCase, NonInte
 
 from domain.application import RedemptionLedger
 from domain.policy import Policy
-from projections.database.connection import LedgerDatastore
+from projections.database.datastore import LedgerDatastore
 from projections.event_store.factory import UnsafeSettingError
 from projections.event_store.recorder import PostgresLedgerRecorder
 from projections.storage.bootstrap import PERSISTENCE_MODULE

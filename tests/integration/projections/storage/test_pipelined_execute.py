@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg.rows import tuple_row
 
-from domain.application import run_to_completion
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
+from domain.ports import run_to_completion
 from projections.database.pipeline import OptimisticWriteConnection, fetch_pipelined
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.storage.pipelined_execute import ANSWER_TIMEOUT_S, FallBackToBlockingError, PipelinedExecute

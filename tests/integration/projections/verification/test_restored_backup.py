@@ -16,7 +16,8 @@ from api.cli.embedded.services.binaries import find_postgres_program
 from api.cli.embedded.util import wait_until
 from projections.database.errors import OlderStateError, WrongKeysError
 from projections.database.migrations import migrate
-from projections.storage.bootstrap import LedgerStore, verify_key_rings
+from projections.storage.bootstrap import LedgerStore
+from projections.storage.key_check import verify_key_rings
 from projections.transparency_log.checkpoint_file import verify_checkpoint_file
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault

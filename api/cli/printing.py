@@ -1,0 +1,23 @@
+"""JSON and times as commands print them."""
+
+from datetime import datetime
+
+import orjson
+
+from domain.values.timestamps import text_of
+from projections.terminal.text import write_document
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on stdout."""
+    write_document(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2).decode())
+
+
+def print_json_line(document: object) -> None:
+    """Print one line of JSON Lines on stdout, unbuffered."""
+    write_document(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
+
+
+def format_timestamp(timestamp: datetime) -> str:
+    """Return a timestamp as tables show it: UTC, to the second."""
+    return text_of(timestamp, "%Y-%m-%d %H:%M:%S").removesuffix(" UTC")
