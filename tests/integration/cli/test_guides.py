@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,14 @@ from tests.support.ledger.settings import settings_for
 
 GUIDES = Path(__file__).parents[3] / "docs" / "how-to"
 EMAIL = "li.wei@example.com"
+COUNTER = """
+CREATE TABLE vouchers (id INTEGER PRIMARY KEY, voucher TEXT, allowed INTEGER, uses INTEGER);
+CREATE TABLE mailings (id INTEGER PRIMARY KEY, voucher TEXT, email TEXT, delivered INTEGER, sent_at TEXT);
+INSERT INTO vouchers VALUES (1, 'SHOP-1', 2, 2);
+INSERT INTO mailings VALUES (1, 'SHOP-1', 'li.wei@example.com', 1, '2026-11-01 10:00:00'),
+                            (2, 'SHOP-1', 'li.wei@example.com', 0, '2026-11-02 10:00:00');
+"""
+"""A system whose counter was raised twice, although one invitation was sent."""
 
 
 def commands_and_outputs(page: str) -> list[tuple[list[str], list[str]]]:
@@ -65,3 +75,16 @@ def test_every_command_of_a_guide_prints_what_it_shows(
         run += 1
 
     assert run == commands
+
+
+def test_the_views_of_the_migration_guide_are_read_as_the_tables(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
+    """A counter that was raised for an invitation that was never sent is corrected."""
+    views = re.findall(r"```sql\n(.*?)```", (GUIDES / "migrate-from-a-counter.md").read_text("utf-8"), re.DOTALL)
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        database.executescript(COUNTER + views[0])
+    done = terminal.ledger("import-legacy", "--dsn", f"sqlite:///{tmp_path}/shop.db", "--apply")
+
+    assert done.status == 0, done.err
+    assert bench.rows("SELECT used, reserved, max_uses FROM code_balances") == [(1, 0, 2)]
