@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-IDS_PER_MESSAGE = 100
-"""A publish costs some 0.4 ms, so never one message per redemption under load."""
+IDS_PER_MESSAGE = 200
+"""A message costs API, broker and worker some 5 ms of CPU time together, so never one per redemption under load."""
 WAITING_MAX = 100_000
 """16 bytes each. What does not fit is left to the sweep."""
 MIN_INTERVAL_S = 0.02
 """After a message the next one waits for so long, so that clicks in quick succession share a task: a task of its own
 for each costs workers several times what its message does. The first click after a pause waits for nothing."""
-LINGER_S = 0.05
+LINGER_S = 0.1
 """The same after a message with many ids: redeems arrive faster than messages are sent."""
 LINGER_FROM = 16
 RETRY_DELAY_S = 0.5

@@ -1,6 +1,6 @@
 """Whether this worker was asked to end: its parent receives the signal, its children read a shared flag.
 
-Celery's warm shutdown waits for running tasks. A Celery message names up to a hundred reservations, so tasks must know.
+Celery's warm shutdown waits for running tasks. A Celery message names up to 200 reservations, so tasks must know.
 """
 
 import mmap

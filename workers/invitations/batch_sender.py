@@ -20,8 +20,9 @@ from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, D
 
 log = logging.getLogger(__name__)
 
-LINGER_S = 0.003
-"""After one sending has finished, others may finish for so long to be recorded with it: about the time of a commit."""
+LINGER_S = 0.02
+"""After one sending has finished, others may finish for so long to be recorded with it. Only the next claims wait for
+the record, and a transaction takes as much CPU time as a dozen of its invitations."""
 RECORD_ATTEMPTS_MAX = 5
 """How often outcomes are offered to an unavailable database, each time for as long as `execute` waits. A lost outcome
 makes its invitation unknown, and it is sent again."""

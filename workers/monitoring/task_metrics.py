@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from celery import Task
 from celery.signals import task_postrun, task_prerun
@@ -14,6 +14,7 @@ from domain.values.trace_ids import outside_trace_id
 from projections.monitoring.pool import show_pool
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry import multiprocess
+from projections.telemetry.fact_log import FactLog
 from projections.telemetry.metrics import (
     ERRORS,
     TASK_RUNS,
@@ -26,6 +27,7 @@ from projections.telemetry.metrics import (
 from workers.celery_ext.outage_log_filters import failure_reason
 
 log = logging.getLogger(__name__)
+SUCCESSFUL_TASKS: Final = FactLog(__name__)
 
 NO_ID = "unnamed"
 """Stands for a task id that is not of the form in which Celery makes them."""
@@ -53,7 +55,7 @@ def measure_tasks(storage: Callable[[], LedgerStore | None]) -> None:
         spent = {"outcome": outcome, "ms": round(seconds * 1000, 2)}
         line = {"action": task.name, "task_id": known_task_id(task_id), **spent}
         if is_ok:
-            log.info("task", extra=line)
+            SUCCESSFUL_TASKS.info("task", line)
         else:
             ERRORS.labels("celery_error").inc()
             log.warning("task", extra={**line, "reason": failure_reason(retval)})
