@@ -1,11 +1,15 @@
 """Standard Webhooks: what we sign the standard's own package verifies, and what it signs we take; nothing else."""
 
+import json
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from domain.webhooks.signatures import SignatureHeaders, secret_text, sign, verification_error
 
@@ -25,6 +29,18 @@ def test_the_standards_package_verifies_what_we_sign(raw: bytes, text: str) -> N
     headers = sign([secret_text(raw)], "evt_1", datetime.now(UTC), text.encode())
 
     Webhook(secret_text(raw)).verify(text, headers, json_parse=False)
+
+
+def test_example_of_the_webhook_guide_reads_what_we_sign() -> None:
+    """It rejects a message whose body was changed."""
+    guide = (Path(__file__).parents[4] / "docs/how-to/webhooks.md").read_text("utf-8")
+    example: dict[str, Callable[[str, dict[str, str], bytes], object]] = {}
+    exec(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)[0], example)  # noqa: S102 - the guide's own code
+    headers = sign([SECRET], "evt_1", datetime.now(UTC), BODY)
+
+    assert example["read_message"](SECRET, headers, BODY) == json.loads(BODY)
+    with pytest.raises(WebhookVerificationError):
+        example["read_message"](SECRET, headers, BODY + b" ")
 
 
 @pytest.mark.parametrize("secret", [SECRET, OLDER])
