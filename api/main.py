@@ -74,11 +74,11 @@ OPEN_ATTEMPTS, OPEN_PAUSE_S = 60, 0.5
 """How often and how far apart a process that starts looks for its database; each look is bounded as well."""
 
 DESCRIBED = "/api/v1/openapi.json"
-DESCRIPTION = """A redeem code and an e-mail in, an invitation out, and a ledger of everything that happened.
+DESCRIPTION = """Redeem codes for invitations, and read from an append-only ledger what happened to each use.
 
-Refusals are problem documents (RFC 9457) with a stable `code`; texts come in zh or en by Accept-Language. Lists go on
-by cursor, `/api/v1/events` by position. Timestamps in requests lie between 2000-01-01 and 8999-12-31 UTC.
-Within v1 fields, values, types of events and operations are only added."""
+Errors are problem documents (RFC 9457) with a stable `code`; texts are in Chinese or English by `Accept-Language`.
+Lists continue by cursor, `/api/v1/events` by position. Timestamps in requests must be between 2000-01-01 and
+8999-12-31 UTC. Within v1, fields, values, event types and operations are only added, never removed."""
 
 
 class LedgerAPI(FastAPI):

@@ -20,7 +20,7 @@ IfMatch = Annotated[
     str | None,
     Header(
         max_length=1000,
-        description="The ETag of the terms that the change was decided on, or * for whatever they are.",
+        description="ETag of the terms on which the change is based, or * for any terms.",
     ),
 ]
 

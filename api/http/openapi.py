@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from api.http.openapi_links import LINKS
 from api.http.problems import MEDIA_TYPE, status_of
+from api.schemas.field_descriptions import describe_field
 from api.schemas.resources import Problem
 from domain.errors import RefusalOrder
 
@@ -18,29 +19,29 @@ ERRORS_FROM: Final = 400
 PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 WORDS: Final[Mapping[str, str]] = {
     "400": "Refused by a rule; `code` says which.",
-    "401": "UNAUTHORIZED: no valid API key, and no staff session.",
-    "403": "FORBIDDEN: the key lacks the scope, or a staff session's request its X-CSRF-Token.",
+    "401": "UNAUTHORIZED: neither a valid API key nor a staff session.",
+    "403": "FORBIDDEN: the API key lacks the scope, or the request of a staff session lacks X-CSRF-Token.",
     "404": "NOT_FOUND",
-    "409": "The code or reservation is in no state for this; `code` and `detail` say why.",
-    "412": "TERMS_CHANGED: somebody changed the terms meanwhile.",
+    "409": "The state of the code or reservation does not allow this; `code` and `detail` say why.",
+    "412": "TERMS_CHANGED: the terms changed after you read them.",
     "413": "BODY_TOO_LARGE",
-    "422": "MALFORMED: `errors` says which parts, and why.",
+    "422": "MALFORMED: `errors` lists the malformed parts and reasons.",
     "428": "PRECONDITION_REQUIRED: If-Match is missing.",
     "429": "RATE_LIMITED, with Retry-After.",
-    "503": "UNAVAILABLE or OVERLOADED, with Retry-After; nothing is lost.",
+    "503": "UNAVAILABLE or OVERLOADED, with Retry-After: repeat the request later.",
 }
 """What a status means, where a route does not say it more precisely."""
-CODE_FILE: Final = "CSV with a line of column names, or JSON Lines."
+CODE_FILE: Final = "CSV with a header line, or JSON Lines."
 TAGS: Final[Mapping[str, str]] = {
     "public": "Redeem a code, follow a redemption and correct it. No API key is needed.",
     "redemptions": "Redeem codes on behalf of others, with an API key.",
     "codes": "Issue, import, list and change codes, and read their history.",
-    "reservations": "List reservations and decide about single ones.",
-    "refunds": "Refund what an outage affected.",
+    "reservations": "List reservations, and change or resolve single ones.",
+    "refunds": "Refund reservations that an outage affected.",
     "cases": "Read the review queue.",
     "events": "Read the event feed from a position.",
     "recipients": "Export and erase the data of one person.",
-    "channels": "Connect the external system of a group, and take its callbacks.",
+    "channels": "Connect the external system of a group, and receive its callbacks.",
     "webhooks": "Manage webhook endpoints and their deliveries.",
     "session": "Read what the caller is permitted to do.",
     "operation": "Read the health of the service.",
@@ -97,15 +98,27 @@ def operation_id(route: APIRoute) -> str:
 
 def described(document: Document) -> Document:
     """FastAPI's document, made whole; it is changed in place."""
-    document["servers"] = [{"url": "/", "description": "The ledger that serves this document."}]
+    document["servers"] = [{"url": "/", "description": "This ledger."}]
     document["tags"] = [{"name": name, "description": about} for name, about in TAGS.items()]
     document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
     document["components"]["schemas"]["CodeFile"] = {"type": "string", "title": "CodeFile", "description": CODE_FILE}
     for operation in _operations(document):
         _describe(operation)
+        for parameter in operation.get("parameters", ()):
+            _fill_description("parameter", parameter["name"], parameter)
     for name in FRAMEWORK_SCHEMAS:
         document["components"]["schemas"].pop(name, None)
+    for schema_name, schema in document["components"]["schemas"].items():
+        for name, field in schema.get("properties", {}).items():
+            _fill_description(schema_name, name, field)
     return document
+
+
+def _fill_description(owner: str, name: str, field: Document) -> None:
+    """Describe a field or parameter that has no description of its own."""
+    own = field.get("description") or field.get("schema", {}).get("description")
+    if own is None and (description := describe_field(owner, name)) is not None:
+        field["description"] = description
 
 
 def _operations(document: Document) -> Iterator[Document]:

@@ -11,14 +11,14 @@ CorrectionToken = Annotated[
     str | None,
     Field(
         max_length=100,
-        description="The `correction_token` of the 202 that made the reservation; without it, 400 "
+        description="`correction_token` from the 202 response of the redeem request; without it, the response is 400 "
         "CORRECTION_TOKEN_REQUIRED.",
     ),
 ]
 
 
 class RebindRequest(BaseModel):
-    """A code, the address that it was redeemed with, and the group to move to."""
+    """Code and email address of a redemption, and the group to move its access grant to."""
 
     email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
     code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
@@ -27,7 +27,7 @@ class RebindRequest(BaseModel):
 
 
 class CorrectionRequest(BaseModel):
-    """The right email address, from the client that made the reservation, which shows it by the token."""
+    """The right email address, sent by the client that made the reservation."""
 
     email: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
     code: Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]

@@ -41,8 +41,7 @@ def _describe_terms(defaults: Mapping[str, object]) -> dict[str, Any]:
     for term in TERMS:
         kinds = {"timestamp": Timestamp, "group": GroupName}
         kind = kinds.get(term.kind) or Annotated[int, Field(ge=term.bounds.least, le=term.bounds.most)]
-        description = f"null: {term.api_none}" if term.api_none else None
-        fields[term.name] = (kind | None, Field(default=defaults.get(term.name, ...), description=description))
+        fields[term.name] = (kind | None, Field(default=defaults.get(term.name, ...)))
     return fields
 
 
@@ -71,13 +70,13 @@ else:
     NeededTerms = create_model("NeededTerms", __base__=StrictRequest, **_describe_terms({}))
     _SHOWN = {name: (kind, ...) for name, kind in CodeTerms.__annotations__.items()}
     TermsView = create_model(
-        "TermsView", __doc__="What a code promises. null: without limit, never, for ever, no group.", **_SHOWN
+        "TermsView", __doc__="Terms of a code. null: no limit, no expiry, no end of access, no group.", **_SHOWN
     )
     IssuedView = create_model("IssuedView", id=(UUID, ...), issued_at=(datetime, ...), **_SHOWN)
 
 
 class RedeemRequest(BaseModel):
-    """A code and the address that the invitation goes to."""
+    """Code and email address for a redemption."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -86,28 +85,30 @@ class RedeemRequest(BaseModel):
 
     email: Typed
     code: Typed
-    again: UUID | None = Field(default=None, description="Id of a sent reservation of yours, to take a further use.")
+    again: UUID | None = Field(
+        default=None, description="ID of a sent reservation of this recipient, to consume another use."
+    )
 
 
 class RedemptionView(BaseModel):
-    """A reservation as its owner may see it."""
+    """A reservation, as the redeemer sees it."""
 
     success: bool
     message: str
     reservation_id: UUID
     state: PublicState
-    detail_code: str | None = Field(default=None, description="Why a refunded reservation was given back.")
+    detail_code: str | None = Field(default=None, description="Why the reservation was refunded; null while it is not.")
     status_url: str
     correction_token: str | None = Field(
         default=None,
-        description="Only in a 202 to the client that made the reservation: keep it. Correcting the email address and "
-        "moving the access need it. A 200 never carries it, also not under the same Idempotency-Key: a key may be "
-        "guessed, and who repeats a request is not known to have made the reservation.",
+        description="Only in the 202 response to the client that made the reservation; store it. Correcting the email "
+        "address and moving the access grant require it. A 200 response never contains it, because a client that "
+        "repeats a request, even with the same Idempotency-Key, may be another client.",
     )
 
 
 class FieldError(BaseModel):
-    """Which part of a request is malformed, and why."""
+    """A malformed part of a request."""
 
     where: str
     what: str
@@ -117,7 +118,7 @@ _CODES = "\n".join(f"- {code}: {error.meaning}" for code, error in ERROR_CODES.i
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem document with a stable `code`. `errors`: the parts that are malformed."""
+    """Problem document (RFC 9457) with a stable `code`."""
 
     type: str
     title: str
@@ -129,20 +130,22 @@ class Problem(BaseModel):
 
 
 class IssueRequest(NewTerms):
-    """Terms of new codes."""
+    """Number and terms of new codes."""
 
     count: int = Field(default=1, ge=1, le=1000)
-    open: bool = Field(default=False, description="Not bound to the first person who redeems it.")
+    open: bool = Field(default=False, description="Whether the code is not bound to its first recipient.")
     prefix: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9]{0,12}$",
-        description="Letters that every code begins with, such as a campaign's name.",
+        description="Prefix of every code, such as the name of a campaign.",
     )
-    note: Note | None = Field(default=None, description="Stands in each code's history; kept sealed in the vault.")
+    note: Note | None = Field(
+        default=None, description="Note in the history of each code; stored encrypted in the vault."
+    )
 
 
 class IssuedCode(BaseModel):
-    """A new code; its text is shown here and nowhere else in clear."""
+    """A new code. No other response contains it in plain text."""
 
     code: str
     id: UUID
@@ -159,14 +162,14 @@ class CodeView(IssuedView):
 
 
 class CodePage(BaseModel):
-    """A page of codes in order of issue; `next` is the cursor of the following page, null on the last."""
+    """A page of codes, in order of issue."""
 
     codes: list[CodeView]
     next: str | None
 
 
 class HistoryEvent(BaseModel):
-    """One event and the balance after it."""
+    """An event and the balance after it."""
 
     position: int
     version: int
@@ -181,7 +184,7 @@ class HistoryEvent(BaseModel):
 
 
 class History(BaseModel):
-    """A code's balance and the events that made it."""
+    """A code's balance and events."""
 
     id: UUID
     max_uses: int | None
@@ -195,42 +198,42 @@ class History(BaseModel):
 RevokeAccess = Annotated[
     bool | None,
     Field(
-        description="Whether the access that a sent invitation gave is revoked too. Required where the invitation was "
-        "accepted: without it, 422 ACCESS_CHOICE_REQUIRED. Otherwise, null revokes what a group's own system may have "
-        "given; the link of an email ends with the refund."
+        description="Whether the access grant is revoked too. Required if the invitation was accepted; without it, the "
+        "response is 422 ACCESS_CHOICE_REQUIRED. Otherwise, null revokes access that an external system may have "
+        "granted. The link in an email always stops working with the refund."
     ),
 ]
 
 
 class RefundRequest(StrictRequest):
-    """Why a use is given back; kept sealed in the vault."""
+    """Reason for a refund, and whether the access grant is revoked."""
 
     note: Note
     revoke_access: RevokeAccess = None
 
 
 class ReasonRequest(StrictRequest):
-    """Why; kept sealed in the vault."""
+    """Reason for a change; stored encrypted in the vault."""
 
     note: Reason = None
 
 
 class ForgetRequest(StrictRequest):
-    """Who is meant, and why they are forgotten or their data given out (kept sealed, so without the address)."""
+    """The person whose data is erased or exported, and the reason."""
 
     email: Annotated[str, Field(min_length=3, max_length=320)]
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class ForgottenView(BaseModel):
-    """What became of it: ids that were forgotten (none: nobody had this address), and reservations closed for it."""
+    """Result of erasing a person."""
 
     forgotten: list[UUID]
     closed: int
 
 
 class PersonView(BaseModel):
-    """All that is known of a person. `people` is empty where nobody with this address reserved anything."""
+    """Everything that the ledger stores about a person."""
 
     format: str
     exported_at: datetime
@@ -240,57 +243,61 @@ class PersonView(BaseModel):
 
 
 class NoteRequest(StrictRequest):
-    """What is to stand in the history; kept sealed in the vault."""
+    """Text for the history; stored encrypted in the vault."""
 
     note: Note
 
 
 class TermsRequest(ChangedTerms):
-    """New terms of a code. What is not named stays as it is."""
+    """Changed terms of a code. Terms without a field stay as they are."""
 
     note: Reason = None
 
 
 class WholeTerms(NeededTerms):
-    """All terms of a code; each is needed, null where it does not bound anything."""
+    """All terms of a code; null: no limit."""
 
     note: Reason = None
 
 
 class StaffCorrectionRequest(ReasonRequest):
-    """The right address, by staff."""
+    """The right email address, set by staff."""
 
     email: Typed
 
 
 class StaffRebindRequest(ReasonRequest):
-    """The group that an access is moved to, by staff."""
+    """Group that an access grant is moved to, set by staff."""
 
     group: GroupName
 
 
 class ResolveRequest(StrictRequest):
-    """What a person found out, and why; the note is kept sealed in the vault."""
+    """Result of a manual review, and the reason."""
 
     as_: Literal["sent", "refunded", "retry"] = Field(
-        alias="as", description="sent: count it. refunded: give it back. retry: what is parked in doubt is tried on."
+        alias="as", description="sent: count the use; refunded: refund it; retry: send the parked invitation again."
     )
     note: Note
     revoke_access: RevokeAccess = None
 
 
 class BounceRequest(StrictRequest):
-    """A delivery that came back; the server's words are kept sealed in the vault."""
+    """A bounced delivery."""
 
-    delivery: int = Field(default=1, ge=1, le=1000, description="The number in the Message-ID, after the first dot.")
+    delivery: int = Field(
+        default=1, ge=1, le=1000, description="Number of the delivery: in the Message-ID, after the first dot."
+    )
     reason: BounceReason = "other"
-    reply_code: int | None = Field(default=None, ge=400, le=599, description="The server's SMTP reply code.")
+    reply_code: int | None = Field(default=None, ge=400, le=599, description="SMTP reply code of the server.")
     reply: Annotated[str, Field(max_length=2000)] = ""
-    occurred_at: Timestamp | None = Field(default=None, description="When it came back, if that was earlier.")
+    occurred_at: Timestamp | None = Field(
+        default=None, description="Time of the bounce, if it was earlier than this request."
+    )
 
 
 class CaseView(BaseModel):
-    """Something that only a person may decide."""
+    """A case, which needs manual review."""
 
     case_id: UUID
     code_id: UUID
@@ -303,14 +310,14 @@ class CaseView(BaseModel):
 
 
 class CasePage(BaseModel):
-    """A page of cases in order of opening; `next` is the cursor of the following page, null on the last."""
+    """A page of cases, oldest first."""
 
     cases: list[CaseView]
     next: str | None
 
 
 class Readiness(BaseModel):
-    """Whether redemptions can be accepted; what is missing only delays the mail."""
+    """Whether redeem requests can be accepted, and which components are unavailable."""
 
     status: Literal["ready", "degraded", "unavailable"]
     missing: list[str]

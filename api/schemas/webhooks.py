@@ -21,7 +21,7 @@ from projections.repositories.webhook_secrets import SecretRow
 
 
 class SecretView(BaseModel):
-    """A valid secret: its text was shown when it was made, and is shown nowhere else."""
+    """A valid signing secret, without its text."""
 
     created_at: datetime
     ends_at: datetime | None
@@ -39,23 +39,30 @@ def known_types(names: list[str]) -> list[str]:
         ValueError: One of them is none.
     """
     if unknown := set(names) - set(EVENT_NAMES):
-        raise ValueError(f"no event is named {min(unknown)}")
+        raise ValueError(f"there is no event type {min(unknown)}")
     return [name for name in EVENT_NAMES if name in names]
 
 
 EventTypes = Annotated[
     list[str],
-    Field(max_length=100, description=f"Empty for all, else of: {', '.join(EVENT_NAMES)}", examples=[["InviteSent"]]),
+    Field(
+        max_length=100,
+        description=f"Event types to send; empty for all. Values: {', '.join(EVENT_NAMES)}",
+        examples=[["InviteSent"]],
+    ),
     AfterValidator(known_types),
 ]
 Concurrency = Annotated[
-    int, Field(ge=CONCURRENCY.least, le=CONCURRENCY.most, description="Messages that are sent to it at once.")
+    int,
+    Field(
+        ge=CONCURRENCY.least, le=CONCURRENCY.most, description="Maximum number of messages that are sent concurrently."
+    ),
 ]
 Url = Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)]
 
 
 class EndpointRequest(StrictRequest):
-    """A new endpoint."""
+    """A new webhook endpoint."""
 
     url: Url
     event_types: EventTypes = Field(default=[])
@@ -64,33 +71,33 @@ class EndpointRequest(StrictRequest):
         default=None,
         ge=POSITIONS.least,
         le=POSITIONS.most,
-        description="Events after this position are sent; null: events from now on.",
+        description="Send events after this log position; null: only new events.",
     )
 
 
 class EndpointChange(StrictRequest):
-    """What is to be changed; what is not named stays."""
+    """Changed fields of a webhook endpoint. Fields that are missing stay as they are."""
 
     url: Url | None = None
     event_types: EventTypes | None = None
     concurrency: Concurrency | None = None
-    state: EndpointState | None = Field(default=None, description="Enabled again it goes on from where it stopped.")
+    state: EndpointState | None = Field(default=None, description="`enabled` continues where the endpoint stopped.")
 
 
 class EndpointView(BaseModel):
-    """One endpoint. `secret` is shown once, when it is made."""
+    """A webhook endpoint."""
 
     id: UUID
     url: str
     event_types: list[str]
     concurrency: int
     state: EndpointState
-    reason: DisabledReason | None = Field(description="Why it is disabled.")
+    reason: DisabledReason | None = Field(description="Why the endpoint is disabled; null while it is enabled.")
     created_at: datetime
-    position: int = Field(description="How far in the log it is.")
-    behind: int = Field(description="Positions of the log that were not looked at yet.")
-    pending: int = Field(description="Messages that wait, new ones and those to be tried again.")
-    failures: int = Field(description="Messages in a row that it did not take.")
+    position: int = Field(description="Log position up to which messages were created.")
+    behind: int = Field(description="Number of log positions after `position`.")
+    pending: int = Field(description="Number of messages that are waiting, new or for a retry.")
+    failures: int = Field(description="Number of consecutive failed deliveries.")
     resting_until: datetime | None
     succeeded_at: datetime | None
     secrets: list[SecretView]
@@ -109,14 +116,14 @@ class EndpointView(BaseModel):
 
 
 class EndpointPage(BaseModel):
-    """A page of endpoints, oldest first; `next` is the cursor of the following page, null on the last."""
+    """A page of webhook endpoints, oldest first."""
 
     webhooks: list[EndpointView]
     next: str | None
 
 
 class DeliveryView(BaseModel):
-    """One message. `position` is null of a test."""
+    """A webhook message and its deliveries."""
 
     id: UUID
     position: int | None
@@ -137,14 +144,14 @@ class DeliveryView(BaseModel):
 
 
 class DeliveryPage(BaseModel):
-    """A page of deliveries, newest first; `next` is the cursor of the following page, null on the last."""
+    """A page of webhook messages, newest first."""
 
     deliveries: list[DeliveryView]
     next: str | None
 
 
 class TestOutcome(BaseModel):
-    """What a test came to."""
+    """Result of a test message."""
 
     taken: bool
     outcome: str
@@ -153,6 +160,6 @@ class TestOutcome(BaseModel):
 
 
 class Redelivered(BaseModel):
-    """How many messages are sent once more."""
+    """Result of sending messages again."""
 
     count: int

@@ -44,7 +44,7 @@ OUTCOMES: Final[dict[type[Event], str]] = {
 
 
 class ExplainedAttempt(BaseModel):
-    """One try at sending. `outcome`: sending, sent, failed, deferred, unknown or sent_late."""
+    """A sending attempt of a reservation."""
 
     delivery: int
     attempt: int
@@ -55,7 +55,7 @@ class ExplainedAttempt(BaseModel):
 
 
 class ExplainedReservation(BaseModel):
-    """A reservation, and why it counts, holds a use, or does neither. `event`: the one that decided that."""
+    """A reservation, and why it counts, reserves a use, or does neither."""
 
     reservation_id: UUID
     state: str
@@ -69,7 +69,7 @@ class ExplainedReservation(BaseModel):
 
 
 class ExplainedOpening(BaseModel):
-    """Uses that were counted before the ledger was: no reservation stands for them."""
+    """Uses imported as an opening balance, without reservations."""
 
     uses: int
     source: str
@@ -81,7 +81,7 @@ class ExplainedOpening(BaseModel):
 
 
 class Explanation(BaseModel):
-    """A code's numbers as sums of opening balances and named reservations, as of a moment and version."""
+    """A code's balance as a sum of opening balances and reservations."""
 
     id: UUID
     as_of: datetime

@@ -68,25 +68,22 @@ router = APIRouter(
 
 
 class EventView(BaseModel):
-    """One event. `data` holds what is particular to its type; later versions may add fields and types."""
+    """An event. `data` holds the fields of its type; later versions may add fields and types."""
 
-    position: int = Field(description="Its place in the log: grows, with holes, and never changes.")
+    position: int = Field(description="Position in the event log: increases, may have gaps, and never changes.")
     type: str
     code_id: UUID
-    version: int = Field(description="Its number in the code's history, from 1 without holes.")
-    at: datetime = Field(description="When it took effect.")
+    version: int = Field(description="Number in the code's history, from 1 without gaps.")
+    at: datetime = Field(description="Time at which the event took effect.")
     recorded_at: datetime
-    actor: str = Field(description="Kind of who did it: person, staff, key, worker, sweep, operator or import.")
+    actor: str = Field(description="Kind of the actor: person, staff, key, worker, sweep, operator or import.")
     reservation_id: UUID | None
     correlation_id: UUID | None
     data: dict[str, Any]
 
 
 class EventPage(BaseModel):
-    """Events in order. `next`: the `after` of the next request, also past what a filter left out.
-
-    `more`: there may be more right now. `newest`: the position of the newest event.
-    """
+    """A page of events, in order of their positions."""
 
     events: list[EventView]
     next: int
@@ -95,13 +92,13 @@ class EventPage(BaseModel):
 
 
 After = Annotated[
-    int, Query(ge=0, le=POSITION_MAX, description="Events behind this position; 0: from the beginning."), IN_DIGITS
+    int, Query(ge=0, le=POSITION_MAX, description="Only events after this position; 0: from the beginning."), IN_DIGITS
 ]
 Types = Annotated[list[EventName] | None, Query(alias="type", max_length=40, description="Only events of these types.")]
 OfCode = Annotated[UUID | None, Query(description="Only events of this code.")]
 
 
-@router.get("", response_model=EventPage, summary="Events from a position on")
+@router.get("", response_model=EventPage, summary="List events from a position")
 async def list_events(
     request: Request,
     services: TheServices,
@@ -114,9 +111,9 @@ async def list_events(
     types: Types = None,
     code_id: OfCode = None,
 ) -> Response:
-    """A page of the log. Keep `next` and ask on from there: no event is missed, none comes twice.
+    """Returns a page of the event log. Use `next` as `after` of the next request: no event is missed or repeated.
 
-    With `wait` the answer comes with the first event, or empty when the time is over.
+    With `wait`, the response waits for the first event, and is empty if none appears in time.
     """
     feed, until = EventFeed(services.storage), time.monotonic() + wait
     with request.app.state.readers.acquire() if wait > 0 else nullcontext():
@@ -142,7 +139,7 @@ async def list_events(
     "/stream",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": STREAMED}}}},
-    summary="The same, as server-sent events",
+    summary="Follow the event log as server-sent events",
 )
 async def stream_events(
     request: Request,
@@ -153,16 +150,20 @@ async def stream_events(
     code_id: OfCode = None,
     last_event_id: Annotated[
         int | None,
-        Header(ge=0, le=POSITION_MAX, description="Goes on behind this position; wins over `after`."),
+        Header(
+            ge=0,
+            le=POSITION_MAX,
+            description="Position after which the stream continues; takes precedence over `after`.",
+        ),
         IN_DIGITS,
     ] = None,
     seconds: Annotated[
-        int, Query(ge=1, le=STREAM_S_MAX, description="How long the stream lasts."), IN_DIGITS
+        int, Query(ge=1, le=STREAM_S_MAX, description="Seconds after which the stream ends."), IN_DIGITS
     ] = STREAM_S_MAX,
 ) -> StreamingResponse:
-    """Old events from the position on, then new ones as they come. It ends after `seconds`: readers reconnect.
+    """Sends existing events from the position, then new ones as they appear. Ends after `seconds`; then reconnect.
 
-    Each has its position as `id`, its type as `event` and the event of the list as `data`.
+    Each has its position as `id`, its type as `event`, and the event as in the list as `data`.
     """
     readers: StreamSlots = request.app.state.readers
     start = after if last_event_id is None else last_event_id

@@ -18,20 +18,22 @@ READY_WAIT_S = 2.0
 """A database that takes longer is away, as far as an orchestrator is concerned."""
 
 
-@router.get("/healthz", summary="The process is alive")
+@router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> dict[str, str]:
-    """Says so, and asks nobody else."""
+    """Returns 200 while the process runs. Checks no dependencies."""
     return {"status": "alive"}
 
 
 @router.get(
     "/readyz",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "Redemptions can't be accepted: the database is away."}},
-    summary="Redemptions can be accepted",
+    responses={
+        503: {"model": Readiness, "description": "Redeem requests cannot be accepted: the database is unavailable."}
+    },
+    summary="Check that redeem requests can be accepted",
 )
 async def readyz(services: TheServices) -> JSONResponse:
-    """200 while redemptions can be accepted; without broker, worker or beat it says degraded, since mails wait."""
+    """Returns 200 while redeem requests can be accepted. `degraded`: without broker, worker or beat, emails wait."""
     try:
         await run_blocking(READY_WAIT_S, services.reader.ping)
     except ApplicationError:
@@ -42,7 +44,7 @@ async def readyz(services: TheServices) -> JSONResponse:
     return JSONResponse({"status": "degraded" if missing else "ready", "missing": missing, "details": details})
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+@router.get("/metrics", summary="Get metrics for Prometheus", response_class=Response)
 def metrics(request: Request) -> Response:
-    """What all processes that share PROMETHEUS_MULTIPROC_DIR counted, and what ledger and broker say of themselves."""
+    """Returns metrics of the processes that share PROMETHEUS_MULTIPROC_DIR, of the ledger and of the broker."""
     return Response(cast("Exposition", request.app.state.exposition)(), media_type=MEDIA_TYPE)

@@ -23,11 +23,14 @@ router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/recipients", tags=
             status_409="RESERVATION_NOT_RESOLVABLE: an invitation is being sent; repeat in a minute.",
         ),
     },
-    summary="Forget a person",
+    summary="Erase a person's data",
 )
 @answer_within(ERASE_S_MAX)
 def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> ForgottenView:
-    """Close what they hold, kill their links, delete their address and the texts about them. Counts stay."""
+    """Settles the person's pending reservations, disables their links, and deletes the email address and texts.
+
+    Counts and balances do not change.
+    """
     done = forget_person(services, caller, body.email, body.reason)
     return ForgottenView(forgotten=list(done.recipient_ids), closed=done.closed)
 
@@ -35,11 +38,11 @@ def forget(body: ForgetRequest, services: TheServices, caller: Admin) -> Forgott
 @router.post(
     "/export",
     responses=PROTECTED,
-    summary="Everything about a person",
+    summary="Export everything about a person",
 )
 @answer_within(ERASE_S_MAX)
 def export(body: ForgetRequest, services: TheServices, language: TheLanguage, caller: Admin) -> PersonView:
-    """All that is known of who has this address, for them to have. That it was given out, and why, is written down."""
+    """Returns everything stored about this email address. The audit log records the export and its reason."""
     address = parse_email(body.email)
     try:
         return PersonView.model_validate(export_person(services.action(caller), address, language, body.reason))

@@ -18,10 +18,7 @@ router = APIRouter(
 
 
 class SessionView(BaseModel):
-    """Whoever asks, and what they may do.
-
-    `csrf_token`: what requests of a staff session that change something carry in X-CSRF-Token; null of keys.
-    """
+    """The caller and its permissions."""
 
     kind: Literal["key", "staff"]
     id: str
@@ -31,9 +28,9 @@ class SessionView(BaseModel):
     csrf_token: str | None
 
 
-@router.get("", summary="What the caller may do")
+@router.get("", summary="Get the permissions of the caller")
 async def session(who: TheIdentity) -> SessionView:
-    """Scopes of the key or of the staff session, and the token that the session's changes have to carry."""
+    """Returns the scopes of the API key or staff session, and the CSRF token that changes by a session must carry."""
     return SessionView(
         kind="key" if who.token is None else "staff",
         id=who.caller.actor_id or "",

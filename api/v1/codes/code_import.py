@@ -51,17 +51,14 @@ router = APIRouter(
 
 
 class LineFault(BaseModel):
-    """A line that is bad, and why."""
+    """A line that was rejected."""
 
     line: int
     why: str
 
 
 class ImportView(BaseModel):
-    """What became of the lines. `already`: codes that the ledger has as the file says; `faults`: the first 100.
-
-    `applied` is false where nothing was imported: of a dry run, and where one line is bad unless bad ones are skipped.
-    """
+    """Result of an import."""
 
     applied: bool
     lines: int
@@ -76,22 +73,19 @@ async def import_codes(
     request: Request,
     services: TheServices,
     caller: MayIssueCodes,
-    skip_bad: Annotated[bool, Query(description="Take the good lines; else one bad line ends it.")] = False,  # noqa: FBT002 - a query parameter
-    dry_run: Annotated[bool, Query(description="Look at every line and change nothing.")] = False,  # noqa: FBT002 - a query parameter
+    skip_bad: Annotated[bool, Query(description="Import the valid lines although others are invalid.")] = False,  # noqa: FBT002 - a query parameter
+    dry_run: Annotated[bool, Query(description="Check every line and import nothing.")] = False,  # noqa: FBT002 - a query parameter
     rename: Annotated[
         list[str] | None,
-        Query(
-            alias="map", max_length=40, description="THEIRS=OURS, for a column of another name; THEIRS= leaves it out."
-        ),
+        Query(alias="map", max_length=40, description="Column as THEIRS=OURS; THEIRS= ignores it."),
     ] = None,
 ) -> ImportView:
-    """CSV with a line of column names, or JSON Lines.
+    """Imports a CSV file with a header line, or a JSON Lines file, of up to 10,000 lines.
 
-    Columns: code, max_uses, used, open, expires_at, validity_days, rebinds_max, group, note; only code is
-    needed.
+    Columns: code (required), max_uses, used, open, expires_at, validity_days, rebinds_max, group, note.
 
-    Up to 10,000 lines. `used` becomes an opening balance. What is there already as the file says is left as it is, so a
-    request whose answer was lost may be sent again.
+    `used` becomes an opening balance. Lines whose code is already in the ledger with the same values are skipped, so
+    you can repeat a request whose response was lost.
     """
     form = FORMS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
     if form is None:

@@ -64,13 +64,16 @@ def issue(
     caller: MayIssueCodes,
     idempotency_key: Annotated[
         str | None,
-        Header(max_length=255, description="Of your choice, for 7 days: the same key and body give the same codes."),
+        Header(
+            max_length=255,
+            description="Any text; for 7 days, the same key and body return the same codes.",
+        ),
     ] = None,
 ) -> list[IssuedCode]:
-    """Issue up to 1,000 codes of the same terms; their texts are in the answer and nowhere else in clear.
+    """Issues up to 1,000 codes with the same terms. Only this response contains the codes in plain text.
 
-    With an `Idempotency-Key`, which is scoped to who asks, a request whose answer was lost may be sent again: it gives
-    the same codes, and issues what is missing of them. Without one every request issues.
+    With an `Idempotency-Key`, which is scoped to the caller, you can repeat a request whose response was lost: it
+    returns the same codes, and issues those that are missing. Without a key, every request issues new codes.
     """
     context = services.context(caller)
     key = None if idempotency_key is None else issue_key(caller, idempotency_key, body, services.new_id())
@@ -99,11 +102,11 @@ def _template(body: IssueRequest) -> CodeTemplate:
 class CodeFilter:
     """Which codes a list is asked for."""
 
-    state: Annotated[CodeState | None, Query(description="As `state` of a code.")] = None
+    state: Annotated[CodeState | None, Query(description="Only codes in this state.")] = None
     group: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTABLE)] = None
-    open: Annotated[bool | None, Query(description="Not bound to the first person who redeems it.")] = None
-    issued_from: Annotated[Timestamp | None, Query(description="Issued at this time or later.")] = None
-    issued_to: Annotated[Timestamp | None, Query(description="Issued before this time.")] = None
+    open: Annotated[bool | None, Query(description="Only codes that are not bound to their first recipient.")] = None
+    issued_from: Annotated[Timestamp | None, Query(description="Only codes issued at this time or later.")] = None
+    issued_to: Annotated[Timestamp | None, Query(description="Only codes issued before this time.")] = None
 
     @property
     def is_picky(self) -> bool:
@@ -124,9 +127,9 @@ def list_codes(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> CodePage:
-    """One page. `next` of the answer is the cursor of the following page.
+    """Returns one page. `next` is the cursor of the next page.
 
-    With a filter a page looks through 2,000 codes at most: it may be short, or empty, and still have a `next`.
+    With a filter, a page scans at most 2,000 codes: it may be short or empty and still have a `next`.
     """
     place = max(parse_cursor(cursor), (code_filter.issued_from or OLDEST[0], OLDEST[1]))
     row_limit = SCAN_LIMIT if code_filter.is_picky else limit + 1
@@ -145,9 +148,9 @@ def list_codes(
     return CodePage(codes=page.page, next=page.next)
 
 
-@router.get("/{code_id}", responses=problem_responses("NOT_FOUND"), summary="One code")
+@router.get("/{code_id}", responses=problem_responses("NOT_FOUND"), summary="Get a code")
 def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CodeView:
-    """Balance and terms of a code. The ETag stands for its terms: it does not change by being redeemed."""
+    """Returns balance and terms of a code. The ETag represents its terms; redeeming does not change it."""
     row = services.reader.find_balance(code_id)
     if row is None:
         raise ApplicationError("NOT_FOUND")
@@ -159,21 +162,21 @@ def one_code(code_id: UUID, services: TheServices, _: MayReadCodes, response: Re
     "/{code_id}/history",
     responses={**problem_responses("NOT_FOUND"), 200: {"content": CSV_CONTENT}},
     response_model=History,
-    summary="What happened to a code",
+    summary="List the history of a code",
 )
 def history(
     code_id: UUID,
     services: TheServices,
     language: TheLanguage,
     _: MayReadCodes,
-    as_of: Annotated[LooseTimestamp | None, Query(description="Leave out what takes effect later.")] = None,
-    after: Annotated[int, Query(ge=0, le=VERSION_MAX, description="Events after this version only."), IN_DIGITS] = 0,
+    as_of: Annotated[LooseTimestamp | None, Query(description="Only events that took effect until this time.")] = None,
+    after: Annotated[int, Query(ge=0, le=VERSION_MAX, description="Only events after this version."), IN_DIGITS] = 0,
     limit: Annotated[int, Query(ge=1, le=HISTORY_MAX), IN_DIGITS] = 1000,
     form: Form = "json",
 ) -> Response:
-    """Every event in order, each with the balance after it and a sentence.
+    """Returns every event in order, each with the balance after it and a sentence.
 
-    The next page is asked for with the last `version` in `after`; one that is empty is the end.
+    For the next page, send the last `version` as `after`. An empty page is the end.
     """
     now = services.now()
     document = history_of(services.reader, code_id, now, language, as_of=as_of, after=after, limit=limit)
@@ -190,20 +193,20 @@ def history(
     "/{code_id}/explain",
     responses={**problem_responses("NOT_FOUND"), 200: {"content": CSV_CONTENT}},
     response_model=Explanation,
-    summary="Why the count of a code is what it is",
+    summary="Explain the balance of a code",
 )
 def explain(
     code_id: UUID,
     services: TheServices,
     language: TheLanguage,
     _: MayReadCodes,
-    as_of: Annotated[LooseTimestamp | None, Query(description="Leave out what takes effect later.")] = None,
+    as_of: Annotated[LooseTimestamp | None, Query(description="Only events that took effect until this time.")] = None,
     version: Annotated[
-        int | None, Query(ge=1, le=VERSION_MAX, description="Leave out later events."), IN_DIGITS
+        int | None, Query(ge=1, le=VERSION_MAX, description="Only events up to this version."), IN_DIGITS
     ] = None,
     form: Form = "json",
 ) -> Response:
-    """Each use that counts by name, each that is held, and why every other reservation does not count."""
+    """Names each use that counts and each that is reserved, and says why every other reservation does not count."""
     explanation = explanation_of(services.reader, code_id, services.now(), language, as_of=as_of, version=version)
     if explanation is None:
         raise ApplicationError("NOT_FOUND")

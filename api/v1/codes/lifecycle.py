@@ -29,7 +29,7 @@ router = APIRouter(
 Reason = Annotated[ReasonRequest | None, Body()]
 
 
-@router.patch("", responses=problem_responses(code_actions.change_terms), summary="Change a code's terms")
+@router.patch("", responses=problem_responses(code_actions.change_terms), summary="Change terms of a code")
 def change_terms(
     code_id: UUID,
     body: TermsRequest,
@@ -38,9 +38,9 @@ def change_terms(
     response: Response,
     if_match: IfMatch = None,
 ) -> CodeView:
-    """What is not named stays. A limit below what is used and reserved is refused; nothing else is taken back.
+    """Changes the terms that the request names. A limit below the used and reserved uses is refused.
 
-    With If-Match only if the terms are those of that ETag.
+    With `If-Match`, the terms change only if they still have that ETag.
     """
     changes = {name: getattr(body, name) for name in TERM_NAMES if name in body.model_fields_set}
     expected = None if if_match is None else expected_terms(if_match, _terms(services, code_id))
@@ -49,9 +49,9 @@ def change_terms(
     return view_of_code(result.code, services.now())
 
 
-@router.get("/terms", summary="A code's terms, with their ETag")
+@router.get("/terms", summary="Get the terms of a code with their ETag")
 def terms(code_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> TermsView:
-    """What a change by PUT begins with."""
+    """Returns the terms. Send their ETag as `If-Match` when you replace them."""
     terms = _terms(services, code_id)
     response.headers["ETag"] = tag_of(terms)
     return TermsView.model_validate(structs.asdict(terms))
@@ -60,7 +60,7 @@ def terms(code_id: UUID, services: TheServices, _: MayReadCodes, response: Respo
 @router.put(
     "/terms",
     responses=problem_responses(code_actions.change_terms, "PRECONDITION_REQUIRED"),
-    summary="Replace a code's terms",
+    summary="Replace the terms of a code",
 )
 def replace_terms(
     code_id: UUID,
@@ -70,7 +70,7 @@ def replace_terms(
     response: Response,
     if_match: IfMatch = None,
 ) -> TermsView:
-    """All terms at once, so it needs If-Match: nobody's change is lost unseen."""
+    """Replaces all terms. `If-Match` is required, so that no change by another caller is overwritten."""
     if if_match is None:
         raise ApplicationError("PRECONDITION_REQUIRED")
     changes = {name: getattr(body, name) for name in TERM_NAMES}
@@ -81,33 +81,33 @@ def replace_terms(
     return TermsView.model_validate(structs.asdict(new_terms))
 
 
-@router.post("/pause", responses=problem_responses(code_actions.pause), summary="Take no new reservations for now")
+@router.post("/pause", responses=problem_responses(code_actions.pause), summary="Pause a code")
 def pause(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
-    """Reservations that stand go on. Pausing a paused code changes nothing."""
+    """Stops new reservations. Existing reservations continue. Pausing a paused code changes nothing."""
     return _view(services, code_actions.pause(services, caller, code_id, note=_note(body)))
 
 
-@router.post("/resume", responses=problem_responses(code_actions.resume), summary="Take new reservations again")
+@router.post("/resume", responses=problem_responses(code_actions.resume), summary="Resume a paused code")
 def resume(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
-    """The end of a pause. Resuming a code that is not paused changes nothing."""
+    """Allows new reservations again. Resuming a code that is not paused changes nothing."""
     return _view(services, code_actions.resume(services, caller, code_id, note=_note(body)))
 
 
-@router.post("/revoke", summary="Stop new reservations permanently")
+@router.post("/revoke", summary="Revoke a code permanently")
 def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
-    """What is held is given back, what is in doubt becomes a case; what was sent stays.
+    """Refunds pending reservations. Those with an unknown outcome become cases; sent invitations stay sent.
 
-    `reserved` in the answer is what is being sent right now, or waits for a person; of a code that held thousands also
-    what is given back within the next minutes.
+    `reserved` in the response counts the reservations that are being sent or need manual review. For a code with
+    thousands of reservations, it also counts those that are refunded within the next minutes.
     """
     result = code_actions.revoke(services, caller, code_id, note=_note(body))
     row = services.reader.find_balance(code_id)
     return view_of_code(code_from_named_row(row) if row else result.code, services.now())
 
 
-@router.post("/notes", summary="Note something about a code")
+@router.post("/notes", summary="Add a note to a code")
 def add_note(code_id: UUID, body: NoteRequest, services: TheServices, caller: MayWriteCodes) -> CodeView:
-    """It stands in the code's history; its text is kept sealed in the vault."""
+    """Adds a note to the history of the code. Its text is stored encrypted in the vault."""
     return _view(services, code_actions.add_note(services, caller, code_id, note=body.note))
 
 

@@ -63,8 +63,8 @@ REDEEM_PROBLEMS[400]["content"] = {
     }
 }
 REDEEM_PROBLEMS[429]["headers"] = {
-    "RateLimit": {"schema": {"type": "string"}, "description": "What is left; also on other answers."},
-    "RateLimit-Policy": {"schema": {"type": "string"}, "description": "Quotas of unknown codes by address."},
+    "RateLimit": {"schema": {"type": "string"}, "description": "Remaining quota; also on other responses."},
+    "RateLimit-Policy": {"schema": {"type": "string"}, "description": "Quotas of unknown codes, by client IP address."},
 }
 
 
@@ -107,10 +107,10 @@ def json_response(content: object, status: int = 200, headers: dict[str, str] | 
     status_code=202,
     response_model=RedemptionView,
     responses={
-        200: {"model": RedemptionView, "description": "You have this reservation already."},
+        200: {"model": RedemptionView, "description": "This email address has this reservation already."},
         **REDEEM_PROBLEMS,
     },
-    summary="Redeem a code for an e-mail",
+    summary="Redeem a code for an email address",
 )
 async def redeem(
     body: RedeemRequest,
@@ -119,7 +119,10 @@ async def redeem(
     language: TheLanguage,
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
-    """Hold one use and send the invitation. The same code and e-mail always lead to the same live reservation."""
+    """Reserves one use and sends the invitation.
+
+    The same code and email address always return the same pending reservation.
+    """
     redeem_response = await answer(services, body, language, caller_of(request.scope), idempotency_key)
     redeem_response.annotate_scope(request.scope)
     response = Response(redeem_response.body, redeem_response.status, media_type="application/json")
@@ -156,19 +159,19 @@ _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for lang
     status_code=202,
     response_model=RedemptionView,
     responses={
-        200: {"model": RedemptionView, "description": "It was corrected to this address before."},
+        200: {"model": RedemptionView, "description": "The address was corrected to this one before."},
         **problem_responses("MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED", CorrectRecipient, "UNAVAILABLE"),
         429: REDEEM_PROBLEMS[429],
     },
-    summary="Correct a mistyped e-mail",
+    summary="Correct a mistyped email address",
 )
 async def correct_recipient(
     reservation_id: UUID, body: CorrectionRequest, request: Request, services: TheServices, language: TheLanguage
 ) -> Response:
     """Moves the use to the right email address, once, before the invitation is accepted. Returns the new reservation.
 
-    It needs the `correction_token` that the 202 of the redeem request carried. After the invitation was sent it is
-    possible for one hour (`LEDGER_CORRECT_WITHIN_S`). Otherwise, support can correct the address.
+    Requires the `correction_token` from the 202 response of the redeem request. After the invitation was sent, it is
+    possible for one hour (`LEDGER_CORRECT_WITHIN_S`). Later, support can correct the address.
     """
     caller = caller_of(request.scope)
     redemption = await correct_own_recipient(
@@ -181,10 +184,10 @@ async def correct_recipient(
     "/redemptions/{reservation_id}",
     response_model=RedemptionView,
     responses=problem_responses("NOT_FOUND", "MALFORMED", "UNAVAILABLE"),
-    summary="What became of a reservation",
+    summary="Get the status of a redemption",
 )
 def redemption(reservation_id: UUID, services: TheServices, language: TheLanguage) -> Response:
-    """The reservation's present state."""
+    """Returns the current state of the reservation."""
     reservation = services.reservation(reservation_id)
     return json_response(view(reservation, language), 200, {"Content-Language": language})
 
@@ -196,12 +199,12 @@ def redemption(reservation_id: UUID, services: TheServices, language: TheLanguag
         *("NOT_FOUND", "MALFORMED", "RATE_LIMITED", "OVERLOADED", "UNAVAILABLE"),
         status_429="RATE_LIMITED: too many open streams from this client; poll instead.",
     ),
-    summary="The same, as server-sent events",
+    summary="Follow the status of a redemption as server-sent events",
 )
 async def stream(
     reservation_id: UUID, request: Request, services: TheServices, language: TheLanguage
 ) -> StreamingResponse:
-    """Sends the reservation at once and whenever its state changes; ends once it is settled, or after 5 minutes."""
+    """Sends the reservation immediately and when its state changes. Ends when it is settled, or after 5 minutes."""
     await services.run_blocking(services.reservation, reservation_id)
     streams: StreamSlots = request.app.state.streams
     slot = streams.acquire(None if services.guard is None else client_ip_of(request.scope))

@@ -21,15 +21,15 @@ router = APIRouter(
 PAGE_MAX = 200
 
 
-@router.get("", summary="List cases in order of opening")
+@router.get("", summary="List cases, oldest first")
 def list_cases(
     services: TheServices,
     _: MayReadCases,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
-    closed: Annotated[bool, Query(description="Closed ones too.")] = False,  # noqa: FBT002 - a query parameter
+    closed: Annotated[bool, Query(description="Whether closed cases are included.")] = False,  # noqa: FBT002 - a query parameter
 ) -> CasePage:
-    """One page, open ones unless closed ones are asked for too. `next` is the cursor of the following page."""
+    """Returns one page of open cases, with `closed` also of closed ones. `next` is the cursor of the next page."""
     after = parse_cursor(cursor)
     rows = services.reader.list_cases(after, limit + 1, closed_too=closed)
     page = Page.of(rows, limit, lambda row: format_cursor(row.opened_at, row.case_id))

@@ -39,14 +39,14 @@ Reason = Annotated[ReasonRequest | None, Body()]
     "/{reservation_id}/refund",
     response_model=RedemptionView,
     responses=problem_responses("MALFORMED", reservation_actions.refund),
-    summary="Give one use back",
+    summary="Refund a reservation",
 )
 def refund(
     reservation_id: UUID, body: RefundRequest, services: TheServices, language: TheLanguage, caller: MayRefund
 ) -> Response:
-    """Refund a reservation that is held (not being sent, never unknown) or was sent.
+    """Refunds a sent reservation, or a pending one that is not being sent and has no attempt with an unknown outcome.
 
-    If the invitation was accepted, `revoke_access` must say whether the person keeps the access.
+    If the invitation was accepted, `revoke_access` must say whether the access grant is revoked.
     """
     result = reservation_actions.refund(
         services, caller, reservation_id, revoke_access=body.revoke_access, note=body.note
@@ -58,7 +58,7 @@ def refund(
     "/{reservation_id}/cancel",
     response_model=RedemptionView,
     responses=problem_responses(reservation_actions.cancel),
-    summary="Take a reservation back before anything is sent",
+    summary="Cancel a reservation before it is sent",
 )
 def cancel(
     reservation_id: UUID,
@@ -67,7 +67,7 @@ def cancel(
     caller: MayWriteReservations,
     body: Reason = None,
 ) -> Response:
-    """As a refund, but never of a use that counts."""
+    """Works like a refund, but never refunds a use that counts."""
     result = reservation_actions.cancel(services, caller, reservation_id, note=_note(body))
     return _view(result, language)
 
@@ -76,7 +76,7 @@ def cancel(
     "/{reservation_id}/resend",
     response_model=RedemptionView,
     responses=problem_responses(reservation_actions.resend),
-    summary="Send an invitation once more",
+    summary="Send an invitation again",
 )
 def resend(
     reservation_id: UUID,
@@ -85,7 +85,7 @@ def resend(
     caller: MayWriteReservations,
     body: Reason = None,
 ) -> Response:
-    """A new delivery with a letter and a link of its own. It takes no further use; if it fails it becomes a case."""
+    """Sends a new delivery with its own email and link. Consumes no further use. If it fails, it becomes a case."""
     result = reservation_actions.resend(services, caller, reservation_id, note=_note(body))
     return _view(result, language)
 
@@ -94,7 +94,7 @@ def resend(
     "/{reservation_id}/correct-recipient",
     response_model=RedemptionView,
     responses=problem_responses("RECIPIENT_NOT_CORRECTABLE", "CODE_REVOKED", "NOT_FOUND", "MALFORMED", "EMAIL_INVALID"),
-    summary="Move a use to the right address",
+    summary="Correct the email address of a reservation",
 )
 def correct_recipient(
     reservation_id: UUID,
@@ -103,7 +103,7 @@ def correct_recipient(
     language: TheLanguage,
     caller: MayWriteReservations,
 ) -> Response:
-    """The answer is the new reservation; the old letter's link is dead."""
+    """Returns the new reservation. The link in the earlier email stops working."""
     email = parse_email(body.email)
     result = reservation_actions.correct_recipient(services, caller, reservation_id, email, note=_note(body))
     return _view(result, language)
@@ -113,12 +113,12 @@ def correct_recipient(
     "/{reservation_id}/notes",
     response_model=RedemptionView,
     responses=problem_responses(reservation_actions.add_note),
-    summary="Note something about a reservation",
+    summary="Add a note to a reservation",
 )
 def add_note(
     reservation_id: UUID, body: NoteRequest, services: TheServices, language: TheLanguage, caller: MayWriteReservations
 ) -> Response:
-    """It stands in the history; its text is kept sealed in the vault."""
+    """Adds a note to the history. Its text is stored encrypted in the vault."""
     result = reservation_actions.add_note(services, caller, reservation_id, note=body.note)
     return _view(result, language)
 
@@ -127,7 +127,7 @@ def add_note(
     "/{reservation_id}/resolve",
     response_model=RedemptionView,
     responses=problem_responses("MALFORMED", reservation_actions.resolve),
-    summary="Decide what only a person may decide",
+    summary="Resolve a case or an unknown outcome",
 )
 def resolve(
     reservation_id: UUID,
@@ -136,7 +136,7 @@ def resolve(
     language: TheLanguage,
     caller: MayWriteReservations,
 ) -> Response:
-    """End a case, or a doubt that is not parked yet: it counts as sent, is given back, or is tried on."""
+    """Counts the reservation as sent, refunds it, or sends it again. Closes its case, if there is one."""
     result = reservation_actions.resolve(
         services, caller, reservation_id, body.as_, revoke_access=body.revoke_access, note=body.note
     )
@@ -147,7 +147,7 @@ def resolve(
     "/{reservation_id}/bounce",
     response_model=RedemptionView,
     responses=problem_responses("MALFORMED", reservation_actions.record_bounce),
-    summary="Report an invitation that came back",
+    summary="Report a bounced invitation",
 )
 def bounce(
     reservation_id: UUID,
@@ -156,7 +156,7 @@ def bounce(
     language: TheLanguage,
     caller: MayWriteReservations,
 ) -> Response:
-    """Once per delivery. A sent one becomes a case; nothing is given back by itself."""
+    """Accepts one report per delivery. A bounce of a sent invitation opens a case; no use is refunded automatically."""
     result = reservation_actions.record_bounce(
         services,
         caller,

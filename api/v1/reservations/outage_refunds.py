@@ -28,18 +28,22 @@ router = APIRouter(
 
 
 class OutageRequest(StrictRequest):
-    """A window and a cause. Nothing is changed unless `apply` is true."""
+    """Time window and cause of an outage. Nothing changes unless `apply` is true."""
 
     from_: Annotated[Timestamp, Field(alias="from")]
     to: Timestamp
-    include_sent: bool = Field(default=False, description="Also what was sent then and nobody accepted.")
+    include_sent: bool = Field(
+        default=False, description="Whether to include invitations that were sent and never accepted."
+    )
     channel: Annotated[str | None, Field(max_length=200)] = None
-    server: Annotated[str | None, Field(max_length=200, description="HOST:PORT as in histories.")] = None
+    server: Annotated[str | None, Field(max_length=200, description="Only attempts on this server, as HOST:PORT.")] = (
+        None
+    )
     apply: bool = False
 
 
 class AffectedView(BaseModel):
-    """A reservation that may be given back. `state`: unknown, or sent."""
+    """A reservation that the outage affected."""
 
     reservation_id: UUID
     code_id: UUID
@@ -50,10 +54,7 @@ class AffectedView(BaseModel):
 
 
 class OutageView(BaseModel):
-    """What was found, and given back.
-
-    `count` is of all, `found` lists the first ones. `remaining`: how many a further request has to give back.
-    """
+    """Affected reservations, and the result of their refunds."""
 
     applied: bool
     correlation_id: UUID | None
@@ -65,9 +66,9 @@ class OutageView(BaseModel):
 
 @router.post("", summary="Preview or apply the refunds after an outage")
 def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> OutageView:
-    """Each reservation once, under one correlation id; what is settled since, or being sent, is left alone.
+    """Refunds each affected reservation once, under one correlation id. Skips those settled since, or being sent.
 
-    One request gives back up to 1,000 of them; ask again while `remaining` is not 0.
+    One request refunds up to 1,000 reservations. Repeat it until `remaining` is 0.
     """
     if body.from_ >= body.to:
         raise malformed("body.from", "not before `to`")

@@ -31,10 +31,7 @@ router = APIRouter(
 
 
 class ReservationView(BaseModel):
-    """A reservation as integrators see it; who it is for is an id without a name.
-
-    `detail_code`: why it was given back. `follows`: the reservation that it continues, where one does.
-    """
+    """A reservation, as integrators see it. The recipient is an ID without a name."""
 
     reservation_id: UUID
     code_id: UUID
@@ -53,7 +50,7 @@ class ReservationView(BaseModel):
 
 
 class ReservationPage(BaseModel):
-    """A page of reservations in the order in which they were made; `next` is the cursor of the following page."""
+    """A page of reservations, oldest first."""
 
     reservations: list[ReservationView]
     next: str | None
@@ -63,15 +60,18 @@ class ReservationPage(BaseModel):
 class ReservationFilter:
     """Which reservations a list is asked for."""
 
-    code_id: Annotated[UUID | None, Query(description="Of one code.")] = None
+    code_id: Annotated[UUID | None, Query(description="Only reservations of this code.")] = None
     status: Annotated[
-        Literal["live", "sent", "refunded"] | None, Query(description="live: neither sent nor given back.")
+        Literal["live", "sent", "refunded"] | None,
+        Query(description="Only reservations in this state; `live`: pending, that is, neither sent nor refunded."),
     ] = None
-    reserved_from: Annotated[Timestamp | None, Query(description="Made at this time or later.")] = None
-    reserved_to: Annotated[Timestamp | None, Query(description="Made before this time.")] = None
+    reserved_from: Annotated[Timestamp | None, Query(description="Only reservations made at this time or later.")] = (
+        None
+    )
+    reserved_to: Annotated[Timestamp | None, Query(description="Only reservations made before this time.")] = None
 
 
-@router.get("", summary="List reservations in the order in which they were made")
+@router.get("", summary="List reservations, oldest first")
 def list_reservations(
     services: TheServices,
     _: MayReadReservations,
@@ -79,9 +79,9 @@ def list_reservations(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> ReservationPage:
-    """One page. `next` of the answer is the cursor of the following page.
+    """Returns one page. `next` is the cursor of the next page.
 
-    With a status a page looks through 2,000 reservations at most: it may be short, or empty, and still have a `next`.
+    With a status, a page scans at most 2,000 reservations: it may be short or empty and still have a `next`.
     """
     place = max(parse_cursor(cursor), (reservation_filter.reserved_from or OLDEST[0], OLDEST[1]))
     row_limit = SCAN_LIMIT if reservation_filter.status else limit + 1
@@ -96,9 +96,9 @@ def list_reservations(
     return ReservationPage(reservations=views, next=page.next)
 
 
-@router.get("/{reservation_id}", responses=problem_responses("NOT_FOUND"), summary="One reservation")
+@router.get("/{reservation_id}", responses=problem_responses("NOT_FOUND"), summary="Get a reservation")
 def one_reservation(reservation_id: UUID, services: TheServices, _: MayReadReservations) -> ReservationView:
-    """How it stands. Whose it is, only its page at the desk tells."""
+    """Returns the state of a reservation. Only the support console shows the recipient."""
     return view_of_reservation(services.reservation(reservation_id))
 
 

@@ -24,15 +24,18 @@ router = APIRouter(route_class=BlockingRoute, prefix="/api/v1")
     status_code=202,
     response_model=RedemptionView,
     responses={
-        200: {"model": RedemptionView, "description": "It is being moved, or was moved to this group, already."},
+        200: {
+            "model": RedemptionView,
+            "description": "The access grant is being moved, or was moved to this group before.",
+        },
         **problem_responses("MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED", RequestRebind, "UNAVAILABLE"),
     },
-    summary="Move an access to another group",
+    summary="Move an access grant to another group",
 )
 async def rebind(body: RebindRequest, request: Request, services: TheServices, language: TheLanguage) -> Response:
-    """No use is taken, and the access ends when it would have ended. The former access ends with the new invitation.
+    """Consumes no use and keeps the expiry date. The former access is removed when the new invitation is sent.
 
-    It needs the `correction_token` of the reservation whose access is moved; without it, support can move the access.
+    Requires the `correction_token` of the reservation. Without it, support can move the access grant.
     """
     caller = caller_of(request.scope)
     redemption = await rebind_own_access(
@@ -46,7 +49,7 @@ async def rebind(body: RebindRequest, request: Request, services: TheServices, l
     tags=["reservations"],
     response_model=RedemptionView,
     responses={**PROTECTED, **problem_responses(reservation_actions.rebind)},
-    summary="Move the access of a reservation to another group",
+    summary="Move the access grant of a reservation to another group",
 )
 def rebind_by_staff(
     reservation_id: UUID,
@@ -55,6 +58,6 @@ def rebind_by_staff(
     language: TheLanguage,
     caller: MayWriteReservations,
 ) -> Response:
-    """The answer is the new reservation. Neither how often nor how late it is moved binds staff."""
+    """Returns the new reservation. Limits on the number of moves and on their time do not apply to staff."""
     result = reservation_actions.rebind(services, caller, reservation_id, body.group, note=body.note or "")
     return json_response(view(result.require_reservation(), language))

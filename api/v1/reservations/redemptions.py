@@ -19,11 +19,11 @@ router = APIRouter(prefix="/api/v1/redemptions", tags=["redemptions"])
     status_code=202,
     response_model=RedemptionView,
     responses={
-        200: {"model": RedemptionView, "description": "They have this reservation already."},
+        200: {"model": RedemptionView, "description": "This email address has this reservation already."},
         **PROTECTED,
         **REDEEM_PROBLEMS,
     },
-    summary="Redeem a code for somebody",
+    summary="Redeem a code on behalf of a recipient",
 )
 async def redeem_for(
     body: RedeemRequest,
@@ -32,10 +32,13 @@ async def redeem_for(
     caller: MayRedeem,
     idempotency_key: Annotated[
         str | None,
-        Header(max_length=255, description="Of your choice, for 7 days: the same key and body give the same answer."),
+        Header(
+            max_length=255,
+            description="Any text; for 7 days, the same key and body return the same response.",
+        ),
     ] = None,
 ) -> Response:
-    """As the public route, with the key as who asks. `Idempotency-Key` is scoped to the API key."""
+    """Works like the public route, with an API key as the caller. `Idempotency-Key` is scoped to the API key."""
     redemption = await redeem(
         services, caller, body.email, body.code, language=language, again=body.again, key=idempotency_key
     )

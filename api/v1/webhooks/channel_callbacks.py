@@ -50,9 +50,11 @@ class CallbackData(Strict):
 
     reservation_id: UUID
     delivery: int = Field(default=1, ge=1, le=1000, description="As in the invitation that was posted.")
-    reason: BounceReason = Field(default="other", description="Why it bounced.")
-    reply: Annotated[str, Field(max_length=2000)] = Field(default="", description="More about that; kept sealed.")
-    occurred_at: Timestamp | None = Field(default=None, description="When it happened, if that was earlier.")
+    reason: BounceReason = Field(default="other", description="Reason of the bounce.")
+    reply: Annotated[str, Field(max_length=2000)] = Field(
+        default="", description="Details of the bounce; stored encrypted."
+    )
+    occurred_at: Timestamp | None = Field(default=None, description="Time of the result, if it was earlier.")
 
 
 class Callback(BaseModel):
@@ -63,7 +65,7 @@ class Callback(BaseModel):
 
 
 class CallbackTaken(BaseModel):
-    """The report is on record. `changed`: for the first time."""
+    """Result of a callback."""
 
     reservation_id: UUID
     state: PublicState
@@ -96,10 +98,10 @@ SCHEMA: Final = {
         *(accept_invite, record_bounce, record_external_removal, "UNAVAILABLE"),
     ),
     openapi_extra=SCHEMA,
-    summary="Report what became of a posted invitation",
+    summary="Report the result of a posted invitation",
 )
 async def callback(channel_id: UUID, request: Request, services: TheServices) -> CallbackTaken:
-    """Signed as Standard Webhooks 1.0 with the channel's secret. Sign each try anew: an equal one is a replay."""
+    """Sign the callback as Standard Webhooks 1.0 with the channel's secret. Sign each attempt separately."""
     channels, body = GroupChannelRepository(services.storage), await request.body()
     channel = await services.run_blocking(channels.find, channel_id)
     if channel is None:

@@ -59,9 +59,9 @@ async def _hook_post(request: Request) -> HookPost:
 TheHookPost = Annotated[HookPost, Depends(_hook_post)]
 
 
-@router.post("", status_code=201, summary="Make an endpoint")
+@router.post("", status_code=201, summary="Create a webhook endpoint")
 def make_webhook(body: EndpointRequest, services: TheServices, caller: Admin) -> EndpointView:
-    """The answer holds its secret, this once."""
+    """Creates an endpoint. Only this response contains its signing secret."""
     draft = EndpointDraft(
         endpoint_id=services.new_id(),
         url=checked_target(body.url, services.settings),
@@ -74,26 +74,26 @@ def make_webhook(body: EndpointRequest, services: TheServices, caller: Admin) ->
     return view_of_endpoint(services, endpoint_of(services, draft.endpoint_id), secret)
 
 
-@router.get("", summary="All endpoints")
+@router.get("", summary="List webhook endpoints")
 def list_webhooks(
     services: TheServices, _: Admin, cursor: Annotated[str | None, Query(max_length=200)] = None
 ) -> EndpointPage:
-    """Oldest first."""
+    """Returns one page, oldest endpoints first."""
     endpoints, after = WebhookEndpointRepository(services.storage), parse_cursor(cursor)
     rows = endpoints.list_page(after, PER_PAGE + 1)
     page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.created_at, row.endpoint_id))
     return EndpointPage(webhooks=[view_of_endpoint(services, one) for one in page.rows], next=page.next)
 
 
-@router.get("/{endpoint_id}", summary="One endpoint")
+@router.get("/{endpoint_id}", summary="Get a webhook endpoint")
 def get_webhook(endpoint_id: UUID, services: TheServices, _: Admin) -> EndpointView:
-    """How it stands."""
+    """Returns settings and delivery state of an endpoint."""
     return view_of_endpoint(services, endpoint_of(services, endpoint_id))
 
 
-@router.patch("/{endpoint_id}", summary="Change, disable or enable an endpoint")
+@router.patch("/{endpoint_id}", summary="Change, disable or enable a webhook endpoint")
 def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheServices, caller: Admin) -> EndpointView:
-    """Of a disabled one the log waits; enabled, it is told of everything since."""
+    """Changes the fields that the request names. An endpoint that is enabled again receives the events since then."""
     terms = EndpointTerms(
         url=None if body.url is None else checked_target(body.url, services.settings),
         event_types=body.event_types,
@@ -105,26 +105,26 @@ def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheService
     return view_of_endpoint(services, endpoint_of(services, endpoint_id))
 
 
-@router.delete("/{endpoint_id}", status_code=204, summary="Remove an endpoint")
+@router.delete("/{endpoint_id}", status_code=204, summary="Delete a webhook endpoint")
 def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> Response:
-    """For good; its log goes with it."""
+    """Deletes the endpoint and its delivery log. This cannot be undone."""
     action = services.action(caller)
     if not remove_endpoint(action, endpoint_id):
         raise ApplicationError("NOT_FOUND")
     return Response(status_code=204)
 
 
-@router.post("/{endpoint_id}/rotate-secret", summary="Make a new secret for an endpoint")
+@router.post("/{endpoint_id}/rotate-secret", summary="Rotate the signing secret of a webhook endpoint")
 def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admin) -> EndpointView:
-    """Shown this once. For 24 hours messages are signed with the one before it too."""
+    """Only this response contains the new secret. For 24 hours, messages are signed with the former secret too."""
     endpoint, action = endpoint_of(services, endpoint_id), services.action(caller)
     secret = renew_secret(action, endpoint_id, endpoint.url)
     return view_of_endpoint(services, endpoint, secret)
 
 
-@router.post("/{endpoint_id}/test", summary="Send an endpoint a test")
+@router.post("/{endpoint_id}/test", summary="Send a test message to a webhook endpoint")
 async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheHookPost, caller: Admin) -> TestOutcome:
-    """A message of the type `webhook.test`, now and once, also to a disabled one; it is in the log."""
+    """Sends one message of type `webhook.test` immediately, even to a disabled endpoint, and logs it."""
     endpoint, action = await services.run_blocking(endpoint_of, services, endpoint_id), services.action(caller)
     sent = await run_blocking(
         services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, endpoint, action
@@ -132,7 +132,7 @@ async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheH
     return TestOutcome(taken=sent.is_delivered, outcome=sent.outcome, status=sent.status, ms=sent.ms)
 
 
-@router.get("/{endpoint_id}/deliveries", summary="What became of an endpoint's messages")
+@router.get("/{endpoint_id}/deliveries", summary="List the deliveries of a webhook endpoint")
 def list_webhook_deliveries(
     endpoint_id: UUID,
     services: TheServices,
@@ -140,7 +140,7 @@ def list_webhook_deliveries(
     state: DeliveryState | None = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> DeliveryPage:
-    """Newest first; those that were taken are kept for 7 days, those that failed for 30."""
+    """Returns one page, newest first. Delivered messages are kept for 7 days, failed ones for 30 days."""
     endpoint_of(services, endpoint_id)
     deliveries, before = WebhookDeliveryRepository(services.storage), parse_cursor(cursor, NEWEST)
     rows = deliveries.list_page(endpoint_id, before, PER_PAGE + 1, state)
@@ -148,20 +148,20 @@ def list_webhook_deliveries(
     return DeliveryPage(deliveries=[DeliveryView.of(one) for one in page.rows], next=page.next)
 
 
-@router.post("/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send one message once more")
+@router.post("/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send a webhook message again")
 def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, caller: Admin) -> Redelivered:
-    """With the same id; also one that was taken. A disabled endpoint is enabled first."""
+    """Sends the message with the same ID, even if it was delivered. Enables a disabled endpoint first."""
     action = services.action(caller)
     if not redeliver(action, endpoint_id, delivery_id):
         raise ApplicationError("NOT_FOUND")
     return Redelivered(count=1)
 
 
-@router.post("/{endpoint_id}/redeliver-failed", summary="Send those once more that failed for good")
+@router.post("/{endpoint_id}/redeliver-failed", summary="Send all failed webhook messages again")
 def redeliver_all_failed(
     endpoint_id: UUID, services: TheServices, caller: Admin, since: Timestamp | None = None
 ) -> Redelivered:
-    """Of the last 30 days, or since a moment; 1,000 at most, the oldest first."""
+    """Sends messages that failed in the last 30 days, or since the given time: up to 1,000, oldest first."""
     endpoint_of(services, endpoint_id)
     action = services.action(caller)
     start = action.now - REDELIVERY_PERIOD if since is None else since

@@ -44,19 +44,19 @@ class ChannelRequest(StrictRequest):
     """The channel of a group."""
 
     group: GroupName
-    kind: Annotated[str, Field(max_length=KIND_LENGTH_MAX, description="A kind of channel, such as webhook.")] = (
+    kind: Annotated[str, Field(max_length=KIND_LENGTH_MAX, description="Kind of the channel, such as webhook.")] = (
         "webhook"
     )
-    url: Annotated[str | None, Field(max_length=URL_LENGTH_MAX, description="Where messages are posted.")] = None
+    url: Annotated[str | None, Field(max_length=URL_LENGTH_MAX, description="URL to which messages are posted.")] = None
     settings: dict[str, Annotated[str, Field(max_length=URL_LENGTH_MAX)]] = Field(
         default_factory=dict,
         max_length=SETTINGS_MAX,
-        description="Further settings of the kind; a webhook has none.",
+        description="Settings of this kind of channel; a webhook has none.",
     )
 
 
 class ChannelView(BaseModel):
-    """One group's channel. `kind` is smtp while its messages are mailed. `secret` is shown once, when it is made."""
+    """A channel of a group."""
 
     id: UUID
     group: str
@@ -70,15 +70,15 @@ class ChannelView(BaseModel):
 
 
 class ChannelPage(BaseModel):
-    """A page of channels by their groups' names; `next` is the `after` of the following page, null on the last."""
+    """A page of channels, ordered by the names of their groups."""
 
     channels: list[ChannelView]
     next: str | None
 
 
-@router.put("", summary="Post a group's invitations to a system of yours")
+@router.put("", summary="Connect a group to an external system")
 def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> ChannelView:
-    """Posts the group's due invitations there from now on. The first response for a group holds the secret, once."""
+    """Posts the group's invitations to the URL from now on. Only the first response for a group contains the secret."""
     kind, action = services.channel_kinds.get(body.kind), services.action(caller)
     if kind is None:
         raise malformed("body.kind", f"one of {', '.join(services.channel_kinds)}")
@@ -87,13 +87,13 @@ def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> C
     return view_of_channel(services, ChannelRow(channel_id, body.group, kind.name, settings), secret)
 
 
-@router.get("", summary="Groups that have or had a channel of their own")
+@router.get("", summary="List groups with a channel")
 def list_channels(
     services: TheServices,
     _: Admin,
     after: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
 ) -> ChannelPage:
-    """By name."""
+    """Returns one page, ordered by group name."""
     if not after.isprintable():
         raise malformed("query.after", "a group's name on one line")
     channels = GroupChannelRepository(services.storage)
@@ -103,18 +103,22 @@ def list_channels(
 
 
 @router.post(
-    "/{channel_id}/rotate-secret", responses=problem_responses("NOT_FOUND"), summary="Make a new secret for a channel"
+    "/{channel_id}/rotate-secret",
+    responses=problem_responses("NOT_FOUND"),
+    summary="Rotate the signing secret of a channel",
 )
 def rotate_channel_secret(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
-    """Shown this once. The one before it stays valid for 24 hours, both ways."""
+    """Only this response contains the new secret. The former secret stays valid for 24 hours in both directions."""
     line, action = _line(services, channel_id), services.action(caller)
     secret = renew_secret(action, channel_id, line.group)
     return view_of_channel(services, line, secret)
 
 
-@router.delete("/{channel_id}", responses=problem_responses("NOT_FOUND"), summary="Mail a group's invitations again")
+@router.delete(
+    "/{channel_id}", responses=problem_responses("NOT_FOUND"), summary="Disconnect a group from its external system"
+)
 def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
-    """What was posted before is still reported on: the callbacks' address and secrets stay."""
+    """Sends the invitations of the group by email again. Callbacks about earlier invitations are still accepted."""
     line, action = _line(services, channel_id), services.action(caller)
     mail_again(action, line.group)
     return view_of_channel(services, line._replace(kind=DEFAULT_CHANNEL))
