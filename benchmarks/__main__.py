@@ -24,7 +24,14 @@ from benchmarks.harness.load_generators import (
 from benchmarks.harness.plan import FULL, QUICK, BenchmarkPlan
 from benchmarks.harness.small_load import ThreadGenerator
 from benchmarks.harness.stack import BenchmarkStack, run_stack
-from benchmarks.scenarios import merkle_overhead, page_latency, queue_drain, rebuild_throughput, redeem_throughput
+from benchmarks.scenarios import (
+    cpu_costs,
+    merkle_overhead,
+    page_latency,
+    queue_drain,
+    rebuild_throughput,
+    redeem_throughput,
+)
 from benchmarks.scenarios.history_length import measure_history_length
 
 DISK_GB = 15
@@ -94,14 +101,14 @@ def measure(
         _measure_redeems(ledger, loader, plan, rounds, say)
         if is_small:
             _measure_sending(ledger, loader, plan, rounds[0], say)
-            _measure_clicks_and_pages(ledger, plan, rounds, say)
+            _measure_clicks_and_pages(ledger, loader, plan, rounds, say)
             rounds[0] |= measure_history_length(ledger, loader, plan, say)
     if not is_small:
         # Each in a new stack: the data of one measurement would slow down the next.
         with run_stack(**NO_MAIL) as ledger:
             _measure_sending(ledger, _load_generator(ledger, is_small=is_small), plan, rounds[0], say)
         with run_stack() as ledger:
-            _measure_clicks_and_pages(ledger, plan, rounds, say)
+            _measure_clicks_and_pages(ledger, _load_generator(ledger, is_small=is_small), plan, rounds, say)
         with run_stack(**NO_MAIL) as ledger:
             rounds[0] |= _measure_proof_and_rebuild(ledger, WrkGenerator(ledger.folder), plan, say)
         with run_stack(**NO_MAIL) as ledger:
@@ -150,11 +157,15 @@ def _measure_proof_and_rebuild(ledger: BenchmarkStack, wrk: WrkGenerator, plan: 
     return numbers | rebuild_throughput.measure_rebuild(ledger)
 
 
-def _measure_clicks_and_pages(ledger: BenchmarkStack, plan: BenchmarkPlan, rounds: list[Numbers], say: Say) -> None:
+def _measure_clicks_and_pages(
+    ledger: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, rounds: list[Numbers], say: Say
+) -> None:
     for number in range(plan.rounds):
         say(f"from click to mail, round {number + 1}")
         rounds[number] |= queue_drain.measure_click_to_mail(ledger, plan.click_s)
-    say("pages")
+        rounds[number] |= cpu_costs.measure_life(ledger, loader, plan.life_s)
+    say("commands and pages")
+    rounds[0] |= cpu_costs.measure_commands(ledger, plan.commands)
     rounds[0] |= page_latency.measure_pages(ledger, plan.page_uses)
 
 

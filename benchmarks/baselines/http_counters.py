@@ -7,7 +7,7 @@ task published with a result backend, which subscribes to the task's channel fir
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,6 +30,8 @@ INSERT INTO bench_counter SELECT 0 WHERE NOT EXISTS (SELECT FROM bench_counter);
 """
 DROP = "DROP TABLE bench_codes, bench_uses, bench_counter, bench_rows"
 CONNECTIONS = 16
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class BaselineBody(BaseModel):
@@ -63,6 +65,27 @@ def empty() -> FastAPI:
         return ANSWER
 
     return app
+
+
+def bare_asgi() -> Callable[..., Awaitable[None]]:
+    """Create an ASGI application that reads the body and answers, without any framework: what the server can do."""
+    body = ANSWER.model_dump_json().encode()
+    length = (b"content-length", str(len(body)).encode())
+    start = {"type": "http.response.start", "status": 202, "headers": [(b"content-type", b"application/json"), length]}
+
+    async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        while (await receive()).get("more_body"):
+            pass
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    return application
 
 
 def counter_old() -> FastAPI:

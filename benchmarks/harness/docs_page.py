@@ -9,7 +9,8 @@ from benchmarks.harness.report import TARGETS, Numbers, classify, format_number
 
 Facts = Mapping[str, str | int | float]
 BARS = {
-    "empty_rps": "empty endpoint, same models",
+    "bare_asgi_rps": "bare ASGI application, no framework",
+    "empty_rps": "empty FastAPI endpoint, same models",
     "hot_update_tps": "bare UPDATE of one row (pgbench)",
     "hot_rps": "the ledger: one hot code",
     "hot2_rps": "the same, 2 API processes",
@@ -26,6 +27,11 @@ BARS = {
 OURS = frozenset(
     {"hot_rps", "hot2_rps", "spread_rps", "refusals_rps", "hot_draining_rps", "sustained_rps", "drain_rps"}
 )
+CORES = (2, 4, 8, 16, 32)
+REQUIRED_FOR_CAPACITY = {
+    *("redeem_cpu_us", "life_cpu_us", "api_cpu_us_per_redeem", "pg_cpu_us_per_redeem"),
+    *("life_worker_cpu_us", "life_postgres_cpu_us"),
+}
 ROW, LEFT, WIDTH, RIGHT, TOP = 28, 270, 420, 80, 16
 WORDS = {"aim": "aim reached", "floor": "floor reached", "below": "below the floor", "": ""}
 
@@ -81,9 +87,46 @@ that what is measured is the API; `hot_draining_rps` and `sustained_rps` with th
 those of this machine; the ratios say more. Long histories were loaded in bulk (events in the codec's own shapes,
 multiplied in the database), and the snapshot of a loaded code was written as the workers' task would have.
 
+{render_capacity(numbers)}## Numbers
+
 {_render_notes(notes)}| number | value | floor | aim | |
 |---|---:|---:|---:|---|
 {rows}
+"""
+
+
+def render_capacity(numbers: Numbers) -> str:
+    """Return what a number of cores carries, computed from the measured CPU time; an empty text if it is missing."""
+    if not numbers.keys() >= REQUIRED_FOR_CAPACITY:
+        return ""
+    redeem_us, life_us = numbers["redeem_cpu_us"], numbers["life_cpu_us"]
+    rows = "\n".join(
+        f"| {cores} | {format_number(cores * 1e6 / redeem_us)} | {format_number(cores * 1e6 / life_us)} |"
+        for cores in CORES
+    )
+    api_us, worker_us = numbers["api_cpu_us_per_redeem"], numbers["life_worker_cpu_us"]
+    parts = "\n".join(
+        f"| {name} | {part_us:,.0f} | {format_number(1e6 / part_us)} | {bound} |"
+        for name, part_us, bound in (
+            ("one API process", api_us, "one core; add processes (`hot2_over_hot1` says what a second one adds)"),
+            ("one worker process", worker_us, "one core; add processes or machines"),
+            ("PostgreSQL, redeems", numbers["pg_cpu_us_per_redeem"], "its cores, then its disk"),
+            ("PostgreSQL, whole lives", numbers["life_postgres_cpu_us"], "its cores, then its disk"),
+        )
+    )
+    return f"""## What a number of cores carries
+
+*Computed* from the measured CPU time of this run (`redeem_cpu_us`, `life_cpu_us`): cores × 1,000,000 ÷ microseconds. It
+assumes cores like this machine's, all of them busy, and enough processes; clients and mail servers run elsewhere.
+
+| cores | redeems per second, accepted only | whole lives per second, click to recorded email |
+|---:|---:|---:|
+{rows}
+
+| part | CPU µs per redemption | per second and core | where it ends |
+|---|---:|---:|---|
+{parts}
+
 """
 
 

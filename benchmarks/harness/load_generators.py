@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -47,12 +48,14 @@ class LoadResult(NamedTuple):
         answers: Number of answers.
         refused: Number of answers that were neither 2xx nor 3xx.
         p50_ms: Median latency in milliseconds.
+        cpu_s: CPU seconds of the server's processes during the load, by part; empty if they were not measured.
     """
 
     rps: float
     answers: int
     refused: int
     p50_ms: float
+    cpu_s: Mapping[str, float] = MappingProxyType({})
 
 
 def find_tool(name: str) -> str:

@@ -18,6 +18,8 @@ class BenchmarkPlan(NamedTuple):
         noops: Celery tasks that do nothing.
         sustained_s: Seconds that a rate must hold; None to skip it.
         click_s: Seconds of redeem requests at 100/s.
+        life_s: Seconds of redeem requests whose whole life is measured.
+        commands: Runs of each command whose start is measured.
         pairs: Single redeems on each of the codes that are compared.
         histories: Redemptions of the codes that are compared.
         lives: Live reservations of the codes that are compared.
@@ -36,6 +38,8 @@ class BenchmarkPlan(NamedTuple):
     noops: int
     sustained_s: int | None
     click_s: int
+    life_s: float
+    commands: int
     pairs: int
     histories: tuple[int, ...]
     lives: tuple[int, ...]
@@ -55,12 +59,14 @@ FULL = BenchmarkPlan(
     noops=4_000,
     sustained_s=60,
     click_s=10,
+    life_s=3,
+    commands=7,
     pairs=150,
     histories=(10, 10_000, MILLION),
     lives=(10, 10_000, 100_000),
     logs=(10_000, MILLION, 10 * MILLION),
     page_uses=3_334,
-    baselines=("empty", "counter_old", "counter_publish", "counter_cte"),
+    baselines=("empty", "bare_asgi", "counter_old", "counter_publish", "counter_cte"),
     bare=True,
 )
 QUICK = BenchmarkPlan(
@@ -73,11 +79,13 @@ QUICK = BenchmarkPlan(
     noops=0,
     sustained_s=None,
     click_s=1,
+    life_s=0.4,
+    commands=1,
     pairs=5,
     histories=(10, 1_200),
     lives=(10, 100),
     logs=(1_000, 4_000),
     page_uses=3,
-    baselines=("empty",),
+    baselines=("empty", "bare_asgi"),
     bare=False,
 )

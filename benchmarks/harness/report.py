@@ -20,6 +20,11 @@ class NumberTarget(NamedTuple):
 
 RATIOS = {
     "hot_over_empty": ("hot_rps", "empty_rps"),
+    "bare_asgi_over_empty": ("bare_asgi_rps", "empty_rps"),
+    "redeem_cpu": ("redeem_cpu_us", "empty_cpu_us"),
+    "life_cpu": ("life_cpu_us", "empty_cpu_us"),
+    "sustained_over_empty": ("sustained_rps", "empty_rps"),
+    "repeats_over_hot": ("repeats_rps", "hot_rps"),
     "hot_over_update": ("hot_rps", "hot_update_tps"),
     "hot2_over_hot1": ("hot2_rps", "hot_rps"),
     "hot_over_counter_old": ("hot_rps", "counter_old_rps"),
@@ -31,15 +36,21 @@ RATIOS = {
     "rebuild_over_fold": ("rebuild_rps", "fold_rps"),
 }
 TARGETS = {
-    "hot_over_empty": NumberTarget(0.4, 0.6),
+    "hot_over_empty": NumberTarget(0.9, 1.1),
+    "redeem_cpu": NumberTarget(1.5, 1.2, more=False),
+    "life_cpu": NumberTarget(7, 5, more=False),
+    "sustained_over_empty": NumberTarget(0.25, 0.35),
+    "cli_cpu": NumberTarget(2, 1.5, more=False),
+    "history_cli_cpu": NumberTarget(2, 1.5, more=False),
     "hot_over_update": NumberTarget(1.0, 1.3),
-    "hot2_over_hot1": NumberTarget(0.8, 1.2),
+    "hot2_over_hot1": NumberTarget(1.0, 1.2),
     "hot_over_counter_old": NumberTarget(15, 15),
     "hot_over_counter_publish": NumberTarget(5, 5),
     "hot_over_counter_cte": NumberTarget(2, 2),
-    "refusals_over_hot": NumberTarget(1.0, 1.0),
+    "refusals_over_hot": NumberTarget(1.0, 1.3),
+    "repeats_over_hot": NumberTarget(1.0, 1.3),
     "big_over_small": NumberTarget(1.2, 1.05, more=False),
-    "drain_over_noop": NumberTarget(0.5, 1.0),
+    "drain_over_noop": NumberTarget(3, 4),
     "click_to_mail_p50_ms": NumberTarget(60, 30, more=False),
     "click_to_mail_p99_ms": NumberTarget(300, 120, more=False),
     "redeems_beside_proof": NumberTarget(0.97, 1.0),
@@ -53,7 +64,7 @@ TARGETS = {
     "worker_rss_mb": NumberTarget(200, 200, more=False),
     "statement_ms": NumberTarget(300, 150, more=False),
     "invite_page_ms": NumberTarget(300, 50, more=False),
-    "bytes_per_redemption": NumberTarget(2500, 1800, more=False),
+    "bytes_per_redemption": NumberTarget(1900, 1500, more=False),
 }
 
 

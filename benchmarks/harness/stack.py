@@ -19,6 +19,7 @@ from uuid import UUID
 import psutil
 import psycopg
 
+from benchmarks.harness.cpu_time import read_cpu_s
 from benchmarks.harness.load_generators import BenchmarkError, RedeemClient, require_loopback
 
 ISSUED_AT_ONCE = 1_000
@@ -121,6 +122,10 @@ class BenchmarkStack:
             "worker_rss_mb": max(workers, default=0) / MEGABYTE,
         }
 
+    def read_cpu_s(self) -> dict[str, float]:
+        """Return the CPU seconds so far by part of the stack; see `benchmarks.harness.cpu_time`."""
+        return read_cpu_s([psutil.Process(self.process.pid), *self._children()])
+
     def query_rows(self, query: str) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""
         with psycopg.connect(self.database_url, autocommit=True) as conn:
@@ -192,7 +197,7 @@ class BenchmarkStack:
             yield [
                 self.base,
                 *(
-                    others.enter_context(serve_app("api.main:create_app", find_free_port(), env, factory=True))
+                    others.enter_context(serve_app("api.main:create_app", find_free_port(), env, factory=True)).base
                     for _ in range(count - 1)
                 ),
             ]
@@ -201,16 +206,25 @@ class BenchmarkStack:
         return next(child for child in self._children() if "api.main:create_app" in child.cmdline())
 
 
+class ServedApp(NamedTuple):
+    """An application that runs in a process of its own."""
+
+    base: str
+    process: psutil.Process
+
+
 @contextmanager
-def serve_app(app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False) -> Iterator[str]:
-    """Run an ASGI application in uvicorn, with the options of the ledger's API, and give its URL."""
+def serve_app(
+    app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False
+) -> Iterator[ServedApp]:
+    """Run an ASGI application in uvicorn, with the options of the ledger's API."""
     options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
     options += ["--no-access-log", "--log-level", "warning", "--no-server-header", *(["--factory"] if factory else [])]
     command = [sys.executable, "-m", "uvicorn", app, *options]
     process = subprocess.Popen(command, env=dict(env) if env else None, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: _is_port_open(port), READY_S_MAX, app)
-        yield f"http://127.0.0.1:{port}"
+        yield ServedApp(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(STOP_S_MAX)

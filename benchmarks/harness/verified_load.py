@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from benchmarks.harness.cpu_time import subtract
 from benchmarks.harness.load_generators import BenchmarkError, LoadGenerator, LoadResult
 from benchmarks.harness.stack import BenchmarkStack
 
@@ -41,7 +42,7 @@ class VerifiedLoad:
                 end.
         """
         bases = bases or [self._stack.base]
-        before = self._wait_until_settled()
+        before, cpu_before = self._wait_until_settled(), self._stack.read_cpu_s()
         runs = [
             self._loader.start(
                 base, codes, seconds=seconds, connections=max(1, connections // len(bases)), pause_ms=pause_ms
@@ -49,13 +50,15 @@ class VerifiedLoad:
             for base in bases
         ]
         loads = [run.read() for run in runs]
+        cpu_s = subtract(self._stack.read_cpu_s(), cpu_before)
         reservations = self._count_reservations() - before
         refused_count, answers = sum(load.refused for load in loads), sum(load.answers for load in loads)
         if refused_count or not answers <= reservations <= answers + connections:
             raise BenchmarkError(
                 f"{answers} answers, {refused_count} of them refused, {reservations} reservations in the log"
             )
-        return LoadResult(sum(load.rps for load in loads), answers, refused_count, max(load.p50_ms for load in loads))
+        rps, p50_ms = sum(load.rps for load in loads), max(load.p50_ms for load in loads)
+        return LoadResult(rps, answers, refused_count, p50_ms, cpu_s)
 
     def run_refused(self, code: str, *, seconds: float) -> LoadResult:
         """Post on a code that is used up.

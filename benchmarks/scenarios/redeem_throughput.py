@@ -12,6 +12,7 @@ from benchmarks.harness.stack import BenchmarkStack, find_free_port, serve_app
 from benchmarks.harness.verified_load import CONNECTIONS, VerifiedLoad
 
 Numbers = dict[str, float]
+MICROSECONDS = 1_000_000
 SETTLE_S = 1.0
 """Pause after the workers were suspended, until connections and disks are idle."""
 
@@ -21,13 +22,16 @@ def measure_baselines(stack: BenchmarkStack, loader: LoadGenerator, plan: Benchm
     env = {**stack.env, "DATABASE_URL": stack.database_url, "REDIS_URL": stack.info["redis_url"]}
     numbers: Numbers = {}
     for name in plan.baselines:
-        with serve_app(f"benchmarks.baselines.http_counters:{name}", find_free_port(), env, factory=True) as base:
-            with closing(RedeemClient(base)) as client:  # creates what an app creates at its first request
+        with serve_app(f"benchmarks.baselines.http_counters:{name}", find_free_port(), env, factory=True) as app:
+            with closing(RedeemClient(app.base)) as client:  # creates what an app creates at its first request
                 client.redeem("HOT", "first@example.com")
-            load = loader.start(base, ["HOT"], seconds=plan.seconds, connections=CONNECTIONS).read()
+            cpu_before = sum(app.process.cpu_times()[:2])
+            load = loader.start(app.base, ["HOT"], seconds=plan.seconds, connections=CONNECTIONS).read()
+            cpu_s = sum(app.process.cpu_times()[:2]) - cpu_before
         if load.refused or not load.answers:
             raise BenchmarkError(f"the baseline {name} gave {load.answers} answers, {load.refused} of them errors")
         numbers[f"{name}_rps"] = load.rps
+        numbers[f"{name}_cpu_us"] = cpu_s / load.answers * MICROSECONDS
     if not plan.bare:
         return numbers
     url, folder = stack.database_url, stack.folder
@@ -57,6 +61,9 @@ def measure_hot_code(stack: BenchmarkStack, loader: LoadGenerator, plan: Benchma
             numbers["hot_rps" if count == 1 else f"hot{count}_rps"] = load.rps
             if count == 1:
                 numbers["hot_p50_ms"] = load.p50_ms
+                numbers["redeem_cpu_us"] = sum(load.cpu_s.values()) / load.answers * MICROSECONDS
+                numbers["api_cpu_us_per_redeem"] = load.cpu_s["api"] / load.answers * MICROSECONDS
+                numbers["pg_cpu_us_per_redeem"] = load.cpu_s["postgres"] / load.answers * MICROSECONDS
         for connections in plan.connections:
             load = counted.run([code], seconds=plan.seconds, connections=connections)
             numbers[f"hot_{connections}_connections_rps"] = load.rps

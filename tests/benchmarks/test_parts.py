@@ -54,9 +54,9 @@ def test_ratios_are_computed_from_medians() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "word"),
     [
-        ("hot_over_empty", 0.6, "aim"),
-        ("hot_over_empty", 0.59, "floor"),
-        ("hot_over_empty", 0.39, "below"),
+        ("hot_over_empty", 1.1, "aim"),
+        ("hot_over_empty", 1.09, "floor"),
+        ("hot_over_empty", 0.89, "below"),
         ("big_over_small", 1.05, "aim"),
         ("big_over_small", 1.2, "floor"),
         ("big_over_small", 1.21, "below"),
