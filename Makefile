@@ -15,6 +15,7 @@ UV := uv
 
 # A virtual environment can't be moved: the stamp holds the folder, so that a moved or copied clone is set up anew.
 PLACE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
+RUNTIME := $(VENV)/.runtime-$(PLACE)
 INSTALLED := $(VENV)/.installed-$(PLACE)
 LINKED := $(VENV)/.linked-$(PLACE)
 # Tools that look at the locks from outside, away from what they look at.
@@ -38,11 +39,11 @@ endif
 help:  ## Show what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1  /' | awk '{ n = $$1; $$1 = ""; printf "make %-8s%s\n", n, $$0 }'
 
-setup: $(LINKED)  ## Make .venv from the hashed lock; nothing is left to download later
+setup: $(INSTALLED) $(LINKED)  ## Make .venv from the hashed locks, for tests and checks too; nothing is left to download
 	@:
 
 # The first Python of at least 3.11: `python3` if it will do, else one with the version in its name.
-$(INSTALLED): requirements/dev.lock
+$(RUNTIME): requirements/runtime.lock
 	@new_enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
 	python=; \
 	for name in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -52,7 +53,7 @@ $(INSTALLED): requirements/dev.lock
 		echo 'Python 3.11 or newer is needed and none was found: install it, or name one: make PYTHON=/path/to/python3' >&2; \
 		exit 1; \
 	fi; \
-	if [ ! -e $(INSTALLED) ] || ! $(BIN)/python -c "$$new_enough" 2>/dev/null; then \
+	if [ ! -e $(RUNTIME) ] || ! $(BIN)/python -c "$$new_enough" 2>/dev/null; then \
 		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 			echo "$$python has no venv module: install it first (Debian and Ubuntu: apt install python3-venv)" >&2; \
 			exit 1; \
@@ -60,14 +61,20 @@ $(INSTALLED): requirements/dev.lock
 		echo "Setting up $(VENV) with $$("$$python" --version)"; \
 		"$$python" -m venv --clear $(VENV) || exit 1; \
 	fi; \
-	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/runtime.lock
 	@touch $@
 
-$(LINKED): pyproject.toml requirements/runtime.in $(INSTALLED)
+# What tests and checks need in addition: four times as much as the ledger itself.
+$(INSTALLED): requirements/dev.lock $(RUNTIME)
+	@echo "Adding to $(VENV) what tests and checks need"
+	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/dev.lock
+	@touch $@
+
+$(LINKED): pyproject.toml requirements/runtime.in $(RUNTIME)
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-run: setup  ## Start the whole ledger on private servers; Ctrl-C ends it
+run: $(LINKED)  ## Start the whole ledger on private servers; Ctrl-C ends it
 	@$(BIN)/ledger up $(ARGS)
 
 # The inner loop: within a minute once the caches are warm. The gates of `make check` that need no server come first.
@@ -97,7 +104,7 @@ approve: setup  ## Write every approved file: schema, shapes of events, counts o
 mutate: $(MUTATING)  ## Change the domain in 400 places, one at a time: the unit and property tests must notice
 	@$(MUTATION)/bin/python -m tests.mutation $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-$(MUTATING): requirements/mutate.lock $(INSTALLED)
+$(MUTATING): requirements/mutate.lock $(RUNTIME)
 	@$(BIN)/python -m venv --clear $(MUTATION)
 	@$(MUTATION)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/mutate.lock
 	@touch $@
@@ -155,7 +162,7 @@ sbom: $(AUDITING)  ## Write build/sbom.cdx.json (CycloneDX): everything that the
 		--output-reproducible --output-file build/sbom.cdx.json
 	@echo build/sbom.cdx.json
 
-$(AUDITING): requirements/audit.lock $(INSTALLED)
+$(AUDITING): requirements/audit.lock $(RUNTIME)
 	@$(BIN)/python -m venv --clear $(TOOLS)
 	@$(TOOLS)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/audit.lock
 	@touch $@
