@@ -1,7 +1,7 @@
-"""The application: one way to write, `execute(commands) -> results`, for API, workers and CLI alike.
+"""The application: it decides batches of commands by `execute(commands) -> results`, for API, workers and CLI alike.
 
-It decides; the recorder behind `LedgerRecorder` locks, loads, appends and commits (docs/architecture.md). A command's
-refusal is its own result and never fails its neighbours.
+The recorder behind `LedgerRecorder` locks, loads, appends and commits (docs/architecture.md). A refusal is the result
+of its own command and never fails the other commands of the batch.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,16 +32,18 @@ class UnitOfWork(Protocol):
 
 
 class LedgerRecorder(Protocol):
-    """The store as `execute` needs it."""
+    """The store as `RedemptionLedger.execute` needs it."""
 
     def attempts(self) -> Iterable[AbstractContextManager[UnitOfWork]]:
-        """Transactions to try in turn: the first normally does; a lost connection or race gives another.
+        """Yield transactions until one commits. The first normally does.
 
-        Commits on leaving the block. Deciding the same commands again is safe, so a commit whose answer was
-        lost is resolved by reading again.
+        After a lost connection or a lost race the next one retries.
+
+        A transaction commits when its block ends. Deciding the same commands again is safe, so a commit whose answer
+        was lost is resolved by reading again.
 
         Raises:
-            StorageUnavailableError: The bound of tries or time is reached; the outcome is unknown to the caller.
+            StorageUnavailableError: The limit of transactions or time is reached; the caller does not know the outcome.
         """
 
 
@@ -61,7 +63,7 @@ class _RollbackWithPreview(Exception):  # noqa: N818 - no fault: it leaves a tra
 
 
 class RedemptionLedger(Application[UUID]):
-    """Decides batches of commands over the event store that `env` names."""
+    """The application object: it decides batches of commands over the event store that `env` names."""
 
     name = "ledger"
 
@@ -71,7 +73,7 @@ class RedemptionLedger(Application[UUID]):
 
     @property
     def _ledger_recorder(self) -> LedgerRecorder:
-        """The library's recorder, which `PERSISTENCE_MODULE` makes ours."""
+        """The library's recorder; `PERSISTENCE_MODULE` makes it a `LedgerRecorder`."""
         return cast("LedgerRecorder", self.recorder)
 
     def execute(self, commands: Sequence[Command]) -> list[Result]:
@@ -94,7 +96,7 @@ class RedemptionLedger(Application[UUID]):
         return results
 
     def preview(self, command: Command) -> "CommandPreview":
-        """Decide a command as it would be now, and leave everything as it is.
+        """Decide a command against the present state and roll everything back.
 
         Raises:
             StorageUnavailableError: The database is away.
@@ -117,7 +119,7 @@ class RedemptionLedger(Application[UUID]):
         )
 
     def execute_steps(self, uow: UnitOfWork, commands: Sequence[Command]) -> PipelineSteps[list[Result]]:
-        """What `execute` does in one transaction, for callers that have other things to do meanwhile."""
+        """Yield the steps of `execute` in one transaction, for callers that have other work between them."""
         working_set = yield from uow.load(commands)
         results = [handle(command, working_set, self.policy) for command in commands]
         yield from uow.save(working_set, commands, results)

@@ -48,7 +48,7 @@ from domain.ports import RecipientDraft
 from domain.working_set import RememberedKey, WorkingSet
 
 CodeCommand = ChangeTerms | PauseCode | ResumeCode | RevokeCode | ContinueRevocation | NoteOnCode
-"""What is about one code that exists, by its id."""
+"""A command about one existing code, by the code's id."""
 
 ReservationCommand = (
     ClaimAttempt
@@ -69,16 +69,16 @@ ReservationCommand = (
     | SettleAccess
     | RecordRemovalOutcome
 )
-"""What is about one reservation that exists, by its id."""
+"""A command about one existing reservation, by the reservation's id."""
 
 NewCode = IssueCode | ImportCode
-"""What brings a code into being."""
+"""A command that creates a code."""
 
 Command = NewCode | ReserveUse | RequestRebind | CodeCommand | ReservationCommand
 
 
 class CommandResult(Struct, frozen=True, kw_only=True):
-    """What a command led to: states as of the end of that command.
+    """The result of a command: states as of its end.
 
     Attributes:
         code: The code it was about.
@@ -91,7 +91,7 @@ class CommandResult(Struct, frozen=True, kw_only=True):
     changed: bool
 
     def require_reservation(self) -> Reservation:
-        """The reservation of a command that is about one.
+        """Return the reservation of a command that is about one.
 
         Raises:
             AssertionError: The command was about a code alone.
@@ -105,7 +105,7 @@ Result = CommandResult | Refusal
 
 
 def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
-    """Decide one command; its events are in the working set afterwards, those of some refusals too.
+    """Decide one command and fold its events into the working set; some refusals have events too.
 
     Raises:
         InvariantViolationError: An invariant would break; nothing of the batch may be committed.
@@ -138,14 +138,17 @@ def _find_limit(command: Command, decision: Decision, working_set: WorkingSet) -
 
 
 def _record(decision: Decision, working_set: WorkingSet, policy: Policy) -> None:
-    """Fold a decision's events in, and what follows from them: a former access ends, or an invitation is released."""
+    """Fold a decision's events in.
+
+    Their consequences are folded in too: a former access ends, or a waiting invitation is released.
+    """
     events = [*decision.events, *end_replaced_access(decision.events, working_set)]
     working_set.record(decision.code_id, events)
     working_set.record(decision.code_id, release_waiting_invitations(events, working_set, policy))
 
 
 def recipient_drafts_in(command: Command) -> Sequence[RecipientDraft]:
-    """The persons that a command is about and that the vault may not know yet."""
+    """Return drafts of the recipients that a command is about and that the vault may not have yet."""
     match command:
         case ReserveUse() | CorrectRecipient() | RequestRebind():
             return (command.recipient,)
@@ -164,7 +167,7 @@ Handler = Callable[[Any, WorkingSet, Policy], Decision]
 
 
 def ignoring_policy(decision: Callable[[Any, WorkingSet], Decision]) -> Handler:
-    """A decision that no number of the operator's bears on."""
+    """Adapt a handler that needs no policy to the signature of `HANDLERS`."""
     return lambda command, working_set, _: decision(command, working_set)
 
 
@@ -197,4 +200,4 @@ HANDLERS: Mapping[type[Command], Handler] = {
     RevokeCode: revoke_code,
     ContinueRevocation: continue_revocation,
 }
-"""Every kind of command has its decision; a test compares this with `Command`."""
+"""The handler of each command; a test compares the keys with `Command`."""

@@ -1,20 +1,23 @@
-"""Refusals: a rule says no to a command. Each class declares its code, its kind, and the reasons it may give.
+"""Refusals: a rule forbids a command. Each class declares its code, its kind, and the reasons it may give.
 
-What a person reads is in the catalogs under `refusal.<code>`: `title`, `detail`, and a text for each reason. The API
-turns the kind into a status; the order in which a command checks its rules is its `refusals`. Both, and the list of
-codes in the API's description, are read from here. The refusal of a person's request is kept in `refusals`.
+The texts are in the catalogs under `refusal.<code>`: `title`, `detail`, and one for each reason. The API turns the kind
+into a status; the order in which a command checks its rules is its `refusals`. Both, and the list of codes in the API's
+description, are read from here. Refusals of redeem requests are stored in the table `refusals`.
 """
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 RefusalKind = Literal["refused", "malformed", "not_found", "conflict", "outdated", "limited"]
-"""What a caller can do: `refused` and `conflict` are final in the present state, `malformed` needs another request,
-`outdated` a fresh look, and `limited` time."""
+"""What a caller can do.
+
+`refused` and `conflict` are final in the present state, `malformed` needs another request, `outdated` a fresh read, and
+`limited` time.
+"""
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, not an error of the program
-    """A rule says no.
+    """A rule forbids the command.
 
     Attributes:
         code: Stable name, part of the HTTP contract.
@@ -47,7 +50,7 @@ RefusalOrder = tuple[type[Refusal], ...]
 
 
 def refusal_classes(base: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
-    """Every class of a refusal that has a code."""
+    """Yield every class of a refusal that has a code."""
     for kind in base.__subclasses__():
         if hasattr(kind, "code"):
             yield kind

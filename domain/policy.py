@@ -6,16 +6,16 @@ from uuid import UUID
 
 JITTER_STEPS = 256
 DOUBLINGS_MAX = 32
-"""A power that is beyond every longest wait, so that no number of failures overflows."""
+"""More doublings exceed every longest wait; the limit keeps a large number of failures from overflowing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Bounds of one redemption's life.
+    """Limits of one redemption.
 
     Attributes:
-        reservation_ttl_s: Seconds until an unsent reservation is given back.
-        attempts_max: Attempts at one delivery before it has failed for good.
+        reservation_ttl_s: Seconds until an unsent reservation is refunded.
+        attempts_max: Attempts at one delivery before its failure is final.
         lease_s: Seconds for which an attempt is one worker's; longer than any send may take.
         retry_first_s: Seconds before the second attempt; doubles from there.
         retry_longest_s: Upper bound of that doubling.
@@ -27,9 +27,9 @@ class Policy:
         correct_within_s: Seconds after sending in which the person may correct the email address; staff always may.
         rebinds_max: How often a person may move an access to another group, where its code does not say.
         rebind_days: Days after its activation in which they may.
-        removal_attempts_max: How often a channel is asked to take an access away, before a person has to.
+        removal_attempts_max: How often a channel is asked to remove an access before a case is opened.
         removal_retry_s: Seconds before the second time; `removal_retry_factor` times as many before each further one.
-        removal_wait_s_max: Longest that a channel may put it off, each time.
+        removal_wait_s_max: Longest that a channel may defer a removal, each time, in seconds.
     """
 
     reservation_ttl_s: int = 1800
@@ -58,7 +58,7 @@ class Policy:
         return self._wait(reservation_id, attempt, self.retry_longest_s)
 
     def reconnect(self, reservation_id: UUID, failures: int) -> timedelta:
-        """Wait after `failures` attempts in a row (from 1) that failed at their connection; else as `back_off`."""
+        """Wait after `failures` attempts in a row (from 1) whose connection failed; at most `reconnect_longest_s`."""
         return self._wait(reservation_id, failures, min(self.reconnect_longest_s, self.retry_longest_s))
 
     def _wait(self, reservation_id: UUID, number: int, longest_s: float) -> timedelta:

@@ -12,14 +12,14 @@ from typing import Final, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
 ADDRESS_MISMATCH: Final = "address_mismatch"
-"""Reason of a refusal, and cause of its case: the vault's row of the person was altered."""
+"""Reason of a rejection, and cause of its case: the recipient's row in the vault was altered."""
 Language = Literal["zh", "en"]
 Template = Literal[
     "invite", "refund_notice", "rebind_notice", "correction_notice", "move_notice", "ends_soon", "farewell"
 ]
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
 EMAIL_CHANNELS: Final = frozenset({"smtp", "null"})
-"""Names of the channels that send emails and can remove nothing: what they sent ends with its link, at a refund."""
+"""Names of the channels that send emails and cannot remove access: an email's link ends with a refund."""
 
 
 T = TypeVar("T")
@@ -38,24 +38,26 @@ def run_to_completion(execute_steps: PipelineSteps[T]) -> T:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundMessage:
-    """One message to one person. Every try of the same message is equal to the last byte, if its group's words are.
+    """One message to one recipient.
+
+    Every attempt at the same message is equal to the last byte, if its group's texts are.
 
     Attributes:
         reservation_id: The reservation that the message belongs to.
         template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the access
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
             another group, that the access ends soon, or that it has ended.
-        message_id: RFC 5322 Message-ID with its angle brackets, the same on every try.
+        message_id: RFC 5322 Message-ID with its angle brackets, the same on every attempt.
         recipient: The address as the person typed it (trimmed).
         language: Language of subject and text.
         link: Absolute URL: where the invitation is accepted, or where to try again.
-        written_at: Aware UTC time for the Date header, the same on every try.
+        written_at: Aware UTC time for the Date header, the same on every attempt.
         group: Name of the group that the person is invited to, if the code names one.
-        request_id: The request that reserved it, the same on every try: what was asked for is found by it.
-        subject: The group's own subject; empty for the usual one.
-        text: The group's own text, with `{group}` for its name; empty for the usual one.
+        request_id: The request that reserved it, the same on every attempt; it leads to the logs of the request.
+        subject: The group's own subject; empty for the default.
+        text: The group's own text, with `{group}` for its name; empty for the default.
         delivery: Number of the delivery, from 1.
-        is_test: It invites no person: an admin tests the channel.
+        is_test: It invites no recipient: an admin tests the channel.
         ends_at: When the access ends, where the message says so.
     """
 
@@ -80,12 +82,12 @@ class Removal:
     """An access that has ended and is to be removed.
 
     Attributes:
-        reservation_id: The reservation whose invitation gave it; the same on every try.
-        cause: Its time is over, a rebind took its place, staff revoked it, or its address was corrected.
-        ended_at: When that was; the same on every try.
-        recipient: Address of its person; None if they were forgotten.
+        reservation_id: The reservation whose invitation gave it; the same on every attempt.
+        cause: It expired, a rebind replaced it, staff revoked it, or its email address was corrected.
+        ended_at: When it ended; the same on every attempt.
+        recipient: Email address of the recipient; None if their data was erased.
         group: Name of the group that it was given in, if the code named one.
-        farewell: What its person is told by a channel that sends messages; None where there is nothing to tell.
+        farewell: The notice for a channel that sends messages; None if there is none.
     """
 
     reservation_id: UUID
@@ -131,7 +133,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryLater:
-    """Not sent and not refused: the other side asks to come back at `until` (a full team, for example)."""
+    """Not sent and not rejected: the channel asks to retry at `until`, for example because a team is full."""
 
     server: str
     reason: str
@@ -144,7 +146,7 @@ class OutcomeUnknown:
 
     Attributes:
         cause: Stable word: connection_lost, timeout or bad_reply, each after the message's last byte may have left, or
-            said_unknown, if the other side itself does not know.
+            said_unknown, if the external system itself does not know.
     """
 
     server: str
@@ -153,7 +155,7 @@ class OutcomeUnknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifiedOnly:
-    """The channel cannot remove access. It notified the person where there was an address and something to say."""
+    """The channel cannot remove access. It notified the recipient if there was an address and a notice."""
 
     server: str
 
@@ -163,7 +165,7 @@ RemovalOutcome = Accepted | NotifiedOnly | Rejected | RetryLater | OutcomeUnknow
 
 
 class UnverifiedAddress(Enum):
-    """What stands for an email address that the vault can't vouch for: nothing is sent to it."""
+    """Stands for an email address that the vault can't verify: nothing is sent to it."""
 
     UNVERIFIED = ADDRESS_MISMATCH
 
@@ -172,7 +174,7 @@ UNVERIFIED: Final = UnverifiedAddress.UNVERIFIED
 
 
 class RecipientDraft(Protocol):
-    """A person as the vault will know them: digests of the normal address, and an id if they are new."""
+    """A recipient for the vault: digests of the normal address, and an id to use if they are new."""
 
     @property
     def digests(self) -> Sequence[bytes]:

@@ -1,7 +1,7 @@
-"""The working set of one `execute`: codes and reservations as they stand while a batch is decided.
+"""The working set of one `execute`: codes and reservations as they are while a batch is decided.
 
-The store fills it; every decision reads it and gives events; `record` folds them in at once, so that the
-next command of the batch sees them. Nothing here is shared between batches.
+The store fills it; handlers read it and return events; `record` folds them in, so that the next command of the batch
+sees them. Batches share no working set.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from domain.ports import RecipientDraft
 
 
 class Recorded(Struct, frozen=True):
-    """An event with its place: the stream it belongs to and its version there, counted from 1."""
+    """An event, the stream that it belongs to, and its version there, counted from 1."""
 
     originator_id: UUID
     originator_version: int
@@ -52,7 +52,7 @@ class Transition(NamedTuple):
 
 
 class RememberedKey(Struct, frozen=True):
-    """What an Idempotency-Key stood for: digest of the request's body, and the reservation it led to."""
+    """What an Idempotency-Key stands for: the digest of the request's body, and the reservation it led to."""
 
     body_digest: bytes
     reservation_id: UUID
@@ -78,7 +78,7 @@ class WorkingSet:
         self._by_person: dict[tuple[UUID, UUID], list[UUID]] = {}
 
     def add_reservation(self, reservation: Reservation) -> None:
-        """Take in a reservation that the store found."""
+        """Add a reservation that the store found."""
         if reservation.reservation_id not in self.reservations:
             self._by_code.setdefault(reservation.code_id, []).append(reservation.reservation_id)
             self._by_person.setdefault((reservation.code_id, reservation.recipient_id), []).append(
@@ -126,42 +126,42 @@ class WorkingSet:
             self.transitions.append(Transition(recorded, before, code, reservation_before, reservation))
 
     def recipient_id(self, draft: RecipientDraft) -> UUID:
-        """The id of this person: the one that the vault knows, or the new one that the draft proposes."""
+        """Return the recipient's id: the stored one, or the new one that the draft proposes."""
         for digest in draft.digests:
             if (existing_id := self.recipient_ids.get(digest)) is not None:
                 return existing_id
         return draft.new_id
 
     def register_new_recipient(self, draft: RecipientDraft) -> None:
-        """Keep a person for the vault, if it does not know them yet. Only for accepted commands."""
+        """Keep a recipient for the vault if the vault has none. Only for accepted commands."""
         if not any(digest in self.recipient_ids for digest in draft.digests):
             self.recipient_ids[draft.digests[0]] = draft.new_id
             self.new_recipients[draft.digests[0]] = draft
 
     def remember(self, scope_digest: bytes, key: RememberedKey) -> None:
-        """Keep what an Idempotency-Key led to, for the commands that follow in the batch; the first one stays."""
+        """Keep what an Idempotency-Key led to, for the later commands of the batch; the first result stays."""
         self.remembered.setdefault(scope_digest, key)
 
     def code_id(self, digests: Sequence[bytes]) -> UUID | None:
-        """The id of the code that has one of these digests."""
+        """Return the id of the code that has one of these digests."""
         for digest in digests:
             if (existing_id := self.code_ids.get(digest)) is not None:
                 return existing_id
         return None
 
     def reservations_of(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
-        """What is known of one person's reservations on a code, oldest first."""
+        """Return the loaded reservations of one recipient on a code, oldest first."""
         reservations = [self.reservations[key] for key in self._by_person.get((code_id, recipient_id), ())]
         return sorted(reservations, key=lambda reservation: reservation.versions[0])
 
     def overdue(self, code_id: UUID, now: datetime) -> list[Reservation]:
-        """Held uses of a code that a command may give back on its way, oldest deadline first."""
+        """Return a code's reserved uses that a command may refund, oldest deadline first."""
         reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
         overdue = (reservation for reservation in reservations if reservation.is_use and reservation.is_overdue(now))
         return sorted(overdue, key=lambda reservation: reservation.deadline)
 
     def pending_reservations(self, code_id: UUID) -> list[Reservation]:
-        """What is known of a code's live reservations, oldest deadline first."""
+        """Return the loaded pending reservations of a code, oldest deadline first."""
         reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
         return sorted(
             (reservation for reservation in reservations if reservation.is_live),
@@ -169,7 +169,7 @@ class WorkingSet:
         )
 
     def moves(self, reservation: Reservation) -> list[Reservation]:
-        """What is known of live and sent rebinds that move a reservation's access, oldest first."""
+        """Return the loaded pending and sent rebinds that move a reservation's access, oldest first."""
         own_reservations = self.reservations_of(reservation.code_id, reservation.recipient_id)
         return [
             other
@@ -178,12 +178,12 @@ class WorkingSet:
         ]
 
     def has_text(self, text_id: UUID) -> bool:
-        """Whether a free text is kept already, or will be with this batch."""
+        """Return whether a text is stored already, or will be with this batch."""
         new = (getattr(recorded.event, "text_id", None) for recorded in self.new_events)
         return text_id in self.known_texts or text_id in new
 
     def earliest_deadline(self, code_id: UUID, now: datetime) -> datetime | None:
-        """The first deadline still ahead of the held uses of a code."""
+        """Return the first future deadline among a code's reserved uses."""
         reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
         deadlines = [
             reservation.deadline
@@ -195,7 +195,7 @@ class WorkingSet:
         return min(deadlines, default=None)
 
     def changed(self) -> tuple[Iterable[RedeemCode], Iterable[Reservation]]:
-        """Final states of what the batch touched."""
+        """Return the final states of the codes and reservations that the batch changed."""
         return (
             [self.codes[key] for key in self.changed_codes],
             [self.reservations[key] for key in self.changed_reservations],
@@ -216,5 +216,5 @@ class WorkingSet:
 
 
 def is_active_rebind(reservation: Reservation) -> bool:
-    """Whether it moves, or has moved, an access."""
+    """Return whether a reservation moves, or has moved, an access."""
     return reservation.kind == "rebind" and reservation.occupies_use

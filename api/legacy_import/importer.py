@@ -27,7 +27,7 @@ from domain.legacy.evidence import Assessment, EvidencedUse, assess
 from domain.legacy.records import LegacyCode
 from domain.model.access import Access
 from domain.ports import Language
-from domain.values.code_strength import schema_fingerprint
+from domain.values.code_strength import classify_code
 from domain.values.group_name import group_name_error
 from domain.values.identifiers import MalformedCodeError, normalize_code
 from projections.legacy.source import LegacyCodeRecords, LegacySystem, UnreadableRow
@@ -179,7 +179,7 @@ class LegacyImporter:
         ended = [at for use in assessment.uses if (at := _ended_at(use, assessed, now)) is not None]
         self.summary.agreeing += assessment.judgement == "agrees"
         self.summary.rebinds += assessment.rebinds
-        self.summary.guessable += schema_fingerprint(assessed.normal) == "short"
+        self.summary.guessable += classify_code(assessed.normal) == "short"
         self.summary.emails += len(ended) if self._plan.notify_ended else 0
         self.summary.note_statuses(assessment.unknown)
         outlook = Outlook(

@@ -1,5 +1,5 @@
-"""What a caller can ask of the ledger: one module per command, its dataclass and its handler.
+"""What a caller can ask of the ledger: one module per command, with its dataclass and its handler.
 
-A decision is pure: time, ids and the policy come in with the command. It raises a `Refusal` when a rule says
-no, gives no events when there is nothing (more) to do, and is safe to ask again with the same command.
+A handler is pure: time, ids and policy come with the command. It raises a `Refusal` if a rule forbids the command,
+returns no events if there is nothing to do, and may be called again with the same command.
 """

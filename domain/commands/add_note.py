@@ -1,4 +1,4 @@
-"""Notes of staff: they stand in the history and change nothing."""
+"""Notes of staff: they appear in the history and change no state."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -13,7 +13,7 @@ from domain.working_set import WorkingSet
 
 
 class NoteOnCode(Struct, frozen=True, kw_only=True):
-    """Write something down about a code. A note with an id that is kept already is the same note, sent twice."""
+    """A note about a code. A note whose id is stored already is the same note, sent twice."""
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCode,)
 
@@ -23,7 +23,7 @@ class NoteOnCode(Struct, frozen=True, kw_only=True):
 
 
 class NoteOnReservation(Struct, frozen=True, kw_only=True):
-    """Write something down about a reservation; otherwise as `NoteOnCode`."""
+    """A note about a reservation. A note whose id is stored already is the same note, sent twice."""
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown,)
 

@@ -1,4 +1,4 @@
-"""Opening and closing a case: what only a person may decide. A reservation has at most one open case."""
+"""Open and close cases: items that only staff may decide. A reservation has at most one open case."""
 
 from typing import Literal
 from uuid import UUID, uuid5
@@ -22,17 +22,17 @@ CaseCause = Literal[
     "removal_failed",
     "address_mismatch",
 ]
-"""Why a case is opened. The runbook says of each what to do; events of other versions may hold others."""
+"""Why a case is opened. The runbook has a section for each; events of other versions may have other causes."""
 
 REMOVED_BY_HAND = "removed_by_hand"
 REMOVED = "removed"
 RESOLVED_BY_RETRY = "tried_again"
 REMOVAL_RESOLUTIONS = frozenset({REMOVED_BY_HAND, REMOVED, RESOLVED_BY_RETRY})
-"""How the case of an access that could not be taken away ends: somebody still has it, whatever becomes of the use."""
+"""Results of a case about an access that could not be removed, whatever happens to the use."""
 
 
 def derive_case_id(reservation: Reservation) -> UUID:
-    """An id for a case that a command without an id for one has to open: the same however often it is decided."""
+    """Return an id for a case opened by a command that brings no id; the same one each time it is decided."""
     return uuid5(reservation.reservation_id, f"case {reservation.moved_by}")
 
 
@@ -45,7 +45,7 @@ def open_case(
     caused_by: int | None,
     delivery: int | None = None,
 ) -> CaseOpened:
-    """A new case about a reservation's newest delivery, unless another one is named."""
+    """Return the start of a case about a reservation's newest delivery, unless another delivery is named."""
     return CaseOpened(
         **stamp.for_reservation(reservation),
         delivery=delivery or reservation.delivery,
@@ -63,7 +63,7 @@ def close_case(
     caused_by: int | None = None,
     note: TextDraft | None = None,
 ) -> list[CaseClosed]:
-    """The end of a reservation's open case; empty if it has none, or one that does not end so."""
+    """Return the end of a reservation's open case; empty if it has none, or one that does not end so."""
     if reservation.case_id is None or (is_removal_case(reservation) and how not in REMOVAL_RESOLUTIONS):
         return []
     event = CaseClosed(
@@ -77,5 +77,5 @@ def close_case(
 
 
 def is_removal_case(reservation: Reservation) -> bool:
-    """Whether the open case is that of an access which could not be taken away."""
+    """Return whether the open case is about an access that could not be removed."""
     return reservation.access is not None and reservation.access.removal == "removal_failed"

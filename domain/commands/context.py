@@ -1,4 +1,4 @@
-"""What every command carries, and how its events are stamped."""
+"""What every command carries, and the stamp of its events."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -60,7 +60,7 @@ class EventStamp(NamedTuple):
 class Decision(NamedTuple):
     """New events of one stream, and the reservation that the command was about.
 
-    `refusal` is the answer where the events are to be kept although a rule says no.
+    If a rule refused the command and its events are stored all the same, `refusal` is its result.
     """
 
     code_id: UUID
@@ -70,7 +70,10 @@ class Decision(NamedTuple):
 
 
 def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
-    """Fields shared by all events of a command: a clock that was moved back changes nothing."""
+    """Return the fields that all events of a command share.
+
+    Time never goes back within a stream, even if the clock does.
+    """
     now = context.now
     at = now if code is None or code.last_at <= now else code.last_at
     fields: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The bounds of what commands carry, checked where they are decided: no input can leave them out."""
+"""Check the bounds of what commands carry, where they are decided, so that no input path can omit the check."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -39,7 +39,7 @@ def check_timestamp(name: str, timestamp: datetime | None) -> None:
 
 
 def reported_fields(stamp: EventStamp, reservation: Reservation, occurred_at: datetime | None) -> dict[str, Any]:
-    """The fields of an event that others report about a reservation, with the time that they name for it.
+    """Return the fields of an event that another system reports about a reservation, with the reported time.
 
     Args:
         stamp: When the report takes effect.

@@ -142,5 +142,5 @@ EVENT_TYPES: tuple[type[Event], ...] = (
 
 
 def topic_of(event_type: type[Event]) -> str:
-    """The name under which a type is stored for ever, such as `UseReserved:1`; never a module path."""
+    """Return the name under which a type is stored permanently, such as `UseReserved:1`; never a module path."""
     return f"{event_type.__name__}:{event_type.TOPIC_VERSION}"

@@ -1,4 +1,4 @@
-"""What every fact carries, and the words that facts are made of."""
+"""What every event carries, and the literals that events are made of."""
 
 from datetime import datetime
 from typing import ClassVar, Literal
@@ -25,12 +25,12 @@ RefundCause = Literal[
     "legacy",
 ]
 AccessEnding = Literal["expired", "moved", "withdrawn", "corrected"]
-"""How an access ended: its time was over, a rebind took its place, staff revoked it, or its address was corrected."""
+"""How an access ended: it expired, a rebind replaced it, staff revoked it, or its email address was corrected."""
 RemovalEffect = Literal["removed", "told"]
-"""What became of an ended access: the channel took it away, or could only tell the person."""
+"""Result of removing an ended access: the channel removed it, or could only notify the recipient (`told`)."""
 ActorKind = Literal["person", "staff", "key", "worker", "sweep", "operator", "import", "channel"]
 STAFF: frozenset[ActorKind] = frozenset({"staff", "key", "operator"})
-"""Who acts with rights."""
+"""Kinds of actors with staff rights."""
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):

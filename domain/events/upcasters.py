@@ -1,9 +1,9 @@
-"""What was written by former versions, and how it reads today: pure functions from one stored shape to the next.
+"""Upcasters: pure functions from the stored shape of a former version to the next one.
 
-A shape that changes gets a new version of its topic, and here the way from the version before to it. The bytes in the
-log stay as they are for ever (they are what the Merkle log vouches for); only what is read of them is brought along,
-one step after the other: `UseReserved:1` -> `UseReserved:2` -> what `domain.events` declares now. A type that gets
-another name goes the same way. tests/schema/former_events.json holds events as each former version wrote them.
+A shape that changes gets a new version of its topic, and here the step from the version before. The bytes in the log
+never change, because the Merkle log vouches for them; only the decoded event is upcast, step by step: `UseReserved:1`
+-> `UseReserved:2` -> what `domain.events` declares now. A renamed type is upcast the same way.
+tests/schema/former_events.json holds events as each former version wrote them.
 """
 
 from collections.abc import Callable, Mapping

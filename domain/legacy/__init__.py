@@ -1,1 +1,1 @@
-"""What the legacy system left behind, and what counts as evidence."""
+"""Records of the legacy system, and what counts as evidence in them."""

@@ -1,8 +1,8 @@
-"""What the counter-based system before this one proves of a code, and what it only claims.
+"""Assess what the legacy system's records prove about a code, and what its counter only claims.
 
-Its counter is not believed: it was raised before anything was sent. Its invite records are evidence, and
-`domain.legacy.statuses` says of what. Records of unknown outcome keep what the counter counts for them, as an opening
-balance: the system never refunds what may have been sent.
+The counter is not trusted: it was raised before anything was sent. Invite records are evidence, as
+`domain.legacy.statuses` defines. For records of unknown outcome the counted uses are kept as an opening balance: a use
+that may have been sent is never refunded.
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ class EvidencedUse(Struct, frozen=True, kw_only=True):
 
 
 class OutOfRange(NamedTuple):
-    """A number that this ledger does not have, and what is imported for it; None: the records decide."""
+    """A number outside this ledger's bounds, and its substitute; None if the records decide."""
 
     column: str
     number: int
@@ -108,7 +108,7 @@ class Assessment(Struct, frozen=True, kw_only=True):
 def assess(
     code: LegacyCode, records: Sequence[LegacyInvite], *, keep_unproven: bool = False, rebinds_as_recorded: bool = False
 ) -> Assessment:
-    """Weigh the records of one code.
+    """Assess the records of one code.
 
     Args:
         code: The code as the legacy system has it.
@@ -148,10 +148,10 @@ def assess(
 def _openings(
     code: LegacyCode, invites: Sequence[LegacyInvite], proven: int, bad_emails: int, *, keep_unproven: bool
 ) -> list[Opening]:
-    """The uses that count without an invitation here.
+    """Return the uses that count without an invitation here.
 
-    The counter bounds how many records of unknown outcome count, for what it does not count was never taken. A
-    counter below zero bounds nothing: it is known to be wrong, so all of them count.
+    The counter bounds how many records of unknown outcome count, because what it does not count was never reserved. A
+    counter below zero is wrong and bounds nothing, so all of them count.
     """
     unknown = [record for record in invites if record.evidence == "unknown"]
     claimed = len(unknown) if code.used_count < 0 else code.used_count - proven
@@ -164,7 +164,7 @@ def _openings(
 
 
 def _uses(code: LegacyCode, invites: Sequence[LegacyInvite]) -> tuple[list[EvidencedUse], list[int]]:
-    """The proven uses, and the ids of records that count for an email address that is not valid."""
+    """Return the proven uses, and the ids of counting records whose email address is not valid."""
     uses, bad_emails = [], []
     for record in invites:
         if not record.is_proven:
@@ -187,7 +187,7 @@ def _uses(code: LegacyCode, invites: Sequence[LegacyInvite]) -> tuple[list[Evide
 
 
 def _without_removed_moves(uses: Sequence[EvidencedUse], records: Sequence[LegacyInvite]) -> list[EvidencedUse]:
-    """The uses, of which each removal from the team of a later move refunds that person's newest one."""
+    """Return the uses; each removal from the team of a later move refunds that recipient's newest one."""
     left = list(uses)
     for record in records:
         if not record.is_rebind or record.evidence != "refunded":
@@ -224,7 +224,10 @@ def _with_its_time(code: LegacyCode, uses: list[EvidencedUse], moved: int) -> li
 
 
 def _is_bound(code: LegacyCode, uses: Sequence[EvidencedUse]) -> bool:
-    """Bound to one person, unless the uses are of several, or of one whom the legacy system did not bind it to."""
+    """Return whether to bind the code.
+
+    Not if its uses are of several recipients, or of one whom the legacy system did not bind it to.
+    """
     persons = {use.email.normal for use in uses if not use.is_refunded}
     if len(persons) > 1:
         return False
@@ -232,7 +235,7 @@ def _is_bound(code: LegacyCode, uses: Sequence[EvidencedUse]) -> bool:
 
 
 def _kept_binding(code: LegacyCode, uses: Sequence[EvidencedUse]) -> tuple[EmailAddress | None, bool]:
-    """Whom the code is bound to without a use that counts, and whether that email address is not valid."""
+    """Return whom the code is bound to without a counted use, and whether that email address is not valid."""
     if not code.bound_email or any(not use.is_refunded for use in uses):
         return None, False
     try:

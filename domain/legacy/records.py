@@ -51,7 +51,7 @@ class LegacyInvite(Struct, frozen=True, kw_only=True):
 
     @property
     def evidence(self) -> Evidence:
-        """What it proves."""
+        """What the record proves."""
         return evidence_of(self.status)
 
     @property

@@ -41,7 +41,7 @@ CODE_STATUSES: Final[Mapping[str, str]] = MappingProxyType(
 """Statuses in `redeem_codes`. Empty in versions without that column."""
 
 Wait = Literal["waiting", "queued", "done"]
-"""Of a row in the queue: the person waits for a free seat, waits to be processed, or waits no longer."""
+"""Status of a queue row: it waits for a free seat, waits to be processed, or is done."""
 
 QUEUE_STATUSES: Final[Mapping[str, Wait]] = MappingProxyType(
     {"waiting": "waiting", "pending": "queued", "processing": "queued", "success": "done", "failed": "done"}
@@ -50,6 +50,6 @@ QUEUE_STATUSES: Final[Mapping[str, Wait]] = MappingProxyType(
 
 
 def evidence_of(status: str) -> Evidence:
-    """What an invite record of this status proves, in lower case; of an unknown status nothing."""
+    """Return what an invite record of this status (in lower case) proves; of an unknown status nothing."""
     meaning = RECORD_STATUSES.get(status)
     return "unknown" if meaning is None else meaning.evidence

@@ -1,7 +1,7 @@
-"""The access that a sent invitation gives: for how long, when its person is told of the end, and how it ends.
+"""The access that a sent invitation gives: its duration, the warnings before its expiry, and its end.
 
-An access ends because its time is over, because a rebind took its place, because its address was corrected, or because
-staff revoked it. Then the channel is asked to take it away, and what that came to is recorded too.
+An access ends when it expires, a rebind replaces it, its email address is corrected, or staff revoke it. Then the
+channel is asked to remove it, and the result is recorded too.
 """
 
 from datetime import datetime, timedelta
@@ -14,14 +14,14 @@ from domain.events.base import AccessEnding
 from domain.values.timestamps import shifted
 
 WARNING_DAYS: Final = (7, 3, 1)
-"""So many days before the end its person is told, as in the system before this one."""
+"""Days before the expiry at which the recipient is warned, as in the legacy system."""
 
 Removal = Literal["removing", "removed", "told", "removal_failed"]
-"""How far taking away is: the words of the system before this one; `told`: the channel can take nothing away."""
+"""State of the removal, in the words of the legacy system; `told`: the channel cannot remove access."""
 
 
 class Access(Struct, frozen=True, kw_only=True, gc=False):
-    """Part of a reservation's state; there only where there is something to say.
+    """The access part of a reservation's state; None of it is stored for an access without terms or history.
 
     Attributes:
         validity_days: Days of access that were promised; None: without end.
@@ -48,7 +48,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
     removal_at: datetime | None = None
 
     def ends_at(self, sent_at: datetime | None) -> datetime | None:
-        """When its time is over; None without an end, or before it begins.
+        """Return when the access expires; None without an expiry, or before it begins.
 
         Args:
             sent_at: When its own invitation was sent.
@@ -59,7 +59,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         return shifted(begun, timedelta(days=self.validity_days))
 
     def due_at(self, sent_at: datetime | None, *, is_sent: bool) -> datetime | None:
-        """When a machine has something to do about it: tell of its end, end it, or have it taken away."""
+        """Return when something is due: a warning, the end, or the removal."""
         if self.ending is not None:
             return self.removal_at
         ends_at = self.ends_at(sent_at)
@@ -73,7 +73,7 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         return ends_at
 
     def mark_at(self, sent_at: datetime, now: datetime) -> int | None:
-        """The mark of which its person is to be told now: the nearest one that is past; None if they were."""
+        """Return the warning that is due now: the nearest mark that has passed; None if it was sent."""
         ends_at = self.ends_at(sent_at)
         if ends_at is None or ends_at <= now:
             return None

@@ -1,6 +1,6 @@
-"""Invariants after every event (docs/reference/rules.md), for decisions, tests and `ledger verify`.
+"""Invariants after every event (docs/reference/rules.md), for handlers, tests and `ledger verify`.
 
-Rules look at one event and at the state before and after it, so a whole log can be checked with flat memory.
+A rule reads one event and the state before and after it, so a whole log can be checked in constant memory.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,15 +34,15 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 
 STAFF_REFUND_CAUSES: Final = frozenset({"resolved", "outage", "corrected"})
-"""Causes of a refund by which persons give an unknown back."""
+"""Causes of a refund by which staff refund an unknown outcome."""
 
 
 class InvariantViolationError(AssertionError):
-    """New events would break a rule that every state keeps. This is a bug: nothing of the batch may be committed."""
+    """New events would break an invariant. This is a bug: nothing of the batch may be committed."""
 
 
 def check_balance(code: RedeemCode) -> RedeemCode:
-    """Assert invariant 1 and that no counter is negative; gives the same code back.
+    """Check invariant 1 and that no counter is negative, and return the code.
 
     Raises:
         InvariantViolationError: The balance would be wrong; the caller must not commit.
@@ -57,7 +57,7 @@ def check_balance(code: RedeemCode) -> RedeemCode:
 
 
 def is_balanced(code: RedeemCode) -> bool:
-    """Invariant 1: used + reserved within the limit, and no counter below zero."""
+    """Invariant 1: used + reserved is within the limit, and no counter is below zero."""
     return (
         code.used >= 0
         and code.reserved >= 0
@@ -72,7 +72,10 @@ def keeps_balance(_before: RedeemCode | None, _event: Event, after: RedeemCode) 
 
 
 def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
-    """Invariant 3: counted by InviteSent, a retaking success or an opening balance; refunded only if it counted."""
+    """Invariant 3: InviteSent, a counted late success or an opening balance counts.
+
+    Only a counted use is refunded as used.
+    """
     change = after.used - (before.used if before else 0)
     match event:
         case InviteSent():
@@ -88,19 +91,19 @@ def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCo
 
 
 def takes_no_use_for_a_rebind(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
-    """A rebind moves an access: whatever becomes of it, nothing more is held, counted or given back."""
+    """A rebind moves an access: none of its events reserves, counts or refunds a use."""
     if before is None or not (isinstance(event, RebindReserved) or getattr(event, "kind", "redeem") == "rebind"):
         return True
     return (after.used, after.reserved, after.owner_id) == (before.used, before.reserved, before.owner_id)
 
 
 def goes_forward_in_time(before: RedeemCode | None, event: Event, _after: RedeemCode) -> bool:
-    """`at` is never before that of the event before."""
+    """`at` is never before `at` of the event before."""
     return before is None or event.at >= before.last_at
 
 
 def is_bound_while_taken(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
-    """Rule 9: a bound code has an owner exactly while a reservation holds or counts; an open one has none."""
+    """Rule 9: a bound code has an owner exactly while a reservation is pending or sent; an open code has none."""
     return (after.owner_id is not None) == (after.bound and after.reserved + after.sent_binding > 0)
 
 
@@ -110,7 +113,7 @@ def is_sent_once(before: Reservation | None, event: ReservationEvent, _after: Re
 
 
 def alternates_taken_and_released(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """Invariant 4: held or counted, then given back, by turns; a refund names what it was."""
+    """Invariant 4: reserved or counted, and refunded, alternate; a refund names the state before it."""
     status = before.status if before else None
     match event:
         case ReservationStarted():
@@ -126,7 +129,7 @@ def alternates_taken_and_released(before: Reservation | None, event: Reservation
 
 
 def is_refunded_by_persons_if_unknown(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """Invariant 10: what may have been delivered unseen is given back by persons only."""
+    """Invariant 10: only staff refund a use whose invitation may have been sent."""
     in_doubt = before is not None and before.ever_unknown and before.is_live
     if not in_doubt or not isinstance(event, UseRefunded):
         return True
@@ -134,7 +137,7 @@ def is_refunded_by_persons_if_unknown(before: Reservation | None, event: Reserva
 
 
 def has_one_case_at_a_time(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """A case is opened where none is open, and the open one is closed."""
+    """A case is opened only if none is open, and only the open one is closed."""
     open_case_id = before.case_id if before else None
     match event:
         case CaseOpened():
@@ -146,13 +149,13 @@ def has_one_case_at_a_time(before: Reservation | None, event: ReservationEvent, 
 
 
 def is_due_or_parked(_before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
-    """Invariant 2: what is live, or is resent, is due some time, is an open case, or waits for a removal that is."""
+    """Invariant 2: a pending or resent reservation has a due time, an open case, or waits for a removal."""
     is_waiting = after.case_id is not None or after.is_waiting_for_removal
     return not after.is_being_processed or (after.due_at is None) == is_waiting
 
 
 def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """An access ends once; one whose time is over, not before it is. Staff may take away what they gave back."""
+    """An access ends once, and expires not before its expiry date. Staff may revoke the access of a refunded use."""
     match event:
         case AccessExpired():
             ends_at = before.access_ends_at if before else None
@@ -169,14 +172,14 @@ def ends_once_and_not_early(before: Reservation | None, event: ReservationEvent,
 
 
 def is_removed_after_its_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """Nothing is taken away from an access that stands, nor twice."""
+    """No active access is removed, and none is removed twice."""
     if not isinstance(event, AccessRemoved | AccessRemovalFailed):
         return True
     return before is not None and before.access is not None and before.access.removal == "removing"
 
 
 def is_announced_once(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """Its person is told of the end while the access stands, at each mark once, and of the nearer ones later."""
+    """The recipient is warned while the access is active, once for each mark, the nearer ones later."""
     if not isinstance(event, ExpiryAnnounced):
         return True
     ends_at = before.access_ends_at if before else None
@@ -186,19 +189,19 @@ def is_announced_once(before: Reservation | None, event: ReservationEvent, _afte
 
 
 def spends_no_attempt_on_connections(before: Reservation | None, event: ReservationEvent, after: Reservation) -> bool:
-    """Rule 4: a failure that is about the connection undoes the attempt that was begun; any other keeps it."""
+    """Rule 4: a failure of the connection does not spend the attempt that was begun; any other failure does."""
     if not isinstance(event, InviteFailed) or before is None:
         return True
     return after.attempts == before.attempts - (1 if event.about_connection else 0)
 
 
 def keeps_its_end(before: Reservation | None, _event: ReservationEvent, after: Reservation) -> bool:
-    """The end of an access does not move once it began."""
+    """The expiry date of an access does not change once the access began."""
     return before is None or before.access_ends_at is None or before.access_ends_at == after.access_ends_at
 
 
 def waits_for_the_former_end(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """Invariant 11: an invitation that waits for a removal is not sent before its release; nothing else is released."""
+    """Invariant 11: an invitation that waits for a removal is sent only after its release. Nothing else is released."""
     match event:
         case InviteAttempted() | InviteSent():
             return before is not None and not before.is_waiting_for_removal
@@ -211,7 +214,7 @@ def waits_for_the_former_end(before: Reservation | None, event: ReservationEvent
 class Corrections:
     """The corrected accesses of one code and the invitations that wait for them: invariant 11, across reservations.
 
-    It keeps nothing of codes without corrections.
+    Codes without corrections take no memory.
     """
 
     def __init__(self) -> None:
@@ -220,7 +223,10 @@ class Corrections:
         self._waiting: dict[UUID, UUID] = {}
 
     def find_broken_rules(self, before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
-        """Names of the rules that one event breaks. Events of one code come in order, before those of the next one."""
+        """Return the names of the rules that one event breaks.
+
+        Events of a code come in order, before those of the next code.
+        """
         if after.code_id != self._code_id:
             self._code_id, self._ended, self._waiting = after.code_id, {}, {}
         if isinstance(event, AccessCorrected) or after.reservation_id in self._ended:
@@ -233,7 +239,7 @@ class Corrections:
         return [] if holds else ["invariant 11: a corrected invitation waits for the former end"]
 
     def _is_in_order(self, before: Reservation | None, event: ReservationEvent) -> bool:
-        """Whether an invitation waits exactly if the corrected access is still to be removed."""
+        """Return whether an invitation waits exactly if the corrected access is still to be removed."""
         match event:
             case ReservationStarted():
                 former = None if event.corrects is None else self._ended.get(event.corrects)
@@ -245,7 +251,7 @@ class Corrections:
                 return True
 
     def _has_unreleased(self, event: ReservationEvent) -> bool:
-        """Whether an access was removed before this event, and the invitation that waits for it was not released."""
+        """Return whether an access was removed before this event without releasing the invitation that waits."""
         return any(
             event.reservation_id not in {former_id, waiting_id} and not is_removal_open(self._ended[former_id])
             for former_id, waiting_id in self._waiting.items()
@@ -254,7 +260,7 @@ class Corrections:
 
 
 def is_removal_open(reservation: Reservation) -> bool:
-    """Whether its access has ended, and the channel has not removed it yet."""
+    """Return whether the access has ended and the channel has not removed it yet."""
     return reservation.access is not None and reservation.access.removal in {"removing", "removal_failed"}
 
 
@@ -282,17 +288,17 @@ RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationE
 
 
 def find_broken_code_rules(before: RedeemCode | None, event: Event, after: RedeemCode) -> list[str]:
-    """Names of the rules of a code that one event breaks."""
+    """Return the names of the rules of a code that one event breaks."""
     return [name for name, holds in CODE_RULES.items() if not holds(before, event, after)]
 
 
 def find_broken_reservation_rules(before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
-    """Names of the rules of a reservation that one of its events breaks."""
+    """Return the names of the rules of a reservation that one of its events breaks."""
     return [name for name, holds in RESERVATION_RULES.items() if not holds(before, event, after)]
 
 
 def check_transition(before: Reservation, event: ReservationEvent, after: Reservation) -> Reservation:
-    """Assert the rules of a reservation for one event; gives its new state back.
+    """Check the rules of a reservation for one event, and return its new state.
 
     Raises:
         InvariantViolationError: A use would be counted or refunded out of turn; the caller must not commit.

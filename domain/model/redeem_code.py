@@ -1,6 +1,6 @@
 """The aggregate: one code's terms, counters and binding. Its size does not grow with its history.
 
-Single reservations are not in here; they are found through the reservation rows (see `domain.working_set`).
+Reservations are separate; the store finds them by their rows (see `domain.working_set`).
 """
 
 from datetime import datetime
@@ -46,7 +46,7 @@ from domain.events import (
 from domain.events.code_terms import CodeTerms
 
 SNAPSHOT_VERSION = 2
-"""Number of the fold: one higher whenever the same events lead to another state, so that no kept state is believed."""
+"""Version of the fold. Raise it whenever the same events lead to another state, so that no stored snapshot is used."""
 
 CodeState = Literal["active", "held", "exhausted", "paused", "expired", "revoked"]
 
@@ -57,13 +57,13 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         last_at: `at` of the newest event; no later event takes effect before it.
         used: Uses counted now (sent or retaken, and not refunded since).
-        reserved: Uses held now.
+        reserved: Uses reserved now.
         terms: What the code promises now.
         bound: Whether the code belongs to its first recipient.
-        owner_id: The recipient that the live and sent reservations bind the code to; None when there are none.
+        owner_id: The recipient whom the pending and sent reservations bind the code to; None without any.
         sent_binding: How many of the binding reservations are sent.
         is_paused: Whether it takes no new reservations for now.
-        revoked_by: Version of the event by which it takes none for ever; None if it was not revoked.
+        revoked_by: Version of the event that revoked it; None if it is not revoked.
         bound_to: The only recipient who may redeem it, whether or not anything was sent; None: its first one.
     """
 
@@ -82,28 +82,28 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     bound_to: UUID | None = None
 
     def is_bound_to_another(self, recipient_id: UUID) -> bool:
-        """Whether it is bound to a person other than this one."""
+        """Return whether it is bound to another recipient than this one."""
         owners = {self.bound_to, self.owner_id if self.bound else None} - {None}
         return bool(owners - {recipient_id})
 
     @property
     def available(self) -> int | None:
-        """Uses that a new reservation may take; None without limit. Never clamped: negative would be a defect."""
+        """Uses that a new reservation may take; None without limit. Never clamped: a negative number would be a bug."""
         max_uses = self.terms.max_uses
         return None if max_uses is None else max_uses - self.used - self.reserved
 
     @property
     def is_revoked(self) -> bool:
-        """Whether it takes no new reservations for ever, and gives back what is held."""
+        """Whether it accepts no new reservations permanently, and its reserved uses are refunded."""
         return self.revoked_by is not None
 
     def is_expired(self, now: datetime) -> bool:
-        """Whether the code takes no new reservations because its time is over."""
+        """Return whether the code accepts no new reservations because it has expired."""
         expires_at = self.terms.expires_at
         return expires_at is not None and expires_at <= now
 
     def state(self, now: datetime) -> CodeState:
-        """One word for lists and pages: what a new person would be told first."""
+        """Return the state for lists and pages: the first reason why a new recipient would be refused, or active."""
         if self.is_revoked:
             return "revoked"
         if self.is_paused:
@@ -208,7 +208,7 @@ def _count_use(
 
 
 def _release_use(code: RedeemCode, version: int, event: UseRefunded) -> RedeemCode:
-    """Release a reserved or counted use. With the last one that binds the code, its binding ends."""
+    """Release a reserved or counted use. The last use that binds the code ends its binding."""
     from_reserved = event.held == "reserved"
     reserved = code.reserved - 1 if from_reserved else code.reserved
     sent_binding = code.sent_binding if from_reserved else code.sent_binding - 1

@@ -1,4 +1,4 @@
-"""One reservation as its events tell it. A pure fold: it never refuses, so that history always replays."""
+"""One reservation as a pure fold of its events. The fold refuses nothing, so history always replays."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -28,28 +28,28 @@ PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unk
 
 
 class Reservation(Struct, frozen=True, kw_only=True, gc=False):
-    """The hold of one use for one recipient.
+    """The reservation of one use for one recipient.
 
     Attributes:
         versions: Versions, in the code's stream, of the events that made this state.
-        moved_by: The last of them that was more than a note: what comes next follows from it.
-        status: live (held), sent (counted) or refunded (given back).
+        moved_by: The last of them that was more than a note; it causes the next event.
+        status: live (pending), sent (counted) or refunded.
         delivery: Number of the newest delivery, from 1.
-        delivery_at: When that delivery was asked for; the date of its letter.
-        resending: Whether a further delivery of what is sent already is on its way, or waits as a case.
+        delivery_at: When that delivery was requested; the date of its email.
+        resending: Whether a resend is pending, or waits as a case.
         attempts: Attempts spent on that delivery: begun, neither deferred by the channel nor ended by its connection.
         connection_failures: How many attempts in a row failed at their connection; they set the pause before the next.
-        next_attempt_at: When a machine may try (again); None while leased, parked or settled.
-        ever_unknown: Whether any attempt may have been delivered unseen: then no machine refunds it.
-        case_id: The open case that waits for a person; it parks what is live.
+        next_attempt_at: Time of the next attempt; None while leased, parked or settled.
+        ever_unknown: Whether the outcome of any attempt was unknown: then the system never refunds it.
+        case_id: The open case; it parks a pending reservation.
         proved_attempts: Attempts whose success is in the log.
-        proved_deliveries: Deliveries that were sent for sure, counted or not.
-        bounced_deliveries: Deliveries that came back.
-        staff_request_id: The last request by which somebody with rights acted on it.
+        proved_deliveries: Deliveries that were definitely sent, counted or not.
+        bounced_deliveries: Deliveries that bounced.
+        staff_request_id: The last request by which staff changed it.
         staff_act: Name of the event by which they did so.
         accepted_via: How the acceptance became known: by the email's link or a channel's callback; None before.
         opened_by: Kind of the actor who asked for it.
-        request_id: The request that reserved it; its letters carry it.
+        request_id: The request that reserved it; its emails carry it.
         access: What its invitation gives, where that has an end, was moved, or has ended.
         waits_for: The reservation whose access must be removed before this invitation is sent; None once it is.
         channels: Names of the channels that were asked to send it.
@@ -98,28 +98,31 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     channels: tuple[str, ...] = ()
 
     def was_handled_in_request(self, request_id: str | None, *event_types: type[Event]) -> bool:
-        """Whether staff's last act was this request's and one of these: one id may stand for several acts in a row."""
+        """Return whether this request made the last staff event, of one of these types.
+
+        One request id may stand for several staff events in a row.
+        """
         names = {event_type.__name__ for event_type in event_types}
         return request_id is not None and self.staff_request_id == request_id and self.staff_act in names
 
     @property
     def is_live(self) -> bool:
-        """Held: neither sent nor given back."""
+        """Whether it is pending: neither sent nor refunded."""
         return self.status == "live"
 
     @property
     def is_being_processed(self) -> bool:
-        """Whether machines have, or had, something to send: held, or sent with a further delivery asked for."""
+        """Whether something is or was to be sent: it is pending, or sent with a resend requested."""
         return self.is_live or self.resending
 
     @property
     def occupies_use(self) -> bool:
-        """Live or sent: it takes one of the code's uses and binds the code."""
+        """Whether it is pending or sent: then it takes one of the code's uses and binds the code."""
         return self.status != "refunded"
 
     @property
     def public_state(self) -> PublicState:
-        """The word that API and pages use."""
+        """The state in the API and on pages."""
         if self.status == "refunded":
             return "refunded"
         if self.status == "sent":
@@ -134,7 +137,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def due_at(self) -> datetime | None:
-        """The earliest moment at which a machine has something to do here; None when it never has."""
+        """The earliest time at which something is due; None if nothing is."""
         if self.case_id is not None or not self.is_being_processed or self.is_waiting_for_removal:
             return None
         if self.lease is not None:
@@ -145,7 +148,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_deferred(self) -> bool:
-        """Whether it is held, and its channel asked to come back later: a full team, for example."""
+        """Whether it is pending and its channel asked to retry later, for example because a team is full."""
         return self.deferred and self.is_live and self.case_id is None
 
     @property
@@ -155,56 +158,59 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def activated_at(self) -> datetime | None:
-        """When the access was first given, to whatever group; None before."""
+        """When the access was first given, in any group; None before that."""
         return (self.access.activated_at if self.access else None) or self.sent_at
 
     @property
     def access_ends_at(self) -> datetime | None:
-        """When the access is over; None without an end, or before it begins. A rebind does not move it."""
+        """When the access expires; None without an expiry, or before it begins. A rebind does not change it."""
         return None if self.access is None else self.access.ends_at(self.sent_at)
 
     @property
     def access_due_at(self) -> datetime | None:
-        """When a machine has something to do about the access: tell of its end, end it, or have it taken away."""
+        """When something is due about the access: a warning, its end, or its removal."""
         if self.access is None:
             return None
         return self.access.due_at(self.sent_at, is_sent=self.status == "sent")
 
     @property
     def has_active_access(self) -> bool:
-        """Whether its invitation was sent, counts, and what it gave has not ended."""
+        """Whether its invitation was sent and counts, and the access has not ended."""
         return self.status == "sent" and (self.access is None or self.access.ending is None)
 
     @property
     def needs_no_delivery(self) -> bool:
-        """Whether nobody needs a further delivery: it was accepted, or the access that it gave has ended."""
+        """Whether no resend is needed: the invitation was accepted, or the access has ended."""
         return self.accepted_at is not None or (self.status == "sent" and not self.has_active_access)
 
     @property
     def is_held_elsewhere(self) -> bool:
-        """Whether a group's own system may have what its invitation gives, of which no end is recorded yet.
+        """Whether an external system may have given access whose end is not recorded yet.
 
-        Such a system was asked and did not definitely refuse; or what was imported may be from one.
+        The system was asked and did not definitely refuse; or the reservation was imported and may be from one.
         """
         may_be_sent = bool(self.proved_deliveries) or self.ever_unknown
         return may_be_sent and not self.is_by_email_only and (self.access is None or self.access.ending is None)
 
     @property
     def is_by_email_only(self) -> bool:
-        """Whether only channels that can remove nothing were asked; of what was imported that is not known."""
+        """Whether only channels were asked that cannot remove access.
+
+        Unknown, so false, for an imported reservation.
+        """
         return bool(self.channels) and EMAIL_CHANNELS.issuperset(self.channels)
 
     @property
     def is_waiting_for_removal(self) -> bool:
-        """Whether its invitation is held back until the access of the corrected reservation is removed."""
+        """Whether its invitation waits until the access of the corrected reservation is removed."""
         return self.waits_for is not None
 
     def is_access_over(self, now: datetime) -> bool:
-        """Whether the time of the access that it gives, or would give, is over."""
+        """Return whether the access that it gives, or would give, has expired."""
         return self.access_ends_at is not None and self.access_ends_at <= now
 
     def may_person_correct(self, now: datetime, within_s: int) -> bool:
-        """Whether the time is left in which its person may correct the email address; unlimited before it is sent.
+        """Return whether the recipient may still correct the email address; always before it is sent.
 
         Args:
             now: Database time.
@@ -213,11 +219,14 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         return self.sent_at is None or now <= self.sent_at + timedelta(seconds=within_s)
 
     def is_leased(self, now: datetime) -> bool:
-        """Whether a worker holds it at `now`."""
+        """Return whether a worker has the lease at `now`."""
         return self.lease is not None and self.lease.until > now
 
     def is_overdue(self, now: datetime) -> bool:
-        """Whether a machine may refund it: past its deadline, not leased, never unknown, not parked, not waiting."""
+        """Return whether the system may refund it.
+
+        It is past its deadline, and neither leased, ever unknown, parked nor waiting.
+        """
         return (
             self.is_live
             and self.deadline <= now

@@ -1,4 +1,7 @@
-"""What each kind of event changes of a reservation: the parts of its fold, one function each. They never refuse."""
+"""The fold of a reservation, one function for each kind of event.
+
+A function returns the fields that change, and refuses nothing.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -75,7 +78,7 @@ def _apply_attempt(reservation: "Reservation", version: int, event: InviteAttemp
 
 
 def _apply_sent(reservation: "Reservation", _: int, event: InviteSent) -> Change:
-    """Of a further delivery too: then it was sent before, and that stays so."""
+    """Set the first time of sending; a resend keeps it."""
     confirmed = {"sent_at": reservation.sent_at or event.at, **_confirm_attempt(reservation, event)}
     if reservation.status != "sent":
         return {"status": "sent", "lease": None, "next_attempt_at": None, **confirmed}
@@ -83,7 +86,7 @@ def _apply_sent(reservation: "Reservation", _: int, event: InviteSent) -> Change
 
 
 def _finish_delivery(reservation: "Reservation", event: InviteSent) -> Change:
-    """A further delivery ends with its own success; that of an older one changes nothing about it."""
+    """End a resend with its own success; the success of an older delivery changes nothing about it."""
     if event.delivery != reservation.delivery:
         return {}
     return {"lease": None, "next_attempt_at": None, "resending": False}
@@ -104,7 +107,7 @@ def _apply_late_success(reservation: "Reservation", _: int, event: LateSuccessRe
 
 
 def _ask_removal_again(reservation: "Reservation", at: datetime) -> Change:
-    """A channel that removes accesses may have been asked for this one after it was told of the end."""
+    """Ask for the removal again: a channel may have been asked for this access after it was notified of the end."""
     access = reservation.access
     if access is None or access.removal not in {"removed", "told"} or reservation.is_by_email_only:
         return {}
@@ -112,7 +115,7 @@ def _ask_removal_again(reservation: "Reservation", at: datetime) -> Change:
 
 
 def _confirm_attempt(reservation: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
-    """An attempt that another system made counts too: the next one needs a number of its own."""
+    """Count an attempt that another system made, so that the next one has a new number."""
     return {
         "last_attempt": max(reservation.last_attempt, event.attempt),
         "proved_attempts": _insert_sorted(reservation.proved_attempts, event.attempt),
@@ -121,7 +124,7 @@ def _confirm_attempt(reservation: "Reservation", event: InviteSent | LateSuccess
 
 
 def _insert_sorted(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:
-    """Numbers in order, each once."""
+    """Return the numbers in order, each once."""
     if not numbers or number > numbers[-1]:
         return (*numbers, number)
     return numbers if number in numbers else tuple(sorted((*numbers, number)))
@@ -132,7 +135,7 @@ def _apply_bounce(reservation: "Reservation", _: int, event: InviteBounced) -> C
 
 
 def _apply_failure(reservation: "Reservation", _: int, event: InviteFailed) -> Change:
-    """A failure that is about the connection spends no attempt."""
+    """Spend the attempt, unless the failure was of the connection."""
     change = {"lease": None, "next_attempt_at": event.retry_at, **_end_unneeded_resend(reservation, event)}
     if event.about_connection:
         return {
@@ -144,7 +147,7 @@ def _apply_failure(reservation: "Reservation", _: int, event: InviteFailed) -> C
 
 
 def _apply_deferral(reservation: "Reservation", _: int, event: InviteDeferred) -> Change:
-    """The attempt is not spent."""
+    """Move the deadline; the attempt is not spent."""
     return {
         "lease": None,
         "attempts": reservation.attempts - 1,
@@ -164,18 +167,18 @@ def _apply_unknown(reservation: "Reservation", _: int, event: InviteOutcomeUnkno
 
 
 def _end_unneeded_resend(reservation: "Reservation", event: InviteFailed | InviteOutcomeUnknown) -> Change:
-    """A further delivery that nobody needs any more is at its end with its last attempt; no case waits for it."""
+    """End a resend that is no longer needed with its last attempt; no case is opened."""
     return {} if event.retry_at is not None or not reservation.needs_no_delivery else {"resending": False}
 
 
 def _apply_acceptance(reservation: "Reservation", _: int, event: InviteAccepted) -> Change:
-    """Nobody needs a further delivery any more."""
+    """Record the acceptance; a resend is no longer needed."""
     via = reservation.accepted_via or event.via
     return {"accepted_at": reservation.accepted_at or event.at, "accepted_via": via, **_stop_resending(reservation)}
 
 
 def _stop_resending(reservation: "Reservation") -> Change:
-    """One that is being sent ends by itself."""
+    """End the resend, unless it is being sent: then it ends with its attempt."""
     return {} if reservation.lease is not None else {"next_attempt_at": None, "resending": False}
 
 
@@ -197,7 +200,7 @@ def _apply_case_opened(_reservation: "Reservation", _: int, event: CaseOpened) -
 
 
 def _apply_case_closed(reservation: "Reservation", _: int, event: CaseClosed) -> Change:
-    """Where the machines go on, they get a new deadline and all their attempts again."""
+    """End the case; if sending continues, set a new deadline and allow all attempts again."""
     if event.retry_at is None:
         change: Change = {"case_id": None, "resending": reservation.resending and reservation.lease is not None}
         if reservation.access is not None and event.how == "removed_by_hand":
@@ -217,7 +220,7 @@ def _apply_case_closed(reservation: "Reservation", _: int, event: CaseClosed) ->
 
 
 def _apply_resend_request(_reservation: "Reservation", _: int, event: ResendRequested) -> Change:
-    """A delivery of its own: with its own time and all attempts."""
+    """Begin a new delivery with its own deadline and all attempts."""
     return {
         "delivery": event.delivery,
         "delivery_at": event.at,
@@ -236,7 +239,7 @@ def _apply_announcement(reservation: "Reservation", _: int, event: ExpiryAnnounc
 
 
 def _apply_expiry(reservation: "Reservation", _: int, event: AccessExpired) -> Change:
-    """What ended before an import is over with that."""
+    """End the access; an access that expired before an import needs no removal."""
     access = _end_access(reservation, event.at, "expired")
     if not event.notify:
         access = replace(access, removal=None, removal_at=None)
@@ -257,7 +260,7 @@ def _apply_release(_reservation: "Reservation", _: int, event: InviteReleased) -
 
 
 def _apply_access_revoked(reservation: "Reservation", _: int, event: AccessRevoked) -> Change:
-    """What staff decide is to be done yet; of others it is known that it was."""
+    """End the access: if staff revoked it, it is still to be removed; otherwise it was removed already."""
     access = reservation.access or Access()
     if access.ending is None:
         access = _end_access(reservation, event.at, "withdrawn")

@@ -1,4 +1,4 @@
-"""Items by the batch, until Python 3.12 is the oldest version and `itertools.batched` does it."""
+"""Lists of a bounded size from an iterable, until Python 3.12 is the oldest version and has `itertools.batched`."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield items in lists of this size; the last one may be shorter."""
+    """Yield the elements in lists of this size; the last list may be shorter."""
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch

@@ -1,4 +1,4 @@
-"""Names of groups: they stand in events for ever, so they are short and name no person."""
+"""Names of groups. Events hold them permanently, so they are short and contain no personal data."""
 
 import re
 from typing import Final, Literal
@@ -10,14 +10,14 @@ from domain.values.identifiers import MalformedCodeError, is_native, normalize_c
 NAME_LENGTH_MAX: Final = 200
 
 ADDRESS: Final = r'[^"\s@]+@[^"\s@]+[.][^"\s@]+'
-"""What looks like an email address. No event may hold one (invariant 9)."""
+"""Text that looks like an email address. No event may hold one (invariant 9)."""
 
 GroupFault = Literal["length", "signs", "address", "code"]
 _ADDRESS = re.compile(ADDRESS)
 
 
 def group_name_error(name: str) -> GroupFault | None:
-    """What keeps a text from being a group's name; None if nothing does. The empty one stands for no group."""
+    """Return why a text cannot be a group's name; None if it can. The empty text stands for no group."""
     if len(name) > NAME_LENGTH_MAX:
         return "length"
     if not name.isprintable() or name != name.strip():
@@ -28,7 +28,7 @@ def group_name_error(name: str) -> GroupFault | None:
 
 
 def _is_code(name: str) -> bool:
-    """Whether it reads as a code that we issue, in any spelling."""
+    """Return whether a text reads as a native code, in any spelling."""
     try:
         return is_native(normalize_code(name))
     except MalformedCodeError:
@@ -44,7 +44,7 @@ FAULTS: Final[dict[GroupFault, str]] = {
 
 
 def checked_group(name: str) -> str:
-    """The name, if it may be a group's.
+    """Return the name if it may be a group's.
 
     Raises:
         ValueError: It may not; the message says why.
@@ -55,7 +55,7 @@ def checked_group(name: str) -> str:
 
 
 class NamesGroup(Struct, frozen=True, kw_only=True):
-    """A command whose events name a group: it can't be made with a name that events may not hold."""
+    """Base of commands whose events name a group: it rejects a name that events may not hold."""
 
     def named_group(self) -> str | None:
         """Return the group that the events will name: the field `group`, unless a command says otherwise."""

@@ -1,7 +1,6 @@
-"""Normal forms of what a person types: redeem codes and e-mail addresses.
+"""Normal forms of what a user types: redeem codes and email addresses.
 
-Normal forms are part of identity (digests are taken of them), so a change here would lose every code and
-person that is already known. They are for ever.
+Digests are taken of normal forms, so a change here would lose every stored code and recipient. They never change.
 """
 
 import re
@@ -23,7 +22,7 @@ NATIVE_LENGTH = 20
 GROUP_LENGTH = 4
 CODE_LENGTH_MAX = 64
 TYPED_LENGTH_MAX = 320
-"""Longest text looked at, before normalising. RFC 5321 4.5.3.1: 64 + 1 + 255 octets for an address."""
+"""Longest text that is read, before normalizing. RFC 5321 4.5.3.1: 64 + 1 + 255 octets for an email address."""
 
 EMAIL_OCTETS_MAX = 254
 """RFC 5321 4.5.3.1.3 less the angle brackets (RFC 3696 erratum 1690)."""
@@ -32,7 +31,7 @@ LOCAL_OCTETS_MAX = 64
 _FOLD = str.maketrans("OIL", "011")
 _NATIVE = re.compile(f"[{CROCKFORD}]{{{NATIVE_LENGTH}}}")
 _AS_DIGITS = str.maketrans(CROCKFORD, "0123456789abcdefghijklmnopqrstuv")
-"""To the digits by which Python reads numbers to the base 32."""
+"""Translates Crockford's characters to the digits by which Python reads numbers to the base 32."""
 _LOCAL = re.compile(r"[^\s\"(),:;<>@\[\\\]\x00-\x20\x7f]+")
 
 
@@ -41,21 +40,21 @@ class MalformedCodeError(ValueError):
 
 
 class MalformedEmailError(ValueError):
-    """This text is not one e-mail address."""
+    """This text is not one email address."""
 
 
 class RandomSource(Protocol):
-    """A source of random letters; `random.Random` and `random.SystemRandom` are such sources."""
+    """A source of random characters; `random.Random` and `random.SystemRandom` are such sources."""
 
     def choices(self, population: str, *, k: int) -> list[str]:
-        """Draw `k` letters with replacement."""
+        """Draw `k` characters with replacement."""
 
 
 def normalize_code(typed: str) -> str:
-    """The one text that all spellings of a code share.
+    """Return the one text that all spellings of a code share.
 
-    NFKC, trimmed, upper-case, spaces and hyphens out; O/0 and I/L/1 are folded only where that makes a
-    native code with a right check letter. Anything else stays as it is: it may be a code of an older system.
+    NFKC, trimmed, upper-case, without spaces and hyphens. O/0 and I/L/1 are folded only if that gives a native code
+    with a valid check character. Any other text stays as it is: it may be a legacy code.
 
     Raises:
         MalformedCodeError: The text is empty, longer than 64 characters, or holds control characters.
@@ -78,14 +77,17 @@ def normalize_code(typed: str) -> str:
 
 
 def is_native(text: str) -> bool:
-    """Whether a normal form has the length, the alphabet and the check letter of a code that we issued."""
+    """Return whether a normal form has the length, the alphabet and the check character of a native code."""
     if not _NATIVE.fullmatch(text):
         return False
     return _check_value(text[:-1]) == CROCKFORD.index(text[-1])
 
 
 def generate_code(random_source: RandomSource) -> str:
-    """Draw a new native code in normal form; numbers whose check is not one of the 32 letters are drawn again."""
+    """Return a new native code in normal form.
+
+    A number whose check value is not one of the 32 characters is drawn again.
+    """
     while True:
         body = "".join(random_source.choices(CROCKFORD, k=NATIVE_LENGTH - 1))
         check = _check_value(body)
@@ -94,7 +96,7 @@ def generate_code(random_source: RandomSource) -> str:
 
 
 def format_code(normal: str) -> str:
-    """The form in which a code is shown: native codes in groups of four behind their prefix, others as they are."""
+    """Return a code as it is shown: native codes in groups of four behind their prefix, others unchanged."""
     prefix, native = normal[:-NATIVE_LENGTH], normal[-NATIVE_LENGTH:]
     if not is_native(native):
         return normal
@@ -103,7 +105,7 @@ def format_code(normal: str) -> str:
 
 
 def candidate_codes(normal: str) -> tuple[str, ...]:
-    """Texts under which a code may be known: itself, and with the look-alikes folded behind a prefix."""
+    """Return the texts under which a code may be stored: itself, and with look-alikes folded behind a prefix."""
     if len(normal) <= NATIVE_LENGTH:
         return (normal,)
     folded = normal[:-NATIVE_LENGTH] + normal[-NATIVE_LENGTH:].translate(_FOLD)
@@ -112,7 +114,7 @@ def candidate_codes(normal: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class EmailAddress:
-    """An address in two forms: `normal` is who it is, `typed` is where mail goes.
+    """An email address in two forms: `normal` identifies the recipient, `typed` is where the email is sent.
 
     Attributes:
         normal: Trimmed, NFC, lower-case, domain as IDNA A-label; `+tag` and dots are kept.
@@ -124,7 +126,7 @@ class EmailAddress:
 
     @classmethod
     def parse(cls, typed: str) -> "EmailAddress":
-        """Read one address.
+        """Read one email address.
 
         Raises:
             MalformedEmailError: It is not exactly one address that SMTP can carry.
@@ -158,12 +160,12 @@ _PLAIN_ADDRESS = re.compile(
     r"(?=.{1,64}@.{1,189}\Z)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 )
-"""What nearly all addresses look like: nothing is to be trimmed, composed or encoded, and no bound is near."""
+"""Form of nearly all addresses: nothing has to be trimmed, composed or encoded, and no limit is near."""
 _PLAIN_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def _ascii_domain(domain: str) -> str:
-    """The domain as lower-case A-labels (RFC 5891, UTS 46 mapping); a plain ASCII name takes the short way."""
+    """Return the domain as lower-case A-labels (RFC 5891, UTS 46 mapping); a plain ASCII name needs no mapping."""
     lowered = domain.lower()
     if not lowered.isascii() or "xn--" in lowered:
         try:
@@ -176,5 +178,5 @@ def _ascii_domain(domain: str) -> str:
 
 
 def _check_value(body: str) -> int:
-    """Crockford's check: the number that the letters write, modulo 37."""
+    """Return Crockford's check value: the number that the characters write, modulo 37."""
     return int(body.translate(_AS_DIGITS), len(CROCKFORD)) % CHECK_MODULUS

@@ -1,4 +1,4 @@
-"""Link tokens, correction tokens and Message-IDs: computed from ids, so they come out the same on every try."""
+"""Link tokens, correction tokens and Message-IDs, computed from ids, so they are the same on every attempt."""
 
 import base64
 import binascii
@@ -22,13 +22,13 @@ class DeliveryRef(NamedTuple):
 
 
 def link_token(secret: bytes, delivery: DeliveryRef) -> str:
-    """The token in the mail's link: the delivery and a 128-bit HMAC tag over it, URL-safe, 46 letters."""
+    """Return the token of the email's link: the delivery and a 128-bit HMAC tag over it, URL-safe, 46 characters."""
     body = delivery.reservation_id.bytes + delivery.number.to_bytes(2, "big")
     return _signed(secret, _LINK, body)
 
 
 def read_token(secret: bytes, token: str) -> DeliveryRef | None:
-    """The delivery that a token was made for; None if it was not made with this secret."""
+    """Return the delivery that a token was made for; None if it was not made with this secret."""
     body = _verified(secret, _LINK, token, ID_BYTES + 2)
     return None if body is None else DeliveryRef(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:], "big"))
 
@@ -48,7 +48,7 @@ def read_correction_token(secret: bytes, token: str) -> UUID | None:
 
 
 def message_id(delivery: DeliveryRef, domain: str) -> str:
-    """RFC 5322 Message-ID of a delivery's letter."""
+    """Return the RFC 5322 Message-ID of a delivery's email."""
     return f"<{delivery.reservation_id}.{delivery.number}@{domain}>"
 
 

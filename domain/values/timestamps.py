@@ -1,6 +1,6 @@
 """Timestamps: the bounds that every input keeps, how a text becomes one, and arithmetic that never overflows.
 
-What is read from the log may lie outside the bounds: it was written before they were, and history stays as it is. So
+Timestamps in the log may lie outside the bounds, because they were written before the bounds were set. So
 readers use `in_utc`, `text_of` and `shifted`, which accept every timestamp that Python can hold.
 """
 
@@ -62,7 +62,7 @@ def parse_timestamp(typed: object, *, needs_offset: bool = False) -> datetime:
 
 
 def read_timestamp(typed: object, *, needs_offset: bool = False) -> datetime:
-    """Read a timestamp that this program wrote itself, or that is clamped: any that Python can hold.
+    """Read a timestamp that this program wrote, or that the caller clamps: any that Python can hold.
 
     Args:
         typed: As for `parse_timestamp`.
@@ -103,12 +103,12 @@ def is_within_bounds(timestamp: datetime) -> bool:
 
 
 def clamped(timestamp: datetime) -> datetime:
-    """The nearest timestamp inside the bounds, in UTC: for what another system stored as never or always."""
+    """Return the nearest timestamp inside the bounds, in UTC: for what another system stored as never or always."""
     return min(max(timestamp, EARLIEST), LATEST).astimezone(UTC)
 
 
 def in_utc(timestamp: datetime) -> datetime:
-    """The same timestamp in UTC; with its own offset where the year in UTC would be 0 or 10000."""
+    """Return the same timestamp in UTC; with its own offset where the year in UTC would be 0 or 10000."""
     try:
         return timestamp.astimezone(UTC)
     except OverflowError:
@@ -116,7 +116,7 @@ def in_utc(timestamp: datetime) -> datetime:
 
 
 def text_of(timestamp: datetime, form: str = "%Y-%m-%d %H:%M") -> str:
-    """A timestamp for people: in UTC and saying so, or ISO 8601 where UTC cannot write it."""
+    """Return a timestamp for users: in UTC and labeled so, or ISO 8601 if UTC cannot express it."""
     converted = in_utc(timestamp)
     # strftime writes the year 1 without its zeros.
     return (
@@ -127,7 +127,7 @@ def text_of(timestamp: datetime, form: str = "%Y-%m-%d %H:%M") -> str:
 
 
 def shifted(timestamp: datetime, by: timedelta) -> datetime:
-    """A timestamp plus a duration; the first or last one that Python can hold where the sum lies beyond it."""
+    """Return a timestamp plus a duration, clamped to the first and last timestamp that Python can hold."""
     try:
         return timestamp + by
     except OverflowError:

@@ -1,32 +1,32 @@
-"""How long a message to somebody else's server is tried again, and when: ever more rarely, for three days.
+"""When a webhook message is sent again after a failure: at growing intervals, for three days.
 
-Pure: the moment and the chance of the jitter come from outside.
+Pure: time and the random number of the jitter come from the caller.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
 RETRY_WINDOW: Final = timedelta(days=3)
-"""From the first try to the last (Standard Webhooks advises days rather than hours)."""
+"""From the first attempt to the last (Standard Webhooks advises days rather than hours)."""
 FIRST_S: Final = 5.0
 FACTOR: Final = 4.0
 LONGEST_S: Final = 8 * 3600.0
-"""5 s, 20 s, 80 s, 5 min, 21 min, 85 min, 6 h, then every 8 h: some sixteen tries."""
+"""5 s, 20 s, 80 s, 5 min, 21 min, 85 min, 6 h, then every 8 h: about sixteen attempts."""
 JITTER: Final = 0.25
-"""What waits for an endpoint doesn't all come back in one moment."""
+"""Share of the interval that is random, so that messages for one endpoint do not all return at the same time."""
 RETRY_AFTER_MAX_S: Final = 86_400.0
-"""Of what a Retry-After asks for."""
+"""Longest wait that a Retry-After header may ask for."""
 REST_FIRST_S: Final = 1.0
 REST_LONGEST_S: Final = 300.0
 
 
 def next_try(first_at: datetime, now: datetime, attempts: int, chance: float, asked_s: float | None) -> datetime | None:
-    """When a message is tried again; None if it was tried for long enough.
+    """Return when a message is sent again; None if the retry window is over.
 
     Args:
-        first_at: The first try.
-        now: The one that has just failed.
-        attempts: How many there were, that one included; from 1.
+        first_at: Time of the first attempt.
+        now: Time of the attempt that has just failed.
+        attempts: Number of attempts so far, including that one.
         chance: From 0 to 1, at random.
         asked_s: What the other side asked to wait, if it did.
     """
@@ -38,11 +38,11 @@ def next_try(first_at: datetime, now: datetime, attempts: int, chance: float, as
 
 
 def rest(now: datetime, failures: int, chance: float, asked_s: float | None) -> datetime:
-    """Until when nothing is sent to a server that is away or asks to be left alone.
+    """Return until when nothing is sent to a server that is unavailable or asks to wait.
 
     Args:
-        now: The moment.
-        failures: How many messages in a row it did not take, from 1.
+        now: The present time.
+        failures: How many messages in a row it did not accept, from 1.
         chance: From 0 to 1, at random.
         asked_s: What it asked to wait, if it did.
     """

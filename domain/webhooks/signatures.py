@@ -1,7 +1,7 @@
-"""Standard Webhooks 1.0: signing what goes out, checking what comes in. Pure: times and secrets come from outside.
+"""Standard Webhooks 1.0: sign outgoing messages and verify incoming ones. Pure: time and secrets come from the caller.
 
-The signature is an HMAC-SHA-256 over `id.timestamp.body`, written `v1,` and base64; while a secret is being replaced
-a message carries one signature for each that is valid, separated by spaces.
+The signature is an HMAC-SHA-256 over `id.timestamp.body`, written `v1,` and base64. While a secret is being replaced a
+message carries one signature for each valid secret, separated by spaces.
 """
 
 import base64
@@ -15,20 +15,20 @@ from typing import Final, Literal, NamedTuple
 
 PREFIX: Final = "whsec_"
 SECRET_BYTES: Final = 32
-"""The specification asks for 24 to 64."""
+"""Length of a secret; the specification asks for 24 to 64 bytes."""
 TOLERANCE_S: Final = 300
-"""How far a message's own time may be from ours, either way."""
+"""Largest difference between a message's timestamp and our clock, in seconds."""
 SIGNATURES_MAX: Final = 8
 
 _ID: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
-"""Without full stops, since they separate what is signed."""
+"""A message id has no full stops, because they separate the signed parts."""
 _SECONDS: Final = re.compile(r"[0-9]{1,11}")
 
 SignatureFault = Literal["malformed", "forged", "stale"]
 
 
 class SignatureHeaders(NamedTuple):
-    """The three headers of a message, as they came; empty where one was missing."""
+    """The three signature headers of a message; empty where one was missing."""
 
     message_id: str
     timestamp: str
@@ -36,22 +36,22 @@ class SignatureHeaders(NamedTuple):
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> "SignatureHeaders":
-        """From headers by their names in lower case."""
+        """Read the headers, given by their names in lower case."""
         return cls(*(headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature")))
 
 
 def secret_text(raw: bytes) -> str:
-    """A secret as people copy it."""
+    """Return a secret in the form in which users copy it."""
     return PREFIX + base64.b64encode(raw).decode()
 
 
 def sign(secrets: Sequence[str], message_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """The headers of a message.
+    """Return the signature headers of a message.
 
     Args:
         secrets: Those that are valid, the newest first; at least one.
-        message_id: The same on every try: receivers tell a repeat by it.
-        at: When this try is made.
+        message_id: The same on every attempt: receivers recognize a repeat by it.
+        at: Time of this attempt.
         body: As it is sent.
     """
     timestamp = str(int(at.timestamp()))
@@ -66,9 +66,9 @@ def sign(secrets: Sequence[str], message_id: str, at: datetime, body: bytes) -> 
 def verification_error(
     secrets: Sequence[str], signed: SignatureHeaders, body: bytes, now: datetime
 ) -> SignatureFault | None:
-    """What is wrong with a message that came in; None if it was signed with one of these secrets, lately.
+    """Return why an incoming message is not valid; None if it was signed recently with one of these secrets.
 
-    A repeat is for the caller to notice: the id of a message that was taken must not be taken with an older time.
+    The caller detects repeats: an accepted message's id must not be accepted again with an older timestamp.
     """
     if not _ID.fullmatch(signed.message_id) or not _SECONDS.fullmatch(signed.timestamp):
         return "malformed"
@@ -90,7 +90,7 @@ def _signature(secret: str, message_id: str, timestamp: str, body: bytes) -> byt
 
 
 def _read(part: str) -> bytes | None:
-    """The bytes of one signature; None of another version, or if it is none."""
+    """Return the bytes of one signature; None if it is malformed or of another version."""
     version, _, encoded = part.partition(",")
     if version != "v1":
         return None

@@ -1,6 +1,6 @@
-"""Which addresses we may send to: a URL that somebody typed must not reach what only we can reach.
+"""Which addresses the ledger may send to: a URL from a user must not reach our private network (SSRF).
 
-Checked twice: the text when it is set, and each address that its host's name stands for, every time before anything is
+Checked twice: the text when it is set, and each address that its host's name resolves to, every time before anything is
 sent. Only addresses of the public internet are targets, unless the operator allows a network by name.
 """
 
@@ -23,10 +23,10 @@ TargetFault = Literal["form", "scheme", "login", "host", "private"]
 _PLAIN: Final = re.compile(r"[!-~]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
-"""A last label like this makes a host an IPv4 address in one of its old spellings (octal, hexadecimal, short)."""
+"""A last label like this makes a host an IPv4 address in one of its old notations (octal, hexadecimal, short)."""
 
 _GLOBAL_V6: Final = ipaddress.IPv6Network("2000::/3")
-"""All of IPv6 that is given out for use on the internet (RFC 4291 2.4)."""
+"""The IPv6 range that is assigned for use on the internet (RFC 4291 2.4)."""
 _NOT_PUBLIC: Final[tuple[Network, ...]] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -50,7 +50,7 @@ _CARRIES_V4: Final = (
 
 
 class TargetError(ValueError):
-    """The URL can't be a target. `fault`: form, scheme, login, host or private."""
+    """The URL is not a permitted target. `fault`: form, scheme, login, host or private."""
 
     def __init__(self, fault: TargetFault) -> None:
         super().__init__(fault)
@@ -59,7 +59,7 @@ class TargetError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to send. `host` is a name in ASCII or an address without brackets; `path` has the query with it."""
+    """Where to send. `host` is a name in ASCII or an IP address without brackets; `path` includes the query."""
 
     scheme: str
     host: str
@@ -68,7 +68,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header names them."""
+        """Host and port as in the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -77,11 +77,11 @@ class Target:
         """Read a URL.
 
         Args:
-            url: https, or http where networks are allowed (which ones is looked at before sending).
-            allowed: Networks beside the public ones.
+            url: https, or http if any network is allowed (which one is checked before sending).
+            allowed: Networks in addition to the public ones.
 
         Raises:
-            TargetError: It is none, or names an address that is not a target.
+            TargetError: It is not a URL, or names an address that is not a permitted target.
         """
         try:
             parts = urlsplit(url)
@@ -100,7 +100,7 @@ class Target:
 
 
 def may_reach(address: Address, scheme: str, allowed: Sequence[Network]) -> bool:
-    """Whether we may send to an address: a public one by https, or one of the networks that the operator allows."""
+    """Return whether we may send to an IP address: a public one by https, or one of an allowed network."""
     plain = inner(address)
     if any(one in network for network in allowed for one in (address, plain) if one.version == network.version):
         return True
@@ -108,7 +108,10 @@ def may_reach(address: Address, scheme: str, allowed: Sequence[Network]) -> bool
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address (of IPv6 one that stands for none of IPv4) is one of the public internet."""
+    """Return whether an IP address is on the public internet.
+
+    An IPv6 address that stands for an IPv4 address is not.
+    """
     if address.version == 6 and address not in _GLOBAL_V6:  # noqa: PLR2004 - the version's number is its name
         return False
     if any(address in network for network in _NOT_PUBLIC if network.version == address.version):
@@ -117,7 +120,7 @@ def is_public(address: Address) -> bool:
 
 
 def inner(address: Address) -> Address:
-    """The IPv4 address that one of IPv6 stands for; any other is itself."""
+    """Return the IPv4 address that an IPv6 address stands for; any other address unchanged."""
     for network, bits_after in _CARRIES_V4:
         if isinstance(address, ipaddress.IPv6Address) and address in network:
             return ipaddress.IPv4Address(int(address) >> bits_after & 0xFFFF_FFFF)

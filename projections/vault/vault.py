@@ -16,7 +16,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from domain.values.code_strength import CodeStrength, schema_fingerprint
+from domain.values.code_strength import CodeStrength, classify_code
 from domain.values.identifiers import EmailAddress, MalformedEmailError, candidate_codes, normalize_code
 from projections.vault.key_ring import KeyRing
 from projections.vault.random_source import RANDOM
@@ -212,7 +212,7 @@ class Vault:
         """
         normal = normalize_code(typed)
         digests = tuple(digest for text in candidate_codes(normal) for digest in self.compute_digests("code", text))
-        return CodeInput(digests, schema_fingerprint(normal))
+        return CodeInput(digests, classify_code(normal))
 
     def _draft_row(self, kind: RowKind, normal: str, text: str, new_id: UUID) -> SearchableDraft:
         return SearchableDraft(

@@ -1,7 +1,8 @@
-"""What a refund means for an access that a group's own system may have given: no use stands for it any more.
+"""End the access that an external system may have given, when its use is refunded or corrected.
 
-An email ends with its link, at the refund itself. A system that was asked to invite, and did not definitely refuse, is
-told of the end; so what it was asked for, less what it was told has ended, stays within the uses (invariant 11).
+An email's link stops working with the refund itself. An external system that was asked to invite, and did not
+definitely refuse, is notified of the end. So the access that it was asked for, less the access whose end it was
+notified of, stays within the uses (invariant 11).
 """
 
 from collections.abc import Sequence
@@ -20,17 +21,17 @@ from domain.working_set import WorkingSet
 def end_refunded_access(
     reservation: Reservation, stamp: EventStamp, *, choice: bool | None = None, caused_by: int | None
 ) -> list[AccessRevoked]:
-    """The end of an access whose use staff refund, or leave refunded; empty where it stays, or there is none to end.
+    """Return the end of the access whose use staff refund; empty if the access stays or there is none.
 
     Args:
         reservation: The reservation as it stood before the refund.
         stamp: When, and the fields that all events share.
-        choice: Whether the access is revoked, as the person who refunds it decided; None if they did not say. Then it
+        choice: Whether staff chose to revoke the access; None if they did not choose. Then it
             is revoked where a group's own system may have given it: an email's link ends with the refund.
         caused_by: Version of the refund.
 
     Raises:
-        AccessChoiceRequired: They did not say, and the invitation was accepted and its access stands.
+        AccessChoiceRequired: Staff did not choose, and the invitation was accepted and its access is active.
     """
     if choice is None and reservation.accepted_at is not None and reservation.has_active_access:
         raise AccessChoiceRequired
@@ -40,9 +41,9 @@ def end_refunded_access(
 
 
 def end_corrected_access(reservation: Reservation, by: UUID, stamp: EventStamp, *, caused_by: int) -> list[Event]:
-    """The end of the access of a corrected reservation; empty where no invitation of it can have arrived.
+    """Return the end of a corrected reservation's access; empty if none of its invitations can have arrived.
 
-    Where only emails were sent, nothing is left to remove, and that is recorded at once.
+    If only emails were sent, there is nothing to remove, and the end says so.
 
     Args:
         reservation: The reservation as it stood before the correction.
@@ -72,7 +73,7 @@ def end_corrected_access(reservation: Reservation, by: UUID, stamp: EventStamp, 
 def release_waiting_invitations(
     events: Sequence[Event], working_set: WorkingSet, policy: Policy
 ) -> list[InviteReleased]:
-    """What follows once an access is removed: the invitation that waited for that may be sent.
+    """Release the invitation that waited for an access, once that access is removed.
 
     Args:
         events: New events of one stream, in the working set already.
@@ -100,7 +101,7 @@ def release_waiting_invitations(
 
 
 def _find_waiting_reservation(reservation: Reservation, working_set: WorkingSet) -> Reservation | None:
-    """The reservation that waited for this one's access to be removed, if it is."""
+    """Return the reservation that waits until this reservation's access is removed; None if there is none."""
     if reservation.access is None or reservation.access.replaced_by is None or is_removal_open(reservation):
         return None
     waiting = working_set.reservations.get(reservation.access.replaced_by)

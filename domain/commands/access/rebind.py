@@ -1,7 +1,7 @@
-"""Moving an access to another group: a rebind. It takes no use, and the end of the access stays where it is.
+"""Move an access to another group: a rebind. It takes no use, and the access keeps its expiry date.
 
-It is a reservation of its own, with the same guarantees as one that holds a use: a deadline, attempts under leases, and
-a person's word for whatever is in doubt. The former access ends only when the new invitation is sent.
+A rebind is a separate reservation with the same guarantees as one of a use: a deadline, attempts under leases, and a
+case if its outcome is unknown. The former access ends only when the new invitation is sent.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ class RebindReservation(NamesGroup, frozen=True, kw_only=True):
 
 
 def request_rebind(command: RequestRebind, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Give the person's own rebind, or begin one.
+    """Return the recipient's own rebind, or begin one.
 
     Raises:
         Refusal: One of `RequestRebind.refusals`, in that order; the token is checked of persons only.
@@ -101,7 +101,7 @@ def request_rebind(command: RequestRebind, working_set: WorkingSet, policy: Poli
 
 
 def rebind_reservation(command: RebindReservation, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Begin to move an access, or give the rebind that moves it already.
+    """Begin to move an access, or return the rebind that moves it already.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -114,7 +114,7 @@ def rebind_reservation(command: RebindReservation, working_set: WorkingSet, poli
 
 
 def _newest_access(own_reservations: Sequence[Reservation], working_set: WorkingSet) -> Reservation | None:
-    """The reservation whose access would be moved: the newest that stands, else the newest that ended."""
+    """Return the reservation whose access would be moved: the newest active one, else the newest that ended."""
     sent = [
         reservation
         for reservation in own_reservations
@@ -126,7 +126,10 @@ def _newest_access(own_reservations: Sequence[Reservation], working_set: Working
 
 
 def _is_covered(reservation: Reservation, token_of: UUID | None, working_set: WorkingSet) -> bool:
-    """Whether a token's reservation is this one, or one whose access this one moved on. Such a chain has no loops."""
+    """Return whether a token's reservation is this one, or one whose access this one has moved.
+
+    Such a chain has no loops.
+    """
     current: Reservation | None = reservation
     while current is not None and current.reservation_id != token_of:
         origin = None if current.is_use else current.follows
@@ -135,7 +138,7 @@ def _is_covered(reservation: Reservation, token_of: UUID | None, working_set: Wo
 
 
 def _is_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
-    """Whether another reservation has its access now. A rebind that was given back has none."""
+    """Return whether another reservation has this one's access now. A refunded rebind has none."""
     return any(other.status == "sent" for other in working_set.moves(reservation))
 
 
@@ -170,7 +173,7 @@ def _check(
     stamp: EventStamp,
     policy: Policy,
 ) -> None:
-    """Raise what stands in the way."""
+    """Raise the first refusal of a rebind."""
     if former.status != "sent":
         raise RebindNotPossible("nothing_sent")
     if _is_moved(former, working_set):
@@ -191,7 +194,7 @@ def _check(
 
 
 def _check_bounds(code: RedeemCode, former: Reservation, stamp: EventStamp, policy: Policy) -> None:
-    """What binds persons: how often, and for how long after the activation."""
+    """Check the limits for recipients: how often, and how many days after the activation."""
     limit = policy.rebinds_max if code.terms.rebinds_max is None else code.terms.rebinds_max
     if _rebind_count(former) >= limit:
         raise RebindNotPossible("used_up")
@@ -207,7 +210,10 @@ def _rebind_count(reservation: Reservation) -> int:
 def _rebind_event(
     command: RequestRebind | RebindReservation, former: Reservation, stamp: EventStamp, policy: Policy
 ) -> Event:
-    """Held no longer than the access lasts: a rebind that is unsent by then is given back."""
+    """Return the start of a rebind.
+
+    Its deadline is not after the end of the access, so an unsent rebind is refunded by then.
+    """
     deadline = stamp.at + timedelta(seconds=policy.reservation_ttl_s)
     if former.access_ends_at is not None:
         deadline = min(deadline, former.access_ends_at)

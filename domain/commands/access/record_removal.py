@@ -1,4 +1,4 @@
-"""The group's own system took a person's access away. Whether the use comes back is for staff to decide."""
+"""Record that an external system removed an access. Staff decide whether the use is refunded."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -15,7 +15,7 @@ from domain.working_set import WorkingSet
 
 
 class RecordExternalRemoval(Struct, frozen=True, kw_only=True):
-    """A person was removed. `occurred_at` is when, where that was before we learned of it."""
+    """An external system removed a recipient. `occurred_at` is when, if that was before the report."""
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, NothingSent, OutOfBounds)
 
@@ -25,7 +25,7 @@ class RecordExternalRemoval(Struct, frozen=True, kw_only=True):
 
 
 def record_external_removal(command: RecordExternalRemoval, working_set: WorkingSet) -> Decision:
-    """Record it once; it also ends what was still to be done about it, by machines or as a case.
+    """Record the removal once; it also ends what was still due about the access, automatically or as a case.
 
     Raises:
         ReservationUnknown: There is no such reservation.

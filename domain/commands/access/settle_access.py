@@ -1,4 +1,4 @@
-"""The end of an access: telling its person in time, ending it, and recording what became of taking it away."""
+"""The end of an access: warn its recipient in time, end it, and record the result of its removal."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,18 +25,18 @@ from domain.ports import Accepted, NotifiedOnly, OutcomeUnknown, Rejected, Remov
 from domain.working_set import WorkingSet
 
 REMOVAL_FAILED: Final = "removal_failed"
-"""Cause of the case that a person has to settle: somebody still has what ended."""
+"""Cause of the case that staff settle if a channel could not remove an ended access."""
 
 
 class SettleAccess(Struct, frozen=True, kw_only=True):
-    """Do what time has made due on an access: announce its end, or end it."""
+    """Do what is due about an access: warn of its expiry, or end it."""
 
     context: CommandContext
     reservation_id: UUID
 
 
 class RecordRemovalOutcome(Struct, frozen=True, kw_only=True):
-    """What the channel said when it was asked to take an access away.
+    """The result of asking a channel to remove an access.
 
     `attempt` counts from 1; `case_id` is used only if a case has to be opened; `reply` holds the channel's words.
     """
@@ -51,7 +51,7 @@ class RecordRemovalOutcome(Struct, frozen=True, kw_only=True):
 
 
 def settle_access(command: SettleAccess, working_set: WorkingSet) -> Decision:
-    """One event at most; none if nothing is due.
+    """Return the event that is due about an access: one at most.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -74,7 +74,9 @@ def settle_access(command: SettleAccess, working_set: WorkingSet) -> Decision:
 
 
 def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Record it; nothing if the access was taken away already, or another one tried since. The last failure is a case.
+    """Record the result; nothing if the access is removed already, or a later attempt was made.
+
+    The last failure opens a case.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -118,7 +120,7 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
 
 
 def end_replaced_access(events: Sequence[Event], working_set: WorkingSet) -> list[AccessReplaced]:
-    """What follows from the invitation of a rebind being sent: the access in the former group ends.
+    """End the access in the former group when the invitation of its rebind is sent.
 
     Args:
         events: New events of one stream, not in the working set yet.
@@ -161,7 +163,10 @@ def _reason(outcome: Rejected | RetryLater | OutcomeUnknown) -> str:
 def _retry_at(
     outcome: Rejected | RetryLater | OutcomeUnknown, access: Access, now: datetime, policy: Policy
 ) -> datetime | None:
-    """When to try again; None if it is of no use. Taking away twice does no harm, so a doubt is tried again too."""
+    """Return when to ask again; None if that is useless.
+
+    Removing twice is harmless, so an unknown outcome is retried too.
+    """
     attempts = access.removal_attempts + 1
     if attempts >= policy.removal_attempts_max:
         return None

@@ -37,7 +37,7 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
     release_binding: bool = False
 
     def __post_init__(self) -> None:
-        """Check the names.
+        """Check the names of the terms.
 
         Raises:
             ValueError: One is not the name of a term, or the group may not be named so.
@@ -53,7 +53,9 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
 
 
 def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
-    """Record the new terms; nothing if they are the old ones. Reservations that exist keep what they were promised.
+    """Record the new terms; nothing if they equal the present ones.
+
+    Existing reservations keep the terms they were made with.
 
     Raises:
         Refusal: One of `ChangeTerms.refusals`, in that order. Only the

@@ -1,4 +1,4 @@
-"""Taking a code over from another system, with what is proven there as facts of their own time."""
+"""Import a code from another system, with its proven uses as events of their own time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ from domain.working_set import WorkingSet
 
 
 class Opening(NamedTuple):
-    """Uses that no invitation stands for, and why they are taken over."""
+    """Imported uses without an invitation here, and why they are imported."""
 
     uses: int
     reason: str
@@ -57,13 +57,13 @@ class ImportedUse(Struct, frozen=True, kw_only=True):
 
 
 def find_access_end(access: Access, sent_at: datetime, now: datetime) -> datetime | None:
-    """When the time of an access was over that an invitation of `sent_at` gave; None if it is not."""
+    """Return when the access of an invitation sent at `sent_at` had expired; None if it has not."""
     ends_at = access.ends_at(min(sent_at, now))
     return ends_at if ends_at is not None and ends_at <= now else None
 
 
 class ImportCode(NamesGroup, frozen=True, kw_only=True):
-    """Bring a code into being as it stands elsewhere.
+    """Create a code in the state that another system has recorded.
 
     Attributes:
         code_id: New and random, as for `IssueCode`.
@@ -103,7 +103,7 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
 
 
 def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
-    """Write its history down in the order in which it happened, unless this very command did so already.
+    """Write the code's history in the order in which it happened, unless this command did so already.
 
     Raises:
         OutOfBounds: A term, an opening balance or a time lies outside its bounds.
@@ -137,11 +137,11 @@ def _check(command: ImportCode) -> None:
 
 
 Make = tuple[type[Event], dict[str, Any]]
-"""A fact without its stamp."""
+"""An event's class and fields, without the stamp."""
 
 
 def _persons(command: ImportCode, working_set: WorkingSet) -> dict[bytes, UUID]:
-    """Ids by digest. The first draft of a new person gives the id, as it does when the vault adopts them."""
+    """Return recipient ids by digest. The first draft of a new recipient gives the id, as in the vault."""
     persons: dict[bytes, UUID] = {}
     bound_to = () if command.bound_to is None else (command.bound_to,)
     for draft in (*(use.recipient for use in command.uses), *bound_to):
@@ -156,7 +156,7 @@ def _terms_fields(command: ImportCode, persons: Mapping[bytes, UUID]) -> dict[st
 
 
 def _limit_for(dated: Sequence[tuple[datetime, Make]], limit: int | None) -> int | None:
-    """The limit to issue it with: a later one if more uses counted at one time than do in the end."""
+    """Return the limit to issue the code with: the highest one needed at any time of its history."""
     if limit is None:
         return None
     used = peak = 0
@@ -167,9 +167,9 @@ def _limit_for(dated: Sequence[tuple[datetime, Make]], limit: int | None) -> int
 
 
 def _uses(command: ImportCode, persons: Mapping[bytes, UUID]) -> Iterator[tuple[datetime, Make]]:
-    """Facts of each use at their own times; none is later than now, none of one use earlier than the one before.
+    """Yield the facts of each use at their own times: none is later than now, none earlier than the one before.
 
-    On a bound code a further use of the same person follows the one before, as it would have to here.
+    On a bound code a further use of the same recipient follows the one before, as this ledger requires.
     """
     before: dict[UUID, UUID] = {}
     for use in sorted(command.uses, key=lambda use: use.sent_at):
@@ -184,7 +184,7 @@ def _uses(command: ImportCode, persons: Mapping[bytes, UUID]) -> Iterator[tuple[
 def _invitation(
     command: ImportCode, use: ImportedUse, recipient_id: UUID, follows: UUID | None
 ) -> Iterator[tuple[datetime, Make]]:
-    """It was sent, and accepted as far as the other system knows."""
+    """Yield that the invitation was sent, and accepted as far as the other system knows."""
     now = command.context.now
     at = min(use.sent_at, now)
     access = Access(validity_days=command.terms.validity_days, activated_at=use.activated_at)
@@ -207,7 +207,10 @@ def _invitation(
 
 
 def _end(command: ImportCode, use: ImportedUse) -> Iterator[tuple[datetime, Make]]:
-    """What the other system knows of the end of its access; what just ran out is closed without a word."""
+    """Yield the end of the access as the other system recorded it.
+
+    An access that has just expired is ended without a notice.
+    """
     now = command.context.now
     about = {"reservation_id": use.reservation_id}
     delivered_at = min(max(use.sent_at, use.accepted_at or use.sent_at), now)
@@ -224,7 +227,7 @@ def _end(command: ImportCode, use: ImportedUse) -> Iterator[tuple[datetime, Make
 
 
 def _of_today(command: ImportCode, terms: Mapping[str, Any], limit: int | None) -> Iterator[Make]:
-    """What is decided by moving in: it takes effect now."""
+    """Yield what the import itself decides; it takes effect now."""
     if limit != command.terms.max_uses:
         yield CodeTermsChanged, dict(terms)
     for opening in command.openings:

@@ -1,4 +1,4 @@
-"""Issuing a code."""
+"""Issue a code."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -16,7 +16,7 @@ from domain.working_set import WorkingSet
 
 
 class IssueCode(NamesGroup, frozen=True, kw_only=True):
-    """Bring a code into being. `code_id` is new and random; `text` goes to the vault, never into an event.
+    """Create a code. `code_id` is new and random; `text` goes to the vault, never into an event.
 
     `bound`: only its first recipient may redeem it. `note_id` names a note that the vault has already.
     """
@@ -36,7 +36,7 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
 
 
 def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
-    """Issue it, unless this very command did so before its answer was lost.
+    """Issue the code, unless this command did so before its answer was lost.
 
     Raises:
         OutOfBounds: A term lies outside its bounds.

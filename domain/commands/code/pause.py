@@ -1,4 +1,4 @@
-"""Pausing a code and resuming it. A pause stops new reservations only; those that stand go on (rule 11)."""
+"""Pause and resume a code. A pause stops new reservations only; existing ones continue (rule 11)."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -33,7 +33,7 @@ class ResumeCode(Struct, frozen=True, kw_only=True):
 
 
 def pause_or_resume(command: PauseCode | ResumeCode, working_set: WorkingSet) -> Decision:
-    """Record the change; nothing if the code is paused, or not, already.
+    """Record the change; nothing if the code is already paused, or already active.
 
     Raises:
         Refusal: One of the command's `refusals`, in that order.

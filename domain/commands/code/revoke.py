@@ -1,7 +1,7 @@
-"""Revoking a code: no new reservations for ever, and what is held is given back (rule 11).
+"""Revoke a code: it accepts no new reservations permanently, and its reserved uses are refunded (rule 11).
 
-A code may hold very many reservations, so one command settles a bounded number of them and further commands the
-rest. Until then nothing is sent in vain: whoever touches such a reservation settles it (`overdue.due_events`).
+A code may have very many reservations, so one command settles a bounded number, and further commands the rest. Every
+command about one of the others settles it first (`settle_due.due_events`), so nothing is sent for a revoked code.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from domain.working_set import WorkingSet
 
 
 class RevokeCode(Struct, frozen=True, kw_only=True):
-    """Revoke a code for ever.
+    """Revoke a code permanently.
 
-    `note`, the reason, goes to the vault. `case_ids` are new and random, one for each case that may be opened; what
-    is in doubt beyond their number is left to further commands.
+    `note`, the reason, goes to the vault. `case_ids` are new and random, one for each case that may be opened;
+    reservations with an unknown outcome beyond their number are left to further commands.
     """
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCode,)
@@ -36,7 +36,7 @@ class RevokeCode(Struct, frozen=True, kw_only=True):
 
 
 class ContinueRevocation(Struct, frozen=True, kw_only=True):
-    """Go on with what a revoked code still holds; `case_ids` as for `RevokeCode`."""
+    """Settle more reservations of a revoked code; `case_ids` as for `RevokeCode`."""
 
     context: CommandContext
     code_id: UUID
@@ -44,7 +44,7 @@ class ContinueRevocation(Struct, frozen=True, kw_only=True):
 
 
 def revoke_code(command: RevokeCode, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Record it, once, and settle the first of the reservations that it undoes.
+    """Record the revocation, once, and settle the first of the code's reservations.
 
     Raises:
         NoSuchCode: There is no such code.
@@ -60,7 +60,7 @@ def revoke_code(command: RevokeCode, working_set: WorkingSet, policy: Policy) ->
 
 
 def continue_revocation(command: ContinueRevocation, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Settle the next ones; nothing if there are none, or if the code is not revoked.
+    """Settle the next reservations; nothing if there are none, or the code is not revoked.
 
     Raises:
         NoSuchCode: There is no such code.
@@ -77,7 +77,7 @@ def continue_revocation(command: ContinueRevocation, working_set: WorkingSet, po
 def _settlement_events(
     code: RedeemCode, working_set: WorkingSet, stamp: EventStamp, case_ids: Sequence[UUID], policy: Policy
 ) -> Sequence[Event]:
-    """Events of the reservations that are given back, or become cases, as far as bounds and ids reach."""
+    """Return refunds and cases of the next reservations, as far as the limit and the ids reach."""
     ids = iter(case_ids)
     events: list[Event] = []
     for reservation in working_set.pending_reservations(code.code_id):

@@ -1,4 +1,4 @@
-"""Accepting an invitation, by its link or as its channel reports. It proves that it arrived."""
+"""Accept an invitation, by its link or as its channel reports. An acceptance proves that the invitation arrived."""
 
 from datetime import datetime
 from typing import ClassVar, Literal
@@ -20,10 +20,10 @@ Via = Literal["link", "callback"]
 
 
 class AcceptInvite(Struct, frozen=True, kw_only=True):
-    """A delivery was accepted: its link was opened, or the group's own system says so; both are checked outside.
+    """A delivery was accepted: its link was opened, or an external system reports it. The caller has checked both.
 
-    `case_id` is used only if a case is opened; `via` says how it became known; `occurred_at` is when it happened, where
-    that was before we learned of it.
+    `case_id` is used only if a case is opened; `via` says how it became known; `occurred_at` is when it happened, if
+    that was before the report.
     """
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, LinkNotValid, GrantExpired, OutOfBounds)
@@ -37,7 +37,7 @@ class AcceptInvite(Struct, frozen=True, kw_only=True):
 
 
 def accept_invite(command: AcceptInvite, working_set: WorkingSet) -> Decision:
-    """Record the acceptance once; an attempt in doubt is first settled as sent, a refunded use retaken if it can be.
+    """Record the acceptance once. It settles an unknown outcome as sent, and counts a refunded use again if possible.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -93,5 +93,5 @@ def find_link_refusal(reservation: Reservation, delivery: int) -> Refusal | None
 
 
 def _proves_resend(reservation: Reservation, delivery: int) -> bool:
-    """Whether the link shows that a further delivery arrived of which that was not known."""
+    """Return whether the link proves that a resend arrived whose sending was not known."""
     return delivery == reservation.delivery and reservation.resending and reservation.attempts > 0

@@ -1,4 +1,4 @@
-"""Claiming a reservation for one attempt at sending: the lease is committed before anything is sent."""
+"""Claim a reservation for one sending attempt: the lease is committed before anything is sent."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -32,7 +32,9 @@ class ClaimAttempt(Struct, frozen=True, kw_only=True):
 
 
 def claim_attempt(command: ClaimAttempt, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Begin an attempt if one is due; settle what time has made due; else do nothing: doubles are harmless.
+    """Begin an attempt if one is due, after settling what is overdue; otherwise do nothing.
+
+    A repeated claim is harmless.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -61,9 +63,9 @@ def claim_attempt(command: ClaimAttempt, working_set: WorkingSet, policy: Policy
 
 
 def is_claimed_by(reservation: Reservation, context: CommandContext) -> bool:
-    """Whether the lease is this very claim's: true also when the commit's answer was lost and it is decided again.
+    """Return whether the lease belongs to this claim, also after a commit whose answer was lost.
 
-    So the caller's actor id has to be its own for each claim.
+    So the caller's actor id has to be unique for each claim.
     """
     lease = reservation.lease
     return lease is not None and (lease.worker, lease.task_id) == (context.actor_id, context.request_id)

@@ -1,7 +1,7 @@
-"""What a success means, whenever it becomes known (rule 6).
+"""Decide what a success means, whenever it becomes known (rule 6).
 
-Success of any attempt is evidence: a machine can be late, but what it saw happened. It counts a use at most once
-per delivery, and never one that is not there: then a person has to decide.
+A success of any attempt is evidence, even if it becomes known late. It counts a use at most once per delivery, and
+never a use that is not available: then a case is opened.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ class DeliveryProof(Struct, frozen=True, kw_only=True):
     """What shows that a delivery was sent.
 
     Attributes:
-        server: The mail server that took it, or what stands for one.
+        server: The mail server that accepted it, or what stands for one.
         attempt: The attempt that it proves, as far as that is known; counted from 1.
-        arrived: It shows besides that somebody has the invitation: whatever came back did not hinder that.
+        arrived: Whether it also proves that the recipient has the invitation, even if a copy of it bounced.
     """
 
     delivery: int
@@ -41,15 +41,15 @@ def success_events(
     proof: DeliveryProof,
     case_id: UUID,
 ) -> Sequence[Event]:
-    """The events of a success; none if this very attempt's is in the log already.
+    """Return the events of a success; none if the success of this attempt is in the log already.
 
     Args:
         code: The reservation's code.
         reservation: The reservation, in whatever state.
         working_set: Where the person's other reservations on the code are, if the use was given back.
-        stamp: The moment, and the fields that all events share.
+        stamp: The timestamp, and the fields that all events share.
         proof: What is known.
-        case_id: New and random; used if a person has to decide.
+        case_id: New and random; used if a case is opened.
     """
     if proof.attempt in reservation.proved_attempts:
         return ()
@@ -72,9 +72,11 @@ def success_events(
 
 
 def _came_after_access_ended(reservation: Reservation, proof: DeliveryProof) -> bool:
-    """Whether it takes nothing since the access has ended: its channel is told of the end, again if it was before.
+    """Return whether the access has ended already, so the success counts no use.
 
-    Nothing is left for staff to decide then: the use was refunded, or counts already.
+    Its channel is then notified of the end again.
+
+    Staff have nothing left to decide: the use was refunded, or counts already.
     """
     has_ended = reservation.access is not None and reservation.access.ending is not None
     is_settled = not reservation.occupies_use or proof.delivery in reservation.proved_deliveries
@@ -82,7 +84,7 @@ def _came_after_access_ended(reservation: Reservation, proof: DeliveryProof) -> 
 
 
 def find_retake_obstacle(code: RedeemCode, reservation: Reservation, working_set: WorkingSet) -> CaseCause | None:
-    """Why a machine may not count a refunded use again: the cause of the case; None if it may."""
+    """Return why a refunded use cannot be counted again automatically, as the cause of the case; None if it can."""
     if reservation.refund_cause == "corrected":
         return "corrected_meanwhile"
     if is_bound_to_another(code, reservation):
@@ -102,19 +104,22 @@ def find_retake_obstacle(code: RedeemCode, reservation: Reservation, working_set
 
 
 def _takes_precedence(other: Reservation, reservation: Reservation) -> bool:
-    """Whether it stands in the place: asked for later, or after the same one, which only one may follow (rule 8)."""
+    """Return whether `other` takes precedence: it is newer, or it follows the same reservation (rule 8).
+
+    Only one reservation may follow another.
+    """
     follows_same = reservation.is_use and reservation.follows is not None and other.follows == reservation.follows
     return other.occupies_use and (follows_same or other.versions[0] > reservation.versions[0])
 
 
 def has_access_to_move(reservation: Reservation, working_set: WorkingSet) -> bool:
-    """Whether the access that a rebind would move still stands where it was."""
+    """Return whether the access that a rebind would move is still active where it was."""
     former_reservation = None if reservation.follows is None else working_set.reservations.get(reservation.follows)
     return former_reservation is not None and former_reservation.has_active_access
 
 
 def is_bound_to_another(code: RedeemCode, reservation: Reservation) -> bool:
-    """Whether the code belongs to somebody else by now."""
+    """Return whether the code is bound to another recipient by now."""
     return code.is_bound_to_another(reservation.recipient_id)
 
 
@@ -141,7 +146,7 @@ def _add_bounce_case(
     case_id: UUID,
     events: Sequence[Event],
 ) -> Sequence[Event]:
-    """A letter may come back before its own success is known: then the use that this counts is in doubt at once."""
+    """Add a case if the email had bounced before its success became known: then the counted use is uncertain."""
     has_bounced = proof.delivery == reservation.delivery and proof.delivery in reservation.bounced_deliveries
     stays_open = reservation.case_id is not None and not any(isinstance(event, CaseClosed) for event in events)
     if not has_bounced or stays_open or proof.arrived or reservation.accepted_at is not None:

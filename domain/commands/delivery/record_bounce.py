@@ -1,4 +1,7 @@
-"""A mail that came back. It never takes or gives back a use by itself: after sent a person decides (rule 6)."""
+"""Record a bounced email.
+
+A bounce never counts or refunds a use: after an invitation was sent, staff decide (rule 6).
+"""
 
 from datetime import datetime
 from typing import ClassVar
@@ -16,10 +19,10 @@ from domain.working_set import WorkingSet
 
 
 class RecordBounce(Struct, frozen=True, kw_only=True):
-    """A delivery came back.
+    """A delivery bounced.
 
-    `reason` is a stable word; `reply` holds the server's own words for the vault; `case_id` is new and random,
-    used if a case is opened; `occurred_at` is when it came back, where that was before we learned of it.
+    `reason` is a stable word; `reply` holds the server's own words for the vault; `case_id` is new and random, used if
+    a case is opened; `occurred_at` is when it bounced, if that was before the report.
     """
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, NothingSent, OutOfBounds)

@@ -1,7 +1,7 @@
-"""Recording what became of an attempt.
+"""Record the outcome of an attempt.
 
-Fencing is by state: a success is evidence whenever it comes; a failure or doubt counts only while its own
-attempt holds the lease, and is dropped otherwise.
+A success is evidence whenever it is reported. A failure or an unknown outcome counts only while its attempt has the
+lease, and is ignored otherwise.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,9 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
 
 
 def record_outcome(command: RecordOutcome, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Turn an outcome into events; none if it comes too late to matter, or is of a delivery that nobody asked for.
+    """Return the events of an outcome.
+
+    None if it comes too late to matter, or is about a delivery that was never requested.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -101,7 +103,10 @@ def _defer(
     stamp: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
-    """Wait as asked, up to a bound; beyond it, or if nobody waits any more, a "later" is a failure like any other."""
+    """Wait as the channel asks, up to a limit.
+
+    Beyond it, or if the delivery is no longer needed, a deferral is a failure.
+    """
     latest = reservation.delivery_at + timedelta(seconds=policy.deferrals_s_max)
     if reservation.is_live and reservation.access_ends_at is not None:
         latest = min(latest, reservation.access_ends_at)
@@ -131,9 +136,11 @@ def _fail(
     stamp: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
-    """Back off while attempts and time are left; else final: refunded, or parked if any attempt was unknown.
+    """Back off while attempts and time are left.
 
-    A failure that is about the connection spends no attempt; only the deadline ends its retries.
+    Otherwise the failure is final: a refund, or a case if any outcome was unknown.
+
+    A failure of the connection spends no attempt; only the deadline ends its retries.
     """
     if outcome.about_connection:
         retry_at = stamp.at + policy.reconnect(reservation.reservation_id, reservation.connection_failures + 1)
@@ -161,14 +168,14 @@ def _fail(
 
 
 def _is_pointless(code: RedeemCode, reservation: Reservation) -> bool:
-    """Whether trying on is of no use: the code was revoked meanwhile, or a further delivery is needed no more."""
+    """Return whether retrying is useless: the code was revoked in the meantime, or the resend is no longer needed."""
     return reservation.needs_no_delivery or (reservation.is_live and code.is_revoked)
 
 
 def _follow_final_failure(
     command: RecordOutcome, outcome: Rejected, code: RedeemCode, reservation: Reservation, stamp: EventStamp
 ) -> Sequence[Event]:
-    """What follows the InviteFailed that is the next event: a refund, or a case; nothing where nobody waits for it."""
+    """Return what follows a final failure: a refund, or a case; nothing if the delivery is no longer needed."""
     caused_by = code.version + 1
     if reservation.resending and reservation.needs_no_delivery:
         return ()

@@ -1,4 +1,4 @@
-"""Taking back a reservation before anything was sent for it."""
+"""Cancel a reservation before anything was sent for it."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -14,7 +14,7 @@ from domain.working_set import WorkingSet
 
 
 class CancelReservation(Struct, frozen=True, kw_only=True):
-    """Give back a use that is held; never one that counts. `note`, the reason, goes to the vault."""
+    """Refund a reserved use; never one that counts. `note`, the reason, goes to the vault."""
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotRefundable)
 
@@ -24,7 +24,7 @@ class CancelReservation(Struct, frozen=True, kw_only=True):
 
 
 def cancel_reservation(command: CancelReservation, working_set: WorkingSet, policy: Policy) -> Decision:
-    """A refund of what is live, neither being sent nor ever unknown.
+    """Refund a pending reservation that is not being sent and has no unknown outcome.
 
     Raises:
         ReservationUnknown: There is no such reservation.

@@ -1,4 +1,4 @@
-"""Closing what a person still holds before they are forgotten: afterwards nobody could send to them or ask them."""
+"""Settle a recipient's pending reservations before their data is erased: nothing can be sent to them afterwards."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -14,7 +14,7 @@ from domain.working_set import WorkingSet
 
 
 class CloseForErasure(Struct, frozen=True, kw_only=True):
-    """Settle one reservation of a person who will be forgotten. `case_id` is new and random."""
+    """Settle one reservation of a recipient whose data is about to be erased. `case_id` is new and random."""
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotResolvable)
 
@@ -24,10 +24,10 @@ class CloseForErasure(Struct, frozen=True, kw_only=True):
 
 
 def close_for_erasure(command: CloseForErasure, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Refund what is held and was surely not sent; count what may have been sent, on the admin's word.
+    """Refund a use that was definitely not sent; count one that may have been sent.
 
-    Counting it is the side that costs nobody but the person who asked: given back, it could be a free use. What is
-    settled already stays as it is.
+    Counting costs nobody but the person who asked for the erasure; a refund could be a free use. A settled reservation
+    stays as it is.
 
     Raises:
         ReservationUnknown: There is no such reservation.

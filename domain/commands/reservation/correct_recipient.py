@@ -1,7 +1,7 @@
-"""Correcting a mistyped address: the use moves to the right person in one append (rule 10).
+"""Correct a mistyped email address: the use moves to the right recipient in one append (rule 10).
 
-It is a refund and a new reservation, so the old letter's link is dead and the new one is a delivery of its own. No
-moment lies between them in which somebody else could take the use. Pause and expiry don't stop it. What a group's own
+A correction is a refund and a new reservation, so the link of the old email stops working and the new email is a new
+delivery. Nobody else can take the use in between. A pause or an expired code does not prevent it. What an external
 system may have given the first address ends in the same append; the second invitation waits until that is removed.
 """
 
@@ -36,11 +36,11 @@ from domain.working_set import WorkingSet
 
 
 class CorrectRecipient(Struct, frozen=True, kw_only=True):
-    """Move a use to another address.
+    """Move a use to another email address.
 
-    `new_reservation_id` is new and random. `code_digests` must be those of the reservation's code where the person
-    themselves asks; None where staff do. `token_of` is the reservation whose correction token the request carried: a
-    person needs that of this reservation, staff need none. `note`, the reason, goes to the vault.
+    `new_reservation_id` is new and random. `code_digests` must be those of the reservation's code if the recipient
+    asks; None for staff. `token_of` is the reservation whose correction token the request carried: a recipient needs
+    that of this reservation, staff need none. `note`, the reason, goes to the vault.
     """
 
     refusals: ClassVar[RefusalOrder] = (
@@ -62,7 +62,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
 
 
 def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Refund the old reservation and hold the use for the new address; give the new one if that was done before.
+    """Refund the old reservation and reserve the use for the new address; return the new one if that was done before.
 
     Raises:
         Refusal: One of `CorrectRecipient.refusals`, in that order; the code and the token are checked of persons only.
@@ -104,7 +104,7 @@ def _check(
     *,
     is_moving: bool,
 ) -> None:
-    """Raise what stands in the way."""
+    """Raise the first refusal of a correction."""
     is_by_person = command.context.actor not in STAFF
     why = _find_state_obstacle(reservation, is_by_person=is_by_person) or ("moving" if is_moving else None)
     if why is None and code.is_revoked:
@@ -138,7 +138,7 @@ def _find_state_obstacle(reservation: Reservation, *, is_by_person: bool) -> str
 
 
 def _find_staff_only_reason(reservation: Reservation, context: CommandContext, policy: Policy) -> str | None:
-    """Return why only staff may correct it; None if the person may."""
+    """Return why only staff may correct the address; None if the recipient may."""
     if reservation.corrects is not None:
         return "corrected_before"
     if reservation.is_live and reservation.ever_unknown:
@@ -154,7 +154,7 @@ def _correction_events(
     stamp: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
-    """The refund, the end of the first access, and the reservation that waits until that is removed."""
+    """Return the refund, the end of the first access, and the reservation that waits until that access is removed."""
     refund = UseRefunded(
         **stamp.for_reservation(reservation),
         cause="corrected",

@@ -1,4 +1,4 @@
-"""Giving a use back by a person's word. A refund names one reservation that is held or counted."""
+"""Refund a use by a decision of staff. A refund names one reservation whose use is reserved or counted."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -26,11 +26,11 @@ from domain.working_set import WorkingSet
 
 
 class RefundReservation(Struct, frozen=True, kw_only=True):
-    """Give back one use.
+    """Refund one use.
 
-    `note` goes to the vault. `held_only` leaves counted uses alone. `revoke_access` says whether the access that a sent
-    invitation gave is revoked with it, or stays; None is refused where the invitation was accepted, and revokes what a
-    group's own system may have given otherwise.
+    `note` goes to the vault. `held_only` leaves counted uses alone. `revoke_access` says whether the access of a sent
+    invitation is revoked with it, or stays. None is refused if the invitation was accepted; otherwise it revokes what
+    an external system may have given.
     """
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotRefundable, AccessChoiceRequired)
@@ -44,7 +44,7 @@ class RefundReservation(Struct, frozen=True, kw_only=True):
 
 
 def refund_reservation(command: RefundReservation, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Refund a live reservation that is never unknown, or a sent one, whose case is closed with it; no leased one.
+    """Refund a pending reservation without an unknown outcome, or a sent one with its open case; never a leased one.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -69,7 +69,7 @@ def refund_reservation(command: RefundReservation, working_set: WorkingSet, poli
 
 
 def _check(command: RefundReservation, reservation: Reservation, working_set: WorkingSet) -> None:
-    """Raise what stands in the way."""
+    """Raise the first refusal of a refund."""
     why = _find_obstacle(command, reservation, working_set)
     if why is not None:
         raise ReservationNotRefundable(why)
@@ -107,10 +107,10 @@ def _refund_events(
 
 
 def has_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
-    """Whether a later reservation has its access, which would be left without a use."""
+    """Return whether a later reservation has its access, which would have no use any more."""
     return any(other.status == "sent" for other in working_set.moves(reservation))
 
 
 def is_being_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
-    """Whether a rebind of its access is under way: it would be left with nothing to move."""
+    """Return whether a rebind of its access is in progress, which would have nothing to move any more."""
     return any(other.is_live for other in working_set.moves(reservation))

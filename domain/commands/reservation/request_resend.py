@@ -1,4 +1,4 @@
-"""Sending an invitation once more: a delivery of its own, which counts nothing (rule 12)."""
+"""Send an invitation again: a new delivery, which counts no use (rule 12)."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -17,7 +17,7 @@ from domain.working_set import WorkingSet
 
 
 class RequestResend(Struct, frozen=True, kw_only=True):
-    """Send the invitation of a sent reservation once more. `note`, the reason, goes to the vault."""
+    """Send the invitation of a sent reservation again. `note`, the reason, goes to the vault."""
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotResendable)
 
@@ -27,7 +27,7 @@ class RequestResend(Struct, frozen=True, kw_only=True):
 
 
 def request_resend(command: RequestResend, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Open the next delivery, with its own deadline and attempts; an open case (it bounced) ends with it.
+    """Begin a new delivery, with its own deadline and attempts; an open case about a bounce ends with it.
 
     Raises:
         ReservationUnknown: There is no such reservation.

@@ -1,8 +1,8 @@
-"""Reserving a use: the answer to a person who typed a code and an e-mail.
+"""Reserve a use: the answer to a redeem request.
 
-Order of answers (rule 1): unknown code; the caller's own live or sent reservation; revoked; paused; expired;
-bound to another by a sent use; held; exhausted. Nothing depends on the sweep: overdue reservations that stand in the
-way are given back in the same commit.
+Order of answers (rule 1): unknown code; the recipient's own pending or sent reservation; revoked; paused; expired;
+bound to another recipient by a sent use; held; exhausted. Nothing depends on the sweep: overdue reservations that block
+the request are refunded in the same commit.
 """
 
 import math
@@ -52,14 +52,14 @@ class IdempotencyKey(Struct, frozen=True, kw_only=True):
     older: Sequence["IdempotencyKey"] = ()
 
     def spellings(self) -> Sequence["IdempotencyKey"]:
-        """Itself, and as it may be remembered."""
+        """Return the digests under which the key may be stored, the present one first."""
         return (self, *self.older)
 
 
 class ReserveUse(Struct, frozen=True, kw_only=True):
-    """Hold one use of a code for one person.
+    """Reserve one use of a code for one recipient.
 
-    `reservation_id` is new and random. `group`, where given, must be the code's own.
+    `reservation_id` is new and random. `group`, if given, must be the code's own.
     """
 
     refusals: ClassVar[RefusalOrder] = (
@@ -86,7 +86,7 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
 
 
 def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Give the caller's own reservation, or hold a new use.
+    """Return the recipient's own reservation, or reserve a new use.
 
     Raises:
         Refusal: One of `ReserveUse.refusals`, in that order.
@@ -131,7 +131,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
 
 
 def _find_remembered_result(command: ReserveUse, code: RedeemCode, working_set: WorkingSet) -> UUID | None:
-    """The reservation that the same key and the same body led to before."""
+    """Return the reservation that the same key and the same body led to before."""
     keys = () if command.key is None else command.key.spellings()
     remembered = next(
         (working_set.remembered[key.scope_digest] for key in keys if key.scope_digest in working_set.remembered), None
@@ -146,9 +146,9 @@ def _find_remembered_result(command: ReserveUse, code: RedeemCode, working_set: 
 
 
 def _is_repeat_of(command: ReserveUse, code: RedeemCode, remembered: RememberedKey, working_set: WorkingSet) -> bool:
-    """Whether a remembered reservation is just what the command asks for: this code, this person and this `again`.
+    """Return whether a stored reservation is what the command asks for: the same code, recipient and `again`.
 
-    It tells a repeat where the digest of the first body was made under a pepper that is no longer in the keyring.
+    It recognizes a repeat if the digest of the first body was made under a pepper that is no longer in the keyring.
     """
     reservation = working_set.reservations.get(remembered.reservation_id)
     if reservation is None or reservation.code_id != code.code_id:
@@ -161,7 +161,7 @@ def _is_repeat_of(command: ReserveUse, code: RedeemCode, remembered: RememberedK
 def _find_existing_reservation(
     command: ReserveUse, code: RedeemCode, own_reservations: Sequence[Reservation], stamp: EventStamp
 ) -> tuple[UUID | None, Reservation | None]:
-    """What the caller has already: (the sent reservation that a new one would follow, the answer if there is one)."""
+    """Return the sent reservation that a new one would follow, and the result if there is one already."""
     active = [
         reservation
         for reservation in own_reservations
@@ -184,14 +184,14 @@ def _find_existing_reservation(
 
 
 def _awaits_release(reservation: Reservation, code: RedeemCode, stamp: EventStamp) -> bool:
-    """Whether it only waits for a command that gives it back."""
+    """Return whether the reservation only waits for a command that refunds it."""
     return reservation.is_overdue(stamp.at) or (
         code.is_revoked and is_released_by_revocation(reservation) and not reservation.ever_unknown
     )
 
 
 def _reject_as_revoked(code: RedeemCode, own_reservations: Sequence[Reservation], stamp: EventStamp) -> Decision:
-    """Refused; what of the caller's own the revoking had not come to yet is given back on the way."""
+    """Refuse because the code is revoked; refund the recipient's own reservation if that is still to be done."""
     awaiting_release = [reservation for reservation in own_reservations if _awaits_release(reservation, code, stamp)]
     events = [
         event for reservation in awaiting_release for event in release_on_revocation(code, reservation, stamp, None)
@@ -207,7 +207,7 @@ def _select_overdue_to_release(
     stamp: EventStamp,
     policy: Policy,
 ) -> list[Reservation]:
-    """The overdue reservations to give back first: the caller's own, and those that stand in the way.
+    """Return the overdue reservations to refund first: the recipient's own, and those that block the request.
 
     Raises:
         EmailMismatch, CodeHeld, CodeExhausted: Giving back all that may be given back would not be enough.
@@ -234,7 +234,10 @@ def _select_overdue_to_release(
 
 
 def _code_held_error(code: RedeemCode, working_set: WorkingSet, stamp: EventStamp, policy: Policy) -> CodeHeld:
-    """Held by unsettled reservations: come back at the earliest deadline ahead, else after one lifetime."""
+    """Return the refusal while pending reservations hold the code.
+
+    Retry at the earliest deadline ahead, else after one lifetime.
+    """
     ahead = working_set.earliest_deadline(code.code_id, stamp.at)
     if ahead is None:
         return CodeHeld(retry_after_s=policy.reservation_ttl_s)

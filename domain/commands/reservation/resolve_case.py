@@ -1,4 +1,7 @@
-"""What only a person may decide: a case, or an attempt in doubt. No machine gives an unknown back (invariant 10)."""
+"""Decide a case or an unknown outcome, as only staff may.
+
+The system never refunds an unknown outcome (invariant 10).
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -27,11 +30,10 @@ Resolution = Literal["sent", "refunded", "retry"]
 
 
 class ResolveReservation(Struct, frozen=True, kw_only=True):
-    """Decide a case or an attempt in doubt. `note` goes to the vault.
+    """Decide a case or an unknown outcome. `note` goes to the vault.
 
-    `resolution`: it was sent (count it); give it back; or let the machines try on (only what is parked in doubt).
-    `case_id` is new and random: what is not parked yet becomes a case that this closes. `revoke_access`: of what is
-    given back, as for a refund.
+    `resolution`: count it as sent, refund it, or let the system retry (only a parked unknown outcome). `case_id` is new
+    and random: an outcome that is not parked yet becomes a case that this closes. `revoke_access`: as for a refund.
     """
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, ReservationNotResolvable, AccessChoiceRequired)
@@ -45,7 +47,10 @@ class ResolveReservation(Struct, frozen=True, kw_only=True):
 
 
 class RefundAfterOutage(Struct, frozen=True, kw_only=True):
-    """Give one reservation of an outage back: a parked unknown, or with `include_sent` a sent one nobody accepted."""
+    """Refund one reservation of an outage.
+
+    That is a parked unknown outcome or, with `include_sent`, a sent one that was not accepted.
+    """
 
     context: CommandContext
     reservation_id: UUID
@@ -53,7 +58,7 @@ class RefundAfterOutage(Struct, frozen=True, kw_only=True):
 
 
 def resolve_reservation(command: ResolveReservation, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Do what the person decided; nothing if this very request did so before its answer was lost.
+    """Do what staff decided; nothing if this request did so before its answer was lost.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -84,7 +89,7 @@ def _resolve_after(
     policy: Policy,
     events: Sequence[Event],
 ) -> Decision:
-    """What the person decided, after the events that came first."""
+    """Return the decision's events, after those that had to come first."""
     if reservation.case_id is None and not (reservation.is_live and reservation.ever_unknown):
         raise ReservationNotResolvable("no_case")
     if command.resolution == "retry" and not (reservation.case_id is not None and _may_be_retried(reservation)):
@@ -104,7 +109,7 @@ def _resolve_after(
 
 
 def refund_after_outage(command: RefundAfterOutage, working_set: WorkingSet) -> Decision:
-    """Refund what the command names if it is still what it was when it was listed; else do nothing.
+    """Refund the named reservation if it is unchanged since it was listed; otherwise do nothing.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -122,7 +127,7 @@ def refund_after_outage(command: RefundAfterOutage, working_set: WorkingSet) -> 
 def _check_access(
     command: ResolveReservation, reservation: Reservation, working_set: WorkingSet, stamp: EventStamp
 ) -> None:
-    """Raise where a rebind would be left with nothing to move."""
+    """Raise if a rebind would be left with nothing to move."""
     is_over = command.resolution == "retry" and reservation.is_live and reservation.is_access_over(stamp.at)
     is_of_removal = is_removal_case(reservation)
     is_retaken = (
@@ -137,7 +142,7 @@ def _check_access(
 
 
 def _may_be_retried(reservation: Reservation) -> bool:
-    """Whether machines have something to go on with: an invitation in doubt, or an access to take away."""
+    """Return whether the system has something to continue: an unknown outcome, or an access to remove."""
     return reservation.is_live or is_removal_case(reservation)
 
 
@@ -158,7 +163,10 @@ def _resolution_events(
 def _sent_events(
     code: RedeemCode, reservation: Reservation, stamp: EventStamp, note: TextDraft | None
 ) -> Sequence[Event]:
-    """Counted, by the person's word; what counts already stays as it is, and so does what ended and was taken away."""
+    """Count the use by decision of staff.
+
+    A use that counts stays as it is, and so does an access that ended and was removed.
+    """
     if is_removal_case(reservation):
         return close_case(reservation, stamp, REMOVED_BY_HAND, caused_by=reservation.moved_by, note=note)
     if reservation.status == "sent":
@@ -191,7 +199,7 @@ def _refund_events(
     *,
     choice: bool | None = None,
 ) -> Sequence[Event]:
-    """Refunded once; what was refunded before stays so, and only its case ends. No use stands for its access then."""
+    """Refund the use once; if it was refunded before, only its case ends. Its access has no use any more."""
     if not reservation.occupies_use:
         closed = close_case(reservation, stamp, "resolved_refunded", caused_by=reservation.moved_by, note=note)
         return [*closed, *end_refunded_access(reservation, stamp, choice=choice, caused_by=code.version + 1)]
@@ -210,7 +218,10 @@ def _refund_events(
 def _retry_events(
     reservation: Reservation, stamp: EventStamp, note: TextDraft | None, policy: Policy
 ) -> Sequence[Event]:
-    """A new deadline and all attempts again, with the same letter; a rebind's ends with the access."""
+    """Continue with a new deadline and all attempts, and the same email.
+
+    A rebind's deadline is not after the end of the access.
+    """
     deadline = stamp.at + timedelta(seconds=policy.reservation_ttl_s)
     if reservation.access_ends_at is not None:
         deadline = min(deadline, reservation.access_ends_at)

@@ -1,4 +1,4 @@
-"""What time alone does: leases that lapse and deadlines that pass. Used by the sweep and by other decisions."""
+"""Do what time alone requires: leases that lapse and deadlines that pass. The sweep and other handlers use it."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -23,7 +23,7 @@ class SettleDue(Struct, frozen=True, kw_only=True):
 
 
 def settle_due(command: SettleDue, working_set: WorkingSet, policy: Policy) -> Decision:
-    """Record a lapsed lease as unknown, give back an overdue use, or park what no machine may decide.
+    """Record a lapsed lease as an unknown outcome, refund an overdue use, or open a case.
 
     Raises:
         ReservationUnknown: There is no such reservation.
@@ -37,7 +37,7 @@ def settle_due(command: SettleDue, working_set: WorkingSet, policy: Policy) -> D
 def due_events(
     code: RedeemCode, reservation: Reservation, stamp: EventStamp, case_id: UUID, policy: Policy
 ) -> Sequence[Event]:
-    """The events that time, or its code's revoking, has made due on one reservation; none if nothing is."""
+    """Return the events that time, or the code's revocation, has made due on one reservation."""
     if not reservation.is_being_processed or reservation.case_id is not None or reservation.is_leased(stamp.at):
         return ()
     if reservation.lease is not None:
@@ -69,16 +69,16 @@ def release_overdue(code: RedeemCode, reservations: Sequence[Reservation], stamp
 
 
 def is_released_by_revocation(reservation: Reservation) -> bool:
-    """Whether a revoked code gives this reservation back or makes it a case: it is held, and not being sent."""
+    """Return whether a revoked code's reservation becomes a refund or a case: it is pending and not being sent."""
     return reservation.is_live and reservation.lease is None and reservation.case_id is None
 
 
 def release_on_revocation(
     code: RedeemCode, reservation: Reservation, stamp: EventStamp, case_id: UUID | None
 ) -> Sequence[Event]:
-    """The end of such a reservation: given back, or a case at once if its letter may have arrived (rule 11).
+    """Return the end of such a reservation: a refund, or a case if its invitation may have arrived (rule 11).
 
-    A case needs an id; without one it is left to who has one.
+    A case needs an id; without one it is left to a command that brings one.
     """
     if reservation.ever_unknown:
         if case_id is None:
@@ -95,7 +95,10 @@ def release_on_revocation(
 
 
 def expire_lease(code: RedeemCode, reservation: Reservation, stamp: EventStamp, policy: Policy) -> Sequence[Event]:
-    """What whoever comes by records of a lease that ended without an outcome; a case needs an id, and who has one."""
+    """Return what any command records about a lease that ended without an outcome.
+
+    A case needs an id, so not every command opens one.
+    """
     if reservation.lease is None or reservation.is_leased(stamp.at) or reservation.case_id is not None:
         return ()
     events = unknown_outcome(code, reservation, stamp, "lease_expired", None, reservation.reservation_id, policy)
@@ -120,7 +123,7 @@ def settle_lapsed_lease(
 def folded(
     events: Sequence[ReservationEvent], code: RedeemCode, reservation: Reservation
 ) -> tuple[RedeemCode, Reservation]:
-    """Code and reservation with new events of that reservation."""
+    """Return a code and a reservation after new events of that reservation."""
     for event in events:
         code = evolve_code(code, code.code_id, code.version + 1, event)
         reservation = evolve_reservation(reservation, code.code_id, code.version, event)
@@ -136,10 +139,10 @@ def unknown_outcome(
     case_id: UUID,
     policy: Policy,
 ) -> Sequence[ReservationEvent]:
-    """The running attempt may or may not have sent: try again with the same letter while there is time, else park.
+    """Return the events of an attempt that may or may not have sent.
 
-    A machine never refunds from here on (rule 5). On a revoked code, and of a delivery that staff asked for, it is
-    for a person at once (3.11, 3.12).
+    It is retried with the same email while there is time; otherwise a case is opened. The system never refunds it from
+    here on (rule 5). On a revoked code, and for a resend, it is a case at once (3.11, 3.12).
     """
     lease = reservation.lease
     if lease is None:

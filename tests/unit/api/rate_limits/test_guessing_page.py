@@ -7,7 +7,7 @@ import pytest
 from api.rate_limits.breaker import OPEN_S, SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from api.rate_limits.gcra import OWED_S_MAX
 from api.rate_limits.guard import CONCURRENT_MAX, EVERYBODY, FAILURE_MEMORY_S
-from domain.values.code_strength import MIN_STRONG_BITS, schema_fingerprint
+from domain.values.code_strength import MIN_STRONG_BITS, classify_code
 from tests.support.guessing_tables import OLD_FORMS, limit_table, native_table, old_table
 
 PAGE = (Path(__file__).parents[4] / "docs" / "explanation" / "rate-limits.md").read_text("utf-8")
@@ -39,4 +39,4 @@ def test_the_sentences_of_the_page_name_the_same_numbers() -> None:
 
 def test_the_forms_of_the_page_are_short_ones() -> None:
     """They have the stricter limits."""
-    assert {schema_fingerprint(text) for _, text in OLD_FORMS} == {"short"}
+    assert {classify_code(text) for _, text in OLD_FORMS} == {"short"}

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from domain.values.code_strength import entropy_bits, schema_fingerprint
+from domain.values.code_strength import classify_code, entropy_bits
 from domain.values.identifiers import generate_code, normalize_code
 
 
@@ -12,9 +12,9 @@ def test_native_code_is_recognized_in_every_spelling() -> None:
     """Alone and behind a prefix, in groups and with look-alikes."""
     text = generate_code(random.Random(3))
 
-    assert schema_fingerprint(text) == "native"
-    assert schema_fingerprint(normalize_code(f"spring-{text.lower()}")) == "native"
-    assert schema_fingerprint(normalize_code(text.replace("0", "o").replace("1", "l"))) == "native"
+    assert classify_code(text) == "native"
+    assert classify_code(normalize_code(f"spring-{text.lower()}")) == "native"
+    assert classify_code(normalize_code(text.replace("0", "o").replace("1", "l"))) == "native"
 
 
 def test_a_slip_makes_a_long_one() -> None:
@@ -22,7 +22,7 @@ def test_a_slip_makes_a_long_one() -> None:
     text = generate_code(random.Random(3))
     slip = ("2" if text[4] != "2" else "3").join((text[:4], text[5:]))
 
-    assert schema_fingerprint(slip) == "long"
+    assert classify_code(slip) == "long"
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_a_slip_makes_a_long_one() -> None:
 def test_the_most_that_a_text_can_hold(text: str, bits: float, shape: str) -> None:
     """Letters and digits count as if drawn from the smallest usual alphabet that has them; nothing else does."""
     assert entropy_bits(text) == pytest.approx(bits, abs=0.06)
-    assert schema_fingerprint(text) == shape
+    assert classify_code(text) == shape
