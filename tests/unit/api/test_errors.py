@@ -14,7 +14,7 @@ from api.schemas.resources import Problem
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import InvitationsLimited, LimitBelowUsage, refusal_classes
 
-RAISING = frozenset({"ApplicationError", "HttpError"})
+RAISING = frozenset({"ApplicationError", "HttpError", "__init__"})
 
 
 def raised_codes() -> dict[str, str]:
@@ -22,10 +22,11 @@ def raised_codes() -> dict[str, str]:
     codes = {}
     for path in Path(str(api.__file__)).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in RAISING and node.args:
-                code = node.args[0]
-                if isinstance(code, ast.Constant):
-                    codes[str(code.value)] = path.name
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name, code = getattr(node.func, "id", getattr(node.func, "attr", "")), node.args[0]
+            if name in RAISING and isinstance(code, ast.Constant) and str(code.value).isupper():
+                codes[str(code.value)] = path.name
     return codes
 
 

@@ -174,7 +174,7 @@ def test_known_browser_has_a_place_while_strangers_fill_the_queue(app: AppClient
 
     async def fill() -> None:
         loop = asyncio.get_running_loop()
-        support.hashing_queue._unknown.extend(loop.create_future() for _ in range(WAITING_MAX))
+        support.hashing_queue._unknown_callers.extend(loop.create_future() for _ in range(WAITING_MAX))
         loop.call_later(0.1, support.hashing_queue._admit_next)
 
     forged = forger.token("/support/sign-in"), known_browser.token("/support/sign-in")
