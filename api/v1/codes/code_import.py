@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from api.code_import.file_reader import Format, Records, UnusableFileError
 from api.code_import.importer import CodeImportCounts, CodeImporter
+from api.code_import.row_parser import COLUMNS
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, TheServices
@@ -68,7 +69,16 @@ class ImportView(BaseModel):
     faults: list[LineFault]
 
 
-@router.post("/import", openapi_extra=_BODY, summary="Import codes from a file")
+_DESCRIPTION: Final = f"""Imports a CSV file with a header line, or a JSON Lines file, of up to 10,000 lines.
+
+Columns: {", ".join(COLUMNS)}. Only `code` is required.
+
+`used` becomes an opening balance. Lines whose code is already in the ledger with the same values are skipped, so
+you can repeat a request whose response was lost.
+"""
+
+
+@router.post("/import", openapi_extra=_BODY, summary="Import codes from a file", description=_DESCRIPTION)
 async def import_codes(
     request: Request,
     services: TheServices,
@@ -80,13 +90,7 @@ async def import_codes(
         Query(alias="map", max_length=40, description="Column as THEIRS=OURS; THEIRS= ignores it."),
     ] = None,
 ) -> ImportView:
-    """Imports a CSV file with a header line, or a JSON Lines file, of up to 10,000 lines.
-
-    Columns: code (required), max_uses, used, open, expires_at, validity_days, rebinds_max, group, note.
-
-    `used` becomes an opening balance. Lines whose code is already in the ledger with the same values are skipped, so
-    you can repeat a request whose response was lost.
-    """
+    """Check and import the codes of the body."""
     form = FORMS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
     if form is None:
         raise malformed("header.content-type", f"the body is one of {', '.join(FORMS)}")

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 from clientele.cli import start_api
 
+from domain.events.code_terms import TERM_NAMES
 from tests.support.clients.app_client import AppClient
 
 PACKAGE = "generated_client"
@@ -49,8 +50,8 @@ def test_a_generated_client_redeems_a_code(
 
 def _redeem_and_read(client: ModuleType, schemas: ModuleType) -> None:
     # This generator wants a value for each field that may be null.
-    terms = {"expires_at": None, "validity_days": None, "group": None, "rebinds_max": None, "note": None}
-    (issued,) = client.codes_issue(data=schemas.IssueRequest(count=1, max_uses=1, **terms))
+    terms = {**dict.fromkeys(TERM_NAMES), "max_uses": 1}
+    (issued,) = client.codes_issue(data=schemas.IssueRequest(count=1, note=None, **terms))
     request = schemas.RedeemRequest(email="li.wei@example.com", code=issued.code, again=None)
     first, again = client.redemptions_redeem_for(data=request), client.public_redeem(data=request)
     code = client.codes_one_code(code_id=issued.id)

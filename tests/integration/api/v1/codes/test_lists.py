@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from domain.events.code_terms import TERM_NAMES
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.terms import make_template
@@ -105,7 +106,7 @@ def test_terms_are_changed_only_as_they_were_read(shared_app: AppClient) -> None
         return cast("AppResponse", shared_app.client.patch(path, json={"max_uses": uses}, headers={**headers, **match}))
 
     first, stale = patch(tag, 5), patch(tag, 6)
-    whole = {"max_uses": None, "expires_at": None, "validity_days": 30, "group": "g", "rebinds_max": None}
+    whole = {**dict.fromkeys(TERM_NAMES), "validity_days": 30, "group": "g"}
     blind = shared_app.client.put(f"{path}/terms", json=whole, headers=headers)
     lost = shared_app.client.put(f"{path}/terms", json=whole, headers={**headers, "If-Match": tag})
     rejected = shared_app.client.put(
