@@ -15,7 +15,8 @@ from domain.errors import NoSuchCode, ReservationUnknown
 from domain.events import Event, ReservationEvent
 from domain.model.invariants import check_balance, check_transition
 from domain.model.redeem_code import RedeemCode, evolve_code
-from domain.model.reservation import Reservation, evolve_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation
 from domain.ports import RecipientDraft
 
 

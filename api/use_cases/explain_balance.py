@@ -26,7 +26,8 @@ from domain.events import (
     UseRefunded,
 )
 from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation, evolve_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation
 from domain.ports import Language
 from domain.values.timestamps import text_of
 from projections.read_models.reader import HistoryEntry, Reader

@@ -12,7 +12,8 @@ from domain.command_bus import CommandResult
 from domain.commands.reservation.resolve_case import RefundAfterOutage
 from domain.events import InviteAttempted, InviteOutcomeUnknown, InviteSent, ReservationEvent
 from domain.events.reservation import BY_STAFF
-from domain.model.reservation import Reservation, fold_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import fold_reservation
 from domain.values.batches import batched
 from projections.read_models.reader import Reader
 

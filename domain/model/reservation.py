@@ -1,30 +1,33 @@
-"""One reservation as a pure fold of its events. The fold refuses nothing, so history always replays."""
+"""The state of one reservation, and what follows from it; `reservation_transitions` folds it from its events."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from domain.events import (
-    STAFF,
     ActorKind,
     Event,
     Kind,
-    NoteAdded,
-    RebindReserved,
     RefundCause,
-    ReservationEvent,
-    ReservationStarted,
 )
 from domain.model.access import Access
-from domain.model.reservation_transitions import TRANSITIONS, Lease
 from domain.ports import EMAIL_CHANNELS, Language
 
 Status = Literal["live", "sent", "refunded"]
 PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
+
+
+class Lease(Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt of one worker. `version` and `channel` are those of its InviteAttempted; the rest says whose it is."""
+
+    attempt: int
+    version: int
+    channel: str
+    until: datetime
+    worker: str | None
+    task_id: str | None
 
 
 class Reservation(Struct, frozen=True, kw_only=True, gc=False):
@@ -235,82 +238,3 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
             and self.case_id is None
             and not self.is_waiting_for_removal
         )
-
-
-def evolve_reservation(
-    reservation: Reservation | None, code_id: UUID, version: int, event: ReservationEvent
-) -> Reservation:
-    """Return the state of a reservation after one more of its events.
-
-    Args:
-        reservation: The state before the event; None before the first one.
-        code_id: Id of its code's stream.
-        version: Version of the event in that stream.
-        event: The event.
-
-    Raises:
-        LookupError: There is no reservation yet, and the event does not begin one.
-        TypeError: There is no fold for this type of event: a bug.
-    """
-    if reservation is None:
-        if isinstance(event, ReservationStarted):
-            return _begin_reservation(code_id, version, event)
-        raise LookupError(f"no event before it opens reservation {event.reservation_id}")
-    try:
-        apply_transition = TRANSITIONS[type(event)]
-    except KeyError as error:
-        raise TypeError(f"no fold for {type(event).__name__}") from error
-    change = apply_transition(reservation, version, event)
-    if not isinstance(event, NoteAdded):
-        change["moved_by"] = version
-        if event.actor in STAFF:
-            change["staff_request_id"] = event.request_id
-            change["staff_act"] = type(event).__name__
-    return replace(reservation, versions=(*reservation.versions, version), **change)
-
-
-def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:
-    return Reservation(
-        reservation_id=event.reservation_id,
-        code_id=code_id,
-        recipient_id=event.recipient_id,
-        versions=(version,),
-        moved_by=version,
-        reserved_at=event.at,
-        delivery_at=event.at,
-        deadline=event.deadline,
-        language=event.language,
-        kind="rebind" if isinstance(event, RebindReserved) else "redeem",
-        group=event.group,
-        follows=event.follows,
-        corrects=event.corrects,
-        waits_for=event.waits_for,
-        next_attempt_at=event.at if event.waits_for is None else None,
-        opened_by=event.actor,
-        request_id=event.request_id,
-        access=_promised_access(event),
-    )
-
-
-def _promised_access(event: ReservationStarted) -> Access | None:
-    announced = () if event.announced is None else (event.announced,)
-    if event.validity_days is None and event.activated_at is None and not event.moves and not announced:
-        return None
-    return Access(
-        validity_days=event.validity_days, activated_at=event.activated_at, moves=event.moves, announced=announced
-    )
-
-
-def fold_reservation(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Reservation:
-    """Build a reservation from its (version, event) pairs in order.
-
-    Raises:
-        LookupError: The first event does not begin a reservation.
-        ValueError: There are no events.
-    """
-    reservation: Reservation | None = None
-    for version, event in history:
-        reservation = evolve_reservation(reservation, code_id, version, event)
-    if reservation is None:
-        raise ValueError("a reservation has at least one event")
-    return reservation

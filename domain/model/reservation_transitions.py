@@ -3,11 +3,11 @@
 A function returns the fields that change, and refuses nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.events import (
@@ -33,30 +33,19 @@ from domain.events import (
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
+    RebindReserved,
     ResendRequested,
+    ReservationEvent,
+    ReservationStarted,
     UseRefunded,
 )
 from domain.model.access import Access
-
-if TYPE_CHECKING:
-    from domain.model.reservation import Reservation
-
-
-class Lease(Struct, frozen=True, kw_only=True, gc=False):
-    """An attempt of one worker. `version` and `channel` are those of its InviteAttempted; the rest says whose it is."""
-
-    attempt: int
-    version: int
-    channel: str
-    until: datetime
-    worker: str | None
-    task_id: str | None
-
+from domain.model.reservation import Lease, Reservation
 
 Change = dict[str, object]
 
 
-def _apply_attempt(reservation: "Reservation", version: int, event: InviteAttempted) -> Change:
+def _apply_attempt(reservation: Reservation, version: int, event: InviteAttempted) -> Change:
     lease = Lease(
         attempt=event.attempt,
         version=version,
@@ -77,7 +66,7 @@ def _apply_attempt(reservation: "Reservation", version: int, event: InviteAttemp
     }
 
 
-def _apply_sent(reservation: "Reservation", _: int, event: InviteSent) -> Change:
+def _apply_sent(reservation: Reservation, _: int, event: InviteSent) -> Change:
     """Set the first time of sending; a resend keeps it."""
     confirmed = {"sent_at": reservation.sent_at or event.at, **_confirm_attempt(reservation, event)}
     if reservation.status != "sent":
@@ -85,14 +74,14 @@ def _apply_sent(reservation: "Reservation", _: int, event: InviteSent) -> Change
     return {**_finish_delivery(reservation, event), **confirmed}
 
 
-def _finish_delivery(reservation: "Reservation", event: InviteSent) -> Change:
+def _finish_delivery(reservation: Reservation, event: InviteSent) -> Change:
     """End a resend with its own success; the success of an older delivery changes nothing about it."""
     if event.delivery != reservation.delivery:
         return {}
     return {"lease": None, "next_attempt_at": None, "resending": False}
 
 
-def _apply_late_success(reservation: "Reservation", _: int, event: LateSuccessRecorded) -> Change:
+def _apply_late_success(reservation: Reservation, _: int, event: LateSuccessRecorded) -> Change:
     if event.effect == "ended":
         return {**_confirm_attempt(reservation, event), **_ask_removal_again(reservation, event.at)}
     if event.effect != "retaken":
@@ -106,7 +95,7 @@ def _apply_late_success(reservation: "Reservation", _: int, event: LateSuccessRe
     }
 
 
-def _ask_removal_again(reservation: "Reservation", at: datetime) -> Change:
+def _ask_removal_again(reservation: Reservation, at: datetime) -> Change:
     """Ask for the removal again: a channel may have been asked for this access after it was notified of the end."""
     access = reservation.access
     if access is None or access.removal not in {"removed", "told"} or reservation.is_by_email_only:
@@ -114,7 +103,7 @@ def _ask_removal_again(reservation: "Reservation", at: datetime) -> Change:
     return {"access": replace(access, removal="removing", removal_attempts=0, removal_at=at)}
 
 
-def _confirm_attempt(reservation: "Reservation", event: InviteSent | LateSuccessRecorded) -> Change:
+def _confirm_attempt(reservation: Reservation, event: InviteSent | LateSuccessRecorded) -> Change:
     """Count an attempt that another system made, so that the next one has a new number."""
     return {
         "last_attempt": max(reservation.last_attempt, event.attempt),
@@ -130,11 +119,11 @@ def _insert_sorted(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:
     return numbers if number in numbers else tuple(sorted((*numbers, number)))
 
 
-def _apply_bounce(reservation: "Reservation", _: int, event: InviteBounced) -> Change:
+def _apply_bounce(reservation: Reservation, _: int, event: InviteBounced) -> Change:
     return {"bounced_deliveries": (*reservation.bounced_deliveries, event.delivery)}
 
 
-def _apply_failure(reservation: "Reservation", _: int, event: InviteFailed) -> Change:
+def _apply_failure(reservation: Reservation, _: int, event: InviteFailed) -> Change:
     """Spend the attempt, unless the failure was of the connection."""
     change = {"lease": None, "next_attempt_at": event.retry_at, **_end_unneeded_resend(reservation, event)}
     if event.about_connection:
@@ -146,7 +135,7 @@ def _apply_failure(reservation: "Reservation", _: int, event: InviteFailed) -> C
     return {**change, "connection_failures": 0}
 
 
-def _apply_deferral(reservation: "Reservation", _: int, event: InviteDeferred) -> Change:
+def _apply_deferral(reservation: Reservation, _: int, event: InviteDeferred) -> Change:
     """Move the deadline; the attempt is not spent."""
     return {
         "lease": None,
@@ -157,7 +146,7 @@ def _apply_deferral(reservation: "Reservation", _: int, event: InviteDeferred) -
     }
 
 
-def _apply_unknown(reservation: "Reservation", _: int, event: InviteOutcomeUnknown) -> Change:
+def _apply_unknown(reservation: Reservation, _: int, event: InviteOutcomeUnknown) -> Change:
     return {
         "lease": None,
         "next_attempt_at": event.retry_at,
@@ -166,23 +155,23 @@ def _apply_unknown(reservation: "Reservation", _: int, event: InviteOutcomeUnkno
     }
 
 
-def _end_unneeded_resend(reservation: "Reservation", event: InviteFailed | InviteOutcomeUnknown) -> Change:
+def _end_unneeded_resend(reservation: Reservation, event: InviteFailed | InviteOutcomeUnknown) -> Change:
     """End a resend that is no longer needed with its last attempt; no case is opened."""
     return {} if event.retry_at is not None or not reservation.needs_no_delivery else {"resending": False}
 
 
-def _apply_acceptance(reservation: "Reservation", _: int, event: InviteAccepted) -> Change:
+def _apply_acceptance(reservation: Reservation, _: int, event: InviteAccepted) -> Change:
     """Record the acceptance; a resend is no longer needed."""
     via = reservation.accepted_via or event.via
     return {"accepted_at": reservation.accepted_at or event.at, "accepted_via": via, **_stop_resending(reservation)}
 
 
-def _stop_resending(reservation: "Reservation") -> Change:
+def _stop_resending(reservation: Reservation) -> Change:
     """End the resend, unless it is being sent: then it ends with its attempt."""
     return {} if reservation.lease is not None else {"next_attempt_at": None, "resending": False}
 
 
-def _apply_refund(_reservation: "Reservation", _: int, event: UseRefunded) -> Change:
+def _apply_refund(_reservation: Reservation, _: int, event: UseRefunded) -> Change:
     return {
         "lease": None,
         "next_attempt_at": None,
@@ -195,11 +184,11 @@ def _apply_refund(_reservation: "Reservation", _: int, event: UseRefunded) -> Ch
     }
 
 
-def _apply_case_opened(_reservation: "Reservation", _: int, event: CaseOpened) -> Change:
+def _apply_case_opened(_reservation: Reservation, _: int, event: CaseOpened) -> Change:
     return {"next_attempt_at": None, "case_id": event.case_id}
 
 
-def _apply_case_closed(reservation: "Reservation", _: int, event: CaseClosed) -> Change:
+def _apply_case_closed(reservation: Reservation, _: int, event: CaseClosed) -> Change:
     """End the case; if sending continues, set a new deadline and allow all attempts again."""
     if event.retry_at is None:
         change: Change = {"case_id": None, "resending": reservation.resending and reservation.lease is not None}
@@ -219,7 +208,7 @@ def _apply_case_closed(reservation: "Reservation", _: int, event: CaseClosed) ->
     }
 
 
-def _apply_resend_request(_reservation: "Reservation", _: int, event: ResendRequested) -> Change:
+def _apply_resend_request(_reservation: Reservation, _: int, event: ResendRequested) -> Change:
     """Begin a new delivery with its own deadline and all attempts."""
     return {
         "delivery": event.delivery,
@@ -233,12 +222,12 @@ def _apply_resend_request(_reservation: "Reservation", _: int, event: ResendRequ
     }
 
 
-def _apply_announcement(reservation: "Reservation", _: int, event: ExpiryAnnounced) -> Change:
+def _apply_announcement(reservation: Reservation, _: int, event: ExpiryAnnounced) -> Change:
     access = reservation.access or Access()
     return {"access": replace(access, announced=(*access.announced, event.days))}
 
 
-def _apply_expiry(reservation: "Reservation", _: int, event: AccessExpired) -> Change:
+def _apply_expiry(reservation: Reservation, _: int, event: AccessExpired) -> Change:
     """End the access; an access that expired before an import needs no removal."""
     access = _end_access(reservation, event.at, "expired")
     if not event.notify:
@@ -246,20 +235,20 @@ def _apply_expiry(reservation: "Reservation", _: int, event: AccessExpired) -> C
     return {"access": access, **_stop_resending(reservation)}
 
 
-def _apply_replacement(reservation: "Reservation", _: int, event: AccessReplaced) -> Change:
+def _apply_replacement(reservation: Reservation, _: int, event: AccessReplaced) -> Change:
     access = replace(_end_access(reservation, event.at, "moved"), replaced_by=event.by)
     return {"access": access, **_stop_resending(reservation)}
 
 
-def _apply_correction(reservation: "Reservation", _: int, event: AccessCorrected) -> Change:
+def _apply_correction(reservation: Reservation, _: int, event: AccessCorrected) -> Change:
     return {"access": replace(_end_access(reservation, event.at, "corrected"), replaced_by=event.by)}
 
 
-def _apply_release(_reservation: "Reservation", _: int, event: InviteReleased) -> Change:
+def _apply_release(_reservation: Reservation, _: int, event: InviteReleased) -> Change:
     return {"waits_for": None, "next_attempt_at": event.at, "deadline": event.deadline}
 
 
-def _apply_access_revoked(reservation: "Reservation", _: int, event: AccessRevoked) -> Change:
+def _apply_access_revoked(reservation: Reservation, _: int, event: AccessRevoked) -> Change:
     """End the access: if staff revoked it, it is still to be removed; otherwise it was removed already."""
     access = reservation.access or Access()
     if access.ending is None:
@@ -269,16 +258,16 @@ def _apply_access_revoked(reservation: "Reservation", _: int, event: AccessRevok
     return {"access_revoked_at": event.at, "access": access, **_stop_resending(reservation)}
 
 
-def _end_access(reservation: "Reservation", at: datetime, ending: AccessEnding) -> Access:
+def _end_access(reservation: Reservation, at: datetime, ending: AccessEnding) -> Access:
     access = reservation.access or Access()
     return replace(access, ending=ending, ended_at=at, removal="removing", removal_attempts=0, removal_at=at)
 
 
-def _apply_removal(reservation: "Reservation", _: int, event: AccessRemoved) -> Change:
+def _apply_removal(reservation: Reservation, _: int, event: AccessRemoved) -> Change:
     return {"access": replace(reservation.access or Access(), removal=event.effect, removal_at=None)}
 
 
-def _apply_removal_failure(reservation: "Reservation", _: int, event: AccessRemovalFailed) -> Change:
+def _apply_removal_failure(reservation: Reservation, _: int, event: AccessRemovalFailed) -> Change:
     return {
         "access": replace(
             reservation.access or Access(),
@@ -289,11 +278,11 @@ def _apply_removal_failure(reservation: "Reservation", _: int, event: AccessRemo
     }
 
 
-def _apply_note(_reservation: "Reservation", _: int, _event: NoteAdded) -> Change:
+def _apply_note(_reservation: Reservation, _: int, _event: NoteAdded) -> Change:
     return {}
 
 
-TRANSITIONS: dict[type[Event], Callable[["Reservation", int, Any], Change]] = {
+TRANSITIONS: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
     InviteAttempted: _apply_attempt,
     InviteSent: _apply_sent,
     InviteFailed: _apply_failure,
@@ -316,3 +305,82 @@ TRANSITIONS: dict[type[Event], Callable[["Reservation", int, Any], Change]] = {
     AccessRemovalFailed: _apply_removal_failure,
     NoteAdded: _apply_note,
 }
+
+
+def evolve_reservation(
+    reservation: Reservation | None, code_id: UUID, version: int, event: ReservationEvent
+) -> Reservation:
+    """Return the state of a reservation after one more of its events.
+
+    Args:
+        reservation: The state before the event; None before the first one.
+        code_id: Id of its code's stream.
+        version: Version of the event in that stream.
+        event: The event.
+
+    Raises:
+        LookupError: There is no reservation yet, and the event does not begin one.
+        TypeError: There is no fold for this type of event: a bug.
+    """
+    if reservation is None:
+        if isinstance(event, ReservationStarted):
+            return _begin_reservation(code_id, version, event)
+        raise LookupError(f"no event before it opens reservation {event.reservation_id}")
+    try:
+        apply_transition = TRANSITIONS[type(event)]
+    except KeyError as error:
+        raise TypeError(f"no fold for {type(event).__name__}") from error
+    change = apply_transition(reservation, version, event)
+    if not isinstance(event, NoteAdded):
+        change["moved_by"] = version
+        if event.actor in STAFF:
+            change["staff_request_id"] = event.request_id
+            change["staff_act"] = type(event).__name__
+    return replace(reservation, versions=(*reservation.versions, version), **change)
+
+
+def _begin_reservation(code_id: UUID, version: int, event: ReservationStarted) -> Reservation:
+    return Reservation(
+        reservation_id=event.reservation_id,
+        code_id=code_id,
+        recipient_id=event.recipient_id,
+        versions=(version,),
+        moved_by=version,
+        reserved_at=event.at,
+        delivery_at=event.at,
+        deadline=event.deadline,
+        language=event.language,
+        kind="rebind" if isinstance(event, RebindReserved) else "redeem",
+        group=event.group,
+        follows=event.follows,
+        corrects=event.corrects,
+        waits_for=event.waits_for,
+        next_attempt_at=event.at if event.waits_for is None else None,
+        opened_by=event.actor,
+        request_id=event.request_id,
+        access=_promised_access(event),
+    )
+
+
+def _promised_access(event: ReservationStarted) -> Access | None:
+    announced = () if event.announced is None else (event.announced,)
+    if event.validity_days is None and event.activated_at is None and not event.moves and not announced:
+        return None
+    return Access(
+        validity_days=event.validity_days, activated_at=event.activated_at, moves=event.moves, announced=announced
+    )
+
+
+def fold_reservation(code_id: UUID, history: Iterable[tuple[int, ReservationEvent]]) -> Reservation:
+    """Build a reservation from its (version, event) pairs in order.
+
+    Raises:
+        LookupError: The first event does not begin a reservation.
+        ValueError: There are no events.
+    """
+    reservation: Reservation | None = None
+    for version, event in history:
+        reservation = evolve_reservation(reservation, code_id, version, event)
+    if reservation is None:
+        raise ValueError("a reservation has at least one event")
+    return reservation

@@ -21,7 +21,8 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events import ReservationEvent
 from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import Reservation, fold_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import fold_reservation
 from domain.ports import PipelineSteps, RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS, UUIDS

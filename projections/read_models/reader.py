@@ -11,7 +11,8 @@ from psycopg.rows import tuple_row
 
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode, evolve_code
-from domain.model.reservation import Reservation, fold_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import fold_reservation
 from domain.ports import UNVERIFIED, UnverifiedAddress
 from domain.values.identifiers import MalformedCodeError, candidate_codes, normalize_code
 from projections.database.errors import StorageUnavailableError, translate_database_errors

@@ -12,7 +12,8 @@ from psycopg import Connection
 
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode, evolve_code
-from domain.model.reservation import Reservation, evolve_reservation, fold_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation, fold_reservation
 from domain.working_set import Recorded, Transition
 from projections.definitions.projection import State
 from projections.definitions.registry import STATE_PROJECTIONS, STATE_STORES

@@ -19,7 +19,8 @@ from psycopg import Connection
 
 from domain.events import CodeIssued, Event, ReservationEvent, ReservationStarted
 from domain.model.redeem_code import RedeemCode, evolve_code
-from domain.model.reservation import Reservation, evolve_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation
 from domain.working_set import Recorded, Transition
 from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.definitions.projection import Projection, Row, State

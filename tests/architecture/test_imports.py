@@ -5,8 +5,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +102,15 @@ def test_our_imports_keep_every_contract() -> None:
     run = lint_imports(ROOT)
 
     assert (run.returncode, broken(run.stdout)) == (0, []), run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "benchmarks", "tests"])
+def test_no_modules_import_each_other(package: str) -> None:
+    """Not even for types alone: two modules that need each other are one decision, or a third one is missing."""
+    graph = grimp.build_graph(package, cache_dir=None)
+    importers = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+
+    TopologicalSorter(importers).prepare()
 
 
 def test_allowed_imports_are_not_reported(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ from domain.events import (
 )
 from domain.model.invariants import find_broken_code_rules, find_broken_reservation_rules
 from domain.model.redeem_code import RedeemCode, evolve_code
-from domain.model.reservation import Reservation, evolve_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation
 from domain.policy import Policy
 from domain.ports import Outcome, RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario

@@ -29,7 +29,8 @@ from tests.simulation.actors.components import ApiComponent, SharedInfrastructur
 from tests.simulation.actors.recipients import RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.actors.staff import SimulatedStaff
 from tests.simulation.checks.external_access_check import ExternalAccessCheck
-from tests.simulation.checks.run_checks import RunResult, bank, facts_of, refusals_are_true, violations
+from tests.simulation.checks.run_checks import bank, refusals_are_true, violations
+from tests.simulation.checks.run_result import RunResult, facts_of
 from tests.simulation.fault_schedule import FaultSchedule
 from tests.simulation.scheduler import Scheduler, SimulatedProcess, short
 from tests.simulation.services.persistence import open_memory

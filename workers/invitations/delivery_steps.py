@@ -15,8 +15,7 @@ from domain.command_bus import Command, CommandResult
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import NO_GROUPS, ClaimAttempt, is_claimed_by
 from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.model.reservation import Reservation
-from domain.model.reservation_transitions import Lease
+from domain.model.reservation import Lease, Reservation
 from domain.ports import (
     ADDRESS_MISMATCH,
     Channel,

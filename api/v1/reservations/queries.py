@@ -14,7 +14,8 @@ from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import BoundedPage, parse_cursor
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.timestamps import Timestamp
-from domain.model.reservation import PublicState, Reservation, fold_reservation
+from domain.model.reservation import PublicState, Reservation
+from domain.model.reservation_transitions import fold_reservation
 from projections.read_models.pagination import OLDEST
 from projections.read_models.reservation_list import ReservationListEntry, ReservationListReader
 

@@ -14,7 +14,8 @@ from api.use_cases.administration.create_api_key import SCOPED, ApiKeyRequest, c
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NAME_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
 from domain.values.number_bounds import DAYS
 from projections.read_models.pagination import NEWEST
 

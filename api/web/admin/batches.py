@@ -15,7 +15,8 @@ from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
 from api.web.support.view_models import name_code_state
 from domain.ports import Language
 from domain.values.identifiers import format_code

@@ -24,10 +24,10 @@ from api.web.rendering import see_other
 from api.web.staff_auth.sessions import (
     Admin,
     InvalidFormTokenError,
-    Staff,
     SupportRoute,
     has_valid_csrf_token,
 )
+from api.web.staff_auth.staff import Staff
 from projections.repositories.issue_batches import Batch, NewBatch, derive_code_id
 
 PATH: Final = "/admin/import"

@@ -12,7 +12,8 @@ from api.use_cases.administration.webhooks import HookPost
 from api.use_cases.services import Services
 from api.web.rendering import page
 from api.web.staff_auth.rendering import get_language
-from api.web.staff_auth.sessions import Admin, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, SupportRoute
+from api.web.staff_auth.staff import Staff
 from api.web.support import SupportContext
 from domain.ports import OutboundMessage, Outcome
 from projections.read_models.code_list import CodeListReader

@@ -13,7 +13,8 @@ from api.web.admin.batches import get_batch
 from api.web.admin.codes import CodeFilterDep, CodeListFilter, iter_rows
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
 from projections.repositories.issue_batches import Batch
 
 CHUNK: Final = 500

@@ -16,7 +16,7 @@ from api.use_cases.administration.group_channels import (
 )
 from api.web.admin.context import AdminContext
 from api.web.forms import FormFields
-from api.web.staff_auth.sessions import Staff
+from api.web.staff_auth.staff import Staff
 from projections.repositories.channel_form import DEFAULT_CHANNEL, ChannelForm, target_fault
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.groups import InviteGroup

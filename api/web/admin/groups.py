@@ -20,7 +20,8 @@ from api.web.admin.group_channel import change_channel, load_channel, renew_chan
 from api.web.forms import NAME_LENGTH_MAX, FormDep, FormFields
 from api.web.rendering import see_other
 from api.web.security_headers import MAIL_POLICY, security_headers
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
 from domain.values.group_name import group_name_error
 from projections.repositories.groups import InvitationTexts, InviteGroup

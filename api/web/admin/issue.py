@@ -13,7 +13,8 @@ from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
 from domain.events.code_terms import CodeTerms
 from domain.values.number_bounds import Bounds
 from projections.repositories.issue_batches import NewBatch

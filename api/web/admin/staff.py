@@ -16,7 +16,8 @@ from api.web.admin.api_keys import ROLES
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormFields
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress
 from projections.repositories.staff_accounts import LastAdminError
 

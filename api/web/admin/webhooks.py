@@ -23,7 +23,8 @@ from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
 from domain.webhooks.target_url import URL_LENGTH_MAX
 from projections.read_models.pagination import NEWEST
 from projections.repositories.webhook_deliveries import DeliveryState, WebhookDeliveryRepository

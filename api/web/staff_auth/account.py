@@ -15,7 +15,6 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.login_throttle import OWN, FailureCount
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import (
-    Staff,
     SupportContextDep,
     SupportRoute,
     Viewer,
@@ -24,6 +23,7 @@ from api.web.staff_auth.sessions import (
     set_cookie,
 )
 from api.web.staff_auth.sign_in import PASSWORD_LENGTH_MAX, SESSION_S
+from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import EmailAddress
 
 PASSWORD_LENGTH_MIN: Final = 12

@@ -1,6 +1,6 @@
 """Support's pages and their faults."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -10,10 +10,8 @@ from api.http.dependencies import request_id_of
 from api.http.problems import headers_of, retry_headers, status_of
 from api.i18n.messages import refusal_detail, refusal_title
 from api.web.rendering import choose_language, page
+from api.web.staff_auth.staff import Staff
 from domain.ports import Language
-
-if TYPE_CHECKING:
-    from api.web.staff_auth.sessions import Staff
 
 
 def get_language(request: Request) -> Language:
@@ -21,7 +19,7 @@ def get_language(request: Request) -> Language:
     return choose_language(request, request.app.state.services.settings.default_language)
 
 
-def support_page(request: Request, template: str, staff: "Staff", *, status: int = 200, **context: Any) -> Response:
+def support_page(request: Request, template: str, staff: Staff, *, status: int = 200, **context: Any) -> Response:
     """A page for somebody who is signed in."""
     language = get_language(request)
     return page(request, f"support/{template}", language, status=status, staff=staff, **context)

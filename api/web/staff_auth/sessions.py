@@ -2,23 +2,21 @@
 
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from urllib.parse import quote
-from uuid import UUID
 
 from fastapi import Depends, Form, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
-from api.auth.scopes import RANK, Role
+from api.auth.scopes import Role
 from api.auth.session_cookies import COOKIE, digest_of, form_token, is_own
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
-from api.use_cases.services import Caller
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import render_refusal, render_stale_form
+from api.web.staff_auth.staff import Staff
 
 TOKEN_BYTES: Final = 32
 SIGN_IN: Final = "/support/sign-in"
@@ -31,24 +29,6 @@ class NotSignedInError(Exception):
 
 class InvalidFormTokenError(Exception):
     """A form came without the token of this session: from elsewhere, or from before a new sign-in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staff:
-    """Who asks. `form_token` goes into every form of the page."""
-
-    staff_id: UUID
-    role: Role
-    address: str
-    form_token: str
-
-    def has_role(self, role: Role) -> bool:
-        """Whether this role's acts are open to them."""
-        return RANK[self.role] >= RANK[role]
-
-    def caller(self, request_id: str | None = None) -> Caller:
-        """As the events name them."""
-        return Caller(actor="staff", actor_id=str(self.staff_id), request_id=request_id)
 
 
 class SupportRoute(BlockingRoute):

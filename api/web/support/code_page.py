@@ -18,7 +18,8 @@ from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, ViewerWithForm
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer, ViewerWithForm
+from api.web.staff_auth.staff import Staff
 from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, ActionForm, code_command, list_code_actions
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
@@ -35,7 +36,7 @@ from api.web.support.view_models import (
 )
 from domain.events import RebindReserved, ReservationEvent, ReservationStarted, UseReserved
 from domain.model.redeem_code import RedeemCode
-from domain.model.reservation import fold_reservation
+from domain.model.reservation_transitions import fold_reservation
 from domain.ports import Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of

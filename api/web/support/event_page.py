@@ -13,7 +13,8 @@ from api.use_cases.explain_balance import explanation_of
 from api.web.forms import VERSION_MAX
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
+from api.web.staff_auth.staff import Staff
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
 from domain.events import ReservationEvent
 from domain.ports import Language

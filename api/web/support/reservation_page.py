@@ -13,7 +13,8 @@ from api.web.forms import new_nonce
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
+from api.web.staff_auth.staff import Staff
 from api.web.support.actions.commands import (
     DONE,
     DONE_LENGTH_MAX,

@@ -15,7 +15,8 @@ from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import Staff, SupportContextDep, SupportRoute, Viewer, ViewerWithForm
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer, ViewerWithForm
+from api.web.staff_auth.staff import Staff
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.charts import draw_balance_bar
 from api.web.support.search import SearchResult, list_rejected_attempts, search, search_request_id

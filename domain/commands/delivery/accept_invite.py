@@ -13,7 +13,8 @@ from domain.errors import GrantExpired, LinkNotValid, OutOfBounds, Refusal, Refu
 from domain.events import Event, InviteAccepted, ReservationEvent
 from domain.events.reservation import LINK
 from domain.model.redeem_code import evolve_code
-from domain.model.reservation import Reservation, evolve_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation
 from domain.working_set import WorkingSet
 
 Via = Literal["link", "callback"]

@@ -9,7 +9,8 @@ from domain.commands.case_events import CaseCause, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.events import CaseOpened, Event, InviteOutcomeUnknown, ReservationEvent, UseRefunded
 from domain.model.redeem_code import RedeemCode, evolve_code
-from domain.model.reservation import Reservation, evolve_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation
 from domain.policy import Policy
 from domain.working_set import WorkingSet
 

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.events import (
@@ -18,21 +17,19 @@ from domain.events import (
     RebindReserved,
 )
 from projections.event_store.side_tables import EXPIRY_NOTICE_PREFIX
-
-if TYPE_CHECKING:
-    from tests.simulation.checks.run_checks import RunResult
+from tests.simulation.checks.run_result import RunResult
 
 Violations = Iterator[str]
 ENDS = (AccessExpired, AccessReplaced, AccessRevoked, AccessCorrected)
 
 
-def find_broken_access_rules(run: "RunResult") -> Violations:
+def find_broken_access_rules(run: RunResult) -> Violations:
     """Every promise about accesses that was broken."""
     for rule in (_check_notices, _taken_away, _moved, _over):
         yield from rule(run)
 
 
-def _check_notices(run: "RunResult") -> Violations:
+def _check_notices(run: RunResult) -> Violations:
     """A letter about the end only after it was announced, and no more often than it was tried."""
     announced = {
         (fact.event.reservation_id, fact.event.days): fact.at
@@ -52,7 +49,7 @@ def _check_notices(run: "RunResult") -> Violations:
             yield f"{mark} was told too often"
 
 
-def _taken_away(run: "RunResult") -> Violations:
+def _taken_away(run: RunResult) -> Violations:
     """The channel is asked only for what has ended, and by the word for how it ended."""
     words = {
         AccessExpired: "expired",
@@ -72,7 +69,7 @@ def _taken_away(run: "RunResult") -> Violations:
             yield f"{removal.reservation_id} was taken away as {removal.cause} and is {ended_at[1]}"
 
 
-def _moved(run: "RunResult") -> Violations:
+def _moved(run: RunResult) -> Violations:
     """A former access ends only after the new invitation was sent; persons move one as often as they may, no more."""
     sent: set[UUID] = set()
     asked: dict[UUID, RebindReserved] = {}
@@ -91,7 +88,7 @@ def _moved(run: "RunResult") -> Violations:
     yield from _chains(run, asked)
 
 
-def _chains(run: "RunResult", asked: dict[UUID, RebindReserved]) -> Violations:
+def _chains(run: RunResult, asked: dict[UUID, RebindReserved]) -> Violations:
     standing: dict[UUID, list[UUID]] = defaultdict(list)
     for key, event in asked.items():
         reservation, former = run.store.reservations[key], run.store.reservations[event.follows or key]
@@ -106,7 +103,7 @@ def _chains(run: "RunResult", asked: dict[UUID, RebindReserved]) -> Violations:
             yield f"{former_id} was moved more than once: {sorted(keys)}"
 
 
-def _over(run: "RunResult") -> Violations:
+def _over(run: RunResult) -> Violations:
     """When days have passed, nobody keeps what is over."""
     if run.ended_at is None:
         return

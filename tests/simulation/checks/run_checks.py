@@ -6,9 +6,8 @@ and what the log says (Jepsen calls such checks "total queue" and "bank").
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import cast
 from uuid import UUID
 
 from domain.command_bus import Command, Result
@@ -29,8 +28,7 @@ from domain.events import (
     topic_of,
 )
 from domain.events.reservation import BY_STAFF
-from domain.policy import Policy
-from domain.ports import OutboundMessage, Removal
+from domain.ports import OutboundMessage
 from domain.values.link_token import DeliveryRef, message_id
 from domain.working_set import WorkingSet
 from projections.definitions.registry import PROJECTIONS
@@ -39,11 +37,10 @@ from projections.event_store.side_tables import NOTICE_CAUSES
 from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.log_fold import LogFold
 from projections.verification.drift_sample import FoldedRows, compare_rows
-from tests.simulation.actors.clients import PromisedReservation
 from tests.simulation.actors.components import MESSAGES
 from tests.simulation.actors.recipients import recipient_draft
 from tests.simulation.checks.access_checks import find_broken_access_rules
-from tests.simulation.services.mail_server import AcceptedMessage
+from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.services.store import MemoryStore
 
 Violations = Iterator[str]
@@ -51,30 +48,6 @@ NOTICES = {"refund_notice", "rebind_notice", "correction_notice", "move_notice"}
 TRANSIENT_REASONS = frozenset({"temporary", "unreachable"})
 """Reasons of refusals after which the same message is sent again."""
 OPENING = topic_of(OpeningBalanceImported)
-
-
-class CommittedEvent(NamedTuple):
-    """An event of the log, and when it was committed in simulated time."""
-
-    at: float
-    code_id: UUID
-    event: Event
-
-
-class RunResult(NamedTuple):
-    """What a run left behind."""
-
-    store: MemoryStore
-    facts: Sequence[CommittedEvent]
-    acks: Sequence[PromisedReservation]
-    accepted_messages: Sequence[AcceptedMessage]
-    published: Sequence[Sequence[str]]
-    code_ids: Sequence[UUID]
-    in_time: Sequence[UUID]
-    removals: Sequence[tuple[float, Removal]]
-    busy: Mapping[UUID, int]
-    policy: Policy
-    ended_at: datetime | None
 
 
 def violations(run: RunResult) -> list[str]:
@@ -92,14 +65,6 @@ def violations(run: RunResult) -> list[str]:
         find_broken_access_rules,
     )
     return [*bank(run.store), *(violation for rule in rules for violation in rule(run))]
-
-
-def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[CommittedEvent]:
-    """The log as facts."""
-    return [
-        CommittedEvent(at, UUID(str(stored_event.originator_id)), decode(stored_event.topic, stored_event.state))
-        for at, stored_event in zip(committed_at, store.log, strict=True)
-    ]
 
 
 def _log_and_rows(run: RunResult) -> Violations:

@@ -15,7 +15,8 @@ from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Staff, SupportContextDep, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportContextDep, SupportRoute
+from api.web.staff_auth.staff import Staff
 from api.web.support.actions.unmask import REASON_LENGTH_MAX, is_reason
 from projections.privacy.erasure import PersonEraser
 

@@ -18,7 +18,8 @@ from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
-from api.web.staff_auth.sessions import Staff, Support, SupportContextDep, SupportRoute, SupportWithForm
+from api.web.staff_auth.sessions import Support, SupportContextDep, SupportRoute, SupportWithForm
+from api.web.staff_auth.staff import Staff
 from api.web.support.actions.commands import (
     ACCESS,
     FIELDS,

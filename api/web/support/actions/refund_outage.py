@@ -20,7 +20,8 @@ from api.use_cases.refund_outage import REFUND_BATCH, AffectedReservation, Outag
 from api.web.forms import new_nonce, request_id_from_nonce
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
-from api.web.staff_auth.sessions import Staff, Support, SupportContextDep, SupportRoute, SupportWithForm
+from api.web.staff_auth.sessions import Support, SupportContextDep, SupportRoute, SupportWithForm
+from api.web.staff_auth.staff import Staff
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.view_models import build_card
 from domain.values.number_bounds import POSITIONS

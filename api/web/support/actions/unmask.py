@@ -11,7 +11,8 @@ from api.errors import ApplicationError
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
-from api.web.staff_auth.sessions import Staff, Support, SupportContextDep, SupportRoute, SupportWithForm
+from api.web.staff_auth.sessions import Support, SupportContextDep, SupportRoute, SupportWithForm
+from api.web.staff_auth.staff import Staff
 from projections.repositories.audit_log import AuditAction
 
 SHOWN_S: Final = 300

@@ -10,7 +10,8 @@ import pytest
 import projections.sql
 from domain.events import ReservationEvent
 from domain.model.redeem_code import RedeemCode, evolve_code
-from domain.model.reservation import Reservation, evolve_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation
 from domain.working_set import Recorded, Transition
 from projections.definitions.projection import RowMerger
 from projections.definitions.registry import PROJECTIONS

@@ -36,7 +36,8 @@ from domain.model.invariants import (
     find_broken_reservation_rules,
 )
 from domain.model.redeem_code import RedeemCode, evolve_code
-from domain.model.reservation import Reservation, evolve_reservation, fold_reservation
+from domain.model.reservation import Reservation
+from domain.model.reservation_transitions import evolve_reservation, fold_reservation
 from tests.support.ledger.scenario import START
 
 ID, OTHER = UUID(int=1), UUID(int=2)

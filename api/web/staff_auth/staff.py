@@ -1,0 +1,25 @@
+"""The staff member who asks for a page, and what their role opens."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from api.auth.scopes import RANK, Role
+from api.use_cases.services import Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staff:
+    """Who asks. `form_token` goes into every form of the page."""
+
+    staff_id: UUID
+    role: Role
+    address: str
+    form_token: str
+
+    def has_role(self, role: Role) -> bool:
+        """Whether this role's acts are open to them."""
+        return RANK[self.role] >= RANK[role]
+
+    def caller(self, request_id: str | None = None) -> Caller:
+        """As the events name them."""
+        return Caller(actor="staff", actor_id=str(self.staff_id), request_id=request_id)
