@@ -7,8 +7,8 @@ from api.http.dependencies import Admin, TheLanguage, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.parsing import parse_email
 from api.schemas.resources import ForgetRequest, ForgottenView, PersonView
-from api.use_cases.erase_person import ERASE_S_MAX, forget_person, row_refused
-from api.use_cases.export_person import export_person
+from api.use_cases.privacy.erase_person import ERASE_S_MAX, forget_person, row_refused
+from api.use_cases.privacy.export_person import export_person
 from projections.vault.vault import SealBrokenError
 
 router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/recipients", tags=["recipients"])

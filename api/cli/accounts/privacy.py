@@ -10,7 +10,7 @@ from api.cli.arguments import JsonFlag, parse_email
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import print_json
 from api.settings import ApiSettings
-from api.use_cases.erase_person import ErasureResult, PersonErasure
+from api.use_cases.privacy.erase_person import ErasureResult, PersonErasure
 from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
 from projections.privacy.key_rotation import KeyRotation

@@ -17,7 +17,7 @@ from api.cli.command_index import CommandGroup
 from api.cli.context import Session
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.printing import print_json
-from api.use_cases.export_person import export_person
+from api.use_cases.privacy.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.rebuild.command import ProgressLines

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from api.errors import ApplicationError
 from api.http.blocking_route import answer_within
 from api.i18n.messages import refusal_detail
-from api.use_cases.erase_person import ERASE_S_MAX, forget_person
+from api.use_cases.privacy.erase_person import ERASE_S_MAX, forget_person
 from api.web.forms import new_nonce, request_id_from_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other

@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
-from api.use_cases.erase_person import PersonErasure
+from api.use_cases.privacy.erase_person import PersonErasure
 from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress
 from projections.database.connection import connect
