@@ -30,12 +30,14 @@ from api.http.validation_errors import problem_of
 from api.i18n.catalogs import LANGUAGES, translator
 from api.rate_limits.guard import Guard
 from api.rate_limits.report_exchange import report_periodically
+from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
 from api.settings import ApiSettings
-from api.use_cases.erase_person import PersonErasure
+from api.use_cases.privacy.erase_person import PersonErasure
 from api.use_cases.services import Services
 from api.v1.codes import code_import
 from api.v1.public import redeem
 from api.v1.public.fast_redeem import FastRedeemMiddleware
+from api.v1.reservations import redemption_batches
 from api.v1.router import include_resources
 from api.web.admin import AdminContext, PreviewSender, build_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
@@ -133,7 +135,11 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     envelope = RequestEnvelopeMiddleware(
         guarded_hosts(fast_redeem, settings.public_url, settings.hosts, refuse_host),
         body_bytes_max=settings.body_bytes_max,
-        files={IMPORT_PATH: FILE_BYTES_MAX, code_import.PATH: code_import.BODY_BYTES_MAX},
+        files={
+            IMPORT_PATH: FILE_BYTES_MAX,
+            code_import.PATH: code_import.BODY_BYTES_MAX,
+            redemption_batches.PATH: BATCH_BYTES_MAX,
+        },
         new_request_id=lambda: RANDOM.draw_bytes(8).hex(),
         refuse=refuse_body,
         quiet=("/healthz", "/readyz", "/metrics", "/static"),

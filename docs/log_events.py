@@ -17,6 +17,7 @@ LEVELS: Final = {"exception": "error"}
 
 GUIDANCE: Final = {
     "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
+    "batch redeemed": "A batch of redeem requests was answered; the fields count its items by result.",
     "callback refused": "An external system sent a callback that was not accepted; `reason` says why. Check its clock"
     " and its signing secret ([external system](../how-to/external-system.md)).",
     "code guessing detected": "Most recent codes do not exist. See [guessing](../how-to/runbook.md#guessing).",

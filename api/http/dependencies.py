@@ -154,6 +154,7 @@ MayReadCodes = Annotated[Caller, Security(needs("codes:read"), scopes=["codes:re
 MayWriteCodes = Annotated[Caller, Security(needs("codes:write"), scopes=["codes:write"])]
 MayIssueCodes = Annotated[Caller, Security(needs("codes:issue"), scopes=["codes:issue"])]
 MayRedeem = Annotated[Caller, Security(needs("redeem"), scopes=["redeem"])]
+MayRedeemBatches = Annotated[Caller, Security(needs("redeem:batch"), scopes=["redeem:batch"])]
 MayReadReservations = Annotated[Caller, Security(needs("reservations:read"), scopes=["reservations:read"])]
 MayWriteReservations = Annotated[Caller, Security(needs("reservations:write"), scopes=["reservations:write"])]
 MayRefund = Annotated[Caller, Security(needs("refunds:write"), scopes=["refunds:write"])]

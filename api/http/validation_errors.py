@@ -15,7 +15,7 @@ FAULTS_MAX: Final = 20
 def problem_of(error: RequestValidationError) -> ApplicationError:
     """The problem document's content; what the request says there is not repeated."""
     faults = error.errors()
-    code = _code({str(fault["loc"][-1]) for fault in faults if fault["loc"]})
+    code = _code({".".join(map(str, fault["loc"][1:])) for fault in faults if fault["loc"]})
     return ApplicationError(code, errors=field_errors(faults))
 
 

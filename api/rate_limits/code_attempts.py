@@ -36,16 +36,32 @@ class LimitedAttempt:
         Raises:
             ApplicationError: RATE_LIMITED.
         """
-        if exceeded := self._guard.acquire(self._attempt):
-            raise _rate_limited(exceeded)
-        self._invitation = self._guard.invitation(self._attempt)
-        self.waits = self._guard.invitations.acquire(self._invitation)
+        self.admit()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Count what the request did.
+
+        Raises:
+            ApplicationError: RATE_LIMITED, instead of the answer that no such code exists.
+        """
+        self.settle(error)
+
+    def admit(self) -> None:
+        """Admit the request; `settle` must follow.
+
+        Raises:
+            ApplicationError: RATE_LIMITED.
+        """
+        if exceeded := self._guard.acquire(self._attempt):
+            raise _rate_limited(exceeded)
+        self._invitation = self._guard.invitation(self._attempt)
+        self.waits = self._guard.invitations.acquire(self._invitation)
+
+    def settle(self, error: BaseException | None) -> None:
+        """Count what the request did, which ended with this error, if any.
 
         Raises:
             ApplicationError: RATE_LIMITED, instead of the answer that no such code exists.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
 from msgspec import structs
@@ -25,6 +25,8 @@ GroupName = Annotated[
 """One printable line without spaces around it, and not an email address."""
 Typed = Annotated[str, Field(min_length=1, max_length=TYPED_LENGTH_MAX)]
 Note = Annotated[str, Field(min_length=1, max_length=2000)]
+KEY_LENGTH_MAX: Final = 255
+"""Characters of an `Idempotency-Key`."""
 Reason = Annotated[str | None, Field(min_length=1, max_length=2000)]
 BounceReason = Literal["mailbox_unknown", "mailbox_full", "refused", "other"]
 

@@ -2,19 +2,18 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec.structs import replace
 
 from api.errors import malformed
+from api.schemas.resources import KEY_LENGTH_MAX
 from domain.commands.reservation.reserve import IdempotencyKey
 from projections.vault.vault import CodeInput
 
 if TYPE_CHECKING:
     from api.use_cases.services import Caller
-
-KEY_LENGTH_MAX: Final = 255
 
 
 def scope_digest(scope: bytes, key: str) -> bytes:

@@ -19,6 +19,7 @@ from api.use_cases.idempotency import idempotency_key
 from api.use_cases.services import Caller, Services
 from domain.command_bus import CommandResult
 from domain.commands.access.rebind import RequestRebind
+from domain.commands.context import CommandContext
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Reservation
@@ -68,21 +69,49 @@ async def redeem(
         ApplicationError: Malformed input, a refusal, a rate limit, or the database is unavailable.
     """
     try:
-        address, typed = parse_email(email), _parse_code(services.storage.vault, code)
-        recipient = services.storage.vault.draft_recipient(address, services.new_id())
-        command = ReserveUse(
-            context=services.context(caller),
-            code_digests=typed.digests,
-            recipient=recipient,
-            reservation_id=services.new_id(),
-            language=language,
-            again=again,
-            key=None if key is None else idempotency_key(key, caller, typed, recipient.digests, again),
+        command, typed = draft_command(
+            services, caller, services.context(caller), email, code, language=language, again=again, key=key
         )
         result = await _execute(services, caller, command, typed, command.reservation_id, is_again=again is not None)
     except ApplicationError as error:
-        _count_rejected(error.code)
+        count_rejected(error.code)
         raise
+    return complete_redeem(services, command, result)
+
+
+def draft_command(
+    services: Services,
+    caller: Caller,
+    context: CommandContext,
+    email: str,
+    code: str,
+    *,
+    language: Language,
+    again: UUID | None = None,
+    key: str | None = None,
+) -> tuple[ReserveUse, CodeInput]:
+    """Return the command of a redeem request, and what was typed as the code.
+
+    Raises:
+        ApplicationError: EMAIL_INVALID, CODE_MALFORMED; MALFORMED, the key has not 1 to 255 characters.
+    """
+    vault = services.storage.vault
+    address, typed = parse_email(email), _parse_code(vault, code)
+    recipient = vault.draft_recipient(address, services.new_id())
+    command = ReserveUse(
+        context=context,
+        code_digests=typed.digests,
+        recipient=recipient,
+        reservation_id=services.new_id(),
+        language=language,
+        again=again,
+        key=None if key is None else idempotency_key(key, caller, typed, recipient.digests, again),
+    )
+    return command, typed
+
+
+def complete_redeem(services: Services, command: ReserveUse, result: CommandResult) -> Redemption:
+    """Count an accepted redeem request, wake a worker for a new reservation, and return it."""
     redemption = _redemption(services, result, command.reservation_id)
     (ACCEPTED_REQUESTS if redemption.created else KNOWN_REQUESTS).inc()
     if redemption.created and services.guard is not None:
@@ -190,7 +219,8 @@ def _parse_code(vault: Vault, typed: str) -> CodeInput:
         raise ApplicationError("CODE_MALFORMED") from error
 
 
-def _count_rejected(code: str) -> None:
+def count_rejected(code: str) -> None:
+    """Count a redeem request that ended with this error."""
     if code in {"UNAVAILABLE", "OVERLOADED"}:
         status = "unavailable"
     elif code in {"MALFORMED", "EMAIL_INVALID", "CODE_MALFORMED"}:

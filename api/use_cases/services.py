@@ -1,6 +1,7 @@
 """What use cases work with: an open ledger, and what they take from outside. Each front end makes one."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ParamSpec, Protocol, TypeVar
@@ -25,6 +26,8 @@ from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import OverloadedError
 from projections.storage.revocation_queue import COMMANDS_PER_ROUND
 from projections.telemetry.metrics import ERRORS
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -148,12 +151,28 @@ class Services(LedgerServices):
         """
         try:
             result = await self.commit.run(command)
-        except OverloadedError as error:
-            raise ApplicationError("OVERLOADED", retry_after_s=RETRY_AFTER_S) from error
-        except (StorageUnavailableError, TimeoutError) as error:
-            ERRORS.labels("database_error").inc()
-            raise ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S) from error
+        except (OverloadedError, StorageUnavailableError, TimeoutError) as error:
+            raise _service_error(error) from error
         return raise_refusal(result)
+
+    async def execute_chunk(self, commands: Sequence[Command]) -> list[CommandResult | ApplicationError]:
+        """Execute at most `CHUNK_MAX` commands of one caller in the event loop; return a result for each, in order.
+
+        They share transactions with each other and with the commands of concurrent requests. A refusal, a bug and an
+        unavailable database are results of the commands that they concern.
+        """
+        try:
+            results = await self.commit.run_chunk(commands)
+        except OverloadedError as error:
+            return [_service_error(error)] * len(commands)
+        return [
+            result
+            if isinstance(result, CommandResult)
+            else ApplicationError.from_refusal(result)
+            if isinstance(result, Refusal)
+            else _service_error(result)
+            for result in results
+        ]
 
     async def run_blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that may wait for the database, in a thread; for as long as a command may take.
@@ -162,6 +181,18 @@ class Services(LedgerServices):
             ApplicationError: UNAVAILABLE, the database is unavailable or does not answer in time.
         """
         return await run_blocking(self.settings.request_wait_s, function, *args, **kwargs)
+
+
+def _service_error(error: BaseException) -> ApplicationError:
+    """Count what kept a command from its result, and return the error that the caller receives."""
+    if isinstance(error, OverloadedError):
+        return ApplicationError("OVERLOADED", retry_after_s=RETRY_AFTER_S)
+    if isinstance(error, StorageUnavailableError | TimeoutError):
+        ERRORS.labels("database_error").inc()
+        return ApplicationError("UNAVAILABLE", retry_after_s=RETRY_AFTER_S)
+    ERRORS.labels("internal_error").inc()
+    log.error("request failed", exc_info=error)
+    return ApplicationError("INTERNAL")
 
 
 def raise_refusal(result: Result) -> CommandResult:

@@ -6,7 +6,7 @@ from api.v1 import event_feed, health, persons, session
 from api.v1.codes import code_import, codes, lifecycle
 from api.v1.public import redeem
 from api.v1.public.stream_slots import StreamSlots
-from api.v1.reservations import cases, commands, outage_refunds, queries, rebind, redemptions
+from api.v1.reservations import cases, commands, outage_refunds, queries, rebind, redemption_batches, redemptions
 from api.v1.webhooks import channel_callbacks, endpoints, group_channels
 
 
@@ -16,6 +16,7 @@ def include_resources(app: FastAPI) -> None:
     app.state.readers = StreamSlots(event_feed.READERS_MAX)
     app.include_router(redeem.router)
     app.include_router(redemptions.router)
+    app.include_router(redemption_batches.router)
     app.include_router(code_import.router)
     app.include_router(codes.router)
     app.include_router(lifecycle.router)

@@ -259,7 +259,8 @@ class PostgresUnitOfWork:
             if code_id and (code := working_set.codes.get(code_id)) and _may_run_out(code, count)
         )
         if contended_codes:
-            overdue = self._send(EventStoreSql.events_of_overdue, contended_codes, now, OVERDUE_PER_CODE_MAX)
+            overdue_max = OVERDUE_PER_CODE_MAX + max(redeem_counts[code_id] for code_id in contended_codes)
+            overdue = self._send(EventStoreSql.events_of_overdue, contended_codes, now, overdue_max)
             earliest = self._send(EventStoreSql.earliest_deadlines, now, contended_codes)
             yield from self._fold_reservations(overdue)
             rows = yield from fetch_pipelined(earliest)

@@ -127,6 +127,10 @@ class Reader:
             else set()
         )
 
+    def find_existing_digests(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Return those of these digests of typed codes under which the ledger has a code."""
+        return {bytes(row[0]) for row in self._fetch_all(EventStoreSql.code_ids_of_digests, digests)}
+
     def read_history(self, code_id: UUID, *, as_of: datetime | None = None, after: int = 0) -> Iterator[HistoryEntry]:
         """Yield every event of a code in order, each with the balance after it.
 

@@ -36,6 +36,7 @@ class AsyncGroupCommit:
         self._execute = execute
         self._wait_s = wait_s
         self._queue: deque[tuple[Command, ResultFuture]] = deque()
+        self._chunk_turn = asyncio.Lock()
         self._deadlines: deque[tuple[float, ResultFuture]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closing = False
@@ -51,12 +52,25 @@ class AsyncGroupCommit:
         """
         if self._closing or len(self._queue) >= WAITING_MAX:
             raise OverloadedError
-        future: ResultFuture = self._loop.create_future()
-        self._queue.append((command, future))
-        self._deadlines.append((self._loop.time() + self._wait_s, future))
-        if self._running is None:
-            self._running = self._loop.create_task(self._drain())
-        return await future
+        return await self._enqueue(command)
+
+    async def run_chunk(self, commands: Sequence[Command]) -> list[Result | BaseException]:
+        """Return the result of each command of one caller, in their order; what fails a command is its result.
+
+        Only one chunk is in the queue at a time, whoever calls, so a single command waits behind at most one of them.
+        Cancelling before their batch begins withdraws the commands.
+
+        Args:
+            commands: At most `CHUNK_MAX`.
+
+        Raises:
+            OverloadedError: Too many commands wait; nothing was done.
+        """
+        async with self._chunk_turn:
+            if self._closing or len(self._queue) + len(commands) > WAITING_MAX:
+                raise OverloadedError
+            futures = [self._enqueue(command) for command in commands]
+            return [*await asyncio.gather(*futures, return_exceptions=True)]
 
     async def aclose(self) -> None:
         """Finish what was submitted, and accept no more."""
@@ -64,6 +78,14 @@ class AsyncGroupCommit:
         if self._running is not None:
             await self._running
         self._timer.cancel()
+
+    def _enqueue(self, command: Command) -> ResultFuture:
+        future: ResultFuture = self._loop.create_future()
+        self._queue.append((command, future))
+        self._deadlines.append((self._loop.time() + self._wait_s, future))
+        if self._running is None:
+            self._running = self._loop.create_task(self._drain())
+        return future
 
     async def _drain(self) -> None:
         while self._queue:

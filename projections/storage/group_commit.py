@@ -11,6 +11,8 @@ Execute = Callable[[Sequence[Command]], list[Result]]
 
 BATCH_MAX = 256
 """Commands in one transaction at most: its locks fit PostgreSQL's default lock table several times over."""
+CHUNK_MAX = 128
+"""Commands of one caller that are queued together: half a transaction, so that single commands fit in next to them."""
 WAITING_MAX = 4096
 """Commands that may wait; the API answers OVERLOADED to further ones instead of queueing them without a bound."""
 

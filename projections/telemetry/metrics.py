@@ -87,6 +87,9 @@ REQUESTS = _counter(
 REQUEST_SECONDS = _histogram(
     "ledger_request_seconds", "Duration of HTTP requests by kind of route.", SECONDS, group=REQUEST_GROUPS
 )
+REDEEM_BATCH_ITEMS = _histogram(
+    "ledger_redeem_batch_items", "Items of one batch redeem request.", (1, 5, 10, 25, 50, 100, 250, 500, 1000)
+)
 COMMIT_SECONDS = _histogram("ledger_commit_seconds", "Duration of a transaction that executes commands.", SECONDS)
 BATCH_SIZE = _histogram("ledger_batch_size", "Commands per transaction.", (1, 2, 4, 8, 16, 32, 64, 128, 256))
 PUBLISHES = _counter(

@@ -74,6 +74,7 @@ WITHOUT_NOUN: Final = {
 
 CONTRACT_NAMES: Final = {
     "api/cli/doctor/check_result.py: found": "a field of the JSON of `ledger doctor`",
+    "api/schemas/redemption_batch.py: known": "a field of the API",
     "api/schemas/resources.py: refused_tries": "a field of the API",
     "api/schemas/webhooks.py: taken": "a field of the API",
     "api/use_cases/explain_balance.py: held": "a field of the API",

@@ -241,6 +241,10 @@ AUDITED: Final[dict[str, Make]] = {
         "/api/v1/redemptions",
         {"json": {"email": EMAIL, "code": (audited_app.code(), audited_app.text)[1]}},
     ),
+    "POST /api/v1/redemptions/batch": lambda audited_app: (
+        "/api/v1/redemptions/batch",
+        {"json": {"items": [{"email": EMAIL, "code": (audited_app.code(), audited_app.text)[1]}]}},
+    ),
     "POST /api/v1/refunds": lambda audited_app: (
         "/api/v1/refunds",
         {"json": {**_outage(audited_app), "include_sent": True, "apply": True}},

@@ -80,6 +80,7 @@ POST /api/v1/codes/{code_id}/resume
 POST /api/v1/codes/{code_id}/revoke
 PUT /api/v1/codes/{code_id}/terms
 POST /api/v1/redemptions
+POST /api/v1/redemptions/batch
 POST /api/v1/refunds
 POST /api/v1/reservations/{reservation_id}/bounce
 POST /api/v1/reservations/{reservation_id}/cancel
@@ -174,6 +175,9 @@ MATRIX: Final[dict[str, Role]] = {
 BY_SCOPE: Final[dict[str, str]] = {
     "redeem": """
 POST /api/v1/redemptions
+""",
+    "redeem:batch": """
+POST /api/v1/redemptions/batch
 """,
     "codes:read": """
 GET /api/v1/codes

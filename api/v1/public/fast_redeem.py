@@ -15,8 +15,7 @@ from api.errors import ApplicationError
 from api.http.dependencies import caller_of
 from api.http.problems import MEDIA_TYPE, problem_answer
 from api.i18n.catalogs import pick_language
-from api.schemas.resources import RedeemRequest
-from api.use_cases.idempotency import KEY_LENGTH_MAX
+from api.schemas.resources import KEY_LENGTH_MAX, RedeemRequest
 from api.use_cases.services import Caller, Services
 from domain.ports import Language
 

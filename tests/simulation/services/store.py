@@ -353,7 +353,7 @@ class _MemoryUnitOfWork:
                 (reservation for reservation in on_code if reservation.is_overdue(now)),
                 key=lambda reservation: reservation.deadline,
             )
-            late += [reservation.reservation_id for reservation in overdue[:OVERDUE_PER_CODE_MAX]]
+            late += [reservation.reservation_id for reservation in overdue[: OVERDUE_PER_CODE_MAX + count]]
             ahead = [
                 reservation.deadline for reservation in on_code if reservation.is_live and reservation.deadline > now
             ]

@@ -19,6 +19,7 @@ DOORS: dict[Scope, tuple[str, str, object]] = {
     "codes:write": ("POST", f"/api/v1/codes/{NOWHERE}/pause", None),
     "codes:issue": ("POST", "/api/v1/codes", {"count": 0}),
     "redeem": ("POST", "/api/v1/redemptions", {"email": "a@example.com", "code": "NO-SUCH-CODE"}),
+    "redeem:batch": ("POST", "/api/v1/redemptions/batch", {"items": []}),
     "reservations:read": ("GET", f"/api/v1/reservations/{NOWHERE}", None),
     "reservations:write": ("POST", f"/api/v1/reservations/{NOWHERE}/cancel", None),
     "refunds:write": ("POST", f"/api/v1/reservations/{NOWHERE}/refund", {"note": "x"}),
