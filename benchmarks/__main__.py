@@ -152,7 +152,7 @@ def _measure_proof_and_rebuild(ledger: BenchmarkStack, wrk: WrkGenerator, plan: 
     code, seconds = ledger.issue(), round(plan.seconds)
     say("what the proof costs")
     numbers = merkle_overhead.measure_merkle_overhead(ledger, wrk, seconds, code)
-    say("rebuilds: beside redeems, and of a long log")
+    say("rebuilds: during redeem requests, and of a long log")
     numbers |= rebuild_throughput.measure_redeems_during_rebuild(ledger, wrk, seconds * 3, code)
     return numbers | rebuild_throughput.measure_rebuild(ledger)
 

@@ -1,1 +1,1 @@
-"""Everything PostgreSQL: the event store, the read models, the vault, and the data beside the log."""
+"""Everything PostgreSQL: the event store, the read models, the vault, and the other primary data."""

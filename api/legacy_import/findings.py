@@ -179,7 +179,7 @@ def of_unreadable_row(row: UnreadableRow, code: str = "") -> ImportFinding:
 def of_queued(row: QueuedRecipient) -> ImportFinding | None:
     """A person who still waits in the legacy queue; None for one who does not. The import writes to none of them."""
     since = f" since {row.created_at:%Y-%m-%d %H:%M} UTC" if row.created_at else ""
-    then = "in invite_queue: no email is sent, so tell them how to go on"
+    then = "in invite_queue: no email is sent, so tell them how to continue"
     match QUEUE_STATUSES.get(row.status):
         case "waiting":
             return ImportFinding("waiting", row.code, row.old_id, f"a person waits{since} for a free seat, {then}")

@@ -94,13 +94,15 @@ def main() -> None:
     """Read the arguments and serve."""
     parser = argparse.ArgumentParser(prog="python -m api.mail_sink.server", description=__doc__)
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; another than the default has no protection"
+        "--host", default="127.0.0.1", help="IP address to listen on; others than the default are not protected"
     )
     parser.add_argument("--port", type=int, required=True, help="its port")
-    parser.add_argument("--maildir", type=Path, required=True, help="where mails go; made if it isn't there")
+    parser.add_argument("--maildir", type=Path, required=True, help="directory for emails; created if it is missing")
     days_text = os.environ.get("LEDGER_MAIL_DAYS", "")
     days = int(days_text) if days_text.isdecimal() else DAYS
-    parser.add_argument("--days", type=int, default=days, help="how long mails are kept; LEDGER_MAIL_DAYS")
+    parser.add_argument(
+        "--days", type=int, default=days, help="days for which emails are kept; default: LEDGER_MAIL_DAYS"
+    )
     arguments = parser.parse_args()
     asyncio.run(serve(arguments.host, arguments.port, arguments.maildir, arguments.days))
 

@@ -192,7 +192,7 @@ def issue_batch(storage: LedgerStore, orders: Sequence[CodeOrder], context: Comm
     try:
         results = storage.ledger.execute([_command(storage, order, context) for order in orders]) if orders else []
     except IntegrityError as error:
-        raise TextTakenError("one of these codes was issued by somebody else at the same time: try again") from error
+        raise TextTakenError("another process issued one of these codes at the same time: try again") from error
     for result in results:
         if isinstance(result, Refusal):
             raise result

@@ -80,7 +80,7 @@ Written by `make bench` on {facts["date"]}. {environment}.
 
 ![Requests and tasks per second](benchmarks.svg)
 
-Everything in one run on one machine: medians of several rounds, every request with a new e-mail, answers counted
+Everything in one run on one machine: medians of several rounds, every request with a new email address, answers counted
 against the rows of the log, `fsync`, `full_page_writes` and `synchronous_commit` on, answers only after the commit.
 Baselines were measured before the first redeem; the redeems of one hot code and of others with the workers stopped, so
 that what is measured is the API; `hot_draining_rps` and `sustained_rps` with the workers sending. Absolute numbers are

@@ -90,7 +90,7 @@ def measure_click_to_mail(stack: BenchmarkStack, seconds: int) -> Numbers:
         if reservation_id in clicked and at is not None
     )
     if len(waits) < len(clicked):
-        raise BenchmarkError(f"{len(clicked)} clicks but only {len(waits)} mails")
+        raise BenchmarkError(f"{len(clicked)} clicks but only {len(waits)} emails")
     return {"click_to_mail_p50_ms": waits[len(waits) // 2], "click_to_mail_p99_ms": waits[len(waits) * 99 // 100]}
 
 

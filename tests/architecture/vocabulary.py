@@ -93,20 +93,42 @@ ALIAS: Final = "error"
 PROSE: Final = {
     "anew": "again",
     "as ever": "as usual",
+    "beside": "alongside, in addition to",
     "by and by": "gradually",
+    "clean-ups?": "cleanup",
+    "e-mails?": "email",
     "for ever": "permanently, forever",
+    "gave back": "refunded",
+    "giv(?:e|es|en|ing) back": "refund, refunded",
+    "in clear": "in plain text",
+    "in doubt": "with an unknown outcome",
     "in vain": "without success",
+    "(?:is|are) away": "is unavailable",
+    "(?:is|are) told": "is notified, receives",
+    "lately": "recently",
+    "look-ups?": "lookup",
     "mails": "emails",
-    "mend": "fix, recover",
+    "meanwhile": "in the meantime, since then",
+    "mend(?:s|ed)?": "fix, recover",
+    "nobody": "the actor: no process, no operator",
     "office": "admin console",
+    "once more": "again",
+    "passed over": "ignored, skipped",
+    "put off": "deferred",
     "signs? of life": "heartbeat",
+    r"somebody(?!\.)": "the actor: a person, an operator",
+    "tak(?:e|es|en) away": "revoke, remove",
+    "time-outs?": "timeout",
+    "to be had": "available",
     "whoever": "anyone who, the operator who",
+    "wish(?:es)?": "request, want",
     "yardsticks?": "baseline",
 }
-"""Not in documentation, catalogs, alerts and log lines."""
+"""Not in text for people: documentation, catalogs, alerts, messages, help, log lines and help of metrics."""
 
 CODE: Final = ("domain", "projections", "api", "workers", "benchmarks", "tests", "docs")
-LOG_CALLS: Final = re.compile(r"(.*\.)?log(ger)?\.(debug|info|warning|error|exception|critical)")
+DEPLOYED: Final = ("yml", "yaml", "json", "conf", "sh")
+BODIES: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 
 Counts = dict[str, dict[str, int]]
@@ -140,11 +162,21 @@ def aliases(tree: ast.AST) -> Iterator[str]:
             yield str(node.name)
 
 
-def log_lines(tree: ast.AST) -> Iterator[str]:
-    """Texts of log calls."""
+def messages(tree: ast.AST) -> Iterator[str]:
+    """String literals of several words, which become messages, help and log lines; docstrings are checked elsewhere."""
+    docstrings = {
+        id(statement.value)
+        for node in nodes_of(tree)
+        if isinstance(node, BODIES)
+        for statement in node.body
+        if isinstance(statement, ast.Expr)
+    }
     for node in nodes_of(tree):
-        if isinstance(node, ast.Call) and LOG_CALLS.fullmatch(ast.unparse(node.func)):
-            yield from (str(text.value) for text in node.args[:1] if isinstance(text, ast.Constant))
+        match node:
+            case ast.Constant(value=str(text)) if " " in text and id(node) not in docstrings:
+                yield text
+            case _:
+                continue
 
 
 def prose_in(texts: Iterable[str]) -> Counter[str]:
@@ -159,7 +191,7 @@ def read_texts(root: Path) -> Iterator[tuple[str, str]]:
     yield from (
         (path.name, path.read_text("utf-8")) for path in sorted(root.glob("*.md")) if path.name != "CHANGELOG.md"
     )
-    for folder, pattern in (("docs", "*.md"), ("api/i18n", "*.po"), ("deploy", "*.yml"), ("deploy", "*.yaml")):
+    for folder, pattern in (("docs", "*.md"), ("api/i18n", "*.po"), *(("deploy", f"*.{kind}") for kind in DEPLOYED)):
         for path in sorted((root / folder).rglob(pattern)):
             if "_build" not in path.parts:
                 yield path.relative_to(root).as_posix(), _said(path)
@@ -188,7 +220,7 @@ def count_all(root: Path = ROOT) -> Counts:
             names = (name for name in bound_names(tree) if f"{path}: {name}" not in CONTRACT_NAMES)
             identifiers.update(word for name in names for word in retired_in(name))
         caught.update(aliases(tree))
-        said += log_lines(tree) if not path.startswith("tests/") else ()
+        said += messages(tree) if not path.startswith("tests/") else ()
     counts = {"identifiers": identifiers, "exceptions": caught, "prose": prose_in(said)}
     return {kind: dict(sorted(count.items())) for kind, count in counts.items()}
 
@@ -218,11 +250,15 @@ def lowered(counts: Counts, baseline: Counts) -> Counts:
 
 
 def places(word: str, root: Path = ROOT) -> Iterator[str]:
-    """Where an identifier or an exception has a retired word."""
+    """Where an identifier, an exception or a text has a retired word."""
     for path, tree in trees(root):
         for name in sorted({*bound_names(tree), *aliases(tree)}):
             if word in {*retired_in(name), name}:
                 yield f"{path}: {name}"
+        if word in PROSE and not path.startswith("tests/"):
+            yield from (f"{path}: {text}" for text in messages(tree) if word in prose_in([text]))
+    for path, text in read_texts(root):
+        yield from (f"{path}:{at}" for at, line in enumerate(text.splitlines(), 1) if word in prose_in([line]))
 
 
 if __name__ == "__main__":

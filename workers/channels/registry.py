@@ -61,7 +61,7 @@ def channel_kinds() -> Mapping[str, ChannelKind]:
     for module in iter_modules(kinds.__path__, f"{kinds.__name__}."):
         kind = getattr(import_module(module.name), "KIND", None)
         if not isinstance(kind, ChannelKind) or kind.name in by_name:
-            raise TypeError(f"{module.name} must declare KIND, a ChannelKind with a name of its own")
+            raise TypeError(f"{module.name} must declare KIND, a ChannelKind with a unique name")
         by_name[kind.name] = kind
     return MappingProxyType(by_name)
 
