@@ -140,14 +140,15 @@ acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, d
 bench: setup  ## Measure how fast it is, compared with bare baselines (needs wrk; pgbench where present; ARGS=--quick for a slice)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: setup  ## Style, types, import rules, dead code, locks, licences
+check: setup  ## Style, types, import rules, dead code, spelling, locks, licenses
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.architecture.dead_code
+	@$(BIN)/typos
 	@$(BIN)/python -m pytest --quiet tests/architecture/test_locks.py
-	@$(BIN)/python -m tests.architecture.licences
+	@$(BIN)/python -m tests.architecture.licenses
 	@$(BIN)/python -m sphinx -b dummy -W --keep-going -q -d docs/_build/check docs docs/_build/dummy
 	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 

@@ -91,11 +91,11 @@ Said = tuple[FindingKind, str, int]
 def _of_counter(code: LegacyCode, assessment: Assessment) -> Iterator[Said]:
     limit = "unlimited" if code.max_uses is None else code.max_uses
     facts = f"used {assessment.counted}, really sent {assessment.proven}, limit {limit}: "
-    if assessment.judgement == "too_high":
+    if assessment.judgment == "too_high":
         back = assessment.counted - assessment.becomes
         words = f"{assessment.counted} -> {assessment.becomes}, {back} refunded: no record proves that it was sent"
         yield "too_high", facts + words, 1
-    if assessment.judgement == "too_low":
+    if assessment.judgment == "too_low":
         words = f"{assessment.counted} -> {assessment.becomes}, by the records of invitations that were sent"
         yield "too_low", facts + words, 1
     if assessment.max_uses != code.max_uses:

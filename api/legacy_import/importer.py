@@ -177,7 +177,7 @@ class LegacyImporter:
         """Count and tell what is found on a code that the ledger does not have yet."""
         _, code, assessment = assessed
         ended = [at for use in assessment.uses if (at := _ended_at(use, assessed, now)) is not None]
-        self.summary.agreeing += assessment.judgement == "agrees"
+        self.summary.agreeing += assessment.judgment == "agrees"
         self.summary.rebinds += assessment.rebinds
         self.summary.guessable += classify_code(assessed.normal) == "short"
         self.summary.emails += len(ended) if self._plan.notify_ended else 0
@@ -249,7 +249,7 @@ def _note(code: LegacyCode, assessment: Assessment) -> str:
     parts = [code.note] if code.note else []
     if assessment.max_uses != code.max_uses:
         parts.append(f"[{SOURCE}] limit {code.max_uses} -> {assessment.max_uses}: {assessment.becomes} uses are proven")
-    if assessment.judgement != "agrees":
+    if assessment.judgment != "agrees":
         parts.append(f"[{SOURCE}] counter {assessment.counted} -> {assessment.becomes}")
     parts += [f"[{SOURCE}] {out_of_range_in_words(number)}" for number in assessment.out_of_range]
     return "\n".join(parts)

@@ -58,10 +58,10 @@ def render_chart(numbers: Numbers) -> str:
     ]
     for number, (key, value) in enumerate(bars.items()):
         y, width = TOP + number * ROW, max(1.0, value / longest * WIDTH)
-        colour = "#1f5fbf" if key in OURS else "#9aa5b1"
+        color = "#1f5fbf" if key in OURS else "#9aa5b1"
         lines += [
             f'<text x="{LEFT - 10}" y="{y + 18}" text-anchor="end" fill="#1f2933">{escape(BARS[key])}</text>',
-            f'<rect x="{LEFT}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" rx="2" fill="{colour}"/>',
+            f'<rect x="{LEFT}" y="{y + 4}" width="{width:.1f}" height="{ROW - 8}" rx="2" fill="{color}"/>',
             f'<text x="{LEFT + width + 6:.1f}" y="{y + 18}" fill="#1f2933">{format_number(value)}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])

@@ -24,7 +24,7 @@ REBINDS_MAX: Final = 1
 
 _EVER = datetime.min.replace(tzinfo=UTC)
 
-Judgement = Literal["agrees", "too_high", "too_low"]
+Judgment = Literal["agrees", "too_high", "too_low"]
 
 
 class EvidencedUse(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class Assessment(Struct, frozen=True, kw_only=True):
     """What is imported for one code.
 
     Attributes:
-        judgement: Whether the legacy counter agrees with what is imported.
+        judgment: Whether the legacy counter agrees with what is imported.
         counted: The legacy counter.
         proven: Invitations that records prove and that count.
         uses: All that records prove, refunded ones too.
@@ -77,7 +77,7 @@ class Assessment(Struct, frozen=True, kw_only=True):
         out_of_range: Numbers that this ledger does not have.
     """
 
-    judgement: Judgement
+    judgment: Judgment
     counted: int
     proven: int
     uses: Sequence[EvidencedUse]
@@ -126,7 +126,7 @@ def assess(
     total = proven - len(bad_emails) + sum(opening.uses for opening in openings)
     binding, is_unreadable = _kept_binding(code, uses)
     return Assessment(
-        judgement="agrees" if total == code.used_count else "too_high" if total < code.used_count else "too_low",
+        judgment="agrees" if total == code.used_count else "too_high" if total < code.used_count else "too_low",
         counted=code.used_count,
         proven=proven,
         uses=uses,

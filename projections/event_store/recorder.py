@@ -2,7 +2,7 @@
 
 Differences from the library as it comes, each for a measured reason: one INSERT from unnest instead of a composite
 type, an advisory order lock instead of LOCK TABLE (so VACUUM and CREATE INDEX CONCURRENTLY don't stop appends), no
-NOTIFY (it serialises commits; readers poll).
+NOTIFY (it serializes commits; readers poll).
 """
 
 import time

@@ -14,7 +14,7 @@ BATCH_MAX = 256
 CHUNK_MAX = 128
 """Commands of one caller that are queued together: half a transaction, so that single commands fit in next to them."""
 WAITING_MAX = 4096
-"""Commands that may wait; the API answers OVERLOADED to further ones instead of queueing them without a bound."""
+"""Commands that may wait; the API answers OVERLOADED to further ones instead of queuing them without a bound."""
 
 
 class OverloadedError(Exception):

@@ -148,7 +148,7 @@ DOMAINS[MAIL_CONNECTIONS] = {"state": ("allowed", "open")}
 
 
 def declare_zeroes() -> None:
-    """Make every labelled series exist from the first scrape, so that alerts see a rise from zero."""
+    """Make every labeled series exist from the first scrape, so that alerts see a rise from zero."""
     for metric, domains in DOMAINS.items():
         if domains:
             for values in product(*domains.values()):

@@ -15,7 +15,7 @@ def hash_leaf(entry: bytes) -> bytes:
 
 
 def hash_node(left: bytes, right: bytes) -> bytes:
-    """Hash of two neighbours."""
+    """Hash of two neighbors."""
     return sha256(b"\1" + left + right).digest()
 
 
@@ -32,7 +32,7 @@ def compute_root(read: Read, size: int) -> bytes:
 
 
 def compute_inclusion_path(read: Read, index: int, size: int) -> list[bytes]:
-    """The audit path of a leaf, from its neighbour up to the root's (RFC 6962 2.1.1).
+    """The audit path of a leaf, from its neighbor up to the root's (RFC 6962 2.1.1).
 
     Raises:
         ValueError: The tree has no such leaf.

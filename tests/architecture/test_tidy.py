@@ -44,7 +44,7 @@ def texts(*suffixes: str) -> dict[str, str]:
     return found
 
 
-def offences(check: Check, files: dict[str, str]) -> list[str]:
+def offenses(check: Check, files: dict[str, str]) -> list[str]:
     """What a check finds in the files, in the order of their paths."""
     return [found for path in sorted(files) for found in check(path, files[path])]
 
@@ -52,14 +52,14 @@ def offences(check: Check, files: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("check", [tidy.long_file, tidy.long_functions])
 def test_files_and_functions_fit(check: Check) -> None:
     """No file and no function is longer than its limit, or than what the ratchet holds for it."""
-    found = [entry for entry in offences(check, texts(".py")) if entry.split(": ")[0] not in LONGER]
+    found = [entry for entry in offenses(check, texts(".py")) if entry.split(": ")[0] not in LONGER]
 
     assert found == []
 
 
 def test_the_ratchet_only_falls() -> None:
     """Each entry of the ratchet is still needed, and is exactly as long as it says."""
-    both = offences(tidy.long_file, texts(".py")) + offences(tidy.long_functions, texts(".py"))
+    both = offenses(tidy.long_file, texts(".py")) + offenses(tidy.long_functions, texts(".py"))
     lines = {name: int(rest.split(" ")[0]) for name, rest in (entry.split(": ", 1) for entry in both)}
 
     assert {name: lines.get(name) for name in LONGER} == LONGER
@@ -78,7 +78,7 @@ def test_nothing_is_left_lying_about(check: Check, suffixes: tuple[str, ...]) ->
     """No note to oneself, no check silenced without a reason, no skipped test, no path of one machine."""
     files = {path: text for path, text in texts(*suffixes).items() if path not in NAMING_THEM}
 
-    assert offences(check, files) == []
+    assert offenses(check, files) == []
 
 
 @pytest.mark.parametrize("check", [tidy.past_the_terminal, tidy.markup])
@@ -87,7 +87,7 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
     product = ("api/", "domain/", "projections/", "workers/")
     files = {path: text for path, text in texts(".py").items() if path.startswith(product)}
 
-    assert offences(check, files) == []
+    assert offenses(check, files) == []
 
 
 @pytest.mark.parametrize(
@@ -113,5 +113,5 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
     ],
 )
 def test_each_check_tells_bad_from_good(check: Check, path: str, bad: str, good: str) -> None:
-    """A check finds exactly one offence in the bad sample and none in the good one."""
+    """A check finds exactly one offense in the bad sample and none in the good one."""
     assert (len(list(check(path, bad))), len(list(check(path, good)))) == (1, 0)

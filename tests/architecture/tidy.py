@@ -1,4 +1,4 @@
-"""Style that ruff does not check. Each function takes a file's path and text and gives the offences it finds.
+"""Style that ruff does not check. Each function takes a file's path and text and gives the offenses it finds.
 
 It knows texts only: which files to read, and what is excused, is for the test beside it.
 """
@@ -28,10 +28,10 @@ TERMINAL_TEXT = "projections/terminal/text.py"
 """The module that writes to terminals; all others write through it."""
 MARKUP = re.compile(r"\[/?(bold|dim|italic|underline|reverse|strike|red|green|yellow|blue|magenta|cyan)\b[^\]]*\]")
 
-Offences = Iterator[str]
+Offenses = Iterator[str]
 
 
-def long_file(path: str, text: str) -> Offences:
+def long_file(path: str, text: str) -> Offenses:
     """A file of more lines than its kind may have; the reader should not have to scroll for long."""
     lines_max = TEST_LINES_MAX if path.startswith("tests/") else FILE_LINES_MAX
     lines = text.count("\n")
@@ -39,7 +39,7 @@ def long_file(path: str, text: str) -> Offences:
         yield f"{path}: {lines} lines, at most {lines_max}"
 
 
-def long_functions(path: str, text: str) -> Offences:
+def long_functions(path: str, text: str) -> Offenses:
     """Functions that don't fit a screen, counted from `def` to the last line, docstring included."""
     for node in nodes_of(parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -48,14 +48,14 @@ def long_functions(path: str, text: str) -> Offences:
                 yield f"{path}::{node.name}: {lines} lines, at most {FUNCTION_LINES_MAX}"
 
 
-def leftovers(path: str, text: str) -> Offences:
+def leftovers(path: str, text: str) -> Offenses:
     """Notes to oneself, and references to papers that are not here: docs/reference/rules.md has the numbered rules."""
     for number, line in enumerate(text.splitlines(), start=1):
         if found := LEFTOVER.search(line):
             yield f"{path}:{number}: {found[0]}"
 
 
-def silenced_without_reason(path: str, text: str) -> Offences:
+def silenced_without_reason(path: str, text: str) -> Offenses:
     """Checks switched off for a line that doesn't say why."""
     if not SILENCED.search(text):
         return
@@ -65,7 +65,7 @@ def silenced_without_reason(path: str, text: str) -> Offences:
             yield f"{path}:{token.start[0]}: {token.string}"
 
 
-def skipped_tests(path: str, text: str) -> Offences:
+def skipped_tests(path: str, text: str) -> Offenses:
     """Tests that may not run, or may fail: such a test promises nothing."""
     if not SKIP_WORD.search(text):
         return
@@ -74,14 +74,14 @@ def skipped_tests(path: str, text: str) -> Offences:
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
 
 
-def places(path: str, text: str) -> Offences:
+def places(path: str, text: str) -> Offenses:
     """Paths of one machine and hosts of registries: they make a clone depend on where it was written."""
     for number, line in enumerate(text.splitlines(), start=1):
         if found := PLACES.search(line):
             yield f"{path}:{number}: {found[0]}"
 
 
-def past_the_terminal(path: str, text: str) -> Offences:
+def past_the_terminal(path: str, text: str) -> Offenses:
     """Lines that reach a terminal with what people and servers typed in them, and skip `projections.terminal.text`."""
     for node in nodes_of(parse(text)):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -92,7 +92,7 @@ def past_the_terminal(path: str, text: str) -> Offences:
             yield f"{path}:{node.lineno}: {ast.unparse(node.func)}"
 
 
-def markup(path: str, text: str) -> Offences:
+def markup(path: str, text: str) -> Offenses:
     """Markup of rich, in which a variable's `[...]` would be read too: `styled` makes text in a style."""
     for node in nodes_of(parse(text)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and MARKUP.search(node.value):

@@ -113,7 +113,7 @@ def test_a_message_that_kills_every_process_that_sends_it_is_parked(worker: Work
 @pytest.mark.long
 def test_a_message_that_kills_its_process_harms_no_other_message(worker: WorkerRig) -> None:
     """Twenty in one message, one of them deadly: the others are sent, and only that one is parked."""
-    reservation_ids = worker.reserve(20, "neighbour")
+    reservation_ids = worker.reserve(20, "neighbor")
     worker.plant(f"claimed.{reservation_ids[7]}", 1000)
     worker.publish(reservation_ids)
     others = [reservation_id for reservation_id in reservation_ids if reservation_id != reservation_ids[7]]

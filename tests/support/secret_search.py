@@ -41,7 +41,7 @@ def forms(secret: str) -> set[bytes]:
     encodings = {raw, raw.hex().encode(), urllib.parse.quote(secret, safe="").encode()}
     for offset in range(3):
         text = base64.b64encode(b"\0" * offset + raw).rstrip(b"=")
-        # What the neighbours have a part in is cut off.
+        # What the neighbors have a part in is cut off.
         inner = text[-(-offset * 8 // 6) : len(text) - (1 if (len(raw) + offset) % 3 else 0)]
         encodings |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
     return {form.lower() for form in encodings}

@@ -35,7 +35,7 @@ TimeRangeName = Literal["hour", "day", "week", "month"]
 
 
 class TimeRange(NamedTuple):
-    """A stretch of time in equal steps; a step is labelled with its time of day, or with its date."""
+    """A stretch of time in equal steps; a step is labeled with its time of day, or with its date."""
 
     step: timedelta
     steps: int

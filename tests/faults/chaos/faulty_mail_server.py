@@ -5,9 +5,9 @@ import threading
 from collections import Counter
 
 from tests.support.servers.mail_server import MailServer
-from tests.support.servers.mail_session import Behaviour, DelayedReply, Disconnect, ReplyWith, SendOctets, Stage, Stall
+from tests.support.servers.mail_session import Behavior, DelayedReply, Disconnect, ReplyWith, SendOctets, Stage, Stall
 
-MOODS: dict[str, tuple[Stage, Behaviour, int]] = {
+MOODS: dict[str, tuple[Stage, Behavior, int]] = {
     "busy (451)": ("rcpt", ReplyWith(451, "try later"), 4),
     "closing (421)": ("mail", ReplyWith(421, "closing"), 2),
     "no such user (550)": ("rcpt", ReplyWith(550, "no such user"), 2),
@@ -20,7 +20,7 @@ MOODS: dict[str, tuple[Stage, Behaviour, int]] = {
     "takes it and stalls": ("dot", Stall(takes=True), 2),
     "babbles after the letter": ("dot", SendOctets(takes=True), 2),
 }
-"""Stage, behaviour, and for how many letters."""
+"""Stage, behavior, and for how many letters."""
 SLOWNESS_S = 0.15
 """Each letter takes so long, so that there always are some on their way."""
 MOOD_S = (0.4, 1.6)
@@ -35,7 +35,7 @@ class FaultyMailServer(MailServer):
 
     def __init__(self, seed: int) -> None:
         self.moods: Counter[str] = Counter()
-        self._names = {id(behaviour): name for name, (_, behaviour, _) in MOODS.items()}
+        self._names = {id(behavior): name for name, (_, behavior, _) in MOODS.items()}
         self._fair = threading.Event()
         super().__init__()
         self.at("dot", DelayedReply(SLOWNESS_S))
@@ -48,7 +48,7 @@ class FaultyMailServer(MailServer):
         self._changing.join(5)
         self.behave()
 
-    def rule(self, stage: Stage, recipient: str | None) -> Behaviour | None:
+    def rule(self, stage: Stage, recipient: str | None) -> Behavior | None:
         """As scripted; a mood that met somebody is counted."""
         rule = super().rule(stage, recipient)
         if (name := self._names.get(id(rule))) is not None:
@@ -57,7 +57,7 @@ class FaultyMailServer(MailServer):
 
     def _change(self, choice: random.Random) -> None:
         while not self._fair.wait(choice.uniform(*MOOD_S)):
-            stage, behaviour, message_count = choice.choice(list(MOODS.values()))
-            self.at(stage, behaviour, times=message_count)
+            stage, behavior, message_count = choice.choice(list(MOODS.values()))
+            self.at(stage, behavior, times=message_count)
             if choice.random() < 0.1:
                 self.drop_connections()

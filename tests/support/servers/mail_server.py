@@ -21,7 +21,7 @@ from urllib.parse import quote
 from trustme import LeafCert
 
 from tests.support.servers.mail_session import (
-    Behaviour,
+    Behavior,
     DelayedReply,
     Disconnect,
     MailSession,
@@ -39,7 +39,7 @@ Security = Literal["smtp", "smtp+starttls", "smtps"]
 @dataclass(slots=True)
 class _Rule:
     stage: Stage
-    behaviour: Behaviour
+    behavior: Behavior
     recipient: str | None
     left: int | None
 
@@ -136,7 +136,7 @@ class MailServer:
     def at(
         self,
         stage: Stage,
-        behaviour: Behaviour,
+        behavior: Behavior,
         *,
         recipient: str | None = None,
         times: int | None = None,
@@ -145,12 +145,12 @@ class MailServer:
 
         Args:
             stage: `content` is after 354 and before the letter was read, `dot` after it was read.
-            behaviour: What to do instead of the usual answer.
+            behavior: What to do instead of the usual answer.
             recipient: Only for letters to this address; for stages from `rcpt` on.
             times: How often before the rule is used up; None for ever.
         """
         with self._changed:
-            self._rules.insert(0, _Rule(stage, behaviour, recipient, times))
+            self._rules.insert(0, _Rule(stage, behavior, recipient, times))
 
     def behave(self) -> None:
         """Forget all rules."""
@@ -176,13 +176,13 @@ class MailServer:
 
     # --- For the sessions ---
 
-    def rule(self, stage: Stage, recipient: str | None) -> Behaviour | None:
-        """The behaviour scripted for this stage, used up by one; None for the usual one."""
+    def rule(self, stage: Stage, recipient: str | None) -> Behavior | None:
+        """The behavior scripted for this stage, used up by one; None for the usual one."""
         with self._changed:
             for rule in self._rules:
                 if rule.stage == stage and rule.recipient in {None, recipient} and rule.left != 0:
                     rule.left = None if rule.left is None else rule.left - 1
-                    return rule.behaviour
+                    return rule.behavior
         return None
 
     def is_stopping(self) -> bool:
@@ -242,7 +242,7 @@ class MailServer:
 
 
 __all__ = [
-    "Behaviour",
+    "Behavior",
     "DelayedReply",
     "Disconnect",
     "MailServer",

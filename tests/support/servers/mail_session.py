@@ -65,7 +65,7 @@ class DelayedReply:
 
 
 Answer = ReplyWith | Disconnect | Stall | SendOctets | Trickle
-Behaviour = Answer | DelayedReply
+Behavior = Answer | DelayedReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class SessionScript(Protocol):
     def is_stopping(self) -> bool:
         """Whether everything is to end."""
 
-    def rule(self, stage: Stage, recipient: str | None) -> Behaviour | None:
-        """The behaviour scripted for this stage, used up by one; None for the usual one."""
+    def rule(self, stage: Stage, recipient: str | None) -> Behavior | None:
+        """The behavior scripted for this stage, used up by one; None for the usual one."""
 
     def take(self, message: ReceivedMessage) -> None:
         """Keep a letter."""
@@ -202,14 +202,14 @@ class MailSession:
             return
         if not self._answer("data", ReplyWith(354, "go ahead")):
             return
-        behaviour = self._server.rule("content", self._recipient)
-        if isinstance(behaviour, DelayedReply):
-            time.sleep(behaviour.after_s)
-            behaviour = None
-        if behaviour is not None:
-            self._do(behaviour)
+        behavior = self._server.rule("content", self._recipient)
+        if isinstance(behavior, DelayedReply):
+            time.sleep(behavior.after_s)
+            behavior = None
+        if behavior is not None:
+            self._do(behavior)
         content = b"".join(self._content_lines())
-        if behaviour is not None:
+        if behavior is not None:
             # The answer was given before the letter was read; there is no second one.
             self._forget()
             return
@@ -244,32 +244,32 @@ class MailSession:
 
     def _answer(self, stage: Stage, usual: ReplyWith) -> bool:
         """Do what the script says for this stage, else what is usual; whether the command was carried out."""
-        behaviour = self._usual_if_late(self._server.rule(stage, self._recipient), usual)
-        self._do(behaviour)
-        return isinstance(behaviour, ReplyWith) and behaviour.code // 100 in {2, 3}
+        behavior = self._usual_if_late(self._server.rule(stage, self._recipient), usual)
+        self._do(behavior)
+        return isinstance(behavior, ReplyWith) and behavior.code // 100 in {2, 3}
 
     @staticmethod
-    def _usual_if_late(behaviour: Behaviour | None, usual: ReplyWith) -> Answer:
-        if isinstance(behaviour, DelayedReply):
-            time.sleep(behaviour.after_s)
+    def _usual_if_late(behavior: Behavior | None, usual: ReplyWith) -> Answer:
+        if isinstance(behavior, DelayedReply):
+            time.sleep(behavior.after_s)
             return usual
-        return behaviour or usual
+        return behavior or usual
 
-    def _do(self, behaviour: Answer) -> None:
-        match behaviour:
+    def _do(self, behavior: Answer) -> None:
+        match behavior:
             case ReplyWith():
-                self._say(behaviour)
-                if behaviour.code == 421:
+                self._say(behavior)
+                if behavior.code == 421:
                     raise EOFError
             case SendOctets():
-                self._connection.sendall(behaviour.octets)
+                self._connection.sendall(behavior.octets)
             case Disconnect():
                 raise EOFError
             case Stall():
                 self._until_stopped(STALL_S_MAX, b"")
             case Trickle():
                 self._connection.sendall(b"250-")
-                self._until_stopped(behaviour.every_s, b"x")
+                self._until_stopped(behavior.every_s, b"x")
 
     def _until_stopped(self, every_s: float, octet: bytes) -> None:
         """Send an octet now and then until the client or the server ends."""

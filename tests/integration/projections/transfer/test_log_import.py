@@ -101,7 +101,7 @@ def test_an_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench
 
 
 def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, elsewhere: LedgerBench) -> None:
-    """Every travelling table is the same afterwards; the next redeem of the same person finds the old reservation."""
+    """Every traveling table is the same afterwards; the next redeem of the same person finds the old reservation."""
     code = lived.issue()
     reservation = done(lived.redeem(code, "Li.Wei@example.com")).require_reservation()
     execute(lived.database_url, "INSERT INTO audit (at, act) VALUES (now(), 'signed_out'), (now(), 'signed_out')")

@@ -144,7 +144,7 @@ def test_the_list_as_a_file_has_what_the_list_has(app: AppClient, admin: StaffBr
         (b"\n", "columns"),
         (b"max_uses\n1\n", "columns"),
         (b"code,code\na,b\n", "columns"),
-        (b"code,colour\na,b\n", "unknown_columns"),
+        (b"code,color\na,b\n", "unknown_columns"),
         (b"code,\xff\n", "encoding"),
         (b'code,"a\n', "csv"),
         (b"code\n\n", "no_lines"),

@@ -129,11 +129,11 @@ def test_the_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) 
     browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
     issued_at = shared_app.services.now() - timedelta(hours=1)
 
-    travelled = browser.get(f"{path}?at_event=2")
-    then = browser.get(path + travelled.headers["location"])
+    traveled = browser.get(f"{path}?at_event=2")
+    then = browser.get(path + traveled.headers["location"])
     before = browser.get(path, as_of=issued_at.isoformat())
 
-    assert travelled.status_code == 303
+    assert traveled.status_code == 303
     assert balances(then) == [(0, 1, 1), (0, 0, 2)]
     assert 'aria-label="0 used, 1 reserved, 1 available"' in then.text
     assert "Back to the present" in then.text

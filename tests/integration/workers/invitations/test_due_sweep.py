@@ -114,7 +114,7 @@ def test_a_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> N
 
 
 def test_one_in_doubt_shares_no_message(bench: LedgerBench) -> None:
-    """The letter may be what killed its process: its neighbours are woken without it."""
+    """The letter may be what killed its process: its neighbors are woken without it."""
     code = bench.issue(None, bound=False)
     ids = [
         done(bench.redeem(code, f"p{number}@example.com")).require_reservation().reservation_id for number in range(5)

@@ -26,7 +26,7 @@ def record(status: str = "success", email: str = "li.wei@example.com", **more: A
 
 
 @pytest.mark.parametrize(
-    ("used", "records", "judgement", "becomes"),
+    ("used", "records", "judgment", "becomes"),
     [
         (0, [], "agrees", 0),
         (1, [record()], "agrees", 1),
@@ -52,12 +52,12 @@ def record(status: str = "success", email: str = "li.wei@example.com", **more: A
     ],
 )
 def test_the_counter_is_weighed_by_the_records(
-    used: int, records: list[LegacyInvite], judgement: str, becomes: int
+    used: int, records: list[LegacyInvite], judgment: str, becomes: int
 ) -> None:
     """Sent invitations count; failed and refunded ones do not; an unknown outcome keeps what was counted."""
     assessment = assess(code(used), records)
 
-    assert (judgement, becomes) == (assessment.judgement, assessment.becomes)
+    assert (judgment, becomes) == (assessment.judgment, assessment.becomes)
 
 
 def test_a_limit_below_the_proofs_is_raised() -> None:
@@ -113,7 +113,7 @@ def test_assessment_holds_every_finding_of_a_plain_code() -> None:
     bound = code(1, bound_email="li.wei@example.com", knows_binding=True, validity_days=30, rebind_limit=1)
 
     assert assess(bound, [record(accepted_at=LATER)]) == Assessment(
-        judgement="agrees",
+        judgment="agrees",
         counted=1,
         proven=1,
         uses=[EvidencedUse(email=EmailAddress.parse("li.wei@example.com"), sent_at=CREATED, accepted_at=LATER)],
@@ -146,7 +146,7 @@ def test_assessment_holds_every_finding_of_a_damaged_code() -> None:
     assessment = assess(damaged, records, keep_unproven=True, rebinds_as_recorded=True)
 
     assert assessment == Assessment(
-        judgement="agrees",
+        judgment="agrees",
         counted=4,
         proven=1,
         uses=[],

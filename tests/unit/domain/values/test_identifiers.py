@@ -56,7 +56,7 @@ def test_text_that_is_not_a_code_is_malformed(typed: str) -> None:
 @given(st.text(max_size=70))
 @example("E \u0304")
 def test_a_normal_form_is_its_own_normal_form(typed: str) -> None:
-    """Normalising twice changes nothing more."""
+    """Normalizing twice changes nothing more."""
     try:
         normal = normalize_code(typed)
     except MalformedCodeError:

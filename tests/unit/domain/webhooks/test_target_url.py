@@ -115,7 +115,7 @@ def test_an_allowed_network_is_reached_by_http_too(text: str) -> None:
     assert may_reach(ip_address(text), "https", OURS)
 
 
-def test_a_neighbour_of_an_allowed_network_is_not() -> None:
+def test_a_neighbor_of_an_allowed_network_is_not() -> None:
     """Only what was named."""
     assert not may_reach(ip_address("10.8.0.1"), "https", OURS)
     with pytest.raises(TargetError):

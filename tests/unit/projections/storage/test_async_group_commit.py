@@ -1,4 +1,4 @@
-"""Group commit in the event loop: batches while the last one commits, and nobody pays for a neighbour."""
+"""Group commit in the event loop: batches while the last one commits, and nobody pays for a neighbor."""
 
 import asyncio
 import socket

@@ -8,7 +8,7 @@ import pytest
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
 from tests.support.channel_builders import MESSAGE, channel_to, message_to
 from tests.support.servers.mail_server import (
-    Behaviour,
+    Behavior,
     DelayedReply,
     Disconnect,
     MailServer,
@@ -92,7 +92,7 @@ def test_a_refusal_is_read_by_stage_and_code(
 
 @pytest.mark.parametrize("stage", BEFORE_CONTENT)
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behavior", "reason"),
     [
         (Disconnect(), "unreachable"),
         (Stall(), "unreachable"),
@@ -106,10 +106,10 @@ def test_a_refusal_is_read_by_stage_and_code(
     ids=["close", "stall", "trickle", "garbage", "short", "two-codes", "long-line", "many-lines"],
 )
 def test_no_valid_reply_before_the_content_is_a_retryable_rejection(
-    mail_server: MailServer, stage: Stage, behaviour: Behaviour, reason: str
+    mail_server: MailServer, stage: Stage, behavior: Behavior, reason: str
 ) -> None:
     """Nothing of the letter's content has left, so it is surely not sent, and never finally."""
-    mail_server.at(stage, behaviour)
+    mail_server.at(stage, behavior)
 
     timeout_s = SHORT_S if reason == "unreachable" else 5.0
     assert (reason, False, False) == _summary(_send(mail_server, timeout_s=timeout_s))
@@ -117,7 +117,7 @@ def test_no_valid_reply_before_the_content_is_a_retryable_rejection(
 
 @pytest.mark.parametrize("stage", FROM_CONTENT)
 @pytest.mark.parametrize(
-    ("behaviour", "cause"),
+    ("behavior", "cause"),
     [
         (Disconnect(), "connection_lost"),
         (Stall(), "timeout"),
@@ -129,10 +129,10 @@ def test_no_valid_reply_before_the_content_is_a_retryable_rejection(
     ids=["close", "stall", "trickle", "garbage", "half", "wrong-kind"],
 )
 def test_no_valid_reply_once_the_content_leaves_is_uncertain(
-    mail_server: MailServer, stage: Stage, behaviour: Behaviour, cause: str
+    mail_server: MailServer, stage: Stage, behavior: Behavior, cause: str
 ) -> None:
     """The letter may or may not arrive, and the outcome says so and why."""
-    mail_server.at(stage, behaviour)
+    mail_server.at(stage, behavior)
 
     # Long enough to reach the content on a busy machine.
     timeout_s = 1.0 if cause == "timeout" else 5.0
@@ -150,10 +150,10 @@ def test_lost_replies_look_alike_whether_or_not_the_message_was_accepted(mail_se
 
 
 @pytest.mark.parametrize("stage", [stage for stage in get_args(Stage) if stage not in {"starttls", "auth", "rset"}])
-@pytest.mark.parametrize("behaviour", [Trickle(every_s=0.05), Stall()], ids=["trickle", "stall"])
-def test_a_send_ends_in_time(mail_server: MailServer, stage: Stage, behaviour: Behaviour) -> None:
+@pytest.mark.parametrize("behavior", [Trickle(every_s=0.05), Stall()], ids=["trickle", "stall"])
+def test_a_send_ends_in_time(mail_server: MailServer, stage: Stage, behavior: Behavior) -> None:
     """A server that says nothing, or an octet now and then, can't hold a sender beyond its time."""
-    mail_server.at(stage, behaviour)
+    mail_server.at(stage, behavior)
     begun = time.monotonic()
     _send(mail_server, timeout_s=SHORT_S)
 

@@ -13,7 +13,7 @@ from trustme import CA, LeafCert
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from tests.support.channel_builders import MAIL_FROM, MESSAGE, channel_to, message_to
 from tests.support.servers.mail_server import (
-    Behaviour,
+    Behavior,
     Disconnect,
     MailServer,
     ReplyWith,
@@ -75,11 +75,11 @@ def test_a_wrong_certificate_is_refused_before_anything_is_said(security: Securi
     assert [command for command in server.commands if command.startswith(("AUTH", "MAIL"))] == []
 
 
-@pytest.mark.parametrize("behaviour", [ReplyWith(454, "no TLS now"), ReplyWith(502, "what")], ids=["later", "never"])
-def test_starttls_never_falls_back_to_clear(behaviour: Behaviour, certificate: LeafCert) -> None:
+@pytest.mark.parametrize("behavior", [ReplyWith(454, "no TLS now"), ReplyWith(502, "what")], ids=["later", "never"])
+def test_starttls_never_falls_back_to_clear(behavior: Behavior, certificate: LeafCert) -> None:
     """A server that refuses STARTTLS gets no letter."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
-        server.at("starttls", behaviour)
+        server.at("starttls", behavior)
         outcome = _send_once(server.url)
 
     assert _reason(outcome) == ("tls_failed", False)
@@ -129,7 +129,7 @@ def test_a_wrong_password_is_retryable_and_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behavior", "reason"),
     [
         (ReplyWith(454, "try later"), "temporary"),
         (ReplyWith(535, "no"), "login_refused"),
@@ -139,10 +139,10 @@ def test_a_wrong_password_is_retryable_and_named() -> None:
     ],
     ids=["454", "535", "close", "stall", "garbage"],
 )
-def test_a_failing_login_is_retryable(behaviour: Behaviour, reason: str) -> None:
+def test_a_failing_login_is_retryable(behavior: Behavior, reason: str) -> None:
     """Whatever goes wrong at AUTH, nothing of the letter was said."""
     with MailServer(login=LOGIN) as server:
-        server.at("auth", behaviour)
+        server.at("auth", behavior)
 
         assert (reason, False) == _reason(_send_once(server.url, 0.5))
 
@@ -246,14 +246,14 @@ def test_a_kept_connection_that_died_is_replaced(mail_server: MailServer) -> Non
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
-@pytest.mark.parametrize("behaviour", [Disconnect(), ReplyWith(421, "idle too long")], ids=["close", "421"])
+@pytest.mark.parametrize("behavior", [Disconnect(), ReplyWith(421, "idle too long")], ids=["close", "421"])
 def test_a_kept_connection_that_dies_before_the_content_is_replaced(
-    mail_server: MailServer, stage: Stage, behaviour: Behaviour
+    mail_server: MailServer, stage: Stage, behavior: Behavior
 ) -> None:
     """Dead at any step before the content: one new connection, one letter."""
     with channel_to(mail_server.url) as channel:
         channel.send(MESSAGE)
-        mail_server.at(stage, behaviour, times=1)
+        mail_server.at(stage, behavior, times=1)
         outcome = channel.send(MESSAGE)
 
     assert isinstance(outcome, Accepted)

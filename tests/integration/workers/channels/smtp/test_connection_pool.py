@@ -95,7 +95,7 @@ def test_refusals_are_few_while_messages_keep_coming() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "behaviour"),
+    ("stage", "behavior"),
     [
         ("banner", ReplyWith(421, "too many connections")),
         ("banner", ReplyWith(554, "no service for you")),
@@ -109,10 +109,10 @@ def test_refusals_are_few_while_messages_keep_coming() -> None:
         ("mail", Disconnect()),
     ],
 )
-def test_refusal_before_mail_is_about_the_connection(stage: Stage, behaviour: ReplyWith | Disconnect) -> None:
+def test_refusal_before_mail_is_about_the_connection(stage: Stage, behavior: ReplyWith | Disconnect) -> None:
     """Whatever is said or not said before the message was heard of: it keeps its attempt, and is never final."""
     with MailServer(login=LOGIN) as server, process(server) as worker:
-        server.at(stage, behaviour)
+        server.at(stage, behavior)
         outcome = worker.send(1)
 
         assert isinstance(outcome, Rejected)
@@ -122,7 +122,7 @@ def test_refusal_before_mail_is_about_the_connection(stage: Stage, behaviour: Re
 
 
 @pytest.mark.parametrize(
-    ("stage", "behaviour"),
+    ("stage", "behavior"),
     [
         ("mail", ReplyWith(451, "later")),
         ("rcpt", ReplyWith(421, "busy")),
@@ -131,10 +131,10 @@ def test_refusal_before_mail_is_about_the_connection(stage: Stage, behaviour: Re
         ("dot", ReplyWith(421, "busy")),
     ],
 )
-def test_refusal_after_mail_spends_an_attempt(stage: Stage, behaviour: ReplyWith | Disconnect) -> None:
+def test_refusal_after_mail_spends_an_attempt(stage: Stage, behavior: ReplyWith | Disconnect) -> None:
     """From then on the server has heard of the message, and the message is what it refuses."""
     with MailServer() as server, process(server) as worker:
-        server.at(stage, behaviour)
+        server.at(stage, behavior)
         outcome = worker.send(1)
 
         assert isinstance(outcome, Rejected)

@@ -1,6 +1,6 @@
-"""Licences of everything that is installed: `python -m tests.architecture.licences`, with --list for all of them.
+"""Licenses of everything that is installed: `python -m tests.architecture.licenses`, with --list for all of them.
 
-A licence that is not known to be harmless to users of this project ends `make check`, and so does none.
+A license that is not known to be harmless to users of this project ends `make check`, and so does none.
 """
 
 import re
@@ -50,17 +50,17 @@ EXCEPTIONS: Final = {
 }
 """Who is let in all the same, and why."""
 
-NO_LICENCE: Final = {"OSI Approved", "DFSG approved"}
+NO_LICENSE: Final = {"OSI Approved", "DFSG approved"}
 
 
-def told_licence(package: Distribution) -> str:
-    """What a package says of its licence, as an SPDX expression where it can be read as one; empty if nothing."""
+def told_license(package: Distribution) -> str:
+    """What a package says of its license, as an SPDX expression where it can be read as one; empty if nothing."""
     if expression := _said(package, "License-Expression"):
         return expression
     classifiers = [
         text.rpartition(" :: ")[2] for text in package.metadata.get_all("Classifier") or [] if "License ::" in text
     ]
-    names = [name for name in classifiers if name not in NO_LICENCE]
+    names = [name for name in classifiers if name not in NO_LICENSE]
     if not names and (text := _said(package, "License").partition("\n")[0]):
         names = [text]
     return " AND ".join(SAID.get(name, name) for name in names)
@@ -82,12 +82,12 @@ def faults(packages: list[Distribution]) -> Iterator[str]:
     """One line for each package that may not be here, and for each exception that is not needed any more."""
     seen = set()
     for package in packages:
-        name, expression = canonicalize_name(package.metadata["Name"]), told_licence(package)
+        name, expression = canonicalize_name(package.metadata["Name"]), told_license(package)
         seen.add(name)
         if name in EXCEPTIONS:
             continue
         if not expression:
-            yield f"{name} names no licence: read its files, then enter it in {__name__}.EXCEPTIONS with what they say"
+            yield f"{name} names no license: read its files, then enter it in {__name__}.EXCEPTIONS with what they say"
         elif not is_allowed(expression):
             yield f"{name} is {expression}: take another package, or enter it in {__name__}.EXCEPTIONS with the reason"
     yield from (f"{name} is an exception that nothing needs: take it out" for name in EXCEPTIONS.keys() - seen)
@@ -99,7 +99,7 @@ def main() -> int | str:
     if "--list" in sys.argv:
         for package in packages:
             name = canonicalize_name(package.metadata["Name"])
-            sys.stdout.write(f"{name} {package.version}: {told_licence(package) or EXCEPTIONS.get(name, 'unknown')}\n")
+            sys.stdout.write(f"{name} {package.version}: {told_license(package) or EXCEPTIONS.get(name, 'unknown')}\n")
     return "\n".join(faults(packages)) or 0
 
 

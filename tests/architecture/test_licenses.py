@@ -1,4 +1,4 @@
-"""Which licences may be here, and that one of another kind is told."""
+"""Which licenses may be here, and that one of another kind is told."""
 
 from email.message import Message
 from importlib.metadata import Distribution
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.architecture.licences import EXCEPTIONS, faults, is_allowed
+from tests.architecture.licenses import EXCEPTIONS, faults, is_allowed
 
 
 class Package(Distribution):
@@ -57,5 +57,5 @@ def test_copyleft_and_silence_are_told() -> None:
 
     assert len(told) == 2
     assert told[0].startswith("bad-one is GNU General Public License")
-    assert told[1].startswith("silent names no licence")
+    assert told[1].startswith("silent names no license")
     assert all(line.endswith("take it out") for line in faults([]))
