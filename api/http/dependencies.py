@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request, Security
+from fastapi import Body, Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope as AsgiScope
 
@@ -13,6 +13,7 @@ from api.auth.scopes import GRANTS, Role, Scope, scopes_of
 from api.auth.session_cookies import COOKIE, TOKEN_HEADER, digest_of, form_secret, form_token, is_own
 from api.errors import ApplicationError
 from api.http.problems import language_of
+from api.schemas.resources import ReasonRequest
 from api.use_cases.services import Caller, Services
 from domain.ports import Language
 from projections.repositories.staff_sessions import StaffSessionRepository
@@ -72,6 +73,10 @@ def client_ip_of(scope: AsgiScope) -> str | None:
 def caller_of(scope: AsgiScope) -> Caller:
     """A person who asks: the id of this request, and the address it came from."""
     return Caller(actor="person", request_id=scope.get("ledger_request_id"), client_ip=client_ip_of(scope))
+
+
+async def _reason(body: Annotated[ReasonRequest | None, Body()] = None) -> str:
+    return "" if body is None else body.note or ""
 
 
 async def identity(
@@ -149,6 +154,8 @@ def _role(text: str) -> Role | None:
 # Coroutines: FastAPI would send plain functions to its threads, at several times their cost.
 TheServices = Annotated[Services, Depends(_services)]
 TheLanguage = Annotated[Language, Depends(_language)]
+TheReason = Annotated[str, Depends(_reason)]
+"""The note of a body that may be left out."""
 TheIdentity = Annotated[Identity, Depends(identity)]
 MayReadCodes = Annotated[Caller, Security(needs("codes:read"), scopes=["codes:read"])]
 MayWriteCodes = Annotated[Caller, Security(needs("codes:write"), scopes=["codes:write"])]

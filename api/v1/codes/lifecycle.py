@@ -1,17 +1,16 @@
 """What staff and integrators may do to one code: change its terms, pause, resume, revoke, note something."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Response
 from msgspec import structs
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
-from api.http.dependencies import MayReadCodes, MayWriteCodes, TheServices
+from api.http.dependencies import MayReadCodes, MayWriteCodes, TheReason, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
-from api.schemas.resources import CodeView, NoteRequest, ReasonRequest, TermsRequest, TermsView, WholeTerms
+from api.schemas.resources import CodeView, NoteRequest, TermsRequest, TermsView, WholeTerms
 from api.use_cases import code_actions
 from api.use_cases.services import Services
 from api.v1.codes.code_views import view_of_code
@@ -25,8 +24,6 @@ router = APIRouter(
     tags=["codes"],
     responses={**PROTECTED, **problem_responses("NOT_FOUND")},
 )
-
-Reason = Annotated[ReasonRequest | None, Body()]
 
 
 @router.patch("", responses=problem_responses(code_actions.change_terms), summary="Change terms of a code")
@@ -82,25 +79,25 @@ def replace_terms(
 
 
 @router.post("/pause", responses=problem_responses(code_actions.pause), summary="Pause a code")
-def pause(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
+def pause(code_id: UUID, services: TheServices, caller: MayWriteCodes, note: TheReason) -> CodeView:
     """Stops new reservations. Existing reservations continue. Pausing a paused code changes nothing."""
-    return _view(services, code_actions.pause(services, caller, code_id, note=_note(body)))
+    return _view(services, code_actions.pause(services, caller, code_id, note=note))
 
 
 @router.post("/resume", responses=problem_responses(code_actions.resume), summary="Resume a paused code")
-def resume(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
+def resume(code_id: UUID, services: TheServices, caller: MayWriteCodes, note: TheReason) -> CodeView:
     """Allows new reservations again. Resuming a code that is not paused changes nothing."""
-    return _view(services, code_actions.resume(services, caller, code_id, note=_note(body)))
+    return _view(services, code_actions.resume(services, caller, code_id, note=note))
 
 
 @router.post("/revoke", summary="Revoke a code permanently")
-def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, body: Reason = None) -> CodeView:
+def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, note: TheReason) -> CodeView:
     """Refunds pending reservations. Those with an unknown outcome become cases; sent invitations stay sent.
 
     `reserved` in the response counts the reservations that are being sent or need manual review. For a code with
     thousands of reservations, it also counts those that are refunded within the next minutes.
     """
-    result = code_actions.revoke(services, caller, code_id, note=_note(body))
+    result = code_actions.revoke(services, caller, code_id, note=note)
     row = services.reader.find_balance(code_id)
     return view_of_code(code_from_named_row(row) if row else result.code, services.now())
 
@@ -120,7 +117,3 @@ def _terms(services: Services, code_id: UUID) -> CodeTerms:
 
 def _view(services: Services, result: CommandResult) -> CodeView:
     return view_of_code(result.code, services.now())
-
-
-def _note(body: ReasonRequest | None) -> str:
-    return "" if body is None else body.note or ""

@@ -1,19 +1,17 @@
 """What staff and integrators may do to one reservation."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from api.http.blocking_route import BlockingRoute
-from api.http.dependencies import MayRefund, MayWriteReservations, TheLanguage, TheServices
+from api.http.dependencies import MayRefund, MayWriteReservations, TheLanguage, TheReason, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.parsing import parse_email
 from api.schemas.resources import (
     BounceRequest,
     NoteRequest,
-    ReasonRequest,
     RedemptionView,
     RefundRequest,
     ResolveRequest,
@@ -30,9 +28,6 @@ router = APIRouter(
     tags=["reservations"],
     responses=PROTECTED,
 )
-
-
-Reason = Annotated[ReasonRequest | None, Body()]
 
 
 @router.post(
@@ -65,10 +60,10 @@ def cancel(
     services: TheServices,
     language: TheLanguage,
     caller: MayWriteReservations,
-    body: Reason = None,
+    note: TheReason,
 ) -> Response:
     """Works like a refund, but never refunds a use that counts."""
-    result = reservation_actions.cancel(services, caller, reservation_id, note=_note(body))
+    result = reservation_actions.cancel(services, caller, reservation_id, note=note)
     return _view(result, language)
 
 
@@ -83,10 +78,10 @@ def resend(
     services: TheServices,
     language: TheLanguage,
     caller: MayWriteReservations,
-    body: Reason = None,
+    note: TheReason,
 ) -> Response:
     """Sends a new delivery with its own email and link. Consumes no further use. If it fails, it becomes a case."""
-    result = reservation_actions.resend(services, caller, reservation_id, note=_note(body))
+    result = reservation_actions.resend(services, caller, reservation_id, note=note)
     return _view(result, language)
 
 
@@ -105,7 +100,7 @@ def correct_recipient(
 ) -> Response:
     """Returns the new reservation. The link in the earlier email stops working."""
     email = parse_email(body.email)
-    result = reservation_actions.correct_recipient(services, caller, reservation_id, email, note=_note(body))
+    result = reservation_actions.correct_recipient(services, caller, reservation_id, email, note=body.note or "")
     return _view(result, language)
 
 
@@ -172,7 +167,3 @@ def bounce(
 
 def _view(result: CommandResult, language: Language) -> Response:
     return json_response(view(result.require_reservation(), language))
-
-
-def _note(body: ReasonRequest | None) -> str:
-    return "" if body is None else body.note or ""
