@@ -178,6 +178,14 @@ class WorkingSet:
             if other.follows == reservation.reservation_id and is_active_rebind(other)
         ]
 
+    def has_moved(self, reservation: Reservation) -> bool:
+        """Return whether another reservation has this one's access now. A refunded rebind has none."""
+        return any(other.status == "sent" for other in self.moves(reservation))
+
+    def is_being_moved(self, reservation: Reservation) -> bool:
+        """Return whether a rebind of its access is in progress, which would have nothing to move any more."""
+        return any(other.is_live for other in self.moves(reservation))
+
     def has_text(self, text_id: UUID) -> bool:
         """Return whether a text is stored already, or will be with this batch."""
         new = (getattr(recorded.event, "text_id", None) for recorded in self.new_events)

@@ -246,6 +246,10 @@ class Reader:
         with self._open_cursor() as cursor:
             return cursor.execute(query, params).fetchall()
 
+    def _fetch_named(self, query: LiteralString, **params: object) -> list[tuple[Any, ...]]:
+        with self._open_cursor() as cursor:
+            return cursor.execute(query, params).fetchall()
+
     @contextmanager
     def _open_cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
         with (

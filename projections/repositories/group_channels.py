@@ -59,8 +59,7 @@ class GroupChannelRepository(Reader):
 
     def find_config(self, group: str, now: datetime) -> ChannelConfig | None:
         """Return what a group's channel is opened with; None if the group has none."""
-        with self._open_cursor() as cursor:
-            rows = cursor.execute(RepositoriesSql.channel_of_group, {"group": group, "now": now}).fetchall()
+        rows = self._fetch_named(RepositoriesSql.channel_of_group, group=group, now=now)
         if not rows:
             return None
         kind, channel_id, url, others = rows[0][:4]

@@ -94,9 +94,7 @@ class GroupRepository(Reader):
 
     def list_page(self, after: str, limit: int) -> list[GroupRow]:
         """Return groups with settings or codes in order of their names, after a name."""
-        with self._open_cursor() as cursor:
-            rows = cursor.execute(RepositoriesSql.names_of_groups, {"after": after, "limit": limit}).fetchall()
-        return [GroupRow(*row) for row in rows]
+        return [GroupRow(*row) for row in self._fetch_named(RepositoriesSql.names_of_groups, after=after, limit=limit)]
 
     def accepts_rebinds(self, name: str) -> bool:
         """Tell whether recipients may move their access to this group."""

@@ -96,8 +96,7 @@ class BatchRepository(Reader):
             "lease_until": batch.lease_until,
         }
         note_text = {"sealed": note.content.sealed, "key_id": note.content.key_id} if note else _NO_NOTE
-        with self._open_cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.insert_batch, values | note_text).fetchall())
+        return bool(self._fetch_named(RepositoriesSql.insert_batch, **values, **note_text))
 
     def find(self, batch_id: UUID) -> Batch | None:
         """Return one batch."""
@@ -118,21 +117,22 @@ class BatchRepository(Reader):
 
     def save_progress(self, batch_id: UUID, runner: UUID, done: int, refused: int, lease_until: datetime) -> bool:
         """Store how far its runner is; return False if another runner has the batch, or it was stopped."""
-        parameters = {
-            "batch_id": batch_id,
-            "runner": runner,
-            "done": done,
-            "refused": refused,
-            "lease_until": lease_until,
-        }
-        with self._open_cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.note_batch, parameters).fetchall())
+        return bool(
+            self._fetch_named(
+                RepositoriesSql.note_batch,
+                batch_id=batch_id,
+                runner=runner,
+                done=done,
+                refused=refused,
+                lease_until=lease_until,
+            )
+        )
 
     def finish(self, batch_id: UUID, state: BatchState, now: datetime, runner: UUID | None = None) -> bool:
         """Finish a batch in progress; issued codes stay. With a runner: only if that runner has it."""
-        parameters = {"batch_id": batch_id, "state": state, "now": now, "runner": runner}
-        with self._open_cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.end_batch, parameters).fetchall())
+        return bool(
+            self._fetch_named(RepositoriesSql.end_batch, batch_id=batch_id, state=state, now=now, runner=runner)
+        )
 
     def insert_rejected_lines(self, batch_id: UUID, refusals: Sequence[tuple[int, str]]) -> None:
         """Insert rejected lines: number and stable reason."""

@@ -6,7 +6,7 @@ its worker still ran. Delivery is at least once; each message has one id, by whi
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, LiteralString, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID, uuid5
 
 from psycopg import Cursor
@@ -92,7 +92,7 @@ class WebhookDeliveryRepository(Reader):
 
     def lease(self, runner: UUID, now: datetime, lease_until: datetime) -> LeasedEndpoint | None:
         """Lease an endpoint with due messages or new events; return None if there is none."""
-        rows = self._all_named(RepositoriesSql.take_endpoint, runner=runner, now=now, lease_until=lease_until)
+        rows = self._fetch_named(RepositoriesSql.take_endpoint, runner=runner, now=now, lease_until=lease_until)
         return LeasedEndpoint(rows[0][0], rows[0][1], frozenset(rows[0][2]), rows[0][3]) if rows else None
 
     def release(self, endpoint_id: UUID, runner: UUID) -> None:
@@ -129,7 +129,7 @@ class WebhookDeliveryRepository(Reader):
 
     def list_due(self, endpoint_id: UUID, now: datetime, limit: int) -> list[DueDelivery]:
         """Return due messages, the longest due first, in the order of the log."""
-        rows = self._all_named(RepositoriesSql.due_deliveries, endpoint_id=endpoint_id, now=now, limit=limit)
+        rows = self._fetch_named(RepositoriesSql.due_deliveries, endpoint_id=endpoint_id, now=now, limit=limit)
         return [DueDelivery(*row)._replace(state=bytes(row[7])) for row in rows]
 
     def save_results(
@@ -173,7 +173,7 @@ class WebhookDeliveryRepository(Reader):
         self, endpoint_id: UUID, before: tuple[datetime, UUID], limit: int, state: DeliveryState | None
     ) -> list[DeliveryRow]:
         """Return deliveries of an endpoint, newest first, created before a time and id."""
-        rows = self._all_named(
+        rows = self._fetch_named(
             RepositoriesSql.list_deliveries,
             endpoint_id=endpoint_id,
             at=before[0],
@@ -185,12 +185,14 @@ class WebhookDeliveryRepository(Reader):
 
     def redeliver(self, endpoint_id: UUID, delivery: UUID, now: datetime) -> bool:
         """Queue a delivery again; return False if there is none, it was a test, or the endpoint is disabled."""
-        return bool(self._all_named(RepositoriesSql.redeliver, endpoint_id=endpoint_id, delivery_id=delivery, now=now))
+        return bool(
+            self._fetch_named(RepositoriesSql.redeliver, endpoint_id=endpoint_id, delivery_id=delivery, now=now)
+        )
 
     def redeliver_failed(self, endpoint_id: UUID, since: datetime, now: datetime) -> int:
         """Queue again up to 1,000 deliveries that failed since a time, the oldest first; return how many."""
         return len(
-            self._all_named(
+            self._fetch_named(
                 RepositoriesSql.redeliver_failed, endpoint_id=endpoint_id, since=since, now=now, limit=REDELIVERED_MAX
             )
         )
@@ -212,10 +214,6 @@ class WebhookDeliveryRepository(Reader):
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             progress = cursor.execute(RepositoriesSql.own_endpoint, (endpoint_id, runner)).fetchone()
             return None if progress is None else step(cursor, EndpointProgress(*progress))
-
-    def _all_named(self, query: LiteralString, **params: object) -> list[tuple[Any, ...]]:
-        with self._open_cursor() as cursor:
-            return cursor.execute(query, params).fetchall()
 
 
 class EndpointUpdate(NamedTuple):

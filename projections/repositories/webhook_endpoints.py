@@ -106,8 +106,7 @@ class WebhookEndpointRepository(Reader):
         """Update the fields that are given; return False if there is no such endpoint."""
         types = None if event_types is None else list(event_types)
         row = {"endpoint_id": endpoint_id, "url": url, "event_types": types, "concurrency": concurrency, "now": now}
-        with self._open_cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.change_endpoint, row).fetchall())
+        return bool(self._fetch_named(RepositoriesSql.change_endpoint, **row))
 
     def enable(self, endpoint_id: UUID, now: datetime) -> bool:
         """Enable it from its last position; return False if it is enabled already."""
@@ -125,6 +124,8 @@ class WebhookEndpointRepository(Reader):
         return is_done
 
     def _set_state(self, endpoint_id: UUID, state: str, reason: DisabledReason | None, now: datetime) -> bool:
-        row = {"endpoint_id": endpoint_id, "state": state, "reason": reason, "now": now}
-        with self._open_cursor() as cursor:
-            return bool(cursor.execute(RepositoriesSql.set_endpoint_state, row).fetchall())
+        return bool(
+            self._fetch_named(
+                RepositoriesSql.set_endpoint_state, endpoint_id=endpoint_id, state=state, reason=reason, now=now
+            )
+        )

@@ -37,14 +37,14 @@ class WebhookSecretRepository(Reader):
 
     def list_valid_texts(self, owner_id: UUID, now: datetime) -> tuple[str, ...]:
         """Return the texts of valid secrets, the newest first."""
-        rows = self._all_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
+        rows = self._fetch_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
         return decrypt_secrets(self._storage.vault, ((row[0], row[3], row[4]) for row in rows))
 
     def list_valid(self, owner_id: UUID, now: datetime) -> list[SecretRow]:
         """Return valid secrets without their texts."""
         return [
             SecretRow(row[1], row[2])
-            for row in self._all_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
+            for row in self._fetch_named(RepositoriesSql.valid_secrets, owner_id=owner_id, now=now)
         ]
 
     def rotate(self, owner_id: UUID, text_id: UUID, now: datetime) -> str:
@@ -52,10 +52,6 @@ class WebhookSecretRepository(Reader):
         pool = self._storage.datastore
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             return rotate_secret(cursor, self._storage.vault, owner_id, text_id, now)
-
-    def _all_named(self, query: LiteralString, **params: object) -> list[tuple[Any, ...]]:
-        with self._open_cursor() as cursor:
-            return cursor.execute(query, params).fetchall()
 
 
 def rotate_secret(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UUID, now: datetime) -> str:

@@ -24,6 +24,7 @@ SAME_CONCEPT: Final = {
     "connection": "a connection to a server: PostgreSQL, SMTP",
     "context": "what a room hands to each of its handlers",
     "database": "PostgreSQL: statements, health check",
+    "environment": "environment variables: of a process, of the embedded stack",
     "erase_person": "erasing a person: use case, form",
     "errors": "the errors of a room",
     "event_feed": "the event log as a feed: reading, route",

@@ -118,7 +118,7 @@ def _newest_access(own_reservations: Sequence[Reservation], working_set: Working
     sent = [
         reservation
         for reservation in own_reservations
-        if reservation.status == "sent" and not _is_moved(reservation, working_set)
+        if reservation.status == "sent" and not working_set.has_moved(reservation)
     ]
     active = [reservation for reservation in sent if reservation.has_active_access]
     newest = active or sent
@@ -135,11 +135,6 @@ def _is_covered(reservation: Reservation, token_of: UUID | None, working_set: Wo
         origin = None if current.is_use else current.follows
         current = None if origin is None else working_set.reservations.get(origin)
     return current is not None
-
-
-def _is_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
-    """Return whether another reservation has this one's access now. A refunded rebind has none."""
-    return any(other.status == "sent" for other in working_set.moves(reservation))
 
 
 def _begin_rebind(
@@ -176,7 +171,7 @@ def _check(
     """Raise the first refusal of a rebind."""
     if former.status != "sent":
         raise RebindNotPossible("nothing_sent")
-    if _is_moved(former, working_set):
+    if working_set.has_moved(former):
         raise RebindNotPossible("moved")
     if former.group == command.group:
         raise RebindNotPossible("same_group")

@@ -80,9 +80,9 @@ def _find_obstacle(command: RefundReservation, reservation: Reservation, working
         return "leased"
     if reservation.is_live and reservation.ever_unknown:
         return "unknown"
-    if is_being_moved(reservation, working_set):
+    if working_set.is_being_moved(reservation):
         return "moving"
-    if command.revoke_access is not False and has_moved(reservation, working_set):
+    if command.revoke_access is not False and working_set.has_moved(reservation):
         return "moved"
     return "sent" if command.held_only and not reservation.is_live else None
 
@@ -104,13 +104,3 @@ def _refund_events(
         *closed,
         *end_refunded_access(reservation, stamp, choice=command.revoke_access, caused_by=code.version + 1),
     ]
-
-
-def has_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
-    """Return whether a later reservation has its access, which would have no use any more."""
-    return any(other.status == "sent" for other in working_set.moves(reservation))
-
-
-def is_being_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
-    """Return whether a rebind of its access is in progress, which would have nothing to move any more."""
-    return any(other.is_live for other in working_set.moves(reservation))

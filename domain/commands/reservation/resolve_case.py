@@ -15,7 +15,6 @@ from domain.commands.access.end_on_refund import end_refunded_access
 from domain.commands.case_events import REMOVED_BY_HAND, RESOLVED_BY_RETRY, close_case, is_removal_case, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.delivery.late_success import has_access_to_move, is_bound_to_another
-from domain.commands.reservation.refund import is_being_moved
 from domain.commands.reservation.settle_due import folded, settle_lapsed_lease
 from domain.errors import AccessChoiceRequired, RefusalOrder, ReservationNotResolvable, ReservationUnknown
 from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
@@ -138,7 +137,7 @@ def _check_access(
     if command.resolution == "refunded" and is_of_removal and not reservation.occupies_use:
         raise ReservationNotResolvable("not_removed")
     if command.resolution == "refunded" and working_set.moves(reservation):
-        raise ReservationNotResolvable("moving" if is_being_moved(reservation, working_set) else "moved")
+        raise ReservationNotResolvable("moving" if working_set.is_being_moved(reservation) else "moved")
 
 
 def _may_be_retried(reservation: Reservation) -> bool:
