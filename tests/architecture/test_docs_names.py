@@ -1,5 +1,6 @@
-"""The documentation names what exists: commands with their options, settings, files, and names in the code."""
+"""The documentation names what exists: commands, options, settings, files and names in the code, and measured rates."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -102,3 +103,20 @@ def test_every_file_and_identifier_that_a_page_names_exists() -> None:
 
     assert unknown == []
     assert named > 1_000
+
+
+def test_performance_in_the_readme_is_that_of_the_benchmarks() -> None:
+    """After `make bench` write the new numbers into the README."""
+    measured = json.loads((DOCS / "explanation/benchmarks.json").read_text("utf-8"))
+    section = (ROOT / "README.md").read_text("utf-8").partition("\n## Performance\n")[2].partition("\n## ")[0]
+    expected = [
+        f"({measured['facts']['cpus']} cores, {measured['facts']['date'][:10]})",
+        f"{measured['hot_rps']:,.0f} a second",
+        f"{measured['hot_over_empty']:.2f} of an empty endpoint",
+        f"{measured['hot_over_counter_old']:.0f} times a counter",
+        f"{measured['click_to_mail_p50_ms']:.0f} ms (median)",
+        f"{measured['click_to_mail_p99_ms']:.0f} ms (99th percentile)",
+        f"{measured['rebuild_rps']:,.0f} events a second",
+    ]
+
+    assert [text for text in expected if text not in section] == []

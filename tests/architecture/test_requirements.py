@@ -39,7 +39,7 @@ NOT_IMPORTED = {
 def imported(*folders: str) -> set[str]:
     """Canonical names of the distributions that the Python files below some folders import."""
     owners, names = _owners(), {name for folder in folders for name in _names_below(folder)}
-    outside = names - set(SOURCES) - {"tests", "benchmarks"} - sys.stdlib_module_names
+    outside = names - set(SOURCES) - {"tests", "benchmarks", "docs"} - sys.stdlib_module_names
     return {canonicalize_name(owner) for name in outside for owner in owners.get(name, [name])}
 
 
