@@ -57,7 +57,7 @@ _OF_REQUESTS: Final = {
     "OVERLOADED": ErrorCode("unavailable", "Too many requests wait; nothing was done.", ("sign_in",)),
 }
 ERROR_CODES: Final[dict[str, ErrorCode]] = dict(sorted((_OF_REFUSALS | _OF_REQUESTS).items()))
-"""Every code that a caller can be answered with."""
+"""Every code that a response may carry."""
 
 
 class ApplicationError(Exception):
@@ -86,12 +86,12 @@ class ApplicationError(Exception):
 
     @classmethod
     def from_refusal(cls, refusal: Refusal) -> Self:
-        """The error that a refusal of the domain becomes."""
+        """Return the error for a refusal of the domain."""
         return cls(refusal.code, retry_after_s=refusal.retry_after_s, errors=(), **refusal.facts)
 
 
 def malformed(where: str, what: str) -> ApplicationError:
-    """The error of a request that has the right shape and still makes no sense.
+    """Return the error for a request that has the right shape and an impossible value.
 
     Args:
         where: Which part, such as `query.cursor`.

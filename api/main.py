@@ -73,7 +73,7 @@ from workers.monitoring.broker_watch import BrokerMonitor
 log = logging.getLogger(__name__)
 
 OPEN_ATTEMPTS, OPEN_PAUSE_S = 60, 0.5
-"""How often and how far apart a process that starts looks for its database; each look is bounded as well."""
+"""How often a starting process tries its database, and the pause between attempts in seconds."""
 
 DESCRIBED = "/api/v1/openapi.json"
 DESCRIPTION = """Redeem codes for invitations, and read from an append-only ledger what happened to each use.
@@ -84,12 +84,12 @@ Lists continue by cursor, `/api/v1/events` by position. Timestamps in requests m
 
 
 class LedgerAPI(FastAPI):
-    """FastAPI with our own layers around it: its telemetry and middleware take longer than a whole redeem does."""
+    """FastAPI with our own layers around it: its telemetry and middleware take longer than a whole redeem."""
 
     around: ASGIApp
 
     def openapi(self) -> dict[str, Any]:
-        """The API's description, made once."""
+        """Return the OpenAPI document, built once."""
         if self.openapi_schema is None:
             self.openapi_schema = described(super().openapi())
         return self.openapi_schema
@@ -149,7 +149,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 
 
 def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
-    """Everything that may be asked for; tests/security/matrix.py says by whom."""
+    """Add all routes; tests/security/matrix.py says who may call each."""
     include_resources(app)
     app.include_router(build_pages(settings))
     app.include_router(
@@ -161,10 +161,10 @@ def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
 
 
 async def _storage(settings: ApiSettings) -> LedgerStore:
-    """Open the store; wait for a database that is away, since starting this process anew would take longer.
+    """Open the store; wait for an unavailable database, because restarting this process would take longer.
 
     Raises:
-        StorageUnavailableError: It was away for as long as we wait; whoever started us may start us again.
+        StorageUnavailableError: It was unavailable for all attempts; the supervisor may restart this process.
         SchemaMismatchError, WrongKeysError: As `LedgerStore.open`.
     """
     for _ in range(OPEN_ATTEMPTS):
@@ -225,7 +225,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
 
 
 def erase_again(storage: LedgerStore, settings: ApiSettings) -> None:
-    """A restored backup knows people again who asked to be forgotten; it must not for longer than a start takes."""
+    """Erase the listed recipients again that a restored backup has brought back, before any request is served."""
 
     def context() -> CommandContext:
         return CommandContext(now=storage.recorder.clock.now(), actor="operator", actor_id="start")
@@ -236,34 +236,34 @@ def erase_again(storage: LedgerStore, settings: ApiSettings) -> None:
 
 
 def _publish(ids: Sequence[UUID]) -> None:
-    """One message to Celery; imported late, since only here the API meets the workers."""
+    """Publish one message to Celery. The import is local: only here does the API use the workers."""
     from workers.tasks import publish_ids  # noqa: PLC0415 - Celery is not needed to build the app or its OpenAPI document
 
     publish_ids(ids)
 
 
 def _preview_sender(settings: ApiSettings, storage: LedgerStore) -> PreviewSender:
-    """Letters as the workers write them; imported late, as above."""
+    """Return the workers' renderer of messages, imported locally too."""
     from workers.mail_preview import MailPreviewer  # noqa: PLC0415 - templates of letters are not needed to build the app
 
     return MailPreviewer(settings, storage)
 
 
 def _channel_kinds() -> Mapping[str, ChannelForm]:
-    """The kinds of channels that groups can have; imported late, as above."""
+    """Return the kinds of channels that groups can have, imported locally too."""
     from workers.channels.registry import channel_kinds  # noqa: PLC0415 - templates of emails are not needed to build the app
 
     return channel_kinds()
 
 
 def _count_celery_error(error: Exception) -> None:
-    """A failed publish is unknown, not failed: it is counted, said, and tried again."""
+    """Count and log a failed publish. Its outcome is unknown, so it is retried."""
     ERRORS.labels("celery_error").inc()
     log.warning("publishing to the broker failed", extra={"why": type(error).__name__})
 
 
 def _handle_faults(app: FastAPI) -> None:
-    """Every fault becomes a problem document, or a page where a browser asks."""
+    """Answer every error with a problem document, or with a page if a browser asks."""
 
     async def answer(request: Request, problem: ApplicationError) -> Response:
         language = language_of(request)

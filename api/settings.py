@@ -9,11 +9,11 @@ from pydantic import Field, field_validator
 from projections.config.settings import LedgerSettings
 
 RATE_MAX: Final = 1_000_000
-"""Invitations an hour that a limit may be set to."""
+"""Largest number of invitations per hour that a limit may be set to."""
 
 
 class Rates(NamedTuple):
-    """Invitations within an hour: for one recipient, for one recipient by `again`, and from one client address."""
+    """Invitations per hour: for one recipient, for one recipient by `again`, and from one client address."""
 
     per_recipient: int
     again: int
@@ -25,7 +25,7 @@ RATES: Final = Rates(per_recipient=5, again=3, per_address=100)
 
 
 class ApiSettings(LedgerSettings):
-    """What the HTTP side needs beyond storage and policy."""
+    """Settings of the HTTP side in addition to storage and policy."""
 
     invitations_per_recipient: int = Field(default=RATES.per_recipient, ge=1, le=RATE_MAX)
     again_per_recipient: int = Field(default=RATES.again, ge=1, le=RATE_MAX)
@@ -39,24 +39,27 @@ class ApiSettings(LedgerSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _is_networks(cls, value: str) -> str:
-        """Addresses and networks, separated by commas; another text would silently trust nobody."""
+        """Check addresses and networks, separated by commas; another text would silently trust no proxy."""
         for network in _parts(value):
             ipaddress.ip_network(network)
         return value
 
     @property
     def hosts(self) -> list[str]:
-        """Host names that are answered besides that of the public URL; with none, see `api.http.allowed_hosts`."""
+        """Host names that are answered in addition to that of the public URL.
+
+        Without any, see `api.http.allowed_hosts`.
+        """
         return _parts(self.allowed_hosts)
 
     @property
     def invitation_rates(self) -> Rates:
-        """Invitations within an hour that redeems may bring about."""
+        """Limits of invitations per hour."""
         return Rates(self.invitations_per_recipient, self.again_per_recipient, self.recipients_per_address)
 
     @property
     def proxies(self) -> list[str]:
-        """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+        """Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
         return _parts(self.trusted_proxies)
 
 

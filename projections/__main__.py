@@ -1,7 +1,6 @@
-"""`python -m projections rebuild|verify`: the same as `ledger rebuild` and `ledger verify`, without the API.
+"""`python -m projections rebuild|verify`: `ledger rebuild` and `ledger verify` without the API.
 
-A small composition root of its own: settings come from the environment, and what is not set there from the data
-folder of the embedded ledger.
+Settings come from the environment; what is not set there comes from the data folder of the embedded ledger.
 """
 
 import argparse
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _database_url() -> str:
-    """That of the owner, who alone may swap tables; that of DATABASE_URL if no other owner is named."""
+    """Return the URL of the tables' owner, who alone may swap tables; DATABASE_URL if no other owner is named."""
     for name, file in (("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE"), ("DATABASE_URL", PASSWORD_FILE)):
         if url := os.environ.get(name):
             return add_password(url, os.environ.get(file))
@@ -89,7 +88,7 @@ def _verify(database_url: str, options: argparse.Namespace) -> int:
 
 
 def _seconds(name: str) -> float:
-    """One number of the settings; all the others may be missing here."""
+    """Return one number of the settings; the other settings may be missing here."""
     return float(os.environ.get(f"LEDGER_{name.upper()}") or LedgerSettings.model_fields[name].default)
 
 
@@ -116,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _code_id(typed: str) -> UUID | None:
-    """A code by its id, which needs no keys, or by its text."""
+    """Find a code by its id, which needs no keys, or by its text."""
     with suppress(ValueError):
         return UUID(typed)
     with LedgerStore.open(LedgerSettings.from_environment(), pool_size=1) as storage:
@@ -124,7 +123,7 @@ def _code_id(typed: str) -> UUID | None:
 
 
 def _folder_environment(folder: Path) -> dict[str, str]:
-    """What a running stack left in its data folder and the environment does not say."""
+    """Return the settings that a running stack stored in its data folder and the environment does not have."""
     environment: dict[str, str] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
         environment["DATABASE_URL"] = str(json.loads((folder / "ledger.json").read_text("utf-8"))["database_url"])

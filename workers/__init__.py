@@ -1,1 +1,1 @@
-"""The Celery side: thin tasks over steps that know no Celery, and the channels that messages go out by."""
+"""The Celery side: thin tasks over steps that know no Celery, and the channels that send messages."""

@@ -44,20 +44,22 @@ WEBHOOKS_S = 2.0
 FOLLOW_S = 2.0
 """The Merkle log is at most 5 seconds behind the events."""
 EXPIRES_S = 600
-"""What beat sent longer ago is dropped, by the clock of the worker's host: it may be wrong by nearly as much. A worker
-that was unavailable for long finds no more than this to catch up with, and most of that it skips (`min_interval`)."""
+"""Beat's messages that are older are dropped, by the clock of the worker's host, which may be wrong by nearly as much.
+
+After an outage a worker finds no more than this to catch up with, and skips most of that (`min_interval`).
+"""
 
 
 @celeryd_init.connect
 def _log_warnings(**_: Any) -> None:
-    """A worker may warn before it sets its logs up."""
+    """Log warnings that a worker raises before its logs are set up."""
     configure_logs()
     logging.captureWarnings(capture=True)
 
 
 @setup_logging.connect
 def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
-    """Our log lines instead of Celery's. Its own two for each task say less than the one of `task_metrics`."""
+    """Use our log lines instead of Celery's two for each task, which say less than the one of `task_metrics`."""
     configure_logs(loglevel or logging.INFO)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
-"""Handing reservation ids to Celery after the commit, from a background thread.
+"""Sends reservation ids to Celery after the commit, from a background thread.
 
-A wake-up call, no more: a publish error means "unknown", is counted, and the ids are tried again; the sweep finds
-in the database whatever gets lost here. No request waits for the broker.
+The message only wakes a worker. A publish error means that the outcome is unknown: it is counted, and the ids are sent
+again. The sweep finds lost ones in the database. No request waits for the broker.
 """
 
 import threading
@@ -13,24 +13,26 @@ from uuid import UUID
 IDS_PER_MESSAGE = 200
 """A message costs API, broker and worker some 5 ms of CPU time together, so never one per redemption under load."""
 WAITING_MAX = 100_000
-"""16 bytes each. What does not fit is left to the sweep."""
+"""Most ids that wait, 16 bytes each. The sweep finds those that do not fit."""
 MIN_INTERVAL_S = 0.02
-"""After a message the next one waits for so long, so that clicks in quick succession share a task: a task of its own
-for each costs workers several times what its message does. The first click after a pause waits for nothing."""
+"""Pause after a message, so that redeems in quick succession share a task, which costs more than its message.
+
+The first redeem after a pause waits for nothing.
+"""
 LINGER_S = 0.1
-"""The same after a message with many ids: redeems arrive faster than messages are sent."""
+"""Pause after a message with many ids: then redeems arrive faster than messages are sent."""
 LINGER_FROM = 16
 RETRY_DELAY_S = 0.5
 RETRY_DELAY_S_MAX = 3.0
-"""While the broker is unavailable one try per pause is made, and no more CPU is spent on it."""
+"""Longest pause between attempts while the broker is unavailable."""
 
 
 class DispatchQueue:
-    """Ids on their way to Celery, and how long to wait between messages. Knows no thread and no clock.
+    """Ids on their way to Celery, and the wait between messages. It knows no thread and no clock.
 
     Args:
         publish: Sends one message with these ids; raises if that failed or may have failed.
-        on_error: Told of each failed publish.
+        on_error: Called with each failed publish.
 
     Attributes:
         has_failed: Whether the last message failed, or may have.
@@ -44,18 +46,18 @@ class DispatchQueue:
         self.has_failed = False
 
     def __len__(self) -> int:
-        """How many ids wait."""
+        """Return how many ids wait."""
         return len(self._waiting)
 
     def add(self, reservation_id: UUID) -> bool:
-        """Let an id wait; False if too many do already."""
+        """Add an id; return False if too many wait already."""
         if len(self._waiting) >= WAITING_MAX:
             return False
         self._waiting.append(reservation_id)
         return True
 
     def publish_some(self) -> float:
-        """One message; on an error its ids go back to the front.
+        """Publish one message; after an error its ids go back to the front.
 
         Returns:
             Seconds before the next one.
@@ -75,11 +77,11 @@ class DispatchQueue:
 
 
 class BackgroundDispatcher:
-    """Empties a queue of ids in a thread of its own.
+    """Publishes a queue of ids from a separate thread.
 
     Args:
         publish: Sends one message with these ids; raises if that failed or may have failed.
-        on_error: Told of each failed publish.
+        on_error: Called with each failed publish.
     """
 
     def __init__(
@@ -97,13 +99,13 @@ class BackgroundDispatcher:
         self._thread.start()
 
     def dispatch(self, reservation_id: UUID) -> None:
-        """Wake a worker for a reservation, some time soon. Never blocks, never raises."""
+        """Wake a worker for a reservation soon. Never blocks, never raises."""
         # Asking is a tenth of setting; the thread clears it before it looks at the queue, so none is left over.
         if self._queue.add(reservation_id) and not self._wake.is_set():
             self._wake.set()
 
     def close(self, wait_s: float = 2.0) -> None:
-        """Publish what waits if the broker answers, then end the thread."""
+        """Publish the waiting ids if the broker answers, then end the thread."""
         self._closing.set()
         self._wake.set()
         self._thread.join(wait_s)
@@ -121,13 +123,13 @@ class BackgroundDispatcher:
 
 
 def _interval_after(ids: int) -> float:
-    """How long the next message waits for ids; not at all if there were more than fit into this one."""
+    """Return how long the next message waits for ids; 0 if there were more than fit into this one."""
     if ids == IDS_PER_MESSAGE:
         return 0.0
     return LINGER_S if ids >= LINGER_FROM else MIN_INTERVAL_S
 
 
 def monotonic_deadline(seconds: float) -> Callable[[], bool]:
-    """A question that turns true once `seconds` have passed."""
+    """Return a function that returns True once `seconds` have passed."""
     ends = time.monotonic() + seconds
     return lambda: time.monotonic() >= ends

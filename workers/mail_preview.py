@@ -1,4 +1,4 @@
-"""Messages outside of any reservation: a preview, and a test message that is sent immediately."""
+"""Messages without a reservation: a preview, and a test message that is sent immediately."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from workers.webhooks.message import WebhookResult, WebhookSender
 
 @dataclass(frozen=True, slots=True)
 class MailPreviewer:
-    """Writes messages as the workers do, and sends through the same channel."""
+    """Renders messages as the workers do, and sends through the same channel."""
 
     settings: LedgerSettings
     storage: LedgerStore
 
     def preview(self, message: OutboundMessage) -> MessageParts:
-        """The message as it would arrive."""
+        """Return the message as it would arrive."""
         return render_parts(message)
 
     def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
@@ -33,7 +33,7 @@ class MailPreviewer:
         return WebhookSender(http).test(url, secrets, delivery_id, now)
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Send one message now, over a connection of its own, in the calling thread."""
+        """Send one message now, over a separate connection, in the calling thread."""
         channel = GroupRoutingChannel(
             default_channel(self.settings), GroupChannels.create(self.settings, self.storage).for_group
         )

@@ -1,4 +1,7 @@
-"""Reservation by a manual task call (docs/how-to/runbook.md): on the caller's side; the message has only an id."""
+"""Reservation by a manual task call (docs/how-to/runbook.md).
+
+It runs in the caller's process, and the message has only an id.
+"""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -60,7 +63,7 @@ def reserve(
         is_rebind: Move the access that this person has by the code, as staff may: no use is taken.
 
     Returns:
-        The id of the reservation (or rebind): a new one, or the one that this person has already.
+        The id of the reservation (or rebind): a new one, or the recipient's existing one.
 
     Raises:
         ManualTaskRefusedError: The input is malformed or the ledger refuses.
@@ -104,7 +107,7 @@ def reserve(
 
 
 def _end_scripts_in_one_line() -> None:
-    """Show an uncaught refusal as one line from now on; every other error as before."""
+    """Show an uncaught refusal as one line from now on; other errors are shown as usual."""
     if not isinstance(sys.excepthook, partial):
         sys.excepthook = partial(_show_refusal, sys.excepthook)
 

@@ -149,7 +149,7 @@ class Runtime:
         )
 
     def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:
-        """Make what ends and removes access; `publish` wakes workers for invitations that waited for a removal."""
+        """Return what ends and removes access; `publish` wakes workers for invitations that waited for a removal."""
         steps = self.steps
         return AccessExpirer(
             rows=DueAccessRows(self.storage),

@@ -13,7 +13,7 @@ SOFT_SHUTDOWN_S = 10.0
 
 
 class WorkerSettings(LedgerSettings):
-    """What sending needs beyond storage and policy.
+    """Settings of sending, in addition to storage and policy.
 
     Raises:
         pydantic.ValidationError: Bounds contradict one another; the message says which and what to change.
@@ -64,5 +64,5 @@ class WorkerSettings(LedgerSettings):
 
 
 def worker_name() -> str:
-    """Which worker this is, for events: host and process id."""
+    """Return the name of this worker for events: host and process id."""
     return f"{os.uname().nodename}:{os.getpid()}"

@@ -1,4 +1,4 @@
-"""Celery tasks, thin over the packages of this one. Their names are known to scripts and operators."""
+"""Celery tasks, thin over the packages of this one. Scripts and operators know their names."""
 
 import logging
 import os
@@ -43,7 +43,7 @@ BROKER = BrokerLossDetector(settings.redis_url.get_secret_value())
 
 
 class _ProcessState:
-    """This process's runtime: made after the fork, or on first use where there was none (a shell)."""
+    """This process's runtime, created after the fork, or on first use without a fork (in a shell)."""
 
     runtime: Runtime | None = None
 
@@ -55,7 +55,7 @@ class _ProcessState:
 
     @classmethod
     def drop(cls) -> None:
-        """A forked child has neither the parent's threads nor a right to its connections."""
+        """Forget the parent's runtime: a forked child has neither its threads nor a right to its connections."""
         cls.runtime = None
 
 
@@ -93,7 +93,7 @@ measure_tasks(lambda: _ProcessState.runtime.storage if _ProcessState.runtime els
 
 
 class InviteTask(Task):
-    """`process_invite_task`: published with reservation ids; called by hand with an e-mail and a code."""
+    """`process_invite_task`: published with reservation ids; called manually with an email address and a code."""
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:  # noqa: ANN401 - Celery's signature
         """Publish. With `email` and `redeem_code` the use is reserved first, here on the caller's side.
@@ -130,7 +130,7 @@ def _deadline(seconds: float) -> Callable[[], bool]:
 
 
 def publish_ids(ids: Sequence[UUID]) -> None:
-    """One message with reservation ids.
+    """Publish one message with reservation ids.
 
     Raises:
         kombu.exceptions.OperationalError: The broker is unavailable or slow; the message may be queued all the same.
@@ -145,7 +145,7 @@ def publish_ids(ids: Sequence[UUID]) -> None:
 
 @celery_app.task(name="sweep_due_reservations")
 def sweep_due_reservations() -> None:
-    """Settle what time or a revoking has decided, wake workers for what is due, and send notices that are due."""
+    """Settle what time or a revocation has decided, wake workers for due reservations, and send due notices."""
     if not SWEEPS.begin_if_due():
         return
     runtime = _ProcessState.get()
@@ -199,7 +199,7 @@ def sync_redeem_count_task() -> None:
 
 @celery_app.task(name="follow_ledger_events")
 def follow_ledger_events() -> None:
-    """Take new events into the Merkle log, and sign its head once a minute."""
+    """Add new events to the Merkle log, and sign its head once a minute."""
     if not FOLLOWS.begin_if_due():
         return
     storage = _ProcessState.get().storage

@@ -1,17 +1,17 @@
-"""Asking running workers, in a bounded time, what they can do."""
+"""Asks running workers for their tasks, in bounded time."""
 
 import threading
 
 from workers.celery_app import celery_app
 
 ANSWER_S = 1.0
-"""How long workers get to answer; all are asked at once."""
+"""Seconds that workers get to answer; all are asked at the same time."""
 BOUND_S = 8.0
-"""Longest wait in all, whatever the broker's client does."""
+"""Longest wait in total, whatever the broker's client does."""
 
 
 def registered_tasks(redis_url: str) -> dict[str, list[str]] | None:
-    """Names of the tasks by worker; None if no worker answered in time, or the broker is unavailable."""
+    """Return the names of the tasks by worker; None if no worker answered in time, or the broker is unavailable."""
     registered: dict[str, list[str]] = {}
 
     def ask() -> None:

@@ -1,12 +1,12 @@
-"""How passwords of staff are hashed: one way for the API and the command line."""
+"""Hashing of staff passwords, for the API and the command line."""
 
 from argon2 import PasswordHasher
 
 
 def password_hasher() -> PasswordHasher:
-    """The hasher of new passwords: argon2id with the costs of RFC 9106's second choice, in one thread.
+    """Return the hasher of new passwords: argon2id with the costs of RFC 9106's second choice, in one thread.
 
-    Its memory and passes are those of the library. One lane takes one core, so that a sign-in leaves the other cores
+    Its memory and passes are the library's defaults. One lane uses one core, so that a sign-in leaves the other cores
     to redeems. Hashes with other costs still verify and are replaced at the next sign-in.
     """
     return PasswordHasher(parallelism=1)

@@ -1,11 +1,11 @@
-"""What a caller of the API may do: scopes, and roles as sets of them. docs/reference/roles-and-scopes.md lists them."""
+"""What a caller of the API may do: scopes, and roles as sets of them (docs/reference/roles-and-scopes.md)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, get_args
 
 Role = Literal["viewer", "support", "admin"]
 RANK: Final[Mapping[str, int]] = {"viewer": 1, "support": 2, "admin": 3}
-"""Each role may do what the ones before it may."""
+"""Roles in order; each may do what the ones before it may."""
 
 Scope = Literal[
     "codes:read",
@@ -36,11 +36,11 @@ GRANTS: Final[Mapping[str, frozenset[Scope]]] = {
     "support": _SUPPORT,
     "admin": frozenset(SCOPES),
 }
-"""What the roles may: of staff, and of keys that were made with a role instead of scopes."""
+"""Scopes of the roles: of staff, and of keys that were created with a role instead of scopes."""
 
 
 def scopes_of(role: str, named: Iterable[str] | None) -> frozenset[Scope]:
-    """What a key may: the scopes that it names, else those of its role. `admin` opens everything."""
+    """Return a key's scopes: those that it names, else those of its role. `admin` grants everything."""
     if named is None:
         return GRANTS.get(role, frozenset())
     scopes = frozenset(scope for scope in SCOPES if scope in set(named))

@@ -1,4 +1,4 @@
-"""The cookie of a member of staff, and the token that proves that a request was made by a page of ours."""
+"""The cookie of a member of staff, and the token that proves that a request was made by one of our pages."""
 
 import hashlib
 import hmac
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 COOKIE: Final = "ledger_staff"
 TOKEN_HEADER: Final = "x-csrf-token"  # noqa: S105 - a name, no secret
-"""In which scripts send what forms send in a field."""
+"""Header in which scripts send the token that forms send in a field."""
 
 
 def digest_of(token: str) -> bytes:
@@ -33,7 +33,7 @@ def form_token(secret: bytes, cookie: str) -> str:
 
 
 def is_own(headers: Mapping[str, str], secret: bytes, cookie: str | None, token: str) -> bool:
-    """Whether a request was made by a page for the holder of this cookie, by us."""
+    """Return whether one of our pages made a request for the holder of this cookie."""
     if cookie is None or headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return False
     return hmac.compare_digest(form_token(secret, cookie).encode(), token.encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""Which host names the API answers for. A web page whose name resolves to this machine must not read the ledger."""
+"""Which host names the API answers for: a web page whose name resolves to this machine must not read the ledger."""
 
 import ipaddress
 from collections.abc import Callable, Sequence
@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 PROBES: Final = ("/healthz", "/readyz", "/metrics")
-"""Orchestrators and Prometheus ask these by whatever name or address the process has."""
+"""Paths that orchestrators and Prometheus request by any name or address of the process."""
 KNOWN_MAX = 1_000
-"""Host headers that are remembered; the name repeats with each port that a tunnel gives it."""
+"""Host headers that are cached; a name repeats with each port that a tunnel gives it."""
 
 
 class HostGuard:
@@ -50,7 +50,7 @@ class HostGuard:
         return True
 
     def _learn(self, header: bytes) -> bool:
-        """Whether a Host header that was not met yet is permitted."""
+        """Return whether a new Host header is permitted."""
         name = host_name(header.decode("latin-1"))
         if name not in self._names and not is_loopback(name):
             return False
@@ -60,7 +60,7 @@ class HostGuard:
 
 
 def host_name(host: str) -> str:
-    """The name or address in a Host header or a setting: without its port, in lower case, as an A-label."""
+    """Return the name or address in a Host header or setting: without its port, in lower case, as an A-label."""
     name = host.strip().lower()
     name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
     name = name.removesuffix(".")
@@ -71,7 +71,7 @@ def host_name(host: str) -> str:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether only this machine can mean itself by it."""
+    """Return whether a host name always means the client's own machine."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
@@ -83,7 +83,7 @@ def is_loopback(name: str) -> bool:
 def guarded_hosts(
     app: ASGIApp, public_url: str, allowed: Sequence[str], refuse: Callable[[Scope, Receive, Send], object]
 ) -> ASGIApp:
-    """The application behind a guard, unless nothing says by which names it is reached.
+    """Return the application behind a guard, unless no setting says by which names it is reached.
 
     Args:
         app: The application.

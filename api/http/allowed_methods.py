@@ -1,4 +1,4 @@
-"""Which methods a path has, and the path that a trailing slash hides: the router knows neither."""
+"""The methods of a path, and the path that a trailing slash hides: the router knows neither."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,13 +12,13 @@ from api.errors import ApplicationError
 from api.http.problems import HttpError
 
 STATIC_FILES: Final = "/static"
-"""Where static files are mounted; they are no routes."""
+"""Path of the static files, which are not routes."""
 ANY_PATH = ":path}"
-"""Ends the template of a route that answers 404 for every path that no other route has."""
+"""End of the template of a route that answers 404 for every path that no other route has."""
 
 
 def not_found(request: Request) -> ApplicationError:
-    """Return the error of a path that has no answer to this method: 405 where it has one to others, else 404."""
+    """Return the error for a path without a route for this method: 405 if it has other methods, else 404."""
     is_file = request.url.path.startswith(f"{STATIC_FILES}/")
     allowed = ["GET", "HEAD"] if is_file else _methods_at(request, request.url.path)
     if not allowed or request.method in allowed:
@@ -27,7 +27,7 @@ def not_found(request: Request) -> ApplicationError:
 
 
 def without_slash(request: Request) -> str | None:
-    """The path and query of this request without a trailing slash, if something is there; None if not.
+    """Return the path and query of a request without a trailing slash, if there is a route; else None.
 
     It begins with one slash, so it stays on this host whatever the Host header says.
     """
@@ -40,9 +40,9 @@ def without_slash(request: Request) -> str | None:
 
 
 def _methods_at(request: Request, path: str) -> list[str]:
-    """Return the methods of a path in alphabetical order; none if nothing is there.
+    """Return the methods of a path in alphabetical order; none if it has no route.
 
-    Where templates overlap, as `/codes/import` and `/codes/{code_id}` do, the more literal one has the path.
+    Of overlapping templates, such as `/codes/import` and `/codes/{code_id}`, the more literal one counts.
     """
     routes = list(_routes_at(request, path))
     nearest = max((literalness for literalness, _ in routes), default=())
@@ -50,7 +50,7 @@ def _methods_at(request: Request, path: str) -> list[str]:
 
 
 def _routes_at(request: Request, path: str) -> Iterator[tuple[tuple[bool, ...], set[str]]]:
-    """For each route that matches the path: which segments of its template are literal, and its methods."""
+    """Yield, for each route that matches the path, which segments of its template are literal, and its methods."""
     scope = {"type": "http", "method": request.method, "path": path, "headers": []}
     for route in iter_route_contexts(request.app.routes):
         template = route.path or ""

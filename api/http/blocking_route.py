@@ -44,7 +44,7 @@ def answer_within(wait_s: float) -> Callable[[Callable[P, T]], Callable[P, Corou
     """Decorate the plain function of a route whose work takes longer than others.
 
     Args:
-        wait_s: Seconds until it is answered UNAVAILABLE; its thread goes on then.
+        wait_s: Seconds until it is answered UNAVAILABLE; its thread continues.
     """
     return lambda endpoint: _in_thread(endpoint, wait_s)
 

@@ -1,4 +1,4 @@
-"""What routes take from a request: the services, the language, the caller, and what the caller may do."""
+"""Dependencies of routes: the services, the language, the caller, and the caller's scopes."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from domain.ports import Language
 from projections.repositories.staff_sessions import StaffSessionRepository
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing, and so need no proof that a page of ours asks."""
+"""Methods that change nothing, so they need no proof that one of our pages sent the request."""
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -59,19 +59,19 @@ def services_of(request: Request) -> Services:
 
 
 def request_id_of(request: Request) -> str | None:
-    """The id of this request, as the middleware set it."""
+    """Return the id of this request, as the middleware set it."""
     request_id: str | None = request.scope.get("ledger_request_id")
     return request_id
 
 
 def client_ip_of(scope: AsgiScope) -> str | None:
-    """The address that a request came from; None where there is none, as on a Unix socket."""
+    """Return the IP address that a request came from; None without one, as on a Unix socket."""
     client: tuple[str, int] | None = scope.get("client")
     return None if client is None else client[0]
 
 
 def caller_of(scope: AsgiScope) -> Caller:
-    """A person who asks: the id of this request, and the address it came from."""
+    """Return the caller of a public route: the id of the request, and the IP address it came from."""
     return Caller(actor="person", request_id=scope.get("ledger_request_id"), client_ip=client_ip_of(scope))
 
 
@@ -82,10 +82,10 @@ async def _reason(body: Annotated[ReasonRequest | None, Body()] = None) -> str:
 async def identity(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Identity:
-    """Whoever asks, by an API key, else by the session of a member of staff.
+    """Identify the caller by an API key, else by a staff session.
 
     Raises:
-        ApplicationError: UNAUTHORIZED by neither; FORBIDDEN where a session's request lacks its token.
+        ApplicationError: UNAUTHORIZED without either; FORBIDDEN if a session's request lacks its token.
     """
     if credentials is not None:
         return await _of_key(request, credentials.credentials)
@@ -96,7 +96,7 @@ async def identity(
 
 
 def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """A dependency that lets in whoever may do this.
+    """Return a dependency that admits callers with this scope.
 
     Raises:
         ApplicationError: UNAUTHORIZED without a valid key or session, FORBIDDEN without the scope.

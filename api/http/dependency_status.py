@@ -1,4 +1,4 @@
-"""What may be missing beside the API, and what that means to an operator. None of it stops redeems."""
+"""Components that the API can do without, and what their absence means. None of it stops redeems."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 START_S: Final = 30.0
-"""So long after our own start worker and beat may still be starting too."""
+"""Seconds after our own start during which worker and beat may still be starting."""
 
 PARTS: Final = {
     "broker": "Redis is unavailable: invitations wait, redeems are accepted",
@@ -18,18 +18,18 @@ PARTS: Final = {
     "broker_memory": "Redis is full and refuses work: raise its maxmemory, or find what fills it",
     "mail_server": "mail server is unavailable to the workers, invitations wait: start it, or set LEDGER_SMTP_URL",
 }
-"""By the names of `workers.monitoring.broker_watch.BrokerState.missing`."""
+"""Log lines by the names of `workers.monitoring.broker_watch.BrokerState.missing`."""
 
 
 class DependencyStatus:
-    """Says in the log when a part goes missing, and when it is back; once each."""
+    """Logs when a component becomes unavailable and when it is available again, once each."""
 
     def __init__(self) -> None:
         self._reported: set[str] = set()
         self._began = time.monotonic()
 
     def log_changes(self, parts: Collection[str]) -> None:
-        """What is missing now."""
+        """Log the changes since the last call; `parts` are the components that are missing now."""
         missing = set(parts)
         if "broker" in missing:
             missing &= {"broker"}  # of the others nothing is known then

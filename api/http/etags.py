@@ -1,7 +1,6 @@
-"""Entity tags of a code's terms (RFC 9110, 8.8.3 and 13.1.1): a change by somebody else is seen, not overwritten.
+"""Entity tags of a code's terms (RFC 9110, 8.8.3 and 13.1.1), which keep one change from overwriting another.
 
-A tag stands for the terms alone: a code that is being redeemed keeps it, so whoever changes the terms of a busy code
-is not sent back by every redeem.
+A tag depends on the terms alone: redeeming a code does not change it, so the terms of a busy code can be changed.
 """
 
 import hashlib
@@ -26,19 +25,19 @@ IfMatch = Annotated[
 
 
 def tag_of(terms: CodeTerms) -> str:
-    """The strong tag of terms."""
+    """Return the strong tag of terms."""
     return f'"{hashlib.sha256(orjson.dumps(structs.astuple(terms))).hexdigest()[:DIGEST_LENGTH]}"'
 
 
 def expected_terms(if_match: str | None, now: CodeTerms) -> CodeTerms | None:
-    """The terms that a change may be made to; None for any.
+    """Return the terms that a change expects; None for any.
 
     Args:
         if_match: The header, if there is one.
-        now: The terms as they stand.
+        now: The present terms.
 
     Raises:
-        ApplicationError: TERMS_CHANGED, the header names others.
+        ApplicationError: TERMS_CHANGED, the header names other terms.
     """
     if if_match is None or if_match.strip() == ANY:
         return None

@@ -1,4 +1,7 @@
-"""Around every request: an id, a bound on the body, one log line. Plain ASGI, since it is on the hot path."""
+"""The envelope of every request: an id, a limit of the body, one log line.
+
+Plain ASGI, because it is on the hot path.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,21 +16,21 @@ from api.http.request_metrics import observe
 from domain.values.trace_ids import outside_trace_id
 
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
-"""Browsers take every answer for what its Content-Type says."""
+"""Makes browsers trust the Content-Type of every answer."""
 CACHE_CONTROL = b"cache-control"
 NO_STORE = (CACHE_CONTROL, b"no-store")
 """Set on every answer that does not say how it may be cached."""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
-"""Who once came by https comes by https for a year (RFC 6797); said over https only, elsewhere it means nothing."""
+"""Makes browsers use https for a year (RFC 6797). Sent over https only, because it has no meaning elsewhere."""
 
 DIGITS_MAX = 18
-"""Of a length that is believed; with any other one, what arrives is counted."""
+"""Most digits of a Content-Length that is trusted; with a longer one the received bytes are counted."""
 ERRORS_FROM = 400
-"""Statuses from here on are told as the outcome, where nobody named it better."""
+"""The log's outcome is the status from here on, unless a route set a better one."""
 
 
 class BodyTooLargeError(HTTPException):
-    """The request's body is over the bound. An HTTPException, since FastAPI takes any other for a parse error."""
+    """The request's body exceeds the limit. An HTTPException, because FastAPI takes any other for a parse error."""
 
     def __init__(self) -> None:
         super().__init__(413)
@@ -122,7 +125,7 @@ class RequestEnvelopeMiddleware:
         return declared, request_id or self.new_request_id()
 
     def _bounded(self, receive: Receive, left: int) -> Receive:
-        """Count what really arrives: a chunked body declares no length."""
+        """Count the received bytes, because a chunked body declares no length."""
 
         async def counted() -> Message:
             nonlocal left
@@ -137,14 +140,14 @@ class RequestEnvelopeMiddleware:
 
 
 def _action(scope: Scope) -> str:
-    """What was asked for: the name of the function behind the route."""
+    """Return the name of the function behind the route."""
     if "ledger_route" in scope:
         return "redeem"
     return str(getattr(scope.get("endpoint"), "__name__", "none"))
 
 
 def _reservation(scope: Scope) -> str | None:
-    """Which reservation it was about, where it is known."""
+    """Return the id of the reservation that the request is about, if it is known."""
     reservation_id = scope.get("ledger_reservation_id")
     asked = scope.get("path_params", {}).get("reservation_id")
     if reservation_id is None and asked is not None:
@@ -154,6 +157,6 @@ def _reservation(scope: Scope) -> str | None:
 
 
 def _route(scope: Scope) -> str:
-    """The route's pattern, never the path itself: paths hold link tokens."""
+    """Return the route's pattern, never the path itself, because paths hold link tokens."""
     route = scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched")
     return str(route)

@@ -1,6 +1,6 @@
-"""The API's own description, as a generator of clients needs it: names, problems of every route, and what leads where.
+"""The API's OpenAPI document: operation names, problems of every route, and links.
 
-FastAPI describes routes one by one; this makes the whole consistent, so that no route has to repeat it.
+FastAPI describes routes one by one. This completes the document, so that no route has to repeat it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ WORDS: Final[Mapping[str, str]] = {
     "429": "RATE_LIMITED, with Retry-After.",
     "503": "UNAVAILABLE or OVERLOADED, with Retry-After: repeat the request later.",
 }
-"""What a status means, where a route does not say it more precisely."""
+"""What a status means, if the route does not say it more precisely."""
 CODE_FILE: Final = "CSV with a header line, or JSON Lines."
 TAGS: Final[Mapping[str, str]] = {
     "public": "Redeem a code, follow a redemption and correct it. No API key is needed.",
@@ -85,19 +85,19 @@ def problem_responses(*errors: str | Refusing, **descriptions: str) -> dict[int 
 
 
 def _description(codes: Sequence[str]) -> str:
-    """The codes of one status; nothing for those that `WORDS` describes."""
+    """Return the codes of one status; nothing for those that `WORDS` describes."""
     if COMMON_CODES.issuperset(codes):
         return ""
     return ", ".join(codes) if len(codes) == 1 else f"In this order of precedence: {', '.join(codes)}."
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of a route for programs: its tag and its function's name."""
+    """Return the name of a route for programs: its tag and its function's name."""
     return f"{route.tags[0]}_{route.name}" if route.tags else route.name
 
 
 def described(document: Document) -> Document:
-    """FastAPI's document, made whole; it is changed in place."""
+    """Complete FastAPI's document in place."""
     document["servers"] = [{"url": "/", "description": "This ledger."}]
     document["tags"] = [{"name": name, "description": about} for name, about in TAGS.items()]
     document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
@@ -146,7 +146,7 @@ def _describe(operation: Document) -> None:
 
 
 def _is_own(response: Document) -> bool:
-    """Whether an error is answered with a model of its own, as /readyz does."""
+    """Return whether an error is answered with a special model, as /readyz does."""
     refs = [media.get("schema", {}).get("$ref", "") for media in response.get("content", {}).values()]
     return any(not ref.endswith(("/Problem", "/HTTPValidationError")) for ref in refs if ref)
 
@@ -172,7 +172,7 @@ _FRAMEWORK_WORDS: Final = frozenset(
         *("Precondition Failed", "Precondition Required", "Too Many Requests", "Request Entity Too Large"),
     }
 )
-"""What the framework writes where a route says nothing."""
+"""Texts of the framework for routes that say nothing."""
 
 PROTECTED: Final = problem_responses("UNAUTHORIZED", "FORBIDDEN", "MALFORMED", "UNAVAILABLE")
 """Responses of every route that needs a scope."""

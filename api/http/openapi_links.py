@@ -1,4 +1,4 @@
-"""What leads where in the API: OpenAPI links, by which tools go on from an answer as a client would."""
+"""OpenAPI links: by which operations a client continues from an answer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -7,7 +7,7 @@ Link = Mapping[str, Any]
 
 
 def _to(place: str, parameter: str, *names: str) -> dict[str, Link]:
-    """Operations that take a parameter from a place of the answer."""
+    """Return links to the operations that take a parameter from a place in the answer."""
     return {name: {"parameters": {parameter: f"$response.body#/{place}"}} for name in names}
 
 
@@ -46,4 +46,4 @@ LINKS: Final[Mapping[tuple[str, str], Mapping[str, Link]]] = {
     },
     ("events_list_events", "200"): _to("next", "after", "events_list_events"),
 }
-"""By operation and status: the operations that go on with what the answer holds."""
+"""Links by operation and status."""

@@ -1,4 +1,4 @@
-"""Pages of lists that are ordered by a time and an id, and their cursors: opaque to clients, safe to make up."""
+"""Pages of lists that are ordered by a time and an id, and their cursors, which clients may guess without harm."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class Page(Generic[Row, Cursor]):
 
     @classmethod
     def of(cls, rows: Sequence[Row], limit: int, cursor: Callable[[Row], Cursor]) -> "Page[Row, Cursor]":
-        """Cut a list of which one row more was read than a page holds.
+        """Cut a list that was read with one more row than a page holds.
 
         Args:
             rows: At most `limit + 1`.
@@ -47,7 +47,7 @@ def parse_cursor(cursor: str | None, start: ListCursor = OLDEST) -> ListCursor:
     A cursor may name a time outside the bounds of other inputs, since rows that were stored before may have one.
 
     Raises:
-        ApplicationError: MALFORMED, it is none of ours.
+        ApplicationError: MALFORMED, it is not one of our cursors.
     """
     if cursor is None:
         return start
@@ -60,10 +60,10 @@ def parse_cursor(cursor: str | None, start: ListCursor = OLDEST) -> ListCursor:
 
 
 class BoundedPage(Generic[Row]):
-    """One page of a filtered list: it takes rows in order, and reads a bounded number of them.
+    """One page of a filtered list: it takes rows in order, of which a bounded number were read.
 
     Args:
-        limit: Items of a page.
+        limit: Rows of a page.
         is_full: Whether rows may follow those that were read.
     """
 
@@ -74,10 +74,10 @@ class BoundedPage(Generic[Row]):
         self.page: list[Row] = []
 
     def take(self, row: Row | None, cursor: ListCursor) -> bool:
-        """Look at the next row.
+        """Take the next row.
 
         Args:
-            row: What to show; None if the filter leaves it out.
+            row: What to show; None if the filter excludes it.
             cursor: Its time and id.
 
         Returns:
@@ -92,7 +92,7 @@ class BoundedPage(Generic[Row]):
         return True
 
     def end(self) -> None:
-        """Leave out all rows that follow."""
+        """Exclude all rows that follow."""
         self._more = False
 
     @property

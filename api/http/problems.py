@@ -1,4 +1,4 @@
-"""From an error of the application to an RFC 9457 problem document."""
+"""RFC 9457 problem documents for errors of the application."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -33,7 +33,7 @@ STATUS_BY_KIND: Final[dict[ErrorKind, int]] = {
 
 
 class HttpError(ApplicationError):
-    """An application error whose answer has headers of its own, such as `Allow`."""
+    """An application error whose answer has additional headers, such as `Allow`."""
 
     def __init__(self, code: str, headers: Mapping[str, str]) -> None:
         super().__init__(code)
@@ -41,14 +41,14 @@ class HttpError(ApplicationError):
 
     @classmethod
     def with_headers(cls, error: ApplicationError, headers: Mapping[str, str]) -> "HttpError":
-        """The same error, answered with these headers too."""
+        """Return the same error with these headers."""
         answer = cls(error.code, headers)
         answer.retry_after_s, answer.facts, answer.errors = error.retry_after_s, error.facts, error.errors
         return answer
 
 
 def headers_of(error: ApplicationError) -> Mapping[str, str]:
-    """The headers of an error's own; none of most."""
+    """Return the additional headers of an error; most have none."""
     return error.headers if isinstance(error, HttpError) else {}
 
 
@@ -58,12 +58,15 @@ def retry_headers(retry_after_s: int | None) -> dict[str, str]:
 
 
 def status_of(code: str) -> int:
-    """HTTP status of a problem's code."""
+    """Return the HTTP status of a problem's code."""
     return STATUS_BY_KIND[ERROR_CODES[code].kind]
 
 
 def problem_response(problem: ApplicationError, language: Language, request_id: str | None = None) -> Response:
-    """The document, in the caller's language. Its instance is the request, never the path: that may hold a code."""
+    """Return the problem document in the caller's language.
+
+    Its instance is the request id, never the path, which may hold a code.
+    """
     status, body, headers = problem_answer(problem, language, request_id)
     return Response(body, status, headers, media_type=MEDIA_TYPE)
 
@@ -71,7 +74,7 @@ def problem_response(problem: ApplicationError, language: Language, request_id: 
 def problem_answer(
     problem: ApplicationError, language: Language, request_id: str | None = None
 ) -> tuple[int, bytes, dict[str, str]]:
-    """Status, document and headers but for those of its type and length; as `problem_response`."""
+    """Return status, document and headers, without the content type, as `problem_response` sends them."""
     status = status_of(problem.code)
     content: dict[str, object] = {
         "type": f"urn:redemption-ledger:{problem.code.lower().replace('_', '-')}",
@@ -95,6 +98,6 @@ def problem_answer(
 
 
 def language_of(request: Request) -> Language:
-    """The language in which this caller is answered."""
+    """Return the language in which this caller is answered."""
     default: Language = request.app.state.services.settings.default_language
     return pick_language(request.headers.get("accept-language"), default)

@@ -1,4 +1,4 @@
-"""One log line per request, written a few at a time: a write for each would cost more than the line itself."""
+"""The request log: one line per request, several lines per write, because a write costs more than a line."""
 
 import asyncio
 import logging
@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from projections.telemetry.log_setup import json_line
 
 HELD_S = 0.05
-"""How long a line may wait for others; a process that is killed loses no more than these."""
+"""Longest time in seconds that a line waits for others; a killed process loses no more than these."""
 
 
 class BufferedRequestLog:
-    """Takes the lines of one event loop. On a terminal each is written at once, to be read by a person."""
+    """Buffers the lines of one event loop. On a terminal each line is written immediately."""
 
     def __init__(self) -> None:
         self._log = logging.getLogger("api")
@@ -30,7 +30,7 @@ class BufferedRequestLog:
         self._buffered_lines.append(json_line(fields))
 
     def write(self) -> None:
-        """Write what is held."""
+        """Write the buffered lines."""
         lines, self._buffered_lines = self._buffered_lines, []
         sys.stderr.buffer.write(b"".join(lines))
         sys.stderr.buffer.flush()

@@ -1,4 +1,4 @@
-"""Rate, errors and duration of HTTP requests, by kind of route: a route's own name would make labels without end."""
+"""Rate, errors and duration of HTTP requests by kind of route, because a label for each route would be unbounded."""
 
 from functools import lru_cache
 
@@ -39,7 +39,7 @@ def _children(route: str, status: int) -> tuple[Counter, Histogram]:
 
 
 def group_of(route: str) -> str:
-    """The kind of a route."""
+    """Return the kind of a route."""
     if route.endswith("/stream"):
         return "stream"
     return next((group for prefix, group in _PREFIXES if route.startswith(prefix)), "page")

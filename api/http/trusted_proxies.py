@@ -1,4 +1,4 @@
-"""Whom we believe about where a request comes from: nobody, unless LEDGER_TRUSTED_PROXIES names their networks."""
+"""Which peers may say where a request comes from: none, unless LEDGER_TRUSTED_PROXIES names their networks."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -8,10 +8,10 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 
 def behind_proxies(app: ASGIApp, trusted: Sequence[str]) -> ASGIApp:
-    """The application, told the client's address and scheme by X-Forwarded-For and X-Forwarded-Proto of these peers.
+    """Return the application with the client's address and scheme from these peers' X-Forwarded headers.
 
-    The address is the last one of the list that is no proxy of ours: whatever the client itself wrote stands before.
-    uvicorn's own option stays off, since it believes every peer on loopback.
+    The address is the last one of the list that is not one of our proxies; what the client itself wrote comes before
+    it. uvicorn's own option stays off, because it trusts every peer on loopback.
 
     Args:
         app: The application.

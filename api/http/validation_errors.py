@@ -1,4 +1,4 @@
-"""A request that does not have the form that its route asks for, as a problem that says which part and why."""
+"""Problems for requests that do not have the form that their route expects; they name the part and the reason."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -9,18 +9,18 @@ from fastapi.exceptions import RequestValidationError
 from api.errors import ApplicationError
 
 FAULTS_MAX: Final = 20
-"""Malformed parts that one answer names."""
+"""Most malformed parts that one answer names."""
 
 
 def problem_of(error: RequestValidationError) -> ApplicationError:
-    """The problem document's content; what the request says there is not repeated."""
+    """Return the problem document's content; it does not repeat what the request says there."""
     faults = error.errors()
     code = _code({".".join(map(str, fault["loc"][1:])) for fault in faults if fault["loc"]})
     return ApplicationError(code, errors=field_errors(faults))
 
 
 def field_errors(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
-    """Where and what, of the first faults that pydantic found; what the request says there is not repeated."""
+    """Yield place and reason of pydantic's first errors, without repeating what the request says there."""
     return [_field_error(fault) for fault in islice(faults, FAULTS_MAX)]
 
 
@@ -34,7 +34,7 @@ def _field_error(fault: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _code(fields: set[str]) -> str:
-    """Which part is malformed, as precisely as one word can say."""
+    """Return the most precise code for the malformed part."""
     if fields == {"email"}:
         return "EMAIL_INVALID"
     return "CODE_MALFORMED" if fields == {"code"} else "MALFORMED"

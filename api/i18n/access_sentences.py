@@ -1,4 +1,4 @@
-"""Sentences about the access that an invitation gives: its end, and how it is moved to another group."""
+"""Sentences about the access that an invitation gives: its end, and moves to another group."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -8,13 +8,13 @@ from api.i18n.code_sentences import Facts, timestamp_text
 
 
 def of_kind(say: Translator, key: str, facts: Facts) -> str:
-    """The key of a sentence for what an event is about: a rebind takes no use, and its sentences say so."""
+    """Return the key of a sentence for the kind of a reservation: a rebind takes no use, and its sentences say so."""
     about_rebind = f"{key}.rebind"
     return about_rebind if facts.get("kind") == "rebind" and say.knows(about_rebind) else key
 
 
 def rebind_given_back(say: Translator, facts: Facts) -> str | None:
-    """A refund of a rebind: it gives the move back, and never a use. None if it is one of a use."""
+    """Return the sentence about the refund of a rebind; None for the refund of a use."""
     if facts.get("kind") != "rebind":
         return None
     key = f"event.UseRefunded.rebind.{facts.get('cause')}"
@@ -37,7 +37,7 @@ def _expired(say: Translator, facts: Facts) -> str:
 
 
 def _revoked(say: Translator, facts: Facts) -> str:
-    """By staff; or it was done, as an import or the group's own system says."""
+    """Return the sentence about a revocation by staff, or about a removal that was reported."""
     key = f"event.AccessRevoked.{facts.get('actor')}"
     return say(key if say.knows(key) else "event.AccessRevoked")
 
@@ -71,4 +71,4 @@ ACCESS_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "AccessRemoved": _removed,
     "AccessRemovalFailed": _removal_failed,
 }
-"""By the bare name of an event."""
+"""Sentence builders by the bare name of an event."""

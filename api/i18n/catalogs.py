@@ -1,10 +1,9 @@
-"""Languages: which one a caller is answered in, and the catalogs of what is said in it.
+"""Languages: which one a caller is answered in, and the message catalogs.
 
-The catalogs are gettext .po files, locales/<language>/LC_MESSAGES/*.po, read once per process without a
-build step. Their msgids are stable keys (`refusal.CODE_EXHAUSTED.title`), not English sentences: the Chinese
-texts are as much part of the contract as the English ones, so neither language is the source of the other, and
-rewording a sentence in one never orphans it in the other. A test holds the catalogs to the same keys and the
-same placeholders.
+The catalogs are gettext .po files, locales/<language>/LC_MESSAGES/*.po, read once per process without a build step.
+Their msgids are stable keys (`refusal.CODE_EXHAUSTED.title`), not English sentences. The Chinese texts are as much part
+of the contract as the English ones, so neither language is the source of the other, and a changed text in one never
+orphans the other. A test holds the catalogs to the same keys and the same placeholders.
 """
 
 import json
@@ -20,9 +19,9 @@ LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 LOCALES: Final = Path(__file__).with_name("locales")
 
 HEADER_LENGTH_MAX = 256
-"""Letters of an Accept-Language header that are looked at; browsers send fewer than 100."""
+"""Characters of an Accept-Language header that are read; browsers send fewer than 100."""
 HEADERS_CACHED_MAX = 1024
-"""Headers whose answer is remembered: there are few in use, and a redeem looks one up."""
+"""Headers whose result is cached: few are in use, and each redeem looks one up."""
 
 _WEIGHT = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 _RANGE = re.compile(r"\*|[a-z]{1,8}(?:-[a-z0-9]{1,8})*", re.IGNORECASE)
@@ -37,7 +36,7 @@ class CatalogError(ValueError):
 
 
 class Translator:
-    """Says things in one language."""
+    """The sentences of one language."""
 
     __slots__ = ("_sentences", "language")
 
@@ -46,7 +45,7 @@ class Translator:
         self._sentences = sentences
 
     def __call__(self, key: str, **facts: object) -> str:
-        """The sentence of a key with its placeholders filled in; the key itself if no catalog has it.
+        """Return the sentence of a key with its placeholders filled in; the key itself if no catalog has it.
 
         Raises:
             KeyError: A placeholder of the sentence is not among the facts.
@@ -55,15 +54,15 @@ class Translator:
         return sentence.format_map(facts) if facts else sentence
 
     def knows(self, key: str) -> bool:
-        """Whether the catalog has a sentence for this key."""
+        """Return whether the catalog has a sentence for this key."""
         return key in self._sentences
 
 
 def catalog_paths(language: Language) -> list[Path]:
-    """The files with the sentences of a language, by name. No two of them have a key in common.
+    """Return the catalog files of a language in order of their names. No two of them share a key.
 
     Raises:
-        FileNotFoundError: There is none: a package without its texts must not start.
+        FileNotFoundError: The package has no catalogs, so it must not start.
     """
     paths = sorted((LOCALES / language / "LC_MESSAGES").glob("*.po"))
     if not paths:
@@ -73,7 +72,7 @@ def catalog_paths(language: Language) -> list[Path]:
 
 @cache
 def translator(language: Language) -> Translator:
-    """The translator of a language; its catalogs are read on the first call.
+    """Return the translator of a language; its catalogs are read on the first call.
 
     Raises:
         FileNotFoundError: There is no catalog.
@@ -107,7 +106,7 @@ def read_catalog(path: Path) -> list[tuple[str, str]]:
 
 
 def translate(key: str, language: Language, **facts: object) -> str:
-    """The sentence of a key in a language, its placeholders filled from the facts.
+    """Return the sentence of a key in a language, its placeholders filled from the facts.
 
     Raises:
         KeyError: A placeholder of the sentence is not among the facts.
@@ -116,14 +115,14 @@ def translate(key: str, language: Language, **facts: object) -> str:
 
 
 def pick_language(accept_language: str | None, default: Language) -> Language:
-    """The language that a caller likes best, by the quality values of RFC 9110 section 12.5.4.
+    """Return the language that a caller prefers, by the quality values of RFC 9110 section 12.5.4.
 
-    A range counts for a language if its first subtag is that language's (`zh-Hans-CN` is zh); `*` stands for
-    languages that no range names; what is malformed is passed over. Of equal wishes the first one wins.
+    A range counts for a language if its first subtag is that language's (`zh-Hans-CN` is zh); `*` stands for languages
+    that no range names; malformed ranges are ignored. Of equal weights the first one wins.
 
     Args:
-        accept_language: The header's value; only its first 256 letters are read.
-        default: The answer where nothing in the header says otherwise.
+        accept_language: The header's value; only its first 256 characters are read.
+        default: The result if the header names none of our languages.
     """
     if not accept_language:
         return default
@@ -147,7 +146,7 @@ def _picked(header: str, is_cut: bool, default: Language) -> Language:  # noqa: 
 
 
 def _parse_weights(ranges: list[str]) -> dict[str, float]:
-    """Weight by language or `*`, in the order of the header; a language has the weight of its best range."""
+    """Return weights by language or `*`, in the order of the header; a language has the weight of its best range."""
     weights: dict[str, float] = {}
     for language_range in ranges:
         name, *parameters = (part.strip() for part in language_range.split(";"))
@@ -162,7 +161,7 @@ def _parse_weights(ranges: list[str]) -> dict[str, float]:
 
 
 def _meant(name: str, weights: dict[str, float], default: Language) -> list[Language]:
-    """The languages that a name in the header stands for, best first."""
+    """Return the languages that a name in the header stands for, best first."""
     if name != "*":
         return [language for language in LANGUAGES if language == name]
     ordered = sorted(LANGUAGES, key=lambda language: language != default)

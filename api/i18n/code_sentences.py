@@ -1,4 +1,4 @@
-"""Sentences of what staff do to codes and reservations, and the parts that sentences share."""
+"""Sentences about actions on codes and reservations, and parts that sentences share."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -12,12 +12,12 @@ Facts = Mapping[str, object]
 
 
 def timestamp_text(timestamp: object) -> str:
-    """To the minute, in UTC and saying so: a server does not know where its reader is."""
+    """Return a timestamp to the minute, in UTC and labeled so: the reader's time zone is unknown."""
     return text_of(timestamp) if isinstance(timestamp, datetime) else "?"
 
 
 def terms_text(say: Translator, facts: Facts, bound: object = None) -> str:
-    """A code's terms in words; whether it is bound only where that is told."""
+    """Return a code's terms in words; with `bound`, also whether the code is bound."""
     first, *others = TERM_NAMES
     terms = _term_sentence(say, first, facts.get(first))
     if bound is not None:
@@ -30,7 +30,7 @@ def terms_text(say: Translator, facts: Facts, bound: object = None) -> str:
 
 
 def _term_sentence(say: Translator, name: str, value: object) -> list[str]:
-    """Return what is said of one term: nothing where it bounds nothing and the catalog has no words for that."""
+    """Return the sentence about one term; nothing if it bounds nothing and the catalog has no words for that."""
     if value is None:
         none_key = f"event.CodeIssued.{name}.none"
         return [say(none_key)] if say.knows(none_key) else []
@@ -65,4 +65,4 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "ResendRequested": _resend_requested,
     "NoteAdded": lambda say, _: say("event.NoteAdded"),
 }
-"""By the bare name of an event."""
+"""Sentence builders by the bare name of an event."""

@@ -1,7 +1,7 @@
-"""What the ledger says to people: refusals, states of a reservation, and the history in sentences.
+"""Messages about refusals, states of a reservation, and events.
 
-Every sentence is in the catalogs under locales/; this module chooses the key and fills in the facts. It knows
-no route and no storage. A word that no catalog knows yet is shown as it is: an answer never fails for a text.
+Every sentence is in the catalogs under locales/; this module chooses the key and fills in the facts. It knows no route
+and no storage. A word that no catalog has is shown as it is, so no answer fails because of a missing text.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ SHOWN_IN_MINUTES_BELOW: Final = 100 * SECONDS_PER_MINUTE
 
 
 def refusal_title(code: str, language: Language) -> str:
-    """What happened, in a few words.
+    """Return the title of a refusal or error, in a few words.
 
     Args:
-        code: Stable code of a refusal or fault, such as CODE_EXHAUSTED.
+        code: Stable code of a refusal or error, such as CODE_EXHAUSTED.
         language: Of the answer.
     """
     say = translator(language)
@@ -32,10 +32,10 @@ def refusal_title(code: str, language: Language) -> str:
 
 
 def refusal_detail(code: str, language: Language, **facts: object) -> str:
-    """What happened in plain words, and what to do.
+    """Return what happened in plain words, and what to do.
 
     Args:
-        code: Stable code of a refusal or fault.
+        code: Stable code of a refusal or error.
         language: Of the answer.
         facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
             `taken`, the uses that a limit has to leave room for; `scope` that a key lacks.
@@ -63,7 +63,7 @@ def state_message(
     sent_at: datetime | None = None,
     created: bool = True,
 ) -> str:
-    """What a reservation's state means for its person, and what they may do now.
+    """Return what a reservation's state means for its recipient, and what they may do now.
 
     Args:
         state: The public state: reserved, waiting, sending, sent, refunded or unknown.
@@ -85,7 +85,7 @@ def state_message(
 
 
 def event_sentence(event_type: str, facts: Facts, language: Language) -> str:
-    """One line of a history.
+    """Return the sentence for an event in a history.
 
     Args:
         event_type: Bare name, such as UseReserved; an unknown one is named, never an error.
@@ -116,7 +116,7 @@ _PROVED: Final[Mapping[object, str]] = {
     CALLBACK: "event.InviteSent.reported",
     BY_STAFF: "event.InviteSent.resolved",
 }
-"""What stands for the server where something else than its answer shows that an invitation arrived."""
+"""Stands for the server if something other than its reply proves that an invitation arrived."""
 
 
 def _attempted(say: Translator, facts: Facts) -> str:
@@ -225,7 +225,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
 
 
 def _refusal_key(say: Translator, code: str) -> str:
-    """The key of a code's texts; those of INTERNAL for a code without texts."""
+    """Return the key of a code's texts; that of INTERNAL for a code without texts."""
     return key if say.knows(f"{(key := f'refusal.{code}')}.title") else "refusal.INTERNAL"
 
 
@@ -234,14 +234,14 @@ def _first_known(say: Translator, key: str, otherwise: str) -> str:
 
 
 def _worded(say: Translator, base: str, **word: object) -> str:
-    """The sentence for one stable word; the word itself inside `<base>.other` if there is none."""
+    """Return the sentence for one stable word; `<base>.other` with the word itself if there is none."""
     ((name, value),) = word.items()
     key = f"{base}.{value}"
     return say(key, **word) if say.knows(key) else say(f"{base}.other", **{name: value or "?"})
 
 
 def _span(say: Translator, seconds: int) -> str:
-    """A wait in seconds, minutes or hours, rounded up: coming back early would be in vain."""
+    """Return a wait in seconds, minutes or hours, rounded up, so that a retry after it is not too early."""
     if seconds < SHOWN_IN_SECONDS_BELOW:
         return say("span.seconds", n=seconds)
     if seconds < SHOWN_IN_MINUTES_BELOW:
@@ -250,12 +250,12 @@ def _span(say: Translator, seconds: int) -> str:
 
 
 def _server(say: Translator, facts: Facts) -> str:
-    """Whom it was handed to, by kind: a mail server is named by host and port, a group's own system by an address."""
+    """Return who accepted an invitation: a mail server by host and port, an external system by its address."""
     server = str(facts.get("server") or "?")
     return say("event.server.system" if "://" in server else "event.server.mail", server=server)
 
 
 def _reply(say: Translator, facts: Facts) -> str:
-    """The server's reply code in brackets, or nothing."""
+    """Return the server's reply code in brackets, or nothing."""
     code = facts.get("reply_code")
     return say("event.reply", reply_code=code) if code else ""

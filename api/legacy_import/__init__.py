@@ -1,1 +1,1 @@
-"""Moving in from the counter-based system: weigh its codes one by one, report, and take them over on demand."""
+"""Import from the counter-based legacy system: assess its codes one by one, report, and import them on request."""

@@ -1,4 +1,4 @@
-"""What an import found, in words: one finding per thing that a person may want to look at."""
+"""Findings of a legacy import, in words: one for each thing that an operator may want to check."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ FindingKind = Literal[
 ]
 FINDING_KINDS: Final[tuple[FindingKind, ...]] = get_args(FindingKind)
 LEFT_OUT: Final[tuple[FindingKind, ...]] = ("orphan", "duplicate", "bad_code", "unreadable")
-"""Kinds of what is not imported."""
+"""Kinds of findings about data that is not imported."""
 RECORD_IDS_SHOWN_MAX = 5
 WORDS_MAX = 100
 """Different unknown statuses that are counted by name; the rest is counted together."""
@@ -43,7 +43,7 @@ OTHER_STATUSES = ("", "others")
 
 
 class ImportFinding(NamedTuple):
-    """One thing to look at.
+    """One thing to check.
 
     Attributes:
         old_id: The row's id in the legacy table.
@@ -58,11 +58,11 @@ class ImportFinding(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """What an import would do with one code beyond its verdict.
+    """What an import would do with one code in addition to its assessment.
 
     Attributes:
-        ended: When the access grants ended whose time was over before now.
-        notify_ended: Whether people are told of that.
+        ended: When the access grants ended that expired before now.
+        notify_ended: Whether their recipients are notified.
         keep_binding: Whether a binding without a use that counts is kept.
         has_group: Whether its group, if it has one, can be imported.
     """
@@ -74,7 +74,7 @@ class Outlook(NamedTuple):
 
 
 def of_code(code: LegacyCode, assessment: Assessment, outlook: Outlook) -> Iterator[ImportFinding]:
-    """What the weighing of one code brought to light, and what its import would do."""
+    """Yield the findings about one code, and what its import would do."""
     for kind, sentence, number in (
         *_of_counter(code, assessment),
         *_of_records(assessment),
@@ -105,7 +105,7 @@ def _of_counter(code: LegacyCode, assessment: Assessment) -> Iterator[Said]:
 
 
 def out_of_range_in_words(out_of_range: OutOfRange) -> str:
-    """A number that this ledger does not have, and what is imported for it."""
+    """Return the sentence about a number outside our bounds, and its substitute."""
     column, number, substitute = out_of_range
     return f"{column} is {number}: " + ("the records decide" if substitute is None else f"imported as {substitute}")
 
@@ -162,7 +162,7 @@ def _of_ended(outlook: Outlook) -> Iterator[Said]:
 
 
 def of_rows(file: LegacyCodeRecords) -> Iterator[ImportFinding]:
-    """Rows that can't be read, and records of a code that is not there."""
+    """Yield findings about unreadable rows, and about records of a missing code."""
     yield from (of_unreadable_row(row, file.text) for row in file.unreadable_rows)
     if file.code is None and file.records and not any(t.table == "redeem_codes" for t in file.unreadable_rows):
         name = "of no code" if not file.text else "of a code that redeem_codes does not have"
@@ -172,12 +172,15 @@ def of_rows(file: LegacyCodeRecords) -> Iterator[ImportFinding]:
 
 
 def of_unreadable_row(row: UnreadableRow, code: str = "") -> ImportFinding:
-    """A row that can't be read."""
+    """Return the finding about a row that can't be read."""
     return ImportFinding("unreadable", code, row.old_id, f"{row.table}: {row.sentence}; left out")
 
 
 def of_queued(row: QueuedRecipient) -> ImportFinding | None:
-    """A person who still waits in the legacy queue; None for one who does not. The import writes to none of them."""
+    """Return the finding about a recipient who still waits in the legacy queue; None if they do not.
+
+    The import sends them nothing.
+    """
     since = f" since {row.created_at:%Y-%m-%d %H:%M} UTC" if row.created_at else ""
     then = "in invite_queue: no email is sent, so tell them how to continue"
     match QUEUE_STATUSES.get(row.status):
@@ -196,8 +199,8 @@ class ImportSummary:
     """Counts of a whole run.
 
     Attributes:
-        found: How many findings there were.
-        emails: How many people the import writes to, or would.
+        findings: How many findings there were.
+        emails: How many recipients the import notifies, or would.
         statuses: Numbers of unknown statuses, by table and word.
     """
 
@@ -219,12 +222,12 @@ class ImportSummary:
             self.statuses[name if is_named else OTHER_STATUSES] += number
 
     def document(self) -> dict[str, int]:
-        """All counts by name, zeros too."""
+        """Return all counts by name, zeros too."""
         own = {"codes_read": self.read, "agreeing": self.agreeing, "imported": self.imported, "rebinds": self.rebinds}
         own |= {"guessable": self.guessable, "left_out": sum(self.kinds[kind] for kind in LEFT_OUT)}
         return own | {"emails": self.emails} | {kind: self.kinds[kind] for kind in FINDING_KINDS}
 
     def unknown_statuses(self) -> list[dict[str, object]]:
-        """Each unknown status with its table and number, the most frequent first."""
+        """Return each unknown status with its table and number, the most frequent first."""
         ranked = sorted(self.statuses.items(), key=lambda entry: (-entry[1], entry[0]))
         return [{"table": table, "status": word, "number": number} for (table, word), number in ranked]

@@ -1,4 +1,4 @@
-"""Weighs every code of the old system and, on demand, takes it over, batch by batch."""
+"""Assess every code of the legacy system and, on request, import it, batch by batch."""
 
 import hashlib
 from collections import Counter
@@ -35,22 +35,22 @@ from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 
 BATCH = 200
-"""Codes per transaction: what is interrupted leaves whole batches taken over, and the next run finds the rest."""
+"""Codes per transaction. An interrupted run has imported whole batches, and the next run finds the rest."""
 SOURCE = "invitehub"
-"""Name of the old system in events."""
+"""Name of the legacy system in events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegacyImportOptions:
-    """How to move in.
+    """Options of a legacy import.
 
     Attributes:
-        apply: Write; otherwise only weigh.
+        apply: Whether to import; otherwise codes are only assessed.
         keep_unproven: As `domain.legacy.evidence.assess`.
         rebinds_as_recorded: As `domain.legacy.evidence.assess`.
-        keep_binding: Bind a code to the person whom the legacy system names although nothing counts as sent.
-        notify_ended: Write to people whose access ended before the import.
-        language: Of letters that may follow on a code.
+        keep_binding: Bind a code to the recipient whom the legacy system names although nothing counts as sent.
+        notify_ended: Notify recipients whose access ended before the import.
+        language: Language of later emails about a code.
         now: The context of a batch: who imports, at database time, under the run's correlation id.
         new_id: Random ids.
     """
@@ -66,7 +66,7 @@ class LegacyImportOptions:
 
 
 class AssessedCode(NamedTuple):
-    """A code that can be imported, by its normal form."""
+    """A code that can be imported, with its normal form and its assessment."""
 
     normal: str
     code: LegacyCode
@@ -74,7 +74,7 @@ class AssessedCode(NamedTuple):
 
 
 class LegacyImporter:
-    """One run. `summary` holds its counts so far."""
+    """One run of the import. `summary` holds its counts so far."""
 
     def __init__(self, storage: LedgerStore, reader: Reader, plan: LegacyImportOptions) -> None:
         self._storage = storage
@@ -85,18 +85,18 @@ class LegacyImporter:
         self.summary = ImportSummary()
 
     def run(self, old: LegacySystem, progress: Callable[[int], None]) -> Iterator[ImportFinding]:
-        """Weigh all codes, and take them over if the plan says so.
+        """Assess all codes, and import them if the options say so.
 
         Args:
-            old: The old system's tables.
-            progress: Told how many codes were read so far.
+            old: The legacy system's tables.
+            progress: Receives the number of codes read so far.
 
         Yields:
-            What a person may want to look at, in the order in which it is met.
+            Findings, in the order in which they come up.
 
         Raises:
-            LegacySourceError: The old database stops answering.
-            StorageUnavailableError: Ours does; the batches before stay taken over, and another run goes on.
+            LegacySourceError: The legacy database stops answering.
+            StorageUnavailableError: Our database does. Earlier batches stay imported, and another run continues.
         """
         names = {key: name.strip() for key, name in old.read_group_names().items()}
         self._groups = {key: name for key, name in names.items() if group_name_error(name) is None}
@@ -117,7 +117,7 @@ class LegacyImporter:
         progress(self.summary.read)
 
     def _of_queue(self, old: LegacySystem) -> Iterator[ImportFinding]:
-        """People who still wait in the legacy queue: they are reported, and the import writes to none of them."""
+        """Yield findings about recipients who still wait in the legacy queue. The import sends them nothing."""
         for row in old.read_queue():
             if isinstance(row, UnreadableRow):
                 yield of_unreadable_row(row)
@@ -127,7 +127,7 @@ class LegacyImporter:
                 yield finding
 
     def _assess(self, file: LegacyCodeRecords, batch: list[AssessedCode]) -> Iterator[ImportFinding]:
-        """Judge one code; it joins the batch if it can be taken over."""
+        """Assess one code; add it to the batch if it can be imported."""
         yield from of_rows(file)
         if file.code is None:
             self.summary.read += any(row.table == "redeem_codes" for row in file.unreadable_rows)
@@ -152,7 +152,7 @@ class LegacyImporter:
         batch.append(AssessedCode(normal, code, assessment))
 
     def _finish(self, batch: list[AssessedCode]) -> Iterator[ImportFinding]:
-        """Leave what the ledger has already as it is, import the rest if the plan says so, and empty the batch."""
+        """Leave existing codes unchanged, import the rest if the options say so, and empty the batch."""
         if not batch:
             return
         existing_codes = self._reader.find_existing_codes([assessed.normal for assessed in batch])
@@ -174,7 +174,7 @@ class LegacyImporter:
         self.summary.imported += len(new_codes)
 
     def _of_new(self, assessed: AssessedCode, now: datetime) -> Iterator[ImportFinding]:
-        """Count and tell what is found on a code that the ledger does not have yet."""
+        """Count and yield the findings about a code that the ledger does not have yet."""
         _, code, assessment = assessed
         ended = [at for use in assessment.uses if (at := _ended_at(use, assessed, now)) is not None]
         self.summary.agreeing += assessment.judgment == "agrees"
@@ -237,7 +237,7 @@ def _sent_at(use: EvidencedUse, code: LegacyCode, now: datetime) -> datetime:
 
 
 def _ended_at(use: EvidencedUse, assessed: AssessedCode, now: datetime) -> datetime | None:
-    """When the time of its access was over; None if it is not, or if the access was removed there."""
+    """Return when its access expired; None if it has not, or if the legacy system removed it."""
     if use.is_removed:
         return None
     access = Access(validity_days=assessed.assessment.validity_days, activated_at=use.activated_at)
@@ -245,7 +245,7 @@ def _ended_at(use: EvidencedUse, assessed: AssessedCode, now: datetime) -> datet
 
 
 def _note(code: LegacyCode, assessment: Assessment) -> str:
-    """What staff wrote there, and what was changed on the way."""
+    """Return the note of the legacy system, with what the import changed."""
     parts = [code.note] if code.note else []
     if assessment.max_uses != code.max_uses:
         parts.append(f"[{SOURCE}] limit {code.max_uses} -> {assessment.max_uses}: {assessment.becomes} uses are proven")
@@ -256,7 +256,7 @@ def _note(code: LegacyCode, assessment: Assessment) -> str:
 
 
 def _doubled(old: LegacySystem) -> set[bytes]:
-    """Short hashes of the normal forms that more than one code has."""
+    """Return short hashes of the normal forms that more than one code has."""
     seen: set[bytes] = set()
     doubled: set[bytes] = set()
     for _, text in old.read_texts():
@@ -269,5 +269,5 @@ def _doubled(old: LegacySystem) -> set[bytes]:
 
 
 def _short(normal: str) -> bytes:
-    """Ten bytes that stand for a normal form, so that a million of them fit into memory."""
+    """Return ten bytes that stand for a normal form, so that a million of them fit into memory."""
     return hashlib.blake2b(normal.encode(), digest_size=10).digest()

@@ -1,4 +1,4 @@
-"""Findings of an import as a file: CSV for a table program, HTML to read and to print, or plain text."""
+"""Findings of an import as a file: CSV for a spreadsheet, HTML to read and print, or plain text."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from projections.terminal.text import one_line
 
 Write = Callable[[ImportFinding], None]
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""First letters by which table programs take a text for a formula (OWASP, CSV Injection)."""
+"""First characters by which spreadsheets take a text for a formula (OWASP, CSV Injection)."""
 
 HEAD: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -30,7 +30,7 @@ tr { border-bottom: 1px solid #8884 } code { font-size: .95em } td:nth-child(3) 
 
 @contextmanager
 def report_file(path: Path | None, summary: ImportSummary) -> Iterator[Write]:
-    """Open a report by its suffix (.csv, .html, else text); None writes nowhere. The counts go to its end.
+    """Open a report by its suffix (.csv, .html, else text); None writes no file. The counts are written at the end.
 
     Raises:
         OSError: The file can't be written.
@@ -45,7 +45,7 @@ def report_file(path: Path | None, summary: ImportSummary) -> Iterator[Write]:
 
 
 def safe_cell(value: object) -> str:
-    """A cell that no table program takes for a formula."""
+    """Return a cell that no spreadsheet takes for a formula."""
     text = str(value)
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
@@ -57,7 +57,7 @@ def _csv(file: TextIO) -> Write:
 
 
 def _csv_end(_file: TextIO, _summary: ImportSummary) -> None:
-    """Rows only: a table program counts by itself."""
+    """Write nothing: a CSV file has rows only."""
 
 
 def _html(file: TextIO) -> Write:

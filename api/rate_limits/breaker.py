@@ -1,24 +1,24 @@
-"""The breaker over everybody: it opens when most of what is tried does not exist.
+"""The circuit breaker over all clients: it opens when most requested codes do not exist.
 
-Whoever guesses from many addresses stays below every limit of one; the share of unknown codes shows them all the same.
+Code guessing from many addresses stays below the limit of each, but raises the share of unknown codes.
 """
 
 from typing import Final
 
 UNKNOWN_MAX: Final = 100
-"""Unknown codes within the window below which nobody guesses in earnest."""
+"""Unknown codes within the window below which the breaker never opens."""
 SHARE_MAX: Final = 0.5
-"""Of unknown codes among these and redeems. Repeats don't count: they could be had at will, to hide behind."""
+"""Share of unknown codes among these and new redeems. Repeated redeems don't count, because they could hide guesses."""
 WINDOW_S: Final = 60
 OPEN_S: Final = 60.0
-"""How long it stays open after the last try that it would have opened for."""
+"""Seconds for which it stays open after the last request that would have opened it."""
 
 _SLOT_S: Final = 5
 _SLOTS: Final = WINDOW_S // _SLOT_S
 
 
 class Breaker:
-    """Unknown codes and redeems of the last minute, in slots of 5 seconds."""
+    """Counts unknown codes and redeems of the last minute, in slots of 5 seconds."""
 
     def __init__(self) -> None:
         self._unknown = [0] * _SLOTS
@@ -27,18 +27,18 @@ class Breaker:
         self._open_until = float("-inf")
 
     def is_open(self, now: float) -> bool:
-        """Whether it is open."""
+        """Return whether it is open."""
         return now < self._open_until
 
     def wait_s(self, now: float) -> float:
-        """How long it stays open, if nothing more comes; 0 while it is closed."""
+        """Return for how many seconds it stays open without further requests; 0 while it is closed."""
         return max(0.0, self._open_until - now)
 
     def add(self, now: float, *, unknown: int = 0, redeemed: int = 0) -> bool:
-        """Count tries, also such as were refused because it is open: it stays open while they come.
+        """Count requests, also those that it rejected, so that it stays open while they continue.
 
         Args:
-            now: When they were; what other processes tell is a little late.
+            now: When they were made; counts of other processes are a little late.
             unknown: Codes that don't exist.
             redeemed: Redeems that made a reservation.
 
@@ -61,7 +61,7 @@ class Breaker:
         return not was_open
 
     def _advance(self, slot: int) -> None:
-        """Empty the slots that time has passed over."""
+        """Empty the slots that are over."""
         for passed in range(max(self._slot + 1, slot - _SLOTS + 1), slot + 1):
             self._unknown[passed % _SLOTS] = self._redeemed[passed % _SLOTS] = 0
         self._slot = max(self._slot, slot)

@@ -1,18 +1,18 @@
-"""Who a client's address stands for: the part of it that one party controls."""
+"""Which part of a client's IP address one party controls."""
 
 import ipaddress
 from typing import Final
 
 IPV6_SITE_BITS: Final = 64
-"""One IPv6 link hands out addresses at will, so it counts as one."""
+"""One IPv6 link assigns its addresses freely, so it counts as one client."""
 IPV6_NETWORK_BITS: Final = 48
-"""The most that one end site gets (RFC 6177): 65,536 links."""
+"""The largest network that one end site gets (RFC 6177): 65,536 links."""
 TEXT_MAX: Final = 64
-"""Of an address that is none; only a broken proxy sends one."""
+"""Longest text that is kept of an address that is not valid; only a broken proxy sends one."""
 
 
 def client_networks(host: str) -> tuple[str, ...]:
-    """The part of an address that one party controls, and for IPv6 the network around it; another text as it is."""
+    """Return the part of an IP address that one party controls, and for IPv6 its network; another text unchanged."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from api.rate_limits.expiry import Expiries, drop_expired
 
 KEYS_MAX = 20_000
-"""Keys remembered per limit, about 4 MB of memory; beyond it the one that was quiet for longest is forgotten."""
+"""Keys kept per limit, about 4 MB of memory; beyond it the one unused for longest is dropped."""
 
 OWED_S_MAX = 600.0
 """How far beyond a used-up burst a key may get into debt, so that no mistake locks an address out for hours."""
@@ -35,7 +35,7 @@ class Limit(NamedTuple):
 
 
 class Gcra:
-    """What keys have spent under one limit. Times are seconds of one monotonic clock."""
+    """The units that keys have spent under one limit. Times are seconds of one monotonic clock."""
 
     def __init__(self, limit: Limit, keys_max: int = KEYS_MAX) -> None:
         self.limit = limit
@@ -43,7 +43,7 @@ class Gcra:
         self._until: Expiries = OrderedDict()
 
     def wait_s(self, key: bytes, now: float, concurrent: int = 0) -> float:
-        """Seconds until one more unit conforms; 0 if it does now.
+        """Return the seconds until one more unit conforms; 0 if it does now.
 
         Args:
             key: Whose.
@@ -55,7 +55,7 @@ class Gcra:
         return early if early > _ROUNDING_S else 0.0
 
     def remaining(self, key: bytes, now: float) -> int:
-        """How many units conform now."""
+        """Return how many units conform now."""
         return max(0, int(self.limit.burst - self.owed(key, now) + _ROUNDING_S))
 
     def spend(self, key: bytes, now: float, count: int = 1) -> None:
@@ -93,9 +93,9 @@ class Gcra:
             del self._until[key]
 
     def owed(self, key: bytes, now: float) -> float:
-        """How many units are counted and not yet paid for by time."""
+        """Return how many units are counted and not yet paid for by time."""
         return max(0.0, self._until.get(key, now) - now) / self.limit.period_s
 
     def __len__(self) -> int:
-        """How many keys are remembered."""
+        """Return how many keys are kept."""
         return len(self._until)

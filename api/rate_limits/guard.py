@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 ADDRESS: Final = Limit("address", 10, 6.0)
 SHORT: Final = Limit("short", 5, 30.0)
-"""By address too, of short codes only."""
+"""Limit by client address for short legacy codes only."""
 NETWORK: Final = Limit("network", 40, 1.5)
-"""By IPv6 network of 48 bits."""
+"""Limit by IPv6 network of 48 bits."""
 EMAIL: Final = Limit("email", 10, 30.0)
 CODE: Final = Limit("code", 20, 3.0)
 EVERYBODY: Final = Limit("everybody", 60, 1.0)
@@ -169,7 +169,7 @@ class Guard:
         return whole, min(whole, self._remaining(SHORT, site, now))
 
     def report(self) -> RateLimitCounts | None:
-        """Counts since the last call, for other processes; None if there are none. Called each second."""
+        """Return the counts since the last call, for other processes; None if there are none. Called each second."""
         now = self._clock()
         self._count(now)
         unreported = self._unreported | self.invitations.report()
@@ -195,7 +195,7 @@ class Guard:
         return Remaining(units, math.ceil(spent.wait_s(key, now, units)))
 
     def _exceeded_limit(self, attempt: CodeAttempt, now: float) -> RateLimitExceeded | None:
-        """The limit that rejects a request for the longest time; None if all admit it."""
+        """Return the limit that rejects a request for the longest time; None if all admit it."""
         waits = [(wait_s, name) for name, wait_s in self._waits(attempt, now) if wait_s > 0]
         if not waits:
             return None
@@ -203,7 +203,7 @@ class Guard:
         return RateLimitExceeded(name, math.ceil(wait_s))
 
     def _waits(self, attempt: CodeAttempt, now: float) -> Iterator[tuple[str, float]]:
-        """Seconds to wait by limit; 0 where it admits the request."""
+        """Return the seconds to wait by limit; 0 for a limit that admits the request."""
         site, *networks = self._keys(attempt.client)
         concurrent = 0 if attempt.shape == "native" else self._concurrent.get(site, 0)
         for network in networks:
@@ -221,7 +221,7 @@ class Guard:
                 yield EVERYBODY.name, self._wait_s(EVERYBODY, _ALL, now, self._all_concurrent)
 
     def _wait_s(self, limit: Limit, key: bytes, now: float, concurrent: int = 0) -> float:
-        """Seconds until a limit admits one more; at least 1 where only concurrent lookups use it up."""
+        """Return the seconds until a limit admits one more; at least 1 if only concurrent lookups use it up."""
         spent = self._spent[limit.name]
         return max(spent.wait_s(key, now), 1.0) if spent.wait_s(key, now, concurrent) else 0.0
 
@@ -255,5 +255,5 @@ class Guard:
             log.warning("code guessing detected")
 
     def _keys_of(self, client: str | None) -> tuple[bytes, ...]:
-        """Digests of an address's site and, for IPv6, of its network."""
+        """Return digests of an address's site and, for IPv6, of its network."""
         return tuple(self._digest(site) for site in client_networks(client or ""))

@@ -1,4 +1,4 @@
-"""Who failed lately: a bounded memory of keys for a fixed time."""
+"""Clients that failed recently: a bounded memory of keys for a fixed time."""
 
 from collections import OrderedDict
 
@@ -10,7 +10,7 @@ class TimedSet:
 
     Args:
         kept_s: How long a key is remembered, in seconds.
-        keys_max: How many keys; beyond it the one that was quiet for longest is forgotten.
+        keys_max: How many keys; beyond it the one without a failure for longest is dropped.
     """
 
     def __init__(self, memory_s: float, keys_max: int) -> None:
@@ -19,16 +19,16 @@ class TimedSet:
         self._until: Expiries = OrderedDict()
 
     def has(self, key: bytes, now: float) -> bool:
-        """Whether a key is remembered."""
+        """Return whether a key is in memory."""
         return self._until.get(key, now) > now
 
     def add(self, key: bytes, now: float) -> None:
-        """Remember a key from now on."""
+        """Keep a key from now on."""
         until = now + self._memory_s
         self._until[key] = max(until, self._until.get(key, until))
         self._until.move_to_end(key)
         drop_expired(self._until, now, self._keys_max)
 
     def __len__(self) -> int:
-        """How many keys are in memory."""
+        """Return how many keys are in memory."""
         return len(self._until)

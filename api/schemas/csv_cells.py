@@ -6,22 +6,22 @@ from collections.abc import Iterable
 from typing import Final
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""First letters that make a formula of a cell (OWASP, "CSV Injection")."""
+"""First characters that make a formula of a cell (OWASP, "CSV Injection")."""
 MARK: Final = "'"
 TYPE: Final = "text/csv; charset=utf-8"
 CSV_CONTENT: Final = {"text/csv": {"schema": {"type": "string"}}}
-"""How the API document describes an answer in CSV."""
+"""Description of a CSV answer in the OpenAPI document."""
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """One record, with its line end; None is an empty cell."""
+    """Return one record with its line end; None is an empty cell."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow([_cell(cell) for cell in cells])
     return line.getvalue()
 
 
 def without_mark(cell: str) -> str:
-    """A cell as it was before it was marked as text."""
+    """Return a cell without the mark as text."""
     return cell[1:] if cell.startswith(MARK) and cell[1:].startswith(FORMULA) else cell
 
 

@@ -1,4 +1,4 @@
-"""Numbers in requests: digits and nothing else in addresses and headers, numbers and nothing else in JSON."""
+"""Numbers in requests: only digits in URLs and headers, only numbers in JSON."""
 
 from typing import Any, Final
 
@@ -12,18 +12,18 @@ def _in_digits(value: object) -> object:
 
 
 IN_DIGITS: Final = BeforeValidator(_in_digits)
-"""Stands last in the annotation of a parameter, behind its bounds, so that the API's document keeps these."""
+"""Last part of a parameter's annotation, after its bounds, so that the OpenAPI document has the bounds."""
 
 
 class Strict(BaseModel):
-    """What is read from JSON: each value must have the type of its field."""
+    """Base of what is read from JSON: each value must have the type of its field."""
 
     model_config = ConfigDict(strict=True)
 
     @model_validator(mode="before")
     @classmethod
     def _whole(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the body holds
-        """JSON does not tell 1.0 from 1 (JSON Schema 2020-12, 4.2.3: an integer is a number without a fraction)."""
+        """Accept 1.0 as 1: JSON does not tell them apart (JSON Schema 2020-12, 4.2.3)."""
         if not isinstance(values, dict):
             return values
         return {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in values.items()}

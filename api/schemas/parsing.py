@@ -91,7 +91,7 @@ def parse_id(field: str, text: str) -> UUID:
     """Read an id.
 
     Raises:
-        InvalidInputError: It is none.
+        InvalidInputError: It is not an id.
     """
     try:
         return UUID(text)

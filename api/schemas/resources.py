@@ -38,7 +38,7 @@ class StrictRequest(Strict):
 
 
 def _describe_terms(defaults: Mapping[str, object]) -> dict[str, Any]:
-    """Make a field of a request for each term; one without a default is needed."""
+    """Return a field of a request for each term; a term without a default is required."""
     fields: dict[str, Any] = {}
     for term in TERMS:
         kinds = {"timestamp": Timestamp, "group": GroupName}

@@ -17,6 +17,6 @@ def _utc_unless_said(value: object) -> datetime:
 
 
 Timestamp = Annotated[datetime, BeforeValidator(_with_offset)]
-"""With its offset from UTC; the value is in UTC. Numbers and booleans are refused."""
+"""A timestamp with its offset from UTC; the value is in UTC. Numbers and booleans are refused."""
 LooseTimestamp = Annotated[datetime, BeforeValidator(_utc_unless_said)]
-"""The same for `as_of`, which has always meant UTC where no offset is written."""
+"""A timestamp of `as_of`, which has always meant UTC if no offset is written."""

@@ -1,4 +1,4 @@
-"""Wire models of webhooks: endpoints, and what became of their messages."""
+"""Wire models of webhooks: endpoints, and the results of their messages."""
 
 from datetime import datetime
 from typing import Annotated
@@ -28,15 +28,15 @@ class SecretView(BaseModel):
 
 
 def views_of_secrets(lines: list[SecretRow]) -> list[SecretView]:
-    """Secrets as they are told."""
+    """Return secrets as responses show them."""
     return [SecretView.model_validate(one._asdict()) for one in lines]
 
 
 def known_types(names: list[str]) -> list[str]:
-    """Names of events, each once, in the order of the events.
+    """Return names of events, each once, in the order of the events.
 
     Raises:
-        ValueError: One of them is none.
+        ValueError: One of them is not the name of an event.
     """
     if unknown := set(names) - set(EVENT_NAMES):
         raise ValueError(f"there is no event type {min(unknown)}")
@@ -105,7 +105,7 @@ class EndpointView(BaseModel):
 
     @classmethod
     def of(cls, endpoint: WebhookEndpoint, secrets: list[SecretRow], secret: str | None) -> "EndpointView":
-        """From what is stored."""
+        """Build the view of a stored endpoint."""
         fields = {
             **endpoint._asdict(),
             "id": endpoint.endpoint_id,
@@ -139,7 +139,7 @@ class DeliveryView(BaseModel):
 
     @classmethod
     def of(cls, line: DeliveryRow) -> "DeliveryView":
-        """From what is stored."""
+        """Build the view of a stored delivery."""
         return cls.model_validate({**line._asdict(), "id": line.delivery_id})
 
 

@@ -19,7 +19,7 @@ LINE_COLUMNS: Final = (
     "position", "version", "type", "at", "recorded_at", "reservation_id", "used_count", "reserved", "available",
     "sentence",
 )  # fmt: skip
-"""Of an event in a history, in this order where it is a table."""
+"""Columns of an event in a history, in the order of a table."""
 
 
 def history_of(
@@ -32,14 +32,14 @@ def history_of(
     after: int = 0,
     limit: int | None = None,
 ) -> dict[str, Any] | None:
-    """The document of `ledger history --json` and of the history route; None if there is no such code then.
+    """Return the document of `ledger history --json` and of the history route; None if there was no such code.
 
     Args:
         reader: Where to read.
         code_id: The code.
         now: For the state word, unless `as_of` is given.
         language: Of the sentences.
-        as_of: The moment to look at; None for now.
+        as_of: The time of the balance; None for now.
         after: Leave out events up to this version.
         limit: Most events to give.
     """
@@ -56,7 +56,7 @@ def history_of(
 
 
 def line_of(line: HistoryEntry, language: Language) -> dict[str, Any]:
-    """One event with the balance after it."""
+    """Return one event with the balance after it."""
     event = line.event
     balance = balance_of(line.code)
     del balance["max_uses"]
@@ -73,7 +73,7 @@ def line_of(line: HistoryEntry, language: Language) -> dict[str, Any]:
 
 
 def csv_of_history(document: Mapping[str, Any]) -> Iterator[str]:
-    """A history's events, one line each, with a head; for spreadsheets."""
+    """Yield a history's events as CSV lines with a header."""
     yield csv_line(LINE_COLUMNS)
     for line in document["events"]:
         yield csv_line(_cell(line[name]) for name in LINE_COLUMNS)
@@ -84,7 +84,7 @@ def _cell(value: object) -> object:
 
 
 def facts_of(event: Event) -> dict[str, object]:
-    """An event's fields by name."""
+    """Return an event's fields by name."""
     return structs.asdict(event)
 
 

@@ -1,4 +1,4 @@
-"""Why a code's count is what it is: each use that counts by name, and why every other reservation does not."""
+"""Explain a code's balance: each use that counts, and why every other reservation does not."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ from domain.values.timestamps import text_of
 from projections.read_models.reader import HistoryEntry, Reader
 
 RESERVATIONS_MAX = 1_000
-"""As many of each kind are named, the newest ones; the sums are always those of all."""
+"""Most reservations of each kind that are named, the newest ones; the sums are always complete."""
 
 OUTCOMES: Final[dict[type[Event], str]] = {
     InviteSent: "sent",
@@ -138,7 +138,7 @@ def explanation_of(
     version: int | None = None,
     most: int = RESERVATIONS_MAX,
 ) -> Explanation | None:
-    """Name every use of a code; None if there was no such code then.
+    """Explain every use of a code; None if there was no such code.
 
     Args:
         reader: Where to read.
@@ -147,7 +147,7 @@ def explanation_of(
         language: Of the sentences.
         as_of: Leave out what takes effect later.
         version: Leave out later events.
-        most: How many reservations to hold and name of each kind.
+        most: How many reservations of each kind to keep and name.
     """
     traces: dict[UUID, _ReservationTrace] = {}
     openings: list[ExplainedOpening] = []
@@ -185,7 +185,7 @@ def _opening(line: HistoryEntry, event: OpeningBalanceImported, language: Langua
 
 
 def _forget_oldest(traces: dict[UUID, _ReservationTrace], most: int) -> None:
-    """Of each kind only the newest can be named; a code with very many reservations must not fill the memory."""
+    """Drop the oldest reservations of each kind, so that a code with very many does not fill the memory."""
     for is_of_kind in (_is_counted, _is_held, _is_inactive):
         kind = [key for key, trace in traces.items() if is_of_kind(trace.reservation)]
         for key in kind[: max(len(kind) - most, 0)]:
@@ -263,7 +263,7 @@ def _explained(trace: _ReservationTrace, say: Translator, at: datetime, language
 
 
 def _why(say: Translator, reservation: Reservation, decided: Event, at: datetime, language: Language) -> str:
-    """One sentence: counts since an event; holds, and until when; or neither, and since which event."""
+    """Return why a reservation counts, is reserved and until when, or neither, and since which event."""
     what = event_sentence(type(decided).__name__, facts_of(decided), language)
     moments = {"reserved_at": text_of(reservation.reserved_at), "since": text_of(decided.at)}
     if reservation.status == "sent" or not reservation.is_use:
@@ -282,7 +282,7 @@ def _why(say: Translator, reservation: Reservation, decided: Event, at: datetime
 
 
 def csv_of(explanation: Explanation) -> Iterator[str]:
-    """One line for each opening balance and each reservation, with a head; for spreadsheets."""
+    """Yield one CSV line for each opening balance and each reservation, with a header."""
     yield _csv_line(["counts", "reservation_id", "state", "reserved_at", "since", "event", "attempts", "why"])
     for opening in explanation.openings:
         yield _csv_line(

@@ -1,4 +1,4 @@
-"""What goes out as files: codes, reservations and statements, record by record, as CSV or JSON Lines.
+"""Exports of codes, reservations and statements, record by record, as CSV or JSON Lines.
 
 CSV is safe to open in a spreadsheet (`csv_lines`); its words are those that an import reads.
 """
@@ -41,14 +41,14 @@ Row = Mapping[str, Any]
 
 
 def lines_of(rows: Iterable[Row], columns: Sequence[str], form: Format) -> Iterator[bytes]:
-    """Records as lines of a file, below a line of column names where the format has one."""
+    """Yield records as lines of a file, after a line of column names if the format has one."""
     if form == "csv":
         yield csv_line(columns).encode()
     yield from record_lines(rows, columns, form)
 
 
 def record_lines(rows: Iterable[Row], columns: Sequence[str], form: Format) -> Iterator[bytes]:
-    """Records as lines, a slice of them at a time."""
+    """Yield records as lines, a slice of them at a time."""
     lines: list[bytes] = []
     for row in rows:
         if form == "csv":
@@ -62,7 +62,7 @@ def record_lines(rows: Iterable[Row], columns: Sequence[str], form: Format) -> I
 
 
 def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
-    """A code as a record. `max_uses` None: without limit."""
+    """Return a code as a record. `max_uses` None: without limit."""
     code = code_from_named_row(balance)
     return {
         "code": format_code(text.text) if text and text.text else "",
@@ -78,13 +78,13 @@ def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
 
 
 def code_rows(codes: CodeListReader, now: Callable[[], datetime], group: str | None, *, texts: bool) -> Iterator[Row]:
-    """All codes in order of issue, or those of a group.
+    """Yield all codes in order of issue, or those of a group.
 
     Args:
         codes: Where to read.
         now: For the state word.
         group: Only codes of this group.
-        texts: Whether their texts are opened; without, only what may be shown of them is not shown either.
+        texts: Whether their texts are included in plain text; otherwise not even their suffix is.
     """
     place = OLDEST
     while rows := codes.list_balances(place, SLICE, group=group):
@@ -95,7 +95,7 @@ def code_rows(codes: CodeListReader, now: Callable[[], datetime], group: str | N
 
 
 def reservation_rows(reader: ReservationListReader, *, addresses: bool) -> Iterator[Row]:
-    """All reservations in the order in which they were made; with the addresses if they are asked for."""
+    """Yield all reservations in the order in which they were made; with the email addresses on request."""
     place = OLDEST
     while entries := reader.list_page(place, SLICE):
         rows = reader.read_rows([entry.reservation_id for entry in entries], addresses=addresses)
@@ -104,13 +104,13 @@ def reservation_rows(reader: ReservationListReader, *, addresses: bool) -> Itera
 
 
 def statement_rows(lines: Iterator[CodeHistoryLine], language: Language) -> Iterator[Row]:
-    """The lines of every code's statement, each with the balance after it."""
+    """Yield the lines of every code's statement, each with the balance after it."""
     for code_id, line in lines:
         yield {"code_id": code_id, **line_of(line, language)}
 
 
 def _cell(name: str, value: object) -> object:
-    """A value as CSV has it: times in ISO 8601, yes and no, and the word for no limit."""
+    """Return a value as CSV has it: times in ISO 8601, yes and no, and the word for no limit."""
     if name == "max_uses" and value is None:
         return NONE_WORDS[name]
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Idempotency-Key: how a client's key is read, and the digest under which it is kept within its scope."""
+"""Idempotency-Key: how a client's key is read, and the digest under which it is stored within its scope."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def scope_digest(scope: bytes, key: str) -> bytes:
-    """The digest of a key in its scope; the key itself is kept nowhere.
+    """Return the digest of a key in its scope; the key itself is not stored.
 
     Raises:
-        ApplicationError: MALFORMED, it is empty or longer than 255 letters.
+        ApplicationError: MALFORMED, it is empty or longer than 255 characters.
     """
     if not 1 <= len(key) <= KEY_LENGTH_MAX:
         raise malformed("header.idempotency-key", f"1 to {KEY_LENGTH_MAX} letters")

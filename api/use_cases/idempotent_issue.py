@@ -1,8 +1,8 @@
-"""Issuing codes under an Idempotency-Key: a client whose answer was lost asks again and gets the same codes.
+"""Issue codes under an Idempotency-Key: a client whose answer was lost repeats the request and gets the same codes.
 
-The key is kept first, with a random id; the codes' ids follow from that id and from no secret, so no rotation of keys
-changes them. Issuing an id that exists changes nothing, and its text is read from the vault: so whoever comes second,
-at the same time or after a crash half way, issues what is missing and answers with the same texts.
+The key is stored first, with a random id. The codes' ids are derived from that id and from no secret, so no rotation of
+keys changes them. Issuing an existing id changes nothing, and its text is read from the vault. So a second request, at
+the same time or after a crash, issues what is missing and returns the same texts.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _NOTE = "note"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotentIssue:
-    """What is asked for under a key. `note` is of the codes' terms, but its id is not known before the key's is."""
+    """A request under a key. `note` belongs to the template, but gets its id only after the key is stored."""
 
     key: BatchIdempotencyKey
     template: CodeTemplate
@@ -43,10 +43,10 @@ class IdempotentIssue:
 
 
 def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> BatchIdempotencyKey:
-    """Digests of a key in its scope, which is who asks, and of what it asks for.
+    """Return digests of a key in the caller's scope, and of the request.
 
-    What is left out counts as what it defaults to, so that a later version's new fields change no digest. Of the note
-    only that there is one: its words are compared where they are sealed.
+    A field that is left out counts as its default, so new fields of a later version change no digest. Of the note only
+    its presence counts: its text is compared where it is encrypted.
 
     Raises:
         ApplicationError: MALFORMED, the key is empty or too long.
@@ -60,13 +60,13 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Bat
 def issue_idempotently(
     action: AuditLog, issue: IdempotentIssue, context: CommandContext, random_source: RandomSource
 ) -> list[IssuedText]:
-    """Issue what a key asks for, or what is missing of it; all of it in the order of the first time.
+    """Issue what a key asks for, or what is missing of it; return the codes in the order of the first request.
 
-    Codes that are there already are revealed again, with a line in the audit log.
+    Existing codes are revealed again, with an entry in the audit log.
 
     Raises:
-        ApplicationError: IDEMPOTENCY_KEY_REUSED, the key came before with another body.
-        StorageUnavailableError: The database is away; what is issued by then stays, and asking again goes on.
+        ApplicationError: IDEMPOTENCY_KEY_REUSED, the key was used with another body.
+        StorageUnavailableError: The database is unavailable; issued codes stay, and a repeated request continues.
     """
     storage = action.storage
     saved_key = BatchIdempotencyKeyRepository(storage).save(issue.key, context.now)
@@ -92,10 +92,10 @@ def issue_idempotently(
 
 
 def _keep_note(storage: LedgerStore, note: str, batch_id: UUID) -> UUID:
-    """Keep the note once; it has to be the one that came first.
+    """Store the note once, and check that it equals the first request's note.
 
     Raises:
-        ApplicationError: IDEMPOTENCY_KEY_REUSED, it is another.
+        ApplicationError: IDEMPOTENCY_KEY_REUSED, it is another note.
     """
     draft = storage.vault.seal_text(note, uuid5(batch_id, _NOTE))
     NoteRepository(storage).insert(draft)

@@ -1,4 +1,4 @@
-"""Issuing codes, for API, CLI and pages: draw texts, issue in batches, give the texts back once."""
+"""Issue codes, for API, CLI and pages: generate texts, issue in batches, return the texts once."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,11 +22,11 @@ from projections.storage.bootstrap import LedgerStore
 from projections.vault.random_source import RANDOM
 
 BATCH = 500
-"""Codes of one commit: it keeps the order lock for some hundredths of a second, which redeems don't notice."""
+"""Codes of one commit: it holds the order lock for some hundredths of a second, which redeems don't notice."""
 AT_ONCE = 2
-"""Batches under way: one is prepared while the database writes the other."""
+"""Batches in progress: one is prepared while the database writes the other."""
 SOURCE = "csv"
-"""Of opening balances that a file states."""
+"""Source of opening balances that a file states."""
 STATED = "stated"
 ATTEMPTS_MAX = 3
 """How often a batch is tried because another process issued one of its codes first."""
@@ -54,7 +54,7 @@ class CodeTemplate:
 
 
 class Usage(NamedTuple):
-    """What a code has behind it elsewhere: uses that are counted there, when it was issued, whether it is paused."""
+    """The history of a code elsewhere: uses that count there, when it was issued, whether it is paused."""
 
     used: int = 0
     issued_at: datetime | None = None
@@ -76,17 +76,19 @@ class CodeOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IssuedText:
-    """A new code: its text as shown to people, and its id."""
+    """A new code: its text as shown to users, and its id."""
 
     text: str
     code_id: UUID
 
 
 class BufferedRandom:
-    """Letters of the operating system's randomness, drawn in bulk."""
+    """Random characters from the operating system, drawn in bulk."""
 
     def choices(self, population: str, *, k: int) -> list[str]:
-        """Draw letters; a byte falls on each of 2, 4, ... 256 letters equally often.
+        """Draw characters with replacement.
+
+        The population must have 2, 4, ... or 256 characters, so that each byte gives one with equal probability.
 
         Raises:
             ValueError: The population is of another size.
@@ -114,7 +116,7 @@ def issue_codes(
     random_source: RandomSource,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[IssuedText]:
-    """Issue `count` codes; as `iter_issued`, which needs no memory for them."""
+    """Issue `count` codes and return all; `iter_issued` does the same without keeping them in memory."""
     issued: list[IssuedText] = []
     for some in iter_issued(storage, template, count, context, new_id, random_source):
         issued += some
@@ -131,7 +133,7 @@ def iter_issued(
     random_source: RandomSource,
     prefix: str = "",
 ) -> Iterator[list[IssuedText]]:
-    """Issue `count` codes, and give each batch as soon as it is kept.
+    """Issue `count` codes, and yield each batch once it is committed.
 
     Args:
         storage: An open ledger.
@@ -143,7 +145,7 @@ def iter_issued(
         prefix: Characters A to Z and digits in upper case that every text begins with.
 
     Raises:
-        StorageUnavailableError: The database is away; the batches that were given stay issued.
+        StorageUnavailableError: The database is unavailable; the batches that were yielded stay issued.
     """
 
     def orders() -> Iterator[list[CodeOrder]]:
@@ -162,7 +164,7 @@ def iter_issued(
 
 
 def map_in_order(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
-    """Work on batches, some at the same time; yield their results in order.
+    """Process batches, some at the same time; yield their results in order.
 
     Raises:
         Exception: What the work raises; no further batch is begun then.
@@ -182,12 +184,12 @@ def map_in_order(batches: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
 
 
 def issue_batch(storage: LedgerStore, orders: Sequence[CodeOrder], context: CommandContext) -> None:
-    """Issue codes of given ids and texts in one commit; one whose id exists already changes nothing.
+    """Issue codes with given ids and texts in one commit; a code whose id exists changes nothing.
 
     Raises:
         Refusal: The ledger refuses one of them; none is issued.
         TextTakenError: One of the texts exists under another id.
-        StorageUnavailableError: The database is away.
+        StorageUnavailableError: The database is unavailable.
     """
     try:
         results = storage.ledger.execute([_command(storage, order, context) for order in orders]) if orders else []

@@ -37,7 +37,7 @@ class Dispatcher(Protocol):
     """Wakes workers for reservations; never blocks."""
 
     def dispatch(self, reservation_id: UUID) -> None:
-        """Some time soon."""
+        """Wake a worker for a reservation soon."""
 
 
 class SweepDispatcher:
@@ -49,7 +49,7 @@ class SweepDispatcher:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, for the events: kind, id, and the id of the request.
+    """The caller, for events: kind, id, and the id of the request.
 
     Attributes:
         client_ip: The IP address of the request, for rate limits; another text names an API key there.
@@ -91,7 +91,7 @@ class LedgerServices:
         )
 
     def action(self, caller: Caller) -> AuditLog:
-        """What a caller's change beside the event log needs, for its line in the audit log."""
+        """Return the audit log for a caller's change that is not an event."""
         caller_id = UUID(caller.actor_id) if caller.actor_id and caller.actor in {"staff", "key"} else None
         is_staff = caller.actor == "staff"
         actor = Actor(staff_id=caller_id if is_staff else None, key_id=None if is_staff else caller_id)

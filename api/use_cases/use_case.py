@@ -22,7 +22,7 @@ class UseCase(Generic[P, C]):
     """One action about a code or a reservation.
 
     Calling it executes its command, wakes a worker if something is to be sent, and settles what a revoked code holds.
-    It waits for the database.
+    It blocks while it waits for the database.
 
     Attributes:
         command: Builds the command alone, for a preview.

@@ -1,6 +1,6 @@
-"""The feed of events: what happened, in order, from a position on; waits for news, or streams them.
+"""The event feed: events in order after a position; a request waits for new events, or streams them.
 
-No e-mail, no code text and no free text is in it, since none is in the log.
+It holds no email address, no code text and no free text, because the log holds none.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ LIMIT_MAX: Final = 1_000
 POSITION_MAX: Final = POSITIONS.most
 WAIT_S_MAX: Final = 30
 POLL_S: Final = 0.5
-"""How often a waiting reader looks: an index look-up that costs next to nothing."""
+"""Seconds between two queries of a waiting reader; each is a cheap index lookup."""
 STREAM_S_MAX: Final = 300
-"""After that a stream ends at the latest, and its reader goes on from Last-Event-ID."""
+"""Longest time of a stream in seconds; its reader then continues from Last-Event-ID."""
 BEAT_S: Final = 15
-"""A comment at least so often, or proxies take the connection for dead."""
+"""Longest time in seconds without a comment, so that proxies do not close the connection."""
 RETRY_MS: Final = 2_000
 READERS_MAX: Final = 100
-"""Waiting readers of one process."""
+"""Most waiting readers of one process."""
 NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
 STREAMED: Final[dict[str, Any]] = {
     "type": "object",
@@ -49,7 +49,7 @@ STREAMED: Final[dict[str, Any]] = {
 LEFT_OUT: Final = frozenset(
     {"at", "recorded_at", "actor", "actor_id", "request_id", "correlation_id", "text_id", "reservation_id"}
 )
-"""Fields of an event that stand beside its data, or that name staff, requests and sealed texts."""
+"""Fields of an event that are outside of its data, or that name staff, requests and encrypted texts."""
 
 
 def _check_type_name(name: str) -> str:
@@ -172,7 +172,7 @@ async def stream_events(
 
 
 def view_of(feed_event: FeedEvent) -> dict[str, Any]:
-    """An event as the API shows it."""
+    """Return an event as the API shows it."""
     event = feed_event.event
     fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in LEFT_OUT}
     return {
@@ -192,7 +192,7 @@ def view_of(feed_event: FeedEvent) -> dict[str, Any]:
 async def _stream(
     page_after: Callable[[int], FeedPage], services: Services, after: int, seconds: int
 ) -> AsyncIterator[bytes]:
-    """What is there, then what comes; it ends when its time is over or the database is away."""
+    """Yield stored events, then new ones; end when the time is over or the database is unavailable."""
     until, last_sent = time.monotonic() + seconds, time.monotonic()
     with suppress(ApplicationError):
         yield b"retry: %d\n\n" % RETRY_MS

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics`: what orchestrators and monitoring ask."""
+"""`/healthz`, `/readyz`, `/metrics`: for orchestrators and monitoring."""
 
 from typing import cast
 
@@ -15,7 +15,7 @@ from projections.telemetry.exposition import MEDIA_TYPE, Exposition
 router = APIRouter(tags=["operation"])
 
 READY_WAIT_S = 2.0
-"""A database that takes longer is away, as far as an orchestrator is concerned."""
+"""A database that takes longer, in seconds, counts as unavailable."""
 
 
 @router.get("/healthz", summary="Check that the process is alive")

@@ -1,4 +1,4 @@
-"""People as the ledger knows them: an admin gives one what is known of them, or forgets them."""
+"""Personal data: an admin exports or erases the data of one recipient."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""Who the API takes a caller for: what a key opens, or what a page's script needs to act for staff."""
+"""The caller as the API sees it: scopes of a key, or what a page's script needs to act for staff."""
 
 from datetime import datetime
 from typing import Literal

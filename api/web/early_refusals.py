@@ -1,4 +1,4 @@
-"""Refusals from outside of the routes, where no handler of faults is: a body that is too large, another host name."""
+"""Answers before the routes, which no error handler sees: a body that is too large, another host name."""
 
 from fastapi import Request
 from starlette.types import Receive, Scope, Send
@@ -14,7 +14,7 @@ async def refuse_body(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request for a host name that is not one of ours."""
+    """Answer a request for a host name that is not ours."""
     await _refuse("HOST_NOT_ALLOWED", scope, receive, send)
 
 

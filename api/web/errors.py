@@ -1,4 +1,4 @@
-"""Faults as pages, for browsers that asked for one."""
+"""Errors as pages, for browsers that asked for a page."""
 
 from typing import Final
 
@@ -13,11 +13,11 @@ from api.web.rendering import choose_language, page
 from domain.ports import Language
 
 API_PATHS: Final = ("/api/", "/healthz", "/readyz", "/metrics")
-"""Their answers are documents, whoever asks."""
+"""Paths whose errors are always documents, also for browsers."""
 
 
 def wants_html(request: Request) -> bool:
-    """Whether a fault should be answered with a page: a page was asked for, by something that shows pages."""
+    """Return whether an error should be answered with a page: the request asked for one."""
     if request.url.path.startswith(API_PATHS):
         return False
     return "text/html" in request.headers.get("accept", "").lower()
@@ -26,12 +26,12 @@ def wants_html(request: Request) -> bool:
 def error_page(
     request: Request, status: int, code: str, language: Language, *, retry_after_s: int | None = None
 ) -> HTMLResponse:
-    """The page of a fault.
+    """Return the page of an error.
 
     Args:
         request: What went wrong.
         status: HTTP status of the answer.
-        code: Stable code of the fault, such as NOT_FOUND.
+        code: Stable code of the error, such as NOT_FOUND.
         language: Used unless the browser has chosen another one on our pages.
         retry_after_s: Whole seconds for the Retry-After header, where waiting helps.
     """

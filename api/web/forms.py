@@ -1,4 +1,4 @@
-"""Forms of staff pages: reading what was typed, and the nonce that makes sending a form twice one request."""
+"""Forms of staff pages: reading fields, and the nonce that makes a form sent twice one request."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _NONCE: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def new_nonce() -> str:
-    """Make the value that tells one filled-in form from another."""
+    """Return a random value that identifies one rendered form."""
     return uuid4().hex
 
 

@@ -1,7 +1,7 @@
-"""How an email address is shown where others may see it: enough to recognize one's own."""
+"""Masks email addresses: enough is shown for a person to recognize their own."""
 
 HIDDEN = "***"
-"""Always three, so that the length of the name is not shown."""
+"""Always three characters, so that the length of the name is not shown."""
 
 
 def mask_if_known(address: str | None) -> str | None:
@@ -10,6 +10,9 @@ def mask_if_known(address: str | None) -> str | None:
 
 
 def mask_email(address: str) -> str:
-    """The first letter and the domain: `l***@example.com`. The domain stays, since that is where slips show."""
+    """Return the first character and the domain: `l***@example.com`.
+
+    The domain stays, because typing errors show there.
+    """
     local, at, domain = address.rpartition("@")
     return f"{local[:1]}{HIDDEN}{at}{domain}"

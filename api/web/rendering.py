@@ -1,4 +1,4 @@
-"""From a template to an answer: language, texts, times, headers. Every page goes out through `page`."""
+"""Rendering of pages: language, texts, times, headers. Every page goes through `page`."""
 
 import re
 from datetime import datetime
@@ -25,16 +25,16 @@ LANGUAGE_COOKIE: Final = "ledger_language"
 COOKIE_LIFETIME_S: Final = 31_536_000
 
 LANGUAGE_NAMES: Final[dict[Language, str]] = {"zh": "中文", "en": "English"}
-"""Each in itself, so that its speakers find it."""
+"""Names of the languages, each in its own language."""
 LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
-"""BCP 47 tags for the `lang` attribute: they choose fonts and voices."""
+"""BCP 47 tags for the `lang` attribute, by which browsers choose fonts and voices."""
 
 _TIME_IN_SENTENCE: Final = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC\b")
 
 
 @cache
 def environment() -> Environment:
-    """The templates, compiled once per process; what goes into them is escaped."""
+    """Return the templates, compiled once per process; values are escaped."""
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -49,7 +49,7 @@ def environment() -> Environment:
 
 
 def escape_text(text: str) -> Markup:
-    """Escape the text of an element; quotes stay, because they end nothing there and fill a page of JSON."""
+    """Escape the text of an element. Quotes stay, because they are harmless there and frequent on a page of JSON."""
     return Markup('"').join(text.split('"'))
 
 
@@ -64,12 +64,12 @@ def mark_times(text: str) -> Markup:
 
 
 def time_tag(at: datetime) -> Markup:
-    """A time for people and machines; a script turns it into the reader's own time zone."""
+    """Return a time for people and machines; a script shows it in the reader's time zone."""
     return Markup('<time datetime="{}">{}</time>').format(_iso(at), text_of(at, "%Y-%m-%d %H:%M:%S"))
 
 
 def clock_tag(at: datetime) -> Markup:
-    """A time of day, in UTC until a script turns it into the reader's, for pictures that have no place for more."""
+    """Return a time of day, in UTC until a script shows it in the reader's time zone, for charts with little space."""
     clock = f"{in_utc(at):%H:%M}"
     return Markup('<time datetime="{}" data-form="clock">{}</time>').format(_iso(at), clock)
 
@@ -79,7 +79,7 @@ def _iso(at: datetime) -> str:
 
 
 def choose_language(request: Request, default: Language) -> Language:
-    """The language of a page: asked for in the address, else chosen before, else by Accept-Language."""
+    """Return the language of a page: that of the URL, else the chosen one, else by Accept-Language."""
     for choice in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
         for language in LANGUAGES:
             if choice == language:
@@ -96,7 +96,7 @@ def page(
     headers: dict[str, str] | None = None,
     **context: object,
 ) -> HTMLResponse:
-    """One page.
+    """Render one page.
 
     Args:
         request: What it answers.
@@ -133,7 +133,7 @@ def page(
 
 
 def see_other(path: str) -> RedirectResponse:
-    """Lead to a page after a form was sent, so that reloading the page sends nothing twice."""
+    """Redirect to a page after a form was sent, so that reloading the page sends nothing twice."""
     return RedirectResponse(path, 303)
 
 
@@ -146,6 +146,6 @@ def _headers(language: Language) -> dict[str, str]:
 
 
 def _url_in(request: Request, language: Language) -> str:
-    """This page's query in another language; relative, so that it holds behind any proxy."""
+    """Return this page's query in another language; relative, so that it works behind any proxy."""
     others = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
     return "?" + urlencode([*others, ("lang", language)])

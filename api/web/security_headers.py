@@ -1,4 +1,4 @@
-"""Headers that bound what a page may do in a browser."""
+"""Headers that limit what a page may do in a browser."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Nothing inline, nothing from elsewhere, in nobody's frame."""
+"""No inline scripts, nothing from other sites, no framing."""
 
 REDIRECTING_POLICY: Final = PAGE_POLICY.replace("form-action 'self'", "form-action 'self' https: http:")
 """As `PAGE_POLICY`, for a page whose form leads to another site: browsers apply form-action to each redirect, too."""
@@ -15,7 +15,7 @@ MAIL_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
-"""A mail's HTML was written elsewhere: it may look as it likes and open links in new tabs, but runs nothing."""
+"""Policy of an email's HTML, which others wrote: any style, links in new tabs, no scripts."""
 
 SECURITY_HEADERS: Final[dict[str, str]] = {
     "Referrer-Policy": "same-origin",
@@ -23,11 +23,11 @@ SECURITY_HEADERS: Final[dict[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
-"""On every page. The referrer stays here, since addresses of pages hold codes and tokens."""
+"""Headers of every page. No referrer is sent to other sites, because page URLs hold codes and tokens."""
 
 
 def security_headers(policy: str = PAGE_POLICY) -> dict[str, str]:
-    """All headers of one answer.
+    """Return all security headers of one answer.
 
     Args:
         policy: Its Content-Security-Policy.

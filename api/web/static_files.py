@@ -1,4 +1,4 @@
-"""Style sheets, scripts and pictures: served from api/web/static under addresses that change with their content."""
+"""Style sheets, scripts and pictures, served from api/web/static under URLs that change with their content."""
 
 import hashlib
 from functools import cache
@@ -14,12 +14,12 @@ from api.http.allowed_methods import STATIC_FILES
 
 STATIC: Final = Path(__file__).with_name("static")
 CACHE_LIFETIME_S: Final = 31_536_000
-"""A year, the longest that caches care for: another content has another address."""
+"""A year, the longest that caches support: changed content has another URL."""
 
 
 @cache
 def asset(name: str) -> str:
-    """Address of a file of api/web/static, with a digest of its content.
+    """Return the URL of a file of api/web/static, with a digest of its content.
 
     Raises:
         OSError: There is no such file.
@@ -29,7 +29,7 @@ def asset(name: str) -> str:
 
 
 class StaticAssets:
-    """The static files as an ASGI application: kept for a year under an address with a digest, else asked for."""
+    """The static files as an ASGI application: cached for a year under a URL with a digest, else revalidated."""
 
     def __init__(self, files: StaticFiles) -> None:
         self._files = files

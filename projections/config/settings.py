@@ -19,7 +19,7 @@ DEFAULT_DATA_DIR = Path(".ledger")
 
 
 def add_password(url: str, file: str | Path | None) -> str:
-    """The URL with the password that a file holds, if one is named.
+    """Return the URL with the password that a file holds, if a file is named.
 
     Raises:
         OSError: The file can't be read.
@@ -31,10 +31,10 @@ def add_password(url: str, file: str | Path | None) -> str:
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Networks from a list with commas, such as 10.0.0.0/8,fd00::/8.
+    """Parse a list of networks separated by commas, such as 10.0.0.0/8,fd00::/8.
 
     Raises:
-        ValueError: One of them is none.
+        ValueError: One of them is not a network.
     """
     try:
         return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
@@ -43,11 +43,12 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 
 class LedgerSettings(EnvironmentSettings):
-    """Read once at start from the environment (`DATABASE_URL`, `REDIS_URL`, and `LEDGER_*` for all else).
+    """Settings that are read once at start from the environment.
 
-    LEDGER_SECRETS_FILE may name a file of `NAME=value` lines beside it, and LEDGER_DATABASE_PASSWORD_FILE one that
-    holds the password that DATABASE_URL leaves out. LEDGER_OWNER_DATABASE_URL (with LEDGER_OWNER_PASSWORD_FILE) names
-    the owner of the tables where DATABASE_URL is a role of fewer rights.
+    `DATABASE_URL` and `REDIS_URL` have these names; all others begin with `LEDGER_`. LEDGER_SECRETS_FILE may name a
+    file of `NAME=value` lines, and LEDGER_DATABASE_PASSWORD_FILE one with the password that DATABASE_URL leaves out. If
+    DATABASE_URL is a role of least privilege, LEDGER_OWNER_DATABASE_URL (with LEDGER_OWNER_PASSWORD_FILE) names the
+    owner of the tables.
 
     Raises:
         pydantic.ValidationError: A value is missing or malformed; the message names the variable.
@@ -131,7 +132,7 @@ class LedgerSettings(EnvironmentSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_passwords(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Put passwords of files into their URLs, so that nothing else has to know of files."""
+        """Put the passwords of files into their URLs, so that no other code reads the files."""
         for file, name in (("database_password_file", "DATABASE_URL"), ("owner_password_file", "owner_database_url")):
             if isinstance(url := values.get(name), str):
                 values[name] = add_password(url, values.get(file))
@@ -139,12 +140,12 @@ class LedgerSettings(EnvironmentSettings):
 
     @property
     def owner_url(self) -> str:
-        """libpq URI of the role that owns the tables: the running one, if no other is named."""
+        """libpq URI of the role that owns the tables: the runtime role if no other is named."""
         return (self.owner_database_url or self.database_url).get_secret_value()
 
     @property
     def policy(self) -> Policy:
-        """The domain's view of these numbers."""
+        """The settings as the domain's policy."""
         return Policy(
             reservation_ttl_s=self.reservation_ttl_s,
             attempts_max=self.max_attempts,
@@ -158,7 +159,7 @@ class LedgerSettings(EnvironmentSettings):
 
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
-        """Networks that webhooks may reach beside the public ones."""
+        """Networks that webhooks may reach in addition to the public internet."""
         return parse_networks(self.webhook_allow_private)
 
     @property
@@ -168,14 +169,14 @@ class LedgerSettings(EnvironmentSettings):
 
     @property
     def monitored_path(self) -> Path:
-        """A path on the disk whose room is watched: the embedded database lies in the data folder."""
+        """Path on the disk whose free space is monitored: the embedded database is in the data folder."""
         return self.disk_path or self.data_dir
 
     @property
     def erased_ids_path(self) -> Path:
-        """The list of forgotten people, which must not travel with the database's backups."""
+        """File of erased recipient ids, which must not be part of the database's backups."""
         return self.forgotten_file or self.data_dir / "forgotten.jsonl"
 
     def open_vault(self) -> Vault:
-        """A vault over the two key rings."""
+        """Return a vault over the two keyrings."""
         return Vault(KeyRing.parse(self.peppers.get_secret_value()), KeyRing.parse(self.master_keys.get_secret_value()))

@@ -1,4 +1,4 @@
-"""How the addresses in settings must be written. No message repeats any part of them, for they may hold passwords."""
+"""Validation of the URLs in settings. No message repeats any part of a URL, because it may hold a password."""
 
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ PUBLIC_FORM = "write the URL of the pages as users open it, such as https://rede
 
 
 def validate_database_url(url: str) -> str:
-    """The URI or connection string of a database, as it is.
+    """Return the URI or connection string of a database unchanged.
 
     Raises:
         ValueError: libpq can't read it.
@@ -30,10 +30,10 @@ def validate_database_url(url: str) -> str:
 
 
 def validate_broker_url(url: str) -> str:
-    """The URL of the broker, as it is.
+    """Return the URL of the broker unchanged.
 
     Raises:
-        ValueError: It names no Redis.
+        ValueError: It does not name a Redis server.
     """
     scheme, host, _ = _split_url(url)
     if scheme not in BROKERS or not host:
@@ -42,7 +42,7 @@ def validate_broker_url(url: str) -> str:
 
 
 def validate_public_url(url: str) -> str:
-    """The base of links in mails, as it is.
+    """Return the base URL of links in emails unchanged.
 
     Raises:
         ValueError: A browser could not open it.
@@ -54,7 +54,7 @@ def validate_public_url(url: str) -> str:
 
 
 def _split_url(url: str) -> tuple[str, str, str]:
-    """Scheme, host, and what may not follow a path; nothing of a URL that is none."""
+    """Return scheme, host, and the parts that may not follow a path; nothing if the text is not a URL."""
     try:
         parts = urlsplit(url)
         port = parts.port

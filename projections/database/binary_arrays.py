@@ -1,6 +1,6 @@
 """Columns of rows as PostgreSQL's binary arrays, the form in which unnest takes a whole batch.
 
-psycopg writes lists as text and escapes each item with regular expressions: half of the CPU of a redeem was spent
+psycopg writes lists as text and escapes each element with regular expressions: half of the CPU of a redeem was spent
 there. Here an item is a length and its bytes (PostgreSQL's `array_send`), and the server parses no text either.
 """
 
@@ -41,19 +41,19 @@ def _text(value: str) -> bytes:
 
 
 def _timestamp(value: datetime) -> bytes:
-    """Microseconds since 2000, in whole numbers: a float would lose some."""
+    """Return microseconds since 2000 as a whole number; a float would lose some."""
     return _BIG(8, (value - _EPOCH) // _MICROSECOND)
 
 
 class ArrayType(NamedTuple):
-    """A type of column: the OIDs of its items and of an array of them, and how one item is written."""
+    """A column type: the OIDs of its elements and of an array of them, and how one element is written."""
 
     item_oid: int
     array_oid: int
     write: Callable[[Any], bytes]
 
     def encode(self, values: Sequence[Any]) -> "Array":
-        """Values of one column, None for NULL."""
+        """Encode the values of one column; None stands for NULL."""
         if not values:
             return _ARRAYS[self.array_oid](_HEADER(0, 0, self.item_oid, 0, 0)[:12])
         nulls = values.count(None)
@@ -79,13 +79,13 @@ DATES = ArrayType(1082, 1182, lambda value: _INTEGER(4, value.toordinal() - _DAY
 
 
 class Array(bytes):
-    """An array in wire form. Each type has a class of its own, by which psycopg tells the server the type."""
+    """An array in wire format. Each type has a separate class, by which psycopg tells the server the type."""
 
     __slots__ = ()
 
 
 class _ArrayDumper(Dumper):
-    """Hands the bytes over as they are."""
+    """Passes the bytes on unchanged."""
 
     format = Format.BINARY
 
@@ -107,7 +107,7 @@ _ARRAYS = {
 
 
 def to_columns(kinds: Sequence[ArrayType], rows: Iterable[Sequence[Any]]) -> list[Array]:
-    """Rows turned into one array per column, as unnest takes them.
+    """Turn rows into one array per column, as unnest takes them.
 
     Args:
         kinds: The type of each column, in order.

@@ -1,4 +1,4 @@
-"""Time of the database, for leases and deadlines that several hosts compare."""
+"""The database's time, for leases and deadlines that several hosts compare."""
 
 import time
 from collections.abc import Callable
@@ -26,11 +26,11 @@ class DatabaseClock:
         self._base_at = 0.0
 
     def is_stale(self) -> bool:
-        """Whether the next transaction should refresh it."""
+        """Return whether the next transaction should refresh the offset."""
         return self._base is None or self._monotonic() - self._base_at > CLOCK_REFRESH_S
 
     def refresh(self, conn: Connection[Any]) -> None:
-        """Ask the database for the time; half of the round trip is subtracted."""
+        """Ask the database for the time and subtract half of the round trip."""
         started = self._monotonic()
         with conn.cursor(row_factory=tuple_row) as cursor:
             row = cursor.execute(DatabaseSql.database_now).fetchone()
@@ -41,7 +41,7 @@ class DatabaseClock:
         self._base = row[0].astimezone(UTC)
 
     def now(self) -> datetime:
-        """Database time, aware UTC.
+        """Return database time, aware UTC.
 
         Raises:
             RuntimeError: The database was never asked. This host's own time is not used instead: if it is an hour

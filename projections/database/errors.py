@@ -1,4 +1,4 @@
-"""What can go wrong with the store itself, as opposed to what a rule refuses."""
+"""Errors of the store itself, as opposed to refusals by a rule."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,15 +10,18 @@ from psycopg.conninfo import conninfo_to_dict
 
 
 class StorageUnavailableError(Exception):
-    """The database is away, or did not answer in time. Whether the last commit happened is unknown; ask again."""
+    """The database is unavailable or did not answer in time.
+
+    Whether the last commit happened is unknown; the caller may ask again.
+    """
 
 
 class WrongKeysError(Exception):
-    """The key rings are not those that this database was written with."""
+    """The keyrings are not those that this database was written with."""
 
 
 class OlderStateError(Exception):
-    """The database does not hold what was published of it: it was set back. The message says what to do."""
+    """The database lacks a published checkpoint: it was restored from an older backup. The message says what to do."""
 
 
 class SchemaMismatchError(Exception):
@@ -26,11 +29,11 @@ class SchemaMismatchError(Exception):
 
 
 class NewerSchemaError(SchemaMismatchError):
-    """It is newer: waiting does not help."""
+    """The database's schema is newer than this code: waiting does not help."""
 
 
 class RolesMissingError(Exception):
-    """The running role is not as it should be, and the owner may not change it. Says what an administrator types."""
+    """The runtime role lacks rights, and the owner may not grant them. The message says what an administrator types."""
 
 
 DATABASE_UNAVAILABLE: Final = (
@@ -40,10 +43,13 @@ DATABASE_UNAVAILABLE: Final = (
     library.OperationalError,
     library.InterfaceError,
 )
-"""The store's own error, and those of driver and library where a statement runs without it."""
+"""The store's own error, and those of driver and library for statements that run without the store."""
 
 BAD_VALUE_ERRORS: Final = (psycopg.DataError, library.DataError)
-"""A value that the database or its driver cannot take or give: a bug, which no retry helps. It passes through."""
+"""Errors about a value that the database or its driver cannot accept: a bug, which no retry fixes.
+
+They are raised unchanged.
+"""
 
 
 ANY: Final = (library.PersistenceError, psycopg.Error)
@@ -77,14 +83,14 @@ def translate_database_errors(
 
 
 def translate_outage(work: str, *, owner_work: str = "") -> AbstractContextManager[None]:
-    """Do the same for work that takes long, such as "export": an outage may come while it runs."""
+    """Translate errors of a long operation such as "export", during which the database may become unavailable."""
     return translate_database_errors(
         f"the connection to the database was lost during the {work}", absent=OUTAGES, owner_work=owner_work
     )
 
 
 def translate_connection_errors(database_url: str) -> AbstractContextManager[None]:
-    """Do the same for a connection of its own; the message says where it leads, without the password."""
+    """Translate errors of a separate connection; the message names its target without the password."""
     return translate_database_errors(f"cannot connect to PostgreSQL at {describe_target(database_url)}", absent=OUTAGES)
 
 

@@ -82,7 +82,7 @@ class Projection(ABC):
 class StateProjection(Projection):
     """A projection with one row for each code or reservation: a function of the newest state.
 
-    Whoever folds many events asks for the row of the last state only.
+    A fold of many events asks for the row of the last state only.
     """
 
     merge = Merge.REPLACE

@@ -12,7 +12,7 @@ Decode = Callable[[bytes], Event]
 
 
 class UnreadableEventError(Exception):
-    """The log holds an event that this version of the code can't read. The message names its topic."""
+    """The log holds an event that this version of the program cannot decode. The message names its topic."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -21,7 +21,7 @@ _fields = msgspec.json.Decoder(Fields).decode
 
 
 def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode]:
-    """A decoder for every topic that the log may hold: those of today, and those of former versions.
+    """Return a decoder for every topic that the log may hold: those of this version and of former versions.
 
     Raises:
         LookupError: A former topic leads to no event of today, or a version of a type is missing.
@@ -52,23 +52,23 @@ def _former_decoder(kind: type[Event], steps: list[Upcast]) -> Decode:
 
 
 DECODERS: Final = decoders(UPCASTS)
-"""By topic."""
+"""Decoders by topic."""
 
 
 def topics_of(kind: type[Event]) -> list[str]:
-    """Every topic under which events of a type are stored, the one of today first."""
+    """Return every topic under which events of a type are stored, the present one first."""
     today = topic_of(kind)
     former_topic = (topic for topic in UPCASTS if upcast_chain(topic, frozenset(_topics.values()), UPCASTS)[0] == today)
     return [today, *sorted(former_topic)]
 
 
 def encode(event: Event) -> tuple[str, bytes]:
-    """The topic and the state under which an event is stored; fields at their default are left out."""
+    """Return the topic and the state under which an event is stored; fields at their default are left out."""
     return _topics[type(event)], _encoder.encode(event)
 
 
 def decode(topic: str, state: bytes) -> Event:
-    """Read a stored event back.
+    """Decode a stored event.
 
     Raises:
         UnreadableEventError: Unknown topic, or a state that does not fit it.

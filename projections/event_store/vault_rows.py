@@ -1,4 +1,4 @@
-"""Rows of the vault as `execute` writes them: only for what was accepted, never for a refusal."""
+"""Rows of the vault as `execute` writes them: only for accepted commands, never for a refusal."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -17,7 +17,7 @@ from projections.vault.vault import PrivateText, SearchableDraft
 
 
 def insert_recipients(cursor: Cursor[Any], drafts: Sequence[RecipientDraft]) -> None:
-    """Insert new persons in the given (sorted) order; the statement fails if one of them is known by now."""
+    """Insert new recipients in the given (sorted) order; the statement fails if one of them exists by now."""
     if drafts:
         rows = [_identity_row(cast("SearchableDraft", draft)) for draft in drafts]
         cursor.execute(EventStoreSql.insert_recipients, encode_rows(RECIPIENTS, rows))

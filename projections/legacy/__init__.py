@@ -1,1 +1,1 @@
-"""The old system's tables, read and never written."""
+"""The legacy system's tables, read and never written."""

@@ -1,4 +1,4 @@
-"""Rows of the old system as its tables have them, with the columns that a version lacks left at their defaults."""
+"""Rows of the legacy system's tables; columns that a version lacks have their defaults."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,11 +17,11 @@ REQUIRED_COLUMNS = {
     "redeem_codes": ("id", "code", "max_uses", "used_count"),
     "invite_records": ("id", "email", "status", "redeem_code"),
 }
-"""Columns without which a table can't be read; every other one may be missing in an older version."""
+"""Columns without which a table can't be read; any other may be missing in an older version."""
 
 
 class QueuedRecipient(NamedTuple):
-    """A row of `invite_queue`: a person who may still wait there. `status` is in lower case."""
+    """A row of `invite_queue`: a recipient who may still wait there. `status` is in lower case."""
 
     old_id: int
     code: str
@@ -30,7 +30,7 @@ class QueuedRecipient(NamedTuple):
 
 
 def read_code_row(row: Mapping[str, Any]) -> LegacyCode:
-    """Read a row of `redeem_codes`. Counters below zero are left as they are, for records can replace them.
+    """Read a row of `redeem_codes`. Counters below zero stay as they are, because records can replace them.
 
     Raises:
         OldRowError: A value can't be what the column is for; such as a limit below zero.
@@ -97,7 +97,7 @@ def _read_text(row: Mapping[str, Any], column: str) -> str:
 
 
 def _read_enum(value: object) -> str:
-    """An enum's value; some drivers and versions give it in upper case or with its type's name before a dot."""
+    """Return an enum's value; some drivers and versions give it in upper case or with its type's name before a dot."""
     return "" if value is None else str(value).rpartition(".")[2].strip().lower()
 
 
@@ -115,7 +115,7 @@ def _read_integer(row: Mapping[str, Any], column: str) -> int | None:
 
 
 def _read_timestamp(row: Mapping[str, Any], column: str) -> datetime | None:
-    """A time of the old system: naive and meant as UTC; SQLite keeps it as text."""
+    """Return a timestamp of the legacy system, which is naive and in UTC; SQLite stores it as text."""
     value = row.get(column)
     if value is None or value == "":
         return None
@@ -126,7 +126,7 @@ def _read_timestamp(row: Mapping[str, Any], column: str) -> datetime | None:
 
 
 def _read_expiry(row: Mapping[str, Any]) -> datetime | None:
-    """When a code expires; a time that is too late for this ledger stands for never."""
+    """Return when a code expires; None, for never, if that is too late for this ledger."""
     value = row.get("expires_at")
     if value is None or value == "":
         return None

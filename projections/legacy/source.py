@@ -1,4 +1,4 @@
-"""Reading the old system's database, SQLite or PostgreSQL, in one unchanging view and without writing a byte."""
+"""Read the legacy database, SQLite or PostgreSQL, from one snapshot and without writing to it."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -28,11 +28,11 @@ CONNECT_S_MAX = 10
 
 
 class LegacySourceError(Exception):
-    """The old database can't be read; the message says why and what to do."""
+    """The legacy database can't be read; the message says why and what to do."""
 
 
 class UnreadableRow(NamedTuple):
-    """A row that can't be read: where it stands and what is wrong with it."""
+    """A row that can't be read: its table and id, and what is wrong with it."""
 
     table: str
     old_id: object
@@ -40,7 +40,7 @@ class UnreadableRow(NamedTuple):
 
 
 class LegacyCodeRecords(NamedTuple):
-    """What the old system knew of one code; `code` None where only records name it."""
+    """The legacy records of one code; `code` is None if only records name it."""
 
     text: str
     code: LegacyCode | None
@@ -52,23 +52,23 @@ Row = Mapping[str, Any]
 
 
 class _Tables(Protocol):
-    """An open old database."""
+    """An open legacy database."""
 
     def columns(self, table: str) -> set[str]:
-        """Columns that a table has; empty if there is no such table."""
+        """Return the columns of a table; empty if there is no such table."""
 
     def rows(self, statement: str) -> Iterator[Row]:
-        """Stream a statement's rows."""
+        """Stream the rows of a statement."""
 
 
 class LegacySystem:
-    """The old system's tables, joined code by code."""
+    """The legacy system's tables, joined code by code."""
 
     def __init__(self, tables: _Tables) -> None:
-        """Check that the tables are those of the old system.
+        """Check that the tables are those of the legacy system.
 
         Raises:
-            LegacySourceError: A table or a column without which nothing can be said is missing.
+            LegacySourceError: A required table or column is missing.
         """
         self._tables = tables
         for table, needed in REQUIRED_COLUMNS.items():
@@ -83,22 +83,22 @@ class LegacySystem:
                 )
 
     def count_codes(self) -> int:
-        """How many codes there are."""
+        """Return how many codes there are."""
         return int(next(iter(self._tables.rows("SELECT count(*) AS n FROM redeem_codes")))["n"])
 
     def read_group_names(self) -> dict[int, str]:
-        """Names of the old system's groups by their ids; empty in versions that had none."""
+        """Return the names of the groups by their ids; empty in versions without groups."""
         if not {"id", "name"} <= self._tables.columns("team_groups"):
             return {}
         return {row["id"]: str(row["name"]) for row in self._tables.rows("SELECT id, name FROM team_groups")}
 
     def read_texts(self) -> Iterator[tuple[int, str]]:
-        """Id and text of every code."""
+        """Yield id and text of every code."""
         for row in self._tables.rows("SELECT id, code FROM redeem_codes ORDER BY id"):
             yield row["id"], row["code"] if isinstance(row["code"], str) else ""
 
     def read_codes(self) -> Iterator[LegacyCodeRecords]:
-        """Every code with its records, in the order of the codes' texts; then records of codes that are not there."""
+        """Yield every code with its records, in the order of the codes' texts; then records of missing codes."""
         codes = self._tables.rows(_select_sorted("redeem_codes", "code"))
         records = _InvitesByCode(self._tables.rows(_select_sorted("invite_records", "redeem_code")))
         for row in codes:
@@ -110,7 +110,7 @@ class LegacySystem:
             yield _read_records(_first_text(orphans), None, orphans)
 
     def read_queue(self) -> Iterator[QueuedRecipient | UnreadableRow]:
-        """Every row of the queue of invitations that were not sent yet; none in versions without that table."""
+        """Yield every row of the queue of unsent invitations; none in versions without that table."""
         if not {"id", "status"} <= self._tables.columns("invite_queue"):
             return
         for row in self._tables.rows("SELECT * FROM invite_queue ORDER BY id"):
@@ -121,23 +121,23 @@ class LegacySystem:
 
 
 class _InvitesByCode:
-    """Rows of `invite_records` in groups of one code, taken in order."""
+    """Rows of `invite_records` in groups of one code, read in order."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
         self._rows = rows
         self._next: Row | None = next(rows, None)
 
     def take_before(self, key: str) -> Iterator[list[Row]]:
-        """Groups of lesser keys."""
+        """Yield the groups of smaller keys."""
         while self._next is not None and _sort_key(self._next["redeem_code"]) < key:
             yield self._take_group(_sort_key(self._next["redeem_code"]))
 
     def take(self, key: str) -> list[Row]:
-        """The group of this key, empty if there is none."""
+        """Return the group of this key, empty if there is none."""
         return self._take_group(key)
 
     def take_rest(self) -> Iterator[list[Row]]:
-        """What is left."""
+        """Yield the remaining groups."""
         while self._next is not None:
             yield self._take_group(_sort_key(self._next["redeem_code"]))
 
@@ -176,7 +176,10 @@ _UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ
 
 
 def _sort_key(text: object) -> str:
-    """What both tables are sorted by: the old system compared codes in upper case; both servers sort it by bytes."""
+    """Return the key that both tables are sorted by.
+
+    The legacy system compared codes in upper case; both servers sort that by bytes.
+    """
     return text.strip(" ").translate(_UPPER) if isinstance(text, str) else ""
 
 
@@ -220,7 +223,7 @@ class _Postgres:
 
 @contextmanager
 def open_legacy_system(dsn: str) -> Iterator[LegacySystem]:
-    """Open the old database read-only; what is read is one moment of it.
+    """Open the legacy database read-only; everything is read from one snapshot.
 
     Args:
         dsn: `sqlite:////absolute/path.db` or `postgresql://...`; a driver's name after a plus sign is ignored.

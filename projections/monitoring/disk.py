@@ -9,10 +9,10 @@ from prometheus_client.core import GaugeMetricFamily
 
 
 class DiskCollector:
-    """Room on the file system of a path; both 0 where there is no such path.
+    """Collects the size and free space of a path's file system; both are 0 if there is no such path.
 
     Args:
-        path: Where the database's files lie, or something on the same disk.
+        path: Folder of the database's files, or another path on the same disk.
     """
 
     def __init__(self, path: Path) -> None:

@@ -14,11 +14,11 @@ from projections.verification.vault_check import VaultSample, sample_vault
 
 
 class ServerFacts(NamedTuple):
-    """The server as it is set up.
+    """The configuration and clock of the server.
 
     Attributes:
         skew_s: Seconds by which its clock is ahead of this host's; negative if behind.
-        switched_off: Settings without which a crash may lose what was acknowledged.
+        switched_off: Settings that are off although a crash may then lose acknowledged data.
     """
 
     where: str
@@ -31,7 +31,7 @@ class ServerFacts(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """What waits, and since when; the times are None where nothing does."""
+    """The pending work and its oldest entries; a time is None if nothing is pending."""
 
     now: datetime
     oldest_due: datetime | None
@@ -43,7 +43,7 @@ class Backlog(NamedTuple):
 
 
 def server_facts(database_url: str) -> ServerFacts:
-    """Read how the server is set up.
+    """Read the server's configuration and clock.
 
     Raises:
         StorageUnavailableError: It can't be reached.
@@ -57,7 +57,7 @@ def server_facts(database_url: str) -> ServerFacts:
 
 
 def backlog(database_url: str) -> Backlog:
-    """Read what waits. The schema must be this version's.
+    """Read the pending work. The schema must be this version's.
 
     Raises:
         StorageUnavailableError: The database can't be reached.
@@ -66,7 +66,7 @@ def backlog(database_url: str) -> Backlog:
 
 
 def count_recent_requests(database_url: str, window_s: float) -> tuple[int, int]:
-    """Codes that were tried and don't exist, and redeems, as backends have told each other lately.
+    """Return how many requests named unknown codes, and how many redeemed, in the last seconds, over all API processes.
 
     Raises:
         StorageUnavailableError: The database can't be reached.
@@ -76,7 +76,7 @@ def count_recent_requests(database_url: str, window_s: float) -> tuple[int, int]
 
 
 def endpoints_lately(database_url: str) -> tuple[int, int, int]:
-    """Webhook endpoints: those that are enabled, those of them that fail, and those that were given up.
+    """Return how many webhook endpoints are enabled, fail, and were disabled after repeated failures.
 
     Raises:
         StorageUnavailableError: The database can't be reached.
@@ -86,7 +86,7 @@ def endpoints_lately(database_url: str) -> tuple[int, int, int]:
 
 
 def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) -> tuple[VaultSample, int]:
-    """Check rows of the vault until the time is over; what was found, and about how many rows there are.
+    """Check rows of the vault until the time is over; return the result and about how many rows there are.
 
     Raises:
         StorageUnavailableError: The database can't be reached.
@@ -97,7 +97,7 @@ def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) 
 
 
 def _ask(database_url: str, query: LiteralString, *parameters: object) -> tuple[tuple[Any, ...], datetime]:
-    """One row, and this host's time in the middle of the question."""
+    """Return one row, and this host's time in the middle of the query."""
     with translate_database_errors(), connect(database_url) as conn:
         started, asked = time.monotonic(), datetime.now(UTC)
         row = conn.execute(query, parameters).fetchone()

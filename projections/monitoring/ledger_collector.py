@@ -1,6 +1,6 @@
 """Metrics of the ledger, read from the database, so that no restart resets a count.
 
-The same on every instance: alerts and dashboards take the highest, not the sum.
+Every instance exports the same values: alerts and dashboards take the maximum, not the sum.
 """
 
 import logging
@@ -33,7 +33,7 @@ OUTCOMES: Final = {
     "unknown": "InviteOutcomeUnknown",
     "late": "LateSuccessRecorded",
 }
-"""Attempts by outcome are events by type."""
+"""Types of events that count as outcomes of attempts."""
 
 CLEANUP_STATUSES: Final = ("removing", "removed", "told", "removal_failed")
 """As in `domain.model.access.Removal`: each ended access counts as removing, and again with the outcome."""
@@ -102,10 +102,12 @@ class _LedgerStats:
 
 
 class LedgerCollector:
-    """The numbers, a few seconds old at most. With the database away the last ones are shown, and that it is away.
+    """Collects the ledger's metrics, a few seconds old at most.
+
+    If the database is unavailable, the last values are exported, and that it is unavailable.
 
     Args:
-        database_url: Over a connection of its own: the pool may be part of the trouble.
+        database_url: For a separate connection, because the pool may be part of the problem.
         clock: Monotonic seconds.
     """
 
@@ -117,7 +119,7 @@ class LedgerCollector:
         self._lock = threading.Lock()
 
     def __call__(self) -> Iterator[Metric]:
-        """All of them."""
+        """Yield all metrics."""
         stats = self._refresh()
         yield GaugeMetricFamily("ledger_database_up", "1 while the database answers.", float(stats.is_up))
         for gauge in GAUGES:
@@ -199,7 +201,7 @@ def _counters(stats: _LedgerStats) -> Iterator[Metric]:
 
 
 def _click_to_sent(stats: _LedgerStats) -> Metric:
-    """From the click to the mail server's yes, of each reservation's first delivery."""
+    """Return the histogram from the redeem request to the mail server's acceptance, for first deliveries."""
     buckets: list[tuple[str, float]] = []
     total = 0
     for bound in (*CLICK_TO_SENT_S, "+Inf"):

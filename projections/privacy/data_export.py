@@ -40,10 +40,10 @@ class PersonReader(SupportReader):
     """Queries about one person; they may take long, and no redeem request waits for them."""
 
     def find_recipient_ids(self, address: EmailAddress) -> list[UUID]:
-        """Ids of the person with this address: one, or none.
+        """Return the ids of the recipient with this email address: one, or none.
 
         Raises:
-            SealBrokenError: The row that is found by the address is not surely theirs.
+            SealBrokenError: The row found by the address cannot be verified as theirs.
         """
         vault = self._storage.vault
         rows = self._fetch_all(

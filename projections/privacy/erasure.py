@@ -47,10 +47,10 @@ class ErasedIdsFile:
     path: Path
 
     def append(self, recipient_id: UUID, at: datetime) -> None:
-        """Write one down, durably.
+        """Write an id to the file, durably.
 
         Raises:
-            ForgottenListError: It can't be written; then nobody may be forgotten, for a backup would remember them.
+            ErasedIdsFileError: It can't be written, so nothing may be erased: a restored backup would bring it back.
         """
         line = msgspec.json.encode(_ErasedId(recipient_id, at)) + b"\n"
         try:
@@ -64,10 +64,10 @@ class ErasedIdsFile:
             ) from error
 
     def read_ids(self) -> Iterator[UUID]:
-        """Every id in it; none if there is no list yet.
+        """Yield every id in the file; none if there is no file yet.
 
         Raises:
-            ForgottenListError: It can't be read, or a line of it was altered.
+            ErasedIdsFileError: It can't be read, or a line of it was altered.
         """
         try:
             with self.path.open("rb") as file:
@@ -100,10 +100,10 @@ class ErasurePreview(NamedTuple):
 
     Attributes:
         reservations: Reservations that stay in the ledger, without a name.
-        given_back: Of them held, and surely not sent.
+        given_back: Reserved uses of them that were definitely not sent; they are refunded.
         counted: Those with an unknown outcome: they count, because refunded they could be free uses.
-        leaving: Letters that a worker is sending now; they have to be waited for.
-        tries: Refused tries, which are deleted.
+        leaving: Emails that a worker is sending now; the erasure waits for them.
+        tries: Rejected requests, which are deleted.
         texts: Notes, replies and reasons, which are deleted.
     """
 
@@ -122,10 +122,10 @@ class PersonEraser:
         self._storage = storage
 
     def find_recipient_ids(self, address: EmailAddress) -> list[UUID]:
-        """Ids of the person with this address: one, or none.
+        """Return the ids of the recipient with this email address: one, or none.
 
         Raises:
-            SealBrokenError: The row that is found by the address is not surely theirs: another person would be erased.
+            SealBrokenError: The row found by the address cannot be verified as theirs: another person could be erased.
         """
         vault = self._storage.vault
         digests = list(vault.compute_digests("recipient", address.normal))
@@ -178,7 +178,7 @@ class PersonEraser:
         """Yield ids of the file that the database still knows, as after a restored backup.
 
         Raises:
-            ForgottenListError: The list can't be read.
+            ErasedIdsFileError: The file can't be read.
         """
         for batch in batched(erased_ids.read_ids(), IDS_PER_LOOKUP):
             with self._open_cursor() as cursor:
@@ -192,6 +192,6 @@ class PersonEraser:
 
 
 def _delete_counts(cursor: Cursor[Any], digests: list[bytes]) -> None:
-    """Delete what was counted by the digests of an email address: refused requests, and units of rate limits."""
+    """Delete rejected requests and rate limit counts under the digests of an email address."""
     cursor.execute(PrivacySql.delete_refusals_of_digests, (digests,))
     cursor.execute(PrivacySql.delete_limit_reports_of_digests, (digests,))

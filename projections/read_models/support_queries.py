@@ -26,9 +26,9 @@ COUNTED_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationSummary:
-    """One reservation in a list. `address` is clear: whoever shows it masks it; None if it was forgotten.
+    """One reservation in a list; `suffix` is the end of the code's text.
 
-    `find_suffix` is the end of the code's text.
+    `address` is in clear, so every page that shows it masks it; None if it was erased.
     """
 
     reservation_id: UUID
@@ -65,7 +65,7 @@ class RejectedRequest(NamedTuple):
 
 
 class RejectedRequestOfRecipient(NamedTuple):
-    """A refused try of one person. `find_suffix` is the end of the code's text."""
+    """A rejected request of one recipient; `suffix` is the end of the code's text."""
 
     code_id: UUID
     at: datetime

@@ -1,4 +1,4 @@
-"""What `/metrics` shows: the counts of all processes that share a folder, and what collectors find out at a scrape."""
+"""`/metrics` of one process: the counts of all processes that share a folder, and what collectors read at a scrape."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -16,7 +16,7 @@ class Exposition:
     """One process's `/metrics`.
 
     Args:
-        finders: Each gives metrics when asked; asked at every scrape, so it keeps what is dear for some seconds.
+        finders: Functions that yield metrics at every scrape; each caches what is expensive for some seconds.
         before: Called first, to set gauges of this process.
     """
 
@@ -27,7 +27,7 @@ class Exposition:
             self._registry.register(_FunctionCollector(find))
 
     def __call__(self) -> bytes:
-        """The whole text, in Prometheus' own form."""
+        """Return all metrics in Prometheus' text format."""
         self._before()
         path = multiprocess.find_folder()
         if path is None:
@@ -40,7 +40,7 @@ class Exposition:
 
 
 class _FunctionCollector(Collector):
-    """A function as the library's collector; it is not asked when it is registered."""
+    """Adapts a function to the library's collector; registering it does not call the function."""
 
     def __init__(self, find: Collect) -> None:
         self._find = find

@@ -1,7 +1,7 @@
-"""Log lines of fixed words, ids and numbers, written without the processors that look for private values.
+"""Log lines of fixed words, ids and numbers, written without the processors that search for private values.
 
-Those take ten times as long as the line. So this is for lines that are written for every message or request, and whose
-fields cannot hold a text of a person or of a server.
+Those take ten times as long as the line itself. So this is for lines written for every message or request, whose fields
+cannot hold a text of a user or a server.
 """
 
 import logging
@@ -23,7 +23,7 @@ class FactLog:
         self._log = logging.getLogger(name)
 
     def info(self, event: str, fields: Mapping[str, object]) -> None:
-        """Write one line; on a terminal by the logger itself, for people to read."""
+        """Write one line; on a terminal by the logger itself, in readable form."""
         if not self._log.isEnabledFor(logging.INFO):
             return
         if sys.stderr.isatty():

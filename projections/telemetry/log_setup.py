@@ -1,7 +1,7 @@
 """Structured logs: one JSON line per request and task on stderr; readable lines on a terminal.
 
-Whatever a library or a traceback says goes through the same processors, and what looks like an address, a code, a
-link's token or a password in the address of a server is taken out. Own log calls never name such a thing at all.
+Lines of libraries and tracebacks go through the same processors: whatever looks like an email address, a code, a link
+token or the password in a URL is redacted. Our own log calls never name such a value.
 """
 
 import logging
@@ -32,12 +32,12 @@ _PRIVATE: Final = (
 
 
 def json_line(fields: dict[str, object]) -> bytes:
-    """One line as the loggers of `configure_logs` write it, for who writes many lines at once."""
+    """Return one line as the loggers of `configure_logs` write it, for code that writes many lines at once."""
     return orjson.dumps(fields, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
 def configure_logs(level: int = logging.INFO) -> None:
-    """Set the logs of this process up: ours, and those of every library."""
+    """Configure the logs of this process: ours, and those of every library."""
     for_people = sys.stderr.isatty()
     renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer() if for_people else _render_json
     root = logging.getLogger()
@@ -71,7 +71,7 @@ def configure_logs(level: int = logging.INFO) -> None:
 
 
 def redact(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Take out of every text what looks like something private."""
+    """Replace everything in a text that looks like a private value."""
     for name, value in line.items():
         if isinstance(value, str) and name != "timestamp":
             for pattern, instead in _PRIVATE:
@@ -81,7 +81,7 @@ def redact(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
 
 
 def _escape_control_characters(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Write out what could act on a terminal; a traceback keeps its lines."""
+    """Escape characters that a terminal would obey; a traceback keeps its lines."""
     for name, value in line.items():
         if isinstance(value, str):
             line[name] = escaped(value)
@@ -89,14 +89,14 @@ def _escape_control_characters(_logger: WrappedLogger, _method: str, line: Event
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to whatever stderr is at that moment."""
+    """Writes to the present stderr, also if it is replaced later."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
     def stream(self) -> TextIO:
-        """Where lines go."""
+        """The present stderr."""
         return sys.stderr
 
     @stream.setter

@@ -1,7 +1,7 @@
-"""What processes count, in one place: names and labels are a contract (docs/reference/metrics.md).
+"""The metrics that processes count; names and labels are a contract (docs/reference/metrics.md).
 
-With PROMETHEUS_MULTIPROC_DIR set (as `ledger up` and the containers do) API, workers and their children add up. What
-the ledger itself knows is not counted here but asked of it: `projections.monitoring.ledger_collector`.
+With PROMETHEUS_MULTIPROC_DIR set (as `ledger up` and the containers do) the counts of API, workers and their children
+add up. What the database knows is not counted here but read from it: `projections.monitoring.ledger_collector`.
 """
 
 from itertools import product
@@ -17,12 +17,12 @@ if (_folder := multiprocess.find_folder()) is not None:
     multiprocess.enable_multiprocess()
 
 DOMAINS: dict[Counter | Gauge | Histogram, dict[str, tuple[str, ...]]] = {}
-"""Every value that each label may have: no label is unbounded, and every series is there from the first scrape."""
+"""Every value that each label may have, so that no label is unbounded and every series exists from the first scrape."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Buckets of what a person or a request waits for."""
+"""Buckets of waits that a user or a request has."""
 LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 240)
-"""Buckets of what goes on behind them; the last is a task's time limit."""
+"""Buckets of background work; the last is a task's time limit."""
 
 REDEEM_STATUSES = ("accepted", "known", "refused", "limited", "malformed", "unavailable")
 ERROR_TYPES = ("celery_error", "smtp_error", "webhook_error", "database_error", "vault_error", "internal_error")
@@ -43,11 +43,11 @@ TASKS = (
     "deliver_webhooks",
 )
 REFUSAL_REASONS = ("temporary", "unreachable", "login_refused", "tls_failed", "protocol_error", "other")
-"""Why a mail server let a connection not in; as `domain.ports.Rejected.reason`."""
+"""Why a mail server rejected a connection, as in `domain.ports.Rejected.reason`."""
 LIMIT_NAMES = ("address", "short", "network", "email", "code", "breaker", "everybody", "volley", *INVITATION_LIMITS)
 SIGN_IN_BOUNDS = ("pair", "browser", "site", "network", "account", "all", "own", "full", "timeout")
 OTHER = "other"
-"""The value of whatever a label's domain does not name."""
+"""Label value for everything that the label's domain does not name."""
 REFUSAL_CODES = (*sorted({kind.code for kind in refusal_classes()}), OTHER)
 
 
@@ -156,5 +156,5 @@ def declare_zeroes() -> None:
 
 
 def label_or_other(value: str, domain: tuple[str, ...]) -> str:
-    """The value, or `other` if the label's domain does not name it."""
+    """Return the value, or `other` if the label's domain does not name it."""
     return value if value in domain else OTHER

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a command ends with. Scripts rely on the numbers."""
+    """Exit code of a command. Scripts rely on the numbers."""
 
     OK = 0
     FINDINGS = 1

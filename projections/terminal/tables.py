@@ -1,6 +1,6 @@
-"""Tables, styled text and progress bars on terminals, in which text that people and servers typed is plain text.
+"""Tables, styled text and progress bars on terminals, in which text from users and servers is shown as plain text.
 
-The only module that imports rich, which reads `[...]` as markup wherever it is not told otherwise.
+This is the only module that imports rich, which otherwise reads `[...]` as markup.
 """
 
 import sys

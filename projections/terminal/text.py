@@ -1,4 +1,4 @@
-r"""Text on terminals: what people and servers typed is shown whole, and can't act on the terminal.
+r"""Text on terminals: text from users and servers is shown whole, and cannot act on the terminal.
 
 A terminal obeys control characters. Commands therefore write to stdout and stderr through this module alone, which
 shows control characters, escape sequences and bidirectional marks as `\x1b` or `\u202e`.
@@ -26,12 +26,12 @@ def escaped(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the escaped text as one line: libpq, among others, breaks its sentences into lines."""
+    """Return the escaped text as one line; libpq, among others, breaks its messages into lines."""
     return " ".join(escaped(text).split())
 
 
 def say(*lines: str, to: TextIO | None = None) -> None:
-    """Write lines for a person.
+    """Write lines for a user.
 
     Args:
         lines: Each becomes one line; a line feed inside of one is written out, so that no text can begin a line.
@@ -43,7 +43,7 @@ def say(*lines: str, to: TextIO | None = None) -> None:
 
 
 def say_error(sentence: str) -> None:
-    """Write one line to stderr; stdout belongs to the answer."""
+    """Write one line to stderr; stdout is for the command's result."""
     say(one_line(sentence), to=sys.stderr)
 
 
@@ -65,7 +65,7 @@ def binary_stdout() -> BinaryIO:
 
 
 class _TerminalBytes:
-    """Bytes in UTF-8 on their way to a terminal."""
+    """A byte stream whose UTF-8 text is escaped and written to a terminal."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

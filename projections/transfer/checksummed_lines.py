@@ -1,7 +1,7 @@
-"""JSON Lines in which every line carries a check over all lines up to it, so that damage is found and its line named.
+"""JSON Lines with a checksum in every line over all lines up to it, so that damage is found and its line is named.
 
-The check is no signature: it finds accidents and clumsy hands. That nobody altered the events is shown by the Merkle
-root and the signed checkpoints, which are among the lines.
+The checksum is not a signature: it finds accidents. The Merkle root and the signed checkpoints, which are among the
+lines, show that the events were not altered.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 LINE_BYTES_MAX = 1 << 20
-"""A longer line is none of ours: the longest hold a text of 4 kB."""
+"""Longest line that is read; the longest that is written hold a text of 4 kB."""
 _CHECK_BYTES = 12
 _MARK = b',"check":"'
 _TAIL_BYTES = len(_MARK) + 2 * _CHECK_BYTES + len(b'"}\n')
@@ -25,7 +25,7 @@ class DamagedFileError(Exception):
 
 
 class Line(NamedTuple):
-    """One line that is as it was written.
+    """One line whose checksum is right.
 
     Attributes:
         number: Counted from 1.
@@ -37,25 +37,25 @@ class Line(NamedTuple):
 
 
 class LineWriter:
-    """Writes lines with their checks."""
+    """Writes lines with their checksums."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._chain = b""
 
     def write(self, document: dict[str, Any]) -> None:
-        """One line; the document must not be empty."""
+        """Write one line; the document must not be empty."""
         body = orjson.dumps(document, option=orjson.OPT_UTC_Z)
         self._chain = sha256(self._chain + body).digest()
         self._file.write(body[:-1] + _MARK + self._chain[:_CHECK_BYTES].hex().encode() + b'"}\n')
 
 
 def read_lines(source: BinaryIO, name: str) -> Iterator[Line]:
-    """The lines of a file whose first one has `format` and whose last one has `end`; both are given too.
+    """Yield the lines of a file whose first line has `format` and whose last line has `end`; both included.
 
     Args:
         source: From its beginning.
-        name: The format that is wanted.
+        name: The expected format.
 
     Raises:
         DamagedFileError: A line is altered, missing, moved or cut, or the file is of another format.
@@ -76,7 +76,7 @@ def read_lines(source: BinaryIO, name: str) -> Iterator[Line]:
 
 
 def _unchained(raw: bytes, number: int, chain: bytes) -> tuple[bytes, bytes]:
-    """A line without its check, and the chain up to it."""
+    """Return a line without its checksum, and the chain up to it."""
     if not raw.endswith(b'"}\n') or len(raw) <= _TAIL_BYTES or not raw[-_TAIL_BYTES:].startswith(_MARK):
         why = "the line is incomplete" if not raw.endswith(b"\n") else "the line is not of this format"
         raise DamagedFileError(number, why)

@@ -29,7 +29,7 @@ PROGRESS_EVERY = 10_000
 
 
 class LogSummary(NamedTuple):
-    """What a file holds.
+    """What a file of the log holds.
 
     Attributes:
         position: Of the last event.
@@ -43,10 +43,10 @@ class LogSummary(NamedTuple):
 
 
 def export_log(database_url: str, out: BinaryIO, progress: Progress) -> LogSummary:
-    """Write the log up to its current end, alongside redeems.
+    """Write the log up to its present end, while redeems continue.
 
     Raises:
-        StorageUnavailableError: The database is away, or went away.
+        StorageUnavailableError: The database is or became unavailable.
         OSError: The file can't be written.
     """
     with translate_outage("export"), open_maintenance_connection(database_url, "export") as conn:
@@ -78,7 +78,7 @@ def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Log
 
 
 def _event_document(stored: StoredRow) -> dict[str, Any]:
-    """An event as a line: its state is the stored text itself, or base64 where it is no UTF-8."""
+    """Return an event as a line: its state is the stored text itself, or base64 if it is not UTF-8."""
     stream, version, position, topic, state = stored
     place = {"position": position, "stream": str(UUID(bytes=stream)), "version": version, "topic": topic}
     try:
@@ -99,7 +99,7 @@ def _checkpoint_line(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _read_log(conn: Connection[Any], until: int) -> Iterator[StoredRow]:
-    """In order of position; each page is a short statement, so that no old snapshot is held for long."""
+    """Yield events in order of position; each page is a short statement, so that no old snapshot is held for long."""
     after, read = 0, PAGE_EVENTS
     while read == PAGE_EVENTS:
         read = 0

@@ -1,6 +1,6 @@
-"""Importing an exported log into an empty database: the same streams, positions, Merkle log and read models.
+"""Import an exported log into an empty database: the same streams, positions, Merkle log and read models.
 
-One transaction imports everything or nothing. Side effects do not repeat: no email and no message follows from it.
+One transaction imports everything or nothing. No email and no message follows from it.
 """
 
 import base64
@@ -39,7 +39,7 @@ CONFLICTS: Final[Mapping[str, Sequence[str]]] = {
     "read models": tuple(PROJECTIONS),
     "checkpoints": ("checkpoints", "merkle_tiles"),
 }
-"""Tables whose rows an import of the log would be mixed with, by what they hold."""
+"""Tables whose rows an import of the log would mix with, by what they hold."""
 
 
 class NotEmptyError(Exception):
@@ -47,7 +47,7 @@ class NotEmptyError(Exception):
 
 
 def import_log(database_url: str, source: BinaryIO, progress: Progress) -> LogSummary:
-    """Bring a file in.
+    """Import a file of the log.
 
     Args:
         database_url: libpq URI of the role that owns the tables; the schema is this version's.
@@ -59,7 +59,7 @@ def import_log(database_url: str, source: BinaryIO, progress: Progress) -> LogSu
         DamagedFileError: The file is cut, altered, or contradicts itself; nothing has changed.
         UndecodableEventError: An event cannot be decoded or cannot follow; nothing has changed.
         SchemaMismatchError: The tables are not those of this version.
-        StorageUnavailableError: The database is away, or went away; if it did at the very end, look before another try.
+        StorageUnavailableError: The database is or became unavailable. Check the log before a second attempt.
     """
     with (
         translate_outage("import", owner_work="an import"),
@@ -116,7 +116,7 @@ class _LogImport:
             copy.write(b"".join(rows) + _COPY_TRAILER)
 
     def _read_line(self, line: Line) -> StoredRow | None:
-        """One line: the event that it holds, if it holds one."""
+        """Return the event of a line; None if the line holds none."""
         document = line.document
         try:
             if "format" in document:
@@ -143,7 +143,7 @@ class _LogImport:
         return stored
 
     def _read_checkpoint(self, number: int, document: dict[str, Any]) -> None:
-        """A checkpoint stands behind the last event that it holds, and must be right about all up to there."""
+        """Check a checkpoint, which follows the last event that it covers, against all events up to there."""
         checkpoint = _checkpoint_of(document, self._position)
         if (checkpoint.size, checkpoint.root) != (self._tree.size, self._tree.root()):
             raise DamagedFileError(
@@ -169,7 +169,10 @@ class _LogImport:
             cursor.executemany(TransferSql.insert_numbered_checkpoint, self._checkpoints)
 
     def _build_read_models(self) -> None:
-        """As a rebuild makes them, in tables of this session, on the one connection that sees the new events."""
+        """Build the read models as a rebuild does.
+
+        The temporary tables are on the one connection that sees the new events.
+        """
         shadow = Shadow(self._conn, tables_of(self._conn, PROJECTIONS), temporary=frozenset(PROJECTIONS))
         builder = ShadowBuilder(self._conn, self._conn, shadow, NullObserver(), self._progress)
         shadow.create()
@@ -180,7 +183,7 @@ class _LogImport:
 
 
 def advance_sequences(conn: Connection[Any], table: str) -> None:
-    """Let a table's sequences go on after its highest numbers. What they reached is not undone by a rollback."""
+    """Advance a table's sequences beyond its highest numbers. A rollback does not undo this."""
     for column, sequence in conn.execute(TransferSql.columns_with_sequences, (table,)).fetchall():
         highest = sql.SQL("SELECT setval({}, max({})) FROM {} HAVING max({}) IS NOT NULL")
         name = sql.Identifier(column)
@@ -206,7 +209,7 @@ def _end_of(document: dict[str, Any]) -> LogSummary:
 
 
 def _row(stored: StoredRow) -> bytes:
-    """A row in the form of a binary COPY, columns as `copy_log_in` names them."""
+    """Return a row for a binary COPY, with the columns of `copy_log_in`."""
     stream, version, position, topic, state = stored
     name = topic.encode()
     head = _ROW(5, 16, stream, 8, version, len(name))

@@ -49,10 +49,12 @@ class TransferCounts(NamedTuple):
 
 
 def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> TransferCounts:
-    """Write the primary data as of one moment. Take it after the log: then it holds all that the log's file names.
+    """Write the primary data from one snapshot.
+
+    Take it after the log: then it holds everything that the log's file names.
 
     Raises:
-        StorageUnavailableError: The database is away, or went away.
+        StorageUnavailableError: The database is or became unavailable.
         OSError: The file can't be written.
     """
     with translate_outage("export"), open_maintenance_connection(database_url, "export") as conn, conn.transaction():
@@ -61,13 +63,13 @@ def export_vault(database_url: str, out: BinaryIO, progress: Progress) -> Transf
 
 
 def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Progress) -> TransferCounts:
-    """Bring a file into a database whose vault is empty, in one transaction.
+    """Import a file into a database whose vault is empty, in one transaction.
 
     Raises:
         NotEmptyError: The vault is not empty, or the file is of another version's schema; nothing has changed.
         WrongKeysError: The key rings are not those of the file.
         DamagedFileError: The file is cut or altered; nothing has changed.
-        StorageUnavailableError: The database is away, or went away.
+        StorageUnavailableError: The database is or became unavailable.
     """
     with (
         translate_outage("import", owner_work="an import"),
@@ -82,7 +84,7 @@ def import_vault(database_url: str, source: BinaryIO, vault: Vault, progress: Pr
 
 
 def exported_tables(conn: Connection[Any]) -> list[str]:
-    """Tables that travel, each after those that its rows refer to."""
+    """Return the tables that are exported, each after those that its rows refer to."""
     names_found = [row[0] for row in conn.execute(TransferSql.all_tables)]
     names = [name for name in names_found if name not in EXCLUDED_TABLES and "yoyo" not in name]
     sorter = TopologicalSorter({name: set[str]() for name in names})
@@ -109,7 +111,7 @@ def _export_tables(conn: Connection[Any], lines: LineWriter, progress: Progress)
 
 
 def _rows(conn: Connection[Any], table: str) -> Iterator[str]:
-    """Each row as JSON that PostgreSQL reads back to the same values."""
+    """Yield each row as JSON that PostgreSQL reads back to the same values."""
     statement = sql.SQL("SELECT to_jsonb(t)::text FROM {} t").format(sql.Identifier(table))
     with conn.cursor(name="travel") as cursor:
         cursor.execute(statement)
@@ -157,7 +159,7 @@ def _check_header(document: Mapping[str, Any], vault: Vault) -> None:
 
 
 def _insert_batch(conn: Connection[Any], table: str, batch: list[Any], transferred: TransferCounts) -> None:
-    """Rows that are there already, such as those of a first start, stay as they are."""
+    """Insert rows; existing ones, such as those of a first start, stay as they are."""
     if not batch:
         return
     statement = sql.SQL(

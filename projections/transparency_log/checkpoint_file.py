@@ -1,7 +1,7 @@
-"""Checkpoints in a file outside the database: a database that does not hold them was set back to an older state.
+"""Checkpoints in a file outside the database, which show that a database was restored from an older backup.
 
-A backup can't tell that it is old; only something that did not go back with it can. The file's last line is what a
-start compares. As long as it contradicts the database nothing is signed, so that it stays the last line.
+A backup cannot tell that it is old; only a file that was not restored with it can. A start compares the file's last
+line with the database. While they contradict each other nothing is signed, so that it stays the last line.
 """
 
 import base64
@@ -24,16 +24,16 @@ from projections.transparency_log.merkle import compute_root
 from projections.transparency_log.tile_log import open_subtree_reader, read_tree_size
 
 LINE_BYTES_MAX = 4096
-"""A checkpoint takes some 350."""
+"""Longest line that is read; a checkpoint takes some 350 bytes."""
 
 
 def sign_and_write(
     conn: Connection[Any], key: Ed25519PrivateKey, now: datetime, file: Path | None
 ) -> Checkpoint | None:
-    """Sign the head of the Merkle log where that is due, and add the checkpoint to the file, if there is one.
+    """Sign the head of the Merkle log if that is due, and append the checkpoint to the file, if there is one.
 
     Raises:
-        OlderStateError: The database was set back under us. Nothing is signed: what was published last stays the last.
+        OlderStateError: The database was restored from an older backup. Nothing is signed or written.
         OSError: The file can't be read or written.
     """
 
@@ -48,7 +48,9 @@ def sign_and_write(
 
 
 def read_checkpoint_file(file: Path) -> Iterator[tuple[int, Checkpoint | None]]:
-    """Number and checkpoint of each whole line; None for what is none. Nothing if there is no file yet.
+    """Yield number and checkpoint of each complete line; None for a line that is not a checkpoint.
+
+    Nothing without a file.
 
     Raises:
         OSError: The file can't be read.
@@ -61,7 +63,7 @@ def read_checkpoint_file(file: Path) -> Iterator[tuple[int, Checkpoint | None]]:
 
 
 def read_last_published(file: Path) -> Checkpoint | None:
-    """The newest one; a line that a crash left unfinished does not count.
+    """Return the newest checkpoint of the file; a line that a crash left unfinished does not count.
 
     Raises:
         OSError: The file can't be read.
@@ -75,13 +77,13 @@ def read_last_published(file: Path) -> Checkpoint | None:
 
 
 def verify_checkpoint_file(database_url: str, file: Path | None) -> Checkpoint | None:
-    """Make sure that a database holds what was published last.
+    """Check that a database holds the last published checkpoint.
 
     Returns:
         The newest published checkpoint; None if there is none.
 
     Raises:
-        OlderStateError: It does not: an older state was restored, or it is another database.
+        OlderStateError: It does not: it was restored from an older backup, or is another database.
         StorageUnavailableError: The database can't be reached, or the file can't be read.
     """
     if file is None:
@@ -97,7 +99,7 @@ def verify_checkpoint_file(database_url: str, file: Path | None) -> Checkpoint |
 
 
 def _append_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
-    """Add a line, also behind one that a crash left unfinished."""
+    """Append a line, also after one that a crash left unfinished."""
     with file.open("ab+") as lines:
         if lines.tell() and os.pread(lines.fileno(), 1, lines.tell() - 1) != b"\n":
             lines.write(b"\n")

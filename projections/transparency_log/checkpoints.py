@@ -1,7 +1,7 @@
-"""Signed heads of the Merkle log: whoever keeps one can later prove that nothing up to it was altered.
+"""Signed heads of the Merkle log. A stored checkpoint later proves that no event up to it was altered.
 
-The key is derived from a master key, so there is no further secret to keep; a new master key gives a new signing key,
-and each checkpoint names the public key that it was signed with.
+The signing key is derived from a master key, so there is no further secret to store. A new master key gives a new
+signing key, and each checkpoint names the public key that it was signed with.
 """
 
 import base64
@@ -24,8 +24,10 @@ from projections.vault.key_ring import KeyRing
 
 SIGNED_AS = "redemption-ledger checkpoint 2"
 FORMERLY_SIGNED_AS = "redemption-ledger checkpoint 1"
-"""First line of what earlier versions signed: without the number, so anyone who passes such a checkpoint on may alter
-its number."""
+"""First line of the text that earlier versions signed.
+
+It lacked the number, so the number of such a checkpoint is unproven.
+"""
 SIGN_INTERVAL = timedelta(minutes=1)
 _INFO = b"redemption-ledger checkpoint key 1"
 
@@ -53,36 +55,36 @@ class Checkpoint(NamedTuple):
 
     @property
     def is_signed(self) -> bool:
-        """Whether its signature is that of its own public key."""
+        """Whether its signature was made with its own public key."""
         text = format_former_text(self.size, self.root, self.at.isoformat())
         return self.is_number_signed or verifies(self.public_key, self.signature, text)
 
     @property
     def is_number_signed(self) -> bool:
-        """Whether its signature holds and covers the number."""
+        """Whether its signature is valid and covers the number."""
         text = format_signed_text(self.number, self.size, self.root, self.at.isoformat())
         return verifies(self.public_key, self.signature, text)
 
 
 def derive_signing_key(ring: KeyRing, key_id: int | None = None) -> Ed25519PrivateKey:
-    """The signing key that belongs to a master key; to the current one if none is named."""
+    """Return the signing key that belongs to a master key; to the current one if none is named."""
     master = ring.keys[ring.current if key_id is None else key_id]
     return Ed25519PrivateKey.from_private_bytes(HKDF(SHA256(), 32, salt=None, info=_INFO).derive(master))
 
 
 def derive_public_keys(ring: KeyRing) -> list[bytes]:
-    """Raw public keys of all master keys of the ring, that of the current one first."""
+    """Return the raw public keys of all master keys of the ring, that of the current one first."""
     ids = [ring.current, *(key_id for key_id in ring.keys if key_id != ring.current)]
     return [derive_signing_key(ring, key_id).public_key().public_bytes_raw() for key_id in ids]
 
 
 def format_signed_text(number: int, size: int, root: bytes, at: str) -> bytes:
-    """What is signed: five lines that name the format, the number, the size, the root and the time as it is written."""
+    """Return the signed text: five lines with format, number, size, root, and the time as it is written."""
     return f"{SIGNED_AS}\n{number}\n{_format_head(size, root, at)}".encode()
 
 
 def format_former_text(size: int, root: bytes, at: str) -> bytes:
-    """What earlier versions signed: the same without the number."""
+    """Return the text that earlier versions signed: the same without the number."""
     return f"{FORMERLY_SIGNED_AS}\n{_format_head(size, root, at)}".encode()
 
 
@@ -91,7 +93,7 @@ def _format_head(size: int, root: bytes, at: str) -> str:
 
 
 def verifies(public_key: bytes, signature: bytes, text: bytes) -> bool:
-    """Whether this is the key's Ed25519 signature of the text."""
+    """Return whether this is the key's Ed25519 signature of the text."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, text)
     except (InvalidSignature, ValueError):
@@ -130,22 +132,22 @@ def sign_head(
 
 
 def find_last_checkpoint(conn: Connection[Any]) -> Checkpoint | None:
-    """The newest checkpoint."""
+    """Return the newest checkpoint."""
     return next(iter(_fetch_checkpoints(conn, TransparencyLogSql.last_checkpoint)), None)
 
 
 def find_checkpoint_covering(conn: Connection[Any], position: int) -> Checkpoint | None:
-    """The first checkpoint that holds a position."""
+    """Return the first checkpoint that covers a position."""
     return next(iter(_fetch_checkpoints(conn, TransparencyLogSql.first_checkpoint_from, position)), None)
 
 
 def find_checkpoint(conn: Connection[Any], number: int) -> Checkpoint | None:
-    """One checkpoint."""
+    """Return one checkpoint by its number."""
     return next(iter(_fetch_checkpoints(conn, TransparencyLogSql.checkpoint_of_number, number)), None)
 
 
 def list_checkpoints(conn: Connection[Any], number: int, limit: int) -> list[Checkpoint]:
-    """One page of checkpoints, oldest first, after the one of a number (0: from the first on)."""
+    """Return one page of checkpoints, oldest first, after a number (0: from the first one)."""
     return _fetch_checkpoints(conn, TransparencyLogSql.checkpoints_after, number, limit)
 
 
@@ -156,7 +158,7 @@ def _fetch_checkpoints(conn: Connection[Any], query: LiteralString, *params: obj
 
 
 def to_document(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A checkpoint as JSON; bytes in base64."""
+    """Return a checkpoint as JSON; bytes in base64."""
     return {
         "number": checkpoint.number,
         "size": checkpoint.size,

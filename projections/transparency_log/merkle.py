@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 Read = Callable[[int, int], bytes]
-"""Gives the hash of the complete subtree of a level (0: leaves) at an index, counted in subtrees of that level."""
+"""Returns the hash of the complete subtree of a level (0: leaves) at an index, counted in subtrees of that level."""
 
 EMPTY_ROOT = sha256(b"").digest()
 
 
 def hash_leaf(entry: bytes) -> bytes:
-    """Hash of an entry."""
+    """Return the hash of an entry."""
     return sha256(b"\0" + entry).digest()
 
 
@@ -20,14 +20,14 @@ def hash_node(left: bytes, right: bytes) -> bytes:
 
 
 def compute_perfect_root(hashes: Sequence[bytes]) -> bytes:
-    """The root over 2^n hashes of one level."""
+    """Return the root over 2^n hashes of one level."""
     while len(hashes) > 1:
         hashes = [hash_node(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
     return hashes[0]
 
 
 def compute_root(read: Read, size: int) -> bytes:
-    """The root of the first `size` leaves."""
+    """Return the root of the first `size` leaves."""
     return _hash_range(read, 0, size) if size else EMPTY_ROOT
 
 
@@ -53,7 +53,7 @@ def compute_inclusion_path(read: Read, index: int, size: int) -> list[bytes]:
 
 
 def compute_consistency_path(read: Read, old: int, new: int) -> list[bytes]:
-    """The proof that the tree of `old` leaves is the beginning of that of `new` leaves (RFC 6962 2.1.2).
+    """Return the proof that the tree of `old` leaves is the beginning of that of `new` leaves (RFC 6962 2.1.2).
 
     Raises:
         ValueError: Not 0 < old <= new.
@@ -76,7 +76,7 @@ def compute_consistency_path(read: Read, old: int, new: int) -> list[bytes]:
 
 
 def compute_root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that an audit path leads to; None if the path can't be one of that leaf (RFC 9162 2.1.3.2)."""
+    """Return the root that an audit path leads to; None if it cannot be a path of that leaf (RFC 9162 2.1.3.2)."""
     if not 0 <= index < size:
         return None
     number, last, node = index, size - 1, leaf
@@ -94,7 +94,7 @@ def compute_root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequen
 
 
 def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
-    """Whether a proof shows that the old tree is the beginning of the new one (RFC 9162 2.1.4.2)."""
+    """Return whether a proof shows that the old tree is the beginning of the new one (RFC 9162 2.1.4.2)."""
     if old == new:
         return not path and old_root == new_root
     steps = list(path)
@@ -120,7 +120,7 @@ def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Se
 
 
 class IncrementalRoot:
-    """The root over leaves that come one after the other, in little memory."""
+    """The root over leaves that are added one at a time, in little memory."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -128,7 +128,7 @@ class IncrementalRoot:
         """Roots of the complete subtrees from left to right, one per binary digit of the size."""
 
     def add(self, leaf: bytes) -> None:
-        """One more leaf."""
+        """Add one leaf."""
         node, trees = leaf, self.size
         while trees & 1:
             node, trees = hash_node(self._complete.pop(), node), trees >> 1
@@ -136,7 +136,7 @@ class IncrementalRoot:
         self.size += 1
 
     def root(self) -> bytes:
-        """The root over all leaves so far."""
+        """Return the root over all leaves so far."""
         if not self._complete:
             return EMPTY_ROOT
         node = self._complete[-1]
@@ -146,7 +146,7 @@ class IncrementalRoot:
 
 
 def _hash_range(read: Read, start: int, end: int) -> bytes:
-    """Hash over leaves from `start` up to `end`; complete subtrees are read, not computed."""
+    """Return the hash over leaves from `start` up to `end`; complete subtrees are read, not computed."""
     count = end - start
     if count & (count - 1) == 0:
         level = count.bit_length() - 1
@@ -156,5 +156,5 @@ def _hash_range(read: Read, start: int, end: int) -> bytes:
 
 
 def _split_size(count: int) -> int:
-    """The largest power of two below a number of leaves."""
+    """Return the largest power of two below a number of leaves."""
     return 1 << ((count - 1).bit_length() - 1)

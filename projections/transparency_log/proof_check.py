@@ -1,7 +1,7 @@
-"""Checking receipts and proofs of consistency, offline.
+"""Check receipts and proofs of consistency, offline.
 
 docs/check_receipt.py does the same without this project's code, and both agree on every input. So each value has one
-type and one normal form here, and a member that is not checked is refused: it would prove nothing.
+type and one normal form here, and an unchecked member is refused, because it would prove nothing.
 """
 
 import base64
@@ -18,15 +18,15 @@ from projections.transparency_log.tile_log import HASH_BYTES, hash_event
 SIGNATURE_BYTES = 64
 KEY_BYTES = 32
 INTEGER_BITS = 63
-"""What PostgreSQL's bigint holds."""
+"""Size of PostgreSQL's bigint."""
 
 
 class ReceiptError(Exception):
-    """The document does not prove what it says; the message says why."""
+    """The document does not prove what it claims; the message says why."""
 
 
 class _Head(NamedTuple):
-    """A checkpoint whose signature holds, and how it is named: by its number only where that is signed."""
+    """A checkpoint with a valid signature, and its name: a number only if the number is signed."""
 
     name: str
     size: int
@@ -49,10 +49,10 @@ def check_proof(text: str, public_key: bytes) -> str:
         public_key: Raw Ed25519 key that its checkpoints must be signed with.
 
     Returns:
-        What it proves, in a sentence. A receipt can't prove that it holds all events.
+        What it proves, in a sentence. A receipt cannot prove that it holds all events.
 
     Raises:
-        ReceiptError: It proves nothing.
+        ReceiptError: The document proves nothing.
     """
     try:
         document = _parse_object(text)
@@ -81,7 +81,7 @@ def _check_events(receipt: dict[str, Any], public_key: bytes) -> str:
 
 
 def _follows(position: _EventPosition, before: _EventPosition) -> bool:
-    """Whether an event stands behind another one, in the same stream and in the log."""
+    """Return whether an event comes after another one, in the same stream and in the log."""
     return position.stream == before.stream and position.version > before.version and position.leaf > before.leaf
 
 
@@ -158,7 +158,7 @@ def _read_integer(value: object) -> int:
 
 
 def _read_bytes(value: object, count: int | None = None) -> bytes:
-    """Bytes from base64 in its one normal form."""
+    """Return bytes from base64 in its one normal form."""
     if not isinstance(value, str):
         raise ReceiptError("base64 is not text")
     decoded = base64.b64decode(value, validate=True)
@@ -174,7 +174,7 @@ def _read_path(value: object) -> list[bytes]:
 
 
 def _read_uuid(value: object) -> UUID:
-    """An id in its one normal form."""
+    """Return an id in its one normal form."""
     if not isinstance(value, str) or str(parsed := UUID(value)) != value:
         raise ReceiptError("an id is not in its normal form")
     return parsed

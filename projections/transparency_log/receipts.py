@@ -1,6 +1,6 @@
 """Receipts: a reservation's events with the proof that they are in the Merkle log as of a signed checkpoint.
 
-They are checked by `proof_check`, and without this project's code by docs/check_receipt.py.
+`proof_check` checks them, and so does docs/check_receipt.py without this project's code.
 """
 
 import base64
@@ -31,7 +31,7 @@ class NotYetSignedError(Exception):
 
 
 def read_receipt(storage: LedgerStore, reservation_id: UUID) -> dict[str, Any] | None:
-    """The receipt of a reservation, all from one snapshot; None if there is none.
+    """Return the receipt of a reservation, read from one snapshot; None if there is no such reservation.
 
     Raises:
         NotYetSignedError: An event is in no checkpoint yet.
@@ -43,7 +43,7 @@ def read_receipt(storage: LedgerStore, reservation_id: UUID) -> dict[str, Any] |
 
 
 def build_receipt(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | None:
-    """The receipt of a reservation; None if there is none.
+    """Return the receipt of a reservation; None if there is no such reservation.
 
     Raises:
         NotYetSignedError: An event is in no checkpoint yet.
@@ -78,7 +78,7 @@ def build_receipt(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any]
 
 
 def read_consistency(storage: LedgerStore, old: int, new: int) -> dict[str, Any] | None:
-    """The proof that one checkpoint's events are the beginning of another's; None if one of them is not there.
+    """Return the proof that one checkpoint's events are the beginning of another's; None if one does not exist.
 
     Args:
         storage: The ledger.
@@ -99,7 +99,7 @@ def read_consistency(storage: LedgerStore, old: int, new: int) -> dict[str, Any]
 
 
 def to_proof_document(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A checkpoint for outsiders: without its number, unless that is signed."""
+    """Return a checkpoint as proofs show it: without its number, unless that is signed."""
     document = to_document(checkpoint)
     if not checkpoint.is_number_signed:
         del document["number"]

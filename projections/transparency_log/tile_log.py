@@ -1,7 +1,7 @@
-"""The Merkle log over the events: a follower that hashes them in order of position, off the hot path, in tiles.
+"""The Merkle log over the events: a consumer that hashes them in order of position, off the hot path, in tiles.
 
-A leaf is what is stored of an event: stream, version, topic and state (which holds its times). Positions are only the
-order: they have holes, and an import into another database gives others.
+A leaf covers what is stored of an event: stream, version, topic and state (which holds its times). Positions only give
+the order: they have gaps, and an import into another database assigns others.
 """
 
 import struct
@@ -23,9 +23,9 @@ TILE_LEVELS = 8
 HASH_BYTES = 32
 _PLACE = struct.Struct(">qH").pack
 CACHED_TILES_MAX = 64
-"""Tiles that a reader keeps; 8 kB each."""
+"""Tiles that a reader caches; 8 kB each."""
 EVENTS_MAX = 20_000
-"""Events of one transaction of the follower."""
+"""Events in one transaction of the consumer."""
 
 
 class TreeSize(NamedTuple):
@@ -36,36 +36,36 @@ class TreeSize(NamedTuple):
 
 
 def hash_event(stream: UUID, version: int, topic: str, state: bytes) -> bytes:
-    """The leaf hash of an event."""
+    """Return the leaf hash of an event."""
     return hash_stored_event(stream.bytes, version, topic, state)
 
 
 def hash_stored_event(stream: bytes, version: int, topic: str, state: bytes) -> bytes:
-    """The same, by the bytes of the stream's id."""
+    """Return the leaf hash of an event, given the bytes of the stream's id."""
     name = topic.encode()
     return hash_leaf(stream + _PLACE(version, len(name)) + name + state)
 
 
 def split_hashes(hashes: bytes) -> list[bytes]:
-    """The single hashes of a tile."""
+    """Return the single hashes of a tile."""
     return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
 
 
 def read_tree_size(conn: Connection[Any]) -> TreeSize:
-    """How far the follower is."""
+    """Return how many events the Merkle log holds."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         return TreeSize(*cursor.execute(TransparencyLogSql.merkle_progress).fetchall()[0])
 
 
 def append_new_events(conn: Connection[Any], events_max: int = EVENTS_MAX) -> int:
-    """Take new events into the Merkle log, in one transaction; none if another follower is at it.
+    """Append new events to the Merkle log in one transaction; none if another process does so now.
 
     Args:
         conn: In autocommit mode.
-        events_max: Most events to take.
+        events_max: Most events to append.
 
     Returns:
-        How many were taken; as many as `events_max` means that there may be more.
+        How many were appended; as many as `events_max` means that there may be more.
     """
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
         if not cursor.execute(TransparencyLogSql.lock_merkle).fetchall()[0][0]:
@@ -84,7 +84,7 @@ def append_new_events(conn: Connection[Any], events_max: int = EVENTS_MAX) -> in
 
 
 def _append_hashes(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions: Sequence[int]) -> None:
-    """Add hashes to the tiles of one height, and those of tiles that become full to the next."""
+    """Append hashes to the tiles of one height, and those of tiles that become full to the next height."""
     height = 0
     while hashes:
         index, stored_count = divmod(size, TILE)
@@ -108,9 +108,9 @@ def _read_tile(conn: Connection[Any], height: int, index: int) -> tuple[bytes, i
 
 
 def open_subtree_reader(conn: Connection[Any]) -> Read:
-    """Reads complete subtrees out of the tiles; the tiles used last are kept.
+    """Return a function that reads complete subtrees out of the tiles and caches the last tiles.
 
-    The function raises LookupError for a subtree that the tiles don't hold.
+    It raises LookupError for a subtree that the tiles don't hold.
     """
 
     @lru_cache(CACHED_TILES_MAX)
@@ -130,7 +130,7 @@ def open_subtree_reader(conn: Connection[Any]) -> Read:
 
 
 def find_leaf_index(conn: Connection[Any], position: int) -> int | None:
-    """The number of an event's leaf, counted from 0; None if the follower has not come to it."""
+    """Return the number of an event's leaf, counted from 0; None if the event is not in the Merkle log yet."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(TransparencyLogSql.merkle_tile_of_position, (position,)).fetchall()
         if not rows or position > read_tree_size(conn).position:

@@ -1,4 +1,4 @@
-"""Key rings: several keys by id, of which the first is current."""
+"""Keyrings: several keys by id, of which the first is current."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ _CHECK_TEXT = b"redemption-ledger key check value"
 
 
 class KeyRingError(ValueError):
-    """The text is not a key ring. The message names the variable's form, never its content."""
+    """The text is not a keyring. The message names the expected form, never the content."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def run_verify(
 
 
 def verified_document(report: VerificationReport, listed_max: int, *, is_vault_checked: bool) -> dict[str, Any]:
-    """The answer of --json."""
+    """Return the report as --json prints it."""
     return {
         "at": report.at,
         "position": report.rows.position,

@@ -106,7 +106,7 @@ def save_drifted_codes(cursor: Cursor[Any], wrong_counts: Mapping[UUID, int], no
 
 
 def last_verified(conn: Connection[tuple[Any, ...]]) -> list[LastVerified]:
-    """The last check of each kind."""
+    """Return the last check of each kind."""
     return [LastVerified(*row) for row in conn.execute(VerificationSql.last_verifications)]
 
 

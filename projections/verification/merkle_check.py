@@ -1,4 +1,4 @@
-"""Checking the Merkle log above its leaves, and its checkpoints with their signatures.
+"""Check the Merkle log above its leaves, and its checkpoints with their signatures.
 
 `projections.replay.tile_check` checks the leaves.
 """
@@ -75,7 +75,7 @@ def check_tree(conn: Connection[Any], observer: InvariantObserver, tree: TreeSiz
 def _check_checkpoint_file(
     conn: Connection[Any], observer: InvariantObserver, subtree: Read, keys: Collection[bytes] | None, published: Path
 ) -> None:
-    """Each line of the file outside the database, but for those that the database has too and that were checked."""
+    """Check each line of the checkpoint file, except those that were checked in the database already."""
     size = read_tree_size(conn)
     for number, line in read_checkpoint_file(published):
         stored_checkpoint = find_checkpoint(conn, line.number) if line else None
@@ -87,7 +87,7 @@ def _check_checkpoint_file(
 
 
 def _check_tiles(conn: Connection[Any], observer: InvariantObserver, tree: TreeSize, subtree: Read) -> None:
-    """Each hash from the third height on is the one over the full tile below it."""
+    """Check that each hash from the third height on covers the full tile below it."""
     height, count = 1, tree.size // TILE // TILE
     while count:
         for index in range(count):

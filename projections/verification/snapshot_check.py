@@ -1,6 +1,6 @@
-"""Snapshots against the log: each, taken on by the events since, must lead to the row that its code has now.
+"""Compare snapshots with the log: each, folded with the events since, must lead to the present row of its code.
 
-The row itself is compared with a fold of everything by `verify`; so a snapshot that is wrong can't hide behind it.
+`verify` compares the row itself with a fold of everything, so a wrong snapshot cannot hide behind it.
 """
 
 from typing import Any
@@ -22,11 +22,11 @@ PAGE = 500
 
 
 def check_snapshots(conn: Connection[Any], observer: InvariantObserver) -> None:
-    """Look at every snapshot of this version's shape; each that is wrong is a finding.
+    """Check every snapshot of this version's shape; each wrong one is a finding.
 
     Args:
         conn: In autocommit mode; each page is read from one snapshot of the database.
-        observer: Keeps findings, and knows streams about which nothing can be said.
+        observer: Takes findings, and knows the streams that cannot be folded.
     """
     after = UUID(int=0)
     while True:
@@ -44,7 +44,7 @@ def check_snapshots(conn: Connection[Any], observer: InvariantObserver) -> None:
 
 
 def _find_problem(cursor: Cursor[Any], code_id: UUID, version: int, state: bytes) -> str | None:
-    """What is wrong with a snapshot; None if nothing is."""
+    """Return what is wrong with a snapshot; None if nothing is."""
     code = decode_snapshot(state)
     if code is None or (code.code_id, code.version) != (code_id, version):
         return "not a state of this code; it is ignored"

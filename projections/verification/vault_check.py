@@ -1,7 +1,7 @@
-"""The rows of the vault: each must open, and be found by the digest of its own text.
+"""Check the rows of the vault: each must decrypt, and be found by the digest of its own text.
 
-An encrypted text is bound to the id of its row. Its digest is bound to nothing but the text, so both are compared here:
-a swap of any two values among the rows of these tables shows.
+An encrypted text is bound to the id of its row. Its digest is bound only to the text, so both are compared: a swap of
+any two values among the rows of these tables is found.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ TABLES: Final[dict[str, SearchableKind | None]] = {
     "code_texts": "code",
     "private_texts": None,
 }
-"""Tables of the vault by the kind of their rows; None of those that are not found by digest."""
+"""Tables of the vault by the kind of their rows; kind None for rows that are not found by digest."""
 PAGE_OF: Final[Mapping[str, LiteralString]] = {
     "recipients": VerificationSql.page_of_recipients,
     "code_texts": VerificationSql.page_of_code_texts,
@@ -42,14 +42,14 @@ class VaultSample(NamedTuple):
 
 
 def check_vault(conn: Connection[Any], vault: Vault) -> Iterator[RuleViolation]:
-    """Check every row; a finding for each that is broken."""
+    """Check every row; each broken one is a finding."""
     for table in TABLES:
         for _, broken in _pages(conn, vault, table, FIRST):
             yield from broken
 
 
 def sample_vault(conn: Connection[Any], vault: Vault, start: UUID, is_time_over: Callable[[], bool]) -> VaultSample:
-    """Check rows from a random id on, all around each table, until all are checked or the time is over.
+    """Check rows from a random id on, wrapping around in each table, until all are checked or the time is over.
 
     Args:
         conn: For reading.
@@ -71,7 +71,7 @@ def sample_vault(conn: Connection[Any], vault: Vault, start: UUID, is_time_over:
 def _pages(
     conn: Connection[Any], vault: Vault, table: str, after: UUID, until: UUID | None = None
 ) -> Iterator[tuple[int, list[RuleViolation]]]:
-    """Number of rows and the broken ones, by the page."""
+    """Yield the number of rows and the broken ones, page by page."""
     last: UUID | None = after
     while last is not None:
         with conn.cursor(row_factory=tuple_row) as cursor:

@@ -1,1 +1,4 @@
-"""What workers take from the database: due reservations, due access, the outbox of notices; and what is pruned."""
+"""What workers lease from the database: due reservations, due access, the outbox of notices.
+
+And deletion of old rows.
+"""

@@ -11,23 +11,25 @@ from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 
 TAKEN_MAX = 500
-"""Reservations per sweep; at one sweep in 3 seconds that is far above what the workers send."""
+"""Reservations per sweep; at one sweep in 3 seconds that is far more than the workers send."""
 
 
 GRACE_S = 2.0
-"""What fell due less than this ago was just handed to Celery by the API; the sweep need not repeat it."""
+"""Seconds for which the sweep leaves a new reservation to the message that the API sent to Celery."""
 
 
 REPEAT_S = 2.0
-"""How long a sweep's first wake-up call is trusted before another one repeats it: a broker may have lost it. Each
-further one is trusted for twice as long, so that a mail server that stalls doesn't fill the broker."""
+"""Seconds after which a sweep repeats its first wake-up message, because a broker may have lost it.
+
+The wait doubles with each repetition, so that a stalled mail server does not fill the broker.
+"""
 
 
 DOUBLINGS_MAX = 4
 
 
 LONGEST = timedelta(seconds=REPEAT_S * 2**DOUBLINGS_MAX)
-"""No wake-up call is trusted for longer."""
+"""Longest wait before a wake-up message is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Due:
     """One reservation on which something is due.
 
     Attributes:
-        settle: Its lease or its deadline is over; otherwise it is to be sent.
+        settle: Whether its lease or its deadline is over; otherwise it is to be sent.
         alone: An attempt ended nobody knows how, perhaps by the death of its process, so it shares no message: a
             letter that kills whoever sends it must not make attempts on others fail.
     """
@@ -52,7 +54,7 @@ class DueRows:
         self._datastore: LedgerDatastore = storage.datastore
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
-        """Take due reservations for whose due moment no sweep gave a wake-up call that is still trusted."""
+        """Return due reservations without a recent wake-up message for the same due time, and mark them."""
         params = {
             "due_before": now - timedelta(seconds=GRACE_S),
             "now": now,
@@ -66,11 +68,11 @@ class DueRows:
         return [Due(row["reservation_id"], row["settle"], row["alone"]) for row in rows]
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
-        """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
+        """Remove the marks of wake-up messages that could not be sent, so that the next sweep repeats them."""
         with self._datastore.get_connection() as conn:
             conn.execute(WorkQueueSql.forget_dispatches, (list(reservation_ids),))
 
     def forget(self) -> None:
-        """Undo all marks: the broker has lost what they stand for."""
+        """Remove all marks, because the broker has lost its messages."""
         with self._datastore.get_connection() as conn:
             conn.execute(WorkQueueSql.forget_all_dispatches)

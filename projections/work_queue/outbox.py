@@ -1,4 +1,4 @@
-"""The outbox of notices: each is taken under a lease."""
+"""The outbox of notices: each is sent under a lease."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -8,20 +8,23 @@ from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 
 BUSY_S = 10.0
-"""An invitation that is due for longer has to wait for a process; retries are found within some five seconds."""
+"""If an invitation is overdue for longer, in seconds, the workers are busy.
+
+Retries are found within some five seconds.
+"""
 
 
 LEASE_S = 90
-"""Longer than any one letter takes. Each notice is taken when it is its turn, so it need not last for a round."""
+"""Length of a notice's lease in seconds: longer than any email takes. Each notice is leased when its turn comes."""
 
 
 PUT_OFF = "put_off"
 
 
 def invitations_are_backed_up(storage: LedgerStore, now: datetime) -> bool:
-    """Whether there is more to send than the processes can: then no notice takes one of them.
+    """Return whether more invitations are due than workers can send: then notices wait.
 
-    Else invitations that run out of time for want of a process make notices, which take processes from invitations.
+    Otherwise invitations that miss their deadline would cause notices, which take workers from invitations.
     """
     with storage.datastore.get_connection() as conn:
         row: Any = conn.execute(WorkQueueSql.oldest_due).fetchone()
@@ -30,7 +33,7 @@ def invitations_are_backed_up(storage: LedgerStore, now: datetime) -> bool:
 
 
 class DueNotice(NamedTuple):
-    """A notice that a worker took from the outbox.
+    """A notice that a worker has leased.
 
     Attributes:
         reservation_id: Which reservation it is about.
@@ -54,18 +57,18 @@ class OutboxRows:
         self._datastore = storage.datastore
 
     def take(self, now: datetime) -> DueNotice | None:
-        """The one that is due longest, under a lease from now on; None if none is due."""
+        """Lease the notice that is due longest; None if none is due."""
         parameters = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S), "limit": 1}
         with self._datastore.get_connection() as conn:
             row: Any = conn.execute(WorkQueueSql.take_outbox, parameters).fetchone()
         return None if row is None else DueNotice(**row)
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
-        """Keep what became of it. `due_at`: when it is to be tried again; None for never."""
+        """Store the outcome. `due_at`: when the notice is to be sent again; None for never."""
         with self._datastore.get_connection() as conn:
             conn.execute(WorkQueueSql.close_outbox, (due_at, outcome, notice.reservation_id, notice.template))
 
     def put_off(self, notice: DueNotice, due_at: datetime) -> None:
-        """Give it back as if it had not been taken: this was no try."""
+        """Return a notice without spending an attempt, to be sent at `due_at`."""
         with self._datastore.get_connection() as conn:
             conn.execute(WorkQueueSql.put_off_outbox, (due_at, PUT_OFF, notice.reservation_id, notice.template))

@@ -1,4 +1,4 @@
-"""What is kept for a time only, and for how long."""
+"""Deletion of rows that are kept for a limited time."""
 
 from datetime import datetime, timedelta
 
@@ -8,18 +8,18 @@ from projections.sql.work_queue import WorkQueueSql
 from projections.storage.bootstrap import LedgerStore
 
 CALLBACK_RETENTION = timedelta(hours=24)
-"""A callback is refused by its time alone after five minutes; this is longer than any clock is wrong."""
+"""How long callbacks are stored. After five minutes their timestamp alone is refused; no clock is that wrong."""
 ROWS_MAX = 10_000
-"""Rows per round and kind, so that a round stays short; the next one follows in a minute."""
+"""Rows per run and kind, so that a run stays short; the next one follows in a minute."""
 
 
 def prune(storage: LedgerStore, now: datetime, refusals_days: int) -> dict[str, int]:
-    """Drop rows past their time; how many by kind.
+    """Delete rows past their retention; return how many by kind.
 
     Args:
         storage: The ledger.
         now: Database time.
-        refusals_days: How long refused tries are kept, and the counts of unknown codes.
+        refusals_days: Days for which rejected requests and the counts of unknown codes are kept.
     """
     old = now - timedelta(days=refusals_days)
     secrets, deliveries = delete_expired(storage, now), WebhookDeliveryRepository(storage).delete_expired(now, ROWS_MAX)

@@ -1,8 +1,8 @@
-"""What becomes of a message whose acknowledgement the broker didn't take.
+"""Forgets messages whose acknowledgement the broker did not accept.
 
 kombu 5.7 keeps such a message among those that the worker still holds. A Redis that is frozen for longer than the
-socket's timeout keeps the connection, so nothing ever frees that place: after as many of them as the prefetch limit
-allows, the worker takes no message any more, without an error and without end (seen under `make chaos`).
+socket's timeout keeps the connection, so the place is never freed. After as many of them as the prefetch limit allows,
+the worker accepts no message any more, without an error (seen under `make chaos`).
 """
 
 from typing import Any
@@ -12,13 +12,13 @@ from kombu.transport.redis import Channel, QoS
 
 
 class AckReleasingQoS(QoS):
-    """Lets go of a message in any case.
+    """Forgets an acknowledged message in any case.
 
-    If the broker kept it, it comes back after the visibility timeout and finds nothing to do: doubles are harmless.
+    If the broker kept it, it is delivered again after the visibility timeout and finds nothing to do.
     """
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge; the caller learns of the broker's trouble and logs it."""
+        """Acknowledge a message; an error of the broker is raised and logged by the caller."""
         try:
             super().ack(delivery_tag)
         except self.channel.connection_errors:
@@ -26,7 +26,7 @@ class AckReleasingQoS(QoS):
             raise
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
-        """Give back or drop; the caller learns of the broker's trouble and logs it."""
+        """Return or drop a message; an error of the broker is raised and logged by the caller."""
         try:
             super().reject(delivery_tag, requeue)
         except self.channel.connection_errors:
@@ -38,5 +38,5 @@ class AckReleasingQoS(QoS):
 
 
 def install_ack_release(channel: Any = Channel) -> None:  # noqa: ANN401 - kombu's classes have no types
-    """Use it for every channel to Redis, over TLS and Sentinel too: they share this class."""
+    """Use it for every channel to Redis, also over TLS and Sentinel, which share this class."""
     channel.QoS = AckReleasingQoS

@@ -1,11 +1,11 @@
-"""A minimum interval between runs of a task: a backlog of the same request is one request."""
+"""A minimum interval between runs of a task, so that a backlog of equal messages causes one run."""
 
 import time
 from collections.abc import Callable
 
 
 class MinInterval:
-    """True at most once in so many seconds, by this process's monotonic clock. The first time always."""
+    """Allows one run per interval, by this process's monotonic clock. The first run is always allowed."""
 
     def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -13,7 +13,7 @@ class MinInterval:
         self._next = float("-inf")
 
     def begin_if_due(self) -> bool:
-        """Whether it is to be done now; if so it counts as done."""
+        """Return whether to run now; if so, the interval begins."""
         now = self._monotonic()
         if now < self._next:
             return False

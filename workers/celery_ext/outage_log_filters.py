@@ -15,33 +15,33 @@ UNAVAILABLE: Final = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
 )
-"""What tasks see of a database or broker that is unavailable, slow or restarting."""
+"""Errors that tasks get from an unavailable, slow or restarting database or broker."""
 REASON_MAX: Final = 300
 """Characters of a reason in a log line."""
 
 
 def failure_reason(error: object) -> str:
-    """Why a task failed, in one line. The words of a defect stay with its traceback: only its class is named."""
+    """Return why a task failed, in one line. Of a bug only the class is named; its message stays with the traceback."""
     name = type(error).__name__
     words = _first_line(error)
     return f"{name}: {words}"[:REASON_MAX] if isinstance(error, UNAVAILABLE) and words else name
 
 
 def install_outage_filters() -> None:
-    """Keep tracebacks of an outage out of Celery's log lines; those of a defect stay."""
+    """Remove tracebacks of an outage from Celery's log lines; those of a bug stay."""
     logging.getLogger("celery.app.trace").addFilter(_TASK_FILTER)
     logging.getLogger("celery.beat").addFilter(_BEAT_FILTER)
 
 
 class _TaskOutageFilter(logging.Filter):
-    """Leaves out lines about tasks that met an outage: `workers.monitoring.task_metrics` writes one with the reason."""
+    """Drops lines about tasks that failed in an outage; `workers.monitoring.task_metrics` logs the reason."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not isinstance(_error_of(record), UNAVAILABLE)
 
 
 class _BeatOutageFilter(logging.Filter):
-    """Takes stack and traceback out of lines about what could not be sent: it is due again in seconds."""
+    """Removes stack and traceback from lines about messages that could not be sent: they are due again in seconds."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = _error_of(record)

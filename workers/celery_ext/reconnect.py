@@ -1,6 +1,6 @@
 """Reconnects worker and scheduler to the broker at a fixed interval, however long the outage was.
 
-Celery 5.7 waits 2, 4, 6 ... 30 seconds between its tries and offers no setting for it, so after an outage of some
+Celery 5.7 waits 2, 4, 6 ... 30 seconds between its attempts and has no setting for it, so after an outage of some
 minutes invitations would wait for half a minute more, although the broker is available.
 """
 
@@ -11,11 +11,11 @@ from celery.app.amqp import AMQP
 from kombu.connection import Connection
 
 RECONNECT_INTERVAL_S = 1.0
-"""Each try is one line in the log."""
+"""Seconds between two attempts; each writes one log line."""
 
 
 class FastReconnectConnection(Connection):
-    """A connection to the broker that is tried again every second."""
+    """A connection to the broker that is attempted every second."""
 
     def ensure_connection(
         self,
@@ -25,10 +25,10 @@ class FastReconnectConnection(Connection):
         callback: Callable[[], Any] | None = None,
         **__: Any,
     ) -> "FastReconnectConnection":
-        """Connect, if need be again and again.
+        """Connect, with as many attempts as necessary.
 
         Args:
-            errback: Told of each failure and of the pause before the next try.
+            errback: Called with each failure and the pause before the next attempt.
             max_retries: None for no limit.
             callback: Called before each pause; may end the process.
         """
@@ -38,6 +38,6 @@ class FastReconnectConnection(Connection):
 
 
 class FastReconnectAMQP(AMQP):  # type: ignore[misc]  # celery has no types
-    """Celery's messaging with such connections."""
+    """Celery's messaging over such connections."""
 
     Connection = FastReconnectConnection

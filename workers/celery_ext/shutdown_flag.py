@@ -13,13 +13,13 @@ class ShutdownFlag:
         self._shared = mmap.mmap(-1, 1)
 
     def set(self) -> None:
-        """From now on nothing new is to be begun."""
+        """Begin the shutdown: tasks begin nothing new."""
         self._shared[0] = 1
 
     def is_set(self) -> bool:
-        """Whether the worker is about to end."""
+        """Return whether the worker shuts down."""
         return self._shared[0] == 1
 
 
 SHUTDOWN = ShutdownFlag()
-"""Made before the pool forks its children."""
+"""The flag of this worker, created before the pool forks its children."""

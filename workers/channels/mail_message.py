@@ -22,7 +22,7 @@ _MOSTLY_ASCII = 6
 
 
 def alternative(text: str, html: str, boundary: str) -> bytes:
-    """The headers from MIME-Version on, an empty line, and both parts; the better one comes last (RFC 2046 5.1.4).
+    """Return the headers from MIME-Version on, an empty line, and both parts; the better one is last (RFC 2046 5.1.4).
 
     Args:
         text: Plain text with LF line ends.
@@ -42,7 +42,7 @@ def _part(mark: str, subtype: str, content: str) -> bytes:
 
 
 def _transfer_encoded(octets: bytes) -> tuple[str, bytes]:
-    """The octets in the encoding that is readable or else shortest, with CRLF line ends, the last one included."""
+    """Encode octets, readably or as short as possible, with CRLF line ends, the last one included."""
     if not octets.endswith(b"\n"):
         octets += b"\n"
     if octets.isascii():

@@ -1,7 +1,7 @@
-"""What messages say: subject, text and HTML of an `OutboundMessage`, from templates.
+"""The content of messages: subject, text and HTML of an `OutboundMessage`, from templates.
 
-Thousands of messages differ in nothing but their link and their dates. So a template is rendered once for each group
-and language, with marks in the places of link and dates, and each message fills in its own.
+Thousands of messages differ only in their link and their dates. So a template is rendered once for each group and
+language, with marks in the places of link and dates, and each message fills in its own values.
 """
 
 import re
@@ -27,9 +27,9 @@ _MARKS: Final[Mapping[str, str]] = {
     "ends_on": "\ue003",
     "ends_time": "\ue004",
 }
-"""What stands in a layout for a value of one message, by the name of the template's variable.
+"""Marks of a layout for the values of one message, by the name of the template's variable.
 
-The characters are of private use: no text of a group holds one, because `_strip_control` takes them out.
+The characters are of private use: no text of a group holds one, because `_strip_control` removes them.
 """
 _MARK: Final = re.compile(f"([{''.join(_MARKS.values())}])")
 _TEMPLATES: Final = Environment(

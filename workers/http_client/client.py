@@ -1,8 +1,8 @@
-"""Posts a message to an external server: the only HTTP client of webhooks and of channels.
+"""The only HTTP client of webhooks and channels: posts a message to an external server.
 
-The host's name is resolved once, every address that it stands for must be one that we may reach, and the connection
-goes to that very address with the name's certificate and Host header; so a name that changes its mind reaches nothing
-else. Redirects are answers, not followed. Size and time of the answer are bounded, however it trickles in.
+The host's name is resolved once, every resulting address must be permitted, and the connection goes to that address
+with the name's certificate and Host header. So a name that changes its address in between reaches nothing else (SSRF).
+Redirects are responses, not followed. Size and time of the response are bounded, however slowly it arrives.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from workers.http_client.dns import AddressInfo, resolve
 ANSWER_SHARE: Final = 0.5
 """Part of a message's time that is kept for its response: without it, the outcome of a late request is unknown."""
 BODY_BYTES_MAX: Final = 16_384
-"""Longest answer that is read; nothing that we understand is longer."""
+"""Longest response that is read; longer ones have no meaning for us."""
 USER_AGENT: Final = "redemption-ledger"
 
 NotSentReason = Literal["target_refused", "unreachable", "tls_failed"]
@@ -56,11 +56,11 @@ class HttpResponse(NamedTuple):
 
 
 class PinnedHttpClient:
-    """Posts messages, each over a connection of its own. For any number of threads.
+    """Posts messages, each over a separate connection. Thread-safe.
 
     Args:
         allowed: Networks that may be reached in addition to the public internet, by plain http too.
-        timeout_s: Longest time of one message, from the look-up of its host's name to the last octet of the answer.
+        timeout_s: Longest time of one message, from the lookup of its host's name to the last octet of the response.
         clock: Monotonic seconds.
         resolve: Looks a name up.
     """
@@ -82,7 +82,7 @@ class PinnedHttpClient:
         """Post one message.
 
         Raises:
-            NotSentError: It surely was not sent.
+            NotSentError: It was definitely not sent.
             UnansweredError: It may have been read.
         """
         begun = self._clock()
@@ -119,7 +119,7 @@ class PinnedHttpClient:
         raise NotSentError("unreachable")
 
     def _secured(self, connection: socket.socket, target: Target, deadline: float) -> socket.socket:
-        """The same connection under TLS, its certificate checked against the target's name."""
+        """Return the connection under TLS, with the certificate checked against the target's name."""
         if target.scheme != "https":
             return connection
         connection.settimeout(max(deadline - self._clock(), 0.001))
@@ -150,14 +150,14 @@ class _DeadlineSocket:
         self.wait().sendall(octets)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """What is received."""
+        """Return a reader of what is received."""
         return io.BufferedReader(_DeadlineReader(self))
 
     def wait(self) -> socket.socket:
-        """The socket, with the time until the deadline as its bound.
+        """Return the socket, with the time until the deadline as its timeout.
 
         Raises:
-            TimeoutError: Nothing is.
+            TimeoutError: The deadline has passed.
         """
         remaining_s = self.deadline - self._clock()
         if remaining_s <= 0:
@@ -166,16 +166,16 @@ class _DeadlineSocket:
         return self._connection
 
     def close(self) -> None:
-        """`http.client` has sent all it wants to; what is received is still to be read."""
+        """Keep the connection open: `http.client` calls this after sending, and the response is still to be read."""
 
     def end(self) -> None:
-        """End it; safe to call twice."""
+        """Close the connection; safe to call twice."""
         with contextlib.suppress(OSError):
             self._connection.close()
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Octets of a connection, each read within its deadline."""
+    """Reads octets of a connection, each read within its deadline."""
 
     def __init__(self, connection: _DeadlineSocket) -> None:
         self._connection = connection
@@ -188,7 +188,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _SingleExchange(http.client.HTTPConnection):
-    """One request over a connection that is there already: it never opens one itself."""
+    """One request over an open connection; it never opens one."""
 
     auto_open = 0
 
@@ -224,7 +224,7 @@ def _exchange(target: Target, connection: _DeadlineSocket, headers: Mapping[str,
 
 
 def parse_retry_after(retry_after: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After asks to wait (RFC 9110 10.2.3: a number, or a date); None if it says nothing."""
+    """Return the seconds of a Retry-After (RFC 9110 10.2.3: a number, or a date); None if it is malformed."""
     text = (retry_after or "").strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])

@@ -1,4 +1,4 @@
-"""Asking for a host's addresses within a bound of time, which the system's resolver does not have."""
+"""Lookup of a host's addresses with a timeout, which the system's resolver does not have."""
 
 import contextlib
 import ipaddress
@@ -9,7 +9,7 @@ AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, i
 
 
 def resolve(host: str, port: int, wait_s: float) -> list[AddressInfo]:
-    """The addresses of a host, in the order in which they should be tried; none if they did not come in time."""
+    """Return the addresses of a host, in the order in which to try them; none if the lookup took too long."""
     addresses: list[AddressInfo] = []
 
     def look_up() -> None:

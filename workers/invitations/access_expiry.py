@@ -26,22 +26,22 @@ from workers.invitations.message_factory import MessageFactory
 log = logging.getLogger(__name__)
 
 RUN_MAX_S = 40.0
-"""A round begins nothing more after this; the next one comes within a minute."""
+"""Seconds after which a run begins nothing more; the next one follows within a minute."""
 
 
 class DueAccessQueue(Protocol):
-    """Where to find accesses about which something is due."""
+    """Access grants about which something is due."""
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[UUID]:
-        """Reservations whose access is due, longest due first; no other process gets them for a while."""
+        """Lease reservations whose access is due, longest due first."""
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
-        """They are dealt with: what is due about them next is anybody's."""
+        """End the leases: any worker may lease what is due next."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessExpirer:
-    """What ending accesses takes.
+    """Warns before the end of access, ends it, and has it removed.
 
     Attributes:
         rows: Where they are found.
@@ -87,12 +87,12 @@ class AccessExpirer:
         return counts
 
     def remove(self, reservation_ids: Sequence[UUID], should_stop: Callable[[], bool]) -> Counter[str]:
-        """Have accesses removed at once for which an invitation waits; those that are not due are left alone.
+        """Remove access now for which an invitation waits; access that is not due is left alone.
 
-        The task that comes every minute may ask for the same one at the same time: a channel bears that.
+        The task that runs every minute may ask for the same one at the same time, which is harmless.
 
         Returns:
-            How many came to what.
+            The number of removals by outcome.
 
         Raises:
             StorageUnavailableError: The database is unavailable; what was committed stays.
@@ -180,7 +180,7 @@ class AccessExpirer:
 
 
 def _removable_reservation(result: Result, now: datetime) -> Reservation | None:
-    """A reservation whose access is to be removed now."""
+    """Return a reservation whose access is to be removed now; None if it is not."""
     if not isinstance(result, CommandResult) or result.reservation is None or result.reservation.access is None:
         return None
     due_at = result.reservation.access.removal_at

@@ -28,7 +28,7 @@ RECORD_ATTEMPTS_MAX = 5
 makes its invitation unknown, and it is sent again."""
 
 GROUP_SHARE = 4
-"""A group that has a channel gets one of so many send slots at most."""
+"""The largest share of send slots that one group with a channel gets, as a divisor."""
 
 Sending = set[Future[Outcome]]
 """Sendings in progress."""

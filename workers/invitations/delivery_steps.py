@@ -30,10 +30,10 @@ from workers.channels.group_router import GroupRoutingChannel
 from workers.invitations.message_factory import MessageFactory
 
 TURN_ID_DIGITS = 12
-"""48 random bits tell the turns of one task at one worker apart; there are never more than a few."""
+"""Digits of a random id (48 bits) that tells the calls of one task at one worker apart."""
 
 Execute = Callable[[Sequence[Command]], Sequence[CommandResult | Exception]]
-"""Runs commands in few transactions. One result each: done, a refusal, or the defect that broke this one alone."""
+"""Runs commands in few transactions, with one result each: done, a refusal, or the bug that broke this one alone."""
 
 
 Addresses = Callable[[Sequence[UUID]], Mapping[UUID, str | UnverifiedAddress]]
@@ -43,7 +43,7 @@ class DraftText(Protocol):
     """Drafts free text for the vault."""
 
     def __call__(self, text: str, reservation_id: UUID) -> TextDraft:
-        """Seal the text under a new id."""
+        """Encrypt the text under a new id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class AttemptResult:
 
 @dataclass(frozen=True, slots=True)
 class DeliverySteps:
-    """What the steps need from outside.
+    """The steps of a delivery, with the functions that they use.
 
     Attributes:
         execute: Runs commands through the ledger.
@@ -196,10 +196,10 @@ class DeliverySteps:
         return self.message_factory.invitation(claimed.reservation, claimed.recipient)
 
     def _context(self, task_id: str) -> CommandContext:
-        """Return the actor: this very call, so that no other one takes its leases over.
+        """Return the context of this very call, so that no other call takes over its leases.
 
-        Worker and task are not enough: copies of a message have the same task id, and a container that is started
-        again often has the same process ids.
+        Worker and task are not enough: copies of a message have the same task id, and a restarted container often has
+        the same process ids.
         """
         record_and_claim = self.new_id().hex[:TURN_ID_DIGITS]
         return CommandContext(
@@ -222,7 +222,10 @@ class DeliverySteps:
         )
 
     def _read_addresses(self, leased_reservations: Sequence[tuple[Reservation, Lease]]) -> list[ClaimedDelivery]:
-        """Addresses are read after the claim: a recipient who was erased in between gets no message."""
+        """Return email addresses.
+
+        They are read after the claim, so a recipient who was erased in between gets no message.
+        """
         if not leased_reservations:
             return []
         addresses = self.addresses([reservation.recipient_id for reservation, _ in leased_reservations])
@@ -238,7 +241,7 @@ def _reject_for_now(server: str) -> Rejected:
 
 
 def _leased_reservation(result: CommandResult | Exception, context: CommandContext) -> tuple[Reservation, Lease] | None:
-    """The reservation and its lease, if it is this very task's."""
+    """Return the reservation and its lease, if this very call has it."""
     if (
         not isinstance(result, CommandResult)
         or (reservation := result.reservation) is None

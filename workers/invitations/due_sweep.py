@@ -1,6 +1,6 @@
-"""The sweep: finds in the database what is due, settles what time has decided, and wakes workers for the rest.
+"""The sweep: finds due reservations in the database, settles what time has decided, and wakes workers for the rest.
 
-Harmless to run twice or on two schedulers: rows are taken with SKIP LOCKED and marked until the next round.
+It may run twice, or on two schedulers: rows are read with SKIP LOCKED and marked until the next run.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,20 +19,20 @@ from workers.dispatcher import IDS_PER_MESSAGE
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a sweep did."""
+    """The result of a sweep."""
 
     settled: int
     dispatched: int
 
 
 class DueReservations(Protocol):
-    """The sweep's questions to the store."""
+    """The queue of due reservations, as the sweep uses it."""
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
-        """Take due reservations, oldest first, but not where a wake-up call for that moment is still trusted."""
+        """Return due reservations, oldest first, without those that have a recent wake-up message, and mark them."""
 
     def give_back(self, reservation_ids: Sequence[UUID]) -> None:
-        """Undo the mark of wake-up calls that could not be given, so that the next sweep repeats them."""
+        """Remove the marks of wake-up messages that could not be sent, so that the next sweep repeats them."""
 
 
 def sweep(
@@ -47,7 +47,7 @@ def sweep(
     Args:
         rows: Where to find what is due.
         execute: The ledger's `execute`.
-        publish: Wakes workers for reservations; may raise, then the next round repeats them.
+        publish: Wakes workers for reservations; if it raises, the next run repeats them.
         context: Who and when.
         new_id: Random ids for cases.
     """
@@ -70,7 +70,7 @@ def sweep(
 
 
 def _messages(due: Sequence[Due]) -> list[list[UUID]]:
-    """Ids by message: few messages, but each doubtful one in its own."""
+    """Return ids by message: few messages, but a separate one for each reservation with an unknown outcome."""
     together = [due_reservation.reservation_id for due_reservation in due if not due_reservation.alone]
     return list(batched(together, IDS_PER_MESSAGE)) + [
         [due_reservation.reservation_id] for due_reservation in due if due_reservation.alone

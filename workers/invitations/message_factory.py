@@ -11,11 +11,11 @@ from domain.values.link_token import DeliveryRef, link_token, message_id
 from domain.values.trace_ids import is_trace_id
 
 GroupTexts = Callable[[str, Language], tuple[str, str]]
-"""(group, language) -> subject and text of its messages; empty ones for the usual."""
+"""Returns subject and text of a group's messages in a language; empty ones for the defaults."""
 
 
 def default_texts(_group: str, _language: Language) -> tuple[str, str]:
-    """No group has words of its own."""
+    """Return the default texts for every group."""
     return "", ""
 
 
@@ -26,13 +26,13 @@ def _shown_id(reservation: Reservation) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class MessageFactory:
-    """Makes messages from reservations.
+    """Creates messages from reservations.
 
     Attributes:
         secret: Key of the link tokens.
         public_url: Base of links, without a trailing slash.
         mail_domain: Right side of Message-IDs.
-        words: What a group's invitation says.
+        words: Returns the texts of a group's invitation.
     """
 
     secret: bytes
@@ -41,7 +41,7 @@ class MessageFactory:
     words: GroupTexts = default_texts
 
     def invitation(self, reservation: Reservation, recipient: str) -> OutboundMessage:
-        """The invitation of a reservation's newest delivery."""
+        """Return the invitation of a reservation's newest delivery."""
         delivery = DeliveryRef(reservation.reservation_id, reservation.delivery)
         subject, text = self.words(reservation.group, reservation.language) if reservation.group else ("", "")
         return OutboundMessage(
@@ -60,7 +60,7 @@ class MessageFactory:
         )
 
     def ends_soon(self, reservation: Reservation, recipient: str, days: int, written_at: datetime) -> OutboundMessage:
-        """What tells a person, so many days before, that their access ends."""
+        """Return the warning, so many days before, that the access expires."""
         return OutboundMessage(
             reservation_id=reservation.reservation_id,
             template="ends_soon",
@@ -75,7 +75,7 @@ class MessageFactory:
         )
 
     def farewell(self, reservation: Reservation, recipient: str) -> OutboundMessage:
-        """What tells a person that their access has ended."""
+        """Return the notice that the access has ended."""
         ended_at = reservation.access.ended_at if reservation.access else None
         return OutboundMessage(
             reservation_id=reservation.reservation_id,
@@ -91,7 +91,10 @@ class MessageFactory:
         )
 
     def refund_notice(self, reservation: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
-        """The notice that nothing was sent and nothing was used; of a rebind, that the access stays as it is."""
+        """Return the notice that nothing was sent and no use was taken.
+
+        For a rebind, that the access stays as it is.
+        """
         return OutboundMessage(
             reservation_id=reservation.reservation_id,
             template="refund_notice" if reservation.is_use else "rebind_notice",
@@ -131,13 +134,13 @@ class MessageFactory:
 def create_message_factory(
     secret_key: str, public_url: str, mail_from: str, words: GroupTexts = default_texts
 ) -> MessageFactory:
-    """Make a factory from settings; the Message-ID's domain is that of the sender's address."""
+    """Create a factory from settings; the Message-ID's domain is that of the sender's address."""
     domain = mail_from.rpartition("@")[2].strip("> ") or "localhost"
     return MessageFactory(secret_key.encode(), public_url.rstrip("/"), domain, words)
 
 
 def parse_reservation_ids(texts: list[str]) -> list[UUID]:
-    """Ids from a message; what is no id is left out, since a message carries no truth."""
+    """Return the ids of a Celery message; malformed ones are ignored."""
     reservation_ids = []
     for text in texts:
         try:

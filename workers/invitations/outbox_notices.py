@@ -22,26 +22,26 @@ from workers.channels.group_router import Cooldowns
 from workers.invitations.delivery_steps import DeliverySteps
 
 TAKEN_MAX = 20
-"""Notices of one round; the next one follows in seconds."""
+"""Most notices of one run; the next one follows in seconds."""
 RUN_MAX_S = 2.0
-"""A round begins no further notice after this: invitations and sweeps wait for the same processes."""
+"""Seconds after which a run begins no further notice: invitations and sweeps wait for the same processes."""
 ATTEMPTS_MAX = 5
 RETRY_S = 60
 POSTPONED_MAX = timedelta(days=1)
-"""A notice that was deferred for so long is dropped: by then its news is old."""
+"""A notice that was deferred for longer is dropped, because its content is out of date."""
 
 
 class Outbox(Protocol):
-    """Messages that follow from events."""
+    """The outbox of notices that follow from events."""
 
     def take(self, now: datetime) -> DueNotice | None:
-        """The one that is due longest, under a lease from now on; None if none is due."""
+        """Lease the notice that is due longest; None if none is due."""
 
     def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
-        """Record the outcome. `due_at`: when it is to be tried again; None for never."""
+        """Store the outcome. `due_at`: when the notice is to be sent again; None for never."""
 
     def put_off(self, notice: DueNotice, due_at: datetime) -> None:
-        """Give it back as if it had not been taken: this was no try."""
+        """Return a notice without spending an attempt, to be sent at `due_at`."""
 
 
 def send_notices(
@@ -53,16 +53,16 @@ def send_notices(
     cooldowns: Cooldowns | None = None,
     hourly_max: int | None = None,
 ) -> int:
-    """Send the notices that are due; how many were looked at.
+    """Send due notices; return how many were processed.
 
-    A notice whose sending may have succeeded is not tried again: a second one would worry more than a lost one.
-    A worker that dies between taking and sending leaves it to be tried after the lease.
+    A notice that may have been sent is not sent again, because a second one would worry more than a lost one. If a
+    worker dies between the lease and the sending, the notice is sent after the lease.
 
     Args:
         outbox: Where they wait.
-        find: A reservation by its id.
+        find: Returns a reservation by its id.
         steps: For time, addresses and messages.
-        channel: What the notices go out by.
+        channel: Sends the notices.
         should_stop: Turns true when no further one is to be begun.
         cooldowns: Which groups' systems are left alone for now: their notices are put off, so that no other waits.
         hourly_max: How many notices a recipient may get within an hour; those beyond it are deferred. None: no limit.
@@ -81,7 +81,7 @@ def _send_one(
     cooldowns: Cooldowns | None,
     hourly_max: int | None,
 ) -> bool:
-    """Send one notice, or put it off; False if none is due."""
+    """Send one notice, or defer it; return False if none is due."""
     now = steps.now()
     notice = outbox.take(now)
     if notice is None:
@@ -118,7 +118,7 @@ def _reason_not_sent(address: str | UnverifiedAddress | None) -> str:
 
 
 def _postpone(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
-    """Leave a notice for later without counting a try, for a day at most."""
+    """Defer a notice without spending an attempt, for a day at most."""
     if now - notice.written_at < POSTPONED_MAX:
         outbox.put_off(notice, now + timedelta(seconds=RETRY_S))
     else:
@@ -126,7 +126,7 @@ def _postpone(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
 
 
 def _message(steps: DeliverySteps, notice: DueNotice, reservation: Reservation, address: str) -> OutboundMessage | None:
-    """What is to be sent; None if it would not be true any more."""
+    """Return the message of a notice; None if it would not be true any more."""
     if notice.template == CORRECTION_NOTICE:
         is_moved = reservation.refund_cause == "corrected"
         return steps.message_factory.correction_notice(reservation, address, notice.written_at) if is_moved else None

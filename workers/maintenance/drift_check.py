@@ -1,4 +1,4 @@
-"""The minute's spot check: some codes' rows against a fold of their log. Reports, never repairs."""
+"""The spot check of every minute: rows of some codes are compared with a fold of their events. It repairs nothing."""
 
 import logging
 from datetime import datetime
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def check_sample(storage: LedgerStore, now: datetime) -> SampleResult:
-    """Check a random sample, log what is wrong; metrics ask the database for what is known by now."""
+    """Check a random sample and log what is wrong; the result is stored for metrics."""
     drift_sample = sample_codes(storage, CODES_PER_ROUND, now)
     for drift in drift_sample.drifts:
         log.error("row differs from the log", extra={"table": drift.table, "row_id": str(drift.row_id)})

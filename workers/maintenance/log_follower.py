@@ -14,19 +14,19 @@ from projections.transparency_log.tile_log import EVENTS_MAX, append_new_events
 log = logging.getLogger(__name__)
 
 TRANSACTIONS_MAX = 10
-"""Transactions of one round; what is left then is the next round's."""
+"""Most transactions of one run; the next run continues."""
 
 
 def update_log(storage: LedgerStore, now: datetime, checkpoint_file: Path | None) -> int:
-    """Take what is new into the Merkle log and the tallies, and sign the head once a minute.
+    """Add new events to the Merkle log and the event counters, and sign the head once a minute.
 
     Args:
         storage: The ledger.
         now: Database time.
-        checkpoint_file: Where checkpoints are kept outside the database too.
+        checkpoint_file: File outside the database for checkpoints.
 
     Returns:
-        How many events were taken in.
+        How many events were added to the Merkle log.
     """
     consumed = 0
     with storage.datastore.get_connection() as conn:

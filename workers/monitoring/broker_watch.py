@@ -1,4 +1,6 @@
-"""Watching the broker, and what worker and beat leave there: what is missing delays mails, it never stops redemptions.
+"""Monitors the broker, and the heartbeats of worker and beat in it.
+
+Missing ones delay emails and never stop redemptions.
 
 Knows no Celery, so that the API can use it.
 """
@@ -22,7 +24,7 @@ COMPONENTS: Final = ("broker", "worker", "beat", "broker_noeviction", "broker_me
 
 
 class BrokerState(NamedTuple):
-    """What one look at the broker saw; without an answer nothing is there."""
+    """The result of one look at the broker; without an answer everything is missing."""
 
     is_up: bool = False
     worker: bool = False
@@ -35,20 +37,20 @@ class BrokerState(NamedTuple):
     memory_max: int = 0
 
     def missing(self) -> list[str]:
-        """Which of `COMPONENTS` are missing or unsafe."""
+        """Return which of `COMPONENTS` are missing or unsafe."""
         has_memory = not is_nearly_full({"used_memory": self.memory_used, "maxmemory": self.memory_max})
         available = (self.is_up, self.worker, self.beat, self.is_noeviction, has_memory, self.mail_server)
         return [component for component, is_available in zip(COMPONENTS, available, strict=True) if not is_available]
 
 
 def is_nearly_full(info: dict[str, Any]) -> bool:
-    """Whether a Redis with this INFO is near its limit, where it would refuse messages."""
+    """Return whether a Redis with this INFO is near its memory limit, where it would refuse messages."""
     used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     return limit > 0 and used > limit * MEMORY_SHARE_MAX
 
 
 class BrokerMonitor:
-    """Asks Redis once a second, in a thread of its own, so that no request waits for it."""
+    """Reads the broker's state once a second, in a separate thread, so that no request waits for it."""
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class BrokerMonitor:
         self._thread.start()
 
     def missing(self) -> list[str]:
-        """What is missing now (at most some seconds old)."""
+        """Return what is missing now (at most some seconds old)."""
         return self.state.missing()
 
     def close(self) -> None:
@@ -74,7 +76,7 @@ class BrokerMonitor:
         self._client.close()
 
     def numbers(self) -> Iterator[Metric]:
-        """The last look as metrics."""
+        """Yield the last state as metrics."""
         state = self.state
         components = GaugeMetricFamily(
             "ledger_part_missing",

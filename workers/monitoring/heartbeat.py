@@ -1,6 +1,6 @@
-"""Heartbeats of worker and beat, as keys in Redis that expire: what `/readyz` and health checks read.
+"""Heartbeats of worker and beat, as keys in Redis that expire; `/readyz` and health checks read them.
 
-Run as `python -m workers.monitoring.heartbeat worker|beat` it exits 0 if REDIS_URL holds a fresh sign of that name.
+`python -m workers.monitoring.heartbeat worker|beat` exits with 0 if REDIS_URL holds a fresh heartbeat of that name.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ EXPIRES_S = 15
 
 
 class Heartbeat:
-    """Renews one key for as long as the process lives and `is_well`. Redis away is no reason to stop trying."""
+    """Renews one key while the process lives and `is_well`. It continues while Redis is unavailable."""
 
     def __init__(self, redis_url: str, name: str, is_well: Callable[[], bool] = lambda: True) -> None:
         self._key = HEARTBEAT_KEYS[name]
@@ -39,7 +39,7 @@ class Heartbeat:
 
 
 class RecentFlag:
-    """True for some time after the last `touch`; a new one begins as touched."""
+    """True for some time after the last `touch`, and after its creation."""
 
     def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -47,20 +47,20 @@ class RecentFlag:
         self._last = monotonic()
 
     def touch(self) -> None:
-        """It happened now."""
+        """Record that it happened now."""
         self._last = self._monotonic()
 
     def __call__(self) -> bool:
-        """Whether it happened within that time."""
+        """Return whether it happened within that time."""
         return self._monotonic() - self._last < self._seconds
 
 
 def start_heartbeat(redis_url: str, scheduled_every_s: float) -> None:
-    """Give heartbeats once this process turns out to be a worker that is ready, or beat.
+    """Start the heartbeat once this process is a ready worker, or beat.
 
     Args:
-        redis_url: Where the signs are kept.
-        scheduled_every_s: How often beat sends something; it is well while it did so within three such times.
+        redis_url: Where the heartbeats are stored.
+        scheduled_every_s: How often beat sends something; it is well if it did so within three intervals.
     """
     from celery.signals import after_task_publish, beat_init, worker_ready  # noqa: PLC0415 - health checks do without
 
@@ -77,7 +77,7 @@ def start_heartbeat(redis_url: str, scheduled_every_s: float) -> None:
 
 
 def main() -> int:
-    """Look for the sign that the command line names."""
+    """Check the heartbeat that the command line names."""
     try:
         is_fresh = open_redis_client(os.environ["REDIS_URL"]).exists(HEARTBEAT_KEYS[sys.argv[1]])
     except redis.RedisError as error:

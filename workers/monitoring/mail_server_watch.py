@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def why_unreachable(server: SmtpServerUrl) -> str | None:
-    """Connect once without a word; None if that worked, else the system's reason."""
+    """Connect once without sending anything; return None if that worked, else the system's reason."""
     try:
         socket.create_connection((server.host, server.port), CONNECT_S).close()
     except OSError as error:
@@ -33,7 +33,7 @@ def why_unreachable(server: SmtpServerUrl) -> str | None:
 
 
 def mark_missing(redis_url: str) -> Callable[[], None]:
-    """Make a function that notes, for `EXPIRES_S` seconds, that a connection to the mail server failed."""
+    """Return a function that records, for `EXPIRES_S` seconds, that a connection to the mail server failed."""
     client = open_redis_client(redis_url)
 
     def mark() -> None:
@@ -44,12 +44,12 @@ def mark_missing(redis_url: str) -> Callable[[], None]:
 
 
 class MailServerWatch:
-    """Looks in a thread until `close`.
+    """Checks the mail server in a thread until `close`.
 
     Args:
-        redis_url: Where the finding is kept.
+        redis_url: Where the result is stored.
         server: The mail server.
-        look: Says why a server can't be reached.
+        look: Returns why a server can't be reached.
         wait: Waits so many seconds, or until the end.
     """
 

@@ -1,6 +1,6 @@
-"""The worker's own `/metrics` and `/healthz`, served by its main process for all its children.
+"""The worker's `/metrics` and `/healthz`, served by its main process for all its children.
 
-It must not stop a worker: if its port is taken it says so once and tries again.
+It must not stop a worker: if its port is in use it logs that once and retries.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class MetricsServer:
     Args:
         host: Address to listen on.
         port: Its port; 0 takes a free one.
-        text: What `/metrics` answers.
+        text: Returns the text of `/metrics`.
         unhealthy_reason: What is wrong with this worker, for `/healthz`; None if nothing is.
     """
 
@@ -57,7 +57,7 @@ class MetricsServer:
         return None if self._server is None else int(self._server.server_address[1])
 
     def close(self) -> None:
-        """End it."""
+        """End the thread."""
         self._ending.set()
         if self._server is not None:
             self._server.shutdown()
@@ -103,7 +103,7 @@ def _handler(
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """A scrape is no request of anybody's."""
+            """Log nothing, because scrapes are frequent."""
 
     return Handler
 
@@ -140,10 +140,10 @@ def start_metrics_server(settings: WorkerSettings) -> MetricsServer | None:
 
 
 def unhealthy_reason(broker: BrokerState, *, is_event_loop_recent: bool, is_consuming: bool) -> str | None:
-    """What keeps a worker from its work; None if nothing does.
+    """Return what keeps a worker from its work; None if nothing does.
 
     Args:
-        broker: The last look at the broker.
+        broker: The last state of the broker.
         is_event_loop_recent: Whether its event loop, which receives messages and answers inspections, has run recently.
         is_consuming: Whether this worker received a message recently.
     """

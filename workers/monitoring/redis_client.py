@@ -1,4 +1,4 @@
-"""Clients of the broker that never wait for long, and the keys that worker, beat and API keep there.
+"""Clients of the broker that never wait for long, and the keys that worker, beat and API store there.
 
 Knows no Celery, so that the API and `ledger doctor` can use it.
 """

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SUCCESSFUL_TASKS: Final = FactLog(__name__)
 
 NO_ID = "unnamed"
-"""Stands for a task id that is not of the form in which Celery makes them."""
+"""Stands for a task id that does not have the form in which Celery generates them."""
 
 _started_at: dict[str, float] = {}
 
@@ -67,17 +67,17 @@ def measure_tasks(storage: Callable[[], LedgerStore | None]) -> None:
 
 
 def known_task_id(task_id: str | None) -> str:
-    """Return the id of a task for logs and events. Someone who publishes by hand may choose any text for it."""
+    """Return the id of a task for logs and events. A caller who publishes manually may choose any text for it."""
     return outside_trace_id(task_id or "") or NO_ID
 
 
 def count_process_start() -> None:
-    """A child process of the worker begins."""
+    """Count a child process of the worker that starts."""
     declare_zeroes()
     WORKER_PROCESSES.inc()
 
 
 def count_process_end() -> None:
-    """It ends; its gauges end with it, its counts stay."""
+    """Count one that ends; its gauges end with it, its counts stay."""
     if (folder := multiprocess.find_folder()) is not None:
         mark_process_dead(os.getpid(), str(folder))  # type: ignore[no-untyped-call]  # prometheus_client ships this one without types

@@ -1,7 +1,7 @@
-"""The deliverer of webhooks: follows the log for each endpoint, sends what is due, and keeps the outcome.
+"""The deliverer of webhooks: reads the log for each endpoint, sends due messages, and stores the results.
 
-It runs in its own threads, and a Celery task wakes it. Each endpoint that has something to do gets a
-thread for a bounded time, so one that is slow or away holds up neither another one nor any invitation.
+It runs in its own threads, and a Celery task wakes it. Each endpoint with due work gets a thread for a bounded time, so
+a slow or unavailable one delays neither another endpoint nor any invitation.
 """
 
 import contextlib
@@ -35,24 +35,24 @@ from workers.webhooks.message import WebhookResult, WebhookSender
 log = logging.getLogger(__name__)
 
 ENDPOINTS_AT_ONCE: Final = 8
-"""Threads of one process; a further endpoint waits until one is free, and who waits longest is next."""
+"""Threads of one process; a further endpoint waits until one is free, the longest waiting first."""
 RUN_MAX_S: Final = 10.0
-"""How long an endpoint is worked on in one go; then it makes room for others."""
+"""Longest time in seconds for one endpoint in one run."""
 LEASE_S: Final = 120
-"""Longer than one go with its last messages can take (WORK_S and two time-outs of 60 s at most)."""
+"""Length of a lease in seconds: longer than a run and two timeouts of 60 s for its last messages."""
 CLOSE_S: Final = 5.0
-"""A worker that ends has ten seconds for all it does."""
+"""Seconds for the end of the deliverer; a worker that shuts down has ten for everything."""
 RANGES_PER_SEND: Final = 10
-"""Stretches of the log that are looked at between two sends: an endpoint that wants few events must keep up."""
+"""Ranges of the log that are read between two sends, so that an endpoint with few event types keeps up."""
 
 
 @dataclass(slots=True)
 class WebhookDeliverer:
-    """One process's deliverer.
+    """The deliverer of one process.
 
     Attributes:
-        runner: Whose leases they are.
-        chance: From 0 to 1, at random, for jitter.
+        runner: Id of the lease holder.
+        chance: Random numbers from 0 to 1, for jitter.
     """
 
     deliveries: WebhookDeliveryRepository
@@ -73,7 +73,7 @@ class WebhookDeliverer:
     def create(
         cls, storage: LedgerStore, http: PinnedHttpClient, chance: Callable[[], float], runner: UUID
     ) -> "WebhookDeliverer":
-        """One over a database; its threads begin with their first work."""
+        """Create one for a database; its threads begin with their first work."""
         return cls(
             deliveries=WebhookDeliveryRepository(storage),
             endpoints=WebhookEndpointRepository(storage),
@@ -85,7 +85,7 @@ class WebhookDeliverer:
         )
 
     def wake(self) -> int:
-        """Begin with every endpoint that has something to do, as far as threads are free; how many. Waits for none.
+        """Begin with every endpoint with due work, as far as threads are free; return how many. Does not block.
 
         Raises:
             StorageUnavailableError: The database is unavailable.
@@ -106,7 +106,7 @@ class WebhookDeliverer:
         return started
 
     def close(self) -> None:
-        """Begin nothing more and wait a little for what is under way; what takes longer is sent again by others."""
+        """Begin nothing more and wait a little for work in progress; other processes repeat what takes longer."""
         self._closing.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         ends = self.clock() + CLOSE_S
@@ -125,7 +125,7 @@ class WebhookDeliverer:
             self._free.release()
 
     def work(self, lease: LeasedEndpoint) -> None:
-        """Send an endpoint what is due, until nothing is, or for as long as its turn lasts.
+        """Send an endpoint what is due, until nothing is, or until the end of its run.
 
         Raises:
             StorageUnavailableError: The database is unavailable; lease and log take it from here.
@@ -148,7 +148,7 @@ class WebhookDeliverer:
                     break
 
     def _follow(self, lease: LeasedEndpoint) -> int | None:
-        """Look at the next stretches of the log; None if the endpoint is not ours any more."""
+        """Read the next ranges of the log; return None if the lease was lost."""
         looked_at: int | None = 0
         for _ in range(RANGES_PER_SEND):
             looked_at = self.deliveries.enqueue_new_events(lease, self.runner, self.now())
@@ -157,7 +157,10 @@ class WebhookDeliverer:
         return looked_at
 
     def _send(self, lease: LeasedEndpoint, due: Sequence[DueDelivery], executor: ThreadPoolExecutor) -> bool:
-        """Send deliveries concurrently and keep their outcomes; False if the endpoint gets nothing more for now."""
+        """Send deliveries concurrently and store their results.
+
+        Return False if the endpoint gets nothing more for now.
+        """
         secrets = self.secrets.list_valid_texts(lease.endpoint_id, self.now())
         results = list(executor.map(lambda delivery: self.sender.send(lease.url, secrets, delivery, self.now()), due))
         now = self.now()
@@ -182,7 +185,7 @@ class WebhookDeliverer:
         return not any(result.is_unavailable for result in results)
 
     def _disable(self, lease: LeasedEndpoint, reason: DisabledReason, now: datetime) -> bool:
-        """Send nothing more; what waits is kept for when an admin enables it."""
+        """Disable the endpoint; pending messages are kept until an admin enables it."""
         if self.endpoints.disable(lease.endpoint_id, reason, now):
             log.warning("webhook endpoint disabled", extra={"action": "webhook", "reason": reason})
         return False
@@ -213,5 +216,5 @@ class WebhookDeliverer:
 
 
 def _delivered_nothing(standing: EndpointProgress, now: datetime) -> bool:
-    """Whether an endpoint has taken no message for as long as one is tried."""
+    """Return whether an endpoint has accepted no message for the whole retry window."""
     return standing.succeeded_at is None or standing.succeeded_at <= now - RETRY_WINDOW

@@ -1,6 +1,6 @@
-"""One message of a webhook: made from an event, signed, posted, and what the answer means.
+"""One webhook message: rendered from an event, signed, posted, and the meaning of the response.
 
-It holds ids and a time: which event of which code and reservation, and when. Clients read all else from the API.
+It holds ids and a time: which event of which code and reservation, and when. Clients read the rest from the API.
 """
 
 import time
@@ -23,13 +23,13 @@ UNAVAILABLE: Final = 503
 
 
 class WebhookResult(NamedTuple):
-    """What became of one try.
+    """The result of one attempt.
 
     Attributes:
         outcome: Stable word: taken, redirected, refused, gone, throttled, server_error, or why there was no answer.
-        status: The answer's, if there was one.
-        ms: How long it took.
-        asked_s: What the other side asked to wait, if it did.
+        status: Status of the response, if there was one.
+        ms: Duration in milliseconds.
+        asked_s: Seconds that the endpoint asked to wait, if it did.
     """
 
     outcome: str
@@ -39,22 +39,22 @@ class WebhookResult(NamedTuple):
 
     @property
     def is_delivered(self) -> bool:
-        """The other side has it."""
+        """Whether the endpoint accepted it."""
         return self.outcome == "taken"
 
     @property
     def is_gone(self) -> bool:
-        """It wants no more, ever."""
+        """Whether the endpoint wants no more messages at all."""
         return self.outcome == "gone"
 
     @property
     def is_unavailable(self) -> bool:
-        """The endpoint is to be left alone for a while, rather than this one message."""
+        """Whether the endpoint should back off, rather than this one message."""
         return self.outcome not in {"taken", "gone", "refused", "redirected"}
 
 
 class EventEnvelope(msgspec.Struct, frozen=True):
-    """What a message tells of an event, whatever else that holds and of whichever version it is."""
+    """The fields of an event that a message holds, for every type and version of event."""
 
     at: datetime
     reservation_id: UUID | None = None
@@ -62,7 +62,7 @@ class EventEnvelope(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class WebhookSender:
-    """Sends messages; for any number of threads."""
+    """Sends messages. Thread-safe."""
 
     http: PinnedHttpClient
 
@@ -71,7 +71,7 @@ class WebhookSender:
         return self._post(url, secrets, f"msg_{delivery.delivery_id.hex}", render_message(delivery), now)
 
     def test(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
-        """Send a message about nothing."""
+        """Send a test message, which is about no event."""
         body = msgspec.json.encode({"type": TEST_TYPE, "timestamp": now, "data": {}})
         return self._post(url, secrets, f"msg_{delivery_id.hex}", body, now)
 
@@ -97,7 +97,7 @@ class WebhookSender:
 
 
 def render_message(delivery: DueDelivery) -> bytes:
-    """The body, equal to the last byte on every try."""
+    """Return the body, equal to the last byte on every attempt."""
     envelope = msgspec.json.decode(delivery.state, type=EventEnvelope)
     data = {"code_id": delivery.code_id, "version": delivery.version, "position": delivery.position}
     if envelope.reservation_id is not None:
@@ -106,7 +106,7 @@ def render_message(delivery: DueDelivery) -> bytes:
 
 
 def status_label(status: int) -> str:
-    """What a status means (Standard Webhooks 1.0: success is 2xx alone, 410 ends it, redirects are no success)."""
+    """Return the meaning of a status (Standard Webhooks 1.0: only 2xx is success, 410 disables, redirects fail)."""
     if OK <= status < REDIRECTS:
         return "taken"
     if status == GONE:

@@ -1,4 +1,4 @@
-"""`ledger cases`, `resolve`: what waits for a person, and the person's word."""
+"""`ledger cases`, `resolve`: the review queue, and decisions about its cases."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -18,11 +18,11 @@ from projections.terminal.tables import show, styled, table
 from projections.terminal.text import say
 
 CASES_MAX = 10_000
-"""More than anybody can decide one by one; the oldest come first."""
+"""Most cases that are listed, the oldest first."""
 
 
 class CaseResolution(StrEnum):
-    """What a person found out."""
+    """The decision about a case."""
 
     SENT = "sent"
     REFUNDED = "refunded"

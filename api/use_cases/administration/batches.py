@@ -1,4 +1,4 @@
-"""Batches of codes and group settings: each change with its line in the audit log."""
+"""Batches of codes and group settings: each change with its entry in the audit log."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from projections.repositories.issue_batches import BatchRepository, NewBatch
 
 
 def start_batch(action: AuditLog, batches: BatchRepository, new_batch: NewBatch) -> bool:
-    """Enter a batch to be issued or imported; False if it was entered before."""
+    """Insert a batch to be issued or imported; False if it exists already."""
 
     def change(record: AuditRecorder) -> bool:
         is_new = batches.insert(new_batch, action.now)
@@ -23,7 +23,7 @@ def start_batch(action: AuditLog, batches: BatchRepository, new_batch: NewBatch)
 
 
 def stop_batch(action: AuditLog, batches: BatchRepository, batch_id: UUID) -> None:
-    """Stop a batch; what is issued stays issued."""
+    """Stop a batch; codes that are issued stay issued."""
 
     def change(record: AuditRecorder) -> None:
         if batches.finish(batch_id, "stopped", action.now):
@@ -33,7 +33,7 @@ def stop_batch(action: AuditLog, batches: BatchRepository, batch_id: UUID) -> No
 
 
 def save_group(action: AuditLog, groups: GroupRepository, group: InviteGroup) -> None:
-    """Keep a group's settings, but for its channel."""
+    """Store a group's settings, except its channel."""
 
     def change(record: AuditRecorder) -> None:
         before, took = groups.find(group.name) or InviteGroup(name=group.name), groups.accepts_rebinds(group.name)

@@ -1,4 +1,4 @@
-"""Making a key for an integrator, for the admin page and the command line: its secret is given out once."""
+"""Create API keys, for the admin page and the command line; a secret is returned once."""
 
 import secrets
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from projections.repositories.audit_log import AuditLog, AuditRecorder, describe
 
 SECRET_BYTES: Final = 24
 PREFIX: Final = "rl_"
-"""What tells scanners of leaked secrets whose key it is."""
+"""Lets scanners of leaked secrets recognize our keys."""
 SCOPED: Final = "scoped"
-"""In the place of a role, of keys that name their scopes."""
+"""Stored instead of a role for keys that name their scopes."""
 
 
 class ApiKeyRequest(NamedTuple):
-    """What a key is to be: a role or scopes, one of both. `days`: how long it opens anything; None for ever."""
+    """A requested key: a role or scopes. `days`: how long it is valid; None without an end."""
 
     name: str
     role: Role | None
@@ -28,18 +28,18 @@ class ApiKeyRequest(NamedTuple):
 
 
 def create_api_key(action: AuditLog, request: ApiKeyRequest, key_id: UUID) -> str | None:
-    """Make a key, with its line in the audit log.
+    """Create a key, with its entry in the audit log.
 
     Args:
-        action: Who makes it.
+        action: The audit log of who creates it.
         request: What the key is for, and what it opens.
-        key_id: Its new id; the same id makes no second key.
+        key_id: Its new id; the same id creates no second key.
 
     Returns:
-        Its secret, which is kept nowhere; None if the key was made before.
+        Its secret, which is not stored; None if the key exists already.
 
     Raises:
-        StorageUnavailableError: The database is away.
+        StorageUnavailableError: The database is unavailable.
     """
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     name, expires_at = action.storage.vault.seal_text(request.name, action.new_id(), key_id), _end_of(action, request)
@@ -67,10 +67,10 @@ def create_api_key(action: AuditLog, request: ApiKeyRequest, key_id: UUID) -> st
 
 
 def revoke_key(action: AuditLog, key_id: UUID) -> bool:
-    """Revoke a key; False if there is no such key, or it was revoked before.
+    """Revoke a key; False if there is no such key, or it is revoked already.
 
     Raises:
-        StorageUnavailableError: The database is away.
+        StorageUnavailableError: The database is unavailable.
     """
 
     def change(record: AuditRecorder) -> bool:

@@ -1,4 +1,4 @@
-"""InviteGroup channels: each change with its line in the audit log, which holds the old and the new settings."""
+"""Group channels: each change with its entry in the audit log, which holds the old and the new settings."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from projections.repositories.groups import GroupRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 MAIL = "mail"
-"""Stands for the URL of a group whose invitations are mailed."""
+"""Stands for the URL of a group whose invitations are sent by email."""
 
 
 class CreatedChannel(NamedTuple):

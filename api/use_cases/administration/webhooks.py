@@ -21,7 +21,7 @@ from projections.repositories.webhook_secrets import WebhookSecretRepository
 
 
 def fault_of_target(url: str, settings: ApiSettings) -> TargetFault | None:
-    """What is wrong with a URL; None if it may be a target. Where its name leads is looked at whenever we send."""
+    """Return why a URL cannot be a target; None if it can. Its name is resolved and checked again whenever we send."""
     try:
         Target.parse(url, settings.webhook_networks)
     except TargetError as error:
@@ -30,7 +30,7 @@ def fault_of_target(url: str, settings: ApiSettings) -> TargetFault | None:
 
 
 def checked_target(url: str, settings: ApiSettings) -> str:
-    """The URL, trimmed.
+    """Return the URL, trimmed.
 
     Raises:
         ApplicationError: TARGET_REFUSED, with what to write instead.
@@ -41,11 +41,11 @@ def checked_target(url: str, settings: ApiSettings) -> str:
 
 
 SPARE_S: Final = 5.0
-"""What keeping a test's outcome may take, beyond the message's own time."""
+"""Seconds for storing a test's result, in addition to the message's own time."""
 
 
 class HookAnswer(Protocol):
-    """What became of one message to a webhook endpoint."""
+    """The result of one message to a webhook endpoint."""
 
     @property
     def outcome(self) -> str:
@@ -53,29 +53,29 @@ class HookAnswer(Protocol):
 
     @property
     def status(self) -> int | None:
-        """The answer's, if there was one."""
+        """Status of the response, if there was one."""
 
     @property
     def ms(self) -> int:
-        """How long it took."""
+        """Duration in milliseconds."""
 
     @property
     def is_delivered(self) -> bool:
-        """The other side has it."""
+        """Whether the endpoint accepted it."""
 
 
 class HookPost(Protocol):
     """Sends tests to webhook endpoints."""
 
     def test_hook(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> HookAnswer:
-        """Send a test now, in the calling thread; for as long as the time-out of webhooks at most."""
+        """Send a test now, in the calling thread, within the timeout of webhooks."""
 
 
 def send_test(services: Services, post: HookPost, endpoint: WebhookEndpoint, action: AuditLog) -> HookAnswer:
-    """Send a test now, and keep its outcome with a line in the audit log.
+    """Send a test now, and store its result with an entry in the audit log.
 
     Raises:
-        ApplicationError: The database is away, or the endpoint takes too long.
+        ApplicationError: The database is unavailable, or the endpoint takes too long.
     """
     secrets, deliveries = WebhookSecretRepository(services.storage), WebhookDeliveryRepository(services.storage)
     delivery_id, now = services.new_id(), action.now
@@ -93,10 +93,10 @@ def send_test(services: Services, post: HookPost, endpoint: WebhookEndpoint, act
 
 
 def endpoint_of(services: Services, endpoint_id: UUID) -> WebhookEndpoint:
-    """An endpoint by its id.
+    """Return an endpoint by its id.
 
     Raises:
-        ApplicationError: NOT_FOUND, or the database is away.
+        ApplicationError: NOT_FOUND, or the database is unavailable.
     """
     endpoint = WebhookEndpointRepository(services.storage).find(endpoint_id)
     if endpoint is None:

@@ -33,12 +33,12 @@ ROUNDS_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class ErasureResult:
-    """What became of it.
+    """Result of an erasure.
 
     Attributes:
-        recipient_ids: Who was forgotten by this; nobody where the address is not known (any more).
+        recipient_ids: Ids that were erased; none if no recipient has the address (any more).
         closed: Reservations that were settled for it.
-        leased_until: A letter is on its way until then at the latest; nobody was forgotten yet.
+        leased_until: An email is being sent until then at the latest, so nothing is erased yet.
     """
 
     recipient_ids: Sequence[UUID] = ()
@@ -48,13 +48,13 @@ class ErasureResult:
 
 @dataclass(frozen=True, slots=True)
 class PersonErasure:
-    """Forgets people of one ledger.
+    """Erases recipients of one ledger.
 
     Attributes:
         context: The context of a command, by who asks.
         action: Who asks and why, for the audit log; None where the list of erased persons asks.
         new_id: Random ids.
-        mailbox: Maildir of the demo, whose letters to the person go too; None where there is none.
+        mailbox: Maildir of the demo, whose emails to the recipient are deleted too; None without one.
     """
 
     storage: LedgerStore
@@ -66,11 +66,11 @@ class PersonErasure:
     reason: str = ""
 
     def forget(self, address: EmailAddress) -> ErasureResult:
-        """Forget the person with this address.
+        """Erase the recipient with this email address.
 
         Raises:
-            ForgottenListError: Their id can't be written down; nothing was erased.
-            StorageUnavailableError: The database is away; asking again goes on.
+            ErasedIdsFileError: Their id can't be written to the file; nothing was erased.
+            StorageUnavailableError: The database is unavailable; another call continues.
         """
         eraser, closed = PersonEraser(self.storage), 0
         ids: list[UUID] = []
@@ -88,13 +88,13 @@ class PersonErasure:
         return ErasureResult(ids, closed)
 
     def erase_again(self) -> int:
-        """Forget whom the list names and the database knows all the same, as after a restored backup; how many.
+        """Erase recipients that the file lists and the database has, as after a restored backup; return how many.
 
-        What a worker holds at this moment fails by itself: there is no address to send to.
+        An email that a worker is sending then fails, because its address is gone.
 
         Raises:
-            ForgottenListError: The list can't be read.
-            StorageUnavailableError: The database is away.
+            ErasedIdsFileError: The file can't be read.
+            StorageUnavailableError: The database is unavailable.
         """
         eraser, number = PersonEraser(self.storage), 0
         for recipient_id in list(eraser.find_restored(self.forgotten)):
@@ -103,7 +103,7 @@ class PersonErasure:
         return number
 
     def _erase(self, eraser: PersonEraser, recipient_id: UUID) -> bool:
-        """Erase one person, with the line in the audit log; False if it was done before."""
+        """Erase one recipient, with the entry in the audit log; False if it was done before."""
         if self.action is None:
             return eraser.erase(recipient_id)
 
@@ -116,7 +116,7 @@ class PersonErasure:
         return self.action.perform(change)
 
     def _erase_refusals(self, eraser: PersonEraser, address: EmailAddress, *, is_known: bool) -> None:
-        """Erase the digests of refused requests; that is recorded too where nothing else is known of the person."""
+        """Erase the digests of rejected requests; recorded even if nothing else is stored about the recipient."""
         if self.action is None or is_known:
             eraser.erase_refusals(address)
             return
@@ -128,7 +128,7 @@ class PersonErasure:
         self.action.perform(change)
 
     def _close(self, eraser: PersonEraser, recipient_id: UUID) -> tuple[int, datetime | None]:
-        """Settle all that they hold: how many reservations, and until when a worker keeps one of them."""
+        """Settle all their reservations; return how many, and until when a worker still has one of them."""
         closed = 0
         for _ in range(ROUNDS_MAX):
             context = self.context()

@@ -1,4 +1,4 @@
-"""Everything about one person as one document, for them to have (GDPR, articles 15 and 20), and written down."""
+"""Everything about one recipient as one document (GDPR, articles 15 and 20); the export is recorded."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -13,13 +13,13 @@ from projections.repositories.audit_log import AuditLog, AuditRecorder
 
 FORMAT: Final = "redemption-ledger person 1"
 OTHERS: Final = frozenset({"actor_id", "text_id"})
-"""Fields of events that are about somebody else, or are told as what they name."""
+"""Fields of events that are about another person, or that appear as the text that they name."""
 
 
 def export_person(action: AuditLog, address: EmailAddress, language: Language, reason: str) -> dict[str, Any]:
-    """Gather what is known of who has this address, and write down that it was given out, and why.
+    """Export all data about the recipient with this email address, and record the export and its reason.
 
-    Codes are named by their end, as on every page. An address that nobody reserved with may have refused tries.
+    Codes are named by their suffix, as on every page. An address without a reservation may have rejected requests.
 
     Args:
         action: Who asks for it, and of which ledger.
@@ -28,7 +28,7 @@ def export_person(action: AuditLog, address: EmailAddress, language: Language, r
         reason: Why it is given out; kept encrypted.
 
     Raises:
-        StorageUnavailableError: The database is away.
+        StorageUnavailableError: The database is unavailable.
     """
     reader = PersonReader(action.storage)
     people = [_person(reader, recipient_id, language) for recipient_id in reader.find_recipient_ids(address)]

@@ -1,4 +1,4 @@
-"""Codes from a file over HTTP: the body is the file, and the answer says what became of its lines."""
+"""Import of codes over HTTP: the body is the file, and the response reports on its lines."""
 
 import io
 from typing import Annotated, Any, Final
@@ -22,7 +22,7 @@ from domain.events.code_terms import SINGLE_USE
 PATH: Final = "/api/v1/codes/import"
 BODY_BYTES_MAX: Final = 2 * 2**20
 LINES_MAX: Final = 10_000
-"""Lines of one request: a few seconds of work. Larger files go through `ledger import-codes`, or in pieces."""
+"""Most lines of one request: a few seconds of work. Import larger files with `ledger import-codes`, or in parts."""
 IMPORT_S_MAX: Final = 60.0
 FORMS: Final[dict[str, Format]] = {
     "text/csv": "csv",

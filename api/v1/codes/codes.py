@@ -1,4 +1,4 @@
-"""Codes for staff and integrators: issue, list, look at one, read its history, have its count explained."""
+"""Codes for staff and integrators: issue, list, read one, read its history, and explain its balance."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -46,7 +46,7 @@ PAGE_MAX = 200
 HISTORY_MAX = 10_000
 VERSION_MAX = VERSIONS.most
 ISSUE_S_MAX = 30.0
-"""How long issuing 1,000 codes may take; it is a fraction of a second unless the database is busy."""
+"""Longest time in seconds for issuing 1,000 codes; it takes a fraction of a second unless the database is busy."""
 Form = Annotated[Literal["json", "csv"], Query(alias="format")]
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
@@ -100,7 +100,7 @@ def _template(body: IssueRequest) -> CodeTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeFilter:
-    """Which codes a list is asked for."""
+    """The filter of a list of codes."""
 
     state: Annotated[CodeState | None, Query(description="Only codes in this state.")] = None
     group: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTABLE)] = None
@@ -110,11 +110,11 @@ class CodeFilter:
 
     @property
     def is_picky(self) -> bool:
-        """Whether codes have to be looked at one by one."""
+        """Whether codes have to be checked one by one."""
         return self.state is not None or self.open is not None
 
     def fits(self, code: RedeemCode, now: datetime) -> bool:
-        """Whether a code is asked for; group and times are conditions of the query."""
+        """Return whether a code matches; group and times are conditions of the query."""
         is_open_as_asked = self.open is None or self.open != code.bound
         return is_open_as_asked and self.state in {None, code.state(now)}
 

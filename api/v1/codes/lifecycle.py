@@ -1,4 +1,4 @@
-"""What staff and integrators may do to one code: change its terms, pause, resume, revoke, note something."""
+"""What staff and integrators may do with one code: change its terms, pause, resume, revoke, add a note."""
 
 from uuid import UUID
 

@@ -1,8 +1,8 @@
-"""The short way of POST /redeem: a plain, well-formed request is answered without the framework's routing.
+"""The fast path of POST /redeem: a simple, well-formed request is answered without the framework's routing.
 
-Routing, dependencies and validation of a small request cost more CPU than everything the ledger does for it. So a
-request that is what nearly all are goes straight to the function that the documented route calls as well;
-everything else, each malformed one included, takes the route and is answered there.
+Routing, dependencies and validation of a small request cost more CPU than everything the ledger does for it. So nearly
+all requests go directly to the function that the documented route calls too. Every other request, malformed ones
+included, goes through the route.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,11 +23,11 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 ACCEPTED = 202
-"""Of a redeem that made a reservation."""
+"""Status of a redeem that made a reservation."""
 
 
 class RedeemResponse(NamedTuple):
-    """A status and a JSON body; and which reservation it is about, for the log."""
+    """A status and a JSON body, and the id of the reservation for the log."""
 
     status: int
     body: bytes
@@ -35,7 +35,7 @@ class RedeemResponse(NamedTuple):
     reservation_id: str
 
     def annotate_scope(self, scope: Scope) -> None:
-        """Leave in the request's scope what its log line says."""
+        """Store in the request's scope what its log line says."""
         scope["ledger_reservation_id"] = self.reservation_id
         scope["ledger_outcome"] = "accepted" if self.status == ACCEPTED else "known"
 
@@ -49,7 +49,7 @@ class AnswerRedeem(Protocol):
         """Redeem.
 
         Raises:
-            ApplicationError: A refusal or fault.
+            ApplicationError: A refusal or error.
         """
 
 
@@ -57,7 +57,7 @@ AnswerDefect = Callable[[Exception, Scope, Receive, Send], Awaitable[None]]
 
 
 class RedeemHeaders(NamedTuple):
-    """Headers that a redeem looks at."""
+    """The headers that a redeem request uses."""
 
     is_plain: bool
     accept_language: str | None
@@ -65,14 +65,14 @@ class RedeemHeaders(NamedTuple):
 
 
 class FastRedeemMiddleware:
-    """Takes requests to one path from the application inside.
+    """Answers simple requests to one path, and passes all others to the application inside.
 
     Args:
         app: The application inside.
         path: The route's path.
         answer: The route's function.
-        services: The parts of this process, once it is started.
-        defect: Answers a request that a defect has broken.
+        services: Returns the services of this process, once it is started.
+        defect: Answers a request that failed because of a bug.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ _PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 
 
 def _read_headers(scope: Scope) -> RedeemHeaders:
-    """What the headers ask for; plain is JSON of a declared length, and each header at most once."""
+    """Read the headers. A simple request is JSON of a declared length, with each header at most once."""
     is_json = has_length = False
     language = key = None
     for name, value in scope["headers"]:
@@ -150,7 +150,7 @@ def _read_headers(scope: Scope) -> RedeemHeaders:
 
 
 def _read_body(message: Message) -> RedeemRequest | None:
-    """The request, if this message holds all of it and it is well-formed."""
+    """Return the request if this message holds all of it and it is well-formed; else None."""
     if message["type"] != "http.request" or message.get("more_body", False):
         return None
     try:
@@ -160,7 +160,7 @@ def _read_body(message: Message) -> RedeemRequest | None:
 
 
 def _replay(first: Message, receive: Receive) -> Receive:
-    """A receive that gives a message again before it goes on."""
+    """Return a `receive` that returns a message again before it continues."""
     waiting = [first]
 
     async def again() -> Message:

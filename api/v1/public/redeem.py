@@ -1,4 +1,4 @@
-"""The public routes: redeem a code, and see what became of it."""
+"""The public routes: redeem a code, and read the result."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ STREAM_POLL_S = 0.3
 STREAMS_MAX = 200
 """Open streams per process; beyond it clients fall back to polling, as they do when a stream ends."""
 STREAMS_PER_CLIENT_MAX = 20
-"""Open streams of one client address, as many as nginx lets through; `LEDGER_RATE_LIMIT=off` ends this bound."""
+"""Open streams of one client network, as many as nginx lets through; `LEDGER_RATE_LIMIT=off` disables this limit."""
 
 REDEEM_PROBLEMS = problem_responses(
     "BODY_TOO_LARGE",
@@ -69,7 +69,7 @@ REDEEM_PROBLEMS[429]["headers"] = {
 
 
 def view(reservation: Reservation, language: Language, *, created: bool = True) -> dict[str, object]:
-    """A reservation as its owner may see it."""
+    """Return a reservation as its recipient may see it."""
     state, name = reservation.public_state, str(reservation.reservation_id)
     return {
         "success": reservation.status != "refunded",
@@ -98,7 +98,7 @@ def redemption_response(redemption: Redemption, language: Language) -> Response:
 
 
 def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON by orjson, which knows UUIDs and times."""
+    """Return a JSON response, written by orjson, which knows UUIDs and times."""
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
@@ -133,10 +133,10 @@ async def redeem(
 async def answer(
     services: Services, body: RedeemRequest, language: Language, caller: Caller, key: str | None
 ) -> RedeemResponse:
-    """Redeem; the route above and the short way of `api.v1.public.fast_redeem` both end here.
+    """Redeem; the route above and the fast path of `api.v1.public.fast_redeem` both call this.
 
     Raises:
-        ApplicationError: Malformed input, a refusal, a limit on guessing, or the database is away.
+        ApplicationError: Malformed input, a refusal, a rate limit, or the database is unavailable.
     """
     try:
         redemption = await redeem_code(

@@ -1,4 +1,4 @@
-"""Cases: what waits for a person, for staff and their tools."""
+"""Cases: the manual review queue, for staff and their tools."""
 
 from typing import Annotated
 

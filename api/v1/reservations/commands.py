@@ -1,4 +1,4 @@
-"""What staff and integrators may do to one reservation."""
+"""What staff and integrators may do with one reservation."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Undoing an outage over HTTP: what it hurt, and on demand giving that back, batch by batch."""
+"""Refunds after an outage over HTTP: list the affected reservations and, on request, refund them batch by batch."""
 
 from datetime import datetime
 from typing import Annotated
@@ -17,7 +17,7 @@ from api.schemas.timestamps import Timestamp
 from api.use_cases.refund_outage import OutageWindow, find_affected, refund_affected
 
 LISTED_MAX = 1000
-"""Reservations that one answer lists, and that one request gives back."""
+"""Most reservations that one response lists, and that one request refunds."""
 
 router = APIRouter(
     route_class=BlockingRoute,

@@ -1,4 +1,4 @@
-"""Reading reservations: a list by cursor, and one with all that is told of it."""
+"""Read reservations: a list by cursor, and one by its id."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ from projections.read_models.reservation_list import ReservationListEntry, Reser
 
 PAGE_MAX = 200
 SCAN_LIMIT = 2_000
-"""Reservations that are looked through for one page of a filtered list."""
+"""Most reservations that one page of a filtered list reads."""
 
 router = APIRouter(
     route_class=BlockingRoute,
@@ -59,7 +59,7 @@ class ReservationPage(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationFilter:
-    """Which reservations a list is asked for."""
+    """The filter of a list of reservations."""
 
     code_id: Annotated[UUID | None, Query(description="Only reservations of this code.")] = None
     status: Annotated[
@@ -104,7 +104,7 @@ def one_reservation(reservation_id: UUID, services: TheServices, _: MayReadReser
 
 
 def view_of_reservation(reservation: Reservation) -> ReservationView:
-    """A reservation as integrators see it."""
+    """Return a reservation as integrators see it."""
     return ReservationView(
         reservation_id=reservation.reservation_id,
         code_id=reservation.code_id,

@@ -1,4 +1,4 @@
-"""Moving an access to another group: the public route, and that of staff and integrators."""
+"""Move access to another group: the public route, and that of staff and integrators."""
 
 from uuid import UUID
 

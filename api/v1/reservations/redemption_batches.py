@@ -21,7 +21,7 @@ from projections.telemetry.fact_log import FactLog
 from projections.telemetry.metrics import REDEEM_BATCH_ITEMS
 
 PATH: Final = "/api/v1/redemptions/batch"
-KNOWN: Final = 200
+REPEATED: Final = 200
 BATCHES: Final = FactLog(__name__)
 
 router = APIRouter(tags=["redemptions"])
@@ -52,7 +52,7 @@ async def redeem_codes(
     results = await redeem_batch(services, caller, items, language=language)
     shown = [_result_view(result, language) for result in results]
     statuses = Counter(result["status"] for result in shown)
-    counts = {"accepted": statuses[ACCEPTED], "known": statuses[KNOWN]}
+    counts = {"accepted": statuses[ACCEPTED], "known": statuses[REPEATED]}
     counts["refused"] = len(shown) - sum(counts.values())
     BATCHES.info("batch redeemed", {**counts, "request_id": caller.request_id})
     headers = {"Content-Language": language, **retry_headers(_retry_after_s(results))}
@@ -69,7 +69,7 @@ def _result_view(result: ItemResult, language: Language) -> dict[str, object]:
         }
     else:
         view = {
-            "status": ACCEPTED if result.created else KNOWN,
+            "status": ACCEPTED if result.created else REPEATED,
             "reservation_id": result.reservation.reservation_id,
             "state": result.reservation.public_state,
             "detail_code": result.reservation.refund_cause,

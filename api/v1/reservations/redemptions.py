@@ -1,4 +1,4 @@
-"""Redeeming by API key: what the public route does, for a shop or a bot that acts for many people."""
+"""Redeem with an API key: the public route, for a shop or a bot that acts for many recipients."""
 
 from typing import Annotated
 

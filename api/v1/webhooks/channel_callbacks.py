@@ -1,7 +1,7 @@
-"""What a group's own system reports about invitations that were posted to it: accepted, bounced, removed.
+"""Callbacks: an external system reports on invitations that were posted to it: accepted, bounced, removed.
 
-Each report is signed with the channel's secret. What is forged, stale or a repeat is refused and written down; a report
-that is sent again because its answer was lost is signed anew and taken once more, which changes nothing.
+Each callback is signed with the channel's secret. Forged, stale and repeated ones are refused and recorded. A callback
+that is sent again because its answer was lost must be signed again; it is accepted and changes nothing.
 """
 
 import hashlib
@@ -40,13 +40,13 @@ REASONS: Final[dict[CallbackRefusal, str]] = {
     "replayed": "CALLBACK_REPEATED",
     "foreign": "NOT_FOUND",
 }
-"""With which problem each refusal is answered."""
+"""The problem code of each refusal."""
 
 router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/channels", tags=["channels"])
 
 
 class CallbackData(Strict):
-    """About which invitation, and what more there is to say."""
+    """The invitation that it is about, and further facts."""
 
     reservation_id: UUID
     delivery: int = Field(default=1, ge=1, le=1000, description="As in the invitation that was posted.")
@@ -58,7 +58,7 @@ class CallbackData(Strict):
 
 
 class Callback(BaseModel):
-    """One report."""
+    """One callback."""
 
     type: Literal["invite.accepted", "invite.bounced", "invite.removed"]
     data: CallbackData
@@ -73,7 +73,7 @@ class CallbackTaken(BaseModel):
 
 
 def _schema() -> dict[str, Any]:
-    """The body's schema without references: it is read by hand, so nothing else declares it."""
+    """Return the body's schema without references. The body is parsed in the handler, so nothing else declares it."""
     schema = Callback.model_json_schema()
     schema["properties"]["data"] = schema.pop("$defs")["CallbackData"]
     return schema
@@ -123,7 +123,7 @@ async def callback(channel_id: UUID, request: Request, services: TheServices) ->
 
 
 class CallbackHandler:
-    """Where the callbacks of one channel are looked at."""
+    """Checks the callbacks of one channel."""
 
     def __init__(
         self, services: Services, channels: GroupChannelRepository, channel: ChannelRow, request_id: str | None
@@ -134,10 +134,10 @@ class CallbackHandler:
         self._request_id = request_id
 
     async def checked(self, signed: SignatureHeaders, body: bytes) -> Callback:
-        """The report, if it is the other side's own, of now, and about an invitation of its group.
+        """Return the callback if it is signed, recent, and about an invitation of the channel's group.
 
         Raises:
-            ApplicationError: It is not; that is on record.
+            ApplicationError: It is not; the refusal is recorded.
         """
         services, channel_id = self._services, self._channel.channel_id
         secrets = await services.run_blocking(

@@ -1,4 +1,4 @@
-"""Webhook endpoints over HTTP: who is told of which events, what became of each message, and telling once more."""
+"""Webhook endpoints over HTTP: their events, the results of their messages, and redelivery."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -169,7 +169,7 @@ def redeliver_all_failed(
 
 
 def view_of_endpoint(services: Services, endpoint: WebhookEndpoint, secret: str | None = None) -> EndpointView:
-    """An endpoint with what is known of its secrets."""
+    """Return an endpoint with its secrets, without their texts."""
     secrets, now = WebhookSecretRepository(services.storage), services.now()
     rows = secrets.list_valid(endpoint.endpoint_id, now)
     return EndpointView.of(endpoint, rows, secret)

@@ -125,7 +125,7 @@ def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> Ch
 
 
 def view_of_channel(services: Services, line: ChannelRow, secret: str | None = None) -> ChannelView:
-    """A channel with what is known of its secrets."""
+    """Return a channel with its secrets, without their texts."""
     secrets, now = WebhookSecretRepository(services.storage), services.now()
     lines = secrets.list_valid(line.channel_id, now)
     return ChannelView(

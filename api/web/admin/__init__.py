@@ -1,4 +1,4 @@
-"""The pages of admins: issuing codes, lists and files of them, groups and their letters, keys, and staff."""
+"""The admin console: issuing codes, lists and exports, groups and their emails, API keys, and staff."""
 
 from fastapi import APIRouter
 

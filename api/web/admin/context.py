@@ -1,4 +1,4 @@
-"""What the admin pages share: their context, how they are rendered, and the page of an unknown path."""
+"""What the admin pages share: their context, rendering, and the page of an unknown path."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
@@ -36,7 +36,7 @@ class InvitationPreview(Protocol):
 
     @property
     def html(self) -> str:
-        """The HTML part, a page of its own."""
+        """The HTML part, as a complete page."""
 
 
 class PreviewSender(HookPost, Protocol):

@@ -84,10 +84,10 @@ def _field_error(error: Mapping[str, Any]) -> str:
 
 
 def renew_channel_secret(admin: AdminContext, staff: Staff, group: InviteGroup) -> str:
-    """A new secret, to be shown this once; the one before it stays valid for a day.
+    """Generate a new secret, to be shown once; the former one stays valid for a day.
 
     Raises:
-        ApplicationError: NOT_FOUND, the group never had a channel of its own.
+        ApplicationError: NOT_FOUND, the group never had a channel.
     """
     services, channel_id = admin.services, group.channel_id
     if channel_id is None:

@@ -31,9 +31,9 @@ SUBJECT_LENGTH_MAX: Final = 200
 TEXT_LENGTH_MAX: Final = 5_000
 TARGET_LENGTH_MAX: Final = 2_000
 EXTRA_WAIT_S: Final = 5.0
-"""What a test may take beyond the time that its channel has."""
+"""Seconds that a test may take in addition to the channel's timeout."""
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Hosts that may be reached without TLS: nothing leaves the machine."""
+"""Hosts that may be reached without TLS, because nothing leaves the machine."""
 _TARGET: Final = re.compile(r"[!-~]+")
 
 NO_ERRORS: Final[Mapping[str, str]] = {}
@@ -169,7 +169,7 @@ class _Message(NamedTuple):
 
 
 def is_redirect_target(text: str) -> bool:
-    """Whether accepted invitations may lead there: an absolute https address; http on this machine only."""
+    """Return whether accepted invitations may lead there: an absolute https URL, or http on this machine only."""
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""
@@ -206,7 +206,10 @@ def _load_group(admin: AdminContext, name: str) -> InviteGroup:
 
 
 def _test_invitation(admin: AdminContext, group: InviteGroup, language: Language, recipient: str) -> OutboundMessage:
-    """The invitation as a member would get it; the link leads to the redeem page, for nothing was reserved."""
+    """Return the invitation as a recipient would get it.
+
+    Its link leads to the redeem page, because nothing was reserved.
+    """
     services, words = admin.services, group.texts_in(language)
     test_id = services.new_id()
     return OutboundMessage(

@@ -30,7 +30,7 @@ router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
 @router.get("")
 def show_form(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
-    """The form."""
+    """Show the form."""
     return _render(request, admin, staff, FormFields({"count": "1", "max_uses": "1", "bound": "yes"}))
 
 
@@ -47,13 +47,13 @@ def start_issuing(request: Request, admin: AdminContextDep, staff: AdminWithForm
 
 
 def template_of(fields: FormFields, admin: AdminContext) -> CodeTemplate:
-    """The terms that a form names; what is wrong with them is in the fields' faults."""
+    """Return the terms that a form names; errors are added to those of the fields."""
     values = {term.name: fields.term(term, admin.services.now()) for term in TERMS}
     return CodeTemplate(terms=CodeTerms(**values), bound=fields.values.get("bound", "yes") != "no")
 
 
 def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatch | None:
-    """What the form asks for; None if something is wrong with it."""
+    """Return the batch that the form requests; None if a field is invalid."""
     batch_id, template = id_from_nonce(fields.values.get("nonce", "")), template_of(fields, admin)
     count = fields.number("count", COUNT, default=1)
     prefix = fields.text("prefix", 2 * PREFIX_LENGTH_MAX).upper().replace("-", "").replace(" ", "")

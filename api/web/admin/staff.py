@@ -23,7 +23,7 @@ from projections.repositories.staff_accounts import LastAdminError
 
 PER_PAGE: Final = 50
 PASSWORD_BYTES: Final = 15
-"""120 bits; 20 letters that are typed once and then changed."""
+"""120 bits, as 20 characters that are typed once and then changed."""
 
 router = APIRouter(prefix="/admin/staff", route_class=SupportRoute)
 

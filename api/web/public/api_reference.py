@@ -1,6 +1,6 @@
-"""`/docs`: what the HTTP API can be asked, made from its own description.
+"""`/docs`: the HTTP API's reference, rendered from its OpenAPI document.
 
-FastAPI's own pages would load scripts from elsewhere into the origin of the staff's sessions.
+FastAPI's own pages would load scripts from another site into the origin of the staff sessions.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
 class Operation(NamedTuple):
-    """One thing that can be asked for. `statuses`: those that are described, with what they mean."""
+    """One operation of the API. `statuses`: the described ones, with their meanings."""
 
     method: str
     path: str
@@ -27,12 +27,12 @@ class Operation(NamedTuple):
 
 
 def build_router(schema: Callable[[], dict[str, Any]], schema_url: str, default_language: Language) -> APIRouter:
-    """`/docs`.
+    """Build the router of `/docs`.
 
     Args:
-        schema: Gives the OpenAPI document.
+        schema: Returns the OpenAPI document.
         schema_url: Where machines find it.
-        default_language: Language of those who name none.
+        default_language: Language of browsers that name none.
     """
     router = APIRouter()
 
@@ -46,7 +46,7 @@ def build_router(schema: Callable[[], dict[str, Any]], schema_url: str, default_
 
 
 def group_operations(schema: dict[str, Any]) -> dict[str, list[Operation]]:
-    """Operations by their tag, in the document's order."""
+    """Return operations by their tag, in the document's order."""
     operations_by_tag: dict[str, list[Operation]] = {}
     for path, path_item in schema["paths"].items():
         for method in METHODS:

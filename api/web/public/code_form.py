@@ -1,4 +1,4 @@
-"""What the forms with a code field share: redeem, correct the email address, move the access."""
+"""Shared code of the forms with a code field: redeem, correct the email address, move the access."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ ABOUT_EMAIL: Final = frozenset({"EMAIL_INVALID", "EMAIL_MISMATCH"})
 ABOUT_CODE: Final = frozenset(
     {"CODE_INVALID", "CODE_MALFORMED", "CODE_EXPIRED", "CODE_PAUSED", "CODE_REVOKED", "CODE_HELD", "CODE_EXHAUSTED"}
 )
-"""Refusals that concern one field, which is marked."""
+"""Refusals that are about the code field, which is marked."""
 
 
 def render_code_form(

@@ -1,4 +1,4 @@
-"""The page on which a person redeems a code, with and without JavaScript."""
+"""The page on which a code is redeemed, with and without JavaScript."""
 
 from typing import Annotated, Final
 
@@ -24,7 +24,7 @@ router = APIRouter()
 @router.get("/")
 @router.get("/invite")
 async def show_form(request: Request, services: TheServices, code: str = "") -> Response:
-    """Show the form; a link may bring the code."""
+    """Show the form; a link may carry the code."""
     return _render(request, choose_language(request, services.settings.default_language), code=code)
 
 
@@ -35,7 +35,7 @@ async def send_form(
     email: Annotated[str, Form()] = "",
     code: Annotated[str, Form()] = "",
 ) -> Response:
-    """Redeem what was typed, and go on to the reservation's page."""
+    """Redeem the code, and redirect to the reservation's page."""
     language, visitor = choose_language(request, services.settings.default_language), get_visitor(request)
     try:
         redemption = await redeem(services, visitor.caller, email, code, language=language)
@@ -52,7 +52,7 @@ async def send_form(
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the form's script asks, which shows a refusal without loading the page again."""
+    """Return whether the form's script asks, which shows a refusal without reloading the page."""
     return request.headers.get("accept") == SCRIPT
 
 
@@ -65,7 +65,7 @@ def _render_json(error: ApplicationError, language: Language) -> Response:
 def _render(
     request: Request, language: Language, *, email: str = "", code: str = "", error: ApplicationError | None = None
 ) -> Response:
-    """Render the form with what was typed, and why it was refused."""
+    """Render the form with what was typed, and the refusal if there is one."""
     return render_code_form(
         request,
         "invite.html",

@@ -1,4 +1,4 @@
-"""The local mail sink's mails in the browser. A mail's HTML is shown in a sandboxed frame with its own policy."""
+"""The mail catcher's emails in the browser. An email's HTML is shown in a sandboxed frame with a separate policy."""
 
 import re
 from pathlib import Path
@@ -16,18 +16,18 @@ from api.web.security_headers import MAIL_POLICY, security_headers
 from domain.ports import Language
 
 KEY_LENGTH_MAX: Final = 255
-"""Longest name of a file on common file systems."""
+"""Longest file name on common file systems."""
 
 _LINK: Final = re.compile(r"https?://[^\s<>\"'，。；）】]+[^\s<>\"'，。；）】.,;:!?)]")
 _HEAD: Final = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
 
 
 def build_router(folder: Path, default_language: Language) -> APIRouter:
-    """`/mailbox`, one mail, and one mail's HTML by itself.
+    """Build the router of `/mailbox`, one email, and one email's HTML.
 
     Args:
         folder: The Maildir.
-        default_language: Language of those who name none.
+        default_language: Language of browsers that name none.
     """
     router = APIRouter(prefix="/mailbox")
 
@@ -60,7 +60,7 @@ def build_router(folder: Path, default_language: Language) -> APIRouter:
 
 
 def link_urls(text: str) -> Markup:
-    """Plain text as HTML in which addresses of pages can be clicked."""
+    """Return plain text as HTML with clickable links."""
     parts, end = [], 0
     for match in _LINK.finditer(text):
         parts += [escape(text[end : match.start()]), _anchor(match[0])]
@@ -73,7 +73,7 @@ def _anchor(url: str) -> Markup:
 
 
 def _open_links_in_tabs(html: str) -> str:
-    """The mail with its links opening in a tab: our own pages refuse to be framed."""
+    """Return the email with links that open in a new tab, because our pages refuse to be framed."""
     base = '<base target="_blank">'
     head = _HEAD.search(html)
     return f"{html[: head.end()]}{base}{html[head.end() :]}" if head else base + html

@@ -1,4 +1,4 @@
-"""All public pages as one router."""
+"""All public pages in one router."""
 
 from fastapi import APIRouter
 
@@ -7,10 +7,10 @@ from api.web.public import accept, invite, mailbox, reservation_forms, status
 
 
 def build_pages(settings: ApiSettings) -> APIRouter:
-    """Build the router. Its pages are not part of the API's description.
+    """Build the router. Its pages are not part of the OpenAPI document.
 
     Args:
-        settings: There is a mailbox page if they name the Maildir of a local mail sink.
+        settings: There is a mailbox page if they name the Maildir of a mail catcher.
     """
     router = APIRouter(include_in_schema=False)
     for module in (invite, status, reservation_forms, accept):

@@ -1,4 +1,4 @@
-"""The page that shows what became of a reservation, live."""
+"""The page that shows the state of a reservation, live."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from domain.model.reservation import PublicState
 router = APIRouter(route_class=BlockingRoute)
 
 REFRESH_S: Final[dict[PublicState, int]] = {"reserved": 3, "sending": 3, "waiting": 15, "unknown": 15}
-"""Seconds after which a browser without JavaScript looks again; other states are final."""
+"""Seconds after which a browser without JavaScript reloads a page whose state is not final."""
 
 FINAL_REFUND_CAUSES: Final = frozenset({"revoked", "corrected"})
 """Causes of a refund after which the same code and email address cannot be redeemed again."""
@@ -47,7 +47,7 @@ CORRECTED: Final = Step("corrected", "done")
 
 @router.get("/r/{reservation_id}")
 def show_status(request: Request, services: TheServices, reservation_id: str, known: str = "") -> Response:
-    """Show what became of a reservation."""
+    """Show the state of a reservation."""
     language = choose_language(request, services.settings.default_language)
     view = find_status_view(services, reservation_id, language, get_visitor(request))
     if view is None:

@@ -1,7 +1,7 @@
-"""Who asks for a public page, and the cookie by which a browser shows that it made a reservation.
+"""The visitor of a public page, and the cookie by which a browser proves that it made a reservation.
 
-The cookie holds the correction tokens of the newest reservations. A token is worth nothing without the code, and only
-correcting an email address and moving access ask for it.
+The cookie holds the correction tokens of the newest reservations. A token is worthless without the code, and only
+correcting an email address and moving access require it.
 """
 
 import re
@@ -40,7 +40,7 @@ class Visitor(NamedTuple):
 
 
 def get_visitor(request: Request) -> Visitor:
-    """Return who sent this request."""
+    """Return the visitor of a request."""
     return Visitor(request_id_of(request), client_ip_of(request.scope), read_tokens(request))
 
 

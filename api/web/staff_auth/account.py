@@ -1,4 +1,4 @@
-"""One's own account: a new password, which ends every session but the one that begins with it."""
+"""A staff member's own account: a new password, which ends every session except a new one."""
 
 from datetime import timedelta
 from typing import Annotated, Final
@@ -27,14 +27,14 @@ from api.web.staff_auth.staff import Staff
 from domain.values.identifiers import EmailAddress
 
 PASSWORD_LENGTH_MIN: Final = 12
-"""Length is what counts (NIST SP 800-63B 5.1.1); no rule about kinds of letters."""
+"""Only the length counts (NIST SP 800-63B 5.1.1); there is no rule about kinds of characters."""
 
 router = APIRouter(prefix="/support/account", route_class=SupportRoute)
 
 
 @router.get("")
 def show_account(request: Request, staff: Viewer, done: str = "") -> Response:
-    """Who one is here, and the form for a new password."""
+    """Show the account, and the form for a new password."""
     return _render(request, staff, was_changed=done == "password")
 
 
@@ -74,7 +74,7 @@ async def _is_current_password(support: SupportContext, staff: Staff, typed: str
 
 
 async def _replace_password(support: SupportContext, staff: Staff, password: str) -> str:
-    """Set the password, which ends all sessions, and begin a new one; its token."""
+    """Set the password, which ends all sessions, and begin a new one; return its token."""
     password_hash, session = await support.hash_password(password), new_token()
     action = support.services.action(staff.caller())
     new_session = NewSession(digest_of(session), action.now + timedelta(seconds=SESSION_S))

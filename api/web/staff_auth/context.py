@@ -1,4 +1,4 @@
-"""What the support pages work with: the services, the readers, and how a password is checked."""
+"""The context of the support pages: the services, the readers, and the password check."""
 
 import hashlib
 import hmac
@@ -30,7 +30,7 @@ from projections.vault.random_source import RANDOM
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupportContext:
-    """What the pages of the support console need in one process.
+    """What the pages of the support console use in one process.
 
     Attributes:
         dummy_hash: Hash that no password has: a sign-in to an unknown account then takes as long as to a known one.
@@ -48,7 +48,7 @@ class SupportContext:
 
     @classmethod
     def from_services(cls, services: Services) -> "SupportContext":
-        """A desk over the services of a started application."""
+        """Build the context from the services of a started application."""
         storage, hasher = services.storage, password_hasher()
         return cls(
             services=services,
@@ -66,7 +66,7 @@ class SupportContext:
         return form_secret(self.services.settings.secret_key)
 
     def count_key(self, *parts: str) -> bytes:
-        """Key of a count: a keyed digest of what the count is about."""
+        """Return the key of a failure count: a keyed digest of what the count is about."""
         return hmac.digest(self.secret, "\0".join(("count", *parts)).encode(errors="replace"), hashlib.sha256)
 
     def audit(self, caller: Caller, action: AuditAction, subject_id: UUID | None, reason: str) -> None:
@@ -79,7 +79,7 @@ class SupportContext:
         return self.services.settings.rate_limit == "on"
 
     def refuse_unknown_browser(self) -> ApplicationError | None:
-        """Why no unknown browser can sign in at the moment; None if one may."""
+        """Return why no unknown browser can sign in now; None if one may."""
         if self.hashing_queue.is_full:
             return self.hashing_queue.reject("full")
         if self.is_throttled and self.login_throttle.is_used_up(FailureCount(ALL, b"")):
@@ -90,7 +90,7 @@ class SupportContext:
     async def authenticate(
         self, email: EmailAddress | None, password: str, *, is_known: bool
     ) -> StaffCredentials | None:
-        """The account whose password this is; the same time passes whether there is an account or not.
+        """Return the account whose password this is. It takes the same time whether or not there is an account.
 
         Args:
             email: The account's address; None if what was typed is not one.
@@ -98,7 +98,7 @@ class SupportContext:
             is_known: Whether the browser signed in to the account before, or a session is open.
 
         Raises:
-            ApplicationError: OVERLOADED, too many wait for the lane; or the database is unavailable.
+            ApplicationError: OVERLOADED, too many requests wait to hash; or the database is unavailable.
         """
         async with self.hashing_queue.acquire(is_known=is_known) as slot:
             account = None if email is None else await self.services.run_blocking(self.sessions.find_credentials, email)
@@ -109,16 +109,16 @@ class SupportContext:
             return account
 
     async def hash_password(self, password: str) -> str:
-        """What is kept of a new password that signed-in staff set.
+        """Hash a new password that a signed-in member of staff sets.
 
         Raises:
-            ApplicationError: OVERLOADED, too many wait for the lane.
+            ApplicationError: OVERLOADED, too many requests wait to hash.
         """
         async with self.hashing_queue.acquire(is_known=True) as slot:
             return await slot.run(lambda: self.hasher.hash(password))
 
     async def _rehash(self, account: StaffCredentials, password: str, slot: HashingSlot) -> None:
-        """Replace a hash that has other costs than new ones; its sessions stay."""
+        """Replace a hash that was made with other costs; its sessions stay."""
         new_hash = await slot.run(lambda: self.hasher.hash(password))
         replace = StaffAccountRepository(self.services.storage).replace_password_hash
         await self.services.run_blocking(replace, account.staff_id, account.password_hash, new_hash)
@@ -132,7 +132,7 @@ class SupportContext:
 
 
 def make_dummy_hash(hasher: PasswordHasher) -> str:
-    """A hash that takes as long to check as any other of this hasher's; it is drawn, since making one takes as long."""
+    """Return a hash that takes as long to check as any other; it is random text, because hashing takes as long."""
     salt, digest = (
         b64encode(RANDOM.draw_bytes(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len)
     )

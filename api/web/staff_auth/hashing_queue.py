@@ -1,7 +1,6 @@
-"""One lane for password hashing: one hash at a time, few waiting, none for long, and behind everything else.
+"""A queue for password hashing: one hash at a time, few waiting, none for long, and at low priority.
 
-A hash takes 64 MiB and a core for some 100 ms. Without a bound, a few hundred sign-ins would hold up redeems for
-minutes.
+A hash takes 64 MiB and a core for some 100 ms. Without a bound, a few hundred sign-ins would delay redeems for minutes.
 """
 
 import asyncio
@@ -20,9 +19,9 @@ from projections.telemetry.metrics import SIGN_INS_REFUSED
 T = TypeVar("T")
 
 WAITING_MAX: Final = 8
-"""Requests that may wait for the lane: from strangers, and as many again from known browsers and signed-in staff."""
+"""Requests that may wait: from unknown browsers, and as many again from known browsers and signed-in staff."""
 WAIT_S: Final = 10.0
-"""Longest wait for the lane."""
+"""Longest wait in seconds."""
 RETRY_AFTER_S: Final = 5
 NICE: Final = 19
 """Nice value on Linux of the thread that hashes for strangers: redeems get the core first, an idle one hashes at full
@@ -30,7 +29,7 @@ speed. For known callers, who are few, another thread hashes at the usual priori
 
 
 class HashingSlot:
-    """A caller's hold of the lane."""
+    """A caller's turn to hash."""
 
     def __init__(self, thread: ThreadPoolExecutor) -> None:
         self._thread = thread
@@ -61,7 +60,7 @@ class HashingQueue:
 
     @asynccontextmanager
     async def acquire(self, *, is_known: bool) -> AsyncIterator["HashingSlot"]:
-        """Hold the lane; jobs are run by the turn.
+        """Wait for a turn and hold it while the context is open.
 
         Raises:
             ApplicationError: OVERLOADED, too many callers wait already, or the wait was too long.
@@ -74,11 +73,11 @@ class HashingQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further stranger may wait."""
+        """Whether no further unknown browser may wait."""
         return self._is_busy and len(self._unknown_callers) >= self._waiting_max
 
     def reject(self, bound: str) -> ApplicationError:
-        """The answer to a caller who gets no turn; it is counted.
+        """Return the error for a caller who gets no turn, and count it.
 
         Args:
             bound: full or timeout.
@@ -118,6 +117,6 @@ class HashingQueue:
 
 
 def _lower_priority() -> None:
-    """Lower the priority of the calling thread, where threads have one of their own."""
+    """Lower the priority of the calling thread, if the system has priorities of threads."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

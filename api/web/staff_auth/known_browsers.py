@@ -1,6 +1,6 @@
-"""Browsers that signed in to an account before: a signed cookie gives each of them a count of failures of its own.
+"""Known browsers: a signed cookie gives each browser that signed in to an account a separate failure count.
 
-The cookie opens nothing. It only says that strangers' failures are not this browser's.
+The cookie grants nothing. It only keeps other browsers' failures apart.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _PARTS: Final = 3
 
 
 class KnownBrowsers:
-    """Makes and reads the cookies; there is one for each account, since several people may share a browser.
+    """Issues and reads the cookies; there is one for each account, because several people may share a browser.
 
     Args:
         secret: The ledger's secret key. Forms use another key derived from it, since they sign what a client chooses.
@@ -26,7 +26,7 @@ class KnownBrowsers:
         self._secret = hashlib.sha256(b"known browser\0" + secret).digest()
 
     def issue_cookie(self, account: str, browser: str, now: datetime) -> "KnownBrowserCookie":
-        """The cookie of a browser that has just signed in.
+        """Return the cookie of a browser that has just signed in.
 
         Args:
             account: The account's normal email address.
@@ -37,7 +37,7 @@ class KnownBrowsers:
         return KnownBrowserCookie(self._name(account), f"{until}.{browser}.{self._signature(account, until, browser)}")
 
     def identify(self, cookies: Mapping[str, str], account: str, now: datetime) -> str | None:
-        """The name of the browser, if it signed in to this account before."""
+        """Return the name of the browser, if it signed in to this account before."""
         parts = cookies.get(self._name(account), "").split(".")
         if len(parts) != _PARTS or not (parts[0].isascii() and parts[0].isdigit()):
             return None

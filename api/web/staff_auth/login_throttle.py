@@ -1,8 +1,8 @@
-"""How often signing in may fail: counts in this process's memory, by the same algorithm as code guessing.
+"""Limits on failed sign-ins: counts in this process's memory, by the same algorithm as code guessing.
 
-Who tries is told apart as well as possible, so that strangers can't lock an account's owner out: first by account and
-client address together; by account alone only much later; and a browser that signed in to the account before has a
-count of its own that no stranger's failure touches.
+Clients are told apart as well as possible, so that others can't lock an account's owner out. Failures count first by
+account and client address together; by account alone only much later. A browser that signed in to the account before
+has a separate count that no other failure affects.
 """
 
 import math
@@ -13,7 +13,7 @@ from api.rate_limits.gcra import Gcra, Limit
 from projections.telemetry.metrics import SIGN_INS_REFUSED
 
 WINDOW_S: Final = 900.0
-"""In which every limit is whole again."""
+"""Seconds after which every limit is restored."""
 
 
 def _limit(name: str, number: int) -> Limit:
@@ -31,21 +31,21 @@ NETWORK: Final = _limit("network", 100)
 ACCOUNT: Final = _limit("account", 100)
 """Failures for one account from all addresses together."""
 ALL: Final = _limit("all", 300)
-"""Failures of all together: it bounds what they cost, and the memory of the other limits."""
+"""Failures of all clients together: it bounds their cost, and the memory of the other limits."""
 OWN: Final = _limit("own", 10)
-"""Wrong current passwords of a person who is signed in and sets a new one."""
+"""Wrong current passwords of signed-in staff who set a new one."""
 LIMITS: Final = (PAIR, BROWSER, SITE, NETWORK, ACCOUNT, ALL, OWN)
 
 
 class FailureCount(NamedTuple):
-    """One of the counts that a sign-in is held to: a limit and a key, which holds no address in clear."""
+    """One count that a sign-in is limited by: a limit and a key, which holds no address in clear."""
 
     limit: Limit
     key: bytes
 
 
 class LoginThrottle:
-    """Counts requests before they are decided, so that many at the same time can't pass together.
+    """Counts requests before they are decided, so that concurrent requests can't pass together.
 
     Args:
         clock: Seconds, monotonic.
@@ -71,18 +71,18 @@ class LoginThrottle:
         return None
 
     def is_used_up(self, count: FailureCount) -> bool:
-        """Whether a further request under this count would have to wait; it is counted in the metric if so."""
+        """Return whether a further request under this count would have to wait; it is counted in the metric if so."""
         if not self._tables[count.limit.name].wait_s(count.key, self._clock()):
             return False
         SIGN_INS_REFUSED.labels(count.limit.name).inc()
         return True
 
     def release(self, counts: Sequence[FailureCount]) -> None:
-        """Uncount a request that was taken: it was not a failure."""
+        """Uncount a request that was not a failure."""
         now = self._clock()
         for count in counts:
             self._tables[count.limit.name].put_back(count.key, now)
 
     def __len__(self) -> int:
-        """How many keys are remembered."""
+        """Return how many keys are in memory."""
         return sum(len(table) for table in self._tables.values())

@@ -1,4 +1,4 @@
-"""Support's pages and their faults."""
+"""Rendering of the support console's pages and errors."""
 
 from typing import Any
 
@@ -15,18 +15,18 @@ from domain.ports import Language
 
 
 def get_language(request: Request) -> Language:
-    """The language of a page at the desk."""
+    """Return the language of a support page."""
     return choose_language(request, request.app.state.services.settings.default_language)
 
 
 def support_page(request: Request, template: str, staff: Staff, *, status: int = 200, **context: Any) -> Response:
-    """A page for somebody who is signed in."""
+    """Return a page for signed-in staff."""
     language = get_language(request)
     return page(request, f"support/{template}", language, status=status, staff=staff, **context)
 
 
 def render_refusal(request: Request, problem: ApplicationError) -> Response:
-    """The page of a refusal or fault."""
+    """Return the page of a refusal or error."""
     language = get_language(request)
     heading = refusal_title(problem.code, language)
     detail = refusal_detail(problem.code, language, **problem.facts)
@@ -36,7 +36,7 @@ def render_refusal(request: Request, problem: ApplicationError) -> Response:
 
 
 def render_stale_form(request: Request) -> Response:
-    """The page that refuses a form which is not this session's."""
+    """Return the page that refuses a form of another session."""
     return _render_error(request, 403, None, None, None)
 
 

@@ -1,4 +1,4 @@
-"""Who is at the desk: session cookies, roles, and the token that every form carries."""
+"""Sessions of staff: cookies, roles, and the token that every form carries."""
 
 import secrets
 from collections.abc import Callable, Coroutine
@@ -24,11 +24,11 @@ SIGN_OUT: Final = "/support/sign-out"
 
 
 class NotSignedInError(Exception):
-    """The page is for staff, and nobody is signed in."""
+    """The page is for staff, and the visitor is not signed in."""
 
 
 class InvalidFormTokenError(Exception):
-    """A form came without the token of this session: from elsewhere, or from before a new sign-in."""
+    """A form came without the token of this session: from another site, or from before a new sign-in."""
 
 
 class SupportRoute(BlockingRoute):
@@ -54,23 +54,23 @@ class SupportRoute(BlockingRoute):
 
 
 def get_support_context(request: Request) -> SupportContext:
-    """The desk of this process."""
+    """Return the context of this process."""
     support: SupportContext = request.app.state.support
     return support
 
 
 def new_token() -> str:
-    """The secret of a session or a form."""
+    """Return the secret of a session or a form."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def has_valid_csrf_token(request: Request, support: SupportContext, cookie: str | None, token: str) -> bool:
-    """Whether a form was made for the holder of this cookie, by us."""
+    """Return whether a form was made by one of our pages for the holder of this cookie."""
     return is_own(request.headers, support.secret, cookie, token)
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int, *, path: str = "/") -> None:
-    """A cookie that scripts can't read, that other sites' forms don't bring, and that https keeps to itself."""
+    """Set a cookie that scripts can't read, that forms of other sites don't send, and that is sent over https only."""
     response.set_cookie(
         name,
         value,
@@ -83,7 +83,7 @@ def set_cookie(request: Request, response: Response, name: str, value: str, seco
 
 
 def sign_in_url(request: Request) -> str:
-    """The sign-in, and where to go on from there: to a page. What was in a form is lost, which is said."""
+    """Return the URL of the sign-in and the page to continue with. A form's content is lost, which the page says."""
     if request.method != "GET":
         return SIGN_IN if request.url.path == SIGN_OUT else f"{SIGN_IN}?lost=1"
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -91,11 +91,11 @@ def sign_in_url(request: Request) -> str:
 
 
 def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
-    """A dependency: whoever is signed in, with at least this role.
+    """Return a dependency for the signed-in member of staff, with at least this role.
 
     Raises:
-        NotSignedInError: There is no session, or it is over.
-        ApplicationError: FORBIDDEN, the role does not reach.
+        NotSignedInError: There is no session, or it has ended.
+        ApplicationError: FORBIDDEN, the role is not sufficient.
     """
 
     async def staff(request: Request) -> Staff:
@@ -122,10 +122,10 @@ def require_role(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
 
 
 def require_role_with_form(role: Role) -> Callable[..., Coroutine[Any, Any, Staff]]:
-    """A dependency of routes that change something: as `require_role`, by a form of ours.
+    """Return a dependency of routes that change something: as `require_role`, and the form must be ours.
 
     Raises:
-        StaleFormError: The form's token is not this session's.
+        InvalidFormTokenError: The form's token is not this session's.
     """
     inner = require_role(role)
 

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Sign-in and sign-out of staff."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -34,18 +34,18 @@ from domain.values.identifiers import EmailAddress
 from projections.repositories.staff_sessions import StaffCredentials
 
 SESSION_S: Final = 12 * 3600
-"""A working day. A session ends then at the latest, used or not."""
+"""Longest life of a session in seconds: a working day."""
 FORM_COOKIE: Final = "ledger_sign_in"
 FORM_S: Final = 3600
 PASSWORD_LENGTH_MAX: Final = 1024
-"""Longer ones are not looked at: hashing them would cost too much."""
+"""Longest password that is read, because hashing longer ones would cost too much."""
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
 @router.get("/sign-in")
 def show_form(request: Request, support: SupportContextDep, lost: str = "") -> Response:
-    """The form. Its token belongs to a cookie of its own, since there is no session yet.
+    """Show the form. Its token belongs to a separate cookie, because there is no session yet.
 
     `lost`: a form was sent after its session had ended.
     """
@@ -101,7 +101,7 @@ def sign_out(request: Request, support: SupportContextDep, staff: ViewerWithForm
 
 
 class _SignInAttempt(NamedTuple):
-    """Who tries to sign in: the address that was typed, and the counts that a failure is added to."""
+    """A sign-in: the typed address, and the counts that a failure is added to."""
 
     email: EmailAddress | None
     counts: Sequence[FailureCount]
@@ -114,7 +114,7 @@ class _SignInAttempt(NamedTuple):
 
 
 async def _check_password(support: SupportContext, attempt: _SignInAttempt, password: str) -> StaffCredentials | None:
-    """The account whose password this is; each failure is written down, and takes as long as a success."""
+    """Return the account whose password this is; each failure is recorded, and takes as long as a success."""
     is_hashable = len(password) <= PASSWORD_LENGTH_MAX
     account = await support.authenticate(attempt.email, password, is_known=attempt.is_known) if is_hashable else None
     if account is None:
@@ -130,7 +130,7 @@ async def _check_password(support: SupportContext, attempt: _SignInAttempt, pass
 
 
 def _get_visitor(request: Request, support: SupportContext, typed: str) -> _SignInAttempt:
-    """Where a sign-in comes from and whom it is for; no address is kept in clear."""
+    """Return where a sign-in comes from and which account it is for; no address is kept in clear."""
     email = find_email(typed)
     name = email.normal if email else ""
     browser = support.browsers.identify(request.cookies, name, support.services.now())
@@ -148,7 +148,7 @@ def _get_visitor(request: Request, support: SupportContext, typed: str) -> _Sign
 
 
 def _next_path(request: Request) -> str:
-    """The page to go on to: one of ours, never another site's."""
+    """Return the page to continue with: one of ours, never another site's."""
     path = request.query_params.get("next", "")
     is_ours = any(path == root or path.startswith((f"{root}/", f"{root}?")) for root in ("/support", "/admin"))
     return path if is_ours and "\\" not in path and path.isprintable() else "/support"

@@ -1,7 +1,7 @@
-"""Sign-ins that would be refused whoever asks are refused before routing: a flood of them must not hold up redeems.
+"""Refuses sign-ins before routing while no unknown browser may sign in, so that a flood does not delay redeems.
 
-Routing, reading the form and rendering a page take some ten times as long as this. Nothing about the request is looked
-at but whether its browser may be known; the route itself decides about all others.
+Routing, parsing the form and rendering a page take some ten times as long as this. Only whether the browser may be
+known is checked here; the route decides about all other requests.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ _PREFIX = COOKIE_PREFIX.encode()
 
 
 class SignInGate:
-    """Refuses sign-ins of unknown browsers while there is no room for one.
+    """Refuses sign-ins of unknown browsers while the queue is full.
 
     Args:
         app: The application inside.
-        desk: What the support pages work with, once the process is started.
+        get_support: Returns the context of the support pages, once the process is started.
     """
 
     def __init__(self, app: ASGIApp, get_support: Callable[[], SupportContext]) -> None:
@@ -48,9 +48,9 @@ class SignInGate:
         await self._app(scope, receive, send)
 
     def _page(self, refusal: ApplicationError, scope: Scope) -> Response:
-        """The page of a refusal, rendered once for each language, of nothing that a request says.
+        """Return the page of a refusal, rendered once for each language, without anything of the request.
 
-        It is a new response each time, since the layers around add headers to it.
+        It is a new response each time, because the layers around it add headers.
         """
         key = refusal.code, get_language(Request(scope))
         if key not in self._pages:
@@ -61,5 +61,5 @@ class SignInGate:
 
 
 def _may_be_known(scope: Scope) -> bool:
-    """Whether the request has a cookie of a known browser; if it is a true one is for the route to see."""
+    """Return whether the request has a cookie of a known browser; the route checks whether it is valid."""
     return any(_PREFIX in value for name, value in scope["headers"] if name == b"cookie")

@@ -9,7 +9,7 @@ from api.use_cases.services import Caller
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staff:
-    """Who asks. `form_token` goes into every form of the page."""
+    """The signed-in member of staff. `form_token` goes into every form of the page."""
 
     staff_id: UUID
     role: Role
@@ -17,9 +17,9 @@ class Staff:
     form_token: str
 
     def has_role(self, role: Role) -> bool:
-        """Whether this role's acts are open to them."""
+        """Return whether the member may do what this role may."""
         return RANK[self.role] >= RANK[role]
 
     def caller(self, request_id: str | None = None) -> Caller:
-        """As the events name them."""
+        """Return the member as events name them."""
         return Caller(actor="staff", actor_id=str(self.staff_id), request_id=request_id)

@@ -1,4 +1,4 @@
-"""The pages of support: signing in, finding a code or a person, a code's statement, acts with a reason, work lists."""
+"""The support console: searching codes and recipients, statements, actions with a reason, and the review queue."""
 
 from fastapi import APIRouter
 
@@ -12,7 +12,7 @@ __all__ = ["SignInGate", "SupportContext", "build_support"]
 
 
 def build_support() -> APIRouter:
-    """All pages below /support as one router; what they work with is `app.state.support`, a `SupportContext`."""
+    """Return all pages below /support as one router; they use `app.state.support`, a `SupportContext`."""
     router = APIRouter(include_in_schema=False)
     modules = (
         *(sign_in, search_page, code_page, event_page, reservation_page, pages, notes, unmask, erase_person),

@@ -9,14 +9,14 @@ from domain.model.redeem_code import RedeemCode
 WIDTH: Final = 1000.0
 HEIGHT: Final = 200.0
 GAP_SHARE: Final = 0.25
-"""Of a column's place that stays empty."""
+"""Share of a column's space that stays empty."""
 TICKS: Final = 4
 LABELS_MAX: Final = 7
 STEPS: Final = (1, 2, 2.5, 5, 10)
 CELLS_MAX: Final = 24
-"""Uses of a balance bar that has a cell for each; a larger limit is one bar."""
+"""Most uses of a balance bar with a cell for each; a larger limit is one bar."""
 OPEN_SHARE: Final = 0.25
-"""The part of an unlimited code's bar that has no end."""
+"""Share of the bar of a code without limit that has no end."""
 
 BalancePart = Literal["used", "reserved", "free", "open"]
 
@@ -68,7 +68,7 @@ def stack_columns(rows: Sequence[Sequence[int]], parts: Sequence[str], labels: S
 
 
 def round_up_axis(number: int) -> int:
-    """The next number whose quarters are whole, and easy to read: 4, 8, 20, 40, 80, 100, 200..."""
+    """Return the next number whose quarters are whole and easy to read: 4, 8, 20, 40, 80, 100, 200..."""
     if number <= TICKS:
         return TICKS
     power = 1
@@ -81,13 +81,13 @@ def round_up_axis(number: int) -> int:
 
 
 def scale_to_largest(numbers: Sequence[int]) -> list[float]:
-    """Widths of bars, the largest of them 100."""
+    """Return widths of bars; the largest is 100."""
     largest = max(numbers, default=0)
     return [round(100 * number / largest, 1) if largest else 0.0 for number in numbers]
 
 
 def _sample_labels(labels: list[str]) -> list[str]:
-    """The first, the last, and some between them at equal distances."""
+    """Return the first and the last label, and some between them at equal distances."""
     for count in range(min(LABELS_MAX, len(labels)), 1, -1):
         if (len(labels) - 1) % (count - 1) == 0:
             stride = (len(labels) - 1) // (count - 1)

@@ -1,4 +1,4 @@
-"""The page of one code: its balance as a picture and its history as a statement, now or at any moment."""
+"""The page of one code: its balance as a chart and its history as a statement, now or at a past time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,7 +54,7 @@ router = APIRouter(prefix="/support/codes", route_class=SupportRoute)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationGroup:
-    """One reservation's lines."""
+    """The lines of one reservation."""
 
     reservation_id: UUID
     address: str | None
@@ -64,7 +64,7 @@ class ReservationGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementPage:
-    """The lines of a page, in its order, and where the next page goes on."""
+    """The lines of a page in order, and where the next page begins."""
 
     lines: list[StatementEntry]
     groups: dict[UUID, list[int]]
@@ -79,7 +79,7 @@ def show_code(
     code_id: UUID,
     params: Annotated[StatementParams, Query()],
 ) -> Response:
-    """The statement."""
+    """Show the statement."""
     query, at_event = params.to_query(code_id), params.at_event
     if at_event is not None:
         at = _find_time(support, code_id, at_event)
@@ -101,7 +101,10 @@ def filter_by_person(
     params: Annotated[StatementParams, Query()],
     email: Annotated[str, Form(max_length=TYPED_LENGTH_MAX)] = "",
 ) -> Response:
-    """Only what is about one person. Their address is in the form, never in ours, which logs may keep."""
+    """Show only lines about one recipient.
+
+    The email address is in the form, never in the URL, which logs may keep.
+    """
     query = params.to_query(code_id)
     recipient_id = _find_recipient(support, email)
     url = query.url(person=recipient_id or UUID(int=0), reservation=None, group=None)
@@ -110,13 +113,13 @@ def filter_by_person(
 
 @router.get("/{code_id}/version")
 def show_version(support: SupportContextDep, _: Viewer, code_id: UUID) -> Response:
-    """How many events there are: an open page asks again and again, so this is one row."""
+    """Return how many events there are; an open page polls this, so it reads one row."""
     head = support.statements.find_newest_version(code_id)
     return JSONResponse({"version": head})
 
 
 def _view(support: SupportContext, query: StatementQuery, staff: Staff, language: Language) -> dict[str, Any]:
-    """Everything that the page shows."""
+    """Return everything that the page shows."""
     now, statements = support.services.now(), support.statements
     head = statements.find_newest_version(query.code_id)
     if head == 0:
@@ -193,7 +196,7 @@ def _load_lines(support: SupportContext, query: StatementQuery, until: int) -> S
 def _lines_of_groups(
     support: SupportContext, query: StatementQuery, page: list[int], until: int, next_version: int | None
 ) -> StatementPage:
-    """All lines of the reservations that were opened by these events, as far as they fit a page."""
+    """Return all lines of the reservations that these events began, as far as they fit a page."""
     starts = [(line.version, line.event) for line in support.statements.read_entries(query.code_id, page)]
     ids = {version: event.reservation_id for version, event in starts if isinstance(event, ReservationStarted)}
     histories = support.reader.read_reservation_events(list(ids.values()))
@@ -214,7 +217,7 @@ def _lines_of_groups(
 def _lines_of_reservation(
     support: SupportContext, query: StatementQuery, reservation_id: UUID, until: int
 ) -> StatementPage:
-    """All events of one reservation: they are few."""
+    """Return all events of one reservation, which are few."""
     located = support.statements.find_versions_of_reservation(reservation_id)
     if located is None or located[0] != query.code_id:
         return StatementPage(lines=[], groups={}, next=None)
@@ -239,7 +242,7 @@ def _build_lines(
 def _build_groups(
     support: SupportContext, query: StatementQuery, page: StatementPage, lines: list[StatementLine], until: int
 ) -> list[ReservationGroup]:
-    """The page's lines by reservation, each with its state at that moment."""
+    """Return the page's lines by reservation, each with its state at that time."""
     by_version = {line.version: line for line in lines}
     histories = support.reader.read_reservation_events(list(page.groups)) if page.groups else {}
     groups = []
@@ -265,7 +268,7 @@ def _mask_owner(support: SupportContext, code: RedeemCode | None) -> str | None:
 def _list_rejected_attempts(
     support: SupportContext, code_id: UUID, until: datetime, language: Language
 ) -> list[dict[str, Any]]:
-    """Refused tries: the answer to "why did my code not work?"."""
+    """Return rejected requests, which answer "why did my code not work?"."""
     return [
         {"at": row.at, "reason": refusal_title(row.reason, language), "address": mask_if_known(row.address)}
         for row in support.reader.list_rejected_requests(code_id, until, REFUSALS_SHOWN)
@@ -273,7 +276,7 @@ def _list_rejected_attempts(
 
 
 def _find_time(support: SupportContext, code_id: UUID, at_event: int) -> datetime:
-    """When an event took effect; the last one if there are fewer."""
+    """Return when an event took effect; that of the last one if there are fewer."""
     version = min(at_event, support.statements.find_newest_version(code_id))
     lines = support.statements.read_entries(code_id, [version])
     if not lines:

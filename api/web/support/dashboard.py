@@ -1,4 +1,4 @@
-"""The dashboard: how redeeming goes, and what waits. Charts drawn here, with their numbers as tables."""
+"""The dashboard: redemptions over time, and pending work. Charts are drawn here, with their numbers as tables."""
 
 import time
 from collections.abc import Callable
@@ -27,9 +27,9 @@ from projections.read_models.dashboard_queries import (
 )
 
 CACHE_S: Final = 10.0
-"""How long the figures of one stretch are shown again without asking: a page that many keep open costs little."""
+"""Seconds for which the figures of a time range are cached, so that many open pages cost little."""
 LATE_S: Final = 60
-"""What is due for longer than this is late: workers and sweep act within seconds."""
+"""Seconds after which due work counts as late: workers and sweep act within seconds."""
 
 TimeRangeName = Literal["hour", "day", "week", "month"]
 
@@ -57,7 +57,7 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 @dataclass(frozen=True, slots=True)
 class DashboardCache:
-    """One process's dashboard, with the figures that it showed last."""
+    """The dashboard of one process, with its cached figures."""
 
     services: Services
     reader: DashboardReader
@@ -66,14 +66,14 @@ class DashboardCache:
 
     @classmethod
     def from_services(cls, services: Services) -> "DashboardCache":
-        """A dashboard over the services of a started application."""
+        """Build the dashboard from the services of a started application."""
         return cls(services, DashboardReader(services.storage))
 
     def figures(self, name: TimeRangeName) -> DashboardData:
-        """Figures of a stretch of time up to now, a few seconds old at most.
+        """Return the figures of a time range up to now, a few seconds old at most.
 
         Raises:
-            StretchTooLongError: It holds too much.
+            RangeTooLargeError: The range holds too much.
         """
         at, entry = self.entries.get(name, (0.0, None))
         if entry is not None and self.clock() - at < CACHE_S:
@@ -99,7 +99,7 @@ def show_dashboard(
     staff: Viewer,
     window: Annotated[TimeRangeName, Query()] = "day",
 ) -> Response:
-    """Charts of a stretch of time, and what waits now."""
+    """Show charts of a time range, and the pending work."""
     language = get_language(request)
     services = cache.services
     try:
@@ -127,7 +127,7 @@ def show_dashboard(
 
 
 def _late_s(health: Health, now: datetime) -> int:
-    """For how many seconds the longest due work has been waiting."""
+    """Return for how many seconds the oldest due work has been waiting."""
     if health.oldest_due is None or health.oldest_due > now:
         return 0
     return int((now - health.oldest_due).total_seconds())
@@ -173,7 +173,7 @@ def _bars(rows: list[tuple[str, int]]) -> list[tuple[str, int, float]]:
 
 
 def _format_span(wait: float, say: Translator) -> str:
-    """A time as short as it can be said."""
+    """Return a duration as short as possible."""
     if wait >= MINUTE_S:
         return say("span.minutes", n=f"{wait / MINUTE_S:.0f}")
     return say("span.seconds", n=f"{wait:.1f}" if wait < TENTHS_BELOW_S and wait != int(wait) else f"{wait:.0f}")

@@ -1,4 +1,4 @@
-"""One event: what it says, as it is stored, what caused it, and what it caused. And why a number is what it is."""
+"""The page of one event: its sentence, its stored form, its cause and its effects; and the explanation of a balance."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -47,7 +47,7 @@ def explain_balance_page(
     code_id: UUID,
     as_of: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
-    """Each use that counts or is held, by name, and why the others do not."""
+    """Show each use that counts or is reserved, by name, and why the others do not."""
     language, at = get_language(request), parse_optional(parse_filter_time, "as_of", as_of)
     now = support.services.now()
     explanation = explanation_of(support.reader, code_id, now, language, as_of=at, most=EXPLAINED_MAX)

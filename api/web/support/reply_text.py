@@ -1,4 +1,4 @@
-"""A paragraph for the customer, in the language of their letters: what happened, when, and what to do now."""
+"""A reply to the customer, in the language of their emails: what happened, when, and what to do now."""
 
 from datetime import datetime
 from typing import Final
@@ -11,7 +11,7 @@ from domain.values.timestamps import text_of
 TRY_AGAIN: Final = frozenset(
     {"deadline", "failed", "address_refused", "outage", "reset", "staff", "resolved", "legacy"}
 )
-"""Causes of a refund after which the code may simply be entered again."""
+"""Causes of a refund after which the code can be redeemed again."""
 DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
     "address_refused": "address",
     "corrected": "corrected",
@@ -19,11 +19,11 @@ DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
     "cancelled": "cancelled",
     "legacy": "legacy",
 }
-"""Causes of a refund that have a sentence of their own, by the end of its key."""
+"""Causes of a refund that have a separate sentence, by the end of its key."""
 
 
 def write_reply(reservation: Reservation, suffix: str, language: Language) -> str:
-    """What to write to the person of a reservation. It holds no address, and of the code only its end."""
+    """Return the reply about a reservation. It holds no email address, and only the suffix of the code."""
     t = translator(language)
     sentences = [
         t("page.support.reply.opening", at=_at(reservation.reserved_at), code=f"…{suffix}"),

@@ -1,4 +1,4 @@
-"""The page of one reservation: its story, what may be done about it, and a reply to copy."""
+"""The page of one reservation: its history, its actions, and a reply to copy."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -36,10 +36,10 @@ from projections.read_models.statements import StatementEntry
 
 PREVIEW_EMAIL = "somebody-else@example.invalid"
 PREVIEW_GROUP = "another group"
-"""An address that nobody has: whether a recipient could be corrected at all does not depend on to whom."""
+"""An address that does not exist: whether a recipient can be corrected does not depend on the new address."""
 
 SAME_RECIPIENT_ACTIONS: Final = frozenset({"resend", "rebind"})
-"""Acts that write to the same address once more, which is of no use once its person was forgotten."""
+"""Actions that send to the same address again, which is useless once the address is erased."""
 
 EVENTS_BETWEEN_MAX: Final = 4
 """Events after a correction: CaseClosed, AccessCorrected, AccessRemoved and UseReserved follow its refund."""
@@ -55,7 +55,7 @@ def show_reservation(
     reservation_id: UUID,
     done: Annotated[str, Query(max_length=DONE_LENGTH_MAX)] = "",
 ) -> Response:
-    """The story of one reservation, its acts, and a reply to copy."""
+    """Show the history of one reservation, its actions, and a reply to copy."""
     language = get_language(request)
     view = _view(support, staff, reservation_id, language)
     return support_page(
@@ -70,7 +70,7 @@ def show_reservation(
 
 
 def get_reservation(support: SupportContext, reservation_id: UUID) -> tuple[Reservation, RedeemCode]:
-    """A reservation and its code as they stand.
+    """Return the present state of a reservation and its code.
 
     Raises:
         ApplicationError: NOT_FOUND.
@@ -119,13 +119,16 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
 
 
 def _find_open_case(reservation: Reservation, lines: list[StatementEntry]) -> CaseOpened | None:
-    """The case that waits for a decision, if there is one."""
+    """Return the open case, if there is one."""
     starts = (line.event for line in reversed(lines) if isinstance(line.event, CaseOpened))
     return next((event for event in starts if event.case_id == reservation.case_id), None)
 
 
 def _find_correction(support: SupportContext, reservation: Reservation, lines: list[StatementEntry]) -> UUID | None:
-    """The reservation to which the use moved: opened in the same append, after the ends of a case and of an access."""
+    """Return the reservation to which the use moved.
+
+    It begins in the same append, after the ends of a case and of an access.
+    """
     at = [line.version for line in lines if isinstance(line.event, UseRefunded) and line.event.cause == "corrected"]
     next_lines = (
         support.statements.read_entries(reservation.code_id, range(at[-1] + 1, at[-1] + 1 + EVENTS_BETWEEN_MAX))

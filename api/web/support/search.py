@@ -1,4 +1,4 @@
-"""From what a customer says to what it may be about: a few hits, each with a page."""
+"""Search for what a customer says: a few results, each with a page."""
 
 import re
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ ATTEMPTS_SHOWN: Final = 20
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 _LINK: Final = re.compile(r"/a/([0-9A-Za-z_-]+)")
-"""The link in a letter."""
+"""The link in an email."""
 _IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """Something that may be meant. `count`: reservations of a person, or refused tries."""
+    """One result. `count`: reservations of a recipient, or rejected requests."""
 
     kind: Literal["code", "person", "tries", "reservation", "event", "more"]
     path: str
@@ -46,7 +46,7 @@ class SearchResult:
 
 
 def search(support: SupportContext, typed: str, language: Language) -> list[SearchResult]:
-    """What these letters may mean; nothing is looked for that takes long, so this may be asked as one types."""
+    """Return the possible meanings of a text. Every query is fast, so this may run while the user types."""
     if not typed or not typed.isprintable():
         return []
     if (link := _LINK.search(typed)) is not None:
@@ -62,7 +62,7 @@ def search(support: SupportContext, typed: str, language: Language) -> list[Sear
 
 
 def search_request_id(support: SupportContext, typed: str, before: int) -> list[SearchResult]:
-    """Events of the request with this id, in the newest stretch of the log; each code once."""
+    """Return events of the request with this id, among the newest events of the log; each code once."""
     if not is_trace_id(typed):
         return []
     results: dict[UUID, SearchResult] = {}
@@ -77,7 +77,7 @@ def search_request_id(support: SupportContext, typed: str, before: int) -> list[
 def list_rejected_attempts(
     support: SupportContext, digests: Sequence[bytes], now: datetime, language: Language
 ) -> list[dict[str, Any]]:
-    """Refused tries of a person: the answer to "why did my code not work?"."""
+    """Return rejected requests of a recipient, which answer "why did my code not work?"."""
     return [
         {"at": row.at, "reason": refusal_title(row.reason, language), "code_id": row.code_id, "suffix": row.suffix}
         for row in support.reader.list_rejected_requests_of_recipient(digests, now, ATTEMPTS_SHOWN)
@@ -107,7 +107,7 @@ def _search_link(support: SupportContext, token: str, language: Language) -> lis
 
 
 def _strip_display_name(typed: str) -> str:
-    """An address as mail programs copy it, without the name before it."""
+    """Return an email address as mail programs copy it, without the name before it."""
     inner = _IN_BRACKETS.search(typed)
     return (inner[1] if inner else typed).removeprefix("mailto:")
 
@@ -138,7 +138,7 @@ def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
 
 
 def _search_suffix(support: SupportContext, typed: str, language: Language) -> list[SearchResult]:
-    """Codes with this ending: the first ones, and a page with all of them if there are more."""
+    """Return codes with this suffix: the first ones, and a page with all if there are more."""
     try:
         suffix = normalize_code(typed.lstrip("…."))
     except MalformedCodeError:

@@ -1,4 +1,4 @@
-"""Finding a code or a person by what a customer says. What was typed is never in an address, which logs may keep."""
+"""The search of the support console. What was typed is never in a URL, which logs may keep."""
 
 import re
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def show_home(
     staff: Viewer,
     before: Annotated[int | None, Query(ge=1, le=NEWEST_POSITION), IN_DIGITS] = None,
 ) -> Response:
-    """The search box, and the newest reservations below it."""
+    """Show the search box, and the newest reservations below it."""
     return _render_home(request, support, staff, before=before)
 
 
@@ -51,7 +51,7 @@ def show_home(
 def search_and_open(
     request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
 ) -> Response:
-    """Go to what was meant; where that may be several things, choose; a request id is looked for last."""
+    """Open the only result, or list several; a request id is searched last."""
     typed = q.strip()[:TYPED_LENGTH_MAX]
     results = search(support, typed, get_language(request))
     if not results:
@@ -67,7 +67,7 @@ def search_and_open(
 def search_as_you_type(
     request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
 ) -> Response:
-    """The same, as a part of the page. Nothing typed is in an address, which logs may keep."""
+    """Show the results as a part of the page. Nothing typed is in a URL, which logs may keep."""
     typed = q.strip()[:TYPED_LENGTH_MAX]
     results = search(support, typed, get_language(request))
     return support_page(request, "search_results.html", staff, results=results)
@@ -82,7 +82,7 @@ def show_person(
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
-    """One person's reservations on all codes."""
+    """Show one recipient's reservations of all codes."""
     before, language = parse_cursor(cursor, NEWEST), get_language(request)
     positions = support.reader.list_reservations_of_recipient(recipient_id, before, PER_PAGE + 1)
     page = Page.of(positions, PER_PAGE, lambda position: format_cursor(*position))
@@ -107,7 +107,7 @@ def show_person(
 
 @router.get("/tries/{digest}")
 def show_rejected_attempts(request: Request, support: SupportContextDep, staff: Viewer, digest: str) -> Response:
-    """Refused tries of an address that never reserved anything; the address itself is not in ours."""
+    """Show rejected requests of an email address without a reservation; the URL does not hold the address."""
     if not _DIGEST.fullmatch(digest):
         raise ApplicationError("NOT_FOUND")
     language, now = get_language(request), support.services.now()
@@ -135,7 +135,7 @@ def list_codes_by_suffix(
     ends: Annotated[str, Query(max_length=SUFFIX_LENGTH)] = "",
     after: UUID | None = None,
 ) -> Response:
-    """Codes whose text ends with these letters; without any, the search."""
+    """List codes with this suffix; without one, show the search."""
     if not ends:
         return see_other("/support")
     language = get_language(request)
@@ -184,7 +184,7 @@ def _render_home(
 
 
 def _explain_miss(typed: str) -> str:
-    """Why nothing was found, as the end of a key."""
+    """Return why nothing was found, as the end of a key."""
     if not typed:
         return "empty"
     if "@" in typed:

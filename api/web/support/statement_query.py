@@ -1,4 +1,4 @@
-"""What of a code's history is asked for: the page's address, read and written."""
+"""The query of a code's statement: its URL, read and written."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,10 @@ KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementQuery:
-    """What of a code is asked for. `place` is where the page before this one ended; `as_of` the moment looked at."""
+    """The requested part of a statement. `place` is where the previous page ended.
+
+    `as_of` is the time of the balance.
+    """
 
     code_id: UUID
     as_of: datetime | None
@@ -34,22 +37,22 @@ class StatementQuery:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether lines may be left out."""
+        """Whether lines may be excluded."""
         return any((self.kind, self.reservation_id, self.recipient_id, self.since, self.until))
 
     @property
     def is_live(self) -> bool:
-        """Whether new events belong on top of this page."""
+        """Whether new events belong at the top of this page."""
         plain = self.as_of is None and not self.is_filtered and self.place is None
         return plain and self.newest_first and not self.is_grouped
 
     def url(self, **changes: object) -> str:
-        """The address of this page with something changed; the page's place is kept only if it is said."""
+        """Return the URL of this page with some values changed; `place` is kept only on request."""
         params = {**self._params(), **changes}
         return "?" + urlencode({name: word for name, word in params.items() if word is not None})
 
     def hidden_fields(self, *without: str) -> list[tuple[str, str]]:
-        """What a form has to carry along so that the rest stays as it is."""
+        """Return the fields that a form carries along so that the other values stay."""
         params = self._params().items()
         return [(name, str(word)) for name, word in params if word is not None and name not in without]
 
@@ -67,7 +70,7 @@ class StatementQuery:
 
 
 class StatementParams(BaseModel):
-    """The address's query, as forms and links write it."""
+    """The query of the URL, as forms and links write it."""
 
     as_of: Annotated[str, Field(max_length=40)] = ""
     at_event: Annotated[int | None, Field(ge=1, le=VERSION_MAX), IN_DIGITS] = None
@@ -82,10 +85,10 @@ class StatementParams(BaseModel):
     done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
 
     def to_query(self, code_id: UUID) -> StatementQuery:
-        """What is asked for.
+        """Return the requested part of the statement.
 
         Raises:
-            ApplicationError: MALFORMED, a moment or an id can't be read.
+            ApplicationError: MALFORMED, a time or an id can't be read.
         """
         is_filtered = bool(self.reservation or self.person)
         return StatementQuery(

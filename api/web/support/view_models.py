@@ -1,4 +1,4 @@
-"""What the templates show of events, codes and reservations: masked, and in words."""
+"""View models of events, codes and reservations: masked, and in words."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from projections.read_models.support_queries import ReservationSummary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationCard:
-    """One reservation in a list; `state` is a key's last word."""
+    """One reservation in a list; `state` is the last word of its text's key."""
 
     reservation_id: UUID
     code_id: UUID
@@ -32,7 +32,7 @@ class ReservationCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementLine:
-    """One line of a statement. `actor` is an actor's kind, `actor_name` the masked address where it is staff."""
+    """One line of a statement. `actor` is the kind of the actor, `actor_name` the masked address of staff."""
 
     version: int
     at: datetime
@@ -54,7 +54,7 @@ class StatementLine:
 
 
 def build_card(card: ReservationSummary, now: datetime) -> ReservationCard:
-    """A reservation in a list."""
+    """Return a reservation as a list shows it."""
     return ReservationCard(
         reservation_id=card.reservation_id,
         code_id=card.code_id,
@@ -80,7 +80,7 @@ def build_lines(
     staff: Mapping[str, str],
     texts: Mapping[UUID, str] | None = None,
 ) -> list[StatementLine]:
-    """Lines of a statement.
+    """Return lines of a statement.
 
     Args:
         lines: In the order of the page.
@@ -120,7 +120,7 @@ def build_lines(
 
 
 def _collect_caused(lines: Iterable[StatementEntry]) -> dict[int, list[int]]:
-    """By version, those events of the page that followed from it."""
+    """Return the events of the page that follow from each event, by version."""
     caused_by_version: dict[int, list[int]] = {}
     for line in lines:
         if line.event.caused_by is not None:
@@ -129,7 +129,7 @@ def _collect_caused(lines: Iterable[StatementEntry]) -> dict[int, list[int]]:
 
 
 def dump_event(line: StatementEntry) -> str:
-    """The event as it is stored, for who wants to see it; fields that are not set are left out."""
+    """Return the event as it is stored, without fields that are not set."""
     fields = {actor_name: value for actor_name, value in structs.asdict(line.event).items() if value is not None}
     about = {"position": line.position, "version": line.version, "type": type(line.event).__name__}
     return orjson.dumps({**about, **fields}, option=orjson.OPT_INDENT_2).decode()
@@ -141,7 +141,7 @@ def name_event_kind(event_type: str, language: Language) -> str:
 
 
 def name_code_state(code: RedeemCode, now: datetime, language: Language) -> str:
-    """The word for a code's state."""
+    """Return the word for a code's state."""
     t = translator(language)
     state: str = code.state(now)
     key = f"page.support.code_state.{state}"
@@ -149,12 +149,15 @@ def name_code_state(code: RedeemCode, now: datetime, language: Language) -> str:
 
 
 def collect_staff_ids(events: Iterable[Event]) -> list[UUID]:
-    """Ids of the staff who acted in some events."""
+    """Return ids of the staff who acted in some events."""
     return list({UUID(event.actor_id) for event in events if event.actor == "staff" and event.actor_id})
 
 
 def collect_note_ids(lines: Iterable[StatementEntry], *, with_replies: bool) -> list[UUID]:
-    """Ids of the staff's notes on a reservation; of servers' replies too, which may quote the address."""
+    """Return ids of the staff's notes on a reservation.
+
+    With `with_replies` also of servers' replies, which may quote the address.
+    """
     caused_by_version = []
     for line in lines:
         text_id = getattr(line.event, "text_id", None)

@@ -1,4 +1,4 @@
-"""What waits for somebody, each with the one thing to do; and the audit, for admins."""
+"""The review queue, each item with its next action; and the audit log, for admins."""
 
 from datetime import timedelta
 from typing import Annotated, Final
@@ -21,7 +21,7 @@ from projections.repositories.staff_sessions import AuditRow
 
 PER_PAGE: Final = 25
 STUCK_AFTER_S: Final = 300
-"""Machines act within seconds; what is due for longer is stuck."""
+"""Seconds after which due work counts as stuck: the system acts within seconds."""
 
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
@@ -33,7 +33,7 @@ def show_worklist(
     staff: Viewer,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """Open cases, oldest first, and reservations on which no machine has acted for too long."""
+    """Show open cases, oldest first, and reservations that are overdue for too long."""
     after = parse_cursor(cursor)
     now = support.services.now()
     cases = support.reader.list_cases(after, PER_PAGE + 1, closed_too=False)
@@ -66,7 +66,7 @@ def show_audit(
     staff: Admin,
     before: Annotated[int | None, Query(ge=1, le=NEWEST_POSITION), IN_DIGITS] = None,
 ) -> Response:
-    """What staff did beside the ledger, newest first."""
+    """Show the audit log, newest first."""
     t = translator(get_language(request))
     lines = support.sessions.list_audit_page(before or NEWEST_POSITION, PER_PAGE + 1)
     page = Page.of(lines, PER_PAGE, lambda row: row.audit_id)
@@ -87,7 +87,7 @@ def show_audit(
 
 
 def _name_actor(line: AuditRow, t: Translator) -> str:
-    """Who it was, where it was nobody of the staff: an API key, an operator, or somebody who was not let in."""
+    """Return the actor of an entry without staff: an API key, an operator, or a failed sign-in."""
     if line.key_id is not None:
         return " ".join(filter(None, (t("page.support.actor.key"), line.key_name)))
     return t("page.support.audit.unknown" if line.act == "sign_in_failed" else "page.support.actor.operator")
@@ -95,5 +95,5 @@ def _name_actor(line: AuditRow, t: Translator) -> str:
 
 @router.get("/{_path:path}")
 def unknown_page(request: Request, _: Viewer, _path: str) -> Response:
-    """Answers every other path of the support console with a page of it. It is the last route."""
+    """Answer every other path of the support console with an error page. This is the last route."""
     raise not_found(request)

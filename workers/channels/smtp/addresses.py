@@ -56,7 +56,7 @@ def _phrase(name: str) -> str:
 
 
 def envelope_address(recipient: str) -> str:
-    """The address to write into the envelope: local part as typed, domain as its A-label.
+    """Return the address for the envelope: local part as typed, domain as its A-label.
 
     Raises:
         MalformedEmailError: It is not exactly one address that SMTP can carry.

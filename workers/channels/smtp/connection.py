@@ -189,7 +189,7 @@ class SmtpConnection(smtplib.SMTP):
         return reply
 
     def expire(self) -> SmtpConnectionError:
-        """Close the connection because its time is over; return the error of whoever waits for a reply."""
+        """Close the connection because its time is over; return the error for the dialogue that waits for a reply."""
         return self._failed("timeout")
 
     # --- Ending ---
@@ -263,7 +263,7 @@ class SmtpConnection(smtplib.SMTP):
 
 
 def _own_name(connected: socket.socket) -> str:
-    """The name for EHLO: this host's full name if it knows one, else its address (RFC 5321 4.1.3)."""
+    """Return the name for EHLO: this host's full name if it knows one, else its IP address (RFC 5321 4.1.3)."""
     name = socket.gethostname()
     if "." in name and _HOST_NAME.fullmatch(name):
         return name

@@ -1,4 +1,4 @@
-"""What a mail server's refusal means for a message. Pure; the table of RFC 5321 4.2 and RFC 3463."""
+"""What a mail server's rejection means for a message. Pure; the table of RFC 5321 4.2 and RFC 3463."""
 
 import re
 
@@ -22,28 +22,31 @@ _STATUS = re.compile(r"([245])\.(\d{1,3})\.\d{1,3}\b")
 
 
 def is_positive(reply: Reply) -> bool:
-    """Whether the command was carried out."""
+    """Return whether the command was carried out."""
     return _digit(reply) == POSITIVE
 
 
 def is_negative(reply: Reply) -> bool:
-    """Whether the command was refused, for now or permanently."""
+    """Return whether the command was rejected, for now or permanently."""
     return _digit(reply) in {TRANSIENT, PERMANENT}
 
 
 def refused_connection(server: str, reply: Reply) -> Rejected:
-    """Greeting or EHLO was refused: it says nothing about the message, so it is never final and spends no attempt."""
+    """Return the outcome of a rejected greeting or EHLO.
+
+    It says nothing about the message, so it is never final and spends no attempt.
+    """
     reason = "temporary" if _digit(reply) == TRANSIENT else "unreachable"
     return _rejected(server, reply, reason, final=False, about_connection=True)
 
 
 def refused_encryption(server: str, reply: Reply) -> Rejected:
-    """STARTTLS was refused: as `refused_connection`."""
+    """Return the outcome of a rejected STARTTLS; like `refused_connection`, it is about the connection."""
     return _rejected(server, reply, "tls_failed", final=False, about_connection=True)
 
 
 def refused_login(server: str, reply: Reply) -> Rejected:
-    """Logging in was refused: staff must correct it, and messages wait until their deadline."""
+    """Return the outcome of a rejected login: staff must correct it, and messages wait until their deadline."""
     reason = "temporary" if _digit(reply) == TRANSIENT else "login_refused"
     return _rejected(server, reply, reason, final=False, about_connection=True)
 
@@ -51,7 +54,7 @@ def refused_login(server: str, reply: Reply) -> Rejected:
 def refused_message(
     server: str, reply: Reply, *, about_recipient: bool = False, about_connection: bool = False
 ) -> Rejected:
-    """MAIL, RCPT, DATA or the content was refused.
+    """Return the outcome of a rejected MAIL, RCPT, DATA or content.
 
     Args:
         server: Host and port.
@@ -99,7 +102,7 @@ def _rejected(
 
 
 def _text(reply: Reply) -> str:
-    """One printable line of bounded length."""
+    """Return one printable line of bounded length."""
     lines = reply[1].decode("utf-8", "replace").split()
     text = " ".join("".join(character for character in word if character.isprintable()) for word in lines)
     return text[:REPLY_TEXT_MAX]

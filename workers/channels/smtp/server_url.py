@@ -1,4 +1,4 @@
-"""Which mail server to talk to and how, read from a URL."""
+"""Which mail server to use and how, parsed from a URL."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import idna
 
 
 class Security(Enum):
-    """How the connection is kept private; the value is the URL's scheme."""
+    """How the connection is encrypted; the value is the URL's scheme."""
 
     NONE = "smtp"
     STARTTLS = "smtp+starttls"
@@ -41,7 +41,7 @@ class SmtpServerUrl:
 
     @classmethod
     def parse(cls, url: str) -> "SmtpServerUrl":
-        """Read a URL. No message of an error repeats any part of it, since it may hold a password.
+        """Parse a URL. No error repeats any part of it, because it may hold a password.
 
         Raises:
             ValueError: It can't be used; the message is one sentence that says what to write.
@@ -67,7 +67,7 @@ class SmtpServerUrl:
 
 
 def is_null(url: str) -> bool:
-    """Whether it names no server: every mail is accepted and dropped."""
+    """Return whether the URL names no server: then every message is accepted and dropped."""
     return url.strip().lower().rstrip("/") == "null:"
 
 

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/support/people/{recipient_id}/forget", route_class=S
 
 @router.get("")
 def show_erasure(request: Request, support: SupportContextDep, staff: Admin, recipient_id: UUID) -> Response:
-    """Show what it will do, and ask for the reason. Of somebody who is forgotten already there is nothing to ask."""
+    """Show what the erasure will do, and ask for the reason. If the data is erased already, there is no form."""
     address = _address(support, recipient_id)
     return _done(recipient_id) if address is None else _form(request, support, staff, recipient_id, address)
 
@@ -42,7 +42,7 @@ def erase(
     reason: Annotated[str, Form()] = "",
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
-    """Forget them, or say why not yet. Whoever asks once more finds it done."""
+    """Erase the data, or say why not yet. A repeated request finds it done."""
     address = _address(support, recipient_id)
     if address is None:
         return _done(recipient_id)
@@ -60,10 +60,10 @@ def erase(
 
 
 def _address(support: SupportContext, recipient_id: UUID) -> str | None:
-    """A person's address; None once they are forgotten.
+    """Return a recipient's email address; None once it is erased.
 
     Raises:
-        ApplicationError: NOT_FOUND, there never was such a person.
+        ApplicationError: NOT_FOUND, there never was such a recipient.
     """
     address = support.reader.find_email_address(recipient_id)
     if address is None and not support.reader.count_reservations_of_recipient(recipient_id):

@@ -47,7 +47,7 @@ def note_on_reservation(
 
 
 def _checked(note: str) -> str:
-    """The note, trimmed.
+    """Return the note, trimmed.
 
     Raises:
         ApplicationError: MALFORMED, it is empty or too long.
@@ -58,10 +58,10 @@ def _checked(note: str) -> str:
 
 
 def _note_id(nonce: str) -> UUID:
-    """The id of a note by the form that it was written in: sent twice, it is the same note.
+    """Return the id of a note by its form, so that a form sent twice adds one note.
 
     Raises:
-        ApplicationError: MALFORMED, the form is none of ours.
+        ApplicationError: MALFORMED, the form is not one of ours.
     """
     if not nonce.isalnum():
         raise ApplicationError("MALFORMED")

@@ -1,4 +1,4 @@
-"""What an act would do, before it does it: the ledger's own decision, which nobody commits."""
+"""Previews of actions: the ledger decides the command and rolls everything back."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from domain.working_set import WorkingSet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What an act would do.
+    """What an action would do.
 
     Attributes:
         sentences: Of its events, each with how often.
         before: The code now; None if it does not exist.
         after: The code afterwards.
         refused: Why it can't be done; None if it can.
-        is_possible: The ledger would take it, and something would change.
-        left: Reservations of a revoked code that end by themselves or wait for a person, by kind.
+        is_possible: Whether the ledger would accept it, and something would change.
+        left: Reservations of a revoked code that are being sent or need manual review, by kind.
     """
 
     action: SupportAction
@@ -45,11 +45,11 @@ class Preview:
 def preview_command(
     support: SupportContext, action: SupportAction, command: CodeCommand | ReservationCommand, language: Language
 ) -> Preview:
-    """Decide with all that the ledger knows.
+    """Preview a command with everything that the store knows.
 
     Raises:
         ApplicationError: NOT_FOUND.
-        StorageUnavailableError: The database is away.
+        StorageUnavailableError: The database is unavailable.
     """
     preview = describe_preview(action, support.services.storage.ledger.preview(command), language)
     if preview.before is None:
@@ -65,7 +65,7 @@ def preview_offer(
     reservation: Reservation | None,
     language: Language,
 ) -> Preview:
-    """Decide with what is at hand: enough to tell whether an act is worth offering."""
+    """Preview a command with the states at hand, which is enough to decide whether to offer the action."""
     working_set = WorkingSet()
     working_set.codes[code.code_id] = code
     if reservation is not None:
@@ -77,7 +77,7 @@ def preview_offer(
 
 
 def describe_preview(action: SupportAction, seen: CommandPreview, language: Language) -> Preview:
-    """The ledger's decision in words."""
+    """Return the decision in words."""
     refused = None
     if isinstance(seen.result, Refusal):
         problem = ApplicationError.from_refusal(seen.result)
@@ -100,7 +100,7 @@ def _sentences(events: list[Event], language: Language) -> list[tuple[str, int]]
 
 
 def _of_revoking(support: SupportContext, preview: Preview, language: Language) -> Preview:
-    """A code may hold more than one command settles: the preview tells of all, by kind."""
+    """Return the preview of a revocation by kinds of reservations, because one command may not settle all."""
     before = preview.before
     if before is None or not preview.is_possible:
         return preview

@@ -1,7 +1,7 @@
-"""Undoing an outage at the desk: a window and a cause, what that would give back, and doing it with progress.
+"""The page of refunds after an outage: a time range and a cause, what would be refunded, and the refund with progress.
 
-Each step gives one batch back and says how far it is, so nothing runs behind anybody's back: who closes the page stops
-it, who opens it again goes on. The correlation id comes from the form, so that a step sent twice is one act.
+Each request refunds one batch and shows the progress, so nothing runs in the background: closing the page stops it, and
+opening it again continues. The correlation id comes from the form, so a request sent twice is one action.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ router = APIRouter(prefix="/support/outage", route_class=SupportRoute)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """What is asked for: when, what of it, and where."""
+    """The outage that the form describes: when, which channel, and which server."""
 
     start: datetime
     end: datetime
@@ -46,11 +46,11 @@ class Outage:
 
     @property
     def window(self) -> OutageWindow:
-        """As the search takes it."""
+        """The time range as the search uses it."""
         return OutageWindow(start=self.start, end=self.end, channel=self.channel or None, server=self.server or None)
 
     def fields(self) -> list[tuple[str, str]]:
-        """What a form carries along."""
+        """The fields that a form carries along."""
         sent = [("include", "sent")] if self.include_sent else []
         return [
             ("start", self.start.isoformat()),
@@ -72,7 +72,7 @@ def look(
     channel: Annotated[str, Query(max_length=WORD_LENGTH_MAX)] = "",
     server: Annotated[str, Query(max_length=WORD_LENGTH_MAX)] = "",
 ) -> Response:
-    """The form, and below it what the outage hurt. Nothing is changed."""
+    """Show the form and the affected reservations. Nothing is changed."""
     outage = _outage(support, start, end, include, channel, server)
     view = _view_affected(support, outage) if start and _is_window(outage) else {}
     is_wrong = bool(start) and not _is_window(outage)
@@ -82,7 +82,7 @@ def look(
 
 @router.post("")
 async def undo(request: Request, support: SupportContextDep, staff: SupportWithForm) -> Response:
-    """Give one batch back, and show how far that is."""
+    """Refund one batch, and show the progress."""
     form = {name: text for name, text in (await request.form()).items() if isinstance(text, str)}
     outage = _outage(support, *(form.get(name, "")[:WORD_LENGTH_MAX] for name in WINDOW_FIELDS))
     note, nonce, done = (

@@ -1,4 +1,4 @@
-"""Showing what is masked: by role, with a reason, for a few minutes, and written down."""
+"""Reveal masked data: by role, with a reason, for a few minutes, and recorded in the audit log."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Final
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/support", route_class=SupportRoute)
 def unmasked_until(
     support: SupportContext, staff: Staff, action: AuditAction, subject_id: UUID, now: datetime
 ) -> datetime | None:
-    """Until when something stays shown to this person; None if it is masked. The audit itself is what knows."""
+    """Return until when something is shown to this member of staff; None if it is masked. The audit log decides."""
     if not staff.has_role("support"):
         return None
     since = now - timedelta(seconds=SHOWN_S)
@@ -58,7 +58,7 @@ def unmask_person(
     recipient_id: UUID,
     reason: Annotated[str, Form()] = "",
 ) -> Response:
-    """As for one of their reservations."""
+    """Record that the recipient's address is revealed, then show it."""
     back = f"/support/people/{recipient_id}"
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
@@ -75,7 +75,7 @@ def unmask_email(
     reservation_id: UUID,
     reason: Annotated[str, Form()] = "",
 ) -> Response:
-    """Write down that the address is shown, then show it."""
+    """Record that the address is revealed, then show it."""
     back = f"/support/reservations/{reservation_id}"
     if not is_reason(reason):
         return _form(request, staff, "email", back, reason)
@@ -92,7 +92,7 @@ def unmask_code(
     code_id: UUID,
     reason: Annotated[str, Form()] = "",
 ) -> Response:
-    """Write down that the code is shown, then show it."""
+    """Record that the code is revealed, then show it."""
     back = f"/support/codes/{code_id}"
     if not is_reason(reason):
         return _form(request, staff, "code", back, reason)
@@ -109,7 +109,7 @@ def _unmask(
 
 
 def is_reason(text: str) -> bool:
-    """Whether a reason was given, of bearable length."""
+    """Return whether a reason was given that is not too long."""
     return 0 < len(text.strip()) <= REASON_LENGTH_MAX
 
 

@@ -71,7 +71,7 @@ class Side:
 
     def send_batch(self, entries: Sequence[Entry]) -> list[dict[str, Any]]:
         """Send the items as one batch; the results, with ids by name."""
-        items = [self._item(entry) for entry in entries]
+        items = [self._request_body(entry) for entry in entries]
         with self._own_limits():
             response = self._post("/api/v1/redemptions/batch", json={"items": items}, headers=self.headers)
         body = response.json()
@@ -84,13 +84,13 @@ class Side:
     def send_singly(self, entries: Sequence[Entry]) -> list[dict[str, Any]]:
         """Send each item as a request of its own; what a batch would say of each."""
         results = []
-        for item in map(self._item, entries):
-            key = item.pop("key", None)
+        for request_body in map(self._request_body, entries):
+            key = request_body.pop("key", None)
             headers = self.headers if key is None else {**self.headers, "idempotency-key": str(key)}
             with self._own_limits():
-                response = self._post("/api/v1/redemptions", json=item, headers=headers, expect_success=False)
+                response = self._post("/api/v1/redemptions", json=request_body, headers=headers, expect_success=False)
             body = response.json()
-            kept = (
+            result_names = (
                 ("detail", "code")
                 if response.status_code > 202
                 else (
@@ -100,7 +100,7 @@ class Side:
                     "correction_token",
                 )
             )
-            result = {"status": response.status_code, **{name: body[name] for name in kept if body.get(name)}}
+            result = {"status": response.status_code, **{name: body[name] for name in result_names if body.get(name)}}
             if "retry-after" in response.headers:
                 result["retry_after_s"] = int(response.headers["retry-after"])
             results.append(result)
@@ -132,7 +132,7 @@ class Side:
         assert code_id is not None
         return code_id
 
-    def _item(self, entry: Entry) -> dict[str, object]:
+    def _request_body(self, entry: Entry) -> dict[str, object]:
         email = f"{entry.person}-{self.name}@example.com" if " " not in entry.person else entry.person
         again = {None: None, "sent": self.sent, "unknown": "00000000-0000-4000-8000-000000000000"}[entry.again]
         optional = {"key": entry.key, "again": again}
