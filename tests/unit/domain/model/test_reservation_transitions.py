@@ -1,0 +1,496 @@
+"""Each event changes exactly what it says of a reservation, and nothing else."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import asdict, replace
+
+from domain.events import (
+    AccessCorrected,
+    AccessExpired,
+    AccessRemovalFailed,
+    AccessRemoved,
+    AccessReplaced,
+    AccessRevoked,
+    CaseClosed,
+    CaseOpened,
+    ExpiryAnnounced,
+    InviteAccepted,
+    InviteAttempted,
+    InviteBounced,
+    InviteDeferred,
+    InviteFailed,
+    InviteOutcomeUnknown,
+    InviteReleased,
+    InviteSent,
+    LateSuccessRecorded,
+    NoteAdded,
+    ResendRequested,
+    ReservationEvent,
+    UseRefunded,
+    UseReserved,
+)
+from domain.model.access import Access
+from domain.model.reservation import Lease, Reservation
+from domain.model.reservation_transitions import evolve_reservation, fold_reservation
+from tests.support.ledger.scenario import START
+
+CODE, ID, OTHER, CASE = (UUID(int=number) for number in range(1, 5))
+AT, LATER, DEADLINE = (START + timedelta(hours=hours) for hours in (1, 2, 3))
+FIELDS: dict[str, Any] = {"at": AT, "actor": "worker", "reservation_id": ID}
+ATTEMPT: dict[str, Any] = {**FIELDS, "attempt": 3}
+RESERVED = UseReserved(
+    at=START, actor="key", request_id="r1", reservation_id=ID, recipient_id=OTHER, deadline=DEADLINE, language="en"
+)
+LEASE = Lease(attempt=2, version=4, channel="smtp", until=LATER, worker="w1", task_id="t1")
+LIVE = replace(
+    fold_reservation(CODE, [(2, RESERVED)]),
+    attempts=2,
+    connection_failures=5,
+    last_attempt=2,
+    next_attempt_at=START,
+    deferred=True,
+    lease=LEASE,
+    channels=("smtp",),
+)
+IDLE = replace(LIVE, lease=None)
+SENT = replace(
+    LIVE, status="sent", sent_at=START, proved_attempts=(2,), proved_deliveries=(1,), delivery=2, resending=True
+)
+IDLE_SENT = replace(SENT, lease=None)
+REFUNDED = replace(
+    LIVE,
+    status="refunded",
+    lease=None,
+    refunded_at=START,
+    refund_cause="staff",
+    refund_request_id="r9",
+    next_attempt_at=None,
+)
+ENDED = Access(
+    validity_days=30, ending="expired", ended_at=START, removal="removing", removal_attempts=4, removal_at=START
+)
+STANDING = Access(validity_days=30, announced=(7,))
+
+
+def find_changes(before: Reservation, event: ReservationEvent) -> dict[str, Any]:
+    """The fields that one event changes, but for those that every event does."""
+    after = asdict(evolve_reservation(before, CODE, 9, event))
+    changes = {name: value for name, value in after.items() if value != getattr(before, name)}
+    return {name: value for name, value in changes.items() if name not in {"versions", "moved_by"}}
+
+
+def end_of(ending: str, **more: Any) -> Access:
+    """An access that has ended now and is to be removed."""
+    fields: dict[str, Any] = {"ending": ending, "ended_at": AT, "removal": "removing", "removal_at": AT}
+    return Access(**{**fields, **more})
+
+
+PROVED_3 = {"last_attempt": 3, "proved_attempts": (3,), "proved_deliveries": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "changes"),
+    [
+        pytest.param(
+            replace(IDLE, channels=("hook",)),
+            InviteAttempted(**ATTEMPT, lease_until=LATER, channel="smtp", actor_id="w2", request_id="t2"),
+            {
+                "lease": Lease(attempt=3, version=9, channel="smtp", until=LATER, worker="w2", task_id="t2"),
+                "attempts": 3,
+                "last_attempt": 3,
+                "next_attempt_at": None,
+                "deferred": False,
+                "channels": ("hook", "smtp"),
+            },
+            id="attempt-by-a-new-channel",
+        ),
+        pytest.param(
+            replace(IDLE, next_attempt_at=None, deferred=False),
+            InviteAttempted(**ATTEMPT, lease_until=LATER, channel="smtp"),
+            {
+                "lease": Lease(attempt=3, version=9, channel="smtp", until=LATER, worker=None, task_id=None),
+                "attempts": 3,
+                "last_attempt": 3,
+            },
+            id="attempt-by-the-same-channel",
+        ),
+        pytest.param(
+            LIVE,
+            InviteSent(**ATTEMPT, server="mx:25"),
+            {"status": "sent", "lease": None, "next_attempt_at": None, "sent_at": AT, **PROVED_3},
+            id="sent",
+        ),
+        pytest.param(
+            replace(SENT, next_attempt_at=START),
+            InviteSent(**ATTEMPT, delivery=2, server="mx:25"),
+            {
+                "lease": None,
+                "next_attempt_at": None,
+                "resending": False,
+                "last_attempt": 3,
+                "proved_attempts": (2, 3),
+                "proved_deliveries": (1, 2),
+            },
+            id="newest-delivery-sent",
+        ),
+        pytest.param(
+            replace(SENT, delivery=3, last_attempt=7),
+            InviteSent(**ATTEMPT, delivery=2, server="mx:25"),
+            {"proved_attempts": (2, 3), "proved_deliveries": (1, 2)},
+            id="older-delivery-sent",
+        ),
+        pytest.param(
+            REFUNDED,
+            LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="retaken"),
+            {
+                "status": "sent",
+                "sent_at": AT,
+                "refunded_at": None,
+                "refund_cause": None,
+                "refund_request_id": None,
+                **PROVED_3,
+            },
+            id="late-success-counted-again",
+        ),
+        pytest.param(
+            replace(REFUNDED, sent_at=START),
+            LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="retaken"),
+            {"status": "sent", "refunded_at": None, "refund_cause": None, "refund_request_id": None, **PROVED_3},
+            id="late-success-keeps-the-first-time-of-sending",
+        ),
+        *(
+            pytest.param(
+                replace(SENT, access=replace(ENDED, removal="removed"), channels=("hook",)),
+                LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect=effect),
+                {"last_attempt": 3, "proved_attempts": (2, 3)},
+                id=f"late-success-{effect}",
+            )
+            for effect in ("duplicate", "not_retaken")
+        ),
+        *(
+            pytest.param(
+                replace(SENT, access=replace(ENDED, removal=removal), channels=("smtp", "hook")),
+                LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="ended"),
+                {
+                    "last_attempt": 3,
+                    "proved_attempts": (2, 3),
+                    "access": replace(ENDED, removal="removing", removal_attempts=0, removal_at=AT),
+                },
+                id=f"late-success-of-{removal}-access-asks-removal-again",
+            )
+            for removal in ("removed", "told")
+        ),
+        *(
+            pytest.param(
+                replace(SENT, access=access, channels=channels),
+                LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="ended"),
+                {"last_attempt": 3, "proved_attempts": (2, 3)},
+                id=name,
+            )
+            for name, access, channels in (
+                ("late-success-by-email-only", replace(ENDED, removal="removed"), ("smtp",)),
+                ("late-success-while-removing", ENDED, ("hook",)),
+                ("late-success-after-failed-removal", replace(ENDED, removal="removal_failed"), ("hook",)),
+                ("late-success-without-access", None, ("hook",)),
+            )
+        ),
+        pytest.param(
+            LIVE,
+            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER),
+            {"lease": None, "next_attempt_at": LATER, "connection_failures": 0},
+            id="failure",
+        ),
+        pytest.param(
+            LIVE,
+            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER, about_connection=True),
+            {"lease": None, "next_attempt_at": LATER, "attempts": 1, "connection_failures": 6},
+            id="failure-of-the-connection",
+        ),
+        pytest.param(
+            replace(SENT, accepted_at=START),
+            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary"),
+            {"lease": None, "next_attempt_at": None, "connection_failures": 0, "resending": False},
+            id="last-failure-of-an-unneeded-resend",
+        ),
+        pytest.param(
+            replace(SENT, accepted_at=START),
+            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER),
+            {"lease": None, "next_attempt_at": LATER, "connection_failures": 0},
+            id="failure-of-an-unneeded-resend",
+        ),
+        pytest.param(
+            SENT,
+            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary"),
+            {"lease": None, "next_attempt_at": None, "connection_failures": 0},
+            id="last-failure-of-a-resend",
+        ),
+        pytest.param(
+            replace(LIVE, deferred=False),
+            InviteDeferred(**ATTEMPT, server="hook", reason="full", until=LATER, deadline=LATER),
+            {"lease": None, "attempts": 1, "next_attempt_at": LATER, "deadline": LATER, "deferred": True},
+            id="deferral",
+        ),
+        pytest.param(
+            LIVE,
+            InviteOutcomeUnknown(**ATTEMPT, cause="timeout"),
+            {"lease": None, "next_attempt_at": None, "ever_unknown": True},
+            id="unknown",
+        ),
+        pytest.param(
+            replace(SENT, accepted_at=START),
+            InviteOutcomeUnknown(**ATTEMPT, cause="timeout"),
+            {"lease": None, "next_attempt_at": None, "ever_unknown": True, "resending": False},
+            id="unknown-of-an-unneeded-resend",
+        ),
+        pytest.param(
+            replace(SENT, accepted_at=START),
+            InviteOutcomeUnknown(**ATTEMPT, cause="timeout", retry_at=LATER),
+            {"lease": None, "next_attempt_at": LATER, "ever_unknown": True},
+            id="unknown-of-an-unneeded-resend-with-a-retry",
+        ),
+        pytest.param(
+            replace(SENT, bounced_deliveries=(1,)),
+            InviteBounced(**FIELDS, reason="other", delivery=2),
+            {"bounced_deliveries": (1, 2)},
+            id="bounce",
+        ),
+        pytest.param(
+            IDLE_SENT,
+            InviteAccepted(**FIELDS, via="link"),
+            {"accepted_at": AT, "accepted_via": "link", "next_attempt_at": None, "resending": False},
+            id="acceptance",
+        ),
+        pytest.param(
+            replace(SENT, accepted_at=START, accepted_via="link"),
+            InviteAccepted(**FIELDS, via="hook"),
+            {},
+            id="second-acceptance-while-sending",
+        ),
+        pytest.param(
+            replace(SENT, waits_for=OTHER),
+            UseRefunded(**FIELDS, request_id="r2", cause="cancelled", held="used"),
+            {
+                "lease": None,
+                "next_attempt_at": None,
+                "resending": False,
+                "waits_for": None,
+                "status": "refunded",
+                "refunded_at": AT,
+                "refund_cause": "cancelled",
+                "refund_request_id": "r2",
+            },
+            id="refund",
+        ),
+        pytest.param(
+            LIVE,
+            CaseOpened(**FIELDS, case_id=CASE, cause="bounced"),
+            {"next_attempt_at": None, "case_id": CASE},
+            id="case-opened",
+        ),
+    ],
+)
+def test_delivery_event_changes_exactly_its_fields(
+    before: Reservation, event: ReservationEvent, changes: dict[str, Any]
+) -> None:
+    """Attempts and their outcomes, bounces, acceptances, refunds and opened cases."""
+    assert find_changes(before, event) == changes
+
+
+PARKED, PARKED_SENT = replace(LIVE, case_id=CASE), replace(SENT, case_id=CASE)
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "changes"),
+    [
+        pytest.param(
+            PARKED, CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"), {"case_id": None}, id="closed-live"
+        ),
+        pytest.param(
+            PARKED_SENT,
+            CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"),
+            {"case_id": None},
+            id="closed-while-resending",
+        ),
+        pytest.param(
+            replace(PARKED_SENT, lease=None),
+            CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"),
+            {"case_id": None, "resending": False},
+            id="closed-after-the-last-attempt-of-a-resend",
+        ),
+        pytest.param(
+            replace(PARKED_SENT, access=ENDED),
+            CaseClosed(**FIELDS, case_id=CASE, how="removed_by_hand"),
+            {"case_id": None, "access": replace(ENDED, removal="removed")},
+            id="access-removed-manually",
+        ),
+        pytest.param(
+            replace(PARKED_SENT, access=ENDED),
+            CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"),
+            {"case_id": None},
+            id="access-is-left-as-it-is",
+        ),
+        pytest.param(
+            PARKED_SENT, CaseClosed(**FIELDS, case_id=CASE, how="removed_by_hand"), {"case_id": None}, id="no-access"
+        ),
+        pytest.param(
+            replace(PARKED_SENT, access=replace(ENDED, removal="removal_failed", removal_at=None)),
+            CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER),
+            {"case_id": None, "access": replace(ENDED, removal_attempts=0, removal_at=LATER)},
+            id="removal-is-tried-again",
+        ),
+        pytest.param(
+            replace(PARKED, access=ENDED),
+            CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER, deadline=LATER),
+            {
+                "case_id": None,
+                "attempts": 0,
+                "connection_failures": 0,
+                "next_attempt_at": LATER,
+                "deadline": LATER,
+            },
+            id="sending-is-tried-again",
+        ),
+        pytest.param(
+            PARKED_SENT,
+            CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER),
+            {"case_id": None, "attempts": 0, "connection_failures": 0, "next_attempt_at": LATER},
+            id="resend-is-tried-again-until-the-same-deadline",
+        ),
+        pytest.param(
+            replace(SENT, resending=False, delivery=1, next_attempt_at=None),
+            ResendRequested(**FIELDS, delivery=2, deadline=LATER),
+            {
+                "delivery": 2,
+                "delivery_at": AT,
+                "deadline": LATER,
+                "next_attempt_at": AT,
+                "attempts": 0,
+                "connection_failures": 0,
+                "deferred": False,
+                "resending": True,
+            },
+            id="resend-requested",
+        ),
+        pytest.param(
+            replace(IDLE_SENT, access=STANDING),
+            ExpiryAnnounced(**FIELDS, days=3),
+            {"access": replace(STANDING, announced=(7, 3))},
+            id="announcement",
+        ),
+        pytest.param(
+            IDLE_SENT, ExpiryAnnounced(**FIELDS, days=3), {"access": Access(announced=(3,))}, id="first-announcement"
+        ),
+        pytest.param(
+            replace(IDLE_SENT, access=replace(STANDING, removal_attempts=4)),
+            AccessExpired(**FIELDS),
+            {
+                "access": end_of("expired", validity_days=30, announced=(7,)),
+                "next_attempt_at": None,
+                "resending": False,
+            },
+            id="expiry",
+        ),
+        pytest.param(
+            SENT,
+            AccessExpired(**FIELDS, notify=False),
+            {"access": Access(ending="expired", ended_at=AT)},
+            id="expiry-before-an-import-while-sending",
+        ),
+        pytest.param(
+            IDLE_SENT,
+            AccessReplaced(**FIELDS, by=OTHER),
+            {"access": end_of("moved", replaced_by=OTHER), "next_attempt_at": None, "resending": False},
+            id="replacement",
+        ),
+        pytest.param(
+            replace(REFUNDED, access=STANDING),
+            AccessCorrected(**FIELDS, by=OTHER),
+            {"access": end_of("corrected", replaced_by=OTHER, validity_days=30, announced=(7,))},
+            id="correction",
+        ),
+        pytest.param(
+            replace(LIVE, waits_for=OTHER, next_attempt_at=None),
+            InviteReleased(**FIELDS, deadline=LATER),
+            {"waits_for": None, "next_attempt_at": AT, "deadline": LATER},
+            id="release",
+        ),
+        pytest.param(
+            IDLE_SENT,
+            AccessRevoked(**{**FIELDS, "actor": "staff"}, request_id="r2"),
+            {
+                "access_revoked_at": AT,
+                "access": end_of("withdrawn"),
+                "next_attempt_at": None,
+                "resending": False,
+                "staff_request_id": "r2",
+                "staff_act": "AccessRevoked",
+            },
+            id="revocation-by-staff",
+        ),
+        pytest.param(
+            IDLE_SENT,
+            AccessRevoked(**{**FIELDS, "actor": "channel"}),
+            {
+                "access_revoked_at": AT,
+                "access": end_of("withdrawn", removal="removed", removal_at=None),
+                "next_attempt_at": None,
+                "resending": False,
+            },
+            id="revocation-that-a-channel-reports",
+        ),
+        pytest.param(
+            replace(SENT, access=ENDED),
+            AccessRevoked(**{**FIELDS, "actor": "channel"}),
+            {"access_revoked_at": AT, "access": replace(ENDED, removal="removed", removal_at=None)},
+            id="revocation-of-an-ended-access",
+        ),
+        *(
+            pytest.param(
+                replace(IDLE_SENT, access=ENDED),
+                AccessRemoved(**FIELDS, channel="smtp", server="mx:25", cause="expired", effect=effect),
+                {"access": replace(ENDED, removal=effect, removal_at=None)},
+                id=f"removal-{effect}",
+            )
+            for effect in ("removed", "told")
+        ),
+        pytest.param(
+            IDLE_SENT,
+            AccessRemoved(**FIELDS, channel="smtp", server="mx:25", cause="expired"),
+            {"access": Access(removal="removed")},
+            id="removal-without-access",
+        ),
+        pytest.param(
+            replace(IDLE_SENT, access=ENDED),
+            AccessRemovalFailed(**ATTEMPT, channel="h", server="s", cause="expired", reason="timeout", retry_at=LATER),
+            {"access": replace(ENDED, removal_attempts=3, removal_at=LATER)},
+            id="failed-removal-with-a-retry",
+        ),
+        pytest.param(
+            replace(IDLE_SENT, access=ENDED),
+            AccessRemovalFailed(**ATTEMPT, channel="h", server="s", cause="expired", reason="timeout"),
+            {"access": replace(ENDED, removal="removal_failed", removal_attempts=3, removal_at=None)},
+            id="last-failed-removal",
+        ),
+        pytest.param(LIVE, NoteAdded(**FIELDS, text_id=OTHER), {}, id="note"),
+    ],
+)
+def test_event_of_staff_or_access_changes_exactly_its_fields(
+    before: Reservation, event: ReservationEvent, changes: dict[str, Any]
+) -> None:
+    """Closed cases, resends, and the announcements, ends and removals of the access."""
+    assert find_changes(before, event) == changes
+
+
+@pytest.mark.parametrize(
+    ("before", "proved"), [((), (3,)), ((2,), (2, 3)), ((3,), (3,)), ((2, 3, 5), (2, 3, 5)), ((2, 5), (2, 3, 5))]
+)
+def test_proved_attempts_are_in_order_and_once_each(before: tuple[int, ...], proved: tuple[int, ...]) -> None:
+    """Whatever the order in which successes become known."""
+    reservation = replace(SENT, proved_attempts=before, last_attempt=5)
+
+    after = evolve_reservation(reservation, CODE, 9, InviteSent(**ATTEMPT, delivery=2, server="mx:25"))
+
+    assert (after.proved_attempts, after.last_attempt) == (proved, 5)
