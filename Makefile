@@ -93,12 +93,13 @@ test: setup  ## Run all tests
 		--no-loadscope-reorder $(ARGS)
 
 # Read the difference before it is committed: what is approved is promised.
-approve: setup  ## Write every approved file: schema, shapes of events, counts of retired words, generated docs
+approve: setup  ## Write every approved file: schema, shapes and values of events, counts of retired words, generated docs
 	@$(BIN)/python -m tests.schema.approved_schema
-	@$(if $(wildcard tests/schema/event_shapes.py),$(BIN)/python -m tests.schema.event_shapes)
-	@$(if $(wildcard tests/architecture/vocabulary.py),$(BIN)/python -m tests.architecture.vocabulary --approve)
+	@$(BIN)/python -m tests.schema.event_shapes
+	@APPROVE_EVENTS=1 $(BIN)/python -m pytest --quiet -n0 tests/unit/domain
+	@$(BIN)/python -m tests.architecture.vocabulary --approve
 	@$(BIN)/python docs/reference.py
-	@git status --short -- tests/schema tests/architecture docs
+	@git status --short -- tests/schema tests/unit/domain tests/architecture docs
 
 # A sample of mutants, chosen by SEED=; ARGS=--all tries each of some 6,500, for half an hour on two cores.
 mutate: $(MUTATING)  ## Change the domain in 400 places, one at a time: the unit and property tests must notice

@@ -1,0 +1,64 @@
+"""Every event that the tests of the domain record is approved, with all of its fields.
+
+A test asserts what it is about. That no other field changed is asserted here for all of them.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain.events import Event
+from domain.working_set import WorkingSet
+
+APPROVED: Final = Path(__file__).with_name("approved_events.txt")
+IS_APPROVING: Final = "APPROVE_EVENTS" in os.environ
+"""Whether this run writes the file, which `make approve` does."""
+ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+RECORDED: Final[set[str]] = set()
+
+
+def write_event(version: int, event: Event) -> str:
+    """Write an event in one line, with its version; of an id the parts that tell it from others."""
+    fields = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, sort_keys=True)
+    return f"{type(event).__name__} {version} {ID.sub(lambda found: found[0][:4] + found[0][-2:], fields)}"
+
+
+@pytest.fixture(scope="session")
+def approved_events() -> frozenset[str]:
+    """The lines of the approved file."""
+    return frozenset(APPROVED.read_text("utf-8").splitlines()) if APPROVED.exists() else frozenset()
+
+
+@pytest.fixture(autouse=True)
+def event_check(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, approved_events: frozenset[str]
+) -> Iterator[None]:
+    """Fail a test that records an event which is not approved. Random histories have properties instead."""
+    if getattr(request.function, "is_hypothesis_test", False):
+        yield
+        return
+    record, recorded = WorkingSet.record, set[str]()
+
+    def record_and_keep(working_set: WorkingSet, code_id: UUID, events: Sequence[Event]) -> None:
+        before = len(working_set.new_events)
+        record(working_set, code_id, events)
+        recorded.update(write_event(new.originator_version, new.event) for new in working_set.new_events[before:])
+
+    monkeypatch.setattr(WorkingSet, "record", record_and_keep)
+    yield
+    RECORDED.update(recorded)
+    unknown = sorted(recorded - approved_events)
+    assert IS_APPROVING or not unknown, "\n".join(["read these events, then run `make approve`:", *unknown])
+
+
+def pytest_sessionfinish() -> None:
+    """Write the approved file."""
+    if IS_APPROVING:
+        APPROVED.write_text("".join(f"{line}\n" for line in sorted(RECORDED)), "utf-8")
