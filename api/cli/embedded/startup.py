@@ -32,22 +32,25 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
     """
     secrets = load_secrets(folder.path)
     ports = FreePorts(port)
-    servers = _start_servers(folder, secrets, supervisor, ports)
-    owner_url = servers.get(OWNER_URL) or servers["DATABASE_URL"]
-    env = ledger.build_child_environment(folder, port, {**secrets, **servers})
-    env["DATABASE_URL"] = _open_database(env, owner_url)
+    plan = _plan_servers(folder, secrets, ports)
+    owner_url = plan.urls.get(OWNER_URL) or plan.urls["DATABASE_URL"]
+    env = ledger.build_child_environment(folder, port, {**secrets, **plan.urls})
+    # They load their modules while the servers start, and wait for the gate.
     supervisor.start(
         ledger.api_program(folder, port, env),
         ledger.worker_program(folder, env, ports.draw()),
         ledger.beat_program(folder, env),
     )
+    _start_servers(folder, plan, supervisor)
+    env["DATABASE_URL"] = _open_database(env, owner_url)
+    ledger.open_gate(folder, env["DATABASE_URL"])
     credentials = _prepare_first_accounts(env, demo)
     missing = _wait_until_ready(port, supervisor)
     state = StackState(
         api=f"http://{HOST}:{port}",
         database_url=owner_url,
-        redis_url=servers["REDIS_URL"],
-        mailbox=servers.get("LEDGER_MAILBOX"),
+        redis_url=plan.urls["REDIS_URL"],
+        mailbox=plan.urls.get("LEDGER_MAILBOX"),
         admin_key=credentials["admin_key"],
         staff_email=credentials["staff_email"],
         staff_password=credentials["staff_password"],
@@ -65,39 +68,59 @@ class _Server(Protocol):
         """Whether it can be used."""
 
 
-def _start_servers(
-    folder: DataDir, secrets: Mapping[str, str], supervisor: Supervisor, ports: FreePorts
-) -> dict[str, str]:
-    """Start the servers that the environment does not name, all at the same time.
+@dataclass(slots=True)
+class _ServerPlan:
+    """The servers to start, and the variables with the URLs of all servers.
 
-    Returns:
-        The variables with the URLs of all servers.
+    Attributes:
+        urls: URLs by variable: of the environment, or of a private server that will listen there.
+        broker: The private broker.
+        sink_port: Port of the mail catcher.
+        database: The private database: port, password of its owner.
     """
-    urls = {
-        name: os.environ[name]
-        for name in ("DATABASE_URL", OWNER_URL, "REDIS_URL", "LEDGER_SMTP_URL")
-        if os.environ.get(name)
-    }
-    started: dict[str, _Server] = {}
+
+    urls: dict[str, str]
+    broker: valkey.Valkey | None = None
+    sink_port: int | None = None
+    database: tuple[int, str] | None = None
+
+
+def _plan_servers(folder: DataDir, secrets: Mapping[str, str], ports: FreePorts) -> _ServerPlan:
+    """Choose ports for the servers that the environment does not name."""
+    names = ("DATABASE_URL", OWNER_URL, "REDIS_URL", "LEDGER_SMTP_URL")
+    plan = _ServerPlan({name: os.environ[name] for name in names if os.environ.get(name)})
+    urls = plan.urls
     if "REDIS_URL" not in urls:
-        broker = valkey.prepare_valkey(folder.redis, ports.draw(), secrets[BROKER_PASSWORD])
-        supervisor.start(broker.program)
-        started["valkey"], urls["REDIS_URL"] = broker, broker.url
+        plan.broker = valkey.prepare_valkey(folder.redis, ports.draw(), secrets[BROKER_PASSWORD])
+        urls["REDIS_URL"] = plan.broker.url
     if "LEDGER_SMTP_URL" not in urls:
-        sink_port = ports.draw()
-        urls["LEDGER_SMTP_URL"] = f"smtp://{HOST}:{sink_port}"
+        plan.sink_port = ports.draw()
+        urls["LEDGER_SMTP_URL"] = f"smtp://{HOST}:{plan.sink_port}"
         urls["LEDGER_MAILBOX"] = str(folder.mailbox)
-        supervisor.start(ledger.sink_program(folder, sink_port, ledger.build_child_environment(folder, 0, {})))
     if "DATABASE_URL" not in urls:
-        database = postgres.prepare_postgres(folder.path, ports.draw(), secrets[POSTGRES_PASSWORD])
+        plan.database = (ports.draw(), secrets[POSTGRES_PASSWORD])
+        urls[OWNER_URL] = postgres.build_url(postgres.OWNER, *plan.database)
+        urls["DATABASE_URL"] = postgres.build_url(postgres.RUNNER, plan.database[0], secrets[RUN_PASSWORD])
+    return plan
+
+
+def _start_servers(folder: DataDir, plan: _ServerPlan, supervisor: Supervisor) -> None:
+    """Start the planned servers, all at the same time, and wait until they are ready."""
+    started: dict[str, _Server] = {}
+    if plan.broker is not None:
+        supervisor.start(plan.broker.program)
+        started["valkey"] = plan.broker
+    if plan.sink_port is not None:
+        sink_env = ledger.build_child_environment(folder, 0, {})
+        supervisor.start(ledger.sink_program(folder, plan.sink_port, sink_env))
+    if plan.database is not None:
+        database = postgres.prepare_postgres(folder.path, *plan.database)
         supervisor.start(database.program)
-        started["postgres"], urls[OWNER_URL] = database, database.url
-        urls["DATABASE_URL"] = database.runtime_url(secrets[RUN_PASSWORD])
+        started["postgres"] = database
     for name, server in started.items():
         _wait_until_server_ready(name, server, supervisor)
         if isinstance(server, valkey.Valkey):
             _delete_old_heartbeats(server)
-    return urls
 
 
 def _delete_old_heartbeats(broker: valkey.Valkey) -> None:

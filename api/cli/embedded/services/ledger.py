@@ -1,5 +1,6 @@
 """The ledger's own processes: their commands and the environment they share."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -7,13 +8,16 @@ from collections.abc import Mapping
 from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.secrets_file import SERVER_PASSWORDS
-from api.cli.embedded.util import HOST
+from api.cli.embedded.util import HOST, write_private_file
 
 # Clients end before the servers that they use: API, beat and worker, then mail sink and Valkey, PostgreSQL last.
 CLIENT_STAGE, BROKER_STAGE = 2, 1
 METRICS_PORT = "LEDGER_WORKER_METRICS_PORT"
 OWNER_URL = "LEDGER_OWNER_DATABASE_URL"
 """The role that owns the tables; only the start itself and commands need it."""
+GATE = "database.json"
+"""File in the working directory of the components. Its existence tells them that the database is ready."""
+LAUNCH = (sys.executable, "-m", "api.cli.embedded.process.launch")
 WORKER_STOP_S_MAX = 11.0
 """Invitations that are being sent may finish; together with the later stages everything ends within 15 seconds."""
 
@@ -48,6 +52,16 @@ def build_child_environment(folder: DataDir, api_port: int, stack_values: Mappin
     return env
 
 
+def open_gate(folder: DataDir, database_url: str) -> None:
+    """Let the components run, which are loaded by now or soon.
+
+    Args:
+        folder: The data folder.
+        database_url: Database of the components, migrated.
+    """
+    write_private_file(folder.run / GATE, json.dumps({"DATABASE_URL": database_url}))
+
+
 def sink_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
     """Return the mail catcher."""
     arguments = ("--port", str(port), "--maildir", str(folder.mailbox))
@@ -60,16 +74,13 @@ def api_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
     address = ("--host", HOST, "--port", str(port))
     quiet = ("--no-access-log", "--log-level", "warning")
     options = ("--loop", "uvloop", "--http", "httptools", "--no-proxy-headers", "--no-server-header", *quiet)
-    command = (sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *address, *options)
+    command = (*LAUNCH, "api.main", GATE, "uvicorn", "api.main:create_app", "--factory", *address, *options)
     return Program("api", command, env, cwd=folder.run, stage=CLIENT_STAGE, stop_s_max=3.0)
 
 
 def beat_program(folder: DataDir, env: Mapping[str, str]) -> Program:
     """Return beat, the scheduler of the sweeps."""
-    command = (
-        *(sys.executable, "-m", "celery", "-A", "workers.celery_app", "-q"),
-        *("beat", "--loglevel", "INFO", "--pidfile="),
-    )
+    command = (*_celery_launch(), "beat", "--loglevel", "INFO", "--pidfile=")
     return Program("beat", command, env, cwd=folder.run, stage=CLIENT_STAGE, stop_s_max=3.0)
 
 
@@ -79,6 +90,12 @@ def worker_program(folder: DataDir, env: Mapping[str, str], metrics_port: int) -
     SIGTERM is Celery's warm shutdown: the worker ends when its tasks have ended. Tasks that take longer are killed:
     the broker delivers their messages again, and an invitation that was being sent has an unknown outcome.
     """
-    command = (sys.executable, "-m", "celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO")
+    command = (*_celery_launch(), "worker", "--loglevel", "INFO")
     env = {METRICS_PORT: str(metrics_port), **env}  # two ledgers on one machine need different ports
     return Program("worker", command, env, cwd=folder.run, stage=CLIENT_STAGE, stop_s_max=WORKER_STOP_S_MAX)
+
+
+def _celery_launch() -> tuple[str, ...]:
+    # `workers.celery_app` itself reads the settings when it is imported, so it waits for the gate.
+    modules = "celery.bin.celery,kombu.transport.redis,workers.runtime"
+    return (*LAUNCH, modules, GATE, "celery", "-A", "workers.celery_app", "-q")

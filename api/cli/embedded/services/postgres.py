@@ -17,7 +17,7 @@ from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.orphans import end_orphaned_postgres
 from api.cli.embedded.process.program import OsAccount, Program, build_server_environment
 from api.cli.embedded.services import binaries
-from api.cli.embedded.util import HOST, StackError
+from api.cli.embedded.util import HOST, StackError, is_port_open
 
 OWNER = DATABASE = "ledger"
 RUNNER = "ledger_run"
@@ -25,6 +25,11 @@ SUPERUSER = "postgres"
 CONNECTIONS_MAX = 100
 INIT_S_MAX = 120
 STOP_S_MAX = 2.5
+
+
+def build_url(role: str, port: int, password: str) -> str:
+    """Return the libpq URI of a role: OWNER, or RUNNER, which has few rights."""
+    return f"postgresql://{role}:{quote(password, safe='')}@{HOST}:{port}/{DATABASE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +51,7 @@ class Postgres:
     @property
     def url(self) -> str:
         """libpq URI of the owner."""
-        return f"postgresql://{OWNER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{DATABASE}"
-
-    def runtime_url(self, password: str) -> str:
-        """Return the libpq URI of the runtime role, which has few rights."""
-        return f"postgresql://{RUNNER}:{quote(password, safe='')}@{HOST}:{self.port}/{DATABASE}"
+        return build_url(OWNER, self.port, self.password)
 
     @property
     def program(self) -> Program:
@@ -75,6 +76,8 @@ class Postgres:
 
     def is_ready(self) -> bool:
         """Whether it accepts connections; it listens earlier, while it recovers."""
+        if not is_port_open(self.port):
+            return False
         check = [str(binaries.find_postgres_program("pg_isready")), "-q", "-h", HOST, "-p", str(self.port), "-t", "2"]
         return subprocess.run(check, env=build_server_environment(), check=False, timeout=10).returncode == 0
 
