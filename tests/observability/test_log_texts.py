@@ -56,7 +56,7 @@ def test_descriptions_of_missing_components_say_what_failed() -> None:
     ("call", "count"),
     [
         ('log.error("erasing a person failed")', 0),
-        ('log.error("nobody was forgotten")', 2),
+        ('log.error("nobody was forgotten")', 3),
         ('log.warning("broker %s failed", name)', 2),
         ('log.warning(f"{name} failed")', 2),
         ('log.info("Message sent.")', 1),
