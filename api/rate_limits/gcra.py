@@ -10,7 +10,7 @@ in flight together may be more than the burst. They are owed: TAT goes on, up to
 from collections import OrderedDict
 from typing import NamedTuple
 
-from api.rate_limits.expiry import Expiries, drop_expired
+from api.rate_limits.expiring_keys import Expiries, drop_expired
 
 KEYS_MAX = 20_000
 """Keys kept per limit, about 4 MB of memory; beyond it the one unused for longest is dropped."""

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 
 from api.rate_limits.breaker import Breaker
 from api.rate_limits.client_network import client_networks
+from api.rate_limits.expiring_keys import TimedSet
 from api.rate_limits.gcra import KEYS_MAX, Gcra, Limit
 from api.rate_limits.invitations import Invitation, Invitations
-from api.rate_limits.recent_failures import TimedSet
 from api.settings import RATES, Rates
 from domain.events import ActorKind
 from domain.values.code_strength import CodeStrength
