@@ -8,3 +8,4 @@ html_title = "Redemption Ledger"
 myst_enable_extensions = ["fieldlist"]
 myst_heading_anchors = 3
 nitpicky = True
+smartquotes = False  # `--option` in a sentence keeps its two hyphens

@@ -145,12 +145,13 @@ def _problem_lines() -> Iterator[str]:
     """Yield every problem code with its status, its meaning and its variants, as the English catalog words them."""
     say = translator("en")
     keys = [key for path in catalog_paths("en") for key in REFUSAL_KEY.findall(path.read_text("utf-8"))]
-    yield "| code | status | condition | text for the client |"
-    yield "|---|---|---|---|"
     for code in sorted({code for code, _ in keys}):
         variants = sorted({name for owner, name in keys if owner == code} - {"title", "detail"})
         texts = [say(key) for name in ("detail", *variants) if say.knows(key := f"refusal.{code}.{name}")]
-        yield f"| `{code}` | {status_of(code)} | {say(f'refusal.{code}.title')} | {' · '.join(texts)} |"
+        yield f"## `{code}`\n"
+        yield f"**{status_of(code)}: {say(f'refusal.{code}.title')}**\n"
+        yield from (f"- {text}" for text in texts)
+        yield ""
 
 
 def _event_lines() -> Iterator[str]:
