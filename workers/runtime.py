@@ -98,7 +98,11 @@ class Runtime:
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        send_loop = None if connections is None else open_send_loop(settings, connections, send_executor)
+        send_loop = (
+            None
+            if connections is None
+            else open_send_loop(settings, connections, send_executor, settings.send_concurrency)
+        )
         return cls(
             settings, storage, reader, steps, send_executor, group_channels, deliverer, connections, send_loop, waiting
         )
@@ -146,6 +150,7 @@ class Runtime:
             cooldowns=self.cooldowns,
             capacity=self.connections.capacity if self.connections else lambda: UNBOUNDED,
             submit=self.send_loop.submit if self.send_loop else None,
+            count_ahead=self.send_loop.count_ahead if self.send_loop else lambda: 0,
         )
 
     def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:

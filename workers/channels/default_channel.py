@@ -101,13 +101,16 @@ def default_channel(settings: LedgerSettings, connections: ConnectionPool | None
     )
 
 
-def open_send_loop(settings: LedgerSettings, connections: ConnectionPool, openers: Executor) -> SmtpSendLoop:
+def open_send_loop(
+    settings: LedgerSettings, connections: ConnectionPool, openers: Executor, slots: int
+) -> SmtpSendLoop:
     """Open what sends many messages at a time to the mail server that the settings name, logged and counted.
 
     Args:
         settings: The mail server and its timeout.
         connections: Those to that server.
         openers: Runs what waits for a connection.
+        slots: How many messages it sends at a time.
     """
     channel = SmtpChannel(
         SmtpServerUrl.parse(settings.smtp_url.get_secret_value()),
@@ -115,4 +118,4 @@ def open_send_loop(settings: LedgerSettings, connections: ConnectionPool, opener
         timeout_s=settings.smtp_timeout_s,
         connections=connections,
     )
-    return SmtpSendLoop(channel, connections, openers, report_sending)
+    return SmtpSendLoop(channel, connections, openers, slots, report_sending)
