@@ -86,7 +86,7 @@ class RedemptionLedger(Application[UUID]):
             One result per command, in order; a refusal is a result.
 
         Raises:
-            StorageUnavailableError: The database is away. Whether anything was committed is unknown; the same
+            StorageUnavailableError: The database is unavailable. Whether anything was committed is unknown; the same
                 commands may be executed again.
         """
         results: list[Result] = []
@@ -99,7 +99,7 @@ class RedemptionLedger(Application[UUID]):
         """Decide a command against the present state and roll everything back.
 
         Raises:
-            StorageUnavailableError: The database is away.
+            StorageUnavailableError: The database is unavailable.
         """
         for attempt in self._ledger_recorder.attempts():
             try:

@@ -151,7 +151,7 @@ def _reservation(scope: Scope) -> str | None:
     reservation_id = scope.get("ledger_reservation_id")
     asked = scope.get("path_params", {}).get("reservation_id")
     if reservation_id is None and asked is not None:
-        with suppress(ValueError):  # whatever else somebody wrote there
+        with suppress(ValueError):  # any other text in the path
             reservation_id = UUID(str(asked))
     return None if reservation_id is None else str(reservation_id)
 

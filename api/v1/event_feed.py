@@ -202,7 +202,7 @@ async def _stream(
             if page.events:
                 yield b"".join(_messages(page.events))
             elif time.monotonic() - last_sent > BEAT_S:
-                # With the position, so that a reader whose filter leaves out much does not begin anew far behind.
+                # With the position, so that a reader whose filter leaves out much does not begin again far behind.
                 yield b"id: %d\n: nothing new\n\n" % after
             else:
                 await asyncio.sleep(0 if page.is_full else POLL_S)

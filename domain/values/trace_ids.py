@@ -1,6 +1,6 @@
 """Ids by which a request is found again in logs, events and emails, and the form in which one may come from outside.
 
-They are stored in clear forever, so they must not be able to carry anything that a person typed: a caller's id is a
+They are never encrypted, so they must not be able to carry anything that a person typed: a caller's id is a
 UUID or 16 to 64 hex digits, as proxies and tracing make them. A phone number or a customer's name is neither. Fewer
 than 32 digits without a letter may be the number of a card or an identity document.
 """

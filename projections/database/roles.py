@@ -168,7 +168,7 @@ def _ensure_login(conn: Connection[Any], running_url: str, role: str, password: 
             raise RolesMissingError(f"{role} cannot log in ({error}): add its password to DATABASE_URL") from error
     else:
         return
-    # Digested here, so that the server's log never has it in clear.
+    # Digested here, so that the server's log never has it in plain text.
     digest = conn.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     try:
         _run(conn, "ALTER ROLE {} LOGIN PASSWORD {}", sql.Identifier(role), sql.Literal(digest))

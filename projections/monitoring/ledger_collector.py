@@ -22,7 +22,7 @@ from projections.monitoring.event_counters import CLICK_TO_SENT_S, update_counte
 from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
 
-MAX_AGE_S: Final = 5.0
+AGE_S_MAX: Final = 5.0
 """Age in seconds up to which results are reused, so that frequent scrapes do not become a load."""
 STATEMENT_MS_MAX: Final = 3_000
 
@@ -130,7 +130,7 @@ class LedgerCollector:
 
     def _refresh(self) -> _LedgerStats:
         with self._lock:
-            if self._queried_at is None or self._clock() - self._queried_at >= MAX_AGE_S:
+            if self._queried_at is None or self._clock() - self._queried_at >= AGE_S_MAX:
                 try:
                     self._stats = self._query()
                 except BAD_VALUE_ERRORS:

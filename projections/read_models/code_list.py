@@ -60,7 +60,7 @@ class CodeListReader(Reader):
         return {row["code_id"]: row for row in self._fetch_dicts(ReadModelsSql.balances_of_codes, (list(code_ids),))}
 
     def find_texts(self, code_ids: Sequence[UUID], *, clear: bool) -> dict[UUID, CodeText]:
-        """Return texts by id: in clear, or only what may be shown of them."""
+        """Return texts by id: in plain text, or only what may be shown of them."""
         vault = self._storage.vault
         return {
             row[0]: CodeText(read_text(vault, "code", row) if clear else None, suffix)

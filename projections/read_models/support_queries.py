@@ -28,7 +28,7 @@ COUNTED_MAX: Final = 100
 class ReservationSummary:
     """One reservation in a list; `suffix` is the end of the code's text.
 
-    `address` is in clear, so every page that shows it masks it; None if it was erased.
+    `address` is in plain text, so every page that shows it masks it; None if it was erased.
     """
 
     reservation_id: UUID
@@ -124,7 +124,7 @@ class SupportReader(Reader):
         return cast("UUID", rows[0][1]) if rows else None
 
     def find_email_address(self, recipient_id: UUID) -> str | None:
-        """Return a recipient's email address in clear; None if unknown or erased."""
+        """Return a recipient's email address in plain text; None if unknown or erased."""
         rows = self._fetch_all(ReadModelsSql.recipient_text, recipient_id)
         return read_text(self._storage.vault, "recipient", rows[0]) if rows else None
 

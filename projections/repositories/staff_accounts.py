@@ -20,7 +20,7 @@ class LastAdminError(Exception):
 
 
 class StaffRow(NamedTuple):
-    """One account. `address` is the email address in clear, which pages mask; None if its row is broken."""
+    """One account. `address` is the email address in plain text, which pages mask; None if its row is broken."""
 
     staff_id: UUID
     role: str

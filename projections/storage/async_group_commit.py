@@ -57,7 +57,7 @@ class AsyncGroupCommit:
     async def run_chunk(self, commands: Sequence[Command]) -> list[Result | BaseException]:
         """Return the result of each command of one caller, in their order; what fails a command is its result.
 
-        Only one chunk is in the queue at a time, whoever calls, so a single command waits behind at most one of them.
+        Only one chunk of all callers is in the queue at a time, so a single command waits behind at most one of them.
         Cancelling before their batch begins withdraws the commands.
 
         Args:

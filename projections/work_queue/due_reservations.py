@@ -38,8 +38,8 @@ class Due:
 
     Attributes:
         settle: Whether its lease or its deadline is over; otherwise it is to be sent.
-        alone: An attempt ended nobody knows how, perhaps by the death of its process, so it shares no message: a
-            letter that kills whoever sends it must not make attempts on others fail.
+        alone: The outcome of an attempt is unknown, perhaps because its process died, so it shares no message: an
+            email that kills its sender must not make attempts at others fail.
     """
 
     reservation_id: UUID

@@ -26,9 +26,9 @@ def unused_code(folder: Path) -> list[str]:
     scan = Vulture(ignore_names=config["ignore_names"], ignore_decorators=config["ignore_decorators"])
     scan.scavenge([str(folder / path) for path in config["paths"]])
     return [
-        f"{item.filename.relative_to(folder)}:{item.first_lineno}: {item.message}"
-        for item in scan.get_unused_code(min_confidence=config["min_confidence"])
-        if item.first_lineno not in set(_fields(Path(item.filename)))
+        f"{unused_item.filename.relative_to(folder)}:{unused_item.first_lineno}: {unused_item.message}"
+        for unused_item in scan.get_unused_code(min_confidence=config["min_confidence"])
+        if unused_item.first_lineno not in set(_fields(Path(unused_item.filename)))
     ]
 
 
@@ -36,7 +36,7 @@ def _fields(path: Path) -> Iterator[int]:
     """Lines that declare a field: an annotated name in the body of a class."""
     for node in nodes_of(parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ClassDef):
-            yield from (item.lineno for item in node.body if isinstance(item, ast.AnnAssign))
+            yield from (field.lineno for field in node.body if isinstance(field, ast.AnnAssign))
 
 
 if __name__ == "__main__":

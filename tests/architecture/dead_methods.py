@@ -62,14 +62,14 @@ def unused_methods(folder: Path, excused: Container[str] = ()) -> list[str]:
     modules = {name: tree for name, tree in result.files.items() if name.split(".")[0] in config["paths"]}
     uses = _Uses(result.types)
     uses.by_name |= set(re.findall(r"\.(\w+)", "".join(_templates(folder, config["paths"]))))
-    found = []
+    unused = []
     for info in _own_classes(modules):
         for name, node in _methods(info):
             is_hook = any(fnmatch(name, pattern) for pattern in ignored) or _is_decorated(node, decorators)
             if not is_hook and f"{info.name}.{name}" not in excused and not uses.has(info, name, modules):
                 path = Path(modules[info.module_name].path).relative_to(folder)
-                found.append(f"{path}:{node.line}: unused method {info.name}.{name}: delete it")
-    return sorted(found)
+                unused.append(f"{path}:{node.line}: unused method {info.name}.{name}: delete it")
+    return sorted(unused)
 
 
 def _templates(folder: Path, packages: list[str]) -> Iterator[str]:

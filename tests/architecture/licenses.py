@@ -53,7 +53,7 @@ EXCEPTIONS: Final = {
 NO_LICENSE: Final = {"OSI Approved", "DFSG approved"}
 
 
-def told_license(package: Distribution) -> str:
+def declared_license(package: Distribution) -> str:
     """What a package says of its license, as an SPDX expression where it can be read as one; empty if nothing."""
     if expression := _said(package, "License-Expression"):
         return expression
@@ -82,7 +82,7 @@ def faults(packages: list[Distribution]) -> Iterator[str]:
     """One line for each package that may not be here, and for each exception that is not needed any more."""
     seen = set()
     for package in packages:
-        name, expression = canonicalize_name(package.metadata["Name"]), told_license(package)
+        name, expression = canonicalize_name(package.metadata["Name"]), declared_license(package)
         seen.add(name)
         if name in EXCEPTIONS:
             continue
@@ -99,7 +99,9 @@ def main() -> int | str:
     if "--list" in sys.argv:
         for package in packages:
             name = canonicalize_name(package.metadata["Name"])
-            sys.stdout.write(f"{name} {package.version}: {told_license(package) or EXCEPTIONS.get(name, 'unknown')}\n")
+            sys.stdout.write(
+                f"{name} {package.version}: {declared_license(package) or EXCEPTIONS.get(name, 'unknown')}\n"
+            )
     return "\n".join(faults(packages)) or 0
 
 

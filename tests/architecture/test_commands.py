@@ -49,24 +49,24 @@ def executed_commands(tree: ast.AST) -> Iterator[int]:
 
 def test_exit_codes_are_members_of_the_enum() -> None:
     """If this fails, return a member of `projections.terminal.exit_codes.ExitCode`."""
-    found = [
+    literals = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in COMMAND_MODULES
         for line in literal_exit_codes(parse(path.read_text("utf-8")))
     ]
 
-    assert found == []
+    assert literals == []
 
 
 def test_commands_execute_through_use_cases() -> None:
     """If this fails, add a function to `api/use_cases` and call it."""
-    found = [
+    offenders = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in COMMAND_MODULES
         for line in executed_commands(parse(path.read_text("utf-8")))
     ]
 
-    assert found == []
+    assert offenders == []
 
 
 @pytest.mark.parametrize("text", ["def f():\n    return 4", "import sys\nsys.exit(3)", "EXIT_FOUND = 1"])
@@ -145,7 +145,7 @@ def test_command_help_explains_each_option_in_plain_words(words: str) -> None:
 def test_example_of_a_command_can_be_run(words: str) -> None:
     """It names this command, and options that the command has."""
     examples = [
-        found[1] for line in (COMMANDS[words].help or "").splitlines() if (found := EXAMPLE.match(line.strip()))
+        match[1] for line in (COMMANDS[words].help or "").splitlines() if (match := EXAMPLE.match(line.strip()))
     ]
     for example in examples:
         assert example.startswith(f"{words} ")

@@ -23,7 +23,7 @@ def translations(source: str) -> Iterator[int]:
 
 def test_errors_of_the_database_are_translated_in_one_place() -> None:
     """Use translate_database_errors, translate_connection_errors or translate_outage."""
-    found = [
+    offenders = [
         f"{path.relative_to(ROOT)}:{line}"
         for room in ("projections", "api", "workers")
         for path in sorted((ROOT / room).rglob("*.py"))
@@ -31,7 +31,7 @@ def test_errors_of_the_database_are_translated_in_one_place() -> None:
         for line in translations(path.read_text("utf-8"))
     ]
 
-    assert found == []
+    assert offenders == []
 
 
 def test_a_translation_elsewhere_is_found() -> None:

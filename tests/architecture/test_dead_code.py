@@ -43,9 +43,9 @@ def test_only_what_nothing_uses_is_reported(tmp_path: Path) -> None:
     (tmp_path / "domain").mkdir()
     (tmp_path / "domain" / "sample.py").write_text(SOURCE)
 
-    found = unused_code(tmp_path)
+    reported = unused_code(tmp_path)
 
-    assert found == [
+    assert reported == [
         "domain/sample.py:7: unused method 'never_called'",
         "domain/sample.py:14: unused function 'never_used'",
     ]
@@ -91,9 +91,9 @@ def test_a_method_is_dead_although_another_class_has_a_living_one_of_its_name(tm
     (tmp_path / "domain" / "sample.py").write_text(HOMONYMS)
     (tmp_path / "domain" / "page.html").write_text("{{ dead.read_by_a_template }}")
 
-    found = unused_methods(tmp_path)
+    reported = unused_methods(tmp_path)
 
-    assert found == ["domain/sample.py:16: unused method Dead.close: delete it"]
+    assert reported == ["domain/sample.py:16: unused method Dead.close: delete it"]
 
 
 @pytest.mark.timeout(600)  # mypy analyzes our modules, and at the first time every library

@@ -28,7 +28,7 @@ COMPUTED = {"LEDGER_DISK_PATH"}
 
 def real_settings() -> dict[str, str]:
     """Defaults by the name of the variable; empty for none."""
-    found = {}
+    defaults = {}
     for settings in (ApiSettings, WorkerSettings):
         for name, field in settings.model_fields.items():
             variable = str(field.validation_alias or f"LEDGER_{name.upper()}")
@@ -37,8 +37,8 @@ def real_settings() -> dict[str, str]:
                 default = default.get_secret_value()
             if isinstance(default, float):
                 default = f"{default:g}"
-            found[variable] = "" if default is None else str(default)
-    return found
+            defaults[variable] = "" if default is None else str(default)
+    return defaults
 
 
 def documented_settings() -> dict[str, str]:
@@ -49,10 +49,10 @@ def documented_settings() -> dict[str, str]:
 
 def test_every_setting_is_documented_with_its_default() -> None:
     """No more, no fewer, and no default that is out of date: a new setting needs its line in settings.md."""
-    real, told = real_settings(), documented_settings()
+    real, documented = real_settings(), documented_settings()
 
-    assert real.keys() == told.keys()
-    assert {name: told[name] for name in real if name not in COMPUTED and told[name] != real[name]} == {}
+    assert real.keys() == documented.keys()
+    assert {name: documented[name] for name in real if name not in COMPUTED and documented[name] != real[name]} == {}
 
 
 def test_buttons_and_labels_are_written_as_the_pages_show_them() -> None:
@@ -88,9 +88,9 @@ def test_every_test_that_a_page_names_exists() -> None:
 
 def test_the_lists_of_commands_and_routes_are_as_they_are() -> None:
     """Whoever reads the repository has them too: `make docs` writes them anew."""
-    made: dict[Path, str] = runpy.run_path(str(DOCS / "reference.py"))["render_pages"]()
+    pages: dict[Path, str] = runpy.run_path(str(DOCS / "reference.py"))["render_pages"]()
 
-    assert {page: page.read_text("utf-8") for page in made} == made
+    assert {page: page.read_text("utf-8") for page in pages} == pages
 
 
 def _has_test(path: str, name: str) -> bool:
@@ -127,12 +127,12 @@ def test_names_of_broken_rules_have_the_numbers_of_the_documentation() -> None:
         *root.glob("projections/**/*.py"),
         root / "tests/simulation/checks/run_checks.py",
     ]
-    named = [found for path in sources for found in RULE_NAME.findall(path.read_text("utf-8"))]
-    known = {"invariant": numbered("Invariants"), "rule": numbered("The life of a redemption")}
+    named = [rule for path in sources for rule in RULE_NAME.findall(path.read_text("utf-8"))]
+    documented = {"invariant": numbered("Invariants"), "rule": numbered("The life of a redemption")}
 
     assert [name for name in [*CODE_RULES, *RESERVATION_RULES] if not re.match(r"[a-z][a-z ]*( \d+)?: ", name)] == []
     assert len(named) > 10
-    assert [name for name in named if int(name[1]) not in known[name[0]]] == []
+    assert [name for name in named if int(name[1]) not in documented[name[0]]] == []
 
 
 def _anchors(page: Path) -> set[str]:

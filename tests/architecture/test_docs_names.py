@@ -41,7 +41,7 @@ def pages() -> Iterator[tuple[str, str]]:
 @cache
 def options_of_commands() -> dict[str, set[str]]:
     """The options of every command by its words."""
-    found: dict[str, set[str]] = {}
+    options_by_command: dict[str, set[str]] = {}
 
     def visit(words: tuple[str, ...], command: object) -> None:
         if isinstance(command, TyperGroup):
@@ -49,10 +49,10 @@ def options_of_commands() -> dict[str, set[str]]:
                 visit((*words, name), inner)
         else:
             options = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}  # type: ignore[attr-defined]  # typer's commands share no public class
-            found[" ".join(words)] = options
+            options_by_command[" ".join(words)] = options
 
     visit((), typer.main.get_command(app))
-    return found
+    return options_by_command
 
 
 def test_every_command_and_option_that_a_page_names_exists() -> None:
@@ -74,9 +74,9 @@ def test_every_command_and_option_that_a_page_names_exists() -> None:
 def test_every_setting_that_a_page_names_exists() -> None:
     """Those of Compose and of the start too, which are not in the classes of settings."""
     compose = (ROOT / "compose.yaml").read_text("utf-8")
-    known = {*real_settings(), *SETTING.findall(compose), "LEDGER_SECRETS_FILE"}
+    existing = {*real_settings(), *SETTING.findall(compose), "LEDGER_SECRETS_FILE"}
 
-    assert [(page, name) for page, text in pages() for name in SETTING.findall(text) if name not in known] == []
+    assert [(page, name) for page, text in pages() for name in SETTING.findall(text) if name not in existing] == []
 
 
 @cache
@@ -91,14 +91,14 @@ def words_of_the_source() -> set[str]:
 
 def test_every_file_and_identifier_that_a_page_names_exists() -> None:
     """Names in code font that have an underscore or a capital letter inside."""
-    known = words_of_the_source() | real_settings().keys() | FOREIGN
+    existing = words_of_the_source() | real_settings().keys() | FOREIGN
     unknown, named = [], 0
     for page, text in pages():
         for span in SPAN.findall(NO_BLOCKS.sub("", text)):
             if FILE.fullmatch(span):
                 unknown += [] if (ROOT / span).exists() else [(page, span)]
             elif IDENTIFIER.fullmatch(span):
-                unknown += [] if span in known else [(page, span)]
+                unknown += [] if span in existing else [(page, span)]
             named += 1
 
     assert unknown == []

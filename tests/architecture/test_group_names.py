@@ -26,12 +26,12 @@ QUERIES = {"StatementParams"}
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
     """All modules of a package, those of its folders too."""
-    for found in iter_modules(package.__path__, f"{package.__name__}."):
-        if found.name.startswith("api.cli.embedded") or found.name == "api.main":
+    for listed in iter_modules(package.__path__, f"{package.__name__}."):
+        if listed.name.startswith("api.cli.embedded") or listed.name == "api.main":
             continue
-        module = import_module(found.name)
+        module = import_module(listed.name)
         yield module
-        if found.ispkg:
+        if listed.ispkg:
             yield from modules(module)
 
 

@@ -19,10 +19,10 @@ class Package(Distribution):
     @property
     def metadata(self) -> Any:  # noqa: ANN401 - the type differs between versions of Python
         """Its METADATA."""
-        found = Message()
+        message = Message()
         for name, value in self.said.items():
-            found[name.replace("_", "-")] = value
-        return found
+            message[name.replace("_", "-")] = value
+        return message
 
     def read_text(self, filename: str) -> str | None:
         """Nothing else."""
@@ -49,13 +49,13 @@ def test_an_expression_is_read_as_it_is_meant(expression: str, allowed: bool) ->
     assert allowed == is_allowed(expression)
 
 
-def test_copyleft_and_silence_are_told() -> None:
+def test_copyleft_and_missing_licenses_are_reported() -> None:
     """Both by name, with what to do; what is allowed or excepted is not."""
-    kept = [Package(Name=name) for name in EXCEPTIONS]
-    bad = Package(Name="Bad_One", Classifier="License :: OSI Approved :: GNU General Public License v3 (GPLv3)")
-    told = list(faults([*kept, Package(Name="good", License="Apache 2.0"), bad, Package(Name="silent")]))
+    excepted = [Package(Name=name) for name in EXCEPTIONS]
+    copyleft = Package(Name="Bad_One", Classifier="License :: OSI Approved :: GNU General Public License v3 (GPLv3)")
+    reported = list(faults([*excepted, Package(Name="good", License="Apache 2.0"), copyleft, Package(Name="silent")]))
 
-    assert len(told) == 2
-    assert told[0].startswith("bad-one is GNU General Public License")
-    assert told[1].startswith("silent names no license")
+    assert len(reported) == 2
+    assert reported[0].startswith("bad-one is GNU General Public License")
+    assert reported[1].startswith("silent names no license")
     assert all(line.endswith("take it out") for line in faults([]))

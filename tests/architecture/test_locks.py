@@ -22,14 +22,14 @@ class Pin(NamedTuple):
 
 def asked(name: str) -> dict[str, Requirement]:
     """Requirements of a list, by canonical name, with those of the lists that it includes."""
-    found: dict[str, Requirement] = {}
+    requirements: dict[str, Requirement] = {}
     for line in (FOLDER / name).read_text().splitlines():
         if line.startswith("-r "):
-            found |= asked(line.removeprefix("-r "))
+            requirements |= asked(line.removeprefix("-r "))
         elif line and not line.startswith("#"):
             requirement = Requirement(line)
-            found[canonicalize_name(requirement.name)] = requirement
-    return found
+            requirements[canonicalize_name(requirement.name)] = requirement
+    return requirements
 
 
 def locked(name: str) -> dict[str, Pin]:
@@ -39,15 +39,15 @@ def locked(name: str) -> dict[str, Pin]:
         ValueError: A line that is neither a pin with `==` nor a hash nor a comment.
     """
     text = re.sub(r"^\s*#.*\n", "", (FOLDER / name).read_text(), flags=re.MULTILINE)
-    found: dict[str, Pin] = {}
+    pins: dict[str, Pin] = {}
     for entry in text.replace("\\\n", " ").splitlines():
         package, *hashes = re.split(r"\s+--hash=", entry.strip())
         pin = re.fullmatch(r"([\w.-]+)(\[[\w,-]+\])?==([\w.+!]+)( ; .+)?", package)
         if pin is None:
             message = f"{name}: not a pin: {package!r}"
             raise ValueError(message)
-        found[canonicalize_name(pin[1])] = Pin(pin[3], frozenset(hashes))
-    return found
+        pins[canonicalize_name(pin[1])] = Pin(pin[3], frozenset(hashes))
+    return pins
 
 
 @pytest.mark.parametrize("kind", KINDS)

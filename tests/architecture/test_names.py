@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.architecture.sources import parse
+from tests.architecture.vocabulary import bound_names
 
 ROOT = Path(__file__).parents[2]
 ROOMS: Final = ("domain", "projections", "api", "workers")
+MAX_FIRST: Final = {"max_attempts": "a setting", "max_retries": "Celery's", "max_uses": "a term of codes"}
+"""Names of others that begin with `max`; ours end with it, as the settings do."""
 
 SAME_CONCEPT: Final = {
     "access": "access that an invitation gives: its state, its events",
@@ -68,21 +71,21 @@ def modules(root: Path) -> Iterator[Path]:
 
 def repeated_classes(root: Path) -> list[str]:
     """Public classes whose name another module has too."""
-    found = defaultdict(list)
+    paths = defaultdict(list)
     for path in modules(root):
         for node in parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                found[node.name].append(path.relative_to(root).as_posix())
-    return [f"{name}: {', '.join(paths)}: rename one" for name, paths in sorted(found.items()) if len(paths) > 1]
+                paths[node.name].append(path.relative_to(root).as_posix())
+    return [f"{name}: {', '.join(where)}: rename one" for name, where in sorted(paths.items()) if len(where) > 1]
 
 
 def repeated_modules(root: Path) -> set[str]:
     """Names that several modules have."""
-    found: dict[str, int] = defaultdict(int)
+    counts: dict[str, int] = defaultdict(int)
     for path in modules(root):
         if not path.stem.startswith("__"):
-            found[path.stem] += 1
-    return {name for name, count in found.items() if count > 1}
+            counts[path.stem] += 1
+    return {name for name, count in counts.items() if count > 1}
 
 
 def test_no_public_class_has_a_name_twice() -> None:
@@ -93,6 +96,21 @@ def test_no_public_class_has_a_name_twice() -> None:
 def test_module_names_repeat_only_for_one_concept() -> None:
     """Add a name to SAME_CONCEPT with what all of its modules are about, or rename one of them; unused entries go."""
     assert SAME_CONCEPT.keys() == repeated_modules(ROOT)
+
+
+def maxima_named_otherwise(root: Path) -> set[str]:
+    """Names that begin with `max` and are ours."""
+    names = {name for path in modules(root) for name in bound_names(parse(path.read_text("utf-8")))}
+    return {name for name in names if name.strip("_").lower().startswith("max_")} - MAX_FIRST.keys()
+
+
+def test_names_of_maxima_end_with_max(tmp_path: Path) -> None:
+    """`LISTED_MAX` and `listed_max`, in one order of words."""
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api/a.py").write_text("MAX_AGE_S = 1\nAGE_S_MAX = 1\ndef f(max_uses): ...")
+
+    assert {"MAX_AGE_S"} == maxima_named_otherwise(tmp_path)
+    assert maxima_named_otherwise(ROOT) == set()
 
 
 def test_repeated_names_are_found(tmp_path: Path) -> None:

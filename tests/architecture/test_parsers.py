@@ -22,14 +22,14 @@ def trees() -> dict[str, ast.Module]:
 
 def test_timestamps_are_parsed_in_one_place() -> None:
     """Everything else calls `domain.values.timestamps`."""
-    found = {
+    offenders = {
         path
         for path, tree in trees().items()
         for node in nodes_of(tree)
         if PARSERS & {getattr(node, "attr", None), getattr(node, "id", None)}
     }
 
-    assert {ITS_PLACE} == found
+    assert {ITS_PLACE} == offenders
 
 
 def test_numbers_in_addresses_and_headers_are_read_strictly() -> None:
@@ -67,14 +67,14 @@ STORED: Final = {
 
 def test_typed_ids_addresses_times_and_numbers_are_read_by_one_parser_each() -> None:
     """Call `api.schemas.parsing`: then bounds, errors and what counts as an address are the same everywhere."""
-    found = {
+    offenders = {
         (path, parser)
         for path, tree in trees().items()
         if path.startswith("api/") and not path.startswith("api/schemas/")
         for parser in _parsers_in(tree)
     }
 
-    assert found == set(STORED)
+    assert offenders == set(STORED)
 
 
 def test_a_second_parser_is_found() -> None:

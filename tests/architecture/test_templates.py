@@ -57,6 +57,6 @@ def test_every_name_that_a_template_reads_exists() -> None:
 
 def test_a_name_that_the_code_lacks_is_found() -> None:
     """The check above is able to fail."""
-    found = list(unknown_names({"page.html": "{{ code.text }}\n{{ code.wording }}"}, {"code", "text"}))
+    unknown = list(unknown_names({"page.html": "{{ code.text }}\n{{ code.wording }}"}, {"code", "text"}))
 
-    assert found == ["page.html:2: nothing in the code is named wording: rename it in this template too"]
+    assert unknown == ["page.html:2: nothing in the code is named wording: rename it in this template too"]

@@ -29,14 +29,14 @@ def modules() -> list[str]:
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_front_ends_execute_no_commands(front_end: str) -> None:
     """Add a use case to `api/use_cases` and call that: then pages, routes and commands can all do the same."""
-    found = {
+    offenders = {
         (module, call)
         for module in modules()
         if module.startswith(front_end)
         for call in calls_of((ROOT / module).read_text("utf-8"))
     }
 
-    assert set() == found
+    assert set() == offenders
 
 
 def test_a_front_end_that_executes_a_command_is_found() -> None:

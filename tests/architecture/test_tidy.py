@@ -33,28 +33,28 @@ def texts(*suffixes: str) -> dict[str, str]:
         suffixes: Endings of the paths wanted; none for every text file.
     """
     ignored = [".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())]
-    found = {}
+    by_path = {}
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [name for name in folders if not any(fnmatch(name, pattern) for pattern in ignored)]
         for path in (Path(folder, name) for name in files if name != ".git" and name.endswith(suffixes or ("",))):
             try:
-                found[path.relative_to(ROOT).as_posix()] = path.read_text("utf-8")
+                by_path[path.relative_to(ROOT).as_posix()] = path.read_text("utf-8")
             except UnicodeDecodeError:
                 continue
-    return found
+    return by_path
 
 
 def offenses(check: Check, files: dict[str, str]) -> list[str]:
     """What a check finds in the files, in the order of their paths."""
-    return [found for path in sorted(files) for found in check(path, files[path])]
+    return [offense for path in sorted(files) for offense in check(path, files[path])]
 
 
 @pytest.mark.parametrize("check", [tidy.long_file, tidy.long_functions])
 def test_files_and_functions_fit(check: Check) -> None:
     """No file and no function is longer than its limit, or than what the ratchet holds for it."""
-    found = [entry for entry in offenses(check, texts(".py")) if entry.split(": ")[0] not in LONGER]
+    too_long = [entry for entry in offenses(check, texts(".py")) if entry.split(": ")[0] not in LONGER]
 
-    assert found == []
+    assert too_long == []
 
 
 def test_the_ratchet_only_falls() -> None:
@@ -91,7 +91,7 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
 
 
 @pytest.mark.parametrize(
-    ("check", "path", "bad", "good"),
+    ("check", "path", "wrong", "good"),
     [
         (tidy.past_the_terminal, "api/a.py", "from rich.table import Table\n", "from richer import Table\n"),
         (tidy.past_the_terminal, "api/a.py", "typer.echo(f'{note}')\n", "say(f'{note}')\n"),
@@ -112,6 +112,6 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
         (tidy.places, "a.lock", "# https://" + "pypi" + ".org/simple\n", "# via pytest\n"),
     ],
 )
-def test_each_check_tells_bad_from_good(check: Check, path: str, bad: str, good: str) -> None:
+def test_each_check_tells_bad_from_good(check: Check, path: str, wrong: str, good: str) -> None:
     """A check finds exactly one offense in the bad sample and none in the good one."""
-    assert (len(list(check(path, bad))), len(list(check(path, good)))) == (1, 0)
+    assert (len(list(check(path, wrong))), len(list(check(path, good)))) == (1, 0)

@@ -55,9 +55,16 @@ def test_retired_words_in_texts_are_seen(tmp_path: Path) -> None:
     source = "def f():\n    'Mend it.'\n    log.warning('no sign of life')\n    say_error(f'{name} is away')\n"
     lines = messages(parse(source))
 
-    found = prose_in([*(text for _, text in vocabulary.read_texts(tmp_path)), *lines])
+    counts = prose_in([*(text for _, text in vocabulary.read_texts(tmp_path)), *lines])
 
-    assert found == {"(?:is|are) away": 1, "anew": 1, "for ever": 1, "signs? of life": 1, "whoever": 1}
+    assert counts == {"(?:is|are) away": 1, "anew": 1, "for ever": 1, "signs? of life": 1, "whoever": 1}
+
+
+def test_retired_words_in_docstrings_and_comments_are_seen() -> None:
+    """A name in backticks is no word of ours."""
+    source = '"""Nobody asks."""\n# made anew\nA = 1\n"""As `nobody` is."""\nlog.info("sent once more")\n'
+
+    assert prose_in(vocabulary.notes(source)) == {"anew": 1, "nobody": 1}
 
 
 def test_a_count_that_rose_is_reported_with_the_word_to_write() -> None:

@@ -51,8 +51,8 @@ def long_functions(path: str, text: str) -> Offenses:
 def leftovers(path: str, text: str) -> Offenses:
     """Notes to oneself, and references to papers that are not here: docs/reference/rules.md has the numbered rules."""
     for number, line in enumerate(text.splitlines(), start=1):
-        if found := LEFTOVER.search(line):
-            yield f"{path}:{number}: {found[0]}"
+        if match := LEFTOVER.search(line):
+            yield f"{path}:{number}: {match[0]}"
 
 
 def silenced_without_reason(path: str, text: str) -> Offenses:
@@ -77,8 +77,8 @@ def skipped_tests(path: str, text: str) -> Offenses:
 def places(path: str, text: str) -> Offenses:
     """Paths of one machine and hosts of registries: they make a clone depend on where it was written."""
     for number, line in enumerate(text.splitlines(), start=1):
-        if found := PLACES.search(line):
-            yield f"{path}:{number}: {found[0]}"
+        if match := PLACES.search(line):
+            yield f"{path}:{number}: {match[0]}"
 
 
 def past_the_terminal(path: str, text: str) -> Offenses:

@@ -1,13 +1,15 @@
-"""Retired words and their replacements: in identifiers, in texts that people read, and as names of exceptions.
+"""Retired words and their replacements: in identifiers, texts, docstrings, comments, and as names of exceptions.
 
 `python -m tests.architecture.vocabulary` prints what is left; with `--approve` it lowers the counts in vocabulary.json
 to what is left. It never raises one.
 """
 
 import ast
+import io
 import json
 import re
 import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Final
 from tests.architecture.sources import nodes_of, parse
 
 ROOT = Path(__file__).parents[2]
+ROOMS: Final = ("domain/", "projections/", "api/", "workers/")
 BASELINE = ROOT / "tests/architecture/vocabulary.json"
 APPROVE = ".venv/bin/python -m tests.architecture.vocabulary --approve"
 
@@ -129,6 +132,7 @@ PROSE: Final = {
 CODE: Final = ("domain", "projections", "api", "workers", "benchmarks", "tests", "docs")
 DEPLOYED: Final = ("yml", "yaml", "json", "conf", "sh")
 BODIES: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_NAME: Final = re.compile(r"`[^`]*`")
 _WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 
 Counts = dict[str, dict[str, int]]
@@ -179,11 +183,26 @@ def messages(tree: ast.AST) -> Iterator[str]:
                 continue
 
 
+def notes(source: str) -> Iterator[str]:
+    """Docstrings and comments, without names in backticks, which are the names of something else."""
+    for node in nodes_of(parse(source)):
+        if isinstance(node, BODIES):
+            for statement in node.body:
+                match statement:
+                    case ast.Expr(value=ast.Constant(value=str(text))):
+                        yield _NAME.sub("", text)
+                    case _:
+                        continue
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield _NAME.sub("", token.string)
+
+
 def prose_in(texts: Iterable[str]) -> Counter[str]:
     """Retired words in texts."""
     text = "\n".join(texts)
-    found = {phrase: len(re.findall(rf"\b{phrase}\b", text, re.IGNORECASE)) for phrase in PROSE}
-    return Counter({phrase: count for phrase, count in found.items() if count})
+    counts = {phrase: len(re.findall(rf"\b{phrase}\b", text, re.IGNORECASE)) for phrase in PROSE}
+    return Counter({phrase: count for phrase, count in counts.items() if count})
 
 
 def read_texts(root: Path) -> Iterator[tuple[str, str]]:
@@ -215,13 +234,14 @@ def count_all(root: Path = ROOT) -> Counts:
     identifiers: Counter[str] = Counter()
     caught: Counter[str] = Counter()
     said = [text for path, text in read_texts(root) if path != "docs/glossary.md"]
+    noted: list[str] = []
     for path, tree in trees(root):
-        if not path.startswith("tests/architecture/"):
-            names = (name for name in bound_names(tree) if f"{path}: {name}" not in CONTRACT_NAMES)
-            identifiers.update(word for name in names for word in retired_in(name))
+        names = (name for name in bound_names(tree) if f"{path}: {name}" not in CONTRACT_NAMES)
+        identifiers.update(word for name in names for word in retired_in(name))
         caught.update(aliases(tree))
         said += messages(tree) if not path.startswith("tests/") else ()
-    counts = {"identifiers": identifiers, "exceptions": caught, "prose": prose_in(said)}
+        noted += notes((root / path).read_text("utf-8")) if path.startswith(ROOMS) else ()
+    counts = {"identifiers": identifiers, "exceptions": caught, "prose": prose_in(said), "notes": prose_in(noted)}
     return {kind: dict(sorted(count.items())) for kind, count in counts.items()}
 
 
@@ -256,7 +276,8 @@ def places(word: str, root: Path = ROOT) -> Iterator[str]:
             if word in {*retired_in(name), name}:
                 yield f"{path}: {name}"
         if word in PROSE and not path.startswith("tests/"):
-            yield from (f"{path}: {text}" for text in messages(tree) if word in prose_in([text]))
+            texts = [*messages(tree), *notes((root / path).read_text("utf-8"))]
+            yield from (f"{path}: {text}" for text in texts if word in prose_in([text]))
     for path, text in read_texts(root):
         yield from (f"{path}:{at}" for at, line in enumerate(text.splitlines(), 1) if word in prose_in([line]))
 

@@ -64,7 +64,7 @@ def send_notices(
         steps: For time, addresses and messages.
         channel: Sends the notices.
         should_stop: Turns true when no further one is to be begun.
-        cooldowns: Which groups' systems are left alone for now: their notices are put off, so that no other waits.
+        cooldowns: Which groups' systems are in backoff: their notices are deferred, so that no other waits.
         hourly_max: How many notices a recipient may get within an hour; those beyond it are deferred. None: no limit.
     """
     for count in range(TAKEN_MAX):

@@ -37,7 +37,7 @@ def mark_missing(redis_url: str) -> Callable[[], None]:
     client = open_redis_client(redis_url)
 
     def mark() -> None:
-        with contextlib.suppress(redis.RedisError):  # `/readyz` says that the broker is away
+        with contextlib.suppress(redis.RedisError):  # `/readyz` says that the broker is unavailable
             client.set(MAIL_MISSING, "1", ex=EXPIRES_S)
 
     return mark

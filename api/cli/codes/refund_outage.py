@@ -1,4 +1,4 @@
-"""`ledger refund-outage`: give back what an outage hurt, each reservation once, under one correlation id."""
+"""`ledger refund-outage`: refund what an outage affected, each reservation once, under one correlation id."""
 
 from collections.abc import Sequence
 from typing import Annotated

@@ -47,7 +47,7 @@ def set_staff_role(action: AuditLog, staff_id: UUID, role: str) -> bool:
 
 
 def set_new_password(action: AuditLog, staff_id: UUID, password_hash: str) -> bool:
-    """Set a password for somebody else, which ends their sessions; False if there is no such account."""
+    """Set the password of another account, which ends their sessions; False if there is no such account."""
 
     def change(record: AuditRecorder) -> bool:
         is_done = StaffAccountRepository(action.storage).update_password(staff_id, password_hash)

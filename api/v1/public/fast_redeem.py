@@ -114,7 +114,7 @@ class FastRedeemMiddleware:
             headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in named.items()]
             await _send(send, status, document, (_PROBLEM, *headers))
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the answer
+        except Exception as error:  # noqa: BLE001 - whatever it is, a client waits for the answer
             await self.defect(error, scope, receive, send)
             return
         response.annotate_scope(scope)

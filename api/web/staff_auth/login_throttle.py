@@ -1,6 +1,6 @@
 """Limits on failed sign-ins: counts in this process's memory, by the same algorithm as code guessing.
 
-Clients are told apart as well as possible, so that others can't lock an account's owner out. Failures count first by
+Clients are distinguished as well as possible, so that others can't lock an account's owner out. Failures count first by
 account and client address together; by account alone only much later. A browser that signed in to the account before
 has a separate count that no other failure affects.
 """
@@ -38,7 +38,7 @@ LIMITS: Final = (PAIR, BROWSER, SITE, NETWORK, ACCOUNT, ALL, OWN)
 
 
 class FailureCount(NamedTuple):
-    """One count that a sign-in is limited by: a limit and a key, which holds no address in clear."""
+    """One count that a sign-in is limited by: a limit and a key, which holds only digests."""
 
     limit: Limit
     key: bytes

@@ -130,7 +130,7 @@ async def _check_password(support: SupportContext, attempt: _SignInAttempt, pass
 
 
 def _get_visitor(request: Request, support: SupportContext, typed: str) -> _SignInAttempt:
-    """Return where a sign-in comes from and which account it is for; no address is kept in clear."""
+    """Return where a sign-in comes from and which account it is for; addresses are kept as digests only."""
     email = find_email(typed)
     name = email.normal if email else ""
     browser = support.browsers.identify(request.cookies, name, support.services.now())

@@ -70,7 +70,7 @@ def show_audit(
     t = translator(get_language(request))
     lines = support.sessions.list_audit_page(before or NEWEST_POSITION, PER_PAGE + 1)
     page = Page.of(lines, PER_PAGE, lambda row: row.audit_id)
-    # Some acts are about a member of staff; other subjects are in nobody's list of staff.
+    # Some actions are about a member of staff; other subjects are not in the list of staff.
     ids = {person for line in page.rows for person in (line.staff_id, line.subject_id) if person is not None}
     addresses = support.sessions.find_email_addresses(list(ids))
     names: dict[UUID | None, str | None] = {person: mask_if_known(address) for person, address in addresses.items()}

@@ -76,7 +76,7 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         note: What staff there wrote about it.
         note_id: Names a note that the vault has already, as for `IssueCode`.
         bound_to: The only person who may redeem it although no use counts; None: the first one.
-        notify_ended: Whether people whose access ended before the import are told now that it did.
+        notify_ended: Whether recipients whose access ended before the import are notified of it now.
     """
 
     refusals: ClassVar[RefusalOrder] = (OutOfBounds,)

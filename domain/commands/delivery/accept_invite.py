@@ -42,7 +42,7 @@ def accept_invite(command: AcceptInvite, working_set: WorkingSet) -> Decision:
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        LinkNotValid: The use was given back and is not retaken, nothing was ever sent, or a rebind has the access now.
+        LinkNotValid: The use was refunded and does not count, nothing was ever sent, or a rebind has the access now.
         GrantExpired: The time of the access is over.
         OutOfBounds: `occurred_at` is earlier than the reservation, or ahead of now.
     """
@@ -79,7 +79,7 @@ def accept_invite(command: AcceptInvite, working_set: WorkingSet) -> Decision:
 def find_link_refusal(reservation: Reservation, delivery: int) -> Refusal | None:
     """Return why a delivery's link can't be accepted, as far as its reservation shows; None if it may be possible.
 
-    Whether a use that was given back is counted again is decided only when the link is accepted.
+    Whether a refunded use is counted again is decided only when the link is accepted.
     """
     is_refunded = not reservation.occupies_use
     if (

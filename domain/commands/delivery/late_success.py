@@ -46,7 +46,7 @@ def success_events(
     Args:
         code: The reservation's code.
         reservation: The reservation, in whatever state.
-        working_set: Where the person's other reservations on the code are, if the use was given back.
+        working_set: Where the person's other reservations on the code are, if the use was refunded.
         stamp: The timestamp, and the fields that all events share.
         proof: What is known.
         case_id: New and random; used if a case is opened.

@@ -38,10 +38,10 @@ class RecordBounce(Struct, frozen=True, kw_only=True):
 
 
 def record_bounce(command: RecordBounce, working_set: WorkingSet) -> Decision:
-    """Record a bounce once per delivery; open a case if it leaves a counted use in doubt.
+    """Record a bounce once per delivery; open a case if the bounced use counts.
 
-    That is the newest delivery of a sent reservation that nobody accepted. An open case of another cause stays the
-    only one.
+    That is the newest delivery of a sent reservation that was not accepted. If a case of another cause is open, no
+    second one is opened.
 
     Raises:
         ReservationUnknown: There is no such reservation.

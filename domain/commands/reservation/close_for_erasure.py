@@ -26,7 +26,7 @@ class CloseForErasure(Struct, frozen=True, kw_only=True):
 def close_for_erasure(command: CloseForErasure, working_set: WorkingSet, policy: Policy) -> Decision:
     """Refund a use that was definitely not sent; count one that may have been sent.
 
-    Counting costs nobody but the person who asked for the erasure; a refund could be a free use. A settled reservation
+    Counting is at the cost of the person who asked for the erasure; a refund could be a free use. A settled reservation
     stays as it is.
 
     Raises:

@@ -1,7 +1,7 @@
 """Correct a mistyped email address: the use moves to the right recipient in one append (rule 10).
 
 A correction is a refund and a new reservation, so the link of the old email stops working and the new email is a new
-delivery. Nobody else can take the use in between. A pause or an expired code does not prevent it. What an external
+delivery. No other recipient can take the use in between. A pause or an expired code has no effect. What an external
 system may have given the first address ends in the same append; the second invitation waits until that is removed.
 """
 

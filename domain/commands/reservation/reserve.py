@@ -210,7 +210,7 @@ def _select_overdue_to_release(
     """Return the overdue reservations to refund first: the recipient's own, and those that block the request.
 
     Raises:
-        EmailMismatch, CodeHeld, CodeExhausted: Giving back all that may be given back would not be enough.
+        EmailMismatch, CodeHeld, CodeExhausted: Refunding all of them would not be enough.
     """
     to_release = [reservation for reservation in own_reservations if reservation.is_overdue(stamp.at)]
     if code.bound_to is not None and code.bound_to != recipient_id:

@@ -61,11 +61,11 @@ def resolve_reservation(command: ResolveReservation, working_set: WorkingSet, po
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        ReservationNotResolvable: `why` is leased (being sent right now), no_case (nothing is in doubt), no_retry (it
-            is not in doubt, or is being tried already), revoked (nothing is sent for a revoked code), no_free_use or
-            bound (a use given back can't be counted again), grant_ended (the access that a rebind would move is
-            over), not_removed (the use is given back already, and the access is still to be taken away), moving or
-            moved (what a rebind moves, or has moved, is not given back).
+        ReservationNotResolvable: `why` is leased (being sent right now), no_case (no outcome is unknown), no_retry (its
+            outcome is known, or it is retried already), revoked (nothing is sent for a revoked code), no_free_use or
+            bound (a refunded use can't be counted again), grant_ended (the access that a rebind would move is
+            over), not_removed (the use is refunded already, and the access is still to be removed), moving or
+            moved (what a rebind moves, or has moved, is not refunded).
         AccessChoiceRequired: As for a refund.
     """
     reservation = working_set.reservation(command.reservation_id)

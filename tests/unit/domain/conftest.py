@@ -27,7 +27,7 @@ RECORDED: Final[set[str]] = set()
 def write_event(version: int, event: Event) -> str:
     """Write an event in one line, with its version; of an id the parts that tell it from others."""
     fields = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, sort_keys=True)
-    return f"{type(event).__name__} {version} {ID.sub(lambda found: found[0][:4] + found[0][-2:], fields)}"
+    return f"{type(event).__name__} {version} {ID.sub(lambda match: match[0][:4] + match[0][-2:], fields)}"
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ POLL_S: Final = 0.02
 
 
 def main(arguments: list[str]) -> None:
-    """Load, wait and run. A supervisor that dies meanwhile leaves a watchdog, which ends this process too."""
+    """Load, wait and run. A supervisor that dies in the meantime leaves a watchdog, which ends this process too."""
     modules, gate, *program = arguments
     # What modules allocate stays: collecting among it would take a sixth of the start.
     gc.disable()
