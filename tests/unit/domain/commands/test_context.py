@@ -1,0 +1,130 @@
+"""What all events of a command share: the time at which it takes effect, and who asked."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import pytest
+
+from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.context import CommandContext, event_stamp
+from domain.ports import Accepted, Rejected
+from tests.support.ledger.scenario import BUSY, LOST, SENT, START, Scenario
+
+BATCH = UUID(int=9)
+Step = Callable[[Scenario, UUID], object]
+
+
+def test_stamp_names_time_actor_and_request() -> None:
+    """Of a code that does not exist yet, and of one whose last event is before now: now."""
+    context = CommandContext(now=START, actor="staff", actor_id="s1", request_id="r1", correlation_id=BATCH)
+    shared = {"at": START, "actor": "staff", "actor_id": "s1", "request_id": "r1", "correlation_id": BATCH}
+    scenario = Scenario()
+
+    assert event_stamp(context, None) == (START, shared)
+    assert event_stamp(context, scenario.code) == (START, shared)
+
+
+def test_stamp_is_the_last_event_s_time_when_the_clock_went_back() -> None:
+    """Then the stamp says when the event was stored."""
+    scenario = Scenario()
+    earlier = START - timedelta(microseconds=1)
+
+    at, fields = event_stamp(CommandContext(now=earlier, actor="sweep"), scenario.code)
+
+    assert at == START
+    assert (fields["at"], fields["recorded_at"]) == (START, earlier)
+
+
+class NoteDraft:
+    """A note as the vault drafts it."""
+
+    text_id = UUID(int=7)
+
+
+def note_on_code(scenario: Scenario, _: UUID) -> object:
+    """Staff add a note to the code."""
+    return scenario.run(NoteOnCode(context=scenario.context("staff"), code_id=scenario.code_id, note=NoteDraft()))
+
+
+def note_on_reservation(scenario: Scenario, reservation_id: UUID) -> object:
+    """Staff add a note to the reservation."""
+    return scenario.run(
+        NoteOnReservation(context=scenario.context("staff"), reservation_id=reservation_id, note=NoteDraft())
+    )
+
+
+def change_terms(scenario: Scenario, _: UUID) -> object:
+    """Staff change the limit."""
+    return scenario.run(
+        ChangeTerms(context=scenario.context("staff"), code_id=scenario.code_id, changes={"max_uses": 7})
+    )
+
+
+def set_back_clock(scenario: Scenario) -> None:
+    """Let the clock of the database go back by a minute."""
+    scenario.passes(-60)
+
+
+RESERVED: Final[dict[str, Step]] = {
+    "redeem": lambda scenario, _: scenario.redeem("mei"),
+    "claim": lambda scenario, item: scenario.claim(item),
+    "refund": lambda scenario, item: scenario.refund(item),
+    "cancel": lambda scenario, item: scenario.cancel(item),
+    "correct": lambda scenario, item: scenario.correct(item, "mei"),
+    "pause": lambda scenario, _: scenario.pause(),
+    "revoke": lambda scenario, _: scenario.revoke(),
+    "note_on_code": note_on_code,
+    "note_on_reservation": note_on_reservation,
+    "change_terms": change_terms,
+}
+
+
+@pytest.mark.parametrize("step", RESERVED.values(), ids=RESERVED)
+def test_command_on_a_pending_reservation_takes_effect_after_the_last_event(step: Step) -> None:
+    """Although the clock went back: the events say when they were stored."""
+    scenario = Scenario(max_uses=3, bound=False)
+    reservation_id = scenario.reserved()
+    check_after_clock_went_back(scenario, reservation_id, step)
+
+
+SENT_STEPS: Final[dict[str, Step]] = {
+    "refund": lambda scenario, item: scenario.refund(item),
+    "resend": lambda scenario, item: scenario.resend(item),
+    "accept": lambda scenario, item: scenario.accept(item),
+    "bounce": lambda scenario, item: scenario.bounce(item),
+    "correct": lambda scenario, item: scenario.correct(item, "mei"),
+    "removed": lambda scenario, item: scenario.removed(item),
+    "outage": lambda scenario, item: scenario.outage(item, include_sent=True),
+}
+
+
+@pytest.mark.parametrize("step", SENT_STEPS.values(), ids=SENT_STEPS)
+def test_command_on_a_sent_reservation_takes_effect_after_the_last_event(step: Step) -> None:
+    """As above."""
+    scenario = Scenario(max_uses=3, bound=False, validity_days=30)
+    reservation_id = scenario.sent()
+    check_after_clock_went_back(scenario, reservation_id, step)
+
+
+@pytest.mark.parametrize("outcome", [SENT, BUSY, LOST, Rejected(server="mx:25", reason="gone", final=True)])
+def test_outcome_takes_effect_after_the_last_event(outcome: Accepted | Rejected) -> None:
+    """As above."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    check_after_clock_went_back(scenario, reservation_id, lambda scenario, item: scenario.outcome(item, outcome))
+
+
+def check_after_clock_went_back(scenario: Scenario, reservation_id: UUID, step: Step) -> None:
+    """Take a step a minute before the last event."""
+    last_at, before = scenario.code.last_at, len(scenario.events)
+    set_back_clock(scenario)
+
+    step(scenario, reservation_id)
+
+    added = scenario.events[before:]
+    assert added
+    assert {(event.at, event.recorded_at) for event in added} == {(last_at, last_at - timedelta(seconds=60))}
