@@ -102,7 +102,7 @@ def _check_tiles(conn: Connection[Any], observer: InvariantObserver, tree: TreeS
 
 def _find_problem(checkpoint: Checkpoint, size: TreeSize, subtree: Read, keys: Collection[bytes] | None) -> str | None:
     if keys is not None and checkpoint.public_key not in keys:
-        return "signed with a key of another ledger"
+        return "it is signed with a key that LEDGER_MASTER_KEYS does not hold"
     if not checkpoint.is_signed:
         return "its signature is wrong"
     if checkpoint.size > size.size:
