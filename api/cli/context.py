@@ -92,7 +92,7 @@ class OpenLedger(OpenReader):
 
     def open_audit_log(self) -> AuditLog:
         """Open the audit log for changes by an operator."""
-        return self.services.action(self.caller())
+        return self.services.open_audit_log(self.caller())
 
     def now(self) -> datetime:
         """Database time."""

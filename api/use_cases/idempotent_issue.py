@@ -58,7 +58,7 @@ def issue_key(caller: Caller, key: str, body: IssueRequest, new_id: UUID) -> Bat
 
 
 def issue_idempotently(
-    action: AuditLog, issue: IdempotentIssue, context: CommandContext, random_source: RandomSource
+    audit_log: AuditLog, issue: IdempotentIssue, context: CommandContext, random_source: RandomSource
 ) -> list[IssuedText]:
     """Issue what a key asks for, or what is missing of it; return the codes in the order of the first request.
 
@@ -68,7 +68,7 @@ def issue_idempotently(
         ApplicationError: IDEMPOTENCY_KEY_REUSED, the key was used with another body.
         StorageUnavailableError: The database is unavailable; issued codes stay, and a repeated request continues.
     """
-    storage = action.storage
+    storage = audit_log.storage
     saved_key = BatchIdempotencyKeyRepository(storage).save(issue.key, context.now)
     if saved_key.body_digest != issue.key.body_digest:
         raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
@@ -84,7 +84,7 @@ def issue_idempotently(
         orders = [CodeOrder(code_id, issue.prefix + generate_code(random_source), template) for code_id in batch]
         issue_batch(storage, orders, context)
     if existing_texts:
-        action.record(
+        audit_log.record(
             "exported_codes", None, describe_values(issued_before=len(existing_texts), batch=saved_key.batch_id)
         )
     texts = codes.find_texts(ids, clear=True)

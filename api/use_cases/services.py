@@ -90,7 +90,7 @@ class LedgerServices:
             now=self.now(), actor=caller.actor, actor_id=caller.actor_id, request_id=caller.request_id
         )
 
-    def action(self, caller: Caller) -> AuditLog:
+    def open_audit_log(self, caller: Caller) -> AuditLog:
         """Return the audit log for a caller's change that is not an event."""
         caller_id = UUID(caller.actor_id) if caller.actor_id and caller.actor in {"staff", "key"} else None
         is_staff = caller.actor == "staff"

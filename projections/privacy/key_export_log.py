@@ -9,16 +9,16 @@ from projections.sql.privacy import PrivacySql
 from projections.vault.key_ring import KeyRing
 
 
-def record_key_export(action: AuditLog, rings: Mapping[str, KeyRing]) -> None:
+def record_key_export(audit_log: AuditLog, rings: Mapping[str, KeyRing]) -> None:
     """Record that these keys were exported, with an entry in the audit log."""
 
     def change(record: AuditRecorder) -> None:
-        with action.storage.datastore.get_connection() as conn:
+        with audit_log.storage.datastore.get_connection() as conn:
             for name, ring in rings.items():
                 conn.execute(PrivacySql.mark_keys_exported, (name, sorted(ring.keys)))
         record("exported_keys")
 
-    action.perform(change)
+    audit_log.perform(change)
 
 
 def list_unexported_keys(database_url: str, rings: Mapping[str, KeyRing]) -> list[str]:

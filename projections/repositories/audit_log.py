@@ -105,7 +105,7 @@ class AuditLog:
 class AuditRecorder:
     """Writes entries in the transaction of the change."""
 
-    action: AuditLog
+    audit_log: AuditLog
     conn: Connection[Any]
 
     def __call__(self, action: AuditAction, subject_id: UUID | None = None, details: str = "") -> None:
@@ -116,7 +116,7 @@ class AuditRecorder:
             subject_id: Id of what was changed or revealed.
             details: The reason, or old and new values; stored encrypted.
         """
-        log = self.action
+        log = self.audit_log
         assume_runtime_role(self.conn)
         parameters: dict[str, Any] = {"at": log.now, "act": action, "subject_id": subject_id}
         parameters |= {"staff_id": log.actor.staff_id, "api_key_id": log.actor.key_id}

@@ -56,7 +56,7 @@ def forget(
             context=ledger.create_context,
             new_id=uuid4,
             mailbox=ApiSettings.from_environment().mailbox,
-            action=ledger.open_audit_log(),
+            audit_log=ledger.open_audit_log(),
             reason=reason,
         )
         try:

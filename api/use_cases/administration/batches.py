@@ -7,11 +7,11 @@ from projections.repositories.groups import GroupRepository, InviteGroup
 from projections.repositories.issue_batches import BatchRepository, NewBatch
 
 
-def start_batch(action: AuditLog, batches: BatchRepository, new_batch: NewBatch) -> bool:
+def start_batch(audit_log: AuditLog, batches: BatchRepository, new_batch: NewBatch) -> bool:
     """Insert a batch to be issued or imported; False if it exists already."""
 
     def change(record: AuditRecorder) -> bool:
-        is_new = batches.insert(new_batch, action.now)
+        is_new = batches.insert(new_batch, audit_log.now)
         if is_new:
             audit_action: AuditAction = "imported_codes" if new_batch.kind == "import" else "issued_codes"
             record(
@@ -19,25 +19,25 @@ def start_batch(action: AuditLog, batches: BatchRepository, new_batch: NewBatch)
             )
         return is_new
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def stop_batch(action: AuditLog, batches: BatchRepository, batch_id: UUID) -> None:
+def stop_batch(audit_log: AuditLog, batches: BatchRepository, batch_id: UUID) -> None:
     """Stop a batch; codes that are issued stay issued."""
 
     def change(record: AuditRecorder) -> None:
-        if batches.finish(batch_id, "stopped", action.now):
+        if batches.finish(batch_id, "stopped", audit_log.now):
             record("stopped_batch", batch_id)
 
-    action.perform(change)
+    audit_log.perform(change)
 
 
-def save_group(action: AuditLog, groups: GroupRepository, group: InviteGroup) -> None:
+def save_group(audit_log: AuditLog, groups: GroupRepository, group: InviteGroup) -> None:
     """Store a group's settings, except its channel."""
 
     def change(record: AuditRecorder) -> None:
         before, took = groups.find(group.name) or InviteGroup(name=group.name), groups.accepts_rebinds(group.name)
-        groups.save(group, action.now)
+        groups.save(group, audit_log.now)
         groups.set_accepts_rebinds(group.name, allowed=group.takes_rebinds)
         details = describe_changes(
             target=(before.accept_target, group.accept_target),
@@ -49,4 +49,4 @@ def save_group(action: AuditLog, groups: GroupRepository, group: InviteGroup) ->
         )
         record("changed_group", None, "; ".join(filter(None, (describe_values(group=group.name), details))))
 
-    action.perform(change)
+    audit_log.perform(change)

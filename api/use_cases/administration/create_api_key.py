@@ -27,11 +27,11 @@ class ApiKeyRequest(NamedTuple):
     days: int | None
 
 
-def create_api_key(action: AuditLog, request: ApiKeyRequest, key_id: UUID) -> str | None:
+def create_api_key(audit_log: AuditLog, request: ApiKeyRequest, key_id: UUID) -> str | None:
     """Create a key, with its entry in the audit log.
 
     Args:
-        action: The audit log of who creates it.
+        audit_log: The audit log of who creates it.
         request: What the key is for, and what it opens.
         key_id: Its new id; the same id creates no second key.
 
@@ -42,17 +42,18 @@ def create_api_key(action: AuditLog, request: ApiKeyRequest, key_id: UUID) -> st
         StorageUnavailableError: The database is unavailable.
     """
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    name, expires_at = action.storage.vault.seal_text(request.name, action.new_id(), key_id), _end_of(action, request)
+    name = audit_log.storage.vault.seal_text(request.name, audit_log.new_id(), key_id)
+    expires_at = _end_of(audit_log, request)
 
     def change(record: AuditRecorder) -> str | None:
-        is_new = ApiKeyRepository(action.storage).insert(
+        is_new = ApiKeyRepository(audit_log.storage).insert(
             key_id,
             digest_of(secret),
             request.role or SCOPED,
             name,
-            action.now,
+            audit_log.now,
             expires_at=expires_at,
-            staff_id=action.actor.staff_id,
+            staff_id=audit_log.actor.staff_id,
             scopes=None if request.role else request.scopes,
         )
         if not is_new:
@@ -63,10 +64,10 @@ def create_api_key(action: AuditLog, request: ApiKeyRequest, key_id: UUID) -> st
         )
         return secret
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def revoke_key(action: AuditLog, key_id: UUID) -> bool:
+def revoke_key(audit_log: AuditLog, key_id: UUID) -> bool:
     """Revoke a key; False if there is no such key, or it is revoked already.
 
     Raises:
@@ -74,13 +75,13 @@ def revoke_key(action: AuditLog, key_id: UUID) -> bool:
     """
 
     def change(record: AuditRecorder) -> bool:
-        is_done = ApiKeyRepository(action.storage).revoke(key_id, action.now)
+        is_done = ApiKeyRepository(audit_log.storage).revoke(key_id, audit_log.now)
         if is_done:
             record("revoked_key", key_id)
         return is_done
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def _end_of(action: AuditLog, request: ApiKeyRequest) -> datetime | None:
-    return None if request.days is None else action.now + timedelta(days=request.days)
+def _end_of(audit_log: AuditLog, request: ApiKeyRequest) -> datetime | None:
+    return None if request.days is None else audit_log.now + timedelta(days=request.days)

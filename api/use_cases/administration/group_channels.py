@@ -31,20 +31,20 @@ def parse_settings(services: Services, kind: ChannelForm, values: Mapping[str, A
     return kind.parse(values, services.settings.webhook_networks)
 
 
-def set_channel(action: AuditLog, group: str, kind: ChannelForm, settings: Mapping[str, str]) -> CreatedChannel:
+def set_channel(audit_log: AuditLog, group: str, kind: ChannelForm, settings: Mapping[str, str]) -> CreatedChannel:
     """Send a group's messages by a channel from now on.
 
     Args:
-        action: Who does it.
+        audit_log: Who does it.
         group: Its name.
         kind: The kind of channel.
         settings: Those that the kind has accepted.
     """
-    repository, ids = GroupChannelRepository(action.storage), (action.new_id(), action.new_id())
+    repository, ids = GroupChannelRepository(audit_log.storage), (audit_log.new_id(), audit_log.new_id())
 
     def change(record: AuditRecorder) -> CreatedChannel:
-        before = GroupRepository(action.storage).find(group)
-        created = CreatedChannel(*repository.enable(group, kind, settings, ids, action.now))
+        before = GroupRepository(audit_log.storage).find(group)
+        created = CreatedChannel(*repository.enable(group, kind, settings, ids, audit_log.now))
         is_mailed = before is None or before.channel == DEFAULT_CHANNEL
         former = {} if before is None or is_mailed else before.channel_settings
         differences: dict[str, tuple[object, object]] = {
@@ -56,15 +56,15 @@ def set_channel(action: AuditLog, group: str, kind: ChannelForm, settings: Mappi
         record("changed_channel", created.channel_id, f"{describe_values(group=group)}; {details}")
         return created
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def mail_again(action: AuditLog, group: str) -> bool:
+def mail_again(audit_log: AuditLog, group: str) -> bool:
     """Mail a group's messages again; False if they are mailed."""
 
     def change(record: AuditRecorder) -> bool:
-        before = GroupRepository(action.storage).find(group)
-        is_done = GroupChannelRepository(action.storage).disable(group, action.now)
+        before = GroupRepository(audit_log.storage).find(group)
+        is_done = GroupChannelRepository(audit_log.storage).disable(group, audit_log.now)
         if is_done and before is not None:
             differences = {name: (value, MAIL) for name, value in before.channel_settings.items()}
             record(
@@ -74,25 +74,25 @@ def mail_again(action: AuditLog, group: str) -> bool:
             )
         return is_done
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def renew_secret(action: AuditLog, owner_id: UUID, owner: str) -> str:
+def renew_secret(audit_log: AuditLog, owner_id: UUID, owner: str) -> str:
     """Make a new secret for a channel or a webhook endpoint; its text, to be shown once.
 
     Args:
-        action: Who does it.
+        audit_log: Who does it.
         owner_id: The channel or endpoint.
         owner: What it is, for the audit log: the group's name or the URL.
     """
-    secrets, text_id = WebhookSecretRepository(action.storage), action.new_id()
+    secrets, text_id = WebhookSecretRepository(audit_log.storage), audit_log.new_id()
 
     def change(record: AuditRecorder) -> str:
-        secret = secrets.rotate(owner_id, text_id, action.now)
+        secret = secrets.rotate(owner_id, text_id, audit_log.now)
         record("rotated_secret", owner_id, owner)
         return secret
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
 def callbacks_of(services: Services, channel_id: UUID) -> str:

@@ -18,19 +18,19 @@ class NewSession(NamedTuple):
     before: bytes | None = None
 
 
-def add_staff(action: AuditLog, draft: SearchableDraft, password_hash: str, role: str) -> UUID | None:
+def add_staff(audit_log: AuditLog, draft: SearchableDraft, password_hash: str, role: str) -> UUID | None:
     """Add a staff account; its id, or None if the email address has one."""
 
     def change(record: AuditRecorder) -> UUID | None:
-        staff_id = StaffAccountRepository(action.storage).insert(draft, password_hash, role, action.now)
+        staff_id = StaffAccountRepository(audit_log.storage).insert(draft, password_hash, role, audit_log.now)
         if staff_id is not None:
             record("added_staff", staff_id, describe_values(role=role))
         return staff_id
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def set_staff_role(action: AuditLog, staff_id: UUID, role: str) -> bool:
+def set_staff_role(audit_log: AuditLog, staff_id: UUID, role: str) -> bool:
     """Give a staff member another role; False if there is no such account.
 
     Raises:
@@ -38,40 +38,40 @@ def set_staff_role(action: AuditLog, staff_id: UUID, role: str) -> bool:
     """
 
     def change(record: AuditRecorder) -> bool:
-        before = StaffAccountRepository(action.storage).update_role(staff_id, role)
+        before = StaffAccountRepository(audit_log.storage).update_role(staff_id, role)
         if before is not None:
             record("changed_role", staff_id, describe_changes(role=(before, role)) or describe_values(role=role))
         return before is not None
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def set_new_password(action: AuditLog, staff_id: UUID, password_hash: str) -> bool:
+def set_new_password(audit_log: AuditLog, staff_id: UUID, password_hash: str) -> bool:
     """Set the password of another account, which ends their sessions; False if there is no such account."""
 
     def change(record: AuditRecorder) -> bool:
-        is_done = StaffAccountRepository(action.storage).update_password(staff_id, password_hash)
+        is_done = StaffAccountRepository(audit_log.storage).update_password(staff_id, password_hash)
         if is_done:
             record("reset_password", staff_id)
         return is_done
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def change_own_password(action: AuditLog, staff_id: UUID, password_hash: str, session: NewSession) -> None:
+def change_own_password(audit_log: AuditLog, staff_id: UUID, password_hash: str, session: NewSession) -> None:
     """Set one's own password: all sessions end, and a new one begins."""
 
     def change(record: AuditRecorder) -> None:
-        StaffAccountRepository(action.storage).update_password(staff_id, password_hash)
-        StaffSessionRepository(action.storage).insert(
-            session.digest, staff_id, action.now, session.expires_at, session.before
+        StaffAccountRepository(audit_log.storage).update_password(staff_id, password_hash)
+        StaffSessionRepository(audit_log.storage).insert(
+            session.digest, staff_id, audit_log.now, session.expires_at, session.before
         )
         record("changed_password")
 
-    action.perform(change)
+    audit_log.perform(change)
 
 
-def remove_staff(action: AuditLog, staff_id: UUID) -> bool:
+def remove_staff(audit_log: AuditLog, staff_id: UUID) -> bool:
     """Close an account and its sessions; False if there is no such account.
 
     Raises:
@@ -79,31 +79,31 @@ def remove_staff(action: AuditLog, staff_id: UUID) -> bool:
     """
 
     def change(record: AuditRecorder) -> bool:
-        is_done = StaffAccountRepository(action.storage).delete(staff_id, action.now)
+        is_done = StaffAccountRepository(audit_log.storage).delete(staff_id, audit_log.now)
         if is_done:
             record("removed_staff", staff_id)
         return is_done
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def begin_session(action: AuditLog, staff_id: UUID, session: NewSession) -> None:
+def begin_session(audit_log: AuditLog, staff_id: UUID, session: NewSession) -> None:
     """Sign a staff member in."""
 
     def change(record: AuditRecorder) -> None:
-        StaffSessionRepository(action.storage).insert(
-            session.digest, staff_id, action.now, session.expires_at, session.before
+        StaffSessionRepository(audit_log.storage).insert(
+            session.digest, staff_id, audit_log.now, session.expires_at, session.before
         )
         record("signed_in")
 
-    action.perform(change)
+    audit_log.perform(change)
 
 
-def end_session(action: AuditLog, digest: bytes) -> None:
+def end_session(audit_log: AuditLog, digest: bytes) -> None:
     """Sign out."""
 
     def change(record: AuditRecorder) -> None:
-        if StaffSessionRepository(action.storage).delete(digest) is not None:
+        if StaffSessionRepository(audit_log.storage).delete(digest) is not None:
             record("signed_out")
 
-    action.perform(change)
+    audit_log.perform(change)

@@ -32,9 +32,9 @@ class EndpointTerms:
     state: Literal["enabled", "disabled"] | None = None
 
 
-def add_endpoint(action: AuditLog, draft: EndpointDraft) -> str | None:
+def add_endpoint(audit_log: AuditLog, draft: EndpointDraft) -> str | None:
     """Enter an endpoint; its secret, to be shown once; None if it was entered before."""
-    endpoints, text_id = WebhookEndpointRepository(action.storage), action.new_id()
+    endpoints, text_id = WebhookEndpointRepository(audit_log.storage), audit_log.new_id()
 
     def change(record: AuditRecorder) -> str | None:
         secret = endpoints.insert(
@@ -43,7 +43,7 @@ def add_endpoint(action: AuditLog, draft: EndpointDraft) -> str | None:
             draft.event_types,
             draft.concurrency,
             text_id,
-            action.now,
+            audit_log.now,
             position=draft.position,
         )
         if secret is not None:
@@ -53,66 +53,66 @@ def add_endpoint(action: AuditLog, draft: EndpointDraft) -> str | None:
             record("made_webhook", draft.endpoint_id, details)
         return secret
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def change_endpoint(action: AuditLog, before: WebhookEndpoint, terms: EndpointTerms) -> None:
+def change_endpoint(audit_log: AuditLog, before: WebhookEndpoint, terms: EndpointTerms) -> None:
     """Change what is named."""
-    endpoints, key = WebhookEndpointRepository(action.storage), before.endpoint_id
+    endpoints, key = WebhookEndpointRepository(audit_log.storage), before.endpoint_id
 
     def change(record: AuditRecorder) -> None:
         url, types, concurrency = terms.url, terms.event_types, terms.concurrency
         if url is not None or types is not None or concurrency is not None:
-            endpoints.update(key, action.now, url=url, event_types=types, concurrency=concurrency)
+            endpoints.update(key, audit_log.now, url=url, event_types=types, concurrency=concurrency)
         if terms.state == "disabled":
-            endpoints.disable(key, "by_staff", action.now)
+            endpoints.disable(key, "by_staff", audit_log.now)
         elif terms.state == "enabled":
-            endpoints.enable(key, action.now)
+            endpoints.enable(key, audit_log.now)
         after = endpoints.find(key)
         if after is not None and (details := _difference(before, after)):
             record("changed_webhook", key, details)
 
-    action.perform(change)
+    audit_log.perform(change)
 
 
-def remove_endpoint(action: AuditLog, endpoint_id: UUID) -> bool:
+def remove_endpoint(audit_log: AuditLog, endpoint_id: UUID) -> bool:
     """Remove an endpoint permanently; False if there is none."""
-    endpoints = WebhookEndpointRepository(action.storage)
+    endpoints = WebhookEndpointRepository(audit_log.storage)
 
     def change(record: AuditRecorder) -> bool:
         before = endpoints.find(endpoint_id)
-        is_done = endpoints.delete(endpoint_id, action.now)
+        is_done = endpoints.delete(endpoint_id, audit_log.now)
         if is_done:
             record("removed_webhook", endpoint_id, before.url if before else "")
         return is_done
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def redeliver(action: AuditLog, endpoint_id: UUID, delivery_id: UUID) -> bool:
+def redeliver(audit_log: AuditLog, endpoint_id: UUID, delivery_id: UUID) -> bool:
     """Send one message again; False if there is none."""
-    deliveries = WebhookDeliveryRepository(action.storage)
+    deliveries = WebhookDeliveryRepository(audit_log.storage)
 
     def change(record: AuditRecorder) -> bool:
-        is_done = deliveries.redeliver(endpoint_id, delivery_id, action.now)
+        is_done = deliveries.redeliver(endpoint_id, delivery_id, audit_log.now)
         if is_done:
             record("redelivered", endpoint_id, describe_values(delivery=delivery_id))
         return is_done
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
-def redeliver_failed(action: AuditLog, endpoint_id: UUID, since: datetime) -> int:
+def redeliver_failed(audit_log: AuditLog, endpoint_id: UUID, since: datetime) -> int:
     """Send again what failed permanently since a time; how many messages."""
-    deliveries = WebhookDeliveryRepository(action.storage)
+    deliveries = WebhookDeliveryRepository(audit_log.storage)
 
     def change(record: AuditRecorder) -> int:
-        count = deliveries.redeliver_failed(endpoint_id, since, action.now)
+        count = deliveries.redeliver_failed(endpoint_id, since, audit_log.now)
         if count:
             record("redelivered", endpoint_id, describe_values(failed=count, since=since.isoformat()))
         return count
 
-    return action.perform(change)
+    return audit_log.perform(change)
 
 
 def _difference(before: WebhookEndpoint, after: WebhookEndpoint) -> str:

@@ -71,14 +71,14 @@ class HookPost(Protocol):
         """Send a test now, in the calling thread, within the timeout of webhooks."""
 
 
-def send_test(services: Services, post: HookPost, endpoint: WebhookEndpoint, action: AuditLog) -> HookAnswer:
+def send_test(services: Services, post: HookPost, endpoint: WebhookEndpoint, audit_log: AuditLog) -> HookAnswer:
     """Send a test now, and store its result with an entry in the audit log.
 
     Raises:
         ApplicationError: The database is unavailable, or the endpoint takes too long.
     """
     secrets, deliveries = WebhookSecretRepository(services.storage), WebhookDeliveryRepository(services.storage)
-    delivery_id, now = services.new_id(), action.now
+    delivery_id, now = services.new_id(), audit_log.now
 
     sent = post.test_hook(endpoint.url, secrets.list_valid_texts(endpoint.endpoint_id, now), delivery_id, now)
     state: DeliveryState = "delivered" if sent.is_delivered else "failed"
@@ -88,7 +88,7 @@ def send_test(services: Services, post: HookPost, endpoint: WebhookEndpoint, act
         deliveries.insert_test(endpoint.endpoint_id, TEST_TYPE, result)
         record("sent_test", endpoint.endpoint_id, describe_values(url=endpoint.url, outcome=sent.outcome))
 
-    action.perform(keep)
+    audit_log.perform(keep)
     return sent
 
 

@@ -52,7 +52,7 @@ class PersonErasure:
 
     Attributes:
         context: The context of a command, by who asks.
-        action: Who asks and why, for the audit log; None where the list of erased persons asks.
+        audit_log: Who asks and why, for the audit log; None where the list of erased persons asks.
         new_id: Random ids.
         mailbox: Maildir of the demo, whose emails to the recipient are deleted too; None without one.
     """
@@ -62,7 +62,7 @@ class PersonErasure:
     context: Callable[[], CommandContext]
     new_id: Callable[[], UUID]
     mailbox: Path | None = None
-    action: AuditLog | None = None
+    audit_log: AuditLog | None = None
     reason: str = ""
 
     def forget(self, address: EmailAddress) -> ErasureResult:
@@ -104,7 +104,7 @@ class PersonErasure:
 
     def _erase(self, eraser: PersonEraser, recipient_id: UUID) -> bool:
         """Erase one recipient, with the entry in the audit log; False if it was done before."""
-        if self.action is None:
+        if self.audit_log is None:
             return eraser.erase(recipient_id)
 
         def change(record: AuditRecorder) -> bool:
@@ -113,11 +113,11 @@ class PersonErasure:
                 record("forgot_person", recipient_id, self.reason)
             return is_new
 
-        return self.action.perform(change)
+        return self.audit_log.perform(change)
 
     def _erase_refusals(self, eraser: PersonEraser, address: EmailAddress, *, is_known: bool) -> None:
         """Erase the digests of rejected requests; recorded even if nothing else is stored about the recipient."""
-        if self.action is None or is_known:
+        if self.audit_log is None or is_known:
             eraser.erase_refusals(address)
             return
 
@@ -125,7 +125,7 @@ class PersonErasure:
             eraser.erase_refusals(address)
             record("forgot_person", None, self.reason)
 
-        self.action.perform(change)
+        self.audit_log.perform(change)
 
     def _close(self, eraser: PersonEraser, recipient_id: UUID) -> tuple[int, datetime | None]:
         """Settle all their reservations; return how many, and until when a worker still has one of them."""
@@ -168,7 +168,7 @@ def forget_person(services: Services, caller: Caller, email: str, reason: str) -
         context=lambda: services.context(caller),
         new_id=services.new_id,
         mailbox=services.settings.mailbox,
-        action=services.action(caller),
+        audit_log=services.open_audit_log(caller),
         reason=reason,
     )
     try:

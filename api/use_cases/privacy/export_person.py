@@ -16,13 +16,13 @@ OTHERS: Final = frozenset({"actor_id", "text_id"})
 """Fields of events that are about another person, or that appear as the text that they name."""
 
 
-def export_person(action: AuditLog, address: EmailAddress, language: Language, reason: str) -> dict[str, Any]:
+def export_person(audit_log: AuditLog, address: EmailAddress, language: Language, reason: str) -> dict[str, Any]:
     """Export all data about the recipient with this email address, and record the export and its reason.
 
     Codes are named by their suffix, as on every page. An address without a reservation may have rejected requests.
 
     Args:
-        action: Who asks for it, and of which ledger.
+        audit_log: Who asks for it, and of which ledger.
         address: The person's.
         language: Of the sentences.
         reason: Why it is given out; kept encrypted.
@@ -30,7 +30,7 @@ def export_person(action: AuditLog, address: EmailAddress, language: Language, r
     Raises:
         StorageUnavailableError: The database is unavailable.
     """
-    reader = PersonReader(action.storage)
+    reader = PersonReader(audit_log.storage)
     people = [_person(reader, recipient_id, language) for recipient_id in reader.find_recipient_ids(address)]
     ids = [person["recipient_id"] for person in people] or [None]
 
@@ -38,10 +38,10 @@ def export_person(action: AuditLog, address: EmailAddress, language: Language, r
         for recipient_id in ids:
             record("exported_person", recipient_id, reason)
 
-    action.perform(write)
+    audit_log.perform(write)
     return {
         "format": FORMAT,
-        "exported_at": action.now,
+        "exported_at": audit_log.now,
         "email": address.normal,
         "people": people,
         "refused_tries": [

@@ -83,7 +83,7 @@ def issue(
         asked = IdempotentIssue(
             key=key, template=_template(body), count=body.count, prefix=body.prefix.upper(), note=body.note
         )
-        issued = issue_idempotently(services.action(caller), asked, context, BufferedRandom())
+        issued = issue_idempotently(services.open_audit_log(caller), asked, context, BufferedRandom())
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
 
 

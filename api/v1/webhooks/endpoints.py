@@ -69,8 +69,8 @@ def make_webhook(body: EndpointRequest, services: TheServices, caller: Admin) ->
         concurrency=body.concurrency,
         position=body.from_position,
     )
-    action = services.action(caller)
-    secret = add_endpoint(action, draft)
+    audit_log = services.open_audit_log(caller)
+    secret = add_endpoint(audit_log, draft)
     return view_of_endpoint(services, endpoint_of(services, draft.endpoint_id), secret)
 
 
@@ -100,16 +100,16 @@ def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheService
         concurrency=body.concurrency,
         state=body.state,
     )
-    action, before = services.action(caller), endpoint_of(services, endpoint_id)
-    change_endpoint(action, before, terms)
+    audit_log, before = services.open_audit_log(caller), endpoint_of(services, endpoint_id)
+    change_endpoint(audit_log, before, terms)
     return view_of_endpoint(services, endpoint_of(services, endpoint_id))
 
 
 @router.delete("/{endpoint_id}", status_code=204, summary="Delete a webhook endpoint")
 def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> Response:
     """Deletes the endpoint and its delivery log. This cannot be undone."""
-    action = services.action(caller)
-    if not remove_endpoint(action, endpoint_id):
+    audit_log = services.open_audit_log(caller)
+    if not remove_endpoint(audit_log, endpoint_id):
         raise ApplicationError("NOT_FOUND")
     return Response(status_code=204)
 
@@ -117,17 +117,18 @@ def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> R
 @router.post("/{endpoint_id}/rotate-secret", summary="Rotate the signing secret of a webhook endpoint")
 def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admin) -> EndpointView:
     """Only this response contains the new secret. For 24 hours, messages are signed with the former secret too."""
-    endpoint, action = endpoint_of(services, endpoint_id), services.action(caller)
-    secret = renew_secret(action, endpoint_id, endpoint.url)
+    endpoint, audit_log = endpoint_of(services, endpoint_id), services.open_audit_log(caller)
+    secret = renew_secret(audit_log, endpoint_id, endpoint.url)
     return view_of_endpoint(services, endpoint, secret)
 
 
 @router.post("/{endpoint_id}/test", summary="Send a test message to a webhook endpoint")
 async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheHookPost, caller: Admin) -> TestOutcome:
     """Sends one message of type `webhook.test` immediately, even to a disabled endpoint, and logs it."""
-    endpoint, action = await services.run_blocking(endpoint_of, services, endpoint_id), services.action(caller)
+    endpoint = await services.run_blocking(endpoint_of, services, endpoint_id)
+    audit_log = services.open_audit_log(caller)
     sent = await run_blocking(
-        services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, endpoint, action
+        services.settings.webhook_timeout_s + SPARE_S, send_test, services, post, endpoint, audit_log
     )
     return TestOutcome(taken=sent.is_delivered, outcome=sent.outcome, status=sent.status, ms=sent.ms)
 
@@ -151,8 +152,8 @@ def list_webhook_deliveries(
 @router.post("/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send a webhook message again")
 def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, caller: Admin) -> Redelivered:
     """Sends the message with the same ID, even if it was delivered. Enables a disabled endpoint first."""
-    action = services.action(caller)
-    if not redeliver(action, endpoint_id, delivery_id):
+    audit_log = services.open_audit_log(caller)
+    if not redeliver(audit_log, endpoint_id, delivery_id):
         raise ApplicationError("NOT_FOUND")
     return Redelivered(count=1)
 
@@ -163,9 +164,9 @@ def redeliver_all_failed(
 ) -> Redelivered:
     """Sends messages that failed in the last 30 days, or since the given time: up to 1,000, oldest first."""
     endpoint_of(services, endpoint_id)
-    action = services.action(caller)
-    start = action.now - REDELIVERY_PERIOD if since is None else since
-    return Redelivered(count=redeliver_failed(action, endpoint_id, start))
+    audit_log = services.open_audit_log(caller)
+    start = audit_log.now - REDELIVERY_PERIOD if since is None else since
+    return Redelivered(count=redeliver_failed(audit_log, endpoint_id, start))
 
 
 def view_of_endpoint(services: Services, endpoint: WebhookEndpoint, secret: str | None = None) -> EndpointView:

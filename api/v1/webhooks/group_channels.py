@@ -79,11 +79,11 @@ class ChannelPage(BaseModel):
 @router.put("", summary="Connect a group to an external system")
 def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> ChannelView:
     """Posts the group's invitations to the URL from now on. Only the first response for a group contains the secret."""
-    kind, action = services.channel_kinds.get(body.kind), services.action(caller)
+    kind, audit_log = services.channel_kinds.get(body.kind), services.open_audit_log(caller)
     if kind is None:
         raise malformed("body.kind", f"one of {', '.join(services.channel_kinds)}")
     settings = _accepted_settings(services, kind, body)
-    channel_id, secret = set_channel(action, body.group, kind, settings)
+    channel_id, secret = set_channel(audit_log, body.group, kind, settings)
     return view_of_channel(services, ChannelRow(channel_id, body.group, kind.name, settings), secret)
 
 
@@ -109,8 +109,8 @@ def list_channels(
 )
 def rotate_channel_secret(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
     """Only this response contains the new secret. The former secret stays valid for 24 hours in both directions."""
-    line, action = _line(services, channel_id), services.action(caller)
-    secret = renew_secret(action, channel_id, line.group)
+    line, audit_log = _line(services, channel_id), services.open_audit_log(caller)
+    secret = renew_secret(audit_log, channel_id, line.group)
     return view_of_channel(services, line, secret)
 
 
@@ -119,8 +119,8 @@ def rotate_channel_secret(channel_id: UUID, services: TheServices, caller: Admin
 )
 def delete_channel(channel_id: UUID, services: TheServices, caller: Admin) -> ChannelView:
     """Sends the invitations of the group by email again. Callbacks about earlier invitations are still accepted."""
-    line, action = _line(services, channel_id), services.action(caller)
-    mail_again(action, line.group)
+    line, audit_log = _line(services, channel_id), services.open_audit_log(caller)
+    mail_again(audit_log, line.group)
     return view_of_channel(services, line._replace(kind=DEFAULT_CHANNEL))
 
 

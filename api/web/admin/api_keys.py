@@ -54,9 +54,9 @@ def create_key(
         fields.errors["scopes"] = "missing"
     if fields.errors:
         return _render(request, admin, staff, fields, selected=selected)
-    action = admin.services.action(staff.caller())
+    audit_log = admin.services.open_audit_log(staff.caller())
     key_request = ApiKeyRequest(label, next((each for each in ROLES if each == role), None), selected, valid_days)
-    secret = create_api_key(action, key_request, key_id)
+    secret = create_api_key(audit_log, key_request, key_id)
     new_key = {"name": label, "secret": secret}
     return _render(request, admin, staff, FormFields({"role": "viewer"}), new_key=new_key)
 
@@ -64,8 +64,8 @@ def create_key(
 @router.post("/{key_id}/revoke")
 def revoke_on_page(admin: AdminContextDep, staff: AdminWithForm, key_id: UUID) -> Response:
     """Revoke a key: requests with it are refused from now on."""
-    action = admin.services.action(staff.caller())
-    revoke_key(action, key_id)
+    audit_log = admin.services.open_audit_log(staff.caller())
+    revoke_key(audit_log, key_id)
     return see_other("/admin/keys")
 
 

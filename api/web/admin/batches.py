@@ -61,8 +61,8 @@ def show_batch(
 @router.post("/{batch_id}/stop")
 def stop_on_page(admin: AdminContextDep, staff: AdminWithForm, batch_id: UUID) -> Response:
     """Stop a batch; what is issued stays issued."""
-    action = admin.services.action(staff.caller())
-    stop_batch(action, admin.batches, batch_id)
+    audit_log = admin.services.open_audit_log(staff.caller())
+    stop_batch(audit_log, admin.batches, batch_id)
     return see_other(f"/admin/batches/{batch_id}")
 
 

@@ -82,7 +82,7 @@ def _start_import(admin: AdminContext, staff: Staff, new_batch: NewBatch, record
         raise ApplicationError("OVERLOADED", retry_after_s=RETRY_S)
     batch = None
     try:
-        if start_batch(admin.services.action(staff.caller()), admin.batches, new_batch):
+        if start_batch(admin.services.open_audit_log(staff.caller()), admin.batches, new_batch):
             batch = admin.batches.find(new_batch.batch_id)
     finally:
         if batch is None:

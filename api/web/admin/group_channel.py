@@ -57,9 +57,9 @@ def change_channel(admin: AdminContext, staff: Staff, name: str, fields: FormFie
         ApplicationError: MALFORMED, there is no such kind of channel.
     """
     services, chosen = admin.services, fields.values.get("channel", "")
-    action = services.action(staff.caller(None))
+    audit_log = services.open_audit_log(staff.caller(None))
     if chosen == DEFAULT_CHANNEL:
-        mail_again(action, name)
+        mail_again(audit_log, name)
         return None
     kind = services.channel_kinds.get(chosen)
     if kind is None:
@@ -69,7 +69,7 @@ def change_channel(admin: AdminContext, staff: Staff, name: str, fields: FormFie
     except ValidationError as error:
         fields.errors.update({f"channel_{one['loc'][0]}": _field_error(dict(one)) for one in error.errors()})
         return None
-    return set_channel(action, name, kind, settings).secret
+    return set_channel(audit_log, name, kind, settings).secret
 
 
 def sent_settings(kind: ChannelForm, sent: Mapping[str, str]) -> dict[str, str]:
@@ -92,5 +92,5 @@ def renew_channel_secret(admin: AdminContext, staff: Staff, group: InviteGroup) 
     services, channel_id = admin.services, group.channel_id
     if channel_id is None:
         raise ApplicationError("NOT_FOUND")
-    action = services.action(staff.caller(None))
-    return renew_secret(action, channel_id, group.name)
+    audit_log = services.open_audit_log(staff.caller(None))
+    return renew_secret(audit_log, channel_id, group.name)

@@ -83,8 +83,8 @@ def save(
     group = _parse_form(fields, name)
     if fields.errors:
         return _render(request, admin, staff, group, errors=fields.errors)
-    action = admin.services.action(staff.caller())
-    save_group(action, admin.groups, group)
+    audit_log = admin.services.open_audit_log(staff.caller())
+    save_group(audit_log, admin.groups, group)
     return see_other(f"/admin/groups/one?{_query(name)}&done=saved")
 
 

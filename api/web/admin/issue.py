@@ -40,8 +40,8 @@ def start_issuing(request: Request, admin: AdminContextDep, staff: AdminWithForm
     new_batch = _new_batch(admin, staff, fields)
     if new_batch is None:
         return _render(request, admin, staff, fields)
-    action = admin.services.action(staff.caller())
-    start_batch(action, admin.batches, new_batch)
+    audit_log = admin.services.open_audit_log(staff.caller())
+    start_batch(audit_log, admin.batches, new_batch)
     admin.runner.wake()
     return see_other(f"/admin/batches/{new_batch.batch_id}")
 

@@ -63,7 +63,7 @@ def _add(admin: AdminContext, staff: Staff, address: EmailAddress, role: str, pa
     """Add an account; return whether the email address is new."""
     services = admin.services
     draft = services.storage.vault.draft_staff(address, services.new_id())
-    return add_staff(services.action(staff.caller()), draft, password_hash, role) is not None
+    return add_staff(services.open_audit_log(staff.caller()), draft, password_hash, role) is not None
 
 
 @router.post("/{staff_id}/password")
@@ -77,7 +77,7 @@ async def reset_password(request: Request, admin: AdminContextDep, staff: AdminW
 
 def _reset(admin: AdminContext, staff: Staff, staff_id: UUID, password_hash: str) -> str:
     """Set an account's password; return its email address."""
-    if not set_new_password(admin.services.action(staff.caller()), staff_id, password_hash):
+    if not set_new_password(admin.services.open_audit_log(staff.caller()), staff_id, password_hash):
         raise ApplicationError("NOT_FOUND")
     return admin.support.sessions.find_email_addresses([staff_id]).get(staff_id, "")
 
@@ -89,15 +89,15 @@ def change_role(
     """Change a role; it holds from the next request."""
     if role not in ROLES:
         raise ApplicationError("MALFORMED")
-    action = admin.services.action(staff.caller())
-    return _change_account(request, admin, staff, lambda: set_staff_role(action, staff_id, role))
+    audit_log = admin.services.open_audit_log(staff.caller())
+    return _change_account(request, admin, staff, lambda: set_staff_role(audit_log, staff_id, role))
 
 
 @router.post("/{staff_id}/remove")
 def remove_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm, staff_id: UUID) -> Response:
     """Remove an account; what it did stays under its name."""
-    action = admin.services.action(staff.caller())
-    return _change_account(request, admin, staff, lambda: remove_staff(action, staff_id))
+    audit_log = admin.services.open_audit_log(staff.caller())
+    return _change_account(request, admin, staff, lambda: remove_staff(audit_log, staff_id))
 
 
 def _change_account(request: Request, admin: AdminContext, staff: Staff, change: Callable[[], bool]) -> Response:

@@ -55,7 +55,7 @@ def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithFor
         return _render_list(request, admin, staff, fields, types, None)
     url = fields.values["url"].strip()
     draft = EndpointDraft(endpoint_id=endpoint_id, url=url, event_types=types, concurrency=concurrency)
-    secret = add_endpoint(admin.services.action(staff.caller()), draft)
+    secret = add_endpoint(admin.services.open_audit_log(staff.caller()), draft)
     return _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
 
 
@@ -83,7 +83,7 @@ def change_on_page(
         return _render_endpoint(request, admin, staff, endpoint_id, {"fields": fields, "types": types})
     terms = EndpointTerms(url=fields.values["url"].strip(), event_types=types, concurrency=concurrency)
     endpoint = endpoint_of(admin.services, endpoint_id)
-    change_endpoint(admin.services.action(staff.caller()), endpoint, terms)
+    change_endpoint(admin.services.open_audit_log(staff.caller()), endpoint, terms)
     return see_other(f"/admin/webhooks/{endpoint_id}")
 
 
@@ -98,32 +98,32 @@ async def run_action(
 
 
 def _run_action(request: Request, admin: AdminContext, staff: Staff, endpoint_id: UUID, state: str) -> Response:
-    services, action = admin.services, admin.services.action(staff.caller())
+    services, audit_log = admin.services, admin.services.open_audit_log(staff.caller())
     endpoint = endpoint_of(services, endpoint_id)
     if state == "test":
-        test_result = send_test(services, admin.preview_sender, endpoint, action)
+        test_result = send_test(services, admin.preview_sender, endpoint, audit_log)
         return _render_endpoint(request, admin, staff, endpoint_id, {"test": test_result})
     if state == "secret":
-        secret = renew_secret(action, endpoint_id, endpoint.url)
+        secret = renew_secret(audit_log, endpoint_id, endpoint.url)
         return _render_endpoint(request, admin, staff, endpoint_id, {"secret": secret})
     if state == "redeliver":
-        redeliver_failed(action, endpoint_id, endpoint.created_at)
+        redeliver_failed(audit_log, endpoint_id, endpoint.created_at)
         return see_other(f"/admin/webhooks/{endpoint_id}#log")
     if state == "remove":
-        remove_endpoint(action, endpoint_id)
+        remove_endpoint(audit_log, endpoint_id)
         return see_other("/admin/webhooks")
     if state not in {"enable", "disable"}:
         raise ApplicationError("NOT_FOUND")
     terms = EndpointTerms(state="enabled" if state == "enable" else "disabled")
-    change_endpoint(action, endpoint, terms)
+    change_endpoint(audit_log, endpoint, terms)
     return see_other(f"/admin/webhooks/{endpoint_id}")
 
 
 @router.post("/{endpoint_id}/deliveries/{delivery_id}")
 def redeliver_on_page(admin: AdminContextDep, staff: AdminWithForm, endpoint_id: UUID, delivery_id: UUID) -> Response:
     """Send one message again."""
-    action = admin.services.action(staff.caller())
-    if not redeliver(action, endpoint_id, delivery_id):
+    audit_log = admin.services.open_audit_log(staff.caller())
+    if not redeliver(audit_log, endpoint_id, delivery_id):
         raise ApplicationError("NOT_FOUND")
     return see_other(f"/admin/webhooks/{endpoint_id}#log")
 

@@ -76,9 +76,9 @@ async def _is_current_password(support: SupportContext, staff: Staff, typed: str
 async def _replace_password(support: SupportContext, staff: Staff, password: str) -> str:
     """Set the password, which ends all sessions, and begin a new one; return its token."""
     password_hash, session = await support.hash_password(password), new_token()
-    action = support.services.action(staff.caller())
-    new_session = NewSession(digest_of(session), action.now + timedelta(seconds=SESSION_S))
-    await support.services.run_blocking(change_own_password, action, staff.staff_id, password_hash, new_session)
+    audit_log = support.services.open_audit_log(staff.caller())
+    new_session = NewSession(digest_of(session), audit_log.now + timedelta(seconds=SESSION_S))
+    await support.services.run_blocking(change_own_password, audit_log, staff.staff_id, password_hash, new_session)
     return session
 
 

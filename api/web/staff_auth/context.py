@@ -71,7 +71,7 @@ class SupportContext:
 
     def audit(self, caller: Caller, action: AuditAction, subject_id: UUID | None, reason: str) -> None:
         """Record an action of a member of staff in the audit log."""
-        self.services.action(caller).record(action, subject_id, reason)
+        self.services.open_audit_log(caller).record(action, subject_id, reason)
 
     @property
     def is_throttled(self) -> bool:

@@ -76,14 +76,14 @@ async def sign_in(
         return _render(request, support, email=email, is_refused=True)
     support.login_throttle.release(attempt.counts)
     session, previous = new_token(), request.cookies.get(COOKIE)
-    action = support.services.action(Caller(actor="staff", actor_id=str(account.staff_id)))
-    ends_at, previous_digest = action.now + timedelta(seconds=SESSION_S), digest_of(previous) if previous else None
+    audit_log = support.services.open_audit_log(Caller(actor="staff", actor_id=str(account.staff_id)))
+    ends_at, previous_digest = audit_log.now + timedelta(seconds=SESSION_S), digest_of(previous) if previous else None
     new_session = NewSession(digest_of(session), ends_at, previous_digest)
-    await support.services.run_blocking(begin_session, action, account.staff_id, new_session)
+    await support.services.run_blocking(begin_session, audit_log, account.staff_id, new_session)
     response = see_other(_next_path(request))
     set_cookie(request, response, COOKIE, session, SESSION_S)
     response.delete_cookie(FORM_COOKIE, path="/support")
-    known_browser = support.browsers.issue_cookie(attempt.name, new_token(), action.now)
+    known_browser = support.browsers.issue_cookie(attempt.name, new_token(), audit_log.now)
     set_cookie(
         request, response, known_browser.name, known_browser.value, int(KNOWN_FOR.total_seconds()), path="/support"
     )
@@ -93,8 +93,8 @@ async def sign_in(
 @router.post("/sign-out")
 def sign_out(request: Request, support: SupportContextDep, staff: ViewerWithForm) -> Response:
     """End the session here and in the database."""
-    digest, action = digest_of(request.cookies[COOKIE]), support.services.action(staff.caller())
-    end_session(action, digest)
+    digest, audit_log = digest_of(request.cookies[COOKIE]), support.services.open_audit_log(staff.caller())
+    end_session(audit_log, digest)
     response = see_other(SIGN_IN)
     response.delete_cookie(COOKIE, path="/")
     return response
@@ -123,7 +123,7 @@ async def _check_password(support: SupportContext, attempt: _SignInAttempt, pass
         def record() -> None:
             account = support.sessions.find_credentials(email) if email else None
             caller = Caller(actor="staff", actor_id=str(account.staff_id) if account else None)
-            support.services.action(caller).record("sign_in_failed")
+            support.services.open_audit_log(caller).record("sign_in_failed")
 
         await support.services.run_blocking(record)
     return account

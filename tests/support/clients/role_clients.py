@@ -40,7 +40,7 @@ class RoleClients:
     def key_with(self, scope: Scope) -> dict[str, str]:
         """Headers with a new key of one scope."""
         services, request = self.app.services, ApiKeyRequest(scope, None, (scope,), None)
-        secret = create_api_key(services.action(Caller(actor="operator")), request, uuid4())
+        secret = create_api_key(services.open_audit_log(Caller(actor="operator")), request, uuid4())
         return {"Authorization": f"Bearer {secret}"}
 
     def form_token(self, cookie: str) -> str:

@@ -34,7 +34,7 @@ def key(shared_app: AppClient, *scopes: Scope, role: Role | None = None, days: i
     """Headers with a new key."""
     services = shared_app.services
     request = ApiKeyRequest("test", role, scopes, days)
-    secret = create_api_key(services.action(Caller(actor="operator")), request, uuid4())
+    secret = create_api_key(services.open_audit_log(Caller(actor="operator")), request, uuid4())
     return {"Authorization": f"Bearer {secret}"}
 
 
