@@ -71,6 +71,13 @@ def test_every_command_and_option_that_a_page_names_exists() -> None:
     assert named > 100
 
 
+def test_every_command_is_in_the_table_of_tasks() -> None:
+    """A new command gets a place there."""
+    table = (DOCS / "reference/cli.md").read_text("utf-8").partition(GENERATED)[0]
+
+    assert [command for command in options_of_commands() if f"`ledger {command}`" not in table] == []
+
+
 def test_every_setting_that_a_page_names_exists() -> None:
     """Those of Compose and of the start too, which are not in the classes of settings."""
     compose = (ROOT / "compose.yaml").read_text("utf-8")
