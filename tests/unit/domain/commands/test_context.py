@@ -70,10 +70,10 @@ def set_back_clock(scenario: Scenario) -> None:
 
 RESERVED: Final[dict[str, Step]] = {
     "redeem": lambda scenario, _: scenario.redeem("mei"),
-    "claim": lambda scenario, item: scenario.claim(item),
-    "refund": lambda scenario, item: scenario.refund(item),
-    "cancel": lambda scenario, item: scenario.cancel(item),
-    "correct": lambda scenario, item: scenario.correct(item, "mei"),
+    "claim": lambda scenario, reservation_id: scenario.claim(reservation_id),
+    "refund": lambda scenario, reservation_id: scenario.refund(reservation_id),
+    "cancel": lambda scenario, reservation_id: scenario.cancel(reservation_id),
+    "correct": lambda scenario, reservation_id: scenario.correct(reservation_id, "mei"),
     "pause": lambda scenario, _: scenario.pause(),
     "revoke": lambda scenario, _: scenario.revoke(),
     "note_on_code": note_on_code,
@@ -91,13 +91,13 @@ def test_command_on_a_pending_reservation_takes_effect_after_the_last_event(step
 
 
 SENT_STEPS: Final[dict[str, Step]] = {
-    "refund": lambda scenario, item: scenario.refund(item),
-    "resend": lambda scenario, item: scenario.resend(item),
-    "accept": lambda scenario, item: scenario.accept(item),
-    "bounce": lambda scenario, item: scenario.bounce(item),
-    "correct": lambda scenario, item: scenario.correct(item, "mei"),
-    "removed": lambda scenario, item: scenario.removed(item),
-    "outage": lambda scenario, item: scenario.outage(item, include_sent=True),
+    "refund": lambda scenario, reservation_id: scenario.refund(reservation_id),
+    "resend": lambda scenario, reservation_id: scenario.resend(reservation_id),
+    "accept": lambda scenario, reservation_id: scenario.accept(reservation_id),
+    "bounce": lambda scenario, reservation_id: scenario.bounce(reservation_id),
+    "correct": lambda scenario, reservation_id: scenario.correct(reservation_id, "mei"),
+    "removed": lambda scenario, reservation_id: scenario.removed(reservation_id),
+    "outage": lambda scenario, reservation_id: scenario.outage(reservation_id, include_sent=True),
 }
 
 
@@ -115,7 +115,9 @@ def test_outcome_takes_effect_after_the_last_event(outcome: Accepted | Rejected)
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
-    check_after_clock_went_back(scenario, reservation_id, lambda scenario, item: scenario.outcome(item, outcome))
+    check_after_clock_went_back(
+        scenario, reservation_id, lambda scenario, reservation_id: scenario.outcome(reservation_id, outcome)
+    )
 
 
 def check_after_clock_went_back(scenario: Scenario, reservation_id: UUID, step: Step) -> None:
