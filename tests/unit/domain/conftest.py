@@ -1,4 +1,4 @@
-"""Every event that the tests of the domain record is approved, with all of its fields.
+"""Every event that the tests of the domain record is approved with all of its fields, and so is every refusal.
 
 A test asserts what it is about. That no other field changed is asserted here for all of them.
 """
@@ -8,17 +8,18 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import pytest
 
+from domain.errors import Refusal
 from domain.events import Event
 from domain.working_set import WorkingSet
 
-APPROVED: Final = Path(__file__).with_name("approved_events.txt")
-IS_APPROVING: Final = "APPROVE_EVENTS" in os.environ
+APPROVED: Final = Path(__file__).with_name("approved_results.txt")
+IS_APPROVING: Final = "APPROVE_RESULTS" in os.environ
 """Whether this run writes the file, which `make approve` does."""
 ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 RECORDED: Final[set[str]] = set()
@@ -30,17 +31,23 @@ def write_event(version: int, event: Event) -> str:
     return f"{type(event).__name__} {version} {ID.sub(lambda match: match[0][:4] + match[0][-2:], fields)}"
 
 
+def write_refusal(refusal: Refusal) -> str:
+    """Write a refusal in one line, with what it tells the caller."""
+    facts = " ".join(f"{name}={value}" for name, value in sorted(refusal.facts.items()))
+    return f"{type(refusal).__name__} {refusal.retry_after_s} {facts}".rstrip()
+
+
 @pytest.fixture(scope="session")
-def approved_events() -> frozenset[str]:
+def approved_lines() -> frozenset[str]:
     """The lines of the approved file."""
     return frozenset(APPROVED.read_text("utf-8").splitlines()) if APPROVED.exists() else frozenset()
 
 
 @pytest.fixture(autouse=True)
 def event_check(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, approved_events: frozenset[str]
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, approved_lines: frozenset[str]
 ) -> Iterator[None]:
-    """Fail a test that records an event which is not approved. Random histories have properties instead."""
+    """Fail a test that records an event or a refusal which is not approved; random histories have properties."""
     if getattr(request.function, "is_hypothesis_test", False):
         yield
         return
@@ -51,11 +58,18 @@ def event_check(
         record(working_set, code_id, events)
         recorded.update(write_event(new.originator_version, new.event) for new in working_set.new_events[before:])
 
+    initialize = Refusal.__init__
+
+    def initialize_and_keep(refusal: Refusal, **fields: Any) -> None:
+        initialize(refusal, **fields)
+        recorded.add(ID.sub("ID", write_refusal(refusal)))
+
     monkeypatch.setattr(WorkingSet, "record", record_and_keep)
+    monkeypatch.setattr(Refusal, "__init__", initialize_and_keep)
     yield
     RECORDED.update(recorded)
-    unknown = sorted(recorded - approved_events)
-    assert IS_APPROVING or not unknown, "\n".join(["read these events, then run `make approve`:", *unknown])
+    unknown = sorted(recorded - approved_lines)
+    assert IS_APPROVING or not unknown, "\n".join(["read these lines, then run `make approve`:", *unknown])
 
 
 def pytest_sessionfinish() -> None:

@@ -61,3 +61,36 @@ def test_unavailable_endpoint_backs_off_for_minutes_at_most(failures: int, chanc
     assert timedelta(seconds=1) <= rest(START, failures, chance, None) - START
     assert rest(START, failures, chance, None) - START <= timedelta(seconds=REST_LONGEST_S * 1.25)
     assert rest(START, failures, chance, 3600.0) == START + timedelta(hours=1)
+
+
+def test_next_try_is_exact() -> None:
+    """Four times the wait of the attempt before, a quarter of it at random; what was asked if that is longer."""
+    at = START + timedelta(hours=1)
+
+    assert next_try(START, at, 1, 0.0, None) == at + timedelta(seconds=5)
+    assert next_try(START, at, 2, 1.0, None) == at + timedelta(seconds=25)
+    assert next_try(START, at, 2, 0.5, 22.5) == at + timedelta(seconds=22.5)
+    assert next_try(START, at, 2, 0.5, 22.4) == at + timedelta(seconds=22.5)
+    assert next_try(START, at, 2, 0.0, 30.0) == at + timedelta(seconds=30)
+    assert next_try(START, at, 1, 0.0, 86_401.0) == at + timedelta(days=1)
+
+
+def test_last_try_is_at_the_end_of_the_window() -> None:
+    """A failure at the end is final, one just before it is not."""
+    end = START + RETRY_WINDOW
+    tick = timedelta(microseconds=1)
+
+    assert next_try(START, end - tick, 9, 0.0, None) == end
+    assert next_try(START, end, 9, 0.0, None) is None
+    assert next_try(START, end + tick, 9, 0.0, None) is None
+
+
+def test_rest_of_an_endpoint_is_exact() -> None:
+    """Twice the rest of the failure before, up to five minutes; what was asked if that is longer, up to a day."""
+    rests = [rest(START, failures, 0.0, None) - START for failures in (1, 2, 3, 9, 10, 10**6)]
+
+    assert [each.total_seconds() for each in rests] == [1, 2, 4, 256, 300, 300]
+    assert rest(START, 3, 1.0, None) == START + timedelta(seconds=5)
+    assert rest(START, 3, 0.0, 6.0) == START + timedelta(seconds=6)
+    assert rest(START, 3, 0.0, 3.0) == START + timedelta(seconds=4)
+    assert rest(START, 1, 0.0, 86_401.0) == START + timedelta(days=1)

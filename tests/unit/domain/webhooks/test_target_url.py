@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from domain.webhooks.target_url import Target, TargetError, inner, is_public, may_reach
+from domain.webhooks.target_url import URL_LENGTH_MAX, Target, TargetError, inner, is_public, may_reach
 
 OURS = (ip_network("10.7.0.0/16"), ip_network("fd00:7::/32"))
 
@@ -121,3 +121,42 @@ def test_a_neighbor_of_an_allowed_network_is_not() -> None:
     with pytest.raises(TargetError):
         Target.parse("http://10.8.0.1/", OURS)
     assert Target.parse("http://10.7.0.1/", OURS).port == 80
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "path"),
+    [
+        ("https://ＢÜCHER.example", "xn--bcher-kva.example", 443, "/"),
+        ("https://team.example:8443/a?b=c", "team.example", 8443, "/a?b=c"),
+        ("https://team.example/a", "team.example", 443, "/a"),
+        ("https://[2606:4700::1111]:1/", "2606:4700::1111", 1, "/"),
+    ],
+)
+def test_target_has_exactly_the_parts_of_its_url(url: str, host: str, port: int, path: str) -> None:
+    """A name of other scripts is mapped and encoded; the query belongs to the path."""
+    assert Target.parse(url) == Target("https", host, port, path)
+
+
+def test_url_of_the_longest_length_is_a_target() -> None:
+    """One character more is none."""
+    base = "https://team.example/"
+    longest = base + "a" * (URL_LENGTH_MAX - len(base))
+
+    assert len(Target.parse(longest).path) == URL_LENGTH_MAX - len(base) + 1
+    with pytest.raises(TargetError, match=r"."):
+        Target.parse(longest + "a")
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("https://team.example/", "team.example"),
+        ("https://team.example:443/", "team.example"),
+        ("https://team.example:80/", "team.example:80"),
+        ("https://[2606:4700::1111]/", "[2606:4700::1111]"),
+        ("https://[2606:4700::1111]:8443/", "[2606:4700::1111]:8443"),
+    ],
+)
+def test_authority_names_a_port_that_is_not_the_usual_one(url: str, authority: str) -> None:
+    """As in the Host header."""
+    assert Target.parse(url).authority == authority
