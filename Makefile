@@ -13,7 +13,7 @@ ARGS :=
 # Only `make lock` needs it: https://docs.astral.sh/uv/
 UV := uv
 
-# A virtual environment can't be moved: the stamp holds the folder, so that a moved or copied clone is set up anew.
+# A virtual environment can't be moved: the stamp holds the folder, so that a moved or copied clone is set up again.
 PLACE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
 RUNTIME := $(VENV)/.runtime-$(PLACE)
 INSTALLED := $(VENV)/.installed-$(PLACE)
@@ -29,17 +29,17 @@ MUTATING := $(MUTATION)/.installed-$(PLACE)
 export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
-# Many processes are started, by `ledger up` as by the tests: without its bytecode each compiles every module anew.
+# Many processes are started, by `ledger up` as by the tests: without bytecode each compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
 ifeq ($(strip $(HOME)),)
 # "~" would be the root folder of the machine.
 export PIP_NO_CACHE_DIR := 1
 endif
 
-help:  ## Show what there is
+help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1  /' | awk '{ n = $$1; $$1 = ""; printf "make %-8s%s\n", n, $$0 }'
 
-setup: $(INSTALLED) $(LINKED)  ## Make .venv from the hashed locks, for tests and checks too; nothing is left to download
+setup: $(INSTALLED) $(LINKED)  ## Create .venv from the hashed locks, for tests and checks too
 	@:
 
 # The first Python of at least 3.11: `python3` if it will do, else one with the version in its name.
@@ -74,11 +74,11 @@ $(LINKED): pyproject.toml requirements/runtime.in $(RUNTIME)
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-run: $(LINKED)  ## Start the whole ledger on private servers; Ctrl-C ends it
+run: $(LINKED)  ## Start the whole ledger on private servers, until Ctrl-C
 	@$(BIN)/ledger up $(ARGS)
 
 # The inner loop: within a minute once the caches are warm. The gates of `make check` that need no server come first.
-quick: setup  ## Style, types, import rules, unit tests, schema, catalogs and architecture, within a minute
+quick: setup  ## Check style, types, import rules, unit tests, schema, catalogs and architecture, within a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -112,10 +112,10 @@ $(MUTATING): requirements/mutate.lock $(RUNTIME)
 
 # SEED= chooses the kinds and the order of faults (printed; random if not given), FAULTS= how many.
 FAULTS := 100
-chaos: setup  ## Kill and stop the processes of a real ledger under load, then check every promise
+chaos: setup  ## Kill and stop the processes of a real ledger under load, then check every guarantee
 	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(FAULTS)
 
-faults: setup  ## The tests of outages that take minutes; `make test` runs the short ones
+faults: setup  ## Run the tests of outages that take minutes; `make test` runs the short ones
 	@$(BIN)/python -m pytest -n0 -m long $(ARGS)
 
 # Schedules of the deterministic simulation, from seed SEED on: `make simulate SEED=that SEEDS=1` replays one.
@@ -126,7 +126,7 @@ simulate: setup  ## Run the ledger's own code through thousands of seeded schedu
 # SEED= chooses the inputs (one after another from 0 if not given).
 INPUTS := 1000000
 CASES := 20000
-soak: setup  ## What takes too long for every day: a million odd inputs to every parser, 20,000 odd requests to the API
+soak: setup  ## Fuzz for long: a million malformed inputs to every parser, 20,000 malformed requests to the API
 	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.fuzz.receipts $(if $(SEED),--seed $(SEED))
 	@seed=$(or $(SEED),$$(date +%s)) && echo "requests by SEED=$$seed" && \
@@ -141,7 +141,7 @@ acceptance: setup  ## Run the containers for real: redeem, kill each, upgrade, d
 bench: setup  ## Measure how fast it is, compared with bare baselines (needs wrk; pgbench where present; ARGS=--quick for a slice)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: setup  ## Style, types, import rules, dead code, spelling, locks, licenses
+check: setup  ## Check style, types, import rules, dead code, spelling, locks, licenses and documentation
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -154,11 +154,11 @@ check: setup  ## Style, types, import rules, dead code, spelling, locks, license
 	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 
 # Not a part of `make check`: it asks a service for advisories, which changes its mind without us.
-audit: $(AUDITING)  ## Look for known weaknesses in what the locks pin (asks an advisory service)
+audit: $(AUDITING)  ## Check the pinned packages for known vulnerabilities (asks an advisory service)
 	@for kind in runtime dev; do $(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		--requirement requirements/$$kind.lock $(ARGS) || exit 1; done
 
-sbom: $(AUDITING)  ## Write build/sbom.cdx.json (CycloneDX): everything that the ledger runs on, with digests
+sbom: $(AUDITING)  ## Write build/sbom.cdx.json (CycloneDX): all packages of the ledger, with digests
 	@mkdir -p build
 	@PYTHONWARNINGS=ignore $(TOOLS)/bin/cyclonedx-py requirements requirements/runtime.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-file build/sbom.cdx.json
@@ -169,13 +169,13 @@ $(AUDITING): requirements/audit.lock $(RUNTIME)
 	@$(TOOLS)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/audit.lock
 	@touch $@
 
-docs: setup  ## Write the lists of commands and routes, and build the site in docs/_build; a warning or a dead link is an error
+docs: setup  ## Write the generated lists and build the site in docs/_build; a warning or a dead link is an error
 	@$(BIN)/python docs/reference.py
 	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 # Pins stay as they are unless a requirement needs otherwise; `make lock ARGS=--upgrade` takes the newest.
-lock:  ## Make the locks anew from requirements/*.in (needs uv)
+lock:  ## Rebuild the locks from requirements/*.in (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --quiet $(ARGS) requirements/dev.in --output-file requirements/dev.lock
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -187,5 +187,5 @@ lock:  ## Make the locks anew from requirements/*.in (needs uv)
 		--no-emit-find-links --quiet --constraint requirements/dev.lock $(ARGS) requirements/mutate.in \
 		--output-file requirements/mutate.lock
 
-clean:  ## Remove what tools leave behind; the ledger's data (.ledger) stays
+clean:  ## Remove files of tools; the ledger's data (.ledger) stays
 	rm -rf $(VENV) $(TOOLS) $(MUTATION) mutants build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

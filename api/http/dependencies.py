@@ -23,8 +23,8 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 bearer = HTTPBearer(
     auto_error=False,
-    description="An API key. Its scopes, or those of its role, say what it opens. A staff session opens what its role "
-    "does; requests that change something then carry the session's token in X-CSRF-Token.",
+    description="An API key with scopes or a role. A staff session has the scopes of its role; its requests that "
+    "change something must send the session's token as X-CSRF-Token.",
 )
 
 

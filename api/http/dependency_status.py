@@ -11,7 +11,7 @@ START_S: Final = 30.0
 """Seconds after our own start during which worker and beat may still be starting."""
 
 PARTS: Final = {
-    "broker": "Redis is unavailable: invitations wait, redeems are accepted",
+    "broker": "Redis is unavailable: redeem requests are accepted, invitations wait",
     "worker": "heartbeat of the workers missing for 15 s: invitations wait",
     "beat": "heartbeat of beat missing for 15 s: retries and refunds wait",
     "broker_noeviction": "maxmemory-policy of Redis is unsafe, queued work may be evicted: set it to noeviction",

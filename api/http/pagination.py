@@ -56,7 +56,7 @@ def parse_cursor(cursor: str | None, start: ListCursor = OLDEST) -> ListCursor:
         text, _, row_id = raw.partition("|")
         return read_timestamp(text).astimezone(UTC), UUID(row_id)
     except (ValueError, OverflowError) as error:
-        raise malformed("query.cursor", "none of ours: take `next` of the page before") from error
+        raise malformed("query.cursor", "is not a cursor: send `next` of the previous page") from error
 
 
 class BoundedPage(Generic[Row]):

@@ -26,7 +26,7 @@ def field_errors(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]
 
 def _field_error(fault: Mapping[str, Any]) -> dict[str, object]:
     if isinstance(fault.get("input"), bytes):  # a body that was not even read as JSON: it did not say that it is
-        return {"where": "header.content-type", "what": "send JSON, and say so: Content-Type: application/json"}
+        return {"where": "header.content-type", "what": "send JSON with the header Content-Type: application/json"}
     return {
         "where": ".".join(str(part) for part in fault["loc"]),
         "what": str(fault["msg"]).removeprefix("Value error, "),

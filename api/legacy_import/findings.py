@@ -90,7 +90,7 @@ Said = tuple[FindingKind, str, int]
 
 def _of_counter(code: LegacyCode, assessment: Assessment) -> Iterator[Said]:
     limit = "unlimited" if code.max_uses is None else code.max_uses
-    facts = f"used {assessment.counted}, really sent {assessment.proven}, limit {limit}: "
+    facts = f"used {assessment.counted}, sent {assessment.proven}, limit {limit}: "
     if assessment.judgment == "too_high":
         back = assessment.counted - assessment.becomes
         words = f"{assessment.counted} -> {assessment.becomes}, {back} refunded: no record proves that it was sent"
@@ -114,7 +114,7 @@ def _of_records(assessment: Assessment) -> Iterator[Said]:
     uses_by_reason = {opening.reason: opening.uses for opening in assessment.openings}
     if "in_doubt" in uses_by_reason:
         uses = uses_by_reason["in_doubt"]
-        words = f"{uses} imported as an opening balance: the records do not tell whether they were sent"
+        words = f"{uses} imported as an opening balance, because the records do not show whether they were sent"
         yield "in_doubt", words, 1
     if assessment.unknown:
         named = ", ".join(_status_in_words(*status, number) for status, number in sorted(assessment.unknown.items()))
@@ -127,7 +127,7 @@ def _of_records(assessment: Assessment) -> Iterator[Said]:
         ids = ", ".join(map(str, assessment.bad_emails[:RECORD_IDS_SHOWN_MAX]))
         more = ", ..." if len(assessment.bad_emails) > RECORD_IDS_SHOWN_MAX else ""
         where = f"the email address is not valid in invite_records {ids}{more}"
-        yield "bad_email", f"{where}: counted as an opening balance, without a person", 1
+        yield "bad_email", f"{where}: counted as an opening balance, without a recipient", 1
 
 
 def _status_in_words(table: str, word: str, number: int) -> str:
@@ -136,11 +136,19 @@ def _status_in_words(table: str, word: str, number: int) -> str:
 
 def _of_binding(assessment: Assessment, outlook: Outlook) -> Iterator[Said]:
     if assessment.unreadable_binding:
-        yield "binding_dropped", "it is bound to an email address that is not valid: anyone may redeem it first", 1
+        yield (
+            "binding_dropped",
+            "the code is bound to an email address that is not valid: anyone can redeem it first",
+            1,
+        )
     elif assessment.binding is not None and outlook.keep_binding:
-        yield "binding_kept", "nothing counts as sent: only the person whom it is bound to may redeem it", 1
+        yield (
+            "binding_kept",
+            "no invitation counts as sent: only the recipient to whom the code is bound can redeem it",
+            1,
+        )
     elif assessment.binding is not None:
-        words = "it is bound to a person, but nothing counts as sent: anyone may redeem it first (--keep-binding)"
+        words = "the code is bound, but no invitation counts as sent: anyone can redeem it first (see --keep-binding)"
         yield "binding_dropped", words, 1
 
 
@@ -149,7 +157,7 @@ def _of_terms(code: LegacyCode, assessment: Assessment, outlook: Outlook) -> Ite
         words = f"rebind_limit is {code.rebind_limit}, but the legacy system permits {assessment.rebinds_capped_at}"
         yield "rebind_limit", f"{words}: imported as {assessment.rebinds_max}", 1
     if not outlook.has_group:
-        words = f"its group {code.group_id} has no name in team_groups that is permitted in events"
+        words = f"its group {code.group_id} has no name in team_groups that events may contain"
         yield "no_group", f"{words}; imported without one", 1
 
 
@@ -157,7 +165,7 @@ def _of_ended(outlook: Outlook) -> Iterator[Said]:
     if not outlook.ended:
         return
     last = f"{len(outlook.ended)} ended before this import, the last on {max(outlook.ended):%Y-%m-%d}"
-    then = "each person gets an email about it" if outlook.notify_ended else "closed, and no email is sent"
+    then = "each recipient gets an email about it" if outlook.notify_ended else "closed, and no email is sent"
     yield "ended", f"access grants: {last}: {then}", len(outlook.ended)
 
 
@@ -182,16 +190,20 @@ def of_queued(row: QueuedRecipient) -> ImportFinding | None:
     The import sends them nothing.
     """
     since = f" since {row.created_at:%Y-%m-%d %H:%M} UTC" if row.created_at else ""
-    then = "in invite_queue: no email is sent, so tell them how to continue"
+    then = "in invite_queue: no email is sent, so tell the recipient how to continue"
     match QUEUE_STATUSES.get(row.status):
         case "waiting":
-            return ImportFinding("waiting", row.code, row.old_id, f"a person waits{since} for a free seat, {then}")
+            return ImportFinding(
+                "waiting", row.code, row.old_id, f"a recipient has been waiting{since} for a free seat, {then}"
+            )
         case "queued":
-            return ImportFinding("queued", row.code, row.old_id, f"a person waits{since} for an invitation, {then}")
+            return ImportFinding(
+                "queued", row.code, row.old_id, f"a recipient has been waiting{since} for an invitation, {then}"
+            )
         case "done":
             return None
         case None:
-            words = f"{_status_in_words('invite_queue', row.status, 1)}: this person may be waiting{since}"
+            words = f"{_status_in_words('invite_queue', row.status, 1)}: this recipient may be waiting{since}"
             return ImportFinding("unknown_status", row.code, row.old_id, words)
 
 

@@ -137,12 +137,10 @@ class LegacyImporter:
         try:
             normal = normalize_code(code.text)
         except MalformedCodeError:
-            yield ImportFinding(
-                "bad_code", code.text, code.old_id, "no text that a person could type as a code; left out"
-            )
+            yield ImportFinding("bad_code", code.text, code.old_id, "not a valid code; left out")
             return
         if _short(normal) in self._doubled:
-            words = "another code differs from it only in spelling, so they cannot be told apart; left out"
+            words = "another code is spelled almost the same, so they cannot be distinguished; left out"
             yield ImportFinding("duplicate", code.text, code.old_id, words)
             return
         plan = self._plan
@@ -159,7 +157,7 @@ class LegacyImporter:
         context = self._plan.now()
         for assessed in batch:
             if assessed.normal in existing_codes:
-                words = "the ledger has it already; left as it is there"
+                words = "the ledger has this code already; not changed"
                 yield ImportFinding("already", assessed.code.text, assessed.code.old_id, words)
             else:
                 yield from self._of_new(assessed, context.now)

@@ -16,15 +16,15 @@ FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 HEAD: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Moving in: what was found</title>
+<title>Findings of the legacy import</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
 :root { color-scheme: light dark }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem; vertical-align: top }
 tr { border-bottom: 1px solid #8884 } code { font-size: .95em } td:nth-child(3) { font-variant-numeric: tabular-nums }
 </style>
-<h1>Moving in: what was found</h1>
-<table><thead><tr><th>what</th><th>code</th><th>old id</th><th>in words</th><th>number</th></tr></thead><tbody>
+<h1>Findings of the legacy import</h1>
+<table><thead><tr><th>kind</th><th>code</th><th>legacy ID</th><th>finding</th><th>count</th></tr></thead><tbody>
 """
 
 
@@ -73,12 +73,12 @@ def _html_row(file: TextIO, finding: ImportFinding) -> None:
 
 def _html_end(file: TextIO, summary: ImportSummary) -> None:
     rows = "".join(f"<tr><td>{name}</td><td>{number:,}</td></tr>" for name, number in summary.document().items())
-    file.write(f"</tbody></table><h2>In numbers</h2><table><tbody>{rows}</tbody></table></html>\n")
+    file.write(f"</tbody></table><h2>Summary</h2><table><tbody>{rows}</tbody></table></html>\n")
 
 
 def _text(file: TextIO) -> Write:
     def write(finding: ImportFinding) -> None:
-        file.write(f"{one_line(f'{finding.kind}: {finding.code} (old id {finding.old_id}): {finding.sentence}')}\n")
+        file.write(f"{one_line(f'{finding.kind}: {finding.code} (legacy ID {finding.old_id}): {finding.sentence}')}\n")
 
     return write
 

@@ -23,7 +23,7 @@ def scope_digest(scope: bytes, key: str) -> bytes:
         ApplicationError: MALFORMED, it is empty or longer than 255 characters.
     """
     if not 1 <= len(key) <= KEY_LENGTH_MAX:
-        raise malformed("header.idempotency-key", f"1 to {KEY_LENGTH_MAX} letters")
+        raise malformed("header.idempotency-key", f"must have 1 to {KEY_LENGTH_MAX} characters")
     return hashlib.sha256(scope + key.encode(errors="replace")).digest()
 
 

@@ -130,6 +130,7 @@ PROSE: Final = {
 """Not in text for people: documentation, catalogs, alerts, messages, help, log lines and help of metrics."""
 
 CODE: Final = ("domain", "projections", "api", "workers", "benchmarks", "tests", "docs")
+ROOT_FILES: Final = ("Makefile", "compose.yaml", "Dockerfile")
 DEPLOYED: Final = ("yml", "yaml", "json", "conf", "sh")
 BODIES: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NAME: Final = re.compile(r"`[^`]*`")
@@ -210,6 +211,7 @@ def read_texts(root: Path) -> Iterator[tuple[str, str]]:
     yield from (
         (path.name, path.read_text("utf-8")) for path in sorted(root.glob("*.md")) if path.name != "CHANGELOG.md"
     )
+    yield from ((name, (root / name).read_text("utf-8")) for name in ROOT_FILES if (root / name).exists())
     for folder, pattern in (("docs", "*.md"), ("api/i18n", "*.po"), *(("deploy", f"*.{kind}") for kind in DEPLOYED)):
         for path in sorted((root / folder).rglob(pattern)):
             if "_build" not in path.parts:

@@ -165,7 +165,7 @@ def _print(summary: ImportSummary, findings_by_kind: Listed, *, apply: bool, not
         for finding in of_kind[: LISTED_PER_KIND_MAX if kind in LEFT_OUT else SHOWN_PER_KIND_MAX]
     ]
     for finding in printed:
-        say(f"{finding.code or '-'} (old id {finding.old_id}): {finding.sentence}")
+        say(f"{finding.code or '-'} (legacy ID {finding.old_id}): {finding.sentence}")
     if printed:
         say("")
     numbers = summary.document()

@@ -93,7 +93,7 @@ async def import_codes(
     """Check and import the codes of the body."""
     form = FORMS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
     if form is None:
-        raise malformed("header.content-type", f"the body is one of {', '.join(FORMS)}")
+        raise malformed("header.content-type", f"must be one of {', '.join(FORMS)}")
     data = await request.body()
     if data.count(b"\n") > LINES_MAX + 1:
         raise malformed("body", f"more than {LINES_MAX} lines: send the file in pieces, or use `ledger import-codes`")

@@ -71,7 +71,7 @@ def refunds(body: OutageRequest, services: TheServices, caller: MayRefund) -> Ou
     One request refunds up to 1,000 reservations. Repeat it until `remaining` is 0.
     """
     if body.from_ >= body.to:
-        raise malformed("body.from", "not before `to`")
+        raise malformed("body.from", "must be earlier than `to`")
     window = OutageWindow(start=body.from_, end=body.to, channel=body.channel, server=body.server)
     affected = list(find_affected(services.reader, window, include_sent=body.include_sent))
     listed, refunded = affected[:LISTED_MAX], 0

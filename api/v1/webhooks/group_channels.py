@@ -81,7 +81,7 @@ def put_channel(body: ChannelRequest, services: TheServices, caller: Admin) -> C
     """Posts the group's invitations to the URL from now on. Only the first response for a group contains the secret."""
     kind, audit_log = services.channel_kinds.get(body.kind), services.open_audit_log(caller)
     if kind is None:
-        raise malformed("body.kind", f"one of {', '.join(services.channel_kinds)}")
+        raise malformed("body.kind", f"must be one of {', '.join(services.channel_kinds)}")
     settings = _accepted_settings(services, kind, body)
     channel_id, secret = set_channel(audit_log, body.group, kind, settings)
     return view_of_channel(services, ChannelRow(channel_id, body.group, kind.name, settings), secret)
@@ -95,7 +95,7 @@ def list_channels(
 ) -> ChannelPage:
     """Returns one page, ordered by group name."""
     if not after.isprintable():
-        raise malformed("query.after", "a group's name on one line")
+        raise malformed("query.after", "must be the name of a group, on one line")
     channels = GroupChannelRepository(services.storage)
     rows = channels.list_page(after, PER_PAGE + 1)
     page = Page.of(rows, PER_PAGE, lambda row: row.group)

@@ -18,7 +18,7 @@ def test_a_missing_broker_is_degraded_not_down(app: AppClient) -> None:
     assert response.status_code == 200
     assert response.json()["status"] == "degraded"
     assert response.json()["missing"] == ["broker", "worker", "beat"]
-    assert "redeems are accepted" in response.json()["details"][0]
+    assert "redeem requests are accepted" in response.json()["details"][0]
     assert app.client.get("/healthz").json() == {"status": "alive"}
 
 

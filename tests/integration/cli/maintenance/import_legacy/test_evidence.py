@@ -207,7 +207,9 @@ def test_people_in_the_legacy_queue_are_reported_and_not_written_to(imports: Imp
 
     assert (document["waiting"], document["queued"], document["unreadable"], document["emails"]) == (4, 2, 1, 0)
     assert document["unknown_statuses"] == [{"table": "invite_queue", "status": "parked", "number": 1}]
-    assert sentences(document, "waiting")[0][1].startswith("a person waits since 2026-01-09 08:00 UTC for a free seat")
+    assert sentences(document, "waiting")[0][1].startswith(
+        "a recipient has been waiting since 2026-01-09 08:00 UTC for a free seat"
+    )
     assert bench.rows("SELECT count(*) FROM reservations") == bench.rows("SELECT count(*) FROM outbox") == [(0,)]
 
 
@@ -223,5 +225,5 @@ def test_report_names_every_class_with_its_number(tmp_path: Path, terminal: Term
         assert re.search(rf"^ *{document[name]:,}  {re.escape(words)}$", output, re.MULTILINE), name
     assert (document["left_out"], document["waiting"]) == (31, 0)
     for row in codes:
-        assert f"(old id {row['id']}): another code differs from it only in spelling" in output
-    assert "NEVER (old id 1)" in output
+        assert f"(legacy ID {row['id']}): another code is spelled almost the same" in output
+    assert "NEVER (legacy ID 1)" in output

@@ -89,7 +89,7 @@ def test_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, termi
     assert command_result.status == 0
     assert counts(document) == EXPECTED
     assert document["applied"] is False
-    assert "ABC123 (old id 1): used 1, really sent 0, limit 5: 1 -> 0" in command_result.out
+    assert "ABC123 (legacy ID 1): used 1, sent 0, limit 5: 1 -> 0" in command_result.out
     assert bench.rows("SELECT count(*) FROM ledger_events") == [(0,)]
 
 
@@ -220,7 +220,7 @@ def test_report_is_written_to_a_file(tmp_path: Path, terminal: Terminal) -> None
     assert "&lt;script&gt;" in page
     assert "<script>" not in page
     assert "codes_read" in page
-    assert "too_high: ABC123 (old id 1)" in (tmp_path / "r.txt").read_text("utf-8")
+    assert "too_high: ABC123 (legacy ID 1)" in (tmp_path / "r.txt").read_text("utf-8")
 
 
 def test_interrupted_legacy_import_resumes(
