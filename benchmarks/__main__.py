@@ -25,6 +25,7 @@ from benchmarks.harness.plan import FULL, QUICK, BenchmarkPlan
 from benchmarks.harness.small_load import ThreadGenerator
 from benchmarks.harness.stack import BenchmarkStack, run_stack
 from benchmarks.scenarios import (
+    batch_redeem,
     cpu_costs,
     merkle_overhead,
     page_latency,
@@ -134,6 +135,7 @@ def _measure_redeems(
         say(f"a hot code, many codes, refusals and repeats, round {number + 1}")
         rounds[number] |= redeem_throughput.measure_hot_code(ledger, loader, plan, code)
         rounds[number] |= redeem_throughput.measure_other_loads(ledger, loader, plan, codes)
+        rounds[number] |= batch_redeem.measure_batches(ledger, plan, code)
 
 
 def _measure_sending(

@@ -14,6 +14,7 @@ BARS = {
     "hot_update_tps": "bare UPDATE of one row (pgbench)",
     "hot_rps": "the ledger: one hot code",
     "hot2_rps": "the same, 2 API processes",
+    "batch_rps": "one hot code, batches of 1,000",
     "spread_rps": "10,000 codes",
     "refusals_rps": "a code that is used up",
     "hot_draining_rps": "one hot code, workers sending",
@@ -25,7 +26,7 @@ BARS = {
     "stock_library_rps": "the library as it comes, 16 threads",
 }
 OURS = frozenset(
-    {"hot_rps", "hot2_rps", "spread_rps", "refusals_rps", "hot_draining_rps", "sustained_rps", "drain_rps"}
+    {"hot_rps", "hot2_rps", "batch_rps", "spread_rps", "refusals_rps", "hot_draining_rps", "sustained_rps", "drain_rps"}
 )
 CORES = (2, 4, 8, 16, 32)
 REQUIRED_FOR_CAPACITY = {

@@ -20,6 +20,7 @@ class BenchmarkPlan(NamedTuple):
         click_s: Seconds of redeem requests at 100/s.
         life_s: Seconds of redeem requests whose whole life is measured.
         commands: Runs of each command whose start is measured.
+        batch_items: Items of one batch.
         pairs: Single redeems on each of the codes that are compared.
         histories: Redemptions of the codes that are compared.
         lives: Live reservations of the codes that are compared.
@@ -38,6 +39,7 @@ class BenchmarkPlan(NamedTuple):
     noops: int
     sustained_s: int | None
     click_s: int
+    batch_items: int
     life_s: float
     commands: int
     pairs: int
@@ -59,6 +61,7 @@ FULL = BenchmarkPlan(
     noops=4_000,
     sustained_s=60,
     click_s=10,
+    batch_items=1_000,
     life_s=3,
     commands=7,
     pairs=150,
@@ -79,6 +82,7 @@ QUICK = BenchmarkPlan(
     noops=0,
     sustained_s=None,
     click_s=1,
+    batch_items=20,
     life_s=0.4,
     commands=1,
     pairs=5,

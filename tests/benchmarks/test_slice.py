@@ -18,6 +18,7 @@ RUN_S_MAX = 420
 pytestmark = pytest.mark.timeout(RUN_S_MAX + 30)
 KEYS = {
     *("empty_rps", "hot_rps", "hot_over_empty", "hot_draining_rps", "spread_rps", "refusals_rps", "repeats_rps"),
+    *("batch_rps", "batch_over_hot", "redeem_beside_batches_ms"),
     *("drain_rps", "click_to_mail_p50_ms", "click_to_mail_p99_ms", "api_rss_mb", "worker_rss_mb"),
     *("bare_asgi_rps", "empty_cpu_us", "redeem_cpu", "api_cpu_us_per_redeem", "pg_cpu_us_per_redeem"),
     *("life_cpu", "life_worker_cpu_us", "wal_bytes_per_redemption", "cli_cpu", "history_cli_cpu"),
