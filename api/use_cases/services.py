@@ -183,7 +183,7 @@ class Services(LedgerServices):
         return await run_blocking(self.settings.request_wait_s, function, *args, **kwargs)
 
 
-def _service_error(error: BaseException) -> ApplicationError:
+def _service_error(error: Exception) -> ApplicationError:
     """Count what kept a command from its result, and return the error that the caller receives."""
     if isinstance(error, OverloadedError):
         return ApplicationError("OVERLOADED", retry_after_s=RETRY_AFTER_S)

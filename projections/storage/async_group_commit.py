@@ -54,7 +54,7 @@ class AsyncGroupCommit:
             raise OverloadedError
         return await self._enqueue(command)
 
-    async def run_chunk(self, commands: Sequence[Command]) -> list[Result | BaseException]:
+    async def run_chunk(self, commands: Sequence[Command]) -> list[Result | Exception]:
         """Return the result of each command of one caller, in their order; what fails a command is its result.
 
         Only one chunk of all callers is in the queue at a time, so a single command waits behind at most one of them.
@@ -70,7 +70,11 @@ class AsyncGroupCommit:
             if self._closing or len(self._queue) + len(commands) > WAITING_MAX:
                 raise OverloadedError
             futures = [self._enqueue(command) for command in commands]
-            return [*await asyncio.gather(*futures, return_exceptions=True)]
+            try:
+                return [await _result_or_error(future) for future in futures]
+            finally:
+                for future in futures:
+                    future.cancel()
 
     async def aclose(self) -> None:
         """Finish what was submitted, and accept no more."""
@@ -149,6 +153,14 @@ class AsyncGroupCommit:
             if not future.done():
                 future.set_exception(TimeoutError())
         self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
+
+
+async def _result_or_error(future: ResultFuture) -> Result | Exception:
+    """Return what a command led to. Batches end in order, so the futures behind the first one are mostly done."""
+    try:
+        return await future
+    except Exception as error:  # noqa: BLE001 - whatever failed a command is its result
+        return error
 
 
 def _resolve(readable: asyncio.Future[None]) -> None:

@@ -1,5 +1,6 @@
 """PostgreSQL restarted, frozen, locked, cut off or silent under a real stack: honest answers, and nothing twice."""
 
+import http.client
 import itertools
 import json
 import signal
@@ -7,6 +8,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -26,6 +29,10 @@ pytestmark = pytest.mark.timeout(150)
 REQUEST_WAIT_S = 2
 ANSWER_S_MAX = REQUEST_WAIT_S + 3.0
 """What a click may take while the database is away; the rest is for a machine that does other things too."""
+
+
+KILLS_MAX = 5
+"""How often a process is killed until a kill falls between the first commit of a batch and its last one."""
 
 
 class ProxiedStack(NamedTuple):
@@ -259,3 +266,40 @@ def test_an_api_that_dies_while_the_database_is_away_comes_back_by_itself(proxie
 
     assert 200 not in seen
     assert click(proxied, code, str(uuid4())).status == 202
+
+
+def test_api_killed_during_a_batch_has_kept_what_it_committed(proxied: ProxiedStack) -> None:
+    """The same body again finds the reservations that were committed, and makes the others; none is made twice."""
+    for _ in range(KILLS_MAX):
+        code = proxied.stack.issue(1_000_000, is_open=True)
+        now = proxied._replace(seen=ask(proxied, "SELECT coalesce(max(notification_id), 0) FROM ledger_events")[0][0])
+        items = [{"email": f"b{number}@example.com", "code": code, "key": f"{code}{number}"} for number in range(1_000)]
+        with ThreadPoolExecutor(1) as threads:
+            batch = threads.submit(send_batch, proxied, items)
+            proxied.stack.wait(partial(newest, now))
+            (api,) = [
+                child for child in psutil.Process(proxied.stack.process.pid).children() if "uvicorn" in child.cmdline()
+            ]
+            api.kill()
+        proxied.stack.wait(lambda: proxied.stack.get("/readyz")[0] == 200, 40)
+        committed = set(newest(now))
+        if batch.result() is None and len(committed) < len(items):
+            break
+
+    repeated = send_batch(proxied, items)
+
+    assert repeated is not None
+    assert 0 < len(committed) < len(items)
+    assert (repeated["accepted"], repeated["known"]) == (len(items) - len(committed), len(committed))
+    results = repeated["results"]
+    assert {result["reservation_id"] for result in results if result["status"] == 200} == committed
+    assert len(newest(now)) == len(items)
+
+
+def send_batch(proxied: ProxiedStack, items: list[dict[str, str]]) -> dict[str, Any] | None:
+    """Send a batch; None without a response."""
+    try:
+        status, body = proxied.stack.call("POST", "/api/v1/redemptions/batch", {"items": items}, proxied.stack.admin)
+    except (OSError, http.client.HTTPException):
+        return None
+    return body if status == 200 else None

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
+from api.use_cases.redeem_batch import BATCH_S_MAX
 from api.v1.codes.code_import import BODY_BYTES_MAX as IMPORT_BYTES_MAX
 from api.v1.codes.code_import import IMPORT_S_MAX
 from api.v1.codes.code_import import PATH as IMPORT_API
 from api.v1.event_feed import WAIT_S_MAX
+from api.v1.reservations.redemption_batches import PATH as BATCH
 from api.web.admin.code_import import PATH as IMPORT_PAGE
 from api.web.static_files import asset
 from tests.security.matrix import MATRIX, address, is_api
@@ -69,10 +72,10 @@ def test_https_is_remembered_where_there_is_https(app: AppClient, scheme: str) -
 
 @pytest.mark.parametrize(("method", "path"), CHANGING, ids=str)
 def test_no_route_reads_a_body_over_the_bound(app: AppClient, method: str, path: str) -> None:
-    """413 before anything else is looked at, who is asking included; a file of codes has a bound of its own."""
+    """413 before anything else is looked at, the caller included; files of codes and batches have their own bounds."""
     answer = app.client.request(method, address(path), content=b"x" * 65_537, headers={"accept": "application/json"})
 
-    assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API})
+    assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API, BATCH})
 
 
 def test_a_length_that_is_none_is_no_way_around_the_bound(app: AppClient) -> None:
@@ -104,10 +107,13 @@ def test_the_proxy_bounds_slow_and_greedy_clients(line: str) -> None:
 
 
 def test_the_proxy_lets_through_what_the_application_takes() -> None:
-    """A file of codes of the API's size, and a wait or an import of the API's length."""
+    """A file of codes and a batch of the API's size, and a wait, an import or a batch of the API's length."""
     ours = dict(re.findall(r"location = (/[\w/]+) \{ (.*) \}", NGINX))
+    (wait_s,) = re.findall(r"^    proxy_read_timeout (\d+)s", NGINX, re.MULTILINE)
 
     assert int(re.findall(r"client_max_body_size (\d+)m", ours[IMPORT_API])[0]) * 2**20 >= IMPORT_BYTES_MAX
+    assert int(re.findall(r"client_max_body_size (\d+)m", ours[BATCH])[0]) * 2**20 >= BATCH_BYTES_MAX
+    assert int(wait_s) > BATCH_S_MAX
     assert int(re.findall(r"proxy_read_timeout (\d+)s", ours[IMPORT_API])[0]) > IMPORT_S_MAX
     assert int(re.findall(r"proxy_read_timeout (\d+)s", ours["/api/v1/events"])[0]) > WAIT_S_MAX
 

@@ -1,5 +1,6 @@
 """A batch of redeem requests: the outcome and the events of its items sent one by one, whatever is in it."""
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,11 @@ from msgspec.structs import asdict
 from api.rate_limits.guard import Guard
 from api.settings import Rates
 from api.use_cases import redeem_batch
+from api.use_cases.redeem import redeem
+from api.use_cases.redeem_batch import BatchItem
+from api.use_cases.services import Caller
 from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.clients.asgi_requests import inside
 from tests.support.ledger.terms import make_template
 
 RATES: Final = Rates(per_recipient=3, again=1, per_address=1)
@@ -241,3 +246,30 @@ def test_legacy_codes_that_exist_share_transactions(shared_app: AppClient, monke
 
     assert {result["status"] for result in results} == {202}
     assert sizes == [128, 128, 44]
+
+
+def test_single_redeem_does_not_wait_for_a_batch(shared_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shares the transaction of the chunk that waits when it arrives; the other chunks follow."""
+    monkeypatch.setattr(redeem_batch, "CHUNK_MAX", 10)
+    services, order = shared_app.services, list[str]()
+    code = shared_app.issue(make_template(max_uses=None, bound=False))
+    items = [BatchItem(f"p{number}@example.com", code) for number in range(100)]
+
+    async def send_batch() -> None:
+        await redeem_batch.redeem_batch(services, Caller(actor="key"), items, language="en")
+        order.append("batch")
+
+    async def send_single() -> None:
+        await redeem(services, Caller(actor="key"), "single@example.com", code, language="en")
+        order.append("single")
+
+    async def send_both() -> None:
+        batch = asyncio.create_task(send_batch())
+        for _ in range(5):  # until its first chunk is in the queue
+            await asyncio.sleep(0)
+        await send_single()
+        await batch
+
+    inside(shared_app, send_both)
+
+    assert order == ["single", "batch"]

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.harness.bulk_history import load_history
-from domain.errors import Refusal
+from domain.errors import CodeHeld, Refusal
 from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
@@ -147,3 +149,18 @@ def _blocks(bench: LedgerBench, code_id: object, later: str) -> int:
             plan = conn.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + name, params).fetchall()[0][0]
             total += plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
     return total
+
+
+def test_every_redeem_of_a_batch_finds_its_overdue_reservation(bench: LedgerBench) -> None:
+    """A full code with more overdue reservations than one redeem looks for gives a place to each of as many redeems."""
+    number = 2 * OVERDUE_PER_CODE_MAX
+    code = bench.issue(number, bound=False)
+    bench.storage.ledger.execute([bench.reserve(code, f"late{n}@example.com") for n in range(number)])
+    later = replace(bench.context(), now=bench.context().now + timedelta(hours=1))
+
+    redeems = [replace(bench.reserve(code, f"new{n}@example.com"), context=later) for n in range(number + 1)]
+    results = bench.storage.ledger.execute(redeems)
+
+    assert not any(isinstance(result, Refusal) for result in results[:-1])
+    assert isinstance(results[-1], CodeHeld)
+    assert bench.rows("SELECT reserved FROM code_balances") == [(number,)]

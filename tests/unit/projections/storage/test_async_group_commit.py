@@ -202,3 +202,61 @@ def test_closing_finishes_what_was_submitted() -> None:
 async def _settled(tasks: list[asyncio.Task[Result]]) -> list[asyncio.Task[Result]]:
     await asyncio.sleep(0)
     return tasks
+
+
+def test_chunks_wait_for_one_another_and_single_commands_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single command that arrives after two chunks is in the batch of the first one."""
+    monkeypatch.setattr(module, "BATCH_MAX", 4)
+
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        first, second = (
+            asyncio.create_task(commit.run_chunk([command(number) for number in numbers]))
+            for numbers in ([0, 1, 2], [10, 11, 12])
+        )
+        single = (await begun(commit, 100))[0]
+        store.answer()
+        assert [str(result) for result in await first] == [f"result {number}" for number in (0, 1, 2)]
+        assert str(await single) == "result 100"
+        assert [str(result) for result in await second] == [f"result {number}" for number in (10, 11, 12)]
+
+    assert run(scenario).batches == [[0, 1, 2, 100], [10, 11, 12]]
+
+
+def test_defect_in_a_chunk_is_the_result_of_its_command() -> None:
+    """The other commands of the chunk have their results."""
+
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        store.defective_number = 2
+        chunk = asyncio.create_task(commit.run_chunk([command(number) for number in (1, 2, 3)]))
+        store.answer()
+        first, second, third = await chunk
+        assert [str(first), str(third)] == ["result 1", "result 3"]
+        assert isinstance(second, AssertionError)
+
+    run(scenario)
+
+
+def test_chunk_that_does_not_fit_the_queue_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command of it is executed."""
+    monkeypatch.setattr(module, "WAITING_MAX", 2)
+
+    async def scenario(_: FakeStore, commit: AsyncGroupCommit) -> None:
+        with pytest.raises(OverloadedError):
+            await commit.run_chunk([command(number) for number in range(3)])
+
+    assert run(scenario).batches == []
+
+
+def test_cancelled_chunk_withdraws_its_commands() -> None:
+    """Those that wait behind a batch are never executed, and the next chunk has its turn."""
+
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        tasks = await begun(commit, 0)
+        chunk = asyncio.create_task(commit.run_chunk([command(1), command(2)]))
+        await asyncio.sleep(0)
+        chunk.cancel()
+        store.answer()
+        assert str(await tasks[0]) == "result 0"
+        assert [str(result) for result in await commit.run_chunk([command(3)])] == ["result 3"]
+
+    assert run(scenario).batches == [[0], [3]]

@@ -1,9 +1,13 @@
 """POST /api/v1/redemptions/batch as integrators see it: results, bounds, positions of errors, scopes, outages."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from api.schemas.redemption_batch import BODY_BYTES_MAX, ITEMS_MAX
@@ -13,10 +17,12 @@ from projections.storage import async_group_commit
 from projections.storage.group_commit import CHUNK_MAX
 from projections.telemetry.metrics import REDEEM_BATCH_ITEMS
 from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.clients.in_process_app import settings_over, started
 from tests.support.ledger.terms import make_template
 from tests.support.metric_samples import samples
 
 BatchEntry = dict[str, object]
+WAIT_S = 30
 
 
 def send(app: AppClient, items: object, headers: dict[str, str] | None = None, **more: object) -> AppResponse:
@@ -259,3 +265,32 @@ def test_batch_is_503_when_no_item_was_decided(app: AppClient, monkeypatch: pyte
     assert (response.status_code, response.json()["code"]) == (503, "UNAVAILABLE")
     assert int(response.headers["retry-after"]) > 0
     assert app.count("reservations") == 0
+
+
+def test_overlapping_batches_of_two_processes_reserve_each_item_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They hold the same items in opposite order over several codes; the database has to break no deadlock."""
+    settings = settings_over(database_url, monkeypatch, tmp_path)
+    with started(settings) as first, started(settings) as second:
+        codes = [open_code(first) for _ in range(7)]
+        entries: list[BatchEntry] = [
+            {"email": f"p{n}@example.com", "code": codes[n % 7], "key": f"k{n}"} for n in range(3 * CHUNK_MAX)
+        ]
+        headers, start = first.key("support"), threading.Barrier(2)
+
+        def send_in(app: AppClient, items: list[BatchEntry]) -> list[dict[str, Any]]:
+            start.wait(WAIT_S)
+            return cast("list[dict[str, Any]]", send(app, items, headers).json()["results"])
+
+        with ThreadPoolExecutor(2) as threads:
+            forwards = threads.submit(send_in, first, entries)
+            backwards = threads.submit(send_in, second, entries[::-1])
+        pairs = list(zip(forwards.result(), reversed(backwards.result()), strict=True))
+
+        assert first.count("reservations") == len(entries)
+    assert {tuple(sorted(result["status"] for result in pair)) for pair in pairs} == {(200, 202)}
+    assert all(one["reservation_id"] == other["reservation_id"] for one, other in pairs)
+    with psycopg.connect(database_url) as conn:
+        query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert conn.execute(query).fetchall() == [(0,)]
