@@ -73,7 +73,7 @@ class Team:
         return 200, {}
 
     def report(self, kind: str, message_id: str) -> int:
-        """Tell the ledger that somebody accepted, that an invitation bounced, or that access was taken away."""
+        """Tell the ledger that somebody accepted, that an invitation bounced, or that access was removed."""
         data = self.invited[message_id]
         report_data = {"reservation_id": data["reservation_id"], "delivery": data["delivery"]}
         body, now = json.dumps({"type": kind, "data": report_data}), datetime.now(UTC)

@@ -139,7 +139,7 @@ def email_to(mail: MailServer, person: str) -> EmailMessage:
 
 @pytest.fixture(scope="module")
 def written(stack: Stack, secrets: dict[str, str], wiretap: CommandMonitor, faults: list[str]) -> dict[str, bytes]:
-    """All that the run wrote but the mails and the logs, by where it stands."""
+    """All that the run wrote but the emails and the logs, by where it stands."""
     assert secrets
     return {
         "database": dump(stack.info["database_url"]),
@@ -185,7 +185,7 @@ def test_database_and_broker_contain_no_secret_in_plain_text(
 ) -> None:
     """Events, read models, the vault, what the broker was told and keeps, metrics, faults: clear, hex or base64.
 
-    The mails alone hold an address and a link.
+    The emails alone hold an address and a link.
     """
     secrets_by_place = {place: found_in(data, secrets) for place, data in written.items()}
 

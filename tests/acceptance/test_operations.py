@@ -1,4 +1,4 @@
-"""What operators do beside a running stack: look after it, decide cases, undo an outage."""
+"""What operators do next to a running stack: look after it, decide cases, undo an outage."""
 
 import json
 import signal

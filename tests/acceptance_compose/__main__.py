@@ -86,7 +86,7 @@ def _run(compose: Compose, folder: Path, previous: str) -> int:
 def _clone(folder: Path, revision: str) -> Path:
     """A fresh clone of what is committed, with no file that a clone would not have."""
     for command in (("clone", "--quiet", str(ROOT), str(folder)), ("-C", str(folder), "checkout", "--quiet", revision)):
-        subprocess.run(["git", *command], check=True, timeout=120)  # noqa: S607 - the git of whoever runs it
+        subprocess.run(["git", *command], check=True, timeout=120)  # noqa: S607 - the git of anyone who runs it
     return folder
 
 

@@ -80,7 +80,7 @@ class Compose:
         return dict(json.loads(docker("inspect", name))[0])
 
     def mails(self) -> list[dict[str, str]]:
-        """Headers of all mails that the catcher took."""
+        """Headers of all emails that the catcher took."""
         return list(json.loads(self("exec", "-T", "mailcatcher", "python", "-c", MAILS)))
 
 

@@ -159,7 +159,7 @@ def more_of_them(compose: Compose) -> str:
     compose.up("--scale", "celery_worker=4", "--scale", "backend=2")
     health = compose.health()
     ensure((len(health["celery_worker"]), len(health["backend"])) == (4, 2), f"{health}")
-    time.sleep(3)  # nginx asks for names anew every two seconds
+    time.sleep(3)  # nginx asks for names again every two seconds
     people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
     for _ in range(20):
@@ -192,7 +192,7 @@ def an_upgrade_with_traffic_on(compose: Compose, to: str, install: Callable[[], 
 
 
 def down_and_up_keeps_everything(compose: Compose) -> str:
-    """Codes, uses, secrets and mails; a repeated click finds its reservation."""
+    """Codes, uses, secrets and emails; a repeated click finds its reservation."""
     people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "5")[0]["code"]
     person, _ = people.click_patiently(code)

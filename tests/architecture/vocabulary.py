@@ -127,7 +127,7 @@ PROSE: Final = {
     "wish(?:es)?": "request, want",
     "yardsticks?": "baseline",
 }
-"""Not in text for people: documentation, catalogs, alerts, messages, help, log lines and help of metrics."""
+"""Not in text for people: tests, documentation, catalogs, alerts, messages, help, log lines and help of metrics."""
 
 CODE: Final = ("domain", "projections", "api", "workers", "benchmarks", "tests", "docs")
 ROOT_FILES: Final = ("Makefile", "compose.yaml", "Dockerfile")
@@ -237,13 +237,17 @@ def count_all(root: Path = ROOT) -> Counts:
     caught: Counter[str] = Counter()
     said = [text for path, text in read_texts(root) if path != "docs/glossary.md"]
     noted: list[str] = []
+    noted_elsewhere: list[str] = []
     for path, tree in trees(root):
-        names = (name for name in bound_names(tree) if f"{path}: {name}" not in CONTRACT_NAMES)
+        names = [name for name in bound_names(tree) if f"{path}: {name}" not in CONTRACT_NAMES]
         identifiers.update(word for name in names for word in retired_in(name))
+        said += [name.replace("_", " ") for name in names if name.startswith("test_")]
         caught.update(aliases(tree))
         said += messages(tree) if not path.startswith("tests/") else ()
-        noted += notes((root / path).read_text("utf-8")) if path.startswith(ROOMS) else ()
+        own = notes((root / path).read_text("utf-8"))
+        (noted if path.startswith(ROOMS) else noted_elsewhere).extend(own)
     counts = {"identifiers": identifiers, "exceptions": caught, "prose": prose_in(said), "notes": prose_in(noted)}
+    counts["notes of tests and benchmarks"] = prose_in(noted_elsewhere)
     return {kind: dict(sorted(count.items())) for kind, count in counts.items()}
 
 

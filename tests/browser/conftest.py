@@ -36,7 +36,7 @@ def app(postgres_url: str) -> Iterator[AppClient]:
 
 @pytest.fixture(scope="module")
 def served_app(app: AppClient) -> Iterator[ServedApp]:
-    """The application as a process of its own, beside the one of `app` over the same database."""
+    """The application as a process of its own, next to the one of `app` over the same database."""
     port = find_free_port()
     options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--no-access-log")
     command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
@@ -57,7 +57,7 @@ def _answers(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for a file: while it runs so does an event loop, beside which tests of other files can run none."""
+    """One browser for a file: while it runs so does an event loop, next to which tests of other files can run none."""
     with sync_playwright() as playwright:
         # Containers have neither a user namespace for the sandbox nor a large /dev/shm.
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]

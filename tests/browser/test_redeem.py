@@ -15,7 +15,7 @@ EMAIL = "li.wei@example.com"
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def test_a_double_click_takes_one_use_and_the_page_follows(served_app: ServedApp, open_tab: Tab) -> None:
+def test_a_double_click_reserves_one_use_and_opens_the_status_page(served_app: ServedApp, open_tab: Tab) -> None:
     """Pressed twice, reloaded while it is under way: one reservation, and "sent" appears by itself."""
     code, page = served_app.app.issue(make_template(max_uses=5)), open_tab()
     page.goto("/invite")
@@ -139,7 +139,7 @@ def test_native_code_is_grouped_when_its_last_character_is_typed(served_app: Ser
 
 
 def test_signs_of_full_width_are_plain_ones(served_app: ServedApp, open_tab: Tab) -> None:
-    """As Chinese keyboards write them, in the code and in the e-mail, which shows what it is sent as."""
+    """As Chinese keyboards write them, in the code and in the email, which shows what it is sent as."""
     code, page = served_app.app.issue(), open_tab("zh")
     page.goto("/invite")
     page.fill("#code", "".join(chr(ord(sign) + 0xFEE0) for sign in code.lower()))
@@ -171,8 +171,8 @@ def test_without_the_stream_the_page_asks(served_app: ServedApp, open_tab: Tab) 
 
 
 @pytest.mark.parametrize("scripted", [True, False], ids=["script", "plain"])
-def test_a_mistyped_address_is_mended(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
-    """With the code once more; the use moves, the old letter's link is dead, and it goes to the new address."""
+def test_a_mistyped_address_is_corrected_by_its_owner(served_app: ServedApp, open_tab: Tab, scripted: bool) -> None:
+    """With the code again; the use moves, the old letter's link is dead, and it goes to the new address."""
     code, page = served_app.app.issue(make_template(max_uses=2)), open_tab(java_script_enabled=scripted)
     old = served_app.redeem(page, code, "li.wei@exmaple.com")
     served_app.app.attempt(old)

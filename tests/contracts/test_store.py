@@ -64,7 +64,7 @@ def test_events_and_rows_are_written_together(bench: StoreBench) -> None:
     assert [(row[5], row[6]) for row in rows["code_balances"].values()] == [(1, 0)]
 
 
-def test_a_batch_decides_in_order_and_a_refusal_fails_nobody(bench: StoreBench) -> None:
+def test_a_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: StoreBench) -> None:
     """Two people, one use, an unknown code: the first gets it, the others get their own answers."""
     acts = bench.acts
     results = bench.run(acts.redeem("a"), acts.redeem("b"), acts.redeem("c", code="NOSUCHCODE"), acts.redeem("a"))
@@ -150,7 +150,7 @@ def test_a_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> Non
 
 
 def test_a_refusal_is_not_remembered_under_its_key(bench: StoreBench) -> None:
-    """The same key asks anew after a refusal."""
+    """The same key asks again after a refusal."""
     first = bench.reserved("a")
     key = (b"scope", b"body")
 
@@ -220,7 +220,7 @@ def test_overdue_reservation_frees_its_use_in_the_same_commit(bench: StoreBench)
     assert topics(bench.store)[-2:] == ["UseRefunded", "UseReserved"]
 
 
-def test_held_says_when_to_come_back(bench: StoreBench) -> None:
+def test_a_held_code_says_when_to_retry(bench: StoreBench) -> None:
     """At the earliest deadline ahead."""
     bench.reserved("a")
     bench.acts.passes(300)
@@ -270,7 +270,7 @@ def take(bench: StoreBench, seconds: float) -> list[tuple[UUID, bool]]:
 
 
 def test_a_sweep_takes_what_is_due_once_for_a_time(bench: StoreBench) -> None:
-    """Not what was just handed over; then ever more rarely; a mark that is given back is free again."""
+    """Not what was just handed over; then ever more rarely; a mark that is refunded is free again."""
     reservation_id = bench.reserved()
 
     was_due = [bool(take(bench, 1)) for _ in range(20)]
@@ -292,7 +292,7 @@ def test_a_mark_from_before_the_clock_went_back_keeps_no_sweep_away(bench: Store
 
 
 def test_a_lease_that_ends_is_due_to_be_settled(bench: StoreBench) -> None:
-    """Under the lease nothing is due; when it is over, it is; then the retry is due anew."""
+    """Under the lease nothing is due; when it is over, it is; then the retry is due again."""
     reservation_id = bench.reserved()
     bench.run(bench.acts.claim(reservation_id))
 

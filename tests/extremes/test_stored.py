@@ -68,7 +68,7 @@ def test_an_expiry_outside_the_bounds_is_fixed_by_a_change_of_terms(
     assert rejected.status_code == 422
 
 
-def test_other_terms_change_although_the_expiry_lies_outside_the_bounds(
+def test_other_terms_change_although_the_expiry_is_outside_the_bounds(
     asker: LedgerAsker, planted: dict[str, UUID]
 ) -> None:
     """What a change does not name is not held to bounds that are newer than it."""

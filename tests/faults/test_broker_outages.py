@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(150)
 CLICK_S_MAX = 1.5
 """For each single click, whatever the broker does."""
 BACK_S_MAX = 15.0
-"""Promised are 5 seconds (`make faults` holds us to it); the suite runs beside others, on two cores."""
+"""Promised are 5 seconds (`make faults` holds us to it); the suite runs next to others, on two cores."""
 QUIET = "SELECT count(*) FROM reservations WHERE status = 'live'"
 
 
@@ -124,7 +124,7 @@ class Redeems:
 
 
 def assert_each_sent_once(clicks: Redeems, mail: MailServer) -> None:
-    """One reservation, one mail and one count each; nothing failed, nothing was given back."""
+    """One reservation, one mail and one count each; nothing failed, nothing was refunded."""
     mails = Counter(
         message_id for message_id in mail.message_ids() if message_id.strip("<").partition(".")[0] in set(clicks.ids)
     )
@@ -171,7 +171,7 @@ def signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> N
             process.send_signal(number)
 
 
-def test_the_incidents_first_click_with_redis_dead(
+def test_the_first_redeem_of_the_incident_with_redis_dead(
     stack: Stack, code: str, broker: RestartableServer, mail: MailServer
 ) -> None:
     """Answered at once and truly; the error is counted; the mail arrives once Redis is back."""
@@ -211,7 +211,7 @@ def test_away_for_a_minute(stack: Stack, code: str, broker: RestartableServer, m
     assert_each_sent_once(clicks, mail)
 
 
-def test_clicks_while_redis_is_frozen(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
+def test_redeems_while_redis_is_frozen(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
     """No click waits for it. A publish that timed out may be queued all the same: still one mail each."""
     errors = metric(stack, 'errors_total{error_type="celery_error"}')
     with broker.frozen():
@@ -299,7 +299,7 @@ def test_redis_flushed_while_working(stack: Stack, code: str, broker: Restartabl
 
 @pytest.mark.long
 def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: MailServer) -> None:
-    """It refuses messages: said by /readyz, doctor and metric; redeems go on, and so do mails once it has room."""
+    """It refuses messages: said by /readyz, doctor and metric; redeems go on, and so do emails once it has room."""
     with Redis.from_url(broker.url) as client:
         client.config_set("maxmemory", "1mb")
         try:
@@ -322,7 +322,7 @@ def test_redis_full(stack: Stack, code: str, broker: RestartableServer, mail: Ma
 def test_a_broker_that_evicts_is_reported_and_never_keeps_the_api_from_starting(
     stack: Stack, code: str, broker: RestartableServer
 ) -> None:
-    """In words, by /readyz, doctor and metric; the API starts anew beside it."""
+    """In words, by /readyz, doctor and metric; the API starts again next to it."""
     with Redis.from_url(broker.url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:

@@ -23,8 +23,8 @@ SLICE = tuple(
 )
 
 
-def test_every_promise_is_kept_while_processes_die(servers_folder: Path) -> None:
-    """One of each kind that loses something of its own: nothing acknowledged is lost, counted or given back twice."""
+def test_every_guarantee_holds_while_processes_die(servers_folder: Path) -> None:
+    """One of each kind that loses something of its own: nothing acknowledged is lost, counted or refunded twice."""
     report = run(ChaosPlan(seed=3, faults=len(SLICE), ttl_s=20, kinds=SLICE), servers_folder / "chaos")
 
     report_text = "\n".join(report.lines())

@@ -66,7 +66,7 @@ def test_an_unknown_outcome_that_was_retried_may_be_mailed_twice() -> None:
         ({"states": {RESERVATION: ""}}, "the API says ''"),
     ],
 )
-def test_a_broken_promise_is_named(changes: dict[str, Any], word: str) -> None:
+def test_a_broken_guarantee_is_named(changes: dict[str, Any], word: str) -> None:
     """One change to a good run, one kind of violation."""
     assert any(word in violation for violation in violations(replace(GOOD, **changes)))
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(150)
 
 REQUEST_WAIT_S = 2
 ANSWER_S_MAX = REQUEST_WAIT_S + 3.0
-"""What a click may take while the database is away; the rest is for a machine that does other things too."""
+"""What a click may take while the database is unavailable; the rest is for a machine that does other things too."""
 
 
 KILLS_MAX = 5
@@ -47,7 +47,7 @@ class ProxiedStack(NamedTuple):
 
 @pytest.fixture(scope="module")
 def running(servers_folder: Path) -> Iterator[ProxiedStack]:
-    """`ledger up` on a database behind a proxy; mails are accepted and dropped."""
+    """`ledger up` on a database behind a proxy; emails are accepted and dropped."""
     with restartable_postgres(servers_folder / "outage-postgres") as database, DatabaseProxy(database.url) as proxy:
         env = {
             "DATABASE_URL": proxy.url,
@@ -220,8 +220,8 @@ def test_a_commit_whose_answer_is_lost_for_good_is_called_unknown(proxied: Proxi
 
 
 @pytest.mark.parametrize("held_s", [REQUEST_WAIT_S + 2.0, pytest.param(60.0, marks=pytest.mark.long)])
-def test_a_lock_that_is_held_for_long(proxied: ProxiedStack, code: str, held_s: float) -> None:
-    """Whoever holds the log's table does not hold the clients: they are told in time, and nothing is half done."""
+def test_a_lock_that_lasts_long(proxied: ProxiedStack, code: str, held_s: float) -> None:
+    """Anyone who holds the log's table does not hold the clients: they are told in time, and nothing is half done."""
     key = str(uuid4())
     with psycopg.connect(proxied.database.url) as conn:
         conn.execute("LOCK TABLE ledger_events IN EXCLUSIVE MODE")
@@ -256,8 +256,8 @@ def test_frozen(proxied: ProxiedStack, code: str) -> None:
 
 
 @pytest.mark.long
-def test_an_api_that_dies_while_the_database_is_away_comes_back_by_itself(proxied: ProxiedStack, code: str) -> None:
-    """So do clicks; /readyz says 503 meanwhile or nobody listens, never that all is well."""
+def test_an_api_that_dies_while_the_database_is_unavailable_is_restarted(proxied: ProxiedStack, code: str) -> None:
+    """So do clicks; /readyz says 503 in the meantime or nobody listens, never that all is well."""
     (api,) = [child for child in psutil.Process(proxied.stack.process.pid).children() if "uvicorn" in child.cmdline()]
     with proxied.proxy.unplugged():
         api.kill()

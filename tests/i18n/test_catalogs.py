@@ -60,7 +60,7 @@ ENDS: Final = (
 OPENINGS: Final = ("in_doubt", "unknown_status", "bad_email", "unproven", "stated")
 """Why uses are taken over that no invitation stands for."""
 GIVEN_BACK: Final = ("deadline", "failed", "address_refused", "revoked", "grant_ended", "other")
-"""Why a rebind is given back, as far as it has words of its own."""
+"""Why a rebind is refunded, as far as it has words of its own."""
 OF_REBINDS: Final = (
     *("InviteSent", "InviteSent.proved", "InviteSent.reported", "InviteSent.resolved", "LateSuccessRecorded.retaken"),
 )

@@ -100,7 +100,7 @@ def test_every_refusal_says_what_happened_and_what_to_do(code: str, language: La
     ],
 )
 def test_a_wait_is_rounded_up(seconds: int, zh: str, en: str) -> None:
-    """Whoever comes back when told to is not early."""
+    """Anyone who comes back when told to is not early."""
     seconds_zh = refusal_detail("CODE_HELD", "zh", retry_after_s=seconds)
     seconds_en = refusal_detail("CODE_HELD", "en", retry_after_s=seconds)
 

@@ -23,7 +23,7 @@ def unknown(query: str, families: dict[str, Metric]) -> set[str]:
 
 
 def test_every_alert_asks_for_metrics_that_exist(families: dict[str, Metric]) -> None:
-    """A renamed metric would leave an alert silent for ever."""
+    """A renamed metric would leave an alert silent forever."""
     assert {
         rule["alert"]: unknown_metrics for rule in alerts() if (unknown_metrics := unknown(rule["expr"], families))
     } == {}
@@ -48,7 +48,7 @@ def test_every_metric_is_looked_at_by_an_alert_or_a_panel(families: dict[str, Me
 
 
 def test_a_metric_that_does_not_exist_is_found(families: dict[str, Metric]) -> None:
-    """The check can fail, also inside of functions and beside labels that look like names."""
+    """The check can fail, also inside of functions and next to labels that look like names."""
     query = 'sum by (instance) (rate(ledger_nothing_total{part="errors_total"}[5m])) / sum(up)'
 
     assert unknown(query, families) == {"ledger_nothing_total"}

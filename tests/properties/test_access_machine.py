@@ -1,4 +1,4 @@
-"""Random lives of accesses: moved, resent, ended and taken away; every rule of the machine beside this one holds too.
+"""Random lives of accesses: moved, resent, ended and removed; every rule of the machine next to this one holds too.
 
 It begins where few random histories come to, with invitations that were sent.
 """
@@ -34,7 +34,7 @@ LATE = 25
 
 
 class AccessMachine(LedgerRules):
-    """Persons and staff move accesses while workers send, days pass, and channels take away what has ended."""
+    """Persons and staff move accesses while workers send, days pass, and channels remove what has ended."""
 
     @initialize(
         target=LedgerRules.reservations,
@@ -114,7 +114,7 @@ class AccessMachine(LedgerRules):
     @precondition(lambda self: self.failed_removals())
     @rule(data=st.data(), resolution=RESOLUTIONS)
     def settle_a_failed_removal(self, data: st.DataObject, resolution: Resolution) -> None:
-        """Staff say what became of an access that could not be taken away, or have it tried on: no use is touched."""
+        """Staff say what became of an access that could not be removed, or have it tried on: no use is touched."""
         reservation_id = data.draw(st.sampled_from(self.failed_removals()))
         before = self.scenario.balance
         self.scenario.resolve(reservation_id, resolution, request_id=str(self.scenario.new_id()))
@@ -124,7 +124,7 @@ class AccessMachine(LedgerRules):
 
     @rule(reservation_id=LedgerRules.reservations)
     def is_removed(self, reservation_id: UUID) -> None:
-        """A group's own system reports that somebody's access was taken away."""
+        """A group's own system reports that somebody's access was removed."""
         self.scenario.run(
             RecordExternalRemoval(context=self.scenario.context("channel"), reservation_id=reservation_id)
         )
@@ -181,7 +181,7 @@ class AccessMachine(LedgerRules):
 
     @invariant()
     def a_corrected_invitation_waits_while_the_first_access_is_to_be_removed(self) -> None:
-        """Neither longer nor shorter, and it is neither due nor refunded by a machine meanwhile."""
+        """Neither longer nor shorter, and it is neither due nor refunded by a machine in the meantime."""
         working_set = self.scenario.working_set
         for reservation in working_set.reservations.values():
             if reservation.waits_for is not None:
@@ -198,7 +198,7 @@ class AccessMachine(LedgerRules):
         )
 
     def failed_removals(self) -> list[UUID]:
-        """Reservations with an open case of an access that could not be taken away."""
+        """Reservations with an open case of an access that could not be removed."""
         case_events = [event for event in self.scenario.events if isinstance(event, CaseOpened)]
         of_removals = {event.case_id for event in case_events if event.cause == REMOVAL_FAILED}
         reservations = self.scenario.working_set.reservations.values()

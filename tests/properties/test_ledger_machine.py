@@ -110,7 +110,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(reservation_id=reservations, include_sent=st.booleans())
     def give_back_after_an_outage(self, reservation_id: UUID, include_sent: bool) -> None:
-        """An operator gives back what an outage hurt."""
+        """An operator refunds what an outage hurt."""
         self.scenario.outage(reservation_id, include_sent=include_sent)
 
     @rule(reservation_id=reservations, number=st.integers(1, 3))

@@ -79,7 +79,7 @@ def test_an_event_is_read_without_the_fields_that_were_added_later(kind: type[Ev
 
 
 def test_fields_at_their_default_are_left_out() -> None:
-    """The log is for ever, so it holds no filler."""
+    """The log is forever, so it holds no filler."""
     _, state = encode(InviteSent(at=AT, actor="worker", reservation_id=R, attempt=1, server="mx:25"))
 
     assert set(json.loads(state)) == {"at", "actor", "reservation_id", "attempt", "server"}
@@ -89,7 +89,7 @@ def test_fields_at_their_default_are_left_out() -> None:
     ("topic", "state"),
     [("Nothing:1", b"{}"), ("InviteSent:2", b"{}"), ("InviteSent:1", b"{}"), ("CodeIssued:1", b"not json")],
 )
-def test_what_cannot_be_read_is_said(topic: str, state: bytes) -> None:
+def test_unreadable_input_is_reported(topic: str, state: bytes) -> None:
     """A poison event names its topic."""
     with pytest.raises(UnreadableEventError, match=topic.split(":", maxsplit=1)[0]):
         decode(topic, state)

@@ -226,13 +226,13 @@ GET /api/v1/events/stream
 """Which scope of an API key opens which route; every other route below /api/v1 that is not for anyone needs `admin`."""
 
 ANY_KEY: Final = frozenset({"GET /api/v1/session"})
-"""Tells whoever asks what they may."""
+"""Tells anyone who asks what they may."""
 
 SCOPE_OF: Final = {route: scope for scope, routes in BY_SCOPE.items() for route in routes.split("\n")[1:-1]}
 """Scope by method and path."""
 
 NOBODYS: Final = "00000000-0000-4000-8000-000000000000"
-"""An id that nothing has: whoever is let in finds nothing."""
+"""An id that nothing has: anyone who is let in finds nothing."""
 _VALUES: Final = {"act": "refund", "version": "1", "digest": "0" * 64, "_path": "nowhere", "key": "1", "token": "x"}
 
 

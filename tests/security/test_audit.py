@@ -54,7 +54,7 @@ def lines(audited_app: AuditedApp) -> int:
 
 
 def revealed(audited_app: AuditedApp, text: str) -> list[str]:
-    """Which of the world's private texts an answer holds in clear."""
+    """Which of the world's private texts an answer holds in plain text."""
     return [secret for secret in audited_app.secrets if secret in text]
 
 
@@ -103,7 +103,7 @@ def test_reading_route_changes_nothing_and_reveals_nothing(audited_app: AuditedA
 
 @pytest.mark.parametrize("route", sorted(QUESTIONS))
 def test_question_changes_nothing_and_reveals_nothing(audited_app: AuditedApp, route: str) -> None:
-    """What was typed is not shown back in clear together with what was found."""
+    """What was typed is not shown back in plain text together with what was found."""
     code = audited_app.code()
     before = rows(audited_app)
     path = route.split()[1].replace("{code_id}", code)

@@ -23,7 +23,7 @@ def as_admin(role_clients: RoleClients, method: str, path: str, **form: str) -> 
 
 
 def test_no_page_lets_a_word_become_markup(app: AppClient, role_clients: RoleClients) -> None:
-    """Notes, reasons, groups, names of keys, searches, and what a form gives back."""
+    """Notes, reasons, groups, names of keys, searches, and what a form refunds."""
     code = app.issue()
     reservation_id = app.redeem(code, "li.wei@example.com").json()["reservation_id"]
     code_id = app.client.get("/api/v1/codes", headers=role_clients.keys["viewer"]).json()["codes"][-1]["id"]

@@ -117,7 +117,7 @@ def test_host_name_is_read_without_port_and_in_one_spelling(header: str, name: s
     assert host_name(header) == name
 
 
-def test_guard_remembers_a_bounded_number_of_headers() -> None:
+def test_guard_caches_a_bounded_number_of_headers() -> None:
     """However many ports a caller invents."""
     passed = []
 

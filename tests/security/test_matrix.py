@@ -35,7 +35,7 @@ def test_each_route_lets_in_its_roles_and_no_other(role_clients: RoleClients, wh
         if is_let_in(answer) != should or answer.status_code >= 500:
             wrong.append((route, answer.status_code))
 
-    # A sign-in without the form's own cookie is turned away as a stale form, whoever sends it.
+    # A sign-in without the form's own cookie is turned away as a stale form, anyone who sends it.
     assert wrong == [("POST /support/sign-in", 403)]
 
 

@@ -41,7 +41,7 @@ from workers.invitations.outbox_notices import ATTEMPTS_MAX, RETRY_S
 NOTICES_S = timedelta(seconds=LEASE_S + RETRY_S * ATTEMPTS_MAX + 100)
 """The longest that a notice waits: for the lease of a worker that died, or after its last failure."""
 DUE_MOMENTS_MAX = 16
-"""Moments of accesses that are waited for: three announcements, the end, and as many tries to take away, twice."""
+"""Moments of accesses that are waited for: three announcements, the end, and as many tries to remove, twice."""
 CALM_S_MAX = 3000.0
 """Longest time in which everything comes to its end once nothing goes wrong any more; deadlines are far below it."""
 
@@ -98,7 +98,7 @@ class _Database(NoFaults):
         return "answer_lost" if self._site.faults.happens("commit answer lost") else "committed"
 
     def pause(self, attempts: int) -> None:
-        """Others go on meanwhile."""
+        """Others go on in the meantime."""
         self._site.scheduler.sleep(0.1 * attempts)
 
 
@@ -394,7 +394,7 @@ class LedgerModel:
             notices = [row.due_at for row in self.store.outbox.values() if row.due_at is not None]
             if not pending and not notices:
                 return
-            # A notice put off while the clock was ahead comes that much later: seed 7060156.
+            # A notice deferred while the clock was ahead comes that much later: seed 7060156.
             last = [begun + NOTICES_S, *(due_at + NOTICES_S for due_at in notices)]
             if self.infrastructure.now() > max(
                 [*last, *(self._due_by(reservation) + slack for reservation in pending)]

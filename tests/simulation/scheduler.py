@@ -77,7 +77,7 @@ class Scheduler:
         """Let the current task wait.
 
         Raises:
-            GreenletExit: Its process crashed meanwhile.
+            GreenletExit: Its process crashed in the meantime.
         """
         task = self._current
         if task is None or task.is_dead:
@@ -91,7 +91,7 @@ class Scheduler:
         """Let the current task wait until somebody wakes it.
 
         Raises:
-            GreenletExit: Its process crashed meanwhile.
+            GreenletExit: Its process crashed in the meantime.
         """
         if self._current is None or self._current.is_dead:
             raise GreenletExit

@@ -35,13 +35,13 @@ def _as_it_was() -> Iterator[None]:
 
 @cache
 def part(number: int) -> ScheduleBatch:
-    """A part of the slice; run once, by whoever asks first."""
+    """A part of the slice; run once, by anyone who asks first."""
     return run(range(number * PART, (number + 1) * PART))
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("number", range(PARTS))
-def test_every_promise_holds(number: int) -> None:
+def test_every_guarantee_holds(number: int) -> None:
     """Hundreds of schedules break no promise."""
     broken = part(number).broken
 

@@ -10,7 +10,7 @@ class FakeChannel:
 
     Attributes:
         sent: Every letter that was tried, oldest first.
-        revoked: Every access that was to be taken away, oldest first.
+        revoked: Every access that was to be removed, oldest first.
         closed: Whether `close` was called.
     """
 
@@ -35,7 +35,7 @@ class FakeChannel:
         return self._script.popleft() if self._script else Accepted(server=self.name)
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Note it and answer as scripted; with the script used up it is taken away."""
+        """Note it and answer as scripted; with the script used up it is removed."""
         self.revoked.append(removal)
         return self._script.popleft() if self._script else Accepted(server=self.name)
 

@@ -44,6 +44,6 @@ def digest(text: str) -> bytes:
 def attempt(
     client: str | None = "192.0.2.1", shape: CodeStrength = "long", email: object = None, code: object = None
 ) -> CodeAttempt:
-    """A try; with e-mail and code of its own unless they are named."""
+    """A try; with email and code of its own unless they are named."""
     own = random.randbytes(8).hex()
     return CodeAttempt(client, shape, digest(f"mail {email or own}"), digest(f"code {code or own}"))

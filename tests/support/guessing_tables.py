@@ -35,7 +35,7 @@ def per_year(limit: Limit) -> float:
 def looked_up_per_year(redeems_per_minute: int) -> float:
     """The most old codes that a guesser with any number of addresses has looked up in a year.
 
-    Below the breaker's threshold for ever, or above it and on what everybody shares; whichever is more.
+    Below the breaker's threshold forever, or above it and on what everybody shares; whichever is more.
     """
     below = max(UNKNOWN_MAX, redeems_per_minute * SHARE_MAX / (1 - SHARE_MAX)) / WINDOW_S
     return max(below, 1 / EVERYBODY.period_s) * HOURS_PER_YEAR * 3600

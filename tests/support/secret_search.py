@@ -24,7 +24,7 @@ CHARACTERS_MIN = 9
 
 
 def open_data_dir(data: bytes) -> bytes:
-    """The data, and after it whatever is written in hex or base64 within it, in clear."""
+    """The data, and after it whatever is written in hex or base64 within it, in plain text."""
     return b"\n".join([data, *_decoded(data)])
 
 

@@ -69,8 +69,8 @@ class StubUseCases:
         refusal: Code that a redeem is refused with; None to accept it.
         created: Whether an accepted redeem made its reservation.
         state: State of the one reservation there is, with `cause`, `next_attempt_at` and other times.
-        is_away: The database does not answer.
-        asked: E-mail, code, language and visitor of each redeem.
+        is_unavailable: The database does not answer.
+        asked: Email, code, language and visitor of each redeem.
         corrected: Reservation, email and code of each correction.
         moved: Email, code and group of each move.
         token: Correction token of the reservation, for the request that made it.
@@ -90,7 +90,7 @@ class StubUseCases:
     accepted_at: datetime | None = None
     access_ended_at: datetime | None = None
     may_correct: bool = True
-    is_away: bool = False
+    is_unavailable: bool = False
     asked: list[tuple[str, str, Language, Visitor]] = field(default_factory=list)
     corrected: list[tuple[UUID, str, str]] = field(default_factory=list)
     moved: list[tuple[str, str, str]] = field(default_factory=list)
@@ -138,7 +138,7 @@ class StubUseCases:
     def find_status_view(self, _: object, typed_id: str, language: Language, visitor: Visitor) -> StatusView | None:
         """The one reservation."""
         self.looked.append(visitor)
-        if self.is_away:
+        if self.is_unavailable:
             raise HTTPException(503)
         if typed_id != str(RESERVATION):
             return None

@@ -10,7 +10,7 @@ from tests.faults.chaos.observations import LogFact, Observations
 
 Violations = Iterator[str]
 MACHINES = {"worker", "sweep", "person"}
-"""A person's redeem gives back overdue ones on its way; that is a machine's doing too."""
+"""A person's redeem refunds overdue ones on its way; that is a machine's doing too."""
 RESERVED, COUNTED, REFUNDED = "held", "counted", "given back"
 
 
@@ -51,14 +51,14 @@ def _one_answer_per_key(seen: Observations) -> Violations:
 
 
 def _settled(seen: Observations) -> Violations:
-    """Invariant 2: sent, given back, or parked as an open case."""
+    """Invariant 2: sent, refunded, or parked as an open case."""
     for row in seen.rows:
         if row.status == "live" and not row.has_case:
             yield f"stuck: {row.reservation_id} is neither settled nor parked"
 
 
 def _balances(seen: Observations) -> Violations:
-    """The sum and invariant 1, counted anew from the log, against the rows; and the limit at every version."""
+    """The sum and invariant 1, counted again from the log, against the rows; and the limit at every version."""
     rows = {balance.code_id: balance for balance in seen.balances}
     limits = {balance.code_id: balance.max_uses for balance in seen.balances}
     used: Counter[str] = Counter()
@@ -86,7 +86,7 @@ def _balances(seen: Observations) -> Violations:
 
 
 def _turns(seen: Observations) -> Violations:
-    """Invariant 4: counted once, given back once after each time; and the rows say what the log says."""
+    """Invariant 4: counted once, refunded once after each time; and the rows say what the log says."""
     standing: dict[str, str] = {}
     for fact in _in_order(seen.facts):
         turn = _turn(fact)

@@ -17,7 +17,7 @@ ANSWER_S_MAX = 8.0
 INTENT_S_MAX = 60.0
 RETRY_S = 0.2
 ASKED_AGAIN = 0.1
-"""Share of intents that ask once more after their answer, as a second click does."""
+"""Share of intents that ask again after their answer, as a second click does."""
 ON_THE_FIRST = 0.7
 """Share of intents on the first code, which has uses for all of them."""
 TELLING = {200, 202, 400}

@@ -72,7 +72,7 @@ class DatabaseProxy:
 
     @contextmanager
     def unplugged(self) -> Iterator[None]:
-        """The database is away."""
+        """The database is unavailable."""
         self._is_unplugged = True
         self.reset_all()
         try:

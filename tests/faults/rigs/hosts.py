@@ -71,7 +71,7 @@ class LedgerHosts:
                 )
 
     def wait_ready(self, *backends: str) -> None:
-        """Wait until these backends take redeems, and worker and beat have given signs of life."""
+        """Wait until these backends take redeems, and worker and beat have given heartbeats."""
         for name in backends:
             assert wait_until(lambda name=name: self._ready(name), READY_S_MAX), self.words()  # type: ignore[misc]  # mypy does not infer a lambda with a default
 

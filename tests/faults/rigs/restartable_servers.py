@@ -54,7 +54,7 @@ class RestartableServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """All of its processes are stopped meanwhile: connections stay, nobody answers."""
+        """All of its processes are stopped in the meantime: connections stay, nobody answers."""
         family = self._family()
         for process in family:
             process.suspend()

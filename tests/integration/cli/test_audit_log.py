@@ -1,4 +1,4 @@
-"""Commands of operators that change or reveal something beside the event log leave a line in the audit log."""
+"""Commands of operators that change or reveal something next to the event log leave a line in the audit log."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Those outside: persons who redeem and open links, staff who decide, and who looks into the books meanwhile.
+"""Those outside: persons who redeem and open links, staff who decide, and who looks into the books in the meantime.
 
 They are not part of the ledger and never crash. What they were promised is kept for the checks.
 """
@@ -208,7 +208,7 @@ class SimulatedClients:
             scheduler.sleep(scheduler.random.choice([3, 15, 60]))
 
     def _make_up_for_an_outage(self) -> None:
-        """Everything that may be given back, perhaps twice."""
+        """Everything that may be refunded, perhaps twice."""
         scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
         if not self.is_open or random.random() < 0.7:
             return
@@ -218,7 +218,7 @@ class SimulatedClients:
             self._perform(self.staff.after_outage(reservation_id, include_sent=include_sent))
 
     def _perform(self, command: Make) -> None:
-        """Ask once more if there was no answer; the same request again is the same act."""
+        """Ask again if there was no answer; the same request again is the same act."""
         for _ in range(2):
             if self._call(command()) is not None:
                 return

@@ -67,7 +67,7 @@ class SharedInfrastructure:
         """One question to the database outside of `execute`.
 
         Raises:
-            StorageUnavailableError: It is away.
+            StorageUnavailableError: It is unavailable.
         """
         self.scheduler.sleep(0.001)
         if self.scheduler.now < self.database_away_until:

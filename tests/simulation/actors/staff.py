@@ -28,7 +28,7 @@ from tests.simulation.actors.components import SharedInfrastructure
 from tests.simulation.actors.recipients import RECIPIENTS, recipient_draft
 
 Make = Callable[[], Command]
-"""Makes a command anew for each time that it is asked: at its own time, with its own ids, of the same act."""
+"""Makes a command again for each time that it is asked: at its own time, with its own ids, of the same act."""
 RESOLUTIONS: Final[tuple[Resolution, ...]] = ("sent", "refunded", "retry")
 
 
@@ -54,7 +54,7 @@ class SimulatedStaff:
             self._acts.append(self._revoke)
 
     def next_act(self) -> Make | None:
-        """What they do next: first of all what is in doubt."""
+        """What they do next: first of all what is with an unknown outcome."""
         random, store = self._kernel.random, self._site.store
         reservations = list(store.reservations.values())
         doubtful = [
@@ -84,7 +84,7 @@ class SimulatedStaff:
         )
 
     def after_outage(self, reservation_id: UUID, *, include_sent: bool) -> Make:
-        """Give back what an outage hurt."""
+        """Refund what an outage hurt."""
         return lambda: RefundAfterOutage(
             context=CommandContext(now=self._site.now(), actor="operator", request_id="outage"),
             reservation_id=reservation_id,

@@ -21,7 +21,7 @@ Patch = pytest.MonkeyPatch
 
 
 def expired_rebind_gives_a_use_back(patch: Patch) -> None:
-    """A rebind that is not sent in time is given back as if it had held a use."""
+    """A rebind that is not sent in time is refunded as if it had held a use."""
     release_overdue = settle_due.release_overdue
 
     def give_back(code: RedeemCode, items: Sequence[Reservation], now: EventStamp) -> list[Event]:
@@ -67,7 +67,7 @@ def rebind_restarts_the_access(patch: Patch) -> None:
 
 
 def rebinds_have_no_limit(patch: Patch) -> None:
-    """Whoever wants to moves once more."""
+    """Anyone who wants to moves again."""
     patch.setattr(rebind, "_check_bounds", lambda *_: None)
 
 

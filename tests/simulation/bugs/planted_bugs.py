@@ -47,7 +47,7 @@ def _due(patch: Patch, due: Due) -> None:
 
 
 def sweep_forgets_leases(patch: Patch) -> None:
-    """The sweep gives back what is past its deadline, whether somebody is sending it or not."""
+    """The sweep refunds what is past its deadline, whether somebody is sending it or not."""
     due_events = settle_due.due_events
 
     def due(
@@ -66,7 +66,7 @@ def sweep_forgets_leases(patch: Patch) -> None:
 
 
 def machine_refunds_unknowns(patch: Patch) -> None:
-    """At the deadline an attempt in doubt is given back like any other."""
+    """At the deadline an attempt with an unknown outcome is refunded like any other."""
     due_events = settle_due.due_events
 
     def due(
@@ -158,7 +158,7 @@ def attempt_is_recorded_after_the_send(patch: Patch) -> None:
 
 
 def success_counts_every_time(patch: Patch) -> None:
-    """Whoever reports a success counts the use."""
+    """Anyone who reports a success counts the use."""
 
     def success(
         code: RedeemCode,
@@ -185,7 +185,7 @@ def success_counts_every_time(patch: Patch) -> None:
 
 
 def late_success_is_retaken_blindly(patch: Patch) -> None:
-    """A use that was given back is counted again without a look at the code."""
+    """A use that was refunded is counted again without a look at the code."""
     patch.setattr("domain.commands.delivery.late_success.find_retake_obstacle", lambda *_: None)
 
 
@@ -195,7 +195,7 @@ def key_is_forgotten(patch: Patch) -> None:
 
 
 def overdue_forgets_leases(patch: Patch) -> None:
-    """The next command gives back what is past its deadline, although it is being sent."""
+    """The next command refunds what is past its deadline, although it is being sent."""
 
     def is_overdue(self: Reservation, now: Any) -> bool:  # noqa: ANN401 - as it comes
         return self.is_live and self.deadline <= now and not self.ever_unknown and self.case_id is None

@@ -1,4 +1,4 @@
-"""What must hold of accesses, seen from outside: who was told, what ended when, and what was taken away after what."""
+"""What must hold of accesses, seen from outside: who was told, what ended when, and what was removed after what."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator

@@ -128,7 +128,7 @@ def _promises(run: RunResult) -> Violations:
 
 
 def _messages(run: RunResult) -> Violations:
-    """Invariant 8: mails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
+    """Invariant 8: emails only of attempts that were in the log before, twice only after a doubt, all of them equal."""
     attempts, doubts = _attempt_times(run.facts, InviteAttempted), _attempt_times(run.facts, InviteOutcomeUnknown)
     first: dict[str, OutboundMessage] = {}
     count: Counter[DeliveryRef] = Counter()
@@ -204,7 +204,7 @@ def _attempt_times(
 
 
 def _uses(run: RunResult) -> Violations:
-    """Invariants 3 and 10, seen from outside: what was mailed no machine gives back, and what counts was mailed."""
+    """Invariants 3 and 10, seen from outside: what was mailed no machine refunds, and what counts was mailed."""
     mailed = {
         accepted.message.reservation_id for accepted in run.accepted_messages if accepted.message.template == "invite"
     }
@@ -232,7 +232,7 @@ def _settled(run: RunResult) -> Violations:
 
 
 def _in_time(run: RunResult) -> Violations:
-    """What had time enough when the last fault was over was sent, and not given back because nobody came for it."""
+    """What had time enough when the last fault was over was sent, and not refunded because nobody came for it."""
     waiting = set(run.in_time)
     for fact in run.facts:
         if (

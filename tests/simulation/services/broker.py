@@ -1,4 +1,4 @@
-"""A broker that loses, doubles, delays and reorders messages, is away at times, and may forget everything."""
+"""A broker that loses, doubles, delays and reorders messages, is unavailable at times, and may forget everything."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -107,7 +107,7 @@ class OutboxEntry:
 
 
 class MemoryStore(POPOApplicationRecorder):
-    """Log, read models and what lies beside them. One thread; nothing else runs between `load` and the commit."""
+    """Log, read models and what lies next to them. One thread; nothing else runs between `load` and the commit."""
 
     def __init__(self, faults_of_transactions: TransactionFaults | None = None) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ class MemoryStore(POPOApplicationRecorder):
 
 
 class _TransactionAttempt(AbstractContextManager[UnitOfWork]):
-    """One transaction. Leaving it commits; a fault that another try may mend is swallowed while tries are left."""
+    """One transaction. Leaving it commits; a fault that another try may repair is swallowed while tries are left."""
 
     def __init__(self, store: MemoryStore, *, is_last: bool) -> None:
         self._store = store

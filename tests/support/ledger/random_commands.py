@@ -127,7 +127,7 @@ class RandomCommands:
         return RefundReservation(context=context, reservation_id=reservation_id, cause="staff", note=text)
 
     def resolve(self, reservation_id: UUID, resolution: Resolution) -> ResolveReservation:
-        """Staff decide what is in doubt."""
+        """Staff decide what is with an unknown outcome."""
         context = self.context("staff", str(self.new_id()))
         return ResolveReservation(
             context=context, reservation_id=reservation_id, resolution=resolution, case_id=self.new_id()

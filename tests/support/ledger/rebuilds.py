@@ -26,7 +26,7 @@ def rebuilt(bench: LedgerBench, **options: Any) -> RebuildReport:
 
 
 def commanded(bench: LedgerBench, **options: Any) -> tuple[int, dict[str, Any], str]:
-    """Run the command with --json; its exit code, its document (empty if it gave none), and what it said beside it."""
+    """Run the command with --json; its exit code, its document (empty if it gave none), and what it said next to it."""
     out, err = StringIO(), StringIO()
     code = run_rebuild(bench.database_url, RebuildOptions(**options), as_json=True, out=out, err=err)
     return code, json.loads(out.getvalue() or "{}"), err.getvalue()

@@ -304,7 +304,7 @@ class Scenario:
         )
 
     def outage(self, reservation_id: UUID, *, include_sent: bool = False) -> Result:
-        """An operator gives back what an outage hurt."""
+        """An operator refunds what an outage hurt."""
         context = self.context("operator", "o1")
         return self.run(RefundAfterOutage(context=context, reservation_id=reservation_id, include_sent=include_sent))
 
@@ -327,7 +327,7 @@ class Scenario:
         return self.run(RecordExternalRemoval(context=self.context("channel"), reservation_id=reservation_id))
 
     def parked(self, person: str = "li") -> UUID:
-        """A reservation in doubt whose time is over; its id."""
+        """A reservation with an unknown outcome whose time is over; its id."""
         reservation_id = self.reserved(person)
         self.attempt(reservation_id, LOST)
         self.passes(2000)
@@ -335,7 +335,7 @@ class Scenario:
         return reservation_id
 
     def given_back(self, person: str = "li") -> UUID:
-        """A reservation whose only attempt surely failed and whose use was given back; its id."""
+        """A reservation whose only attempt surely failed and whose use was refunded; its id."""
         reservation_id = self.reserved(person)
         self.attempt(reservation_id, REFUSED)
         return reservation_id

@@ -102,7 +102,7 @@ class Stack:
         return str(self.get(f"/api/v1/public/redemptions/{reservation_id}")[1].get("state"))
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command beside the running stack."""
+        """A command next to the running stack."""
         return subprocess.run(
             [*PROGRAM, *arguments], env=self.env, capture_output=True, text=True, timeout=60, check=False
         )

@@ -147,7 +147,7 @@ class MailServer:
             stage: `content` is after 354 and before the letter was read, `dot` after it was read.
             behavior: What to do instead of the usual answer.
             recipient: Only for letters to this address; for stages from `rcpt` on.
-            times: How often before the rule is used up; None for ever.
+            times: How often before the rule is used up; None forever.
         """
         with self._changed:
             self._rules.insert(0, _Rule(stage, behavior, recipient, times))

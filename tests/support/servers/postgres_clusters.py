@@ -39,7 +39,7 @@ class PostgresCluster:
         return f"{HOST}:{self.postgres_files.port}"
 
     def configure(self, **settings: str) -> None:
-        """Settings for the next start, beside those of the embedded stack."""
+        """Settings for the next start, next to those of the embedded stack."""
         with (self.postgres_files.data / "postgresql.auto.conf").open("a") as lines:
             lines.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 

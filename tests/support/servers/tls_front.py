@@ -1,4 +1,4 @@
-"""TLS in front of a server that speaks PostgreSQL's protocol in clear: the binaries of the tests have none."""
+"""TLS in front of a server that speaks PostgreSQL's protocol in plain text: the binaries of the tests have none."""
 
 import socket
 import ssl
@@ -41,7 +41,7 @@ def _accept(front: socket.socket, context: ssl.SSLContext, port: int) -> None:
 
 
 def _serve(client: socket.socket, context: ssl.SSLContext, port: int) -> None:
-    """Whoever does not ask for TLS is sent away."""
+    """Anyone who does not ask for TLS is sent away."""
     with suppress(OSError), client:
         if client.recv(len(SSL_REQUEST), socket.MSG_WAITALL) != SSL_REQUEST:
             return

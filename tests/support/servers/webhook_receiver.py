@@ -100,7 +100,7 @@ class WebhookReceiver:
         self._ending.wait(60)
 
     def let_go(self) -> None:
-        """Answer whoever waits."""
+        """Answer anyone who waits."""
         self._ending.set()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:

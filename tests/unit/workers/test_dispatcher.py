@@ -11,7 +11,7 @@ IDS = [UUID(int=number) for number in range(200)]
 
 
 class FakeBroker:
-    """Takes messages, or fails while it is away."""
+    """Takes messages, or fails while it is unavailable."""
 
     def __init__(self) -> None:
         self.is_unavailable = False
@@ -53,7 +53,7 @@ def test_many_ids_go_in_few_messages() -> None:
     assert len(broker.messages) <= len(IDS) // IDS_PER_MESSAGE + 1
 
 
-def test_a_broker_that_is_away_is_asked_ever_more_rarely() -> None:
+def test_an_unavailable_broker_is_asked_ever_more_rarely() -> None:
     """Each failed publish is told, the ids keep their order, and none is lost."""
     broker = FakeBroker()
     broker.is_unavailable = True
@@ -68,7 +68,7 @@ def test_a_broker_that_is_away_is_asked_ever_more_rarely() -> None:
     assert [pause for pause in broker.pauses if pause >= RETRY_DELAY_S] == [0.5, 1.0, 2.0, RETRY_DELAY_S_MAX]
 
 
-def test_the_first_click_waits_for_nothing_and_the_next_ones_share_a_message() -> None:
+def test_the_first_redeem_waits_for_nothing_and_the_next_ones_share_a_message() -> None:
     """On an idle system an id is a message at once; what comes within the gap after it goes together."""
     broker = FakeBroker()
     within_the_gap = threading.Event()

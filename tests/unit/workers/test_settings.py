@@ -38,7 +38,7 @@ def test_bounds_that_contradict_one_another_are_refused_at_start(more: dict[str,
     assert settings().task_time_limit_s < settings().visibility_timeout_s
 
 
-def test_a_forked_child_learns_that_the_worker_ends() -> None:
+def test_a_forked_child_sees_that_the_worker_shuts_down() -> None:
     """The signal reaches the parent alone."""
     flag = ShutdownFlag()
     reading, writing = os.pipe()
@@ -55,7 +55,7 @@ def test_a_forked_child_learns_that_the_worker_ends() -> None:
 
 
 def test_a_backlog_of_the_same_request_is_one_request() -> None:
-    """Beat goes on while no worker runs; whoever comes back does each thing once, then at its pace."""
+    """Beat goes on while no worker runs; anyone who comes back does each thing once, then at its pace."""
     now = [0.0]
     pace = MinInterval(1.5, lambda: now[0])
     requests = []

@@ -62,7 +62,7 @@ def seen(peer: str, trusted: str, *headers: tuple[str, str]) -> tuple[str, str]:
         ("172.18.0.7", PROXIES, "", "172.18.0.7"),
     ],
 )
-def test_only_a_proxy_of_ours_is_believed(peer: str, trusted: str, said: str, client: str) -> None:
+def test_only_our_proxies_are_trusted(peer: str, trusted: str, said: str, client: str) -> None:
     """And of its list the last address that is none of ours: before it stands whatever the client wrote."""
     scheme = "https" if client != peer else "http"
     headers = (("x-forwarded-for", said), ("x-forwarded-proto", "https"))
@@ -94,7 +94,7 @@ def test_a_forged_address_does_not_help_a_guesser(
     assert proxied == [400] * 20
 
 
-def test_the_server_itself_believes_nobody(tmp_path: Path) -> None:
+def test_the_server_itself_trusts_no_proxy(tmp_path: Path) -> None:
     """uvicorn would take any peer on loopback for a proxy."""
     commands = (COMMANDS["backend"], ledger.api_program(DataDir(tmp_path, lock_fd=-1), 1, {}).command)
 

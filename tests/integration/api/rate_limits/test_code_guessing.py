@@ -1,4 +1,4 @@
-"""Guesses through the whole application: limited, while whoever has a code goes on and is told the truth."""
+"""Guesses through the whole application: limited, while anyone who has a code goes on and is told the truth."""
 
 import random
 from collections import Counter

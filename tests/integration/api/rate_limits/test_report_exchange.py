@@ -60,7 +60,7 @@ def test_reports_reach_each_other_once(bench: LedgerBench) -> None:
 
 
 def test_old_reports_go(bench: LedgerBench) -> None:
-    """The table holds minutes, whoever writes."""
+    """The table holds minutes, anyone who writes."""
     one, two = (RateLimitReportRepository(bench.storage, uuid4()) for _ in range(2))
     one.exchange(RateLimitCounts(1, 0, {}))
     with bench.storage.datastore.get_connection() as conn:
@@ -72,7 +72,7 @@ def test_old_reports_go(bench: LedgerBench) -> None:
     assert (heard, left) == ([], 0)
 
 
-def test_nothing_in_the_table_is_in_clear(bench: LedgerBench) -> None:
+def test_nothing_in_the_table_is_in_plain_text(bench: LedgerBench) -> None:
     """Addresses are digests under the pepper, so that the table is of no use to who reads it."""
     vault = bench.storage.vault
     RateLimitReportRepository(bench.storage, uuid4()).exchange(

@@ -153,7 +153,7 @@ class Side:
         return reservation_id
 
     def send_first(self, entry: Entry) -> str:
-        """Redeem before the comparison begins, beside the limits."""
+        """Redeem before the comparison begins, next to the limits."""
         body = {"email": f"{entry.person}-{self.name}@example.com", "code": self.codes[entry.code]}
         response = self._post("/api/v1/redemptions", json=body, headers=self.headers)
         return str(response.json()["reservation_id"])

@@ -85,7 +85,7 @@ def test_the_status_page_shows_where_the_invitation_is_sent(app: AppClient) -> N
 
 
 def test_no_group_is_named_like_an_address(app: AppClient) -> None:
-    """It would stand in events for ever, and every check of the log would find it."""
+    """It would stand in events forever, and every check of the log would find it."""
     key = app.key("admin")
     (issued,) = app.client.post("/api/v1/codes", json={"max_uses": 1}, headers=key).json()
 

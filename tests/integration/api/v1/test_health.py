@@ -40,8 +40,8 @@ def test_a_missing_database_is_503_with_retry_after(app: AppClient, settings: Ap
     assert app.redeem(code).status_code == 202
 
 
-def test_a_process_that_starts_while_the_database_is_away_waits_for_it(settings: ApiSettings) -> None:
-    """Dying and being started anew would keep it away for seconds after the database is back."""
+def test_a_process_that_starts_while_the_database_is_unavailable_waits_for_it(settings: ApiSettings) -> None:
+    """Dying and being started again would keep it away for seconds after the database is back."""
     name = settings.database_url.get_secret_value().rpartition("/")[2]
     server = settings.database_url.get_secret_value().replace(name, "postgres")
 

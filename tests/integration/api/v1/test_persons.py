@@ -113,7 +113,7 @@ def test_erased_ids_are_erased_again_after_a_restored_backup(app: AppClient, set
     assert app.services.reader.find_email_addresses([UUID(reservation_id)]) == {}
 
 
-def test_a_list_that_can_t_be_written_forgets_nobody(
+def test_a_file_of_erased_ids_that_can_not_be_written_prevents_the_erasure(
     app: AppClient, settings: ApiSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A backup would remember who is not in the list, so nothing is erased."""

@@ -92,7 +92,7 @@ def test_one_bad_line_prevents_the_import_and_each_is_reported(
 
 
 def test_skip_bad_imports_the_other_lines(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
-    """Exit 1, since something was found; the mended rejects are imported as they are."""
+    """Exit 1, since something was found; the repaired rejects are imported as they are."""
     lines = ["code,max_uses,used,rebinds_max", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1"]
     file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
 

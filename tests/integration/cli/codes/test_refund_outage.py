@@ -38,7 +38,7 @@ class OutageScenario:
         return reservation_id
 
     def parked(self, person: str) -> UUID:
-        """One in doubt whose time is over."""
+        """One with an unknown outcome whose time is over."""
         reservation_id = self.redeem(person)
         self.bench.attempt(reservation_id, LOST)
         context = self.bench.context("sweep")
@@ -120,7 +120,7 @@ def test_refund_outage_filters_by_window_channel_and_server(outage: OutageScenar
 
 
 def test_refund_outage_ignores_recipients_who_were_sent_another_email(outage: OutageScenario) -> None:
-    """The last letter counts: what was sent again after the outage, or called sent by a person, is not given back."""
+    """The last letter counts: what was sent again after the outage, or called sent by a person, is not refunded."""
     resent, decided = outage.sent("a"), outage.parked("b")
     outage.bench.run(RequestResend(context=outage.bench.context("staff"), reservation_id=resent))
     before = outage.list_affected("--include-sent", "--server", "mx:25")
@@ -147,7 +147,7 @@ def test_refund_outage_ignores_recipients_who_were_sent_another_email(outage: Ou
 
 
 def test_refund_outage_ignores_reservations_that_are_still_retried(outage: OutageScenario) -> None:
-    """In doubt but not parked: it is tried again by itself."""
+    """With an unknown outcome but not parked: it is tried again by itself."""
     outage.bench.attempt(outage.redeem("a"), LOST)
 
     assert outage.list_affected("--include-sent") == []

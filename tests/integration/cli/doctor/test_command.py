@@ -36,7 +36,7 @@ def checks(terminal: Terminal) -> dict[str, Any]:
 
 @pytest.fixture
 def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Redis]:
-    """A broker in which worker and beat have just given signs of life."""
+    """A broker in which worker and beat have just given heartbeats."""
     request.getfixturevalue("terminal")  # made first: it names another broker
     monkeypatch.setenv("REDIS_URL", redis_url)
     with Redis.from_url(redis_url) as client:
@@ -79,7 +79,7 @@ def test_doctor_waits_a_bounded_time_for_a_frozen_broker(terminal: Terminal, mon
 
 @pytest.mark.parametrize("name", ["worker", "beat"])
 def test_doctor_reports_a_missing_heartbeat(terminal: Terminal, broker: Redis, name: str) -> None:
-    """Without a sign of life for 15 seconds it is called missing, and the remedy names its command."""
+    """Without a heartbeat for 15 seconds it is called missing, and the remedy names its command."""
     broker.delete(f"ledger:alive:{name}")
 
     results = checks(terminal)[name]

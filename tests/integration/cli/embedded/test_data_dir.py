@@ -163,7 +163,7 @@ def test_older_folder_gets_its_missing_passwords(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [b"garbage", b"[]", b'{"admin_key": "x"}', b"\xff"])
 def test_damaged_first_start_file_is_reported(tmp_path: Path, left: bytes) -> None:
-    """With what helps: the credentials can be made anew."""
+    """With what helps: the credentials can be made again."""
     (tmp_path / "first-start.json").write_bytes(left)
 
     with pytest.raises(StackError, match=r"first-start\.json is damaged: delete it"):

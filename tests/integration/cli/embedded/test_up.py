@@ -134,7 +134,7 @@ def outcome(folder: Path, **variables: str) -> tuple[int, str]:
 
 
 def test_up_starts_no_server_that_the_environment_names(tmp_path: Path) -> None:
-    """A given database that is away is told in a sentence, with exit 3; no private one is made."""
+    """A given database that is unavailable is told in a sentence, with exit 3; no private one is made."""
     database_url = f"postgresql://ledger@{HOST}:{find_free_port()}/ledger?connect_timeout=2"
     redis_url = f"redis://{HOST}:{find_free_port()}/0"
     code, message = outcome(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url, LEDGER_SMTP_URL="null://")

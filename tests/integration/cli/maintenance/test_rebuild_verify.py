@@ -48,7 +48,7 @@ def test_rebuild_lists_differences_and_exits_with_1(bench: LedgerBench, terminal
 
 
 def test_rebuild_apply_repairs_and_exits_with_0(bench: LedgerBench, terminal: Terminal) -> None:
-    """--json: one document on stdout, JSON lines beside it; afterwards nothing differs."""
+    """--json: one document on stdout, JSON lines next to it; afterwards nothing differs."""
     drifted(bench)
 
     ended = terminal.ledger("rebuild", "--apply", "--json")

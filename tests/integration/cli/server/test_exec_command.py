@@ -1,4 +1,4 @@
-"""`ledger exec`: what operators type by hand works beside an embedded ledger too."""
+"""`ledger exec`: what operators type by hand works next to an embedded ledger too."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from tests.support.clients.terminal import Terminal
 def test_exec_runs_a_program_in_the_environment_of_the_ledger(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The secrets of the folder among it; its own options are its own; programs beside Python are found."""
+    """The secrets of the folder among it; its own options are its own; programs next to Python are found."""
     (tmp_path / "secrets.env").write_text("LEDGER_PEPPERS=of the folder\n")
     monkeypatch.delenv("LEDGER_PEPPERS")
     monkeypatch.setattr("api.cli.read_session.LedgerSettings.from_environment", lambda: None)

@@ -201,7 +201,7 @@ def test_only_the_forgetting_role_drops_rows_of_the_vault(running: str, bench: L
             conn.execute("DELETE FROM recipients")
 
 
-def test_a_person_is_forgotten_and_keys_rotate_with_few_rights(running: str, tmp_path: Path) -> None:
+def test_a_recipient_is_erased_and_keys_rotate_with_few_rights(running: str, tmp_path: Path) -> None:
     """Both as the running role, which becomes the forgetting one where it must; afterwards it can still do neither."""
     with LedgerStore.open(settings_for(running)) as storage:
         bench = LedgerBench(storage, running)
@@ -242,7 +242,7 @@ def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) 
 
 
 def test_rights_follow_the_schema(running: str, database_url: str) -> None:
-    """A table that is added has its rights after the next migrate, a right that was added by hand is taken away."""
+    """A table that is added has its rights after the next migrate, a right that was added by hand is removed."""
     execute(database_url, "CREATE TABLE added (n bigserial PRIMARY KEY, word text)")
     execute(database_url, f"GRANT UPDATE ON ledger_events TO {role_of(running)}")
 

@@ -55,7 +55,7 @@ def ended_within_bound(bench: LedgerBench) -> int:
 
 
 def test_a_writer_that_stops_in_its_middle_is_ended_and_the_next_gets_through(bench: LedgerBench) -> None:
-    """Its server session is active and waits for its client, so no time-out of the server ends it."""
+    """Its server session is active and waits for its client, so no timeout of the server ends it."""
     code = bench.issue()
     with writing(bench, the_code(bench)), ThreadPoolExecutor(1) as threads:
         redeem = threads.submit(bench.redeem, code, "li.wei@example.com")
@@ -64,7 +64,7 @@ def test_a_writer_that_stops_in_its_middle_is_ended_and_the_next_gets_through(be
         assert done(redeem.result(30)).changed
 
 
-def test_a_writer_that_says_something_now_and_then_is_left_alone(bench: LedgerBench) -> None:
+def test_a_writer_that_makes_progress_is_not_ended(bench: LedgerBench) -> None:
     """Slow is not silent: the transaction lasts far longer than that, and each statement counts."""
     bench.issue()
     with writing(bench, the_code(bench)) as conn:
@@ -75,7 +75,7 @@ def test_a_writer_that_says_something_now_and_then_is_left_alone(bench: LedgerBe
         conn.execute("COMMIT")
 
 
-def test_a_statement_that_takes_long_is_left_alone(bench: LedgerBench) -> None:
+def test_a_slow_statement_is_not_ended(bench: LedgerBench) -> None:
     """The server is at work, so its client has nothing to say."""
     bench.issue()
     with writing(bench, the_code(bench)) as conn:

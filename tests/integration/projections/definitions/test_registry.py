@@ -26,7 +26,7 @@ TYPE_NAMES = {"timestamp with time zone": "timestamptz"}
 
 
 def declared_tables() -> Iterator[Table]:
-    """Every declared table: beside statements, and of projections."""
+    """Every declared table: next to statements, and of projections."""
     yield from (projection.table for projection in PROJECTIONS.values())
     for module in pkgutil.iter_modules(projections.sql.__path__, "projections.sql."):
         yield from (value for value in vars(import_module(module.name)).values() if isinstance(value, Table))

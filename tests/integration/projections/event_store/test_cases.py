@@ -1,4 +1,4 @@
-"""Cases, late successes and bounces on real PostgreSQL: rows, look-ups and texts."""
+"""Cases, late successes and bounces on real PostgreSQL: rows, lookups and texts."""
 
 from uuid import UUID, uuid4
 
@@ -93,7 +93,7 @@ def test_a_case_opened_and_closed_in_one_batch_is_one_row(bench: LedgerBench) ->
 
 
 def test_a_late_success_finds_the_newer_reservation_in_the_database(bench: LedgerBench) -> None:
-    """The person redeemed again meanwhile: the old use is not counted beside the new one."""
+    """The person redeemed again in the meantime: the old use is not counted next to the new one."""
     code = bench.issue(3)
     first = reserved(bench, code)
     bench.attempt(first, REFUSED)
@@ -133,7 +133,7 @@ def test_a_late_success_retakes(bench: LedgerBench) -> None:
     assert_no_drift(bench)
 
 
-def test_an_outage_is_given_back_once_under_one_correlation_id(bench: LedgerBench) -> None:
+def test_an_outage_is_refunded_once_under_one_correlation_id(bench: LedgerBench) -> None:
     """The same commands twice: one refund."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)

@@ -110,7 +110,7 @@ def test_the_other_persons_reservation_is_seen(bench: LedgerBench) -> None:
 
 
 def test_revoking_and_an_opened_link_in_one_batch_see_the_newer_reservation(bench: LedgerBench) -> None:
-    """The use that revoking gives back is not counted again where a newer one of that person counts already."""
+    """The use that revoking refunds is not counted again where a newer one of that person counts already."""
     code = bench.issue(None, bound=False)
     first, middle, older, newer = (uuid4() for _ in range(4))
 
@@ -186,7 +186,7 @@ def test_a_resend_is_due_and_claimed_like_any_delivery(bench: LedgerBench) -> No
     assert check_code(bench.storage, code_id_of(bench, code)) == []
 
 
-def test_a_sent_use_is_not_forgotten_behind_many_that_were_given_back(bench: LedgerBench) -> None:
+def test_a_sent_use_is_found_behind_many_refunded_ones(bench: LedgerBench) -> None:
     """However often further uses failed, a plain redeem still answers "already sent"."""
     code, li = bench.issue(None), "li@example.com"
     sent = done(bench.redeem(code, li)).require_reservation().reservation_id
@@ -225,7 +225,7 @@ def test_one_use_follows_another_whichever_late_success_comes_first(bench: Ledge
     assert check_code(bench.storage, code_id_of(bench, code)) == []
 
 
-def test_access_is_taken_away_with_the_use(bench: LedgerBench) -> None:
+def test_access_is_removed_with_the_use(bench: LedgerBench) -> None:
     """One commit, and the reason once."""
     code = bench.issue()
     reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id

@@ -80,7 +80,7 @@ class Bank:
 
 
 @pytest.mark.parametrize("uses", [1, 10])
-def test_fifty_clicks_on_few_uses(bench: LedgerBench, benches: list[LedgerBench], uses: int) -> None:
+def test_fifty_redeems_of_few_uses(bench: LedgerBench, benches: list[LedgerBench], uses: int) -> None:
     """As many reservations as uses, the rest held; once they are sent, used up. The sums hold at every read."""
     code = bench.issue(uses, bound=False)
     with Bank(bench.database_url) as bank:
@@ -105,7 +105,7 @@ def test_a_code_of_one_person_is_used_up_for_others_by_being_theirs(bench: Ledge
     assert words([bench.redeem(code, "b@example.com")]) == {"EMAIL_MISMATCH": 1}
 
 
-def test_the_same_clicks_on_a_counter_without_a_guard_oversell(bench: LedgerBench) -> None:
+def test_the_same_requests_to_a_counter_without_a_guard_oversell(bench: LedgerBench) -> None:
     """The control: read, decide, write, as the old system did. The harness sees what the ledger prevents."""
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         conn.execute("CREATE TABLE counter (used int)")
@@ -124,7 +124,7 @@ def test_the_same_clicks_on_a_counter_without_a_guard_oversell(bench: LedgerBenc
 
 
 def test_the_same_key_at_once(bench: LedgerBench, benches: list[LedgerBench]) -> None:
-    """One reservation, which everybody gets; whoever changed the body is told."""
+    """One reservation, which everybody gets; anyone who changed the body is told."""
     code = bench.issue(20, bound=False)
 
     def click(number: int) -> Result:
@@ -169,7 +169,7 @@ class LogReader:
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(120)])])
 def test_eight_writers_and_a_reader_that_never_looks_back(bench: LedgerBench, seconds: int) -> None:
-    """Set-full: nothing is missed, nothing comes twice, all in order; beside writers that are open for long."""
+    """Set-full: nothing is missed, nothing comes twice, all in order; next to writers that are open for long."""
     ends = threading.Event()
     settings = settings_for(bench.database_url)
     codes = [bench.issue(None, bound=False) for _ in range(8)]

@@ -138,7 +138,7 @@ def test_many_live_reservations_cost_a_redeem_no_more_than_few(bench: LedgerBenc
 
 
 def _blocks(bench: LedgerBench, code_id: object, later: str) -> int:
-    """Blocks that the look-ups of a tight code touch, some time from now: before all deadlines or after them."""
+    """Blocks that the lookups of a tight code touch, some time from now: before all deadlines or after them."""
     with psycopg.connect(bench.database_url) as conn:
         (now,) = conn.execute("SELECT now() + %s::interval", (later,)).fetchall()[0]
         total = 0

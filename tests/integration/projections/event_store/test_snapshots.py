@@ -45,7 +45,7 @@ def long_code(bench: LedgerBench) -> str:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The topics of the events that look-ups of codes have decoded."""
+    """The topics of the events that lookups of codes have decoded."""
     topics: list[str] = []
     real = codec.decode
 

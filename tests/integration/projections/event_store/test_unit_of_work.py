@@ -54,7 +54,7 @@ def test_neither_code_nor_address_is_in_the_log_or_the_read_models(bench: Ledger
     assert b"li.wei".hex() not in dump
 
 
-def test_a_batch_decides_in_order_and_a_refusal_fails_nobody(bench: LedgerBench) -> None:
+def test_a_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: LedgerBench) -> None:
     """Three people, two uses, one batch: the first two get them, the third is held, an unknown code is refused."""
     code = bench.issue(2, bound=False)
     commands = [bench.reserve(code, f"p{number}@example.com") for number in range(3)]
@@ -230,7 +230,7 @@ def test_a_refund_by_final_failure_puts_one_notice_into_the_outbox(bench: Ledger
     assert_no_drift(bench)
 
 
-def test_an_unknown_stays_held(bench: LedgerBench) -> None:
+def test_an_unknown_outcome_stays_reserved(bench: LedgerBench) -> None:
     """Rows of an unknown say when it is tried again."""
     code = bench.issue()
     reservation_id = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id

@@ -98,7 +98,7 @@ def test_migration_marks_reservations_that_were_deferred_before_it(bench: Ledger
 
 
 def test_a_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretch by stretch, by several processes, or all anew: the same sums."""
+    """Stretch by stretch, by several processes, or all again: the same sums."""
     history(bench)
     monkeypatch.setattr(event_counters, "EVENTS_PER_TRANSACTION", 3)
     first = samples(LedgerCollector(bench.database_url)())
@@ -114,7 +114,7 @@ def test_a_restart_resets_nothing_and_counts_nothing_twice(bench: LedgerBench, m
     assert first['ledger_events_total{type="UseReserved"}'] == 5
 
 
-def test_nobody_waits_for_whoever_takes_the_tallies_further(bench: LedgerBench) -> None:
+def test_counting_events_blocks_no_other_process(bench: LedgerBench) -> None:
     """A second process finds them taken and shows what is there."""
     history(bench)
     with psycopg.connect(bench.database_url) as busy:
@@ -125,7 +125,7 @@ def test_nobody_waits_for_whoever_takes_the_tallies_further(bench: LedgerBench) 
     assert shown["ledger_log_position"] == 19
 
 
-def test_a_database_that_is_away_is_said_and_the_last_numbers_stay(bench: LedgerBench) -> None:
+def test_an_unavailable_database_is_reported_and_the_last_values_stay(bench: LedgerBench) -> None:
     """Every sample is still there, so that no alert loses its series."""
     history(bench)
     clock = iter([0.0, 100.0, 100.0])

@@ -1,4 +1,4 @@
-"""`rebuild` beside redeems, killed at every step, cut off from its database, and twice at once."""
+"""`rebuild` next to redeems, killed at every step, cut off from its database, and twice at once."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ from tests.support.ledger.settings import settings_for
 
 LOCK_MS_MAX = 100
 SWAPS_MAX = 12
-"""On a machine with much else to do a swap may be put off in its middle: one of so many is not."""
+"""On a machine with much else to do a swap may be deferred in its middle: one of so many is not."""
 LOOKS_MAX = 400
 STEPS = ("created", "filled", "compared", "swapping", "in place")
 
@@ -180,7 +180,7 @@ def test_a_long_reader_delays_the_swap_and_not_the_redeems(bench: LedgerBench, m
     assert (rebuilt(bench, apply=True).lock_ms or 0) > 0
 
 
-def test_a_vacuum_delays_the_swap_and_nobody_waits_behind_it(
+def test_a_vacuum_delays_the_swap_and_no_writer_waits_behind_it(
     bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock as VACUUM holds it: the rebuild waits for its end before it asks writers to wait, and needs one try."""

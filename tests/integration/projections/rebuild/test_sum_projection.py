@@ -45,7 +45,7 @@ class SentByGroupAndDay(Projection):
 
 @pytest.fixture
 def history(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> RandomHistory:
-    """A ledger with that projection beside the others."""
+    """A ledger with that projection next to the others."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute(
             "CREATE TABLE sent_by_group_and_day"

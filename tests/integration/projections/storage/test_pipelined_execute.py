@@ -58,7 +58,7 @@ def test_pipelined_execute_decides_and_commits_as_execute_does(bench: LedgerBenc
 
 
 def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str) -> None:
-    """The server answers nothing that it has not got whole, so whoever waits for it would wait for ever."""
+    """The server answers nothing that it has not got whole, so anyone who waits for it would wait forever."""
     with OptimisticWriteConnection.connect(database_url, autocommit=True) as conn, conn.pipeline():
         asked = conn.cursor(row_factory=tuple_row).execute("SELECT length(%s)", ["x" * MORE_THAN_BUFFERS])
         steps = fetch_pipelined(asked)
@@ -102,7 +102,7 @@ def test_without_a_free_connection_it_is_left_to_execute(bench: LedgerBench) -> 
 
 
 def test_a_race_is_left_to_execute_and_leaves_nothing(bench: LedgerBench) -> None:
-    """Somebody else inserts the same person between look-up and commit: nothing is written, and it can be repeated."""
+    """Somebody else inserts the same person between lookup and commit: nothing is written, and it can be repeated."""
     codes = [bench.issue(), bench.issue()]
     command = bench.reserve(codes[0], "li.wei@example.com")
     loaded = PostgresUnitOfWork.save

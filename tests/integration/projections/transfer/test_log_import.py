@@ -100,7 +100,7 @@ def test_an_import_is_the_same_ledger(lived: LedgerBench, elsewhere: LedgerBench
     assert log_of(elsewhere)[-1][-1] > last
 
 
-def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, elsewhere: LedgerBench) -> None:
+def test_the_vault_is_exported_encrypted_and_opens_with_its_keys(lived: LedgerBench, elsewhere: LedgerBench) -> None:
     """Every traveling table is the same afterwards; the next redeem of the same person finds the old reservation."""
     code = lived.issue()
     reservation = done(lived.redeem(code, "Li.Wei@example.com")).require_reservation()
@@ -127,7 +127,7 @@ def test_the_vault_travels_sealed_and_opens_with_its_keys(lived: LedgerBench, el
     assert findings.wrong == 0
 
 
-def test_states_that_are_no_text_travel_too(lived: LedgerBench) -> None:
+def test_states_that_are_not_text_are_exported_too(lived: LedgerBench) -> None:
     """Stored bytes that are no UTF-8, or JSON in another spelling, come out as they are."""
     odd = b'{ "a" : "\\u00e9\xc3\xa9" }'
     raw = b"\xff\x00{"

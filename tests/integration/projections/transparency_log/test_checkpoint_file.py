@@ -120,7 +120,7 @@ def test_an_older_state_that_went_on_is_noticed_too(
         assert len(list_checkpoints(conn, 0, 100)) == 1
 
 
-def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) -> None:
+def test_a_line_that_a_crash_cut_is_skipped(bench: LedgerBench, file: Path) -> None:
     """The one before it counts, the next one gets a line of its own, and `verify` names it."""
     first = published(bench, file, 0)
     with file.open("a") as lines:
@@ -134,8 +134,8 @@ def test_a_line_that_a_crash_cut_is_passed_over(bench: LedgerBench, file: Path) 
     assert (1, [f"line 2 of {file}: not a checkpoint"]) == verified(bench.database_url, bench, file)
 
 
-def test_what_cannot_be_read_or_reached_is_said(bench: LedgerBench, file: Path, tmp_path: Path) -> None:
-    """A folder is no file; a database that is away is not called old."""
+def test_unreadable_or_unreachable_targets_are_reported(bench: LedgerBench, file: Path, tmp_path: Path) -> None:
+    """A folder is no file; a database that is unavailable is not called old."""
     published(bench, file, 0)
 
     with pytest.raises(StorageUnavailableError, match="LEDGER_CHECKPOINT_FILE cannot be read"):

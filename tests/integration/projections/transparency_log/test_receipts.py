@@ -274,7 +274,7 @@ def test_receipt_with_its_time_written_differently_is_refused_by_both_checkers(
 
 
 def test_receipt_with_a_member_that_is_not_checked_is_refused(bench: LedgerBench, receipt: dict[str, Any]) -> None:
-    """A remark beside what is proved would look proved."""
+    """A remark next to what is proved would look proved."""
     receipt["events"][0]["note"] = "paid in full"
 
     assert both_refuse(bench, receipt)

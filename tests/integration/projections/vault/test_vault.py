@@ -163,7 +163,7 @@ def test_a_newer_schema_is_refused(database_url: str) -> None:
         LedgerStore.open(settings_for(database_url))
 
 
-def test_a_database_that_is_away_is_named_without_its_password() -> None:
+def test_an_unavailable_database_is_named_without_its_password() -> None:
     """The sentence says where nobody answered."""
     with pytest.raises(StorageUnavailableError, match=r"127\.0\.0\.1:1/none") as caught:
         LedgerStore.open(settings_for("postgresql://ledger:hidden@127.0.0.1:1/none"))

@@ -64,7 +64,7 @@ def run(program: str, *arguments: str) -> None:
 
 
 def test_a_dump_comes_back_and_an_old_one_is_noticed(bench: LedgerBench, postgres_url: str, tmp_path: Path) -> None:
-    """pg_dump and pg_restore give the same ledger; once more was published the same dump is an older state."""
+    """pg_dump and pg_restore give the same ledger; again was published the same dump is an older state."""
     file, dump = tmp_path / "checkpoints.jsonl", tmp_path / "ledger.dump"
     RandomHistory(bench, seed=8).go_on(40)
     published(bench, file, 0)

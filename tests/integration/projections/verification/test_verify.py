@@ -190,7 +190,7 @@ def test_a_parked_unknown_is_no_finding(bench: LedgerBench) -> None:
     assert document["findings"] == []
 
 
-def test_the_sample_remembers_what_is_wrong_until_it_is_right(bench: LedgerBench) -> None:
+def test_the_sample_keeps_wrong_codes_until_they_are_right(bench: LedgerBench) -> None:
     """What one round found the next ones look at again, so the exported number stays up as long as its cause."""
     code_id = sent(bench)
     now = bench.storage.recorder.clock.now()

@@ -1,4 +1,4 @@
-"""Issuing in batches: all of them once, whoever presses twice or dies on the way."""
+"""Issuing in batches: all of them once, anyone who presses twice or dies on the way."""
 
 from collections.abc import Callable
 from typing import cast

@@ -180,7 +180,7 @@ def test_uploaded_file_keeps_the_history_of_codes(app: AppClient, admin: StaffBr
     assert events[0].at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
-def test_nobody_else_makes_us_read_a_file(app: AppClient, admin: StaffBrowser) -> None:
+def test_only_the_owner_makes_us_read_a_file(app: AppClient, admin: StaffBrowser) -> None:
     """Without a sign-in it is not looked at, without a form of ours it is refused, and its size is bounded."""
     stranger = StaffBrowser(app)
     file = {"file": ("codes.csv", b"code\nX\n")}

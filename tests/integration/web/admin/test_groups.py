@@ -97,7 +97,7 @@ def test_a_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, a
     ],
 )
 def test_target_that_may_not_be_sent_to_is_not_saved(app: AppClient, admin: StaffBrowser, url: str, fault: str) -> None:
-    """It is said beside the field, which still holds what was typed."""
+    """It is said next to the field, which still holds what was typed."""
     answer = admin.submit(PATH.replace("/one", "/channel"), PATH, channel="webhook", channel_url=url)
 
     assert answer.status_code == 422

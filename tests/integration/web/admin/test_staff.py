@@ -36,7 +36,7 @@ def test_a_new_password_ends_all_sessions(app: AppClient, admin: StaffBrowser, m
     assert "reset a password" in admin.get("/support/audit").text
 
 
-def test_a_role_holds_from_the_next_click_on(admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
+def test_a_role_holds_from_the_next_request_on(admin: StaffBrowser, mei: tuple[StaffBrowser, str]) -> None:
     """Without a new sign-in."""
     browser, staff_id = mei
     before = browser.get("/admin").status_code
@@ -96,7 +96,7 @@ def test_admin_pages_are_closed_to_other_roles(role: str, sign_in: Callable[...,
 
 
 def test_forms_of_others_are_refused(app: AppClient, admin: StaffBrowser) -> None:
-    """Without this session's token nothing happens, whoever's cookie comes along."""
+    """Without this session's token nothing happens, anyone who's cookie comes along."""
     forms = ["/admin/batches", "/admin/keys", "/admin/staff", "/admin/groups/one?name=x", "/admin/groups/test?name=x"]
     before = [app.count(table) for table in ("batches", "api_keys", "staff", "invite_groups", "audit")]
 

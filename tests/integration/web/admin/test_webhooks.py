@@ -1,4 +1,4 @@
-"""Webhook endpoints on the admin's pages: made, tested, disabled, and their messages sent once more."""
+"""Webhook endpoints on the admin's pages: made, tested, disabled, and their messages sent again."""
 
 import re
 from datetime import timedelta

@@ -39,7 +39,7 @@ def test_a_support_page_leads_to_the_sign_in_and_back(app: AppClient) -> None:
     "next_path", ["https://evil.example", "//evil.example", "/support\\evil", "/invite", "/supportx"]
 )
 def test_the_sign_in_leads_to_our_own_pages_only(app: AppClient, next_path: str) -> None:
-    """An address of another site in `next` is passed over."""
+    """An address of another site in `next` is skipped."""
     add_staff(app, EMAIL, "viewer", PASSWORD)
 
     assert (
@@ -119,7 +119,7 @@ def test_signing_out_ends_the_session_for_good(app: AppClient, sign_in: Callable
 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Whoever was in with the old password is out."""
+    """Anyone who was in with the old password is out."""
     browser, other = sign_in("support"), sign_in("viewer")
 
     add_staff(app, "support@staff.example.com", "support", "a new one")

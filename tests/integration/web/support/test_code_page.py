@@ -145,7 +145,7 @@ def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn
 
 
 def test_a_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """With the one command that mends it."""
+    """With the one command that repairs it."""
     code_id = code_id_of(shared_app, shared_app.issue())
     browser = shared_sign_in("viewer")
     before = browser.get("/support/work").text

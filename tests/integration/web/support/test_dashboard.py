@@ -21,7 +21,7 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 
 
 def test_the_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Sent, given back, under way and refused; each once, in the step in which it began."""
+    """Sent, refunded, under way and refused; each once, in the step in which it began."""
     code = app.issue(make_template(max_uses=3, bound=False))
     ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(3)]
     app.attempt(ids[0])
@@ -50,7 +50,7 @@ def test_the_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[.
 
 
 def test_dashboard_shows_pending_work_and_outages(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
-    """Nothing sends here, the broker is away, and what is due grows old."""
+    """Nothing sends here, the broker is unavailable, and what is due grows old."""
     app.redeem(app.issue())
     with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE reservations SET due_at = due_at - interval '2 minutes'")

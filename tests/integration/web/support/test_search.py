@@ -88,7 +88,7 @@ def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in:
 
 
 def test_the_statement_has_the_balance_after_each_line(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Newest first or oldest first, in sentences, with nothing in clear."""
+    """Newest first or oldest first, in sentences, with nothing in plain text."""
     code = shared_app.issue(make_template(max_uses=2))
     shared_app.attempt(reserved(shared_app, code))
     page = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}")

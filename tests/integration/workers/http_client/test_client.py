@@ -130,7 +130,7 @@ def test_an_answer_has_a_greatest_length(server: WebhookReceiver, length: int, i
         PinnedHttpClient(LOOPBACK, 20.0).post(server.url, {}, b"{}")
 
 
-def test_silence_in_the_handshake_costs_no_doubt() -> None:
+def test_a_stalled_handshake_is_not_an_unknown_outcome() -> None:
     """Nothing was said yet, and time for the answer was kept."""
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(NotSentError, match="unreachable"):
         PinnedHttpClient(LOOPBACK, 0.5).post(f"https://127.0.0.1:{silent.getsockname()[1]}/", {}, b"{}")

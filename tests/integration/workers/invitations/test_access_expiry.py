@@ -150,7 +150,7 @@ def house(bench: LedgerBench, steps: DeliverySteps) -> AccessRig:
     return AccessRig(bench, steps, FakeChannel(), bench.storage.recorder.clock.now())
 
 
-def test_an_access_is_announced_ended_and_taken_away(house: AccessRig) -> None:
+def test_an_access_is_announced_ended_and_removed(house: AccessRig) -> None:
     """One letter for each mark, with a Message-ID of its own; the farewell goes with the removal."""
     reservation_id = house.grant_access(house.issue())
     start = house.now
@@ -266,7 +266,7 @@ def test_a_corrected_access_is_removed_and_the_invitation_that_waited_is_woken(h
 
 
 def test_a_rebind_moves_the_access_and_no_use(house: AccessRig) -> None:
-    """The former one is taken away by its own channel after the new invitation was sent; rows are the log's."""
+    """The former one is removed by its own channel after the new invitation was sent; rows are the log's."""
     code = house.issue()
     former = house.grant_access(code)
     rebind = house.rebind(code)

@@ -119,7 +119,7 @@ def test_batch_sender_leaves_a_message_due_while_the_server_lets_no_connection_i
 def test_notice_keeps_its_attempts_when_no_connection_is_let_in(
     bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is put off, however often, and sent once the server lets us in."""
+    """It is deferred, however often, and sent once the server lets us in."""
     [reservation_id] = reserved(bench, 1)
     later(bench, monkeypatch, 1801)
     done(bench.settle(reservation_id))

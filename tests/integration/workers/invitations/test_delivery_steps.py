@@ -208,7 +208,7 @@ def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) 
     assert counts == [False, True]
 
 
-def test_a_notice_in_doubt_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
+def test_a_notice_with_an_unknown_outcome_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Two notices would worry more than a lost one."""
     channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
     steps.process(reserved(bench), channel, "t1")

@@ -113,7 +113,7 @@ def test_a_failed_publish_is_repeated_by_the_next_round(bench: LedgerBench) -> N
     assert publish.ids == [reservation_id]
 
 
-def test_one_in_doubt_shares_no_message(bench: LedgerBench) -> None:
+def test_an_unknown_outcome_shares_no_message(bench: LedgerBench) -> None:
     """The letter may be what killed its process: its neighbors are woken without it."""
     code = bench.issue(None, bound=False)
     ids = [

@@ -222,7 +222,7 @@ def given_back(house: GroupRig, count: int, group: str | None = GROUP) -> list[U
 
 
 def test_recipients_are_notified_by_the_groups_system_and_get_no_email(house: GroupRig) -> None:
-    """What was given back is posted once, with the words of a mail; a group without a system is written to."""
+    """What was refunded is posted once, with the words of a mail; a group without a system is written to."""
     (posted,), (mailed,) = given_back(house, 1), given_back(house, 1, "sales")
 
     first, second = house.notices(), house.notices()
@@ -267,7 +267,7 @@ def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
 
 
 def test_the_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
-    """One waits for it; the others are put off while it rests, and the next group's go out in the same round."""
+    """One waits for it; the others are deferred while it rests, and the next group's go out in the same round."""
     house.system.always = ScriptedReply(first=house.system.hang)
     house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 1.0))
     given_back(house, 3)
@@ -296,7 +296,7 @@ def test_a_deferred_notice_spends_no_attempt(house: GroupRig, monkeypatch: pytes
     assert house.notices() == [("sent", None), ("sent", None)]
 
 
-def test_a_notice_is_not_put_off_for_ever(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notice_is_not_deferred_without_end(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a day it is dropped, which its outcome says."""
     given_back(house, 1)
     house.cooldowns.record(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))

@@ -74,7 +74,7 @@ def test_old_address_gets_one_notice_of_a_correction(
 def test_correction_of_what_was_surely_not_sent_needs_no_notice(
     bench: LedgerBench, steps: DeliverySteps, outcome: Outcome | None, actor: ActorKind, expected: list[str]
 ) -> None:
-    """No email has left for the old address; after an attempt in doubt one may have."""
+    """No email has left for the old address; after an attempt with an unknown outcome one may have."""
     code, old = redeemed(bench)
     if outcome is not None:
         steps.process(old, ScriptedChannel(outcome), "t1")

@@ -81,7 +81,7 @@ def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(redis_ur
 
 
 def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, broker: Redis) -> None:
-    """Each by its own name, and gone once it is mended."""
+    """Each by its own name, and gone once it is repaired."""
     watch = BrokerMonitor(redis_url)
     wait_missing(watch, [])
     broker.config_set("maxmemory-policy", "allkeys-lru")

@@ -236,7 +236,7 @@ def test_several_processes_send_each_message_once(hooks: WebhookBench, server: W
     assert len(set(ids(server))) == 30
 
 
-def test_a_silent_endpoint_holds_up_nobody(hooks: WebhookBench, server: WebhookReceiver) -> None:
+def test_a_stalled_endpoint_delays_no_other_endpoint(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Waking waits for nothing; the others are told while it is waited for, and one message of it is under way."""
     with WebhookReceiver() as silent:
         silent.always = ScriptedReply(first=silent.hang)

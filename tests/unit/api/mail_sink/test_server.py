@@ -1,4 +1,4 @@
-"""What the embedded stack keeps of mails, and for how long."""
+"""What the embedded stack keeps of emails, and for how long."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from api.mail_sink.server import DAY_S, MaildirHandler, delete_old_mails
 
 
-def test_old_mails_are_dropped_and_new_ones_stay(tmp_path: Path) -> None:
+def test_old_emails_are_deleted_and_new_ones_stay(tmp_path: Path) -> None:
     """By the time at which they came; one that is not whole yet goes too once it is old."""
     handler, now = MaildirHandler(tmp_path / "mail"), 100 * DAY_S
     for name, days in (("old", 31), ("young", 29)):

@@ -29,7 +29,7 @@ def test_a_slow_trickle_is_no_attack() -> None:
 
 
 def test_breaker_closes_a_minute_after_the_last_request() -> None:
-    """Tries that are refused meanwhile keep it open, redeems don't."""
+    """Tries that are refused in the meantime keep it open, redeems don't."""
     breaker = Breaker()
     breaker.add(1000.0, unknown=UNKNOWN_MAX)
     breaker.add(1050.0, unknown=1)

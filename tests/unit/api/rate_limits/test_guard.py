@@ -83,7 +83,7 @@ def test_good_customers_behind_the_address_of_one_who_mistypes() -> None:
 
 
 def test_other_addresses_are_not_affected() -> None:
-    """Not even by guesses for their own e-mail or with their own code."""
+    """Not even by guesses for their own email or with their own code."""
     watch = TimedGuard()
     for _ in range(30):
         watch.guess(attempt("198.51.100.1", "short", email="li.wei", code="A7K2"))
@@ -116,7 +116,7 @@ def test_ipv6_counts_by_link_and_by_network() -> None:
     assert mapped == [None] * ADDRESS.burst + ["address"]
 
 
-def test_the_breaker_keeps_out_who_failed_lately() -> None:
+def test_the_breaker_rejects_clients_that_failed_recently() -> None:
     """Their old codes are not looked up, whether they exist or not; everybody else's are."""
     watch = TimedGuard()
     open_breaker(watch)
@@ -157,7 +157,7 @@ def test_breaker_closes_when_the_guesses_end() -> None:
     assert names([still_open, watch.redeem(attempt("198.51.100.1", "long"))]) == ["breaker", None]
 
 
-def test_a_failure_is_forgotten_after_a_while() -> None:
+def test_a_failure_is_dropped_after_its_time() -> None:
     """Ten minutes later the address is as good as new."""
     watch = TimedGuard()
     watch.guess(attempt())
@@ -170,7 +170,7 @@ def test_a_failure_is_forgotten_after_a_while() -> None:
 
 
 def test_requests_in_flight_are_bounded() -> None:
-    """A volley of a fresh address, and less of one that failed lately: there the others count as guesses."""
+    """A volley of a fresh address, and less of one that failed recently: there the others count as guesses."""
     watch = TimedGuard()
     fresh = [watch.guard.acquire(attempt("192.0.2.1")) for _ in range(CONCURRENT_MAX + 1)]
     watch.guess(attempt("192.0.2.2"))
@@ -213,7 +213,7 @@ def test_the_headers_show_what_is_left() -> None:
 
 
 def test_the_headers_show_the_breaker() -> None:
-    """Nothing is left for who failed lately, as long as Retry-After says."""
+    """Nothing is left for who failed recently, as long as Retry-After says."""
     watch = TimedGuard()
     open_breaker(watch)
     watch.now += 3
@@ -226,7 +226,7 @@ def test_the_headers_show_the_breaker() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """However many addresses, e-mails and codes come."""
+    """However many addresses, emails and codes come."""
     watch = TimedGuard()
     for number in range(KEYS_MAX + 2_000):
         watch.now += 0.001

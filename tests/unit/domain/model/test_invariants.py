@@ -140,15 +140,15 @@ def test_a_state_that_does_not_follow_is_named(change: dict[str, object], broken
 def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
     before: Reservation, event: ReservationEvent, broken: list[str]
 ) -> None:
-    """Sent twice, given back twice or as what it isn't, an unknown refunded by the sweep, cases that cross.
+    """Sent twice, refunded twice or as what it isn't, an unknown refunded by the sweep, cases that cross.
 
-    And an access that ends early, twice or before it began, is taken away while it stands, or is announced twice.
+    And an access that ends early, twice or before it began, is removed while it stands, or is announced twice.
     """
     assert broken == find_broken_reservation_rules(before, event, evolve_reservation(before, ID, 9, event))
 
 
 def test_a_rebind_that_takes_a_use_is_named() -> None:
-    """Held, counted or given back: all of it would be somebody's use."""
+    """Held, counted or refunded: all of it would be somebody's use."""
     before = code_after(RESERVED, SENT)
     event = RebindReserved(**OPENED_FIELDS, reservation_id=OTHER, moves=1)
     for change in ({"reserved": 1}, {"used": 0, "sent_binding": 0, "owner_id": None}):
@@ -242,7 +242,7 @@ def test_corrections_name_an_invitation_that_does_not_wait_for_the_former_end(
 
 
 def test_a_right_history_breaks_nothing() -> None:
-    """Negative control: reserve, send, give back by staff."""
+    """Negative control: reserve, send, refund by staff."""
     back = replace(REFUNDED, actor="staff", cause="staff", held="used")
     code, reservation = code_after(), None
     for version, event in enumerate((RESERVED, SENT, back), start=2):

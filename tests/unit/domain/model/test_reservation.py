@@ -140,7 +140,7 @@ def test_fold_rejects_what_begins_no_reservation() -> None:
         (REFUNDED, False, False, False),
     ],
 )
-def test_status_says_what_is_held_and_processed(
+def test_status_shows_what_is_reserved_and_processed(
     reservation: Reservation, *, is_live: bool, is_processed: bool, occupies: bool
 ) -> None:
     """Live and sent take a use; machines have to do with what is live or resent."""
@@ -312,7 +312,7 @@ def test_bounds_of_time_belong_to_one_side_each() -> None:
         {"waits_for": CASE},
     ],
 )
-def test_each_obstacle_keeps_a_machine_from_refunding(change: dict[str, Any]) -> None:
+def test_each_obstacle_prevents_an_automatic_refund(change: dict[str, Any]) -> None:
     """At the deadline, and not before; each of the others alone is enough too."""
     assert LIVE.is_overdue(DEADLINE)
     assert not replace(LIVE, **change).is_overdue(DEADLINE)

@@ -27,5 +27,5 @@ def test_a_name(name: str) -> None:
     ],
 )
 def test_no_name(name: str, fault: str) -> None:
-    """What does not fit, or would put a person's address into events for ever."""
+    """What does not fit, or would put a person's address into events forever."""
     assert group_name_error(name) == fault

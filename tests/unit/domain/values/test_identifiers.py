@@ -1,4 +1,4 @@
-"""Normal forms of codes and addresses: part of identity, so they are pinned here for ever."""
+"""Normal forms of codes and addresses: part of identity, so they are pinned here forever."""
 
 import random
 from collections.abc import Callable

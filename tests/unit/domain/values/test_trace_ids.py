@@ -1,4 +1,4 @@
-"""Ids from outside that may be stored in clear."""
+"""Ids from outside that may be stored in plain text."""
 
 import random
 

@@ -102,7 +102,7 @@ def test_target_outside_the_public_internet_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["93.184.215.14", "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "2002:101:101::1"])
 def test_public_addresses_are_reached_by_https_alone(text: str) -> None:
-    """Invitations hold addresses of people: none goes over the internet in clear."""
+    """Invitations hold addresses of people: none goes over the internet in plain text."""
     assert may_reach(ip_address(text), "https", OURS)
     assert not may_reach(ip_address(text), "http", OURS)
     assert is_public(inner(ip_address(text)))

@@ -26,7 +26,7 @@ def test_statements_list_the_declared_columns() -> None:
     assert SUMS.complete.endswith("WHERE old.group_name = n.group_name AND old.day = n.day")
 
 
-def test_arrays_in_a_row_travel_as_text() -> None:
+def test_arrays_in_a_row_are_sent_as_text() -> None:
     """A statement casts the text of an array back to its type."""
     table = Table("lists", key=("id",), columns={"id": "uuid", "versions": "bigint[]"})
 

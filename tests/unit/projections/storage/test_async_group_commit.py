@@ -171,7 +171,7 @@ def test_a_cancelled_command_is_taken_back() -> None:
 
 
 def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that does not answer in time is a time-out for those who wait, and takes back what has not begun."""
+    """A store that does not answer in time is a timeout for those who wait, and takes back what has not begun."""
     monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:

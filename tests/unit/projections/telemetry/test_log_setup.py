@@ -37,7 +37,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
 
 
 def test_a_line_is_json_with_the_fields_of_the_call(written: Written) -> None:
-    """Time, level, logger and what the call names; what a library adds beside is left out."""
+    """Time, level, logger and what the call names; what a library adds next to is left out."""
     logging.getLogger("workers.x").info("message", extra={"action": "send", "ms": 1.5, "data": {"args": "secret"}})
 
     (line,) = written.lines()
@@ -70,7 +70,7 @@ def test_log_line_hides_values_that_look_private(written: Written, said: str, ex
 
 @pytest.mark.parametrize("name", ["request_id", "task_id", "reservation_id", "reason"])
 def test_private_text_is_taken_out_of_every_field(written: Written, name: str) -> None:
-    """Ids too: whoever publishes a task may choose what its id says."""
+    """Ids too: anyone who publishes a task may choose what its id says."""
     logging.getLogger("x").info("task", extra={name: "T6Z7-Z16G-K5WA-XPK1-1EX3 li.wei@example.com"})
 
     assert [line[name] for line in written.lines()] == ["<code> <address>"]

@@ -64,7 +64,7 @@ def scrape(environment: dict[str, str]) -> dict[str, float]:
     )
 
 
-def test_processes_add_up_and_the_dead_are_not_forgotten(environment: dict[str, str], tmp_path: Path) -> None:
+def test_processes_add_up_and_dead_ones_still_count(environment: dict[str, str], tmp_path: Path) -> None:
     """Two alive, then one killed: counts stay, its gauges go, and its files are taken together with other dead ones."""
     first, second = process(environment, 2), process(environment, 5)
     try:

@@ -55,7 +55,7 @@ def test_an_outage_is_one_line(
 def test_failed_publish_of_the_scheduler_is_one_log_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception, is_short: bool
 ) -> None:
-    """A broker that is away for a minute is met dozens of times; Celery tells each with two stacks."""
+    """A broker that is unavailable for a minute is met dozens of times; Celery tells each with two stacks."""
     app = Celery("outages", broker="memory://", set_as_current=False)
 
     def nothing() -> None:

@@ -35,7 +35,7 @@ def test_a_group_gets_only_its_share_of_the_concurrency() -> None:
 
 
 def test_a_system_that_does_not_answer_rests() -> None:
-    """What is left of its group is passed over until then; others go on, and an answer ends the rest."""
+    """What is left of its group is skipped until then; others go on, and an answer ends the rest."""
     seconds = 0.0
     cooldowns = Cooldowns(lambda: seconds)
     for outcome in SILENCE:
@@ -61,7 +61,7 @@ def test_expired_session_is_refused() -> None:
 
 
 def test_limits_take_no_more_mail_than_there_are_connections_for() -> None:
-    """What has to wait keeps its place; groups with a channel of their own go on meanwhile."""
+    """What has to wait keeps its place; groups with a channel of their own go on in the meantime."""
     limiter = GroupLimiter(IDS, FAST, 2, Cooldowns(), lambda: 2)
 
     assert limiter.acquire(8) == [*IDS[:2], *IDS[5:7]]

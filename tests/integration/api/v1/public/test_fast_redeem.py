@@ -111,7 +111,7 @@ def test_a_body_in_pieces_is_read_whole(shared_app: AppClient) -> None:
     assert answer.status_code == 202
 
 
-def test_other_requests_to_the_path_are_left_alone(shared_app: AppClient) -> None:
+def test_other_requests_to_the_path_take_the_route(shared_app: AppClient) -> None:
     """A method that is not allowed is answered by the router."""
     client: TestClient = shared_app.client
 

@@ -29,7 +29,7 @@ def test_a_redeem_is_accepted_with_the_broker_away(shared_app: AppClient) -> Non
     assert response.headers["x-request-id"]
 
 
-def test_a_second_click_gets_the_same_reservation(app: AppClient) -> None:
+def test_a_second_request_gets_the_same_reservation(app: AppClient) -> None:
     """200, the same id, however code and address are spelled."""
     code = app.issue()
     first = app.redeem(code).json()

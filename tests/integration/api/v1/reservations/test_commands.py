@@ -59,7 +59,7 @@ def test_a_correction_may_be_refused(app: AppClient, email: str, code: str | Non
 
 
 def test_staff_correct_what_a_person_may_not(app: AppClient) -> None:
-    """After an attempt in doubt only staff do, which resolves it."""
+    """After an attempt with an unknown outcome only staff do, which resolves it."""
     code = app.issue()
     wrong = app.redeem(code, "ly.wei@example.com").json()["reservation_id"]
     app.attempt(wrong, OutcomeUnknown(server="mx:25", cause="timeout"))

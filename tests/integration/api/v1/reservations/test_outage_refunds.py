@@ -62,8 +62,8 @@ def test_route_checks_role_and_body(app: AppClient, role: str, body: dict[str, s
     assert ask(app, role, **body).status_code == status
 
 
-def test_a_doubt_that_turned_out_to_be_sent_since_it_was_listed_stays_sent(app: AppClient) -> None:
-    """It was listed as unknown; what is given back as sent is what was listed as sent."""
+def test_an_unknown_outcome_that_proved_sent_since_it_was_listed_stays_sent(app: AppClient) -> None:
+    """It was listed as unknown; what is refunded as sent is what was listed as sent."""
     reservation_id = UUID(app.redeem(app.issue()).json()["reservation_id"])
     app.attempt(str(reservation_id))
     reservation, now = app.services.reader.find_reservation(reservation_id), app.services.now()

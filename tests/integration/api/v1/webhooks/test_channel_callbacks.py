@@ -93,7 +93,7 @@ def system(app: AppClient) -> System:
 
 
 def test_an_acceptance_is_recorded_once(system: System) -> None:
-    """By whom and by what way; the same report signed anew is taken again and changes nothing."""
+    """By whom and by what way; the same report signed again is taken again and changes nothing."""
     reservation_id = system.sent()
     happened = system.app.services.now()
     first = system.report("invite.accepted", reservation_id, message_id="r1", occurred_at=happened.isoformat())
@@ -167,7 +167,7 @@ def test_callback_about_another_group_changes_nothing(
 
 
 def test_a_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) -> None:
-    """By its id for as long as its time would pass, by its time for ever after."""
+    """By its id for as long as its time would pass, by its time forever after."""
     reservation_id, now = system.sent(), system.app.services.now()
     statuses = [system.report("invite.accepted", reservation_id, message_id="r1", at=now).status_code for _ in range(3)]
     other = system.report("invite.removed", reservation_id, message_id="r1", at=now + timedelta(seconds=3))
@@ -179,7 +179,7 @@ def test_a_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) 
     assert system.refused() == {"replayed": 3, "stale": 1}
 
 
-def test_a_channel_speaks_of_its_own_group_alone(system: System) -> None:
+def test_a_channel_reports_on_its_own_group_only(system: System) -> None:
     """Of another group's invitation it hears what it hears of none at all."""
     foreign = system.report("invite.accepted", system.sent(group="somebody else's"))
     unknown = system.report("invite.accepted", str(uuid4()))

@@ -1,4 +1,4 @@
-"""Webhook endpoints over HTTP: made, changed, tested, told once more; secrets are shown once, targets looked at."""
+"""Webhook endpoints over HTTP: made, changed, tested, told again; secrets are shown once, targets looked at."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -137,7 +137,7 @@ def test_a_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
     assert len(ask("GET", f"/{endpoint['id']}/deliveries", state="failed").json()["deliveries"]) == 1
 
 
-def test_a_message_is_sent_once_more(app: AppClient, ask: Ask) -> None:
+def test_a_message_is_redelivered(app: AppClient, ask: Ask) -> None:
     """One that was taken too; those that failed, all together; not while the endpoint is disabled."""
     endpoint = ask("POST", url=URL, event_types=["CodeIssued"]).json()
     app.issue()

@@ -108,7 +108,7 @@ def test_the_example_does_what_the_page_says(
 
 
 def test_the_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
-    """The seat is free again; asked once more, it is still done."""
+    """The seat is free again; asked again, it is still done."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
     work(reservation_id)
     removal = Removal(

@@ -19,9 +19,7 @@ def start_stubborn(cwd: Path, *words: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_components_of_this_folder_are_ended_and_other_programs_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_components_of_this_folder_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A component of another folder stays, and so does an editor that works in this one."""
     monkeypatch.setattr("api.cli.embedded.process.orphans.COMPONENTS_S_MAX", 0.1)
     for name in ("run", "redis", "other"):

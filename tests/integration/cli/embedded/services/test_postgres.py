@@ -1,4 +1,4 @@
-"""The private servers: whoever we are and wherever the folder is, they run, keep their data, or say why not."""
+"""The private servers: anyone who we are and wherever the folder is, they run, keep their data, or say why not."""
 
 import os
 import signal
@@ -124,7 +124,7 @@ def test_ordinary_user_runs_postgres_without_launcher(open_folder: Path) -> None
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
-def test_root_uses_nobody_if_it_can_enter_the_folder(open_folder: Path) -> None:
+def test_root_uses_the_unprivileged_account_if_it_can_enter_the_folder(open_folder: Path) -> None:
     """The first way: an account that is there already; only the data folder itself is opened for passing through."""
     folder = open_folder / "data"
     folder.mkdir(mode=0o700)
@@ -134,7 +134,7 @@ def test_root_uses_nobody_if_it_can_enter_the_folder(open_folder: Path) -> None:
     assert (0o711 if IS_ROOT else 0o700) == folder.stat().st_mode & 0o777
 
 
-def test_root_uses_a_namespace_if_nobody_cannot_enter_the_folder(open_folder: Path) -> None:
+def test_root_uses_a_namespace_if_the_unprivileged_account_cannot_enter_the_folder(open_folder: Path) -> None:
     """The second way (or the third, where namespaces are forbidden): the closed folder keeps its mode."""
     closed = open_folder / "closed"
     (closed / "data").mkdir(parents=True)
@@ -215,7 +215,7 @@ def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> N
 
 
 def test_killed_valkey_restarts_on_the_same_port(tmp_path: Path) -> None:
-    """Whoever knows its address reaches it again."""
+    """Anyone who knows its address reaches it again."""
     server = valkey.prepare_valkey(tmp_path, find_free_port(), PASSWORD)
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(server.program)

@@ -107,7 +107,7 @@ def test_removed_record_is_refunded_and_its_person_redeems_again(
 def test_removed_person_who_was_invited_again_counts_once(
     imports: Import, bench: LedgerBench, terminal: Terminal
 ) -> None:
-    """A new invitation leaves a pending record and a successful one beside the removed one; one use is counted."""
+    """A new invitation leaves a pending record and a successful one next to the removed one; one use is counted."""
     codes = [
         old.code(1, "AGAIN1", used_count=1, max_uses=1, bound_email=PERSON),
         old.code(2, "MOVED1", used_count=0, max_uses=1, rebind_count=1),

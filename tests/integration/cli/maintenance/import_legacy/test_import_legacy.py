@@ -148,7 +148,7 @@ def test_legacy_codes_can_be_redeemed(tmp_path: Path, bench: LedgerBench, termin
 
 
 def test_legacy_database_is_only_read(tmp_path: Path, terminal: Terminal) -> None:
-    """Not one byte of the file changes, and none appears beside it."""
+    """Not one byte of the file changes, and none appears next to it."""
     (tmp_path / "old").mkdir()
     dsn = old.sqlite(tmp_path / "old" / "old.db", CODES, RECORDS)
     before = hashlib.sha256((tmp_path / "old" / "old.db").read_bytes()).digest()

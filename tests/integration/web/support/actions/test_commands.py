@@ -76,7 +76,7 @@ def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in:
     assert [word for word, page in pages.items() if '<p class="done" role="status">' not in page.text] == []
 
 
-def test_the_case_of_an_access_that_stays_speaks_of_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_the_case_of_an_access_that_stays_is_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """Not of sending: the same acts decide it, in words of their own."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
@@ -113,7 +113,7 @@ def test_the_case_of_an_access_that_stays_speaks_of_the_access(shared_app: AppCl
     assert kinds(shared_app, code)[-2:] == ["CaseOpened", "CaseClosed"]
 
 
-def test_an_invitation_is_sent_once_more_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_an_invitation_is_resent_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """The form sent twice asks for one delivery."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
@@ -153,7 +153,7 @@ def test_an_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_
     assert "pending" in before
 
 
-def test_a_held_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_a_reserved_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """What is not sent yet is cancelled; a refund is not offered for it."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
@@ -219,7 +219,7 @@ def seen_on(answer: AppResponse) -> dict[str, str]:
     return {"nonce": nonce_of(answer), "seen": match[1]}
 
 
-def test_form_is_previewed_again_when_the_code_changed_meanwhile(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_form_is_previewed_again_when_the_code_has_changed_since(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """An old tab gives nothing back that was accepted meanwhile, unless its reader insists; pressing twice is once."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
@@ -240,9 +240,7 @@ def test_form_is_previewed_again_when_the_code_changed_meanwhile(shared_app: App
     assert kinds(shared_app, code).count("UseRefunded") == 1
 
 
-def test_new_terms_undo_nothing_that_somebody_else_changed_unseen(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
+def test_new_terms_overwrite_no_unseen_change(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """The old form would set the old limit again: that is shown before it is done, and only done if wanted."""
     code = shared_app.issue(make_template(max_uses=3, bound=False))
     browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
@@ -261,7 +259,7 @@ def test_new_terms_undo_nothing_that_somebody_else_changed_unseen(
 
 
 def test_a_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """The reason stands beside the event; without one it is asked for."""
+    """The reason stands next to the event; without one it is asked for."""
     code = shared_app.issue()
     browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
 
@@ -277,7 +275,7 @@ def test_a_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, share
 
 
 def test_a_revoking_shows_everything_that_it_undoes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """However many there are; what is in doubt becomes a case, what is sent stays."""
+    """However many there are; what is with an unknown outcome becomes a case, what is sent stays."""
     code = shared_app.issue(make_template(max_uses=None, bound=False))
     items = [reserved(shared_app, code, f"p{number}@example.com") for number in range(6)]
     shared_app.attempt(items[0])

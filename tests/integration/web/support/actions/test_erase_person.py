@@ -24,7 +24,7 @@ def rows(shared_app: AppClient, query: str, *params: object) -> list[tuple[Any, 
 
 
 def person_of(shared_app: AppClient, reservation_id: str) -> str:
-    """The page of whoever holds a reservation."""
+    """The page of anyone who holds a reservation."""
     ((recipient_id,),) = rows(
         shared_app, "SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id
     )
@@ -93,7 +93,7 @@ def test_erasure_waits_for_an_invitation_that_is_being_sent(shared_app: AppClien
 
 
 def test_an_address_is_shown_on_the_page_of_its_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """With a reason, for a while, to whoever asked; the audit leads to the person."""
+    """With a reason, for a while, to anyone who asked; the audit leads to the person."""
     page = person_of(shared_app, shared_app.redeem(shared_app.issue(), "shown@example.com").json()["reservation_id"])
     browser = shared_sign_in("support")
     before = browser.get(page).text

@@ -97,7 +97,7 @@ def test_every_attempt_has_one_id_and_one_body(system: WebhookReceiver) -> None:
 def test_notices_to_recipients_are_posted_too(
     system: WebhookReceiver, template: Template, about: str, kind: str
 ) -> None:
-    """By a type and an id of its own, with the words of a mail; in doubt it is as good as not sent."""
+    """By a type and an id of its own, with the words of a mail; with an unknown outcome it is as good as not sent."""
     notice = replace(MESSAGE, template=template, message_id=f"<{MESSAGE.reservation_id}.{about}@example.com>")
     system.then(ScriptedReply(204), ScriptedReply(500))
     outcomes = [send(system, notice) for _ in range(2)]
@@ -219,14 +219,14 @@ def test_later_is_neither(system: WebhookReceiver, reply: ScriptedReply, seconds
         (ScriptedReply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"), "connection_lost"),
     ],
 )
-def test_an_answer_that_does_not_say_is_a_doubt(system: WebhookReceiver, reply: ScriptedReply, cause: str) -> None:
+def test_an_answer_that_does_not_say_is_unknown(system: WebhookReceiver, reply: ScriptedReply, cause: str) -> None:
     """It may have been sent, so no machine gives the use back."""
     system.then(reply)
 
     assert send(system) == OutcomeUnknown(server=origin(system), cause=cause)
 
 
-def test_no_answer_in_time_is_a_doubt_however_it_trickles(system: WebhookReceiver) -> None:
+def test_no_answer_in_time_is_an_unknown_outcome_however_slowly_it_arrives(system: WebhookReceiver) -> None:
     """The time is that of the whole message."""
     system.then(ScriptedReply(first=system.hang), ScriptedReply(raw=b"HTTP/1.1 200 OK\r\n" * 50, trickle=0.05))
     begun = datetime.now(UTC)
@@ -245,7 +245,7 @@ def test_a_system_that_can_not_be_reached_got_nothing() -> None:
 
 
 def ending(system: WebhookReceiver) -> RemovalOutcome:
-    """Ask for an access to be taken away, now."""
+    """Ask for an access to be removed, now."""
     removal = Removal(
         reservation_id=MESSAGE.reservation_id,
         cause="moved",

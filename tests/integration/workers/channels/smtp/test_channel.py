@@ -200,7 +200,7 @@ def test_a_name_that_does_not_resolve_is_unreachable() -> None:
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
-def test_a_reply_nobody_asked_for_never_counts_as_the_next_one(mail_server: MailServer, stage: Stage) -> None:
+def test_an_unsolicited_reply_never_counts_as_the_next_one(mail_server: MailServer, stage: Stage) -> None:
     """Two replies at once put both sides out of step: a stray 250 must not accept a letter."""
     stray = b"354 go\r\n250 ok\r\n" if stage == "data" else b"250 ok\r\n250 ok\r\n"
     mail_server.at(stage, SendOctets(stray))

@@ -52,7 +52,7 @@ def certificate(trusted: CA) -> LeafCert:
 
 
 @pytest.mark.parametrize("security", PRIVATE)
-def test_message_and_login_travel_encrypted(security: Security, certificate: LeafCert) -> None:
+def test_message_and_login_are_sent_encrypted(security: Security, certificate: LeafCert) -> None:
     """With STARTTLS and with TLS from the start, the letter comes over an encrypted connection, logged in."""
     with MailServer(security, certificate=certificate, login=LOGIN) as server:
         outcome = _send_once(server.url)
@@ -93,7 +93,7 @@ def test_a_server_that_does_not_offer_starttls_gets_no_message(mail_server: Mail
 
 
 def test_replies_before_the_handshake_are_discarded(certificate: LeafCert) -> None:
-    """Answers slipped in beside the one to STARTTLS are not taken for answers over TLS."""
+    """Answers slipped in next to the one to STARTTLS are not taken for answers over TLS."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
         server.at("starttls", SendOctets(b"220 go\r\n250 slipped in\r\n"))
         outcome = _send_once(server.url, 0.5)
@@ -111,7 +111,7 @@ def test_a_silent_handshake_ends_in_time(stage: Stage, certificate: LeafCert) ->
         assert _reason(_send_once(server.url, 0.3)) == ("unreachable", False)
 
 
-def test_tls_towards_a_server_that_speaks_clear_fails(mail_server: MailServer) -> None:
+def test_tls_towards_a_server_without_tls_fails(mail_server: MailServer) -> None:
     """smtps:// towards a plain port is a retryable TLS failure, or a silence that ends."""
     outcome = _send_once(f"smtps://{mail_server.address}", 0.5)
 
@@ -119,7 +119,7 @@ def test_tls_towards_a_server_that_speaks_clear_fails(mail_server: MailServer) -
 
 
 def test_a_wrong_password_is_retryable_and_named() -> None:
-    """Login trouble is for staff to mend: letters wait, none is refused for good."""
+    """Login trouble is for staff to repair: letters wait, none is refused for good."""
     with MailServer(login=LOGIN) as server:
         outcome = _send_once(f"smtp://someone:wrong@{server.address}")
 
@@ -147,7 +147,7 @@ def test_a_failing_login_is_retryable(behavior: Behavior, reason: str) -> None:
         assert (reason, False) == _reason(_send_once(server.url, 0.5))
 
 
-def test_a_login_that_nobody_asks_for_is_refused(mail_server: MailServer) -> None:
+def test_a_login_that_the_server_does_not_offer_is_refused(mail_server: MailServer) -> None:
     """A user in the URL and a server without AUTH don't fit: no letter goes without its login."""
     assert _reason(_send_once(f"smtp://user:word@{mail_server.address}")) == ("login_refused", False)
 
@@ -303,7 +303,7 @@ def test_after_an_unknown_outcome_the_next_message_gets_a_new_connection(mail_se
     assert mail_server.connections == 2
 
 
-def test_an_international_domain_travels_as_its_a_label(mail_server: MailServer) -> None:
+def test_an_international_domain_is_sent_as_its_a_label(mail_server: MailServer) -> None:
     """A server without SMTPUTF8 can carry an international domain: envelope and header are ASCII."""
     mail_server.smtputf8 = False
     with channel_to(mail_server.url) as channel:

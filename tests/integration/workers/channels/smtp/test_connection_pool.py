@@ -143,7 +143,7 @@ def test_refusal_after_mail_spends_an_attempt(stage: Stage, behavior: ReplyWith 
         assert worker.connections.capacity() == THREADS
 
 
-def test_server_that_is_away_is_left_alone_for_a_while() -> None:
+def test_server_that_is_unavailable_is_not_retried_during_its_backoff() -> None:
     """One try for all that wait, then a rest; what comes in it is refused without a connection."""
     server = MailServer()
     server.stop()
@@ -179,7 +179,7 @@ def test_idle_connections_make_room_for_another_process() -> None:
     assert refused.about_connection
 
 
-def test_message_that_waits_in_vain_keeps_its_attempt() -> None:
+def test_message_that_gets_no_connection_keeps_its_attempt() -> None:
     """The one connection is slow: a part of the time is waited for it, and the rest of the letters come later."""
     with MailServer(connections_max=1) as server, process(server, timeout_s=2.0) as worker:
         server.at("rcpt", DelayedReply(0.6))

@@ -1,4 +1,4 @@
-"""The local mail sink's mails in the browser."""
+"""The local mail sink's emails in the browser."""
 
 import re
 from email.message import EmailMessage
@@ -30,7 +30,7 @@ def mail(subject: str = "Invitation", html: str | None = None) -> EmailMessage:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the sink puts its mails; not made yet."""
+    """Where the sink puts its emails; not made yet."""
     return tmp_path / "mailbox"
 
 
@@ -46,7 +46,7 @@ def keep(folder: Path, message: EmailMessage | bytes) -> str:
 
 
 def test_without_a_sink_there_is_no_mailbox(client: TestClient) -> None:
-    """In production nobody's mails are on a page."""
+    """In production nobody's emails are on a page."""
     assert client.get("/mailbox").status_code == 404
 
 
@@ -58,7 +58,7 @@ def test_before_the_first_mail_it_is_empty(reader: TestClient) -> None:
     assert "There are no emails yet" in response.text
 
 
-def test_mails_are_listed_newest_first_and_bounded(reader: TestClient, folder: Path) -> None:
+def test_emails_are_listed_newest_first_and_bounded(reader: TestClient, folder: Path) -> None:
     """Fifty on a page, the older ones behind a cursor, each of them once."""
     for number in range(PAGE_MAX + 5):
         keep(folder, mail(f"mail-{number:03d}"))

@@ -49,7 +49,7 @@ def test_every_page_forbids_what_it_does_not_need(browser: TestClient, path: str
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_page_is_small_and_asks_nobody_else(browser: TestClient, path: str) -> None:
+def test_every_page_is_small_and_loads_nothing_from_elsewhere(browser: TestClient, path: str) -> None:
     """The page with all its files is below 100 KB, and each of them is ours."""
     text = browser.get(path).text
     names = {"guilloche.svg", *re.findall(r'(?:src|href)="/static/([\w.-]+)', text)}
@@ -90,7 +90,7 @@ def test_every_page_names_its_language_and_the_other(browser: TestClient, path: 
 def test_the_language_is_the_last_one_chosen(
     client: TestClient, query: str | None, cookie: str | None, header: str | None, expected: Language
 ) -> None:
-    """In the address, else in the cookie, else the browser's wish, else the default; nonsense is passed over."""
+    """In the address, else in the cookie, else the browser's wish, else the default; nonsense is skipped."""
     client.cookies = {LANGUAGE_COOKIE: cookie} if cookie else {}
     headers = {"Accept-Language": header} if header else {"Accept-Language": ""}
 

@@ -51,7 +51,7 @@ def test_closed_commit_refuses_commands(client: TestClient, use_cases: StubUseCa
 @pytest.mark.parametrize("wrong", ["5f0d3c5e-2c53-4a0b-9d0e-6f1f3f5b7a11", "nonsense"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_reservation_is_a_page_not_found(client: TestClient, wrong: str, method: str) -> None:
-    """Whoever asks, and however."""
+    """Anyone who asks, and however."""
     answer = client.request(method, f"/r/{wrong}/correct", data=FORM if method == "POST" else None)
 
     assert answer.status_code == 404

@@ -63,7 +63,7 @@ def test_the_picture_shows_how_far_it_is(
 
 
 def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, use_cases: StubUseCases) -> None:
-    """Whoever has opened the letter's link is not told to look for the letter."""
+    """Anyone who has opened the letter's link is not told to look for the letter."""
     use_cases.state, use_cases.accepted_at = "sent", AT + timedelta(minutes=5)
 
     text = client.get(f"{PATH}?lang=en").text
@@ -73,7 +73,7 @@ def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, use_ca
     assert "2026-11-25T14:07:11Z" in text
 
 
-def test_a_use_given_back_after_it_was_sent(client: TestClient, use_cases: StubUseCases) -> None:
+def test_a_use_is_refunded_after_it_was_sent(client: TestClient, use_cases: StubUseCases) -> None:
     """The picture knows that it was sent; the words are the refund's, also where the access was ended with it."""
     use_cases.state, use_cases.cause = "refunded", "staff"
     use_cases.sent_at = use_cases.access_ended_at = AT + timedelta(minutes=5)
@@ -85,9 +85,9 @@ def test_a_use_given_back_after_it_was_sent(client: TestClient, use_cases: StubU
     assert "ask for a new code" not in text
 
 
-def test_looking_while_the_database_is_away(client: TestClient, use_cases: StubUseCases) -> None:
+def test_page_asks_to_reload_while_the_database_is_unavailable(client: TestClient, use_cases: StubUseCases) -> None:
     """Nobody is told that a request of theirs may have taken effect, and the way on is the page itself."""
-    use_cases.is_away = True
+    use_cases.is_unavailable = True
 
     response = client.get(f"{PATH}?lang=en")
 
@@ -97,7 +97,7 @@ def test_looking_while_the_database_is_away(client: TestClient, use_cases: StubU
     assert "took effect" not in response.text
 
 
-def test_a_corrected_address_is_no_use_given_back(client: TestClient, use_cases: StubUseCases) -> None:
+def test_a_corrected_address_is_not_a_refund(client: TestClient, use_cases: StubUseCases) -> None:
     """The use went on to the right address, and the picture of the wrong one says so."""
     use_cases.state, use_cases.cause = "refunded", "corrected"
 
@@ -146,7 +146,7 @@ def test_a_refund_gives_the_reason_and_a_way_on(
 
 
 def test_only_the_masked_address_is_shown(client: TestClient) -> None:
-    """The page's address may be passed on, so it tells no one's e-mail."""
+    """The page's address may be passed on, so it tells no one's email."""
     text = client.get(PATH).text
 
     assert re.findall(r"[\w.*]+@[\w.]+", text) == ["l***@example.com"]

@@ -35,7 +35,7 @@ def test_browser_that_makes_a_reservation_keeps_its_token(
 
 
 def test_cookie_is_secure_where_the_page_is(client: TestClient, use_cases: StubUseCases) -> None:
-    """Behind https it never travels in clear."""
+    """Behind https it never travels in plain text."""
     use_cases.token = token(1)
     client.base_url = "https://ledger.example.com"
 

@@ -1,4 +1,4 @@
-"""No use stands for two invitations of a group's own system: it is told of the end first, whoever refunds."""
+"""No use stands for two invitations of a group's own system: it is told of the end first, anyone who refunds."""
 
 from datetime import timedelta
 from uuid import UUID

@@ -109,7 +109,7 @@ def test_the_end_does_not_move() -> None:
 
 @pytest.mark.parametrize("how", ["refused", "deadline"])
 def test_one_that_fails_gives_the_move_back_and_no_use(how: str) -> None:
-    """A refund of kind rebind; then it can be asked for anew."""
+    """A refund of kind rebind; then it can be asked for again."""
     scenario = make_scenario()
     former = scenario.sent()
     rebind = asked(scenario)
@@ -139,7 +139,7 @@ def test_the_same_request_gives_the_same_rebind() -> None:
 
 
 def test_a_lost_answer_begins_no_second_one() -> None:
-    """Whatever happened meanwhile: a further use was sent, whose access would be moved now (seed 80078481)."""
+    """Whatever happened in the meantime: a further use was sent, whose access would be moved now (seed 80078481)."""
     scenario = make_scenario()
     first = scenario.sent()
     command = RequestRebind(
@@ -160,7 +160,7 @@ def test_a_lost_answer_begins_no_second_one() -> None:
 
 
 def test_a_lost_answer_to_staff_begins_no_second_one() -> None:
-    """Not even if the first was given back meanwhile."""
+    """Not even if the first was refunded in the meantime."""
     scenario = make_scenario()
     command = RebindReservation(
         context=scenario.context("staff", "s1"),
@@ -181,7 +181,7 @@ def test_a_lost_answer_to_staff_begins_no_second_one() -> None:
 
 
 def test_an_overdue_one_does_not_need_the_sweep() -> None:
-    """The next request gives it back and begins anew, in one commit."""
+    """The next request gives it back and begins again, in one commit."""
     scenario = make_scenario()
     scenario.sent()
     first = asked(scenario)
@@ -193,7 +193,7 @@ def test_an_overdue_one_does_not_need_the_sweep() -> None:
 
 
 def test_once_is_enough_for_a_person_and_staff_may_more() -> None:
-    """The limit is the code's, else the policy's; what was given back does not count."""
+    """The limit is the code's, else the policy's; what was refunded does not count."""
     scenario = make_scenario()
     scenario.sent()
     rebind = asked(scenario)
@@ -285,8 +285,8 @@ def test_a_code_that_expired_still_lets_its_people_move() -> None:
     assert done(ask(scenario)).changed
 
 
-def test_one_that_is_unsent_when_the_access_ends_is_given_back() -> None:
-    """Its deadline is the end at the latest, whatever a channel asks for; once in doubt it is a case."""
+def test_a_rebind_that_is_unsent_when_the_access_ends_is_refunded() -> None:
+    """Its deadline is the end at the latest, whatever a channel asks for; once with an unknown outcome it is a case."""
     scenario = make_scenario(validity_days=1, policy=Policy(reservation_ttl_s=86_400))
     scenario.sent()
     scenario.passes(80_000)
@@ -310,7 +310,7 @@ def test_one_that_is_unsent_when_the_access_ends_is_given_back() -> None:
 
 
 def test_a_rebind_is_nobodys_free_use() -> None:
-    """Overdue or given back, it makes no room for another person on a full code."""
+    """Overdue or refunded, it makes no room for another person on a full code."""
     scenario = make_scenario(max_uses=1, bound=False)
     scenario.sent()
     asked(scenario)
@@ -341,7 +341,7 @@ def test_access_is_not_refunded_while_it_is_being_moved() -> None:
     assert done(scenario.refund(former, request_id="r2")).changed
 
 
-def test_a_moved_access_is_taken_away_where_it_is() -> None:
+def test_a_moved_access_is_removed_where_it_is() -> None:
     """The former reservation has none any more, and its link leads nowhere."""
     scenario = make_scenario()
     former = scenario.sent()
@@ -358,7 +358,7 @@ def test_a_moved_access_is_taken_away_where_it_is() -> None:
 
 
 def test_a_late_success_moves_after_all_if_there_is_something_to_move() -> None:
-    """Given back and sent all the same: the access is moved, unless it was moved elsewhere or is over."""
+    """Refunded and sent all the same: the access is moved, unless it was moved elsewhere or is over."""
     scenario = make_scenario()
     former = scenario.sent()
     rebind = asked(scenario)

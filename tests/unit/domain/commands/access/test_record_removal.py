@@ -48,7 +48,7 @@ def test_a_removal_is_recorded_once_and_gives_nothing_back() -> None:
 
 
 def test_after_a_refund_too() -> None:
-    """The access outlives the use that was given back, until somebody takes it away."""
+    """The access outlives the use that was refunded, until somebody takes it away."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.refund(reservation_id)
@@ -96,7 +96,7 @@ def test_nothing_sent_nothing_removed() -> None:
     assert refusal(removed(scenario, scenario.new_id())) == "NOT_FOUND"
 
 
-def test_a_reported_acceptance_settles_a_doubt_as_sent() -> None:
+def test_a_reported_acceptance_settles_an_unknown_outcome_as_sent() -> None:
     """As the opened link does; the history says how it became known."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

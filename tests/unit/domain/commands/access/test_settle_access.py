@@ -1,4 +1,4 @@
-"""The end of an access: announced in time, ended once, taken away with a bounded number of tries."""
+"""The end of an access: announced in time, ended once, removed with a bounded number of tries."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -149,7 +149,7 @@ def test_removal_is_retried_within_bounds(outcome: RemovalOutcome) -> None:
     assert scenario.reservation(reservation_id).access_due_at is None
 
 
-def test_a_channel_may_put_it_off_but_not_for_ever() -> None:
+def test_a_channel_may_defer_a_removal_but_not_without_end() -> None:
     """Later is later, a day at most."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
@@ -168,7 +168,7 @@ def test_an_answer_that_comes_late_is_dropped_unless_it_is_a_success() -> None:
     assert revoked(scenario, reservation_id, GONE, attempt=1) == ["AccessRemoved"]
 
 
-def test_a_person_settles_what_could_not_be_taken_away() -> None:
+def test_staff_settle_an_access_that_could_not_be_removed() -> None:
     """By hand, or by letting the machines try on; neither touches the use."""
     scenario = make_scenario(max_uses=2, bound=False)
     first, second = scenario.sent(), scenario.sent("wang")
@@ -187,7 +187,7 @@ def test_a_person_settles_what_could_not_be_taken_away() -> None:
 
 @pytest.mark.parametrize("outcome", [BUSY, LOST, REFUSED])
 def test_resend_of_an_ended_access_is_not_needed(outcome: Outcome) -> None:
-    """No further attempt and no case; found by simulation, seed 5006855: a second case beside that of the removal."""
+    """No further attempt and no case; found by simulation, seed 5006855: a second case next to that of the removal."""
     scenario = make_scenario(max_uses=2, bound=False)
     waiting, leased = scenario.sent(), scenario.sent("wang")
     scenario.passes(30 * DAY_S - 30)
@@ -208,7 +208,7 @@ def test_resend_of_an_ended_access_is_not_needed(outcome: Outcome) -> None:
 
 
 def test_a_lease_that_lapses_during_a_case_keeps_no_command_from_settling_it() -> None:
-    """A worker died with a further delivery while the access was being taken away in vain."""
+    """A worker died with a further delivery while the access was being removed without success."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
     scenario.passes(30 * DAY_S - 30)
@@ -247,7 +247,7 @@ def test_failed_removal_opens_another_case() -> None:
 
 
 @pytest.mark.parametrize("command", ["refund", "resolve"])
-def test_a_use_given_back_is_no_answer_to_who_still_has_access(command: str) -> None:
+def test_a_refund_does_not_resolve_the_case_of_an_access(command: str) -> None:
     """The case of a failed removal ends by hand, by trying on or by a report; found by random histories."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
@@ -265,8 +265,8 @@ def test_a_use_given_back_is_no_answer_to_who_still_has_access(command: str) -> 
     assert scenario.balance == (0, 0)
 
 
-def test_a_moved_access_that_could_not_be_taken_away_is_settled_by_hand_too() -> None:
-    """Its rebind was given back with the access: there is nothing to move, and nothing has to be."""
+def test_a_moved_access_that_could_not_be_removed_is_settled_by_staff() -> None:
+    """Its rebind was refunded with the access: there is nothing to move, and nothing has to be."""
     scenario = make_scenario(group="red")
     former = scenario.sent()
     command = RebindReservation(
@@ -285,8 +285,8 @@ def test_a_moved_access_that_could_not_be_taken_away_is_settled_by_hand_too() ->
     assert scenario.balance == (1, 0)
 
 
-def test_staff_take_away_through_the_channel_too() -> None:
-    """A refund with its access: the use is back, and the access is to be taken away."""
+def test_staff_remove_access_through_the_channel_too() -> None:
+    """A refund with its access: the use is back, and the access is to be removed."""
     scenario = make_scenario(None)
     reservation_id = scenario.sent()
     done(scenario.refund(reservation_id, revoke_access=True))
@@ -296,7 +296,7 @@ def test_staff_take_away_through_the_channel_too() -> None:
     assert scenario.balance == (0, 0)
 
 
-def test_a_use_that_was_given_back_ends_nothing() -> None:
+def test_a_refunded_use_ends_no_access() -> None:
     """There is nobody to tell and nothing to end."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
@@ -308,7 +308,7 @@ def test_a_use_that_was_given_back_ends_nothing() -> None:
 
 
 def test_the_link_of_what_is_over_leads_nowhere() -> None:
-    """And nothing is sent once more."""
+    """And nothing is sent again."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
 
@@ -318,7 +318,7 @@ def test_the_link_of_what_is_over_leads_nowhere() -> None:
 
 
 def test_imported_access_keeps_its_expiry_date() -> None:
-    """From its activation there, where that is known; what was taken away there is done."""
+    """From its activation there, where that is known; what was removed there is done."""
     scenario = make_scenario()
     long_ago, new_id = START - timedelta(days=40), scenario.new_id
     uses = [
@@ -357,7 +357,7 @@ def test_imported_access_keeps_its_expiry_date() -> None:
 
 
 def test_the_reason_of_the_last_failure_is_kept() -> None:
-    """For whoever has the case."""
+    """For anyone who has the case."""
     scenario = make_scenario()
     reservation_id = ended(scenario)
     revoked(scenario, reservation_id, Rejected(server="team", reason="unknown_person", final=True))

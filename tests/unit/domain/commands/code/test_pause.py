@@ -25,7 +25,7 @@ def test_a_change_of_a_term_that_does_not_exist_cannot_be_made() -> None:
         change(Scenario(), max_use=3)
 
 
-def test_a_paused_code_takes_nobody_new_until_it_is_resumed() -> None:
+def test_a_paused_code_accepts_no_new_recipient_until_it_is_resumed() -> None:
     """The reservation that stands goes on, and its person still gets it."""
     scenario = Scenario(max_uses=3, bound=False)
     mine = scenario.reserved("li")
@@ -114,7 +114,7 @@ def test_terms_are_refused_in_order_of_precedence() -> None:
 
 
 def test_the_same_terms_again_are_nothing_new() -> None:
-    """Pressing twice is one act; each term can be taken away again."""
+    """Pressing twice is one act; each term can be removed again."""
     scenario = Scenario()
     change(scenario, validity_days=30)
 

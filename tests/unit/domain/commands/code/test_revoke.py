@@ -37,7 +37,7 @@ def test_a_revoked_code_answers_those_who_have_something_first() -> None:
     assert refusal(scenario.redeem("wang")) == "CODE_REVOKED"
 
 
-def test_a_retry_is_given_back_too() -> None:
+def test_a_retry_is_returned_too() -> None:
     """Its attempts surely failed, so nothing arrived."""
     scenario = Scenario()
     waiting = scenario.reserved()
@@ -111,7 +111,7 @@ def test_unknown_outcome_opens_a_case_when_the_code_is_revoked() -> None:
 
 
 def test_a_lapsed_lease_becomes_a_case_at_once() -> None:
-    """Whoever sees it first records the unknown."""
+    """Anyone who sees it first records the unknown."""
     scenario = Scenario()
     leased = scenario.reserved()
     scenario.claim(leased)
@@ -156,7 +156,7 @@ def test_cases_beyond_the_ids_are_left_to_the_next_command() -> None:
 
 
 def test_nothing_is_sent_for_a_revoked_code() -> None:
-    """Whoever touches what a bounded command left over settles it: a worker, or the person."""
+    """Anyone who touches what a bounded command left over settles it: a worker, or the person."""
     scenario = Scenario(max_uses=None, bound=False, policy=Policy(revoked_per_command=0))
     claimed, asked = scenario.reserved("li"), scenario.reserved("wang")
     scenario.revoke()

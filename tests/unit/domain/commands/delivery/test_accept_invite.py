@@ -29,7 +29,7 @@ def test_acceptance_settles_an_unknown_as_sent() -> None:
 
 
 def test_the_link_of_a_refunded_invitation_is_not_valid() -> None:
-    """What was given back can't be accepted."""
+    """What was refunded can't be accepted."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.refund(reservation_id)
@@ -44,7 +44,7 @@ def test_nothing_sent_nothing_accepted() -> None:
     assert refusal(scenario.accept(scenario.reserved())) == "LINK_NOT_VALID"
 
 
-def test_the_link_of_a_use_given_back_takes_it_again() -> None:
+def test_the_link_of_a_refunded_use_counts_it_again() -> None:
     """The letter arrived after all: a use is free, so it is counted and accepted."""
     scenario = Scenario()
     reservation_id = scenario.given_back()

@@ -116,7 +116,7 @@ def test_a_success_that_may_not_retake_opens_a_case(hindrance: str) -> None:
 
 
 def test_one_use_follows_another_whichever_late_success_comes_first() -> None:
-    """Two further uses were asked for one after the other and given back: one is retaken, the other is a case."""
+    """Two further uses were asked for one after the other and refunded: one is retaken, the other is a case."""
     for order in ((0, 1), (1, 0)):
         scenario = Scenario(max_uses=5, bound=False)
         first, further = scenario.sent(), []
@@ -132,7 +132,7 @@ def test_one_use_follows_another_whichever_late_success_comes_first() -> None:
 
 
 def test_an_older_sent_use_of_the_same_person_hinders_nothing() -> None:
-    """A further use that was given back and arrived after all is counted beside the first."""
+    """A further use that was refunded and arrived after all is counted next to the first."""
     scenario = Scenario(max_uses=2)
     first = scenario.sent()
     further = scenario.reserved(again=first)

@@ -80,7 +80,7 @@ def test_unsent_invitation_cannot_bounce() -> None:
 
 
 def test_late_success_after_a_refund_opens_a_case() -> None:
-    """The report overtakes the worker's commit: the use is counted, and in doubt at once."""
+    """The report overtakes the worker's commit: the use is counted, and with an unknown outcome at once."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)

@@ -194,7 +194,7 @@ def test_a_lost_connection_after_data_is_unknown_and_retried() -> None:
 
 
 def test_a_lapsed_lease_is_unknown() -> None:
-    """A worker that died may have sent: whoever sees it records that it is unknown."""
+    """A worker that died may have sent: anyone who sees it records that it is unknown."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -297,7 +297,7 @@ def test_later_has_an_end() -> None:
 
 
 def test_staff_refund_a_sent_use() -> None:
-    """A counted use can be given back, once."""
+    """A counted use can be refunded, once."""
     scenario = Scenario()
     reservation_id = scenario.sent()
 
@@ -318,7 +318,7 @@ def test_the_same_refund_asked_again_is_the_same_refund() -> None:
 
 @pytest.mark.parametrize(("state", "why"), [("leased", "leased"), ("unknown", "unknown"), ("sent", "sent")])
 def test_reset_refuses_reservations_that_may_have_been_sent(state: str, why: str) -> None:
-    """reset-failed leaves alone what is being sent, what is in doubt, and what was sent."""
+    """reset-failed leaves alone what is being sent, what is with an unknown outcome, and what was sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -332,7 +332,7 @@ def test_reset_refuses_reservations_that_may_have_been_sent(state: str, why: str
 
 
 def test_a_lease_outlasts_the_deadline() -> None:
-    """What a worker holds is not given back under its hands."""
+    """What a worker holds is not refunded under its hands."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.passes(1795)

@@ -26,7 +26,7 @@ def test_erasure_refunds_a_use_that_was_not_sent() -> None:
 
 
 def test_erasure_counts_a_use_that_may_have_been_sent() -> None:
-    """Given back it could be a free use, so the admin's word counts it."""
+    """Refunded it could be a free use, so the admin's word counts it."""
     scenario = Scenario()
     doubtful = scenario.reserved()
     scenario.attempt(doubtful, LOST)

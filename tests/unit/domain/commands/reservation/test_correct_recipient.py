@@ -20,7 +20,7 @@ def why(scenario: Scenario, reservation_id: UUID, person: str = "lee") -> str:
     return result.why
 
 
-def test_a_held_use_moves_to_the_right_address() -> None:
+def test_a_reserved_use_moves_to_the_right_address() -> None:
     """A refund and a new reservation, nothing between them; the binding moves along."""
     scenario = Scenario()
     wrong = scenario.reserved("ly")
@@ -80,7 +80,7 @@ def test_the_public_way_needs_the_code() -> None:
 
 
 def test_refusals_come_in_order() -> None:
-    """Given back, being sent, accepted, revoked, the same address."""
+    """Refunded, being sent, accepted, revoked, the same address."""
     scenario = Scenario(max_uses=9, bound=False)
     returned, leased, accepted, same = (scenario.reserved(person) for person in ("a", "b", "c", "d"))
     scenario.refund(returned)

@@ -70,7 +70,7 @@ def test_refund_of_a_use_that_was_not_accepted_needs_no_choice(refund: Refund) -
 
 
 def test_refund_after_the_access_has_ended_needs_no_choice() -> None:
-    """There is nothing left to keep or to take away."""
+    """There is nothing left to keep or to remove."""
     scenario = Scenario(validity_days=1)
     reservation_id = scenario.sent()
     scenario.accept(reservation_id)

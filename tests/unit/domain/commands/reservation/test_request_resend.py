@@ -14,7 +14,7 @@ from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, S
 
 
 def why(scenario: Scenario, reservation_id: UUID) -> str:
-    """Why it can't be sent once more."""
+    """Why it can't be sent again."""
     result = scenario.resend(reservation_id, request_id="another")
     assert isinstance(result, ReservationNotResendable), result
     return result.why
@@ -47,7 +47,7 @@ def test_a_further_delivery_has_its_own_number_time_and_attempts() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "cause"), [(REFUSED, "resend_failed"), (LOST, "resend_unknown")])
-def test_its_failure_or_doubt_opens_a_case_and_gives_nothing_back(outcome: Outcome, cause: str) -> None:
+def test_a_failed_or_unknown_resend_opens_a_case_and_refunds_nothing(outcome: Outcome, cause: str) -> None:
     """The first delivery was sent; that counts."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -75,8 +75,8 @@ def test_its_expiry_opens_a_case_too() -> None:
     assert not done(scenario.settle(reservation_id)).changed
 
 
-def test_a_lapsed_lease_of_a_resend_is_in_doubt() -> None:
-    """Whoever sees it first records it."""
+def test_a_lapsed_lease_of_a_resend_has_an_unknown_outcome() -> None:
+    """Anyone who sees it first records it."""
     scenario = Scenario()
     reservation_id = resent(scenario)
     scenario.claim(reservation_id)
@@ -87,7 +87,7 @@ def test_a_lapsed_lease_of_a_resend_is_in_doubt() -> None:
     assert scenario.kinds[-2:] == ["InviteOutcomeUnknown", "CaseOpened"]
 
 
-def test_a_case_ends_by_sending_once_more_or_by_a_persons_word() -> None:
+def test_a_case_ends_by_a_resend_or_by_a_decision_of_staff() -> None:
     """Both leave nothing open and nothing due."""
     scenario = Scenario()
     reservation_id = resent(scenario)
@@ -128,7 +128,7 @@ def test_the_opened_link_of_a_resend_settles_its_case() -> None:
 
 @pytest.mark.parametrize("outcome", [BUSY, LOST, REFUSED])
 def test_resend_is_not_needed_after_acceptance(outcome: Outcome) -> None:
-    """The first link was opened meanwhile: no further attempt, and no case."""
+    """The first link was opened in the meantime: no further attempt, and no case."""
     scenario = Scenario(max_uses=2, bound=False)
     waiting, leased = resent(scenario, "li"), resent(scenario, "wang")
     scenario.claim(leased)
@@ -143,7 +143,7 @@ def test_resend_is_not_needed_after_acceptance(outcome: Outcome) -> None:
     ] * 2
 
 
-def test_a_delivery_that_nobody_asked_for_proves_nothing() -> None:
+def test_a_delivery_that_was_never_requested_proves_nothing() -> None:
     """No outcome and no link of it changes anything: it would count as sent what the code still holds."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
@@ -154,7 +154,7 @@ def test_a_delivery_that_nobody_asked_for_proves_nothing() -> None:
     assert scenario.balance == (0, 1)
 
 
-def test_a_bounced_invitation_is_sent_once_more() -> None:
+def test_a_bounced_invitation_is_resent() -> None:
     """The mailbox was full; its case ends with that."""
     scenario = Scenario()
     reservation_id = scenario.sent()
@@ -202,8 +202,8 @@ def test_pressing_twice_is_one_resend() -> None:
     assert why(scenario, reservation_id) == "resending"
 
 
-def test_a_held_use_is_cancelled_and_nothing_else() -> None:
-    """A refund may also give back what counts; this may not."""
+def test_only_a_reserved_use_is_cancelled() -> None:
+    """A refund may also refund what counts; this may not."""
     scenario = Scenario(max_uses=9, bound=False)
     reserved_id, sent, leased, doubtful = (
         scenario.reserved("a"),

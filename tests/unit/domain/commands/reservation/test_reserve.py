@@ -36,7 +36,7 @@ def test_the_same_person_gets_the_same_live_reservation() -> None:
 
 
 def test_a_lost_answer_makes_no_second_reservation() -> None:
-    """Not even if the first was given back before the command came once more."""
+    """Not even if the first was refunded before the command came again."""
     scenario = Scenario()
     command = ReserveUse(
         context=scenario.context("person"),
@@ -121,7 +121,7 @@ def test_a_live_use_only_holds_the_binding() -> None:
     assert result.retry_after_s == 1700
 
 
-def test_held_is_not_used_up() -> None:
+def test_a_reserved_use_is_not_exhausted() -> None:
     """The last use that is only reserved gives CODE_HELD, not CODE_EXHAUSTED."""
     scenario = Scenario(max_uses=1, bound=False)
     scenario.reserved()
@@ -168,7 +168,7 @@ def test_overdue_reservations_release_the_binding() -> None:
 
 
 def test_ones_own_overdue_reservation_is_renewed() -> None:
-    """The caller's own overdue reservation is given back and made anew in one commit."""
+    """The caller's own overdue reservation is refunded and made again in one commit."""
     scenario = Scenario(max_uses=1)
     first = scenario.reserved()
     scenario.passes(1801)
@@ -245,7 +245,7 @@ def test_again_of_a_refunded_one_is_a_plain_redeem() -> None:
     assert again.follows is None
 
 
-def test_again_of_somebody_elses_is_refused() -> None:
+def test_again_with_the_reservation_of_another_recipient_is_refused() -> None:
     """`again` names one's own reservation."""
     scenario = Scenario(max_uses=5, bound=False)
     theirs = scenario.sent("wang")
@@ -255,7 +255,7 @@ def test_again_of_somebody_elses_is_refused() -> None:
 
 
 def test_a_clock_moved_back_changes_nothing() -> None:
-    """`at` never goes back in a stream; what was really on the clock is kept beside it."""
+    """`at` never goes back in a stream; what was really on the clock is kept next to it."""
     scenario = Scenario(max_uses=2, bound=False)
     scenario.passes(-3600)
 
@@ -307,8 +307,8 @@ def test_a_key_is_remembered_within_its_batch() -> None:
     assert refusal(other) == "IDEMPOTENCY_KEY_REUSED"
 
 
-def test_a_second_click_sees_that_an_attempt_ended_nobody_knows_how() -> None:
-    """Every worker is dead and no sweep comes: their answer is not "being sent" for ever, and says so once."""
+def test_a_second_request_sees_that_the_outcome_of_an_attempt_is_unknown() -> None:
+    """Every worker is dead and no sweep comes: their answer is not "being sent" forever, and says so once."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)
@@ -340,7 +340,7 @@ def test_settling_is_left_to_commands_that_may_open_a_case() -> None:
     assert scenario.kinds[-2:] == ["InviteOutcomeUnknown", "CaseOpened"]
 
 
-def test_a_lease_that_is_over_is_a_doubt_and_no_sending() -> None:
+def test_a_lease_that_ended_is_an_unknown_outcome() -> None:
     """Who would give it back is told that it has to be decided, not that it is being sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()

@@ -40,7 +40,7 @@ def test_a_parked_unknown_is_counted_by_staff() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_parked_unknown_is_given_back_by_staff() -> None:
+def test_a_parked_unknown_is_refunded_by_staff() -> None:
     """Somebody asked the person: there is no letter. The use is free for another."""
     scenario = Scenario()
     reservation_id = scenario.parked()
@@ -73,7 +73,7 @@ def test_a_parked_unknown_is_retried() -> None:
 
 
 @pytest.mark.parametrize(("resolution", "balance"), [("sent", (1, 0)), ("refunded", (0, 0))])
-def test_a_doubt_that_is_not_parked_yet_becomes_a_case_that_ends_at_once(
+def test_an_unknown_outcome_that_is_not_parked_becomes_a_case_that_is_resolved(
     resolution: Resolution, balance: tuple[int, int]
 ) -> None:
     """Staff need not wait until the machines give up."""
@@ -91,7 +91,7 @@ def test_a_doubt_that_is_not_parked_yet_becomes_a_case_that_ends_at_once(
 
 
 @pytest.mark.parametrize(("resolution", "balance"), [("sent", (1, 0)), ("refunded", (0, 0))])
-def test_an_attempt_that_ended_nobody_knows_how_needs_no_sweep_to_be_decided(
+def test_an_attempt_with_an_unknown_outcome_needs_no_sweep_to_be_settled(
     resolution: Resolution, balance: tuple[int, int]
 ) -> None:
     """Every worker is dead: once the lease is over, the doubt is recorded and decided in one go."""
@@ -122,7 +122,7 @@ def test_a_further_delivery_that_ended_so_is_decided_too() -> None:
     assert (scenario.balance, scenario.reservation(reservation_id).due_at) == ((1, 0), None)
 
 
-def test_a_bounced_invitation_stays_counted_or_is_given_back() -> None:
+def test_a_bounced_invitation_stays_counted_or_is_refunded() -> None:
     """Both ends of a bounce's case."""
     scenario = Scenario(max_uses=2, bound=False)
     counted_id, returned = scenario.sent("li"), scenario.sent("wang")
@@ -154,7 +154,7 @@ def test_a_late_success_is_counted_once_a_use_is_free() -> None:
     assert scenario.balance == (1, 0)
 
 
-def test_a_late_success_may_stay_given_back() -> None:
+def test_a_late_success_may_stay_refunded() -> None:
     """The case ends, no number moves."""
     scenario = Scenario(max_uses=1, bound=False)
     reservation_id = unfree(scenario)
@@ -174,7 +174,7 @@ def test_a_code_that_is_anothers_by_now_is_not_counted_for_the_first() -> None:
 
 
 def test_case_is_not_resolvable_when_the_system_decides() -> None:
-    """Being sent, waiting for its turn, sent without a bounce, given back for good."""
+    """Being sent, waiting for its turn, sent without a bounce, refunded for good."""
     scenario = Scenario(max_uses=4, bound=False)
     leased, waiting = scenario.reserved("a"), scenario.reserved("b")
     scenario.claim(leased)
@@ -208,7 +208,7 @@ def test_the_same_request_asked_again_is_the_same_resolution(resolution: Resolut
     assert not done(again).changed
 
 
-def test_an_outage_gives_back_parked_unknowns_once() -> None:
+def test_an_outage_refunds_parked_unknowns_once() -> None:
     """Run twice it changes nothing; one refund each."""
     scenario = Scenario()
     reservation_id = scenario.parked()
@@ -234,7 +234,7 @@ def test_an_outage_refunds_sent_uses_only_on_request_and_never_accepted_ones() -
     assert scenario.balance == (1, 0)
 
 
-def test_an_outage_leaves_alone_what_machines_still_try() -> None:
+def test_an_outage_refunds_nothing_that_is_still_retried() -> None:
     """Not parked: it is tried again by itself."""
     scenario = Scenario()
     reservation_id: UUID = scenario.reserved()
