@@ -8,7 +8,7 @@ of that name, and so does a name in a template.
 import re
 import shutil
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -41,18 +41,13 @@ CALLED_BY_LIBRARIES = {
     "workers.http_client.client._DeadlineSocket": "http.client uses it as a socket",
 }
 """Classes that libraries use by what their methods are named."""
-ONLY_TESTS_CALL = {
-    "DeliverySteps.process": "one invitation of a test from claim to outcome; workers do it for many at once",
-}
-"""Methods that no process calls. Entries may only go."""
 
 
-def unused_methods(folder: Path, excused: Container[str] = ()) -> list[str]:
+def unused_methods(folder: Path) -> list[str]:
     """Return the methods that nothing in the packages uses, one line for each.
 
     Args:
         folder: Where the packages and pyproject.toml are.
-        excused: Methods that are left out, as `Class.method`.
     """
     with (folder / "pyproject.toml").open("rb") as settings:
         config = make_config([], settings)
@@ -66,7 +61,7 @@ def unused_methods(folder: Path, excused: Container[str] = ()) -> list[str]:
     for info in _own_classes(modules):
         for name, node in _methods(info):
             is_hook = any(fnmatch(name, pattern) for pattern in ignored) or _is_decorated(node, decorators)
-            if not is_hook and f"{info.name}.{name}" not in excused and not uses.has(info, name, modules):
+            if not is_hook and not uses.has(info, name, modules):
                 path = Path(modules[info.module_name].path).relative_to(folder)
                 unused.append(f"{path}:{node.line}: unused method {info.name}.{name}: delete it")
     return sorted(unused)
@@ -177,4 +172,4 @@ def _is_decorated(node: FuncDef | Decorator | OverloadedFuncDef, patterns: list[
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(unused_methods(Path.cwd(), ONLY_TESTS_CALL)) or None)
+    sys.exit("\n".join(unused_methods(Path.cwd())) or None)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.dead_code import unused_code
-from tests.architecture.dead_methods import ONLY_TESTS_CALL, unused_methods
+from tests.architecture.dead_methods import unused_methods
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,9 +98,5 @@ def test_a_method_is_dead_although_another_class_has_a_living_one_of_its_name(tm
 
 @pytest.mark.timeout(600)  # mypy analyzes our modules, and at the first time every library
 def test_no_method_is_dead() -> None:
-    """Of any class, by its qualified name; what only tests call is listed, and leaves the list once it is gone."""
-    dead = unused_methods(ROOT)
-    named = {line.split("unused method ")[1].split(":")[0] for line in dead}
-
-    assert [line for line in dead if line.split("unused method ")[1].split(":")[0] not in ONLY_TESTS_CALL] == []
-    assert sorted(ONLY_TESTS_CALL.keys() - named) == [], "no longer dead, or gone: delete the entry in dead_methods.py"
+    """Of any class, by its qualified name; what only tests need is a function of `tests.support`."""
+    assert unused_methods(ROOT) == []

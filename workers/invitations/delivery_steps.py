@@ -24,7 +24,6 @@ from domain.ports import (
     Rejected,
     TextDraft,
     UnverifiedAddress,
-    outcome_label,
 )
 from workers.channels.group_router import GroupRoutingChannel
 from workers.invitations.message_factory import MessageFactory
@@ -86,25 +85,6 @@ class DeliverySteps:
     by_group: Mapping[str, str] = field(default_factory=lambda: NO_GROUPS)
     request_removal: Callable[[UUID], None] = lambda _: None
 
-    def process(self, reservation_id: UUID, channel: Channel, task_id: str) -> str:
-        """Claim, send and record one reservation.
-
-        Returns:
-            One word: sent, failed, deferred, unknown, or idle if there was nothing to do.
-
-        Raises:
-            StorageUnavailableError: The database is unavailable; leases and sweep take it from here.
-        """
-        for claimed in self.claim([reservation_id], channel.name, task_id):
-            outcome = self.send(claimed, channel)
-            self.record([AttemptResult(claimed, outcome)], task_id)
-            return outcome_label(outcome)
-        return "idle"
-
-    def claim(self, reservation_ids: Sequence[UUID], channel: str, task_id: str) -> list[ClaimedDelivery]:
-        """Commit the leases of the next attempts; those leased by others or not due are left out."""
-        return self.record_and_claim((), reservation_ids, channel, task_id)
-
     def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
         """Send the message of a claimed reservation; not once its lease is over, for others have decided since then."""
         if (rejected := self._find_obstacle(claimed, channel.name)) is not None:
@@ -135,10 +115,6 @@ class DeliverySteps:
         future: Future[Outcome] = Future()
         future.set_result(rejected)
         return future
-
-    def record(self, results: Sequence[AttemptResult], task_id: str) -> None:
-        """Commit the outcome of attempts."""
-        self.record_and_claim(results, (), "", task_id)
 
     def record_and_claim(
         self, results: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str

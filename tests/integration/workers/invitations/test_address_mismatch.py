@@ -10,6 +10,7 @@ from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from projections.telemetry.metrics import ERRORS
 from tests.integration.workers.invitations.test_delivery_steps import ScriptedChannel, kinds
+from tests.support.delivery import claim, deliver
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
 from workers.invitations.delivery_steps import DeliverySteps
 
@@ -47,7 +48,7 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
     reservation_id, _ = both(bench)
     swap(bench, column)
 
-    word = steps.process(reservation_id, channel, "t1")
+    word = deliver(steps, reservation_id, channel, "t1")
 
     assert (word, channel.messages) == ("failed", [])
     assert [(reservation_id, "address_mismatch", True)] == causes(bench)
@@ -61,7 +62,7 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
         context=bench.context("staff"), reservation_id=reservation_id, resolution="retry", case_id=uuid4()
     )
     bench.run(retry)
-    assert steps.process(reservation_id, channel, "t2") == "sent"
+    assert deliver(steps, reservation_id, channel, "t2") == "sent"
     assert [message.recipient for message in channel.messages] == [VICTIM]
 
 
@@ -71,7 +72,7 @@ def test_broken_row_keeps_back_no_message_but_its_own(bench: LedgerBench, steps:
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("UPDATE recipients SET pepper_id = 77 WHERE recipient_id = %s", (recipient(bench, items[0]),))
 
-    for claimed in steps.claim(items, channel.name, "t1"):
+    for claimed in claim(steps, items, channel.name, "t1"):
         steps.send(claimed, channel)
 
     assert [message.recipient for message in channel.messages] == [MALLORY]
@@ -96,7 +97,7 @@ def test_message_goes_to_the_recipient_of_the_log_when_the_read_model_names_anot
             (recipient(bench, other), reservation_id),
         )
 
-    steps.process(reservation_id, channel, "t1")
+    deliver(steps, reservation_id, channel, "t1")
 
     assert [message.recipient for message in channel.messages] == [VICTIM]
 
@@ -105,11 +106,11 @@ def test_resend_to_an_altered_row_becomes_a_case(bench: LedgerBench, steps: Deli
     """The reservation stays sent and counted."""
     reservation_id, _ = both(bench)
     channel = ScriptedChannel()
-    steps.process(reservation_id, channel, "t1")
+    deliver(steps, reservation_id, channel, "t1")
     swap(bench)
     bench.run(RequestResend(context=bench.context("staff"), reservation_id=reservation_id))
 
-    steps.process(reservation_id, channel, "t2")
+    deliver(steps, reservation_id, channel, "t2")
 
     assert len(channel.messages) == 1
     assert [(reservation_id, "address_mismatch", True)] == causes(bench)

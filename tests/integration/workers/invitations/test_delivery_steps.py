@@ -11,6 +11,7 @@ from domain.command_bus import Command, Result
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, Removal, RemovalOutcome
 from projections.work_queue.outbox import OutboxRows, invitations_are_backed_up
+from tests.support.delivery import claim, deliver
 from tests.support.ledger.ledger_bench import LedgerBench, correction, done
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import send_notices
@@ -60,7 +61,7 @@ def test_a_message_goes_to_the_typed_address(bench: LedgerBench, steps: Delivery
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
 
-    word = steps.process(reservation_id, channel, "t1")
+    word = deliver(steps, reservation_id, channel, "t1")
 
     message = channel.messages[0]
     assert word == "sent"
@@ -75,7 +76,7 @@ def test_a_message_delivered_twice_sends_once(bench: LedgerBench, steps: Deliver
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
 
-    words = [steps.process(reservation_id, channel, f"t{number}") for number in range(3)]
+    words = [deliver(steps, reservation_id, channel, f"t{number}") for number in range(3)]
 
     assert words == ["sent", "idle", "idle"]
     assert len(channel.messages) == 1
@@ -85,10 +86,10 @@ def test_a_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, step
     """A copy has the same task id and may come to the same worker; what the first run sent is not sent again."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
-    claimed = steps.claim([reservation_id], channel.name, "t1")
+    claimed = claim(steps, [reservation_id], channel.name, "t1")
     assert [steps.send(delivery, channel) for delivery in claimed] == [SENT]
 
-    assert steps.process(reservation_id, channel, "t1") == "idle"
+    assert deliver(steps, reservation_id, channel, "t1") == "idle"
     assert len(channel.messages) == 1
 
 
@@ -100,14 +101,14 @@ def test_a_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, step
         bench.storage.ledger.execute(commands)
         return bench.storage.ledger.execute(commands)
 
-    assert len(replace(steps, execute=execute).claim([reservation_id], "scripted", "t1")) == 1
+    assert len(claim(replace(steps, execute=execute), [reservation_id], "scripted", "t1")) == 1
     assert kinds(bench) == ["UseReserved", "InviteAttempted"]
 
 
 def test_a_claimed_message_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The process stood still: since then the use may have been refunded, and another person invited."""
     channel = ScriptedChannel()
-    (claimed,) = steps.claim([reserved(bench)], channel.name, "t1")
+    (claimed,) = claim(steps, [reserved(bench)], channel.name, "t1")
 
     outcome = replace(steps, now=lambda: claimed.lease.until).send(claimed, channel)
 
@@ -122,19 +123,19 @@ def test_reservation_is_not_sent_while_it_waits_for_a_removal(bench: LedgerBench
     right = done(bench.run(correction(bench, wrong, "li@example.com"))).require_reservation().reservation_id
     channel, waiting = ScriptedChannel(), list[UUID]()
 
-    word = replace(steps, request_removal=waiting.append).process(right, channel, "t1")
+    word = deliver(replace(steps, request_removal=waiting.append), right, channel, "t1")
 
     assert (word, waiting, channel.messages) == ("idle", [wrong], [])
 
 
 def test_an_unknown_reservation_is_nothing_to_do(steps: DeliverySteps) -> None:
     """A message carries no truth: an id that does not exist is left alone."""
-    assert steps.process(uuid4(), ScriptedChannel(), "t1") == "idle"
+    assert deliver(steps, uuid4(), ScriptedChannel(), "t1") == "idle"
 
 
 def test_a_refused_address_is_refunded_and_the_reply_is_sealed(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The server's words may hold personal data, so they are in the vault only."""
-    steps.process(reserved(bench), ScriptedChannel(REFUSED), "t1")
+    deliver(steps, reserved(bench), ScriptedChannel(REFUSED), "t1")
 
     (text_id,) = bench.rows("SELECT text_id FROM private_texts")[0]
     assert kinds(bench)[-2:] == ["InviteFailed", "UseRefunded"]
@@ -145,11 +146,11 @@ def test_a_retry_is_the_same_message(bench: LedgerBench, steps: DeliverySteps, m
     """After an unknown the same delivery is sent again: equal to the last field."""
     channel = ScriptedChannel(OutcomeUnknown(server="mx:25", cause="timeout"))
     reservation_id = reserved(bench)
-    steps.process(reservation_id, channel, "t1")
-    assert steps.process(reservation_id, channel, "t2") == "idle"
+    deliver(steps, reservation_id, channel, "t1")
+    assert deliver(steps, reservation_id, channel, "t2") == "idle"
     later(bench, monkeypatch, 30)
 
-    assert steps.process(reservation_id, channel, "t3") == "sent"
+    assert deliver(steps, reservation_id, channel, "t3") == "sent"
     assert channel.messages[0] == channel.messages[1]
 
 
@@ -157,7 +158,7 @@ def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps
     """The person is told once that nothing was sent and nothing used."""
     channel = ScriptedChannel(TOO_BIG)
     reservation_id = reserved(bench)
-    steps.process(reservation_id, channel, "t1")
+    deliver(steps, reservation_id, channel, "t1")
 
     first = send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
     second = send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
@@ -174,7 +175,7 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
     """The invitation turned out to be sent before the notice was: it would not be true any more."""
     channel = ScriptedChannel(TOO_BIG)
     reservation_id = reserved(bench)
-    steps.process(reservation_id, channel, "t1")
+    deliver(steps, reservation_id, channel, "t1")
     acceptance = AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4())
     assert done(bench.run(acceptance)).code.used == 1
 
@@ -187,7 +188,7 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
 def test_a_run_of_notices_ends_on_request(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Behind a mail server that stalls no sweep is kept for long, and what it did not begin is nobody's yet."""
     for person in ("a", "b", "c"):
-        steps.process(reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
+        deliver(steps, reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
     channel = ScriptedChannel()
 
     sent_count = send_notices(
@@ -211,7 +212,7 @@ def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) 
 def test_a_notice_with_an_unknown_outcome_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Two notices would worry more than a lost one."""
     channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
-    steps.process(reserved(bench), channel, "t1")
+    deliver(steps, reserved(bench), channel, "t1")
 
     send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 
@@ -222,7 +223,7 @@ def test_a_notice_that_definitely_failed_is_sent_again(bench: LedgerBench, steps
     """A busy mail server gets it later."""
     busy = Rejected(server="mx:25", reason="temporary", final=False)
     channel = ScriptedChannel(TOO_BIG, busy)
-    steps.process(reserved(bench), channel, "t1")
+    deliver(steps, reserved(bench), channel, "t1")
 
     send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
 

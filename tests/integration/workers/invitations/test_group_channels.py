@@ -17,6 +17,7 @@ from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_batch_sender import CONCURRENCY, Post, statuses
 from tests.integration.workers.invitations.test_delivery_steps import TOO_BIG, ScriptedChannel, later
 from tests.support.channel_builders import LOOPBACK
+from tests.support.delivery import deliver
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
@@ -207,7 +208,7 @@ def test_an_invitation_goes_only_by_the_channel_that_its_attempt_names(house: Gr
     (reservation_id,) = house.reserved(1)
     by_mail_alone = replace(house.steps, by_group={})
 
-    word = by_mail_alone.process(reservation_id, GroupRoutingChannel(house.post, house.own.for_group), "t1")
+    word = deliver(by_mail_alone, reservation_id, GroupRoutingChannel(house.post, house.own.for_group), "t1")
 
     assert (word, house.system.received) == ("failed", [])
     assert house.channels() == [house.post.name]
@@ -217,7 +218,7 @@ def given_back(house: GroupRig, count: int, group: str | None = GROUP) -> list[U
     """Reservations that were refused for good, so that their people are to be told."""
     items = house.reserved(count, group)
     for reservation_id in items:
-        house.steps.process(reservation_id, ScriptedChannel(TOO_BIG), "t1")
+        deliver(house.steps, reservation_id, ScriptedChannel(TOO_BIG), "t1")
     return items
 
 

@@ -2,6 +2,7 @@
 
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_delivery_steps import TOO_BIG, ScriptedChannel, reserved
+from tests.support.delivery import deliver
 from tests.support.ledger.ledger_bench import LedgerBench
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import RETRY_S, send_notices
@@ -14,7 +15,7 @@ def test_notices_of_one_recipient_are_deferred_beyond_the_hourly_limit(
 ) -> None:
     """Another recipient is not affected; after an hour the deferred one is sent."""
     for person in ("a@example.com", "a@example.com", "a@example.com", "b@example.com"):
-        steps.process(reserved(bench, person), ScriptedChannel(TOO_BIG), "t1")
+        deliver(steps, reserved(bench, person), ScriptedChannel(TOO_BIG), "t1")
 
     channel = ScriptedChannel()
     first = _sent(bench, steps, channel)
@@ -31,7 +32,7 @@ def test_notices_of_one_recipient_are_deferred_beyond_the_hourly_limit(
 def test_notices_are_not_deferred_where_limits_are_off(bench: LedgerBench, steps: DeliverySteps) -> None:
     """As the settings say with `LEDGER_RATE_LIMIT=off`."""
     for _ in range(HOURLY_MAX + 1):
-        steps.process(reserved(bench, "a@example.com"), ScriptedChannel(TOO_BIG), "t1")
+        deliver(steps, reserved(bench, "a@example.com"), ScriptedChannel(TOO_BIG), "t1")
     channel = ScriptedChannel()
 
     send_notices(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, hourly_max=None)

@@ -12,6 +12,7 @@ from domain.ports import Language, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_delivery_steps import ScriptedChannel
+from tests.support.delivery import deliver
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from workers.channels.mail_text import render_parts
 from workers.invitations.delivery_steps import DeliverySteps
@@ -50,7 +51,7 @@ def test_old_address_gets_one_notice_of_a_correction(
     """It says when it happened and what to do, but not where the use went; the same request again sends no other."""
     channel = ScriptedChannel()
     code, old = redeemed(bench, language)
-    steps.process(old, channel, "t1")
+    deliver(steps, old, channel, "t1")
     for _ in range(2):
         done(bench.run(correction(bench, code, old, actor)))
 
@@ -77,7 +78,7 @@ def test_correction_of_what_was_surely_not_sent_needs_no_notice(
     """No email has left for the old address; after an attempt with an unknown outcome one may have."""
     code, old = redeemed(bench)
     if outcome is not None:
-        steps.process(old, ScriptedChannel(outcome), "t1")
+        deliver(steps, old, ScriptedChannel(outcome), "t1")
 
     done(bench.run(correction(bench, code, old, actor)))
 

@@ -14,6 +14,7 @@ from domain.commands.context import CommandContext
 from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
 from projections.work_queue.due_access import DueAccessRows
 from tests.support.clients.app_client import AppClient
+from tests.support.delivery import deliver
 from tests.support.ledger.terms import make_template
 from workers.channels.default_channel import NullChannel
 from workers.channels.group_router import GroupRoutingChannel
@@ -76,7 +77,7 @@ def work(app: AppClient) -> Callable[[str], str]:
     )
     own = GroupChannels.create(app.services.settings, storage)
     channel = GroupRoutingChannel(NullChannel(), own.for_group)
-    return lambda reservation_id: steps.process(UUID(reservation_id), channel, "t1")
+    return lambda reservation_id: deliver(steps, UUID(reservation_id), channel, "t1")
 
 
 @pytest.fixture(autouse=True)
