@@ -68,7 +68,7 @@ def old_table() -> str:
         "no limit",
         "one address",
         "any number of addresses",
-        f"the same, beside {REDEEMS_PER_MINUTE:,} redeems a minute",
+        f"the same, with {REDEEMS_PER_MINUTE:,} redeems a minute",
     )
     return table(heads, rows)
 
