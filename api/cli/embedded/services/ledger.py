@@ -73,7 +73,15 @@ def api_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
     """Return the API. It has 3 s to end, because browsers hold event streams open."""
     address = ("--host", HOST, "--port", str(port))
     quiet = ("--no-access-log", "--log-level", "warning")
-    options = ("--loop", "uvloop", "--http", "httptools", "--no-proxy-headers", "--no-server-header", *quiet)
+    options = (
+        "--loop",
+        "uvloop",
+        "--http",
+        "api.http.server.single_write:SingleWriteProtocol",
+        "--no-proxy-headers",
+        "--no-server-header",
+        *quiet,
+    )
     command = (*LAUNCH, "api.main", GATE, "uvicorn", "api.main:create_app", "--factory", *address, *options)
     return Program("api", command, env, cwd=folder.run, stage=CLIENT_STAGE, stop_s_max=3.0)
 

@@ -1,0 +1,1 @@
+"""How uvicorn writes the responses."""
