@@ -54,7 +54,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import StalledWriterWatch
 from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
-from projections.monitoring.pool import show_pool
+from projections.monitoring.pool_metrics import show_pool
 from projections.privacy.erasure import ErasedIdsFile
 from projections.read_models.reader import Reader
 from projections.repositories.channel_form import ChannelForm

@@ -23,7 +23,7 @@ from api.use_cases.issue_codes import (
 )
 from domain.commands.context import CommandContext
 from domain.events import CodeIssued, Event, OpeningBalanceImported
-from domain.values.batches import batched
+from domain.values.batched import batched
 from projections.read_models.code_list import CodeTextLookup
 from projections.storage.bootstrap import LedgerStore
 

@@ -18,7 +18,7 @@ from api.use_cases.idempotency import scope_digest
 from api.use_cases.issue_codes import BATCH, CodeOrder, CodeTemplate, IssuedText, issue_batch
 from api.use_cases.services import Caller
 from domain.commands.context import CommandContext
-from domain.values.batches import batched
+from domain.values.batched import batched
 from domain.values.identifiers import RandomSource, format_code, generate_code
 from projections.read_models.code_list import CodeListReader
 from projections.read_models.reader import Reader

@@ -14,7 +14,7 @@ from domain.events import InviteAttempted, InviteOutcomeUnknown, InviteSent, Res
 from domain.events.reservation import BY_STAFF
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
-from domain.values.batches import batched
+from domain.values.batched import batched
 from projections.read_models.reader import Reader
 
 

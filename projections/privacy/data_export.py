@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from domain.values.batches import batched
+from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
 from projections.read_models.pagination import NEWEST
 from projections.read_models.reader import ReservationHistory

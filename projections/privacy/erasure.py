@@ -17,7 +17,7 @@ import msgspec
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
-from domain.values.batches import batched
+from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
 from projections.database.roles import assume_eraser_role
 from projections.read_models.vault_reader import read_text

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg import Connection, sql
 
-from domain.values.batches import batched
+from domain.values.batched import batched
 from projections.definitions.projection import EventPlace
 from projections.definitions.registry import PROJECTIONS
 from projections.rebuild.shadow_tables import LiveTable, Shadow, row_of, same_key_of

@@ -40,7 +40,6 @@ SAME_CONCEPT: Final = {
     "lifecycle": "pausing, resuming, revoking a code: routes, commands",
     "notes": "notes of staff: table, form",
     "pagination": "pages of lists: reading, query parameters",
-    "pool": "the pool of connections to PostgreSQL: pool, metrics",
     "privacy": "a person's data: statements, commands",
     "rebind": "moving an access to another group: command, use case, route, page",
     "rebuild": "rebuilding read models: statements, run",

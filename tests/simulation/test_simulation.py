@@ -20,8 +20,8 @@ PRINT_TRACES = """
 import hashlib
 from tests.simulation.model import simulate
 for seed in range(20):
-    told = "\\n".join(simulate(seed, is_told=True).trace)
-    print(seed, hashlib.sha256(told.encode()).hexdigest())
+    trace = "\\n".join(simulate(seed, with_trace=True).trace)
+    print(seed, hashlib.sha256(trace.encode()).hexdigest())
 """
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from domain.command_bus import Command, Result
 from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import SettleDue
-from domain.values.batches import batched
+from domain.values.batched import batched
 from projections.work_queue.due_reservations import TAKEN_MAX, Due
 from workers.dispatcher import IDS_PER_MESSAGE
 

@@ -11,7 +11,7 @@ from celery.signals import task_postrun, task_prerun
 from prometheus_client.multiprocess import mark_process_dead
 
 from domain.values.trace_ids import outside_trace_id
-from projections.monitoring.pool import show_pool
+from projections.monitoring.pool_metrics import show_pool
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry import multiprocess
 from projections.telemetry.fact_log import FactLog

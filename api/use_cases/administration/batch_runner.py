@@ -18,7 +18,7 @@ from msgspec import structs
 
 from api.use_cases.issue_codes import CodeOrder, CodeTemplate, issue_with_retries
 from domain.commands.context import CommandContext
-from domain.values.batches import batched
+from domain.values.batched import batched
 from domain.values.identifiers import generate_code
 from domain.values.timestamps import clamped
 from projections.database.errors import StorageUnavailableError

@@ -76,8 +76,8 @@ def test_the_same_message_is_rendered_alike(template: Template, language: Langua
 def test_another_process_writes_the_same_octets() -> None:
     """Nothing in a letter comes from the process, its clock, its time zone or its randomness."""
     program = (
-        "import sys; from tests.integration.workers.channels.test_mail_message import _written, LETTER; "
-        "sys.stdout.buffer.write(_written(LETTER))"
+        "import sys; from tests.integration.workers.channels.test_mail_message import _written, MESSAGE; "
+        "sys.stdout.buffer.write(_written(MESSAGE))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Shanghai", "PYTHONPATH": str(ROOT)}
     other = subprocess.run(

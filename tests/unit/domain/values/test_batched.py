@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.values.batches import batched
+from domain.values.batched import batched
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
