@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from api.i18n.catalogs import LANGUAGES, catalog_paths, translator
 from api.settings import ApiSettings
 from domain.commands.case_events import CaseCause
+from domain.commands.reservation.reserve import ReserveUse
 from domain.model.invariants import CODE_RULES, RESERVATION_RULES
 from workers.settings import WorkerSettings
 
@@ -111,6 +112,13 @@ def test_runbook_and_catalogs_name_every_cause_of_a_case() -> None:
         for cause in sorted(causes)
         if not translator(language).knows(f"event.CaseOpened.{cause}")
     ] == []
+
+
+def test_support_handbook_names_every_refusal_of_a_redeem_request() -> None:
+    """A new one needs its row: what the customer saw, what it means, what staff can do. Only programs send keys."""
+    rows = re.findall(r"^\|[^|]*\(`([A-Z_]+)`\) \|", (DOCS / "support/handbook.md").read_text("utf-8"), re.MULTILINE)
+
+    assert {refusal.code for refusal in ReserveUse.refusals} - set(rows) == {"IDEMPOTENCY_KEY_REUSED"}
 
 
 def numbered(heading: str) -> set[int]:
