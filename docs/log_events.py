@@ -30,8 +30,8 @@ GUIDANCE: Final = {
     "delivering to a webhook endpoint failed": "A bug: report it with the traceback. The next run retries.",
     "delivering webhooks failed": "The database is unavailable; the next run retries. Check PostgreSQL if it"
     " continues.",
-    "erasing a person failed": "Nothing was erased. Check the database and `LEDGER_FORGOTTEN_FILE`, then repeat the"
-    " request.",
+    "erasing a person failed": "The data was not erased, because `LEDGER_FORGOTTEN_FILE` cannot be used. Fix it, then"
+    " repeat the request.",
     "exchanging rate limits failed": "Rate limits count in each process alone until the database is available again.",
     "executing a command failed": "A bug: report it with the traceback. The sweep retries the reservation.",
     "file import interrupted": "The database was unavailable. Imported codes are kept; upload the same file again.",
@@ -58,11 +58,13 @@ GUIDANCE: Final = {
     "rule broken": "Run `ledger verify`, and report the event that it names.",
     "sending invitations failed": "The sweep retries them. With a traceback it is a bug: report it.",
     "serving metrics failed": "Set `LEDGER_WORKER_METRICS_PORT` to a free port.",
-    "signing a checkpoint failed": "The database was restored from an older backup. See [older"
+    "signing a checkpoint failed": "The database was restored from an older backup; `why` says more. See [older"
     " state](../how-to/backup.md#an-older-state-is-noticed).",
-    "stalled transactions ended": "`count` transactions of stopped processes were rolled back. Nothing is lost.",
+    "stalled transactions ended": "`count` transactions of stalled processes were rolled back. The processes try"
+    " again.",
     "task": "A Celery task ended; `outcome` and `reason` say how. Failed tasks are retried by the sweep.",
-    "vault row refused": "A row of the vault was altered. See [vault altered](../how-to/runbook.md#vault-altered).",
+    "vault row refused": "A row of the vault cannot be trusted or decrypted; `why` says why. See [vault"
+    " altered](../how-to/runbook.md#vault-altered).",
     "webhook endpoint disabled": "Enable it at `/admin/webhooks` once its receiver works. See [webhook"
     " disabled](../how-to/runbook.md#webhook-given-up).",
 }

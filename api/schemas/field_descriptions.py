@@ -125,7 +125,7 @@ FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "source": "System from which the uses were imported.",
     "state": "State.",
     "status": "HTTP status.",
-    "status_url": "Path of the page with the current state.",
+    "status_url": "Path of the page that shows the current state.",
     "succeeded_at": "Time of the last successful delivery; null before it.",
     "success": "Whether the reservation was accepted.",
     "taken": "Whether the receiver accepted the message.",

@@ -82,7 +82,7 @@ def check_swappable(conn: Connection[Any], tables: Iterable[LiveTable]) -> None:
     names = [table.name for table in tables]
     if dependents := [row[0] for row in conn.execute(RebuildSql.dependents_of_tables, (names,))]:
         raise SchemaMismatchError(
-            f"a rebuild cannot swap tables that other objects depend on: drop {', '.join(dependents)}"
+            f"a rebuild cannot swap tables that other objects depend on: first remove {', '.join(dependents)}"
         )
 
 

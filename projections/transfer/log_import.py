@@ -84,8 +84,8 @@ class _LogImport:
         self._conn.execute(TransferSql.lock_writers_exclusive)
         if conflicts := [what for what, tables in CONFLICTS.items() if any(map(self._has_rows, tables))]:
             raise NotEmptyError(
-                f"the database already holds {' and '.join(conflicts)}: an import needs an empty one;"
-                " make a new database, run `ledger migrate` on it and import there"
+                f"the database already holds {' and '.join(conflicts)}: an import needs an empty database:"
+                " create one, run `ledger migrate` on it and import there"
             )
         try:
             self._copy_in(source)

@@ -75,7 +75,7 @@ def message_bytes(message: OutboundMessage, sender: str, recipient: str) -> byte
         The message with CRLF line ends, its last one included.
 
     Raises:
-        ValueError: A header would hold a line break.
+        ValueError: A header would contain a line break.
     """
     parts = render_parts(message)
     headers = {
@@ -116,5 +116,5 @@ def _header(name: str, value: str) -> bytes:
     # value has no line break of any kind.
     is_one_line = value != "" and value.isprintable()
     if not is_one_line and any(not line or line.splitlines() != [line] for line in value.split("\r\n ")):
-        raise ValueError(f"The {name} header would hold a line break.")
+        raise ValueError(f"The {name} header would contain a line break.")
     return f"{name}: {value}\r\n".encode()

@@ -234,7 +234,7 @@ def test_only_an_empty_database_takes_an_import(lived: LedgerBench, elsewhere: L
     export_vault(lived.database_url, file, NoProgress())
     file.seek(0)
 
-    with pytest.raises(NotEmptyError, match="events and read models: an import needs an empty one"):
+    with pytest.raises(NotEmptyError, match="events and read models: an import needs an empty database"):
         imported(elsewhere, exported(lived))
     with pytest.raises(NotEmptyError, match="vault already holds rows"):
         import_vault(elsewhere.database_url, file, elsewhere.storage.vault, NoProgress())
