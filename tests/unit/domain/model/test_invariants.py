@@ -12,6 +12,7 @@ from domain.events import (
     AccessExpired,
     AccessRemoved,
     AccessReplaced,
+    AccessRevoked,
     CaseClosed,
     CaseOpened,
     CodeIssued,
@@ -22,6 +23,8 @@ from domain.events import (
     InviteOutcomeUnknown,
     InviteReleased,
     InviteSent,
+    LateSuccessRecorded,
+    OpeningBalanceImported,
     RebindReserved,
     ReservationEvent,
     UseRefunded,
@@ -32,8 +35,11 @@ from domain.model.invariants import (
     CODE_RULES,
     RESERVATION_RULES,
     Corrections,
+    InvariantViolationError,
+    check_balance,
     find_broken_code_rules,
     find_broken_reservation_rules,
+    is_balanced,
 )
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
@@ -259,3 +265,180 @@ def test_a_right_history_breaks_nothing() -> None:
 def test_every_rule_has_a_case_here() -> None:
     """A rule added without a test of its failure would be noticed."""
     assert (len(CODE_RULES), len(RESERVATION_RULES)) == (5, 11)
+
+
+BALANCED = replace(code_after(), used=2, reserved=1, sent_binding=1, terms=replace(code_after().terms, max_uses=3))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_right"),
+    [
+        ({}, True),
+        ({"used": 0, "sent_binding": 0}, True),
+        ({"reserved": 0}, True),
+        ({"sent_binding": 2}, True),
+        ({"sent_binding": 0}, True),
+        ({"terms": replace(BALANCED.terms, max_uses=None)}, True),
+        ({"reserved": 2}, False),
+        ({"used": 3}, False),
+        ({"used": -1, "sent_binding": -1}, False),
+        ({"reserved": -1}, False),
+        ({"sent_binding": -1}, False),
+        ({"sent_binding": 3}, False),
+    ],
+)
+def test_balance_keeps_the_limit_and_no_counter_is_negative(change: dict[str, Any], *, is_right: bool) -> None:
+    """At every bound and one beyond it; a wrong balance is named with its numbers."""
+    code = replace(BALANCED, **change)
+
+    assert is_balanced(code) is is_right
+    if is_right:
+        assert check_balance(code) is code
+    else:
+        numbers = rf"used {code.used}, reserved {code.reserved}, limit 3$"
+        with pytest.raises(InvariantViolationError, match=rf"^code {ID} at version 1: {numbers}"):
+            check_balance(code)
+
+
+RETAKEN = LateSuccessRecorded(
+    at=START, actor="worker", reservation_id=ID, attempt=1, recipient_id=OTHER, server="mx", effect="retaken"
+)
+OPENING = OpeningBalanceImported(at=START, actor="import", uses=2, source="old", reason="stated")
+USED_REFUND = replace(REFUNDED, held="used")
+
+
+@pytest.mark.parametrize(
+    ("event", "changes"),
+    [
+        (SENT, {0, 1}),
+        (RETAKEN, {1}),
+        (replace(RETAKEN, effect="duplicate"), {0}),
+        (replace(RETAKEN, kind="rebind"), {0}),
+        (USED_REFUND, {-1}),
+        (REFUNDED, {0}),
+        (replace(USED_REFUND, kind="rebind"), {0}),
+        (OPENING, {2}),
+        (replace(OPENING, uses=0), set()),
+        (RESERVED, {0}),
+    ],
+)
+def test_event_counts_exactly_its_uses(event: Event, changes: set[int]) -> None:
+    """Every other change of the count is named; the first event counts from zero."""
+    before = replace(code_after(), used=5)
+    rule = CODE_RULES["invariant 3: only a success counts"]
+
+    assert {change for change in range(-3, 4) if rule(before, event, replace(before, used=5 + change))} == changes
+    assert rule(None, ISSUED, replace(before, used=0))
+    assert not rule(None, ISSUED, replace(before, used=1))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [RebindReserved(**OPENED_FIELDS, reservation_id=OTHER), replace(SENT, kind="rebind")],
+    ids=["reserved", "sent"],
+)
+@pytest.mark.parametrize("change", [{"used": 4}, {"reserved": 1}, {"owner_id": OTHER}, {}], ids=str)
+def test_rebind_changes_no_part_of_the_balance(event: Event, change: dict[str, Any]) -> None:
+    """Neither what is counted, nor what is reserved, nor whom the code is bound to."""
+    before = replace(code_after(), used=5)
+    rule = CODE_RULES["invariant 3: a rebind takes no use"]
+
+    assert rule(before, event, replace(before, **change)) is (change == {})
+    assert rule(before, SENT, replace(before, **change))
+    assert rule(None, event, replace(before, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_right"),
+    [
+        ({}, True),
+        ({"owner_id": OTHER}, False),
+        ({"owner_id": OTHER, "reserved": 1}, True),
+        ({"owner_id": OTHER, "sent_binding": 1}, True),
+        ({"reserved": 1}, False),
+        ({"sent_binding": 1}, False),
+        ({"bound": False, "reserved": 1}, True),
+        ({"bound": False, "reserved": 1, "owner_id": OTHER}, False),
+    ],
+)
+def test_code_has_an_owner_exactly_while_a_use_binds_it(change: dict[str, Any], *, is_right: bool) -> None:
+    """An open code never has one."""
+    assert CODE_RULES["rule 9: bound while taken"](None, ISSUED, replace(code_after(), **change)) is is_right
+
+
+def check_reservation_rule(rule: str, before: Reservation | None, event: ReservationEvent) -> bool:
+    """Whether an event keeps one rule, whatever the state after it."""
+    return RESERVATION_RULES[rule](before, event, before or item_after(RESERVED))
+
+
+LIVE, TIMED_SENT = item_after(RESERVED), item_after(TIMED, SENT)
+UNKNOWN_LIVE, PARKED = item_after(RESERVED, UNKNOWN), item_after(RESERVED, CASE_OPENED)
+STAFF_REFUND = replace(REFUNDED, actor="staff", cause="resolved")
+STAFF_REVOKED = AccessRevoked(at=START, actor="staff", reservation_id=ID)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "event", "is_right"),
+    [
+        ("invariant 4: sent once per delivery", None, SENT, False),
+        ("invariant 4: sent once per delivery", None, RESERVED, True),
+        ("invariant 4: sent once per delivery", TIMED_SENT, replace(SENT, delivery=2), True),
+        ("invariant 4: taken and refunded by turns", None, RESERVED, True),
+        ("invariant 4: taken and refunded by turns", LIVE, RESERVED, False),
+        ("invariant 4: taken and refunded by turns", None, CASE_OPENED, False),
+        ("invariant 4: taken and refunded by turns", TIMED_SENT, replace(SENT, delivery=2), True),
+        ("invariant 4: taken and refunded by turns", TIMED_SENT, RETAKEN, False),
+        ("invariant 4: taken and refunded by turns", TIMED_SENT, replace(RETAKEN, effect="duplicate"), True),
+        ("invariant 4: taken and refunded by turns", item_after(RESERVED, REFUNDED), RETAKEN, True),
+        ("invariant 4: taken and refunded by turns", TIMED_SENT, USED_REFUND, True),
+        ("invariant 4: taken and refunded by turns", LIVE, USED_REFUND, False),
+        ("invariant 10: no machine refunds an unknown", UNKNOWN_LIVE, STAFF_REFUND, True),
+        ("invariant 10: no machine refunds an unknown", UNKNOWN_LIVE, replace(STAFF_REFUND, cause="staff"), False),
+        ("invariant 10: no machine refunds an unknown", UNKNOWN_LIVE, replace(STAFF_REFUND, actor="sweep"), False),
+        ("invariant 10: no machine refunds an unknown", UNKNOWN_LIVE, SENT, True),
+        ("invariant 10: no machine refunds an unknown", LIVE, REFUNDED, True),
+        ("invariant 10: no machine refunds an unknown", item_after(RESERVED, UNKNOWN, SENT), USED_REFUND, True),
+        ("invariant 10: no machine refunds an unknown", None, REFUNDED, True),
+        ("rule 6: one case at a time", None, CASE_OPENED, True),
+        ("rule 6: one case at a time", PARKED, replace(CLOSED, case_id=ID), True),
+        ("rule 6: one case at a time", None, CLOSED, False),
+        ("access: ends once, not early", None, EXPIRED, False),
+        ("access: ends once, not early", TIMED_SENT, OVER, True),
+        ("access: ends once, not early", TIMED_SENT, replace(OVER, at=OVER.at - timedelta(microseconds=1)), False),
+        ("access: ends once, not early", item_after(RESERVED, SENT), OVER, False),
+        ("access: ends once, not early", None, REPLACED, False),
+        ("access: ends once, not early", TIMED_SENT, REPLACED, True),
+        ("access: ends once, not early", item_after(TIMED, SENT, OVER), REPLACED, False),
+        ("access: ends once, not early", None, CORRECTED, False),
+        ("access: ends once, not early", item_after(RESERVED, MOVED_AWAY), CORRECTED, True),
+        ("access: ends once, not early", item_after(TIMED, MOVED_AWAY), CORRECTED, True),
+        ("access: ends once, not early", item_after(RESERVED, REFUNDED), CORRECTED, False),
+        ("access: ends once, not early", None, STAFF_REVOKED, False),
+        ("access: ends once, not early", LIVE, STAFF_REVOKED, True),
+        ("access: ends once, not early", TIMED_SENT, STAFF_REVOKED, True),
+        ("access: ends once, not early", item_after(TIMED, SENT, OVER), STAFF_REVOKED, False),
+        ("access: ends once, not early", item_after(TIMED, SENT, OVER), replace(STAFF_REVOKED, actor="channel"), True),
+        ("access: removed after its end", None, REMOVED, False),
+        ("access: removed after its end", LIVE, REMOVED, False),
+        ("access: removed after its end", item_after(TIMED, SENT, OVER), REMOVED, True),
+        ("access: its end is announced once", None, ANNOUNCED, False),
+        ("access: its end is announced once", TIMED_SENT, ANNOUNCED, True),
+        ("access: its end is announced once", item_after(TIMED, SENT, ANNOUNCED), replace(ANNOUNCED, days=3), True),
+        ("access: its end is announced once", TIMED_SENT, replace(ANNOUNCED, at=START + 30 * DAY), False),
+        ("access: its end is announced once", item_after(TIMED, SENT, OVER), ANNOUNCED, False),
+        ("access: its end is announced once", item_after(TIMED), ANNOUNCED, False),
+        ("rule 4: a connection spends no attempt", None, RESERVED, True),
+        ("invariant 11: nothing is sent while it waits", None, ATTEMPTED, False),
+        ("invariant 11: nothing is sent while it waits", LIVE, ATTEMPTED, True),
+        ("invariant 11: nothing is sent while it waits", LIVE, SENT, True),
+        ("invariant 11: nothing is sent while it waits", item_after(HELD_BACK), SENT, False),
+        ("invariant 11: nothing is sent while it waits", None, RELEASED, False),
+        ("invariant 11: nothing is sent while it waits", item_after(HELD_BACK), RELEASED, True),
+    ],
+)
+def test_rule_holds_exactly_where_it_says(
+    rule: str, before: Reservation | None, event: ReservationEvent, *, is_right: bool
+) -> None:
+    """Each condition of each rule, both ways."""
+    assert check_reservation_rule(rule, before, event) is is_right
