@@ -20,7 +20,7 @@ from projections.storage.group_commit import execute_isolated
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, label_or_other
 from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import DueAccessRows
-from workers.channels.default_channel import default_channel, open_pool, open_send_loop
+from workers.channels.default_channel import NullSendLoop, default_channel, open_pool, open_send_loop
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupRoutingChannel
 from workers.channels.registry import GroupChannels
 from workers.channels.smtp.connection_pool import ConnectionPool
@@ -52,7 +52,7 @@ class Runtime:
     group_channels: GroupChannels
     webhooks: WebhookDeliverer
     connections: ConnectionPool | None
-    send_loop: SmtpSendLoop | None
+    send_loop: SmtpSendLoop | NullSendLoop
     waiting: set[UUID] = field(default_factory=set)
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     _channels: threading.local = field(default_factory=threading.local)
@@ -98,11 +98,7 @@ class Runtime:
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        send_loop = (
-            None
-            if connections is None
-            else open_send_loop(settings, connections, send_executor, settings.send_concurrency)
-        )
+        send_loop = open_send_loop(settings, connections, send_executor, settings.send_concurrency)
         return cls(
             settings, storage, reader, steps, send_executor, group_channels, deliverer, connections, send_loop, waiting
         )
@@ -149,8 +145,8 @@ class Runtime:
             plan=self.group_channels.plan,
             cooldowns=self.cooldowns,
             capacity=self.connections.capacity if self.connections else lambda: UNBOUNDED,
-            submit=self.send_loop.submit if self.send_loop else None,
-            count_ahead=self.send_loop.count_ahead if self.send_loop else lambda: 0,
+            submit=self.send_loop.submit,
+            count_ahead=self.send_loop.count_ahead,
         )
 
     def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:
@@ -172,8 +168,7 @@ class Runtime:
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""
         self.webhooks.close()
-        if self.send_loop is not None:
-            self.send_loop.close()
+        self.send_loop.close()
         self.send_executor.shutdown(wait=True, cancel_futures=True)
         for channel in self._open_channels:
             channel.close()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
 from domain.ports import Accepted, Channel, NotifiedOnly, OutboundMessage, Outcome, Rejected, Removal, RemovalOutcome
 from projections.config.settings import LedgerSettings
@@ -27,6 +27,33 @@ class NullChannel:
     def revoke(self, removal: Removal) -> RemovalOutcome:  # noqa: ARG002 - as above
         """Remove nothing: there is no access."""
         return NotifiedOnly(server=self.name)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class NullSendLoop:
+    """What `SmtpSendLoop` is for a mail server: accepts every message immediately and drops it, for load tests.
+
+    Args:
+        slots: How many messages are submitted at a time.
+        report: Receives each message, its outcome and its seconds.
+    """
+
+    def __init__(self, slots: int, report: Callable[[OutboundMessage, Outcome, float], None]) -> None:
+        self._slots, self._report = slots, report
+
+    def submit(self, message: OutboundMessage) -> "Future[Outcome]":
+        """Accept and drop."""
+        outcome = Accepted(server=NullChannel.name)
+        self._report(message, outcome, 0.0)
+        future: Future[Outcome] = Future()
+        future.set_result(outcome)
+        return future
+
+    def count_ahead(self) -> int:
+        """Tell how many messages may be submitted beyond the slots: one for each."""
+        return self._slots
 
     def close(self) -> None:
         """Nothing is open."""
@@ -102,16 +129,18 @@ def default_channel(settings: LedgerSettings, connections: ConnectionPool | None
 
 
 def open_send_loop(
-    settings: LedgerSettings, connections: ConnectionPool, openers: Executor, slots: int
-) -> SmtpSendLoop:
-    """Open what sends many messages at a time to the mail server that the settings name, logged and counted.
+    settings: LedgerSettings, connections: ConnectionPool | None, openers: Executor, slots: int
+) -> SmtpSendLoop | NullSendLoop:
+    """Open what sends many messages at a time by the channel that the settings name, logged and counted.
 
     Args:
         settings: The mail server and its timeout.
-        connections: Those to that server.
+        connections: Those to that server; None where the settings name none.
         openers: Runs what waits for a connection.
         slots: How many messages it sends at a time.
     """
+    if connections is None:
+        return NullSendLoop(slots, report_sending)
     channel = SmtpChannel(
         SmtpServerUrl.parse(settings.smtp_url.get_secret_value()),
         sender=MailFrom.parse(settings.mail_from),

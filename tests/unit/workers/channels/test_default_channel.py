@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.support.channel_builders import MAIL_FROM
-from workers.channels.default_channel import open_channel
+from domain.ports import Accepted, OutboundMessage, Outcome
+from tests.support.channel_builders import MAIL_FROM, MESSAGE
+from workers.channels.default_channel import NullSendLoop, open_channel
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.server_url import Security, SmtpServerUrl
 
@@ -93,3 +94,15 @@ def test_a_message_needs_time() -> None:
     """No time at all would fail every letter."""
     with pytest.raises(ValueError, match="LEDGER_SMTP_TIMEOUT_S"):
         open_channel("smtp://127.0.0.1", mail_from=MAIL_FROM, timeout_s=0)
+
+
+def test_null_send_loop_accepts_and_reports_each_message() -> None:
+    """A load test without a mail server measures the same steps but the dialogue."""
+    reported: list[tuple[OutboundMessage, Outcome, float]] = []
+    loop = NullSendLoop(4, lambda *sent: reported.append(sent))
+
+    outcome = loop.submit(MESSAGE).result(0)
+
+    assert outcome == Accepted(server="null")
+    assert reported == [(MESSAGE, outcome, 0.0)]
+    assert loop.count_ahead() == 4
