@@ -66,11 +66,17 @@ class SimulatedClients:
         scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
         for _ in range(persons):
             scheduler.spawn(self.process, self._person, random.uniform(0, until_s) * random.random())
+        scheduler.spawn(self.process, self._shop, random.uniform(0, until_s))
         scheduler.spawn(self.process, self._do_staff_work, random.uniform(5, until_s / 2))
         scheduler.spawn(self.process, self._make_up_for_an_outage, random.uniform(5, until_s * 2))
 
     def redeem(self, code: int, person: int, key: str | None = None, again: UUID | None = None) -> Result | None:
         """One request; None without an answer."""
+        result = self._call(self._make_redeem_command(code, person, key, again))
+        self._record_answer(code, person, key, result)
+        return result
+
+    def _make_redeem_command(self, code: int, person: int, key: str | None, again: UUID | None = None) -> ReserveUse:
         scheduler = self.infrastructure.scheduler
         scope = sha256(b"%d/%d/" % (code, person) + key.encode()).digest() if key is not None else b""
         command = ReserveUse(
@@ -83,7 +89,10 @@ class SimulatedClients:
             key=IdempotencyKey(scope_digest=scope, body_digest=again.bytes if again else b"") if key else None,
         )
         scheduler.note("asks", "code", code, "person", person, "key", key, "again", again)
-        result = self._call(command)
+        return command
+
+    def _record_answer(self, code: int, person: int, key: str | None, result: Result | None) -> None:
+        scheduler = self.infrastructure.scheduler
         if isinstance(result, CommandResult):
             ack = PromisedReservation(code, person, key, result.require_reservation().reservation_id)
             self.acks.append(ack)
@@ -91,7 +100,6 @@ class SimulatedClients:
         elif result is not None:
             self.refusals += 1
             scheduler.note("is refused", result.code)
-        return result
 
     def rebind(self, code: int, person: int) -> None:
         """Ask to move an access to another group."""
@@ -124,6 +132,24 @@ class SimulatedClients:
             self.infrastructure.scheduler.spawn(
                 self.process, partial(self._perform, command), random.choice([0.1, 2, 30])
             )
+
+    def _shop(self) -> None:
+        """Redeems for many people by one request, and sends what has no result yet until all of it has one."""
+        scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
+        items = [
+            (random.randrange(len(self.codes)), random.randrange(RECIPIENTS), f"shop{number}") for number in range(12)
+        ]
+        items += random.sample(items, 3)  # twice in one batch
+        for _ in range(TRANSACTIONS_PER_BATCH_MAX):
+            scheduler.counts["batch redeem"] += 1
+            api = random.choice(self.apis)
+            commands = [self._make_redeem_command(*item) for item in items]
+            results = api.call_batch(commands, chunk=random.choice([1, 4, 128]))
+            for item, result in zip(items, results, strict=False):
+                self._record_answer(*item, result)
+            if len(results) == len(items) or not self.is_open:
+                return
+            scheduler.sleep(random.choice([0.1, 3, 30]))
 
     def _person(self) -> None:
         """Redeems; without an answer asks again with the same key; later perhaps again for a further use."""

@@ -205,35 +205,55 @@ class ApiComponent(Component):
 
     def call(self, command: Command, patience_s: float = 10.0) -> Result | None:
         """A request from outside; None if no answer came, or only an honest "unknown"."""
+        results = self.call_batch([command], patience_s, chunk=1)
+        return results[0] if results else None
+
+    def call_batch(self, commands: Sequence[Command], patience_s: float = 10.0, *, chunk: int) -> list[Result]:
+        """A request with many commands, which are committed chunk by chunk.
+
+        Returns:
+            The results of the first chunks, up to the one whose outcome is unknown; none without a response.
+        """
         scheduler = self.scheduler
         if not self.process.is_alive:
             scheduler.sleep(0.05)
-            return None
+            return []
         reply: list[Result] = []
         client, is_waiting = scheduler.current, [True]
 
         def serve() -> None:
-            result = self._serve(command)
-            if result is not None and is_waiting[0]:
-                reply.append(result)
+            results = self._serve(commands, chunk)
+            if results and is_waiting[0]:
+                reply.extend(results)
                 scheduler.wake(client)
 
         scheduler.spawn(self.process, serve)
         scheduler.sleep(patience_s)
         is_waiting[0] = False
-        return reply[0] if reply else None
+        return reply
 
-    def _serve(self, command: Command) -> Result | None:
-        try:
-            result = self.commit.run([replace(command, context=replace(command.context, now=self.now()))])[0]
-        except StorageUnavailableError:
-            return None
-        if isinstance(result, CommandResult) and result.changed and result.reservation is not None:
-            self._queue.add(result.reservation.reservation_id)
-            if self._is_idle:
-                self.scheduler.wake(self._dispatcher)
+    def _serve(self, commands: Sequence[Command], chunk: int) -> list[Result]:
+        results: list[Result] = []
+        for start in range(0, len(commands), chunk):
+            try:
+                results += self._commit(commands[start : start + chunk])
+            except StorageUnavailableError:
+                break
+        if not results:
+            return []
         self.step(0.001)
-        return None if self.infrastructure.faults.happens("answer to the client lost") else result
+        return [] if self.infrastructure.faults.happens("answer to the client lost") else results
+
+    def _commit(self, commands: Sequence[Command]) -> list[Result]:
+        results = self.commit.run(
+            [replace(command, context=replace(command.context, now=self.now())) for command in commands]
+        )
+        for result in results:
+            if isinstance(result, CommandResult) and result.changed and result.reservation is not None:
+                self._queue.add(result.reservation.reservation_id)
+                if self._is_idle:
+                    self.scheduler.wake(self._dispatcher)
+        return results
 
     def _dispatch(self) -> None:
         """As the thread of `BackgroundDispatcher`."""

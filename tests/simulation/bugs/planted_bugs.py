@@ -5,6 +5,7 @@ A simulation that finds none of them would prove nothing (tests/simulation/test_
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from domain.policy import Policy
 from domain.ports import Rejected, outcome_label
 from domain.values.link_token import DeliveryRef
 from domain.working_set import WorkingSet
+from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors import components as parts
 from tests.simulation.actors.components import ApiComponent, WorkerComponent
 from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
@@ -123,7 +125,8 @@ def publish_error_is_a_failure(patch: Patch) -> None:
             context = CommandContext(
                 now=api.infrastructure.now(), actor="worker", request_id=str(api.scheduler.new_id())
             )
-            api.commit.run([RefundReservation(context=context, reservation_id=key, cause="reset") for key in ids])
+            with suppress(StorageUnavailableError):
+                api.commit.run([RefundReservation(context=context, reservation_id=key, cause="reset") for key in ids])
         return 0.02
 
     patch.setattr(DispatchQueue, "publish_some", publish_some)
