@@ -224,7 +224,7 @@ class Channel(Protocol):
 
 
 def outcome_label(outcome: Outcome) -> str:
-    """The metric's label for an outcome."""
+    """Return the metric's label for an outcome."""
     match outcome:
         case Accepted():
             return "sent"

@@ -104,7 +104,7 @@ class Runtime:
         )
 
     def channel(self) -> Channel:
-        """This thread's channel; connections are kept between messages."""
+        """Return this thread's channel; connections are kept between messages."""
         channel: Channel | None = getattr(self._channels, "channel", None)
         if channel is None:
             channel = GroupRoutingChannel(

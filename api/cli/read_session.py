@@ -68,7 +68,7 @@ class ReadSession:
             raise
 
     def was_killed(self) -> bool:
-        """Whether DATABASE_URL is that of a stack on the data folder that was killed."""
+        """Return whether DATABASE_URL is that of a stack on the data folder that was killed."""
         state = read_stack_state(self.data_dir)
         if state is None or os.environ.get("DATABASE_URL") != state["database_url"]:
             return False

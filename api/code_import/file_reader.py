@@ -71,7 +71,7 @@ class Records:
             self._read_header()
 
     def __iter__(self) -> Iterator[Record]:
-        """All records; empty lines are none."""
+        """Yield all records; empty lines are skipped."""
         self._file.seek(0)
         lines = _lines(self._file)
         if self._form == "csv":

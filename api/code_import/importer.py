@@ -218,7 +218,7 @@ class CodeImporter:
 
 
 def _is_same(row: CodeRow, events: list[Event]) -> bool:
-    """Whether a code was issued as a record says."""
+    """Return whether a code was issued as a record says."""
     issued, template = events[0], row.template
     if not isinstance(issued, CodeIssued):
         return False

@@ -53,7 +53,7 @@ async def _language(request: Request) -> Language:
 
 
 def services_of(request: Request) -> Services:
-    """The parts of this process."""
+    """Return the parts of this process."""
     services: Services = request.app.state.services
     return services
 

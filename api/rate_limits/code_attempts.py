@@ -78,6 +78,6 @@ class LimitedAttempt:
 
 
 def _rate_limited(exceeded: RateLimitExceeded) -> ApplicationError:
-    """The error, with a reason only as far as it helps a person: the limit itself is for the metrics."""
+    """Return the error, with a reason only if it helps the caller: the limit itself is for the metrics."""
     why = "everybody" if exceeded.is_about_all else "unknown_codes"
     return ApplicationError("RATE_LIMITED", retry_after_s=exceeded.retry_after_s, why=why)

@@ -146,7 +146,7 @@ class Guard:
         return None
 
     def invitation(self, attempt: CodeAttempt) -> Invitation:
-        """The invitation that a request may bring about."""
+        """Return the invitation that a request may bring about."""
         return Invitation(attempt.actor, attempt.email, attempt.code, self._keys(attempt.client)[0], attempt.is_again)
 
     def record_success(self) -> None:
@@ -154,7 +154,7 @@ class Guard:
         self._redeemed += 1
 
     def remaining(self, client: str | None) -> tuple[Remaining, Remaining] | None:
-        """The unknown codes and the short ones that a client may still try; None if it has not failed recently."""
+        """Return the unknown and short codes that a client may still send; None if it has not failed recently."""
         if not len(self._recent_failures):
             return None
         site, *networks = self._keys(client)

@@ -25,7 +25,7 @@ def limit_headers(guard: Guard | None, client: str | None) -> Headers:
 
 @lru_cache(maxsize=4096)
 def _headers(codes: Remaining, short: Remaining) -> Headers:
-    """What is left, and the time in which no more than that may be used."""
+    """Yield what is left, and the time in which no more than that may be used."""
     limits = ", ".join(
         f'"{_NAMES[limit]}";r={remaining.units};t={remaining.more_in_s}'
         for limit, remaining in ((ADDRESS, codes), (SHORT, short))

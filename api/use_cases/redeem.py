@@ -60,7 +60,7 @@ async def redeem(
     again: UUID | None = None,
     key: str | None = None,
 ) -> Redemption:
-    """Reserve a use, or give the reservation that this person has already.
+    """Reserve a use, or return the reservation that this recipient has already.
 
     `language` is that of the invitation, `again` a sent reservation of the person whose code is to be used a further
     time, and `key` the client's Idempotency-Key.
@@ -195,7 +195,7 @@ async def _execute(
 
 
 def _redemption(services: Services, result: CommandResult, new_id: UUID) -> Redemption:
-    """The reservation that a command led to; if it is the new one, dispatch it and sign its token."""
+    """Return the reservation that a command led to; if it is the new one, dispatch it and sign its token."""
     reservation = result.require_reservation()
     if reservation.reservation_id != new_id:
         return Redemption(reservation, created=False)
@@ -204,7 +204,7 @@ def _redemption(services: Services, result: CommandResult, new_id: UUID) -> Rede
 
 
 def _token_of(services: Services, token: str | None) -> UUID | None:
-    """The reservation that a correction token was made for; None without a valid token."""
+    """Return the reservation that a correction token was made for; None without a valid token."""
     return None if token is None else read_correction_token(_token_secret(services), token)
 
 

@@ -53,7 +53,7 @@ class AffectedReservation(Struct, frozen=True, kw_only=True):
 def find_effect(
     reservation: Reservation, events: Iterable[ReservationEvent], window: OutageWindow
 ) -> AffectedReservation | None:
-    """The effect of an outage on a reservation; None if there is none, or if nothing is left to refund.
+    """Return the effect of an outage on a reservation; None if there is none, or nothing is left to refund.
 
     Of a sent reservation the last email counts: a resend since then has helped the recipient already. A case that
     staff resolved as sent is no effect of the outage.

@@ -16,7 +16,7 @@ async def run_blocking(wait_s: float, function: Callable[P, T], *args: P.args, *
     """Call a function in a thread.
 
     Args:
-        wait_s: Seconds to wait for its result. After that its thread goes on, and its result is dropped.
+        wait_s: Seconds to wait for its result. After that its thread continues, and its result is dropped.
         function: May block.
         *args: Its arguments.
         **kwargs: Its arguments by name.

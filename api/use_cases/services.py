@@ -85,7 +85,7 @@ class LedgerServices:
         return clock.now()
 
     def context(self, caller: Caller) -> CommandContext:
-        """The context of a caller's command."""
+        """Return the context of a caller's command."""
         return CommandContext(
             now=self.now(), actor=caller.actor, actor_id=caller.actor_id, request_id=caller.request_id
         )
@@ -111,7 +111,7 @@ class LedgerServices:
         return raise_refusal(self.storage.ledger.execute([command])[0])
 
     def reservation(self, reservation_id: UUID) -> Reservation:
-        """One reservation; waits for the database.
+        """Return one reservation; waits for the database.
 
         Raises:
             ApplicationError: NOT_FOUND.

@@ -44,7 +44,7 @@ def request_id_from_nonce(nonce: str) -> str | None:
 
 
 def is_valid_reason(text: str) -> bool:
-    """Whether a reason was given that is not too long for the audit log."""
+    """Return whether a reason was given that is not too long for the audit log."""
     return 0 < len(text.strip()) <= REASON_LENGTH_MAX
 
 

@@ -30,7 +30,7 @@ UPCASTS: Final[Mapping[str, Upcast]] = {}
 
 
 def upcast_chain(topic: str, current: frozenset[str], upcasts: Mapping[str, Upcast]) -> tuple[str, list[Upcast]]:
-    """The steps from a former topic to one that is written today.
+    """Return the steps from a former topic to one that is written today.
 
     Args:
         topic: Of a stored event.

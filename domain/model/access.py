@@ -27,13 +27,13 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         validity_days: Days of access that were promised; None: without end.
         activated_at: When it was first given, where that was not by this reservation's own invitation.
         moves: How often it was moved to another group, this reservation included.
-        announced: The marks of `WARNING_DAYS` of which its person was told.
-        ending: How it ended; None while it stands.
+        announced: The marks of `WARNING_DAYS` at which its recipient was warned.
+        ending: How it ended; None while it is active.
         ended_at: When it ended.
         replaced_by: The reservation that took its place: a rebind, or that of the right address.
-        removal: How far taking it away is; None while it stands, or where it ended before an import.
+        removal: State of its removal; None while it is active, or if it ended before an import.
         removal_attempts: How often that failed.
-        removal_at: When a machine may try (again).
+        removal_at: Time of the next attempt at the removal.
     """
 
     validity_days: int | None = None

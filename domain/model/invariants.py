@@ -67,7 +67,7 @@ def is_balanced(code: RedeemCode) -> bool:
 
 
 def keeps_balance(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
-    """Whether the state after the event keeps invariant 1."""
+    """Invariant 1 holds after the event."""
     return is_balanced(after)
 
 

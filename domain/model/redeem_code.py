@@ -56,7 +56,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         last_at: `at` of the newest event; no later event takes effect before it.
-        used: Uses counted now (sent or retaken, and not refunded since).
+        used: Uses counted now (sent or counted again, and not refunded since).
         reserved: Uses reserved now.
         terms: What the code promises now.
         bound: Whether the code belongs to its first recipient.

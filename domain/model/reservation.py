@@ -51,9 +51,9 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         staff_request_id: The last request by which staff changed it.
         staff_act: Name of the event by which they did so.
         accepted_via: How the acceptance became known: by the email's link or a channel's callback; None before.
-        opened_by: Kind of the actor who asked for it.
+        opened_by: Kind of the actor who requested it.
         request_id: The request that reserved it; its emails carry it.
-        access: What its invitation gives, where that has an end, was moved, or has ended.
+        access: The access of its invitation, if it has an expiry date, was moved, or has ended.
         waits_for: The reservation whose access must be removed before this invitation is sent; None once it is.
         channels: Names of the channels that were asked to send it.
     """

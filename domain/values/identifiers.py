@@ -17,7 +17,7 @@ CHECK_MODULUS = 37
 """Crockford's check symbol is the number modulo 37; we use only results below 32, which the alphabet can write."""
 
 NATIVE_LENGTH = 20
-"""19 random letters carry 95 bits less 0.2 for the redraw (we want 80 or more), one letter is the check."""
+"""19 random characters carry 95 bits less 0.2 for the redraw (80 are enough); one more is the check character."""
 
 GROUP_LENGTH = 4
 CODE_LENGTH_MAX = 64

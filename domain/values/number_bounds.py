@@ -10,7 +10,7 @@ class Bounds(NamedTuple):
     most: int
 
     def holds(self, number: int) -> bool:
-        """Whether a number lies inside. A boolean is not a number."""
+        """Return whether a number lies inside. A boolean is not a number."""
         return type(number) is int and self.least <= number <= self.most
 
 

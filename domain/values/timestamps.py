@@ -98,7 +98,7 @@ def bounded(timestamp: datetime) -> datetime:
 
 
 def is_within_bounds(timestamp: datetime) -> bool:
-    """Whether an aware timestamp is one that an input may name."""
+    """Return whether an aware timestamp is one that an input may name."""
     return EARLIEST <= timestamp <= LATEST
 
 

@@ -63,7 +63,7 @@ def translate_database_errors(
     """Run a block against the database; raise what shows an outage as `StorageUnavailableError`.
 
     Args:
-        what: Begins the message, such as "the database went away during the export".
+        what: Begins the message, such as "the database became unavailable during the export".
         absent: Errors that show an outage. `BAD_VALUE_ERRORS` among them are raised as they are.
         owner_work: Work that only the owner of the tables may do, such as "an import".
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def end_stalled_writers(datastore: LedgerDatastore, stalled_after_s: float = STALLED_AFTER_S) -> int:
     """End sessions that write the ledger and made no progress for so long; PostgreSQL rolls their transactions back.
 
-    A process that resumes later finds its connection closed, and tries again or reports an unknown outcome.
+    A process that resumes later finds its connection closed, and retries or reports an unknown outcome.
 
     Raises:
         PersistenceError, psycopg.Error: The database did not answer.

@@ -58,7 +58,7 @@ class _TextLoader(Loader):
         self._read = _PSYCOPG_TEXT(oid, context).load
 
     def load(self, data: Buffer) -> datetime:
-        """The timestamp."""
+        """Return the timestamp."""
         try:
             timestamp: datetime = self._read(data)
         except psycopg.DataError:
@@ -76,7 +76,7 @@ class _BinaryLoader(Loader):
         self._read = _PSYCOPG_BINARY(oid, context).load
 
     def load(self, data: Buffer) -> datetime:
-        """The timestamp."""
+        """Return the timestamp."""
         try:
             timestamp: datetime = self._read(data)
         except psycopg.DataError:

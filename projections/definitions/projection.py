@@ -119,7 +119,7 @@ class RowMerger:
         return tuple(row[position] for position in self._positions)
 
     def take(self) -> list[Row]:
-        """Return the rows and forget them."""
+        """Return the rows and drop them."""
         rows = list(self.rows.values())
         self.rows.clear()
         return rows

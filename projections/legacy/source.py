@@ -229,7 +229,7 @@ def open_legacy_system(dsn: str) -> Iterator[LegacySystem]:
         dsn: `sqlite:////absolute/path.db` or `postgresql://...`; a driver's name after a plus sign is ignored.
 
     Raises:
-        LegacySourceError: The DSN is neither, or nothing of the old system can be read there.
+        LegacySourceError: The DSN is neither, or nothing of the legacy system can be read there.
     """
     scheme = urlsplit(dsn).scheme.partition("+")[0]
     try:

@@ -41,7 +41,7 @@ class _Tile(NamedTuple):
 
 
 def tree_finding(rule: str, position: int, detail: str) -> RuleViolation:
-    """A finding about the Merkle log itself."""
+    """Return a finding about the Merkle log itself."""
     return RuleViolation(rule, NO_STREAM, 0, position, "MerkleLog", None, detail)
 
 
@@ -70,7 +70,7 @@ def check_tiles(conn: Connection[Any], first: int, last: int, tree: TreeSize) ->
 
 
 def _compare_tiles(events: Iterator[StoredRow], tiles: list[_Tile], tree: TreeSize) -> Iterator[RuleViolation]:
-    """All but the last of these tiles, which says where the others end."""
+    """Compare all but the last of these tiles, which says where the others end."""
     pending: StoredRow | None = None
     for tile, following in pairwise(tiles):
         tile_events = [pending] if pending else []

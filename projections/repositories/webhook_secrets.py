@@ -55,7 +55,7 @@ class WebhookSecretRepository(Reader):
 
 
 def rotate_secret(cursor: Cursor[Any], vault: Vault, owner_id: UUID, text_id: UUID, now: datetime) -> str:
-    """As `WebhookSecretRepository.rotate`, within the caller's transaction."""
+    """Rotate a secret as `WebhookSecretRepository.rotate` does, within the caller's transaction."""
     secret = secret_text(RANDOM.draw_bytes(SECRET_BYTES))
     sealed = vault.seal("text", text_id, secret)
     cursor.execute(RepositoriesSql.lock_secrets, (owner_id,))

@@ -46,7 +46,7 @@ class PipelinedExecute:
             The socket that must be readable before this continues.
 
         Raises:
-            FallBackToBlockingError: No connection is free, the clock is to be set, or the database reports a fault.
+            FallBackToBlockingError: No connection is free, the clock is to be set, or the database reports an error.
         """
         storage = self._storage
         if storage.recorder.clock.is_stale():

@@ -26,7 +26,7 @@ REPEAT_S: Final = 30.0
 
 
 def case_ids(new_id: Callable[[], UUID]) -> list[UUID]:
-    """Ids for the cases that one command may open."""
+    """Return ids for the cases that one command may open."""
     return [new_id() for _ in range(CASES_PER_COMMAND)]
 
 

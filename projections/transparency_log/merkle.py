@@ -32,7 +32,7 @@ def compute_root(read: Read, size: int) -> bytes:
 
 
 def compute_inclusion_path(read: Read, index: int, size: int) -> list[bytes]:
-    """The audit path of a leaf, from its neighbor up to the root's (RFC 6962 2.1.1).
+    """Return the audit path of a leaf, from its neighbor up to the root's (RFC 6962 2.1.1).
 
     Raises:
         ValueError: The tree has no such leaf.

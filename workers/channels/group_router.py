@@ -201,7 +201,7 @@ class Cooldowns:
             self._until.pop(group, None)
 
     def is_active(self, group: str) -> bool:
-        """Whether a group gets nothing for now."""
+        """Return whether a group gets nothing for now."""
         return self._until.get(group, 0.0) > self._clock()
 
 
@@ -235,7 +235,7 @@ class GroupLimiter:
         self._in_progress: Counter[str | None] = Counter()
 
     def __bool__(self) -> bool:
-        """Whether anything remains."""
+        """Return whether anything remains."""
         return bool(self._remaining)
 
     def acquire(self, limit: int) -> list[UUID]:

@@ -52,7 +52,7 @@ class MetricsServer:
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
 
     def port(self, wait_s: float) -> int | None:
-        """The port that it listens on; None if it does not within this time."""
+        """Return the port that it listens on; None if it does not within this time."""
         self._listening.wait(wait_s)
         return None if self._server is None else int(self._server.server_address[1])
 

@@ -100,7 +100,7 @@ def _print_codes(batches: Iterator[list[IssuedText]], progress: Callable[[int], 
 
 
 def _print_json_codes(batches: Iterator[list[IssuedText]], progress: Callable[[int], None]) -> None:
-    """One JSON list, batch by batch."""
+    """Print one JSON list, batch by batch."""
     separator = "[\n"
     for batch in batches:
         lines = ",\n".join(f"  {orjson.dumps({'code': code.text, 'id': code.code_id}).decode()}" for code in batch)

@@ -112,7 +112,7 @@ def _unprivileged_ids() -> tuple[int, int]:
 
 
 def _can_run(account: OsAccount, folder: Path, program: Path) -> bool:
-    """Whether the account can enter the folder and run the program; tried, because modes don't tell everything."""
+    """Return whether the account can enter the folder and run the program, by trying: modes do not suffice."""
     probe = ("/bin/sh", "-c", 'cd "$1" && exec "$2" --version', "sh", str(folder), str(program))
     try:
         result = subprocess.run(

@@ -65,7 +65,7 @@ class _Server(Protocol):
     """A private server."""
 
     def is_ready(self) -> bool:
-        """Whether it can be used."""
+        """Return whether it can be used."""
 
 
 @dataclass(slots=True)

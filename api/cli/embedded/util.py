@@ -103,7 +103,7 @@ class FreePorts:
 
 
 def is_port_in_use(port: int) -> bool:
-    """Whether binding the port fails because another program has it.
+    """Return whether binding the port fails because another program has it.
 
     Raises:
         StackError: It can't be bound for another reason, such as a port below 1024 and an ordinary user.
@@ -121,7 +121,7 @@ def is_port_in_use(port: int) -> bool:
 
 
 def is_port_open(port: int) -> bool:
-    """Whether a program accepts connections on the port."""
+    """Return whether a program accepts connections on the port."""
     try:
         with socket.create_connection((HOST, port), timeout=CONNECT_S_MAX):
             return True

@@ -15,12 +15,12 @@ from projections.read_models.reader import Reader
 
 
 def code_view(row: Mapping[str, Any], now: datetime) -> CodeView:
-    """A row of `code_balances` as the API shows it."""
+    """Return a row of `code_balances` as the API shows it."""
     return view_of_code(code_from_named_row(row), now)
 
 
 def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
-    """A code as the API shows it."""
+    """Return a code as the API shows it."""
     return CodeView(
         id=code.code_id,
         issued_at=code.issued_at,
@@ -34,7 +34,7 @@ def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
 
 
 def empty_history(reader: Reader, code_id: UUID, now: datetime, *, as_of: datetime | None) -> dict[str, Any] | None:
-    """The document of a code about which nothing more is to be told; None if there is no such code then."""
+    """Return the document of a code without further events; None if there was no such code."""
     last: RedeemCode | None = None
     if as_of is None:
         row = reader.find_balance(code_id)

@@ -9,7 +9,7 @@ __all__ = ["AdminContext", "PreviewSender", "build_admin"]
 
 
 def build_admin() -> APIRouter:
-    """All pages below /admin as one router; what they work with is `app.state.admin`, an `AdminContext`."""
+    """Return all pages below /admin as one router; they use `app.state.admin`, an `AdminContext`."""
     router = APIRouter(include_in_schema=False)
     for module in (issue, batches, codes, export, code_import, groups, webhooks, api_keys, staff, context):
         router.include_router(module.router)

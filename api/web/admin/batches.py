@@ -67,7 +67,7 @@ def stop_on_page(admin: AdminContextDep, staff: AdminWithForm, batch_id: UUID) -
 
 
 def get_batch(admin: AdminContext, batch_id: UUID) -> Batch:
-    """A batch.
+    """Return a batch.
 
     Raises:
         ApplicationError: NOT_FOUND.
@@ -115,7 +115,7 @@ def _view(
 
 
 def _display_code(text: CodeText | None) -> str:
-    """A code's text, or the end of it."""
+    """Return a code's text, or the end of it."""
     if text is None:
         return ""
     return format_code(text.text) if text.text else f"…{text.suffix}"

@@ -42,7 +42,7 @@ class CodeListFilter:
     until: date | None
 
     def matches(self, code: RedeemCode, now: datetime) -> bool:
-        """Whether a code meets the conditions. The group and the last day are conditions of the query itself."""
+        """Return whether a code meets the conditions. The group and the last day are conditions of the query itself."""
         if self.since and code.issued_at < _midnight(self.since):
             return False
         if self.kind and code.bound != (self.kind == "bound"):
@@ -60,11 +60,11 @@ class CodeListFilter:
         return NEWEST if self.until is None else (_midnight(self.until + timedelta(days=1)), UUID(int=0))
 
     def is_before_range(self, issued_at: datetime) -> bool:
-        """Whether no older code can match."""
+        """Return whether no older code can match."""
         return self.since is not None and issued_at < _midnight(self.since)
 
     def query(self, **extra: str) -> str:
-        """The query of an address with this filter."""
+        """Return the query of an address with this filter."""
         named = {"state": self.state, "group": self.group, "kind": self.kind, "since": self.since, "until": self.until}
         return urlencode({**{name: str(value) for name, value in named.items() if value}, **extra})
 

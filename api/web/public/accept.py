@@ -50,7 +50,7 @@ def show_invitation(request: Request, services: TheServices, token: str) -> Resp
 
 @router.post("/{token}")
 async def accept(request: Request, services: TheServices, token: str) -> Response:
-    """Accept the invitation, and go on to the group's page if there is one."""
+    """Accept the invitation, and redirect to the group's page if there is one."""
     invitation = await accept_invitation(services, token)
     if invitation.target is not None:
         # The target comes from an admin's setting, never from the request. A referrer would pass on the token.

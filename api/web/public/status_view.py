@@ -29,7 +29,7 @@ class StatusView:
         masked_email: Where the invitation goes.
         group: The group that the recipient is invited to.
         deadline: The invitation is sent until then, or the use is refunded.
-        next_attempt_at: When it is tried again, after an attempt that failed.
+        next_attempt_at: Time of the next attempt, after one that failed.
         may_correct: This browser may still correct the email address.
         is_rebind: It moves an access grant to another group.
         accepted_at: When the link in the invitation was opened, or the group's external system reported it.
@@ -94,7 +94,7 @@ def find_status_view(services: Services, typed_id: str, language: Language, visi
 
 
 def _may_correct(services: Services, reservation: Reservation) -> bool:
-    """Whether to offer the correction; the command decides when it is asked for."""
+    """Return whether to offer the correction; the command decides when it is asked for."""
     within_s = services.settings.policy.correct_within_s
     is_outcome_unknown = reservation.is_live and reservation.ever_unknown
     has_ended = reservation.access is not None and reservation.access.ending is not None

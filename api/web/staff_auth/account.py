@@ -46,7 +46,7 @@ async def change_password(
     old: Annotated[str, Form()] = "",
     new: Annotated[str, Form()] = "",
 ) -> Response:
-    """Check the old password, set the new one, and go on with a new session."""
+    """Check the old password, set the new one, and continue with a new session."""
     if not PASSWORD_LENGTH_MIN <= len(new) <= PASSWORD_LENGTH_MAX:
         return _render(request, staff, error="short")
     counts = (FailureCount(OWN, staff.staff_id.bytes),)

@@ -33,7 +33,7 @@ def show_event(
     code_id: UUID,
     version: Annotated[int, Path(ge=1, le=VERSION_MAX), IN_DIGITS],
 ) -> Response:
-    """The event, and its neighbors in causation."""
+    """Show the event, its cause and its effects."""
     language = get_language(request)
     view = _load_event(support, staff, code_id, version, language)
     return support_page(request, "event.html", staff, code_id=code_id, **view)

@@ -78,7 +78,7 @@ def release_waiting_invitations(
     Args:
         events: New events of one stream, in the working set already.
         working_set: Holds what was corrected and the reservation of the right address.
-        policy: Says for how long the invitation is tried.
+        policy: Says for how long the invitation is attempted.
     """
     releases: dict[UUID, InviteReleased] = {}
     for event in events:

@@ -35,7 +35,7 @@ from domain.working_set import WorkingSet
 class RequestRebind(NamesGroup, frozen=True, kw_only=True):
     """A person asks to move their newest access on a code to another group.
 
-    `new_reservation_id` is new and random. `language` is that of the letters. `token_of` is the reservation whose
+    `new_reservation_id` is new and random. `language` is that of the emails. `token_of` is the reservation whose
     correction token the request carried: a person moves the access of that one, or of the rebind that moved it since.
     Operators need none.
     """
@@ -106,7 +106,7 @@ def rebind_reservation(command: RebindReservation, working_set: WorkingSet, poli
     Raises:
         ReservationUnknown: There is no such reservation.
         Refusal: One of `RebindReservation.refusals`, in that order; `why` is nothing_sent, moved (a later
-            reservation has the access), same_group, withdrawn (staff took it away), used_up or too_late; the last two
+            reservation has the access), same_group, withdrawn (staff revoked it), used_up or too_late; the last two
             bind persons only.
     """
     reservation = working_set.reservation(command.reservation_id)

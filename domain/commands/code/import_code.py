@@ -72,7 +72,7 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         terms: The caller raises a limit that the uses exceed.
         bound: Only one person may redeem it.
         source: The other system's name.
-        language: Of letters that may follow.
+        language: Of later emails.
         note: What staff there wrote about it.
         note_id: Names a note that the vault has already, as for `IssueCode`.
         bound_to: The only person who may redeem it although no use counts; None: the first one.

@@ -48,9 +48,9 @@ def refund_reservation(command: RefundReservation, working_set: WorkingSet, poli
 
     Raises:
         ReservationUnknown: There is no such reservation.
-        ReservationNotRefundable: `why` is refunded, leased, unknown, moving (a rebind of it is under way: that comes
+        ReservationNotRefundable: `why` is refunded, leased, unknown, moving (a rebind of it is in progress: that comes
             first), moved (a later reservation has the access, and it is not to stay) or sent.
-        AccessChoiceRequired: The invitation was accepted, its access stands, and `revoke_access` is None.
+        AccessChoiceRequired: The invitation was accepted, its access is active, and `revoke_access` is None.
     """
     reservation = working_set.reservation(command.reservation_id)
     code = working_set.codes[reservation.code_id]

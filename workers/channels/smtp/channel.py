@@ -203,7 +203,7 @@ class SmtpChannel:
         return self._record_refusal(connection, outcome)
 
     def _record_refusal(self, connection: SmtpConnection, outcome: Outcome) -> Outcome:
-        """The outcome; one that is about the connection limits how many there are."""
+        """Return the outcome; one that is about the connection lowers the number of connections."""
         if isinstance(outcome, Rejected) and outcome.about_connection:
             self._connections.record_refusal(outcome, connection.begun_at)
         return outcome
@@ -271,7 +271,7 @@ def _is_closing(outcome: Outcome) -> bool:
 
 
 def _ends_connection(outcome: Outcome) -> bool:
-    """Whether the connection is of no use after this: closed, out of step, or not what the server wants."""
+    """Return whether the connection cannot be used again: closed, out of step, or unwanted by the server."""
     if isinstance(outcome, Rejected):
         return _is_closing(outcome) or outcome.about_connection or outcome.reason == "protocol_error"
     return isinstance(outcome, OutcomeUnknown)

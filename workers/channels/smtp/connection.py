@@ -44,7 +44,7 @@ class SmtpConnection(smtplib.SMTP):
     Attributes:
         deadline: When all waiting ends, by the clock given.
         begun_at: When it was begun, by the clock given.
-        messages: How many messages were tried on this connection.
+        messages: How many messages were attempted on this connection.
         used_at: When the last one ended, by the clock given.
         needs_reset: The server may still hold the envelope of the last one.
         mail_accepted: The server accepted the sender of a message since this was last set to False.
@@ -233,7 +233,7 @@ class SmtpConnection(smtplib.SMTP):
         self._received += octets
 
     def _waiting(self) -> socket.socket:
-        """The socket, with what is left of the time as its bound."""
+        """Return the socket, with the time left as its timeout."""
         remaining = self._remaining_s()
         if self.sock is None:
             raise SmtpConnectionError("connection_lost")
@@ -241,7 +241,7 @@ class SmtpConnection(smtplib.SMTP):
         return self.sock
 
     def _not_waiting(self) -> socket.socket:
-        """The socket, set so that it waits for nothing."""
+        """Return the socket, set so that it waits for nothing."""
         if self.sock is None:
             raise SmtpConnectionError("connection_lost")
         if self.sock.gettimeout() != 0.0:

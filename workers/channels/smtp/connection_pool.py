@@ -159,7 +159,7 @@ class ConnectionPool:
         return self._busy + len(self._idle) + self._opening
 
     def _borrow(self, waits_until: float) -> SmtpConnection | None:
-        """An idle connection, or None if the caller may open one; waits for either."""
+        """Return an idle connection, or None if the caller may open one; waits for either."""
         with self._changed:
             while True:
                 now = self._clock()

@@ -10,7 +10,7 @@ RECOVERY_S: Final = 15.0
 """Without a refusal for so long, one more connection is allowed."""
 REST_FIRST_S: Final = 1.0
 REST_LONGEST_S: Final = 30.0
-"""While no connection is open, the next one is tried after a rest that doubles from the one to the other."""
+"""While no connection is open, the next attempt follows a pause that doubles from the one to the other."""
 JITTER: Final = 0.25
 """Processes that were refused together do not come back together."""
 DOUBLINGS_MAX: Final = 16
@@ -40,7 +40,7 @@ class ConnectionWindow:
         return self.allowed < self._most
 
     def is_resting(self, now: float) -> bool:
-        """Whether no connection is to be tried yet."""
+        """Return whether no connection is to be tried yet."""
         return now < self._rest_until
 
     def grow(self, now: float) -> None:

@@ -96,7 +96,7 @@ class Supervisor:
                         self._spawn(child)
 
     def restart_count(self, name: str) -> int:
-        """How often a program was restarted since it last ran steadily."""
+        """Return how often a program was restarted since it last ran steadily."""
         with self._lock:
             child = self._children.get(name)
             return child.restart_count if child else 0

@@ -35,7 +35,7 @@ class WatchedProcess(NamedTuple):
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process, of any user, still runs; a zombie that its parent has not reaped yet does not."""
+    """Return whether the process, of any user, still runs; a zombie that is not reaped yet does not."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

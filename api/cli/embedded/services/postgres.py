@@ -75,7 +75,7 @@ class Postgres:
         )
 
     def is_ready(self) -> bool:
-        """Whether it accepts connections; it listens earlier, while it recovers."""
+        """Return whether it accepts connections; it listens earlier, while it recovers."""
         if not is_port_open(self.port):
             return False
         check = [str(binaries.find_postgres_program("pg_isready")), "-q", "-h", HOST, "-p", str(self.port), "-t", "2"]

@@ -51,7 +51,7 @@ class Valkey:
         return Program(name="valkey", command=command, env=build_server_environment(), stage=1, stop_s_max=1.0)
 
     def is_ready(self) -> bool:
-        """Whether it answers PING; while it loads its file it answers with an error."""
+        """Return whether it answers PING; while it loads its file it answers with an error."""
         return self._send_command("PING").startswith(b"+PONG")
 
     def delete_keys(self, *keys: str) -> None:

@@ -71,7 +71,7 @@ async def parse_form(request: Request) -> ActionForm:
 
 
 def form_from_terms(terms: CodeTerms) -> ActionForm:
-    """The form of new terms, filled in with the present ones."""
+    """Return the form of new terms, filled in with the present ones."""
     return ActionForm(terms={term.name: term.text(getattr(terms, term.name)) for term in TERMS})
 
 
@@ -135,7 +135,7 @@ def code_command(
 
 
 def text_key(action: SupportAction, reservation: Reservation) -> str:
-    """The key of an action's texts, which differ for a case about an access that could not be removed."""
+    """Return the key of an action's texts, which differ for a case about an access that was not removed."""
     return f"{REMOVAL_PREFIX}{action}" if action in _RESOLUTIONS and is_removal_case(reservation) else action
 
 
@@ -166,7 +166,7 @@ DONE_LENGTH_MAX: Final = max(len(word) for word in DONE)
 
 
 def list_reservation_actions(reservation: Reservation) -> list[ReservationAction]:
-    """The actions that fit a reservation's state, the likeliest first."""
+    """Return the actions that fit a reservation's state, the likeliest first."""
     decide: list[ReservationAction] = ["resolve-sent", "resolve-refunded"]
     if reservation.is_live:
         in_doubt = reservation.case_id is not None or reservation.ever_unknown
@@ -179,12 +179,12 @@ def list_reservation_actions(reservation: Reservation) -> list[ReservationAction
 
 
 def _list_retry(reservation: Reservation) -> list[ReservationAction]:
-    """A retry, if an access could not be removed."""
+    """Return a retry, if an access could not be removed."""
     return ["resolve-retry"] if is_removal_case(reservation) and reservation.case_id is not None else []
 
 
 def list_code_actions(code: RedeemCode) -> list[CodeAction]:
-    """The actions that fit a code's state; none once it is revoked."""
+    """Return the actions that fit a code's state; none once it is revoked."""
     if code.is_revoked:
         return []
     return ["terms", "resume" if code.is_paused else "pause", "revoke"]

@@ -73,7 +73,7 @@ class Subject:
     words: Mapping[SupportAction, str] = field(default_factory=dict)
 
     def name(self, action: SupportAction) -> str:
-        """The key of an action's texts."""
+        """Return the key of an action's texts."""
         return self.words.get(action, action)
 
 
@@ -152,7 +152,7 @@ def _invalid_or_preview(
     subject: Subject,
     form: ActionForm,
 ) -> Response | None:
-    """The form again, if only the preview is asked for or a field is missing or malformed; else None."""
+    """Return the form again if only the preview is requested or a field is missing or malformed; else None."""
     try:
         preview = _preview(request, support, action, subject_id, form)
     except ApplicationError as error:
@@ -171,7 +171,7 @@ def _invalid_or_preview(
 
 
 def _is_stale(form: ActionForm, subject: Subject) -> bool:
-    """Whether the state changed since the page was made; a form that was sent twice is no such change."""
+    """Return whether the state changed since the page was rendered, other than by this form itself."""
     is_own = subject.last_request is not None and subject.last_request == request_id_from_nonce(form.nonce)
     return bool(form.seen) and form.seen != subject.seen and not is_own
 

@@ -50,7 +50,7 @@ class Outage:
         return OutageWindow(start=self.start, end=self.end, channel=self.channel or None, server=self.server or None)
 
     def fields(self) -> list[tuple[str, str]]:
-        """The fields that a form carries along."""
+        """Return the fields that a form carries along."""
         sent = [("include", "sent")] if self.include_sent else []
         return [
             ("start", self.start.isoformat()),
