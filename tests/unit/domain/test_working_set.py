@@ -1,11 +1,15 @@
 """What must not be committed is stopped where it would be recorded, whatever decision asked for it."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, UseRefunded
 from domain.model.invariants import InvariantViolationError
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from tests.support.ledger.scenario import START, Scenario
 
 CASE = UUID(int=1)
@@ -52,3 +56,41 @@ def test_working_set_refuses_events_that_break_an_invariant(name: str, message: 
 
     with pytest.raises(InvariantViolationError, match=message):
         scenario.working_set.record(scenario.code_id, [wrong(name, reservation_id)])
+
+
+def test_transition_gives_the_states_of_one_kind() -> None:
+    """Before and after the event; of no kind there are none."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    issued, reserved = scenario.working_set.transitions
+
+    assert issued.states(RedeemCode) == (None, issued.code)
+    assert issued.states(Reservation) == (None, None)
+    assert reserved.states(RedeemCode) == (issued.code, scenario.code)
+    assert reserved.states(Reservation) == (None, scenario.reservation(reservation_id))
+    assert reserved.states(None) == (None, None)
+
+
+def test_overdue_and_pending_reservations_come_in_the_order_of_their_deadlines() -> None:
+    """Of uses that are reserved; the first deadline that is still ahead is known too."""
+    scenario = Scenario(max_uses=None, bound=False)
+    later = scenario.reserved("li")
+    scenario.passes(-600)
+    earlier = scenario.reserved("mei")
+    working_set, code_id = scenario.working_set, scenario.code_id
+    reservations = working_set.reservations
+    reservations[earlier] = replace(reservations[earlier], deadline=START)
+    deadline = reservations[later].deadline
+    sent = scenario.sent("wang")
+
+    assert [each.reservation_id for each in working_set.overdue(code_id, deadline)] == [earlier, later]
+    assert [each.reservation_id for each in working_set.overdue(code_id, START)] == [earlier]
+    assert [each.reservation_id for each in working_set.pending_reservations(code_id)] == [earlier, later]
+    assert sent not in {each.reservation_id for each in working_set.pending_reservations(code_id)}
+    before = START - timedelta(seconds=1)
+    assert working_set.earliest_deadline(code_id, before) == START
+    assert working_set.earliest_deadline(code_id, START) == deadline
+    assert working_set.earliest_deadline(code_id, deadline) is None
+    working_set.earliest_deadlines[code_id] = START + timedelta(seconds=1)
+    assert working_set.earliest_deadline(code_id, START) == START + timedelta(seconds=1)
+    assert working_set.earliest_deadline(code_id, START + timedelta(seconds=1)) == deadline

@@ -1,9 +1,29 @@
 """The state of a code: one word for lists, and the counters and the binding after a refund."""
 
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
+from domain.events import (
+    CaseOpened,
+    CodeIssued,
+    CodeNoted,
+    CodePaused,
+    CodeResumed,
+    CodeRevoked,
+    CodeTermsChanged,
+    Event,
+    InviteSent,
+    LateSuccessRecorded,
+    OpeningBalanceImported,
+    UseRefunded,
+    UseReserved,
+)
+from domain.events.code_terms import CodeTerms
+from domain.model.redeem_code import RedeemCode, evolve_code
 from tests.support.ledger.scenario import SENT, START, Scenario, done
 
 TOMORROW = START + timedelta(days=1)
@@ -72,3 +92,111 @@ def test_pause_and_resume_are_dated_versions_of_the_code() -> None:
     assert (paused.version, paused.last_at, paused.is_paused) == (first + 1, START + timedelta(seconds=60), True)
     assert (scenario.code.version, scenario.code.last_at) == (first + 2, scenario.now)
     assert not scenario.code.is_paused
+
+
+AT = START + timedelta(hours=1)
+CODE_ID, ID, OWNER, OTHER = (UUID(int=number) for number in range(1, 5))
+FIELDS: dict[str, Any] = {"at": AT, "actor": "staff"}
+ATTEMPT: dict[str, Any] = {**FIELDS, "reservation_id": ID, "attempt": 1}
+ISSUED = CodeIssued(at=START, actor="operator", max_uses=9, group="Red", bound_to=OTHER)
+ISSUED_CODE = evolve_code(None, CODE_ID, 1, ISSUED)
+CODE = replace(ISSUED_CODE, version=4, used=3, reserved=2, sent_binding=2, owner_id=OWNER, is_paused=True)
+OPEN_CODE = replace(CODE, bound=False, owner_id=None)
+RESERVED = UseReserved(**FIELDS, reservation_id=ID, recipient_id=OTHER, deadline=AT, language="en")
+LATE = LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx", effect="retaken")
+REFUND = UseRefunded(**FIELDS, reservation_id=ID, cause="staff", held="used")
+COUNTED = {"used": 4, "sent_binding": 3}
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "changes"),
+    [
+        (CODE, RESERVED, {"reserved": 3, "owner_id": OTHER}),
+        (OPEN_CODE, RESERVED, {"reserved": 3}),
+        (CODE, InviteSent(**ATTEMPT, server="mx"), {**COUNTED, "reserved": 1}),
+        (CODE, InviteSent(**ATTEMPT, server="mx", delivery=2), {}),
+        (CODE, InviteSent(**ATTEMPT, server="mx", kind="rebind"), {}),
+        (CODE, LATE, {**COUNTED, "owner_id": OTHER}),
+        (OPEN_CODE, LATE, COUNTED),
+        (CODE, replace(LATE, effect="duplicate"), {}),
+        (CODE, replace(LATE, kind="rebind"), {}),
+        (CODE, REFUND, {"used": 2, "sent_binding": 1}),
+        (CODE, replace(REFUND, held="reserved"), {"reserved": 1}),
+        (CODE, replace(REFUND, kind="rebind"), {}),
+        (replace(CODE, reserved=0, sent_binding=1), REFUND, {"used": 2, "sent_binding": 0, "owner_id": None}),
+        (replace(CODE, reserved=1, sent_binding=1), REFUND, {"used": 2, "sent_binding": 0}),
+        (
+            replace(CODE, reserved=1, sent_binding=0),
+            replace(REFUND, held="reserved"),
+            {"reserved": 0, "owner_id": None},
+        ),
+        (CODE, OpeningBalanceImported(**FIELDS, uses=5, source="old", reason="stated"), {"used": 8}),
+        (
+            CODE,
+            CodeTermsChanged(**FIELDS, max_uses=7, expires_at=AT, validity_days=3, rebinds_max=2),
+            {
+                "terms": CodeTerms(max_uses=7, expires_at=AT, validity_days=3, group=None, rebinds_max=2),
+                "bound_to": None,
+            },
+        ),
+        (CODE, CodeTermsChanged(**FIELDS, max_uses=9, group="Red", bound_to=OWNER), {"bound_to": OWNER}),
+        (replace(CODE, is_paused=False), CodePaused(**FIELDS), {"is_paused": True}),
+        (CODE, CodeResumed(**FIELDS), {"is_paused": False}),
+        (CODE, CodeRevoked(**FIELDS), {"revoked_by": 5}),
+        (CODE, CodeNoted(**FIELDS, text_id=ID), {}),
+        (CODE, CaseOpened(**FIELDS, reservation_id=ID, case_id=ID, cause="bounced"), {}),
+    ],
+)
+def test_event_changes_exactly_its_fields_of_the_code(
+    before: RedeemCode, event: Event, changes: dict[str, object]
+) -> None:
+    """Version and time with every event, and nothing else but what the event says."""
+    assert evolve_code(before, CODE_ID, 5, event) == replace(before, **{"version": 5, "last_at": AT, **changes})
+
+
+def test_code_begins_with_what_it_is_issued_with() -> None:
+    """Nothing used or reserved, not paused, not revoked."""
+    terms = CodeTerms(max_uses=9, expires_at=None, validity_days=None, group="Red", rebinds_max=None)
+
+    assert (
+        RedeemCode(code_id=CODE_ID, version=1, last_at=START, issued_at=START, terms=terms, bound=True, bound_to=OTHER)
+        == ISSUED_CODE
+    )
+    assert not evolve_code(None, CODE_ID, 1, replace(ISSUED, bound=False)).bound
+
+
+def test_fold_of_a_code_rejects_what_it_does_not_know() -> None:
+    """A first event that issues no code, a second one that does, and a kind without a fold."""
+    with pytest.raises(TypeError, match=r"^CodePaused can't begin a stream$"):
+        evolve_code(None, CODE_ID, 1, CodePaused(**FIELDS))
+    with pytest.raises(TypeError, match=r"^no fold for CodeIssued$"):
+        evolve_code(CODE, CODE_ID, 5, ISSUED)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_another"),
+    [
+        ({}, True),
+        ({"bound_to": None}, True),
+        ({"owner_id": ID}, True),
+        ({"bound_to": ID}, True),
+        ({"bound_to": ID, "owner_id": ID}, False),
+        ({"bound_to": None, "owner_id": ID}, False),
+        ({"bound_to": ID, "owner_id": None}, False),
+        ({"bound_to": None, "owner_id": None}, False),
+        ({"bound_to": None, "bound": False}, False),
+        ({"bound_to": ID, "bound": False}, False),
+    ],
+)
+def test_code_is_bound_to_another_person_by_its_terms_or_its_uses(change: dict[str, Any], *, is_another: bool) -> None:
+    """Either is enough; the uses of an open code bind no person."""
+    assert replace(CODE, **change).is_bound_to_another(ID) is is_another
+
+
+def test_available_uses_are_what_is_left_of_the_limit() -> None:
+    """Used and reserved ones are not; without a limit there is no number."""
+    limited = replace(CODE, terms=replace(CODE.terms, max_uses=5))
+
+    assert (CODE.available, limited.available) == (4, 0)
+    assert replace(CODE, terms=replace(CODE.terms, max_uses=None)).available is None
+    assert (limited.is_revoked, replace(limited, revoked_by=3).is_revoked) == (False, True)

@@ -30,6 +30,8 @@ def test_a_slip_makes_a_long_one() -> None:
     [
         ("482913", 19.9, "short"),
         ("DEADBEEF", 32, "short"),
+        ("DEADBEEFDEADBEEFDEA", 76, "short"),
+        ("DEADBEEFDEADBEEFDEAD", 80, "long"),
         ("A7K2M9QX", 41.4, "short"),
         ("ABCDE12345FGHIJ", 77.5, "short"),
         ("ABCDE12345FGHIJ6", 82.7, "long"),
