@@ -17,31 +17,31 @@ JOINED_BYTES_MAX = 65_536
 class SingleWriteTransport(BaseTransport):
     """The part of a transport that uvicorn uses. A head waits for its body, at most until the next loop iteration."""
 
-    __slots__ = ("_held", "_loop", "_transport")
+    __slots__ = ("_loop", "_transport", "_waiting_head")
 
     def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._held = b""
+        self._waiting_head = b""
 
     def write(self, octets: bytes) -> None:
         """Write octets, after the head that waits."""
-        if self._held and len(octets) > JOINED_BYTES_MAX:
+        if self._waiting_head and len(octets) > JOINED_BYTES_MAX:
             self.flush()
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held + octets)
+        if self._waiting_head:
+            head, self._waiting_head = self._waiting_head, b""
+            self._transport.write(head + octets)
         elif octets[: len(_HEAD)] == _HEAD:
-            self._held = octets
+            self._waiting_head = octets
             self._loop.call_soon(self.flush)
         else:
             self._transport.write(octets)
 
     def flush(self) -> None:
         """Write a head that waits."""
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held)
+        if self._waiting_head:
+            head, self._waiting_head = self._waiting_head, b""
+            self._transport.write(head)
 
     def close(self) -> None:
         """Write what waits, and close the connection."""

@@ -143,10 +143,10 @@ class SimulatedClients:
         for _ in range(TRANSACTIONS_PER_BATCH_MAX):
             scheduler.counts["batch redeem"] += 1
             api = random.choice(self.apis)
-            commands = [self._make_redeem_command(*item) for item in items]
+            commands = [self._make_redeem_command(*order) for order in items]
             results = api.call_batch(commands, chunk=random.choice([1, 4, 128]))
-            for item, result in zip(items, results, strict=False):
-                self._record_answer(*item, result)
+            for order, result in zip(items, results, strict=False):
+                self._record_answer(*order, result)
             if len(results) == len(items) or not self.is_open:
                 return
             scheduler.sleep(random.choice([0.1, 3, 30]))
