@@ -141,3 +141,11 @@ def test_preview_without_a_transaction_is_a_bug(scenario: Scenario) -> None:
     """A recorder gives at least one try or raises."""
     with pytest.raises(AssertionError, match="at least one try"):
         LedgerOverOneTransaction(RecordingUnitOfWork(scenario), transactions=0).preview(refund_of(scenario, uuid4()))
+
+
+def test_ledger_decides_by_the_policy_that_it_is_given() -> None:
+    """Over the library's store in memory, which needs no server."""
+    policy = Policy(attempts_max=3)
+
+    with RedemptionLedger({"PERSISTENCE_MODULE": "eventsourcing.popo"}, policy) as ledger:
+        assert (ledger.policy, ledger.name) == (policy, "ledger")

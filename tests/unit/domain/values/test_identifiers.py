@@ -13,6 +13,7 @@ from domain.values.identifiers import (
     EmailAddress,
     MalformedCodeError,
     MalformedEmailError,
+    candidate_codes,
     format_code,
     generate_code,
     is_native,
@@ -64,6 +65,30 @@ def test_a_normal_form_is_its_own_normal_form(typed: str) -> None:
     assert normalize_code(normal) == normal
 
 
+@pytest.mark.parametrize(
+    ("typed", "candidates"),
+    [
+        (NATIVE, (NATIVE,)),
+        ("FAIR" + NATIVE, ("FAIR" + NATIVE,)),
+        ("FAIR" + NATIVE.replace("1", "I").replace("0", "O"), None),
+        ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", ("ABCDEFGHIJKLMNOPQRSTUVWXYZ",)),
+        ("SHORT", ("SHORT",)),
+    ],
+)
+def test_code_behind_a_prefix_may_be_stored_with_folded_characters(
+    typed: str, candidates: tuple[str, ...] | None
+) -> None:
+    """Only where the folded form is a native code that differs from what was typed."""
+    expected = (typed, "FAIR" + NATIVE) if candidates is None else candidates
+
+    assert candidate_codes(typed) == expected
+
+
+def test_spaces_and_dashes_of_other_scripts_are_left_out() -> None:
+    """A no-break space, an ideographic one, and two kinds of dashes."""
+    assert normalize_code("新\u00a0年\u3000快\u2013乐\u2014A") == "新年快乐A"
+
+
 @given(st.integers())
 def test_drawn_codes_are_native_and_read_back(seed: int) -> None:
     """A drawn code has its check letter, and is the same however it is shown or mistyped."""
@@ -91,6 +116,7 @@ def test_one_wrong_character_is_noticed() -> None:
         ("a@BÜCHER.example", "a@xn--bcher-kva.example"),
         ("a@例子.测试", "a@xn--fsqu00a.xn--0zwm56d"),
         ("a@xn--bcher-kva.example", "a@xn--bcher-kva.example"),
+        ("o'neil@ab--cd.example", "o'neil@ab--cd.example"),
         ("jose\u0301@example.com", "jos\u00e9@example.com"),
         ("J\u030can@example.com", "\u01f0an@example.com"),
         ("o'neil!#$%&*/=?^_`{|}~-@a-b.example.com", "o'neil!#$%&*/=?^_`{|}~-@a-b.example.com"),
