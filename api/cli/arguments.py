@@ -21,7 +21,6 @@ AccessChoice = Annotated[
         help="Whether to revoke the access grant; required if the invitation was accepted.",
     ),
 ]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def parse_time_option(text: str, option: str) -> datetime:

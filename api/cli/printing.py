@@ -1,11 +1,15 @@
 """JSON and times as commands print them."""
 
 from datetime import datetime
+from typing import Annotated
 
 import orjson
+import typer
 
 from domain.values.timestamps import text_of
 from projections.terminal.text import write_document
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def print_json(document: object) -> None:

@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-from projections.terminal.tables import progress_bar
+from projections.terminal.progress_bars import progress_bar
 from projections.terminal.text import say_error
 
 LINE_EVERY_S: Final = 5.0

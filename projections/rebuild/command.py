@@ -15,7 +15,7 @@ from projections.rebuild.rebuild import NothingToRebuildError, RebuildOptions, R
 from projections.replay.observer import UndecodableEventError
 from projections.replay.worker_pool import WorkerDiedError
 from projections.terminal.exit_codes import ExitCode
-from projections.terminal.tables import progress_bar
+from projections.terminal.progress_bars import progress_bar
 from projections.terminal.text import one_line, say, write_document
 
 LINE_EVERY_S = 2.0

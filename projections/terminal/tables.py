@@ -1,6 +1,6 @@
 """Tables, styled text and progress bars on terminals, in which text from users and servers is shown as plain text.
 
-This is the only module that imports rich, which otherwise reads `[...]` as markup.
+This module and `progress_bars` alone import rich, which otherwise reads `[...]` as markup.
 """
 
 import sys
@@ -9,14 +9,13 @@ from typing import Final, TextIO
 
 from rich.console import Console, JustifyMethod, RenderableType
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
 from projections.terminal.text import escaped
 
-__all__ = ["PlainTable", "Progress", "panel", "progress_bar", "show", "styled", "table"]
+__all__ = ["PlainTable", "open_console", "panel", "show", "styled", "table"]
 
 PIPED_COLUMNS: Final = 200
 """Width of tables in a pipe or a file. The 80 columns of rich would cut ids that people search for."""
@@ -40,7 +39,7 @@ class PlainTable(Table):
 
 def show(*shown: RenderableType) -> None:
     """Write tables, styled text and plain lines to stdout."""
-    console = _console(sys.stdout)
+    console = open_console(sys.stdout)
     for renderable in shown:
         console.print(styled(renderable, "") if isinstance(renderable, str) else renderable)
 
@@ -66,23 +65,7 @@ def panel(lines: Sequence[str], title: str, subtitle: str) -> Panel:
     return Panel(styled("\n".join(lines), ""), title=Text(title), subtitle=Text(subtitle), expand=False)
 
 
-def progress_bar(*, shown: bool | None = None, out: TextIO | None = None, with_status: bool = False) -> Progress:
-    """Return a progress bar on stderr.
-
-    Args:
-        shown: Whether it is drawn; None where stderr is a terminal.
-        out: Another stream.
-        with_status: Whether a task's field `status` follows the bar, instead of its share and remaining time.
-    """
-    stream = sys.stderr if out is None else out
-    ends: tuple[ProgressColumn, ...] = (TaskProgressColumn(), TimeRemainingColumn())
-    if with_status:
-        ends = (TextColumn("{task.fields[status]}", markup=False),)
-    drawn = stream.isatty() if shown is None else shown
-    words = TextColumn("{task.description}", markup=False)
-    return Progress(words, BarColumn(), *ends, console=_console(stream), disable=not drawn)
-
-
-def _console(out: TextIO) -> Console:
+def open_console(out: TextIO) -> Console:
+    """Return a console of rich on a stream, for which no text is markup."""
     width = None if out.isatty() else PIPED_COLUMNS
     return Console(file=out, markup=False, emoji=False, highlight=False, width=width)

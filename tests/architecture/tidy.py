@@ -22,7 +22,7 @@ PLACES = re.compile(
     r"/(home|Users|root|work)/\w+|\.pyenv\b"
     r"|(py[p]i|pythonh[o]sted|npmj[s])\.org|(docker|ghcr|quay)\.io"  # written so that they do not find themselves
 )
-RICH_IS_IN = "projections/terminal/tables.py"
+RICH_IS_IN = ("projections/terminal/progress_bars.py", "projections/terminal/tables.py")
 SAYING = re.compile(r"print|(typer|click)\.s?echo|(.*\.)?(_?out|_?err|stdout|stderr)\.(write|writelines)")
 TERMINAL_TEXT = "projections/terminal/text.py"
 """The module that writes to terminals; all others write through it."""
@@ -86,8 +86,8 @@ def past_the_terminal(path: str, text: str) -> Offenses:
     for node in nodes_of(parse(text)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
-            if path != RICH_IS_IN and any(module.split(".")[0] == "rich" for module in modules):
-                yield f"{path}:{node.lineno}: rich is imported in {RICH_IS_IN} alone"
+            if path not in RICH_IS_IN and any(module.split(".")[0] == "rich" for module in modules):
+                yield f"{path}:{node.lineno}: rich is imported in {' and '.join(RICH_IS_IN)} alone"
         elif isinstance(node, ast.Call) and path != TERMINAL_TEXT and _says_a_variable(node):
             yield f"{path}:{node.lineno}: {ast.unparse(node.func)}"
 

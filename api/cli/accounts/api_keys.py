@@ -7,10 +7,10 @@ from uuid import uuid4
 import typer
 
 from api.auth.scopes import RANK, SCOPES, Role, Scope
-from api.cli.arguments import READ_DAYS, JsonFlag, parse_id, parse_name
+from api.cli.arguments import READ_DAYS, parse_id, parse_name
 from api.cli.command_index import CommandGroup
 from api.cli.context import Session
-from api.cli.printing import format_timestamp, print_json
+from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from projections.read_models.pagination import NEWEST
 from projections.repositories.api_keys import ApiKeyRepository, ApiKeyRow

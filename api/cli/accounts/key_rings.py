@@ -7,12 +7,11 @@ from uuid import uuid4
 
 import typer
 
-from api.cli.arguments import JsonFlag
 from api.cli.command_index import CommandGroup
 from api.cli.context import Session
 from api.cli.embedded.secrets_file import FILE, POSTGRES_PASSWORD, read_secrets
 from api.cli.output_file import OutputOption, open_output_file
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from projections.config.settings import LedgerSettings
 from projections.database.errors import SchemaMismatchError, StorageUnavailableError
 from projections.privacy.key_export_log import record_key_export

@@ -6,16 +6,16 @@ from uuid import uuid4
 
 import typer
 
-from api.cli.arguments import JsonFlag, parse_email
+from api.cli.arguments import parse_email
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from api.settings import ApiSettings
 from api.use_cases.privacy.erase_person import ErasureResult, PersonErasure
 from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
 from projections.privacy.key_rotation import KeyRotation
 from projections.terminal.exit_codes import ExitCode
-from projections.terminal.tables import progress_bar
+from projections.terminal.progress_bars import progress_bar
 from projections.terminal.text import say, say_error
 from projections.vault.vault import DigestMismatchError, SealBrokenError
 

@@ -9,10 +9,10 @@ import typer
 
 from api.auth.passwords import password_hasher
 from api.auth.scopes import RANK
-from api.cli.arguments import JsonFlag, parse_email
+from api.cli.arguments import parse_email
 from api.cli.command_index import CommandGroup
 from api.cli.context import Session
-from api.cli.printing import format_timestamp, print_json
+from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from projections.read_models.pagination import OLDEST
 from projections.repositories.audit_log import AuditLog

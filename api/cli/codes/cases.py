@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import AccessChoice, JsonFlag, parse_reservation_id
+from api.cli.arguments import AccessChoice, parse_reservation_id
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import format_timestamp, print_json
+from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.errors import ApplicationError
 from api.i18n.messages import event_sentence
 from api.use_cases import reservation_actions

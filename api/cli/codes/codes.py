@@ -9,14 +9,9 @@ import orjson
 import typer
 from msgspec import structs
 
-from api.cli.arguments import (
-    AccessChoice,
-    JsonFlag,
-    number_parser,
-    parse_reservation_id,
-)
+from api.cli.arguments import AccessChoice, number_parser, parse_reservation_id
 from api.cli.context import Session
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
@@ -25,7 +20,7 @@ from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, 
 from domain.events.code_terms import SINGLE_USE
 from domain.values.identifiers import format_code
 from domain.values.number_bounds import Bounds
-from projections.terminal.tables import progress_bar
+from projections.terminal.progress_bars import progress_bar
 from projections.terminal.text import say, say_error, write_document
 from projections.vault.random_source import RANDOM
 

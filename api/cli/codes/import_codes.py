@@ -14,9 +14,8 @@ from uuid import uuid4
 import typer
 from msgspec import structs
 
-from api.cli.arguments import JsonFlag
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
 from api.cli.term_options import NamedTerms, with_term_options
 from api.code_import.file_reader import Format, Records, UnusableFileError

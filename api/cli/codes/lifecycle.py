@@ -7,15 +7,9 @@ from uuid import UUID
 
 import typer
 
-from api.cli.arguments import (
-    JsonFlag,
-    parse_email,
-    parse_group,
-    parse_id,
-    parse_reservation_id,
-)
+from api.cli.arguments import parse_email, parse_group, parse_id, parse_reservation_id
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import code_actions, reservation_actions

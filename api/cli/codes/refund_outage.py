@@ -7,11 +7,12 @@ from uuid import UUID, uuid4
 import typer
 from msgspec.structs import asdict
 
-from api.cli.arguments import JsonFlag, parse_time_option
+from api.cli.arguments import parse_time_option
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import format_timestamp, print_json
+from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.use_cases.refund_outage import AffectedReservation, OutageWindow, find_affected, refund_affected
-from projections.terminal.tables import progress_bar, show, styled, table
+from projections.terminal.progress_bars import progress_bar
+from projections.terminal.tables import show, styled, table
 from projections.terminal.text import say
 
 SHOWN_MAX = 50

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 import typer
 from pydantic import ValidationError
 
-from api.cli.arguments import JsonFlag
 from api.cli.context import Session, describe_settings_error
 from api.cli.doctor.check_result import CheckResult
 from api.cli.doctor.database import BEHIND_DATABASE, check_database, check_secrets_file, skip_checks
 from api.cli.embedded.state_file import read_stack_state
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from projections.database.errors import StorageUnavailableError
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show, styled, table

@@ -9,16 +9,15 @@ from uuid import uuid4
 import typer
 from msgspec.structs import replace
 
-from api.cli.arguments import JsonFlag
 from api.cli.context import OpenLedger, Session
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, FindingKind, ImportFinding, ImportSummary
 from api.legacy_import.importer import LegacyImporter, LegacyImportOptions
 from api.legacy_import.report import report_file
 from domain.commands.context import CommandContext
 from projections.legacy.source import LegacySourceError, LegacySystem, open_legacy_system
 from projections.terminal.exit_codes import ExitCode
-from projections.terminal.tables import Progress, progress_bar
+from projections.terminal.progress_bars import Progress, progress_bar
 from projections.terminal.text import say, say_error
 
 SHOWN_PER_KIND_MAX = 10

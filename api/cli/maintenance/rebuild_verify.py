@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import JsonFlag, number_parser, parse_time_option
+from api.cli.arguments import number_parser, parse_time_option
 from api.cli.context import Session
-from api.cli.printing import format_timestamp, print_json
+from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.i18n.catalogs import Translator, translator
 from api.use_cases.explain_balance import ExplainedReservation, Explanation, explanation_of
 from domain.values.number_bounds import VERSIONS, Bounds

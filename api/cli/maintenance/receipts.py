@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import JsonFlag, number_parser, parse_reservation_id
+from api.cli.arguments import number_parser, parse_reservation_id
 from api.cli.context import Session
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from domain.values.number_bounds import CHECKPOINTS
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say, say_error

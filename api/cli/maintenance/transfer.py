@@ -11,12 +11,12 @@ import orjson
 import typer
 
 from api.cli.accounts.privacy import NO_REASON
-from api.cli.arguments import JsonFlag, parse_email
+from api.cli.arguments import parse_email
 from api.cli.codes import export as list_export
 from api.cli.command_index import CommandGroup
 from api.cli.context import Session
 from api.cli.output_file import OutputOption, open_output_file
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from api.use_cases.privacy.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli.arguments import JsonFlag, number_parser
+from api.cli.arguments import number_parser
 from api.cli.context import Session
-from api.cli.printing import print_json
+from api.cli.printing import JsonFlag, print_json
 from domain.values.number_bounds import PORTS
 from projections.database.migrations import migrate as apply_migrations
 from projections.terminal.text import say

@@ -8,7 +8,7 @@ from tests.support.ledger.ledger_bench import LedgerBench
 
 NOT_NEEDED = (
     "api.rate_limits", "api.use_cases.services", "babel", "celery", "domain.command_bus", "eventsourcing.application",
-    "fastapi", "jinja2", "prometheus_client", "psutil", "psycopg_pool", "pydantic_settings", "redis", "rich.markdown",
+    "fastapi", "jinja2", "prometheus_client", "psutil", "psycopg_pool", "pydantic_settings", "redis", "rich.progress",
     "uvicorn", "yoyo",
 )  # fmt: skip
 PROGRAM = """
