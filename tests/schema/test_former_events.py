@@ -90,9 +90,11 @@ def test_a_former_event_that_has_not_its_shape_is_said(monkeypatch: pytest.Monke
     """With the topic that is stored, and the step that failed."""
     monkeypatch.setattr(codec, "DECODERS", decoders(MADE_UP))
 
-    with pytest.raises(UnreadableEventError, match=r"a stored CodeMade:1 does not have its shape.*CodeMade:2.*limit"):
+    with pytest.raises(
+        UnreadableEventError, match=r"a stored CodeMade:1 does not have the expected fields.*CodeMade:2.*limit"
+    ):
         decode("CodeMade:1", b"{}")
-    with pytest.raises(UnreadableEventError, match="a stored CodeMade:2 does not have its shape"):
+    with pytest.raises(UnreadableEventError, match="a stored CodeMade:2 does not have the expected fields"):
         decode("CodeMade:2", b'{"open":true}')
     assert topics_of(CodeIssued) == ["CodeIssued:1"]
 

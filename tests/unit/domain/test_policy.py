@@ -8,7 +8,7 @@ import pytest
 from domain.policy import Policy
 
 STEPS = UUID(bytes=bytes([0, 64, 128, 255, *[0] * 12]))
-"""Jitter in 256ths of a quarter, by the number of the attempt."""
+"""Jitter in parts of 256 of a quarter, by the number of the attempt."""
 NO_JITTER = UUID(int=0)
 
 
