@@ -7,6 +7,7 @@ that no test can or need kill, each with its reason.
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 EXPLAINED: Final = Path(__file__).with_name("explained.json")
 MUTANTS: Final = ROOT / "mutants"
 # The least that has been reached, in percent of a sample; it may only rise. The goal is 97.
-KILLED_PERCENT_MIN: Final = 85.0
+KILLED_PERCENT_MIN: Final = 95.0
 SAMPLE: Final = 400
 SURVIVED, UNTESTED = 0, 33
 """Exit codes that mutmut keeps for a mutant: its tests passed; no test calls its function."""
@@ -44,6 +45,8 @@ def main() -> int:
         1 if fewer are killed than `KILLED_PERCENT_MIN`, those that are explained aside, else 0.
     """
     options = _parse_arguments()
+    # The tool would keep what it knows of earlier tests, and not try those that were changed.
+    shutil.rmtree(MUTANTS, ignore_errors=True)
     _try_mutants(options.processes, ANY_MODULE)
     names = sorted(_read_exit_codes())
     if not options.all:

@@ -1,12 +1,17 @@
 """Notes stand in the history and change nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
+import pytest
 from msgspec.structs import replace
 
-from domain.command_bus import Result
+from domain.command_bus import Command, Result
+from domain.commands.access.rebind import RebindReservation
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.code.change_terms import ChangeTerms
 from tests.support.ledger.scenario import SENT, Scenario, done, refusal
 
 
@@ -69,3 +74,83 @@ def test_a_note_needs_something_that_exists() -> None:
 
     assert refusal(noted(scenario, UUID(int=1))) == "NOT_FOUND"
     assert refusal(scenario.run(NoteOnCode(context=context, code_id=UUID(int=1), note=note))) == "NOT_FOUND"
+
+
+REASON = UUID(int=77)
+
+
+class NotedScenario(Scenario):
+    """A scenario in which staff give a reason with every command that takes one."""
+
+    def run(self, command: Command) -> Result:
+        """Decide one command, with a note."""
+        return super().run(replace(command, note=Text(REASON)) if hasattr(command, "note") else command)
+
+
+def rebind(scenario: Scenario, reservation_id: UUID) -> Result:
+    """Move the access to another group."""
+    new_id = scenario.new_id()
+    context = scenario.context("staff", "s1")
+    return scenario.run(
+        RebindReservation(context=context, reservation_id=reservation_id, new_reservation_id=new_id, group="blue")
+    )
+
+
+def change_terms(scenario: Scenario, _: UUID) -> Result:
+    """Raise the limit."""
+    return scenario.run(
+        ChangeTerms(context=scenario.context("staff"), code_id=scenario.code_id, changes={"max_uses": 7})
+    )
+
+
+PENDING: Final[dict[str, Callable[[Scenario, UUID], Result]]] = {
+    "cancel": lambda scenario, reservation_id: scenario.cancel(reservation_id),
+    "refund": lambda scenario, reservation_id: scenario.refund(reservation_id),
+    "correct": lambda scenario, reservation_id: scenario.correct(reservation_id, "mei"),
+    "pause": lambda scenario, _: scenario.pause(),
+    "revoke": lambda scenario, _: scenario.revoke(),
+    "change terms": change_terms,
+}
+SENT_STEPS: Final[dict[str, Callable[[Scenario, UUID], Result]]] = {
+    "rebind": rebind,
+    "resend": lambda scenario, reservation_id: scenario.resend(reservation_id),
+    "refund": lambda scenario, reservation_id: scenario.refund(reservation_id, revoke_access=True),
+}
+PARKED: Final[dict[str, Callable[[Scenario, UUID], Result]]] = {
+    resolution: lambda scenario, reservation_id, resolution=resolution: scenario.resolve(  # type: ignore[misc]  # bound at once
+        reservation_id, resolution
+    )
+    for resolution in ("sent", "refunded", "retry")
+}
+
+
+def texts_after(scenario: Scenario, reservation_id: UUID, step: Callable[[Scenario, UUID], Result]) -> list[UUID]:
+    """The texts that the events of a step name."""
+    before = len(scenario.events)
+    assert done(step(scenario, reservation_id)).changed
+    texts = (getattr(event, "text_id", None) for event in scenario.events[before:])
+    return [text for text in texts if text is not None]
+
+
+@pytest.mark.parametrize("step", PENDING.values(), ids=PENDING)
+def test_reason_is_kept_with_what_staff_did_to_a_pending_reservation(step: Callable[..., Result]) -> None:
+    """By the event that says it, and by no other."""
+    scenario = NotedScenario(max_uses=3)
+
+    assert texts_after(scenario, scenario.reserved(), step) == [REASON]
+
+
+@pytest.mark.parametrize("step", SENT_STEPS.values(), ids=SENT_STEPS)
+def test_reason_is_kept_with_what_staff_did_to_a_sent_reservation(step: Callable[..., Result]) -> None:
+    """Also of a rebind, whose own reservation says it."""
+    scenario = NotedScenario(max_uses=3, group="red")
+
+    assert set(texts_after(scenario, scenario.sent(), step)) == {REASON}
+
+
+@pytest.mark.parametrize("step", PARKED.values(), ids=PARKED)
+def test_reason_is_kept_with_how_staff_resolved_a_case(step: Callable[..., Result]) -> None:
+    """Whatever they decided."""
+    scenario = NotedScenario(max_uses=3)
+
+    assert REASON in texts_after(scenario, scenario.parked(), step)
