@@ -94,3 +94,14 @@ def test_overdue_and_pending_reservations_come_in_the_order_of_their_deadlines()
     working_set.earliest_deadlines[code_id] = START + timedelta(seconds=1)
     assert working_set.earliest_deadline(code_id, START) == START + timedelta(seconds=1)
     assert working_set.earliest_deadline(code_id, START + timedelta(seconds=1)) == deadline
+
+
+def test_changed_states_are_those_of_this_batch() -> None:
+    """The code, and each reservation that an event was about."""
+    scenario = Scenario(max_uses=3, bound=False)
+    ids = {scenario.reserved("li"), scenario.sent("mei")}
+
+    codes, reservations = scenario.working_set.changed()
+
+    assert list(codes) == [scenario.code]
+    assert {reservation.reservation_id for reservation in reservations} == ids

@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 
+from domain.commands.access.rebind import RebindReservation
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.context import CommandContext, event_stamp
+from domain.policy import Policy
 from domain.ports import Accepted, Rejected
-from tests.support.ledger.scenario import BUSY, LOST, SENT, START, Scenario
+from tests.support.ledger.scenario import BUSY, LOST, SENT, START, Scenario, done
 
 BATCH = UUID(int=9)
 Step = Callable[[Scenario, UUID], object]
@@ -130,3 +132,26 @@ def check_after_clock_went_back(scenario: Scenario, reservation_id: UUID, step: 
     added = scenario.events[before:]
     assert added
     assert {(event.at, event.recorded_at) for event in added} == {(last_at, last_at - timedelta(seconds=60))}
+
+
+def test_continued_revocation_takes_effect_after_the_last_event() -> None:
+    """As above, for what a first command left."""
+    scenario = Scenario(max_uses=3, bound=False, policy=Policy(revoked_per_command=1))
+    reservation_id, _ = (scenario.reserved(person) for person in ("li", "mei"))
+    scenario.revoke()
+
+    check_after_clock_went_back(scenario, reservation_id, lambda scenario, _: scenario.continue_revocation())
+
+
+def test_replaced_access_ends_when_its_rebind_is_sent_although_the_clock_went_back() -> None:
+    """The end in the former group is stored with it."""
+    scenario = Scenario(max_uses=3, group="red")
+    context, former = scenario.context("staff", "s1"), scenario.sent()
+    command = RebindReservation(
+        context=context, reservation_id=former, new_reservation_id=scenario.new_id(), group="blue"
+    )
+    rebind = done(scenario.run(command)).require_reservation().reservation_id
+    scenario.claim(rebind)
+
+    check_after_clock_went_back(scenario, rebind, lambda scenario, moved: scenario.outcome(moved, SENT))
+    assert scenario.kinds[-1] == "AccessReplaced"

@@ -158,10 +158,9 @@ def test_code_begins_with_what_it_is_issued_with() -> None:
     """Nothing used or reserved, not paused, not revoked."""
     terms = CodeTerms(max_uses=9, expires_at=None, validity_days=None, group="Red", rebinds_max=None)
 
-    assert (
-        RedeemCode(code_id=CODE_ID, version=1, last_at=START, issued_at=START, terms=terms, bound=True, bound_to=OTHER)
-        == ISSUED_CODE
-    )
+    assert RedeemCode(
+        code_id=CODE_ID, version=1, last_at=START, issued_at=START, terms=terms, bound=True, bound_to=OTHER
+    ) == evolve_code(None, CODE_ID, 1, ISSUED)
     assert not evolve_code(None, CODE_ID, 1, replace(ISSUED, bound=False)).bound
 
 

@@ -85,8 +85,8 @@ def test_code_behind_a_prefix_may_be_stored_with_folded_characters(
 
 
 def test_spaces_and_dashes_of_other_scripts_are_left_out() -> None:
-    """A no-break space, an ideographic one, and two kinds of dashes."""
-    assert normalize_code("新\u00a0年\u3000快\u2013乐\u2014A") == "新年快乐A"
+    """A no-break space, those of Chinese and Ogham, and two kinds of dashes."""
+    assert normalize_code("新\u00a0年\u3000快\u2013乐\u2014\u1680A") == "新年快乐A"
 
 
 @given(st.integers())
