@@ -1,6 +1,7 @@
 """Assess every code of the legacy system and, on request, import it, batch by batch."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,8 +37,10 @@ from projections.storage.bootstrap import LedgerStore
 
 BATCH = 200
 """Codes per transaction. An interrupted run has imported whole batches, and the next run finds the rest."""
-SOURCE = "invitehub"
-"""Name of the legacy system in events."""
+DEFAULT_SOURCE = "invitehub"
+"""Name of the system whose tables the import reads, in events and notes."""
+SOURCE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+"""Names of a legacy system: they are stored in events, so they can hold no person's data and no markup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,7 @@ class LegacyImportOptions:
     """Options of a legacy import.
 
     Attributes:
+        source: Name of the legacy system, for events and notes.
         apply: Whether to import; otherwise codes are only assessed.
         keep_unproven: As `domain.legacy.evidence.assess`.
         rebinds_as_recorded: As `domain.legacy.evidence.assess`.
@@ -55,6 +59,7 @@ class LegacyImportOptions:
         new_id: Random ids.
     """
 
+    source: str
     apply: bool
     keep_unproven: bool
     rebinds_as_recorded: bool
@@ -192,13 +197,13 @@ class LegacyImporter:
         normal, code, assessment = assessed
         new_id, vault = self._plan.new_id, self._storage.vault
         code_id = new_id()
-        note = _note(code, assessment)
+        note = _note(code, assessment, self._plan.source)
         is_bound = self._plan.keep_binding and assessment.binding is not None
         return ImportCode(
             context=context,
             code_id=code_id,
             text=vault.draft_code(normal, code_id),
-            source=SOURCE,
+            source=self._plan.source,
             terms=CodeTerms(
                 max_uses=assessment.max_uses,
                 expires_at=code.expires_at,
@@ -242,14 +247,14 @@ def _ended_at(use: EvidencedUse, assessed: AssessedCode, now: datetime) -> datet
     return find_access_end(access, _sent_at(use, assessed.code, now), now)
 
 
-def _note(code: LegacyCode, assessment: Assessment) -> str:
+def _note(code: LegacyCode, assessment: Assessment, source: str) -> str:
     """Return the note of the legacy system, with what the import changed."""
     parts = [code.note] if code.note else []
     if assessment.max_uses != code.max_uses:
-        parts.append(f"[{SOURCE}] limit {code.max_uses} -> {assessment.max_uses}: {assessment.becomes} uses are proven")
+        parts.append(f"[{source}] limit {code.max_uses} -> {assessment.max_uses}: {assessment.becomes} uses are proven")
     if assessment.judgment != "agrees":
-        parts.append(f"[{SOURCE}] counter {assessment.counted} -> {assessment.becomes}")
-    parts += [f"[{SOURCE}] {out_of_range_in_words(number)}" for number in assessment.out_of_range]
+        parts.append(f"[{source}] counter {assessment.counted} -> {assessment.becomes}")
+    parts += [f"[{source}] {out_of_range_in_words(number)}" for number in assessment.out_of_range]
     return "\n".join(parts)
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
 from api.legacy_import.findings import FINDING_KINDS, LEFT_OUT, FindingKind, ImportFinding, ImportSummary
-from api.legacy_import.importer import LegacyImporter, LegacyImportOptions
+from api.legacy_import.importer import DEFAULT_SOURCE, SOURCE, LegacyImporter, LegacyImportOptions
 from api.legacy_import.report import report_file
 from domain.commands.context import CommandContext
 from projections.legacy.source import LegacySourceError, LegacySystem, open_legacy_system
@@ -60,6 +60,12 @@ def register(app: typer.Typer) -> None:
     app.command("import-legacy")(import_legacy)
 
 
+def _parse_source(text: str) -> str:
+    if not SOURCE.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is not a name: use up to 40 lower-case letters, digits, dots and hyphens")
+    return text
+
+
 def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an argument
     context: typer.Context,
     dsn: Annotated[
@@ -82,6 +88,9 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
     rebinds_as_recorded: Annotated[
         bool, typer.Option("--rebinds-as-recorded", help="Import rebind_limit as recorded, even above 1.")
     ] = False,
+    source: Annotated[
+        str, typer.Option(parser=_parse_source, help="Name of the legacy system in the history (a-z, 0-9, . _ -).")
+    ] = DEFAULT_SOURCE,
     report: Annotated[Path | None, typer.Option(help="File for all findings: .csv, .html or .txt.")] = None,
     json: JsonFlag = False,
 ) -> int:
@@ -101,7 +110,7 @@ def import_legacy(  # noqa: PLR0913, PLR0917 - each option of a command is an ar
     }
     try:
         with session.open_ledger() as ledger, open_legacy_system(dsn) as old:
-            summary, findings_by_kind = _run(ledger, old, report, apply=apply, options=options)
+            summary, findings_by_kind = _run(ledger, old, report, source=source, apply=apply, options=options)
     except LegacySourceError as error:
         say_error(str(error))
         return ExitCode.SERVICE
@@ -121,7 +130,13 @@ Listed = Mapping[FindingKind, list[ImportFinding]]
 
 
 def _run(
-    ledger: OpenLedger, old: LegacySystem, report: Path | None, *, apply: bool, options: Mapping[str, bool]
+    ledger: OpenLedger,
+    old: LegacySystem,
+    report: Path | None,
+    *,
+    source: str,
+    apply: bool,
+    options: Mapping[str, bool],
 ) -> tuple[ImportSummary, Listed]:
     """Run the import with a progress bar; return the counts, and the findings of each kind up to a bound."""
     correlation_id = uuid4()
@@ -129,7 +144,8 @@ def _run(
     def now() -> CommandContext:
         return replace(ledger.create_context(), actor="import", correlation_id=correlation_id)
 
-    plan = LegacyImportOptions(apply=apply, language=ledger.settings.default_language, now=now, new_id=uuid4, **options)
+    language = ledger.settings.default_language
+    plan = LegacyImportOptions(source=source, apply=apply, language=language, now=now, new_id=uuid4, **options)
     importer = LegacyImporter(ledger.storage, ledger.reader, plan)
     findings_by_kind: dict[FindingKind, list[ImportFinding]] = {kind: [] for kind in FINDING_KINDS}
     with _progress(old.count_codes(), apply=apply) as step, report_file(report, importer.summary) as write:

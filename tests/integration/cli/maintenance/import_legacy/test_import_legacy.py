@@ -249,3 +249,16 @@ def test_interrupted_legacy_import_resumes(
     assert (document["already"], document["imported"]) == (10, 15)
     assert bench.rows("SELECT count(*), sum(used)::int FROM code_balances") == [(25, 25)]
     assert_no_drift(bench)
+
+
+def test_history_names_the_legacy_system_that_was_imported(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
+    """By the name that the operator gives; a text that is not a name is refused before anything is read."""
+    refused = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--source", "Li Wei <a@example.com>")
+    imported = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--source", "shop-2019")
+
+    assert (refused.status, "is not a name" in refused.err) == (2, True)
+    assert imported.status == 0
+    assert "imported from shop-2019 as an opening balance" in terminal.ledger("history", "DOUBT").out
+    assert bench.rows("SELECT count(*) FROM ledger_events WHERE strpos(encode(state, 'escape'), 'invitehub') > 0") == [
+        (0,)
+    ]
