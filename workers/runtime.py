@@ -98,7 +98,7 @@ class Runtime:
             _report_connections,
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
-        send_loop = open_send_loop(settings, connections, send_executor, settings.send_concurrency)
+        send_loop = open_send_loop(settings, connections, send_executor)
         return cls(
             settings, storage, reader, steps, send_executor, group_channels, deliverer, connections, send_loop, waiting
         )
@@ -146,7 +146,6 @@ class Runtime:
             cooldowns=self.cooldowns,
             capacity=self.connections.capacity if self.connections else lambda: UNBOUNDED,
             submit=self.send_loop.submit,
-            count_ahead=self.send_loop.count_ahead,
         )
 
     def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:

@@ -72,7 +72,7 @@ class LoopedChannel:
     def send(self, message: OutboundMessage) -> Outcome:
         """Submit to a loop that ends with the message; the connection is kept."""
         with ThreadPoolExecutor(1) as openers:
-            loop = SmtpSendLoop(self._channel, self._connections, openers, 1, lambda *_: None)
+            loop = SmtpSendLoop(self._channel, self._connections, openers, lambda *_: None)
             outcome = loop.submit(message)
             loop.close()
         return outcome.result(0)

@@ -36,12 +36,11 @@ class NullSendLoop:
     """What `SmtpSendLoop` is for a mail server: accepts every message immediately and drops it, for load tests.
 
     Args:
-        slots: How many messages are submitted at a time.
         report: Receives each message, its outcome and its seconds.
     """
 
-    def __init__(self, slots: int, report: Callable[[OutboundMessage, Outcome, float], None]) -> None:
-        self._slots, self._report = slots, report
+    def __init__(self, report: Callable[[OutboundMessage, Outcome, float], None]) -> None:
+        self._report = report
 
     def submit(self, message: OutboundMessage) -> "Future[Outcome]":
         """Accept and drop."""
@@ -50,10 +49,6 @@ class NullSendLoop:
         future: Future[Outcome] = Future()
         future.set_result(outcome)
         return future
-
-    def count_ahead(self) -> int:
-        """Tell how many messages may be submitted beyond the slots: one for each."""
-        return self._slots
 
     def close(self) -> None:
         """Nothing is open."""
@@ -129,7 +124,7 @@ def default_channel(settings: LedgerSettings, connections: ConnectionPool | None
 
 
 def open_send_loop(
-    settings: LedgerSettings, connections: ConnectionPool | None, openers: Executor, slots: int
+    settings: LedgerSettings, connections: ConnectionPool | None, openers: Executor
 ) -> SmtpSendLoop | NullSendLoop:
     """Open what sends many messages at a time by the channel that the settings name, logged and counted.
 
@@ -137,14 +132,13 @@ def open_send_loop(
         settings: The mail server and its timeout.
         connections: Those to that server; None where the settings name none.
         openers: Runs what waits for a connection.
-        slots: How many messages it sends at a time.
     """
     if connections is None:
-        return NullSendLoop(slots, report_sending)
+        return NullSendLoop(report_sending)
     channel = SmtpChannel(
         SmtpServerUrl.parse(settings.smtp_url.get_secret_value()),
         sender=MailFrom.parse(settings.mail_from),
         timeout_s=settings.smtp_timeout_s,
         connections=connections,
     )
-    return SmtpSendLoop(channel, connections, openers, slots, report_sending)
+    return SmtpSendLoop(channel, connections, openers, report_sending)

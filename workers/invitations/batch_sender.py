@@ -1,8 +1,8 @@
 """Sends the invitations of one Celery message: several at once, with few commits for all of them.
 
 Whenever send slots are free, the outcomes since then are recorded and the next reservations are claimed in one commit,
-while the other slots continue to send. Nothing is claimed that does not begin to be sent within a moment, so a worker
-that dies leaves few leases behind.
+while the other slots continue to send. Nothing is claimed that is not sent immediately, so a worker that dies leaves
+few leases behind.
 """
 
 import logging
@@ -55,7 +55,6 @@ class InvitationBatchSender:
         cooldowns: Which groups get nothing for now.
         capacity: How many emails the mail server accepts at once; 0 while it refuses connections.
         submit: Begins to send a message by the default channel without a thread of the executor; None if it can't.
-        count_ahead: How many messages may be submitted beyond the send slots, because they begin in a moment.
     """
 
     steps: DeliverySteps
@@ -67,7 +66,6 @@ class InvitationBatchSender:
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     capacity: Callable[[], int] = lambda: UNBOUNDED
     submit: Callable[[OutboundMessage], Future[Outcome]] | None = None
-    count_ahead: Callable[[], int] = lambda: 0
 
     def run(self, reservation_ids: Sequence[UUID], task_id: str, should_stop: Callable[[], bool]) -> None:
         """Claim, send and record the reservations that are due.
@@ -83,8 +81,7 @@ class InvitationBatchSender:
         plan = self._load_plan(reservation_ids)
         steps = replace(self.steps, by_group=plan.by_group)
         group_max = max(self.concurrency // GROUP_SHARE, 1)
-        limiter = GroupLimiter(reservation_ids, plan.groups, group_max, self.cooldowns, self._count_default_slots)
-        has_groups = False
+        limiter = GroupLimiter(reservation_ids, plan.groups, group_max, self.cooldowns, self.capacity)
         sending: Sending = set()
         deliveries_by_future: dict[Future[Outcome], ClaimedDelivery] = {}
         results: list[AttemptResult] = []
@@ -92,9 +89,7 @@ class InvitationBatchSender:
         while limiter or sending or results:
             if should_stop():
                 limiter.clear()
-            # What goes through a thread of the executor begins when a thread is free, so none of it is claimed ahead.
-            slots = self.concurrency if has_groups else self.concurrency + self.count_ahead()
-            acquired_ids = limiter.acquire(slots - len(sending))
+            acquired_ids = limiter.acquire(self.concurrency - len(sending))
             try:
                 deliveries = steps.record_and_claim(results, acquired_ids, channel, task_id)
                 results = []
@@ -105,7 +100,6 @@ class InvitationBatchSender:
                 outages += 1
                 results = results if outages < RECORD_ATTEMPTS_MAX else []
             limiter.release(set(acquired_ids) - {delivery.reservation.reservation_id for delivery in deliveries})
-            has_groups = has_groups or any(delivery.reservation.group is not None for delivery in deliveries)
             started = {self._begin(delivery): delivery for delivery in deliveries}
             deliveries_by_future |= started
             sending |= set(started)
@@ -126,11 +120,6 @@ class InvitationBatchSender:
         except StorageUnavailableError:
             # Nothing is sent by a wrong channel: the first claim meets the same outage.
             return ChannelPlan()
-
-    def _count_default_slots(self) -> int:
-        """Tell how many emails may be in progress; none waits for a connection while the server limits them."""
-        capacity = self.capacity()
-        return capacity + self.count_ahead() if capacity >= self.concurrency else capacity
 
     def _begin(self, delivery: ClaimedDelivery) -> Future[Outcome]:
         """Begin to send. A group may have its own channel and words, and looking them up takes a thread."""

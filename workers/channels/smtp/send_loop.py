@@ -20,11 +20,6 @@ from workers.channels.smtp.connection_pool import ConnectionPool
 
 StepResult = SmtpConnection | Reply | Exception | None
 """What a dialogue is continued with; None begins it, and an exception is thrown into it."""
-AHEAD_S = 0.05
-"""While the server accepts messages within so long, each slot may have a next one waiting: twice as many share a commit
-then. A slower server leaves enough time for commits, and a worker that dies must leave few leases behind."""
-NEWEST_SHARE = 0.2
-"""Weight of the newest message in the moving average of their seconds."""
 WAKE_UPS_MAX = 64
 """Octets of wake-ups that are read at a time; there is never more than one or two."""
 
@@ -33,19 +28,18 @@ class _Sending:
     """One message in progress.
 
     Attributes:
-        begun_at: When its dialogue began, by the loop's clock.
         connection: The connection whose reply it waits for; None before the first one.
         fd: The number of that connection's socket, also after it was closed; -1 while the loop does not watch it.
         is_writing: Whether the socket has not taken everything yet.
     """
 
-    __slots__ = ("begun_at", "connection", "dialogue", "fd", "future", "is_writing", "message")
+    __slots__ = ("connection", "dialogue", "fd", "future", "is_writing", "message", "started_at")
 
-    def __init__(self, message: OutboundMessage, dialogue: Dialogue) -> None:
+    def __init__(self, message: OutboundMessage, dialogue: Dialogue, started_at: float) -> None:
         self.message = message
         self.dialogue = dialogue
         self.future: Future[Outcome] = Future()
-        self.begun_at = 0.0
+        self.started_at = started_at
         self.connection: SmtpConnection | None = None
         self.fd = -1
         self.is_writing = False
@@ -58,7 +52,6 @@ class SmtpSendLoop:
         channel: Holds the dialogues.
         connections: The channel's connections.
         openers: Runs what waits for a connection: opening one may take seconds.
-        slots: How many messages are sent at a time; further ones wait for one of these to end.
         report: Receives each message, its outcome and its seconds, before the outcome is returned.
         clock: Monotonic seconds, the same as the connections'.
     """
@@ -68,14 +61,11 @@ class SmtpSendLoop:
         channel: SmtpChannel,
         connections: ConnectionPool,
         openers: Executor,
-        slots: int,
         report: Callable[[OutboundMessage, Outcome, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._channel, self._connections, self._openers, self._slots = channel, connections, openers, slots
+        self._channel, self._connections, self._openers = channel, connections, openers
         self._report, self._clock = report, clock
-        self._seconds_per_message = 1.0
-        self._queue: deque[_Sending] = deque()
         self._inbox: deque[tuple[_Sending, StepResult]] = deque()
         self._awaiting_reply: dict[int, _Sending] = {}
         self._unfinished = 0
@@ -95,13 +85,9 @@ class SmtpSendLoop:
         """
         if self._is_closing:
             raise RuntimeError("no message can be sent after the send loop was closed")
-        sending = _Sending(message, self._channel.begin_dialogue(message))
+        sending = _Sending(message, self._channel.begin_dialogue(message), self._clock())
         self._post(sending, None)
         return sending.future
-
-    def count_ahead(self) -> int:
-        """Tell how many messages may be submitted beyond the slots: one for each, if it begins within `AHEAD_S`."""
-        return self._slots if self._seconds_per_message <= AHEAD_S else 0
 
     def close(self) -> None:
         """Finish what was submitted, and end the thread. Safe to call twice."""
@@ -134,7 +120,7 @@ class SmtpSendLoop:
     # --- In the loop's thread ---
 
     def _run(self) -> None:
-        while not (self._is_closing and not self._inbox and not self._queue and not self._unfinished):
+        while not (self._is_closing and not self._inbox and not self._unfinished):
             for fd, _ in self._poller.poll(self._wait_ms()):
                 if (sending := self._awaiting_reply.get(fd)) is not None:
                     self._continue_exchange(sending)
@@ -145,18 +131,10 @@ class SmtpSendLoop:
             while self._inbox:
                 sending, step_result = self._inbox.popleft()
                 if step_result is None:
-                    self._queue.append(sending)
-                else:
-                    self._advance(sending, step_result)
-            while self._queue and self._unfinished < self._slots:
-                self._begin(self._queue.popleft())
+                    self._unfinished += 1
+                self._advance(sending, step_result)
         self._wake_reader.close()
         self._waker.close()
-
-    def _begin(self, sending: _Sending) -> None:
-        self._unfinished += 1
-        sending.begun_at = self._clock()
-        self._advance(sending, None)
 
     def _advance(self, sending: _Sending, step_result: StepResult) -> None:
         """Continue a dialogue with what it asked for, until it has to wait again or ends."""
@@ -225,10 +203,8 @@ class SmtpSendLoop:
             sending.fd = -1
 
     def _finish(self, sending: _Sending, outcome: Outcome) -> None:
-        seconds = self._clock() - sending.begun_at
-        self._seconds_per_message += (seconds - self._seconds_per_message) * NEWEST_SHARE
         try:
-            self._report(sending.message, outcome, seconds)
+            self._report(sending.message, outcome, self._clock() - sending.started_at)
         except Exception as error:  # noqa: BLE001 - as in `_advance`
             self._fail(sending, error)
             return

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import UUID
 
@@ -178,77 +178,3 @@ def test_nothing_is_claimed_after_the_end_of_the_time(bench: LedgerBench, steps:
     claims = [command for call in commits.calls for command in call if isinstance(command, ClaimAttempt)]
     assert len(claims) == turns * CONCURRENCY
     assert statuses(bench).get("sent", 0) == turns * CONCURRENCY
-
-
-class Submissions:
-    """The `submit` of a send loop: notes how many reservations are leased at each call, and accepts at once."""
-
-    def __init__(self, bench: LedgerBench) -> None:
-        self._bench = bench
-        self.leased: list[int] = []
-
-    def __call__(self, message: OutboundMessage) -> "Future[Outcome]":
-        """Accept."""
-        self.leased += [
-            row[0] for row in self._bench.rows("SELECT count(*) FROM reservations WHERE lease_until IS NOT NULL")
-        ]
-        future: Future[Outcome] = Future()
-        future.set_result(Accepted(server=message.recipient))
-        return future
-
-
-@pytest.mark.parametrize("ahead", [0, CONCURRENCY])
-def test_claims_of_a_batch_go_beyond_the_slots_by_what_may_be_submitted_ahead(
-    bench: LedgerBench, steps: DeliverySteps, ahead: int
-) -> None:
-    """So twice as many invitations share a commit while the mail server is fast."""
-    ids, post, submit = reserved(bench, CONCURRENCY * 4), Post(), Submissions(bench)
-    with ThreadPoolExecutor(CONCURRENCY) as threads:
-        InvitationBatchSender(steps, threads, CONCURRENCY, lambda: post, submit=submit, count_ahead=lambda: ahead).run(
-            ids, "t1", lambda: False
-        )
-
-    assert max(submit.leased) == CONCURRENCY + ahead
-    assert post.sent == []
-    assert statuses(bench) == {"sent": len(ids)}
-
-
-def test_nothing_is_claimed_ahead_while_the_mail_server_limits_connections(
-    bench: LedgerBench, steps: DeliverySteps
-) -> None:
-    """Each claimed invitation has a connection then."""
-    ids, post, submit = reserved(bench, CONCURRENCY * 4), Post(), Submissions(bench)
-    with ThreadPoolExecutor(CONCURRENCY) as threads:
-        InvitationBatchSender(
-            steps,
-            threads,
-            CONCURRENCY,
-            lambda: post,
-            capacity=lambda: CONCURRENCY - 1,
-            submit=submit,
-            count_ahead=lambda: CONCURRENCY,
-        ).run(ids, "t1", lambda: False)
-
-    assert max(submit.leased) == CONCURRENCY - 1
-    assert statuses(bench) == {"sent": len(ids)}
-
-
-def test_invitations_of_groups_are_not_claimed_ahead(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """They go through threads: once one was seen, no more is claimed than there are threads."""
-    most: list[int] = []
-
-    def look(_: OutboundMessage) -> None:
-        most.extend(row[0] for row in bench.rows("SELECT count(*) FROM reservations WHERE lease_until IS NOT NULL"))
-
-    code = bench.issue(None, bound=False, group="blue")
-    commands = [bench.reserve(code, f"p{number}@example.com") for number in range(CONCURRENCY * 4)]
-    ids = [done(result).require_reservation().reservation_id for result in bench.storage.ledger.execute(commands)]
-    post, submit = Post(look), Submissions(bench)
-    with ThreadPoolExecutor(CONCURRENCY) as threads:
-        InvitationBatchSender(
-            steps, threads, CONCURRENCY, lambda: post, submit=submit, count_ahead=lambda: CONCURRENCY
-        ).run(ids, "t1", lambda: False)
-
-    assert submit.leased == []
-    assert max(most[CONCURRENCY * 2 :]) <= CONCURRENCY
-    assert statuses(bench) == {"sent": len(ids)}

@@ -99,10 +99,9 @@ def test_a_message_needs_time() -> None:
 def test_null_send_loop_accepts_and_reports_each_message() -> None:
     """A load test without a mail server measures the same steps but the dialogue."""
     reported: list[tuple[OutboundMessage, Outcome, float]] = []
-    loop = NullSendLoop(4, lambda *sent: reported.append(sent))
+    loop = NullSendLoop(lambda *sent: reported.append(sent))
 
     outcome = loop.submit(MESSAGE).result(0)
 
     assert outcome == Accepted(server="null")
     assert reported == [(MESSAGE, outcome, 0.0)]
-    assert loop.count_ahead() == 4

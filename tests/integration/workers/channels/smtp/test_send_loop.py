@@ -10,9 +10,8 @@ import pytest
 
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected
 from tests.support.channel_builders import MAIL_FROM, MESSAGE, message_to
-from tests.support.servers.mail_server import DelayedReply, Disconnect, MailServer, ReplyWith, Stall
+from tests.support.servers.mail_server import Disconnect, MailServer, ReplyWith, Stall
 from workers.channels.mail_message import message_bytes
-from workers.channels.smtp import send_loop
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
@@ -32,7 +31,7 @@ def _open_loop(url: str, timeout_s: float = 5.0, report: Report = lambda *_: Non
     connections = ConnectionPool(Connector.to(server, time.monotonic), CONNECTIONS)
     channel = SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=timeout_s, connections=connections)
     with ThreadPoolExecutor(CONNECTIONS * 2) as openers:
-        loop = SmtpSendLoop(channel, connections, openers, CONNECTIONS, report)
+        loop = SmtpSendLoop(channel, connections, openers, report)
         yield loop
         loop.close()
     channel.close()
@@ -118,38 +117,6 @@ def test_send_loop_sends_what_the_socket_does_not_take_together(mail_server: Mai
     assert mail_server.received[0].content == message_bytes(
         message, MailFrom.parse(MAIL_FROM).header, message.recipient
     )
-
-
-def test_send_loop_sends_no_more_at_a_time_than_it_has_slots(mail_server: MailServer) -> None:
-    """While each slot waits for a reply, further messages begin no dialogue; they are sent after that."""
-    mail_server.at("dot", Stall(), recipient="slow@example.com")
-    with _open_loop(mail_server.url, 2.0) as loop:
-        stalled = [loop.submit(message_to("slow@example.com")) for _ in range(CONNECTIONS)]
-        waiting = loop.submit(message_to("p@example.com"))
-        outcomes = [future.result(WAIT_S) for future in stalled]
-        recipients_then = [received.recipient for received in mail_server.received]
-        outcome = waiting.result(WAIT_S)
-
-    assert {OutcomeUnknown} == {type(stalled_outcome) for stalled_outcome in outcomes}
-    assert "p@example.com" not in recipients_then[:CONNECTIONS]
-    assert isinstance(outcome, Accepted)
-
-
-def test_messages_are_submitted_ahead_only_while_the_server_is_fast(
-    mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not before it has shown how fast it is, and not any more once it takes longer."""
-    monkeypatch.setattr(send_loop, "AHEAD_S", 0.4)
-    with _open_loop(mail_server.url) as loop:
-        at_first = loop.count_ahead()
-        for message in _messages(40):
-            loop.submit(message).result(WAIT_S)
-        while_fast = loop.count_ahead()
-        mail_server.at("dot", DelayedReply(3.0), times=1)
-        loop.submit(MESSAGE).result(WAIT_S)
-        when_slow = loop.count_ahead()
-
-    assert (at_first, while_fast, when_slow) == (0, CONNECTIONS, 0)
 
 
 def test_close_finishes_what_was_submitted(mail_server: MailServer) -> None:
