@@ -38,6 +38,7 @@ BUILDS_MAX = 3
 """The first fills the cache."""
 CALLED_BY_LIBRARIES = {
     "projections.terminal.text._TerminalBytes": "io.TextIOWrapper writes to it as to any raw stream",
+    "api.http.server.single_write.SingleWriteTransport": "uvicorn's protocol writes to it as to asyncio's transport",
     "workers.http_client.client._DeadlineSocket": "http.client uses it as a socket",
 }
 """Classes that libraries use by what their methods are named."""

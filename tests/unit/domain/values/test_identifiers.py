@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from domain.values.identifiers import (
     CROCKFORD,
     NATIVE_LENGTH,
+    TYPED_LENGTH_MAX,
     EmailAddress,
     MalformedCodeError,
     MalformedEmailError,
@@ -82,6 +83,13 @@ def test_code_behind_a_prefix_may_be_stored_with_folded_characters(
     expected = (typed, "FAIR" + NATIVE) if candidates is None else candidates
 
     assert candidate_codes(typed) == expected
+
+
+def test_typed_code_of_the_greatest_length_is_read() -> None:
+    """Spaces do not count into the code itself; one character more is not read at all."""
+    assert normalize_code("A" + " " * (TYPED_LENGTH_MAX - 1)) == "A"
+    with pytest.raises(MalformedCodeError):
+        normalize_code("A" + " " * TYPED_LENGTH_MAX)
 
 
 def test_spaces_and_dashes_of_other_scripts_are_left_out() -> None:

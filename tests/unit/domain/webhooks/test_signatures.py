@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from domain.webhooks.signatures import SignatureHeaders, secret_text, sign, verification_error
+from domain.webhooks.signatures import TOLERANCE_S, SignatureHeaders, secret_text, sign, verification_error
 
 NOW = datetime.now(UTC)
 SECRET, OLDER, OTHER = (secret_text(raw * 32) for raw in (b"n", b"o", b"x"))
@@ -105,3 +105,16 @@ def test_contradicting_fields_are_malformed(message: SignatureHeaders) -> None:
 def test_headers_are_found_by_their_names() -> None:
     """What is missing is empty."""
     assert SignatureHeaders.of({"webhook-id": "a", "webhook-timestamp": "1"}) == SignatureHeaders("a", "1", "")
+
+
+def test_signature_is_valid_until_the_last_second_of_its_tolerance() -> None:
+    """On both sides of now, by headers that are read by their names."""
+    secret, at = secret_text(b"s" * 32), datetime(2026, 11, 24, 12, tzinfo=UTC)
+    signed = SignatureHeaders.of(sign([secret], "m_1", at, b"{}"))
+    second, tolerance = timedelta(seconds=1), timedelta(seconds=TOLERANCE_S)
+
+    for now in (at, at + tolerance, at - tolerance):
+        assert verification_error([secret], signed, b"{}", now) is None
+    for now in (at + tolerance + second, at - tolerance - second):
+        assert verification_error([secret], signed, b"{}", now) == "stale"
+    assert SignatureHeaders.of({}) == ("", "", "")

@@ -71,6 +71,7 @@ def test_a_target_is_described_by_host_and_port() -> None:
         ("https://0177.0.0.1/", "host"),
         ("https://127.0.0.1./", "host"),
         ("https://①②⑦.0.0.1/", "host"),
+        (f"https://{'ü' * 64}.example/", "host"),
     ],
 )
 def test_everything_else_is_refused_for_its_reason(url: str, fault: str) -> None:

@@ -270,3 +270,21 @@ def test_access_has_ended_at_its_end_and_not_before() -> None:
     assert find_access_end(access, NOW + timedelta(days=1), NOW) is None
     assert find_access_end(Access(validity_days=0), NOW + timedelta(days=1), NOW) == NOW
     assert find_access_end(Access(), START, NOW) is None
+
+
+def test_limit_counts_each_refund_once() -> None:
+    """Two uses, one of them refunded, then two more: three at a time."""
+    gone: dict[str, Any] = {"removed_at": START + timedelta(days=30), "is_refunded": True}
+    uses = [use_of(UUID(int=number), number, **(gone if number == 11 else {})) for number in (10, 11, 40, 41)]
+
+    events = events_of(uses=uses, terms=make_terms(max_uses=1))
+
+    assert [event.max_uses for event in events if isinstance(event, CodeIssued)] == [3]
+
+
+def test_passed_warning_is_counted_from_the_first_activation() -> None:
+    """A moved access ends earlier than its last invitation says."""
+    use = use_of(sent_at=NOW - timedelta(days=20), activated_at=NOW - timedelta(days=28))
+    events = events_of(uses=[use], terms=make_terms(validity_days=30))
+
+    assert [event.announced for event in events if isinstance(event, UseReserved)] == [3]
