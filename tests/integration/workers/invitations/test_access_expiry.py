@@ -320,7 +320,7 @@ def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: A
 
     (message,) = house.channel.sent
     assert (message.template, message.reservation_id, message.group) == ("move_notice", former, "red")
-    assert "已换到另一个组" in render_parts(message).subject
+    assert "已换到另一个群组" in render_parts(message).subject
 
 
 def test_the_call_of_the_incident_moves_too(house: AccessRig) -> None:
