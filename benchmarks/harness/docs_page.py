@@ -97,8 +97,11 @@ multiplied in the database), and the snapshot of a loaded code was written as th
 
 
 def render_capacity(numbers: Numbers) -> str:
-    """Return what a number of cores carries, computed from the measured CPU time; an empty text if it is missing."""
-    if not numbers.keys() >= REQUIRED_FOR_CAPACITY:
+    """Return what a number of cores carries, computed from the measured CPU time; an empty text if one is missing or 0.
+
+    The kernel counts CPU time in ticks of 10 ms, so a small load may show none.
+    """
+    if not all(numbers.get(key) for key in REQUIRED_FOR_CAPACITY):
         return ""
     redeem_us, life_us = numbers["redeem_cpu_us"], numbers["life_cpu_us"]
     rows = "\n".join(

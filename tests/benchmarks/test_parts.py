@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from benchmarks.harness import report
+from benchmarks.harness import docs_page, report
 from benchmarks.harness.load_generators import BenchmarkError, find_tool, require_loopback, require_no_servers
 
 
@@ -74,3 +74,14 @@ def test_table_shows_every_number(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert "hot_over_empty" in (shown := capsys.readouterr().out)
     assert "5,000" in shown
+
+
+def test_page_says_what_a_number_of_cores_carries() -> None:
+    """Cores divided by the CPU time of one redemption; nothing where a part was not measured."""
+    numbers = dict.fromkeys(docs_page.REQUIRED_FOR_CAPACITY, 500.0) | {"redeem_cpu_us": 250.0, "life_cpu_us": 1_000.0}
+
+    page = docs_page.render_capacity(numbers)
+
+    assert "| 4 | 16,000 | 4,000 |" in page
+    assert "| one worker process | 500 | 2,000 |" in page
+    assert docs_page.render_capacity(numbers | {"pg_cpu_us_per_redeem": 0.0}) == ""

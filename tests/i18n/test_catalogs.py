@@ -243,7 +243,16 @@ def test_malformed_catalog_is_refused(tmp_path: Path, line: str) -> None:
 def test_catalog_joins_continuation_lines_and_leaves_out_empty_texts(tmp_path: Path) -> None:
     """Escapes and spaces are kept as written, as Babel does."""
     path = tmp_path / "a.po"
-    lines = ('msgid "a"', 'msgstr ""', r'" one \"two\"\n"', r'"thr\\ee "', "", "#, c-format", 'msgid "b"', 'msgstr ""')
+    lines = (
+        'msgid "a"',
+        'msgstr ""',
+        r'" one \"two\"\n"',
+        r'"x\\y "',
+        "",
+        "#, c-format",
+        'msgid "b"',
+        'msgstr ""',
+    )
     path.write_text("\n".join(lines), encoding="utf-8")
 
-    assert read_catalog(path) == [("a", ' one "two"\nthr\\ee ')]
+    assert read_catalog(path) == [("a", ' one "two"\nx\\y ')]
