@@ -11,7 +11,7 @@ from tests.faults.chaos.observations import LogFact, Observations
 Violations = Iterator[str]
 MACHINES = {"worker", "sweep", "person"}
 """A person's redeem refunds overdue ones on its way; that is a machine's doing too."""
-RESERVED, COUNTED, REFUNDED = "held", "counted", "given back"
+RESERVED, COUNTED, REFUNDED = "reserved", "counted", "refunded"
 
 
 def violations(seen: Observations) -> list[str]:
@@ -51,10 +51,10 @@ def _one_answer_per_key(seen: Observations) -> Violations:
 
 
 def _settled(seen: Observations) -> Violations:
-    """Invariant 2: sent, refunded, or parked as an open case."""
+    """Invariant 2: sent, refunded, or with an open case."""
     for row in seen.rows:
         if row.status == "live" and not row.has_case:
-            yield f"stuck: {row.reservation_id} is neither settled nor parked"
+            yield f"stuck: {row.reservation_id} is neither settled nor has an open case"
 
 
 def _balances(seen: Observations) -> Violations:
@@ -140,7 +140,7 @@ def _mails(seen: Observations) -> Violations:
         if len(message_counts) > 1:
             yield f"several Message-IDs for {reservation_id}: {sorted(message_counts)}"
         if status.get(reservation_id) == "refunded":
-            yield f"free use: {reservation_id} was mailed and is given back"
+            yield f"free use: {reservation_id} was mailed and is refunded"
         if copies > 1 and not kinds[reservation_id]["InviteOutcomeUnknown"]:
             yield f"mailed {copies} times without a doubt: {reservation_id}"
         if copies > kinds[reservation_id]["InviteAttempted"]:

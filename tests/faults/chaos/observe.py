@@ -17,7 +17,7 @@ BALANCES = "SELECT code_id::text, max_uses, used, reserved FROM code_balances"
 
 
 def unsettled(database_url: str) -> int:
-    """Reservations that are neither settled nor parked."""
+    """Reservations that are neither settled nor have an open case."""
     with psycopg.connect(database_url, connect_timeout=5) as conn:
         row = conn.execute(OPEN).fetchone()
     assert row is not None

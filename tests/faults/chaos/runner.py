@@ -76,7 +76,7 @@ class ChaosReport:
     def lines(self) -> Iterator[str]:
         """For people."""
         counts = Counter(fact.kind for fact in self.seen.facts)
-        doubles = sum(copies - 1 for copies in Counter(self.seen.message_ids).values())
+        duplicates = sum(copies - 1 for copies in Counter(self.seen.message_ids).values())
         cases = sum(row.has_case for row in self.seen.rows)
         yield f"seed {self.plan.seed}: {sum(self.struck.values())} faults on victims with work in flight"
         yield from (f"  {kind:<28}{count:>5}" for kind, count in sorted(self.struck.items()))
@@ -86,10 +86,11 @@ class ChaosReport:
         yield from (f"  {kind:<28}{count:>5}" for kind, count in sorted(self.moods.items()))
         yield (
             f"{len(self.seen.acks)} acknowledged, {self.refused} refused, {self.gave_up} without an answer; "
-            f"{len(self.seen.rows)} reservations: {counts['InviteSent']} sent, {counts['UseRefunded']} given back, "
-            f"{cases} parked; {counts['InviteOutcomeUnknown']} doubts, {counts['LateSuccessRecorded']} late successes"
+            f"{len(self.seen.rows)} reservations: {counts['InviteSent']} sent, {counts['UseRefunded']} refunded, "
+            f"{cases} with an open case; {counts['InviteOutcomeUnknown']} unknown outcomes, "
+            f"{counts['LateSuccessRecorded']} late successes"
         )
-        yield f"{len(self.seen.message_ids)} letters, {doubles} of them doubles; at rest after {self.rest_s:.0f} s"
+        yield f"{len(self.seen.message_ids)} emails, {duplicates} of them duplicates; settled after {self.rest_s:.0f} s"
         yield f"{len(self.broken)} promises broken"
         yield from (f"  {violation}" for violation in self.broken[:20])
 
