@@ -1,6 +1,6 @@
 """The index of the commands: their names, modules and help lines, so that a command loads no module of another one.
 
-A run imports the module of its own command only. `ledger --help` reads the index and imports none.
+A run imports only the module of its command. `ledger --help` reads the index and imports none.
 """
 
 import inspect

@@ -115,7 +115,7 @@ def described(document: Document) -> Document:
 
 
 def _fill_description(owner: str, name: str, field: Document) -> None:
-    """Describe a field or parameter that has no description of its own."""
+    """Describe a field or parameter whose declaration does not describe it."""
     own = field.get("description") or field.get("schema", {}).get("description")
     if own is None and (description := describe_field(owner, name)) is not None:
         field["description"] = description
