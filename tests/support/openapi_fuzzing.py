@@ -5,12 +5,15 @@ Each case is a request made up from the OpenAPI document; its answer has to be o
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from math import ceil
 from typing import Any, Final
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import FlakyStrategyDefinition
+from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.result import Ok
@@ -27,6 +30,8 @@ PARTS: Final = 4
 IN_A_ROW: Final = 0.15
 """Share of the cases that are steps of clients who go on from answers."""
 STEPS: Final = 6
+ROUNDS_MAX: Final = 200
+"""Runs of such clients, each with a seed of its own, until they have made their share of the cases."""
 ENDLESS: Final = frozenset({"public_stream", "events_stream_events", "operation_metrics"})
 """Streams that go on for minutes, and a text of thousands of lines: tests of their own look at these."""
 TOLERATED: Final = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -135,10 +140,17 @@ def assert_field_is_named(answer: Response) -> None:
 def in_a_row(schema: BaseSchema) -> int:
     """Clients who go on from answers by the document's links.
 
+    What a step may draw depends on earlier answers, and those on rows that earlier clients left behind. Hypothesis ends
+    a run when the same choices offer other rules than before, so the next run starts from the next seed.
+
     Returns:
         How many requests they made.
+
+    Raises:
+        FailureGroup: An answer is none that the document tells of.
     """
     request_count = 0
+    failures: list[BaseException] = []
     base = schema.as_state_machine()
 
     class InProcessClient(base):  # type: ignore[valid-type, misc]  # schemathesis builds the class from the document
@@ -149,9 +161,28 @@ def in_a_row(schema: BaseSchema) -> int:
                 case.query["wait"] = 0
             super().before_call(case)
 
-    runs = max(1, ceil(CASES * IN_A_ROW / STEPS))
-    InProcessClient.run(settings=settings(_settings(), max_examples=runs, stateful_step_count=STEPS))
-    return request_count
+        def validate_response(self, *args: Any, **kwargs: Any) -> None:
+            # Hypothesis replays a failure before it reports it, and a replay that draws other rules would hide it.
+            try:
+                super().validate_response(*args, **kwargs)
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+    wanted_count = ceil(CASES * IN_A_ROW)
+    for round_seed in range(SEED, SEED + ROUNDS_MAX):
+        runs = max(2, ceil((wanted_count - request_count) / STEPS))
+        _run_clients(InProcessClient, settings(_settings(), max_examples=runs, stateful_step_count=STEPS), round_seed)
+        if failures:
+            raise failures[0]
+        if request_count >= wanted_count:
+            return request_count
+    raise AssertionError(f"{request_count} of {wanted_count} requests in {ROUNDS_MAX} rounds from seed {SEED}")
+
+
+def _run_clients(machine: type[RuleBasedStateMachine], run_settings: settings, round_seed: int) -> None:
+    with suppress(FlakyStrategyDefinition):
+        seed(round_seed)(get_state_machine_test(machine, settings=run_settings, _min_steps=2))()
 
 
 def _takes_anything(operation: Operation) -> bool:
