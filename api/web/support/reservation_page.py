@@ -1,5 +1,6 @@
 """The page of one reservation: its history, its actions, and a reply to copy."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from api.web.staff_auth.staff import Staff
 from api.web.support.actions.commands import (
     DONE,
     DONE_LENGTH_MAX,
-    ActionForm,
+    UNFILLED,
     list_reservation_actions,
     reservation_command,
     text_key,
@@ -141,7 +142,7 @@ def _find_correction(support: SupportContext, reservation: Reservation, lines: l
 
 def _offered(support: SupportContext, reservation: Reservation, code: RedeemCode, language: Language) -> list[Preview]:
     services = support.services
-    form = ActionForm(email=PREVIEW_EMAIL, group=PREVIEW_GROUP)
+    form = replace(UNFILLED, email=PREVIEW_EMAIL, group=PREVIEW_GROUP)
     return [
         preview_offer(
             support,

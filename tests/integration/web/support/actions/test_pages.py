@@ -26,6 +26,7 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     bounce = [RecordBounce(context=context, reason="other", **about)] if bounced else []
     shared_app.services.storage.ledger.execute([*bounce, AcceptInvite(context=context, **about)])
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/{action}"
+    assert f'href="{path}"' in browser.get(f"/support/reservations/{reservation_id}").text, "no link"
 
     asked = browser.get(path)
     missing = browser.submit(path, note="asked", **seen_on(asked))
