@@ -40,7 +40,7 @@ def note_on_code(command: NoteOnCode, working_set: WorkingSet) -> Decision:
     """
     code = working_set.code(command.code_id)
     if working_set.has_text(command.note.text_id):
-        return Decision(code.code_id, ())
+        return Decision(code.code_id)
     event = CodeNoted(**event_stamp(command.context, code).fields, text_id=command.note.text_id)
     return Decision(code.code_id, [event])
 
@@ -53,7 +53,7 @@ def note_on_reservation(command: NoteOnReservation, working_set: WorkingSet) -> 
     """
     reservation = working_set.reservation(command.reservation_id)
     if working_set.has_text(command.note.text_id):
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     event = NoteAdded(
         **event_stamp(command.context, working_set.codes[reservation.code_id]).for_reservation(reservation),
         text_id=command.note.text_id,

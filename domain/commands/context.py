@@ -58,13 +58,13 @@ class EventStamp(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """New events of one stream, and the reservation that the command was about.
+    """New events of one stream, none if nothing changes, and the reservation that the command was about.
 
     If a rule refused the command and its events are stored all the same, `refusal` is its result.
     """
 
     code_id: UUID
-    events: Sequence[Event]
+    events: Sequence[Event] = ()
     reservation_id: UUID | None = None
     refusal: Refusal | None = None
 

@@ -145,16 +145,16 @@ def _begin_rebind(
     policy: Policy,
 ) -> Decision:
     if command.new_reservation_id in working_set.reservations:  # this very command began it before its answer was lost
-        return Decision(code.code_id, (), command.new_reservation_id)
+        return Decision(code.code_id, reservation_id=command.new_reservation_id)
     stamp = event_stamp(command.context, code)
     pending_rebinds = [reservation for reservation in working_set.moves(former) if reservation.is_live]
     overdue = [reservation for reservation in pending_rebinds if reservation.is_overdue(stamp.at)]
     if (
         unsettled := next((reservation for reservation in pending_rebinds if reservation not in overdue), None)
     ) is not None:
-        return Decision(code.code_id, (), unsettled.reservation_id)
+        return Decision(code.code_id, reservation_id=unsettled.reservation_id)
     if former.kind == "rebind" and former.has_active_access and former.group == command.group:
-        return Decision(code.code_id, (), former.reservation_id)
+        return Decision(code.code_id, reservation_id=former.reservation_id)
     _check(command, code, former, working_set, stamp, policy)
     events = [*release_overdue(code, overdue, stamp), _rebind_event(command, former, stamp, policy)]
     return Decision(code.code_id, events, command.new_reservation_id)

@@ -37,7 +37,7 @@ def record_external_removal(command: RecordExternalRemoval, working_set: Working
     if not reservation.proved_deliveries and not is_awaited:
         raise NothingSent
     if reservation.access_revoked_at is not None and not is_awaited:
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
     fields = reported_fields(stamp, reservation, command.occurred_at)

@@ -61,7 +61,7 @@ def settle_access(command: SettleAccess, working_set: WorkingSet) -> Decision:
     stamp = event_stamp(command.context, code)
     access = reservation.access
     if access is None or not reservation.has_active_access or reservation.sent_at is None:
-        return Decision(code.code_id, (), reservation.reservation_id)
+        return Decision(code.code_id, reservation_id=reservation.reservation_id)
     shared_fields: dict[str, Any] = {
         **stamp.for_reservation(reservation),
         "caused_by": reservation.moved_by,
@@ -84,7 +84,7 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
     reservation = working_set.reservation(command.reservation_id)
     access = reservation.access
     if access is None or access.ending is None or access.removal != "removing":
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
     shared_fields: dict[str, Any] = {
@@ -101,7 +101,7 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
             reservation.code_id, (AccessRemoved(**shared_fields, effect=effect),), reservation.reservation_id
         )
     if command.attempt != access.removal_attempts + 1:
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     retry_at = _retry_at(outcome, access, stamp.at, policy)
     if retry_at is None and reservation.case_id is not None:
         # A reservation has one case at a time, and this failure must not be forgotten with another's end.

@@ -74,7 +74,7 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
         raise LimitBelowUsage(occupied_uses)
     bound_to = None if command.release_binding else code.bound_to
     if (terms, bound_to) == (code.terms, code.bound_to):
-        return Decision(code.code_id, ())
+        return Decision(code.code_id)
     event = CodeTermsChanged(
         **event_stamp(command.context, code).fields,
         **structs.asdict(terms),

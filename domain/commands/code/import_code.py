@@ -110,7 +110,7 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
         AssertionError: The uses exceed the limit; the caller should have raised it.
     """
     if command.code_id in working_set.codes:
-        return Decision(command.code_id, ())
+        return Decision(command.code_id)
     _check(command)
     now = command.context.now
     persons = _persons(command, working_set)

@@ -42,7 +42,7 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
         OutOfBounds: A term lies outside its bounds.
     """
     if command.code_id in working_set.codes:
-        return Decision(command.code_id, ())
+        return Decision(command.code_id)
     terms = structs.asdict(command.terms)
     check_terms(terms)
     shared_fields = event_stamp(command.context, None).fields

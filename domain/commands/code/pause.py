@@ -43,7 +43,7 @@ def pause_or_resume(command: PauseCode | ResumeCode, working_set: WorkingSet) ->
         raise CodeIsRevoked
     to_pause = isinstance(command, PauseCode)
     if code.is_paused == to_pause:
-        return Decision(code.code_id, ())
+        return Decision(code.code_id)
     event = CodePaused if to_pause else CodeResumed
     text_id = command.note.text_id if command.note else None
     return Decision(code.code_id, [event(**event_stamp(command.context, code).fields, text_id=text_id)])

@@ -67,7 +67,7 @@ def continue_revocation(command: ContinueRevocation, working_set: WorkingSet, po
     """
     code = working_set.code(command.code_id)
     if not code.is_revoked:
-        return Decision(code.code_id, ())
+        return Decision(code.code_id)
     return Decision(
         code.code_id,
         _settlement_events(code, working_set, event_stamp(command.context, code), command.case_ids, policy),

@@ -50,7 +50,7 @@ def accept_invite(command: AcceptInvite, working_set: WorkingSet) -> Decision:
     if (refusal := find_link_refusal(reservation, command.delivery)) is not None:
         raise refusal
     if reservation.accepted_at is not None and reservation.occupies_use:
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
     events: list[Event] = []
@@ -64,7 +64,7 @@ def accept_invite(command: AcceptInvite, working_set: WorkingSet) -> Decision:
         if isinstance(event, ReservationEvent):
             reservation = evolve_reservation(reservation, code.code_id, code.version, event)
     if not reservation.occupies_use:
-        return Decision(reservation.code_id, events, reservation.reservation_id, LinkNotValid())
+        return Decision(reservation.code_id, events, refusal=LinkNotValid())
     fields = reported_fields(stamp, reservation, command.occurred_at)
     accepted = InviteAccepted(
         **fields,

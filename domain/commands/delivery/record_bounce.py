@@ -52,7 +52,7 @@ def record_bounce(command: RecordBounce, working_set: WorkingSet) -> Decision:
     if reservation.last_attempt == 0 or command.delivery > reservation.delivery:
         raise NothingSent
     if command.delivery in reservation.bounced_deliveries:
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
     fields = reported_fields(stamp, reservation, command.occurred_at)

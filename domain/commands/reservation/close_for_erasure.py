@@ -37,7 +37,7 @@ def close_for_erasure(command: CloseForErasure, working_set: WorkingSet, policy:
     if reservation.is_leased(event_stamp(command.context, working_set.codes[reservation.code_id]).at):
         raise ReservationNotResolvable("leased")
     if not reservation.is_live:
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     about: dict[str, Any] = {"context": command.context, "reservation_id": command.reservation_id}
     if reservation.ever_unknown or reservation.case_id is not None or reservation.lease is not None:
         return resolve_reservation(

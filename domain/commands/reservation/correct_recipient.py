@@ -83,13 +83,13 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     if (
         earlier_correction := next((other for other in theirs if other.corrects == reservation.reservation_id), None)
     ) is not None:
-        return Decision(code.code_id, (), earlier_correction.reservation_id)
+        return Decision(code.code_id, reservation_id=earlier_correction.reservation_id)
     stamp = event_stamp(command.context, code)
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
         _check(command, code, reservation, recipient_id, theirs, policy, is_moving=bool(working_set.moves(reservation)))
     except Refusal as error:
-        return Decision(code.code_id, lapse_events, reservation.reservation_id, error)
+        return Decision(code.code_id, lapse_events, refusal=error)
     events = _correction_events(command, code, reservation, recipient_id, stamp, policy)
     return Decision(code.code_id, [*lapse_events, *events], command.new_reservation_id)
 

@@ -56,7 +56,7 @@ def refund_reservation(command: RefundReservation, working_set: WorkingSet, poli
     code = working_set.codes[reservation.code_id]
     if reservation.status == "refunded":
         if reservation.refund_request_id is not None and reservation.refund_request_id == command.context.request_id:
-            return Decision(code.code_id, (), reservation.reservation_id)
+            return Decision(code.code_id, reservation_id=reservation.reservation_id)
         raise ReservationNotRefundable("refunded")
     stamp = event_stamp(command.context, code)
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
@@ -64,7 +64,7 @@ def refund_reservation(command: RefundReservation, working_set: WorkingSet, poli
         _check(command, reservation, working_set)
         events = _refund_events(command, code, reservation, stamp)
     except Refusal as error:
-        return Decision(code.code_id, lapse_events, reservation.reservation_id, error)
+        return Decision(code.code_id, lapse_events, refusal=error)
     return Decision(code.code_id, [*lapse_events, *events], reservation.reservation_id)
 
 

@@ -36,7 +36,7 @@ def request_resend(command: RequestResend, working_set: WorkingSet, policy: Poli
     """
     reservation = working_set.reservation(command.reservation_id)
     if reservation.was_handled_in_request(command.context.request_id, ResendRequested):
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     if (why := _find_obstacle(reservation, policy)) is not None:
         raise ReservationNotResendable(why)
     code = working_set.codes[reservation.code_id]

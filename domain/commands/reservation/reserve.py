@@ -96,9 +96,9 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     if code is None or command.group not in {None, code.terms.group}:
         raise CodeUnknown
     if (remembered := _find_remembered_result(command, code, working_set)) is not None:
-        return Decision(code.code_id, (), remembered)
+        return Decision(code.code_id, reservation_id=remembered)
     if command.reservation_id in working_set.reservations:  # this very command made it before its answer was lost
-        return Decision(code.code_id, (), command.reservation_id)
+        return Decision(code.code_id, reservation_id=command.reservation_id)
 
     stamp = event_stamp(command.context, code)
     recipient_id = working_set.recipient_id(command.recipient)
@@ -196,7 +196,7 @@ def _reject_as_revoked(code: RedeemCode, own_reservations: Sequence[Reservation]
     events = [
         event for reservation in awaiting_release for event in release_on_revocation(code, reservation, stamp, None)
     ]
-    return Decision(code.code_id, events, None, CodeIsRevoked())
+    return Decision(code.code_id, events, refusal=CodeIsRevoked())
 
 
 def _select_overdue_to_release(

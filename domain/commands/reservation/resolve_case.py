@@ -70,7 +70,7 @@ def resolve_reservation(command: ResolveReservation, working_set: WorkingSet, po
     """
     reservation = working_set.reservation(command.reservation_id)
     if reservation.was_handled_in_request(command.context.request_id, CaseClosed, UseRefunded):
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
     if reservation.is_leased(stamp.at):
@@ -118,7 +118,7 @@ def refund_after_outage(command: RefundAfterOutage, working_set: WorkingSet) -> 
     is_parked = reservation.is_live and reservation.ever_unknown and reservation.case_id is not None
     is_unaccepted = reservation.status == "sent" and reservation.accepted_at is None and reservation.lease is None
     if working_set.moves(reservation) or not (is_parked or (is_unaccepted and command.include_sent)):
-        return Decision(reservation.code_id, (), reservation.reservation_id)
+        return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     events = _refund_events(code, reservation, event_stamp(command.context, code), "outage", None)
     return Decision(reservation.code_id, events, reservation.reservation_id)
 
