@@ -101,7 +101,8 @@ approve: setup  ## Write every approved file: schema, shapes of events, results 
 	@$(BIN)/python docs/reference.py
 	@git status --short -- tests/schema tests/unit/domain tests/architecture docs
 
-# A sample of mutants, chosen by SEED=; ARGS=--all tries each of some 6,500, for half an hour on two cores.
+# A sample of mutants, chosen by SEED=; ARGS=--all tries each of some 6,500, in ten minutes of CPU time.
+# ARGS="--all --only domain.model.access.*" tries those of one module.
 mutate: $(MUTATING)  ## Change the domain in 400 places, one at a time: the unit and property tests must notice
 	@$(MUTATION)/bin/python -m tests.mutation $(if $(SEED),--seed $(SEED)) $(ARGS)
 
