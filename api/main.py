@@ -59,8 +59,8 @@ from projections.privacy.erasure import ErasedIdsFile
 from projections.read_models.reader import Reader
 from projections.repositories.channel_form import ChannelForm
 from projections.repositories.rate_limit_reports import RateLimitReportRepository
-from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.bootstrap import LedgerStore
+from projections.storage.group_commit import AsyncGroupCommit
 from projections.storage.pipelined_execute import PipelinedExecute
 from projections.telemetry.exposition import Exposition
 from projections.telemetry.gc_tuning import tune

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parents[1]
 ROOMS: Final = ("api", "domain", "projections", "workers")
 LOG_CALL: Final = re.compile(r"(self\.)?_?log(ger)?\.(debug|info|warning|error|exception|critical)")
-WRAPPER: Final = "fact_log.py"
+WRAPPER: Final = "log_setup.py"
 """Module of `FactLog`, which passes the texts of its callers on."""
 LEVELS: Final = {"exception": "error"}
 """Levels of the methods that do not have the name of their level; they add the field `exception`, a traceback."""

@@ -11,6 +11,8 @@ from enum import Enum
 from typing import Final, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
+from domain.values.identifiers import EmailAddress
+
 ADDRESS_MISMATCH: Final = "address_mismatch"
 """Reason of a rejection, and cause of its case: the recipient's row in the vault was altered."""
 Language = Literal["zh", "en"]
@@ -44,11 +46,11 @@ class OutboundMessage:
 
     Attributes:
         reservation_id: The reservation that the message belongs to.
-        template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the access
+        template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
             another group, that the access ends soon, or that it has ended.
         message_id: RFC 5322 Message-ID with its angle brackets, the same on every attempt.
-        recipient: The address as the person typed it (trimmed).
+        recipient: The recipient's email address.
         language: Language of subject and text.
         link: Absolute URL: where the invitation is accepted, or where to try again.
         written_at: Aware UTC time for the Date header, the same on every attempt.
@@ -64,7 +66,7 @@ class OutboundMessage:
     reservation_id: UUID
     template: Template
     message_id: str
-    recipient: str
+    recipient: EmailAddress
     language: Language
     link: str
     written_at: datetime
@@ -93,7 +95,7 @@ class Removal:
     reservation_id: UUID
     cause: RemovalCause
     ended_at: datetime
-    recipient: str | None
+    recipient: EmailAddress | None
     group: str | None
     farewell: OutboundMessage | None
 

@@ -10,7 +10,7 @@ from projections.config.settings import LedgerSettings
 from projections.storage.bootstrap import LedgerStore
 from workers.channels.default_channel import default_channel
 from workers.channels.group_router import GroupRoutingChannel
-from workers.channels.mail_text import MessageParts, render_parts
+from workers.channels.mail_message import MessageParts, render_parts
 from workers.channels.registry import GroupChannels
 from workers.http_client.client import PinnedHttpClient
 from workers.webhooks.message import WebhookResult, WebhookSender

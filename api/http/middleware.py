@@ -101,11 +101,12 @@ class RequestEnvelopeMiddleware:
             self._log(scope, request_id, status, time.perf_counter() - started)
 
     def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        route = _route(scope)
+        # The route's pattern, never the path itself, because paths hold link tokens.
+        route = str(scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched"))
         observe(route, status, seconds)
         if not scope["path"].startswith(self.quiet):
             self._lines.add(
-                action=_action(scope),
+                action="redeem" if "ledger_route" in scope else getattr(scope.get("endpoint"), "__name__", "none"),
                 outcome=scope.get("ledger_outcome") or ("ok" if 0 < status < ERRORS_FROM else str(status)),
                 reservation_id=_reservation(scope),
                 method=scope["method"],
@@ -139,13 +140,6 @@ class RequestEnvelopeMiddleware:
         return counted
 
 
-def _action(scope: Scope) -> str:
-    """Return the name of the function behind the route."""
-    if "ledger_route" in scope:
-        return "redeem"
-    return str(getattr(scope.get("endpoint"), "__name__", "none"))
-
-
 def _reservation(scope: Scope) -> str | None:
     """Return the id of the reservation that the request is about, if it is known."""
     reservation_id = scope.get("ledger_reservation_id")
@@ -154,9 +148,3 @@ def _reservation(scope: Scope) -> str | None:
         with suppress(ValueError):  # any other text in the path
             reservation_id = UUID(str(asked))
     return None if reservation_id is None else str(reservation_id)
-
-
-def _route(scope: Scope) -> str:
-    """Return the route's pattern, never the path itself, because paths hold link tokens."""
-    route = scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched")
-    return str(route)

@@ -21,9 +21,8 @@ from projections.database.errors import StorageUnavailableError
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import Actor, AuditLog
 from projections.repositories.channel_form import ChannelForm
-from projections.storage.async_group_commit import AsyncGroupCommit
 from projections.storage.bootstrap import LedgerStore
-from projections.storage.group_commit import OverloadedError
+from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
 from projections.storage.revocation_queue import COMMANDS_PER_ROUND
 from projections.telemetry.metrics import ERRORS
 

@@ -124,6 +124,11 @@ class EmailAddress:
     normal: str
     typed: str
 
+    @property
+    def envelope(self) -> str:
+        """The address as SMTP carries it: local part as typed, domain as its A-label."""
+        return f"{self.typed.rpartition('@')[0]}@{self.normal.rpartition('@')[2]}"
+
     @classmethod
     def parse(cls, typed: str) -> "EmailAddress":
         """Read one email address.

@@ -20,7 +20,6 @@ from psycopg.rows import tuple_row
 from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
 from projections.database.roles import assume_eraser_role
-from projections.read_models.vault_reader import read_text
 from projections.sql.privacy import PrivacySql
 from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import SearchableRow, normalize_text
@@ -159,7 +158,7 @@ class PersonEraser:
         with pool.get_connection() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             recipient = cursor.execute(PrivacySql.recipients_by_id, ([recipient_id],)).fetchone()
             if recipient is not None:
-                typed, digests = read_text(vault, "recipient", recipient), [bytes(recipient[1])]
+                typed, digests = vault.read_text("recipient", recipient), [bytes(recipient[1])]
                 if typed is not None:
                     digests += vault.compute_digests("recipient", normalize_text("recipient", typed))
                 _delete_counts(cursor, digests)

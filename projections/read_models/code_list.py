@@ -8,7 +8,6 @@ from uuid import UUID
 from domain.events import Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import read_text
 from projections.sql.read_models import ReadModelsSql
 
 
@@ -63,7 +62,7 @@ class CodeListReader(Reader):
         """Return texts by id: in plain text, or only what may be shown of them."""
         vault = self._storage.vault
         return {
-            row[0]: CodeText(read_text(vault, "code", row) if clear else None, suffix)
+            row[0]: CodeText(vault.read_text("code", row) if clear else None, suffix)
             for suffix, *row in self._fetch_all(ReadModelsSql.texts_of_codes, list(code_ids))
         }
 

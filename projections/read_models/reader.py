@@ -14,10 +14,9 @@ from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
 from domain.ports import UNVERIFIED, UnverifiedAddress
-from domain.values.identifiers import MalformedCodeError, candidate_codes, normalize_code
+from domain.values.identifiers import EmailAddress, MalformedCodeError, candidate_codes, normalize_code
 from projections.database.errors import StorageUnavailableError, translate_database_errors
 from projections.event_store.codec import decode
-from projections.read_models.vault_reader import read_text
 from projections.sql.event_store import EventStoreSql
 from projections.sql.privacy import PrivacySql
 from projections.sql.read_models import ReadModelsSql
@@ -155,7 +154,7 @@ class Reader:
     def find_code_text(self, code_id: UUID) -> str | None:
         """Return a code's text in normal form; None if there is no such code, or its row is broken."""
         rows = self._fetch_all(ReadModelsSql.code_text, code_id)
-        return read_text(self._storage.vault, "code", rows[0]) if rows else None
+        return self._storage.vault.read_text("code", rows[0]) if rows else None
 
     def find_private_text(self, text_id: UUID) -> str | None:
         """Return a note or a server's reply; None if it was erased."""
@@ -165,18 +164,18 @@ class Reader:
     def find_email_addresses(self, reservation_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return email addresses of reservations as typed; those of erased recipients and broken rows are missing."""
         rows = self._fetch_all(ReadModelsSql.addresses_of_reservations, list(reservation_ids))
-        addresses = ((row[0], read_text(self._storage.vault, "recipient", row[1:])) for row in rows)
+        addresses = ((row[0], self._storage.vault.read_text("recipient", row[1:])) for row in rows)
         return {reservation_id: address for reservation_id, address in addresses if address is not None}
 
-    def find_recipients(self, recipient_ids: Sequence[UUID]) -> dict[UUID, str | UnverifiedAddress]:
-        """Return the email address of recipients as typed, or that it cannot be trusted, by their ids in the log.
+    def find_recipients(self, recipient_ids: Sequence[UUID]) -> dict[UUID, EmailAddress | UnverifiedAddress]:
+        """Return the email address of recipients, or that it cannot be trusted, by their ids in the log.
 
         Erased recipients are missing. One broken row delays only its own email.
         """
-        recipients: dict[UUID, str | UnverifiedAddress] = {}
+        recipients: dict[UUID, EmailAddress | UnverifiedAddress] = {}
         for row in self._fetch_all(PrivacySql.recipients_by_id, list(recipient_ids)):
-            address = read_text(self._storage.vault, "recipient", row)
-            recipients[row[0]] = UNVERIFIED if address is None else address
+            address = self._storage.vault.read_text("recipient", row)
+            recipients[row[0]] = UNVERIFIED if address is None else EmailAddress.parse(address)
         return recipients
 
     def list_pending_reservations(self, code_id: UUID, limit: int) -> list[UUID]:

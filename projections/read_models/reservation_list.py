@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import read_text
 from projections.sql.read_models import ReadModelsSql
 
 
@@ -43,6 +42,6 @@ class ReservationListReader(Reader):
             sealed = [row.pop(name) for name in ("digest", "pepper_id", "sealed", "key_id")]
             is_known = addresses and sealed[0] is not None
             columns = (row["recipient_id"], *sealed)
-            row["email"] = read_text(self._storage.vault, "recipient", columns) if is_known else None
+            row["email"] = self._storage.vault.read_text("recipient", columns) if is_known else None
             rows[row["reservation_id"]] = row
         return rows

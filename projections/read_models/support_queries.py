@@ -11,7 +11,6 @@ from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode, topics_of
 from projections.read_models.pagination import ListCursor
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import read_text
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
@@ -109,7 +108,7 @@ class SupportReader(Reader):
         """Return reservations in the order of these ids, without unknown ones."""
         summaries = {}
         for row in self._fetch_all(ReadModelsSql.reservation_cards, list(reservation_ids)):
-            fields, suffix, address = row[:14], row[14], read_text(self._storage.vault, "recipient", row[15:])
+            fields, suffix, address = row[:14], row[14], self._storage.vault.read_text("recipient", row[15:])
             summaries[row[0]] = ReservationSummary(
                 **dict(zip(_CARD_FIELDS, fields, strict=True)), address=address, suffix=suffix
             )
@@ -126,7 +125,7 @@ class SupportReader(Reader):
     def find_email_address(self, recipient_id: UUID) -> str | None:
         """Return a recipient's email address in plain text; None if unknown or erased."""
         rows = self._fetch_all(ReadModelsSql.recipient_text, recipient_id)
-        return read_text(self._storage.vault, "recipient", rows[0]) if rows else None
+        return self._storage.vault.read_text("recipient", rows[0]) if rows else None
 
     def list_reservations_of_recipient(self, recipient_id: UUID, before: ListCursor, limit: int) -> list[ListCursor]:
         """Return one page of a recipient's reservations of all codes, newest first: (reserved at, id)."""
@@ -152,7 +151,7 @@ class SupportReader(Reader):
     def list_rejected_requests(self, code_id: UUID, until: datetime, limit: int) -> list[RejectedRequest]:
         """Return the newest rejected requests for a code."""
         return [
-            RejectedRequest(at, reason, read_text(self._storage.vault, "recipient", row))
+            RejectedRequest(at, reason, self._storage.vault.read_text("recipient", row))
             for at, reason, *row in self._fetch_all(ReadModelsSql.refusals_of_code, code_id, until, limit)
         ]
 

@@ -10,7 +10,6 @@ from psycopg import Cursor
 
 from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import read_text
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import SearchableDraft
 
@@ -35,7 +34,7 @@ class StaffAccountRepository(Reader):
         """Return accounts in order of creation, after a time and id."""
         vault = self._storage.vault
         return [
-            StaffRow(row[0], role, created_at, read_text(vault, "staff", row))
+            StaffRow(row[0], role, created_at, vault.read_text("staff", row))
             for role, created_at, *row in self._fetch_all(RepositoriesSql.list_staff, *after, limit)
         ]
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
 from projections.read_models.reader import Reader
-from projections.read_models.vault_reader import read_text, read_texts
 from projections.repositories.audit_log import AuditAction
 from projections.sql.repositories import RepositoriesSql
 
@@ -53,7 +52,7 @@ class StaffSessionRepository(Reader):
             return None
         password_hash, *row = rows[0]
         # The session that follows acts under the name that is encrypted, so it must be the one that signs in.
-        if read_text(self._storage.vault, "staff", row) is None:
+        if self._storage.vault.read_text("staff", row) is None:
             return None
         return StaffCredentials(row[0], password_hash)
 
@@ -82,7 +81,7 @@ class StaffSessionRepository(Reader):
         if not rows:
             return None
         role, *row = rows[0]
-        typed = read_text(self._storage.vault, "staff", row)
+        typed = self._storage.vault.read_text("staff", row)
         return None if typed is None else StaffMember(row[0], role, typed)
 
     def find_revealed_since(
@@ -97,7 +96,8 @@ class StaffSessionRepository(Reader):
     def find_email_addresses(self, staff_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return email addresses of accounts by their ids."""
         rows = self._fetch_all(RepositoriesSql.staff_addresses, list(staff_ids))
-        return read_texts(self._storage.vault, "staff", rows)
+        texts = ((row[0], self._storage.vault.read_text("staff", row)) for row in rows)
+        return {staff_id: text for staff_id, text in texts if text is not None}
 
     def list_audit_page(self, before: int, limit: int) -> list[AuditRow]:
         """Return entries of the audit log, newest first, before a number."""

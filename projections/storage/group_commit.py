@@ -1,10 +1,17 @@
-"""Bounds of a group commit, and executing many commands so that a bug in one of them fails only that one."""
+"""Executing many commands in few transactions, so that a bug in one of them fails only that one.
 
-from collections.abc import Callable, Sequence
+In an event loop, commands that arrive while a batch commits are the next batch (docs/architecture.md). An idle system
+adds no waiting: the first command is a batch alone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
+from projections.storage.pipelined_execute import FallBackToBlockingError
 from projections.telemetry.metrics import BATCH_SIZE, COMMIT_SECONDS
 
 Execute = Callable[[Sequence[Command]], list[Result]]
@@ -15,10 +22,163 @@ CHUNK_MAX = 128
 """Commands of one caller that are queued together: half a transaction, so that single commands fit in next to them."""
 WAITING_MAX = 4096
 """Commands that may wait; the API answers OVERLOADED to further ones instead of queuing them without a bound."""
+EXPIRY_CHECK_S = 0.5
+"""Interval in seconds at which expired commands are ended: a timer for each command would cost more."""
+
+PipelinedBatch = Callable[[Sequence[Command]], Generator[int, None, list[Result]]]
+ResultFuture = asyncio.Future[Result]
+Batch = Sequence[tuple[Command, ResultFuture]]
 
 
 class OverloadedError(Exception):
     """Too many commands wait already; nothing was done, and a later request may succeed."""
+
+
+class AsyncGroupCommit:
+    """Collects commands of one event loop into few transactions, in order of arrival. Make it while the loop runs.
+
+    Args:
+        pipelined: Runs one batch in one transaction, in the loop's thread; names the socket it waits for.
+        execute: The same for when that is not enough; it may block and is called in a thread.
+        wait_s: How long a command may wait for its commit, in seconds.
+    """
+
+    def __init__(self, pipelined: PipelinedBatch, execute: Execute, wait_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pipelined = pipelined
+        self._execute = execute
+        self._wait_s = wait_s
+        self._queue: deque[tuple[Command, ResultFuture]] = deque()
+        self._chunk_turn = asyncio.Lock()
+        self._deadlines: deque[tuple[float, ResultFuture]] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._closing = False
+        self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
+
+    async def run(self, command: Command) -> Result:
+        """Return the result of one command. Cancelling before its batch begins withdraws the command.
+
+        Raises:
+            OverloadedError: Too many commands wait; nothing was done.
+            StorageUnavailableError: The database is unavailable.
+            TimeoutError: No result in time. The command may have taken effect; the same request again shows it.
+        """
+        if self._closing or len(self._queue) >= WAITING_MAX:
+            raise OverloadedError
+        return await self._enqueue(command)
+
+    async def run_chunk(self, commands: Sequence[Command]) -> list[Result | Exception]:
+        """Return the result of each command of one caller, in their order; what fails a command is its result.
+
+        Only one chunk of all callers is in the queue at a time, so a single command waits behind at most one of them.
+        Cancelling before their batch begins withdraws the commands.
+
+        Args:
+            commands: At most `CHUNK_MAX`.
+
+        Raises:
+            OverloadedError: Too many commands wait; nothing was done.
+        """
+        async with self._chunk_turn:
+            if self._closing or len(self._queue) + len(commands) > WAITING_MAX:
+                raise OverloadedError
+            futures = [self._enqueue(command) for command in commands]
+            try:
+                return [await _result_or_error(future) for future in futures]
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    async def aclose(self) -> None:
+        """Finish what was submitted, and accept no more."""
+        self._closing = True
+        if self._running is not None:
+            await self._running
+        self._timer.cancel()
+
+    def _enqueue(self, command: Command) -> ResultFuture:
+        future: ResultFuture = self._loop.create_future()
+        self._queue.append((command, future))
+        self._deadlines.append((self._loop.time() + self._wait_s, future))
+        if self._running is None:
+            self._running = self._loop.create_task(self._drain())
+        return future
+
+    async def _drain(self) -> None:
+        while self._queue:
+            count = min(len(self._queue), BATCH_MAX)
+            batch = [self._queue.popleft() for _ in range(count)]
+            if open_items := [entry for entry in batch if not entry[1].done()]:
+                BATCH_SIZE.observe(len(open_items))
+                await self._run_batch(open_items)
+        self._running = None
+
+    async def _run_batch(self, batch: Batch) -> None:
+        """Execute a batch; if a defect breaks it, each command alone, so that it fails only its own."""
+        commands = [command for command, _ in batch]
+        try:
+            with COMMIT_SECONDS.time():
+                results = await self._results(commands)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a caller waits for the result
+            if len(batch) == 1 or isinstance(error, StorageUnavailableError):
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                return
+            for entry in batch:
+                await self._run_batch([entry])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+        self._drop_finished()
+
+    async def _results(self, commands: Sequence[Command]) -> list[Result]:
+        steps = self._pipelined(commands)
+        try:
+            while True:
+                await self._wait_readable(next(steps))
+        except StopIteration as error:
+            results: list[Result] = error.value
+            return results
+        except FallBackToBlockingError:
+            return await asyncio.to_thread(self._execute, commands)
+
+    async def _wait_readable(self, socket: int) -> None:
+        readable = self._loop.create_future()
+        self._loop.add_reader(socket, _resolve, readable)
+        try:
+            await readable
+        finally:
+            self._loop.remove_reader(socket)
+
+    def _drop_finished(self) -> None:
+        """Drop finished results from the front: freeing thousands of them together is slow."""
+        while self._deadlines and self._deadlines[0][1].done():
+            self._deadlines.popleft()
+
+    def _expire_waiting(self) -> None:
+        """Fail the oldest commands whose time is over."""
+        now = self._loop.time()
+        self._drop_finished()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, future = self._deadlines.popleft()
+            if not future.done():
+                future.set_exception(TimeoutError())
+        self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
+
+
+async def _result_or_error(future: ResultFuture) -> Result | Exception:
+    """Return what a command led to. Batches end in order, so the futures behind the first one are mostly done."""
+    try:
+        return await future
+    except Exception as error:  # noqa: BLE001 - whatever failed a command is its result
+        return error
+
+
+def _resolve(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
 
 
 def execute_isolated(execute: Execute, commands: Sequence[Command]) -> list[Result | Exception]:

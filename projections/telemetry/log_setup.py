@@ -7,6 +7,8 @@ token or the password in a URL is redacted. Our own log calls never name such a 
 import logging
 import re
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO, cast
 
 import orjson
@@ -34,6 +36,31 @@ _PRIVATE: Final = (
 def json_line(fields: dict[str, object]) -> bytes:
     """Return one line as the loggers of `configure_logs` write it, for code that writes many lines at once."""
     return orjson.dumps(fields, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
+class FactLog:
+    """Writes info lines of fixed words, ids and numbers, without the processors that search for private values.
+
+    Those take ten times as long as the line itself. So this is for lines written for every message or request, whose
+    fields cannot hold a text of a user or a server.
+
+    Args:
+        name: Name of the logger, which decides whether info lines are written at all.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._log = logging.getLogger(name)
+
+    def info(self, event: str, fields: Mapping[str, object]) -> None:
+        """Write one line; on a terminal by the logger itself, in readable form."""
+        if not self._log.isEnabledFor(logging.INFO):
+            return
+        if sys.stderr.isatty():
+            self._log.info(event, extra=fields)
+            return
+        head = {"event": event, "level": "info", "logger": self._log.name}
+        sys.stderr.buffer.write(json_line({**head, **fields, "timestamp": datetime.now(UTC)}))
+        sys.stderr.buffer.flush()
 
 
 def configure_logs(level: int = logging.INFO) -> None:

@@ -7,9 +7,11 @@ another). Digests and encrypted texts name their keys, so keys are rotated by re
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -20,6 +22,8 @@ from domain.values.code_strength import CodeStrength, classify_code
 from domain.values.identifiers import EmailAddress, MalformedEmailError, candidate_codes, normalize_code
 from projections.vault.key_ring import KeyRing
 from projections.vault.random_source import RANDOM
+
+log = logging.getLogger(__name__)
 
 SearchableKind = Literal["code", "recipient", "staff"]
 """Kinds of rows that are found by the digest of their text."""
@@ -175,6 +179,26 @@ class Vault:
                 f"the digest of the {kind} of row {row.row_id} does not match its text: run `ledger verify`"
             )
         return text
+
+    def read_text(self, kind: SearchableKind, columns: Sequence[Any]) -> str | None:
+        """Return the text of a row; None without a row (an outer join), or if it is broken.
+
+        A broken row is logged and counted, and no email is sent to it. Where it must stop the work, use `open`.
+
+        Args:
+            kind: Kind of the row.
+            columns: Id, digest, pepper id, encrypted text and key id.
+        """
+        if columns[0] is None:
+            return None
+        try:
+            return self.open(kind, SearchableRow.from_columns(columns))
+        except SealBrokenError as error:
+            why = str(error)
+        # A command that prints a history has no other use for metrics, which take a third of its start to load.
+        import_module("projections.telemetry.metrics").ERRORS.labels("vault_error").inc()
+        log.error("vault row refused", extra={"kind": kind, "row_id": str(columns[0]), "why": why})
+        return None
 
     def open_text(self, row_id: UUID, sealed: bytes, key_id: int) -> str:
         """Decrypt free text, which is found only by its id.

@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.ports import Channel, OutboundMessage, Outcome, Removal, RemovalOutcome
+from domain.values.identifiers import EmailAddress
 from domain.webhooks.signatures import secret_text
 from projections.config.settings import parse_networks
 from workers.channels.default_channel import open_channel
@@ -30,7 +31,7 @@ MESSAGE = OutboundMessage(
     reservation_id=UUID("0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10"),
     template="invite",
     message_id="<0192f0c1-2b5c-4bd1-8f3f-3c4a7d2e9b10.1@example.com>",
-    recipient="li.wei@example.com",
+    recipient=EmailAddress.parse("li.wei@example.com"),
     language="zh",
     link="https://ledger.example.com/a/AZLwwStcS9GPPzxKfS6bEAABzR0",
     written_at=datetime(2026, 11, 24, 8, 30, tzinfo=UTC),
@@ -44,8 +45,8 @@ LOOPBACK: Final = parse_networks("127.0.0.0/8")
 
 
 def message_to(recipient: str) -> OutboundMessage:
-    """The usual letter to somebody else."""
-    return replace(MESSAGE, recipient=recipient)
+    """Return the usual message, to another recipient."""
+    return replace(MESSAGE, recipient=EmailAddress.parse(recipient))
 
 
 @contextmanager

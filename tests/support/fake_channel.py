@@ -30,7 +30,7 @@ class FakeChannel:
     def send(self, message: OutboundMessage) -> Outcome:
         """Note the letter and answer as scripted."""
         self.sent.append(message)
-        if outcome := self._by_recipient.get(message.recipient):
+        if outcome := self._by_recipient.get(message.recipient.typed):
             return outcome
         return self._script.popleft() if self._script else Accepted(server=self.name)
 

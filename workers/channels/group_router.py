@@ -25,7 +25,7 @@ from domain.ports import (
     outcome_label,
 )
 from projections.database.errors import StorageUnavailableError
-from projections.telemetry.fact_log import FactLog
+from projections.telemetry.log_setup import FactLog
 from projections.telemetry.metrics import ERRORS, SEND_SECONDS
 
 log = logging.getLogger(__name__)

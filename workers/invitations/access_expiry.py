@@ -19,6 +19,7 @@ from domain.model.access import Access
 from domain.model.invariants import is_removal_open
 from domain.model.reservation import Reservation
 from domain.ports import ADDRESS_MISMATCH, Channel, Rejected, Removal, RemovalOutcome, TextDraft, UnverifiedAddress
+from domain.values.identifiers import EmailAddress
 from projections.work_queue.due_access import TAKEN_MAX
 from workers.invitations.delivery_steps import Addresses
 from workers.invitations.message_factory import MessageFactory
@@ -128,7 +129,7 @@ class AccessExpirer:
             counts[self._remove(reservation, addresses.get(reservation.recipient_id), channel)] += 1
         return counts
 
-    def _remove(self, reservation: Reservation, address: str | UnverifiedAddress | None, channel: str) -> str:
+    def _remove(self, reservation: Reservation, address: EmailAddress | UnverifiedAddress | None, channel: str) -> str:
         access = reservation.access
         if access is None or access.ending is None:
             raise AssertionError("only what has ended is removed")

@@ -25,6 +25,7 @@ from domain.ports import (
     TextDraft,
     UnverifiedAddress,
 )
+from domain.values.identifiers import EmailAddress
 from workers.channels.group_router import GroupRoutingChannel
 from workers.invitations.message_factory import MessageFactory
 
@@ -35,7 +36,7 @@ Execute = Callable[[Sequence[Command]], Sequence[CommandResult | Exception]]
 """Runs commands in few transactions, with one result each: done, a refusal, or the bug that broke this one alone."""
 
 
-Addresses = Callable[[Sequence[UUID]], Mapping[UUID, str | UnverifiedAddress]]
+Addresses = Callable[[Sequence[UUID]], Mapping[UUID, EmailAddress | UnverifiedAddress]]
 
 
 class DraftText(Protocol):
@@ -51,7 +52,7 @@ class ClaimedDelivery:
 
     reservation: Reservation
     lease: Lease
-    recipient: str | UnverifiedAddress | None
+    recipient: EmailAddress | UnverifiedAddress | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,16 @@ class DeliverySteps:
 
     def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
         """Send the message of a claimed reservation; not once its lease is over, for others have decided since then."""
-        if (rejected := self._find_obstacle(claimed, channel.name)) is not None:
-            return rejected
+        message = self._prepare_invitation(claimed, channel.name)
+        if isinstance(message, Rejected):
+            return message
         channel_now = (
             channel.channel_for(claimed.reservation.group) if isinstance(channel, GroupRoutingChannel) else channel
         )
         if channel_now is None or channel_now.name != claimed.lease.channel:
             # The log says which channel may have the invitation, so no other one is asked (invariant 11).
             return _reject_for_now(channel.name)
-        return channel_now.send(self._invitation(claimed))
+        return channel_now.send(message)
 
     def begin(
         self, claimed: ClaimedDelivery, channel: Channel, submit: Callable[[OutboundMessage], Future[Outcome]]
@@ -107,13 +109,11 @@ class DeliverySteps:
             channel: The default channel.
             submit: Begins to send a message by it.
         """
-        rejected = self._find_obstacle(claimed, channel.name)
-        if rejected is None and channel.name != claimed.lease.channel:
-            rejected = _reject_for_now(channel.name)
-        if rejected is None:
-            return submit(self._invitation(claimed))
+        message = self._prepare_invitation(claimed, channel.name)
+        if not isinstance(message, Rejected) and channel.name == claimed.lease.channel:
+            return submit(message)
         future: Future[Outcome] = Future()
-        future.set_result(rejected)
+        future.set_result(message if isinstance(message, Rejected) else _reject_for_now(channel.name))
         return future
 
     def record_and_claim(
@@ -156,19 +156,14 @@ class DeliverySteps:
             [leased for result in claim_results if (leased := _leased_reservation(result, context)) is not None]
         )
 
-    def _find_obstacle(self, claimed: ClaimedDelivery, server: str) -> Rejected | None:
-        """Return why a claimed reservation must not be sent; None if it may."""
+    def _prepare_invitation(self, claimed: ClaimedDelivery, server: str) -> OutboundMessage | Rejected:
+        """Return the message of a claimed reservation, or why nothing must be sent."""
         if claimed.lease.until <= self.now():
             return _reject_for_now(server)
         if claimed.recipient is None:
             return Rejected(server=server, reason="recipient_forgotten", final=True, about_address=True)
         if isinstance(claimed.recipient, UnverifiedAddress):
             return Rejected(server=server, reason=ADDRESS_MISMATCH, final=True, needs_review=True)
-        return None
-
-    def _invitation(self, claimed: ClaimedDelivery) -> OutboundMessage:
-        if not isinstance(claimed.recipient, str):
-            raise TypeError("a delivery without an address is not sent")
         return self.message_factory.invitation(claimed.reservation, claimed.recipient)
 
     def _context(self, task_id: str) -> CommandContext:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domain.model.reservation import Reservation
 from domain.ports import Language, OutboundMessage, Template
+from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, link_token, message_id
 from domain.values.trace_ids import is_trace_id
 
@@ -40,7 +41,7 @@ class MessageFactory:
     mail_domain: str
     words: GroupTexts = default_texts
 
-    def invitation(self, reservation: Reservation, recipient: str) -> OutboundMessage:
+    def invitation(self, reservation: Reservation, recipient: EmailAddress) -> OutboundMessage:
         """Return the invitation of a reservation's newest delivery."""
         delivery = DeliveryRef(reservation.reservation_id, reservation.delivery)
         subject, text = self.words(reservation.group, reservation.language) if reservation.group else ("", "")
@@ -59,7 +60,9 @@ class MessageFactory:
             delivery=reservation.delivery,
         )
 
-    def ends_soon(self, reservation: Reservation, recipient: str, days: int, written_at: datetime) -> OutboundMessage:
+    def ends_soon(
+        self, reservation: Reservation, recipient: EmailAddress, days: int, written_at: datetime
+    ) -> OutboundMessage:
         """Return the warning, so many days before, that the access expires."""
         return OutboundMessage(
             reservation_id=reservation.reservation_id,
@@ -74,7 +77,7 @@ class MessageFactory:
             ends_at=reservation.access_ends_at,
         )
 
-    def farewell(self, reservation: Reservation, recipient: str) -> OutboundMessage:
+    def farewell(self, reservation: Reservation, recipient: EmailAddress) -> OutboundMessage:
         """Return the notice that the access has ended."""
         ended_at = reservation.access.ended_at if reservation.access else None
         return OutboundMessage(
@@ -90,7 +93,7 @@ class MessageFactory:
             ends_at=reservation.access_ends_at,
         )
 
-    def refund_notice(self, reservation: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
+    def refund_notice(self, reservation: Reservation, recipient: EmailAddress, written_at: datetime) -> OutboundMessage:
         """Return the notice that nothing was sent and no use was taken.
 
         For a rebind, that the access stays as it is.
@@ -107,16 +110,18 @@ class MessageFactory:
             request_id=_shown_id(reservation),
         )
 
-    def correction_notice(self, reservation: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
+    def correction_notice(
+        self, reservation: Reservation, recipient: EmailAddress, written_at: datetime
+    ) -> OutboundMessage:
         """Return the notice to the old address that its invitation was moved to another one."""
         return self._notice(reservation, recipient, written_at, "correction_notice", "corrected")
 
-    def move_notice(self, reservation: Reservation, recipient: str, written_at: datetime) -> OutboundMessage:
+    def move_notice(self, reservation: Reservation, recipient: EmailAddress, written_at: datetime) -> OutboundMessage:
         """Return the notice that the access of this reservation was moved to another group."""
         return self._notice(reservation, recipient, written_at, "move_notice", "moved")
 
     def _notice(
-        self, reservation: Reservation, recipient: str, written_at: datetime, template: Template, about: str
+        self, reservation: Reservation, recipient: EmailAddress, written_at: datetime, template: Template, about: str
     ) -> OutboundMessage:
         return OutboundMessage(
             reservation_id=reservation.reservation_id,

@@ -16,6 +16,7 @@ from domain.ports import (
     UnverifiedAddress,
     outcome_label,
 )
+from domain.values.identifiers import EmailAddress
 from projections.event_store.side_tables import CORRECTION_NOTICE, EXPIRY_NOTICE_PREFIX, MOVE_NOTICE
 from projections.work_queue.outbox import PUT_OFF, DueNotice
 from workers.channels.group_router import Cooldowns
@@ -93,7 +94,9 @@ def _send_one(
         _postpone(outbox, notice, now)
         return True
     address = steps.addresses([reservation.recipient_id]).get(reservation.recipient_id) if reservation else None
-    message = _message(steps, notice, reservation, address) if reservation and isinstance(address, str) else None
+    message = (
+        _message(steps, notice, reservation, address) if reservation and isinstance(address, EmailAddress) else None
+    )
     if message is None:
         outcome, is_retried = _reason_not_sent(address), False
     else:
@@ -111,7 +114,7 @@ def _send_one(
     return True
 
 
-def _reason_not_sent(address: str | UnverifiedAddress | None) -> str:
+def _reason_not_sent(address: EmailAddress | UnverifiedAddress | None) -> str:
     if isinstance(address, UnverifiedAddress):
         return ADDRESS_MISMATCH
     return "recipient_forgotten" if address is None else "not_needed"
@@ -125,7 +128,9 @@ def _postpone(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
         outbox.close(notice, None, PUT_OFF)
 
 
-def _message(steps: DeliverySteps, notice: DueNotice, reservation: Reservation, address: str) -> OutboundMessage | None:
+def _message(
+    steps: DeliverySteps, notice: DueNotice, reservation: Reservation, address: EmailAddress
+) -> OutboundMessage | None:
     """Return the message of a notice; None if it would not be true any more."""
     if notice.template == CORRECTION_NOTICE:
         is_moved = reservation.refund_cause == "corrected"

@@ -14,7 +14,7 @@ from domain.values.trace_ids import outside_trace_id
 from projections.monitoring.pool_metrics import show_pool
 from projections.storage.bootstrap import LedgerStore
 from projections.telemetry import multiprocess
-from projections.telemetry.fact_log import FactLog
+from projections.telemetry.log_setup import FactLog
 from projections.telemetry.metrics import (
     ERRORS,
     TASK_RUNS,

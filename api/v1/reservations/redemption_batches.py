@@ -17,7 +17,7 @@ from api.use_cases.redeem_batch import BatchItem, ItemResult, redeem_batch
 from api.v1.public.fast_redeem import ACCEPTED
 from api.v1.public.redeem import json_response
 from domain.ports import Language
-from projections.telemetry.fact_log import FactLog
+from projections.telemetry.log_setup import FactLog
 from projections.telemetry.metrics import REDEEM_BATCH_ITEMS
 
 PATH: Final = "/api/v1/redemptions/batch"

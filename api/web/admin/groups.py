@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from api.errors import ApplicationError
 from api.http.pagination import Page
 from api.i18n.catalogs import LANGUAGES
-from api.schemas.parsing import find_email
+from api.schemas.parsing import find_email, parse_email
 from api.use_cases.administration.batches import save_group
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, InvitationPreview, admin_page
@@ -24,6 +24,7 @@ from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, RetryLater
 from domain.values.group_name import group_name_error
+from domain.values.identifiers import EmailAddress
 from projections.repositories.groups import InvitationTexts, InviteGroup
 
 PER_PAGE: Final = 50
@@ -39,6 +40,8 @@ _TARGET: Final = re.compile(r"[!-~]+")
 NO_ERRORS: Final[Mapping[str, str]] = {}
 
 router = APIRouter(prefix="/admin/groups", route_class=SupportRoute)
+EXAMPLE_RECIPIENT: Final = parse_email("li.wei@example.com")
+"""Recipient of previews, which do not show it."""
 TestStatus = Literal["saved", "sent", "failed", "unsure", "address"]
 
 
@@ -130,7 +133,7 @@ def show_email(
 ) -> Response:
     """Show the HTML of a group's invitation, for the frame on its page."""
     group = _load_group(admin, name)
-    preview = admin.preview_sender.preview(_test_invitation(admin, group, language, "li.wei@example.com"))
+    preview = admin.preview_sender.preview(_test_invitation(admin, group, language, EXAMPLE_RECIPIENT))
     return HTMLResponse(preview.html, 200, security_headers(MAIL_POLICY))
 
 
@@ -153,7 +156,7 @@ def _send_test(request: Request, admin: AdminContext, staff: Staff, name: str, l
     group = _load_group(admin, name)
     if (address := find_email(to)) is None:
         return _render(request, admin, staff, group, message=_Message("address", to))
-    outcome = admin.preview_sender.send(_test_invitation(admin, group, language, address.typed))
+    outcome = admin.preview_sender.send(_test_invitation(admin, group, language, address))
     admin.support.audit(staff.caller(), "sent_test", None, f"group: {name}")
     status, reply = _describe_outcome(outcome)
     return _render(request, admin, staff, group, message=_Message(status, to, reply))
@@ -205,7 +208,9 @@ def _load_group(admin: AdminContext, name: str) -> InviteGroup:
     return replace(stored or InviteGroup(name=name), takes_rebinds=takes_rebinds)
 
 
-def _test_invitation(admin: AdminContext, group: InviteGroup, language: Language, recipient: str) -> OutboundMessage:
+def _test_invitation(
+    admin: AdminContext, group: InviteGroup, language: Language, recipient: EmailAddress
+) -> OutboundMessage:
     """Return the invitation as a recipient would get it.
 
     Its link leads to the redeem page, because nothing was reserved.
@@ -248,7 +253,7 @@ def _render(
 ) -> Response:
     message = message or _Message()
     previews: dict[Language, InvitationPreview] = {
-        language: admin.preview_sender.preview(_test_invitation(admin, group, language, staff.address))
+        language: admin.preview_sender.preview(_test_invitation(admin, group, language, EXAMPLE_RECIPIENT))
         for language in LANGUAGES
     }
     return admin_page(

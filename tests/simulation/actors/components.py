@@ -14,6 +14,7 @@ from domain.command_bus import Command, CommandResult, Result
 from domain.commands.context import CommandContext
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.ports import TextDraft
+from domain.values.identifiers import EmailAddress
 from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
 from projections.storage.revocation_queue import settle_revoked_code
@@ -413,10 +414,10 @@ class WorkerComponent(Component):
     def _execute(self, commands: Sequence[Command]) -> Sequence[CommandResult | Exception]:
         return self.commit.run(commands)
 
-    def _addresses(self, ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    def _addresses(self, ids: Sequence[UUID]) -> Mapping[UUID, EmailAddress]:
         self.infrastructure.ask()
         store = self.infrastructure.store
-        return {key: store.addresses[key].sealed.decode() for key in ids}
+        return {key: EmailAddress.parse(store.addresses[key].sealed.decode()) for key in ids}
 
     def _draft_text(self, text: str, reservation_id: UUID) -> TextDraft:
         return PrivateText(self.scheduler.new_id(), reservation_id, EncryptedText(text.encode(), 1))

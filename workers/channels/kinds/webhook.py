@@ -24,7 +24,7 @@ from domain.ports import (
 from domain.webhooks.signatures import sign
 from projections.repositories.channel_form import ChannelSettings, TargetUrl
 from projections.repositories.group_channels import ChannelConfig
-from workers.channels.mail_text import render_parts
+from workers.channels.mail_message import render_parts
 from workers.channels.registry import ChannelKind, ChannelTools
 from workers.http_client.client import HttpResponse, NotSentError, PinnedHttpClient, UnansweredError, parse_retry_after
 
@@ -124,7 +124,7 @@ class WebhookChannel:
             "reservation_id": str(message.reservation_id),
             "delivery": message.delivery,
             "group": message.group,
-            "email": message.recipient,
+            "email": message.recipient.typed,
             "language": message.language,
             "link": message.link,
             "subject": parts.subject,
@@ -146,7 +146,7 @@ class WebhookChannel:
                 "reservation_id": str(removal.reservation_id),
                 "cause": removal.cause,
                 "group": removal.group,
-                "email": removal.recipient,
+                "email": removal.recipient.typed if removal.recipient else None,
                 "callbacks": self._target.callbacks,
             },
         }

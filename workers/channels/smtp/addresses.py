@@ -1,4 +1,4 @@
-"""Addresses as SMTP carries them: the sender's from the settings, the recipient's from a message."""
+"""The sender of messages, as SMTP carries it."""
 
 import re
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from email.header import Header
 from email.utils import getaddresses
 
 import idna
-
-from domain.values.identifiers import EmailAddress
 
 HEADER_LINE_MAX = 76
 _ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})")
@@ -53,14 +51,3 @@ def _phrase(name: str) -> str:
         return Header(name, "utf-8", maxlinelen=HEADER_LINE_MAX).encode(linesep="\r\n")
     escaped = name.replace("\\", r"\\").replace('"', r"\"")
     return f'"{escaped}"'
-
-
-def envelope_address(recipient: str) -> str:
-    """Return the address for the envelope: local part as typed, domain as its A-label.
-
-    Raises:
-        MalformedEmailError: It is not exactly one address that SMTP can carry.
-    """
-    email = EmailAddress.parse(recipient)
-    local, domain = email.typed.rpartition("@")[0], email.normal.rpartition("@")[2]
-    return f"{local}@{domain}"

@@ -24,9 +24,8 @@ from domain.ports import (
     Removal,
     RemovalOutcome,
 )
-from domain.values.identifiers import MalformedEmailError
 from workers.channels.mail_message import message_bytes
-from workers.channels.smtp.addresses import MailFrom, envelope_address
+from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.connect import Connector, RefusedError
 from workers.channels.smtp.connection import Reply, SmtpConnection, SmtpConnectionError
 from workers.channels.smtp.connection_pool import ConnectionPool
@@ -141,7 +140,7 @@ class SmtpChannel:
         # Of everything before the content; what content and answer have is added when they begin.
         deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
         try:
-            envelope = self._make_envelope(message)
+            envelope = _Envelope(message.recipient.envelope, message_bytes(message, self._sender.header))
             connection: SmtpConnection = yield NeedsConnection(deadline)
             try:
                 return (yield from self._transmit(connection, envelope, deadline, is_last_attempt=False))
@@ -164,13 +163,6 @@ class SmtpChannel:
     def close(self) -> None:
         """Say goodbye to the server on connections that no thread uses."""
         self._connections.drop_idle()
-
-    def _make_envelope(self, message: OutboundMessage) -> _Envelope:
-        try:
-            recipient = envelope_address(message.recipient)
-        except MalformedEmailError:
-            raise RefusedError(self._rejected_address()) from None
-        return _Envelope(recipient, message_bytes(message, self._sender.header, recipient))
 
     # --- One message ---
 

@@ -15,6 +15,7 @@ from typing import get_args
 import pytest
 
 from domain.ports import Language, OutboundMessage, Template
+from domain.values.identifiers import EmailAddress
 from tests.support.channel_builders import MAIL_FROM, MESSAGE, channel_to
 from tests.support.servers.mail_server import Disconnect, MailServer
 from workers.channels.mail_message import message_bytes
@@ -26,7 +27,7 @@ ALL = [(template, language) for template in get_args(Template) for language in g
 
 
 def _written(message: OutboundMessage) -> bytes:
-    return message_bytes(message, MailFrom.parse(MAIL_FROM).header, message.recipient)
+    return message_bytes(message, MailFrom.parse(MAIL_FROM).header)
 
 
 def _read(message: OutboundMessage) -> EmailMessage:
@@ -115,7 +116,7 @@ def test_long_ids_and_addresses_stay_whole() -> None:
     """No header is folded inside an id or an address, however long."""
     message_id = f"<{MESSAGE.reservation_id}.1@{'long-domain.' * 12}example.com>"
     recipient = f"{'a' * 64}@{'long-domain.' * 14}example.com"
-    lines = _written(replace(MESSAGE, message_id=message_id, recipient=recipient)).split(b"\r\n")
+    lines = _written(replace(MESSAGE, message_id=message_id, recipient=EmailAddress.parse(recipient))).split(b"\r\n")
 
     assert f"Message-ID: {message_id}".encode() in lines
     assert f"To: {recipient}".encode() in lines

@@ -27,7 +27,7 @@ from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, correction, done
 from tests.support.servers.databases import execute
-from workers.channels.mail_text import render_parts
+from workers.channels.mail_message import render_parts
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import send_notices
@@ -165,7 +165,11 @@ def test_an_access_is_announced_ended_and_removed(house: AccessRig) -> None:
     assert ids == [f"<{reservation_id}.ends-in-{days}" for days in (7, 3, 1)]
     assert {message.template for message in house.channel.sent} == {"ends_soon"}
     (removal,) = house.channel.revoked
-    assert (removal.cause, removal.recipient, removal.group) == ("expired", "li.wei@example.com", "red")
+    assert (removal.cause, removal.recipient, removal.group) == (
+        "expired",
+        EmailAddress.parse("li.wei@example.com"),
+        "red",
+    )
     assert removal.farewell is not None
     assert removal.farewell.message_id == f"<{reservation_id}.ended@ledger.example>"
     assert counts == {"due": 1, "removed": 1}

@@ -63,7 +63,29 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
     )
     bench.run(retry)
     assert deliver(steps, reservation_id, channel, "t2") == "sent"
-    assert [message.recipient for message in channel.messages] == [VICTIM]
+    assert [message.recipient.typed for message in channel.messages] == [VICTIM]
+
+
+def test_no_message_is_sent_when_the_stored_text_is_not_an_email_address(
+    bench: LedgerBench, steps: DeliverySteps
+) -> None:
+    """A text that was encrypted under the right key still adds no command to the dialogue with the mail server."""
+    (reservation_id, _), channel, vault = both(bench), ScriptedChannel(), bench.storage.vault
+    recipient_id, text = recipient(bench, reservation_id), "a@example.com\r\nRCPT TO:<b@example.com>"
+    with psycopg.connect(bench.database_url) as conn:
+        conn.execute(
+            "UPDATE recipients SET sealed = %s, digest = %s WHERE recipient_id = %s",
+            (
+                vault.seal("recipient", recipient_id, text).sealed,
+                vault.compute_digests("recipient", text)[0],
+                recipient_id,
+            ),
+        )
+
+    word = deliver(steps, reservation_id, channel, "t1")
+
+    assert (word, channel.messages) == ("failed", [])
+    assert causes(bench) == [(reservation_id, "address_mismatch", True)]
 
 
 def test_broken_row_keeps_back_no_message_but_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -75,7 +97,7 @@ def test_broken_row_keeps_back_no_message_but_its_own(bench: LedgerBench, steps:
     for claimed in claim(steps, items, channel.name, "t1"):
         steps.send(claimed, channel)
 
-    assert [message.recipient for message in channel.messages] == [MALLORY]
+    assert [message.recipient.typed for message in channel.messages] == [MALLORY]
 
 
 def recipient(bench: LedgerBench, reservation_id: UUID) -> UUID:
@@ -99,7 +121,7 @@ def test_message_goes_to_the_recipient_of_the_log_when_the_read_model_names_anot
 
     deliver(steps, reservation_id, channel, "t1")
 
-    assert [message.recipient for message in channel.messages] == [VICTIM]
+    assert [message.recipient.typed for message in channel.messages] == [VICTIM]
 
 
 def test_resend_to_an_altered_row_becomes_a_case(bench: LedgerBench, steps: DeliverySteps) -> None:

@@ -65,7 +65,7 @@ def test_a_message_goes_to_the_typed_address(bench: LedgerBench, steps: Delivery
 
     message = channel.messages[0]
     assert word == "sent"
-    assert message.recipient == "Li.Wei@example.com"
+    assert message.recipient.typed == "Li.Wei@example.com"
     assert message.message_id == f"<{reservation_id}.1@ledger.example>"
     assert message.link.startswith("http://127.0.0.1:8000/a/")
     assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteSent"]

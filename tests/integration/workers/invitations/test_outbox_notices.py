@@ -14,7 +14,7 @@ from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_delivery_steps import ScriptedChannel
 from tests.support.delivery import deliver
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from workers.channels.mail_text import render_parts
+from workers.channels.mail_message import render_parts
 from workers.invitations.delivery_steps import DeliverySteps
 from workers.invitations.outbox_notices import send_notices
 
@@ -60,7 +60,7 @@ def test_old_address_gets_one_notice_of_a_correction(
     notice = channel.messages[-1]
     said = render_parts(notice)
     assert (posted, len(channel.messages)) == ([1, 0], 2)
-    assert (notice.template, notice.recipient, notice.reservation_id) == ("correction_notice", OLD, old)
+    assert (notice.template, notice.recipient.typed, notice.reservation_id) == ("correction_notice", OLD, old)
     assert f"{notice.written_at:%Y-%m-%d}" in said.text
     assert f"{notice.written_at:%H:%M}" in said.text
     assert ("contact support" if language == "en" else "请联系客服") in said.text

@@ -9,9 +9,8 @@ import pytest
 
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
-from projections.storage import async_group_commit as module
-from projections.storage.async_group_commit import AsyncGroupCommit
-from projections.storage.group_commit import OverloadedError
+from projections.storage import group_commit as module
+from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
 from projections.storage.pipelined_execute import FallBackToBlockingError
 
 WAIT_S = 5

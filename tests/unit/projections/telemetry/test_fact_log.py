@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from projections.telemetry.fact_log import FactLog
-from projections.telemetry.log_setup import configure_logs
+from projections.telemetry.log_setup import FactLog, configure_logs
 
 FIELDS = {"action": "send", "outcome": "sent", "ms": 1.5, "request_id": None, "reply_code": 250}
 

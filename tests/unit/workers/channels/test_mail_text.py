@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.timestamps import in_utc
 from tests.support.channel_builders import MESSAGE
-from workers.channels import mail_text
-from workers.channels.mail_text import MessageParts, render_parts
+from workers.channels import mail_message
+from workers.channels.mail_message import MessageParts, render_parts
 
 OWN_WORDS = replace(
     MESSAGE,
@@ -27,14 +27,14 @@ GROUPS = [None, "design", "Blue & <b>co</b>", "private \ue000 use"]
 
 def _render_directly(message: OutboundMessage) -> MessageParts:
     """Render the templates of one message with its own values, without a layout."""
-    strip, templates = mail_text._strip_control, mail_text._TEMPLATES
+    strip, templates = mail_message._strip_control, mail_message._TEMPLATES
     group, written_at = strip(message.group), in_utc(message.written_at)
     variables: dict[str, object] = {
         "written_on": f"{written_at:%Y-%m-%d}",
         "written_time": f"{written_at:%H:%M}",
         "link": message.link,
         "group": group,
-        "paragraphs": mail_text._paragraphs(message.text, group),
+        "paragraphs": mail_message._paragraphs(message.text, group),
     }
     if message.ends_at is not None:
         ends_at = in_utc(message.ends_at)

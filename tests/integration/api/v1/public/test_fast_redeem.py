@@ -143,7 +143,7 @@ def test_too_many_concurrent_requests_get_503_with_retry_after(
     """A full queue is 503 with Retry-After, nothing is reserved, and the next try is served."""
     code, before = shared_app.issue(), shared_app.count("reservations")
     with monkeypatch.context() as patch:
-        patch.setattr("projections.storage.async_group_commit.WAITING_MAX", 0)
+        patch.setattr("projections.storage.group_commit.WAITING_MAX", 0)
         answer = shared_app.redeem(code)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "OVERLOADED")

@@ -13,7 +13,7 @@ import pytest
 from api.schemas.redemption_batch import BODY_BYTES_MAX, ITEMS_MAX
 from api.v1.reservations.redemption_batches import PATH
 from projections.database.errors import StorageUnavailableError
-from projections.storage import async_group_commit
+from projections.storage import group_commit
 from projections.storage.group_commit import CHUNK_MAX
 from projections.telemetry.metrics import REDEEM_BATCH_ITEMS
 from tests.support.clients.app_client import AppClient, AppResponse
@@ -226,10 +226,10 @@ def test_outage_between_chunks_shows_what_was_committed(app: AppClient, monkeypa
     """Items of the first chunk are accepted, the others have 503; the repeat finds the first ones and adds the rest."""
     code, headers = open_code(app), app.key("support")
     items = recipients(code, 2 * CHUNK_MAX + 5)
-    run_batch = async_group_commit.AsyncGroupCommit._results
+    run_batch = group_commit.AsyncGroupCommit._results
     batches = 0
 
-    async def break_after_first(self: async_group_commit.AsyncGroupCommit, commands: Any) -> Any:  # noqa: ANN401 - as the original
+    async def break_after_first(self: group_commit.AsyncGroupCommit, commands: Any) -> Any:  # noqa: ANN401 - as the original
         nonlocal batches
         batches += 1
         if batches > 1:
@@ -237,7 +237,7 @@ def test_outage_between_chunks_shows_what_was_committed(app: AppClient, monkeypa
         return await run_batch(self, commands)
 
     with monkeypatch.context() as patch:
-        patch.setattr(async_group_commit.AsyncGroupCommit, "_results", break_after_first)
+        patch.setattr(group_commit.AsyncGroupCommit, "_results", break_after_first)
         interrupted = send(app, items, headers)
     repeated = send(app, items, headers).json()
 
@@ -259,7 +259,7 @@ def test_batch_is_503_when_no_item_was_decided(app: AppClient, monkeypatch: pyte
         raise StorageUnavailableError("unavailable")
 
     with monkeypatch.context() as patch:
-        patch.setattr(async_group_commit.AsyncGroupCommit, "_results", fail)
+        patch.setattr(group_commit.AsyncGroupCommit, "_results", fail)
         response = send(app, [*recipients(code, 3), {"email": "no address", "code": code}], headers)
 
     assert (response.status_code, response.json()["code"]) == (503, "UNAVAILABLE")

@@ -12,6 +12,7 @@ import pytest
 
 from domain.commands.context import CommandContext
 from domain.ports import Accepted, NotifiedOnly, Removal, TextDraft
+from domain.values.identifiers import EmailAddress
 from projections.work_queue.due_access import DueAccessRows
 from tests.support.clients.app_client import AppClient
 from tests.support.delivery import deliver
@@ -116,7 +117,7 @@ def test_the_example_lets_go_whose_access_has_ended(app: AppClient, team: Any, w
         reservation_id=UUID(reservation_id),
         cause="expired",
         ended_at=app.services.now(),
-        recipient="li.wei@example.com",
+        recipient=EmailAddress.parse("li.wei@example.com"),
         group="design",
         farewell=None,
     )
@@ -150,7 +151,7 @@ def test_a_corrected_person_loses_the_seat_before_the_next_one_is_invited(
     keeper = AccessExpirer(
         rows=DueAccessRows(app.services.storage),
         execute=app.services.storage.ledger.execute,
-        addresses=app.services.reader.find_email_addresses,
+        addresses=app.services.reader.find_recipients,
         message_factory=MessageFactory(b"secret", "http://testserver", "ledger.example"),
         channel=GroupRoutingChannel(
             NullChannel(), GroupChannels.create(app.services.settings, app.services.storage).for_group
@@ -181,7 +182,7 @@ def test_the_example_passes_on_what_the_ledger_reports(
     reservation = app.services.reader.find_reservation(UUID(reservation_id))
     assert reservation is not None
     message_factory = MessageFactory(b"secret", "http://testserver", "ledger.example")
-    message = message_factory.ends_soon(reservation, "li.wei@example.com", 7, app.services.now())
+    message = message_factory.ends_soon(reservation, EmailAddress.parse("li.wei@example.com"), 7, app.services.now())
     channel = GroupRoutingChannel(
         NullChannel(), GroupChannels.create(app.services.settings, app.services.storage).for_group
     )
