@@ -17,6 +17,7 @@ LEVELS: Final = {"exception": "error"}
 
 GUIDANCE: Final = {
     "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
+    "another beat schedules": "Nothing: this beat stands by and takes over within 10 s.",
     "batch redeemed": "A batch of redeem requests was answered; the fields count its items by result.",
     "callback refused": "An external system sent a callback that was not accepted; `reason` says why. Check its clock"
     " and its signing secret ([external system](../how-to/external-system.md)).",
@@ -56,6 +57,9 @@ GUIDANCE: Final = {
     "restored people erased again": "A restored backup contained `count` erased people. They were erased again.",
     "row differs from the log": "Run `ledger rebuild --apply`. See [differing rows](../how-to/runbook.md#drift).",
     "rule broken": "Run `ledger verify`, and report the event that it names.",
+    "scheduling interrupted": "Beat cannot ask the database whether it may schedule, so it sends nothing. It"
+    " retries each second. Check PostgreSQL if it continues.",
+    "scheduling taken over": "Nothing: from now on this beat schedules, as holder number `fence` of the lease.",
     "sending invitations failed": "The sweep retries them. With a traceback it is a bug: report it.",
     "serving metrics failed": "Set `LEDGER_WORKER_METRICS_PORT` to a free port.",
     "signing a checkpoint failed": "The database was restored from an older backup; `why` says more. See [older"

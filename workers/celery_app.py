@@ -10,12 +10,15 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging
 
 from projections.telemetry.log_setup import configure_logs
+from projections.vault.random_source import RANDOM
+from projections.work_queue.scheduler_lease import SchedulerLease
 from workers.celery_ext.ack_release import install_ack_release
+from workers.celery_ext.leased_scheduler import LeasedScheduler
 from workers.celery_ext.outage_log_filters import install_outage_filters
 from workers.celery_ext.reconnect import FastReconnectAMQP
 from workers.monitoring.heartbeat import start_heartbeat
 from workers.monitoring.redis_client import QUEUE
-from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings
+from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings, worker_name
 
 settings = WorkerSettings.from_environment()
 
@@ -48,6 +51,15 @@ EXPIRES_S = 600
 
 After an outage a worker finds no more than this to catch up with, and skips most of that (`min_interval`).
 """
+
+
+class BeatScheduler(LeasedScheduler):
+    """The scheduler of every beat on this ledger's database."""
+
+    @staticmethod
+    def open_lease() -> SchedulerLease:
+        """Open the lease of this process."""
+        return SchedulerLease(settings.database_url.get_secret_value(), worker_name(), RANDOM.draw_uuid())
 
 
 @celeryd_init.connect
@@ -92,9 +104,8 @@ celery_app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_max_tasks_per_child=100_000,
     task_default_queue=QUEUE,
-    # Everything is due again within an hour, so nothing has to be remembered: a beat that is killed while it writes its
-    # usual schedule file can't read it any more, and then never starts again.
-    beat_scheduler="celery.beat:Scheduler",
+    # Without Celery's usual schedule file: a beat that is killed while it writes it can't read it, and never starts.
+    beat_scheduler=BeatScheduler,
     beat_max_loop_interval=1,
     timezone="UTC",
     beat_schedule={

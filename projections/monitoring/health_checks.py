@@ -42,6 +42,21 @@ class Backlog(NamedTuple):
     oldest_case: datetime | None
 
 
+class SchedulerState(NamedTuple):
+    """The beat that schedules, or did so last.
+
+    Attributes:
+        fence: How often another beat took over, plus 1.
+        term_s: Seconds since it took the lease.
+        expired_s: Seconds since its lease expired; negative before that.
+    """
+
+    holder: str
+    fence: int
+    term_s: float
+    expired_s: float
+
+
 def server_facts(database_url: str) -> ServerFacts:
     """Read the server's configuration and clock.
 
@@ -63,6 +78,17 @@ def backlog(database_url: str) -> Backlog:
         StorageUnavailableError: The database can't be reached.
     """
     return Backlog(*_ask(database_url, MonitoringSql.backlog)[0])
+
+
+def find_scheduler(database_url: str) -> SchedulerState | None:
+    """Return which beat schedules, or did so last; None before the first one.
+
+    Raises:
+        StorageUnavailableError: The database can't be reached.
+    """
+    with translate_database_errors(), connect(database_url) as conn:
+        row = conn.execute(MonitoringSql.scheduler).fetchone()
+    return None if row is None else SchedulerState(*row)
 
 
 def count_recent_requests(database_url: str, window_s: float) -> tuple[int, int]:

@@ -87,6 +87,12 @@ GAUGES: Final = (
         "ledger_database_connections_max", "Maximum number of connections to the PostgreSQL server.", "connections_max"
     ),
     _Gauge("ledger_database_bytes", "Size of the database.", "bytes"),
+    _Gauge(
+        "ledger_scheduler_lease_seconds",
+        "Seconds until the lease of the beat that schedules expires; 0 or negative while none schedules.",
+        "scheduler_lease",
+    ),
+    _Gauge("ledger_scheduler_fence", "How often another beat took the scheduling over, plus 1.", "scheduler_fence"),
 )
 KINDS: Final = ("sample", "full")
 

@@ -19,3 +19,4 @@ class MonitoringSql(Statements, file="monitoring.sql"):
     backlog: LiteralString
     size_of_vault: LiteralString
     endpoints_lately: LiteralString
+    scheduler: LiteralString

@@ -82,7 +82,9 @@ SELECT
     (SELECT coalesce(max(events::float8 / nullif(total, 0)), 0) FROM rebuild_progress) AS rebuilt,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
     current_setting('max_connections')::int AS connections_max,
-    pg_database_size(current_database()) AS bytes
+    pg_database_size(current_database()) AS bytes,
+    coalesce((SELECT extract(epoch FROM expires_at - clock_timestamp()) FROM scheduler_lease), 0) AS scheduler_lease,
+    coalesce((SELECT fence FROM scheduler_lease), 0) AS scheduler_fence
 FROM
     (SELECT min(due_at) AS oldest FROM reservations WHERE due_at IS NOT NULL) AS due,
     (SELECT count(*), min(deadline) FILTER (WHERE due_at IS NOT NULL) AS deadline,
@@ -124,3 +126,9 @@ WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
 SELECT count(*) FILTER (WHERE state = 'enabled'), count(*) FILTER (WHERE state = 'enabled' AND failures > 0),
     count(*) FILTER (WHERE state = 'disabled' AND reason <> 'by_staff')
 FROM webhook_endpoints;
+
+-- name: scheduler
+-- Who schedules; no row before the first beat.
+SELECT holder, fence, extract(epoch FROM clock_timestamp() - taken_at)::float8 AS term_s,
+    extract(epoch FROM clock_timestamp() - expires_at)::float8 AS expired_s
+FROM scheduler_lease;

@@ -31,3 +31,6 @@ class WorkQueueSql(Statements, file="work_queue.sql"):
     prune_deliveries: LiteralString
     prune_deliveries_of_removed: LiteralString
     prune_removed_endpoints: LiteralString
+    hold_scheduler_lease: LiteralString
+    claim_scheduled_run: LiteralString
+    release_scheduler_lease: LiteralString

@@ -135,3 +135,30 @@ DELETE FROM webhook_deliveries WHERE delivery_id = ANY(ARRAY(
 -- name: prune_removed_endpoints
 DELETE FROM webhook_endpoints e
 WHERE e.state = 'removed' AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.endpoint_id = e.endpoint_id);
+
+-- name: hold_scheduler_lease
+-- Takes or renews the lease; no row while another process holds it. The fence grows with each change of the holder.
+INSERT INTO scheduler_lease AS lease (holder_id, holder, fence, taken_at, expires_at)
+VALUES (
+    %(holder_id)s, %(holder)s, 1, clock_timestamp(), clock_timestamp() + make_interval(secs => %(lease_s)s)
+)
+ON CONFLICT (only_row) DO UPDATE SET
+    holder_id = excluded.holder_id, holder = excluded.holder, expires_at = excluded.expires_at,
+    fence = lease.fence + (lease.holder_id <> excluded.holder_id)::int,
+    taken_at = CASE WHEN lease.holder_id = excluded.holder_id THEN lease.taken_at ELSE excluded.taken_at END
+WHERE lease.holder_id = excluded.holder_id OR lease.expires_at <= clock_timestamp()
+RETURNING fence;
+
+-- name: claim_scheduled_run
+-- A row for the one process that may send this run: the holder of the lease, and once within the pause.
+INSERT INTO scheduled_runs AS last (task, fence, number, claimed_at)
+SELECT %(task)s, fence, 1, clock_timestamp() FROM scheduler_lease
+WHERE holder_id = %(holder_id)s AND expires_at > clock_timestamp()
+ON CONFLICT (task) DO UPDATE SET
+    fence = excluded.fence, number = last.number + 1, claimed_at = excluded.claimed_at
+WHERE last.fence <= excluded.fence
+    AND last.claimed_at <= excluded.claimed_at - make_interval(secs => %(pause_s)s)
+RETURNING number;
+
+-- name: release_scheduler_lease
+UPDATE scheduler_lease SET expires_at = clock_timestamp() WHERE holder_id = %s;

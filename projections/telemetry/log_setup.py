@@ -20,7 +20,7 @@ from projections.terminal.text import escaped
 FIELDS: Final = {
     "action", "outcome", "status", "method", "route", "ms", "request_id", "reservation_id", "task_id", "reason",
     "reply_code", "template", "kind", "table", "row_id", "code_id", "rule", "event_type", "version", "component",
-    "server", "port", "count", "counts", "accepted", "known", "refused", "why",
+    "server", "port", "count", "counts", "accepted", "known", "refused", "why", "fence",
 }  # fmt: skip
 """Fields that a log call may add to its fixed text (`extra=`); fields of libraries are left out."""
 

@@ -294,6 +294,21 @@ CREATE TABLE public.revocations (
     code_id uuid NOT NULL,
     next_at timestamp with time zone NOT NULL
 );
+CREATE TABLE public.scheduled_runs (
+    task text NOT NULL,
+    fence bigint NOT NULL,
+    number bigint NOT NULL,
+    claimed_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.scheduler_lease (
+    only_row boolean DEFAULT true NOT NULL,
+    holder_id uuid NOT NULL,
+    holder text NOT NULL,
+    fence bigint NOT NULL,
+    taken_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT scheduler_lease_only_row_check CHECK (only_row)
+);
 CREATE TABLE public.staff (
     staff_id uuid NOT NULL,
     digest bytea NOT NULL,
@@ -443,6 +458,10 @@ ALTER TABLE ONLY public.reservations
     ADD CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id);
 ALTER TABLE ONLY public.revocations
     ADD CONSTRAINT revocations_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.scheduled_runs
+    ADD CONSTRAINT scheduled_runs_pkey PRIMARY KEY (task);
+ALTER TABLE ONLY public.scheduler_lease
+    ADD CONSTRAINT scheduler_lease_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.staff
     ADD CONSTRAINT staff_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.staff

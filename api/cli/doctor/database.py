@@ -17,6 +17,7 @@ from projections.monitoring.health_checks import (
     backlog,
     count_recent_requests,
     endpoints_lately,
+    find_scheduler,
     server_facts,
 )
 from projections.privacy.key_export_log import list_unexported_keys
@@ -31,7 +32,7 @@ LAG_S_MAX = 30.0
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
     *("migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
-    *("sweep", "pending", "cases", "guessing", "webhooks"),
+    *("sweep", "pending", "cases", "guessing", "webhooks", "scheduler"),
 )
 
 
@@ -69,6 +70,7 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     yield _check_cases(backlog_row)
     yield _check_guessing(url)
     yield _check_webhooks(url)
+    yield _check_scheduler(url)
 
 
 def check_secrets_file(data_dir: Path) -> CheckResult:
@@ -261,6 +263,23 @@ def _check_webhooks(url: str) -> CheckResult:
             "webhooks", "reminder", f"{description}, {failing} of them rejected the last message", remedy
         )
     return CheckResult("webhooks", "ok", description)
+
+
+def _check_scheduler(url: str) -> CheckResult:
+    """Check that one beat holds the lease by which it schedules; several may run, and stand by."""
+    try:
+        scheduler = find_scheduler(url)
+    except StorageUnavailableError as error:
+        return CheckResult("scheduler", "skipped", f"not checked: {error}")
+    remedy = "start beat: `celery -A workers.celery_app beat` (embedded: `ledger up`); a second one may stand by"
+    if scheduler is None:
+        return CheckResult("scheduler", "wrong", "no beat has scheduled on this database yet", remedy)
+    if scheduler.expired_s > 0:
+        last = f"the last was {scheduler.holder}"
+        description = f"no beat has scheduled for {format_duration(scheduler.expired_s)}; {last}"
+        return CheckResult("scheduler", "wrong", description, remedy)
+    term = f"for {format_duration(scheduler.term_s)}, as holder number {scheduler.fence} of the lease"
+    return CheckResult("scheduler", "ok", f"beat {scheduler.holder} schedules {term}")
 
 
 def _age_s(waiting: Backlog, since: datetime) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from redis import Redis
@@ -16,6 +16,7 @@ from api.cli.embedded.state_file import StackState, write_stack_state
 from domain.commands.delivery.record_bounce import RecordBounce
 from projections.repositories.rate_limit_reports import RateLimitCounts, RateLimitReportRepository
 from projections.repositories.webhook_endpoints import WebhookEndpointRepository
+from projections.work_queue.scheduler_lease import SchedulerLease
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.databases import execute
@@ -85,6 +86,20 @@ def test_doctor_reports_a_missing_heartbeat(terminal: Terminal, broker: Redis, n
     results = checks(terminal)[name]
 
     assert (results["status"], f"celery -A workers.celery_app {name}" in results["remedy"]) == ("wrong", True)
+
+
+def test_doctor_names_the_beat_that_schedules(terminal: Terminal, bench: LedgerBench) -> None:
+    """And says so if none does: before the first, and once its lease has expired."""
+    assert checks(terminal)["scheduler"]["found"] == "no beat has scheduled on this database yet"
+    lease = SchedulerLease(bench.database_url, "host-a:7", UUID(int=7))
+    assert lease.hold()
+
+    well = checks(terminal)["scheduler"]
+    lease.close()
+    ended = checks(terminal)["scheduler"]
+
+    assert (well["status"], "beat host-a:7 schedules for" in well["found"]) == ("ok", True)
+    assert (ended["status"], "the last was host-a:7" in ended["found"]) == ("wrong", True)
 
 
 def test_doctor_reports_a_broker_that_evicts(terminal: Terminal, broker: Redis) -> None:

@@ -1,0 +1,121 @@
+"""The lease of the process that schedules periodic tasks, and the claim of each run.
+
+The lease is a row with a time by the database's clock. It is not a session lock, because a pooler in transaction mode
+keeps no session. A claim is one statement, so one process at most sends a run, whatever two of them believe.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+from psycopg import Connection
+
+from projections.database.connection import connect
+from projections.database.errors import StorageUnavailableError, translate_database_errors
+from projections.sql.work_queue import WorkQueueSql
+
+LEASE_S: Final = 6.0
+"""Seconds until another process may take over; with POLL_S and one question below 10 s."""
+POLL_S: Final = 1.0
+"""Seconds between two renewals, and between two attempts of a process that stands by."""
+ANSWER_S_MAX: Final = 2.0
+"""Longest wait for an answer of the database, which may be frozen or a deposed primary."""
+PAUSE_SHARE: Final = 0.5
+"""Share of a task's interval that must have passed since its last run, which another process may have sent."""
+
+
+class SchedulerLease:
+    """One process's side of the lease.
+
+    Args:
+        database_url: libpq URI.
+        holder: Name of this process for operators: host and process id.
+        holder_id: Its random id.
+        monotonic: Seconds.
+
+    Attributes:
+        fence: Number of this process's term; None while it does not hold the lease.
+    """
+
+    def __init__(
+        self, database_url: str, holder: str, holder_id: UUID, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database_url, self._monotonic = database_url, monotonic
+        self._holder = {"holder": holder, "holder_id": holder_id, "lease_s": LEASE_S}
+        self._conn: Connection[tuple[Any, ...]] | None = None
+        self._asked_at = float("-inf")
+        self.fence: int | None = None
+
+    def hold(self) -> bool:
+        """Take the lease or renew it, at most once in `POLL_S`; return whether this process holds it.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable or did not answer in time; the lease is not held.
+        """
+        if self._monotonic() - self._asked_at >= POLL_S:
+            self._asked_at = self._monotonic()
+            self.fence = self._ask(WorkQueueSql.hold_scheduler_lease, self._holder)
+        return self.fence is not None
+
+    def claim_run(self, task: str, interval_s: float) -> bool:
+        """Return whether this process may send the run of a task that is due now.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable or did not answer in time; the run must not be sent.
+        """
+        claim = {"task": task, "pause_s": interval_s * PAUSE_SHARE, "holder_id": self._holder["holder_id"]}
+        return self._ask(WorkQueueSql.claim_scheduled_run, claim) is not None
+
+    def close(self) -> None:
+        """Let another process take over immediately, if the database answers."""
+        with suppress(StorageUnavailableError):
+            if self.fence is not None:
+                self._run(WorkQueueSql.release_scheduler_lease, (self._holder["holder_id"],))
+        self._drop_connection()
+
+    def _ask(self, statement: LiteralString, parameters: Mapping[str, object]) -> int | None:
+        """Return the number that a statement returns; None if it returns no row."""
+        row = self._run(statement, parameters).fetchone()
+        return None if row is None else int(row[0])
+
+    def _run(self, statement: LiteralString, parameters: Mapping[str, object] | tuple[object, ...]) -> Any:  # noqa: ANN401 - psycopg's cursor
+        try:
+            with translate_database_errors():
+                if self._conn is None:
+                    self._conn = connect(self._database_url, application_name="ledger beat", connect_timeout=2)
+                with _cut_off_after(self._conn, ANSWER_S_MAX):
+                    return self._conn.execute(statement, parameters)
+        except StorageUnavailableError:
+            self._drop_connection()
+            raise
+
+    def _drop_connection(self) -> None:
+        self.fence = None
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+
+@contextmanager
+def _cut_off_after(conn: Connection[Any], seconds: float) -> Iterator[None]:
+    """End the connection from this side if the block takes longer; the server may be frozen, so it is not asked."""
+    fd = os.dup(conn.fileno())
+
+    def cut_off() -> None:
+        with suppress(OSError), socket.socket(fileno=os.dup(fd)) as peer:
+            peer.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        os.close(fd)

@@ -1,0 +1,143 @@
+"""Two real beats: one schedules; frozen or killed, the other takes over; no run is sent twice."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.rows import tuple_row
+from redis import Redis
+
+from api.cli.embedded.process.program import Program
+from api.cli.embedded.process.supervisor import Supervisor
+from tests.faults.rigs.worker_rig import RING
+
+TAKEOVER_S_MAX = 10.0
+WAIT_S_MAX = 60.0
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@dataclass
+class Beats:
+    """Two beats without a worker: what they send stays in the broker."""
+
+    supervisor: Supervisor
+    database: psycopg.Connection[tuple[Any, ...]]
+    broker: Redis
+
+    def holder(self) -> tuple[int, int]:
+        """Process id and fence of the beat that holds the lease; zeros before the first."""
+        row = self.database.execute("SELECT split_part(holder, ':', 2)::int, fence FROM scheduler_lease").fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def sweeps(self, fence: int) -> int:
+        """How many sweeps the holder with this fence has claimed, with those before it; 0 if it has claimed none."""
+        query = "SELECT number FROM scheduled_runs WHERE task = 'sweep-due-reservations' AND fence = %s"
+        row = self.database.execute(query, (fence,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def claimed(self) -> Counter[str]:
+        """Claimed runs by name of the task."""
+        query = "SELECT replace(task, '-', '_'), number FROM scheduled_runs"
+        return Counter({str(task): int(number) for task, number in self.database.execute(query)})
+
+    def sent(self) -> Counter[str]:
+        """Messages in the broker by name of the task."""
+        messages: Any = self.broker.lrange("ledger", 0, -1)
+        return Counter(str(json.loads(message)["headers"]["task"]).removesuffix("_task") for message in messages)
+
+    def seconds_until(self, is_true: Callable[[], object]) -> float:
+        """Wait until something is true; return how long it took."""
+        started = time.monotonic()
+        while not is_true():
+            assert time.monotonic() < started + WAIT_S_MAX, (self.holder(), self.claimed(), self.sent())
+            time.sleep(0.1)
+        return time.monotonic() - started
+
+
+@pytest.fixture
+def beats(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Beats]:
+    """Both started, and one of them scheduling."""
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")},
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "LEDGER_SECRET_KEY": "test",
+        "LEDGER_PEPPERS": RING,
+        "LEDGER_MASTER_KEYS": RING,
+        "LEDGER_SWEEP_S": "1",
+    }
+    command = (
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "workers.celery_app",
+        "-q",
+        "beat",
+        "--loglevel",
+        "INFO",
+        "--pidfile=",
+    )
+    programs = [Program(name, command, env, cwd=Path(__file__).parents[2]) for name in ("beat1", "beat2")]
+    with (
+        Supervisor(tmp_path) as supervisor,
+        psycopg.connect(database_url, autocommit=True, row_factory=tuple_row) as database,
+        Redis.from_url(redis_url) as broker,
+    ):
+        supervisor.start(*programs)
+        running = Beats(supervisor, database, broker)
+        running.seconds_until(lambda: running.sweeps(fence=1))
+        running.seconds_until(
+            lambda: all("another beat schedules" in log or "taken over" in log for log in logs(tmp_path))
+        )
+        yield running
+
+
+def logs(folder: Path) -> list[str]:
+    """What both beats have logged."""
+    return [path.read_text(errors="replace") for path in sorted(folder.glob("beat*.log"))]
+
+
+def test_second_beat_takes_over_and_no_run_is_sent_twice(beats: Beats) -> None:
+    """The holder is frozen, continues while the other schedules, and takes over when that one is killed.
+
+    A beat that dies between claim and send loses that run, so more may be claimed than sent, and never fewer.
+    """
+    first, fence = beats.holder()
+    os.kill(first, signal.SIGSTOP)
+    try:
+        frozen_s = beats.seconds_until(lambda: beats.sweeps(fence + 1))
+    finally:
+        os.kill(first, signal.SIGCONT)
+    second, _ = beats.holder()
+    since = beats.sweeps(fence + 1)
+    beats.seconds_until(lambda: beats.sweeps(fence + 1) >= since + 3)
+    assert beats.holder() == (second, fence + 1)
+
+    os.kill(second, signal.SIGKILL)
+    killed_s = beats.seconds_until(lambda: beats.sweeps(fence + 2))
+    beats.seconds_until(lambda: beats.sent()["sweep_due_reservations"] >= beats.claimed()["sweep_due_reservations"] - 1)
+
+    assert beats.holder() == (first, fence + 2)
+    assert max(frozen_s, killed_s) < TAKEOVER_S_MAX, (frozen_s, killed_s)
+    sent, claimed = beats.sent(), beats.claimed()
+    assert sent["sweep_due_reservations"] >= 5
+    assert sent - claimed == Counter()
+    assert len(set(message_ids(beats.broker))) == sent.total()
+
+
+def message_ids(broker: Redis) -> list[UUID]:
+    """Ids of the messages in the broker."""
+    messages: Any = broker.lrange("ledger", 0, -1)
+    return [UUID(json.loads(message)["headers"]["id"]) for message in messages]
