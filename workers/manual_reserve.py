@@ -17,6 +17,7 @@ from domain.errors import Refusal
 from domain.values.group_name import group_name_error
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
 from projections.terminal.text import say_error
+from projections.vault.command_drafts import CommandDrafts
 
 if TYPE_CHECKING:
     from workers.runtime import Runtime
@@ -70,10 +71,9 @@ def reserve(
     """
     if is_rebind and not group_id:
         raise ManualTaskRefusedError("GROUP_MISSING")
-    vault = runtime.storage.vault
+    vault, language = runtime.storage.vault, runtime.settings.default_language
     try:
-        recipient = vault.draft_recipient(EmailAddress.parse(email), uuid4())
-        code_digests = vault.typed_code(redeem_code).digests
+        address, code = EmailAddress.parse(email), vault.typed_code(redeem_code)
     except MalformedEmailError:
         raise ManualTaskRefusedError("EMAIL_INVALID") from None
     except MalformedCodeError:
@@ -81,25 +81,12 @@ def reserve(
     if group_id and group_name_error(group_id) is not None:
         raise ManualTaskRefusedError("GROUP_MALFORMED")
     context = CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator")
+    drafts = CommandDrafts(vault, uuid4)
     command: RequestRebind | ReserveUse
     if is_rebind and group_id:
-        command = RequestRebind(
-            context=context,
-            code_digests=code_digests,
-            recipient=recipient,
-            new_reservation_id=uuid4(),
-            group=group_id,
-            language=runtime.settings.default_language,
-        )
+        command = drafts.draft_request_rebind(context, address, code, group_id, language=language)
     else:
-        command = ReserveUse(
-            context=context,
-            code_digests=code_digests,
-            recipient=recipient,
-            reservation_id=uuid4(),
-            group=group_id,
-            language=runtime.settings.default_language,
-        )
+        command = drafts.draft_reserve_use(context, address, code, language=language, group=group_id)
     result = runtime.execute([command])[0]
     if isinstance(result, Refusal):
         raise ManualTaskRefusedError(result.code)

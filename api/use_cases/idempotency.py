@@ -28,7 +28,7 @@ def scope_digest(scope: bytes, key: str) -> bytes:
 
 
 def idempotency_key(
-    key: str, caller: "Caller", code: CodeInput, recipient: Sequence[bytes], again: UUID | None
+    key: str, caller: "Caller", code: CodeInput, again: UUID | None, recipient: Sequence[bytes]
 ) -> IdempotencyKey:
     """Return the digests of a key in its scope, and of what the body says beyond that scope.
 

@@ -4,7 +4,7 @@ These use cases run in the event loop: rate limits on guessing apply, and concur
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -95,17 +95,10 @@ def draft_command(
     Raises:
         ApplicationError: EMAIL_INVALID, CODE_MALFORMED; MALFORMED, the key has not 1 to 255 characters.
     """
-    vault = services.storage.vault
-    address, typed = parse_email(email), _parse_code(vault, code)
-    recipient = vault.draft_recipient(address, services.new_id())
-    command = ReserveUse(
-        context=context,
-        code_digests=typed.digests,
-        recipient=recipient,
-        reservation_id=services.new_id(),
-        language=language,
-        again=again,
-        key=None if key is None else idempotency_key(key, caller, typed, recipient.digests, again),
+    address, typed = parse_email(email), _parse_code(services.storage.vault, code)
+    make_key = None if key is None else partial(idempotency_key, key, caller, typed, again)
+    command = services.drafts.draft_reserve_use(
+        context, address, typed, language=language, again=again, make_key=make_key
     )
     return command, typed
 
@@ -129,14 +122,12 @@ async def correct_own_recipient(
     Raises:
         ApplicationError: As `redeem`.
     """
-    vault = services.storage.vault
-    address, typed = parse_email(email), _parse_code(vault, code)
-    command = CorrectRecipient(
-        context=services.context(caller),
-        reservation_id=reservation_id,
-        recipient=vault.draft_recipient(address, services.new_id()),
-        new_reservation_id=services.new_id(),
-        code_digests=typed.digests,
+    address, typed = parse_email(email), _parse_code(services.storage.vault, code)
+    command = services.drafts.draft_correct_recipient(
+        services.context(caller),
+        address,
+        reservation_id,
+        code=typed,
         token_of=_token_of(services, token),
     )
     result = await _execute(services, caller, command, typed, command.new_reservation_id)
@@ -160,16 +151,14 @@ async def rebind_own_access(
     Raises:
         ApplicationError: As `redeem`; REBIND_NOT_POSSIBLE, the group is closed.
     """
-    vault = services.storage.vault
-    address, typed = parse_email(email), _parse_code(vault, code)
+    address, typed = parse_email(email), _parse_code(services.storage.vault, code)
     if not await services.run_blocking(GroupRepository(services.storage).accepts_rebinds, group):
         raise ApplicationError("REBIND_NOT_POSSIBLE", why="group_closed")
-    command = RequestRebind(
-        context=services.context(caller),
-        code_digests=typed.digests,
-        recipient=vault.draft_recipient(address, services.new_id()),
-        new_reservation_id=services.new_id(),
-        group=group,
+    command = services.drafts.draft_request_rebind(
+        services.context(caller),
+        address,
+        typed,
+        group,
         language=language,
         token_of=_token_of(services, token),
     )

@@ -106,11 +106,10 @@ def correct_recipient(
     services: LedgerServices, caller: Caller, reservation_id: UUID, email: EmailAddress, *, note: str = ""
 ) -> CorrectRecipient:
     """Move a use to another email address; the result is the new reservation."""
-    return CorrectRecipient(
-        context=services.context(caller),
-        reservation_id=reservation_id,
-        recipient=services.storage.vault.draft_recipient(email, services.new_id()),
-        new_reservation_id=services.new_id(),
+    return services.drafts.draft_correct_recipient(
+        services.context(caller),
+        email,
+        reservation_id,
         note=services.note(note, reservation_id),
     )
 

@@ -25,6 +25,7 @@ from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
 from projections.storage.revocation_queue import COMMANDS_PER_ROUND
 from projections.telemetry.metrics import ERRORS
+from projections.vault.command_drafts import CommandDrafts
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,11 @@ class LedgerServices:
         is_staff = caller.actor == "staff"
         actor = Actor(staff_id=caller_id if is_staff else None, key_id=None if is_staff else caller_id)
         return AuditLog(self.storage, actor, self.now(), self.new_id)
+
+    @property
+    def drafts(self) -> CommandDrafts:
+        """Drafts of commands about a recipient."""
+        return CommandDrafts(self.storage.vault, self.new_id)
 
     def note(self, text: str | None, reservation_id: UUID | None = None) -> TextDraft | None:
         """Encrypt a free text about a reservation, or about a code; None if there is none."""

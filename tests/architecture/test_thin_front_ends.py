@@ -46,6 +46,24 @@ def test_a_front_end_that_executes_a_command_is_found() -> None:
     assert sorted(calls_of(source)) == ["execute", "execute", "execute_in_group"]
 
 
+RECIPIENT_COMMANDS: Final = frozenset({"ReserveUse", "RequestRebind", "CorrectRecipient"})
+DRAFTS: Final = "projections/vault/command_drafts.py"
+
+
+def recipient_commands_in(source: str) -> set[str]:
+    """Return the commands about a recipient that a module builds."""
+    calls = (node.func for node in nodes_of(parse(source)) if isinstance(node, ast.Call))
+    return {call.id for call in calls if isinstance(call, ast.Name)} & RECIPIENT_COMMANDS
+
+
+def test_commands_about_a_recipient_are_built_in_one_module() -> None:
+    """Call `CommandDrafts` with what was parsed: then a page, a route and a task build the same command."""
+    rooms = (path for room in ("api", "workers", "projections") for path in (ROOT / room).rglob("*.py"))
+    built = {str(path.relative_to(ROOT)): recipient_commands_in(path.read_text("utf-8")) for path in rooms}
+
+    assert {path: commands for path, commands in built.items() if commands} == {DRAFTS: RECIPIENT_COMMANDS}
+
+
 CACHE_CONTROL_MODULES: Final = frozenset(
     {"api/http/middleware.py", "api/web/static_files.py", "api/web/public/code_form.py"}
 )
