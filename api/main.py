@@ -56,6 +56,7 @@ from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.monitoring.pool_metrics import show_pool
 from projections.privacy.erasure import ErasedIdsFile
+from projections.read_models.past_states import PastStateReader
 from projections.read_models.reader import Reader
 from projections.repositories.channel_form import ChannelForm
 from projections.repositories.rate_limit_reports import RateLimitReportRepository
@@ -195,6 +196,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 dispatcher=dispatcher,
                 broker_missing=watch.missing,
                 new_id=RANDOM.draw_uuid,
+                states=PastStateReader(storage),
                 guard=guard,
                 channel_kinds=_channel_kinds(),
             )

@@ -23,6 +23,7 @@ FAMILIES: Final = (
     "api.cli.server.container",
     "api.cli.codes.codes",
     "api.cli.codes.history",
+    "api.cli.codes.what_if",
     "api.cli.codes.cases",
     "api.cli.codes.lifecycle",
     "api.cli.codes.refund_outage",

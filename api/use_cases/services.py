@@ -18,6 +18,7 @@ from domain.events import ActorKind
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
 from projections.database.errors import StorageUnavailableError
+from projections.read_models.past_states import PastStateReader
 from projections.read_models.reader import Reader
 from projections.repositories.audit_log import Actor, AuditLog
 from projections.repositories.channel_form import ChannelForm
@@ -134,6 +135,7 @@ class Services(LedgerServices):
 
     Attributes:
         broker_missing: Components that the broker does not know to be running.
+        states: States of codes at past times, from checkpoints that this process keeps.
         guard: Rate limits; None where they are off.
         channel_kinds: The kinds of channels that groups can have, by name.
     """
@@ -141,6 +143,7 @@ class Services(LedgerServices):
     settings: ApiSettings
     commit: AsyncGroupCommit
     broker_missing: Callable[[], list[str]]
+    states: PastStateReader
     guard: Guard | None = None
     channel_kinds: Mapping[str, ChannelForm] = field(default_factory=dict)
 

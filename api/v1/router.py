@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from api.v1 import event_feed, health, persons, session
-from api.v1.codes import code_import, codes, lifecycle
+from api.v1.codes import code_import, codes, lifecycle, what_if
 from api.v1.public import redeem
 from api.v1.public.stream_slots import StreamSlots
 from api.v1.reservations import cases, commands, outage_refunds, queries, rebind, redemption_batches, redemptions
@@ -19,6 +19,7 @@ def include_resources(app: FastAPI) -> None:
     app.include_router(redemption_batches.router)
     app.include_router(code_import.router)
     app.include_router(codes.router)
+    app.include_router(what_if.router)
     app.include_router(lifecycle.router)
     app.include_router(queries.router)
     app.include_router(commands.router)

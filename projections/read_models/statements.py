@@ -1,29 +1,62 @@
 """A code's history as a statement: any range of it, with the balance after each event.
 
-Balances are folded forward from checkpoints, which are cached every thousand events. The log never changes, so a
-checkpoint stays right, and after the first read a page costs the same however long the history is.
+Balances are folded forward from checkpoints, which are cached every thousand events together with the few events that
+changed the code itself or opened a case. The log never changes, so a checkpoint stays right, and after the first read a
+page costs the same however long the history is.
 """
 
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.events import Event
+from domain.events import (
+    CaseOpened,
+    CodeIssued,
+    CodePaused,
+    CodeResumed,
+    CodeRevoked,
+    CodeTermsChanged,
+    Event,
+    OpeningBalanceImported,
+)
 from domain.model.redeem_code import RedeemCode, evolve_code
+from domain.values.batched import batched
 from projections.event_store.codec import decode
-from projections.read_models.reader import HISTORY_PAGE, Reader
+from projections.read_models.reader import HISTORY_PAGE, ReadableStore, Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
-from projections.storage.bootstrap import LedgerStore
 
 CHECKPOINT_EVERY: Final = 1_000
 CODES_WITH_CHECKPOINTS_MAX: Final = 512
 """Most codes whose checkpoints are cached: those that were read last."""
+
+
+LANDMARKS: Final[frozenset[type[Event]]] = frozenset(
+    {CodeIssued, OpeningBalanceImported, CodeTermsChanged, CodePaused, CodeResumed, CodeRevoked, CaseOpened}
+)
+"""Types of the events that a reader of a long history looks for: about the code itself, and opened cases."""
+
+
+class Landmark(NamedTuple):
+    """The events of one type of `LANDMARKS` between two checkpoints: the first with its time, the last, how many."""
+
+    event_type: type[Event]
+    first: int
+    last: int
+    at: datetime
+    number: int
+
+
+class CachedHistory(NamedTuple):
+    """What is cached of a code: its state at every thousandth version, and the landmarks up to the last of them."""
+
+    checkpoints: list[RedeemCode]
+    landmarks: list[Landmark]
 
 
 class StatementEntry(NamedTuple):
@@ -49,9 +82,9 @@ class HistoryQuery(NamedTuple):
 class StatementReader(Reader):
     """Reads histories by range of versions, from several threads concurrently."""
 
-    def __init__(self, storage: LedgerStore) -> None:
+    def __init__(self, storage: ReadableStore) -> None:
         super().__init__(storage)
-        self._marks: OrderedDict[UUID, list[RedeemCode]] = OrderedDict()
+        self._cached: OrderedDict[UUID, CachedHistory] = OrderedDict()
         self._lock = threading.Lock()
 
     def find_newest_version(self, code_id: UUID) -> int:
@@ -120,20 +153,40 @@ class StatementReader(Reader):
         rows = self._fetch_all(ReadModelsSql.versions_of_reservation, reservation_id)
         return (rows[0][0], list(rows[0][1])) if rows else None
 
+    def list_landmarks(self, code_id: UUID, until: int) -> list[Landmark]:
+        """Return the landmarks of a code up to a version, oldest first; those of a thousand events as one per type."""
+        cached = self._extend_cache(code_id, until)
+        whole = until // CHECKPOINT_EVERY
+        code = cached.checkpoints[whole - 1] if whole else None
+        tail = self._fold(code_id, code, until) if until > whole * CHECKPOINT_EVERY else ()
+        return [
+            *(mark for mark in cached.landmarks if mark.last <= whole * CHECKPOINT_EVERY),
+            *_collect_landmarks(tail),
+        ]
+
     def _balance_checkpoints(self, code_id: UUID, version: int) -> list[RedeemCode]:
         """Return checkpoints at every thousandth version up to this one, and perhaps later ones."""
-        checkpoints = self._marks.get(code_id, [])
-        last = checkpoints[-1] if checkpoints else None
-        if version - (last.version if last else 0) >= CHECKPOINT_EVERY:
-            new = [line.code for line in self._fold(code_id, last, version) if line.version % CHECKPOINT_EVERY == 0]
-            checkpoints = [*checkpoints, *new]
-        if checkpoints:
+        return self._extend_cache(code_id, version).checkpoints
+
+    def _extend_cache(self, code_id: UUID, version: int) -> CachedHistory:
+        """Return what is cached of a code after reading on to this version, if that completes a thousand events."""
+        cached = self._cached.get(code_id, CachedHistory([], []))
+        last = cached.checkpoints[-1] if cached.checkpoints else None
+        missing = version // CHECKPOINT_EVERY - len(cached.checkpoints)
+        if missing > 0:
+            new, landmarks = [], []
+            entries = self._fold(code_id, last, (len(cached.checkpoints) + missing) * CHECKPOINT_EVERY)
+            for block in batched(entries, CHECKPOINT_EVERY):
+                new.append(block[-1].code)
+                landmarks += _collect_landmarks(block)
+            cached = CachedHistory([*cached.checkpoints, *new], [*cached.landmarks, *landmarks])
+        if cached.checkpoints:
             with self._lock:
-                self._marks[code_id] = checkpoints
-                self._marks.move_to_end(code_id)
-                if len(self._marks) > CODES_WITH_CHECKPOINTS_MAX:
-                    self._marks.popitem(last=False)
-        return checkpoints
+                self._cached[code_id] = cached
+                self._cached.move_to_end(code_id)
+                if len(self._cached) > CODES_WITH_CHECKPOINTS_MAX:
+                    self._cached.popitem(last=False)
+        return cached
 
     def _fold(self, code_id: UUID, code: RedeemCode | None, until: int | None = None) -> Iterator[StatementEntry]:
         """Yield the events after a state (or all of them), each with the state after it."""
@@ -147,3 +200,18 @@ class StatementReader(Reader):
                 yield StatementEntry(position, version, event, before, code)
             if not rows:
                 return
+
+
+def _collect_landmarks(entries: Iterable[StatementEntry]) -> list[Landmark]:
+    """Return the landmarks among some entries, one per type, by their first version."""
+    marks: dict[type[Event], Landmark] = {}
+    for entry in entries:
+        kind = type(entry.event)
+        if kind in LANDMARKS:
+            mark = marks.get(kind)
+            marks[kind] = (
+                Landmark(kind, entry.version, entry.version, entry.event.at, 1)
+                if mark is None
+                else mark._replace(last=entry.version, number=mark.number + 1)
+            )
+    return list(marks.values())

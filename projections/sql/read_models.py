@@ -67,3 +67,5 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     versions_oldest_first: LiteralString
     version_of_code: LiteralString
     versions_of_reservation: LiteralString
+    reservations_related_at: LiteralString
+    reservations_pending_at: LiteralString

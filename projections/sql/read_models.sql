@@ -289,3 +289,30 @@ SELECT version FROM code_balances WHERE code_id = %s;
 
 -- name: versions_of_reservation
 SELECT code_id, versions FROM reservations WHERE reservation_id = %s;
+
+-- name: reservations_related_at
+-- Events until a version: of reservations by id, of recipients on the code, and of those that follow the named ones. Each
+-- branch has its own index, so a code's other reservations are not read.
+SELECT r.reservation_id, e.originator_version, e.topic, e.state
+FROM (
+    SELECT reservation_id, code_id, versions FROM reservations
+    WHERE (reservation_id = ANY(%(ids)s) OR (code_id = %(code_id)s AND recipient_id = ANY(%(recipients)s))
+        OR follows = ANY(%(ids)s)) AND code_id = %(code_id)s AND versions[1] <= %(version)s
+    ORDER BY reservation_id = ANY(%(ids)s) DESC, versions[1] DESC LIMIT %(limit)s
+) r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+    AND e.originator_version <= %(version)s
+ORDER BY r.reservation_id, e.originator_version;
+
+-- name: reservations_pending_at
+-- Events until a version, of the oldest reservations that were pending then: reserved before, and settled later or not yet.
+SELECT r.reservation_id, e.originator_version, e.topic, e.state
+FROM (
+    SELECT reservation_id, code_id, versions FROM reservations
+    WHERE code_id = %(code_id)s AND versions[1] <= %(version)s
+        AND (status = 'live' OR coalesce(sent_at, refunded_at) > %(at)s)
+    ORDER BY versions[1] LIMIT %(limit)s
+) r
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+    AND e.originator_version <= %(version)s
+ORDER BY r.reservation_id, e.originator_version;

@@ -341,6 +341,7 @@ AUDITED: Final[dict[str, Make]] = {
 QUESTIONS: Final = {
     "POST /support/account",  # its own test: it takes the password
     "POST /support/codes/{code_id}/person",
+    "POST /support/codes/{code_id}/what-if",
     "POST /support/search",
     "POST /support/search/hits",
 }

@@ -46,6 +46,7 @@ GET /api/v1/codes/{code_id}
 GET /api/v1/codes/{code_id}/explain
 GET /api/v1/codes/{code_id}/history
 GET /api/v1/codes/{code_id}/terms
+GET /api/v1/codes/{code_id}/what-if
 GET /api/v1/events
 GET /api/v1/events/stream
 GET /api/v1/reservations
@@ -60,6 +61,8 @@ GET /support/codes/{code_id}/events/{version}
 GET /support/codes/{code_id}/explain
 POST /support/codes/{code_id}/person
 GET /support/codes/{code_id}/version
+GET /support/codes/{code_id}/what-if
+POST /support/codes/{code_id}/what-if
 GET /support/dashboard
 GET /support/people/{recipient_id}
 GET /support/reservations/{reservation_id}
@@ -185,6 +188,7 @@ GET /api/v1/codes/{code_id}
 GET /api/v1/codes/{code_id}/explain
 GET /api/v1/codes/{code_id}/history
 GET /api/v1/codes/{code_id}/terms
+GET /api/v1/codes/{code_id}/what-if
 """,
     "codes:write": """
 PATCH /api/v1/codes/{code_id}

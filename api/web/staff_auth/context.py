@@ -20,7 +20,7 @@ from api.web.staff_auth.hashing_queue import HashingQueue, HashingSlot
 from api.web.staff_auth.known_browsers import KnownBrowsers
 from api.web.staff_auth.login_throttle import ALL, FailureCount, LoginThrottle
 from domain.values.identifiers import EmailAddress
-from projections.read_models.statements import StatementReader
+from projections.read_models.past_states import PastStateReader
 from projections.read_models.support_queries import SupportReader
 from projections.repositories.audit_log import AuditAction
 from projections.repositories.staff_accounts import StaffAccountRepository
@@ -39,7 +39,7 @@ class SupportContext:
     services: Services
     sessions: StaffSessionRepository
     reader: SupportReader
-    statements: StatementReader
+    statements: PastStateReader
     dummy_hash: str
     login_throttle: LoginThrottle = field(default_factory=lambda: LoginThrottle(time.monotonic))
     browsers: KnownBrowsers
@@ -54,7 +54,7 @@ class SupportContext:
             services=services,
             sessions=StaffSessionRepository(storage),
             reader=SupportReader(storage),
-            statements=StatementReader(storage),
+            statements=services.states,
             dummy_hash=make_dummy_hash(hasher),
             hasher=hasher,
             browsers=KnownBrowsers(services.settings.secret_key.get_secret_value().encode()),

@@ -25,8 +25,14 @@ function take(next, id) {
   document.getElementById(id).replaceWith(part);
 }
 
-// A note that somebody is writing stays as it is.
+// What a person is writing stays as it is: a note, and the email address of a question about another time.
 function takeBalance(next) {
+  const asking = document.querySelector("#asking[open] [name=email]");
+  const question = next.getElementById("asking");
+  if (asking !== null && question !== null) {
+    question.open = true;
+    question.querySelector("[name=email]").value = asking.value;
+  }
   const writing = document.querySelector("#balance .noting[open]");
   take(next, "balance");
   const place = document.querySelector("#balance .noting");

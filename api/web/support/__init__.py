@@ -5,7 +5,15 @@ from fastapi import APIRouter
 from api.web.staff_auth import account, sign_in
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.sign_in_gate import SignInGate
-from api.web.support import code_page, dashboard, event_page, reservation_page, search_page, worklist_and_audit
+from api.web.support import (
+    code_page,
+    dashboard,
+    event_page,
+    reservation_page,
+    search_page,
+    what_if_page,
+    worklist_and_audit,
+)
 from api.web.support.actions import erase_person, notes, pages, refund_outage, unmask
 
 __all__ = ["SignInGate", "SupportContext", "build_support"]
@@ -15,8 +23,8 @@ def build_support() -> APIRouter:
     """Return all pages below /support as one router; they use `app.state.support`, a `SupportContext`."""
     router = APIRouter(include_in_schema=False)
     modules = (
-        *(sign_in, search_page, code_page, event_page, reservation_page, pages, notes, unmask, erase_person),
-        *(refund_outage, dashboard, account, worklist_and_audit),
+        *(sign_in, search_page, code_page, event_page, what_if_page, reservation_page, pages, notes, unmask),
+        *(erase_person, refund_outage, dashboard, account, worklist_and_audit),
     )
     for module in modules:
         router.include_router(module.router)

@@ -1,0 +1,178 @@
+"""What a request or an action would have led to: the same answers as the ones that were given, by all three doors."""
+
+from datetime import datetime, timedelta
+from typing import cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.errors import ApplicationError
+from api.use_cases.past_states.what_if import ACTIONS, ask_action, ask_redeem, find_past
+from domain.commands.code.pause import PauseCode
+from domain.commands.code.revoke import RevokeCode
+from domain.commands.context import CommandContext
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
+from domain.values.identifiers import EmailAddress
+from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.ledger.terms import make_template
+
+REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+LI, MEI = "li.wei@example.com", "mei@example.com"
+
+
+def ask(app: AppClient, code_id: UUID, query: str, *, language: str = "en") -> AppResponse:
+    """GET /what-if as a viewer."""
+    headers = {**app.key("viewer"), "Accept-Language": language}
+    return cast("AppResponse", app.client.get(f"/api/v1/codes/{code_id}/what-if{query}", headers=headers))
+
+
+def find_id(app: AppClient, text: str) -> UUID:
+    """The id of a code that was issued."""
+    code_id = app.services.reader.find_code(text)
+    assert code_id is not None
+    return code_id
+
+
+def count_rows(app: AppClient) -> list[int]:
+    """Rows of everything that a redeem request or an action may write."""
+    return [app.count(table) for table in ("ledger_events", "recipients", "refusals", "private_texts", "outbox")]
+
+
+def put_into_state(app: AppClient, state: str) -> str:
+    """A code for whose next recipient, `LI`, the answer is decided by this state."""
+    code = app.issue(make_template(max_uses=1, bound=state == "bound"))
+    context = CommandContext(now=app.services.now(), actor="operator")
+    if state == "known":
+        app.redeem(code, LI)
+    elif state in {"reserved", "used", "bound"}:
+        reserved = app.redeem(code, MEI).json()["reservation_id"]
+        if state != "reserved":
+            app.attempt(reserved)
+    elif state == "paused":
+        app.services.storage.ledger.execute([PauseCode(context=context, code_id=find_id(app, code), note=None)])
+    elif state == "revoked":
+        command = RevokeCode(context=context, code_id=find_id(app, code), case_ids=[], note=None)
+        app.services.storage.ledger.execute([command])
+    return code
+
+
+STATES = {
+    "new": ("accepted", ["CodeIssued"]),
+    "known": ("accepted", ["UseReserved"]),
+    "reserved": ("CODE_HELD", ["CodeIssued", "UseReserved"]),
+    "used": ("CODE_EXHAUSTED", ["CodeIssued", "InviteSent"]),
+    "bound": ("EMAIL_MISMATCH", ["UseReserved", "InviteSent"]),
+    "paused": ("CODE_PAUSED", ["CodePaused"]),
+    "revoked": ("CODE_REVOKED", ["CodeRevoked"]),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_answer_is_that_of_the_request_itself_and_names_its_events(app: AppClient, state: str) -> None:
+    """The text is the one of the request, to the word; nothing is written by asking."""
+    code = put_into_state(app, state)
+    code_id = find_id(app, code)
+    before = count_rows(app)
+
+    answer = ask(app, code_id, f"?email={LI}").json()
+    untouched = count_rows(app)
+    real = app.client.post(
+        "/api/v1/public/redeem", json={"email": LI, "code": code}, headers={"Accept-Language": "en"}
+    ).json()
+
+    would, evidence = STATES[state]
+    assert untouched == before
+    assert answer["would"] == would == real.get("code", "accepted")
+    assert answer["detail"].split(" (")[0] == (real.get("detail") or real["message"]).split(" (")[0]
+    entries = app.services.states.read_entries(code_id, answer["because"])
+    assert [type(entry.event).__name__ for entry in entries] == evidence
+
+
+def test_the_state_is_that_of_the_time(app: AppClient) -> None:
+    """Before it was issued, while it was free, while it was reserved, after the use was refunded."""
+    code = app.issue(make_template(max_uses=1))
+    code_id = find_id(app, code)
+    app.attempt(app.redeem(code, MEI).json()["reservation_id"], REFUSED)
+    entries = app.services.states.read_entries(code_id, range(1, 10))
+    services, states = app.services, app.services.states
+
+    def would(at: datetime) -> tuple[str, int]:
+        past = find_past(states, code_id, at)
+        answer = ask_redeem(services, states, past, EmailAddress.parse(LI), "en").answer
+        return answer.would, answer.version
+
+    by_type = {type(entry.event).__name__: entry for entry in entries}
+    issued, reserved = by_type["CodeIssued"], by_type["UseReserved"]
+
+    assert would(issued.event.at - timedelta(microseconds=1)) == ("CODE_INVALID", 0)
+    assert would(issued.event.at) == ("accepted", 1)
+    assert would(reserved.event.at) == ("CODE_HELD", reserved.version)
+    assert would(entries[-1].event.at) == ("accepted", entries[-1].version)
+    assert would(services.now() + timedelta(days=400))[0] == "accepted"
+
+
+def test_a_reservation_that_would_be_overdue_gives_way(app: AppClient) -> None:
+    """In an hour its deadline has passed, if no worker comes: the request would refund it and reserve."""
+    code = put_into_state(app, "reserved")
+    code_id, services = find_id(app, code), app.services
+    past = find_past(services.states, code_id, services.now() + timedelta(hours=1))
+
+    seen = ask_redeem(services, services.states, past, EmailAddress.parse(LI), "en")
+
+    assert seen.answer.would == "accepted"
+    assert [type(event).__name__ for event in seen.events] == ["UseRefunded", "UseReserved"]
+    assert [past.version, seen.answer.because] == [2, [1, 2]]
+
+
+@pytest.mark.parametrize("outcome", [None, Accepted(server="mx:25"), OutcomeUnknown(server="mx:25", cause="timeout")])
+def test_an_action_would_have_done_what_it_does(app: AppClient, outcome: Outcome | None) -> None:
+    """Asked about now, and then performed by the same use case: the same refusal, or the same events."""
+    services, differences = app.services, []
+    for action in ACTIONS:
+        reservation_id = UUID(app.redeem(code := app.issue(), LI).json()["reservation_id"])
+        if outcome is not None:
+            app.attempt(str(reservation_id), outcome)
+        code_id, before = find_id(app, code), count_rows(app)
+        past = find_past(services.states, code_id, services.now())
+
+        seen = ask_action(services, services.states, past, reservation_id, action, "en")
+        assert count_rows(app) == before
+        real = perform_action(app, reservation_id, action)
+
+        assert seen.answer.because[0] == 2
+        added = services.states.read_entries(code_id, range(past.version + 1, past.version + 10))
+        expected = (real, [type(entry.event) for entry in added])
+        if (seen.answer.would, [type(event) for event in seen.events]) != expected:
+            differences.append((action, seen.answer, expected))
+    assert differences == []
+
+
+def perform_action(app: AppClient, reservation_id: UUID, action: str) -> str:
+    """Do what was asked about; return the code of the refusal, or that it was accepted."""
+    paths: dict[str, tuple[str, dict[str, object]]] = {
+        "refund": ("refund", {"revoke_access": False}),
+        "cancel": ("cancel", {}),
+        "resend": ("resend", {}),
+        "resolve-sent": ("resolve", {"as": "sent"}),
+        "resolve-refunded": ("resolve", {"as": "refunded", "revoke_access": False}),
+        "resolve-retry": ("resolve", {"as": "retry"}),
+    }
+    path, body = paths[action]
+    body = {"note": "as asked", **body}
+    answer = app.client.post(f"/api/v1/reservations/{reservation_id}/{path}", json=body, headers=app.key("support"))
+    return "accepted" if answer.status_code < 300 else str(answer.json()["code"])
+
+
+def test_questions_that_make_no_sense_are_refused(app: AppClient) -> None:
+    """Nothing asked, both asked, half an action, no address, no such code, no scope."""
+    code_id = find_id(app, app.issue())
+    reservation = uuid4()
+
+    for query in ("", f"?email={LI}&reservation={reservation}", f"?reservation={reservation}", "?action=refund"):
+        assert ask(app, code_id, query).json()["code"] == "MALFORMED", query
+    assert ask(app, code_id, "?email=nobody").json()["code"] == "EMAIL_INVALID"
+    assert ask(app, uuid4(), f"?email={LI}").status_code == 404
+    assert ask(app, code_id, f"?reservation={reservation}&action=refund").json()["would"] == "NOT_FOUND"
+    assert app.client.get(f"/api/v1/codes/{code_id}/what-if?email={LI}").status_code == 401
+    with pytest.raises(ApplicationError, match="NOT_FOUND"):
+        find_past(app.services.states, uuid4(), app.services.now())

@@ -1,0 +1,24 @@
+"""`ledger what-if`: the same answer as the route's, as a document and as two lines."""
+
+from uuid import uuid4
+
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench
+
+
+def test_what_if_answers_about_an_address_and_about_an_action(bench: LedgerBench, terminal: Terminal) -> None:
+    """Of a fresh code; half a question is one of usage, and a code that does not exist too."""
+    code = str(bench.issue())
+
+    answer = terminal.ledger("what-if", code, "--email", "li.wei@example.com", "--json").json
+    early = terminal.ledger("what-if", code, "--email", "li.wei@example.com", "--as-of", "2020-01-01", "--json").json
+    action = terminal.ledger("what-if", code, "--reservation", str(uuid4()), "--action", "refund", "--json").json
+    shown = terminal.ledger("what-if", code, "--email", "li.wei@example.com")
+
+    assert (answer["would"], answer["version"], answer["because"]) == ("accepted", 1, [1])
+    assert (early["would"], early["version"], early["because"]) == ("CODE_INVALID", 0, [])
+    assert (action["would"], action["because"]) == ("NOT_FOUND", [])
+    assert shown.out.splitlines()[0].startswith("accepted: ")
+    assert "because of #1" in shown.out
+    for wrong in ((), ("--action", "refund"), ("--email", "x@example.com", "--reservation", str(uuid4()))):
+        assert terminal.ledger("what-if", code, *wrong).status == 2, wrong
