@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run quick test approve mutate simulate chaos faults soak acceptance bench check audit sbom docs lock clean
+.PHONY: help setup run quick test approve mutate simulate chaos failover faults soak acceptance bench check audit sbom docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -115,6 +115,11 @@ $(MUTATING): requirements/mutate.lock $(RUNTIME)
 FAULTS := 100
 chaos: setup  ## Kill and stop the processes of a real ledger under load, then check every guarantee
 	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(FAULTS)
+
+# Each kind of fault once, in the order of SEED=, before any repeats; ARGS="--route hosts" does without HAProxy.
+ROUNDS := 14
+failover: setup  ## Fail over a PostgreSQL cluster under load (root; needs patroni, etcd-server, haproxy), then check
+	@$(BIN)/python -m tests.faults.failover $(if $(SEED),--seed $(SEED)) --rounds $(ROUNDS) $(ARGS)
 
 faults: setup  ## Run the tests of outages that take minutes; `make test` runs the short ones
 	@$(BIN)/python -m pytest -n0 -m long $(ARGS)

@@ -27,6 +27,9 @@ HONEST = {503, 429}
 class RedeemLoad:
     """Redeems at a steady pace until it is stopped.
 
+    Args:
+        prefix: Begins its keys and email addresses, for loads that redeem the same codes.
+
     Attributes:
         acks: Every acknowledgement so far.
         defects: Answers that must not be.
@@ -34,7 +37,7 @@ class RedeemLoad:
         unavailable: How often a client was told to ask again.
     """
 
-    def __init__(self, base: str, codes: Sequence[str], seed: int, per_second: float) -> None:
+    def __init__(self, base: str, codes: Sequence[str], seed: int, per_second: float, prefix: str = "") -> None:
         self._address = urlsplit(base)
         self._codes = codes
         self._pause_s = CLIENTS / per_second
@@ -43,6 +46,7 @@ class RedeemLoad:
         self.defects: list[str] = []
         self.gave_up = 0
         self.unavailable = 0
+        self._prefix = prefix
         self._numbers = itertools.count()
         self._asking = 0
         self._lock = threading.Lock()
@@ -68,9 +72,9 @@ class RedeemLoad:
         while not self._stopping.is_set():
             started = time.monotonic()
             number = next(self._numbers)
-            intent = f"intent-{number}"
+            intent = f"{self._prefix}intent-{number}"
             code = self._codes[0] if choice.random() < ON_THE_FIRST else choice.choice(self._codes)
-            body = {"code": code, "email": f"person{number}@example.com"}
+            body = {"code": code, "email": f"{self._prefix}person{number}@example.com"}
             if self._ask_until_answered(intent, body) and choice.random() < ASKED_AGAIN:
                 self._ask_until_answered(intent, body)
             self._stopping.wait(max(0.0, self._pause_s - (time.monotonic() - started)))
@@ -82,7 +86,7 @@ class RedeemLoad:
             status, answer = self._ask(intent, body)
             if status in {200, 202}:
                 with self._lock:
-                    self.acks.append(Acknowledgement(intent, str(answer["reservation_id"])))
+                    self.acks.append(Acknowledgement(intent, str(answer["reservation_id"]), time.monotonic()))
                 return True
             if status == 400:
                 self.refused += 1

@@ -14,10 +14,12 @@ class Acknowledgement:
     Attributes:
         intent: What the client wanted: one code for one address, under one Idempotency-Key.
         reservation_id: What it was promised.
+        at: Monotonic time of the answer, in seconds.
     """
 
     intent: str
     reservation_id: str
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

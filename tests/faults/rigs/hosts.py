@@ -92,8 +92,12 @@ class LedgerHosts:
 
     def issue(self, max_uses: int) -> str:
         """A new code that anybody may use."""
+        return str(json.loads(self.cli("issue", "--max-uses", str(max_uses), "--open", "--json"))[0]["code"])
+
+    def cli(self, *arguments: str) -> str:
+        """A command with the hosts' settings; what it printed."""
         done = subprocess.run(
-            [*PROGRAM, "issue", "--max-uses", str(max_uses), "--open", "--json"],
+            [*PROGRAM, *arguments],
             env=self.env,
             cwd=self._folder,
             capture_output=True,
@@ -101,7 +105,7 @@ class LedgerHosts:
             timeout=60,
             check=True,
         )
-        return str(json.loads(done.stdout)[0]["code"])
+        return done.stdout
 
     def words(self) -> str:
         """The last words of all logs."""

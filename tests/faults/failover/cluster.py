@@ -1,0 +1,108 @@
+"""The cluster: its nodes, who leads, whether it is whole, and a planned switchover."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from api.cli.embedded.services.postgres import DATABASE, OWNER
+from tests.faults.failover.enclosure import wait_for
+from tests.faults.failover.machines import Machine, build_bridge
+from tests.faults.failover.patroni_nodes import PASSWORD, POSTGRES_PORT, PatroniNode
+
+START_S_MAX: Final = 120.0
+WHOLE_S_MAX: Final = 150.0
+SWITCH_S_MAX: Final = 60.0
+NOT_BY_REWIND: Final = "replica has been created using basebackup"
+
+
+class PatroniCluster:
+    """Some nodes with one history."""
+
+    def __init__(self, node_count: int, logs: Path) -> None:
+        build_bridge()
+        machines = [Machine(number, logs) for number in range(1, node_count + 1)]
+        addresses = [machine.address for machine in machines]
+        self.nodes = [PatroniNode(machine, addresses) for machine in machines]
+
+    def start(self) -> None:
+        """Start every node, and create the ledger's role and database on the primary."""
+        for node in self.nodes:
+            node.start_etcd()
+        assert wait_for(lambda: any(node.is_etcd_leader() for node in self.nodes), START_S_MAX), self.words()
+        for node in self.nodes:
+            node.start_patroni()
+        assert wait_for(self.is_whole, START_S_MAX), self.words()
+        self._create_database()
+
+    def leader(self) -> PatroniNode | None:
+        """Return the node that Patroni's members agree on as the primary, if it runs."""
+        for node in self.nodes:
+            if node.ask("/primary")[0] == 200:
+                return node
+        return None
+
+    def primaries(self) -> list[str]:
+        """Return the names of the nodes that HAProxy would send writes to now."""
+        return [node.machine.name for node in self.nodes if node.ask("/primary")[0] == 200]
+
+    def is_whole(self) -> bool:
+        """Return whether every node runs, one leads, one is synchronous, and all are on the same timeline."""
+        members = self.members()
+        roles = [member["role"] for member in members]
+        return (
+            len(members) == len(self.nodes)
+            and roles.count("leader") == 1
+            and "sync_standby" in roles
+            and all(member["state"] in {"running", "streaming"} for member in members)
+            and len({member.get("timeline") for member in members}) == 1
+        )
+
+    def wait_until_whole(self, start_missing: Callable[[], None]) -> bool:
+        """Wait until it is whole again; a service manager restarts what died. Returns whether it was in time."""
+
+        def is_whole() -> bool:
+            start_missing()
+            return self.is_whole()
+
+        return wait_for(is_whole, WHOLE_S_MAX)
+
+    def members(self) -> list[dict[str, Any]]:
+        """Return the members as the first node that answers lists them."""
+        for node in self.nodes:
+            status, answer = node.ask("/cluster")
+            if status == 200:
+                return list(answer["members"])
+        return []
+
+    def switch_over(self, leader: PatroniNode) -> bool:
+        """Move the primary to the synchronous standby, as an operator does; return whether Patroni did it."""
+        standby = next(member["name"] for member in self.members() if member["role"] == "sync_standby")
+        body = {"leader": leader.machine.name, "candidate": standby}
+        return leader.command("/switchover", body, SWITCH_S_MAX)[0] == 200
+
+    def copied_nodes(self) -> int:
+        """Return how often a standby was created as a whole copy; each node is once, at the start."""
+        return sum(node.machine.read_log("patroni").count(NOT_BY_REWIND) for node in self.nodes)
+
+    def rewound_nodes(self) -> int:
+        """Return how often pg_rewind returned an old primary to the cluster's history."""
+        return sum(node.machine.read_log("patroni").count("pg_rewind exit code=0") for node in self.nodes)
+
+    def words(self) -> str:
+        """Return the last lines of all logs of the nodes."""
+        return "\n".join(
+            f"{node.machine.name} {name}: {node.machine.read_log(name)[-1500:]}"
+            for node in self.nodes
+            for name in ("etcd", "patroni")
+        )
+
+    def _create_database(self) -> None:
+        leader = self.leader()
+        assert leader is not None, self.words()
+        url = f"postgresql://postgres:{PASSWORD}@{leader.machine.address}:{POSTGRES_PORT}/postgres"
+        role = f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{PASSWORD}' IN ROLE pg_monitor"
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as conn:
+            conn.execute(role.encode())
+            conn.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}".encode())

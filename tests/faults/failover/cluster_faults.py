@@ -1,0 +1,148 @@
+"""The faults of a run: what each does to the primary's node, and how all of them are undone."""
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tests.faults.failover.cluster import PatroniCluster
+from tests.faults.failover.front_servers import FrontServers
+from tests.faults.failover.patroni_nodes import PatroniNode
+
+FROZEN_S: Final = 60.0
+BETWEEN_LINKS_S: Final = (0.5, 3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultScene:
+    """What a fault may touch.
+
+    Attributes:
+        primary: The node that leads as the fault begins.
+        choice: Randomness of the run's seed.
+    """
+
+    cluster: PatroniCluster
+    front: FrontServers
+    primary: PatroniNode
+    choice: random.Random
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFault:
+    """One kind of fault.
+
+    Attributes:
+        name: As reports call it.
+        inject: Does it.
+        is_deposing: Whether another node must lead before it is undone.
+        held_s: Least time in seconds before it is undone.
+    """
+
+    name: str
+    inject: Callable[[FaultScene], None]
+    is_deposing: bool = True
+    held_s: float = 0.0
+
+
+def _switch_over(scene: FaultScene) -> None:
+    assert scene.cluster.switch_over(scene.primary), "Patroni refused a planned switchover"
+
+
+def _kill_postgres(scene: FaultScene) -> None:
+    scene.primary.kill("postgres")
+
+
+def _kill_patroni(scene: FaultScene) -> None:
+    scene.primary.kill("patroni")
+
+
+def _kill_both(scene: FaultScene) -> None:
+    scene.primary.kill("patroni", "postgres")
+
+
+def _kill_node(scene: FaultScene) -> None:
+    scene.primary.kill()
+
+
+def _freeze_node(scene: FaultScene) -> None:
+    scene.primary.machine.signal(signal.SIGSTOP)
+
+
+def _freeze_postgres(scene: FaultScene) -> None:
+    scene.primary.machine.signal(signal.SIGSTOP, "postgres")
+
+
+def _cut_both_ways(scene: FaultScene) -> None:
+    scene.primary.machine.cut_incoming()
+    scene.primary.machine.cut_outgoing()
+
+
+def _cut_outgoing(scene: FaultScene) -> None:
+    scene.primary.machine.cut_outgoing()
+
+
+def _cut_incoming(scene: FaultScene) -> None:
+    scene.primary.machine.cut_incoming()
+
+
+def _kill_etcd_leader(scene: FaultScene) -> None:
+    leader = next((node for node in scene.cluster.nodes if node.is_etcd_leader()), scene.primary)
+    leader.kill("etcd")
+
+
+def _fill_disk(scene: FaultScene) -> None:
+    scene.primary.fill_disk()
+
+
+def _clog_links(scene: FaultScene) -> None:
+    """Cut the links of a random subset of nodes one by one, and reconnect them in another order."""
+    nodes = scene.cluster.nodes
+    clogged = scene.choice.sample(nodes, scene.choice.randint(2, len(nodes)))
+    for node in clogged:
+        node.machine.cut_incoming()
+        node.machine.cut_outgoing()
+        time.sleep(scene.choice.uniform(*BETWEEN_LINKS_S))
+    for node in scene.choice.sample(clogged, len(clogged)):
+        node.machine.reconnect()
+        time.sleep(scene.choice.uniform(*BETWEEN_LINKS_S))
+
+
+def _kill_broker(scene: FaultScene) -> None:
+    scene.front.kill_broker()
+
+
+CLUSTER_FAULTS: Final = (
+    ClusterFault("planned switchover", _switch_over),
+    ClusterFault("postgres killed", _kill_postgres, is_deposing=False),
+    ClusterFault("Patroni killed", _kill_patroni),
+    ClusterFault("postgres and Patroni killed", _kill_both),
+    ClusterFault("node killed", _kill_node),
+    ClusterFault("node frozen", _freeze_node, held_s=FROZEN_S),
+    ClusterFault("postgres frozen", _freeze_postgres, is_deposing=False, held_s=FROZEN_S),
+    ClusterFault("primary cut off", _cut_both_ways),
+    ClusterFault("primary cannot send", _cut_outgoing),
+    ClusterFault("primary cannot receive", _cut_incoming),
+    ClusterFault("etcd leader killed", _kill_etcd_leader, is_deposing=False),
+    ClusterFault("disk of the primary full", _fill_disk),
+    ClusterFault("links clogged one by one", _clog_links, is_deposing=False),
+    ClusterFault("broker killed", _kill_broker, is_deposing=False),
+)
+
+
+def start_missing(scene: FaultScene) -> None:
+    """Start what does not run, as a service manager does."""
+    for node in scene.cluster.nodes:
+        node.start_missing()
+    scene.front.start_missing()
+
+
+def heal(scene: FaultScene) -> None:
+    """Undo every fault, whatever it was."""
+    for node in scene.cluster.nodes:
+        node.machine.reconnect()
+        node.free_disk()
+        node.machine.signal(signal.SIGCONT)
+    start_missing(scene)

@@ -1,0 +1,98 @@
+"""Namespaces around a whole run: its network, mounts and processes exist only inside, and end with it.
+
+The program executes itself again below `unshare`. The kernel kills every process of a PID namespace with its first
+one, and removes networks and mounts with their last user. So a run that is killed leaves nothing behind.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+DISK: Final = Path("/mnt")
+"""Where the run's files are: an empty folder of every Debian, covered by a file system in memory."""
+POLL_S: Final = 0.5
+INSIDE: Final = "LEDGER_FAILOVER_INSIDE"
+PROGRAMS: Final = {
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "ip": "iproute2",
+    "tc": "iproute2",
+    "etcd": "etcd-server",
+    "patroni": "patroni",
+    "haproxy": "haproxy",
+}
+"""Programs that a run needs, and the Debian packages that have them."""
+
+
+def find_missing_packages() -> list[str]:
+    """Return the Debian packages to install before a run; none if every program is present."""
+    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+
+
+def is_enclosed() -> bool:
+    """Return whether this process is inside already."""
+    return INSIDE in os.environ
+
+
+def enclose(arguments: Sequence[str]) -> None:
+    """Replace this process by the same program inside namespaces. Must be called by root.
+
+    Raises:
+        OSError: `unshare` cannot be run.
+    """
+    namespaces = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    program = (sys.executable, "-m", "tests.faults.failover", *arguments)
+    os.execvpe("unshare", ["unshare", *namespaces, "--", *program], {**os.environ, INSIDE: "1"})  # noqa: S606, S607 - no shell; util-linux
+
+
+def become_init() -> None:
+    """Continue in a child; this process, the first one inside, reaps orphans and ends with the child's status.
+
+    Servers look up whether a process still exists; without a reaper, a killed one would remain as a zombie.
+    """
+    child = os.fork()
+    if child == 0:
+        return
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def cover_disk() -> None:
+    """Mount a file system in memory over `DISK`, with a folder for the files of other accounts."""
+    mount_memory(DISK, "2g")
+    DISK.chmod(0o755)
+
+
+def mount_memory(folder: Path, size: str) -> None:
+    """Mount a file system in memory of a size such as `300m`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", f"size={size}", "ledger", str(folder))
+
+
+def wait_for(condition: Callable[[], bool], s_max: float) -> bool:
+    """Ask a condition that costs some requests until it is true; return whether it was in time."""
+    ends = time.monotonic() + s_max
+    while not condition():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def run(*command: str) -> str:
+    """Run a program to its end; return what it printed.
+
+    Raises:
+        subprocess.CalledProcessError: It failed.
+    """
+    result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return result.stdout

@@ -1,0 +1,36 @@
+"""What must hold of the feed, wherever and whenever it is read."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from tests.faults.failover.api_observations import FeedEntry
+
+
+def order_violations(final: Sequence[FeedEntry], readings: dict[str, Sequence[FeedEntry]]) -> Iterator[str]:
+    """Yield what is wrong, in words.
+
+    Args:
+        final: The whole feed, read from the primary at the end.
+        readings: Feeds that were read during the run, each from its last position on, by the reader's name.
+    """
+    for before, after in pairwise(final):
+        if before.position >= after.position:
+            yield f"position {after.position} follows {before.position}"
+    newest: dict[str, int] = {}
+    for entry in final:
+        expected = newest.get(entry.code_id, 0) + 1
+        if entry.version != expected:
+            yield f"code {entry.code_id}: version {entry.version} instead of {expected} at {entry.position}"
+        newest[entry.code_id] = entry.version
+    for name, reading in readings.items():
+        yield from _prefix_violation(name, reading, final)
+
+
+def _prefix_violation(name: str, reading: Sequence[FeedEntry], final: Sequence[FeedEntry]) -> Iterator[str]:
+    """A reader that continues from its last position has seen every event, in order, and none that is gone."""
+    for number, (read, kept) in enumerate(zip(reading, final, strict=False)):
+        if read != kept:
+            yield f"{name}: event {number} was read as {tuple(read)} and is {tuple(kept)}"
+            return
+    if len(reading) > len(final):
+        yield f"{name}: read {len(reading) - len(final)} events that are gone"

@@ -1,0 +1,131 @@
+"""What stands between the ledger and the cluster: HAProxy, and a broker that Sentinel fails over."""
+
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from redis import Redis, RedisError
+
+from api.cli.embedded.services import binaries
+from api.cli.embedded.util import HOST
+from tests.faults.failover.enclosure import wait_for
+from tests.faults.failover.patroni_nodes import PATRONI_PORT, POSTGRES_PORT
+
+PRIMARY_PORT, STANDBY_PORT, BROKER_PORT = 5000, 5001, 6400
+VALKEY_PORTS: Final = (6381, 6382)
+SENTINEL_PORTS: Final = (26381, 26382, 26383)
+READY_S_MAX: Final = 30.0
+PROXY: Final = """\
+global
+    maxconn 1000
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 30m
+    timeout server 30m
+    timeout check 2s
+    default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions
+listen primary
+    bind {host}:{primary_port}
+    option httpchk OPTIONS /primary
+    http-check expect status 200
+{nodes}
+listen standbys
+    bind {host}:{standby_port}
+    option httpchk OPTIONS /replica
+    http-check expect status 200
+{nodes}
+listen broker
+    bind {host}:{broker_port}
+    option tcp-check
+    tcp-check send PING\\r\\n
+    tcp-check expect string +PONG
+    tcp-check send "INFO replication\\r\\n"
+    tcp-check expect string role:master
+    tcp-check send QUIT\\r\\n
+    tcp-check expect string +OK
+{brokers}
+"""
+
+
+class FrontServers:
+    """HAProxy, two Valkeys and three Sentinels, on the run's own machine."""
+
+    def __init__(self, folder: Path, logs: Path, addresses: Sequence[str]) -> None:
+        self._folder, self._logs = folder, logs
+        folder.mkdir()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        checks = f"check port {PATRONI_PORT}"
+        nodes = (f"    server {address} {address}:{POSTGRES_PORT} {checks}" for address in addresses)
+        brokers = (f"    server valkey{port} {HOST}:{port} check" for port in VALKEY_PORTS)
+        self._proxy = PROXY.format(
+            host=HOST,
+            primary_port=PRIMARY_PORT,
+            standby_port=STANDBY_PORT,
+            broker_port=BROKER_PORT,
+            nodes="\n".join(nodes),
+            brokers="\n".join(brokers),
+        )
+
+    def start(self) -> None:
+        """Start all of them, and wait until the broker answers through HAProxy."""
+        configuration = self._folder / "haproxy.cfg"
+        configuration.write_text(self._proxy)
+        self._spawn("haproxy", "haproxy", "-db", "-f", str(configuration))
+        for port in VALKEY_PORTS:
+            self.start_valkey(port, follows=None if port == VALKEY_PORTS[0] else VALKEY_PORTS[0])
+        for port in SENTINEL_PORTS:
+            self._start_sentinel(port)
+        assert wait_for(self._is_broker_ready, READY_S_MAX), "the broker does not answer through HAProxy"
+        assert wait_for(self.is_whole, READY_S_MAX), "the second Valkey does not follow the first"
+
+    def start_valkey(self, port: int, follows: int | None) -> None:
+        """Start a Valkey, which may follow another."""
+        (data := self._folder / f"valkey-{port}").mkdir(exist_ok=True)
+        options = ["--bind", HOST, "--port", str(port), "--dir", str(data), "--save", "", "--maxmemory-policy"]
+        options += ["noeviction", *(("--replicaof", HOST, str(follows)) if follows else ())]
+        self._spawn(f"valkey-{port}", str(binaries.find_valkey_program("valkey-server")), *options)
+
+    def kill_broker(self) -> None:
+        """Kill the Valkey that takes writes."""
+        port = next(port for port in VALKEY_PORTS if self._role_of(port) == "master")
+        process = self._processes.pop(f"valkey-{port}")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def start_missing(self) -> None:
+        """Start a killed Valkey once the other one takes writes; it follows that one, as Sentinel would say."""
+        for port, other in (VALKEY_PORTS, VALKEY_PORTS[::-1]):
+            if f"valkey-{port}" not in self._processes and self._role_of(other) == "master":
+                self.start_valkey(port, follows=other)
+
+    def is_whole(self) -> bool:
+        """Return whether one Valkey takes writes and the other follows it."""
+        return sorted(self._role_of(port) for port in VALKEY_PORTS) == ["master", "slave"]
+
+    def _start_sentinel(self, port: int) -> None:
+        configuration = self._folder / f"sentinel-{port}.conf"
+        configuration.write_text(
+            f"bind {HOST}\nport {port}\ndir {self._folder}\n"
+            f"sentinel monitor ledger {HOST} {VALKEY_PORTS[0]} 2\n"
+            "sentinel down-after-milliseconds ledger 2000\nsentinel failover-timeout ledger 10000\n"
+        )
+        program = str(binaries.find_valkey_program("valkey-server"))
+        self._spawn(f"sentinel-{port}", program, str(configuration), "--sentinel")
+
+    def _spawn(self, name: str, *command: str) -> None:
+        with (self._logs / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def _is_broker_ready(self) -> bool:
+        with suppress(RedisError), Redis(HOST, BROKER_PORT, socket_timeout=1) as client:
+            return bool(client.ping())
+        return False
+
+    def _role_of(self, port: int) -> str:
+        with suppress(RedisError), Redis(HOST, port, socket_timeout=1) as client:
+            return str(client.info("replication")["role"])
+        return ""

@@ -1,0 +1,185 @@
+"""A node of the cluster: PostgreSQL under Patroni, and one member of etcd, on a machine with a small disk."""
+
+import http.client
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from api.cli.embedded.os_accounts import choose_account
+from api.cli.embedded.process.program import OsAccount, build_server_environment
+from api.cli.embedded.services import binaries
+from tests.faults.failover.enclosure import DISK, mount_memory
+from tests.faults.failover.machines import Machine
+
+PASSWORD: Final = "only-for-tests"
+TTL_S: Final = 20
+"""The least that Patroni accepts. With it, a dead primary is replaced within about 20 s."""
+DISK_SIZE: Final = "400m"
+ASK_S_MAX: Final = 2.0
+POSTGRES_PORT, PATRONI_PORT, ETCD_PORT, ETCD_PEER_PORT = 5432, 8008, 2379, 2380
+DYNAMIC: Final = {
+    "ttl": TTL_S,
+    "loop_wait": 5,
+    "retry_timeout": 5,
+    "primary_start_timeout": 10,
+    "maximum_lag_on_failover": 1_048_576,
+    "synchronous_mode": True,
+    # A standby that may lack an acknowledged commit is never promoted, and a primary without one takes no commit.
+    "synchronous_mode_strict": True,
+    "postgresql": {
+        "use_pg_rewind": True,
+        "use_slots": True,
+        "parameters": {
+            "max_connections": 100,
+            "shared_buffers": "32MB",
+            "min_wal_size": "16MB",
+            "max_wal_size": "64MB",
+            "wal_keep_size": "64MB",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        },
+    },
+}
+"""What all nodes share, in etcd."""
+
+
+class PatroniNode:
+    """One node. Its processes are found by the machine that they run on."""
+
+    def __init__(self, machine: Machine, peers: Sequence[str]) -> None:
+        self.machine = machine
+        self._peers = peers
+        self._folder = DISK / machine.name
+        mount_memory(self._folder, DISK_SIZE)
+        self._folder.chmod(0o711)
+        self.data = self._folder / "postgres"
+        program = binaries.find_postgres_program("postgres")
+        account = choose_account(self.data, program)
+        self._as_account = _launcher(account)
+        self._configuration = self._folder / "patroni.json"
+        # A document in JSON is one in YAML too.
+        self._configuration.write_text(json.dumps(self._document(program.parent)))
+        if account.uid is not None and account.gid is not None:
+            os.chown(self._folder, account.uid, account.gid)
+
+    def start_etcd(self) -> None:
+        """Start the member of etcd; its data remain over a restart."""
+        address, folder = self.machine.address, DISK / f"{self.machine.name}-etcd"
+        cluster = ",".join(f"node{peer.rpartition('.')[2]}=http://{peer}:{ETCD_PEER_PORT}" for peer in self._peers)
+        options = {
+            "name": self.machine.name,
+            "data-dir": folder,
+            "listen-client-urls": f"http://{address}:{ETCD_PORT}",
+            "advertise-client-urls": f"http://{address}:{ETCD_PORT}",
+            "listen-peer-urls": f"http://{address}:{ETCD_PEER_PORT}",
+            "initial-advertise-peer-urls": f"http://{address}:{ETCD_PEER_PORT}",
+            "initial-cluster": cluster,
+            "initial-cluster-state": "new",
+            "heartbeat-interval": 200,
+            "election-timeout": 2000,
+            "log-level": "warn",
+        }
+        self.machine.spawn("etcd", "etcd", *(f"--{name}={value}" for name, value in options.items()))
+
+    def start_patroni(self) -> None:
+        """Start Patroni, which starts PostgreSQL."""
+        environment = {**build_server_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = (*self._as_account, "/usr/bin/patroni", str(self._configuration))
+        self.machine.spawn("patroni", *command, env=environment)
+
+    def start_missing(self) -> None:
+        """Start etcd and Patroni if they do not run, as a service manager does."""
+        if not self.machine.processes("etcd"):
+            self.start_etcd()
+        if not self.machine.processes("patroni"):
+            self.start_patroni()
+
+    def kill(self, *names: str) -> None:
+        """Kill its processes at once, all or those with these names."""
+        self.machine.signal(signal.SIGKILL, *names)
+
+    def ask(self, path: str) -> tuple[int, Any]:
+        """One GET from Patroni; status 0 if no answer came."""
+        return self._request("GET", path, None, ASK_S_MAX)
+
+    def command(self, path: str, body: object, s_max: float) -> tuple[int, Any]:
+        """One POST to Patroni."""
+        return self._request("POST", path, body, s_max)
+
+    def is_etcd_leader(self) -> bool:
+        """Return whether its member leads etcd."""
+        status, answer = self._request("POST", "/v3/maintenance/status", {}, ASK_S_MAX, ETCD_PORT)
+        return status == 200 and answer["leader"] == answer["header"]["member_id"]
+
+    def fill_disk(self) -> None:
+        """Write until nothing more fits."""
+        with self._ballast.open("wb", buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(bytes(65536))
+            except OSError:
+                return
+
+    def free_disk(self) -> None:
+        """Delete what filled it."""
+        self._ballast.unlink(missing_ok=True)
+
+    @property
+    def _ballast(self) -> Path:
+        return self._folder / "ballast"
+
+    def _request(self, method: str, path: str, body: object, s_max: float, port: int = PATRONI_PORT) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(self.machine.address, port, timeout=s_max)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            raw = response.read().decode()
+            return response.status, json.loads(raw) if raw.startswith(("{", "[")) else raw
+        except (OSError, http.client.HTTPException, ValueError):
+            return 0, {}
+        finally:
+            connection.close()
+
+    def _document(self, programs: Path) -> dict[str, Any]:
+        address = self.machine.address
+        network = address.rpartition(".")[0] + ".0/24"
+        return {
+            "scope": "ledger",
+            "name": self.machine.name,
+            "restapi": {"listen": f"{address}:{PATRONI_PORT}", "connect_address": f"{address}:{PATRONI_PORT}"},
+            "etcd3": {"hosts": [f"{peer}:{ETCD_PORT}" for peer in self._peers]},
+            "bootstrap": {
+                "dcs": DYNAMIC,
+                # Small segments: a full disk stops the primary within seconds, as it stops a busy one.
+                "initdb": [{"encoding": "UTF8"}, {"locale": "C"}, {"wal-segsize": "1"}, {"auth": "scram-sha-256"}],
+            },
+            "postgresql": {
+                "listen": f"{address}:{POSTGRES_PORT}",
+                "connect_address": f"{address}:{POSTGRES_PORT}",
+                "data_dir": str(self.data),
+                "bin_dir": str(programs),
+                "pgpass": str(self._folder / "pgpass"),
+                "authentication": {
+                    "superuser": {"username": "postgres", "password": PASSWORD},
+                    "replication": {"username": "replicator", "password": PASSWORD},
+                    "rewind": {"username": "rewinder", "password": PASSWORD},
+                },
+                "parameters": {"unix_socket_directories": str(self._folder)},
+                "pg_hba": [
+                    "local all all scram-sha-256",
+                    f"host all all {network} scram-sha-256",
+                    f"host replication replicator {network} scram-sha-256",
+                ],
+            },
+            "watchdog": {"mode": "off"},
+        }
+
+
+def _launcher(account: OsAccount) -> tuple[str, ...]:
+    """Return the words that run a program as an account: it changes inside the machine, which only root may enter."""
+    if account.launcher or account.uid is None:
+        return account.launcher
+    return ("setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups", "--")

@@ -1,0 +1,255 @@
+"""A run: a cluster and two hosts of ours under load, one fault per round, and then the checker."""
+
+import argparse
+import json
+import os
+import random
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from api.cli.embedded.services.postgres import DATABASE, OWNER
+from api.cli.embedded.util import HOST
+from tests.faults.chaos.checker import violations
+from tests.faults.chaos.load import RedeemLoad
+from tests.faults.failover.api_observations import ApiReader, observe_by_api
+from tests.faults.failover.cluster import PatroniCluster
+from tests.faults.failover.cluster_faults import CLUSTER_FAULTS, ClusterFault, FaultScene, heal, start_missing
+from tests.faults.failover.enclosure import (
+    DISK,
+    become_init,
+    cover_disk,
+    enclose,
+    find_missing_packages,
+    is_enclosed,
+    wait_for,
+)
+from tests.faults.failover.feed_order import order_violations
+from tests.faults.failover.front_servers import BROKER_PORT, PRIMARY_PORT, FrontServers
+from tests.faults.failover.patroni_nodes import PASSWORD, POSTGRES_PORT
+from tests.faults.failover.round_report import FailoverRound, table
+from tests.faults.failover.run_watch import RunWatch, WatchedRun
+from tests.faults.rigs.hosts import LedgerHosts
+from tests.support.servers.mail_server import MailServer
+
+ACKS: Final = 8
+"""Acknowledgements of each load after a fault that end the wait for answers."""
+ANSWER_S_MAX: Final = 90.0
+SETTLE_S_MAX: Final = 180.0
+SPREAD_CODES: Final = 6
+NODES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverPlan:
+    """What to do.
+
+    Attributes:
+        rounds: How many faults; every kind once, in random order, before any repeats.
+        kinds: The faults to choose from.
+        route: How the ledger finds the primary: `proxy` for HAProxy, `hosts` for a URL that lists the nodes.
+        per_second: Redeems that the clients of one backend try to make.
+        host_count: Hosts of ours: each has a backend and a worker.
+    """
+
+    seed: int
+    rounds: int
+    kinds: tuple[ClusterFault, ...] = CLUSTER_FAULTS
+    route: str = "proxy"
+    per_second: float = 6.0
+    host_count: int = 2
+    asks_doctor: bool = True
+
+    def sequence(self) -> list[ClusterFault]:
+        """The faults, by the seed."""
+        choice = random.Random(self.seed)
+        in_order: list[ClusterFault] = []
+        while len(in_order) < self.rounds:
+            in_order += choice.sample(self.kinds, len(self.kinds))
+        return in_order[: self.rounds]
+
+
+@dataclass(slots=True)
+class FailoverReport:
+    """What a run measured and found."""
+
+    plan: FailoverPlan
+    rounds: list[FailoverRound] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        yield f"seed {self.plan.seed}, route {self.plan.route}, Patroni ttl 20 s"
+        yield from table(self.rounds)
+        yield ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        yield f"{len(self.broken)} guarantees broken"
+        yield from (f"  {violation}" for violation in self.broken[:20])
+
+
+class FailoverRun:
+    """Everything that runs, in the order in which it was started."""
+
+    def __init__(self, plan: FailoverPlan, logs: Path, say: Callable[[str], None]) -> None:
+        self._plan, self._logs, self._say = plan, logs, say
+        self._report = FailoverReport(plan)
+        self._choice = random.Random(plan.seed + 1)
+        self._cluster = PatroniCluster(NODES, logs)
+        self._front = FrontServers(DISK / "front", logs, [node.machine.address for node in self._cluster.nodes])
+        self._backends = [f"backend-{number + 1}" for number in range(plan.host_count)]
+        self._loads: list[RedeemLoad] = []
+        self._code_ids: list[str] = []
+
+    def run(self) -> FailoverReport:
+        """Start, strike, let it come to rest, and check."""
+        self._cluster.start()
+        self._say("cluster runs")
+        self._front.start()
+        with MailServer() as mail, self._hosts(mail) as hosts:
+            readers = self._readers(hosts)
+            self._start_loads(hosts, readers)
+            watched = WatchedRun(self._cluster, hosts, readers, self._last_ack, DISK)
+            watch = RunWatch(watched, asks_doctor=self._plan.asks_doctor)
+            for fault in self._plan.sequence():
+                self._strike(fault, watch)
+            for load in self._loads:
+                load.stop()
+            self._check(readers[self._backends[0]], watch, mail)
+        return self._report
+
+    @contextmanager
+    def _hosts(self, mail: MailServer) -> Iterator[LedgerHosts]:
+        broker = f"redis://{HOST}:{BROKER_PORT}/0"
+        with LedgerHosts(DISK / "hosts", self._database_url(), broker, mail.url) as hosts:
+            workers = (f"worker-{number + 1}" for number in range(self._plan.host_count))
+            hosts.start(*self._backends, *workers, "beat-1")
+            hosts.wait_ready(*self._backends)
+            self._say("ledger runs")
+            yield hosts
+
+    def _database_url(self) -> str:
+        if self._plan.route == "proxy":
+            return f"postgresql://{OWNER}:{PASSWORD}@{HOST}:{PRIMARY_PORT}/{DATABASE}?connect_timeout=2"
+        places = ",".join(f"{node.machine.address}:{POSTGRES_PORT}" for node in self._cluster.nodes)
+        query = "target_session_attrs=read-write&connect_timeout=2"
+        return f"postgresql://{OWNER}:{PASSWORD}@{places}/{DATABASE}?{query}"
+
+    def _readers(self, hosts: LedgerHosts) -> dict[str, ApiReader]:
+        key = json.loads(hosts.cli("key", "create", "checker", "--role", "admin", "--json"))["key"]
+        return {name: ApiReader(hosts.base(name), key) for name in self._backends}
+
+    def _start_loads(self, hosts: LedgerHosts, readers: dict[str, ApiReader]) -> None:
+        issued = [readers[self._backends[0]].issue(None) for _ in range(SPREAD_CODES)]
+        texts, self._code_ids = [text for text, _ in issued], [code_id for _, code_id in issued]
+        self._loads = [
+            RedeemLoad(hosts.base(name), texts, self._plan.seed * 2 + number, self._plan.per_second, f"{name}-")
+            for number, name in enumerate(self._backends)
+        ]
+        assert wait_for(lambda: self._has_answers(0.0), ANSWER_S_MAX), hosts.words()
+
+    def _strike(self, fault: ClusterFault, watch: RunWatch) -> None:
+        primary = self._cluster.leader()
+        assert primary is not None, self._cluster.words()
+        scene = FaultScene(self._cluster, self._front, primary, self._choice)
+        one_round = FailoverRound(fault.name, time.monotonic())
+        self._report.rounds.append(one_round)
+        self._say(f"{fault.name}, {primary.machine.name} leads")
+        fault.inject(scene)
+        ends = one_round.began + fault.held_s
+
+        def is_over() -> bool:
+            leader = self._cluster.leader()
+            is_led = leader is not None and (leader is not primary or not fault.is_deposing)
+            return is_led and time.monotonic() >= ends and self._has_answers(max(ends, one_round.began + 1.0))
+
+        one_round.answered_before_healing = wait_for(is_over, ANSWER_S_MAX + fault.held_s)
+        heal(scene)
+        if not self._cluster.wait_until_whole(lambda: start_missing(scene)):
+            self._report.broken.append(f"{fault.name}: the cluster was not whole again\n{self._cluster.words()}")
+        whole_at = time.monotonic()
+        if not wait_for(lambda: self._has_answers(whole_at), ANSWER_S_MAX):
+            self._report.broken.append(f"{fault.name}: no answers from the whole cluster")
+        one_round.ended = time.monotonic()
+        one_round.acked = [[ack.at for ack in load.acks] for load in self._loads]
+        one_round.is_other_primary = self._cluster.leader() is not primary
+        one_round.readiness = [answer for answer in watch.readiness if answer.at >= one_round.began]
+        one_round.doctor = [answer for answer in watch.doctor if answer.at >= one_round.began]
+        self._say(one_round.line())
+
+    def _has_answers(self, since: float) -> bool:
+        """Whether each load has some acknowledgements since a time."""
+        return all(len(load.acks) >= ACKS and load.acks[-ACKS].at >= since for load in self._loads)
+
+    def _last_ack(self) -> float:
+        return min(load.acks[-1].at for load in self._loads)
+
+    def _check(self, reader: ApiReader, watch: RunWatch, mail: MailServer) -> None:
+        wait_for(lambda: reader.unsettled() == 0, SETTLE_S_MAX)
+        watch.stop()
+        seen, final = observe_by_api(reader, self._code_ids, self._loads, mail)
+        broken = self._report.broken
+        broken += violations(seen)
+        broken += order_violations(final, {"feed": watch.feed, "standby": watch.standby})
+        broken += watch.claims
+        copies = self._cluster.copied_nodes() - (NODES - 1)
+        if copies:
+            broken.append(f"{copies} nodes rejoined as a whole copy instead of by pg_rewind")
+        self._report.counts = {
+            "redeems acknowledged": len(seen.acks),
+            "intents without an answer": sum(load.gave_up for load in self._loads),
+            "events": len(final),
+            "of them read from standbys during the run": len(watch.standby),
+            "emails": len(seen.message_ids),
+            "rejoined by pg_rewind": self._cluster.rewound_nodes(),
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run by the command line; 1 if a guarantee was broken, 2 if a run cannot begin."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.failover", description="Failover on real processes.")
+    parser.add_argument("--seed", type=int, default=None, help="random if it is not given; printed in any case")
+    parser.add_argument("--rounds", type=int, default=len(CLUSTER_FAULTS))
+    parser.add_argument("--route", choices=("proxy", "hosts"), default="proxy")
+    parser.add_argument("--only", action="append", choices=[fault.name for fault in CLUSTER_FAULTS])
+    parser.add_argument("--slice", action="store_true", help="one host, and no doctor in gaps")
+    parser.add_argument("--logs", type=Path, default=None, help="folder that keeps the logs of all servers")
+    options = parser.parse_args(arguments)
+    if not is_enclosed():
+        return _enter(sys.argv[1:] if arguments is None else arguments)
+    become_init()
+    cover_disk()
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"{time.monotonic() - started:7.1f} s  {line}\n")
+        sys.stdout.flush()
+
+    seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    kinds = tuple(fault for fault in CLUSTER_FAULTS if options.only is None or fault.name in options.only)
+    # The slice of `make test` leaves out what costs CPU time.
+    host_count = 1 if options.slice else 2
+    plan = FailoverPlan(
+        seed, options.rounds, kinds, options.route, host_count=host_count, asks_doctor=not options.slice
+    )
+    say(f"SEED={seed} ROUNDS={options.rounds}")
+    logs = options.logs or DISK / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    report = FailoverRun(plan, logs, say).run()
+    sys.stdout.write("\n".join(report.lines()) + "\n")
+    return 1 if report.broken else 0
+
+
+def _enter(arguments: Sequence[str]) -> int:
+    if os.geteuid() != 0:
+        sys.stderr.write("the cluster needs network namespaces: run this as root\n")
+        return 2
+    if missing := find_missing_packages():
+        sys.stderr.write(f"programs are missing: install {' '.join(missing)} python3-etcd python3-dnspython\n")
+        return 2
+    enclose(arguments)
+    return 2
