@@ -36,6 +36,13 @@ def find_missing_packages() -> list[str]:
     return sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
 
 
+def find_program(name: str) -> str:
+    """Return the path of a program that a run needs."""
+    path = shutil.which(name)
+    assert path is not None, name
+    return path
+
+
 def is_enclosed() -> bool:
     """Return whether this process is inside already."""
     return INSIDE in os.environ
@@ -49,7 +56,8 @@ def enclose(arguments: Sequence[str]) -> None:
     """
     namespaces = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     program = (sys.executable, "-m", "tests.faults.failover", *arguments)
-    os.execvpe("unshare", ["unshare", *namespaces, "--", *program], {**os.environ, INSIDE: "1"})  # noqa: S606, S607 - no shell; util-linux
+    command = [find_program("unshare"), *namespaces, "--", *program]
+    os.execve(command[0], command, {**os.environ, INSIDE: "1"})  # noqa: S606 - no shell
 
 
 def become_init() -> None:

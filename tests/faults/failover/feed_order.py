@@ -28,9 +28,9 @@ def order_violations(final: Sequence[FeedEntry], readings: dict[str, Sequence[Fe
 
 def _prefix_violation(name: str, reading: Sequence[FeedEntry], final: Sequence[FeedEntry]) -> Iterator[str]:
     """A reader that continues from its last position has seen every event, in order, and none that is gone."""
-    for number, (read, kept) in enumerate(zip(reading, final, strict=False)):
-        if read != kept:
-            yield f"{name}: event {number} was read as {tuple(read)} and is {tuple(kept)}"
+    for number, (read, stored) in enumerate(zip(reading, final, strict=False)):
+        if read != stored:
+            yield f"{name}: event {number} was read as {tuple(read)} and is {tuple(stored)}"
             return
     if len(reading) > len(final):
         yield f"{name}: read {len(reading) - len(final)} events that are gone"

@@ -1,6 +1,5 @@
 """Machines of a run: network namespaces on one bridge, each with its own address, whose links can be cut."""
 
-import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from typing import Final
 
 import psutil
 
-from tests.faults.failover.enclosure import run
+from tests.faults.failover.enclosure import find_program, run
 
 BRIDGE: Final = "ledger0"
 GATEWAY: Final = "10.77.0.254"
@@ -40,7 +39,7 @@ class Machine:
         self._logs = logs
         self._link = f"ledger{number}"
         # The namespace exists as long as a process is in it.
-        self._holder = subprocess.Popen(["unshare", "--net", "--", "sleep", "infinity"])  # noqa: S607 - util-linux
+        self._holder = subprocess.Popen([find_program("unshare"), "--net", "--", "sleep", "infinity"])
         self._wait_for_namespace()
         run("ip", "link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", str(self._holder.pid))
         run("ip", "link", "set", self._link, "master", BRIDGE, "up")
@@ -68,14 +67,14 @@ class Machine:
 
     def processes(self, *names: str) -> list[psutil.Process]:
         """Return the machine's processes, all or those with these names."""
-        namespace = os.stat(f"/proc/{self._holder.pid}/ns/net").st_ino  # noqa: PTH116 - a link to no file
-        found = []
+        namespace = _namespace_of(self._holder.pid)
+        here = []
         for process in psutil.process_iter():
             with suppress(OSError, psutil.Error):
-                is_here = os.stat(f"/proc/{process.pid}/ns/net").st_ino == namespace  # noqa: PTH116 - as above
+                is_here = _namespace_of(process.pid) == namespace
                 if is_here and process.pid != self._holder.pid and (not names or process.name() in names):
-                    found.append(process)
-        return found
+                    here.append(process)
+        return here
 
     def signal(self, number: signal.Signals, *names: str) -> None:
         """Send a signal to the machine's processes, all or those with these names."""
@@ -104,9 +103,13 @@ class Machine:
         return run(*self._entrance, *command)
 
     def _wait_for_namespace(self) -> None:
-        ours = Path("/proc/self/ns/net").stat().st_ino
-        while Path(f"/proc/{self._holder.pid}/ns/net").stat().st_ino == ours:
+        while _namespace_of(self._holder.pid) == _namespace_of("self"):
             assert self._holder.poll() is None, "unshare cannot create a network namespace"
+
+
+def _namespace_of(process: int | str) -> int:
+    """Return what identifies the network of a process."""
+    return Path(f"/proc/{process}/ns/net").stat().st_ino
 
 
 def _suppress_failure(action: Callable[..., object], *command: str) -> None:
