@@ -31,6 +31,7 @@ FAMILIES: Final = (
     "api.cli.codes.import_codes",
     "api.cli.accounts.privacy",
     "api.cli.doctor.command",
+    "api.cli.doctor.engine",
     "api.cli.maintenance.rebuild_verify",
     "api.cli.maintenance.receipts",
     "api.cli.accounts.key_rings",

@@ -17,11 +17,19 @@ from projections.database.errors import (
     StorageUnavailableError,
     WrongKeysError,
 )
+from projections.engine_check.findings import UnsoundEngineError
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
 from projections.vault.vault import SealBrokenError
 
-SERVICES = (StorageUnavailableError, SchemaMismatchError, WrongKeysError, OlderStateError, RolesMissingError)
+SERVICES = (
+    StorageUnavailableError,
+    SchemaMismatchError,
+    WrongKeysError,
+    OlderStateError,
+    RolesMissingError,
+    UnsoundEngineError,
+)
 BY_TYPE = {
     UnsafeStartError: ExitCode.USAGE,
     SealBrokenError: ExitCode.REFUSED,

@@ -39,6 +39,15 @@ def connect(database_url: str, **options: Any) -> Connection[tuple[Any, ...]]:
     return psycopg.connect(database_url, autocommit=True, row_factory=tuple_row, **merged)
 
 
+def is_database_url(text: str) -> bool:
+    """Return whether a text is a libpq URI that names a host and a database."""
+    try:
+        parameters = conninfo_to_dict(text)
+    except psycopg.ProgrammingError:
+        return False
+    return text.startswith(("postgresql://", "postgres://")) and bool(parameters.get("dbname"))
+
+
 def read_password(database_url: str) -> str:
     """Return the password of a URI; an empty text if it has none."""
     return str(conninfo_to_dict(database_url).get("password") or "")

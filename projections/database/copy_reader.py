@@ -2,9 +2,10 @@
 
 import struct
 from collections.abc import Generator
-from typing import Any, LiteralString
+from typing import Any
 
 from psycopg import Connection
+from psycopg.abc import Query
 
 _HEAD = struct.Struct(">hi16siqiqi")
 _COPY_HEADER_BYTES = 19
@@ -15,7 +16,7 @@ StoredRow = tuple[bytes, int, int, str, bytes]
 
 
 def read_copied_events(
-    conn: Connection[Any], query: LiteralString, params: tuple[Any, ...]
+    conn: Connection[Any], query: Query, params: tuple[Any, ...]
 ) -> Generator[StoredRow, None, None]:
     """Yield the rows of a statement that copies the log; read it to its end, or close it.
 

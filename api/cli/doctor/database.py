@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from api.cli.doctor.check_result import CheckResult, CheckResults, format_duration
+from api.cli.doctor.engine import check_settled_engine
 from api.cli.doctor.vault import check_vault
 from api.rate_limits.breaker import SHARE_MAX, UNKNOWN_MAX, WINDOW_S
 from projections.config.settings import LedgerSettings
@@ -31,7 +32,7 @@ LAG_S_MAX = 30.0
 """A sweep runs every few seconds and trusts a wake-up message for 15 s, so work that is due for longer was missed."""
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
-    *("migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
+    *("engine", "migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
     *("sweep", "pending", "cases", "guessing", "webhooks", "scheduler"),
 )
 
@@ -47,11 +48,15 @@ def check_database(settings: LedgerSettings) -> CheckResults:
         yield from skip_checks(BEHIND_DATABASE, "the database is unavailable")
         return
     yield _check_server(facts)
+    if facts.standby:
+        yield CheckResult("engine", "skipped", "not checked: a standby takes no writes")
+    else:
+        yield check_settled_engine(url)
     try:
         check_schema(url)
     except (SchemaMismatchError, StorageUnavailableError) as error:
         yield CheckResult("migrations", "wrong", str(error), "run `ledger migrate` of the version that is running")
-        yield from skip_checks(BEHIND_DATABASE[1:], "the schema belongs to another version")
+        yield from skip_checks(BEHIND_DATABASE[2:], "the schema belongs to another version")
         return
     yield CheckResult("migrations", "ok", f"at {list_migrations()[-1]}")
     yield _check_role(url)
@@ -63,7 +68,7 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     try:
         backlog_row = backlog(url)
     except StorageUnavailableError as error:
-        yield from skip_checks(BEHIND_DATABASE[7:], str(error))
+        yield from skip_checks(BEHIND_DATABASE[8:], str(error))
         return
     yield _check_sweep(backlog_row)
     yield _check_pending(backlog_row, settings)

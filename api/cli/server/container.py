@@ -17,6 +17,7 @@ from projections.config.settings import LedgerSettings
 from projections.database.errors import NewerSchemaError, SchemaMismatchError, StorageUnavailableError
 from projections.database.migrations import check_schema, migrate
 from projections.database.roles import owns_schema
+from projections.engine_check.check_engine import refuse_unsound_engine
 from projections.storage.key_check import verify_key_rings
 from projections.telemetry import multiprocess
 from projections.terminal.text import say_error
@@ -60,7 +61,7 @@ def run(
     owns the schema. Otherwise backend, worker and beat wait for the migration, up to LEDGER_DATABASE_WAIT_S seconds.
 
     Unsafe settings end the start with exit code 2. Exit code 3: the keys are wrong, or the database is unavailable,
-    newer than this version, or restored from an older backup.
+    newer than this version, restored from an older backup, or on an engine that fails `ledger check-engine`.
 
     Example: `ledger run worker --name worker2`
     """
@@ -79,6 +80,8 @@ def run(
     url = settings.database_url.get_secret_value()
     verify_key_rings(url, settings.open_vault())
     verify_checkpoint_file(url, settings.checkpoint_file)
+    for sentence in refuse_unsound_engine(url):
+        say_error(sentence)
     if (folder := multiprocess.find_folder()) is not None:
         multiprocess.wipe(folder)
     command = [sys.executable, "-m", *COMMANDS[component]]
