@@ -18,14 +18,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApplicationError
-from api.http.allowed_hosts import guarded_hosts
+from api.http.allowed_hosts import HostGuard, guarded_hosts
 from api.http.allowed_methods import not_found, without_slash
 from api.http.dependencies import request_id_of
 from api.http.dependency_status import DependencyStatus
-from api.http.middleware import RequestEnvelopeMiddleware
+from api.http.middleware import RequestEnvelope, RequestEnvelopeMiddleware
 from api.http.openapi import described, operation_id
 from api.http.problems import HttpError, headers_of, language_of, problem_response, status_of
-from api.http.trusted_proxies import behind_proxies
+from api.http.server.direct_route import DirectRoute
+from api.http.trusted_proxies import behind_proxies, forwarded_reader
 from api.http.validation_errors import problem_of
 from api.i18n.catalogs import LANGUAGES, translator
 from api.rate_limits.guard import Guard
@@ -36,7 +37,7 @@ from api.use_cases.privacy.erase_person import PersonErasure
 from api.use_cases.services import Services
 from api.v1.codes import code_import
 from api.v1.public import redeem
-from api.v1.public.fast_redeem import FastRedeemMiddleware
+from api.v1.public.direct_redeem import DirectRedeem
 from api.v1.reservations import redemption_batches
 from api.v1.router import include_resources
 from api.web.admin import AdminContext, PreviewSender, build_admin
@@ -88,6 +89,7 @@ class LedgerAPI(FastAPI):
     """FastAPI with our own layers around it: its telemetry and middleware take longer than a whole redeem."""
 
     around: ASGIApp
+    direct_route: DirectRoute
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, built once."""
@@ -126,26 +128,31 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     _include_routes(app, settings)
     _handle_faults(app)
-    fast_redeem = FastRedeemMiddleware(
-        SignInGate(partial(FastAPI.__call__, app), get_support=lambda: app.state.support),
-        path=redeem.PATH,
-        answer=redeem.answer,
-        services=lambda: app.state.services,
-        defect=_answer_defect,
+    application = SignInGate(partial(FastAPI.__call__, app), get_support=lambda: app.state.support)
+    hosts = guarded_hosts(application, settings.public_url, settings.hosts, refuse_host)
+    envelope = RequestEnvelope(
+        new_request_id=lambda: RANDOM.draw_bytes(8).hex(), quiet=("/healthz", "/readyz", "/metrics", "/static")
     )
-    envelope = RequestEnvelopeMiddleware(
-        guarded_hosts(fast_redeem, settings.public_url, settings.hosts, refuse_host),
+    bounded = RequestEnvelopeMiddleware(
+        hosts,
+        envelope,
         body_bytes_max=settings.body_bytes_max,
         files={
             IMPORT_PATH: FILE_BYTES_MAX,
             code_import.PATH: code_import.BODY_BYTES_MAX,
             redemption_batches.PATH: BATCH_BYTES_MAX,
         },
-        new_request_id=lambda: RANDOM.draw_bytes(8).hex(),
         refuse=refuse_body,
-        quiet=("/healthz", "/readyz", "/metrics", "/static"),
     )
-    app.around = behind_proxies(envelope, settings.proxies)
+    app.direct_route = DirectRedeem(
+        body_bytes_max=settings.body_bytes_max,
+        envelope=envelope,
+        permits_host=hosts.permits if isinstance(hosts, HostGuard) else None,
+        read_forwarded=forwarded_reader(settings.proxies),
+        services=lambda: app.state.services,
+        defect=_log_defect,
+    )
+    app.around = behind_proxies(bounded, settings.proxies)
     return app
 
 
@@ -310,12 +317,3 @@ def _handle_faults(app: FastAPI) -> None:
 def _log_defect(error: Exception) -> None:
     ERRORS.labels("internal_error").inc()
     log.error("request failed", exc_info=error)
-
-
-async def _answer_defect(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    _log_defect(error)
-    scope["ledger_outcome"] = "INTERNAL"
-    response = problem_response(
-        ApplicationError("INTERNAL"), language_of(Request(scope)), scope.get("ledger_request_id")
-    )
-    await response(scope, receive, send)

@@ -43,9 +43,13 @@ class HostGuard:
             return
         await self._app(scope, receive, send)
 
+    def permits(self, header: bytes) -> bool:
+        """Return whether requests with this Host header are answered."""
+        return header in self._known_hosts or self._learn(header)
+
     def _is_permitted(self, scope: Scope) -> bool:
         for name, value in scope["headers"]:
-            if name == b"host" and value not in self._known_hosts and not self._learn(value):
+            if name == b"host" and not self.permits(value):
                 return scope["path"] in self._probes
         return True
 

@@ -17,6 +17,7 @@ from domain.values.trace_ids import outside_trace_id
 
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
 """Makes browsers trust the Content-Type of every answer."""
+REQUEST_ID = b"x-request-id"
 CACHE_CONTROL = b"cache-control"
 NO_STORE = (CACHE_CONTROL, b"no-store")
 """Set on every answer that does not say how it may be cached."""
@@ -36,58 +37,109 @@ class BodyTooLargeError(HTTPException):
         super().__init__(413)
 
 
+class RequestEnvelope:
+    """What every request gets: an id, the headers of its response, one log line, and its place in the metrics.
+
+    Args:
+        new_request_id: Ids for requests that bring none.
+        quiet: Path prefixes that are not logged, such as health checks.
+    """
+
+    def __init__(self, new_request_id: Callable[[], str], quiet: tuple[str, ...] = ()) -> None:
+        self._new_request_id = new_request_id
+        self._quiet = quiet
+        self._lines = BufferedRequestLog()
+
+    def name_request(self, scope: Scope, named: bytes | None) -> None:
+        """Set `ledger_request_id` in the scope.
+
+        Args:
+            scope: Of the request.
+            named: The value of X-Request-ID, if the request has one.
+        """
+        request_id = None if named is None else outside_trace_id(named.decode("latin-1"))
+        scope["ledger_request_id"] = request_id or self._new_request_id()
+
+    def complete_headers(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
+        """Add the headers that every response has."""
+        headers.append((REQUEST_ID, scope["ledger_request_id"].encode()))
+        headers.append(NO_SNIFF)
+        if not any(name == CACHE_CONTROL for name, _ in headers):
+            headers.append(NO_STORE)
+        if scope.get("scheme") == "https":
+            headers.append(HSTS)
+
+    def log_request(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count and log a request that has ended.
+
+        Args:
+            scope: Of the request.
+            status: Of the response; 0 if there was none.
+            seconds: How long it took.
+        """
+        # The route's pattern, never the path itself, because paths hold link tokens.
+        route = str(scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched"))
+        observe(route, status, seconds)
+        if not scope["path"].startswith(self._quiet):
+            self._lines.add(
+                action="redeem" if "ledger_route" in scope else getattr(scope.get("endpoint"), "__name__", "none"),
+                outcome=scope.get("ledger_outcome") or ("ok" if 0 < status < ERRORS_FROM else str(status)),
+                reservation_id=_reservation(scope),
+                method=scope["method"],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                request_id=scope["ledger_request_id"],
+            )
+
+    def write_lines(self) -> None:
+        """Write the lines that are buffered."""
+        self._lines.write()
+
+
 class RequestEnvelopeMiddleware:
-    """Sets `ledger_request_id` in the scope and X-Request-ID on the answer, bounds the body, logs one line.
+    """Puts the envelope around requests of an application, and bounds their bodies.
 
     Args:
         app: The application inside.
+        envelope: The envelope.
         body_bytes_max: Bound of the request's body.
         files: Paths that take a file, each with its own bound.
-        new_request_id: Ids for requests that bring none.
         refuse: Answers a request whose body is declared too large.
-        quiet: Path prefixes that are not logged, such as health checks.
     """
 
     def __init__(
         self,
         app: ASGIApp,
+        envelope: RequestEnvelope,
         *,
         body_bytes_max: int,
         files: Mapping[str, int],
-        new_request_id: Callable[[], str],
         refuse: Callable[[Scope, Receive, Send], object],
-        quiet: tuple[str, ...] = (),
     ) -> None:
         self.app = app
+        self.envelope = envelope
         self.body_bytes_max = body_bytes_max
         self.files = files
-        self.new_request_id = new_request_id
         self.refuse = refuse
-        self.quiet = quiet
-        self._lines = BufferedRequestLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
+        envelope = self.envelope
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-            self._lines.write()  # a lifespan that ends here was the process's last
+            envelope.write_lines()  # a lifespan that ends here was the process's last
             return
         started = time.perf_counter()
-        declared, request_id = self._read_headers(scope)
-        scope["ledger_request_id"] = request_id
+        declared, named = self._read_headers(scope)
+        envelope.name_request(scope, named)
         status = 0
 
         async def tagged(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message["headers"]
-                headers.append((b"x-request-id", request_id.encode()))
-                headers.append(NO_SNIFF)
-                if not any(name == CACHE_CONTROL for name, _ in headers):
-                    headers.append(NO_STORE)
-                if scope.get("scheme") == "https":
-                    headers.append(HSTS)
+                envelope.complete_headers(scope, message["headers"])
             await send(message)
 
         bytes_max = self.files.get(scope["path"], self.body_bytes_max)
@@ -98,32 +150,16 @@ class RequestEnvelopeMiddleware:
                 # A body of a declared length is no longer than that: the server ends it there.
                 await self.app(scope, receive if declared else self._bounded(receive, bytes_max), tagged)
         finally:
-            self._log(scope, request_id, status, time.perf_counter() - started)
+            envelope.log_request(scope, status, time.perf_counter() - started)
 
-    def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        # The route's pattern, never the path itself, because paths hold link tokens.
-        route = str(scope.get("ledger_route") or getattr(scope.get("route"), "path", "unmatched"))
-        observe(route, status, seconds)
-        if not scope["path"].startswith(self.quiet):
-            self._lines.add(
-                action="redeem" if "ledger_route" in scope else getattr(scope.get("endpoint"), "__name__", "none"),
-                outcome=scope.get("ledger_outcome") or ("ok" if 0 < status < ERRORS_FROM else str(status)),
-                reservation_id=_reservation(scope),
-                method=scope["method"],
-                route=route,
-                status=status,
-                ms=round(seconds * 1000, 2),
-                request_id=request_id,
-            )
-
-    def _read_headers(self, scope: Scope) -> tuple[int, str]:
-        declared, request_id = 0, ""
+    def _read_headers(self, scope: Scope) -> tuple[int, bytes | None]:
+        declared, named = 0, None
         for name, value in scope["headers"]:
             if name == b"content-length":
                 declared = int(value) if value.isdigit() and len(value) <= DIGITS_MAX else 0
-            elif name == b"x-request-id":
-                request_id = outside_trace_id(value.decode("latin-1")) or ""
-        return declared, request_id or self.new_request_id()
+            elif name == REQUEST_ID:
+                named = value
+        return declared, named
 
     def _bounded(self, receive: Receive, left: int) -> Receive:
         """Count the received bytes, because a chunked body declares no length."""

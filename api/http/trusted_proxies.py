@@ -1,9 +1,9 @@
 """Which peers may say where a request comes from: none, unless LEDGER_TRUSTED_PROXIES names their networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 
@@ -20,3 +20,25 @@ def behind_proxies(app: ASGIApp, trusted: Sequence[str]) -> ASGIApp:
     if not trusted:
         return app
     return cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), list(trusted)))
+
+
+def forwarded_reader(trusted: Sequence[str]) -> Callable[[Scope], None] | None:
+    """Return a function that sets address and scheme in the scope of one request; None without trusted proxies.
+
+    Args:
+        trusted: As for `behind_proxies`.
+    """
+    if not trusted:
+        return None
+    middleware = cast("Any", behind_proxies(_do_nothing, trusted))
+
+    def read_forwarded(scope: Scope) -> None:
+        # The middleware awaits nothing but the application inside, which awaits nothing either.
+        for _ in middleware(scope, None, None).__await__():
+            raise AssertionError("the headers of proxies are read without waiting")
+
+    return read_forwarded
+
+
+async def _do_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand for the application: only the scope is of interest."""

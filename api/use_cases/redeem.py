@@ -16,8 +16,8 @@ from api.rate_limits.code_attempts import LimitedAttempt
 from api.rate_limits.guard import CodeAttempt
 from api.schemas.parsing import parse_email
 from api.use_cases.idempotency import idempotency_key
-from api.use_cases.services import Caller, Services
-from domain.command_bus import CommandResult
+from api.use_cases.services import Caller, Services, require_result
+from domain.command_bus import CommandResult, Result
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import CommandContext
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -68,15 +68,69 @@ async def redeem(
     Raises:
         ApplicationError: Malformed input, a refusal, a rate limit, or the database is unavailable.
     """
+    begun = begin_redeem(services, caller, email, code, language=language, again=again, key=key)
+    try:
+        outcome: Result | BaseException = await services.commit.run(begun.command)
+    except BaseException as error:  # noqa: BLE001 - `finish` raises it, also if the request was cancelled
+        outcome = error
+    return begun.finish(outcome)
+
+
+def begin_redeem(
+    services: Services,
+    caller: Caller,
+    email: str,
+    code: str,
+    *,
+    language: Language,
+    again: UUID | None = None,
+    key: str | None = None,
+) -> "BegunRedeem":
+    """Begin what `redeem` does, for callers that have the command executed and then call `finish`.
+
+    Raises:
+        ApplicationError: Malformed input, or a rate limit; the request is counted.
+    """
     try:
         command, typed = draft_command(
             services, caller, services.context(caller), email, code, language=language, again=again, key=key
         )
-        result = await _execute(services, caller, command, typed, command.reservation_id, is_again=again is not None)
+        return BegunRedeem(services, *_admit(services, caller, command, typed, is_again=again is not None))
     except ApplicationError as error:
         count_rejected(error.code)
         raise
-    return complete_redeem(services, command, result)
+
+
+class BegunRedeem:
+    """A redeem request within its rate limits, whose command is to be executed.
+
+    Attributes:
+        command: The command.
+    """
+
+    __slots__ = ("_attempt", "_services", "command")
+
+    def __init__(self, services: Services, command: ReserveUse, attempt: LimitedAttempt | None) -> None:
+        self._services = services
+        self._attempt = attempt
+        self.command = command
+
+    def finish(self, outcome: Result | BaseException) -> Redemption:
+        """Return what the request led to. It must be called once.
+
+        Args:
+            outcome: The command's result, or what kept it from one.
+
+        Raises:
+            ApplicationError: As `redeem`; the request is counted.
+        """
+        command = self.command
+        try:
+            result = _conclude(self._attempt, command.reservation_id, outcome)
+        except ApplicationError as error:
+            count_rejected(error.code)
+            raise
+        return complete_redeem(self._services, command, result)
 
 
 def draft_command(
@@ -167,20 +221,54 @@ async def rebind_own_access(
 
 
 async def _execute(
-    services: Services, caller: Caller, command: Inviting, typed: CodeInput, new_id: UUID, *, is_again: bool = False
+    services: Services, caller: Caller, command: Inviting, typed: CodeInput, new_id: UUID
 ) -> CommandResult:
     """Execute a command that gives `new_id` to a new reservation, within the limits on guessing and on invitations."""
+    command, attempt = _admit(services, caller, command, typed)
+    try:
+        outcome: Result | BaseException = await services.commit.run(command)
+    except BaseException as error:  # noqa: BLE001 - `_conclude` raises it, also if the request was cancelled
+        outcome = error
+    return _conclude(attempt, new_id, outcome)
+
+
+def _admit(
+    services: Services, caller: Caller, command: Inviting, typed: CodeInput, *, is_again: bool = False
+) -> tuple[Inviting, LimitedAttempt | None]:
+    """Admit a command; return it with the limits that it would exceed, and the attempt that `_conclude` settles.
+
+    Raises:
+        ApplicationError: RATE_LIMITED.
+    """
     if services.guard is None:
-        return await services.execute_in_group(command)
+        return command, None
     digests = command.recipient.digests[0], typed.digests[0]
-    attempt = CodeAttempt(caller.client_ip, typed.shape, *digests, caller.actor, is_again)
-    with LimitedAttempt(services.guard, attempt) as limited:
-        if limited.waits is not None:
-            command = replace(command, context=replace(command.context, waits=limited.waits))
-        result = await services.execute_in_group(command)
-        if result.require_reservation().reservation_id == new_id:
-            limited.reservation, limited.is_code_bound = result.require_reservation(), result.code.bound
-        return result
+    attempt = LimitedAttempt(
+        services.guard, CodeAttempt(caller.client_ip, typed.shape, *digests, caller.actor, is_again)
+    )
+    attempt.admit()
+    if attempt.waits is not None:
+        command = replace(command, context=replace(command.context, waits=attempt.waits))
+    return command, attempt
+
+
+def _conclude(attempt: LimitedAttempt | None, new_id: UUID, outcome: Result | BaseException) -> CommandResult:
+    """Return the result of an admitted command, and count what it did.
+
+    Raises:
+        ApplicationError: The ledger refused, a rate limit, or the database is unavailable.
+    """
+    if attempt is None:
+        return require_result(outcome)
+    try:
+        result = require_result(outcome)
+        if (reservation := result.require_reservation()).reservation_id == new_id:
+            attempt.reservation, attempt.is_code_bound = reservation, result.code.bound
+    except BaseException as error:
+        attempt.settle(error)
+        raise
+    attempt.settle(None)
+    return result
 
 
 def _redemption(services: Services, result: CommandResult, new_id: UUID) -> Redemption:

@@ -159,9 +159,9 @@ class Services(LedgerServices):
         """
         try:
             result = await self.commit.run(command)
-        except (OverloadedError, StorageUnavailableError, TimeoutError) as error:
-            raise _service_error(error) from error
-        return raise_refusal(result)
+        except Exception as error:  # noqa: BLE001 - `require_result` raises what it is about
+            return require_result(error)
+        return require_result(result)
 
     async def execute_chunk(self, commands: Sequence[Command]) -> list[CommandResult | ApplicationError]:
         """Execute at most `CHUNK_MAX` commands of one caller in the event loop; return a result for each, in order.
@@ -189,6 +189,21 @@ class Services(LedgerServices):
             ApplicationError: UNAVAILABLE, the database is unavailable or does not answer in time.
         """
         return await run_blocking(self.settings.request_wait_s, function, *args, **kwargs)
+
+
+def require_result(outcome: Result | BaseException) -> CommandResult:
+    """Return the result of an accepted command that was executed in a group; raise what else became of it.
+
+    Raises:
+        ApplicationError: The ledger refused; UNAVAILABLE; OVERLOADED.
+    """
+    if isinstance(outcome, CommandResult):
+        return outcome
+    if isinstance(outcome, Refusal):
+        raise ApplicationError.from_refusal(outcome) from outcome
+    if isinstance(outcome, OverloadedError | StorageUnavailableError | TimeoutError):
+        raise _service_error(outcome) from outcome
+    raise outcome
 
 
 def _service_error(error: Exception) -> ApplicationError:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from uuid import UUID
 import psutil
 import psycopg
 
+from api.cli.server.container import COMMANDS
 from benchmarks.harness.cpu_time import read_cpu_s
 from benchmarks.harness.load_generators import BenchmarkError, RedeemClient, require_loopback
 
@@ -203,7 +204,7 @@ class BenchmarkStack:
             yield [
                 self.base,
                 *(
-                    others.enter_context(serve_app("api.main:create_app", find_free_port(), env, factory=True)).base
+                    others.enter_context(_serve(COMMANDS["backend"], find_free_port(), env)).base
                     for _ in range(count - 1)
                 ),
             ]
@@ -223,13 +224,20 @@ class ServedApp(NamedTuple):
 def serve_app(
     app: str, port: int, env: Mapping[str, str] | None = None, *, factory: bool = False
 ) -> Iterator[ServedApp]:
-    """Run an ASGI application in uvicorn, with the options of the ledger's API."""
-    options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
-    options += ["--no-access-log", "--log-level", "warning", "--no-server-header", *(["--factory"] if factory else [])]
-    command = [sys.executable, "-m", "uvicorn", app, *options]
-    process = subprocess.Popen(command, env=dict(env) if env else None, stderr=subprocess.DEVNULL)
+    """Run an ASGI application in uvicorn, with the options of the ledger's API but for its protocol."""
+    options = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+    command = ("uvicorn", app, *options, "--no-server-header", *(["--factory"] if factory else []))
+    with _serve(command, port, env) as served:
+        yield served
+
+
+@contextmanager
+def _serve(command: Sequence[str], port: int, env: Mapping[str, str] | None) -> Iterator[ServedApp]:
+    """Run a module that listens on a port of loopback."""
+    arguments = [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(arguments, env=dict(env) if env else None, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _is_port_open(port), READY_S_MAX, app)
+        wait_until(lambda: _is_port_open(port), READY_S_MAX, command[1])
         yield ServedApp(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
     finally:
         process.terminate()

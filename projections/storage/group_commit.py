@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from itertools import islice
+from typing import Protocol
 
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
@@ -26,8 +27,23 @@ EXPIRY_CHECK_S = 0.5
 """Interval in seconds at which expired commands are ended: a timer for each command would cost more."""
 
 PipelinedBatch = Callable[[Sequence[Command]], Generator[int, None, list[Result]]]
+
+
+class Waiter(Protocol):
+    """Waits for the result of a command, as a future does. It is called in the loop's thread, and never raises."""
+
+    def done(self) -> bool:
+        """Return whether it waits no more."""
+
+    def set_result(self, result: Result, /) -> None:
+        """Accept the result."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Accept what kept the command from its result."""
+
+
 ResultFuture = asyncio.Future[Result]
-Batch = Sequence[tuple[Command, ResultFuture]]
+Batch = Sequence[tuple[Command, Waiter]]
 
 
 class OverloadedError(Exception):
@@ -48,9 +64,9 @@ class AsyncGroupCommit:
         self._pipelined = pipelined
         self._execute = execute
         self._wait_s = wait_s
-        self._queue: deque[tuple[Command, ResultFuture]] = deque()
+        self._queue: deque[tuple[Command, Waiter]] = deque()
         self._chunk_turn = asyncio.Lock()
-        self._deadlines: deque[tuple[float, ResultFuture]] = deque()
+        self._deadlines: deque[tuple[float, Waiter]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closing = False
         self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
@@ -63,9 +79,19 @@ class AsyncGroupCommit:
             StorageUnavailableError: The database is unavailable.
             TimeoutError: No result in time. The command may have taken effect; the same request again shows it.
         """
+        future: ResultFuture = self._loop.create_future()
+        self.submit(command, future)
+        return await future
+
+    def submit(self, command: Command, waiter: Waiter) -> None:
+        """Enqueue one command; its result, error or timeout comes to `waiter` later, as from `run`.
+
+        Raises:
+            OverloadedError: Too many commands wait; nothing was done.
+        """
         if self._closing or len(self._queue) >= WAITING_MAX:
             raise OverloadedError
-        return await self._enqueue(command)
+        self._enqueue(command, waiter)
 
     async def run_chunk(self, commands: Sequence[Command]) -> list[Result | Exception]:
         """Return the result of each command of one caller, in their order; what fails a command is its result.
@@ -82,7 +108,9 @@ class AsyncGroupCommit:
         async with self._chunk_turn:
             if self._closing or len(self._queue) + len(commands) > WAITING_MAX:
                 raise OverloadedError
-            futures = [self._enqueue(command) for command in commands]
+            futures: list[ResultFuture] = [self._loop.create_future() for _ in commands]
+            for command, future in zip(commands, futures, strict=True):
+                self._enqueue(command, future)
             try:
                 return [await _result_or_error(future) for future in futures]
             finally:
@@ -96,13 +124,11 @@ class AsyncGroupCommit:
             await self._running
         self._timer.cancel()
 
-    def _enqueue(self, command: Command) -> ResultFuture:
-        future: ResultFuture = self._loop.create_future()
-        self._queue.append((command, future))
-        self._deadlines.append((self._loop.time() + self._wait_s, future))
+    def _enqueue(self, command: Command, waiter: Waiter) -> None:
+        self._queue.append((command, waiter))
+        self._deadlines.append((self._loop.time() + self._wait_s, waiter))
         if self._running is None:
             self._running = self._loop.create_task(self._drain())
-        return future
 
     async def _drain(self) -> None:
         while self._queue:
@@ -121,16 +147,16 @@ class AsyncGroupCommit:
                 results = await self._results(commands)
         except Exception as error:  # noqa: BLE001 - whatever it is, a caller waits for the result
             if len(batch) == 1 or isinstance(error, StorageUnavailableError):
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
+                for _, waiter in batch:
+                    if not waiter.done():
+                        waiter.set_exception(error)
                 return
             for entry in batch:
                 await self._run_batch([entry])
             return
-        for (_, future), result in zip(batch, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+        for (_, waiter), result in zip(batch, results, strict=True):
+            if not waiter.done():
+                waiter.set_result(result)
         self._drop_finished()
 
     async def _results(self, commands: Sequence[Command]) -> list[Result]:
@@ -162,9 +188,9 @@ class AsyncGroupCommit:
         now = self._loop.time()
         self._drop_finished()
         while self._deadlines and self._deadlines[0][0] <= now:
-            _, future = self._deadlines.popleft()
-            if not future.done():
-                future.set_exception(TimeoutError())
+            _, waiter = self._deadlines.popleft()
+            if not waiter.done():
+                waiter.set_exception(TimeoutError())
         self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
 
 

@@ -37,6 +37,11 @@ class SingleWriteTransport(BaseTransport):
         else:
             self._transport.write(octets)
 
+    def write_whole(self, response: bytes) -> None:
+        """Write a whole response, after a head that waits."""
+        self.flush()
+        self._transport.write(response)
+
     def flush(self) -> None:
         """Write a head that waits."""
         if self._waiting_head:
@@ -73,6 +78,9 @@ class SingleWriteTransport(BaseTransport):
 class SingleWriteProtocol(HttpToolsProtocol):
     """uvicorn's protocol over httptools, on such a transport."""
 
+    whole_writes: SingleWriteTransport
+
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin a connection."""
-        super().connection_made(cast("Transport", SingleWriteTransport(cast("Transport", transport), self.loop)))
+        self.whole_writes = SingleWriteTransport(cast("Transport", transport), self.loop)
+        super().connection_made(cast("Transport", self.whole_writes))

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Scope
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
@@ -22,13 +23,14 @@ from api.schemas.resources import RedeemRequest, RedemptionView
 from api.use_cases.redeem import Redemption, correct_own_recipient
 from api.use_cases.redeem import redeem as redeem_code
 from api.use_cases.services import Caller, Services
-from api.v1.public.fast_redeem import ACCEPTED, RedeemResponse
 from api.v1.public.stream_slots import SlotStreamingResponse, StreamSlots
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Reservation
 from domain.ports import Language
 
+ACCEPTED = 202
+"""Status of a redeem that made a reservation."""
 PATH = "/api/v1/public/redeem"
 router = APIRouter(route_class=BlockingRoute, prefix="/api/v1/public", tags=["public"])
 
@@ -66,6 +68,20 @@ REDEEM_PROBLEMS[429]["headers"] = {
     "RateLimit": {"schema": {"type": "string"}, "description": "Remaining quota; also on other responses."},
     "RateLimit-Policy": {"schema": {"type": "string"}, "description": "Quotas of unknown codes, by client IP address."},
 }
+
+
+class RedeemResponse(NamedTuple):
+    """A status and a JSON body, and the id of the reservation for the log."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    reservation_id: str
+
+    def annotate_scope(self, scope: Scope) -> None:
+        """Store in the request's scope what its log line says."""
+        scope["ledger_reservation_id"] = self.reservation_id
+        scope["ledger_outcome"] = "accepted" if self.status == ACCEPTED else "known"
 
 
 def view(reservation: Reservation, language: Language, *, created: bool = True) -> dict[str, object]:
@@ -123,32 +139,32 @@ async def redeem(
 
     The same code and email address always return the same pending reservation.
     """
-    redeem_response = await answer(services, body, language, caller_of(request.scope), idempotency_key)
-    redeem_response.annotate_scope(request.scope)
-    response = Response(redeem_response.body, redeem_response.status, media_type="application/json")
-    response.raw_headers.extend(redeem_response.headers)
+    caller = caller_of(request.scope)
+    try:
+        redemption = await redeem_code(
+            services, caller, body.email, body.code, language=language, again=body.again, key=idempotency_key
+        )
+    except ApplicationError as error:
+        raise with_limits(services, caller, error) from error
+    shown = redeem_response(services, caller, redemption, language)
+    shown.annotate_scope(request.scope)
+    response = Response(shown.body, shown.status, media_type="application/json")
+    response.raw_headers.extend(shown.headers)
     return response
 
 
-async def answer(
-    services: Services, body: RedeemRequest, language: Language, caller: Caller, key: str | None
-) -> RedeemResponse:
-    """Redeem; the route above and the fast path of `api.v1.public.fast_redeem` both call this.
-
-    Raises:
-        ApplicationError: Malformed input, a refusal, a rate limit, or the database is unavailable.
-    """
-    try:
-        redemption = await redeem_code(
-            services, caller, body.email, body.code, language=language, again=body.again, key=key
-        )
-    except ApplicationError as error:
-        limits = {name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client_ip)}
-        raise HttpError.with_headers(error, limits) from error
+def redeem_response(services: Services, caller: Caller, redemption: Redemption, language: Language) -> RedeemResponse:
+    """Return the response to a redeem request, for the route above and for the direct path."""
     shown = redemption_view(redemption, language)
     status = ACCEPTED if redemption.created else 200
     headers = (_CONTENT_LANGUAGE[language], *limit_headers(services.guard, caller.client_ip))
     return RedeemResponse(status, orjson.dumps(shown), headers, str(shown["reservation_id"]))
+
+
+def with_limits(services: Services, caller: Caller, error: ApplicationError) -> ApplicationError:
+    """Return the error of a redeem request with the headers of the rate limits."""
+    limits = {name.decode(): value.decode() for name, value in limit_headers(services.guard, caller.client_ip)}
+    return HttpError.with_headers(error, limits)
 
 
 _CONTENT_LANGUAGE = {language: (b"content-language", language.encode()) for language in LANGUAGES}

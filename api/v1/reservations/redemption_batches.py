@@ -14,8 +14,7 @@ from api.http.problems import retry_headers, status_of
 from api.i18n.messages import refusal_detail
 from api.schemas.redemption_batch import BatchRedeemRequest, BatchRedeemView
 from api.use_cases.redeem_batch import BatchItem, ItemResult, redeem_batch
-from api.v1.public.fast_redeem import ACCEPTED
-from api.v1.public.redeem import json_response
+from api.v1.public.redeem import ACCEPTED, json_response
 from domain.ports import Language
 from projections.telemetry.log_setup import FactLog
 from projections.telemetry.metrics import REDEEM_BATCH_ITEMS

@@ -77,7 +77,7 @@ def api_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
         "--loop",
         "uvloop",
         "--http",
-        "api.http.server.single_write:SingleWriteProtocol",
+        "api.http.server.direct_route:DirectRouteProtocol",
         "--no-proxy-headers",
         "--no-server-header",
         *quiet,

@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.services import ledger
 from api.cli.server.container import COMMANDS
-from api.http.trusted_proxies import behind_proxies
+from api.http.trusted_proxies import behind_proxies, forwarded_reader
 from api.rate_limits.guard import ADDRESS
 from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import settings_over, started
@@ -43,9 +43,12 @@ def seen(peer: str, trusted: str, *headers: tuple[str, str]) -> tuple[str, str]:
     networks = [part.strip() for part in trusted.split(",") if part.strip()]
 
     async def request() -> None:
-        await behind_proxies(app, networks)(scope, nothing, nowhere)
+        await behind_proxies(app, networks)(dict(scope), nothing, nowhere)
 
     asyncio.run(request())
+    if (read_forwarded := forwarded_reader(networks)) is not None:
+        read_forwarded(scope)
+    assert (scope["client"][0], scope["scheme"]) == clients[0], "the direct route sees the same"
     return clients[0]
 
 

@@ -1,0 +1,305 @@
+"""A direct route gets whole simple requests; all others reach the application as if there were no such route."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from api.http.server.direct_route import DirectExchange, DirectRouteProtocol
+
+WAIT_S = 30
+BODY_BYTES_MAX = 100
+PATH = "/direct"
+
+
+class RecordingRoute:
+    """A direct route that keeps what it accepts, until the test answers."""
+
+    path = PATH
+    body_bytes_max = BODY_BYTES_MAX
+
+    def __init__(self) -> None:
+        self.exchanges: list[DirectExchange] = []
+        self.arrived = asyncio.Event()
+        self.accepts = True
+        self.answers_immediately = True
+
+    def begin(self, exchange: DirectExchange) -> bool:
+        """Accept a request, unless the test says no."""
+        if not self.accepts:
+            return False
+        self.exchanges.append(exchange)
+        if self.answers_immediately:
+            self.answer()
+        self.arrived.set()
+        return True
+
+    def answer(self) -> None:
+        """Answer the newest request with its body."""
+        exchange = self.exchanges[-1]
+        exchange.respond(202, [(b"x-way", b"direct")], exchange.body)
+
+
+class Application:
+    """An application with a direct route. It answers with the request's body itself."""
+
+    def __init__(self) -> None:
+        self.direct_route = RecordingRoute()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        text = f"{scope['method']} {scope['path']} {body.decode()}"
+        await PlainTextResponse(text, headers={"x-way": "application"})(scope, receive, send)
+
+
+class WatchedProtocol(DirectRouteProtocol):
+    """The protocol under test, which tells when its connection begins and ends."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.begun, self.lost = asyncio.Event(), asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the beginning."""
+        super().connection_made(transport)
+        self.begun.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end."""
+        super().connection_lost(exc)
+        self.lost.set()
+
+
+class Connection:
+    """A connection to the application, and the protocol at its other end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: WatchedProtocol) -> None:
+        self.reader, self.writer, self.end = reader, writer, end
+
+    async def ask(self, *pieces: bytes) -> tuple[str, dict[str, str], str]:
+        """Send a request in pieces and return status line, header fields and body of the response."""
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+            await asyncio.sleep(0)
+        return await self.response()
+
+    async def response(self) -> tuple[str, dict[str, str], str]:
+        """Read the next response."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        status, *lines = head.strip().split("\r\n")
+        fields = dict(line.lower().split(": ", 1) for line in lines)
+        body = await self.reader.readexactly(int(fields["content-length"]))
+        return status, fields, body.decode()
+
+
+def converse(talk: Callable[[Connection, RecordingRoute], Awaitable[None]]) -> None:
+    """Run a test's conversation on one connection, within a bound."""
+
+    async def whole() -> None:
+        application = Application()
+        config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=False)
+        config.load()
+        end = WatchedProtocol(config, ServerState(), {})
+        server = await asyncio.get_running_loop().create_server(lambda: end, "127.0.0.1", 0)
+        async with asyncio.timeout(WAIT_S):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            await end.begun.wait()
+            await talk(Connection(reader, writer, end), application.direct_route)
+            writer.close()
+            await end.lost.wait()
+        server.close()
+
+    asyncio.run(whole())
+
+
+def request(body: bytes = b"body", *, line: str = f"POST {PATH} HTTP/1.1", **fields: str) -> bytes:
+    """One request with a body of a declared length, unless a field says otherwise."""
+    named = {"host": "localhost", "content-length": str(len(body))} | {
+        name.replace("_", "-"): value for name, value in fields.items()
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value)
+    return f"{line}\r\n{head}\r\n".encode() + body
+
+
+def test_simple_requests_on_one_connection_take_the_direct_route() -> None:
+    """Each with the scope that helpers of ASGI applications read."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        for body in (b"one", b"", b"three"):
+            status, fields, text = await connection.ask(request(body))
+            assert (status, fields["x-way"], text) == ("HTTP/1.1 202 Accepted", "direct", body.decode())
+        scope = route.exchanges[0].scope
+        assert (scope["method"], scope["path"], scope["client"][0]) == ("POST", PATH, "127.0.0.1")
+        assert dict(scope["headers"])[b"host"] == b"localhost"
+        assert connection.end.server_state.total_requests == 3
+
+    converse(talk)
+
+
+def test_request_in_pieces_is_collected() -> None:
+    """Wherever it was cut."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        octets = request(b"a longer body")
+        for cut in range(1, len(octets)):
+            assert (await connection.ask(octets[:cut], octets[cut:]))[2] == "a longer body"
+        assert len(route.exchanges) == len(octets) - 1
+
+    converse(talk)
+
+
+SPECIAL = {
+    "another path": request(line="POST /other HTTP/1.1"),
+    "a query": request(line=f"POST {PATH}?q HTTP/1.1"),
+    "another method": request(line=f"PUT {PATH} HTTP/1.1"),
+    "the old version": request(line=f"POST {PATH} HTTP/1.0", connection="keep-alive"),
+    "a long body": request(b"b" * (BODY_BYTES_MAX + 1)),
+    "the last request": request(connection="close"),
+    "a body that waits": request(expect="100-continue"),
+}
+
+
+@pytest.mark.parametrize("octets", SPECIAL.values(), ids=list(SPECIAL))
+def test_special_requests_reach_the_application_whole(octets: bytes) -> None:
+    """With method, path and body."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        connection.writer.write(octets)
+        if b"100-continue" in octets:
+            assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        status, fields, text = await connection.response()
+        line, _, body = octets.partition(b"\r\n")
+        method, path = line.decode().split()[:2]
+        assert (status, fields["x-way"]) == ("HTTP/1.1 200 OK", "application")
+        assert text == f"{method} {path.partition('?')[0]} {body.rpartition(bytes([13, 10]) * 2)[2].decode()}"
+        assert not route.exchanges
+
+    converse(talk)
+
+
+def test_declined_requests_reach_the_application_whole() -> None:
+    """On the same connection as accepted ones."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        for accepts in (False, True, False, True):
+            route.accepts = accepts
+            _, fields, text = await connection.ask(request(b"abc")[:-1], b"c")
+            assert (fields["x-way"], text) == (("direct", "abc") if accepts else ("application", f"POST {PATH} abc"))
+
+    converse(talk)
+
+
+@pytest.mark.parametrize("next_path", [PATH, "/other"])
+def test_responses_keep_the_order_of_pipelined_requests(next_path: str) -> None:
+    """The second request begins when the first one was answered."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        route.answers_immediately = False
+        connection.writer.write(request(b"first") + request(b"second", line=f"POST {next_path} HTTP/1.1"))
+        await route.arrived.wait()
+        assert len(route.exchanges) == 1
+        route.answer()
+        assert (await connection.response())[2] == "first"
+        assert (await connection.response())[2] == f"POST {next_path} second"
+
+    converse(talk)
+
+
+def test_pipelined_requests_that_are_answered_immediately_are_all_direct() -> None:
+    """Nothing is pending between them."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        connection.writer.write(b"".join(request(b"%d" % number) for number in range(5)))
+        assert [(await connection.response())[2] for _ in range(5)] == list("01234")
+        assert len(route.exchanges) == 5
+
+    converse(talk)
+
+
+def test_shutdown_waits_for_the_response_and_closes_the_connection() -> None:
+    """As it does for a request of the application."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        route.answers_immediately = False
+        connection.writer.write(request())
+        await route.arrived.wait()
+        connection.end.shutdown()
+        route.answer()
+        _, fields, text = await connection.response()
+        assert (fields["connection"], text) == ("close", "body")
+        assert await connection.reader.read() == b""
+
+    converse(talk)
+
+
+def test_idle_connection_is_closed_by_a_shutdown() -> None:
+    """After a direct request as before the first one."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        await connection.ask(request())
+        connection.end.shutdown()
+        assert await connection.reader.read() == b""
+        assert len(route.exchanges) == 1
+
+    converse(talk)
+
+
+def test_response_to_a_client_that_left_is_dropped() -> None:
+    """The route may answer whenever it likes."""
+
+    async def talk(connection: Connection, route: RecordingRoute) -> None:
+        route.answers_immediately = False
+        connection.writer.write(request())
+        await route.arrived.wait()
+        connection.writer.close()
+        exchange: Any = route.exchanges[0]
+        await connection.end.lost.wait()
+        assert exchange.disconnected
+        route.answer()
+        assert exchange.response_complete
+
+    converse(talk)
+
+
+def test_idle_connection_is_closed_after_the_keep_alive_timeout() -> None:
+    """The timer is set after a direct response."""
+
+    async def talk(connection: Connection, _: RecordingRoute) -> None:
+        connection.end.timeout_keep_alive = 0
+        await connection.ask(request())
+        assert await connection.reader.read() == b""
+
+    converse(talk)
+
+
+def test_application_without_a_direct_route_is_served() -> None:
+    """The protocol needs none."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(scope["path"])(scope, receive, send)
+
+    async def whole() -> bytes:
+        config = uvicorn.Config(application, lifespan="off", log_level="critical", proxy_headers=False)
+        config.load()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: DirectRouteProtocol(config, ServerState(), {}), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(request(connection="close"))
+        octets = await asyncio.wait_for(reader.read(), WAIT_S)
+        writer.close()
+        server.close()
+        return octets
+
+    assert asyncio.run(whole()).endswith(b"\r\n\r\n" + PATH.encode())
