@@ -188,6 +188,9 @@ lock:  ## Rebuild the locks from requirements/*.in (needs uv)
 		--no-emit-find-links --quiet --constraint requirements/dev.lock requirements/runtime.in \
 		--output-file requirements/runtime.lock
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --quiet --constraint requirements/dev.lock requirements/runtime.in requirements/tracing.in \
+		--output-file requirements/tracing.lock
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --quiet $(ARGS) requirements/audit.in --output-file requirements/audit.lock
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --quiet --constraint requirements/dev.lock $(ARGS) requirements/mutate.in \

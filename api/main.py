@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
@@ -68,6 +68,7 @@ from projections.telemetry.exposition import Exposition
 from projections.telemetry.gc_tuning import tune
 from projections.telemetry.log_setup import configure_logs
 from projections.telemetry.metrics import ERRORS, REDEEM_REQUESTS, STARTED, declare_zeroes
+from projections.telemetry.tracing import TRACING, trace_redemptions
 from projections.vault.random_source import RANDOM
 from workers.dispatcher import BackgroundDispatcher
 from workers.monitoring.broker_watch import BrokerMonitor
@@ -187,7 +188,7 @@ async def _storage(settings: ApiSettings) -> LedgerStore:
 def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with await _storage(settings) as storage:
+        with await _storage(settings) as storage, _tracing(settings, storage):
             erase_again(storage, settings)
             commit = AsyncGroupCommit(PipelinedExecute(storage), storage.ledger.execute, settings.request_wait_s)
             watch = BrokerMonitor(settings.redis_url.get_secret_value(), report=DependencyStatus().log_changes)
@@ -244,11 +245,19 @@ def erase_again(storage: LedgerStore, settings: ApiSettings) -> None:
         log.warning("restored people erased again", extra={"count": number})
 
 
+def _tracing(settings: ApiSettings, storage: LedgerStore) -> AbstractContextManager[None]:
+    return trace_redemptions(
+        settings.traces_url, settings.traces_ratio, "backend", storage.recorder.clock.now, RANDOM.draw_bytes
+    )
+
+
 def _publish(ids: Sequence[UUID]) -> None:
     """Publish one message to Celery. The import is local: only here does the API use the workers."""
     from workers.tasks import publish_ids  # noqa: PLC0415 - Celery is not needed to build the app or its OpenAPI document
 
+    started_at = TRACING.read_clock()
     publish_ids(ids)
+    TRACING.record_wake_up(ids, started_at)
 
 
 def _preview_sender(settings: ApiSettings, storage: LedgerStore) -> PreviewSender:

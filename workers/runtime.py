@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from uuid import UUID
@@ -18,6 +19,7 @@ from projections.repositories.groups import GroupRepository
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import execute_isolated
 from projections.telemetry.metrics import CONNECTION_REFUSALS, ERRORS, MAIL_CONNECTIONS, REFUSAL_REASONS, label_or_other
+from projections.telemetry.tracing import trace_redemptions
 from projections.vault.random_source import RANDOM
 from projections.work_queue.due_access import DueAccessRows
 from workers.channels.default_channel import NullSendLoop, default_channel, open_pool, open_send_loop
@@ -42,6 +44,7 @@ class Runtime:
 
     Attributes:
         waiting: Reservations whose access has to be removed before an invitation that a message named is sent.
+        tracing: Ends the traces of this process.
     """
 
     settings: WorkerSettings
@@ -54,6 +57,7 @@ class Runtime:
     connections: ConnectionPool | None
     send_loop: SmtpSendLoop | NullSendLoop
     waiting: set[UUID] = field(default_factory=set)
+    tracing: ExitStack = field(default_factory=ExitStack)
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     _channels: threading.local = field(default_factory=threading.local)
     _open_channels: list[Channel] = field(default_factory=list)
@@ -99,8 +103,24 @@ class Runtime:
             _refusal_counter(mark_missing(settings.redis_url.get_secret_value())),
         )
         send_loop = open_send_loop(settings, connections, send_executor)
+        tracing = ExitStack()
+        tracing.enter_context(
+            trace_redemptions(
+                settings.traces_url, settings.traces_ratio, "worker", storage.recorder.clock.now, RANDOM.draw_bytes
+            )
+        )
         return cls(
-            settings, storage, reader, steps, send_executor, group_channels, deliverer, connections, send_loop, waiting
+            settings,
+            storage,
+            reader,
+            steps,
+            send_executor,
+            group_channels,
+            deliverer,
+            connections,
+            send_loop,
+            waiting,
+            tracing,
         )
 
     def channel(self) -> Channel:
@@ -171,6 +191,7 @@ class Runtime:
         self.send_executor.shutdown(wait=True, cancel_futures=True)
         for channel in self._open_channels:
             channel.close()
+        self.tracing.close()
         self.storage.close()
 
 

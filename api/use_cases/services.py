@@ -26,6 +26,7 @@ from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
 from projections.storage.revocation_queue import COMMANDS_PER_ROUND
 from projections.telemetry.metrics import ERRORS
+from projections.telemetry.tracing import TRACING
 from projections.vault.command_drafts import CommandDrafts
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,10 @@ class LedgerServices:
             ApplicationError: The ledger refuses.
             StorageUnavailableError: The database is unavailable.
         """
-        return raise_refusal(self.storage.ledger.execute([command])[0])
+        started_at = TRACING.read_clock()
+        results = self.storage.ledger.execute([command])
+        TRACING.record_commit([command], results, started_at)
+        return raise_refusal(results[0])
 
     def reservation(self, reservation_id: UUID) -> Reservation:
         """Return one reservation; waits for the database.

@@ -11,7 +11,12 @@ from domain.policy import Policy
 from domain.ports import Language
 from domain.webhooks.target_url import Network
 from projections.config.environment import EnvironmentSettings
-from projections.config.url_validation import validate_broker_url, validate_database_url, validate_public_url
+from projections.config.url_validation import (
+    validate_broker_url,
+    validate_database_url,
+    validate_public_url,
+    validate_traces_url,
+)
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 
@@ -92,6 +97,8 @@ class LedgerSettings(EnvironmentSettings):
     smtp_timeout_s: float = Field(default=20.0, gt=0)
     webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)
     webhook_allow_private: str = ""
+    traces_url: str | None = None
+    traces_ratio: float = Field(default=0.01, ge=0, le=1)
 
     @field_validator("webhook_allow_private")
     @classmethod
@@ -128,6 +135,11 @@ class LedgerSettings(EnvironmentSettings):
     @classmethod
     def _validate_public_url(cls, value: str) -> str:
         return validate_public_url(value)
+
+    @field_validator("traces_url")
+    @classmethod
+    def _validate_traces_url(cls, value: str | None) -> str | None:
+        return validate_traces_url(value) if value else None
 
     @model_validator(mode="before")
     @classmethod

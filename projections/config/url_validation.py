@@ -1,5 +1,6 @@
 """Validation of the URLs in settings. No message repeats any part of a URL, because it may hold a password."""
 
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 import psycopg
@@ -10,6 +11,8 @@ DATABASE_FORM = (
     "write postgresql://user:password@host:5432/database, and percent-encode special characters of the password"
 )
 BROKER_FORM = "write redis://host:6379/0 or rediss://user:password@host:6379/0"
+TRACES_EXTRA = "its packages are missing: install the extra `tracing` (docs/reference/dependencies.md), or unset it"
+TRACES_FORM = "write where the collector takes traces by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces"
 PUBLIC_FORM = "write the URL of the pages as users open it, such as https://redeem.example.com"
 
 
@@ -50,6 +53,20 @@ def validate_public_url(url: str) -> str:
     scheme, host, rest = _split_url(url)
     if scheme not in {"http", "https"} or not host or rest:
         raise ValueError(PUBLIC_FORM)
+    return url
+
+
+def validate_traces_url(url: str) -> str:
+    """Return the URL of a collector of traces unchanged.
+
+    Raises:
+        ValueError: No HTTP client could post to it, or the packages of the extra `tracing` are not installed.
+    """
+    scheme, host, rest = _split_url(url)
+    if scheme not in {"http", "https"} or not host or rest:
+        raise ValueError(TRACES_FORM)
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+        raise ValueError(TRACES_EXTRA)
     return url
 
 

@@ -14,6 +14,7 @@ from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
 from projections.storage.pipelined_execute import FallBackToBlockingError
 from projections.telemetry.metrics import BATCH_SIZE, COMMIT_SECONDS
+from projections.telemetry.tracing import TRACING
 
 Execute = Callable[[Sequence[Command]], list[Result]]
 
@@ -142,6 +143,7 @@ class AsyncGroupCommit:
     async def _run_batch(self, batch: Batch) -> None:
         """Execute a batch; if a defect breaks it, each command alone, so that it fails only its own."""
         commands = [command for command, _ in batch]
+        started_at = TRACING.read_clock()
         try:
             with COMMIT_SECONDS.time():
                 results = await self._results(commands)
@@ -157,6 +159,7 @@ class AsyncGroupCommit:
         for (_, waiter), result in zip(batch, results, strict=True):
             if not waiter.done():
                 waiter.set_result(result)
+        TRACING.record_commit(commands, results, started_at)
         self._drop_finished()
 
     async def _results(self, commands: Sequence[Command]) -> list[Result]:
@@ -230,12 +233,15 @@ def execute_isolated(execute: Execute, commands: Sequence[Command]) -> list[Resu
 
 def _execute_batch(execute: Execute, batch: Sequence[Command]) -> list[Result | Exception]:
     BATCH_SIZE.observe(len(batch))
+    started_at = TRACING.read_clock()
     try:
         with COMMIT_SECONDS.time():
-            return [*execute(batch)]
+            results = [*execute(batch)]
     except StorageUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a bug raises is the result of its command
         if len(batch) == 1:
             return [error]
-    return [result for command in batch for result in _execute_batch(execute, [command])]
+        return [result for command in batch for result in _execute_batch(execute, [command])]
+    TRACING.record_commit(batch, results, started_at)
+    return [*results]

@@ -46,6 +46,7 @@ EXCEPTIONS: Final = {
     "psycopg-binary": "LGPL-3.0-only: as psycopg, whose compiled part it is",
     "psycopg-pool": "LGPL-3.0-only: as psycopg",
     "docutils": "public domain and BSD; GPL is an Emacs mode that no wheel holds. It builds the documentation only",
+    "protobuf": "3-Clause BSD License, written out in words. Messages of the tracing protocol",
     "axe-playwright-python": "names none in its metadata; its LICENSE file is MIT. Tests only",
 }
 """Who is let in all the same, and why."""

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 FOLDER = Path(__file__).parents[2] / "requirements"
-KINDS = ("runtime", "dev", "audit", "mutate")
+KINDS = ("runtime", "tracing", "dev", "audit", "mutate")
 PLACE = re.compile(r"://|^ *--?(i|index|extra-index|f|find-links|trusted-host|e|editable)\b", re.MULTILINE)
 
 

@@ -21,6 +21,7 @@ from markupsafe import escape
 
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.timestamps import in_utc
+from projections.telemetry.tracing import TRACING
 
 LINE_MAX = 76
 """Longest encoded line, in octets (RFC 2045 6.7 and 6.8)."""
@@ -189,6 +190,7 @@ def message_bytes(message: OutboundMessage, sender: str) -> bytes:
     }
     if message.request_id:
         headers["X-Request-ID"] = message.request_id
+    headers |= TRACING.headers_of(message.reservation_id)
     boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     # Written by hand: the library would break long ids and addresses into encoded words.
     return b"".join(map(_header, headers, headers.values())) + alternative(parts.text, parts.html, boundary)

@@ -14,6 +14,7 @@ from uuid import UUID
 from domain.ports import Channel, OutboundMessage, Outcome
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
+from projections.telemetry.tracing import TRACING
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupLimiter
 from workers.channels.registry import ChannelPlan
 from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
@@ -123,9 +124,14 @@ class InvitationBatchSender:
 
     def _begin(self, delivery: ClaimedDelivery) -> Future[Outcome]:
         """Begin to send. A group may have its own channel and words, and looking them up takes a thread."""
+        span = TRACING.start_send(delivery.reservation, delivery.lease)
         if self.submit is None or delivery.reservation.group is not None:
-            return self.executor.submit(self._send, delivery)
-        return self.steps.begin(delivery, self.channel(), self.submit)
+            future = self.executor.submit(self._send, delivery)
+        else:
+            future = self.steps.begin(delivery, self.channel(), self.submit)
+        if span is not None:
+            future.add_done_callback(span.end)
+        return future
 
     def _send(self, delivery: ClaimedDelivery) -> Outcome:
         return self.steps.send(delivery, self.channel())

@@ -4,7 +4,7 @@ It holds ids and a time: which event of which code and reservation, and when. Cl
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -15,6 +15,7 @@ import msgspec
 from domain.webhooks.signatures import sign
 from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
 from projections.telemetry.metrics import WEBHOOK_SECONDS
+from projections.telemetry.tracing import NO_HEADERS, TRACING
 from workers.http_client.client import NotSentError, PinnedHttpClient, UnansweredError, parse_retry_after
 
 OK, REDIRECTS, CLIENT_ERRORS, SERVER_ERRORS = 200, 300, 400, 500
@@ -68,18 +69,27 @@ class WebhookSender:
 
     def send(self, url: str, secrets: Sequence[str], delivery: DueDelivery, now: datetime) -> WebhookResult:
         """Send a message about an event."""
-        return self._post(url, secrets, f"msg_{delivery.delivery_id.hex}", render_message(delivery), now)
+        headers = _trace_headers(delivery)
+        return self._post(url, secrets, f"msg_{delivery.delivery_id.hex}", render_message(delivery), now, headers)
 
     def test(self, url: str, secrets: Sequence[str], delivery_id: UUID, now: datetime) -> WebhookResult:
         """Send a test message, which is about no event."""
         body = msgspec.json.encode({"type": TEST_TYPE, "timestamp": now, "data": {}})
         return self._post(url, secrets, f"msg_{delivery_id.hex}", body, now)
 
-    def _post(self, url: str, secrets: Sequence[str], message_id: str, body: bytes, now: datetime) -> WebhookResult:
+    def _post(
+        self,
+        url: str,
+        secrets: Sequence[str],
+        message_id: str,
+        body: bytes,
+        now: datetime,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> WebhookResult:
         started_at = time.perf_counter()
         status, asked_s = None, None
         try:
-            answer = self.http.post(url, sign(secrets, message_id, now, body), body)
+            answer = self.http.post(url, {**sign(secrets, message_id, now, body), **headers}, body)
             status, asked_s, outcome = (
                 answer.status,
                 parse_retry_after(answer.retry_after, now),
@@ -103,6 +113,13 @@ def render_message(delivery: DueDelivery) -> bytes:
     if envelope.reservation_id is not None:
         data["reservation_id"] = envelope.reservation_id
     return msgspec.json.encode({"type": delivery.topic.partition(":")[0], "timestamp": envelope.at, "data": data})
+
+
+def _trace_headers(delivery: DueDelivery) -> Mapping[str, str]:
+    """Return the headers that name the trace of the event's reservation; the event is decoded only while tracing."""
+    if TRACING.tracer is None:
+        return NO_HEADERS
+    return TRACING.headers_of(msgspec.json.decode(delivery.state, type=EventEnvelope).reservation_id)
 
 
 def status_label(status: int) -> str:

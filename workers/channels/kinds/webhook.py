@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from domain.ports import (
     Accepted,
@@ -24,6 +25,7 @@ from domain.ports import (
 from domain.webhooks.signatures import sign
 from projections.repositories.channel_form import ChannelSettings, TargetUrl
 from projections.repositories.group_channels import ChannelConfig
+from projections.telemetry.tracing import TRACING
 from workers.channels.mail_message import render_parts
 from workers.channels.registry import ChannelKind, ChannelTools
 from workers.http_client.client import HttpResponse, NotSentError, PinnedHttpClient, UnansweredError, parse_retry_after
@@ -95,18 +97,19 @@ class WebhookChannel:
 
         A notice whose outcome is unknown counts as not sent, so that it is retried: the same id twice does no harm.
         """
-        outcome = self._post(webhook_id(message), self._body_of_message(message))
+        outcome = self._post(webhook_id(message), message.reservation_id, self._body_of_message(message))
         if message.template in NOTICES and isinstance(outcome, OutcomeUnknown):
             return Rejected(server=outcome.server, reason=outcome.cause, final=False)
         return outcome
 
     def revoke(self, removal: Removal) -> WebhookOutcome:
         """Post that an access has ended, and return the outcome."""
-        return self._post(f"access_{removal.reservation_id.hex}", self._body_of_removal(removal))
+        message_id = f"access_{removal.reservation_id.hex}"
+        return self._post(message_id, removal.reservation_id, self._body_of_removal(removal))
 
-    def _post(self, message_id: str, content: Mapping[str, Any]) -> WebhookOutcome:
+    def _post(self, message_id: str, reservation_id: UUID, content: Mapping[str, Any]) -> WebhookOutcome:
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-        headers = sign(self._target.secrets, message_id, self._now(), body)
+        headers = {**sign(self._target.secrets, message_id, self._now(), body), **TRACING.headers_of(reservation_id)}
         try:
             response = self._http.post(self._target.url, headers, body)
         except NotSentError as error:

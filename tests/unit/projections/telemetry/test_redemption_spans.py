@@ -1,0 +1,42 @@
+"""Which redemptions are traced, and by which ids, is derived from the reservation alone."""
+
+import random
+from uuid import UUID
+
+from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
+
+from projections.telemetry.redemption_spans import is_sampled, trace_id_of
+
+SEED = 20261127
+
+
+def random_ids(count: int) -> list[UUID]:
+    """Random UUIDs of version 4."""
+    source = random.Random(SEED)
+    return [UUID(int=source.getrandbits(128), version=4) for _ in range(count)]
+
+
+def test_share_of_sampled_reservations_is_the_ratio() -> None:
+    """The fixed bits of a UUID do not distort the share."""
+    ids = random_ids(20_000)
+    shares = [sum(is_sampled(each, ratio) for each in ids) / len(ids) for ratio in (0.0, 0.01, 0.5, 1.0)]
+
+    assert (shares[0], shares[3]) == (0.0, 1.0)
+    assert 0.007 < shares[1] < 0.013, f"seed {SEED}"
+    assert 0.48 < shares[2] < 0.52, f"seed {SEED}"
+
+
+def test_sampling_agrees_with_the_standard_sampler() -> None:
+    """A collector or another service that samples by the same ratio keeps the same traces."""
+    sampler = TraceIdRatioBased(0.25)
+    ids = random_ids(2_000)
+    standard = [sampler.should_sample(None, trace_id_of(each), "any").decision is not Decision.DROP for each in ids]
+
+    assert [is_sampled(each, 0.25) for each in ids] == standard, f"seed {SEED}"
+
+
+def test_reservations_have_different_traces() -> None:
+    """The trace id holds every bit of the reservation's id."""
+    ids = random_ids(1_000)
+
+    assert len({trace_id_of(each) for each in ids}) == len(ids)
