@@ -115,3 +115,8 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
 def test_each_check_tells_bad_from_good(check: Check, path: str, wrong: str, good: str) -> None:
     """A check finds exactly one offense in the bad sample and none in the good one."""
     assert (len(list(check(path, wrong))), len(list(check(path, good)))) == (1, 0)
+
+
+def test_copies_of_files_are_leftovers() -> None:
+    """What a merge or an editor left is no source."""
+    assert [len(list(tidy.leftovers(path, ""))) for path in ("a.py.orig", "a.rej", "a.py")] == [1, 1, 0]

@@ -8,6 +8,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from typing import Final
 
 from tests.architecture.sources import nodes_of, parse
 
@@ -39,6 +40,9 @@ def long_file(path: str, text: str) -> Offenses:
         yield f"{path}: {lines} lines, at most {lines_max}"
 
 
+COPIES: Final = (".orig", ".rej", ".bak", "~")
+
+
 def long_functions(path: str, text: str) -> Offenses:
     """Functions that don't fit a screen, counted from `def` to the last line, docstring included."""
     for node in nodes_of(parse(text)):
@@ -49,7 +53,12 @@ def long_functions(path: str, text: str) -> Offenses:
 
 
 def leftovers(path: str, text: str) -> Offenses:
-    """Notes to oneself, and references to papers that are not here: docs/reference/rules.md has the numbered rules."""
+    """Copies of editors and of merges, notes to oneself, and references to papers that are not here.
+
+    docs/reference/rules.md has the numbered rules.
+    """
+    if path.endswith(COPIES):
+        yield f"{path}: a copy"
     for number, line in enumerate(text.splitlines(), start=1):
         if match := LEFTOVER.search(line):
             yield f"{path}:{number}: {match[0]}"
