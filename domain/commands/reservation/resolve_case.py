@@ -5,7 +5,7 @@ The system never refunds an unknown outcome (invariant 10).
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, assert_never
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ from domain.commands.context import CommandContext, Decision, EventStamp, event_
 from domain.commands.delivery.late_success import has_access_to_move, is_bound_to_another
 from domain.commands.reservation.settle_due import folded, settle_lapsed_lease
 from domain.errors import AccessChoiceRequired, RefusalOrder, ReservationNotResolvable, ReservationUnknown
-from domain.events import CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
+from domain.events import AccessRevoked, CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
 from domain.events.reservation import BY_STAFF
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -69,7 +69,7 @@ def resolve_reservation(command: ResolveReservation, working_set: WorkingSet, po
         AccessChoiceRequired: As for a refund.
     """
     reservation = working_set.reservation(command.reservation_id)
-    if reservation.was_handled_in_request(command.context.request_id, CaseClosed, UseRefunded):
+    if reservation.was_handled_in_request(command.context.request_id, CaseClosed, UseRefunded, AccessRevoked):
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
@@ -155,8 +155,6 @@ def _resolution_events(
             return _refund_events(code, reservation, stamp, "resolved", command.note, choice=command.revoke_access)
         case "retry":
             return _retry_events(reservation, stamp, command.note, policy)
-        case _:
-            assert_never(command.resolution)
 
 
 def _sent_events(

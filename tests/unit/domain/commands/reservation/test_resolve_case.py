@@ -4,10 +4,13 @@ from uuid import UUID
 
 import pytest
 
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.access.settle_access import SettleAccess
 from domain.commands.reservation.resolve_case import Resolution
 from domain.errors import ReservationNotResolvable
 from domain.events import CaseClosed, InviteSent, LateSuccessRecorded, UseRefunded
 from domain.model.reservation import Reservation
+from domain.ports import Rejected
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 
 
@@ -244,3 +247,52 @@ def test_an_outage_refunds_nothing_that_is_still_retried() -> None:
     assert reservation.is_live
     assert scenario.kinds[-1] == "InviteOutcomeUnknown"
     assert refusal(scenario.outage(scenario.new_id())) == "NOT_FOUND"
+
+
+def rebind(scenario: Scenario, reservation_id: UUID) -> UUID:
+    """Begin to move an access to another group; the id of the rebind."""
+    command = RebindReservation(
+        context=scenario.context("staff", "m1"),
+        reservation_id=reservation_id,
+        new_reservation_id=scenario.new_id(),
+        group="blue",
+    )
+    return done(scenario.run(command)).require_reservation().reservation_id
+
+
+def test_use_whose_access_is_moved_is_not_refunded_by_its_case() -> None:
+    """While a rebind is in progress, and after it was sent: the rebind has the access."""
+    scenario = Scenario(group="red")
+    reservation_id = scenario.sent()
+    scenario.bounce(reservation_id)
+    rebind_id = rebind(scenario, reservation_id)
+    assert why(scenario, reservation_id, "refunded") == "moving"
+    scenario.attempt(rebind_id, SENT)
+    assert why(scenario, reservation_id, "refunded") == "moved"
+
+    assert done(scenario.resolve(reservation_id, "sent")).changed
+
+
+def test_refund_of_a_use_whose_removal_is_a_case_is_found_again_by_its_request() -> None:
+    """The case stays open, so the refund itself is the last event of the request."""
+    scenario = Scenario(channel="webhook", validity_days=1)
+    reservation_id = scenario.sent()
+    scenario.passes(86_400)
+    done(scenario.run(SettleAccess(context=scenario.context("sweep"), reservation_id=reservation_id)))
+    scenario.removal(reservation_id, Rejected(server="team", reason="gone", final=True))
+    done(scenario.resolve(reservation_id, "refunded", request_id="s1"))
+    assert scenario.kinds[-1] == "UseRefunded"
+
+    again = done(scenario.resolve(reservation_id, "refunded", request_id="s1"))
+
+    assert (again.changed, again.require_reservation().reservation_id) == (False, reservation_id)
+
+
+def test_refund_with_its_access_is_found_again_by_its_request() -> None:
+    """An external system may have given access, so its end is the last event of the request."""
+    scenario = Scenario(channel="webhook")
+    reservation_id = scenario.parked()
+    done(scenario.resolve(reservation_id, "refunded", request_id="s1"))
+    assert scenario.kinds[-1] == "AccessRevoked"
+
+    assert not done(scenario.resolve(reservation_id, "refunded", request_id="s1")).changed
