@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, Protocol, TypeVar, cast
+from typing import Final, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
@@ -35,7 +35,8 @@ def run_to_completion(execute_steps: PipelineSteps[T]) -> T:
         try:
             next(execute_steps)
         except StopIteration as error:
-            return cast("T", error.value)
+            result: T = error.value
+            return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,6 +150,10 @@ class WorkingSet:
                 return existing_id
         return None
 
+    def find_code(self, digests: Sequence[bytes]) -> RedeemCode | None:
+        """Return the loaded code that has one of these digests."""
+        return next((self.codes.get(self.code_ids[digest]) for digest in digests if digest in self.code_ids), None)
+
     def reservations_of(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
         """Return the loaded reservations of one recipient on a code, oldest first."""
         reservations = [self.reservations[key] for key in self._by_person.get((code_id, recipient_id), ())]
@@ -157,15 +161,14 @@ class WorkingSet:
 
     def overdue(self, code_id: UUID, now: datetime) -> list[Reservation]:
         """Return a code's reserved uses that a command may refund, oldest deadline first."""
-        reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
+        reservations = self._reservations_on(code_id)
         overdue = (reservation for reservation in reservations if reservation.is_use and reservation.is_overdue(now))
         return sorted(overdue, key=lambda reservation: reservation.deadline)
 
     def pending_reservations(self, code_id: UUID) -> list[Reservation]:
         """Return the loaded pending reservations of a code, oldest deadline first."""
-        reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
         return sorted(
-            (reservation for reservation in reservations if reservation.is_live),
+            (reservation for reservation in self._reservations_on(code_id) if reservation.is_live),
             key=lambda reservation: (reservation.deadline, reservation.versions),
         )
 
@@ -177,6 +180,10 @@ class WorkingSet:
             for other in own_reservations
             if other.follows == reservation.reservation_id and is_active_rebind(other)
         ]
+
+    def followed_by(self, reservation: Reservation) -> Reservation | None:
+        """Return the loaded reservation that a further use or a rebind follows; None if it follows none."""
+        return None if reservation.follows is None else self.reservations.get(reservation.follows)
 
     def has_moved(self, reservation: Reservation) -> bool:
         """Return whether another reservation has this one's access now. A refunded rebind has none."""
@@ -193,10 +200,9 @@ class WorkingSet:
 
     def earliest_deadline(self, code_id: UUID, now: datetime) -> datetime | None:
         """Return the first future deadline among a code's reserved uses."""
-        reservations = (self.reservations[key] for key in self._by_code.get(code_id, ()))
         deadlines = [
             reservation.deadline
-            for reservation in reservations
+            for reservation in self._reservations_on(code_id)
             if reservation.is_use and reservation.is_live and reservation.deadline > now
         ]
         if (stored := self.earliest_deadlines.get(code_id)) is not None and stored > now:
@@ -209,6 +215,10 @@ class WorkingSet:
             [self.codes[key] for key in self.changed_codes],
             [self.reservations[key] for key in self.changed_reservations],
         )
+
+    def _reservations_on(self, code_id: UUID) -> list[Reservation]:
+        """Return the loaded reservations of a code, in the order in which they were loaded."""
+        return [self.reservations[key] for key in self._by_code.get(code_id, ())]
 
     def _record_reservation(
         self, code_id: UUID, version: int, event: ReservationEvent

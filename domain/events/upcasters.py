@@ -46,7 +46,7 @@ def upcast_chain(topic: str, current: frozenset[str], upcasts: Mapping[str, Upca
     steps: list[Upcast] = []
     place = topic
     while place not in current:
-        if place not in upcasts or len(steps) > len(upcasts):
+        if place not in upcasts or upcasts[place] in steps:
             raise LookupError(f"no way from {topic!r} to an event of today: it ends at {place!r}")
         steps.append(upcasts[place])
         place = steps[-1].topic

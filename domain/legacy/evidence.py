@@ -131,7 +131,7 @@ def assess(
         proven=proven,
         uses=uses,
         openings=openings,
-        max_uses=code.max_uses if code.max_uses is None or total <= code.max_uses else total,
+        max_uses=None if code.max_uses is None else max(code.max_uses, total),
         bound=_is_bound(code, uses),
         binding=binding,
         unreadable_binding=is_unreadable,
@@ -158,7 +158,7 @@ def _openings(
     countable = max(min(len(unknown), claimed), 0)
     doubtful = min(sum(record.status in RECORD_STATUSES for record in unknown), countable)
     reasons = {"bad_email": bad_emails, "in_doubt": doubtful, "unknown_status": countable - doubtful}
-    if keep_unproven and code.used_count >= 0:
+    if keep_unproven:
         reasons["unproven"] = claimed - countable
     return [Opening(number, reason) for reason, number in reasons.items() if number > 0]
 
@@ -254,7 +254,7 @@ def _rebinds_max(code: LegacyCode, *, as_recorded: bool) -> int | None:
 def _unknown_statuses(code: LegacyCode, records: Sequence[LegacyInvite]) -> Counter[tuple[str, str]]:
     unknown = Counter(("invite_records", record.status) for record in records if record.status not in RECORD_STATUSES)
     if code.status not in CODE_STATUSES:
-        unknown["redeem_codes", code.status] += 1
+        unknown["redeem_codes", code.status] = 1
     return unknown
 
 

@@ -4,6 +4,7 @@ A rule reads one event and the state before and after it, so a whole log can be 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -92,7 +93,7 @@ def counts_only_success(before: RedeemCode | None, event: Event, after: RedeemCo
 
 def takes_no_use_for_a_rebind(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
     """A rebind moves an access: none of its events reserves, counts or refunds a use."""
-    if before is None or not (isinstance(event, RebindReserved) or getattr(event, "kind", "redeem") == "rebind"):
+    if before is None or not (isinstance(event, RebindReserved) or getattr(event, "kind", None) == "rebind"):
         return True
     return (after.used, after.reserved, after.owner_id) == (before.used, before.reserved, before.owner_id)
 
@@ -211,16 +212,16 @@ def waits_for_the_former_end(before: Reservation | None, event: ReservationEvent
             return True
 
 
+@dataclass
 class Corrections:
     """The corrected accesses of one code and the invitations that wait for them: invariant 11, across reservations.
 
     Codes without corrections take no memory.
     """
 
-    def __init__(self) -> None:
-        self._code_id: UUID | None = None
-        self._ended: dict[UUID, Reservation] = {}
-        self._waiting: dict[UUID, UUID] = {}
+    _code_id: UUID | None = field(default=None, init=False)
+    _ended: dict[UUID, Reservation] = field(default_factory=dict, init=False)
+    _waiting: dict[UUID, UUID] = field(default_factory=dict, init=False)
 
     def find_broken_rules(self, before: Reservation | None, event: ReservationEvent, after: Reservation) -> list[str]:
         """Return the names of the rules that one event breaks.

@@ -142,7 +142,9 @@ class EmailAddress:
 
     @classmethod
     def _parse_any(cls, typed: str) -> "EmailAddress":
-        typed = typed.strip() if len(typed) <= TYPED_LENGTH_MAX else ""
+        if len(typed) > TYPED_LENGTH_MAX:
+            raise MalformedEmailError
+        typed = typed.strip()
         local, at, domain = typed.rpartition("@")
         if not local.isascii():
             local = unicodedata.normalize("NFC", local)

@@ -23,14 +23,14 @@ class DeliveryRef(NamedTuple):
 
 def link_token(secret: bytes, delivery: DeliveryRef) -> str:
     """Return the token of the email's link: the delivery and a 128-bit HMAC tag over it, URL-safe, 46 characters."""
-    body = delivery.reservation_id.bytes + delivery.number.to_bytes(2, "big")
+    body = delivery.reservation_id.bytes + delivery.number.to_bytes(2)
     return _signed(secret, _LINK, body)
 
 
 def read_token(secret: bytes, token: str) -> DeliveryRef | None:
     """Return the delivery that a token was made for; None if it was not made with this secret."""
     body = _verified(secret, _LINK, token, ID_BYTES + 2)
-    return None if body is None else DeliveryRef(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:], "big"))
+    return None if body is None else DeliveryRef(UUID(bytes=body[:ID_BYTES]), int.from_bytes(body[ID_BYTES:]))
 
 
 def correction_token(secret: bytes, reservation_id: UUID) -> str:

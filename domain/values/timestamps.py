@@ -18,6 +18,7 @@ LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """The ends of the calendar in UTC: before and after every row of a list."""
 BOUNDS_TEXT: Final = f"from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d} UTC"
 TEXT_LENGTH_MAX: Final = 40
+"""For fields of forms; the longest timestamp in `_FORM` has 35 characters."""
 
 TimestampFault = Literal["unreadable", "no_offset", "out_of_bounds"]
 
@@ -74,7 +75,7 @@ def read_timestamp(typed: object, *, needs_offset: bool = False) -> datetime:
     Raises:
         TimestampError: It cannot be read.
     """
-    form = _FORM.fullmatch(typed) if isinstance(typed, str) and len(typed) <= TEXT_LENGTH_MAX else None
+    form = _FORM.fullmatch(typed) if isinstance(typed, str) else None
     if form is None:
         raise TimestampError("unreadable")
     if needs_offset and form["offset"] is None:

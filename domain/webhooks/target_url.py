@@ -143,6 +143,6 @@ def _name(host: str) -> str:
             host = idna.encode(host, uts46=True).decode()
         except idna.IDNAError as error:
             raise TargetError("host") from error
-    if not _NAME.fullmatch(host) or _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+    if not _NAME.fullmatch(host) or _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
         raise TargetError("host")
     return host.lower()

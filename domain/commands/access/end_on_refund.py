@@ -81,9 +81,7 @@ def release_waiting_invitations(
         policy: Says for how long the invitation is attempted.
     """
     releases: dict[UUID, InviteReleased] = {}
-    for event in events:
-        if not isinstance(event, ReservationEvent):
-            continue
+    for event in (event for event in events if isinstance(event, ReservationEvent)):
         waiting = _find_waiting_reservation(working_set.reservations[event.reservation_id], working_set)
         if waiting is not None:
             releases[waiting.reservation_id] = InviteReleased(

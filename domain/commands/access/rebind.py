@@ -83,8 +83,7 @@ def request_rebind(command: RequestRebind, working_set: WorkingSet, policy: Poli
     Raises:
         Refusal: One of `RequestRebind.refusals`, in that order; the token is checked of persons only.
     """
-    code_id = working_set.code_id(command.code_digests)
-    code = None if code_id is None else working_set.codes.get(code_id)
+    code = working_set.find_code(command.code_digests)
     if code is None:
         raise CodeUnknown
     own_reservations = working_set.reservations_of(code.code_id, working_set.recipient_id(command.recipient))
@@ -132,8 +131,7 @@ def _is_covered(reservation: Reservation, token_of: UUID | None, working_set: Wo
     """
     current: Reservation | None = reservation
     while current is not None and current.reservation_id != token_of:
-        origin = None if current.is_use else current.follows
-        current = None if origin is None else working_set.reservations.get(origin)
+        current = None if current.is_use else working_set.followed_by(current)
     return current is not None
 
 
@@ -179,10 +177,9 @@ def _check(
         raise CodeIsRevoked
     if code.is_paused:
         raise CodeIsPaused
-    ending = None if former.access is None else former.access.ending
-    if ending == "withdrawn":
+    if former.access is not None and former.access.ending == "withdrawn":
         raise RebindNotPossible("withdrawn")
-    if ending == "expired" or former.is_access_over(stamp.at):
+    if former.is_access_over(stamp.at):
         raise GrantExpired
     if command.context.actor not in STAFF:
         _check_bounds(code, former, stamp, policy)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeGuard, assert_never
+from typing import Any, Final, TypeGuard
 from uuid import UUID
 
 from msgspec import Struct
@@ -83,7 +83,7 @@ def record_removal_outcome(command: RecordRemovalOutcome, working_set: WorkingSe
     """
     reservation = working_set.reservation(command.reservation_id)
     access = reservation.access
-    if access is None or access.ending is None or access.removal != "removing":
+    if access is None or access.removal != "removing":
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
@@ -126,28 +126,23 @@ def end_replaced_access(events: Sequence[Event], working_set: WorkingSet) -> lis
         events: New events of one stream, not in the working set yet.
         working_set: Holds the rebind and what it moves.
     """
-    replacements: list[AccessReplaced] = []
-    for nth, event in enumerate(events, start=1):
-        if not _gives_rebound_access(event):
-            continue
-        rebind = working_set.reservations[event.reservation_id]
-        former_reservation = None if rebind.follows is None else working_set.reservations.get(rebind.follows)
-        if former_reservation is None or not former_reservation.has_active_access:
-            continue
-        replacements.append(
-            AccessReplaced(
-                at=event.at,
-                recorded_at=event.recorded_at,
-                actor=event.actor,
-                actor_id=event.actor_id,
-                request_id=event.request_id,
-                correlation_id=event.correlation_id,
-                reservation_id=former_reservation.reservation_id,
-                by=rebind.reservation_id,
-                caused_by=working_set.codes[rebind.code_id].version + nth,
-            )
+    return [
+        AccessReplaced(
+            at=event.at,
+            recorded_at=event.recorded_at,
+            actor=event.actor,
+            actor_id=event.actor_id,
+            request_id=event.request_id,
+            correlation_id=event.correlation_id,
+            reservation_id=former.reservation_id,
+            by=event.reservation_id,
+            caused_by=working_set.codes[former.code_id].version + nth,
         )
-    return replacements
+        for nth, event in enumerate(events, start=1)
+        if _gives_rebound_access(event)
+        and (former := working_set.followed_by(working_set.reservations[event.reservation_id])) is not None
+        and former.has_active_access
+    ]
 
 
 def _gives_rebound_access(event: Event) -> TypeGuard[InviteSent | LateSuccessRecorded]:
@@ -178,5 +173,3 @@ def _retry_at(
             return min(max(outcome.until, now + wait), now + timedelta(seconds=policy.removal_wait_s_max))
         case OutcomeUnknown():
             return now + wait
-        case _:
-            assert_never(outcome)

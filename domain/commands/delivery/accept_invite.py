@@ -1,5 +1,6 @@
 """Accept an invitation, by its link or as its channel reports. An acceptance proves that the invitation arrived."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
@@ -9,12 +10,11 @@ from msgspec import Struct
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.delivery.late_success import DeliveryProof, success_events
 from domain.commands.input_bounds import reported_fields
+from domain.commands.reservation.settle_due import folded
 from domain.errors import GrantExpired, LinkNotValid, OutOfBounds, Refusal, RefusalOrder, ReservationUnknown
-from domain.events import Event, InviteAccepted, ReservationEvent
+from domain.events import InviteAccepted, ReservationEvent
 from domain.events.reservation import LINK
-from domain.model.redeem_code import evolve_code
 from domain.model.reservation import Reservation
-from domain.model.reservation_transitions import evolve_reservation
 from domain.working_set import WorkingSet
 
 Via = Literal["link", "callback"]
@@ -53,16 +53,13 @@ def accept_invite(command: AcceptInvite, working_set: WorkingSet) -> Decision:
         return Decision(reservation.code_id, reservation_id=reservation.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
-    events: list[Event] = []
+    events: Sequence[ReservationEvent] = ()
     if reservation.status != "sent" or _proves_resend(reservation, command.delivery):
         proof = DeliveryProof(
             delivery=command.delivery, attempt=reservation.last_attempt, server=command.via, arrived=True
         )
-        events += success_events(code, reservation, working_set, stamp, proof, command.case_id)
-    for event in events:
-        code = evolve_code(code, code.code_id, code.version + 1, event)
-        if isinstance(event, ReservationEvent):
-            reservation = evolve_reservation(reservation, code.code_id, code.version, event)
+        events = success_events(code, reservation, working_set, stamp, proof, command.case_id)
+    _, reservation = folded(events, code, reservation)
     if not reservation.occupies_use:
         return Decision(reservation.code_id, events, refusal=LinkNotValid())
     fields = reported_fields(stamp, reservation, command.occurred_at)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from domain.commands.case_events import CaseCause, close_case, open_case
 from domain.commands.context import EventStamp
-from domain.events import CaseClosed, Event, InviteSent, LateEffect, LateSuccessRecorded
+from domain.events import CaseClosed, InviteSent, LateEffect, LateSuccessRecorded, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import WorkingSet
@@ -40,7 +40,7 @@ def success_events(
     stamp: EventStamp,
     proof: DeliveryProof,
     case_id: UUID,
-) -> Sequence[Event]:
+) -> Sequence[ReservationEvent]:
     """Return the events of a success; none if the success of this attempt is in the log already.
 
     Args:
@@ -114,7 +114,7 @@ def _takes_precedence(other: Reservation, reservation: Reservation) -> bool:
 
 def has_access_to_move(reservation: Reservation, working_set: WorkingSet) -> bool:
     """Return whether the access that a rebind would move is still active where it was."""
-    former_reservation = None if reservation.follows is None else working_set.reservations.get(reservation.follows)
+    former_reservation = working_set.followed_by(reservation)
     return former_reservation is not None and former_reservation.has_active_access
 
 
@@ -123,7 +123,7 @@ def is_bound_to_another(code: RedeemCode, reservation: Reservation) -> bool:
     return code.is_bound_to_another(reservation.recipient_id)
 
 
-def _sent_events(reservation: Reservation, stamp: EventStamp, proof: DeliveryProof) -> Sequence[Event]:
+def _sent_events(reservation: Reservation, stamp: EventStamp, proof: DeliveryProof) -> Sequence[ReservationEvent]:
     sent = InviteSent(
         **stamp.for_reservation(reservation),
         delivery=proof.delivery,
@@ -144,8 +144,8 @@ def _add_bounce_case(
     stamp: EventStamp,
     proof: DeliveryProof,
     case_id: UUID,
-    events: Sequence[Event],
-) -> Sequence[Event]:
+    events: Sequence[ReservationEvent],
+) -> Sequence[ReservationEvent]:
     """Add a case if the email had bounced before its success became known: then the counted use is uncertain."""
     has_bounced = proof.delivery == reservation.delivery and proof.delivery in reservation.bounced_deliveries
     stays_open = reservation.case_id is not None and not any(isinstance(event, CaseClosed) for event in events)

@@ -6,7 +6,6 @@ lease, and is ignored otherwise.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -55,35 +54,26 @@ def record_outcome(command: RecordOutcome, working_set: WorkingSet, policy: Poli
     reservation = working_set.reservation(command.reservation_id)
     code = working_set.codes[reservation.code_id]
     stamp = event_stamp(command.context, code)
-    if command.delivery > reservation.delivery:
-        events: Sequence[Event] = ()
-    elif isinstance(command.outcome, Accepted):
-        events = success_events(
-            code, reservation, working_set, stamp, _build_proof(command, command.outcome), command.case_id
-        )
-    elif (
-        reservation.lease is None or reservation.lease.attempt != command.attempt or not reservation.is_being_processed
-    ):
-        events = ()
-    else:
-        events = _handle_unsent(command, command.outcome, code, reservation, stamp, policy)
+    events = _outcome_events(command, code, reservation, working_set, stamp, policy)
     return Decision(code.code_id, events, reservation.reservation_id)
 
 
-def _build_proof(command: RecordOutcome, outcome: Accepted) -> DeliveryProof:
-    return DeliveryProof(
-        delivery=command.delivery, attempt=command.attempt, server=outcome.server, reply_code=outcome.reply_code
-    )
-
-
-def _handle_unsent(
+def _outcome_events(
     command: RecordOutcome,
-    outcome: Rejected | RetryLater | OutcomeUnknown,
     code: RedeemCode,
     reservation: Reservation,
+    working_set: WorkingSet,
     stamp: EventStamp,
     policy: Policy,
 ) -> Sequence[Event]:
+    outcome = command.outcome
+    if command.delivery > reservation.delivery:
+        return ()
+    if isinstance(outcome, Accepted):
+        proof = _build_proof(command, outcome)
+        return success_events(code, reservation, working_set, stamp, proof, command.case_id)
+    if reservation.lease is None or reservation.lease.attempt != command.attempt or not reservation.is_being_processed:
+        return ()
     match outcome:
         case OutcomeUnknown():
             return unknown_outcome(code, reservation, stamp, outcome.cause, outcome.server, command.case_id, policy)
@@ -91,8 +81,12 @@ def _handle_unsent(
             return _defer(command, outcome, code, reservation, stamp, policy)
         case Rejected():
             return _fail(command, outcome, code, reservation, stamp, policy)
-        case _:
-            assert_never(outcome)
+
+
+def _build_proof(command: RecordOutcome, outcome: Accepted) -> DeliveryProof:
+    return DeliveryProof(
+        delivery=command.delivery, attempt=command.attempt, server=outcome.server, reply_code=outcome.reply_code
+    )
 
 
 def _defer(

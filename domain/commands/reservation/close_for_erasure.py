@@ -43,4 +43,4 @@ def close_for_erasure(command: CloseForErasure, working_set: WorkingSet, policy:
         return resolve_reservation(
             ResolveReservation(**about, resolution="sent", case_id=command.case_id), working_set, policy
         )
-    return refund_reservation(RefundReservation(**about, cause="forgotten", held_only=True), working_set, policy)
+    return refund_reservation(RefundReservation(**about, cause="forgotten"), working_set, policy)

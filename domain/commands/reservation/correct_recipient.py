@@ -159,7 +159,6 @@ def _correction_events(
         **stamp.for_reservation(reservation),
         cause="corrected",
         held="reserved" if reservation.is_live else "used",
-        kind=reservation.kind,
         text_id=command.note.text_id if command.note else None,
         caused_by=reservation.moved_by,
     )

@@ -91,8 +91,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     Raises:
         Refusal: One of `ReserveUse.refusals`, in that order.
     """
-    code_id = working_set.code_id(command.code_digests)
-    code = None if code_id is None else working_set.codes.get(code_id)
+    code = working_set.find_code(command.code_digests)
     if code is None or command.group not in {None, code.terms.group}:
         raise CodeUnknown
     if (remembered := _find_remembered_result(command, code, working_set)) is not None:
@@ -218,7 +217,7 @@ def _select_overdue_to_release(
     if code.bound and code.owner_id not in {None, recipient_id}:
         if code.sent_binding:
             raise EmailMismatch
-        to_release += working_set.overdue(code.code_id, stamp.at)[: policy.overdue_per_command]
+        to_release = working_set.overdue(code.code_id, stamp.at)[: policy.overdue_per_command]
         if len(to_release) < code.reserved:
             raise _code_held_error(code, working_set, stamp, policy)
     if code.available is None or code.available + len(to_release) > 0:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from domain.commands.case_events import CaseCause, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
-from domain.events import CaseOpened, Event, InviteOutcomeUnknown, ReservationEvent, UseRefunded
+from domain.events import Event, InviteOutcomeUnknown, ReservationEvent, UseRefunded
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
@@ -102,8 +102,8 @@ def expire_lease(code: RedeemCode, reservation: Reservation, stamp: EventStamp, 
     """
     if reservation.lease is None or reservation.is_leased(stamp.at) or reservation.case_id is not None:
         return ()
-    events = unknown_outcome(code, reservation, stamp, "lease_expired", None, reservation.reservation_id, policy)
-    return () if any(isinstance(event, CaseOpened) for event in events) else events
+    unknown = _unknown_event(code, reservation, stamp, "lease_expired", None, policy)
+    return () if _needs_case(reservation, unknown) else (unknown,)
 
 
 def settle_lapsed_lease(
@@ -145,6 +145,16 @@ def unknown_outcome(
     It is retried with the same email while there is time; otherwise a case is opened. The system never refunds it from
     here on (rule 5). On a revoked code, and for a resend, it is a case at once (3.11, 3.12).
     """
+    unknown = _unknown_event(code, reservation, stamp, cause, server, policy)
+    if not _needs_case(reservation, unknown):
+        return (unknown,)
+    why: CaseCause = "unknown_outcome" if reservation.is_live else "resend_unknown"
+    return (unknown, open_case(reservation, stamp, case_id, why, caused_by=code.version + 1))
+
+
+def _unknown_event(
+    code: RedeemCode, reservation: Reservation, stamp: EventStamp, cause: str, server: str | None, policy: Policy
+) -> InviteOutcomeUnknown:
     lease = reservation.lease
     if lease is None:
         message = "only a leased attempt can end unknown"
@@ -152,7 +162,7 @@ def unknown_outcome(
     retry_at = stamp.at + policy.back_off(reservation.reservation_id, reservation.attempts)
     is_retried = reservation.is_live and not code.is_revoked
     has_attempts_left = is_retried and reservation.attempts < policy.attempts_max and retry_at < reservation.deadline
-    unknown = InviteOutcomeUnknown(
+    return InviteOutcomeUnknown(
         **stamp.for_reservation(reservation),
         delivery=reservation.delivery,
         attempt=lease.attempt,
@@ -162,7 +172,8 @@ def unknown_outcome(
         retry_at=retry_at if has_attempts_left else None,
         caused_by=lease.version,
     )
-    if has_attempts_left or reservation.needs_no_delivery:
-        return (unknown,)
-    why: CaseCause = "unknown_outcome" if reservation.is_live else "resend_unknown"
-    return (unknown, open_case(reservation, stamp, case_id, why, caused_by=code.version + 1))
+
+
+def _needs_case(reservation: Reservation, unknown: InviteOutcomeUnknown) -> bool:
+    """Return whether staff must decide: the attempt is not retried, and its delivery was needed."""
+    return unknown.retry_at is None and not reservation.needs_no_delivery
