@@ -5,9 +5,11 @@ input, one a line; the last line of the output is JSON with the exit code of eac
 """
 
 import json
+import math
 import os
 import resource
 import sys
+import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +21,9 @@ KILLED, SURVIVED, UNTESTED = 1, 0, 33
 """Exit codes: a test failed, all passed, no test calls the function. A negative one is a signal, as for a timeout."""
 NO_MUTANT: Final = ""
 """Stands for the domain as it is: all tests must pass, or no result of a mutant means anything."""
-CPU_S_BASE: Final = 5
+CPU_S_BASE: Final = 3
 CPU_FACTOR: Final = 4
-"""CPU time that a mutant may take, in seconds and in multiples of what its tests took: it may loop forever."""
+"""CPU time that each test may take, in seconds and in multiples of what it took without a mutant: it may loop."""
 
 
 class MutantTrial:
@@ -63,29 +65,28 @@ class MutantTrial:
         if pid:
             self._running[pid] = name
             return
-        cpu_s = CPU_S_BASE + int(CPU_FACTOR * sum(self._seconds[test.nodeid] for test in tests))
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
         os.environ["MUTANT_UNDER_TEST"] = name  # the tool's wrapper of each function reads it
         code = KILLED
         try:
-            code = run_until_failure(tests) if tests else UNTESTED
+            code = self._run_until_failure(tests) if tests else UNTESTED
         finally:
             os._exit(code)
+
+    def _run_until_failure(self, tests: Sequence[pytest.Item]) -> int:
+        """Run tests up to the first that fails, the quick ones first, and print nothing."""
+        session, manager = tests[0].session, tests[0].config.pluginmanager
+        manager.unregister(name="terminalreporter")
+        for test, following in zip(tests, [*tests[1:], None], strict=True):
+            cpu_s = math.ceil(time.process_time() + CPU_S_BASE + CPU_FACTOR * self._seconds[test.nodeid])
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, resource.RLIM_INFINITY))
+            test.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
+            if session.testsfailed:
+                return KILLED
+        return SURVIVED
 
     def _await_one(self) -> None:
         pid, status = os.wait()
         self.exit_codes[self._running.pop(pid)] = os.waitstatus_to_exitcode(status)
-
-
-def run_until_failure(tests: Sequence[pytest.Item]) -> int:
-    """Run tests up to the first that fails, the quick ones first, and print nothing."""
-    session, manager = tests[0].session, tests[0].config.pluginmanager
-    manager.unregister(name="terminalreporter")
-    for test, following in zip(tests, [*tests[1:], None], strict=True):
-        test.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
-        if session.testsfailed:
-            return KILLED
-    return SURVIVED
 
 
 def main() -> None:

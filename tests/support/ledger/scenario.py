@@ -7,6 +7,8 @@ from hashlib import sha256
 from types import EllipsisType
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from domain.command_bus import Command, CommandResult, Result, handle
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome
@@ -345,6 +347,11 @@ class Scenario:
         person_id = self.working_set.recipient_ids.get(person.encode())
         mine = [] if person_id is None else self.working_set.reservations_of(self.code_id, person_id)
         return next((reservation.reservation_id for reservation in reversed(mine) if reservation.is_use), None)
+
+    def set_deadline(self, reservation_id: UUID, deadline: datetime) -> None:
+        """Set the deadline of a reservation, to the microsecond that a test is about."""
+        reservations = self.working_set.reservations
+        reservations[reservation_id] = replace(reservations[reservation_id], deadline=deadline)
 
     def reservation(self, reservation_id: UUID) -> Reservation:
         """A reservation now."""

@@ -139,7 +139,7 @@ def test_preview_of_a_refused_command_gives_the_refusal(scenario: Scenario) -> N
 
 def test_preview_without_a_transaction_is_a_bug(scenario: Scenario) -> None:
     """A recorder gives at least one try or raises."""
-    with pytest.raises(AssertionError, match="at least one try"):
+    with pytest.raises(AssertionError, match=r"^a recorder gives at least one try, or raises$"):
         LedgerOverOneTransaction(RecordingUnitOfWork(scenario), transactions=0).preview(refund_of(scenario, uuid4()))
 
 
@@ -147,5 +147,25 @@ def test_ledger_decides_by_the_policy_that_it_is_given() -> None:
     """Over the library's store in memory, which needs no server."""
     policy = Policy(attempts_max=3)
 
-    with RedemptionLedger({"PERSISTENCE_MODULE": "eventsourcing.popo"}, policy) as ledger:
+    with RedemptionLedger({"PERSISTENCE_MODULE": "eventsourcing.popo", "LEDGER_STORE": "here"}, policy) as ledger:
         assert (ledger.policy, ledger.name) == (policy, "ledger")
+        assert ledger.env["LEDGER_STORE"] == "here"
+
+
+def test_commands_are_decided_by_the_ledger_s_policy(scenario: Scenario) -> None:
+    """Executed or previewed: a lapsed lease is retried after the wait that the policy sets."""
+    command = refund_of(scenario)
+    scenario.claim(command.reservation_id)
+    scenario.passes(Policy().lease_s)
+    command = refund_of(scenario, command.reservation_id)
+    ledger, uow = LedgerOverOneTransaction(RecordingUnitOfWork(scenario)), RecordingUnitOfWork(scenario)
+    ledger.policy = Policy(retry_first_s=7)
+
+    preview = ledger.preview(command)
+    executing = LedgerOverOneTransaction(uow)
+    executing.policy = ledger.policy
+    executing.execute([command])
+
+    retry_at = scenario.now + ledger.policy.back_off(command.reservation_id, 1)
+    recorded = [*preview.events, *uow.saved[0][0].new_events]
+    assert [getattr(each.event, "retry_at", None) for each in recorded] == [retry_at, retry_at]

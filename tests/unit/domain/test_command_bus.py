@@ -1,10 +1,60 @@
-"""Every command that can be given is decided by exactly one decision."""
+"""Every command has exactly one handler, and its result says what it was about."""
 
 from typing import get_args
 
-from domain.command_bus import HANDLERS, Command
+import pytest
+
+from domain.command_bus import HANDLERS, Command, ignoring_policy, recipient_drafts_in
+from domain.commands.code.import_code import ImportCode, ImportedUse
+from domain.commands.context import Decision
+from domain.policy import Policy
+from domain.working_set import WorkingSet
+from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.scenario import START, Scenario, ScenarioDraft, done
 
 
 def test_every_command_has_its_decision() -> None:
     """A command without one would be refused by a KeyError in production."""
     assert set(get_args(Command)) == set(HANDLERS)
+
+
+def test_handler_without_a_policy_gets_the_command_and_the_working_set() -> None:
+    """The adapter leaves out the policy alone."""
+    scenario, seen = Scenario(), list[object]()
+    decision, command, working_set = Decision(scenario.code_id), object(), WorkingSet()
+
+    def decide(command: object, working_set: WorkingSet) -> Decision:
+        seen.extend((command, working_set))
+        return decision
+
+    assert ignoring_policy(decide)(command, working_set, Policy()) is decision
+    assert seen == [command, working_set]
+
+
+def test_result_of_a_command_about_a_code_has_no_reservation() -> None:
+    """To ask for it is a bug, and raises."""
+    scenario = Scenario()
+
+    with pytest.raises(AssertionError, match=r"^this command was about a code alone$"):
+        done(scenario.pause()).require_reservation()
+
+
+def test_import_keeps_recipients_of_uses_and_of_the_binding_for_the_vault() -> None:
+    """Both may be new; a code that is bound to no one names the recipients of its uses."""
+    scenario = Scenario()
+    li, mei = (ScenarioDraft([name], scenario.new_id()) for name in (b"li", b"mei"))
+    command = ImportCode(
+        context=scenario.context("import"),
+        code_id=scenario.new_id(),
+        text=ScenarioDraft([b"old"], scenario.new_id()),
+        source="csv",
+        terms=make_terms(max_uses=2),
+        bound=False,
+        uses=[ImportedUse(reservation_id=scenario.new_id(), recipient=li, sent_at=START)],
+        bound_to=mei,
+    )
+
+    done(scenario.run(command))
+
+    assert scenario.working_set.new_recipients == {b"li": li, b"mei": mei}
+    assert list(recipient_drafts_in(command)) == [li, mei]

@@ -43,7 +43,7 @@ def wrong(name: str, reservation_id: UUID) -> Event:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("sent twice", "InviteSent: invariant 4: sent once per delivery"),
+        ("sent twice", "InviteSent: invariant 4: sent once per delivery, invariant 4: taken and refunded by turns"),
         ("given back as if held", "UseRefunded: invariant 4: taken and refunded by turns"),
         ("retaken while counted", "LateSuccessRecorded: invariant 4: taken and refunded by turns"),
         ("no such case", "CaseClosed: rule 6: one case at a time"),
@@ -54,7 +54,7 @@ def test_working_set_refuses_events_that_break_an_invariant(name: str, message: 
     scenario = Scenario(max_uses=5)
     reservation_id = scenario.sent()
 
-    with pytest.raises(InvariantViolationError, match=message):
+    with pytest.raises(InvariantViolationError, match=rf"^reservation {reservation_id}, {message}$"):
         scenario.working_set.record(scenario.code_id, [wrong(name, reservation_id)])
 
 
@@ -64,11 +64,15 @@ def test_transition_gives_the_states_of_one_kind() -> None:
     reservation_id = scenario.reserved()
     issued, reserved = scenario.working_set.transitions
 
+    assert [issued.recorded, reserved.recorded] == scenario.working_set.new_events
     assert issued.states(RedeemCode) == (None, issued.code)
     assert issued.states(Reservation) == (None, None)
     assert reserved.states(RedeemCode) == (issued.code, scenario.code)
     assert reserved.states(Reservation) == (None, scenario.reservation(reservation_id))
     assert reserved.states(None) == (None, None)
+    before = scenario.reservation(reservation_id)
+    scenario.claim(reservation_id)
+    assert scenario.working_set.transitions[-1].states(Reservation) == (before, scenario.reservation(reservation_id))
 
 
 def test_overdue_and_pending_reservations_come_in_the_order_of_their_deadlines() -> None:
@@ -105,3 +109,33 @@ def test_changed_states_are_those_of_this_batch() -> None:
 
     assert list(codes) == [scenario.code]
     assert {reservation.reservation_id for reservation in reservations} == ids
+
+
+def test_code_without_loaded_reservations_has_none_that_are_overdue_or_pending() -> None:
+    """An unlimited code of which nothing was loaded is a usual case, not an error."""
+    working_set, code_id = Scenario().working_set, UUID(int=9)
+
+    assert working_set.overdue(code_id, START) == []
+    assert working_set.pending_reservations(code_id) == []
+    assert working_set.earliest_deadline(code_id, START) is None
+
+
+def test_new_events_name_their_stream_and_their_version_in_it() -> None:
+    """By these the store appends them, and notices a concurrent writer."""
+    scenario = Scenario()
+    scenario.sent()
+
+    assert [(each.originator_id, each.originator_version) for each in scenario.working_set.new_events] == [
+        (scenario.code_id, version) for version in (1, 2, 3, 4)
+    ]
+
+
+def test_reservation_follows_the_loaded_one_that_it_names() -> None:
+    """A first use follows none."""
+    scenario = Scenario(max_uses=2)
+    first = scenario.sent()
+    further = scenario.reserved(again=first)
+    working_set = scenario.working_set
+
+    assert working_set.followed_by(scenario.reservation(first)) is None
+    assert working_set.followed_by(scenario.reservation(further)) == scenario.reservation(first)

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from domain.command_bus import Command, Result
 from domain.commands.access.rebind import RebindReservation
+from domain.commands.access.settle_access import SettleAccess
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
+from domain.ports import Rejected
 from tests.support.ledger.scenario import SENT, Scenario, done, refusal
 
 
@@ -154,3 +156,33 @@ def test_reason_is_kept_with_how_staff_resolved_a_case(step: Callable[..., Resul
     scenario = NotedScenario(max_uses=3)
 
     assert REASON in texts_after(scenario, scenario.parked(), step)
+
+
+def test_reason_is_kept_with_how_staff_resolved_a_bounce() -> None:
+    """The use stays counted, so only the end of the case names it."""
+    scenario = NotedScenario(max_uses=3)
+    reservation_id = scenario.sent()
+    scenario.bounce(reservation_id)
+
+    assert texts_after(scenario, reservation_id, PARKED["sent"]) == [REASON]
+
+
+def test_reason_is_kept_with_how_staff_settled_a_removal() -> None:
+    """They removed the access themselves."""
+    scenario = NotedScenario(max_uses=3, validity_days=1, channel="webhook")
+    reservation_id = scenario.sent()
+    scenario.passes(86_400)
+    scenario.run(SettleAccess(context=scenario.context("sweep"), reservation_id=reservation_id))
+    scenario.removal(reservation_id, Rejected(server="team", reason="gone", final=True))
+
+    assert texts_after(scenario, reservation_id, PARKED["sent"]) == [REASON]
+
+
+def test_reason_is_kept_with_a_late_success_that_stays_refunded() -> None:
+    """Another person has the use, so only the case ends."""
+    scenario = NotedScenario(max_uses=1, bound=False)
+    reservation_id = scenario.given_back()
+    scenario.sent("wang")
+    scenario.outcome(reservation_id, SENT, attempt=2)
+
+    assert texts_after(scenario, reservation_id, PARKED["refunded"]) == [REASON]

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain.commands.access.rebind import RebindReservation
+from domain.commands.access.settle_access import SettleAccess
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.context import CommandContext, event_stamp
@@ -99,6 +100,14 @@ SENT_STEPS: Final[dict[str, Step]] = {
     "bounce": lambda scenario, reservation_id: scenario.bounce(reservation_id),
     "correct": lambda scenario, reservation_id: scenario.correct(reservation_id, "mei"),
     "removed": lambda scenario, reservation_id: scenario.removed(reservation_id),
+    "rebind": lambda scenario, reservation_id: scenario.run(
+        RebindReservation(
+            context=scenario.context("staff"),
+            reservation_id=reservation_id,
+            new_reservation_id=scenario.new_id(),
+            group="blue",
+        )
+    ),
     "outage": lambda scenario, reservation_id: scenario.outage(reservation_id, include_sent=True),
 }
 
@@ -132,6 +141,49 @@ def check_after_clock_went_back(scenario: Scenario, reservation_id: UUID, step: 
     added = scenario.events[before:]
     assert added
     assert {(event.at, event.recorded_at) for event in added} == {(last_at, last_at - timedelta(seconds=60))}
+
+
+def test_settlement_of_a_lapsed_lease_takes_effect_after_the_last_event() -> None:
+    """As above, for the sweep."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(scenario.policy.lease_s + 60)
+    note_on_code(scenario, reservation_id)
+
+    check_after_clock_went_back(scenario, reservation_id, lambda scenario, reserved: scenario.settle(reserved))
+
+
+def test_end_of_an_access_takes_effect_after_the_last_event() -> None:
+    """As above, when the access expires."""
+    scenario = Scenario(validity_days=1)
+    reservation_id = scenario.sent()
+    scenario.passes(86_400 + 60)
+    note_on_code(scenario, reservation_id)
+
+    def settle(scenario: Scenario, reservation_id: UUID) -> object:
+        return scenario.run(SettleAccess(context=scenario.context("sweep"), reservation_id=reservation_id))
+
+    check_after_clock_went_back(scenario, reservation_id, settle)
+
+
+def test_resolution_of_a_case_takes_effect_after_the_last_event() -> None:
+    """As above, for what staff decide."""
+    scenario = Scenario()
+
+    check_after_clock_went_back(
+        scenario, scenario.parked(), lambda scenario, parked: scenario.resolve(parked, "refunded")
+    )
+
+
+def test_removal_and_the_release_that_follows_take_effect_after_the_last_event() -> None:
+    """As above, for the answer of a channel that a corrected invitation waits for."""
+    scenario = Scenario(group="TEAM", channel="webhook")
+    wrong = scenario.sent("ly")
+    done(scenario.correct(wrong, "li"))
+
+    check_after_clock_went_back(scenario, wrong, lambda scenario, removed: scenario.removal(removed, SENT))
+    assert scenario.kinds[-2:] == ["AccessRemoved", "InviteReleased"]
 
 
 def test_continued_revocation_takes_effect_after_the_last_event() -> None:

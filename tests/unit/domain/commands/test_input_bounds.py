@@ -7,11 +7,12 @@ import pytest
 
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.code.change_terms import ChangeTerms
-from domain.commands.code.import_code import ImportCode, Opening
+from domain.commands.code.import_code import ImportCode, ImportedUse, Opening
 from domain.commands.code.issue import IssueCode
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
-from domain.values.number_bounds import DAYS, REBINDS, USES, NumberError, parse_number
+from domain.errors import OutOfBounds
+from domain.values.number_bounds import DAYS, PORTS, REBINDS, USES, NumberError, parse_number
 from domain.values.timestamps import (
     AHEAD_MAX,
     EARLIEST,
@@ -98,6 +99,21 @@ def test_an_import_keeps_its_times_and_openings_inside_the_bounds(command: str) 
     assert ("OUT_OF_BOUNDS", command) == (refusal(result), getattr(result, "why", None))
 
 
+@pytest.mark.parametrize("name", ["sent_at", "accepted_at", "removed_at", "activated_at"])
+def test_an_import_keeps_the_times_of_its_uses_inside_the_bounds(name: str) -> None:
+    """Each of them may be wrong in a file."""
+    scenario = Scenario()
+    times: dict[str, Any] = {"sent_at": EARLIEST, name: FIRST_EAST}
+    use = ImportedUse(reservation_id=scenario.new_id(), recipient=ScenarioDraft([b"li"], scenario.new_id()), **times)
+    text, context = ScenarioDraft([b"new"], scenario.new_id()), scenario.context("import")
+    fields: dict[str, Any] = {"code_id": scenario.new_id(), "source": "csv", "terms": make_terms(), "bound": True}
+
+    result = scenario.run(ImportCode(context=context, text=text, uses=[use], **fields))
+
+    assert isinstance(result, OutOfBounds)
+    assert result.why == name
+
+
 @pytest.mark.parametrize("kind", [AcceptInvite, RecordBounce, RecordExternalRemoval])
 def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kind: Any) -> None:  # noqa: ANN401 - three commands
     """Both ends are inside; beyond them nothing is recorded."""
@@ -119,12 +135,16 @@ def test_a_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(kin
 
 
 @pytest.mark.parametrize(
-    "typed", [True, 1895764787, 1.5, None, b"2027-01-31", "", "1895764787", "20270131", "2027-W05-1"], ids=repr
+    "typed",
+    [True, 1895764787, 1.5, None, b"2027-01-31", "", "1895764787", "20270131", "2027-W05-1", "2027-02-30"],
+    ids=repr,
 )
 def test_text_that_is_not_a_time_is_refused(typed: object) -> None:
     """Numbers and booleans above all, also where they stand in a text."""
-    with pytest.raises(TimestampError, match="is not an ISO 8601 timestamp"):
+    with pytest.raises(TimestampError, match="is not an ISO 8601 timestamp") as refused:
         parse_timestamp(typed)
+
+    assert refused.value.fault == "unreadable"
 
 
 @pytest.mark.parametrize("at", [LAST_WEST, FIRST_EAST, EARLIEST - TICK, LATEST + TICK, LAST, FIRST])
@@ -132,6 +152,7 @@ def test_a_timestamp_outside_the_bounds_is_refused_clamped_or_read_as_it_is(at: 
     """By the one who asks; what UTC cannot write stays as it was written."""
     with pytest.raises(TimestampError, match="2000-01-01 to 8999-12-31 UTC"):
         bounded(at)
+    assert clamped(at.replace(year=2027)).tzinfo is UTC
     assert clamped(at) == (EARLIEST if at < EARLIEST else LATEST)
     assert read_timestamp(at.isoformat()) == in_utc(at) == at
     assert text_of(LAST_WEST) == "9999-12-31T23:59:59-14:00"
@@ -142,6 +163,8 @@ def test_a_timestamp_is_converted_to_utc() -> None:
     """Whatever its offset; without one it means UTC, unless an offset is needed."""
     assert parse_timestamp("2027-01-31t23:00:00,25-05:30") == datetime(2027, 2, 1, 4, 30, 0, 250_000, tzinfo=UTC)
     assert parse_timestamp("2027-01-31T23:00").tzinfo is UTC
+    assert parse_timestamp("2027-01-31T23:00z") == parse_timestamp("2027-01-31T23:00")
+    assert read_timestamp("2027-01-31T23:00") == datetime(2027, 1, 31, 23, tzinfo=UTC)
     assert parse_timestamp("2027-01-31") == datetime(2027, 1, 31, tzinfo=UTC)
     with pytest.raises(TimestampError, match="offset from UTC"):
         parse_timestamp("2027-01-31T23:00", needs_offset=True)
@@ -159,11 +182,14 @@ def test_a_sum_beyond_the_calendar_ends_at_its_end() -> None:
 )
 def test_text_beyond_digits_or_bounds_is_not_a_number(typed: str) -> None:
     """The digits of other scripts, signs and spaces too."""
-    with pytest.raises(NumberError):
+    with pytest.raises(NumberError, match=r"^is not a whole number from 1 to 9007199254740992$"):
         parse_number(typed, USES)
 
 
 def test_a_number_may_have_leading_zeros() -> None:
     """As people copy them."""
     assert parse_number("007", USES) == 7
+    assert parse_number("0100", USES) == 100
+    assert parse_number("0" * 30 + "7", USES) == 7
     assert parse_number("0", REBINDS) == 0
+    assert parse_number("65535", PORTS) == 65_535

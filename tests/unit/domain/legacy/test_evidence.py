@@ -49,6 +49,8 @@ def record(status: str = "success", email: str = "li.wei@example.com", **more: A
         (-1, [record("accepted")], "too_low", 1),
         (1, [record(), record(is_rebind=True)], "agrees", 1),
         (1, [record(email="nobody")], "agrees", 1),
+        (1, [record("failed"), record()], "agrees", 1),
+        (2, [record(email="nobody"), record()], "agrees", 2),
     ],
 )
 def test_the_counter_is_weighed_by_the_records(
@@ -275,3 +277,16 @@ def test_binding_is_kept_where_no_use_counts(
     assessment = assess(code(0, bound_email=email, knows_binding=True), records)
 
     assert (assessment.binding and assessment.binding.normal, assessment.unreadable_binding) == (binding, is_unreadable)
+
+
+def test_removed_move_refunds_no_use_of_another_person() -> None:
+    """The newest use is another person's, and stays."""
+    uses = [record(email="b@example.com"), record(email="a@example.com")]
+    moves = [record("success", "b@example.com", is_rebind=True), record("removed", "b@example.com", is_rebind=True)]
+
+    assert [use.is_refunded for use in assess(code(1), [*uses, *moves]).uses] == [True, False]
+
+
+def test_limit_of_moves_is_capped_unless_asked_otherwise() -> None:
+    """The bound of the legacy system holds by default."""
+    assert assess(code(0, rebind_limit=5), []).rebinds_max == 1

@@ -228,6 +228,7 @@ FREED = replace(RELEASED, reservation_id=OTHER)
         ([*FORMER_SENT, replace(HELD_BACK, waits_for=None)], 1),
         ([*FORMER_SENT, HELD_BACK, FREED], 1),
         ([*FORMER_SENT, HELD_BACK, TAKEN_AWAY, replace(RESERVED, reservation_id=UUID(int=3))], 1),
+        ([*FORMER_SENT, HELD_BACK, TAKEN_AWAY, FREED, replace(RESERVED, reservation_id=UUID(int=3))], 0),
         ([RESERVED, MOVED_AWAY, replace(HELD_BACK, waits_for=None)], 0),
         ([RESERVED, MOVED_AWAY, HELD_BACK], 1),
     ],
@@ -318,6 +319,7 @@ USED_REFUND = replace(REFUNDED, held="used")
         (REFUNDED, {0}),
         (replace(USED_REFUND, kind="rebind"), {0}),
         (OPENING, {2}),
+        (replace(OPENING, uses=1), {1}),
         (replace(OPENING, uses=0), set()),
         (RESERVED, {0}),
     ],
@@ -442,3 +444,31 @@ def test_rule_holds_exactly_where_it_says(
 ) -> None:
     """Each condition of each rule, both ways."""
     assert check_reservation_rule(rule, before, event) is is_right
+
+
+def test_release_of_an_invitation_that_waits_for_nothing_breaks_the_order() -> None:
+    """Of a reservation that has no state yet, and of one that waits for no removal."""
+    for before in (None, item_after(RESERVED)):
+        broken = Corrections().find_broken_rules(before, RELEASED, item_after(RESERVED))
+        assert broken == ["invariant 11: a corrected invitation waits for the former end"]
+
+
+def test_corrections_of_one_code_say_nothing_about_the_next() -> None:
+    """The first one ends while its invitation is not released yet."""
+    corrections, states = Corrections(), dict[UUID, Reservation]()
+    for version, event in enumerate([*FORMER_SENT, HELD_BACK, TAKEN_AWAY], start=2):
+        before = states.get(event.reservation_id)
+        states[event.reservation_id] = evolve_reservation(before, ID, version, event)
+        assert corrections.find_broken_rules(before, event, states[event.reservation_id]) == []
+
+    other_code = evolve_reservation(None, OTHER, 2, replace(RESERVED, reservation_id=UUID(int=3)))
+    assert corrections.find_broken_rules(None, RESERVED, other_code) == []
+
+
+def test_release_whose_start_was_not_seen_is_named_and_not_an_error() -> None:
+    """A log that is checked from a later event on."""
+    before = item_after(HELD_BACK)
+
+    broken = Corrections().find_broken_rules(before, FREED, replace(before, waits_for=None))
+
+    assert broken == ["invariant 11: a corrected invitation waits for the former end"]

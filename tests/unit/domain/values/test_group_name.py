@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
+from domain.values.group_name import NAME_LENGTH_MAX, checked_group, group_name_error
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ def test_a_name(name: str) -> None:
 def test_no_name(name: str, fault: str) -> None:
     """What does not fit, or would put a person's address into events forever."""
     assert group_name_error(name) == fault
+
+
+def test_name_is_checked_with_a_sentence_that_says_why() -> None:
+    """The caller may show it."""
+    assert checked_group("design") == "design"
+    with pytest.raises(ValueError, match=r"^a group's name is stored in events, where no redeem code may be$"):
+        checked_group("T6Z7-Z16G-K5WA-XPK1-1EX3")

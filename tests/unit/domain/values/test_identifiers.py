@@ -74,6 +74,7 @@ def test_a_normal_form_is_its_own_normal_form(typed: str) -> None:
         ("FAIR" + NATIVE.replace("1", "I").replace("0", "O"), None),
         ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", ("ABCDEFGHIJKLMNOPQRSTUVWXYZ",)),
         ("SHORT", ("SHORT",)),
+        (NATIVE.replace("1", "I"), (NATIVE.replace("1", "I"),)),
     ],
 )
 def test_code_behind_a_prefix_may_be_stored_with_folded_characters(
@@ -122,6 +123,7 @@ def test_one_wrong_character_is_noticed() -> None:
         ("  a+tag@example.com ", "a+tag@example.com"),
         ("a@bücher.example", "a@xn--bcher-kva.example"),
         ("a@BÜCHER.example", "a@xn--bcher-kva.example"),
+        ("a@ＢÜCHER.example", "a@xn--bcher-kva.example"),
         ("a@例子.测试", "a@xn--fsqu00a.xn--0zwm56d"),
         ("a@xn--bcher-kva.example", "a@xn--bcher-kva.example"),
         ("o'neil@ab--cd.example", "o'neil@ab--cd.example"),
@@ -133,6 +135,19 @@ def test_one_wrong_character_is_noticed() -> None:
 def test_an_address_has_one_normal_form(typed: str, normal: str) -> None:
     """Who a person is does not depend on how they typed it."""
     assert EmailAddress.parse(typed).normal == normal
+
+
+@pytest.mark.parametrize("spaces", [0, 66])
+def test_address_of_the_greatest_length_is_read(spaces: int) -> None:
+    """254 octets, in a text of up to 320 characters; one more of either is not read."""
+    address = f"{'a' * 62}'a@{'b' * 63}.{'c' * 63}.{'d' * 57}.com"
+    typed = " " * spaces + address
+
+    assert (len(address), EmailAddress.parse(typed).normal) == (254, address)
+    with pytest.raises(MalformedEmailError):
+        EmailAddress.parse(typed.replace("d.com", "dd.com"))
+    with pytest.raises(MalformedEmailError):
+        EmailAddress.parse(" " * 67 + address)
 
 
 def test_the_typed_form_is_kept_for_mail() -> None:
@@ -172,6 +187,9 @@ def test_the_typed_form_is_kept_for_mail() -> None:
         "\ud800@example.com",
         "a\u037eb@example.com",
         "a@xn--zzzzzzzzzz--.com",
+        "a@xn--abc.example",
+        "A@XN--ABC.example",
+        "o'neil@xn--abc.example",
     ],
 )
 def test_text_that_is_not_one_email_address_is_malformed(typed: str) -> None:
@@ -210,3 +228,17 @@ _ODD = st.sampled_from(["", " ", ".", "..", "-", "ü", "xn--", "@", "\u212a", "\
 def test_the_short_way_of_an_address_gives_what_the_long_one_gives(typed: str) -> None:
     """Whatever is typed: the same address, or no address either way."""
     assert _read(EmailAddress.parse, typed) == _read(EmailAddress._parse_any, typed)
+
+
+@pytest.mark.parametrize(
+    ("normal", "shown"),
+    [
+        (NATIVE, "MCM1-PRY5-KC9W-VE1A-S4PD"),
+        ("FAIR" + NATIVE, "FAIR-MCM1-PRY5-KC9W-VE1A-S4PD"),
+        ("ABC123", "ABC123"),
+        (NATIVE + "X", NATIVE + "X"),
+    ],
+)
+def test_native_code_is_shown_in_groups_behind_its_prefix(normal: str, shown: str) -> None:
+    """A code of another system is shown as it is stored."""
+    assert format_code(normal) == shown

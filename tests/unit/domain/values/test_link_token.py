@@ -25,7 +25,19 @@ def test_a_token_leads_back_to_its_delivery() -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["", "x", TOKEN[:-1], TOKEN[:-2] + "AA", "B" + TOKEN[1:], TOKEN + "A", "%00", "秘", "A" * 5000]
+    "token",
+    [
+        "",
+        "x",
+        TOKEN[:-1],
+        TOKEN[:-2] + "AA",
+        "B" + TOKEN[1:],
+        TOKEN[:4] + "!!!!" + TOKEN[4:],
+        TOKEN + "A",
+        "%00",
+        "秘",
+        "A" * 5000,
+    ],
 )
 def test_a_forged_token_leads_nowhere(token: str) -> None:
     """Any change makes it invalid, and no text raises."""

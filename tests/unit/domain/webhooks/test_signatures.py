@@ -88,6 +88,8 @@ def test_the_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> No
         signed()._replace(signatures=""),
         signed()._replace(signatures="v2,AAAA"),
         signed()._replace(signatures="v1,not base64!"),
+        signed()._replace(signatures=f"v1,AAAA\t{signed().signatures}"),
+        signed()._replace(signatures=signed().signatures.replace(",", ",!!!!")),
         signed()._replace(timestamp="1e9"),
         signed()._replace(timestamp="-5"),
         signed()._replace(timestamp="9" * 40),
@@ -118,3 +120,11 @@ def test_signature_is_valid_until_the_last_second_of_its_tolerance() -> None:
     for now in (at + tolerance + second, at - tolerance - second):
         assert verification_error([secret], signed, b"{}", now) == "stale"
     assert SignatureHeaders.of({}) == ("", "", "")
+
+
+def test_message_is_signed_once_by_each_valid_secret() -> None:
+    """Whichever of them the receiver knows, the signature is one of those between the spaces."""
+    headers = SignatureHeaders.of(sign([SECRET, OLDER], "evt_1", NOW, BODY))
+
+    assert headers.signatures == f"{signed(SECRET, 'evt_1').signatures} {signed(OLDER, 'evt_1').signatures}"
+    assert [verification_error([secret], headers, BODY, NOW) for secret in (SECRET, OLDER)] == [None, None]

@@ -6,6 +6,8 @@ from uuid import UUID
 import pytest
 
 from domain.commands.access.rebind import RebindReservation
+from domain.commands.access.record_removal import RecordExternalRemoval
+from domain.commands.context import CommandContext
 from domain.errors import RecipientNotCorrectable, ReservationNotRefundable, ReservationNotResolvable
 from domain.events import AccessCorrected, InviteReleased
 from domain.ports import Accepted, NotifiedOnly, Rejected
@@ -345,3 +347,34 @@ def test_a_refund_records_the_lease_that_lapsed_before_it() -> None:
     assert result.why == "unknown"
     assert scenario.kinds[-1] == "InviteOutcomeUnknown"
     assert not isinstance(scenario.resolve(reserved_id, "sent"), ReservationNotResolvable)
+
+
+def test_staff_may_leave_what_the_system_gave_for_a_use_that_stays_refunded() -> None:
+    """Then the case ends alone, and the access is not removed."""
+    scenario = own_system(bound=False)
+    reservation_id = scenario.reserved("ly")
+    scenario.attempt(reservation_id, REFUSED)
+    scenario.sent("li")
+    scenario.outcome(reservation_id, SENT, attempt=2)
+
+    done(scenario.resolve(reservation_id, "refunded", revoke_access=False))
+
+    assert scenario.kinds[-1] == "CaseClosed"
+    assert removal(scenario, reservation_id) == (None, None)
+
+
+def test_release_carries_who_caused_it_and_in_which_request() -> None:
+    """By these the history shows the removal and the release as one action."""
+    scenario = own_system()
+    wrong = scenario.sent("ly")
+    corrected(scenario, wrong)
+    context = CommandContext(
+        now=scenario.now, actor="channel", actor_id="team", request_id="r1", correlation_id=UUID(int=9)
+    )
+
+    done(scenario.run(RecordExternalRemoval(context=context, reservation_id=wrong)))
+
+    released = scenario.events[-1]
+    assert isinstance(released, InviteReleased)
+    assert (released.actor, released.actor_id) == ("channel", "team")
+    assert (released.request_id, released.correlation_id) == ("r1", UUID(int=9))

@@ -1,6 +1,7 @@
 """Moving an access to another group: no use, a reservation of its own, the former access until the new one is sent."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,9 +9,12 @@ import pytest
 from domain.command_bus import Result
 from domain.commands.access.rebind import RebindReservation, RequestRebind
 from domain.commands.access.settle_access import SettleAccess
+from domain.commands.context import CommandContext
+from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.errors import RebindNotPossible
 from domain.events import AccessReplaced, RebindReserved, UseRefunded
 from domain.policy import Policy
+from domain.ports import RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, START, Scenario, ScenarioDraft, done, refusal
 
 
@@ -230,6 +234,7 @@ def test_rebind_refusals_come_in_order() -> None:
     assert refusal(ask(scenario, code=b"other")) == "CODE_INVALID"
     scenario.reserved()
     assert why(ask(scenario)) == "nothing_sent"
+    assert why(by_staff(scenario, scenario.reserved())) == "nothing_sent"
     scenario = make_scenario()
     former = scenario.sent()
     assert refusal(ask(scenario, person="wang")) == "CORRECTION_TOKEN_REQUIRED"
@@ -388,3 +393,98 @@ def test_revoking_gives_it_back() -> None:
 
     assert scenario.reservation(rebind).refund_cause == "revoked"
     assert scenario.balance == (1, 0)
+
+
+def test_access_that_was_withdrawn_is_not_moved() -> None:
+    """The group's own system removed it; that it has not expired makes no difference."""
+    scenario = make_scenario()
+    former = scenario.sent()
+    done(scenario.removed(former))
+
+    assert why(by_staff(scenario, former)) == "withdrawn"
+    assert why(ask(scenario)) == "withdrawn"
+
+
+def test_rebind_moves_the_newest_active_access() -> None:
+    """A newer use whose access was withdrawn is not chosen while an older one is active."""
+    scenario = make_scenario()
+    older = scenario.sent()
+    newer = scenario.sent(again=older)
+    done(scenario.removed(newer))
+    command = RequestRebind(
+        context=scenario.context("staff", "s1"),
+        code_digests=[b"code"],
+        recipient=ScenarioDraft([b"li"], scenario.new_id()),
+        new_reservation_id=scenario.new_id(),
+        group="blue",
+        language="en",
+    )
+
+    assert done(scenario.run(command)).require_reservation().follows == older
+
+
+def test_rebind_is_refused_for_the_newest_access_that_was_sent() -> None:
+    """A newer use that was refunded gave none, so the refusal is about the older one."""
+    scenario = make_scenario()
+    older = scenario.sent()
+    scenario.refund(scenario.reserved(again=older))
+    done(scenario.removed(older))
+
+    assert why(ask(scenario, token_of=older)) == "withdrawn"
+
+
+def test_rebind_that_staff_count_as_sent_ends_the_former_access() -> None:
+    """Its outcome was unknown and not parked yet, so the case that is opened first comes before it."""
+    scenario = make_scenario()
+    former = scenario.sent()
+    rebind = asked(scenario)
+    scenario.attempt(rebind, LOST)
+
+    done(scenario.resolve(rebind, "sent"))
+
+    assert scenario.kinds[-4:] == ["CaseOpened", "InviteSent", "CaseClosed", "AccessReplaced"]
+    replaced = scenario.events[-1]
+    assert isinstance(replaced, AccessReplaced)
+    assert (replaced.reservation_id, replaced.by, replaced.request_id) == (former, rebind, "s1")
+    assert replaced.caused_by == scenario.code.version - 2
+
+
+def test_end_of_the_former_access_carries_the_batch_of_the_rebind() -> None:
+    """By it the history shows both as one action."""
+    scenario = make_scenario()
+    scenario.sent()
+    rebind = asked(scenario)
+    scenario.claim(rebind)
+    context = CommandContext(now=scenario.now, actor="worker", actor_id="w1", correlation_id=UUID(int=9))
+    fields: dict[str, Any] = {"reservation_id": rebind, "delivery": 1, "attempt": 1, "case_id": UUID(int=5)}
+
+    done(scenario.run(RecordOutcome(context=context, outcome=SENT, **fields)))
+
+    replaced = scenario.events[-1]
+    assert isinstance(replaced, AccessReplaced)
+    assert (replaced.actor, replaced.actor_id, replaced.correlation_id) == ("worker", "w1", UUID(int=9))
+
+
+def test_channel_defers_a_rebind_until_the_access_expires_at_the_latest() -> None:
+    """Its deadline is the end of the access; a deferral up to that end is a failure."""
+    scenario = make_scenario(validity_days=1)
+    scenario.sent()
+    end = START + timedelta(days=1)
+    rebind = asked(scenario)
+    tick = timedelta(microseconds=1)
+
+    scenario.attempt(rebind, RetryLater(server="team", reason="full", until=end - tick))
+    assert (scenario.reservation(rebind).next_attempt_at, scenario.reservation(rebind).deadline) == (end - tick, end)
+    scenario.now = end - tick
+    scenario.attempt(rebind, RetryLater(server="team", reason="full", until=end))
+
+    assert scenario.kinds[-2:] == ["InviteFailed", "UseRefunded"]
+
+
+@pytest.mark.parametrize("kind", [RequestRebind, RebindReservation])
+def test_rebind_to_a_text_that_may_not_name_a_group_cannot_be_made(kind: Any) -> None:  # noqa: ANN401 - two commands
+    """The event would hold it permanently."""
+    fields = dict.fromkeys(kind.__struct_fields__)
+
+    with pytest.raises(ValueError, match="no email address"):
+        kind(**{**fields, "group": "li.wei@example.com"})

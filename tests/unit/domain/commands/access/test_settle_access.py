@@ -365,3 +365,51 @@ def test_the_reason_of_the_last_failure_is_kept() -> None:
 
     assert isinstance(failed, AccessRemovalFailed)
     assert (failed.reason, failed.retry_at, failed.attempt) == ("unknown_person", None, 1)
+
+
+def test_channel_that_asks_for_less_is_asked_for_a_removal_after_the_usual_wait() -> None:
+    """A time that is near, or has passed, does not make us insist."""
+    scenario = make_scenario()
+    reservation_id = ended(scenario)
+
+    revoked(scenario, reservation_id, RetryLater(server="team", reason="full", until=scenario.now))
+
+    assert scenario.reservation(reservation_id).access_due_at == scenario.now + timedelta(seconds=60)
+
+
+class ReplyDraft:
+    """What a channel said, as the vault drafts it."""
+
+    text_id = UUID(int=7)
+
+
+@pytest.mark.parametrize("reply", [ReplyDraft(), None], ids=["said", "silent"])
+def test_failed_removal_names_the_reply_of_the_channel(reply: ReplyDraft | None) -> None:
+    """The words themselves go to the vault."""
+    scenario = make_scenario()
+    command = RecordRemovalOutcome(
+        context=scenario.context("sweep"),
+        reservation_id=ended(scenario),
+        attempt=1,
+        channel="webhook",
+        outcome=NOT_NOW,
+        case_id=scenario.new_id(),
+        reply=reply,
+    )
+
+    done(scenario.run(command))
+
+    failed = scenario.events[-1]
+    assert isinstance(failed, AccessRemovalFailed)
+    assert failed.text_id == (ReplyDraft.text_id if reply else None)
+
+
+def test_answer_about_an_access_that_has_not_ended_changes_nothing() -> None:
+    """There is nothing to remove: without terms, and before the expiry."""
+    for validity_days in (None, 30):
+        scenario = make_scenario(validity_days)
+        reservation_id = scenario.sent()
+
+        result = done(scenario.removal(reservation_id, GONE))
+
+        assert (result.changed, result.require_reservation().reservation_id) == (False, reservation_id)

@@ -155,6 +155,17 @@ def test_cases_beyond_the_ids_are_left_to_the_next_command() -> None:
     assert {event.caused_by for event in case_events} == {scenario.code.revoked_by}
 
 
+def test_ids_of_cases_are_kept_for_reservations_that_need_one() -> None:
+    """A refund takes none, even if it comes first."""
+    scenario = Scenario(max_uses=None, bound=False)
+    scenario.reserved("li")
+    scenario.attempt(scenario.reserved("wang"), LOST)
+
+    scenario.revoke(cases=1)
+
+    assert scenario.kinds[-2:] == ["UseRefunded", "CaseOpened"]
+
+
 def test_nothing_is_sent_for_a_revoked_code() -> None:
     """Anyone who touches what a bounded command left over settles it: a worker, or the person."""
     scenario = Scenario(max_uses=None, bound=False, policy=Policy(revoked_per_command=0))

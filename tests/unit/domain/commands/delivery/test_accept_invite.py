@@ -1,6 +1,6 @@
 """Accepting an invitation: once, and as proof that the letter arrived."""
 
-from tests.support.ledger.scenario import LOST, Scenario, done, refusal
+from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 
 
 def test_a_sent_invitation_is_accepted_once() -> None:
@@ -65,3 +65,29 @@ def test_the_link_is_not_valid_where_no_use_is_free_and_the_case_is_kept() -> No
     assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
     assert scenario.kinds.count("LateSuccessRecorded") == 1
     assert scenario.balance == (1, 0)
+
+
+def test_link_of_a_resend_that_was_not_attempted_proves_nothing_about_it() -> None:
+    """The recipient has an earlier email; the acceptance ends the resend."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.resend(reservation_id)
+
+    scenario.accept(reservation_id, delivery=2)
+
+    assert scenario.kinds[-2:] == ["ResendRequested", "InviteAccepted"]
+
+
+def test_link_of_a_delivery_that_was_sent_and_refunded_records_nothing() -> None:
+    """Another attempt at it had an unknown outcome, but that it was sent is known already."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    for _ in range(2):
+        scenario.attempt(reservation_id, LOST)
+        scenario.passes(20)
+    scenario.outcome(reservation_id, SENT, attempt=1)
+    scenario.refund(reservation_id)
+    before = len(scenario.events)
+
+    assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
+    assert len(scenario.events) == before

@@ -1,6 +1,9 @@
 """A mail that comes back: a fact, and after sent a case; never a refund."""
 
-from domain.events import CaseOpened
+from uuid import UUID
+
+from domain.commands.delivery.record_bounce import RecordBounce
+from domain.events import CaseOpened, InviteBounced
 from tests.support.ledger.scenario import LOST, SENT, Scenario, done, refusal
 
 
@@ -118,3 +121,31 @@ def test_an_opened_link_outweighs_what_came_back() -> None:
     scenario.accept(reservation_id)
 
     assert scenario.kinds[-3:] == ["InviteSent", "CaseClosed", "InviteAccepted"]
+
+
+class ReplyDraft:
+    """What a server said, as the vault drafts it."""
+
+    text_id = UUID(int=7)
+
+
+def test_bounce_names_its_reason_and_the_reply_of_the_server() -> None:
+    """The words themselves go to the vault."""
+    scenario = Scenario()
+    command = RecordBounce(
+        context=scenario.context("key"),
+        reservation_id=scenario.sent(),
+        delivery=1,
+        reason="mailbox_full",
+        case_id=UUID(int=5),
+        reply_code=552,
+        reply=ReplyDraft(),
+    )
+
+    done(scenario.run(command))
+
+    bounced, case = scenario.events[-2:]
+    assert isinstance(bounced, InviteBounced)
+    assert isinstance(case, CaseOpened)
+    assert (bounced.reason, bounced.reply_code, bounced.text_id) == ("mailbox_full", 552, ReplyDraft.text_id)
+    assert case.case_id == UUID(int=5)

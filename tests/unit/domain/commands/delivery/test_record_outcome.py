@@ -1,14 +1,17 @@
 """Claiming, sending and recording: leases, back-off, unknowns, deferrals and refunds."""
 
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from domain.commands.delivery.claim_attempt import is_claimed_by
+from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.errors import ReservationNotRefundable
-from domain.events import InviteAttempted, InviteFailed, UseRefunded
+from domain.events import CaseOpened, InviteAttempted, InviteDeferred, InviteFailed, UseRefunded
 from domain.policy import Policy
-from domain.ports import RetryLater
+from domain.ports import ADDRESS_MISMATCH, Rejected, RetryLater
 from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, START, Scenario, done, refusal
 
 
@@ -342,3 +345,93 @@ def test_a_lease_outlasts_the_deadline() -> None:
     assert not done(scenario.settle(reservation_id)).changed
     scenario.outcome(reservation_id, SENT)
     assert scenario.balance == (1, 0)
+
+
+class ReplyDraft:
+    """What a server said, as the vault drafts it."""
+
+    text_id = UUID(int=7)
+
+
+def test_reply_of_a_server_is_named_by_the_failure() -> None:
+    """The words themselves go to the vault."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    command = RecordOutcome(
+        context=scenario.context("worker"),
+        reservation_id=reservation_id,
+        delivery=1,
+        attempt=1,
+        outcome=BUSY,
+        case_id=scenario.new_id(),
+        reply=ReplyDraft(),
+    )
+
+    done(scenario.run(command))
+
+    failed = scenario.events[-1]
+    assert isinstance(failed, InviteFailed)
+    assert failed.text_id == ReplyDraft.text_id
+
+
+def test_altered_address_becomes_a_case_and_no_refund() -> None:
+    """Only staff can decide what becomes of the use; the case is caused by the failure."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    case_id = UUID(int=5)
+    outcome = Rejected(server="vault", reason=ADDRESS_MISMATCH, final=True, needs_review=True)
+    context = scenario.context("worker")
+    fields: dict[str, Any] = {"reservation_id": reservation_id, "delivery": 1, "attempt": 1, "case_id": case_id}
+
+    done(scenario.run(RecordOutcome(context=context, outcome=outcome, **fields)))
+
+    failed, case = scenario.events[-2:]
+    assert isinstance(failed, InviteFailed)
+    assert isinstance(case, CaseOpened)
+    assert (case.reservation_id, case.case_id, case.cause) == (reservation_id, case_id, "address_mismatch")
+    assert case.caused_by == scenario.code.version - 1
+    assert scenario.balance == (0, 1)
+
+
+@pytest.mark.parametrize("is_later", [True, False])
+def test_attempt_is_retried_only_before_the_deadline(*, is_later: bool) -> None:
+    """A retry at the deadline itself would come too late."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    retry_at = scenario.now + scenario.policy.back_off(reservation_id, 1)
+    scenario.set_deadline(reservation_id, retry_at + timedelta(microseconds=int(is_later)))
+
+    scenario.outcome(reservation_id, BUSY)
+
+    assert scenario.kinds[-1] == ("InviteFailed" if is_later else "UseRefunded")
+
+
+@pytest.mark.parametrize("asked_s", [-60, 0, 4])
+def test_channel_is_asked_again_after_the_first_retry_at_the_earliest(asked_s: int) -> None:
+    """A channel that asks for less, or for a time that has passed, does not make us insist."""
+    scenario = Scenario()
+    until = START + timedelta(seconds=asked_s)
+
+    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", until=until))
+
+    deferred = scenario.events[-1]
+    assert isinstance(deferred, InviteDeferred)
+    assert deferred.until == START + timedelta(seconds=5)
+    assert deferred.deadline == START + timedelta(seconds=1805)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_deferral_up_to_the_limit_fails(*, is_before: bool) -> None:
+    """Just before the limit it waits, and its deadline is the limit itself."""
+    scenario = Scenario(policy=Policy(deferrals_s_max=7200))
+    limit = START + timedelta(seconds=7200)
+    until = limit - timedelta(microseconds=int(is_before))
+
+    scenario.attempt(scenario.reserved(), RetryLater(server="team", reason="full", until=until))
+
+    last = scenario.events[-1]
+    assert isinstance(last, InviteDeferred if is_before else UseRefunded)
+    assert not isinstance(last, InviteDeferred) or (last.until, last.deadline) == (until, limit)

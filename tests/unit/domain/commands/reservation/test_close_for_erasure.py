@@ -5,6 +5,7 @@ from uuid import UUID
 from domain.command_bus import CommandResult, Result
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.errors import ReservationNotResolvable, ReservationUnknown
+from domain.ports import Rejected
 from tests.support.ledger.scenario import LOST, SENT, Scenario
 
 
@@ -72,3 +73,29 @@ def test_erasure_names_the_lease_and_returns_the_settled_reservation() -> None:
     assert isinstance(settled, CommandResult)
     assert settled.reservation is not None
     assert (settled.reservation.reservation_id, settled.changed) == (sent, False)
+
+
+def test_erasure_counts_a_use_with_a_case_of_another_cause() -> None:
+    """The address was altered, so the case is open although no outcome is unknown."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.attempt(reservation_id, Rejected(server="vault", reason="address_mismatch", final=True, needs_review=True))
+
+    close(scenario, reservation_id)
+
+    assert scenario.kinds[-2:] == ["InviteSent", "CaseClosed"]
+
+
+def test_erasure_counts_a_use_whose_lease_lapsed() -> None:
+    """A worker died with it; the lease is over as of the last event, even if the clock went back."""
+    scenario = Scenario()
+    reservation_id = scenario.reserved()
+    scenario.claim(reservation_id)
+    scenario.passes(scenario.policy.lease_s)
+    scenario.pause()
+    scenario.passes(-30)
+
+    close(scenario, reservation_id)
+
+    assert scenario.kinds[-4:] == ["InviteOutcomeUnknown", "CaseOpened", "InviteSent", "CaseClosed"]
+    assert scenario.balance == (1, 0)

@@ -6,11 +6,13 @@ from uuid import UUID
 import pytest
 
 from domain.command_bus import CommandResult
+from domain.commands.code.import_code import ImportCode
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.errors import RecipientNotCorrectable
 from domain.events import UseRefunded, UseReserved
 from domain.policy import Policy
-from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, done, refusal
+from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, ScenarioDraft, done, refusal
 
 
 def why(scenario: Scenario, reservation_id: UUID, person: str = "lee") -> str:
@@ -218,3 +220,26 @@ def test_acceptance_by_link_bars_the_person_but_not_staff(via: Literal["link", "
     result = scenario.correct(wrong, "li")
     assert isinstance(result, CommandResult) == staff_may
     assert staff_may or (isinstance(result, RecipientNotCorrectable) and result.why == "accepted")
+
+
+def test_use_of_a_code_that_was_issued_to_its_recipient_stays_with_them() -> None:
+    """The code itself is bound, so only releasing the binding makes way for another address."""
+    scenario = Scenario()
+    code_id = scenario.new_id()
+    command = ImportCode(
+        context=scenario.context("import"),
+        code_id=code_id,
+        text=ScenarioDraft([b"kept"], code_id),
+        source="csv",
+        terms=make_terms(max_uses=2),
+        bound=True,
+        bound_to=ScenarioDraft([b"li"], scenario.new_id()),
+    )
+    done(scenario.run(command))
+    scenario.working_set.code_ids[b"kept"] = code_id
+    reservation_id = done(scenario.redeem("li", code=b"kept")).require_reservation().reservation_id
+
+    result = scenario.correct(reservation_id, "lee")
+
+    assert isinstance(result, RecipientNotCorrectable)
+    assert result.why == "kept_binding"

@@ -5,9 +5,12 @@ from uuid import UUID
 
 import pytest
 
+from domain.commands.code.issue import IssueCode
 from domain.commands.reservation.reserve import ReserveUse
-from domain.errors import Refusal, ReservationNotRefundable
+from domain.errors import CodeHeld, Refusal, ReservationNotRefundable
 from domain.events import UseReserved
+from domain.working_set import RememberedKey
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, ScenarioDraft, done, refusal
 
 
@@ -119,6 +122,19 @@ def test_a_live_use_only_holds_the_binding() -> None:
     assert refusal(result) == "CODE_HELD"
     assert isinstance(result, Refusal)
     assert result.retry_after_s == 1700
+
+
+def test_held_code_is_asked_for_again_after_a_second_at_the_earliest() -> None:
+    """Half a second before the deadline, and a second before that."""
+    for seconds, retry_after_s in ((1799.5, 1), (1798.5, 2)):
+        scenario = Scenario(max_uses=5)
+        scenario.reserved()
+        scenario.passes(seconds)
+
+        result = scenario.redeem("wang")
+
+        assert isinstance(result, CodeHeld)
+        assert result.retry_after_s == retry_after_s
 
 
 def test_a_reserved_use_is_not_exhausted() -> None:
@@ -352,3 +368,64 @@ def test_a_lease_that_ended_is_an_unknown_outcome() -> None:
     assert isinstance(refused, ReservationNotRefundable)
     assert refused.why == "unknown"
     assert done(scenario.resolve(reservation_id, "refunded")).changed
+
+
+def test_bound_code_is_held_for_one_lifetime_when_no_deadline_is_ahead() -> None:
+    """The outcome of its owner's attempt is unknown, so only staff decide; others ask again later."""
+    scenario = Scenario(max_uses=5)
+    scenario.attempt(scenario.reserved(), LOST)
+    scenario.passes(4000)
+
+    result = scenario.redeem("wang")
+
+    assert isinstance(result, CodeHeld)
+    assert result.retry_after_s == scenario.policy.reservation_ttl_s
+
+
+def remember(scenario: Scenario, scope: bytes, reservation_id: UUID) -> None:
+    """Remember a key whose body digest was made under a pepper that is gone."""
+    scenario.working_set.remembered[scope] = RememberedKey(b"older digest", reservation_id)
+
+
+def test_key_of_an_older_pepper_leads_to_the_same_result() -> None:
+    """The digests differ, but the stored reservation is what the request asks for."""
+    scenario = Scenario(max_uses=3)
+    first = scenario.sent()
+    further = scenario.reserved(again=first)
+    remember(scenario, b"li/k", first)
+    remember(scenario, b"li/k2", further)
+
+    for key, again, expected in (("k", None, first), ("k2", first, further)):
+        result = done(scenario.redeem(key=key, again=again))
+        assert (result.require_reservation().reservation_id, result.changed) == (expected, False)
+
+
+@pytest.mark.parametrize("difference", ["person", "again", "code", "gone"])
+def test_key_of_an_older_pepper_is_refused_for_another_request(difference: str) -> None:
+    """For another recipient, another `again`, another code, or a reservation that is not there."""
+    scenario = Scenario(max_uses=3, bound=False)
+    first = scenario.sent()
+    person, code = "wang" if difference == "person" else "li", b"code"
+    if difference == "code":
+        code_id, code = scenario.new_id(), b"other"
+        text, terms = ScenarioDraft([code], code_id), make_terms(max_uses=3)
+        context = scenario.context("operator")
+        done(scenario.run(IssueCode(context=context, code_id=code_id, text=text, terms=terms, bound=False)))
+        scenario.working_set.code_ids[code] = code_id
+    remember(scenario, f"{person}/k".encode(), UUID(int=7) if difference == "gone" else first)
+
+    result = scenario.redeem(person, key="k", code=code, again=first if difference == "again" else None)
+
+    assert refusal(result) == "IDEMPOTENCY_KEY_REUSED"
+
+
+def test_same_key_and_body_lead_to_the_first_result_whatever_became_of_it() -> None:
+    """The named reservation was refunded, so the new one follows none; the request is the same all the same."""
+    scenario = Scenario(max_uses=3)
+    refunded = scenario.sent()
+    scenario.refund(refunded)
+    first = done(scenario.redeem(key="k", again=refunded)).require_reservation().reservation_id
+
+    again = done(scenario.redeem(key="k", again=refunded))
+
+    assert (again.require_reservation().reservation_id, again.changed) == (first, False)

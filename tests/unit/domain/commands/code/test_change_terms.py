@@ -1,0 +1,110 @@
+"""Changing the terms of an issued code."""
+
+from uuid import UUID
+
+import pytest
+
+from domain.command_bus import Result
+from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.code.import_code import ImportCode
+from domain.errors import LimitBelowUsage, TermsConflict
+from domain.events import CodeTermsChanged
+from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.scenario import Scenario, ScenarioDraft, done
+
+LI = UUID(int=3)
+
+
+class NoteDraft:
+    """A note as the vault drafts it."""
+
+    text_id = UUID(int=7)
+
+
+def change(scenario: Scenario, code_id: UUID | None = None, **more: object) -> Result:
+    """Let staff change the terms of a code; of the scenario's own, unless another is named."""
+    fields = {"context": scenario.context("staff", "s1"), "code_id": code_id or scenario.code_id, **more}
+    return scenario.run(ChangeTerms(**fields))  # type: ignore[arg-type]  # fields of the command
+
+
+def import_bound_code(scenario: Scenario) -> UUID:
+    """Import a code that was issued to one person."""
+    code_id = scenario.new_id()
+    command = ImportCode(
+        context=scenario.context("import"),
+        code_id=code_id,
+        text=ScenarioDraft([b"kept"], code_id),
+        source="csv",
+        terms=make_terms(max_uses=2),
+        bound=True,
+        bound_to=ScenarioDraft([b"li"], LI),
+    )
+    done(scenario.run(command))
+    return code_id
+
+
+def test_changed_terms_are_recorded_with_the_reason_and_all_other_terms() -> None:
+    """The event holds the terms as they are from then on."""
+    scenario = Scenario(max_uses=2, group="blue", validity_days=30)
+
+    done(change(scenario, changes={"max_uses": 5}, note=NoteDraft()))
+
+    event = scenario.events[-1]
+    assert isinstance(event, CodeTermsChanged)
+    assert event.terms == scenario.code.terms == make_terms(max_uses=5, group="blue", validity_days=30)
+    assert event.text_id == NoteDraft.text_id
+
+
+def test_changed_terms_keep_the_binding_unless_it_is_released() -> None:
+    """The code stays bound to the person whom it was issued to."""
+    scenario = Scenario()
+    code_id = import_bound_code(scenario)
+
+    assert done(change(scenario, code_id, changes={"max_uses": 3})).code.bound_to == LI
+    released = done(change(scenario, code_id, changes={}, release_binding=True))
+    assert (released.code.bound_to, released.changed) == (None, True)
+    assert not done(change(scenario, code_id, changes={}, release_binding=True)).changed
+
+
+def test_terms_that_equal_the_present_ones_change_nothing() -> None:
+    """No event, and the code as it is."""
+    scenario = Scenario(max_uses=2)
+
+    result = done(change(scenario, changes={"max_uses": 2}))
+
+    assert (result.changed, result.code, result.reservation) == (False, scenario.code, None)
+
+
+@pytest.mark.parametrize("is_present", [True, False])
+def test_terms_change_only_if_they_are_the_expected_ones(*, is_present: bool) -> None:
+    """Two admins at one form: the second one sees what the first one changed."""
+    scenario = Scenario(max_uses=2)
+    expected = make_terms(max_uses=2 if is_present else 1)
+
+    result = change(scenario, changes={"max_uses": 5}, expected=expected)
+
+    assert isinstance(result, TermsConflict) is not is_present
+    assert scenario.code.terms.max_uses == (5 if is_present else 2)
+
+
+def test_limit_is_not_lowered_below_the_uses_that_are_taken() -> None:
+    """Counted and reserved uses both take one; a limit that equals them is possible."""
+    scenario = Scenario(max_uses=5, bound=False)
+    scenario.sent("li")
+    scenario.reserved("mei")
+
+    below = change(scenario, changes={"max_uses": 1})
+
+    assert isinstance(below, LimitBelowUsage)
+    assert below.facts == {"taken": 2}
+    assert done(change(scenario, changes={"max_uses": 2})).changed
+
+
+def test_change_of_the_group_is_checked_like_any_group_s_name() -> None:
+    """An event would hold it permanently."""
+    scenario = Scenario()
+
+    with pytest.raises(ValueError, match="no email address"):
+        change(scenario, changes={"group": "li.wei@example.com"})
+    with pytest.raises(ValueError, match="not a term of a code: color, size"):
+        change(scenario, changes={"size": 1, "color": 2, "max_uses": 3})
