@@ -27,6 +27,7 @@ from domain.events import (
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.values.batched import batched
 from projections.event_store.codec import decode
+from projections.read_models.balance_trace import BalanceTrace
 from projections.read_models.reader import HISTORY_PAGE, ReadableStore, Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
@@ -53,10 +54,11 @@ class Landmark(NamedTuple):
 
 
 class CachedHistory(NamedTuple):
-    """What is cached of a code: its state at every thousandth version, and the landmarks up to the last of them."""
+    """What is cached of a code: its state at every thousandth version, and what is known up to the last of them."""
 
     checkpoints: list[RedeemCode]
     landmarks: list[Landmark]
+    trace: BalanceTrace
 
 
 class StatementEntry(NamedTuple):
@@ -164,22 +166,32 @@ class StatementReader(Reader):
             *_collect_landmarks(tail),
         ]
 
+    def trace_balance(self, code_id: UUID) -> BalanceTrace:
+        """Return the balance of a code over its whole history."""
+        cached = self._extend_cache(code_id, self.find_newest_version(code_id))
+        trace = cached.trace.copy()
+        for entry in self._fold(code_id, cached.checkpoints[-1] if cached.checkpoints else None):
+            trace.add(entry.code)
+        return trace
+
     def _balance_checkpoints(self, code_id: UUID, version: int) -> list[RedeemCode]:
         """Return checkpoints at every thousandth version up to this one, and perhaps later ones."""
         return self._extend_cache(code_id, version).checkpoints
 
     def _extend_cache(self, code_id: UUID, version: int) -> CachedHistory:
         """Return what is cached of a code after reading on to this version, if that completes a thousand events."""
-        cached = self._cached.get(code_id, CachedHistory([], []))
+        cached = self._cached.get(code_id, CachedHistory([], [], BalanceTrace()))
         last = cached.checkpoints[-1] if cached.checkpoints else None
         missing = version // CHECKPOINT_EVERY - len(cached.checkpoints)
         if missing > 0:
-            new, landmarks = [], []
+            new, landmarks, trace = [], [], cached.trace.copy()
             entries = self._fold(code_id, last, (len(cached.checkpoints) + missing) * CHECKPOINT_EVERY)
             for block in batched(entries, CHECKPOINT_EVERY):
                 new.append(block[-1].code)
                 landmarks += _collect_landmarks(block)
-            cached = CachedHistory([*cached.checkpoints, *new], [*cached.landmarks, *landmarks])
+                for entry in block:
+                    trace.add(entry.code)
+            cached = CachedHistory([*cached.checkpoints, *new], [*cached.landmarks, *landmarks], trace)
         if cached.checkpoints:
             with self._lock:
                 self._cached[code_id] = cached

@@ -190,7 +190,8 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     statement, action_base = page.url, f"/support/reservations/{reservation_id}"
     paths = ["/support", "/support/work", "/support/audit", f"{statement}?group=yes", f"{statement}?at_event=2"]
     paths += [f"{statement}/events/2", f"{statement}/explain", f"{statement}/acts/terms", f"{statement}/acts/revoke"]
-    paths += [f"{action_base}/acts/correct", f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent"]
+    paths += [f"{statement}/what-if?reservation={reservation_id}", f"{action_base}/acts/correct"]
+    paths += [f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent"]
     violations_by_page: dict[str, list[str]] = {}
 
     for path in [
@@ -203,7 +204,32 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         "/support/sign-in",
     ]:
         page.goto(path)
-        page.evaluate("for (const part of [...document.querySelectorAll('details')].slice(0, 4)) part.open = true")
+        page.evaluate("for (const part of [...document.querySelectorAll('details')].slice(0, 6)) part.open = true")
         violations_by_page[path] = served_app.faults(page)
 
     assert {path: broken for path, broken in violations_by_page.items() if broken} == {}
+
+
+def test_the_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_app: ServedApp, open_tab: Tab) -> None:
+    """The cursor moves with the slider before and after the page of that time; a step is a link; new events move it."""
+    code = served_app.app.issue(make_template(max_uses=3, bound=False))
+    served_app.app.attempt(served_app.reserve(code, "first@example.com"))
+    staff_page = open_tab(staff="viewer")
+    served_app.search(staff_page, code)
+    staff_page.wait_for_url("**/support/codes/*")
+    place = "document.getElementById('chart-cursor').getAttribute('x1')"
+    assert staff_page.evaluate(place) == "100.0%"
+
+    staff_page.locator("#at_event").fill("2")
+    assert staff_page.evaluate(place) != "100.0%"
+    staff_page.wait_for_url("**as_of=*")
+    expect(staff_page.locator("#balance .picture")).to_have_attribute("aria-label", "0 used, 1 reserved, 2 available")
+    staff_page.locator("#chart-over a").nth(1).click()
+
+    staff_page.wait_for_url("**/events/2")
+    staff_page.go_back()
+    staff_page.get_by_text("Numbers as a table").click()
+    expect(staff_page.locator(".chart-numbers tbody tr")).to_have_count(3)
+    staff_page.get_by_role("link", name="Show true time scale").click()
+    staff_page.wait_for_url("**scale=true*")
+    assert served_app.faults(staff_page) == []

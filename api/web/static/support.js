@@ -41,6 +41,29 @@ function takeBalance(next) {
   }
 }
 
+// --- The chart ---
+
+function takeChart(next) {
+  const isOpen = document.getElementById("chart-numbers").open;
+  take(next, "chart");
+  document.getElementById("chart-numbers").open = isOpen;
+}
+
+// The cursor follows the slider at once; the page of that time brings the exact place.
+function showCursor() {
+  const version = Number(slider.value);
+  const places = document.getElementById("chart-over").dataset.places.trim().split(" ");
+  const known = places.map((place) => place.split(":").map(Number));
+  const after = known.findIndex(([each]) => each > version);
+  const [from, x] = known.at(after === -1 ? -1 : Math.max(after - 1, 0));
+  const [to, end] = after === -1 ? [Number(slider.max), 100] : known[after];
+  const share = to > from ? (version - from) / (to - from) : 1;
+  const cursor = document.getElementById("chart-cursor");
+  for (const name of ["x1", "x2"]) {
+    cursor.setAttribute(name, `${x + share * (end - x)}%`);
+  }
+}
+
 // --- New events ---
 
 const headOf = (root) => Number(root.getElementById("statement").dataset.head);
@@ -69,6 +92,7 @@ async function look() {
   const { next } = await fetchPage(location.href);
   addLines(next, known);
   takeBalance(next);
+  takeChart(next);
   statement.dataset.head = headOf(next);
   slider.max = headOf(next); // before the value, which it bounds
   slider.value = slider.max;
@@ -111,6 +135,7 @@ async function travel() {
     return;
   }
   takeBalance(next);
+  takeChart(next);
   take(next, "lines");
   statement.dataset.live = next.getElementById("statement").dataset.live;
   statement.dataset.head = headOf(next);
@@ -121,6 +146,7 @@ if (statement !== null) {
   setTimeout(poll, POLL_MS, POLL_MS);
   slider.addEventListener("input", () => {
     showPlace();
+    showCursor();
     clearTimeout(resting);
     resting = setTimeout(() => travel().catch(() => slider.form.submit()), SLIDER_REST_MS);
   });

@@ -11,10 +11,10 @@ from api.web.support import (
     event_page,
     reservation_page,
     search_page,
-    what_if_page,
     worklist_and_audit,
 )
 from api.web.support.actions import erase_person, notes, pages, refund_outage, unmask
+from api.web.support.history import what_if_page
 
 __all__ = ["SignInGate", "SupportContext", "build_support"]
 

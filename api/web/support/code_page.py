@@ -25,6 +25,7 @@ from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.charts import draw_balance_bar
+from api.web.support.history.balance_chart import BalanceChart, draw_balance_chart
 from api.web.support.statement_query import KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
     StatementLine,
@@ -138,6 +139,7 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
         "until": until,
         "at": at,
         "code": code,
+        "chart": _draw_chart(support, query, head, at, now),
         "balance_bar": draw_balance_bar(code) if code else None,
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),
@@ -155,6 +157,14 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
         else None,
         "actions": _offered(support, code, language) if code and query.as_of is None else [],
     }
+
+
+def _draw_chart(support: SupportContext, query: StatementQuery, head: int, at: datetime, now: datetime) -> BalanceChart:
+    trace = support.statements.trace_balance(query.code_id)
+    landmarks = support.statements.list_landmarks(query.code_id, head)
+    return draw_balance_chart(
+        trace.list_samples(), landmarks, changes=trace.changes, at=at, now=now, is_true_scale=query.is_true_scale
+    )
 
 
 def _offered(support: SupportContext, code: RedeemCode, language: Language) -> list[Preview]:

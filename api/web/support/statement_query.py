@@ -21,7 +21,7 @@ KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TY
 class StatementQuery:
     """The requested part of a statement. `place` is where the previous page ended.
 
-    `as_of` is the time of the balance.
+    `as_of` is the time of the balance. `is_true_scale` draws quiet time of the chart at its length.
     """
 
     code_id: UUID
@@ -34,6 +34,7 @@ class StatementQuery:
     until: datetime | None
     is_grouped: bool
     place: int | None
+    is_true_scale: bool = False
 
     @property
     def is_filtered(self) -> bool:
@@ -66,6 +67,7 @@ class StatementQuery:
             "since": self.since.isoformat() if self.since else None,
             "until": self.until.isoformat() if self.until else None,
             "group": "yes" if self.is_grouped else None,
+            "scale": "true" if self.is_true_scale else None,
         }
 
 
@@ -81,6 +83,7 @@ class StatementParams(BaseModel):
     since: Annotated[str, Field(max_length=40)] = ""
     until: Annotated[str, Field(max_length=40)] = ""
     group: Annotated[str, Field(max_length=3)] = ""
+    scale: Annotated[str, Field(max_length=4)] = ""
     place: Annotated[int | None, Field(ge=0, le=VERSION_MAX), IN_DIGITS] = None
     done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
 
@@ -102,4 +105,5 @@ class StatementParams(BaseModel):
             until=parse_optional(parse_filter_time, "until", self.until),
             is_grouped=self.group == "yes" and not is_filtered,
             place=self.place,
+            is_true_scale=self.scale == "true",
         )

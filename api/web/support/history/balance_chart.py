@@ -1,0 +1,263 @@
+"""The chart of a balance in time: geometry and numbers, without texts.
+
+Positions are in percent of the width, heights in units of which the chart is 100 high.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+from typing import Final, Literal, NamedTuple
+
+from api.web.support.charts import TICKS, round_up_axis
+from domain.events import (
+    CaseOpened,
+    CodePaused,
+    CodeResumed,
+    CodeRevoked,
+    CodeTermsChanged,
+    Event,
+    OpeningBalanceImported,
+)
+from projections.read_models.balance_trace import BalanceSample
+from projections.read_models.statements import Landmark
+
+STEPS_MAX: Final = 120
+"""Most steps that are drawn: more would be narrower than a finger, and the page larger than 100 KB."""
+MARKS_MAX: Final = 30
+WIDTH: Final = 100.0
+HEIGHT: Final = 100.0
+QUIET_FACTOR: Final = 4.0
+"""A gap of more than so many usual ones is squeezed to that length."""
+QUIET_LEAST_S: Final = 10.0
+"""Seconds that are never squeezed, however close the other events are."""
+NARROWEST_SHARE: Final = 1 / 12
+"""Width of the shortest step, as a share of that of the longest: events of one second stay apart."""
+LIMIT_FACTOR: Final = 4
+"""A limit above so many times the largest balance is not drawn, because the balance would be a line at the bottom."""
+
+MarkKind = Literal["opening", "terms", "paused", "resumed", "revoked", "case"]
+MARKS: Final[dict[type[Event], MarkKind]] = {
+    OpeningBalanceImported: "opening",
+    CodeTermsChanged: "terms",
+    CodePaused: "paused",
+    CodeResumed: "resumed",
+    CodeRevoked: "revoked",
+    CaseOpened: "case",
+}
+
+
+class ChartStep(NamedTuple):
+    """A balance from its event to the next one that is drawn."""
+
+    sample: BalanceSample
+    x: float
+    width: float
+
+
+class ChartMark(NamedTuple):
+    """An event to look for, with how many of its type are close to it."""
+
+    kind: MarkKind
+    version: int
+    at: datetime
+    x: float
+    number: int
+
+
+class Quiet(NamedTuple):
+    """Time without changes that is drawn shorter than it was."""
+
+    x: float
+    width: float
+    length: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceChart:
+    """What the chart shows.
+
+    Attributes:
+        used: Path of the area of used uses; `reserved` that of the reserved ones on top of them.
+        limit: Path of the limit; empty without one, or if it is far above the balance.
+        ticks: Numbers at equal distances, the top first.
+        pauses: Where the code was paused: position and width.
+        changes: How often the balance changed; fewer are drawn if there are more than `STEPS_MAX`.
+        places: Positions by versions, for the slider.
+    """
+
+    steps: list[ChartStep]
+    used: str
+    reserved: str
+    limit: str
+    ticks: list[int]
+    marks: list[ChartMark]
+    pauses: list[tuple[float, float]]
+    quiet: list[Quiet]
+    cursor: float
+    starts_at: datetime
+    ends_at: datetime
+    changes: int
+    is_true_scale: bool
+    places: list[tuple[int, float]]
+
+
+class _Axis:
+    """Positions of times: in true scale, or with quiet time squeezed."""
+
+    def __init__(self, times: Sequence[datetime], *, is_true_scale: bool) -> None:
+        self._times = times
+        gaps = [max((after - before).total_seconds(), 0.0) for before, after in pairwise(times)]
+        usual = [gap for gap in gaps if gap > 0]
+        longest = max(QUIET_FACTOR * median(usual), QUIET_LEAST_S) if usual else QUIET_LEAST_S
+        self._is_quiet = [not is_true_scale and gap > longest for gap in gaps]
+        if is_true_scale and usual:
+            widths = gaps
+        else:
+            widths = [max(min(gap, longest), longest * NARROWEST_SHARE) for gap in gaps]
+        total = sum(widths)
+        self.places = [0.0]
+        for width in widths:
+            self.places.append(self.places[-1] + WIDTH * width / total)
+
+    def place(self, at: datetime) -> float:
+        """Return the position of a time."""
+        index = bisect_right(self._times, at)
+        if index == 0:
+            return 0.0
+        if index == len(self._times):
+            return WIDTH
+        start, end = self._times[index - 1], self._times[index]
+        share = (at - start) / (end - start) if end > start else 1.0
+        return self.places[index - 1] + share * (self.places[index] - self.places[index - 1])
+
+    def list_quiet(self) -> list[Quiet]:
+        """Return the squeezed gaps."""
+        return [
+            Quiet(_rounded(self.places[index]), _rounded(self.places[index + 1] - self.places[index]), end - start)
+            for index, (start, end) in enumerate(pairwise(self._times))
+            if self._is_quiet[index]
+        ]
+
+
+def draw_balance_chart(
+    samples: Sequence[BalanceSample],
+    landmarks: Sequence[Landmark],
+    *,
+    changes: int,
+    at: datetime,
+    now: datetime,
+    is_true_scale: bool,
+) -> BalanceChart:
+    """Draw the balance from the first event until now.
+
+    Args:
+        samples: In order; at least one.
+        landmarks: The events to mark.
+        changes: How many samples there would be if none were left out.
+        at: The time of the cursor.
+        now: The end, unless the last event is later.
+        is_true_scale: Whether equal distances are equal times.
+    """
+    shown = _thin(samples)
+    ends_at = max(now, shown[-1].at)
+    axis = _Axis([*(sample.at for sample in shown), ends_at], is_true_scale=is_true_scale)
+    places = axis.places
+    largest = max(sample.occupied for sample in shown)
+    limits = [sample.limit for sample in shown if sample.limit is not None]
+    drawn_limits = [limit for limit in limits if limit <= LIMIT_FACTOR * max(largest, 1)]
+    top = round_up_axis(max([largest, *drawn_limits, 1]))
+    return BalanceChart(
+        steps=[
+            ChartStep(sample, _rounded(places[index]), _rounded(places[index + 1] - places[index]))
+            for index, sample in enumerate(shown)
+        ],
+        used=_area([(sample.used, 0) for sample in shown], places, top),
+        reserved=_area([(sample.occupied, sample.used) for sample in shown], places, top),
+        limit=_line([sample.limit if sample.limit in drawn_limits else None for sample in shown], places, top),
+        ticks=[top * index // TICKS for index in range(TICKS, -1, -1)],
+        marks=_mark(landmarks, axis),
+        pauses=_find_pauses(landmarks, axis),
+        quiet=axis.list_quiet(),
+        cursor=_rounded(axis.place(at)),
+        starts_at=shown[0].at,
+        ends_at=ends_at,
+        changes=changes,
+        is_true_scale=is_true_scale,
+        places=[(sample.version, _rounded(places[index])) for index, sample in enumerate(shown)],
+    )
+
+
+def _thin(samples: Sequence[BalanceSample]) -> list[BalanceSample]:
+    """Return at most `STEPS_MAX` samples: the first, the last, and of each run between them the fullest."""
+    if len(samples) <= STEPS_MAX:
+        return list(samples)
+    inner, runs = samples[1:-1], STEPS_MAX - 2
+    bounds = [len(inner) * index // runs for index in range(runs + 1)]
+    fullest = [max(inner[start:end], key=lambda sample: sample.occupied) for start, end in pairwise(bounds)]
+    return [samples[0], *fullest, samples[-1]]
+
+
+def _area(levels: Sequence[tuple[int, int]], places: Sequence[float], top: int) -> str:
+    """Return the path of rectangles between two levels; steps without height are left out."""
+    return "".join(
+        f"M{_rounded(places[index])} {_height(low, top)}V{_height(high, top)}H{_rounded(places[index + 1])}"
+        f"V{_height(low, top)}z"
+        for index, (high, low) in enumerate(levels)
+        if high > low
+    )
+
+
+def _line(levels: Sequence[int | None], places: Sequence[float], top: int) -> str:
+    path, before = "", None
+    for index, level in enumerate(levels):
+        if level is not None:
+            height = _height(level, top)
+            path += f"M{_rounded(places[index])} {height}" if before is None else f"V{height}" * (level != before)
+            path += f"H{_rounded(places[index + 1])}"
+        before = level
+    return path
+
+
+def _mark(landmarks: Sequence[Landmark], axis: _Axis) -> list[ChartMark]:
+    """Return the marks; if there are too many, the ones of a kind that are close to each other become one."""
+    marks = [
+        ChartMark(MARKS[mark.event_type], mark.first, mark.at, _rounded(axis.place(mark.at)), mark.number)
+        for mark in landmarks
+        if mark.event_type in MARKS
+    ]
+    distance = 0.0
+    while len(marks) > MARKS_MAX:
+        distance += 1.0
+        joined: dict[tuple[MarkKind, int], ChartMark] = {}
+        for mark in marks:
+            key = (mark.kind, int(mark.x // distance))
+            first = joined.get(key)
+            joined[key] = mark if first is None else first._replace(number=first.number + mark.number)
+        marks = sorted(joined.values(), key=lambda mark: mark.x)
+    return marks
+
+
+def _find_pauses(landmarks: Sequence[Landmark], axis: _Axis) -> list[tuple[float, float]]:
+    """Return where the code was paused: from each pause to the next resume, or to the end."""
+    pauses: list[tuple[float, float]] = []
+    since: float | None = None
+    for mark in sorted(landmarks, key=lambda mark: mark.first):
+        if mark.event_type is CodePaused and since is None:
+            since = axis.place(mark.at)
+        elif mark.event_type is CodeResumed and since is not None:
+            pauses.append((_rounded(since), _rounded(axis.place(mark.at) - since)))
+            since = None
+    if since is not None:
+        pauses.append((_rounded(since), _rounded(WIDTH - since)))
+    return pauses
+
+
+def _height(level: int, top: int) -> float:
+    return _rounded(HEIGHT * (1 - level / top))
+
+
+def _rounded(number: float) -> float:
+    return round(number, 2)

@@ -1,0 +1,95 @@
+"""Geometry of a balance in time: steps, squeezed quiet time, marks, pauses, and a bounded number of steps."""
+
+from datetime import UTC, datetime, timedelta
+
+from api.web.support.history.balance_chart import MARKS_MAX, STEPS_MAX, BalanceChart, draw_balance_chart
+from domain.events import CaseOpened, CodeIssued, CodePaused, CodeResumed, CodeTermsChanged
+from projections.read_models.balance_trace import BalanceSample
+from projections.read_models.statements import Landmark
+
+START = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def sample(version: int, seconds: float, used: int, reserved: int = 0, limit: int | None = 4) -> BalanceSample:
+    """A balance some seconds after the start."""
+    available = None if limit is None else limit - used - reserved
+    return BalanceSample(version, START + timedelta(seconds=seconds), used, reserved, available, limit)
+
+
+def draw(
+    samples: list[BalanceSample],
+    landmarks: list[Landmark] | None = None,
+    *,
+    seconds: float,
+    is_true_scale: bool = False,
+) -> BalanceChart:
+    """The chart at a time after the start, which is also the cursor's."""
+    now = START + timedelta(seconds=seconds)
+    return draw_balance_chart(
+        samples, landmarks or [], changes=len(samples), at=now, now=now, is_true_scale=is_true_scale
+    )
+
+
+SAMPLES = [sample(1, 0, 0), sample(2, 10, 0, 1), sample(4, 20, 1), sample(5, 86_400, 0)]
+
+
+def test_true_scale_is_proportional_to_time_and_squeezed_time_is_not() -> None:
+    """A day without events takes most of the width in true scale; squeezed it is marked with its length."""
+    true, squeezed = (draw(SAMPLES, seconds=86_410, is_true_scale=is_true) for is_true in (True, False))
+
+    assert true.steps[2].width > 99
+    assert true.quiet == []
+    assert [round(step.width) for step in squeezed.steps] == [14, 14, 57, 14]
+    assert [round(part.length.total_seconds()) for part in squeezed.quiet] == [86_380]
+    assert squeezed.quiet[0].x == squeezed.steps[2].x
+
+
+def test_areas_are_stacked_up_to_the_limit() -> None:
+    """Of four uses one reserved is a quarter of the height; the limit is a line at the top."""
+    chart = draw(SAMPLES, seconds=86_410)
+
+    assert chart.ticks == [4, 3, 2, 1, 0]
+    assert chart.reserved == f"M{chart.steps[1].x} 100.0V75.0H{chart.steps[2].x}V100.0z"
+    assert chart.used == f"M{chart.steps[2].x} 100.0V75.0H{chart.steps[3].x}V100.0z"
+    assert chart.limit.startswith("M0.0 0.0H")
+    assert chart.cursor == 100.0
+    assert draw([sample(1, 0, 1, limit=1_000)], seconds=9).limit == ""
+    assert draw([sample(1, 0, 1, limit=None)], seconds=9).limit == ""
+
+
+def test_marks_and_pauses_are_at_the_times_of_their_events() -> None:
+    """A pause without an end lasts until now; what is not marked is left out."""
+
+    def mark(kind: type, version: int, seconds: float) -> Landmark:
+        return Landmark(kind, version, version, START + timedelta(seconds=seconds), 1)
+
+    marks = [mark(CodeIssued, 1, 0), mark(CodePaused, 2, 10), mark(CodeResumed, 3, 20), mark(CodePaused, 6, 86_400)]
+    chart = draw(SAMPLES, [*marks, mark(CodeTermsChanged, 5, 20)], seconds=86_410)
+
+    assert [(each.kind, each.version) for each in chart.marks] == [
+        ("paused", 2), ("resumed", 3), ("paused", 6), ("terms", 5),
+    ]  # fmt: skip
+    assert chart.pauses == [
+        (chart.steps[1].x, chart.steps[1].width), (chart.steps[3].x, round(100 - chart.steps[3].x, 2)),
+    ]  # fmt: skip
+
+
+def test_long_history_is_thinned_to_its_peaks_and_its_many_marks_are_joined() -> None:
+    """The highest balance and the last one are drawn; the joined marks count as many as there are."""
+    samples = [sample(version, version, version % 97, limit=None) for version in range(1, 1_001)]
+    cases = [Landmark(CaseOpened, each.version, each.version, each.at, 2) for each in samples]
+    chart = draw(samples, cases, seconds=1_001)
+
+    assert len(chart.steps) == STEPS_MAX
+    assert max(step.sample.used for step in chart.steps) == 96
+    assert chart.steps[-1].sample == samples[-1]
+    assert len(chart.marks) <= MARKS_MAX
+    assert sum(each.number for each in chart.marks) == 2_000
+    assert round(sum(step.width for step in chart.steps)) == 100
+
+
+def test_code_without_further_events_is_drawn() -> None:
+    """One event, just now."""
+    chart = draw([sample(1, 0, 0)], seconds=0)
+
+    assert [(step.x, step.width) for step in chart.steps] == [(0.0, 100.0)]
