@@ -18,7 +18,16 @@ from domain.events.access import (
     AccessRevoked,
     ExpiryAnnounced,
 )
-from domain.events.base import (
+from domain.events.code import (
+    CodeIssued,
+    CodeNoted,
+    CodePaused,
+    CodeResumed,
+    CodeRevoked,
+    CodeTermsChanged,
+    OpeningBalanceImported,
+)
+from domain.events.event import (
     STAFF,
     AccessEnding,
     ActorKind,
@@ -28,15 +37,6 @@ from domain.events.base import (
     LateEffect,
     RefundCause,
     RemovalEffect,
-)
-from domain.events.code import (
-    CodeIssued,
-    CodeNoted,
-    CodePaused,
-    CodeResumed,
-    CodeRevoked,
-    CodeTermsChanged,
-    OpeningBalanceImported,
 )
 from domain.events.reservation import (
     CaseClosed,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from domain.events.base import AccessEnding, RemovalEffect
+from domain.events.event import AccessEnding, RemovalEffect
 from domain.events.reservation import ReservationEvent
 
 

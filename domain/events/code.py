@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from domain.events.base import Event
 from domain.events.code_terms import TermsEvent
+from domain.events.event import Event
 
 
 class CodeIssued(TermsEvent, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import fields
 
-from domain.events.base import Event
+from domain.events.event import Event
 from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
 from domain.values.timestamps import is_within_bounds
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from domain.events.base import Event, HeldAs, Kind, LateEffect, RefundCause
+from domain.events.event import Event, HeldAs, Kind, LateEffect, RefundCause
 from domain.ports import Language
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.events.base import AccessEnding
+from domain.events.event import AccessEnding
 from domain.values.timestamps import shifted
 
 WARNING_DAYS: Final = (7, 3, 1)

@@ -12,7 +12,7 @@ import pytest
 
 from api.cli.embedded.secrets_file import read_secrets
 from api.cli.embedded.state_file import CHECKPOINTS
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.secret_search import CommandMonitor, CookieBrowser, dump, found_in, open_data_dir
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import Disconnect, MailServer
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.webhook_receiver import WebhookReceiver
 

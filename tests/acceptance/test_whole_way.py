@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import PROGRAM, Stack
 from tests.support.servers.mail_server import MailServer, ReplyWith
 

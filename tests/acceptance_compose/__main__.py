@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.acceptance_compose import steps
 from tests.acceptance_compose.compose import Compose, FailedError, docker
 

@@ -14,6 +14,16 @@ ROOMS: Final = ("domain", "projections", "api", "workers")
 MAX_FIRST: Final = {"max_attempts": "a setting", "max_retries": "Celery's", "max_uses": "a term of codes"}
 """Names of others that begin with `max`; ours end with it, as the settings do."""
 
+VAGUE: Final = frozenset(
+    {
+        *("base", "common", "core", "extra", "general", "helper", "helpers", "lib", "many", "misc"),
+        *("shared", "stuff", "things", "tool", "tools", "util", "utils", "utilities", "various"),
+    }
+)
+"""Words that could name any module."""
+MAIN: Final = ["api/main.py"]
+"""The composition root of the API, which uvicorn is started with."""
+
 SAME_CONCEPT: Final = {
     "access": "access that an invitation gives: its state, its events",
     "api_keys": "keys of integrators: table, page, commands",
@@ -57,7 +67,7 @@ SAME_CONCEPT: Final = {
     "transfer": "export and import of the whole ledger: statements, commands",
     "vault": "encrypted texts: vault, health check",
     "webhook_endpoints": "webhook endpoints: table, use cases",
-    "webhooks": "webhooks to integrators: fields, use cases, page",
+    "webhooks": "webhooks to integrators: fields, page",
     "what_if": "decisions about a past state: use case, route, command",
 }
 """Names that several modules may have, and the one thing that all of them are about."""
@@ -96,6 +106,23 @@ def test_no_public_class_has_a_name_twice() -> None:
 def test_module_names_repeat_only_for_one_concept() -> None:
     """Add a name to SAME_CONCEPT with what all of its modules are about, or rename one of them; unused entries go."""
     assert SAME_CONCEPT.keys() == repeated_modules(ROOT)
+
+
+def vague_modules(root: Path) -> list[str]:
+    """Return the modules of rooms, tests and benchmarks whose name does not say what is in them."""
+    paths = [path for room in (*ROOMS, "tests", "benchmarks") for path in (root / room).rglob("*.py")]
+    return sorted(path.relative_to(root).as_posix() for path in paths if VAGUE & set(path.stem.split("_")))
+
+
+def test_module_names_say_what_is_in_the_module(tmp_path: Path) -> None:
+    """Name a module by its subject; if it has several, each gets a module."""
+    (tmp_path / "api").mkdir()
+    for name in ("util", "page_helpers", "utility_bills"):
+        (tmp_path / "api" / f"{name}.py").touch()
+
+    assert vague_modules(tmp_path) == ["api/page_helpers.py", "api/util.py"]
+    assert vague_modules(ROOT) == []
+    assert [path.relative_to(ROOT).as_posix() for path in modules(ROOT) if path.stem == "main"] == MAIN
 
 
 def maxima_named_otherwise(root: Path) -> set[str]:

@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
-from api.cli.embedded.util import find_free_port, wait_until
+from api.cli.embedded.bounded_wait import wait_until
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.served_app import PASSWORD, WAIT_MS, ServedApp

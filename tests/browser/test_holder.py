@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from api.web.public.visitor import COOKIE
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.served_app import WAIT_MS, ServedApp
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 Tab = Callable[..., Page]
 WORDS = {"en": ("Accept the invitation", "Invitation accepted"), "zh": ("接受邀请", "邀请已接受")}

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.clients.served_app import ServedApp
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 Tab = Callable[..., Page]
 

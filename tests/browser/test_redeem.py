@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from api.web.public.visitor import COOKIE
 from domain.ports import Rejected
 from tests.support.clients.served_app import ServedApp
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 Tab = Callable[..., Page]
 EMAIL = "li.wei@example.com"

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from domain.ports import Rejected
 from tests.support.clients.served_app import ServedApp
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 Tab = Callable[..., Page]
 LONG_AGO, FAR_OFF = "2020-01-01T00:00:00", "2100-01-01T00:00:00"

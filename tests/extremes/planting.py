@@ -19,10 +19,10 @@ from domain.commands.delivery import accept_invite, record_bounce
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.values.identifiers import EmailAddress
-from tests.extremes.values import FIRST_EAST, LAST_WEST
+from tests.extremes.extreme_values import FIRST_EAST, LAST_WEST
 from tests.support.clients.app_client import AppClient
+from tests.support.ledger.code_template import make_template
 from tests.support.ledger.code_terms import make_terms
-from tests.support.ledger.terms import make_template
 
 STORED: Final = tuple(
     datetime.fromisoformat(text)

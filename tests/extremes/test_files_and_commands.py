@@ -15,7 +15,7 @@ from api.cli.app import app as cli_app
 from api.code_import.row_parser import COLUMNS
 from domain.values.number_bounds import USES
 from tests.extremes.asking import LedgerAsker, looked
-from tests.extremes.values import BEYOND, FILE_CELLS, FIRST_EAST, LAST_WEST, NO_TIMES, NO_WRITTEN_NUMBERS
+from tests.extremes.extreme_values import BEYOND, FILE_CELLS, FIRST_EAST, LAST_WEST, NO_TIMES, NO_WRITTEN_NUMBERS
 from tests.support.clients.admin_client import TERMS, ended
 from tests.support.clients.staff_browser import StaffBrowser, add_staff
 from tests.support.clients.terminal import CommandResult, Terminal

@@ -15,11 +15,11 @@ from standardwebhooks import Webhook
 
 from projections.repositories.group_channels import GroupChannelRepository
 from tests.extremes.asking import LedgerAsker, forms_of, looked
-from tests.extremes.document import DocumentedField, DocumentedOperation, operations, with_value
-from tests.extremes.values import FIRST_EAST, LAST_WEST, TYPED
+from tests.extremes.extreme_values import FIRST_EAST, LAST_WEST, TYPED
+from tests.extremes.openapi_fields import DocumentedField, DocumentedOperation, operations, with_value
 from tests.support.clients.app_client import AppResponse
 from tests.support.clients.terminal import Terminal
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 from workers.channels.registry import channel_kinds
 
 FIELDS_MIN: Final = 40

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.extremes.asking import LedgerAsker, looked
+from tests.extremes.extreme_values import LAST_WEST
 from tests.extremes.planting import STORED, plant
-from tests.extremes.values import LAST_WEST
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.terminal import Terminal
 from tests.support.servers.databases import clone, database_of, drop

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.faults.rigs.restartable_servers import RestartableServer, restartable_valkey
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import DelayedReply, MailServer

@@ -18,7 +18,7 @@ import psutil
 import psycopg
 import pytest
 
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.faults.chaos.load import RedeemLoad
 from tests.faults.rigs.database_proxy import DatabaseProxy
 from tests.faults.rigs.restartable_servers import RestartableServer, restartable_postgres

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from tests.fuzz.many import INPUTS_IN_TESTS, CrashError, fuzz
+from tests.fuzz.fuzz_runs import INPUTS_IN_TESTS, CrashError, fuzz
 
 
 def main() -> int:

@@ -55,7 +55,7 @@ from projections.transparency_log.receipts import FORMAT
 from projections.transparency_log.tile_log import hash_event
 from projections.vault.key_ring import KeyRing, KeyRingError
 from tests.fuzz.mutator import Mutator
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 from workers.channels.smtp.reply_codes import refused_message
 from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.invitations.message_factory import parse_reservation_ids

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fuzz.many import INPUTS_IN_TESTS, CrashError, fuzz
+from tests.fuzz.fuzz_runs import INPUTS_IN_TESTS, CrashError, fuzz
 from tests.fuzz.mutator import Mutator
 from tests.fuzz.parsers import Parser
 

@@ -25,8 +25,8 @@ from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 from tests.support.clients.terminal import Terminal
+from tests.support.ledger.code_template import make_template
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
-from tests.support.ledger.terms import make_template
 
 FIRST: Final[dict[str, Any]] = {"number": 5, "timestamp": datetime(2031, 1, 2, 3, 4, 5, tzinfo=UTC), "group": "blue"}
 SECOND: Final[dict[str, Any]] = {"number": 7, "timestamp": datetime(2032, 2, 3, 4, 5, 6, tzinfo=UTC), "group": "green"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.command_index import read_index
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import Stack
 
 ROOT = Path(__file__).parents[2]

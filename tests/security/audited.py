@@ -16,7 +16,7 @@ from tests.support.clients.admin_client import ended
 from tests.support.clients.app_client import AppResponse
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import add_staff, code_id_of
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 URL: Final = "https://collector.example.com/in"
 EMAIL: Final = "victim@example.com"

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from api.auth.session_cookies import COOKIE
-from api.cli.embedded.util import wait_until
+from api.cli.embedded.bounded_wait import wait_until
 from api.schemas.csv_cells import FORMULA, csv_line
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.role_clients import RoleClients

@@ -17,8 +17,8 @@ from tests.integration.conftest import app, settings
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import started
 from tests.support.clients.staff_browser import StaffBrowser, add_staff
+from tests.support.ledger.code_template import make_template
 from tests.support.ledger.rebuilds import NoProgress
-from tests.support.ledger.terms import make_template
 from tests.support.secret_search import dump, found_in
 from tests.support.servers.databases import database_of, drop, execute
 

@@ -7,7 +7,7 @@ import pytest
 from domain.values.link_token import DeliveryRef, link_token
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.role_clients import RoleClients
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 MINE, THEIRS = "me@example.com", "li.wei@example.com"
 

@@ -8,7 +8,7 @@ from tests.security.matrix import MATRIX, NOBODYS, is_api
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import code_id_of
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 ASKED = [route.removeprefix("GET ") for route in MATRIX if route.startswith("GET ")]
 UNCOUNTED = {"limit_reports", "tallies"}

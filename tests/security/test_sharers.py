@@ -10,7 +10,7 @@ from api.web.public.visitor import COOKIE
 from domain.values.link_token import DeliveryRef, correction_token, link_token
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 HOLDER, ATTACKER = "li.wei@example.com", "mallory@example.com"
 PAGE = {"accept": "text/html", "accept-language": "en"}

@@ -8,11 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.cli.embedded.bounded_wait import wait_until
+from api.cli.embedded.private_file import write_private_file
 from api.cli.embedded.process.orphans import end_orphaned_components
 from api.cli.embedded.process.watchdog import is_running
 from api.cli.embedded.secrets_file import FILE as SECRETS
+from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import CHECKPOINTS
-from api.cli.embedded.util import StackError, wait_until, write_private_file
 from projections.terminal.exit_codes import ExitCode
 
 LAYOUT = "1"

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from api.cli.embedded.process.program import OsAccount, build_server_environment
-from api.cli.embedded.util import StackError
+from api.cli.embedded.stack_error import StackError
 
 UNPRIVILEGED = "nobody"
 PROBE_S_MAX = 20

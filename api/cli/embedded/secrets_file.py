@@ -5,7 +5,8 @@ import os
 import secrets
 from pathlib import Path
 
-from api.cli.embedded.util import StackError, write_private_file
+from api.cli.embedded.private_file import write_private_file
+from api.cli.embedded.stack_error import StackError
 from projections.config.environment import parse_variables
 
 FILE = "secrets.env"

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from api.cli.embedded.banner import print_banner
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.data_dir import DataDir
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.secrets_file import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
 from api.cli.embedded.services import ledger, postgres, valkey
 from api.cli.embedded.services.ledger import OWNER_URL
+from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import StackState, write_stack_state
-from api.cli.embedded.util import HOST, FreePorts, StackError, wait_until
+from api.cli.embedded.tcp_ports import HOST, FreePorts
 
 SERVER_S_MAX = 60.0
 READY_S_MAX = 60.0

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
-from api.cli.embedded.util import write_private_file
+from api.cli.embedded.private_file import write_private_file
 
 FILE = "ledger.json"
 CHECKPOINTS = "checkpoints.jsonl"

@@ -16,9 +16,10 @@ from types import FrameType
 
 from api.cli.embedded.data_dir import DataDir, open_data_dir
 from api.cli.embedded.process.supervisor import LOG_BYTES_MAX, Supervisor
+from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.startup import start_everything
 from api.cli.embedded.state_file import delete_stack_state
-from api.cli.embedded.util import HOST, StackError, is_port_in_use
+from api.cli.embedded.tcp_ports import HOST, is_port_in_use
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
 

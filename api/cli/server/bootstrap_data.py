@@ -12,7 +12,7 @@ import orjson
 from msgspec import structs
 
 from api.auth.passwords import password_hasher
-from api.cli.embedded.util import StackError
+from api.cli.embedded.stack_error import StackError
 from api.use_cases.issue_codes import CodeTemplate, issue_codes
 from domain.commands.context import CommandContext
 from domain.events.code_terms import SINGLE_USE

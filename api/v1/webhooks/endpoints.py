@@ -24,15 +24,19 @@ from api.schemas.webhooks import (
 )
 from api.use_cases.administration.group_channels import renew_secret
 from api.use_cases.administration.webhook_endpoints import (
+    SPARE_S,
     EndpointDraft,
     EndpointTerms,
+    HookPost,
     add_endpoint,
     change_endpoint,
+    checked_target,
+    endpoint_of,
     redeliver,
     redeliver_failed,
     remove_endpoint,
+    send_test,
 )
-from api.use_cases.administration.webhooks import SPARE_S, HookPost, checked_target, endpoint_of, send_test
 from api.use_cases.run_blocking import run_blocking
 from api.use_cases.services import Services
 from projections.read_models.pagination import NEWEST

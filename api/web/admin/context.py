@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from api.http.allowed_methods import not_found
 from api.use_cases.administration.batch_runner import BatchRunner
-from api.use_cases.administration.webhooks import HookPost
+from api.use_cases.administration.webhook_endpoints import HookPost
 from api.use_cases.services import Services
 from api.web.rendering import page
 from api.web.staff_auth.rendering import get_language

@@ -10,15 +10,18 @@ from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.use_cases.administration.group_channels import renew_secret
 from api.use_cases.administration.webhook_endpoints import (
+    SPARE_S,
     EndpointDraft,
     EndpointTerms,
     add_endpoint,
     change_endpoint,
+    endpoint_of,
+    fault_of_target,
     redeliver,
     redeliver_failed,
     remove_endpoint,
+    send_test,
 )
-from api.use_cases.administration.webhooks import SPARE_S, endpoint_of, fault_of_target, send_test
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.cli.embedded.util import find_free_port
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.faults.chaos.checker import violations
 from tests.faults.chaos.faulty_mail_server import FaultyMailServer
 from tests.faults.chaos.load import RedeemLoad

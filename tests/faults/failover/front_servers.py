@@ -10,7 +10,7 @@ from typing import Final
 from redis import Redis, RedisError
 
 from api.cli.embedded.services import binaries
-from api.cli.embedded.util import HOST
+from api.cli.embedded.tcp_ports import HOST
 from tests.faults.failover.enclosure import wait_for
 from tests.faults.failover.patroni_nodes import PATRONI_PORT, POSTGRES_PORT
 

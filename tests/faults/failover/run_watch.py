@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import psycopg
 
 from api.cli.embedded.services.postgres import DATABASE, OWNER
-from api.cli.embedded.util import HOST
+from api.cli.embedded.tcp_ports import HOST
 from tests.faults.failover.api_observations import ApiReader, FeedEntry, entry_of
 from tests.faults.failover.cluster import PatroniCluster
 from tests.faults.failover.front_servers import STANDBY_PORT

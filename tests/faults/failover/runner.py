@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from api.cli.embedded.services.postgres import DATABASE, OWNER
-from api.cli.embedded.util import HOST
+from api.cli.embedded.tcp_ports import HOST
 from tests.faults.chaos.checker import violations
 from tests.faults.chaos.load import RedeemLoad
 from tests.faults.failover.api_observations import ApiReader, observe_by_api

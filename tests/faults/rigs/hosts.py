@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import kill_group
-from api.cli.embedded.util import HOST, find_free_port, wait_until
+from api.cli.embedded.tcp_ports import HOST, find_free_port
 from tests.support.servers.embedded_stack import PROGRAM
 
 READY_S_MAX = 60.0

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import psutil
 
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import Program, kill_group
 from api.cli.embedded.services import postgres, valkey
-from api.cli.embedded.util import find_free_port, wait_until
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.private_servers import PASSWORD, READY_S_MAX
 
 END_S_MAX = 20.0

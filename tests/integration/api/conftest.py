@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.cli.embedded.util import find_free_port, wait_until
+from api.cli.embedded.bounded_wait import wait_until
+from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.clients.app_client import AppClient
 
 START_S = 30

@@ -16,7 +16,7 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, Outcome, Rejected
 from projections.sql.repositories import RepositoriesSql
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 SENT = Accepted(server="mx:25", reply_code=250)
 ACCEPTED = 202

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, Program, build_server_environment
 from api.cli.embedded.process.supervisor import Supervisor
-from api.cli.embedded.util import HOST, find_free_port, is_port_open, wait_until
+from api.cli.embedded.tcp_ports import HOST, find_free_port, is_port_open
 
 READY_S_MAX: Final = 60.0
 DEBIAN_POSTGRES: Final = Path("/usr/lib/postgresql/17/bin")

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import psycopg
 
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import kill_group
 from api.cli.embedded.services import binaries, postgres
 from api.cli.embedded.services.postgres import DATABASE, OWNER, Postgres
-from api.cli.embedded.util import HOST, find_free_port, wait_until
+from api.cli.embedded.tcp_ports import HOST, find_free_port
 
 READY_S_MAX = 60.0
 PASSWORD = "only-for-tests"

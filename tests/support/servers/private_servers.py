@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.services import postgres, valkey
-from api.cli.embedded.util import find_free_port, wait_until
+from api.cli.embedded.tcp_ports import find_free_port
 
 READY_S_MAX = 30
 PASSWORD = "only-for-tests"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from api.cli.embedded.util import wait_until
+from api.cli.embedded.bounded_wait import wait_until
 
 # An invitation that is being sent then has an unknown outcome, as after any death of a worker.
 COMPONENTS_S_MAX = 3.0

@@ -19,7 +19,7 @@ from typing import Self
 
 from api.cli.embedded.process import watchdog
 from api.cli.embedded.process.program import Program, kill_group, read_log_tail
-from api.cli.embedded.util import StackError
+from api.cli.embedded.stack_error import StackError
 
 BACK_OFF_S_FIRST = 0.2
 BACK_OFF_S_MAX = 5.0

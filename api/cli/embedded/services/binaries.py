@@ -4,7 +4,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from api.cli.embedded.util import StackError
+from api.cli.embedded.stack_error import StackError
 
 
 def find_postgres_program(name: str) -> Path:

@@ -17,7 +17,8 @@ from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.orphans import end_orphaned_postgres
 from api.cli.embedded.process.program import OsAccount, Program, build_server_environment
 from api.cli.embedded.services import binaries
-from api.cli.embedded.util import HOST, StackError, is_port_open
+from api.cli.embedded.stack_error import StackError
+from api.cli.embedded.tcp_ports import HOST, is_port_open
 
 OWNER = DATABASE = "ledger"
 RUNNER = "ledger_run"

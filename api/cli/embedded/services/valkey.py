@@ -4,9 +4,11 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from api.cli.embedded.private_file import write_private_file
 from api.cli.embedded.process.program import Program, build_server_environment
 from api.cli.embedded.services import binaries
-from api.cli.embedded.util import CONNECT_S_MAX, HOST, StackError, write_private_file
+from api.cli.embedded.stack_error import StackError
+from api.cli.embedded.tcp_ports import CONNECT_S_MAX, HOST
 
 ANSWER_BYTES_MAX = 256
 """Longer than any answer line that matters here."""

@@ -17,9 +17,9 @@ from domain.values.identifiers import generate_code
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import settings_over, started
+from tests.support.ledger.code_template import make_template
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.settings import NO_STREAM
-from tests.support.ledger.terms import make_template
 
 ADDRESSES = 100
 GUESSES = {"dead": 10_000, "alive": 2_000}

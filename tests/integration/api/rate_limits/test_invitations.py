@@ -16,7 +16,7 @@ from domain.values.identifiers import EmailAddress
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import AsgiResponse, ask, inside
 from tests.support.clients.in_process_app import GENEROUS, settings_over, started
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 VICTIM = "li.wei@example.com"
 HEARD_WITHIN_S = 20.0

@@ -12,8 +12,8 @@ from domain.commands.code.import_code import ImportCode, Opening
 from domain.commands.context import CommandContext
 from domain.ports import Rejected
 from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.ledger.code_template import make_template
 from tests.support.ledger.code_terms import make_terms
-from tests.support.ledger.terms import make_template
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 

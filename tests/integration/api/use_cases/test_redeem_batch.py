@@ -22,7 +22,7 @@ from api.use_cases.redeem_batch import BatchItem
 from api.use_cases.services import Caller
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.asgi_requests import inside
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 RATES: Final = Rates(per_recipient=3, again=1, per_address=1)
 """Low limits, so that small batches reach them."""

@@ -6,7 +6,7 @@ import pytest
 
 from domain.values.identifiers import format_code, normalize_code
 from tests.support.clients.app_client import AppClient
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 WRITTEN = ("refusals", "recipients", "unknown_code_tries")
 ONE = "00000000-0000-4000-8000-000000000000"

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import code_id_of
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 FEED = "/api/v1/events"
 

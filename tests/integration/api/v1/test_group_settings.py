@@ -6,7 +6,7 @@ from uuid import UUID
 from domain.values.link_token import DeliveryRef, link_token
 from projections.repositories.groups import DEFAULT_TEXTS, GroupRepository, InvitationTexts, InviteGroup
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 TARGET = "https://team.example.com/welcome?from=ledger"
 ADDRESS = "li.wei@example.com"

@@ -17,7 +17,7 @@ from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, link_token
 from projections.verification.drift_sample import compare_code
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 PATH = "/api/v1/recipients/forget"
 LI = "li.wei@example.com"

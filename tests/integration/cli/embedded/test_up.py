@@ -15,7 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.cli.embedded.util import HOST, find_free_port, wait_until
+from api.cli.embedded.bounded_wait import wait_until
+from api.cli.embedded.tcp_ports import HOST, find_free_port
 from projections.storage.key_check import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault

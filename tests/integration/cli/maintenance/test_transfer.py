@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api.cli.embedded.util import wait_until
+from api.cli.embedded.bounded_wait import wait_until
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.databases import clone, database_of, drop

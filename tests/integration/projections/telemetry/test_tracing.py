@@ -20,7 +20,7 @@ from projections.telemetry.redemption_spans import RedemptionTracer, trace_id_of
 from projections.telemetry.tracing import TRACING, trace_redemptions
 from tests.support.clients.app_client import AppClient
 from tests.support.fake_channel import FakeChannel
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 from tests.support.servers.webhook_receiver import WebhookReceiver
 from workers.channels.mail_message import message_bytes
 from workers.invitations.batch_sender import InvitationBatchSender

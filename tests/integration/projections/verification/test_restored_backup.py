@@ -12,8 +12,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.services.binaries import find_postgres_program
-from api.cli.embedded.util import wait_until
 from projections.database.errors import OlderStateError, WrongKeysError
 from projections.database.migrations import migrate
 from projections.storage.bootstrap import LedgerStore

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import cast
 from uuid import UUID, uuid4
 
-from api.cli.embedded.util import wait_until
+from api.cli.embedded.bounded_wait import wait_until
 from api.use_cases.administration.batch_runner import SLICE, BatchRunner
 from domain.events import CodeIssued
 from projections.database.errors import StorageUnavailableError

@@ -15,7 +15,7 @@ from tests.support.channel_builders import MESSAGE
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser
 from tests.support.fake_channel import FakeChannel
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 from tests.support.servers.webhook_receiver import WebhookReceiver
 from workers.channels import registry
 from workers.channels.group_router import GroupRoutingChannel

@@ -7,7 +7,7 @@ from datetime import timedelta
 from domain.ports import Rejected
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 SignIn = Callable[..., StaffBrowser]

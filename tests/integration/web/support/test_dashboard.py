@@ -15,7 +15,7 @@ from domain.ports import Rejected
 from projections.read_models.dashboard_queries import DashboardReader, RangeTooLargeError
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser, find_raw_keys
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 

@@ -10,7 +10,7 @@ from api.web.rendering import TEMPLATES
 from api.web.static_files import STATIC
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 PAGE_BYTES_MAX = 100_000
 

@@ -11,7 +11,7 @@ from domain.ports import OutcomeUnknown, Rejected
 from domain.values.link_token import DeliveryRef, link_token
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)

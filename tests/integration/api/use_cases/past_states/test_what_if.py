@@ -14,7 +14,7 @@ from domain.commands.context import CommandContext
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from domain.values.identifiers import EmailAddress
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 LI, MEI = "li.wei@example.com", "mei@example.com"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.clients.app_client import AppClient
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 
 def test_issue_list_and_look_at_codes(app: AppClient) -> None:

@@ -9,7 +9,7 @@ import pytest
 from domain.events.code_terms import TERM_NAMES
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import code_id_of
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 LISTS = {"codes": "/api/v1/codes", "reservations": "/api/v1/reservations", "cases": "/api/v1/cases"}
 

@@ -18,7 +18,7 @@ from projections.storage.group_commit import AsyncGroupCommit
 from projections.telemetry.metrics import ERRORS, REQUESTS
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import inside
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 TIMES = 3
 """Repetitions of each request, because some answers differ between the first time and later ones."""

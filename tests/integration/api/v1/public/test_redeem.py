@@ -11,7 +11,7 @@ from domain.ports import Rejected
 from projections.privacy.key_rotation import KeyRotation
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import started
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)

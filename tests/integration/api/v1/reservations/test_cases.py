@@ -6,7 +6,7 @@ import pytest
 
 from domain.ports import OutcomeUnknown
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NO_STREAM = "00000000-0000-0000-0000-000000000001"

@@ -11,7 +11,7 @@ from domain.values.link_token import DeliveryRef, link_token
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.staff_browser import code_id_of
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 PUBLIC = "/api/v1/public/redemptions"
 

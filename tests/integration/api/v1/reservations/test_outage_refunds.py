@@ -12,7 +12,7 @@ from api.use_cases.services import Caller
 from domain.ports import OutcomeUnknown
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 WINDOW = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
 

@@ -5,7 +5,7 @@ from typing import cast
 from api.web.public.visitor import COOKIE
 from projections.repositories.groups import GroupRepository, InviteGroup
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 TERMS = make_template(max_uses=2, group="red", validity_days=30)
 

@@ -18,7 +18,7 @@ from projections.storage.group_commit import CHUNK_MAX
 from projections.telemetry.metrics import REDEEM_BATCH_ITEMS
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import settings_over, started
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 from tests.support.metric_samples import samples
 
 BatchEntry = dict[str, object]

@@ -13,7 +13,7 @@ from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import shared_site
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 from workers.channels.registry import channel_kinds
 
 

@@ -16,7 +16,7 @@ from domain.values.identifiers import EmailAddress
 from projections.work_queue.due_access import DueAccessRows
 from tests.support.clients.app_client import AppClient
 from tests.support.delivery import deliver
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 from workers.channels.default_channel import NullChannel
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.registry import GroupChannels

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.process.watchdog import is_running
-from api.cli.embedded.util import StackError, wait_until
+from api.cli.embedded.stack_error import StackError
 from tests.support.servers import stand_in_children as standin
 
 ROOT = Path(__file__).parents[5]

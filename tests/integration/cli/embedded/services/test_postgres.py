@@ -13,13 +13,15 @@ import pytest
 from redis import AuthenticationError, Redis
 from redis.exceptions import ResponseError
 
-from api.cli.embedded import os_accounts, util
+from api.cli.embedded import os_accounts, tcp_ports
+from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, Program
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.process.watchdog import is_running
 from api.cli.embedded.services import binaries, postgres, valkey
-from api.cli.embedded.util import HOST, FreePorts, StackError, find_free_port, is_port_open, wait_until
+from api.cli.embedded.stack_error import StackError
+from api.cli.embedded.tcp_ports import HOST, FreePorts, find_free_port, is_port_open
 from tests.support.servers.private_servers import PASSWORD, postgres_server, valkey_server
 
 ROOT = Path(__file__).parents[5]
@@ -257,7 +259,7 @@ def test_mail_catcher_delivers_to_a_maildir(tmp_path: Path) -> None:
 def test_free_ports_are_distinct(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of them has bound its port yet when the next one is drawn, and the API binds its own last."""
     drawn = iter([15_001, 15_002, 15_002, 15_003])
-    monkeypatch.setattr(util, "find_free_port", lambda: next(drawn))
+    monkeypatch.setattr(tcp_ports, "find_free_port", lambda: next(drawn))
     free = FreePorts(15_001)
 
     assert [free.draw(), free.draw()] == [15_002, 15_003]

@@ -13,7 +13,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.ports import OutcomeUnknown, Rejected
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of, heading
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 LOST = OutcomeUnknown(server="mx1:25", cause="connection_lost")
 SignIn = Callable[..., StaffBrowser]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of
-from tests.support.ledger.terms import make_template
+from tests.support.ledger.code_template import make_template
 
 SignIn = Callable[..., StaffBrowser]
 OTHER = "mei@example.com"

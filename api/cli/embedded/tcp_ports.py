@@ -1,68 +1,18 @@
-"""What the modules of the embedded stack share: its errors, private files, bounded waits and TCP ports on 127.0.0.1."""
+"""TCP ports on 127.0.0.1: free ones, and whether a program listens."""
 
 import errno
-import os
 import random
 import socket
-import time
-from collections.abc import Callable
-from pathlib import Path
 
-from projections.terminal.exit_codes import ExitCode
+from api.cli.embedded.stack_error import StackError
 
 HOST = "127.0.0.1"
-POLL_S = 0.05
 CONNECT_S_MAX = 1.0
 
 # Below the range that Linux and macOS take outgoing ports from. A port of that range may be taken by any client
 # while its server restarts, even by one that connects to the dead server and so, by TCP's rules, to itself.
 PORT_MIN, PORT_MAX = 15_000, 31_999
 DRAWS_MAX = 200
-
-
-class StackError(Exception):
-    """The stack cannot do what was requested. The message is one sentence for the operator and names the remedy.
-
-    Attributes:
-        exit_code: SERVICE if something that `ledger up` needs fails, USAGE if it should be called differently.
-    """
-
-    def __init__(self, sentence: str, exit_code: ExitCode = ExitCode.SERVICE) -> None:
-        super().__init__(sentence)
-        self.exit_code = exit_code
-
-
-def write_private_file(path: Path, text: str) -> None:
-    """Write a whole file of mode 600 so that a reader sees the old text or the new one, never a part.
-
-    Raises:
-        OSError: The folder can't be written to.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def wait_until(condition: Callable[[], bool], s_max: float) -> bool:
-    """Poll a condition until it is true.
-
-    Args:
-        condition: Is called every POLL_S seconds.
-        s_max: Seconds after which to stop.
-
-    Returns:
-        Whether the condition became true in time.
-    """
-    deadline = time.monotonic() + s_max
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 def find_free_port() -> int:

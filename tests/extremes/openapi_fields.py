@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from tests.extremes.values import (
+from tests.extremes.extreme_values import (
     AT_THE_ENDS,
     BEYOND,
     NO_JSON_BOOLEANS,
