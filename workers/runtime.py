@@ -166,6 +166,7 @@ class Runtime:
             cooldowns=self.cooldowns,
             capacity=self.connections.capacity if self.connections else lambda: UNBOUNDED,
             submit=self.send_loop.submit,
+            preload=self.storage.recorder.preload_codes,
         )
 
     def create_access_expirer(self, publish: Callable[[Sequence[UUID]], None]) -> AccessExpirer:

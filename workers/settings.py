@@ -20,7 +20,7 @@ class WorkerSettings(LedgerSettings):
     """
 
     worker_concurrency: int = Field(default=2, ge=1, le=64)
-    send_concurrency: int = Field(default=16, ge=1, le=64)
+    send_concurrency: int = Field(default=24, ge=1, le=64)
     task_time_limit_s: int = Field(default=240, ge=10)
     visibility_timeout_s: int = Field(default=300, ge=15)
     worker_metrics_host: str = "127.0.0.1"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import (
@@ -26,6 +27,7 @@ from psycopg.rows import DictRow
 
 from domain.application import UnitOfWork
 from domain.ports import run_to_completion
+from projections.database.binary_arrays import UUIDS
 from projections.database.clock import DatabaseClock
 from projections.database.errors import BAD_VALUE_ERRORS, StorageUnavailableError, translate_database_errors
 from projections.database.table_arrays import encode_rows
@@ -59,6 +61,19 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         """
         with translate_database_errors(), self.datastore.get_connection() as conn:
             self.clock.refresh(conn)
+
+    def preload_codes(self, reservation_ids: Sequence[UUID]) -> None:
+        """Cache which code each of these reservations is of: one query, instead of one for each batch of claims.
+
+        Raises:
+            StorageUnavailableError: The database does not answer.
+        """
+        with translate_database_errors(), self.datastore.get_connection() as conn, conn.cursor(binary=True) as cursor:
+            rows: Sequence[Any] = cursor.execute(
+                EventStoreSql.code_ids_of_reservations, (UUIDS.encode(list(reservation_ids)),)
+            ).fetchall()
+        for row in rows:
+            self.caches.codes_of_reservations.put(row["reservation_id"], row["code_id"])
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
         """Yield transactions to try in turn; see `domain.application.LedgerRecorder`."""

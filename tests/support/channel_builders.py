@@ -74,7 +74,7 @@ class LoopedChannel:
         """Submit to a loop that ends with the message; the connection is kept."""
         with ThreadPoolExecutor(1) as openers:
             loop = SmtpSendLoop(self._channel, self._connections, openers, lambda *_: None)
-            outcome = loop.submit(message)
+            [outcome] = loop.submit([message])
             loop.close()
         return outcome.result(0)
 

@@ -1,7 +1,7 @@
 """The channel of groups that have none of their own: the mail server that LEDGER_SMTP_URL names, or `null://`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 
 from domain.ports import Accepted, Channel, NotifiedOnly, OutboundMessage, Outcome, Rejected, Removal, RemovalOutcome
@@ -42,8 +42,11 @@ class NullSendLoop:
     def __init__(self, report: Callable[[OutboundMessage, Outcome, float], None]) -> None:
         self._report = report
 
-    def submit(self, message: OutboundMessage) -> "Future[Outcome]":
+    def submit(self, messages: Sequence[OutboundMessage]) -> list[Future[Outcome]]:
         """Accept and drop."""
+        return [self._accept(message) for message in messages]
+
+    def _accept(self, message: OutboundMessage) -> Future[Outcome]:
         outcome = Accepted(server=NullChannel.name)
         self._report(message, outcome, 0.0)
         future: Future[Outcome] = Future()

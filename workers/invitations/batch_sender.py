@@ -6,18 +6,20 @@ few leases behind.
 """
 
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from domain.ports import Channel, OutboundMessage, Outcome
+from domain.ports import Channel, Outcome
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
 from projections.telemetry.tracing import TRACING
 from workers.channels.group_router import UNBOUNDED, Cooldowns, GroupLimiter
 from workers.channels.registry import ChannelPlan
-from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
+from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps, Submit
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +37,36 @@ Sending = set[Future[Outcome]]
 """Sendings in progress."""
 
 
+class _Arrivals:
+    """Notes which sendings finish. `concurrent.futures.wait` locks each of them four times to do so.
+
+    Args:
+        expected: How many will finish.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+        self._finished: deque[Future[Outcome]] = deque()
+        self.first, self.last = threading.Event(), threading.Event()
+
+    def add(self, future: Future[Outcome]) -> None:
+        """Note one that has finished, in whichever thread."""
+        self._finished.append(future)
+        if not self.first.is_set():
+            self.first.set()
+        if len(self._finished) == self._expected:
+            self.last.set()
+
+
 def wait_for_any(sending: Sending) -> tuple[Sending, Sending]:
     """Return finished sendings, at least one, and those in progress. The time of a channel is bounded."""
-    wait(sending, return_when=FIRST_COMPLETED)
-    finished, in_progress = wait(sending, timeout=LINGER_S)
-    return finished, in_progress
+    arrivals = _Arrivals(len(sending))
+    for future in sending:
+        future.add_done_callback(arrivals.add)
+    arrivals.first.wait()
+    arrivals.last.wait(LINGER_S)
+    finished = {future for future in sending if future.done()}
+    return finished, sending - finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +82,8 @@ class InvitationBatchSender:
         plan: Returns which reservations go out by the channel of a group.
         cooldowns: Which groups get nothing for now.
         capacity: How many emails the mail server accepts at once; 0 while it refuses connections.
-        submit: Begins to send a message by the default channel without a thread of the executor; None if it can't.
+        submit: Begins to send messages by the default channel without a thread of the executor; None if it can't.
+        preload: Receives the reservations of each message before the first is claimed.
     """
 
     steps: DeliverySteps
@@ -66,7 +94,8 @@ class InvitationBatchSender:
     plan: Callable[[Sequence[UUID]], ChannelPlan] = lambda _: ChannelPlan()
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     capacity: Callable[[], int] = lambda: UNBOUNDED
-    submit: Callable[[OutboundMessage], Future[Outcome]] | None = None
+    submit: Submit | None = None
+    preload: Callable[[Sequence[UUID]], None] = lambda _: None
 
     def run(self, reservation_ids: Sequence[UUID], task_id: str, should_stop: Callable[[], bool]) -> None:
         """Claim, send and record the reservations that are due.
@@ -101,7 +130,7 @@ class InvitationBatchSender:
                 outages += 1
                 results = results if outages < RECORD_ATTEMPTS_MAX else []
             limiter.release(set(acquired_ids) - {delivery.reservation.reservation_id for delivery in deliveries})
-            started = {self._begin(delivery): delivery for delivery in deliveries}
+            started = self._begin(deliveries)
             deliveries_by_future |= started
             sending |= set(started)
             finished, sending = self.wait_for_any(sending) if sending else (set(), set())
@@ -117,21 +146,32 @@ class InvitationBatchSender:
 
     def _load_plan(self, reservation_ids: Sequence[UUID]) -> ChannelPlan:
         try:
+            self.preload(reservation_ids)
             return self.plan(reservation_ids)
         except StorageUnavailableError:
             # Nothing is sent by a wrong channel: the first claim meets the same outage.
             return ChannelPlan()
 
-    def _begin(self, delivery: ClaimedDelivery) -> Future[Outcome]:
-        """Begin to send. A group may have its own channel and words, and looking them up takes a thread."""
-        span = TRACING.start_send(delivery.reservation, delivery.lease)
-        if self.submit is None or delivery.reservation.group is not None:
-            future = self.executor.submit(self._send, delivery)
-        else:
-            future = self.steps.begin(delivery, self.channel(), self.submit)
-        if span is not None:
-            future.add_done_callback(span.end)
-        return future
+    def _begin(self, deliveries: Sequence[ClaimedDelivery]) -> dict[Future[Outcome], ClaimedDelivery]:
+        """Begin to send, each delivery with its own span."""
+        spans = {
+            each.reservation.reservation_id: TRACING.start_send(each.reservation, each.lease) for each in deliveries
+        }
+        started = self._start(deliveries)
+        for future, delivery in started.items():
+            if (span := spans[delivery.reservation.reservation_id]) is not None:
+                future.add_done_callback(span.end)
+        return started
+
+    def _start(self, deliveries: Sequence[ClaimedDelivery]) -> dict[Future[Outcome], ClaimedDelivery]:
+        """Start sendings. A group may have its own channel and words, and looking them up takes a thread."""
+        submit = self.submit
+        by_thread = [each for each in deliveries if submit is None or each.reservation.group is not None]
+        started = {self.executor.submit(self._send, delivery): delivery for delivery in by_thread}
+        if submit is None or len(by_thread) == len(deliveries):
+            return started
+        others = [delivery for delivery in deliveries if delivery.reservation.group is None]
+        return started | self.steps.begin(others, self.channel(), submit)
 
     def _send(self, delivery: ClaimedDelivery) -> Outcome:
         return self.steps.send(delivery, self.channel())

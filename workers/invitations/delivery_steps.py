@@ -35,6 +35,8 @@ TURN_ID_DIGITS = 12
 Execute = Callable[[Sequence[Command]], Sequence[CommandResult | Exception]]
 """Runs commands in few transactions, with one result each: done, a refusal, or the bug that broke this one alone."""
 
+Submit = Callable[[Sequence[OutboundMessage]], Sequence[Future[Outcome]]]
+"""Begins to send messages, and returns the future of each one's outcome."""
 
 Addresses = Callable[[Sequence[UUID]], Mapping[UUID, EmailAddress | UnverifiedAddress]]
 
@@ -100,21 +102,27 @@ class DeliverySteps:
         return channel_now.send(message)
 
     def begin(
-        self, claimed: ClaimedDelivery, channel: Channel, submit: Callable[[OutboundMessage], Future[Outcome]]
-    ) -> Future[Outcome]:
-        """Begin what `send` does for a reservation without a group, and return without waiting for the outcome.
+        self, deliveries: Sequence[ClaimedDelivery], channel: Channel, submit: Submit
+    ) -> dict[Future[Outcome], ClaimedDelivery]:
+        """Begin what `send` does for reservations without a group, and return without waiting for the outcomes.
 
         Args:
-            claimed: The reservation.
+            deliveries: The reservations.
             channel: The default channel.
-            submit: Begins to send a message by it.
+            submit: Begins to send messages by it.
         """
-        message = self._prepare_invitation(claimed, channel.name)
-        if not isinstance(message, Rejected) and channel.name == claimed.lease.channel:
-            return submit(message)
-        future: Future[Outcome] = Future()
-        future.set_result(message if isinstance(message, Rejected) else _reject_for_now(channel.name))
-        return future
+        messages: list[tuple[OutboundMessage, ClaimedDelivery]] = []
+        started: dict[Future[Outcome], ClaimedDelivery] = {}
+        for claimed in deliveries:
+            message = self._prepare_invitation(claimed, channel.name)
+            if not isinstance(message, Rejected) and channel.name == claimed.lease.channel:
+                messages.append((message, claimed))
+                continue
+            future: Future[Outcome] = Future()
+            future.set_result(message if isinstance(message, Rejected) else _reject_for_now(channel.name))
+            started[future] = claimed
+        futures = submit([message for message, _ in messages])
+        return started | {future: claimed for future, (_, claimed) in zip(futures, messages, strict=True)}
 
     def record_and_claim(
         self, results: Sequence[AttemptResult], reservation_ids: Sequence[UUID], channel: str, task_id: str

@@ -8,16 +8,16 @@ sent; with `.ID` only for that reservation), `sent` (the mail server has taken t
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from domain.ports import Channel, OutboundMessage, Outcome
+from domain.ports import Channel, Outcome
 from workers.celery_app import celery_app
 from workers.invitations.batch_sender import InvitationBatchSender
-from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps
+from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps, Submit
 
 __all__ = ["celery_app"]
 
@@ -60,20 +60,22 @@ def _send(self: DeliverySteps, claimed: ClaimedDelivery, channel: Channel) -> Ou
 
 
 def _begin(
-    self: DeliverySteps,
-    claimed: ClaimedDelivery,
-    channel: Channel,
-    submit: Callable[[OutboundMessage], Future[Outcome]],
-) -> Future[Outcome]:
-    die_at("claimed")
-    die_at(f"claimed.{claimed.reservation.reservation_id}")
+    self: DeliverySteps, deliveries: Sequence[ClaimedDelivery], channel: Channel, submit: Submit
+) -> dict[Future[Outcome], ClaimedDelivery]:
+    for claimed in deliveries:
+        die_at("claimed")
+        die_at(f"claimed.{claimed.reservation.reservation_id}")
+    return {_die_when_sent(sent): claimed for sent, claimed in begin(self, deliveries, channel, submit).items()}
+
+
+def _die_when_sent(sent: Future[Outcome]) -> Future[Outcome]:
     recorded: Future[Outcome] = Future()
 
-    def pass_on(sent: Future[Outcome]) -> None:
+    def pass_on(finished: Future[Outcome]) -> None:
         die_at("sent")
-        recorded.set_result(sent.result())
+        recorded.set_result(finished.result())
 
-    begin(self, claimed, channel, submit).add_done_callback(pass_on)
+    sent.add_done_callback(pass_on)
     return recorded
 
 

@@ -6,7 +6,6 @@ itself: it asks for a connection or a reply. `SmtpChannel.send` waits for them i
 `workers.channels.smtp.send_loop` for those of many messages in one thread.
 """
 
-import re
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -41,7 +40,6 @@ content sent with no time left for its answer would cost an uncertainty, which a
 
 START_CONTENT = 354
 CLOSING = 421
-_LINE_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 
 class NeedsConnection(NamedTuple):
@@ -255,7 +253,8 @@ def _ask(connection: SmtpConnection, command: bytes) -> Generator[NeedsReply, An
 
 def _stuff_dots(content: bytes) -> bytes:
     """Double the dot of each line that begins with one (RFC 5321 4.5.2)."""
-    return _LINE_DOT.sub(b"..", content) if content.startswith(b".") or b"\n." in content else content
+    stuffed = content.replace(b"\n.", b"\n..")
+    return b"." + stuffed if stuffed.startswith(b".") else stuffed
 
 
 def _is_closing(outcome: Outcome) -> bool:

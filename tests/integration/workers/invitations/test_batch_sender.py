@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -14,7 +14,7 @@ from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOut
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from workers.invitations.batch_sender import InvitationBatchSender
+from workers.invitations.batch_sender import InvitationBatchSender, wait_for_any
 from workers.invitations.delivery_steps import DeliverySteps
 
 CONCURRENCY = 4
@@ -178,3 +178,28 @@ def test_nothing_is_claimed_after_the_end_of_the_time(bench: LedgerBench, steps:
     claims = [command for call in commits.calls for command in call if isinstance(command, ClaimAttempt)]
     assert len(claims) == turns * CONCURRENCY
     assert statuses(bench).get("sent", 0) == turns * CONCURRENCY
+
+
+def test_wait_for_any_returns_what_has_finished_and_what_has_not() -> None:
+    """One sending that has finished is enough; another that finishes at once comes with it."""
+    first, second, third = (Future[Outcome]() for _ in range(3))
+    first.set_result(Accepted(server="mx:25"))
+    finished, in_progress = wait_for_any({first, second, third})
+    second.set_result(Accepted(server="mx:25"))
+    third.set_exception(LookupError("bug"))
+
+    assert (finished, in_progress) == ({first}, {second, third})
+    assert wait_for_any(in_progress) == ({second, third}, set())
+
+
+def test_preloaded_codes_spare_claims_their_lookup(bench: LedgerBench) -> None:
+    """The code of each reservation of a message is read with one query; unknown reservations are left out."""
+    results = [done(bench.redeem(bench.issue(1), f"p{number}@example.com")) for number in range(2)]
+    ids = [result.require_reservation().reservation_id for result in results]
+    recorder = bench.storage.recorder
+    recorder.preload_codes([*ids, uuid4()])
+
+    assert [recorder.caches.codes_of_reservations.get(each) for each in ids] == [
+        result.code.code_id for result in results
+    ]
+    assert len(recorder.caches.codes_of_reservations.cache) == len(ids)

@@ -101,7 +101,7 @@ def test_null_send_loop_accepts_and_reports_each_message() -> None:
     reported: list[tuple[OutboundMessage, Outcome, float]] = []
     loop = NullSendLoop(lambda *sent: reported.append(sent))
 
-    outcome = loop.submit(MESSAGE).result(0)
+    outcome = loop.submit([MESSAGE])[0].result(0)
 
     assert outcome == Accepted(server="null")
     assert reported == [(MESSAGE, outcome, 0.0)]

@@ -41,10 +41,14 @@ def _messages(count: int) -> list[OutboundMessage]:
     return [message_to(f"p{number}@example.com") for number in range(count)]
 
 
+def _send(loop: SmtpSendLoop, message: OutboundMessage) -> Outcome:
+    return loop.submit([message])[0].result(WAIT_S)
+
+
 def test_send_loop_delivers_many_messages_over_few_connections(mail_server: MailServer) -> None:
     """Each is accepted once, and the loop never has more connections than it may."""
     with _open_loop(mail_server.url) as loop:
-        futures = [loop.submit(message) for message in _messages(40)]
+        futures = loop.submit(_messages(40))
         outcomes = [future.result(WAIT_S) for future in futures]
 
     assert {Accepted} == {type(outcome) for outcome in outcomes}
@@ -58,8 +62,8 @@ def test_send_loop_continues_while_one_server_reply_is_late(mail_server: MailSer
     """A message whose reply never comes is unknown after its time; the others are sent long before."""
     mail_server.at("dot", Stall(), recipient="slow@example.com")
     with _open_loop(mail_server.url, 2.0) as loop:
-        slow = loop.submit(message_to("slow@example.com"))
-        others = [loop.submit(message).result(WAIT_S) for message in _messages(8)]
+        [slow] = loop.submit([message_to("slow@example.com")])
+        others = [_send(loop, message) for message in _messages(8)]
         was_pending = not slow.done()
         outcome = slow.result(WAIT_S)
 
@@ -80,8 +84,8 @@ def test_send_loop_reports_each_outcome_before_it_returns_it(mail_server: MailSe
     mail_server.at("dot", Disconnect(), recipient="lost@example.com")
     with _open_loop(mail_server.url, report=report) as loop:
         for recipient, kind in [("p@example.com", Accepted), ("nobody@example.com", Rejected)]:
-            assert isinstance(loop.submit(message_to(recipient)).result(WAIT_S), kind)
-        assert isinstance(loop.submit(message_to("lost@example.com")).result(WAIT_S), OutcomeUnknown)
+            assert isinstance(_send(loop, message_to(recipient)), kind)
+        assert isinstance(_send(loop, message_to("lost@example.com")), OutcomeUnknown)
 
     assert [Accepted, Rejected, OutcomeUnknown] == [type(outcome) for outcome, _ in reported.values()]
     assert all(0 < seconds < WAIT_S for _, seconds in reported.values())
@@ -95,9 +99,11 @@ def test_send_loop_fails_only_the_message_that_a_bug_breaks(mail_server: MailSer
             raise LookupError("report")
 
     with _open_loop(mail_server.url, report=report) as loop:
-        broken = loop.submit(replace(MESSAGE, message_id="<1@example.com>\r\nBcc: b@example.com"))
-        unreported = loop.submit(message_to("unreported@example.com"))
-        outcome = loop.submit(message_to("p@example.com")).result(WAIT_S)
+        unwritable = replace(MESSAGE, message_id="<1@example.com>\r\nBcc: b@example.com")
+        broken, unreported, sound = loop.submit(
+            [unwritable, message_to("unreported@example.com"), message_to("p@example.com")]
+        )
+        outcome = sound.result(WAIT_S)
 
         assert isinstance(outcome, Accepted)
         with pytest.raises(ValueError, match="Message-ID"):
@@ -111,18 +117,30 @@ def test_send_loop_sends_what_the_socket_does_not_take_together(mail_server: Mai
     text = "\n".join("a line of sixty octets, many of which fill a socket's buffers" for _ in range(120_000))
     with _open_loop(mail_server.url, 20.0) as loop:
         message = replace(MESSAGE, language="en", text=text)
-        outcome = loop.submit(message).result(WAIT_S * 2)
+        outcome = loop.submit([message])[0].result(WAIT_S * 2)
 
     assert isinstance(outcome, Accepted)
     assert mail_server.received[0].content == message_bytes(message, MailFrom.parse(MAIL_FROM).header)
 
 
+def test_send_loop_delivers_lines_that_begin_with_dots_unchanged(mail_server: MailServer) -> None:
+    """Dots at the beginning of lines are doubled for the dialogue and arrive as they were written."""
+    message = replace(MESSAGE, language="en", text=".one\n\n..two\n\n.\n\nthree.\n.four")
+    with _open_loop(mail_server.url) as loop:
+        outcome = _send(loop, message)
+
+    content = mail_server.received[0].content
+    assert isinstance(outcome, Accepted)
+    assert content == message_bytes(message, MailFrom.parse(MAIL_FROM).header)
+    assert b"\r\n..two\r\n" in content
+
+
 def test_close_finishes_what_was_submitted(mail_server: MailServer) -> None:
     """Nothing that was submitted is lost, and nothing more can be."""
     with _open_loop(mail_server.url) as loop:
-        futures = [loop.submit(message) for message in _messages(10)]
+        futures = loop.submit(_messages(10))
         loop.close()
 
         assert {Accepted} == {type(future.result(0)) for future in futures}
         with pytest.raises(RuntimeError, match="closed"):
-            loop.submit(MESSAGE)
+            loop.submit([MESSAGE])
