@@ -97,7 +97,6 @@ approve: setup  ## Write every approved file: schema, shapes of events, results 
 	@$(BIN)/python -m tests.schema.approved_schema
 	@$(BIN)/python -m tests.schema.event_shapes
 	@APPROVE_RESULTS=1 $(BIN)/python -m pytest --quiet -n0 tests/unit/domain
-	@$(BIN)/python -m tests.architecture.vocabulary --approve
 	@$(BIN)/python docs/reference.py
 	@git status --short -- tests/schema tests/unit/domain tests/architecture docs
 

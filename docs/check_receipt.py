@@ -86,7 +86,7 @@ def climb(number: int, last: int, seconds: list, first: bytes, second: bytes) ->
 
 
 def signed_head(head: dict, public_key: str) -> str:
-    """The name of a checkpoint whose signature holds; its number is told only where it is signed too."""
+    """The name of a checkpoint with a valid signature; its number is given only where it is signed too."""
     octets(of_members(head, "number size root at public_key signature")["root"], 32)
     if type(head["at"]) is not str or head["public_key"] != public_key:
         refuse("the checkpoint is not signed with this key")

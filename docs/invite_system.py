@@ -47,7 +47,7 @@ class Team:
         return self.invite(headers["webhook-id"], message["data"])
 
     def invite(self, message_id: str, data: dict) -> tuple[int, dict]:
-        """Invite somebody, once; or say why not, or when to ask again."""
+        """Invite a recipient, once; or return why not, or when to ask again."""
         if message_id in self.invited:
             return 200, {"status": "sent"}
         if data["reservation_id"] in self.ended:
@@ -66,14 +66,14 @@ class Team:
         return 200, {"status": "removed"}
 
     def notify(self, kind: str, data: dict) -> tuple[int, dict]:
-        """Tell somebody what the ledger has to say, since nobody else does. Here it is only written down, once."""
+        """Notify a recipient of what the ledger reports, since no other system does. Here it is only recorded, once."""
         notice = (kind, data["email"], data["subject"])
         if notice not in self.notices:
             self.notices.append(notice)
         return 200, {}
 
     def report(self, kind: str, message_id: str) -> int:
-        """Tell the ledger that somebody accepted, that an invitation bounced, or that access was removed."""
+        """Report to the ledger that an invitation was accepted or bounced, or that access was removed."""
         data = self.invited[message_id]
         report_data = {"reservation_id": data["reservation_id"], "delivery": data["delivery"]}
         body, now = json.dumps({"type": kind, "data": report_data}), datetime.now(UTC)

@@ -51,7 +51,7 @@ def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def wiretap(stack: Stack) -> Iterator[CommandMonitor]:
-    """What the broker is told, from before the first click on."""
+    """Wait until the broker has what a test needs to read, from before the first redeem request on."""
     with CommandMonitor(stack.info["redis_url"]) as tap:
         yield tap
 
@@ -133,7 +133,7 @@ def broken_requests(stack: Stack, code: str) -> list[object]:
 
 
 def email_to(mail: MailServer, person: str) -> EmailMessage:
-    """The first letter that somebody was sent."""
+    """Return the first email to this person."""
     return next(received.message for received in mail.received if person in received.message["To"])
 
 

@@ -73,7 +73,7 @@ def test_doctor_passes_on_a_healthy_stack(stack: Stack) -> None:
 
 
 def test_doctor_reports_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
-    """What hangs on it is not called broken, and nobody waits for it for long."""
+    """Components that wait for the broker are not called broken, and the check ends within a bound."""
     (broker,) = [process for process in stack.processes() if process.name() == "valkey-server"]
     broker.send_signal(signal.SIGSTOP)
     try:

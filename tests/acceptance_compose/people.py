@@ -18,7 +18,7 @@ ACKNOWLEDGED = (200, 202)
 
 
 class RequestResult:
-    """Of one request; status 0 if nobody answered."""
+    """Of one request; status 0 if no answer came."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.status, self.headers, self.body = status, headers, body
@@ -57,7 +57,7 @@ class RedeemRecord:
     _group: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def next(self) -> str:
-        """The address of somebody new."""
+        """Return the address of a new recipient."""
         return f"person{next(self._numbers)}@{self._group}.example.com"
 
     def click(self, code: str, person: str) -> RequestResult:
@@ -68,7 +68,7 @@ class RedeemRecord:
         return answer
 
     def click_patiently(self, code: str) -> tuple[str, int]:
-        """Click until somebody takes it; who, and how often it did not work."""
+        """Send redeem requests until one is accepted; return its recipient and the number of failures."""
         person, fails = self.next(), itertools.count()
         wait(lambda: self.click(code, person).status in ACKNOWLEDGED or next(fails) < 0, PATIENCE_S, "a click is taken")
         return person, next(fails)

@@ -174,7 +174,7 @@ def more_of_them(compose: Compose) -> str:
 
 
 def an_upgrade_with_traffic_on(compose: Compose, to: str, install: Callable[[], None]) -> str:
-    """Every container is replaced by one of another image while people click; nobody's promise is lost."""
+    """Every container is replaced by one of another image during redeem requests; every acknowledgement is kept."""
     people = RedeemRecord(compose)
     code = compose.ledger("issue", "--max-uses", "unlimited", "--open")[0]["code"]
     traffic = Traffic(people, code)

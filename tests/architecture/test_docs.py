@@ -88,7 +88,7 @@ def test_every_test_that_a_page_names_exists() -> None:
 
 
 def test_the_lists_of_commands_and_routes_are_as_they_are() -> None:
-    """Whoever reads the repository has them too: `make docs` writes them anew."""
+    """A clone of the repository has the generated parts too, as `make docs` writes them."""
     pages: dict[Path, str] = runpy.run_path(str(DOCS / "reference.py"))["render_pages"]()
 
     assert {page: page.read_text("utf-8") for page in pages} == pages

@@ -1,4 +1,4 @@
-"""Which licenses may be here, and that one of another kind is told."""
+"""Which licenses are permitted, and that a package with another one is reported."""
 
 from email.message import Message
 from importlib.metadata import Distribution
@@ -11,7 +11,7 @@ from tests.architecture.licenses import EXCEPTIONS, faults, is_allowed
 
 
 class Package(Distribution):
-    """A package that says what it is told to."""
+    """A package whose metadata a test chooses."""
 
     def __init__(self, **said: str) -> None:
         self.said = said

@@ -1,6 +1,6 @@
 """Style that ruff does not check. Each function takes a file's path and text and gives the offenses it finds.
 
-It knows texts only: which files to read, and what is excused, is for the test beside it.
+It knows texts only: which files to read, and what is excused, is in `test_tidy.py`.
 """
 
 import ast

@@ -1,12 +1,11 @@
 """Retired words and their replacements: in identifiers, texts, docstrings, comments, and as names of exceptions.
 
-`python -m tests.architecture.vocabulary` prints what is left; with `--approve` it lowers the counts in vocabulary.json
-to what is left. It never raises one.
+None of them is used. `python -m tests.architecture.vocabulary` prints each one that is, with the word to write; with a
+word as argument it prints where that is.
 """
 
 import ast
 import io
-import json
 import re
 import sys
 import tokenize
@@ -18,9 +17,7 @@ from typing import Final
 from tests.architecture.sources import nodes_of, parse
 
 ROOT = Path(__file__).parents[2]
-ROOMS: Final = ("domain/", "projections/", "api/", "workers/")
-BASELINE = ROOT / "tests/architecture/vocabulary.json"
-APPROVE = ".venv/bin/python -m tests.architecture.vocabulary --approve"
+COMMAND = ".venv/bin/python -m tests.architecture.vocabulary"
 
 RETIRED: Final = {
     "anew": "again; rebuild, recompute",
@@ -237,42 +234,27 @@ def count_all(root: Path = ROOT) -> Counts:
     caught: Counter[str] = Counter()
     said = [text for path, text in read_texts(root) if path != "docs/glossary.md"]
     noted: list[str] = []
-    noted_elsewhere: list[str] = []
     for path, tree in trees(root):
         names = [name for name in bound_names(tree) if f"{path}: {name}" not in CONTRACT_NAMES]
         identifiers.update(word for name in names for word in retired_in(name))
         said += [name.replace("_", " ") for name in names if name.startswith("test_")]
         caught.update(aliases(tree))
         said += messages(tree) if not path.startswith("tests/") else ()
-        own = notes((root / path).read_text("utf-8"))
-        (noted if path.startswith(ROOMS) else noted_elsewhere).extend(own)
+        noted += notes((root / path).read_text("utf-8"))
     counts = {"identifiers": identifiers, "exceptions": caught, "prose": prose_in(said), "notes": prose_in(noted)}
-    counts["notes of tests and benchmarks"] = prose_in(noted_elsewhere)
     return {kind: dict(sorted(count.items())) for kind, count in counts.items()}
 
 
-def risen(counts: Counts, baseline: Counts) -> Iterator[str]:
-    """Words that are used more often than they were."""
+def findings(counts: Counts) -> Iterator[str]:
+    """Say what to write instead of each retired word that is used."""
     for kind, words in counts.items():
         for word, count in words.items():
-            most = baseline.get(kind, {}).get(word, 0)
-            if count > most:
-                yield f"{kind}: {word} is used {count} times, at most {most}: write {replacement(word)}"
+            yield f"{kind}: {word} is used {count} times: write {replacement(word)}"
 
 
 def replacement(word: str) -> str:
     """What to write for a retired word."""
     return RETIRED.get(word) or WITHOUT_NOUN.get(word) or PROSE.get(word) or ALIAS
-
-
-def lowered(counts: Counts, baseline: Counts) -> Counts:
-    """The baseline after what is gone: no count rises, and a word that is gone leaves."""
-    return {
-        kind: {
-            word: least for word, most in baseline.get(kind, {}).items() if (least := min(most, words.get(word, 0))) > 0
-        }
-        for kind, words in counts.items()
-    }
 
 
 def places(word: str, root: Path = ROOT) -> Iterator[str]:
@@ -281,18 +263,15 @@ def places(word: str, root: Path = ROOT) -> Iterator[str]:
         for name in sorted({*bound_names(tree), *aliases(tree)}):
             if word in {*retired_in(name), name}:
                 yield f"{path}: {name}"
-        if word in PROSE and not path.startswith("tests/"):
-            texts = [*messages(tree), *notes((root / path).read_text("utf-8"))]
+        if word in PROSE:
+            own_messages = messages(tree) if not path.startswith("tests/") else ()
+            texts = [*own_messages, *notes((root / path).read_text("utf-8"))]
             yield from (f"{path}: {text}" for text in texts if word in prose_in([text]))
     for path, text in read_texts(root):
         yield from (f"{path}:{at}" for at, line in enumerate(text.splitlines(), 1) if word in prose_in([line]))
 
 
 if __name__ == "__main__":
-    left, approved = count_all(), json.loads(BASELINE.read_text("utf-8")) if BASELINE.exists() else count_all()
-    if "--approve" in sys.argv:
-        BASELINE.write_text(json.dumps(lowered(left, approved), indent=2) + "\n", "utf-8")
     for argument in sys.argv[1:]:
         sys.stdout.writelines(f"{place}\n" for place in places(argument))
-    sys.stdout.write(json.dumps(left, indent=2) + "\n")
-    sys.exit("\n".join(risen(left, approved)) or None)
+    sys.exit("\n".join(findings(count_all())) or None)

@@ -24,7 +24,7 @@ def test_url_of_another_machine_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
 def test_servers_of_the_environment_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's data is used for a benchmark."""
+    """A benchmark uses no data of real recipients."""
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.delenv("REDIS_URL", raising=False)
     require_no_servers()

@@ -1,4 +1,4 @@
-"""An admin's day: many codes at once with the tab closed meanwhile, a key that is shown once, and the dashboard."""
+"""An admin's day: many codes while the tab is closed, a key that is shown once, and the dashboard."""
 
 from collections.abc import Callable
 

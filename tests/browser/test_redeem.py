@@ -36,7 +36,7 @@ def test_a_double_click_reserves_one_use_and_opens_the_status_page(served_app: S
 
 
 def test_two_tabs_and_the_back_button_are_one_reservation(served_app: ServedApp, open_tab: Tab) -> None:
-    """The second tab is told of the first one's reservation; going back and pressing again leads to it too."""
+    """The second tab shows the first one's reservation; going back and pressing again leads to it too."""
     code, first = served_app.app.issue(make_template(max_uses=5)), open_tab()
     ids = {served_app.redeem(page, code, EMAIL) for page in (first, open_tab())}
     first.go_back()

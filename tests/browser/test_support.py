@@ -70,7 +70,7 @@ def test_a_mistyped_address_is_corrected_from_what_the_customer_said(served_app:
 
 
 def test_an_address_is_masked_until_there_is_a_reason(served_app: ServedApp, open_tab: Tab) -> None:
-    """Shown to the one who asked; somebody else still sees the mask, and the audit has it."""
+    """The address is shown to the one who asked; others still see the mask, and the audit log has an entry."""
     reservation_id = served_app.reserve(served_app.app.issue(), "zhao.min@example.com")
     staff_page, other = open_tab(staff="support"), open_tab(staff="admin")
     page = f"/support/reservations/{reservation_id}"

@@ -112,7 +112,7 @@ def test_after_the_last_attempt_the_caller_may_ask_again(bench: StoreBench, fate
 
 
 def test_a_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: StoreBench) -> None:
-    """Deciding the claim again finds the task's own lease, not somebody else's."""
+    """Deciding the claim again finds the lease of the same task, not that of another."""
     reservation_id = bench.reserved()
     claim = bench.acts.claim(reservation_id)
 
@@ -162,7 +162,7 @@ def test_a_refusal_is_not_remembered_under_its_key(bench: StoreBench) -> None:
 
 
 def test_rejected_requests_are_kept_bounded_and_make_no_recipient(bench: StoreBench) -> None:
-    """A hundred rows per code and day; tries of unknown codes are only counted; nobody new is known."""
+    """At most a hundred rows per code and day; requests with unknown codes are only counted; no recipient is stored."""
     bench.reserved("first")
     for _ in range(2):
         bench.run(*[bench.acts.redeem(f"p{number}") for number in range(60)])
@@ -212,7 +212,7 @@ def test_a_persons_newest_reservations_decide(bench: StoreBench) -> None:
 
 
 def test_overdue_reservation_frees_its_use_in_the_same_commit(bench: StoreBench) -> None:
-    """With nobody else alive the next command gives the use back and takes it."""
+    """If no worker runs, the next command refunds the use and reserves it."""
     bench.reserved("a")
     bench.acts.passes(1801)
 

@@ -25,7 +25,7 @@ NOTHING: Final = UUID(int=7)
 
 @dataclass(frozen=True)
 class LedgerAsker:
-    """Somebody who may read everything, over one application."""
+    """A client with all rights to read, over one application."""
 
     app: AppClient
     role_clients: RoleClients

@@ -1,4 +1,4 @@
-"""An application of each test's own, with somebody who may ask it everything, and a shell over the same database."""
+"""An application for each test, with a client that may ask it everything, and a shell over the same database."""
 
 from collections.abc import Iterator
 from pathlib import Path

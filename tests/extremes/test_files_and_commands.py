@@ -51,7 +51,7 @@ def as_csv(rows: list[dict[str, str]], columns: list[str]) -> bytes:
 def test_a_file_refuses_each_cell_outside_the_bounds_and_takes_the_others(
     asker: LedgerAsker, terminal: Terminal, tmp_path: Path
 ) -> None:
-    """CSV and JSON Lines, over HTTP and by command: each bad line is told, and none is a defect."""
+    """CSV and JSON Lines, over HTTP and by command: each bad line is reported, and none is a bug."""
     wrong = list(wrong_cells())
     rows = [{"code": f"BAD{nth}", column: cell} for nth, (column, cell) in enumerate(wrong)]
     columns = ["code", *OF_TIME, *OF_NUMBERS]

@@ -32,7 +32,7 @@ QUIET = "SELECT count(*) FROM reservations WHERE status = 'live'"
 
 @pytest.fixture(scope="module")
 def broker(servers_folder: Path) -> Iterator[RestartableServer]:
-    """A broker that the stack knows by its address only, so that nobody but a test starts it again."""
+    """A broker that the stack knows by its address only, so that only a test starts it again."""
     yield from restartable_broker(servers_folder / "outage-broker")
 
 

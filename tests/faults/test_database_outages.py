@@ -149,7 +149,7 @@ def assert_honest(answer: RedeemResult) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
 def test_restarted_under_load(proxied: ProxiedStack, code: str, how: signal.Signals) -> None:
-    """503 only while it is away, every acknowledgement kept, one answer per key; nobody of ours had to restart."""
+    """503 only during the outage, every acknowledgement kept, one answer per key; no process of ours had to restart."""
     codes = [code, proxied.stack.issue(5, is_open=True)]
     before = processes(proxied)
     load = RedeemLoad(proxied.stack.base, codes, seed=how, per_second=60)
@@ -221,7 +221,7 @@ def test_a_commit_whose_answer_is_lost_for_good_is_called_unknown(proxied: Proxi
 
 @pytest.mark.parametrize("held_s", [REQUEST_WAIT_S + 2.0, pytest.param(60.0, marks=pytest.mark.long)])
 def test_a_lock_that_lasts_long(proxied: ProxiedStack, code: str, held_s: float) -> None:
-    """Anyone who holds the log's table does not hold the clients: they are told in time, and nothing is half done."""
+    """A lock on the log's table does not block the clients: each gets an answer in time, and nothing is half done."""
     key = str(uuid4())
     with psycopg.connect(proxied.database.url) as conn:
         conn.execute("LOCK TABLE ledger_events IN EXCLUSIVE MODE")
@@ -239,7 +239,7 @@ def test_a_lock_that_lasts_long(proxied: ProxiedStack, code: str, held_s: float)
 
 
 def test_frozen(proxied: ProxiedStack, code: str) -> None:
-    """It takes connections and answers nobody: clients are told in time; once it goes on, so does everything."""
+    """It accepts connections and does not answer: clients get errors in time; once it continues, so does everything."""
     key = str(uuid4())
     with proxied.database.frozen():
         frozen = [click(proxied, code, key), click(proxied, code, str(uuid4()), "wang")]
@@ -257,7 +257,7 @@ def test_frozen(proxied: ProxiedStack, code: str) -> None:
 
 @pytest.mark.long
 def test_an_api_that_dies_while_the_database_is_unavailable_is_restarted(proxied: ProxiedStack, code: str) -> None:
-    """So do clicks; /readyz says 503 in the meantime or nobody listens, never that all is well."""
+    """So do redeem requests; in the meantime /readyz answers 503 or refuses connections, and is never ready."""
     (api,) = [child for child in psutil.Process(proxied.stack.process.pid).children() if "uvicorn" in child.cmdline()]
     with proxied.proxy.unplugged():
         api.kill()

@@ -71,7 +71,7 @@ def assert_kept(hosts: LedgerHosts, mail: MailServer, *loads: RedeemLoad) -> Non
 def test_a_standby_takes_over_with_every_acknowledged_redeem(
     servers_folder: Path, mail: MailServer, broker: str, rounds: int
 ) -> None:
-    """The primary loses power while redeems commit; the synchronous standby is promoted; nobody is told where it is."""
+    """The primary loses power while redeems commit; the standby is promoted; no process gets the new address."""
     folder = servers_folder / f"failover-{rounds}"
     folder.mkdir()
     folder.chmod(0o711)

@@ -59,7 +59,7 @@ def test_killed_before_the_claim(worker: WorkerRig, who: str) -> None:
 
 @child_and_whole("claimed")
 def test_killed_under_the_lease_before_anything_was_sent(worker: WorkerRig, who: str) -> None:
-    """Nobody can know that nothing was sent: the lease ends as unknown, and the next attempt sends. One mail."""
+    """It is unknown whether anything was sent: the lease ends as unknown, and the next attempt sends. One email."""
     (reservation_id,) = worker.reserve(1, who)
     worker.plant(who, 1)
     worker.publish([reservation_id])
@@ -192,7 +192,7 @@ def test_the_same_message_ten_times_in_parallel(worker: WorkerRig) -> None:
 
 
 def test_ended_in_the_middle_of_sending(worker: WorkerRig) -> None:
-    """SIGTERM: letters under way end, the rest of the message is left to the next worker; none in doubt, none lost."""
+    """SIGTERM: sendings in progress end, the rest is left to the next worker; no outcome is unknown, none is lost."""
     worker.mail.at("dot", DelayedReply(0.6))
     reservation_ids = worker.reserve(40, "sigterm")
     worker.publish(reservation_ids)

@@ -12,7 +12,7 @@ INPUTS_PER_SEED: Final = 500
 
 
 class CrashError(Exception):
-    """A parser failed in a way that nobody catches, or gave an answer that must not be."""
+    """A parser raised an error that its caller does not catch, or returned a wrong value."""
 
 
 def fuzz(inputs: int, seed: int, parsers: Sequence[Parser] = PARSERS) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The catalogs are complete, agree with each other, and hold nothing that nobody says."""
+"""The catalogs are complete, agree with each other, and hold no text that is not used."""
 
 import re
 from collections import Counter

@@ -132,7 +132,7 @@ def test_an_unknown_problem_code_is_shown_as_an_internal_error() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_state_and_cause_has_its_own_message(language: Language) -> None:
-    """Nobody is told the same of two different things."""
+    """Two different things never have the same text."""
     causes = get_args(RefundCause)
     sentences = [state_message(state, language) for state in get_args(PublicState) if state != "refunded"]
     sentences += [state_message("refunded", language, cause=cause) for cause in (*causes, None)]
@@ -166,7 +166,7 @@ def test_every_event_has_a_sentence(event_type: type[Event], language: Language)
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)
 def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
-    """A history is told even of an event of which nothing is known."""
+    """A history has a sentence even for an event whose details are missing."""
     assert event_sentence(event_type.__name__, {}, "en")
 
 

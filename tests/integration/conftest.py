@@ -1,4 +1,4 @@
-"""An open ledger and the whole API over real databases; the broker is away, which must not matter to anybody here."""
+"""An open ledger and the whole API over real databases; the broker is unavailable, and no test here depends on it."""
 
 from collections.abc import Iterator
 from pathlib import Path

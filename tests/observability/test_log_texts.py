@@ -1,6 +1,6 @@
 """Log calls: a fixed lower-case text, facts in fields that reach the line, and a word that says what failed.
 
-A text that negates, such as "nobody was erased", reads as a success.
+A text that negates, such as "no person was erased", reads as a success.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Each metric is documented, written by somebody, bounded in its labels, and there from the first scrape."""
+"""Each metric is documented, written by some code, bounded in its labels, and there from the first scrape."""
 
 import ast
 import os
@@ -113,7 +113,7 @@ def test_a_metric_that_is_never_written_would_be_found() -> None:
     "values", [metrics.ERROR_TYPES, metrics.REDEEM_STATUSES, metrics.PRUNED_KINDS, ("ok", "failed")]
 )
 def test_every_value_of_a_label_is_used(values: tuple[str, ...]) -> None:
-    """A value that nobody writes is a lie of the documentation."""
+    """A documented value that no code writes is wrong documentation."""
     everything = "".join(product_sources())
 
     assert [value for value in values if f'"{value}"' not in everything] == []

@@ -14,7 +14,7 @@ OF_PROMETHEUS = {"up", "ALERTS"}
 
 
 def unknown(query: str, families: dict[str, Metric]) -> set[str]:
-    """Metrics of a query that nobody exposes."""
+    """Return the metrics of a query that no process exposes."""
     series = set(families) | OF_PROMETHEUS
     for name, metric in families.items():
         if metric.type == "histogram":
@@ -38,7 +38,7 @@ def test_every_query_of_the_dashboard_names_metrics_that_exist(families: dict[st
 
 
 def test_every_metric_is_looked_at_by_an_alert_or_a_panel(families: dict[str, Metric]) -> None:
-    """What nobody looks at need not be measured; the few exceptions are of use in a search."""
+    """Metrics without a panel or alert need not exist; the few exceptions help in a search."""
     seen = {
         name for query in [*dashboard_queries(), *(rule["expr"] for rule in alerts())] for name in metrics_in(query)
     }
@@ -62,7 +62,7 @@ def anchors(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_every_alert_leads_to_its_section_of_the_runbook(rule: dict[str, dict[str, str]]) -> None:
-    """At three in the morning nobody searches."""
+    """At three in the morning no operator searches for a runbook section."""
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
 
     assert page == "docs/how-to/runbook.md"

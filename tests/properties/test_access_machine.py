@@ -52,7 +52,7 @@ class AccessMachine(LedgerRules):
 
     @rule(target=LedgerRules.reservations, person=st.sampled_from(PEOPLE), group=GROUPS)
     def ask_to_move(self, person: str, group: str) -> UUID | MultipleResults[UUID]:
-        """Somebody asks for another group, or asks again."""
+        """A recipient asks for another group, or asks again."""
         command = RequestRebind(
             context=self.scenario.context("person"),
             code_digests=[b"code"],
@@ -124,7 +124,7 @@ class AccessMachine(LedgerRules):
 
     @rule(reservation_id=LedgerRules.reservations)
     def is_removed(self, reservation_id: UUID) -> None:
-        """A group's own system reports that somebody's access was removed."""
+        """A group's external system reports that an access was removed."""
         self.scenario.run(
             RecordExternalRemoval(context=self.scenario.context("channel"), reservation_id=reservation_id)
         )
@@ -191,7 +191,7 @@ class AccessMachine(LedgerRules):
 
     @invariant()
     def what_could_not_be_taken_away_waits_for_a_person(self) -> None:
-        """A removal that failed for good has a case, until somebody says what became of it."""
+        """A removal that finally failed has a case, until staff enter the outcome."""
         assert self.ended("removal_failed") == self.failed_removals()
         assert all(
             self.scenario.reservation(reservation_id).access_due_at is None for reservation_id in self.failed_removals()

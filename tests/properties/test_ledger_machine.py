@@ -56,17 +56,17 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(target=reservations, person=PEOPLE, key=st.sampled_from([None, "k"]))
     def redeem(self, person: str, key: str | None) -> UUID | MultipleResults[UUID]:
-        """Somebody redeems."""
+        """A recipient redeems."""
         return self._reservation_of(self.scenario.redeem(person, key=key))
 
     @rule(target=reservations, person=PEOPLE, named=reservations)
     def redeem_again(self, person: str, named: UUID) -> UUID | MultipleResults[UUID]:
-        """Somebody asks for a further use."""
+        """A recipient asks for a further use."""
         return self._reservation_of(self.scenario.redeem(person, again=named))
 
     @rule(reservation_id=reservations, worker=st.sampled_from(["w1", "w2"]))
     def claim(self, reservation_id: UUID, worker: str) -> None:
-        """A worker claims; nobody is sent anything for an access that has ended, or that was accepted."""
+        """A worker claims; no invitation is sent for an access that has ended, or that was accepted."""
         is_past, before = self.scenario.reservation(reservation_id).needs_no_delivery, len(self.scenario.events)
         self.scenario.claim(reservation_id, worker=worker)
         begun = any(isinstance(event, InviteAttempted) for event in self.scenario.events[before:])
@@ -95,12 +95,12 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(reservation_id=reservations)
     def accept(self, reservation_id: UUID) -> None:
-        """Somebody opens a link, perhaps an old one."""
+        """A recipient opens a link, perhaps an old one."""
         self.scenario.accept(reservation_id)
 
     @rule(reservation_id=reservations)
     def bounce(self, reservation_id: UUID) -> None:
-        """A mail comes back, or somebody says so."""
+        """A message bounces, or staff say so."""
         self.scenario.bounce(reservation_id)
 
     @rule(reservation_id=reservations, resolution=RESOLUTIONS, number=st.integers(1, 3))
@@ -120,7 +120,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(target=reservations, reservation_id=reservations, person=PEOPLE, actor=st.sampled_from(["person", "staff"]))
     def correct(self, reservation_id: UUID, person: str, actor: ActorKind) -> UUID | MultipleResults[UUID]:
-        """Somebody names another address."""
+        """A recipient names another address."""
         return self._reservation_of(self.scenario.correct(reservation_id, person, actor=actor))
 
     @rule(reservation_id=reservations, number=st.integers(1, 3))
@@ -130,7 +130,7 @@ class LedgerRules(RuleBasedStateMachine):
 
     @rule(reservation_id=reservations, delivery=st.integers(1, 3))
     def accept_a_further_delivery(self, reservation_id: UUID, delivery: int) -> None:
-        """Somebody opens the link of a letter that was sent."""
+        """A recipient opens the link of an invitation that was sent."""
         if delivery <= self.scenario.reservation(reservation_id).delivery:
             self.scenario.accept(reservation_id, delivery=delivery)
 

@@ -1,4 +1,4 @@
-"""Every shape that was ever written is read forever: by upcasters, from bytes that nobody touches."""
+"""Every shape that was ever written is read forever: by upcasters, from bytes that never change."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Migrating is all or nothing, migration by migration: whoever is killed in between starts again where it stopped."""
+"""Migrating is all or nothing, migration by migration: a process killed in between resumes where it stopped."""
 
 import psycopg
 import pytest

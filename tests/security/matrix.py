@@ -1,6 +1,6 @@
 """Who may ask for what: every route of the application with the least role that it lets in.
 
-`anyone`: no account is needed. Below /api/v1 a role is that of an API key, or of somebody who is signed in; elsewhere
+`anyone`: no account is needed. Below /api/v1 a role is that of an API key, or of a signed-in staff member; elsewhere
 it is the latter alone.
 A route that is not here makes `tests/architecture/test_routes.py` fail.
 """

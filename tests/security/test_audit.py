@@ -81,7 +81,7 @@ def test_route_that_changes_or_reveals_leaves_a_line(audited_app: AuditedApp, ro
 
 @pytest.mark.parametrize("route", READING)
 def test_reading_route_changes_nothing_and_reveals_nothing(audited_app: AuditedApp, route: str) -> None:
-    """Pages and lists show addresses and codes masked until somebody unmasks them, which leaves a line."""
+    """Pages and lists show addresses and codes masked until staff unmask them, which leaves a line."""
     reservation_id, person, code = audited_app.sent(), audited_app.person(), audited_app.code()
     values: dict[str, str] = {
         "reservation_id": reservation_id,

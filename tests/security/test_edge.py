@@ -33,7 +33,7 @@ def every_get(role_clients: RoleClients) -> dict[str, AppResponse]:
 
 
 def test_every_answer_says_what_a_browser_may_do_with_it(role_clients: RoleClients) -> None:
-    """Pages: nothing inline, nothing from elsewhere, in nobody's frame. Everything: of the type that it names."""
+    """Pages: nothing inline, nothing from elsewhere, in no foreign frame. Everything: of the type that it names."""
     answers = every_get(role_clients)
     pages = {path: answer for path, answer in answers.items() if "text/html" in answer.headers.get("content-type", "")}
 

@@ -1,4 +1,4 @@
-"""What somebody typed is shown as text wherever it is shown, and never makes a line of its own in log or header."""
+"""User input is shown as text wherever it is shown, and never makes a separate line in log or header."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Forget somebody, then try to get them back: from the database, a restored backup, and what the process remembers."""
+"""Erase a person, then try to recover the data: from the database, a restored backup, and a process's memory."""
 
 import subprocess
 import time
@@ -31,7 +31,7 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.fixture
 def erased_reservation_id(app: AppClient) -> str:
-    """Somebody who did all that leaves a trace; the id of a reservation of theirs."""
+    """A recipient who did all that leaves a trace; return the id of a reservation of theirs."""
     code = app.issue(make_template(max_uses=2, bound=False))
     reservation_id = str(app.redeem(code, PERSON, headers={"Idempotency-Key": "hers"}).json()["reservation_id"])
     reply = Rejected(server="mx:25", reason="temporary", final=False, reply_code=452, reply=WORDS)

@@ -1,4 +1,4 @@
-"""The matrix of who may ask for what, asked for real: each route by nobody and by each role, by key and by session."""
+"""The matrix of permissions, requested for real: each route without and with each role, by key and by session."""
 
 import pytest
 
@@ -17,14 +17,14 @@ FORMS = sorted(
 
 
 def is_let_in(answer: AppResponse) -> bool:
-    """Whether somebody got past the door; what there is behind it is nothing, or a form that is not filled in."""
+    """Return whether the request was permitted; what it asks for does not exist, or is a form without fields."""
     to_sign_in = answer.status_code == 303 and answer.headers["location"].startswith("/support/sign-in")
     return answer.status_code not in {401, 403} and not to_sign_in
 
 
 @pytest.mark.parametrize("who", WHO)
 def test_each_route_lets_in_its_roles_and_no_other(role_clients: RoleClients, who: Who) -> None:
-    """By key below /api/v1, by session elsewhere; who is turned away is told 401, 403, or to sign in."""
+    """By key below /api/v1, by session elsewhere; a rejected request gets 401, 403, or a redirect to sign in."""
     wrong = []
     for route, least in MATRIX.items():
         method, path = route.split()
@@ -64,7 +64,7 @@ def test_each_scope_opens_its_routes_and_no_other(role_clients: RoleClients, sco
         method, path = route.split()
         should = scope in {"admin", SCOPE_OF.get(route, "admin")} or route in ANY_KEY
         if least == "anyone" or not is_api(path) or (should and path.endswith("/stream")):
-            continue  # a stream goes on for as long as somebody listens
+            continue  # a stream continues for as long as a client listens
         answer = role_clients.ask(method, address(path), headers=headers, json={})
         if is_let_in(answer) != should or answer.status_code >= 500:
             wrong.append((route, answer.status_code))

@@ -1,4 +1,4 @@
-"""What belongs to another: an id, a link or a key of somebody else opens nothing but what its holder may see anyway."""
+"""What belongs to others: an id, a link or a key of another person opens nothing but what its holder may see."""
 
 from uuid import UUID, uuid4
 
@@ -24,7 +24,7 @@ def correct(app: AppClient, reservation_id: str, code: str, email: str = MINE) -
 
 
 def test_reservation_id_alone_shows_no_address_and_no_code(app: AppClient) -> None:
-    """The id is random and in the holder's own hands; even then only the state is told, and the address masked."""
+    """The id is random and held by the recipient; even then only the state is shown, and the address masked."""
     code, reservation_id = reserved(app, THEIRS)
     document = app.client.get(f"/api/v1/public/redemptions/{reservation_id}").text
     page = app.client.get(f"/r/{reservation_id}", headers={"accept": "text/html"}).text
@@ -49,7 +49,7 @@ def test_a_use_is_moved_only_by_who_knows_its_code(app: AppClient, code: str) ->
 
 
 def test_a_further_use_follows_ones_own_only(app: AppClient) -> None:
-    """`again` with the id of somebody else's reservation is refused, and takes nothing."""
+    """`again` with the id of another person's reservation is refused, and reserves nothing."""
     code, reservation_id = reserved(app, THEIRS)
     app.attempt(reservation_id)
 

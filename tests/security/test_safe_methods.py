@@ -44,7 +44,7 @@ def test_no_get_request_changes_the_ledger(role_clients: RoleClients) -> None:
 
     for path in ASKED:
         if path.endswith("/stream"):
-            continue  # it goes on for as long as somebody listens
+            continue  # it continues for as long as a client listens
         filled = re.sub(r"\{(\w+)\}", lambda name: ids.get(name[1], NOBODYS), path)
         ask = role_clients.by_key if is_api(path) else role_clients.by_session
         statuses |= {

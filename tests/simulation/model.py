@@ -67,7 +67,7 @@ class ScheduleOutcome:
 
 
 def simulate(seed: int, *, with_trace: bool = False) -> ScheduleOutcome:
-    """Run one schedule; its trace is told if it broke a promise, or if it is asked for."""
+    """Run one schedule; its trace is shown if it broke a guarantee, or if it is asked for."""
     model = LedgerModel(seed)
     try:
         broken = model.run()
@@ -209,7 +209,7 @@ class LedgerModel:
         )
 
     def _slack_s(self) -> float:
-        """How long the slowest way takes: a lease, a wake-up call that is trusted in vain, sweeps, a server's rest."""
+        """Return the longest duration: a lease, a wake-up message that is lost, sweeps, a server's backoff."""
         trusted_s: float = GRACE_S + REPEAT_S * 2**DOUBLINGS_MAX
         return self.policy.lease_s + trusted_s + self.infrastructure.sweep_s * 3 + 30 + REST_LONGEST_S * 2
 
@@ -219,7 +219,7 @@ class LedgerModel:
         return reservation.due_at is not None and reservation.is_live and left.total_seconds() > self._slack_s()
 
     def _issue(self) -> list[bytes]:
-        """Codes, some of them taken over from another system with a use that nobody knows anything of."""
+        """Codes, some of them imported from another system with a use whose history is not known."""
         random, now = self.scheduler.random, self.infrastructure.now()
         digests = []
         for number, code_id in enumerate(self.code_ids):
@@ -246,7 +246,7 @@ class LedgerModel:
         return digests
 
     def _imported(self, terms: dict[str, Any]) -> ImportCode:
-        """A use that nobody knows anything of, or one whose access ends while we look."""
+        """A use whose history is not known, or one whose access ends during the check."""
         random, now = self.scheduler.random, self.infrastructure.now()
         terms["context"] = CommandContext(now=now, actor="import")
         if random.random() < 0.3:
@@ -410,7 +410,7 @@ class LedgerModel:
         return max(reservation.deadline, former.access_due_at + timedelta(seconds=2 * CLEANUP_S + BUSY_S))
 
     def _let_days_pass(self) -> None:
-        """From one moment at which something is due about an access to the next, until nobody has one with an end."""
+        """Move from one time at which something about an access is due to the next, until none has an end."""
         scheduler, infrastructure = self.scheduler, self.infrastructure
         if self.store.pending():
             return

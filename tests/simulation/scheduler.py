@@ -88,7 +88,7 @@ class Scheduler:
         self._main.switch()
 
     def park(self) -> None:
-        """Let the current task wait until somebody wakes it.
+        """Let the current task wait until another one wakes it.
 
         Raises:
             GreenletExit: Its process crashed in the meantime.

@@ -88,6 +88,6 @@ class LoopedChannel:
 
 
 def webhook_to(url: str, timeout_s: float = HOOK_TIMEOUT_S, secrets: tuple[str, ...] = (SECRET,)) -> WebhookChannel:
-    """A channel to somebody's own system on this machine; it keeps nothing open."""
+    """A channel to an external system on this machine; it keeps nothing open."""
     way = WebhookTarget(url=url, secrets=secrets, callbacks=CALLBACKS)
     return WebhookChannel(way, PinnedHttpClient(LOOPBACK, timeout_s), lambda: datetime.now(UTC))

@@ -57,7 +57,7 @@ RULES_IN_WORDS: Final = frozenset(
 
 
 FIXED: Final[dict[str, dict[str, Any]]] = {"events_list_events": {"query": {"wait": 0}}}
-"""Parts that are not made up: nobody waits here for half a minute."""
+"""Parts that are not made up: no request waits here for half a minute."""
 
 
 def name_of(operation: Operation) -> str:

@@ -127,7 +127,7 @@ def _doubts(seen: Observations) -> Violations:
 
 
 def _mails(seen: Observations) -> Violations:
-    """Counted means mailed; mailed means counted or in doubt; twice only after a doubt; always the same Message-ID."""
+    """Counted means mailed; mailed means counted or unknown; twice only after an unknown outcome; one Message-ID."""
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     for fact in seen.facts:
         kinds[fact.reservation_id][fact.kind] += 1

@@ -49,7 +49,7 @@ class FaultyMailServer(MailServer):
         self.behave()
 
     def rule(self, stage: Stage, recipient: str | None) -> Behavior | None:
-        """As scripted; a mood that met somebody is counted."""
+        """As scripted; each message that a mood affected is counted."""
         rule = super().rule(stage, recipient)
         if (name := self._names.get(id(rule))) is not None:
             self.moods[name] += 1

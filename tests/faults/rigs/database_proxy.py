@@ -1,7 +1,7 @@
 """A proxy before PostgreSQL that loses answers and resets connections on request.
 
 with Proxy(url) as proxy:
-    proxy.swallow_commit()      # the next redeem is committed, and nobody learns of it
+    proxy.swallow_commit()      # the next redeem is committed, and its answer is lost
     proxy.reset_all()           # every open connection ends with a reset
     with proxy.unplugged(): ... # and no new one is taken
 """

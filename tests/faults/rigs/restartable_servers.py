@@ -55,7 +55,7 @@ class RestartableServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """All of its processes are stopped in the meantime: connections stay, nobody answers."""
+        """All of its processes are stopped in the meantime: connections stay, and no answer comes."""
         family = self._family()
         for process in family:
             process.suspend()

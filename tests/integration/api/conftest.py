@@ -29,6 +29,6 @@ def served(shared_app: AppClient) -> Iterator[str]:  # noqa: ARG001 - its databa
 
 
 def is_open(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether a program listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""How commands end when they are used wrongly, or nobody takes what they print."""
+"""How commands end when they are used wrongly, or when their output is not read."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def test_usage_error_is_one_line(terminal: Terminal, arguments: tuple[str, ...],
 
 
 def test_issue_warns_of_an_expiry_date_in_the_past(terminal: Terminal) -> None:
-    """The codes are issued all the same: somebody may want them so."""
+    """The codes are issued all the same: an admin may want them so."""
     ended = terminal.ledger("issue", "--expires-at", "2020-01-01")
 
     assert (ended.status, ended.out.count("\n")) == (0, 1)

@@ -43,7 +43,7 @@ class SimulatedClients:
 
     Attributes:
         codes: Texts of the codes, as their digests.
-        is_open: False once the doors are closed: nobody begins anything new.
+        is_open: False once the doors are closed: no client begins anything new.
     """
 
     infrastructure: SharedInfrastructure

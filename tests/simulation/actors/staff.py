@@ -1,4 +1,4 @@
-"""Staff and operators: they decide what is in doubt, make up for mistakes, and change their minds about codes.
+"""Staff and operators: they decide unknown outcomes, make up for mistakes, and change their minds about codes.
 
 Every act has an id of its own and is asked again if no answer came, as the desk and the command line do.
 """

@@ -52,7 +52,7 @@ def former_access_ends_with_the_request(patch: Patch) -> None:
 
 
 def former_access_stays(patch: Patch) -> None:
-    """Nobody ends the access in the former group."""
+    """The access in the former group does not end."""
     patch.setattr(command_bus, "end_replaced_access", lambda *_: [])
 
 

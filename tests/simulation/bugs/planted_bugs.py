@@ -49,7 +49,7 @@ def _due(patch: Patch, due: Due) -> None:
 
 
 def sweep_forgets_leases(patch: Patch) -> None:
-    """The sweep refunds what is past its deadline, whether somebody is sending it or not."""
+    """The sweep refunds what is past its deadline, even while it is being sent."""
     due_events = settle_due.due_events
 
     def due(
@@ -271,7 +271,7 @@ def sweep_wakes_nobody(patch: Patch) -> None:
 
 
 def held_is_called_used_up(patch: Patch) -> None:
-    """A second click is told "used up" while the first one is still in flight."""
+    """A second request is answered "used up" while the first one is still in flight."""
     patch.setattr(reserve, "_code_held_error", lambda *_: CodeExhausted())
 
 

@@ -104,7 +104,7 @@ def _chains(run: RunResult, asked: dict[UUID, RebindReserved]) -> Violations:
 
 
 def _over(run: RunResult) -> Violations:
-    """When days have passed, nobody keeps what is over."""
+    """When days have passed, no access continues after its end."""
     if run.ended_at is None:
         return
     for reservation in run.store.reservations.values():

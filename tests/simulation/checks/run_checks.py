@@ -88,7 +88,7 @@ def _log_and_rows(run: RunResult) -> Violations:
 
 
 def bank(store: MemoryStore) -> Violations:
-    """Whenever somebody reads: what is used and held is the sum of the reservations, and within the limit."""
+    """At any time, used and reserved are the sums of the reservations, and within the limit."""
     counts: Counter[tuple[UUID, str]] = Counter()
     for stored in store.log:
         if stored.topic == OPENING:
@@ -150,7 +150,7 @@ def _messages(run: RunResult) -> Violations:
 
 
 def _notices(run: RunResult) -> Violations:
-    """Each event of which a person has to be told is told (rule 14 among them), and nothing else is."""
+    """Each event with a notice (rule 14 among them) leads to one, and no other event does."""
     begun: dict[tuple[UUID, str], float] = {}
     for fact in run.facts:
         if (key := _notice_of(fact.event, run.store)) is not None:
@@ -232,7 +232,7 @@ def _settled(run: RunResult) -> Violations:
 
 
 def _in_time(run: RunResult) -> Violations:
-    """What had time enough when the last fault was over was sent, and not refunded because nobody came for it."""
+    """What had time enough after the last fault was sent, and not refunded because no worker claimed it."""
     waiting = set(run.in_time)
     for fact in run.facts:
         if (

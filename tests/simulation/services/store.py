@@ -84,7 +84,7 @@ class NoFaults:
         return "committed"
 
     def pause(self, attempts: int) -> None:
-        """Nobody waits."""
+        """No task waits."""
 
 
 class StoredRefusal(NamedTuple):

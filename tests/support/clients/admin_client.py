@@ -29,7 +29,7 @@ def upload(browser: StaffBrowser, data: bytes, **form: str) -> UUID:
 
 
 def ended(app: AppClient, batch_id: UUID) -> Batch:
-    """The batch once nobody works on it any more."""
+    """Return the batch once no worker runs it any more."""
     batches, until = BatchRepository(app.services.storage), time.monotonic() + WAIT_S
     while time.monotonic() < until:
         batch = batches.find(batch_id)

@@ -1,4 +1,4 @@
-"""The whole API over a real database, in this process; the broker is away, which must not matter to anybody here."""
+"""The whole API over a real database, in this process; the broker is unavailable, and no test here depends on it."""
 
 import base64
 from collections.abc import Iterator

@@ -53,7 +53,7 @@ class RoleClients:
         return self.ask(method, path, headers=headers, json={})
 
     def by_session(self, who: Who, method: str, path: str, *, with_token: bool = True) -> AppResponse:
-        """As a browser in which somebody is signed in, or nobody; a form carries its token."""
+        """Ask as a browser with or without a signed-in account; a form carries its token."""
         headers = {"accept": "text/html", "accept-language": "en"}
         if who == "anyone":
             return self.ask(method, path, headers=headers)

@@ -30,7 +30,7 @@ CUT_OFF: Final = """() => {
   const cut = (slip) => [...slip.querySelectorAll("*")].filter((part) => isCut(part, slip));
   return [...document.querySelectorAll(".slip")].flatMap(cut).map((part) => "cut off: " + (part.id || part.tagName));
 }"""
-"""Parts that a sheet of paper hides at its right edge: the page does not scroll there, so nobody ever sees them."""
+"""Parts that a sheet of paper hides at its right edge: the page does not scroll there, so readers miss them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tests.support.ledger.ledger_bench import LedgerBench
 
 
 class NoProgress:
-    """Progress that nobody looks at."""
+    """Progress that is not shown."""
 
     def step(self, name: str, total: int) -> None:
         """Nothing."""

@@ -1,7 +1,7 @@
 """A real SMTP server on loopback that misbehaves on request. For every test that needs a mail server.
 
     with MailServer() as server:
-        server.at("rcpt", Say(550, "no such user"), recipient="nobody@example.com")
+        server.at("rcpt", Say(550, "no such user"), recipient="unknown@example.com")
         server.at("dot", Close(), times=1)          # took the letter, never said so
         channel = open_channel(server.url, ...)
         assert server.message_ids() == [...]

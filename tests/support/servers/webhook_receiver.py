@@ -1,4 +1,4 @@
-"""Somebody else's server as tests need it: it keeps what it is sent and answers as it is told, or not at all."""
+"""An external server as tests need it: it keeps what it receives and answers as a test sets, or not at all."""
 
 import ssl
 import threading
@@ -96,7 +96,7 @@ class WebhookReceiver:
         self._script.extend(replies)
 
     def hang(self) -> None:
-        """Wait until the server is told to let go, or ends."""
+        """Wait until a test releases the server, or it ends."""
         self._ending.wait(60)
 
     def let_go(self) -> None:

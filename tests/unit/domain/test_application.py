@@ -43,7 +43,7 @@ class RecordingUnitOfWork:
 
 
 class LedgerOverOneTransaction(RedemptionLedger):
-    """A ledger without the library's infrastructure: its recorder gives as many transactions as it is told."""
+    """A ledger without the library's infrastructure: its recorder gives as many transactions as a test sets."""
 
     def __init__(self, uow: RecordingUnitOfWork, transactions: int = 1) -> None:
         self.policy = Policy()

@@ -1,4 +1,4 @@
-"""The dispatcher: few messages, nobody waits, and an error is neither lost nor repeated at full speed."""
+"""The dispatcher: few messages, no caller waits, and an error is neither lost nor repeated at full speed."""
 
 import threading
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def test_many_ids_go_in_few_messages() -> None:
 
 
 def test_an_unavailable_broker_is_asked_ever_more_rarely() -> None:
-    """Each failed publish is told, the ids keep their order, and none is lost."""
+    """Each failed publish is reported, the ids keep their order, and none is lost."""
     broker = FakeBroker()
     broker.is_unavailable = True
     dispatcher = BackgroundDispatcher(broker.publish, broker.errors.append, wait=broker.wait)

@@ -28,7 +28,7 @@ def schema(postgres_url: str) -> Iterator[BaseSchema]:
 
 @pytest.mark.parametrize("part", range(fuzzing.PARTS))
 def test_each_operation_answers_as_it_is_described(schema: BaseSchema, subtests: pytest.Subtests, part: int) -> None:
-    """Requests that its schema allows, and ones that it does not: never a 5xx, always a shape that is told."""
+    """Requests that its schema allows, and ones that it does not: never a 5xx, always a documented shape."""
     examples = fuzzing.examples_per_mode(schema)
     for operation in fuzzing.part_of(schema, part):
         with subtests.test(operation=fuzzing.name_of(operation)):

@@ -24,7 +24,7 @@ async def nothing() -> Message:
 
 
 async def nowhere(_message: Message) -> None:
-    """Nobody listens."""
+    """Give an address on which no program listens."""
 
 
 def seen(peer: str, trusted: str, *headers: tuple[str, str]) -> tuple[str, str]:
@@ -107,7 +107,7 @@ def test_the_server_itself_trusts_no_proxy(tmp_path: Path) -> None:
 def test_a_network_that_is_none_ends_the_start(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Else nobody would be trusted, and all customers would share the proxy's address."""
+    """Otherwise no proxy would be trusted, and all customers would share its address."""
     monkeypatch.setenv("LEDGER_TRUSTED_PROXIES", "10.0.0.0/8, nginx")
 
     with pytest.raises(ValidationError, match="trusted_proxies"):

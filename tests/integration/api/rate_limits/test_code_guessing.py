@@ -1,4 +1,4 @@
-"""Guesses through the whole application: limited, while anyone who has a code goes on and is told the truth."""
+"""Guesses through the whole application are limited, while customers with a code still get right answers."""
 
 import random
 from collections import Counter
@@ -70,7 +70,7 @@ def guessed(chance: random.Random) -> str:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("app", "number"), GUESSES.items(), ids=GUESSES, indirect=["app"])
 def test_ten_thousand_guesses_from_a_hundred_addresses(app: AppClient, number: int) -> None:
-    """They are limited; good customers get through, from the guessers' own addresses too; nobody waits for Redis."""
+    """Guesses are limited; customers get through, from the guessers' own addresses too; no request waits for Redis."""
     chance = random.Random(9)
     native, short = app.issue(make_template(max_uses=None, bound=False)), old_code(app, "SHRT2345", max_uses=1_000)
 

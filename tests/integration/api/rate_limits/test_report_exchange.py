@@ -1,4 +1,4 @@
-"""What one process counts the others hear of within seconds; what they can't hear stops nobody."""
+"""Each process learns the counts of the others within seconds; a count that gets lost delays no request."""
 
 import asyncio
 import time

@@ -172,7 +172,7 @@ def test_a_wrong_method_is_answered_with_every_allowed_one(shared_app: AppClient
 def test_a_mistyped_field_of_staff_is_an_error(
     shared_app: AppClient, method: str, path: str, body: dict[str, object], unknown: str
 ) -> None:
-    """Ignored it would be a code that never ends, or a reason that nobody can read."""
+    """Ignored, it would be a code that never ends, or a reason that cannot be read."""
     answer = shared_app.client.request(method, path, json=body, headers=shared_app.key("admin"))
 
     assert answer.status_code == 422

@@ -81,7 +81,7 @@ def test_links_die_and_rejected_requests_are_deleted(app: AppClient, settings: A
 
 
 def test_only_admins_may_and_only_an_address_is_one(app: AppClient) -> None:
-    """403 for support, 422 for what is no address, and nobody for somebody unknown."""
+    """403 for support, 422 for an invalid address, and an empty answer for an unknown recipient."""
     assert forget(app, role="support").status_code == 403
     assert forget(app, "no address").status_code == 422
     assert forget(app, "nobody@example.com").json() == {"forgotten": [], "closed": 0}
@@ -136,7 +136,7 @@ def test_the_list_holds_ids_and_nothing_else(app: AppClient, settings: ApiSettin
 
 
 def test_a_person_has_what_is_known_of_them(app: AppClient) -> None:
-    """By an admin's key and with a reason, which the audit keeps; nobody else may ask."""
+    """By an admin's key and with a reason, which the audit log keeps; other roles may not ask."""
     reservation_id = app.redeem(app.issue()).json()["reservation_id"]
     body = {"email": LI, "reason": "asked by letter"}
     path = "/api/v1/recipients/export"

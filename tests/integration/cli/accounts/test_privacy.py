@@ -1,4 +1,4 @@
-"""`ledger export person`: everything about one person and nobody else, given out with a reason, and written down."""
+"""`ledger export person`: everything about one person and only about them, with a reason, and recorded."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_export_person_holds_everything_of_one_person_only(
 
 
 def test_export_person_is_empty_for_an_unknown_or_erased_person(bench: LedgerBench, terminal: Terminal) -> None:
-    """That is said; also of somebody unknown it is written down that somebody asked."""
+    """The command says so; a request about an unknown person is recorded too."""
     filled(bench)
     stranger = terminal.ledger("export", "person", "nobody@example.com", "--json")
     terminal.ledger("forget", LI)

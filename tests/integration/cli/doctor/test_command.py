@@ -213,7 +213,7 @@ def test_doctor_reports_overdue_work(terminal: Terminal, bench: LedgerBench) -> 
 
 
 def test_doctor_reports_an_open_case(terminal: Terminal, bench: LedgerBench) -> None:
-    """A person has to decide, and is told how."""
+    """The case needs manual review, and the command names the next step."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
     bench.run(
@@ -245,7 +245,7 @@ def test_doctor_reports_failing_webhooks(terminal: Terminal, bench: LedgerBench)
 
 
 def test_doctor_reminds_of_code_guessing(terminal: Terminal, bench: LedgerBench) -> None:
-    """Nothing is broken while somebody guesses, but somebody should know."""
+    """Code guessing breaks nothing, but operators should know of it."""
     RateLimitReportRepository(bench.storage, uuid4()).exchange(RateLimitCounts(unknown=150, redeemed=20, spent={}))
 
     results = checks(terminal)["guessing"]

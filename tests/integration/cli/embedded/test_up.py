@@ -135,7 +135,7 @@ def outcome(folder: Path, **variables: str) -> tuple[int, str]:
 
 
 def test_up_starts_no_server_that_the_environment_names(tmp_path: Path) -> None:
-    """A given database that is unavailable is told in a sentence, with exit 3; no private one is made."""
+    """An unavailable DATABASE_URL ends with one sentence and exit 3; no private database is made."""
     database_url = f"postgresql://ledger@{HOST}:{find_free_port()}/ledger?connect_timeout=2"
     redis_url = f"redis://{HOST}:{find_free_port()}/0"
     code, message = outcome(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url, LEDGER_SMTP_URL="null://")
@@ -146,7 +146,7 @@ def test_up_starts_no_server_that_the_environment_names(tmp_path: Path) -> None:
 
 
 def test_up_refuses_wrong_keys(database_url: str, tmp_path: Path) -> None:
-    """A database that was written with other key rings is told in a sentence, with exit 3."""
+    """A database that was written with other keyrings ends with one sentence and exit 3."""
     variables = {"DATABASE_URL": database_url, "LEDGER_SMTP_URL": "null://"}
     rings = [f"1:{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
     vault = Vault(KeyRing.parse(rings[0]), KeyRing.parse(rings[1]))

@@ -19,7 +19,7 @@ COPYING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND q
 def test_ledger_is_transferred_by_four_commands(
     bench: LedgerBench, terminal: Terminal, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two files out, two in; the same history is told there, and a second import is refused."""
+    """Two files out, two in; the target has the same history, and a second import is refused."""
     code = bench.issue()
     bench.attempt(done(bench.redeem(code, "li.wei@example.com")).require_reservation().reservation_id)
     events, vault = tmp_path / "events.jsonl", tmp_path / "vault.jsonl"

@@ -1,4 +1,4 @@
-"""Least privilege on a real server: what the running role can't do, and what an owner without rights is told."""
+"""Least privilege on a real server: what the runtime role can't do, and the error of an owner without rights."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -267,7 +267,7 @@ def test_a_new_password_is_set_and_the_owner_may_run_itself(running: str, databa
 
 
 def test_owner_commands_name_the_remedy_when_run_as_the_runtime_role(running: str, database_url: str) -> None:
-    """The owner passes; the runtime role is told which setting, and which command in containers."""
+    """The owner passes; for the runtime role the error names the setting, and the command in containers."""
     check_owner(database_url)
     assert owns_schema(database_url)
     assert not owns_schema(running)

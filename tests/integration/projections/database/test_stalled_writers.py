@@ -46,7 +46,7 @@ def the_code(bench: LedgerBench) -> UUID:
 
 
 def ended_within_bound(bench: LedgerBench) -> int:
-    """Look until somebody was ended; how many."""
+    """Look until a connection was ended; return how many were."""
     for _ in range(LOOKS_MAX):
         if ended := end_stalled_writers(bench.storage.datastore, SILENT_S):
             return ended

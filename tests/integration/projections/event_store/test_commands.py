@@ -248,7 +248,7 @@ def test_access_is_removed_with_the_use(bench: LedgerBench) -> None:
 
 @pytest.mark.parametrize("count", [3, 230])
 def test_the_sweep_finishes_what_a_revoking_left(bench: LedgerBench, count: int) -> None:
-    """However many: bounded commands, and the list of work is empty afterwards; what is in doubt waits as a case."""
+    """However many: bounded commands, and the queue is empty afterwards; unknown outcomes become cases."""
     code = bench.issue(None, bound=False)
     code_id = code_id_of(bench, code)
     reserves = [bench.reserve(code, f"p{number}@example.com") for number in range(count)]

@@ -124,7 +124,7 @@ def test_the_same_requests_to_a_counter_without_a_guard_oversell(bench: LedgerBe
 
 
 def test_the_same_key_at_once(bench: LedgerBench, benches: list[LedgerBench]) -> None:
-    """One reservation, which everybody gets; anyone who changed the body is told."""
+    """One reservation for all requests; one with a changed body is refused."""
     code = bench.issue(20, bound=False)
 
     def click(number: int) -> Result:

@@ -1,4 +1,4 @@
-"""Many processes on the same codes: locks in one order, everybody's turn, and maintenance that stops nobody."""
+"""Many processes on the same codes: locks in one order, every process gets its turn, maintenance blocks none."""
 
 import random
 import threading

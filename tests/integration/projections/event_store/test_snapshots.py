@@ -153,7 +153,7 @@ def test_a_history_is_folded_in_pages(
 
 @pytest.mark.usefixtures("long_code")
 def test_missing_ones_are_written_and_former_ones_go(bench: LedgerBench) -> None:
-    """The round after an upgrade: this shape's is written, and one that nobody has used for a day is dropped."""
+    """The run after an upgrade writes the snapshot of this shape, and drops one that was unused for a day."""
     change(bench, "UPDATE code_snapshots SET shape = 'former', written_at = now() - interval '2 days'")
     with bench.storage.datastore.get_connection() as conn:
         rounds = [write_missing_snapshots(conn), write_missing_snapshots(conn)]

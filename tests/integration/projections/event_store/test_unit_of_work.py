@@ -76,7 +76,7 @@ def test_one_new_person_in_one_batch_is_one_person(bench: LedgerBench) -> None:
 
 
 def test_refusals_are_kept_and_make_no_person(bench: LedgerBench) -> None:
-    """A refused try is a row in refusals, with a digest; the vault knows nobody new."""
+    """A rejected request is a row in refusals, with a digest; the vault gets no new recipient."""
     code = bench.issue(1, bound=False)
     bench.redeem(code, "first@example.com")
     bench.redeem(code, "second@example.com")
@@ -220,7 +220,7 @@ def test_an_idempotency_key_leads_to_the_same_reservation(bench: LedgerBench) ->
 
 
 def test_a_refund_by_final_failure_puts_one_notice_into_the_outbox(bench: LedgerBench) -> None:
-    """The person is told that nothing was sent; not if the address itself was refused."""
+    """The recipient is notified that nothing was sent, unless the address itself was refused."""
     reservation_id = done(bench.redeem(bench.issue(), "a@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id, Rejected(server="mx:25", reason="message_refused", final=True))
     silent = done(bench.redeem(bench.issue(), "b@example.com")).require_reservation().reservation_id

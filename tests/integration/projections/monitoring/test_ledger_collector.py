@@ -1,4 +1,4 @@
-"""What metrics ask of the ledger: right, the same after any restart, and no trouble when the database is away."""
+"""What metrics ask of the ledger: right, the same after a restart, and no errors while the database is unavailable."""
 
 from collections import Counter
 from datetime import timedelta

@@ -52,7 +52,7 @@ def drift(bench: LedgerBench) -> None:
 
 
 def waiting(bench: LedgerBench) -> list[Any]:
-    """Kinds and modes of the locks for which somebody waits."""
+    """Kinds and modes of the locks that a connection waits for."""
     return bench.rows("SELECT locktype, mode FROM pg_locks WHERE NOT granted")
 
 
@@ -165,7 +165,7 @@ def test_a_second_rebuild_names_the_one_that_runs(bench: LedgerBench, monkeypatc
 
 
 def test_a_long_reader_delays_the_swap_and_not_the_redeems(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody reads a table for long: the rebuild gives up after its tries, redeems go on, nothing has changed."""
+    """A long read of a table: the rebuild stops after its attempts, redeems continue, nothing has changed."""
     monkeypatch.setattr(rebuilding, "SWAP_ATTEMPTS_MAX", 3)
     code = bench.issue(None, bound=False)
     drift(bench)

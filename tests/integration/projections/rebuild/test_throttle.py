@@ -11,7 +11,7 @@ from tests.support.ledger.ledger_bench import LedgerBench
 
 
 class Time:
-    """A clock that moves only when it is told to, and what was slept."""
+    """A clock that moves only when a test moves it, and the slept seconds."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -60,4 +60,4 @@ def test_a_process_stands_back() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
 
     assert int(ended.stdout) == max(os.nice(0), NICENESS)
-    lower_priority(2**22 + 1)  # nobody: it has ended already
+    lower_priority(2**22 + 1)  # no process: it has ended already

@@ -96,7 +96,7 @@ def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -
 
 
 def test_an_undecodable_event_in_another_process_stops_everything(bench: LedgerBench) -> None:
-    """It is named as usual, nothing has changed, nobody goes on."""
+    """It is named as usual, nothing has changed, no process continues."""
     RandomHistory(bench, 13, codes=4).go_on(60)
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")

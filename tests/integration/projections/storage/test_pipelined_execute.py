@@ -102,7 +102,7 @@ def test_without_a_free_connection_it_is_left_to_execute(bench: LedgerBench) -> 
 
 
 def test_a_race_is_left_to_execute_and_leaves_nothing(bench: LedgerBench) -> None:
-    """Somebody else inserts the same person between lookup and commit: nothing is written, and it can be repeated."""
+    """Another process inserts the same recipient between lookup and commit: nothing is written; a retry works."""
     codes = [bench.issue(), bench.issue()]
     command = bench.reserve(codes[0], "li.wei@example.com")
     loaded = PostgresUnitOfWork.save

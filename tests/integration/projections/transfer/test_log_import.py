@@ -178,7 +178,7 @@ def test_a_damaged_file_is_refused_by_line(bench: LedgerBench, elsewhere: Ledger
 
 
 def rewritten(file: bytes, change: Callable[[int, dict[str, Any]], None]) -> bytes:
-    """The file with other content and checks that fit: what somebody with our code could make."""
+    """The file with other content and checks that fit, as an attacker with our code could make it."""
     out = io.BytesIO()
     lines = LineWriter(out)
     for number, document in read_lines(io.BytesIO(file), FORMAT):
@@ -241,7 +241,7 @@ def test_only_an_empty_database_takes_an_import(lived: LedgerBench, elsewhere: L
 
 
 def test_a_vault_without_its_keys_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
-    """It would be rows that nobody can open or find; a file of another kind is no vault."""
+    """It would be rows that cannot be decrypted or found; a file of another kind is not a vault."""
     file = io.BytesIO()
     export_vault(lived.database_url, file, NoProgress())
     file.seek(0)

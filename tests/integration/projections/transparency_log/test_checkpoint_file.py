@@ -145,7 +145,7 @@ def test_unreadable_or_unreachable_targets_are_reported(bench: LedgerBench, file
 
 
 def test_another_ledger_is_not_taken_for_this_one(bench: LedgerBench, file: Path) -> None:
-    """A signature by somebody else's key is named by `verify`."""
+    """A signature by another key is named by `verify`."""
     checkpoint = published(bench, file, 0)
     other: Any = json.loads(file.read_text())
     other["signature"] = "A" * 86 + "=="

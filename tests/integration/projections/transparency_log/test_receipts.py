@@ -100,7 +100,7 @@ def verified(bench: LedgerBench) -> tuple[int, list[tuple[str, str]]]:
 
 
 def damage(bench: LedgerBench, statement: str) -> None:
-    """Change the log as only somebody with all rights could."""
+    """Change the log as only a superuser could."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
         conn.execute(statement.encode())

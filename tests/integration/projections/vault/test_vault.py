@@ -164,7 +164,7 @@ def test_a_newer_schema_is_refused(database_url: str) -> None:
 
 
 def test_an_unavailable_database_is_named_without_its_password() -> None:
-    """The sentence says where nobody answered."""
+    """The sentence names the address that did not answer."""
     with pytest.raises(StorageUnavailableError, match=r"127\.0\.0\.1:1/none") as caught:
         LedgerStore.open(settings_for("postgresql://ledger:hidden@127.0.0.1:1/none"))
 

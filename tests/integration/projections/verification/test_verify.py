@@ -30,7 +30,7 @@ def verified(bench: LedgerBench, grace: timedelta = GRACE) -> tuple[int, dict[st
 
 
 def damage(bench: LedgerBench, statement: str, *params: object) -> None:
-    """Change a table behind the ledger's back; the log too, as only somebody with all rights could."""
+    """Change a table without the ledger; the log too, as only a superuser could."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
         conn.execute(statement.encode(), params)

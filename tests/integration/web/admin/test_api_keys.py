@@ -56,7 +56,7 @@ def test_a_key_is_over_after_its_days(app: AppClient, admin: StaffBrowser) -> No
 
 
 def test_a_key_needs_a_name(app: AppClient, admin: StaffBrowser) -> None:
-    """Else nobody knows later what may be revoked."""
+    """Otherwise an admin could not say later which keys may be revoked."""
     answer = admin.submit("/admin/keys", name=" ", role="viewer", days="1", nonce=uuid4().hex)
 
     assert answer.status_code == 422

@@ -143,7 +143,7 @@ def test_a_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> 
 
 
 def new_batch(batch_id: UUID, count: int) -> NewBatch:
-    """A plain batch that somebody asked for."""
+    """A plain batch that an admin requested."""
     return NewBatch(
         batch_id=batch_id,
         kind="issue",

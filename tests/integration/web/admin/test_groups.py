@@ -54,7 +54,7 @@ def test_contradicting_settings_are_not_saved(
 
 
 def test_a_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
-    """No mail server listens here; the page says what went wrong, and that somebody tried is recorded."""
+    """No mail server listens here; the page shows the error, and the attempt is recorded."""
     failed = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@example.com")
     mistyped = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@@example")
 

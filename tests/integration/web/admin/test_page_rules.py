@@ -1,4 +1,4 @@
-"""What every page of the office keeps to: headers, size, nothing inline, nothing from elsewhere, every text there."""
+"""Rules of every admin page: headers, size, nothing inline, nothing from elsewhere, every text there."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ PAGE_BYTES_MAX = 100_000
 
 
 def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) -> None:
-    """With all its files below 100 KB, under a strict policy, kept by nobody, in the language that it names."""
+    """With all its files below 100 KB, under a strict policy, never stored, in the language that it names."""
     batch = ended(app, ask_for(admin, count="60", max_uses="20", group="blue", note="why")).batch_id
     file = ended(app, upload(admin, b"code,max_uses\n" + b"OLD,0\n" * 60)).batch_id
     admin.submit("/admin/keys", name="shop", role="viewer", days="", nonce="0" * 32)

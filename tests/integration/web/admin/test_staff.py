@@ -14,7 +14,7 @@ MEI = "Mei@staff.example.com"
 
 @pytest.fixture
 def mei(app: AppClient, admin: StaffBrowser) -> tuple[StaffBrowser, str]:
-    """Somebody who was taken on and has signed in, and their id."""
+    """A new staff member who has signed in, and their id."""
     page = admin.submit("/admin/staff", email=MEI, role="viewer").text
     browser = StaffBrowser(app)
     assert browser.sign_in(MEI.lower(), secret_of(page)).status_code == 303

@@ -71,7 +71,7 @@ def test_form_names_the_field_of_an_invalid_target(app: AppClient, admin: StaffB
 
 
 def test_a_test_of_a_group_goes_to_its_own_system(here: None, app: AppClient, admin: StaffBrowser) -> None:
-    """It says that nobody is to be invited; what the system answers is said on the page."""
+    """The message says that it invites no recipient; the page shows the system's answer."""
     assert here is None
     with WebhookReceiver() as system:
         admin.submit(

@@ -63,7 +63,7 @@ def test_a_wrong_password_and_an_unknown_account_get_the_same_answer(app: AppCli
 
 @pytest.mark.parametrize("hasher", [PasswordHasher(), PasswordHasher(2, 16, 1, 20, 8)], ids=["ours", "another"])
 def test_an_unknown_account_costs_what_a_known_one_does(hasher: PasswordHasher) -> None:
-    """The hash that nobody has is checked to its end, with the costs of every other; and no two are alike."""
+    """The hash without a password is checked to its end, with the costs of every other; and no two are alike."""
     nobody = make_dummy_hash(hasher)
 
     with pytest.raises(VerifyMismatchError):

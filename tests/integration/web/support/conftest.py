@@ -10,7 +10,7 @@ from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staf
 
 @pytest.fixture(scope="module")
 def shared_sign_in(shared_app: AppClient) -> Callable[[str], StaffBrowser]:
-    """A function that gives a browser of somebody with a role; each role signs in once."""
+    """A function that returns a browser signed in with a role; each role signs in once."""
     signed: dict[str, StaffBrowser] = {}
 
     def browser_of(role: str) -> StaffBrowser:

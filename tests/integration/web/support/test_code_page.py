@@ -36,7 +36,7 @@ def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -
 
 
 def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Of somebody with reservations, and of somebody who never had one: with the reason, and without the address."""
+    """Of a recipient with reservations, and of one without: with the reason, and without the address."""
     code = shared_app.issue()
     reserved(shared_app, code)
     shared_app.redeem(code, "stranger@example.com")

@@ -1,4 +1,4 @@
-"""The lists of what waits for somebody, on a desk where nothing else does."""
+"""The lists of pending work, on a support console without any other."""
 
 from collections.abc import Callable
 

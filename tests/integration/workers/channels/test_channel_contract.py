@@ -91,7 +91,7 @@ def test_a_closed_channel_opens_again(channel: Channel) -> None:
 
 @pytest.mark.parametrize("cause", get_args(RemovalCause))
 def test_taking_an_access_away_may_be_asked_for_twice(channel: Channel, cause: RemovalCause) -> None:
-    """It is removed, or the channel says that it can't; the same again does no harm. Nobody need be told of it."""
+    """It is removed, or the channel says that it can't; a repeat does no harm and notifies no recipient."""
     farewell = replace(MESSAGE, template="farewell") if cause == "expired" else None
     about: dict[str, Any] = {"reservation_id": MESSAGE.reservation_id, "cause": cause, "group": MESSAGE.group}
     about["ended_at"] = MESSAGE.written_at

@@ -17,7 +17,7 @@ LOOPBACK = parse_networks("127.0.0.0/8")
 
 @pytest.fixture
 def server() -> Iterator[WebhookReceiver]:
-    """Somebody on this machine."""
+    """A server on this machine."""
     with WebhookReceiver() as receiver:
         yield receiver
 

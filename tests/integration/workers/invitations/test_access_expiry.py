@@ -1,4 +1,4 @@
-"""The end of accesses over a real ledger: who is told, what ends, and what the channel is asked for."""
+"""The end of access over a real ledger: notices, what ends, and what the channel is asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -179,7 +179,7 @@ def test_an_access_is_announced_ended_and_removed(house: AccessRig) -> None:
 
 
 def test_erased_recipient_gets_no_email(house: AccessRig) -> None:
-    """Their access ends all the same; the channel is told no address."""
+    """Their access ends all the same; the channel gets no address."""
     reservation_id = house.grant_access(house.issue())
     recipient_id = house.bench.rows("SELECT recipient_id FROM reservations")[0][0]
     house.now += timedelta(days=23, seconds=1)

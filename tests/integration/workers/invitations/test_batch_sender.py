@@ -37,7 +37,7 @@ class Post:
         return Accepted(server="mx:25", reply_code=250)
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Nobody asks for it here."""
+        """Not used here."""
         raise AssertionError(removal)
 
     def close(self) -> None:
@@ -45,7 +45,7 @@ class Post:
 
 
 class Commits:
-    """Notes the commands of each call of `execute`; fails from the one that is told, until another."""
+    """Records the commands of each call of `execute`; fails from one call to another, as a test sets them."""
 
     def __init__(self, steps: DeliverySteps, fails_from: int = 10**9, fails_until: int = 10**9) -> None:
         self.calls: list[Sequence[Command]] = []

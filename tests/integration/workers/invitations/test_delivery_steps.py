@@ -38,7 +38,7 @@ class ScriptedChannel:
         return self.script.pop(0) if self.script else SENT
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Nobody asks for it here."""
+        """Not used here."""
         raise AssertionError(removal)
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ def test_a_retry_is_the_same_message(bench: LedgerBench, steps: DeliverySteps, m
 
 
 def test_a_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """The person is told once that nothing was sent and nothing used."""
+    """The recipient is notified once that nothing was sent and no use was taken."""
     channel = ScriptedChannel(TOO_BIG)
     reservation_id = reserved(bench)
     deliver(steps, reservation_id, channel, "t1")
@@ -186,7 +186,7 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
 
 
 def test_a_run_of_notices_ends_on_request(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """Behind a mail server that stalls no sweep is kept for long, and what it did not begin is nobody's yet."""
+    """A mail server that stalls keeps no sweep for long, and what the sweep did not begin stays unclaimed."""
     for person in ("a", "b", "c"):
         deliver(steps, reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
     channel = ScriptedChannel()

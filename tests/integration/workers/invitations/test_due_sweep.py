@@ -58,7 +58,7 @@ def test_new_reservation_is_left_to_the_dispatcher(bench: LedgerBench) -> None:
 
 
 def test_a_lost_message_is_found(bench: LedgerBench) -> None:
-    """What nobody claimed is published again within seconds, and ever more rarely if nobody claims it all the same."""
+    """Reservations that are not claimed are published again within seconds, and then at growing intervals."""
     reservation_id = reserved(bench)
     publish = Publisher()
 

@@ -1,4 +1,4 @@
-"""Invitations of a group with a channel of its own: posted, recorded as such, and in nobody's way."""
+"""Invitations of a group with its own channel: posted, recorded as such, and delaying no other group."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -252,7 +252,7 @@ def test_recipients_are_notified_by_the_groups_system_and_get_no_email(house: Gr
 def test_a_notice_that_its_system_does_not_take_is_no_mail_either(
     house: GroupRig, reply: ScriptedReply, expected: tuple[str, bool | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dropped where it says so; else the same once more, also in doubt: the id tells it from a second one."""
+    """Dropped where it says so; else the same is sent again, also after an unknown outcome: the id shows a repeat."""
     given_back(house, 1)
     house.system.then(reply)
 

@@ -1,4 +1,4 @@
-"""Webhooks out: each event that was asked for is told at least once, thinly, and nobody waits for a slow endpoint."""
+"""Webhooks: each subscribed event is delivered at least once, without details, and no slow endpoint delays others."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def hooks(bench: LedgerBench) -> WebhookBench:
 
 @pytest.fixture
 def server() -> Iterator[WebhookReceiver]:
-    """Somebody who wants to be told."""
+    """An endpoint with a subscription."""
     with WebhookReceiver() as receiver:
         yield receiver
 
@@ -56,7 +56,7 @@ def test_events_are_delivered_in_order_thinly_and_signed(hooks: WebhookBench, se
 
 
 def test_only_subscribed_events_are_delivered(hooks: WebhookBench, server: WebhookReceiver) -> None:
-    """Two endpoints follow the log each by itself; what nobody asked for fills no table."""
+    """Two endpoints read the log independently; events without subscribers fill no table."""
     with WebhookReceiver() as other:
         hooks.endpoint(server, "InviteSent", "UseRefunded")
         hooks.endpoint(other, "CodeIssued")
@@ -183,7 +183,7 @@ def test_three_days_are_enough(hooks: WebhookBench, server: WebhookReceiver) -> 
 
 
 def test_a_dead_endpoint_fills_no_table(hooks: WebhookBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond a bound the log itself waits; when it is back, all of it is told."""
+    """Beyond a bound the log itself waits; when the endpoint is back, it receives all of it."""
     monkeypatch.setattr(webhook_deliveries, "PENDING_MAX", 5)
     with WebhookReceiver() as gone:
         endpoint_id = hooks.endpoint(gone)
@@ -237,7 +237,7 @@ def test_several_processes_send_each_message_once(hooks: WebhookBench, server: W
 
 
 def test_a_stalled_endpoint_delays_no_other_endpoint(hooks: WebhookBench, server: WebhookReceiver) -> None:
-    """Waking waits for nothing; the others are told while it is waited for, and one message of it is under way."""
+    """Waking waits for nothing; other endpoints receive events in the meantime, and one message is in flight."""
     with WebhookReceiver() as silent:
         silent.always = ScriptedReply(first=silent.hang)
         for _ in range(ENDPOINTS_AT_ONCE - 2):
@@ -286,7 +286,7 @@ def test_old_messages_go_and_removed_endpoints_with_theirs(hooks: WebhookBench, 
 
 
 def test_an_event_of_a_later_version_is_delivered_too(hooks: WebhookBench, server: WebhookReceiver) -> None:
-    """Rolling back must not stop the messages: what is told of an event is the same in every version."""
+    """A rollback must not stop the messages: the content of an event's message is the same in every version."""
     hooks.endpoint(server)
     with hooks.bench.storage.datastore.get_connection() as conn:
         conn.execute(

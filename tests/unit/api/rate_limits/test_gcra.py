@@ -68,7 +68,7 @@ def test_requests_in_flight_count_as_spent(gaps: list[int], concurrent: int) -> 
 
 
 def test_excess_is_owed_up_to_a_bound() -> None:
-    """A volley is paid for, and nobody is locked out for hours."""
+    """A burst is paid for, and no client is locked out for hours."""
     gcra = Gcra(LIMIT)
     gcra.spend(KEY, 0.0, 20)
     owed = gcra.wait_s(KEY, 0.0)

@@ -74,7 +74,7 @@ def test_successes_cost_nothing_and_are_never_limited() -> None:
 
 
 def test_good_customers_behind_the_address_of_one_who_mistypes() -> None:
-    """Failures below the limit hurt nobody there, however many redeem."""
+    """Failures below the limit affect no client there, however many redeem."""
     watch = TimedGuard()
     for _ in range(SHORT.burst - 1):
         watch.guess(attempt(shape="short"))

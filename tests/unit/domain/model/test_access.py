@@ -1,4 +1,4 @@
-"""When an access ends, and when its person is told of it: every bound on both of its sides."""
+"""When an access ends, and when its recipient is notified of it: every bound on both of its sides."""
 
 from datetime import datetime, timedelta
 from uuid import UUID

@@ -154,7 +154,7 @@ def test_an_event_that_breaks_a_rule_of_the_reservation_is_named(
 
 
 def test_a_rebind_that_takes_a_use_is_named() -> None:
-    """Held, counted or refunded: all of it would be somebody's use."""
+    """Reserved, counted or refunded: each would belong to a recipient."""
     before = code_after(RESERVED, SENT)
     event = RebindReserved(**OPENED_FIELDS, reservation_id=OTHER, moves=1)
     for change in ({"reserved": 1}, {"used": 0, "sent_binding": 0, "owner_id": None}):
@@ -172,7 +172,7 @@ def test_an_end_that_moves_is_named() -> None:
 
 
 def test_verify_names_pending_reservations_without_deadline_or_case() -> None:
-    """A parked reservation without a case would wait for nobody."""
+    """A parked reservation without a case would never be decided."""
 
     class ForgetfulState(Reservation, frozen=True, kw_only=True):
         @property

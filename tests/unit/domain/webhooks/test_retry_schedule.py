@@ -14,7 +14,7 @@ ASKED = st.none() | st.floats(-10, 1e9)
 
 
 def attempt_times(chance: float) -> list[datetime]:
-    """All tries of a message that nobody takes."""
+    """All attempts at a message that is never accepted."""
     times = [START]
     while (again := next_try(START, times[-1], len(times), chance, None)) is not None:
         times.append(again)

@@ -76,7 +76,7 @@ def test_other_signatures_are_refused(message: SignatureHeaders, body: bytes) ->
 
 @pytest.mark.parametrize(("seconds", "fault"), [(-310, "stale"), (-290, None), (290, None), (310, "stale")])
 def test_the_time_may_be_five_minutes_off(seconds: int, fault: str | None) -> None:
-    """Either way; only what was signed is told to be stale."""
+    """Either way; only a signed message is reported as stale."""
     assert verification_error([SECRET], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == fault
     assert verification_error([OTHER], signed(at=NOW + timedelta(seconds=seconds)), BODY, NOW) == "forged"
 

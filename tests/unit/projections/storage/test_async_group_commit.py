@@ -1,4 +1,4 @@
-"""Group commit in the event loop: batches while the last one commits, and nobody pays for a neighbor."""
+"""Group commit in the event loop: batches while the last one commits, and no command pays for another one's bug."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ def command(number: int) -> Command:
 
 
 class FakeStore:
-    """Notes batches down; each waits on a socket until `answer`; fails where it is told to."""
+    """Records batches; each waits on a socket until `answer`; fails where a test sets it."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -126,7 +126,7 @@ def test_batch_falls_back_to_a_thread_when_it_would_block() -> None:
 
 
 def test_an_outage_fails_the_batch_at_once() -> None:
-    """With the database away nobody waits for one try per command."""
+    """While the database is unavailable, commands do not wait for one attempt each."""
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
         store.smooth, store.is_unavailable = False, True
@@ -140,7 +140,7 @@ def test_an_outage_fails_the_batch_at_once() -> None:
 
 
 def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back-pressure: the caller is told to come back."""
+    """Back-pressure: the caller is asked to try again later."""
     monkeypatch.setattr(module, "WAITING_MAX", 2)
 
     async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:

@@ -28,7 +28,7 @@ POOL_TIMEOUT = "couldn't get a connection after 3.00 sec\nIs the server running?
 def test_an_outage_is_one_line(
     caplog: pytest.LogCaptureFixture, error: Exception, reason: str, tracebacks: int
 ) -> None:
-    """A database that is away for a minute meets dozens of tasks; a defect is told with its traceback as ever."""
+    """A database outage of a minute meets dozens of tasks; a bug is logged with its traceback as usual."""
     app = Celery("outages", broker="memory://", set_as_current=False)
 
     def failing() -> NoReturn:

@@ -1,4 +1,4 @@
-"""URLs and senders: what opens a channel, and what a wrong one is told."""
+"""URLs and senders: what opens a channel, and the error of a wrong one."""
 
 import pytest
 

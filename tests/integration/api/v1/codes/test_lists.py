@@ -70,7 +70,7 @@ BAD_CURSORS = [
 
 
 def test_a_number_is_no_time(shared_app: AppClient) -> None:
-    """It would be read as seconds since 1970, which nobody means."""
+    """It would be read as seconds since 1970, which is never meant."""
     headers = shared_app.key("viewer")
     paths = (
         "codes?issued_to=0.0",

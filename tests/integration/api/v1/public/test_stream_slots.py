@@ -45,7 +45,7 @@ def test_streams_that_have_not_begun_are_counted(shared_app: AppClient) -> None:
 
 
 def test_one_client_can_not_take_all_streams(shared_app: AppClient) -> None:
-    """It is told to come back with 429; another client is not affected."""
+    """It gets 429 and is asked to try later; another client is not affected."""
     slots = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     path = f"/api/v1/public/redemptions/{shared_app.redeem(shared_app.issue()).json()['reservation_id']}/stream"
     open_slots = [slots.acquire("testclient") for _ in range(STREAMS_PER_CLIENT_MAX)]

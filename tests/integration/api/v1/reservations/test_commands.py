@@ -73,7 +73,7 @@ def test_staff_correct_what_a_person_may_not(app: AppClient) -> None:
 
 
 def test_pause_resume_and_revoke(app: AppClient) -> None:
-    """Each answers with the code; people are told why, in the order of precedence."""
+    """Each answers with the code; the answer says why, in the order of precedence."""
     code, support = app.issue(make_template(max_uses=2, bound=False)), app.key("support")
     path = f"/api/v1/codes/{code_id_of(app, code)}"
     app.redeem(code, "a@example.com")

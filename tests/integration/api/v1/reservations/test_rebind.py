@@ -59,7 +59,7 @@ def test_a_person_moves_once(app: AppClient) -> None:
 
 
 def test_only_groups_that_are_open_take_persons(app: AppClient) -> None:
-    """Nobody moves from a cheap group to a dear one by knowing its name."""
+    """A customer cannot move from a cheap group to an expensive one by knowing its name."""
     GroupRepository(app.services.storage).save(InviteGroup(name="vip"), app.services.now())
     code = app.issue(TERMS)
     sent(app, code)

@@ -165,7 +165,7 @@ def test_a_message_is_redelivered(app: AppClient, ask: Ask) -> None:
 
 
 def test_endpoints_are_for_admins(app: AppClient) -> None:
-    """They are told of everything."""
+    """Such endpoints receive every event."""
     assert app.client.get(PATH).status_code == 401
     assert app.client.get(PATH, headers=app.key("support")).status_code == 403
     assert app.client.post(PATH, json={"url": URL}, headers=app.key("support")).status_code == 403

@@ -220,7 +220,7 @@ def seen_on(answer: AppResponse) -> dict[str, str]:
 
 
 def test_form_is_previewed_again_when_the_code_has_changed_since(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """An old tab gives nothing back that was accepted meanwhile, unless its reader insists; pressing twice is once."""
+    """An old tab refunds no use that was accepted since, unless its reader confirms; pressing twice is once."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
     shared_app.attempt(reservation_id)

@@ -32,7 +32,7 @@ def person_of(shared_app: AppClient, reservation_id: str) -> str:
 
 
 def test_erasure_is_previewed_and_runs_once_when_sent_twice(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """Held, doubtful and sent ones are told apart; then the address is gone and the audit has one line."""
+    """Reserved, unknown and sent ones are shown apart; then the address is gone and the audit log has one line."""
     reserved_id, doubtful, sent = (
         shared_app.redeem(shared_app.issue(), PERSON).json()["reservation_id"] for _ in range(3)
     )
@@ -76,7 +76,7 @@ def test_only_admins_see_it_and_may(shared_app: AppClient, shared_sign_in: SignI
 
 
 def test_erasure_waits_for_an_invitation_that_is_being_sent(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    """There is no form, and who sends one all the same is told why not; nothing is changed."""
+    """There is no form, and a form that is sent all the same gets the reason; nothing is changed."""
     reservation_id = UUID(shared_app.redeem(shared_app.issue(), "leaving@example.com").json()["reservation_id"])
     context = CommandContext(now=shared_app.services.now(), actor="worker", actor_id="w1", request_id="t1")
     claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())

@@ -237,7 +237,7 @@ def test_no_answer_in_time_is_an_unknown_outcome_however_slowly_it_arrives(syste
 
 
 def test_a_system_that_can_not_be_reached_got_nothing() -> None:
-    """Nobody listens: surely not sent, and tried again."""
+    """The connection is refused: definitely not sent, and retried."""
     with WebhookReceiver() as gone:
         pass
 
@@ -297,7 +297,7 @@ def test_answer_to_a_removal_request_has_its_outcome(
 
 
 def test_a_test_says_so(system: WebhookReceiver) -> None:
-    """Nobody is to be invited."""
+    """No recipient is to be invited."""
     send(system, replace(MESSAGE, is_test=True))
 
     assert system.received[0].json()["type"] == "invite.test"

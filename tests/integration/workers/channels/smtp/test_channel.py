@@ -141,7 +141,7 @@ def test_no_valid_reply_once_the_content_leaves_is_uncertain(
 
 @pytest.mark.parametrize("takes", [True, False])
 def test_lost_replies_look_alike_whether_or_not_the_message_was_accepted(mail_server: MailServer, takes: bool) -> None:
-    """A server that took the letter and one that did not are told apart by nothing: both are uncertain."""
+    """A server that accepted the message and one that did not look the same: both outcomes are unknown."""
     mail_server.at("dot", Disconnect(takes=takes))
     outcome = _send(mail_server)
 

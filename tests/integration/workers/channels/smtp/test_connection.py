@@ -88,7 +88,7 @@ def test_starttls_never_falls_back_to_clear(behavior: Behavior, certificate: Lea
 
 
 def test_a_server_that_does_not_offer_starttls_gets_no_message(mail_server: MailServer) -> None:
-    """Somebody on the way may have taken the offer out, so a missing offer is a failure."""
+    """An attacker on the network may have removed the offer, so a missing offer is a failure."""
     assert _reason(_send_once(f"smtp+starttls://{mail_server.address}")) == ("tls_failed", False)
     assert mail_server.received == []
 
@@ -154,7 +154,7 @@ def test_a_login_that_the_server_does_not_offer_is_refused(mail_server: MailServ
 
 
 def test_each_address_of_a_name_is_attempted(mail_server: MailServer) -> None:
-    """The name may have an IPv6 address where nobody listens; the next address is tried."""
+    """The name may have an IPv6 address where no server listens; the next address is tried."""
     assert isinstance(_send_once(f"smtp://localhost:{mail_server.port}"), Accepted)
 
 

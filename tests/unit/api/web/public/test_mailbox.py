@@ -46,7 +46,7 @@ def keep(folder: Path, message: EmailMessage | bytes) -> str:
 
 
 def test_without_a_sink_there_is_no_mailbox(client: TestClient) -> None:
-    """In production nobody's emails are on a page."""
+    """In production no page shows emails."""
     assert client.get("/mailbox").status_code == 404
 
 

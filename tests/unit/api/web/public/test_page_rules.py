@@ -35,7 +35,7 @@ def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page_forbids_what_it_does_not_need(browser: TestClient, path: str) -> None:
-    """Scripts and styles of our own files only, in nobody's frame, and no address told to others."""
+    """Scripts and styles of our own files only, in no other site's frame, and no address passed to others."""
     headers = browser.get(path).headers
 
     policy = headers["content-security-policy"]
@@ -90,7 +90,7 @@ def test_every_page_names_its_language_and_the_other(browser: TestClient, path: 
 def test_the_language_is_the_last_one_chosen(
     client: TestClient, query: str | None, cookie: str | None, header: str | None, expected: Language
 ) -> None:
-    """In the address, else in the cookie, else the browser's wish, else the default; nonsense is skipped."""
+    """In the address, else in the cookie, else the browser's language, else the default; nonsense is skipped."""
     client.cookies = {LANGUAGE_COOKIE: cookie} if cookie else {}
     headers = {"Accept-Language": header} if header else {"Accept-Language": ""}
 

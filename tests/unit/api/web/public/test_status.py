@@ -86,7 +86,7 @@ def test_a_use_is_refunded_after_it_was_sent(client: TestClient, use_cases: Stub
 
 
 def test_page_asks_to_reload_while_the_database_is_unavailable(client: TestClient, use_cases: StubUseCases) -> None:
-    """Nobody is told that a request of theirs may have taken effect, and the way on is the page itself."""
+    """No page says that a request may have taken effect, and the next step is the page itself."""
     use_cases.is_unavailable = True
 
     response = client.get(f"{PATH}?lang=en")

@@ -1,4 +1,4 @@
-"""No use stands for two invitations of a group's own system: it is told of the end first, anyone who refunds."""
+"""No use counts for two invitations of an external system: it receives the end first, no matter who refunds."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -154,7 +154,7 @@ def test_mail_alone_delays_no_second_invitation() -> None:
 
 
 def test_correcting_what_was_never_asked_for_ends_nothing() -> None:
-    """No attempt, or only refused ones: nobody has anything."""
+    """No attempt, or only refused ones: no recipient has an invitation."""
     scenario = own_system()
     wrong = scenario.reserved("ly")
     scenario.attempt(wrong, BUSY)
@@ -212,7 +212,7 @@ def test_a_refund_that_ends_no_access_elsewhere_says_nothing_of_one(refund: str)
 
 
 def test_leaving_a_late_success_refunded_ends_what_the_system_gave() -> None:
-    """It put the invitation off, gave it all the same, and the use is somebody else's by now."""
+    """It deferred the invitation, gave it all the same, and by now another recipient has the use."""
     scenario = own_system(bound=False)
     reservation_id = scenario.reserved("ly")
     scenario.attempt(reservation_id, REFUSED)
@@ -228,7 +228,7 @@ def test_leaving_a_late_success_refunded_ends_what_the_system_gave() -> None:
 
 @pytest.mark.parametrize("is_corrected", [True, False])
 def test_a_success_after_the_end_takes_nothing_and_is_notified_of_the_end_again(*, is_corrected: bool) -> None:
-    """A worker that stood still asked the system after it was told: it is told again, and no case is needed."""
+    """A stalled worker asked the system after the end was reported: it is reported again, and no case is needed."""
     scenario = own_system(max_uses=5)
     reservation_id = scenario.parked("ly")
     done(scenario.correct(reservation_id, "li") if is_corrected else scenario.resolve(reservation_id, "refunded"))
@@ -246,7 +246,7 @@ def test_a_success_after_the_end_takes_nothing_and_is_notified_of_the_end_again(
 
 
 def test_a_repeated_success_after_a_correction_is_notified_of_the_end_again() -> None:
-    """The first attempt was in doubt and stood still, the second one counted, and then the address was corrected."""
+    """The first attempt stalled with an unknown outcome, the second one counted, then the address was corrected."""
     scenario = own_system()
     reservation_id = scenario.reserved("ly")
     scenario.attempt(reservation_id, LOST)

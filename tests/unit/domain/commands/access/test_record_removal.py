@@ -34,7 +34,7 @@ def reported(scenario: Scenario, reservation_id: UUID) -> Result:
 
 
 def test_a_removal_is_recorded_once_and_gives_nothing_back() -> None:
-    """Whether the use comes back is for staff to decide; when it happened is told."""
+    """Staff decide whether the use comes back; the event names the time of the removal."""
     scenario = Scenario()
     reservation_id = scenario.sent()
 
@@ -48,7 +48,7 @@ def test_a_removal_is_recorded_once_and_gives_nothing_back() -> None:
 
 
 def test_after_a_refund_too() -> None:
-    """The access outlives the use that was refunded, until somebody takes it away."""
+    """The access outlives the refunded use, until staff remove it."""
     scenario = Scenario()
     reservation_id = scenario.sent()
     scenario.refund(reservation_id)
@@ -58,7 +58,7 @@ def test_after_a_refund_too() -> None:
 
 
 def test_a_report_ends_what_was_to_be_done_about_it() -> None:
-    """Machines ask no further, and the case of a removal that failed is closed, so that nobody decides it twice."""
+    """Workers ask no further, and the case of the failed removal is closed, so that staff do not decide it twice."""
     waiting, failed = Scenario(), Scenario()
     ids = []
     for scenario in (waiting, failed):

@@ -98,7 +98,7 @@ def test_the_recipient_is_notified_at_7_3_and_1_days_once_each() -> None:
 
 
 def test_only_the_nearest_of_missed_marks_is_announced() -> None:
-    """Nobody gets three letters because nothing ran for a week; marks before it began are none."""
+    """No recipient gets three notices because nothing ran for a week; marks before the start are skipped."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
     scenario.passes(28 * DAY_S)
@@ -297,7 +297,7 @@ def test_staff_remove_access_through_the_channel_too() -> None:
 
 
 def test_a_refunded_use_ends_no_access() -> None:
-    """There is nobody to tell and nothing to end."""
+    """There is no recipient to notify, and nothing to end."""
     scenario = make_scenario()
     reservation_id = scenario.sent()
     scenario.refund(reservation_id)

@@ -1,4 +1,4 @@
-"""Revoking: what is held comes back, what is being sent when it surely failed, what is in doubt is a person's."""
+"""Revoking refunds what is reserved, what is being sent once it definitely failed; unknown outcomes need review."""
 
 from uuid import UUID
 
@@ -27,7 +27,7 @@ def test_revocation_refunds_reserved_uses_and_keeps_sent_ones() -> None:
 
 
 def test_a_revoked_code_answers_those_who_have_something_first() -> None:
-    """The person with a sent invitation is told of it; everybody else that the code is revoked."""
+    """The recipient of a sent invitation hears of it; all other requests are answered that the code is revoked."""
     scenario = Scenario(max_uses=3, bound=False)
     sent = scenario.sent("li")
     scenario.revoke()

@@ -55,7 +55,7 @@ def test_the_link_of_a_refunded_use_counts_it_again() -> None:
 
 
 def test_the_link_is_not_valid_where_no_use_is_free_and_the_case_is_kept() -> None:
-    """Somebody else has the use by now: the person is refused, and what the link proved is on record, once."""
+    """Another recipient has the use by now: the person is refused, and what the link proved is recorded, once."""
     scenario = Scenario(bound=False)
     reservation_id = scenario.given_back()
     scenario.sent("wang")

@@ -47,7 +47,7 @@ def test_one_refund_ends_the_case_too() -> None:
 
 
 def test_before_sent_a_bounce_is_kept_as_evidence_only() -> None:
-    """An attempt in doubt that bounces is still in doubt: nothing is given back by itself."""
+    """An attempt with an unknown outcome that bounces stays unknown: nothing is refunded automatically."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.attempt(reservation_id, LOST)
@@ -59,7 +59,7 @@ def test_before_sent_a_bounce_is_kept_as_evidence_only() -> None:
 
 
 def test_accepted_or_refunded_use_opens_no_case() -> None:
-    """Somebody opened the link, or the use is back already: there is nothing to decide."""
+    """The recipient opened the link, or the use is back already: there is nothing to decide."""
     scenario = Scenario(max_uses=2, bound=False)
     accepted, returned = scenario.sent("li"), scenario.sent("wang")
     scenario.accept(accepted)
@@ -113,7 +113,7 @@ def test_so_it_is_with_a_further_delivery_and_with_a_use_that_is_retaken() -> No
 
 
 def test_an_opened_link_outweighs_what_came_back() -> None:
-    """Somebody has the invitation: no case, and that of the doubt ends."""
+    """The recipient has the invitation: no case is opened, and that of the unknown outcome ends."""
     scenario = Scenario()
     reservation_id = scenario.parked()
     scenario.bounce(reservation_id)

@@ -16,7 +16,7 @@ def close(scenario: Scenario, reservation_id: UUID) -> Result:
 
 
 def test_erasure_refunds_a_use_that_was_not_sent() -> None:
-    """Nobody paid for a letter that never left."""
+    """A message that never left cost no use."""
     scenario = Scenario()
     reserved_id = scenario.reserved()
 
@@ -51,7 +51,7 @@ def test_erasure_keeps_settled_reservations() -> None:
 
 
 def test_a_leased_one_waits_and_an_unknown_one_is_said() -> None:
-    """Nobody may decide over a letter that is leaving right now."""
+    """A message that is being sent must not be decided."""
     scenario = Scenario()
     leased = scenario.reserved()
     scenario.claim(leased)

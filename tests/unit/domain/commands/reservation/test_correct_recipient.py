@@ -1,4 +1,4 @@
-"""Correcting a mistyped address moves the use in one append, and only where nobody is hurt by it."""
+"""Correcting a mistyped address moves the use in one append, and only where no other recipient loses by it."""
 
 from typing import Literal
 from uuid import UUID

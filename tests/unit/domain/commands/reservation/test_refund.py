@@ -34,7 +34,7 @@ DOORS = pytest.mark.parametrize("refund", [by_refund, by_case])
 
 @DOORS
 def test_refund_of_an_accepted_use_without_a_choice_is_refused(refund: Refund) -> None:
-    """Otherwise two persons have access for one counted use, because nobody thought of it."""
+    """Otherwise two recipients have access for one counted use, without a decision."""
     scenario = Scenario()
     reservation_id = sent(scenario, refund)
     scenario.accept(reservation_id)
@@ -59,7 +59,7 @@ def test_refund_of_an_accepted_use_does_what_was_chosen(refund: Refund, *, choic
 
 @DOORS
 def test_refund_of_a_use_that_was_not_accepted_needs_no_choice(refund: Refund) -> None:
-    """What nobody accepted gave nothing that is known of; its access is kept, as before."""
+    """An invitation that was not accepted gave no access that is known of; its access is kept, as before."""
     scenario = Scenario()
     reservation_id = sent(scenario, refund)
 

@@ -112,7 +112,7 @@ def test_a_sent_use_binds_the_code() -> None:
 
 
 def test_a_live_use_only_holds_the_binding() -> None:
-    """While the first use is not sent, others are told to come back."""
+    """While the first use is not sent, other requests are answered to try again later."""
     scenario = Scenario(max_uses=5)
     scenario.reserved()
     scenario.passes(100)
@@ -283,7 +283,7 @@ def test_a_clock_moved_back_changes_nothing() -> None:
 
 
 def test_an_unlimited_code_has_no_available() -> None:
-    """No limit: available is null, and nobody is refused."""
+    """No limit: available is null, and no request is refused."""
     scenario = Scenario(max_uses=None, bound=False)
     for number in range(50):
         scenario.reserved(f"p{number}")
@@ -357,7 +357,7 @@ def test_settling_is_left_to_commands_that_may_open_a_case() -> None:
 
 
 def test_a_lease_that_ended_is_an_unknown_outcome() -> None:
-    """Who would give it back is told that it has to be decided, not that it is being sent."""
+    """A refund is refused because the case must be decided, not because it is being sent."""
     scenario = Scenario()
     reservation_id = scenario.reserved()
     scenario.claim(reservation_id)

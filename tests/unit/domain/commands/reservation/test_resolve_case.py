@@ -30,7 +30,7 @@ def unfree(scenario: Scenario) -> UUID:
 
 
 def test_a_parked_unknown_is_counted_by_staff() -> None:
-    """Somebody asked the person: the letter is there."""
+    """Support asked the recipient: the invitation is there."""
     scenario = Scenario()
     reservation_id = scenario.parked()
 
@@ -44,7 +44,7 @@ def test_a_parked_unknown_is_counted_by_staff() -> None:
 
 
 def test_a_parked_unknown_is_refunded_by_staff() -> None:
-    """Somebody asked the person: there is no letter. The use is free for another."""
+    """Support asked the recipient: there is no invitation. The use is free for another."""
     scenario = Scenario()
     reservation_id = scenario.parked()
 
