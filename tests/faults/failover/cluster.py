@@ -9,7 +9,7 @@ import psycopg
 from api.cli.embedded.services.postgres import DATABASE, OWNER
 from tests.faults.failover.enclosure import wait_for
 from tests.faults.failover.machines import Machine, build_bridge
-from tests.faults.failover.patroni_nodes import PASSWORD, POSTGRES_PORT, PatroniNode
+from tests.faults.failover.patroni_nodes import NO_LEADER, PASSWORD, POSTGRES_PORT, PatroniNode
 
 START_S_MAX: Final = 120.0
 WHOLE_S_MAX: Final = 150.0
@@ -48,8 +48,9 @@ class PatroniCluster:
         return [node.machine.name for node in self.nodes if node.ask("/primary")[0] == 200]
 
     def is_whole(self) -> bool:
-        """Return whether every node runs, one leads, one is synchronous, and all are on the same timeline."""
+        """Return whether every node runs, one leads, one is synchronous, all are on one timeline, and etcd agrees."""
         members = self.members()
+        etcd_leaders = {node.etcd_view()[1] for node in self.nodes}
         roles = [member["role"] for member in members]
         return (
             len(members) == len(self.nodes)
@@ -57,6 +58,8 @@ class PatroniCluster:
             and "sync_standby" in roles
             and all(member["state"] in {"running", "streaming"} for member in members)
             and len({member.get("timeline") for member in members}) == 1
+            and len(etcd_leaders) == 1
+            and NO_LEADER not in etcd_leaders
         )
 
     def wait_until_whole(self, start_missing: Callable[[], None]) -> bool:

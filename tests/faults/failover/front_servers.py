@@ -1,5 +1,6 @@
 """What stands between the ledger and the cluster: HAProxy, and a broker that Sentinel fails over."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -12,43 +13,13 @@ from redis import Redis, RedisError
 from api.cli.embedded.services import binaries
 from api.cli.embedded.tcp_ports import HOST
 from tests.faults.failover.enclosure import wait_for
-from tests.faults.failover.patroni_nodes import PATRONI_PORT, POSTGRES_PORT
 
-PRIMARY_PORT, STANDBY_PORT, BROKER_PORT = 5000, 5001, 6400
+PRIMARY_PORT, STANDBY_PORT, BROKER_PORT = 5000, 5001, 6379
 VALKEY_PORTS: Final = (6381, 6382)
 SENTINEL_PORTS: Final = (26381, 26382, 26383)
 READY_S_MAX: Final = 30.0
-PROXY: Final = """\
-global
-    maxconn 1000
-defaults
-    mode tcp
-    timeout connect 2s
-    timeout client 30m
-    timeout server 30m
-    timeout check 2s
-    default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions
-listen primary
-    bind {host}:{primary_port}
-    option httpchk OPTIONS /primary
-    http-check expect status 200
-{nodes}
-listen standbys
-    bind {host}:{standby_port}
-    option httpchk OPTIONS /replica
-    http-check expect status 200
-{nodes}
-listen broker
-    bind {host}:{broker_port}
-    option tcp-check
-    tcp-check send PING\\r\\n
-    tcp-check expect string +PONG
-    tcp-check send "INFO replication\\r\\n"
-    tcp-check expect string role:master
-    tcp-check send QUIT\\r\\n
-    tcp-check expect string +OK
-{brokers}
-"""
+PROXY: Final = Path(__file__).parents[3] / "deploy/ha/haproxy.cfg"
+"""The configuration that operators get; addresses are in its environment."""
 
 
 class FrontServers:
@@ -58,23 +29,13 @@ class FrontServers:
         self._folder, self._logs = folder, logs
         folder.mkdir()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        checks = f"check port {PATRONI_PORT}"
-        nodes = (f"    server {address} {address}:{POSTGRES_PORT} {checks}" for address in addresses)
-        brokers = (f"    server valkey{port} {HOST}:{port} check" for port in VALKEY_PORTS)
-        self._proxy = PROXY.format(
-            host=HOST,
-            primary_port=PRIMARY_PORT,
-            standby_port=STANDBY_PORT,
-            broker_port=BROKER_PORT,
-            nodes="\n".join(nodes),
-            brokers="\n".join(brokers),
-        )
+        self._env = {**os.environ, "LEDGER_PROXY_BIND": HOST}
+        self._env |= {f"LEDGER_NODE{number}": address for number, address in enumerate(addresses, start=1)}
+        self._env |= {f"LEDGER_VALKEY{number}": f"{HOST}:{port}" for number, port in enumerate(VALKEY_PORTS, 1)}
 
     def start(self) -> None:
         """Start all of them, and wait until the broker answers through HAProxy."""
-        configuration = self._folder / "haproxy.cfg"
-        configuration.write_text(self._proxy)
-        self._spawn("haproxy", "haproxy", "-db", "-f", str(configuration))
+        self._spawn("haproxy", "haproxy", "-db", "-f", str(PROXY))
         for port in VALKEY_PORTS:
             self.start_valkey(port, follows=None if port == VALKEY_PORTS[0] else VALKEY_PORTS[0])
         for port in SENTINEL_PORTS:
@@ -118,7 +79,9 @@ class FrontServers:
 
     def _spawn(self, name: str, *command: str) -> None:
         with (self._logs / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._processes[name] = subprocess.Popen(
+                command, env=self._env, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def _is_broker_ready(self) -> bool:
         with suppress(RedisError), Redis(HOST, BROKER_PORT, socket_timeout=1) as client:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, build_server_environment
 from api.cli.embedded.services import binaries
@@ -15,35 +17,29 @@ from tests.faults.failover.enclosure import DISK, mount_memory
 from tests.faults.failover.machines import Machine
 
 PASSWORD: Final = "only-for-tests"
-TTL_S: Final = 20
-"""The least that Patroni accepts. With it, a dead primary is replaced within about 20 s."""
 DISK_SIZE: Final = "400m"
 ASK_S_MAX: Final = 2.0
+NO_LEADER: Final = "0"
+"""What etcd says in an election."""
 POSTGRES_PORT, PATRONI_PORT, ETCD_PORT, ETCD_PEER_PORT = 5432, 8008, 2379, 2380
-DYNAMIC: Final = {
-    "ttl": TTL_S,
-    "loop_wait": 5,
-    "retry_timeout": 5,
-    "primary_start_timeout": 10,
-    "maximum_lag_on_failover": 1_048_576,
-    "synchronous_mode": True,
-    # A standby that may lack an acknowledged commit is never promoted, and a primary without one takes no commit.
-    "synchronous_mode_strict": True,
-    "postgresql": {
-        "use_pg_rewind": True,
-        "use_slots": True,
-        "parameters": {
-            "max_connections": 100,
-            "shared_buffers": "32MB",
-            "min_wal_size": "16MB",
-            "max_wal_size": "64MB",
-            "wal_keep_size": "64MB",
-            "timezone": "UTC",
-            "log_timezone": "UTC",
-        },
-    },
+SHIPPED: Final = yaml.safe_load((Path(__file__).parents[3] / "deploy/ha/patroni.yml").read_text("utf-8"))
+"""The configuration that operators get: a run uses its rules of failover."""
+SMALL: Final = {
+    "max_connections": 100,
+    "shared_buffers": "32MB",
+    "min_wal_size": "16MB",
+    "max_wal_size": "64MB",
+    "wal_keep_size": "64MB",
+    "archive_mode": "off",
 }
-"""What all nodes share, in etcd."""
+"""Settings for three nodes on one test machine."""
+
+
+def _dynamic_settings() -> dict[str, Any]:
+    """Return what all nodes share, in etcd."""
+    shipped: dict[str, Any] = SHIPPED["bootstrap"]["dcs"]
+    postgresql = shipped["postgresql"]
+    return {**shipped, "postgresql": {**postgresql, "parameters": {**postgresql["parameters"], **SMALL}}}
 
 
 class PatroniNode:
@@ -111,8 +107,15 @@ class PatroniNode:
 
     def is_etcd_leader(self) -> bool:
         """Return whether its member leads etcd."""
+        member, leader = self.etcd_view()
+        return leader != NO_LEADER and member == leader
+
+    def etcd_view(self) -> tuple[str, str]:
+        """Return the ids of its member of etcd and of the leader that this member follows."""
         status, answer = self._request("POST", "/v3/maintenance/status", {}, ASK_S_MAX, ETCD_PORT)
-        return status == 200 and answer["leader"] == answer["header"]["member_id"]
+        if status != 200:
+            return "", NO_LEADER
+        return answer["header"]["member_id"], answer.get("leader", NO_LEADER)
 
     def fill_disk(self) -> None:
         """Write until nothing more fits."""
@@ -152,7 +155,7 @@ class PatroniNode:
             "restapi": {"listen": f"{address}:{PATRONI_PORT}", "connect_address": f"{address}:{PATRONI_PORT}"},
             "etcd3": {"hosts": [f"{peer}:{ETCD_PORT}" for peer in self._peers]},
             "bootstrap": {
-                "dcs": DYNAMIC,
+                "dcs": _dynamic_settings(),
                 # Small segments: a full disk stops the primary within seconds, as it stops a busy one.
                 "initdb": [{"encoding": "UTF8"}, {"locale": "C"}, {"wal-segsize": "1"}, {"auth": "scram-sha-256"}],
             },

@@ -54,7 +54,7 @@ class FailoverPlan:
         kinds: The faults to choose from.
         route: How the ledger finds the primary: `proxy` for HAProxy, `hosts` for a URL that lists the nodes.
         per_second: Redeems that the clients of one backend try to make.
-        host_count: Hosts of ours: each has a backend and a worker.
+        host_count: Hosts of ours: each has a backend, a worker and a beat.
     """
 
     seed: int
@@ -127,7 +127,8 @@ class FailoverRun:
         broker = f"redis://{HOST}:{BROKER_PORT}/0"
         with LedgerHosts(DISK / "hosts", self._database_url(), broker, mail.url) as hosts:
             workers = (f"worker-{number + 1}" for number in range(self._plan.host_count))
-            hosts.start(*self._backends, *workers, "beat-1")
+            beats = (f"beat-{number + 1}" for number in range(self._plan.host_count))
+            hosts.start(*self._backends, *workers, *beats)
             hosts.wait_ready(*self._backends)
             self._say("ledger runs")
             yield hosts
