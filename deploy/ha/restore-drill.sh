@@ -40,7 +40,8 @@ synchronous_standby_names = ''
 CONF
 trap '"$programs/pg_ctl" stop --pgdata="$copy" --mode=immediate >/dev/null 2>&1; rm -rf "$copy"' EXIT
 "$programs/pg_ctl" start --pgdata="$copy" --wait --timeout=600 --log="$copy/drill.log" \
-    --options="-p 5499 -c listen_addresses=127.0.0.1 -c unix_socket_directories=/tmp" >/dev/null || {
+    --options="-p 5499 -c listen_addresses=127.0.0.1 -c unix_socket_directories=/tmp \
+        -c hba_file=$copy/pg_hba.conf -c ident_file=$copy/pg_ident.conf" >/dev/null || {
     tail -n 20 "$copy/drill.log" >&2
     fail 'the copy does not start'
 }

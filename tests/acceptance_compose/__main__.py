@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.cli.embedded.tcp_ports import find_free_port
-from tests.acceptance_compose import steps
+from tests.acceptance_compose import cluster_steps, steps
 from tests.acceptance_compose.compose import Compose, FailedError, docker
 
 ROOT = Path(__file__).parents[2]
+Plan = list[tuple[str, Callable[[], str]]]
 IMAGE, PREVIOUS = "redemption-ledger:acceptance", "redemption-ledger:previous"
 
 
@@ -24,6 +25,7 @@ def main() -> int:
     """Run all steps; 0 if all hold, 1 if one does not, 3 without an engine."""
     parser = argparse.ArgumentParser(prog="make acceptance", description=__doc__)
     parser.add_argument("--previous", default="HEAD~1", help="revision whose image is upgraded from (default: HEAD~1)")
+    parser.add_argument("--cluster", action="store_true", help="run the cluster of deploy/ha instead")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
     options = parser.parse_args()
     try:
@@ -33,18 +35,27 @@ def main() -> int:
         sys.stderr.write(f"make acceptance needs a running Docker engine with Compose, and there is none: {error}\n")
         return 3
     with tempfile.TemporaryDirectory(prefix="ledger-acceptance-") as folder:
-        compose = Compose(_clone(Path(folder) / "clone", "HEAD"), "ledger-acceptance", find_free_port())
+        clone = _clone(Path(folder) / "clone", "HEAD")
+        compose = Compose(clone / "deploy/ha" if options.cluster else clone, "ledger-acceptance", find_free_port())
         compose.image = IMAGE
         try:
-            return _run(compose, Path(folder), options.previous)
+            return _run(_cluster_plan(compose) if options.cluster else _plan(compose, Path(folder), options.previous))
         finally:
             if not options.keep:
                 compose("down", "--volumes", "--remove-orphans", check=False)
 
 
-def _run(compose: Compose, folder: Path, previous: str) -> int:
-    began = time.monotonic()
+def _cluster_plan(compose: Compose) -> Plan:
+    return [
+        ("fresh clone, one command", lambda: _fresh(compose)),
+        ("every container healthy", lambda: cluster_steps.cluster_is_healthy(compose)),
+        ("a redeem becomes a mail", lambda: steps.a_redeem_becomes_a_mail(compose)),
+        ("each container killed in turn", lambda: cluster_steps.each_cluster_container_killed_in_turn(compose)),
+        ("a backup restores", lambda: cluster_steps.a_backup_restores(compose)),
+    ]
 
+
+def _plan(compose: Compose, folder: Path, previous: str) -> Plan:
     def upgrade() -> str:
         old = _clone(folder / "previous", previous)
         docker("build", "--quiet", "--tag", PREVIOUS, str(old))
@@ -56,7 +67,7 @@ def _run(compose: Compose, folder: Path, previous: str) -> int:
         finally:
             compose.image = IMAGE
 
-    plan: list[tuple[str, Callable[[], str]]] = [
+    return [
         ("fresh clone, one command", lambda: _fresh(compose)),
         ("six healthy", lambda: steps.six_are_healthy(compose)),
         ("no more rights than needed", lambda: steps.nothing_has_more_rights_than_it_needs(compose)),
@@ -69,6 +80,10 @@ def _run(compose: Compose, folder: Path, previous: str) -> int:
         ("down and up keeps everything", lambda: steps.down_and_up_keeps_everything(compose)),
         ("several first backends at once", lambda: steps.several_first_backends_at_once(compose)),
     ]
+
+
+def _run(plan: Plan) -> int:
+    began = time.monotonic()
     failed = 0
     for name, step in plan:
         started = time.monotonic()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 COMMAND_S_MAX = 900
 SERVICES = ("db", "redis", "backend", "celery_worker", "celery_beat", "frontend")
-ONE_SHOT = ("migrate",)
+ONE_SHOT = ("migrate", "secrets")
 MAILS = """
 import json, mailbox
 found = mailbox.Maildir("/mailbox", create=False)

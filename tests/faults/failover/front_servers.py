@@ -29,9 +29,9 @@ class FrontServers:
         self._folder, self._logs = folder, logs
         folder.mkdir()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._env = {**os.environ, "LEDGER_PROXY_BIND": HOST}
-        self._env |= {f"LEDGER_NODE{number}": address for number, address in enumerate(addresses, start=1)}
-        self._env |= {f"LEDGER_VALKEY{number}": f"{HOST}:{port}" for number, port in enumerate(VALKEY_PORTS, 1)}
+        self._env = {**os.environ, "CLUSTER_BIND": HOST}
+        self._env |= {f"CLUSTER_NODE{number}": address for number, address in enumerate(addresses, start=1)}
+        self._env |= {f"CLUSTER_VALKEY{number}": f"{HOST}:{port}" for number, port in enumerate(VALKEY_PORTS, 1)}
 
     def start(self) -> None:
         """Start all of them, and wait until the broker answers through HAProxy."""
