@@ -204,6 +204,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 dispatcher=dispatcher,
                 broker_missing=watch.missing,
                 new_id=RANDOM.draw_uuid,
+                new_ordered_id=RANDOM.draw_ordered_uuid,
                 states=PastStateReader(storage),
                 guard=guard,
                 channel_kinds=_channel_kinds(),

@@ -73,6 +73,7 @@ class WorkingSet:
         self.new_events: list[Recorded] = []
         self.transitions: list[Transition] = []
         self.changed_reservations: set[UUID] = set()
+        self.new_reservations: set[UUID] = set()
         self.changed_codes: set[UUID] = set()
         self.new_recipients: dict[bytes, RecipientDraft] = {}
         self._by_code: dict[UUID, list[UUID]] = {}
@@ -228,6 +229,7 @@ class WorkingSet:
         after = evolve_reservation(before, code_id, version, event)
         if before is None:
             self.add_reservation(after)
+            self.new_reservations.add(event.reservation_id)
         else:
             self.reservations[event.reservation_id] = check_transition(before, event, after)
         self.changed_reservations.add(event.reservation_id)

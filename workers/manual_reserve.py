@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import CommandContext
@@ -18,6 +18,7 @@ from domain.values.group_name import group_name_error
 from domain.values.identifiers import EmailAddress, MalformedCodeError, MalformedEmailError
 from projections.terminal.text import say_error
 from projections.vault.command_drafts import CommandDrafts
+from projections.vault.random_source import RANDOM
 
 if TYPE_CHECKING:
     from workers.runtime import Runtime
@@ -81,7 +82,7 @@ def reserve(
     if group_id and group_name_error(group_id) is not None:
         raise ManualTaskRefusedError("GROUP_MALFORMED")
     context = CommandContext(now=runtime.storage.recorder.clock.now(), actor="operator")
-    drafts = CommandDrafts(vault, uuid4)
+    drafts = CommandDrafts(vault, RANDOM.draw_ordered_uuid)
     command: RequestRebind | ReserveUse
     if is_rebind and group_id:
         command = drafts.draft_request_rebind(context, address, code, group_id, language=language)

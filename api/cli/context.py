@@ -21,6 +21,7 @@ from projections.repositories.audit_log import AuditLog
 from projections.storage.bootstrap import LedgerStore
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
+from projections.vault.random_source import RANDOM
 
 
 def describe_settings_error(invalid: ValidationError) -> str:
@@ -66,6 +67,7 @@ class Session(ReadSession):
                 reader=reader,
                 dispatcher=SweepDispatcher(),
                 new_id=uuid4,
+                new_ordered_id=RANDOM.draw_ordered_uuid,
                 settling_commands_max=SETTLING_COMMANDS_MAX,
             )
             yield OpenLedger(settings, reader, services)

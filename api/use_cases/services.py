@@ -69,6 +69,7 @@ class LedgerServices:
 
     Attributes:
         new_id: Random ids.
+        new_ordered_id: Random ids that sort by time, for recipients and reservations: their tables grow the fastest.
         settling_commands_max: Commands that settle what a revoked code holds before the sweep continues.
     """
 
@@ -76,6 +77,7 @@ class LedgerServices:
     reader: Reader
     dispatcher: Dispatcher
     new_id: Callable[[], UUID]
+    new_ordered_id: Callable[[], UUID]
     settling_commands_max: int = COMMANDS_PER_ROUND
 
     def now(self) -> datetime:
@@ -102,7 +104,7 @@ class LedgerServices:
     @property
     def drafts(self) -> CommandDrafts:
         """Drafts of commands about a recipient."""
-        return CommandDrafts(self.storage.vault, self.new_id)
+        return CommandDrafts(self.storage.vault, self.new_ordered_id)
 
     def note(self, text: str | None, reservation_id: UUID | None = None) -> TextDraft | None:
         """Encrypt a free text about a reservation, or about a code; None if there is none."""

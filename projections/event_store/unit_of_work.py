@@ -28,8 +28,9 @@ from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS, UUIDS
 from projections.database.pipeline import fetch_pipelined
 from projections.database.table_arrays import encode_rows
+from projections.definitions.projection import Row
 from projections.definitions.registry import STATE_PROJECTIONS
-from projections.definitions.row_writer import merge_event_rows, write_rows
+from projections.definitions.row_writer import insert_rows, merge_event_rows, write_rows
 from projections.event_store import side_tables, vault_rows
 from projections.event_store.caches import StoreCaches
 from projections.event_store.code_loader import CodeLoader
@@ -284,7 +285,11 @@ class PostgresUnitOfWork:
         for projection in STATE_PROJECTIONS[RedeemCode]:
             write_rows(cursor, projection, list(map(projection.row, codes)))
         for projection in STATE_PROJECTIONS[Reservation]:
-            write_rows(cursor, projection, list(map(projection.row, reservations)))
+            rows: dict[bool, list[Row]] = {True: [], False: []}
+            for state in reservations:
+                rows[state.reservation_id in working_set.new_reservations].append(projection.row(state))
+            insert_rows(cursor, projection, rows[True])
+            write_rows(cursor, projection, rows[False])
         for event_projection, merger in merge_event_rows(working_set.transitions).items():
             write_rows(cursor, event_projection, merger.take())
         write_snapshots(

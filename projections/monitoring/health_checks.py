@@ -1,5 +1,6 @@
 """Queries of the health check, over a separate connection, because the pool may be part of the problem."""
 
+import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,7 +9,6 @@ from typing import Any, LiteralString, NamedTuple
 from projections.database.connection import connect
 from projections.database.errors import describe_target, translate_database_errors
 from projections.sql.monitoring import MonitoringSql
-from projections.vault.random_source import RANDOM
 from projections.vault.vault import Vault
 from projections.verification.vault_check import VaultSample, sample_vault
 
@@ -119,7 +119,7 @@ def sampled_vault(database_url: str, vault: Vault, is_over: Callable[[], bool]) 
     """
     with translate_database_errors(), connect(database_url) as conn:
         size = conn.execute(MonitoringSql.size_of_vault).fetchall()[0][0]
-        return sample_vault(conn, vault, RANDOM.draw_uuid(), is_over), size
+        return sample_vault(conn, vault, random.SystemRandom().random(), is_over), size
 
 
 def _ask(database_url: str, query: LiteralString, *parameters: object) -> tuple[tuple[Any, ...], datetime]:

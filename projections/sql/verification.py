@@ -27,6 +27,10 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     last_verifications: LiteralString
     overdue_reservations: LiteralString
     snapshots_page: LiteralString
+    row_of_recipients: LiteralString
+    row_of_code_texts: LiteralString
+    row_of_staff: LiteralString
+    row_of_private_texts: LiteralString
     page_of_recipients: LiteralString
     page_of_code_texts: LiteralString
     page_of_staff: LiteralString

@@ -50,6 +50,23 @@ LIMIT %(most)s;
 SELECT code_id, version, state FROM code_snapshots
 WHERE shape = %s AND code_id > %s ORDER BY code_id LIMIT %s;
 
+-- name: row_of_recipients
+-- The first row at or behind a place in the table's file, from 0 to 1. Ids sort by time, so a random id is no fair place.
+SELECT recipient_id FROM recipients
+WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('recipients') / current_setting('block_size')::int))::tid LIMIT 1;
+
+-- name: row_of_code_texts
+SELECT code_id FROM code_texts
+WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('code_texts') / current_setting('block_size')::int))::tid LIMIT 1;
+
+-- name: row_of_staff
+SELECT staff_id FROM staff
+WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('staff') / current_setting('block_size')::int))::tid LIMIT 1;
+
+-- name: row_of_private_texts
+SELECT text_id FROM private_texts
+WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('private_texts') / current_setting('block_size')::int))::tid LIMIT 1;
+
 -- name: page_of_recipients
 SELECT {recipients.names} FROM recipients
 WHERE recipient_id > %s ORDER BY recipient_id LIMIT %s;

@@ -22,7 +22,7 @@ class CommandDrafts:
 
     Attributes:
         vault: Drafts the recipient.
-        new_id: Random ids.
+        new_id: Ids of recipients and reservations.
     """
 
     vault: Vault

@@ -5,6 +5,9 @@ Each call of os.urandom releases the interpreter's lock, and under load it takes
 
 import os
 import threading
+import time
+from collections.abc import Callable
+from typing import Final
 from uuid import UUID
 
 REFILL_BYTES = 4096
@@ -13,12 +16,22 @@ REFILL_BYTES = 4096
 _VERSION_4 = 0x4000_8000_0000_0000_0000
 _RANDOM_BITS = (1 << 128) - 1 & ~0xF000_C000_0000_0000_0000
 """RFC 9562 section 5.4: all but four bits for the version and two for the variant."""
+_ORDERED_BITS: Final = 80
+"""RFC 9562 section 5.7: version, variant and 74 random bits behind 48 bits of milliseconds."""
+_ORDERED_BYTES: Final = _ORDERED_BITS // 8
+_VERSION_7: Final = 0x7000_8000_0000_0000_0000
+_ORDERED_RANDOM_BITS: Final = (1 << _ORDERED_BITS) - 1 & ~0xF000_C000_0000_0000_0000
 
 
 class RandomByteBuffer:
-    """Returns random bytes of the system, each once; a forked child does not use bytes of its parent."""
+    """Returns random bytes of the system, each once; a forked child does not use bytes of its parent.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Seconds since 1970, for ids that sort by time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._piece = b""
         self._used = 0
@@ -36,6 +49,15 @@ class RandomByteBuffer:
     def draw_uuid(self) -> UUID:
         """Return a random UUID (RFC 9562 version 4)."""
         return UUID(int=int.from_bytes(self.draw_bytes(16), "big") & _RANDOM_BITS | _VERSION_4)
+
+    def draw_ordered_uuid(self) -> UUID:
+        """Return a UUID that sorts by its time (RFC 9562 version 7) and cannot be guessed: 74 bits are random.
+
+        New rows with such ids go to the end of an index. Random ids go to a random page each, which PostgreSQL has to
+        find, and after each checkpoint to write whole into the WAL.
+        """
+        random_bits = int.from_bytes(self.draw_bytes(_ORDERED_BYTES), "big") & _ORDERED_RANDOM_BITS
+        return UUID(int=int(self._clock() * 1000) << _ORDERED_BITS | _VERSION_7 | random_bits)
 
     def _reset_after_fork(self) -> None:
         self._lock = threading.Lock()

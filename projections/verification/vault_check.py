@@ -31,6 +31,12 @@ PAGE_OF: Final[Mapping[str, LiteralString]] = {
     "private_texts": VerificationSql.page_of_private_texts,
     "staff": VerificationSql.page_of_staff,
 }
+ROW_OF: Final[Mapping[str, LiteralString]] = {
+    "recipients": VerificationSql.row_of_recipients,
+    "code_texts": VerificationSql.row_of_code_texts,
+    "private_texts": VerificationSql.row_of_private_texts,
+    "staff": VerificationSql.row_of_staff,
+}
 
 
 class VaultSample(NamedTuple):
@@ -48,17 +54,19 @@ def check_vault(conn: Connection[Any], vault: Vault) -> Iterator[RuleViolation]:
             yield from broken
 
 
-def sample_vault(conn: Connection[Any], vault: Vault, start: UUID, is_time_over: Callable[[], bool]) -> VaultSample:
-    """Check rows from a random id on, wrapping around in each table, until all are checked or the time is over.
+def sample_vault(conn: Connection[Any], vault: Vault, place: float, is_time_over: Callable[[], bool]) -> VaultSample:
+    """Check rows from a random one on, wrapping around in each table, until all are checked or the time is over.
 
     Args:
         conn: For reading.
         vault: Opens them.
-        start: A random id: ids are random too, so what is covered is a fair sample.
+        place: A random number from 0 to 1, where in the tables' files the first rows are.
         is_time_over: Turns true when no further page is to be read.
     """
     rows, findings_so_far, is_whole = 0, list[RuleViolation](), True
     for table in TABLES:
+        first_row = conn.cursor(row_factory=tuple_row).execute(ROW_OF[table], (place,)).fetchone()
+        start = first_row[0] if first_row else FIRST
         for after, until in ((start, None), (FIRST, start)):
             for count, broken in _pages(conn, vault, table, after, until):
                 rows, findings_so_far = rows + count, findings_so_far + broken

@@ -23,7 +23,7 @@ from projections.storage.bootstrap import LedgerStore
 from projections.vault.vault import DigestMismatchError, SealBrokenError
 from projections.verification.command import run_verify
 from projections.verification.merkle_check import ExternalEvidence
-from projections.verification.vault_check import TABLES, VAULT_ROWS, check_vault
+from projections.verification.vault_check import ROW_OF, TABLES, VAULT_ROWS, check_vault, sample_vault
 from tests.integration.projections.privacy.test_key_rotation import ringed
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
@@ -144,6 +144,23 @@ def test_health_check_of_a_large_vault_ends_in_time_and_says_what_it_covered(two
     sample, _ = sampled_vault(two_keys.database_url, two_keys.storage.vault, lambda: True)
 
     assert sample == (8, [], False)
+
+
+def test_sample_of_the_vault_begins_anywhere_and_covers_each_row_once(two_keys: LedgerBench) -> None:
+    """The first row is at a place of the table's file, because new ids all sort behind older ones."""
+    with two_keys.storage.datastore.get_connection() as conn:
+        samples = [sample_vault(conn, two_keys.storage.vault, place, lambda: False) for place in (0, 0.5, 0.999)]
+        conn.execute("CREATE TEMPORARY TABLE recipients (recipient_id uuid, filler text)")
+        conn.execute(
+            "INSERT INTO recipients SELECT lpad(n::text, 32, '0')::uuid, repeat('x', 99) FROM generate_series(1, 900) n"
+        )
+        first_rows = [
+            conn.execute(ROW_OF["recipients"], (place,)).fetchall()[0]["recipient_id"] for place in (0, 0.3, 0.7, 0.999)
+        ]
+        conn.execute("DROP TABLE recipients")
+
+    assert samples == [(8, [], True)] * 3
+    assert first_rows == sorted(set(first_rows))
 
 
 def test_key_rotation_stops_at_a_row_whose_digest_was_altered(two_keys: LedgerBench) -> None:

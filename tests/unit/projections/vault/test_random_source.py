@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from uuid import RFC_4122, UUID
 
 from projections.vault.random_source import REFILL_BYTES, RandomByteBuffer
 
@@ -27,6 +28,26 @@ def test_ids_are_random_uuids() -> None:
 
     assert len(ids) == 1000
     assert {random_id.version for random_id in ids} == {4}
+
+
+def test_ordered_ids_sort_by_time_and_differ_within_a_millisecond() -> None:
+    """Version 7, variant of RFC 9562, the milliseconds of the clock, and 74 random bits."""
+    times = [1_800_000_000.0, 1_800_000_000.25, 1_800_000_000.5]
+
+    def draw_at(second: float) -> list[UUID]:
+        pool = RandomByteBuffer(clock=lambda: second)
+        return [pool.draw_ordered_uuid() for _ in range(300)]
+
+    drawn = [draw_at(second) for second in times]
+    ids = [ordered_id for of_time in drawn for ordered_id in of_time]
+
+    assert len(set(ids)) == len(ids)
+    assert {(ordered_id.version, ordered_id.variant) for ordered_id in ids} == {(7, RFC_4122)}
+    assert [{ordered_id.int >> 80 for ordered_id in of_time} for of_time in drawn] == [
+        {int(second * 1000)} for second in times
+    ]
+    random_bits = [bit for bit in range(80) if len({ordered_id.int >> bit & 1 for ordered_id in ids}) > 1]
+    assert len(random_bits) == 74
 
 
 FORKS = """
