@@ -190,7 +190,11 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     statement, action_base = page.url, f"/support/reservations/{reservation_id}"
     paths = ["/support", "/support/work", "/support/audit", f"{statement}?group=yes", f"{statement}?at_event=2"]
     paths += [f"{statement}/events/2", f"{statement}/explain", f"{statement}/acts/terms", f"{statement}/acts/revoke"]
-    paths += [f"{statement}/what-if?reservation={reservation_id}", f"{action_base}/acts/correct"]
+    paths += [
+        f"{statement}/compare?a=2&b=5",
+        f"{statement}/what-if?reservation={reservation_id}",
+        f"{action_base}/acts/correct",
+    ]
     paths += [f"/support/outage?start={LONG_AGO}&end={FAR_OFF}&include=sent"]
     violations_by_page: dict[str, list[str]] = {}
 

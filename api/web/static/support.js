@@ -157,6 +157,14 @@ if (statement !== null) {
   });
 }
 
+// --- Sliders that choose an event ---
+
+for (const range of document.querySelectorAll("input[type=range][data-shown]")) {
+  range.addEventListener("input", () => {
+    document.getElementById(range.dataset.shown).textContent = `${range.value} / ${range.max}`;
+  });
+}
+
 // --- Copying ---
 
 for (const button of document.querySelectorAll("[data-copy]")) {

@@ -89,6 +89,8 @@ def show_code(
     view = _view(support, query, staff, language)
     done = params.done if params.done in DONE else None
     bounds = {"note_length_max": NOTE_LENGTH_MAX, "typed_length_max": TYPED_LENGTH_MAX}
+    view["code_id"] = code_id
+    view["scale_url"] = query.url(scale=None if query.is_true_scale else "true")
     view["fields_but_time"] = query.hidden_fields("as_of")
     view["fields_but_filter"] = query.hidden_fields("order", "kind", "since", "until", "group")
     return support_page(request, "code.html", staff, query=query, done=done, nonce=new_nonce(), **{**bounds, **view})

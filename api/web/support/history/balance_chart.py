@@ -85,6 +85,7 @@ class BalanceChart:
         ticks: Numbers at equal distances, the top first.
         pauses: Where the code was paused: position and width.
         changes: How often the balance changed; fewer are drawn if there are more than `STEPS_MAX`.
+        since: Where the compared time before the cursor is; None if none is compared.
         places: Positions by versions, for the slider.
     """
 
@@ -97,6 +98,7 @@ class BalanceChart:
     pauses: list[tuple[float, float]]
     quiet: list[Quiet]
     cursor: float
+    since: float | None
     starts_at: datetime
     ends_at: datetime
     changes: int
@@ -150,6 +152,7 @@ def draw_balance_chart(
     at: datetime,
     now: datetime,
     is_true_scale: bool,
+    since: datetime | None = None,
 ) -> BalanceChart:
     """Draw the balance from the first event until now.
 
@@ -160,6 +163,7 @@ def draw_balance_chart(
         at: The time of the cursor.
         now: The end, unless the last event is later.
         is_true_scale: Whether equal distances are equal times.
+        since: A time before the cursor that is compared with it.
     """
     shown = _thin(samples)
     ends_at = max(now, shown[-1].at)
@@ -182,6 +186,7 @@ def draw_balance_chart(
         pauses=_find_pauses(landmarks, axis),
         quiet=axis.list_quiet(),
         cursor=_rounded(axis.place(at)),
+        since=None if since is None else _rounded(axis.place(since)),
         starts_at=shown[0].at,
         ends_at=ends_at,
         changes=changes,

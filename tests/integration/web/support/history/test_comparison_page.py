@@ -1,0 +1,34 @@
+"""Two times compared: in sentences, as a table, and by reservation; events and times lead to a link."""
+
+from collections.abc import Callable
+
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+from tests.support.ledger.code_template import make_template
+
+SignIn = Callable[..., StaffBrowser]
+
+
+def test_comparison_says_what_changed_between_two_times(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """By events, by times, in either order, and before the code was issued; no address in plain text."""
+    code = shared_app.issue(make_template(max_uses=4, bound=False))
+    code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
+    shared_app.attempt(shared_app.redeem(code, "li.wei@example.com").json()["reservation_id"])
+    shared_app.redeem(code, "mei@example.com")
+    entries = shared_app.services.states.read_entries(code_id, range(1, 9))
+    path = f"/support/codes/{code_id}/compare"
+
+    pages = {query: browser.get(f"{path}?{query}").text for query in ("a=2&b=5", "a=5&b=2", "a=2000-01-01", "a=5&b=5")}
+
+    assert "The number of used uses rose by 1, from 0 to 1" in pages["a=2&b=5"]
+    assert "Events in between: 3" in pages["a=2&b=5"]
+    assert "l***@example.com" in pages["a=2&b=5"]
+    assert "li.wei@" not in pages["a=2&b=5"]
+    assert pages["a=5&b=2"].count("#5") == pages["a=2&b=5"].count("#5")
+    assert "The code was issued in between" in pages["a=2000-01-01"]
+    assert "Balance, state and terms are the same" in pages["a=5&b=5"]
+    link = browser.get(f"{path}?a_event=2&b_event=5&b_at=").headers["location"]
+    assert link == f"{path}?a=2&b=5"
+    at = entries[1].event.at.isoformat().replace("+00:00", "Z")
+    assert "The number of reserved uses fell by 1, from 1 to 0" in browser.get(f"{path}?a={at}&b=4").text
+    assert [browser.get(f"{path}?a={place}").status_code for place in ("x", "9" * 30)] == [422, 422]
