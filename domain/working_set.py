@@ -153,7 +153,10 @@ class WorkingSet:
 
     def find_code(self, digests: Sequence[bytes]) -> RedeemCode | None:
         """Return the loaded code that has one of these digests."""
-        return next((self.codes.get(self.code_ids[digest]) for digest in digests if digest in self.code_ids), None)
+        for digest in digests:
+            if (code_id := self.code_ids.get(digest)) is not None:
+                return self.codes.get(code_id)
+        return None
 
     def reservations_of(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
         """Return the loaded reservations of one recipient on a code, oldest first."""

@@ -75,7 +75,7 @@ def event_stamp(context: CommandContext, code: RedeemCode | None) -> EventStamp:
     Time never goes back within a stream, even if the clock does.
     """
     now = context.now
-    at = now if code is None else max(now, code.last_at)
+    at = now if code is None or code.last_at <= now else code.last_at
     fields: dict[str, Any] = {
         "at": at,
         "actor": context.actor,

@@ -72,11 +72,13 @@ def test_terms_outside_their_bounds_are_refused_wherever_they_are_decided(terms:
 
 
 @pytest.mark.parametrize("terms", AT_BOUNDS, ids=str)
-def test_terms_at_their_bounds_do_not_raise(terms: dict[str, Any]) -> None:
+def test_terms_at_their_bounds_are_accepted(terms: dict[str, Any]) -> None:
     """Both ends are inside."""
     scenario = Scenario(max_uses=3)
 
     done(scenario.run(ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, changes=terms)))
+
+    assert {name: getattr(scenario.code.terms, name) for name in terms} == terms
 
 
 @pytest.mark.parametrize("command", ["issued_at", "used"])

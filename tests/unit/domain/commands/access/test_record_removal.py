@@ -7,8 +7,7 @@ from domain.command_bus import Result
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.accept_invite import AcceptInvite
-from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.events import AccessRevoked, InviteAccepted, InviteAttempted, InviteSent
+from domain.events import AccessRevoked, InviteAccepted, InviteSent
 from tests.support.ledger.scenario import LOST, REFUSED, Scenario, done, refusal
 
 
@@ -108,23 +107,3 @@ def test_a_reported_acceptance_settles_an_unknown_outcome_as_sent() -> None:
     assert isinstance(accepted, InviteAccepted)
     assert (sent.server, accepted.via) == ("callback", "callback")
     assert scenario.balance == (1, 0)
-
-
-def test_an_attempt_names_the_channel_of_its_group() -> None:
-    """Its own where it has one, the usual one for all else."""
-    for group, channel in (("design", "webhook"), ("sales", "smtp"), (None, "smtp")):
-        scenario = Scenario(group=group)
-        context = scenario.context("worker", "t1", "w1")
-        reservation_id = scenario.reserved()
-        scenario.run(
-            ClaimAttempt(
-                context=context,
-                reservation_id=reservation_id,
-                channel="smtp",
-                case_id=scenario.new_id(),
-                by_group={"design": "webhook"},
-            )
-        )
-        event = scenario.events[-1]
-        assert isinstance(event, InviteAttempted)
-        assert event.channel == channel
