@@ -111,11 +111,23 @@ class AccessMachine(LedgerRules):
         )
         self.scenario.run(command)
 
+    @precondition(lambda self: self.ended("removing"))
+    @rule(data=st.data(), resolution=st.one_of(st.none(), RESOLUTIONS))
+    def refuse_removal(self, data: st.DataObject, resolution: Resolution | None) -> None:
+        """A channel refuses for good, so a case is open then, and staff settle it right away or later."""
+        reservation_id = data.draw(st.sampled_from(self.ended("removing")))
+        self.scenario.removal(reservation_id, REFUSED)
+        assert self.scenario.reservation(reservation_id).case_id is not None
+        if resolution is not None and reservation_id in self.failed_removals():
+            self._settle_removal(reservation_id, resolution)
+
     @precondition(lambda self: self.failed_removals())
     @rule(data=st.data(), resolution=RESOLUTIONS)
     def settle_a_failed_removal(self, data: st.DataObject, resolution: Resolution) -> None:
         """Staff say what became of an access that could not be removed, or have it tried on: no use is touched."""
-        reservation_id = data.draw(st.sampled_from(self.failed_removals()))
+        self._settle_removal(data.draw(st.sampled_from(self.failed_removals())), resolution)
+
+    def _settle_removal(self, reservation_id: UUID, resolution: Resolution) -> None:
         before = self.scenario.balance
         self.scenario.resolve(reservation_id, resolution, request_id=str(self.scenario.new_id()))
         assert resolution == "refunded" or self.scenario.balance == before
