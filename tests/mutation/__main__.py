@@ -26,6 +26,7 @@ MUTANTS: Final = ROOT / "mutants"
 # The least that has been reached, in percent of a sample; it may only rise.
 KILLED_PERCENT_MIN: Final = 94.0
 SAMPLE: Final = 400
+EVERY: Final = "*"
 ANY_MODULE: Final = "domain.values.code_strength.*"
 """A few mutants, tried by mutmut itself: only after it made all mutants and saw which tests call which function."""
 
@@ -46,7 +47,8 @@ def main() -> int:
     """Try the mutants, and print what is left of them.
 
     Returns:
-        1 if fewer are killed than `KILLED_PERCENT_MIN`, those that are explained aside, else 0.
+        1 if fewer are killed than `KILLED_PERCENT_MIN`, those that are explained aside, or if all mutants were tried
+        and an explanation is of none that survives; else 0.
     """
     options = _parse_arguments()
     modules = _make_mutants(options.processes)
@@ -61,6 +63,13 @@ def main() -> int:
     left = [survivor for survivor in survivors if (survivor.function, survivor.becomes) not in explained]
     for survivor in left:
         sys.stdout.write(f"{survivor.name}\n    {survivor.becomes}\n")
+    stale = (
+        explained - {(survivor.function, survivor.becomes) for survivor in survivors}
+        if options.all and options.only == EVERY
+        else set()
+    )
+    for function, becomes in sorted(stale):
+        sys.stdout.write(f"{function}\n    {becomes}\n    is explained, but a test kills it or it is gone: remove it\n")
     percent = 100 * (1 - len(left) / len(names))
     sys.stdout.write(
         f"{len(names)} mutants, {len(names) - len(survivors)} killed, {len(survivors) - len(left)} explained, "
@@ -68,7 +77,7 @@ def main() -> int:
         f"A mutant is looked at with `.venv-mutate/bin/mutmut show NAME`: write the test that kills it, "
         f"or give the reason in {EXPLAINED.relative_to(ROOT)}.\n"
     )
-    return int(percent < KILLED_PERCENT_MIN)
+    return int(percent < KILLED_PERCENT_MIN or bool(stale))
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -76,7 +85,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sample", type=int, default=SAMPLE)
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--only", default="*", help="names of mutants, such as domain.model.access.*")
+    parser.add_argument("--only", default=EVERY, help="names of mutants, such as domain.model.access.*")
     parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args()
 
