@@ -33,7 +33,13 @@ from workers.manual_reserve import reserve
 from workers.monitoring.broker_loss import BrokerLossDetector
 from workers.monitoring.mail_server_watch import MailServerWatch
 from workers.monitoring.metrics_server import start_metrics_server
-from workers.monitoring.task_metrics import count_process_end, count_process_start, known_task_id, measure_tasks
+from workers.monitoring.task_metrics import (
+    count_process_end,
+    count_process_start,
+    draw_task_id,
+    known_task_id,
+    measure_tasks,
+)
 from workers.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -136,7 +142,9 @@ def publish_ids(ids: Sequence[UUID]) -> None:
         kombu.exceptions.OperationalError: The broker is unavailable or slow; the message may be queued all the same.
     """
     try:
-        process_invite_task.apply_async(([str(reservation_id) for reservation_id in ids],), ignore_result=True)
+        process_invite_task.apply_async(
+            ([str(reservation_id) for reservation_id in ids],), task_id=draw_task_id(), ignore_result=True
+        )
     except Exception:
         PUBLISHES.labels("failed").inc()
         raise

@@ -288,8 +288,7 @@ CREATE TABLE public.reservations (
     refund_cause text,
     access_due_at timestamp with time zone,
     is_deferred boolean DEFAULT false NOT NULL
-)
-WITH (fillfactor='80');
+);
 CREATE TABLE public.revocations (
     code_id uuid NOT NULL,
     next_at timestamp with time zone NOT NULL
@@ -505,13 +504,13 @@ CREATE INDEX refusals_at_idx ON public.refusals USING brin (at) WITH (autosummar
 CREATE INDEX refusals_code_idx ON public.refusals USING btree (code_id, at);
 CREATE INDEX refusals_person_idx ON public.refusals USING btree (recipient_digest, at);
 CREATE INDEX reservations_access_idx ON public.reservations USING btree (access_due_at) WHERE (access_due_at IS NOT NULL);
+CREATE INDEX reservations_code_idx ON public.reservations USING btree (code_id);
 CREATE INDEX reservations_due_idx ON public.reservations USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX reservations_follows_idx ON public.reservations USING btree (follows) WHERE (follows IS NOT NULL);
 CREATE INDEX reservations_kept_access_idx ON public.reservations USING btree (refunded_at) WHERE ((status = 'refunded'::text) AND (accepted_at IS NOT NULL));
 CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, deadline) WHERE (status = 'live'::text);
-CREATE INDEX reservations_person_idx ON public.reservations USING btree (code_id, recipient_id);
-CREATE INDEX reservations_recipient_idx ON public.reservations USING btree (recipient_id);
-CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reserved_at, reservation_id);
+CREATE INDEX reservations_person_idx ON public.reservations USING btree (recipient_id, code_id);
+CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reserved_at);
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);

@@ -24,6 +24,7 @@ from projections.telemetry.metrics import (
     declare_zeroes,
     label_or_other,
 )
+from projections.vault.random_source import RANDOM
 from workers.celery_ext.outage_log_filters import failure_reason
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,14 @@ def measure_tasks(storage: Callable[[], LedgerStore | None]) -> None:
 
     task_prerun.connect(begin, weak=False)
     task_postrun.connect(end, weak=False)
+
+
+def draw_task_id() -> str:
+    """Return a random id for a task: 60 bits after a letter, in the form of a request's id.
+
+    Two events of each invitation hold it, and Celery's own ids take 20 octets more.
+    """
+    return f"f{RANDOM.draw_bytes(8).hex()[1:]}"
 
 
 def known_task_id(task_id: str | None) -> str:
