@@ -93,7 +93,7 @@ test: setup  ## Run all tests
 		--no-loadscope-reorder $(ARGS)
 
 # Read the difference before it is committed: what is approved is promised.
-approve: setup  ## Write every approved file: schema, shapes of events, results of commands, counts of retired words, generated docs
+approve: setup  ## Write every approved file: schema, shapes of events, results of commands, generated docs
 	@$(BIN)/python -m tests.schema.approved_schema
 	@$(BIN)/python -m tests.schema.event_shapes
 	@APPROVE_RESULTS=1 $(BIN)/python -m pytest --quiet -n0 tests/unit/domain

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from html import unescape
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -23,6 +22,7 @@ from domain.values.timestamps import text_of
 from projections.definitions.tables.code_balances import code_from_named_row
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.code_template import make_template
@@ -33,7 +33,6 @@ SECOND: Final[dict[str, Any]] = {"number": 7, "timestamp": datetime(2032, 2, 3, 
 ISSUED: Final = CodeTerms(*(FIRST[term.kind] for term in TERMS))
 CHANGED: Final = CodeTerms(*(SECOND[term.kind] for term in TERMS))
 UNBOUNDED: Final = structs.replace(ISSUED, **dict.fromkeys(TERM_NAMES))
-INPUT: Final = re.compile(r"<input\b[^>]*>")
 
 
 class Doors:
@@ -97,13 +96,8 @@ def form_of(terms: CodeTerms) -> dict[str, str]:
 
 def inputs_of(page: str) -> dict[str, str]:
     """What a browser would send of a page's last form that has something to send."""
-    form = next(part for part in reversed(re.split(r"<form\b", page)) if 'name="seen"' in part)
-    sent = {}
-    for tag in INPUT.findall(form.split("</form>")[0]):
-        name, value = re.search(r'name="([^"]+)"', tag), re.search(r'value="([^"]*)"', tag)
-        assert name is not None
-        sent[name[1]] = unescape(value[1]) if value else ""
-    return sent
+    form = next(form for form in reversed(read_page(page).find_all("form")) if form.find_all(name="seen"))
+    return {field.attributes["name"]: field.attributes.get("value", "") for field in form.find_all("input")}
 
 
 @pytest.fixture(scope="module")

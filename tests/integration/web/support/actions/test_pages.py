@@ -1,6 +1,5 @@
 """The form of a refund asks what becomes of the access, with nothing chosen in advance where it was accepted."""
 
-import re
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +10,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from tests.integration.web.support.actions.test_commands import SignIn, kinds, reserved, seen_on
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 
 
 @pytest.mark.parametrize(("action", "bounced"), [("refund", False), ("resolve-refunded", True)])
@@ -30,10 +30,12 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
 
     asked = browser.get(path)
     missing = browser.submit(path, note="asked", **seen_on(asked))
-    choices = [re.findall(r'<input type="radio" name="access"[^>]*>', page.text) for page in (asked, missing)]
+    pages = [read_page(page.text) for page in (asked, missing)]
+    choices = [page.find_all("input", type="radio", name="access") for page in pages]
+    attributes = [choice.attributes for inputs in choices for choice in inputs]
 
     assert [len(inputs) for inputs in choices] == [2, 2]
-    assert all("required" in tag and "checked" not in tag for inputs in choices for tag in inputs)
+    assert all("required" in names and "checked" not in names for names in attributes)
     assert (missing.status_code, "Choose whether the customer keeps the access" in missing.text) == (422, True)
     assert "UseRefunded" not in kinds(shared_app, code)
     done = browser.submit(path, note="asked", access="revoke", **seen_on(asked))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of
 from tests.support.ledger.code_template import make_template
 
@@ -45,6 +46,6 @@ def test_what_if_page_shows_what_each_action_would_have_done(shared_app: AppClie
 
     reserved, sent = browser.get(f"{path}&at_event=2").text, browser.get(path).text
 
-    assert [page.count("<code>accepted</code>") for page in (reserved, sent)] == [2, 2]
-    assert [page.count("<code>RESERVATION_NOT_RESENDABLE</code>") for page in (reserved, sent)] == [1, 0]
+    assert [read_page(page).texts("code").count("accepted") for page in (reserved, sent)] == [2, 2]
+    assert [read_page(page).texts("code").count("RESERVATION_NOT_RESENDABLE") for page in (reserved, sent)] == [1, 0]
     assert browser.get(f"/support/codes/{code_id}/what-if?reservation=x").status_code == 422

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.mail_sink.maildir import PAGE_MAX
 from api.web.public.mailbox import link_urls
+from tests.support.clients.page_reader import read_page
 from tests.support.stub_use_cases import StubUseCases, client_of
 
 LINK = "http://127.0.0.1:8000/a/token"
@@ -80,7 +81,7 @@ def test_a_mail_shows_its_text_with_links(reader: TestClient, folder: Path) -> N
 
     assert "邀请您" in text
     assert "li.wei@example.com" in text
-    assert f'<a href="{LINK}" target="_blank"' in text
+    assert read_page(text).find("a", href=LINK).attributes["target"] == "_blank"
 
 
 def test_html_is_shown_in_a_frame_that_runs_nothing(reader: TestClient, folder: Path) -> None:
