@@ -51,6 +51,7 @@ from api.web.static_files import mount_static
 from api.web.support import SignInGate, SupportContext, build_support
 from api.web.support.dashboard import DashboardCache
 from domain.commands.context import CommandContext
+from projections.config.broker_url import BrokerUrl
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import StalledWriterWatch
 from projections.monitoring.disk import DiskCollector
@@ -191,7 +192,9 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
         with await _storage(settings) as storage, _tracing(settings, storage):
             erase_again(storage, settings)
             commit = AsyncGroupCommit(PipelinedExecute(storage), storage.ledger.execute, settings.request_wait_s)
-            watch = BrokerMonitor(settings.redis_url.get_secret_value(), report=DependencyStatus().log_changes)
+            broker_url = settings.redis_url.get_secret_value()
+            status = DependencyStatus(BrokerUrl.parse(broker_url).product)
+            watch = BrokerMonitor(broker_url, report=status.log_changes)
             silent = StalledWriterWatch(storage.datastore)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             rates, is_limited = settings.invitation_rates, settings.rate_limit == "on"

@@ -47,7 +47,7 @@ GUIDANCE: Final = {
     "metrics of child processes missing": "Set `PROMETHEUS_MULTIPROC_DIR` to an empty folder, else worker metrics are"
     " incomplete.",
     "opening a group's channel failed": "This version does not know the channel kind `kind`: upgrade the workers.",
-    "publishing to the broker failed": "Nothing is lost: the sweep dispatches the reservations. Check Redis if it"
+    "publishing to the broker failed": "Nothing is lost: the sweep dispatches the reservations. Check the broker if it"
     " continues.",
     "reading batches failed": "The database is unavailable; batches continue when it is back. Check PostgreSQL.",
     "reading metrics from the database failed": "`ledger_database_up` is 0. Check PostgreSQL.",

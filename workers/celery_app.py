@@ -1,4 +1,4 @@
-"""The Celery app. Settings follow measurements of Celery 5.7 on Redis, 2026-11-24 (publish bounds: docs/).
+"""The Celery app. Settings follow measurements of Celery 5.7 on Redis, 2026-11-24.
 
 No result backend: publishing with one blocks for 19 s when Redis is unavailable. Messages carry ids only.
 """
@@ -9,34 +9,21 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging
 
+from projections.config.broker_url import BrokerUrl
 from projections.telemetry.log_setup import configure_logs
 from projections.vault.random_source import RANDOM
 from projections.work_queue.scheduler_lease import SchedulerLease
 from workers.celery_ext.ack_release import install_ack_release
+from workers.celery_ext.broker_options import broker_configuration
 from workers.celery_ext.leased_scheduler import LeasedScheduler
 from workers.celery_ext.outage_log_filters import install_outage_filters
 from workers.celery_ext.reconnect import FastReconnectAMQP
 from workers.monitoring.heartbeat import start_heartbeat
-from workers.monitoring.redis_client import QUEUE
 from workers.settings import SOFT_SHUTDOWN_S, WorkerSettings, worker_name
 
 settings = WorkerSettings.from_environment()
 
-BROKER_OPTIONS = {
-    # Without these a publish to a frozen Redis waits without end, and one to a dead Redis for six seconds.
-    "max_retries": 0,
-    "interval_start": 0,
-    "interval_step": 0,
-    "interval_max": 0,
-    "socket_timeout": 1,
-    "socket_connect_timeout": 1,
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-    # What a dead worker held comes back after this; longer than any task may run (checked in the settings).
-    "visibility_timeout": settings.visibility_timeout_s,
-    "unacked_restore_interval": 5,
-    "unacked_restore_throttle": 1,
-}
+BROKER = BrokerUrl.parse(settings.redis_url.get_secret_value())
 
 SNAPSHOTS_S = 300.0
 """`execute` writes snapshots itself; this finds only what an upgrade or an import left without one."""
@@ -69,6 +56,14 @@ def _log_warnings(**_: Any) -> None:
     logging.captureWarnings(capture=True)
 
 
+@celeryd_init.connect
+def _declare_no_delays(**_: Any) -> None:
+    """Run in workers only: the import costs every other process a tenth of a second."""
+    from workers.celery_ext.no_delayed_delivery import leave_out_delayed_delivery  # noqa: PLC0415 - as above
+
+    leave_out_delayed_delivery()
+
+
 @setup_logging.connect
 def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
     """Use our log lines instead of Celery's two for each task, which say less than the one of `task_metrics`."""
@@ -80,12 +75,11 @@ def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
 
 celery_app = Celery(
     "redemption-ledger",
-    broker=settings.redis_url.get_secret_value(),
     include=["workers.tasks"],
     amqp=FastReconnectAMQP,
 )
 celery_app.conf.update(
-    broker_transport_options=BROKER_OPTIONS,
+    **broker_configuration(BROKER, settings.visibility_timeout_s),
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     task_publish_retry=False,
@@ -103,7 +97,7 @@ celery_app.conf.update(
     worker_soft_shutdown_timeout=SOFT_SHUTDOWN_S,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_max_tasks_per_child=100_000,
-    task_default_queue=QUEUE,
+    task_default_queue="ledger",
     # Without Celery's usual schedule file: a beat that is killed while it writes it can't read it, and never starts.
     beat_scheduler=BeatScheduler,
     beat_max_loop_interval=1,

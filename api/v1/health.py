@@ -7,9 +7,10 @@ from fastapi.responses import JSONResponse, Response
 
 from api.errors import ApplicationError
 from api.http.dependencies import TheServices
-from api.http.dependency_status import PARTS
+from api.http.dependency_status import describe_missing
 from api.schemas.resources import Readiness
 from api.use_cases.run_blocking import run_blocking
+from projections.config.broker_url import BrokerUrl
 from projections.telemetry.exposition import MEDIA_TYPE, Exposition
 
 router = APIRouter(tags=["operation"])
@@ -40,7 +41,8 @@ async def readyz(services: TheServices) -> JSONResponse:
         detail = "the database does not answer or takes no writes: no redeem can be accepted"
         return JSONResponse({"status": "unavailable", "missing": ["database"], "details": [detail]}, 503)
     missing = services.broker_missing()
-    details = [PARTS[part] for part in missing]
+    product = BrokerUrl.parse(services.settings.redis_url.get_secret_value()).product
+    details = [describe_missing(part, product) for part in missing]
     return JSONResponse({"status": "degraded" if missing else "ready", "missing": missing, "details": details})
 
 

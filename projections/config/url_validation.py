@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-BROKERS = frozenset({"redis", "rediss"})
+from projections.config.broker_url import BrokerUrl
+
 DATABASE_FORM = (
     "write postgresql://user:password@host:5432/database, and percent-encode special characters of the password"
 )
-BROKER_FORM = "write redis://host:6379/0 or rediss://user:password@host:6379/0"
 TRACES_EXTRA = "its packages are missing: install the extra `tracing` (docs/reference/dependencies.md), or unset it"
 TRACES_FORM = "write where the collector takes traces by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces"
 PUBLIC_FORM = "write the URL of the pages as users open it, such as https://redeem.example.com"
@@ -36,11 +36,9 @@ def validate_broker_url(url: str) -> str:
     """Return the URL of the broker unchanged.
 
     Raises:
-        ValueError: It does not name a Redis server.
+        ValueError: It does not name a broker.
     """
-    scheme, host, _ = _split_url(url)
-    if scheme not in BROKERS or not host:
-        raise ValueError(BROKER_FORM)
+    BrokerUrl.parse(url)
     return url
 
 

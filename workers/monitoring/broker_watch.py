@@ -7,46 +7,17 @@ Knows no Celery, so that the API can use it.
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, get_args
 
-import redis
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from workers.monitoring.redis_client import HEARTBEAT_KEYS, MAIL_MISSING, QUEUE, UNACKED_KEY, open_redis_client
+from projections.config.broker_url import BrokerKind, BrokerUrl
+from workers.monitoring.broker_client import open_broker_client
+from workers.monitoring.broker_state import COMPONENTS, BrokerState, BrokerUnavailableError
 
-POLL_S = 1.0
-TIMEOUT_S = 0.5
-
-
-MEMORY_SHARE_MAX: Final = 0.9
-COMPONENTS: Final = ("broker", "worker", "beat", "broker_noeviction", "broker_memory", "mail_server")
-
-
-class BrokerState(NamedTuple):
-    """The result of one look at the broker; without an answer everything is missing."""
-
-    is_up: bool = False
-    worker: bool = False
-    beat: bool = False
-    is_noeviction: bool = True
-    mail_server: bool = True
-    queued: int = 0
-    unacknowledged: int = 0
-    memory_used: int = 0
-    memory_max: int = 0
-
-    def missing(self) -> list[str]:
-        """Return which of `COMPONENTS` are missing or unsafe."""
-        has_memory = not is_nearly_full({"used_memory": self.memory_used, "maxmemory": self.memory_max})
-        available = (self.is_up, self.worker, self.beat, self.is_noeviction, has_memory, self.mail_server)
-        return [component for component, is_available in zip(COMPONENTS, available, strict=True) if not is_available]
-
-
-def is_nearly_full(info: dict[str, Any]) -> bool:
-    """Return whether a Redis with this INFO is near its memory limit, where it would refuse messages."""
-    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-    return limit > 0 and used > limit * MEMORY_SHARE_MAX
+POLL_S: Final = 1.0
+TIMEOUT_S: Final = 0.5
 
 
 class BrokerMonitor:
@@ -54,11 +25,12 @@ class BrokerMonitor:
 
     def __init__(
         self,
-        redis_url: str,
+        broker_url: str,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         report: Callable[[list[str]], None] = lambda _missing: None,
     ) -> None:
-        self._client = open_redis_client(redis_url, TIMEOUT_S)
+        self._client = open_broker_client(broker_url, TIMEOUT_S)
+        self._kind = BrokerUrl.parse(broker_url).kind
         self._wait, self._report = wait, report
         self.state = BrokerState()
         self._closing = threading.Event()
@@ -87,6 +59,10 @@ class BrokerMonitor:
         for component in COMPONENTS:
             components.add_metric([component], float(component in missing))
         yield components
+        kinds = GaugeMetricFamily("ledger_broker_info", "1 for the kind of broker in use.", labels=["kind"])
+        for kind in get_args(BrokerKind):
+            kinds.add_metric([kind], float(kind == self._kind))
+        yield kinds
         queue = GaugeMetricFamily(
             "ledger_queue_depth", "Messages in the broker, and unacknowledged messages at workers.", labels=["state"]
         )
@@ -106,22 +82,6 @@ class BrokerMonitor:
 
     def _look(self) -> BrokerState:
         try:
-            with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.mget([*HEARTBEAT_KEYS.values(), MAIL_MISSING])
-                pipeline.info("memory")
-                pipeline.llen(QUEUE)
-                pipeline.hlen(UNACKED_KEY)
-                heartbeats, info, queued, unacknowledged = pipeline.execute()
-        except redis.RedisError:
+            return self._client.look()
+        except BrokerUnavailableError:
             return BrokerState()
-        return BrokerState(
-            is_up=True,
-            worker=heartbeats[0] is not None,
-            beat=heartbeats[1] is not None,
-            mail_server=heartbeats[2] is None,
-            is_noeviction=info.get("maxmemory_policy") in {None, "noeviction"},
-            queued=queued,
-            unacknowledged=unacknowledged,
-            memory_used=int(info.get("used_memory", 0)),
-            memory_max=int(info.get("maxmemory", 0)),
-        )

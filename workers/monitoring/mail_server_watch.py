@@ -1,6 +1,6 @@
 """Checks whether the mail server can be reached: at a worker's start, and while it cannot or a connection failed.
 
-A server that answers is not asked again: some count connections. What was found is a key in the broker that expires,
+A server that answers is not asked again: some count connections. What was found is a mark in the broker that expires,
 which `/readyz`, the dashboard and the metrics show.
 """
 
@@ -11,13 +11,11 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-import redis
-
 from workers.channels.smtp.server_url import SmtpServerUrl
-from workers.monitoring.redis_client import MAIL_MISSING, open_redis_client
+from workers.monitoring.broker_client import open_broker_client
+from workers.monitoring.broker_state import BrokerUnavailableError
 
 CHECK_INTERVAL_S: Final = 15.0
-EXPIRES_S: Final = 60
 CONNECT_S: Final = 2.0
 
 log = logging.getLogger(__name__)
@@ -32,13 +30,13 @@ def why_unreachable(server: SmtpServerUrl) -> str | None:
     return None
 
 
-def mark_missing(redis_url: str) -> Callable[[], None]:
-    """Return a function that records, for `EXPIRES_S` seconds, that a connection to the mail server failed."""
-    client = open_redis_client(redis_url)
+def mark_missing(broker_url: str) -> Callable[[], None]:
+    """Return a function that records, for `MAIL_MARK_S` seconds, that a connection to the mail server failed."""
+    client = open_broker_client(broker_url)
 
     def mark() -> None:
-        with contextlib.suppress(redis.RedisError):  # `/readyz` says that the broker is unavailable
-            client.set(MAIL_MISSING, "1", ex=EXPIRES_S)
+        with contextlib.suppress(BrokerUnavailableError):  # `/readyz` says so
+            client.mark_mail_server(is_missing=True)
 
     return mark
 
@@ -47,7 +45,7 @@ class MailServerWatch:
     """Checks the mail server in a thread until `close`.
 
     Args:
-        redis_url: Where the result is stored.
+        broker_url: Where the result is stored.
         server: The mail server.
         look: Returns why a server can't be reached.
         wait: Waits so many seconds, or until the end.
@@ -55,14 +53,14 @@ class MailServerWatch:
 
     def __init__(
         self,
-        redis_url: str,
+        broker_url: str,
         server: SmtpServerUrl,
         *,
         look: Callable[[SmtpServerUrl], str | None] = why_unreachable,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
-        self._client = open_redis_client(redis_url)
-        self._mark = mark_missing(redis_url)
+        self._client = open_broker_client(broker_url)
+        self._mark = mark_missing(broker_url)
         self._server, self._look, self._wait = server, look, wait
         self._was_missing = False
         self._closing = threading.Event()
@@ -82,8 +80,8 @@ class MailServerWatch:
 
     def _is_marked(self) -> bool:
         try:
-            return bool(self._client.exists(MAIL_MISSING))
-        except redis.RedisError:
+            return self._client.is_mail_server_marked()
+        except BrokerUnavailableError:
             return False
 
     def _check(self) -> None:
@@ -93,8 +91,8 @@ class MailServerWatch:
             if not self._was_missing:
                 log.error("mail server unavailable", extra={"server": str(self._server), "why": reason})
         else:
-            with contextlib.suppress(redis.RedisError):
-                self._client.delete(MAIL_MISSING)
+            with contextlib.suppress(BrokerUnavailableError):
+                self._client.mark_mail_server(is_missing=False)
             if self._was_missing:
                 log.warning("mail server available again", extra={"server": str(self._server)})
         self._was_missing = reason is not None

@@ -17,7 +17,8 @@ from projections.monitoring.ledger_collector import LedgerCollector
 from projections.telemetry import multiprocess
 from projections.telemetry.exposition import MEDIA_TYPE, Exposition
 from projections.telemetry.metrics import STARTED, declare_zeroes
-from workers.monitoring.broker_watch import BrokerMonitor, BrokerState
+from workers.monitoring.broker_state import BrokerState
+from workers.monitoring.broker_watch import BrokerMonitor
 from workers.monitoring.heartbeat import RecentFlag
 from workers.settings import WorkerSettings
 

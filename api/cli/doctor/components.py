@@ -2,25 +2,30 @@
 
 import http.client
 import os
-from typing import Any, cast
+from contextlib import closing
+from typing import Final
 from urllib.parse import urlsplit
-
-import redis
 
 from api.cli.doctor.check_result import CheckResult, CheckResults
 from api.cli.doctor.database import skip_checks
 from api.cli.embedded.state_file import StackState
 from api.settings import ApiSettings
+from projections.config.broker_url import BrokerUrl
 from projections.config.settings import LedgerSettings
 from workers.channels.smtp.server_url import SmtpServerUrl, is_null
-from workers.monitoring.broker_watch import is_nearly_full
+from workers.monitoring.broker_client import open_broker_client
+from workers.monitoring.broker_state import BrokerState, BrokerUnavailableError
 from workers.monitoring.mail_server_watch import why_unreachable
-from workers.monitoring.redis_client import HEARTBEAT_KEYS, open_redis_client
 from workers.settings import WorkerSettings
 
 TIMEOUT_S = 2.0
 TASKS = ("process_invite_task", "sync_redeem_count_task", "cleanup_expired_users")
 """Names of the tasks that operators and other systems use."""
+START: Final = {
+    "redis": "Redis or Valkey (embedded: `ledger up`)",
+    "sentinel": "Redis or Valkey and their Sentinels",
+    "rabbitmq": "RabbitMQ",
+}
 REMEDY_WORKER = "start it: `celery -A workers.celery_app worker` (embedded: `ledger up`); its log shows why it stopped"
 REMEDY_BEAT = "start it: `celery -A workers.celery_app beat` (embedded: `ledger up`); its log shows why it stopped"
 
@@ -35,24 +40,21 @@ def check_settings() -> None:
     WorkerSettings.from_environment()
 
 
-def check_broker(redis_url: str) -> CheckResults:
+def check_broker(broker_url: str) -> CheckResults:
     """Check the broker, and the heartbeats of worker and beat in it."""
-    client = open_redis_client(redis_url, TIMEOUT_S)
-    where = f"{urlsplit(redis_url).hostname}:{urlsplit(redis_url).port or 6379}"
+    broker, client = BrokerUrl.parse(broker_url), open_broker_client(broker_url, TIMEOUT_S)
     try:
-        with client:
-            info = client.info()
-            heartbeats = cast("list[Any]", client.mget(list(HEARTBEAT_KEYS.values())))
-    except redis.RedisError as error:
-        remedy = "start Redis or Valkey (embedded: `ledger up`), or correct REDIS_URL; redeeming works without it"
-        yield CheckResult("broker", "wrong", f"cannot connect to {where}: {error}", remedy)
+        with closing(client):
+            description, state = client.describe(), client.look()
+    except BrokerUnavailableError as error:
+        remedy = f"start {START[broker.kind]}, or correct REDIS_URL; redeeming works without it"
+        yield CheckResult("broker", "wrong", f"cannot connect to {broker.product} at {broker.where}: {error}", remedy)
         yield from skip_checks(("worker", "beat", "tasks"), "the broker is unavailable")
         return
-    yield _check_broker_memory(where, info)
-    alive = dict(zip(HEARTBEAT_KEYS, heartbeats, strict=True))
-    yield _check_heartbeat("worker", alive["worker"], "ready", REMEDY_WORKER)
-    yield _check_heartbeat("beat", alive["beat"], "running", REMEDY_BEAT)
-    yield _check_tasks(redis_url)
+    yield _check_broker_state(broker, description, state)
+    yield _check_heartbeat("worker", state.worker, "ready", REMEDY_WORKER)
+    yield _check_heartbeat("beat", state.beat, "running", REMEDY_BEAT)
+    yield _check_tasks(broker)
 
 
 def check_api(api_url: str | None) -> CheckResult:
@@ -96,32 +98,30 @@ def check_mail_server(settings: LedgerSettings, state: StackState | None) -> Che
     return CheckResult("mail server", "ok", f"{server} accepts connections")
 
 
-def _check_broker_memory(where: str, info: dict[str, Any]) -> CheckResult:
-    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-    memory = f"{used / 2**20:.0f} MB used" + (f" of {limit / 2**20:.0f} MB" if limit else ", no limit")
-    version = info.get("valkey_version") or info.get("redis_version", "?")
-    policy = info.get("maxmemory_policy", "noeviction")
-    description = f"{info.get('server_name', 'redis')} {version} at {where}, {memory}, {policy}"
-    if policy != "noeviction":
+def _check_broker_state(broker: BrokerUrl, description: str, state: BrokerState) -> CheckResult:
+    if not state.is_noeviction:
         remedy = "set maxmemory-policy to noeviction, also in its configuration file; else queued work may be evicted"
         return CheckResult("broker", "wrong", description, remedy)
-    if is_nearly_full(info):
+    if state.is_full:
+        if broker.kind == "rabbitmq":
+            refusing = f"{description}: it accepts no messages"
+            return CheckResult("broker", "wrong", refusing, "free memory or disk space: `rabbitmq-diagnostics alarms`")
         return CheckResult("broker", "wrong", description, "raise maxmemory; a full broker rejects messages")
     return CheckResult("broker", "ok", description)
 
 
-def _check_heartbeat(name: str, heartbeat: object, status: str, remedy: str) -> CheckResult:
+def _check_heartbeat(name: str, is_alive: bool, status: str, remedy: str) -> CheckResult:
     """Check a heartbeat, which is renewed every 3 seconds and expires after 15."""
-    if heartbeat is None:
+    if not is_alive:
         return CheckResult(name, "wrong", "no heartbeat for 15 s", remedy)
     return CheckResult(name, "ok", status)
 
 
-def _check_tasks(redis_url: str) -> CheckResult:
+def _check_tasks(broker: BrokerUrl) -> CheckResult:
     """Check that the workers have registered the tasks."""
     from workers.worker_inspect import registered_tasks  # noqa: PLC0415 - no other check needs Celery
 
-    tasks_by_worker = registered_tasks(redis_url)
+    tasks_by_worker = registered_tasks(broker.celery_url)
     if tasks_by_worker is None:
         return CheckResult("tasks", "wrong", "no worker answers `celery inspect registered`", REMEDY_WORKER)
     missing = {worker: [name for name in TASKS if name not in names] for worker, names in tasks_by_worker.items()}

@@ -10,7 +10,7 @@ from api.http.dependency_status import PARTS
 from tests.support.metric_samples import samples
 from tests.support.servers.mail_server import MailServer
 from workers.channels.smtp.server_url import SmtpServerUrl
-from workers.monitoring import broker_watch as watching
+from workers.monitoring.broker_state import COMPONENTS
 from workers.monitoring.broker_watch import BrokerMonitor
 from workers.monitoring.mail_server_watch import MailServerWatch, mark_missing, why_unreachable
 from workers.monitoring.redis_client import MAIL_MISSING
@@ -46,7 +46,7 @@ def exported(watch: BrokerMonitor) -> set[str]:
 
 def test_each_part_has_its_words() -> None:
     """What is watched, and what `/readyz` says of it, are the same list."""
-    assert tuple(PARTS) == watching.COMPONENTS
+    assert tuple(PARTS) == COMPONENTS
 
 
 def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(redis_url: str, broker: Redis) -> None:

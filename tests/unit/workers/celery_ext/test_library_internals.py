@@ -5,8 +5,11 @@ import inspect
 import celery
 import kombu
 from celery.app.amqp import AMQP
+from celery.worker.consumer import Consumer
 from kombu.connection import Connection
 from kombu.transport import redis, virtual
+
+from workers.celery_ext.no_delayed_delivery import STEP, leave_out_delayed_delivery
 
 ACK = f"kombu {kombu.__version__} changed {{}}: adapt workers/celery_ext/ack_release.py"
 RECONNECT = f"kombu {kombu.__version__} changed {{}}: adapt workers/celery_ext/reconnect.py"
@@ -30,3 +33,16 @@ def test_connections_are_ensured_with_a_pace() -> None:
 
     assert expected <= parameters.keys(), RECONNECT.format("Connection.ensure_connection")
     assert AMQP.Connection is Connection, f"Celery {celery.__version__} changed AMQP.Connection: adapt reconnect.py"
+
+
+def test_delayed_delivery_is_a_step_of_workers_and_is_left_out() -> None:
+    """Otherwise each start of a worker declares 28 queues in RabbitMQ; removed twice, it is still gone."""
+    before = list(Consumer.Blueprint.default_steps)
+    assert STEP in before, f"Celery {celery.__version__} moved a step: adapt workers/celery_ext/no_delayed_delivery.py"
+    try:
+        leave_out_delayed_delivery()
+        leave_out_delayed_delivery()
+
+        assert [step for step in before if step not in Consumer.Blueprint.default_steps] == [STEP]
+    finally:
+        Consumer.Blueprint.default_steps[:] = before

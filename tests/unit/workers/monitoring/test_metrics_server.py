@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from projections.telemetry import metrics
-from workers.monitoring.broker_watch import BrokerState
+from workers.monitoring.broker_state import BrokerState
 from workers.monitoring.metrics_server import MetricsServer, unhealthy_reason
 
 
