@@ -52,6 +52,7 @@ def _cluster_plan(compose: Compose) -> Plan:
         ("a redeem becomes a mail", lambda: steps.a_redeem_becomes_a_mail(compose)),
         ("each container killed in turn", lambda: cluster_steps.each_cluster_container_killed_in_turn(compose)),
         ("a backup restores", lambda: cluster_steps.a_backup_restores(compose)),
+        ("down and up keeps everything", lambda: steps.down_and_up_keeps_everything(compose)),
     ]
 
 

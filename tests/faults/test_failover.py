@@ -1,9 +1,15 @@
 """A small slice of `make failover` with a fixed seed: a real cluster fails over under load, and nothing is lost."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 
+import psutil
 import pytest
+
+from api.cli.embedded.bounded_wait import wait_until
 
 S_MAX = 240
 SLICE = ("--seed", "1", "--rounds", "2", "--only", "planned switchover", "--only", "postgres and Patroni killed")
@@ -25,3 +31,29 @@ def test_acknowledged_redeems_survive_a_failover() -> None:
     assert "| planned switchover | 1 |" in done.stdout
     assert "| postgres and Patroni killed | 1 |" in done.stdout
     assert "0 guarantees broken" in done.stdout
+
+
+def test_a_killed_run_leaves_nothing_behind() -> None:
+    """Its processes end with it, although none of them was asked to; and with them its networks and mounts."""
+    mark = f"failover-{os.getpid()}"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.failover", "--seed", "1"],
+        env={**os.environ, "FAILOVER_TEST_RUN": mark},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert wait_until(lambda: "etcd" in _names_of(mark), 30)
+    finally:
+        run.kill()
+        run.wait(30)
+
+    assert wait_until(lambda: list(_names_of(mark)) == [], 30)
+
+
+def _names_of(mark: str) -> Iterator[str]:
+    """The names of the processes that have a mark in their environment."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("FAILOVER_TEST_RUN") == mark:
+                yield process.name()
