@@ -54,6 +54,7 @@ from domain.commands.context import CommandContext
 from projections.config.broker_url import BrokerUrl
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import StalledWriterWatch
+from projections.monitoring.commit_probe import CommitProbe
 from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.monitoring.pool_metrics import show_pool
@@ -205,6 +206,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 reader=Reader(storage),
                 commit=commit,
                 dispatcher=dispatcher,
+                check_commit=CommitProbe(storage.datastore).check,
                 broker_missing=watch.missing,
                 new_id=RANDOM.draw_uuid,
                 new_ordered_id=RANDOM.draw_ordered_uuid,

@@ -18,6 +18,7 @@ LEVELS: Final = {"exception": "error"}
 GUIDANCE: Final = {
     "access cleanup": "Access grants were ended or removed; `counts` has the number of each step.",
     "another beat schedules": "Nothing: this beat stands by and takes over within 10 s.",
+    "asking a database server failed": "A bug: report it with the traceback. The next look follows in half a second.",
     "batch redeemed": "A batch of redeem requests was answered; the fields count its items by result.",
     "callback refused": "An external system sent a callback that was not accepted; `reason` says why. Check its clock"
     " and its signing secret ([external system](../how-to/external-system.md)).",
@@ -28,6 +29,8 @@ GUIDANCE: Final = {
     "computing metrics failed": "A bug: report it with the traceback. Metrics of the database are stale until then.",
     "connecting to the database failed": "The process retries. If it continues, start PostgreSQL or correct"
     " `DATABASE_URL`.",
+    "connections to the database dropped": "`host` did not confirm a commit, or another server answers; `why` says"
+    " which. Requests in flight are repeated or answered 503. See [no commit](../how-to/runbook.md#no-commit).",
     "delivering to a webhook endpoint failed": "A bug: report it with the traceback. The next run retries.",
     "delivering webhooks failed": "The database is unavailable; the next run retries. Check PostgreSQL if it"
     " continues.",

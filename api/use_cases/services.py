@@ -140,6 +140,7 @@ class Services(LedgerServices):
     """The services of an API process, whose event loop groups the commands of concurrent requests into commits.
 
     Attributes:
+        check_commit: Raises `NoCommitError` if the database confirms no commit; for readiness.
         broker_missing: Components that the broker does not know to be running.
         states: States of codes at past times, from checkpoints that this process keeps.
         guard: Rate limits; None where they are off.
@@ -148,6 +149,7 @@ class Services(LedgerServices):
 
     settings: ApiSettings
     commit: AsyncGroupCommit
+    check_commit: Callable[[], None]
     broker_missing: Callable[[], list[str]]
     states: PastStateReader
     guard: Guard | None = None

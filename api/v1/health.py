@@ -11,6 +11,7 @@ from api.http.dependency_status import describe_missing
 from api.schemas.resources import Readiness
 from api.use_cases.run_blocking import run_blocking
 from projections.config.broker_url import BrokerUrl
+from projections.monitoring.commit_probe import UNCONFIRMED, NoCommitError
 from projections.telemetry.exposition import MEDIA_TYPE, Exposition
 
 router = APIRouter(tags=["operation"])
@@ -34,11 +35,15 @@ async def healthz() -> dict[str, str]:
     summary="Check that redeem requests can be accepted",
 )
 async def readyz(services: TheServices) -> JSONResponse:
-    """Returns 200 while redeem requests can be accepted. `degraded`: without broker, worker or beat, emails wait."""
+    """Returns 200 while redeem requests can be accepted: a small commit succeeds.
+
+    `degraded`: without broker, worker or beat, emails wait.
+    """
     try:
-        await run_blocking(READY_WAIT_S, services.reader.ping)
-    except ApplicationError:
-        detail = "the database does not answer or takes no writes: no redeem can be accepted"
+        await run_blocking(READY_WAIT_S, services.check_commit)
+    except ApplicationError as error:
+        why = error.__cause__ if isinstance(error.__cause__, NoCommitError) else UNCONFIRMED
+        detail = f"{why}; no redeem request can be accepted"
         return JSONResponse({"status": "unavailable", "missing": ["database"], "details": [detail]}, 503)
     missing = services.broker_missing()
     product = BrokerUrl.parse(services.settings.redis_url.get_secret_value()).product

@@ -8,6 +8,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
+from projections.database.servers.bounded_connection import ANSWER_S_MAX, BoundedConnection
 from projections.database.timestamps import register_timestamp_loaders
 
 register_timestamp_loaders()
@@ -33,10 +34,20 @@ def connection_options(*, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> d
     }
 
 
-def connect(database_url: str, **options: Any) -> Connection[tuple[Any, ...]]:
-    """Open a connection outside the pool, in autocommit mode, with the same bounds."""
+def connect(
+    database_url: str, *, answer_timeout_s: float | None = ANSWER_S_MAX, **options: Any
+) -> Connection[tuple[Any, ...]]:
+    """Open a connection outside the pool, in autocommit mode, with the same bounds.
+
+    Args:
+        database_url: libpq URI.
+        answer_timeout_s: Longest wait for an answer, in seconds; None for work that has no bound.
+        options: Further options of libpq.
+    """
     merged = {**connection_options(), **options}
-    return psycopg.connect(database_url, autocommit=True, row_factory=tuple_row, **merged)
+    conn = BoundedConnection[tuple[Any, ...]].connect(database_url, autocommit=True, row_factory=tuple_row, **merged)
+    conn.answer_timeout_s = answer_timeout_s
+    return conn
 
 
 def is_database_url(text: str) -> bool:
@@ -77,7 +88,7 @@ def open_maintenance_connection(database_url: str, what: str, *, reads_log: bool
     name = f"ledger {what} {os.uname().nodename}:{os.getpid()}"
     # client_connection_check_interval does not exist on every platform, so it is no option of the connection.
     options = f"{options} {LOG_SCAN_OPTIONS if reads_log else '-c maintenance_work_mem=128MB'}"
-    conn = connect(database_url, application_name=name, options=options)
+    conn = connect(database_url, answer_timeout_s=None, application_name=name, options=options)
     if os.uname().sysname == "Linux":
         conn.execute("SET client_connection_check_interval = '1s'")
     return conn

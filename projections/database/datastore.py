@@ -32,7 +32,7 @@ class LedgerDatastore(PostgresDatastore):
             timeout=wait_s,
             max_waiting=pool_size * 16,
             max_lifetime=3600.0,
-            reconnect_timeout=5.0,
+            reconnect_timeout=1.0,
             num_workers=1,
         )
 

@@ -42,7 +42,7 @@ def migrate(database_url: str, running_url: str | None = None) -> list[str]:
         RolesMissingError: The schema is migrated, but the owner may not change the runtime role as needed.
     """
     options = {"options": f"-c lock_timeout={MIGRATION_S_MAX}s -c TimeZone=UTC"}
-    with translate_connection_errors(database_url), connect(database_url, **options) as guard:
+    with translate_connection_errors(database_url), connect(database_url, answer_timeout_s=None, **options) as guard:
         guard.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         applied = _apply(database_url)
         if running_url is not None:

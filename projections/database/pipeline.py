@@ -6,32 +6,25 @@ new version has changed.
 
 from typing import Any, cast
 
-import psycopg
-from psycopg import Connection, Cursor
+from psycopg import Cursor
 from psycopg.abc import RV, PQGen
 from psycopg.generators import send
 from psycopg.rows import DictRow
 from psycopg.waiting import Ready, Wait
 
 from domain.ports import PipelineSteps
+from projections.database.servers.bounded_connection import WAIT_INTERVAL_S, BoundedConnection
 
-# psycopg's own number: how often a waiting operation checks whether it was interrupted.
-WAIT_INTERVAL_S = 0.1
 # In pipeline mode a statement asks to write twice: before it goes into libpq's buffer, and to send that.
 OPTIMISTIC_WRITES = 2
 
 
-class OptimisticWriteConnection(Connection[DictRow]):
+class OptimisticWriteConnection(BoundedConnection[DictRow]):
     """A connection that writes first, and asks the kernel whether it may only if that did not work.
 
     Each question releases the interpreter's lock. In pipeline mode psycopg asks before every statement, and next to a
     busy event loop it takes longer to get the lock again than to run the whole batch.
-
-    Attributes:
-        answer_timeout_s: Longest wait for an answer; after it the connection is closed. None: without a limit.
     """
-
-    answer_timeout_s: float | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> RV:
         """Drive a psycopg operation to its end.
@@ -39,12 +32,7 @@ class OptimisticWriteConnection(Connection[DictRow]):
         Raises:
             psycopg.OperationalError: No answer came in time, or the connection failed.
         """
-        try:
-            return super().wait(_write_first(gen), interval, self.answer_timeout_s if timeout is None else timeout)
-        except psycopg.OperationalError:
-            if self.answer_timeout_s is not None:
-                self.close()
-            raise
+        return super().wait(_write_first(gen), interval, timeout)
 
 
 def _write_first(gen: PQGen[RV]) -> PQGen[RV]:

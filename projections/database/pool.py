@@ -2,10 +2,14 @@
 
 import os
 import select
+import time
+from typing import Any
 
 from eventsourcing.postgres import ConnectionPool
 from psycopg import Connection
 from psycopg.rows import DictRow
+
+from projections.database.servers.stale_server_watch import StaleServerWatch
 
 
 class ForkedPoolError(RuntimeError):
@@ -21,6 +25,12 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
 
     _made_by = 0
 
+    def __init__(self, database_url: str, **options: Any) -> None:
+        super().__init__(database_url, **options)
+        self.database_url = database_url
+        self._used_since: dict[Connection[DictRow], float] = {}
+        self._watch: StaleServerWatch | None = None
+
     def claim_for_this_process(self) -> None:
         """Claim the pool for this process.
 
@@ -30,6 +40,8 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
         if self._made_by and self._made_by != os.getpid():
             raise ForkedPoolError(ForkedPoolError.__doc__)
         self._made_by = os.getpid()
+        if self._watch is None:
+            self._watch = StaleServerWatch(self)
 
     def getconn(self, timeout: float | None = None) -> Connection[DictRow]:
         """Return a connection that the server has not closed.
@@ -42,10 +54,31 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
         for _ in range(self.max_size):
             conn = super().getconn(timeout)
             if not _has_hung_up(conn):
+                self._used_since[conn] = time.monotonic()
                 return conn
             conn.close()
             self.putconn(conn)
         return super().getconn(timeout)
+
+    def putconn(self, conn: Connection[DictRow]) -> None:
+        """Take a connection back."""
+        self._used_since.pop(conn, None)
+        super().putconn(conn)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Close all connections, and end the watch over them."""
+        if self._watch is not None:
+            self._watch.close()
+        super().close(timeout)
+
+    def list_used(self, for_s: float) -> list[Connection[DictRow]]:
+        """Return the connections that are in use for at least so many seconds."""
+        since = time.monotonic() - for_s
+        return [conn for conn, used_since in list(self._used_since.items()) if used_since <= since]
+
+    def list_all(self) -> list[Connection[DictRow]]:
+        """Return the connections that are in use, and those that are free."""
+        return [*list(self._used_since), *list(self._pool)]
 
 
 def _has_hung_up(conn: Connection[DictRow]) -> bool:

@@ -7,10 +7,8 @@ from typing import Any, Final, LiteralString, Self
 
 import psycopg
 from psycopg import Connection, sql
-from psycopg.rows import tuple_row
 
-from projections.database.bounded_connection import BoundedConnection
-from projections.database.connection import connection_options
+from projections.database.connection import connect
 from projections.sql.engine_check import EngineCheckSql
 
 ANSWER_S_MAX: Final = 10.0
@@ -94,7 +92,7 @@ class CheckSessions:
     def _session(self, name: str) -> Connection[tuple[Any, ...]]:
         conn = self._open.get(name)
         if conn is None or conn.closed:
-            conn = self._open[name] = _connect(self._database_url)
+            conn = self._open[name] = connect(self._database_url, answer_timeout_s=ANSWER_S_MAX)
         return conn
 
     def _drop(self, schema: str) -> None:
@@ -112,11 +110,3 @@ def ask(conn: Connection[tuple[Any, ...]], statement: Any, parameters: tuple[obj
     if row is None:
         raise psycopg.DataError("the engine returned no row")
     return row
-
-
-def _connect(database_url: str) -> Connection[tuple[Any, ...]]:
-    conn = BoundedConnection[tuple[Any, ...]].connect(
-        database_url, autocommit=True, row_factory=tuple_row, **connection_options()
-    )
-    conn.answer_timeout_s = ANSWER_S_MAX
-    return conn

@@ -17,3 +17,5 @@ class DatabaseSql(Statements, file="database.sql"):
     owns_schema: LiteralString
     who_may_change_the_log: LiteralString
     end_silent_writers: LiteralString
+    server_identity: LiteralString
+    commit_message: LiteralString

@@ -49,3 +49,16 @@ WHERE l.locktype = 'advisory' AND l.classid = 1818518631 AND l.objid = 2 AND l.o
     AND a.datname = current_database() AND a.usename = current_user AND a.pid <> pg_backend_pid()
     AND a.state = 'active' AND a.wait_event = 'ClientRead'
     AND a.state_change < clock_timestamp() - make_interval(secs => %s);
+
+-- name: server_identity
+-- Which run of which server this is. The file that is written now tells the timeline at once; the control file only
+-- after the next checkpoint.
+SELECT system_identifier,
+    CASE WHEN NOT pg_is_in_recovery() THEN ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer END,
+    pg_postmaster_start_time()::text
+FROM pg_control_system();
+
+-- name: commit_message
+-- A commit that writes to the write-ahead log and to no table, and so waits for the disk and for standbys. False on a
+-- standby, and in a read-only session.
+SELECT CASE current_setting('transaction_read_only') WHEN 'off' THEN pg_logical_emit_message(true, 'ledger', '') END IS NOT NULL;

@@ -69,11 +69,11 @@ class PipelinedExecute:
 def with_answer_timeout(conn: Connection[Any]) -> Iterator[None]:
     """Bound every wait on a connection; one that is not answered in time is closed."""
     eager = cast("OptimisticWriteConnection", conn)
-    eager.answer_timeout_s = ANSWER_TIMEOUT_S
+    before, eager.answer_timeout_s = eager.answer_timeout_s, ANSWER_TIMEOUT_S
     try:
         yield
     finally:
-        eager.answer_timeout_s = None
+        eager.answer_timeout_s = before
 
 
 def _drive(socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:

@@ -12,6 +12,7 @@ from projections.config.settings import LedgerSettings
 from projections.database.errors import OlderStateError, SchemaMismatchError, StorageUnavailableError, WrongKeysError
 from projections.database.migrations import check_schema, list_migrations
 from projections.database.roles import list_roles_that_may_change_log
+from projections.monitoring.commit_probe import NoCommitError, check_commit
 from projections.monitoring.health_checks import (
     Backlog,
     ServerFacts,
@@ -32,7 +33,7 @@ LAG_S_MAX = 30.0
 """A sweep runs every few seconds and trusts a wake-up message for 15 s, so work that is due for longer was missed."""
 SECRETS_FILE = "secrets.env"
 BEHIND_DATABASE = (
-    *("engine", "migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
+    *("commit", "engine", "migrations", "role", "key rings", "key copy", "vault", "checkpoints", "clock"),
     *("sweep", "pending", "cases", "guessing", "webhooks", "scheduler"),
 )
 
@@ -48,15 +49,16 @@ def check_database(settings: LedgerSettings) -> CheckResults:
         yield from skip_checks(BEHIND_DATABASE, "the database is unavailable")
         return
     yield _check_server(facts)
-    if facts.standby:
-        yield CheckResult("engine", "skipped", "not checked: a standby takes no writes")
-    else:
+    yield (commit := _check_commit(url))
+    if commit.status == "ok":
         yield check_settled_engine(url)
+    else:
+        yield from skip_checks(("engine",), "no commit is possible")
     try:
         check_schema(url)
     except (SchemaMismatchError, StorageUnavailableError) as error:
         yield CheckResult("migrations", "wrong", str(error), "run `ledger migrate` of the version that is running")
-        yield from skip_checks(BEHIND_DATABASE[2:], "the schema belongs to another version")
+        yield from skip_checks(BEHIND_DATABASE[3:], "the schema belongs to another version")
         return
     yield CheckResult("migrations", "ok", f"at {list_migrations()[-1]}")
     yield _check_role(url)
@@ -68,7 +70,7 @@ def check_database(settings: LedgerSettings) -> CheckResults:
     try:
         backlog_row = backlog(url)
     except StorageUnavailableError as error:
-        yield from skip_checks(BEHIND_DATABASE[8:], str(error))
+        yield from skip_checks(BEHIND_DATABASE[9:], str(error))
         return
     yield _check_sweep(backlog_row)
     yield _check_pending(backlog_row, settings)
@@ -123,6 +125,18 @@ def _check_server(facts: ServerFacts) -> CheckResult:
             "raise max_connections, or find the clients that hold connections (pg_stat_activity)",
         )
     return CheckResult("database", "ok", description)
+
+
+def _check_commit(url: str) -> CheckResult:
+    """Check that the server confirms a commit: one that answers questions may be a former primary."""
+    try:
+        check_commit(url)
+    except NoCommitError as error:
+        remedy = (
+            "look at the cluster (`patronictl list`), the server's log and its disk: docs/how-to/runbook.md#no-commit"
+        )
+        return CheckResult("commit", "wrong", f"{error}; redeem requests are answered 503", remedy)
+    return CheckResult("commit", "ok", "a small commit was confirmed")
 
 
 def _check_role(url: str) -> CheckResult:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from api.cli.embedded.bounded_wait import wait_until
@@ -49,6 +50,21 @@ class PostgresCluster:
         with (self._logs / f"{self.postgres_files.data.parent.name}.log").open("ab") as log:
             self._process = self.postgres_files.program.spawn(log)
         assert wait_until(self.postgres_files.is_ready, READY_S_MAX), self.postgres_files.data
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All of its processes stand still for the block; its kernel goes on to take connections and bytes."""
+        assert self._process is not None
+        parent = psutil.Process(self._process.pid)
+        family = [parent, *parent.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def reload(self) -> None:
         """Read the settings again."""

@@ -96,3 +96,20 @@ def value(app: AppClient, sample: str) -> float:
     """A sample's present value."""
     lines = [line for line in app.client.get("/metrics").text.splitlines() if line.startswith(sample)]
     return float(lines[0].rpartition(" ")[2])
+
+
+def test_database_that_accepts_no_writes_is_503_with_the_reason(app: AppClient, settings: ApiSettings) -> None:
+    """As on a standby or a server that an administrator made read-only: questions are answered, redeems are not."""
+    url = settings.database_url.get_secret_value()
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = on".encode())
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        ready = app.client.get("/readyz")
+
+    assert (ready.status_code, ready.json()["missing"]) == (503, ["database"])
+    assert ready.json()["details"] == [
+        "the database is a standby or read-only: it accepts no writes; no redeem request can be accepted"
+    ]

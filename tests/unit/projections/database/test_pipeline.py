@@ -10,7 +10,8 @@ from psycopg import Connection, Cursor
 from psycopg.pq.abc import PGconn
 from psycopg.waiting import Ready, Wait
 
-from projections.database.pipeline import OPTIMISTIC_WRITES, WAIT_INTERVAL_S, _write_first
+from projections.database.pipeline import OPTIMISTIC_WRITES, _write_first
+from projections.database.servers.bounded_connection import WAIT_INTERVAL_S
 
 SENTENCE = "psycopg {} changed {}: adapt projections/database/pipeline.py"
 

@@ -1,0 +1,1 @@
+"""Which database servers a process may use, and connections that none of them holds up."""

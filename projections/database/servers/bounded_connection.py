@@ -1,0 +1,97 @@
+"""Connections on which every answer is awaited for a bounded time, and that lead to no former primary."""
+
+from typing import Any, Final, Self, TypeVar
+
+import psycopg
+from psycopg import Connection
+from psycopg.abc import RV, PQGen
+from psycopg.conninfo import conninfo_to_dict
+
+from projections.database.servers.known_servers import (
+    COMMIT_S_MAX,
+    KNOWN_SERVERS,
+    ServerIdentity,
+    StalePrimaryError,
+    address_of,
+    commit_next_to_nothing,
+    identify,
+    list_addresses,
+)
+
+# psycopg's own number: how often a waiting operation checks whether it was interrupted.
+WAIT_INTERVAL_S = 0.1
+ANSWER_S_MAX: Final = 20.0
+"""Longest wait for an answer, in seconds: somewhat more than the server's own bound of a statement."""
+IDENTITY_S_MAX: Final = 3.0
+"""Longest wait until a new connection knows which server it leads to, in seconds."""
+
+Row = TypeVar("Row")
+
+
+class BoundedConnection(Connection[Row]):
+    """A connection that is closed if an answer does not come in time.
+
+    The server's own timeouts do not help against a server that is frozen or cut off: its kernel still acknowledges
+    what is sent to it, so TCP finds nothing wrong either.
+
+    Attributes:
+        answer_timeout_s: Longest wait for an answer, in seconds. None: without a limit.
+        server: Which server it leads to; None if the engine cannot tell.
+    """
+
+    answer_timeout_s: float | None = ANSWER_S_MAX
+    server: ServerIdentity | None = None
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        """Connect to a server that is not behind the newest one that this process has seen.
+
+        Raises:
+            psycopg.OperationalError: No host can be reached, or accepts what is asked for.
+            StalePrimaryError: Only former primaries can be reached.
+        """
+        others = list_addresses(conninfo_to_dict(conninfo))[1:]
+        for _ in others:
+            try:
+                return cls._connect_to_current(conninfo, options, has_others=True)
+            except StalePrimaryError:
+                continue
+        return cls._connect_to_current(conninfo, options, has_others=bool(others))
+
+    @classmethod
+    def _connect_to_current(cls, conninfo: str, options: dict[str, Any], *, has_others: bool) -> Self:
+        conn: Self = super().connect(KNOWN_SERVERS.order_hosts(conninfo), **options)
+        address, conn.answer_timeout_s = address_of(conn), IDENTITY_S_MAX
+        try:
+            conn.server = identify(conn)
+            if conn.server is not None:
+                KNOWN_SERVERS.admit(conn.server, address)
+            if has_others and KNOWN_SERVERS.is_suspected(address):
+                conn.answer_timeout_s = COMMIT_S_MAX
+                commit_next_to_nothing(conn)
+                KNOWN_SERVERS.trust(address)
+        except psycopg.Error as error:
+            conn.close()
+            if isinstance(error, StalePrimaryError) or not is_reported(error):
+                KNOWN_SERVERS.suspect(address)
+            raise
+        conn.answer_timeout_s = cls.answer_timeout_s
+        return conn
+
+    def wait(self, gen: PQGen[RV], interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> RV:
+        """Drive a psycopg operation to its end.
+
+        Raises:
+            psycopg.OperationalError: No answer came in time, or the connection failed.
+        """
+        try:
+            return super().wait(gen, interval, self.answer_timeout_s if timeout is None else timeout)
+        except psycopg.OperationalError as error:
+            if self.answer_timeout_s is not None and not is_reported(error):
+                self.close()
+            raise
+
+
+def is_reported(error: psycopg.Error) -> bool:
+    """Tell whether the server reported an error, which leaves the connection usable."""
+    return error.sqlstate is not None or isinstance(error, psycopg.errors.PipelineAborted)

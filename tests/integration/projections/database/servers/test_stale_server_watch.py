@@ -1,0 +1,140 @@
+"""A primary that is frozen, cut off from its standby, or deposed holds no transaction for long."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from api.cli.embedded.tcp_ports import HOST
+from projections.database.connection import connect
+from projections.database.errors import StorageUnavailableError
+from projections.database.migrations import migrate
+from projections.database.servers.bounded_connection import BoundedConnection
+from projections.database.servers.known_servers import KNOWN_SERVERS, StalePrimaryError
+from projections.monitoring.commit_probe import UNCONFIRMED, CommitProbe, NoCommitError, check_commit
+from projections.storage.bootstrap import LedgerStore
+from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.settings import settings_for
+from tests.support.servers.postgres_clusters import PostgresCluster, any_of, server
+
+S_MAX = 60.0
+"""Bound of each wait: much more than the seconds that a failover may cost, for a slow machine."""
+
+
+def eventually(is_true: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    ends = time.monotonic() + S_MAX
+    while not is_true():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def pair(servers_folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[PostgresCluster, PostgresCluster]]:
+    """A primary with the ledger's schema, and a standby that has all of it; this process has seen neither."""
+    folder = servers_folder / f"stale-{request.node.name}"[:60]
+    folder.mkdir()
+    folder.chmod(0o711)
+    with server(folder / "one") as primary, ExitStack() as ends:
+        primary.configure(fsync="off")
+        primary.start()
+        migrate(primary.url)
+        standby = primary.copy_of(folder / "two", is_standby=True)
+        ends.callback(standby.kill)
+        standby.start()
+        yield primary, standby
+
+
+def wait_for_standby(primary: PostgresCluster, standby: PostgresCluster) -> None:
+    """Until it has replayed everything."""
+    with psycopg.connect(primary.url) as one, psycopg.connect(standby.url, autocommit=True) as two:
+        written = (one.execute("SELECT pg_current_wal_lsn()").fetchone() or (None,))[0]
+        caught_up = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
+        eventually(lambda: two.execute(caught_up, (written,)).fetchone() == (True,))
+
+
+def redeem_until_accepted(bench: LedgerBench, code: str, email: str) -> float:
+    """Ask again while the database is unavailable, as clients do; return how long it took, in seconds."""
+    began = time.monotonic()
+    while True:
+        try:
+            done(bench.redeem(code, email))
+        except StorageUnavailableError:
+            assert time.monotonic() - began < S_MAX
+        else:
+            return time.monotonic() - began
+
+
+def test_redeem_reaches_the_promoted_standby_when_the_primary_freezes(
+    pair: tuple[PostgresCluster, PostgresCluster],
+) -> None:
+    """Nothing is lost; and the former primary, thawed and first in the URL, gets no connection any more."""
+    primary, standby = pair
+    url = any_of(primary, standby)
+    with LedgerStore.open(settings_for(url)) as storage:
+        bench = LedgerBench(storage, url)
+        code = bench.issue(10, bound=False)
+        first = done(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
+        wait_for_standby(primary, standby)
+        with primary.frozen():
+            standby.promote()
+            redeem_until_accepted(bench, code, "b@example.com")
+            assert bench.reader.find_reservation(first) is not None
+
+    with BoundedConnection[object].connect(url) as conn:  # the thawed one says that it is a primary, too
+        assert conn.server is not None
+        assert (conn.info.port, conn.server.timeline) == (standby.postgres_files.port, 2)
+    with psycopg.connect(primary.url) as other:
+        assert other.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+    with pytest.raises(StalePrimaryError, match="is a former primary: its timeline is 1, and timeline 2 was seen"):
+        connect(primary.url)
+
+
+def test_commit_that_no_standby_confirms_is_unknown_and_then_found_here_or_on_the_promoted_one(
+    pair: tuple[PostgresCluster, PostgresCluster],
+) -> None:
+    """The primary lives and answers questions, as when only the program that manages it died."""
+    primary, standby = pair
+    with LedgerStore.open(settings_for(primary.url)) as storage:
+        bench = LedgerBench(storage, primary.url)
+        code = bench.issue(10, bound=False)
+        wait_for_standby(primary, standby)
+        confirm_by(primary, "gone")
+        with pytest.raises(StorageUnavailableError):
+            bench.redeem(code, "a@example.com")
+        with pytest.raises(NoCommitError, match=UNCONFIRMED):
+            CommitProbe(storage.datastore).check()
+        with pytest.raises(NoCommitError, match=UNCONFIRMED):
+            check_commit(primary.url)
+        assert bench.reader.find_reservation(uuid4()) is None, "questions are answered"
+        confirm_by(primary, "")
+        redeem_until_accepted(bench, code, "a@example.com")
+        CommitProbe(storage.datastore).check()
+        assert bench.rows("SELECT count(*) FROM ledger_events") == [(2,)]
+
+    with LedgerStore.open(settings_for(any_of(*pair))) as storage:
+        bench = LedgerBench(storage, any_of(*pair))
+        wait_for_standby(primary, standby)
+        confirm_by(primary, "gone")
+        durations: list[float] = []
+        redeem = threading.Thread(target=lambda: durations.append(redeem_until_accepted(bench, code, "b@example.com")))
+        redeem.start()
+        eventually(lambda: KNOWN_SERVERS.is_suspected((HOST, str(primary.postgres_files.port))))
+        standby.promote()
+        redeem.join(S_MAX)
+    assert len(durations) == 1
+    with psycopg.connect(standby.url) as conn:
+        assert conn.execute("SELECT reserved FROM code_balances").fetchone() == (2,)
+
+
+def confirm_by(primary: PostgresCluster, standbys: str) -> None:
+    """From now on each commit waits for these standbys."""
+    primary.configure(synchronous_standby_names=standbys)
+    primary.reload()
+    with psycopg.connect(primary.url, autocommit=True) as conn:
+        eventually(lambda: conn.execute("SHOW synchronous_standby_names").fetchone() == (standbys,))

@@ -1,0 +1,92 @@
+"""Which hosts are asked, in which order, and which primary is a former one."""
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from projections.database.servers.known_servers import (
+    SKIPPED_S,
+    SUSPECTED_S,
+    KnownServers,
+    ServerIdentity,
+    StalePrimaryError,
+)
+
+URL = "postgresql://ledger@a:1,b:2,c:3/ledger?target_session_attrs=read-write"
+A, B, C = ("a", "1"), ("b", "2"), ("c", "3")
+
+
+class Clock:
+    """Time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return it."""
+        return self.now
+
+
+def hosts(servers: KnownServers, url: str = URL) -> str:
+    """The hosts in the order in which they are asked."""
+    parameters = conninfo_to_dict(servers.order_hosts(url))
+    assert parameters["dbname"] == "ledger"
+    return f"{parameters['host']} {parameters['port']}"
+
+
+def test_hosts_keep_the_order_of_the_url_while_none_is_suspected() -> None:
+    """The URL is passed on to the letter."""
+    assert KnownServers().order_hosts(URL) == URL
+
+
+def test_suspected_host_is_left_out_then_comes_last_and_is_then_forgiven() -> None:
+    """A host that was frozen costs no connect timeout while another one may be the primary."""
+    servers = KnownServers(clock := Clock())
+    servers.suspect(A)
+
+    assert hosts(servers) == "b,c 2,3"
+    clock.now += SKIPPED_S
+    assert hosts(servers) == "b,c,a 2,3,1"
+    assert servers.is_suspected(A)
+    clock.now += SUSPECTED_S
+    assert hosts(servers) == "a,b,c 1,2,3"
+    assert not servers.is_suspected(A)
+
+
+def test_all_hosts_are_asked_when_all_are_suspected() -> None:
+    """One of them has to be the primary in the end."""
+    servers = KnownServers(Clock())
+    for address in (A, B, C):
+        servers.suspect(address)
+
+    assert hosts(servers) == "a,b,c 1,2,3"
+    servers.trust(B)
+    assert hosts(servers) == "b 2"
+
+
+def test_only_host_of_a_url_is_always_asked() -> None:
+    """As a proxy is, behind which another server may answer."""
+    servers = KnownServers(Clock())
+    servers.suspect(("proxy", "5000"))
+
+    assert servers.order_hosts("postgresql://proxy:5000/ledger") == "postgresql://proxy:5000/ledger"
+
+
+def test_one_port_belongs_to_all_hosts() -> None:
+    """libpq reads it that way."""
+    servers = KnownServers(Clock())
+    servers.suspect(("a", "5432"))
+
+    assert hosts(servers, "postgresql://a,b/ledger") == "b 5432"
+
+
+def test_primary_behind_the_newest_timeline_is_refused() -> None:
+    """The same and newer ones are admitted, and so are standbys and other clusters."""
+    servers = KnownServers(Clock())
+    servers.admit(ServerIdentity(7, 3, "then"), A)
+    servers.admit(ServerIdentity(7, 4, "now"), B)
+
+    with pytest.raises(StalePrimaryError, match="a:1 is a former primary: its timeline is 3, and timeline 4 was seen"):
+        servers.admit(ServerIdentity(7, 3, "then"), A)
+    servers.admit(ServerIdentity(7, None, "then"), A)
+    servers.admit(ServerIdentity(8, 1, "then"), C)
+    servers.admit(ServerIdentity(7, 4, "later"), B)
