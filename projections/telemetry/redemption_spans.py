@@ -39,10 +39,11 @@ _HALF: Final = (1 << 64) - 1
 def trace_id_of(reservation_id: UUID) -> int:
     """Return the 128-bit trace id of a reservation.
 
-    The halves of the UUID change places. Ratio samplers compare the lower 64 bits with a bound, and the bits of a
-    UUID that are not random (RFC 9562 section 5.4) would shift that comparison.
+    The lower 64 bits of the UUID are rotated left by two. Ratio samplers compare them with a bound, and the two bits
+    at their front are the same in every UUID (RFC 9562 section 4.1); the 62 bits behind those are random.
     """
-    return (reservation_id.int & _HALF) << 64 | reservation_id.int >> 64
+    high, low = reservation_id.int >> 64, reservation_id.int & _HALF
+    return high << 64 | (low << 2 & _HALF | low >> 62)
 
 
 def is_sampled(reservation_id: UUID, ratio: float) -> bool:

@@ -11,9 +11,11 @@ SEED = 20261127
 
 
 def random_ids(count: int) -> list[UUID]:
-    """Random UUIDs of version 4."""
+    """Random UUIDs of version 4, and of one second of version 7."""
     source = random.Random(SEED)
-    return [UUID(int=source.getrandbits(128), version=4) for _ in range(count)]
+    texts = (f"019e0000-{source.getrandbits(10):04x}-7{source.getrandbits(12):03x}-" for _ in range(count))
+    ordered = [UUID(f"{text}{0x8000 | source.getrandbits(14):04x}-{source.getrandbits(48):012x}") for text in texts]
+    return [UUID(int=source.getrandbits(128), version=4) for _ in range(count // 2)] + ordered[: count // 2]
 
 
 def test_share_of_sampled_reservations_is_the_ratio() -> None:
