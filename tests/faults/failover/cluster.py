@@ -1,6 +1,5 @@
 """The cluster: its nodes, who leads, whether it is whole, and a planned switchover."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +11,6 @@ from tests.faults.failover.machines import Machine, build_bridge
 from tests.faults.failover.patroni_nodes import NO_LEADER, PASSWORD, POSTGRES_PORT, PatroniNode
 
 START_S_MAX: Final = 120.0
-WHOLE_S_MAX: Final = 150.0
 SWITCH_S_MAX: Final = 60.0
 NOT_BY_REWIND: Final = "replica has been created using basebackup"
 
@@ -61,15 +59,6 @@ class PatroniCluster:
             and len(etcd_leaders) == 1
             and NO_LEADER not in etcd_leaders
         )
-
-    def wait_until_whole(self, start_missing: Callable[[], None]) -> bool:
-        """Wait until it is whole again; a service manager restarts what died. Returns whether it was in time."""
-
-        def is_whole() -> bool:
-            start_missing()
-            return self.is_whole()
-
-        return wait_for(is_whole, WHOLE_S_MAX)
 
     def members(self) -> list[dict[str, Any]]:
         """Return the members as the first node that answers lists them."""

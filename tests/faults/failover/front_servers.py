@@ -14,9 +14,10 @@ from api.cli.embedded.services import binaries
 from api.cli.embedded.tcp_ports import HOST
 from tests.faults.failover.enclosure import wait_for
 
-PRIMARY_PORT, STANDBY_PORT, BROKER_PORT = 5000, 5001, 6379
+PRIMARY_PORT, STANDBY_PORT = 5000, 5001
 VALKEY_PORTS: Final = (6381, 6382)
 SENTINEL_PORTS: Final = (26381, 26382, 26383)
+BROKER_URL: Final = f"sentinel://{','.join(f'{HOST}:{port}' for port in SENTINEL_PORTS)}/0?master_name=ledger"
 READY_S_MAX: Final = 30.0
 PROXY: Final = Path(__file__).parents[3] / "deploy/ha/haproxy.cfg"
 """The configuration that operators get; addresses are in its environment."""
@@ -31,16 +32,14 @@ class FrontServers:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._env = {**os.environ, "CLUSTER_BIND": HOST}
         self._env |= {f"CLUSTER_NODE{number}": address for number, address in enumerate(addresses, start=1)}
-        self._env |= {f"CLUSTER_VALKEY{number}": f"{HOST}:{port}" for number, port in enumerate(VALKEY_PORTS, 1)}
 
     def start(self) -> None:
-        """Start all of them, and wait until the broker answers through HAProxy."""
+        """Start all of them, and wait until one Valkey follows the other."""
         self._spawn("haproxy", "haproxy", "-db", "-f", str(PROXY))
         for port in VALKEY_PORTS:
             self.start_valkey(port, follows=None if port == VALKEY_PORTS[0] else VALKEY_PORTS[0])
         for port in SENTINEL_PORTS:
             self._start_sentinel(port)
-        assert wait_for(self._is_broker_ready, READY_S_MAX), "the broker does not answer through HAProxy"
         assert wait_for(self.is_whole, READY_S_MAX), "the second Valkey does not follow the first"
 
     def start_valkey(self, port: int, follows: int | None) -> None:
@@ -82,11 +81,6 @@ class FrontServers:
             self._processes[name] = subprocess.Popen(
                 command, env=self._env, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-
-    def _is_broker_ready(self) -> bool:
-        with suppress(RedisError), Redis(HOST, BROKER_PORT, socket_timeout=1) as client:
-            return bool(client.ping())
-        return False
 
     def _role_of(self, port: int) -> str:
         with suppress(RedisError), Redis(HOST, port, socket_timeout=1) as client:

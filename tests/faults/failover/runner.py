@@ -30,7 +30,7 @@ from tests.faults.failover.enclosure import (
     wait_for,
 )
 from tests.faults.failover.feed_order import order_violations
-from tests.faults.failover.front_servers import BROKER_PORT, PRIMARY_PORT, FrontServers
+from tests.faults.failover.front_servers import BROKER_URL, PRIMARY_PORT, FrontServers
 from tests.faults.failover.patroni_nodes import PASSWORD, POSTGRES_PORT
 from tests.faults.failover.round_report import FailoverRound, table
 from tests.faults.failover.run_watch import RunWatch, WatchedRun
@@ -41,6 +41,7 @@ ACKS: Final = 8
 """Acknowledgements of each load after a fault that end the wait for answers."""
 ANSWER_S_MAX: Final = 90.0
 SETTLE_S_MAX: Final = 180.0
+WHOLE_S_MAX: Final = 150.0
 SPREAD_CODES: Final = 6
 NODES: Final = 3
 
@@ -124,8 +125,7 @@ class FailoverRun:
 
     @contextmanager
     def _hosts(self, mail: MailServer) -> Iterator[LedgerHosts]:
-        broker = f"redis://{HOST}:{BROKER_PORT}/0"
-        with LedgerHosts(DISK / "hosts", self._database_url(), broker, mail.url) as hosts:
+        with LedgerHosts(DISK / "hosts", self._database_url(), BROKER_URL, mail.url) as hosts:
             workers = (f"worker-{number + 1}" for number in range(self._plan.host_count))
             beats = (f"beat-{number + 1}" for number in range(self._plan.host_count))
             hosts.start(*self._backends, *workers, *beats)
@@ -170,7 +170,7 @@ class FailoverRun:
 
         one_round.answered_before_healing = wait_for(is_over, ANSWER_S_MAX + fault.held_s)
         heal(scene)
-        if not self._cluster.wait_until_whole(lambda: start_missing(scene)):
+        if not wait_for(lambda: self._is_whole(scene), WHOLE_S_MAX):
             self._report.broken.append(f"{fault.name}: the cluster was not whole again\n{self._cluster.words()}")
         whole_at = time.monotonic()
         if not wait_for(lambda: self._has_answers(whole_at), ANSWER_S_MAX):
@@ -181,6 +181,11 @@ class FailoverRun:
         one_round.readiness = [answer for answer in watch.readiness if answer.at >= one_round.began]
         one_round.doctor = [answer for answer in watch.doctor if answer.at >= one_round.began]
         self._say(one_round.line())
+
+    def _is_whole(self, scene: FaultScene) -> bool:
+        """Whether every server runs again; a service manager restarts those that died."""
+        start_missing(scene)
+        return self._cluster.is_whole() and self._front.is_whole()
 
     def _has_answers(self, since: float) -> bool:
         """Whether each load has some acknowledgements since a time."""
