@@ -223,8 +223,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--route", choices=("proxy", "hosts"), default="proxy")
     parser.add_argument("--only", action="append", choices=[fault.name for fault in CLUSTER_FAULTS])
     parser.add_argument("--slice", action="store_true", help="one host, and no doctor in gaps")
-    parser.add_argument("--logs", type=Path, default=None, help="folder that keeps the logs of all servers")
+    parser.add_argument("--logs", type=Path, default=None, help="new folder that keeps the logs of all servers")
     options = parser.parse_args(arguments)
+    if options.logs is not None and options.logs.exists() and not is_enclosed():
+        # The checker reads the logs: those of another run would count.
+        parser.error(f"{options.logs} exists: name a folder that does not")
     if not is_enclosed():
         return _enter(sys.argv[1:] if arguments is None else arguments)
     become_init()
