@@ -10,6 +10,8 @@ from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from api.legacy_import.findings import (
     ImportFinding,
     ImportSummary,
@@ -23,7 +25,7 @@ from api.legacy_import.findings import (
 from domain.commands.code.import_code import ImportCode, ImportedUse, find_access_end
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
-from domain.events.code_terms import CodeTerms
+from domain.events.code_terms import SINGLE_USE
 from domain.legacy.evidence import Assessment, EvidencedUse, assess
 from domain.legacy.records import LegacyCode
 from domain.model.access import Access
@@ -204,7 +206,9 @@ class LegacyImporter:
             code_id=code_id,
             text=vault.draft_code(normal, code_id),
             source=self._plan.source,
-            terms=CodeTerms(
+            # The legacy system has no other terms.
+            terms=replace(
+                SINGLE_USE,
                 max_uses=assessment.max_uses,
                 expires_at=code.expires_at,
                 validity_days=assessment.validity_days,

@@ -3,8 +3,12 @@
 import re
 from pathlib import Path
 
+from projections.sql.term_columns import TERM_COLUMNS
+
 ROOT = Path(__file__).parents[2]
 SCHEMA = (ROOT / "tests" / "schema" / "approved_schema.sql").read_text("utf-8")
+TERMS = "the terms of codes"
+"""Stands for the columns of all terms: none of them is about a person."""
 PAGE = (ROOT / "docs" / "reference" / "data-map.md").read_text("utf-8")
 
 
@@ -21,7 +25,8 @@ def on_page() -> dict[str, list[str]]:
     columns_by_table: dict[str, list[str]] = {}
     for row in re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", PAGE, re.MULTILINE):
         cells = row[1].split(" | ")
-        columns_by_table.setdefault(row[0], []).extend(re.findall(r"`(\w+)`", " ".join(cells[1:3])))
+        columns = re.findall(r"`(\w+)`", " ".join(cells[1:3]))
+        columns_by_table.setdefault(row[0], []).extend([*columns, *TERM_COLUMNS] if TERMS in row[1] else columns)
     return columns_by_table
 
 

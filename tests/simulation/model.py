@@ -14,7 +14,6 @@ from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import InviteOutcomeUnknown
-from domain.events.code_terms import CodeTerms
 from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.working_set import WorkingSet
@@ -35,6 +34,7 @@ from tests.simulation.fault_schedule import FaultSchedule
 from tests.simulation.scheduler import Scheduler, SimulatedProcess, short
 from tests.simulation.services.persistence import open_memory
 from tests.simulation.services.store import Fate, NoFaults
+from tests.support.ledger.code_terms import make_terms
 from workers.channels.smtp.connection_window import REST_LONGEST_S
 from workers.invitations.outbox_notices import ATTEMPTS_MAX, RETRY_S
 
@@ -233,7 +233,7 @@ class LedgerModel:
             max_uses, bound = random.choice([1, 1, 2, 3, None]), random.random() < 0.4
             terms |= {
                 "bound": bound,
-                "terms": CodeTerms(
+                "terms": make_terms(
                     max_uses=max_uses,
                     expires_at=random.choice([None, None, None, now + timedelta(seconds=random.choice([50, 300]))]),
                     validity_days=random.choice([None, None, None, 1, 8]),

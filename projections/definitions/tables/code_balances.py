@@ -1,8 +1,10 @@
 """`code_balances`: one row for each code, with its terms and counts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from operator import attrgetter
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args
 from uuid import UUID
 
 from msgspec import structs
@@ -12,6 +14,20 @@ from domain.model.redeem_code import RedeemCode
 from projections.definitions.projection import EventPlace, Row, StateProjection
 from projections.sql.table import Table
 from projections.sql.term_columns import COLUMN_OF_TERM, TERM_COLUMNS
+
+_TYPES: Final = {int: "bigint", bool: "boolean", str: "text", UUID: "uuid", datetime: "timestamptz", date: "date"}
+
+
+def _type_of(annotation: Any) -> str:  # noqa: ANN401 - a type, or a union of one with None
+    """Return the type of the column of a field."""
+    (kind,) = {*(get_args(annotation) or (annotation,))} - {NoneType}
+    return _TYPES[kind]
+
+
+_FIELD_COLUMNS: Final = {
+    field.name: _type_of(field.type) for field in structs.fields(RedeemCode) if field.name != "terms"
+}
+"""A column for each field of a code besides its terms."""
 
 TABLE: Final = Table(
     "code_balances",
@@ -35,8 +51,9 @@ TABLE: Final = Table(
         "rebinds_max": "integer",
         "bound_to": "uuid",
     }
-    # A new term's column is the last of the table. The others keep their places above.
-    | TERM_COLUMNS,
+    # The column of a new term or field is the last of the table. The others keep their places above.
+    | TERM_COLUMNS
+    | _FIELD_COLUMNS,
     fixed=("issued_at",),
 )
 _TERM_OF: Final = {column: name for name, column in COLUMN_OF_TERM.items()}

@@ -22,8 +22,8 @@ from domain.events import (
     UseRefunded,
     UseReserved,
 )
-from domain.events.code_terms import CodeTerms
 from domain.model.redeem_code import RedeemCode, evolve_code
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import SENT, START, Scenario, done
 
 TOMORROW = START + timedelta(days=1)
@@ -135,7 +135,7 @@ COUNTED = {"used": 4, "sent_binding": 3}
             CODE,
             CodeTermsChanged(**FIELDS, max_uses=7, expires_at=AT, validity_days=3, rebinds_max=2),
             {
-                "terms": CodeTerms(max_uses=7, expires_at=AT, validity_days=3, group=None, rebinds_max=2),
+                "terms": make_terms(max_uses=7, expires_at=AT, validity_days=3, rebinds_max=2),
                 "bound_to": None,
             },
         ),
@@ -156,7 +156,7 @@ def test_event_changes_exactly_its_fields_of_the_code(
 
 def test_code_begins_with_what_it_is_issued_with() -> None:
     """Nothing used or reserved, not paused, not revoked."""
-    terms = CodeTerms(max_uses=9, expires_at=None, validity_days=None, group="Red", rebinds_max=None)
+    terms = make_terms(max_uses=9, group="Red")
 
     assert RedeemCode(
         code_id=CODE_ID, version=1, last_at=START, issued_at=START, terms=terms, bound=True, bound_to=OTHER
