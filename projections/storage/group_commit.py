@@ -12,6 +12,8 @@ from typing import Protocol
 
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
+from projections.database.servers.bounded_connection import ANSWER_S_MAX
+from projections.database.servers.stale_server_watch import cut_off_socket
 from projections.storage.pipelined_execute import FallBackToBlockingError
 from projections.telemetry.metrics import BATCH_SIZE, COMMIT_SECONDS
 from projections.telemetry.tracing import TRACING
@@ -70,6 +72,7 @@ class AsyncGroupCommit:
         self._deadlines: deque[tuple[float, Waiter]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closing = False
+        self._awaited: tuple[float, int] | None = None
         self._timer = self._loop.call_later(EXPIRY_CHECK_S, self._expire_waiting)
 
     async def run(self, command: Command) -> Result:
@@ -176,9 +179,11 @@ class AsyncGroupCommit:
     async def _wait_readable(self, socket: int) -> None:
         readable = self._loop.create_future()
         self._loop.add_reader(socket, _resolve, readable)
+        self._awaited = self._loop.time(), socket
         try:
             await readable
         finally:
+            self._awaited = None
             self._loop.remove_reader(socket)
 
     def _drop_finished(self) -> None:
@@ -187,8 +192,10 @@ class AsyncGroupCommit:
             self._deadlines.popleft()
 
     def _expire_waiting(self) -> None:
-        """Fail the oldest commands whose time is over."""
+        """Fail the oldest commands whose time is over, and end a connection whose answer does not come."""
         now = self._loop.time()
+        if self._awaited is not None and now - self._awaited[0] > ANSWER_S_MAX:
+            cut_off_socket(self._awaited[1])
         self._drop_finished()
         while self._deadlines and self._deadlines[0][0] <= now:
             _, waiter = self._deadlines.popleft()

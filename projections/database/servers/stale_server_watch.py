@@ -146,7 +146,13 @@ def ask_server(database_url: str, address: Address) -> ServerState:
 
 def cut_off(conn: Connection[Any]) -> None:
     """End a connection from our side, also under a thread that waits for its answer; the server is not asked."""
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(conn.fileno())) as peer:
+    with suppress(psycopg.Error):  # it was closed in the meantime
+        cut_off_socket(conn.fileno())
+
+
+def cut_off_socket(fileno: int) -> None:
+    """End a connection by its socket; what waits for an answer reads the end of the stream."""
+    with suppress(OSError), socket.socket(fileno=os.dup(fileno)) as peer:
         peer.shutdown(socket.SHUT_RDWR)
 
 

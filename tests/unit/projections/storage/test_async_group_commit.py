@@ -184,6 +184,20 @@ def test_caller_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) 
     assert run(scenario, wait_s=0.05).batches == [[0]]
 
 
+def test_answer_that_never_comes_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch reads the end of the stream, and the commands behind it get their turn."""
+    monkeypatch.setattr(module, "EXPIRY_CHECK_S", 0.01)
+    monkeypatch.setattr(module, "ANSWER_S_MAX", 0.02)
+
+    async def scenario(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        tasks = await begun(commit, 0)
+        tasks += await begun(commit, 1)
+        assert await asyncio.gather(*tasks) == store.results([0, 1])
+        assert store.ours.recv(1) == b""
+
+    assert run(scenario).batches == [[0], [1]]
+
+
 def test_closing_finishes_what_was_submitted() -> None:
     """A graceful stop loses no command, and takes no more."""
 
