@@ -29,8 +29,8 @@ GUIDANCE: Final = {
     "computing metrics failed": "A bug: report it with the traceback. Metrics of the database are stale until then.",
     "connecting to the database failed": "The process retries. If it continues, start PostgreSQL or correct"
     " `DATABASE_URL`.",
-    "connections to the database dropped": "`host` did not confirm a commit, or another server answers; `why` says"
-    " which. Requests in flight are repeated or answered 503. See [no commit](../how-to/runbook.md#no-commit).",
+    "database server unavailable": "`server` did not confirm a commit, or another one answers there; `why` says which."
+    " Its connections were dropped. See [no commit](../how-to/runbook.md#no-commit).",
     "delivering to a webhook endpoint failed": "A bug: report it with the traceback. The next run retries.",
     "delivering webhooks failed": "The database is unavailable; the next run retries. Check PostgreSQL if it"
     " continues.",

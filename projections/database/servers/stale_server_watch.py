@@ -90,8 +90,8 @@ class StaleServerWatch:
             if dropped:
                 why = state.why or "another server answers at its address"
                 log.warning(
-                    "connections to the database dropped",
-                    extra={"host": ":".join(address), "count": len(dropped), "why": why},
+                    "database server unavailable",
+                    extra={"server": ":".join(address), "count": len(dropped), "why": why},
                 )
 
     def _choose_dropped(self, address: Address, state: ServerState) -> list[Connection[Any]]:
