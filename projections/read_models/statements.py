@@ -7,12 +7,14 @@ page costs the same however long the history is.
 
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Final, NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from domain.events import (
     CaseOpened,
@@ -54,9 +56,17 @@ class Landmark(NamedTuple):
 
 
 class CachedHistory(NamedTuple):
-    """What is cached of a code: its state at every thousandth version, and what is known up to the last of them."""
+    """What is cached of a code.
+
+    Attributes:
+        checkpoints: Its state at every thousandth version.
+        counts: How many events of each type there are up to each of them.
+        landmarks: Up to the last of them.
+        trace: Up to the last of them.
+    """
 
     checkpoints: list[RedeemCode]
+    counts: list[Counter[type[Event]]]
     landmarks: list[Landmark]
     trace: BalanceTrace
 
@@ -72,13 +82,20 @@ class StatementEntry(NamedTuple):
 
 
 class HistoryQuery(NamedTuple):
-    """A part of a code's history: after one version up to another, of these topics, of this recipient."""
+    """A part of a code's history: after one version up to another, of these topics, of this recipient.
+
+    Attributes:
+        actor: Kind of the actor.
+        channel: Name of the channel that the events are about.
+    """
 
     code_id: UUID
     after: int
     until: int
     topics: Sequence[str] | None = None
     recipient_id: UUID | None = None
+    actor: str | None = None
+    channel: str | None = None
 
 
 class StatementReader(Reader):
@@ -136,18 +153,25 @@ class StatementReader(Reader):
         lower, upper = query.after, query.until
         if after is not None:
             lower, upper = (lower, min(upper, after - 1)) if newest_first else (max(lower, after), upper)
-        kinds = None if query.topics is None else list(query.topics)
         if query.recipient_id is None:
             statement = ReadModelsSql.versions_newest_first if newest_first else ReadModelsSql.versions_oldest_first
-            rows = self._fetch_all(statement, query.code_id, lower, upper, kinds, kinds, limit)
         else:
-            person = (query.code_id, query.recipient_id)
             statement = (
                 ReadModelsSql.versions_of_person_newest_first
                 if newest_first
                 else ReadModelsSql.versions_of_person_oldest_first
             )
-            rows = self._fetch_all(statement, *person, lower, upper, kinds, kinds, limit)
+        rows = self._fetch_named(
+            statement,
+            code_id=query.code_id,
+            recipient_id=query.recipient_id,
+            after=lower,
+            until=upper,
+            topics=None if query.topics is None else list(query.topics),
+            actor=_encode_field("actor", query.actor),
+            channel=_encode_field("channel", query.channel),
+            limit=limit,
+        )
         return [row[0] for row in rows]
 
     def find_versions_of_reservation(self, reservation_id: UUID) -> tuple[UUID, list[int]] | None:
@@ -166,6 +190,16 @@ class StatementReader(Reader):
             *_collect_landmarks(tail),
         ]
 
+    def count_types(self, code_id: UUID, after: int, until: int) -> Counter[type[Event]]:
+        """Count the events of each type after one version up to another."""
+        return self._count_types_until(code_id, until) - self._count_types_until(code_id, min(after, until))
+
+    def _count_types_until(self, code_id: UUID, until: int) -> Counter[type[Event]]:
+        cached, whole = self._extend_cache(code_id, until), until // CHECKPOINT_EVERY
+        code, counts = (cached.checkpoints[whole - 1], cached.counts[whole - 1]) if whole else (None, Counter())
+        tail = self._fold(code_id, code, until) if until > whole * CHECKPOINT_EVERY else ()
+        return counts + Counter(type(entry.event) for entry in tail)
+
     def trace_balance(self, code_id: UUID) -> BalanceTrace:
         """Return the balance of a code over its whole history."""
         cached = self._extend_cache(code_id, self.find_newest_version(code_id))
@@ -180,18 +214,19 @@ class StatementReader(Reader):
 
     def _extend_cache(self, code_id: UUID, version: int) -> CachedHistory:
         """Return what is cached of a code after reading on to this version, if that completes a thousand events."""
-        cached = self._cached.get(code_id, CachedHistory([], [], BalanceTrace()))
+        cached = self._cached.get(code_id, CachedHistory([], [], [], BalanceTrace()))
         last = cached.checkpoints[-1] if cached.checkpoints else None
         missing = version // CHECKPOINT_EVERY - len(cached.checkpoints)
         if missing > 0:
-            new, landmarks, trace = [], [], cached.trace.copy()
+            new, counts, landmarks, trace = [], list(cached.counts), [], cached.trace.copy()
             entries = self._fold(code_id, last, (len(cached.checkpoints) + missing) * CHECKPOINT_EVERY)
             for block in batched(entries, CHECKPOINT_EVERY):
                 new.append(block[-1].code)
+                counts.append((counts[-1] if counts else Counter()) + Counter(type(entry.event) for entry in block))
                 landmarks += _collect_landmarks(block)
                 for entry in block:
                     trace.add(entry.code)
-            cached = CachedHistory([*cached.checkpoints, *new], [*cached.landmarks, *landmarks], trace)
+            cached = CachedHistory([*cached.checkpoints, *new], counts, [*cached.landmarks, *landmarks], trace)
         if cached.checkpoints:
             with self._lock:
                 self._cached[code_id] = cached
@@ -212,6 +247,11 @@ class StatementReader(Reader):
                 yield StatementEntry(position, version, event, before, code)
             if not rows:
                 return
+
+
+def _encode_field(name: str, word: str | None) -> bytes | None:
+    """Return how a field of an event with this word is stored; None without a word."""
+    return None if word is None else b'"%s":%s' % (name.encode(), msgspec.json.encode(word))
 
 
 def _collect_landmarks(entries: Iterable[StatementEntry]) -> list[Landmark]:

@@ -111,14 +111,20 @@ SELECT digest FROM recipients WHERE recipient_id = %s;
 -- name: versions_of_person_newest_first
 SELECT e.originator_version FROM reservations r CROSS JOIN unnest(r.versions) AS v
 JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
-WHERE r.code_id = %s AND r.recipient_id = %s AND v > %s AND v <= %s AND (%s::text[] IS NULL OR e.topic = ANY(%s))
-ORDER BY v DESC LIMIT %s;
+WHERE r.code_id = %(code_id)s AND r.recipient_id = %(recipient_id)s AND v > %(after)s AND v <= %(until)s
+    AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
+    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
+    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
+ORDER BY v DESC LIMIT %(limit)s;
 
 -- name: versions_of_person_oldest_first
 SELECT e.originator_version FROM reservations r CROSS JOIN unnest(r.versions) AS v
 JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
-WHERE r.code_id = %s AND r.recipient_id = %s AND v > %s AND v <= %s AND (%s::text[] IS NULL OR e.topic = ANY(%s))
-ORDER BY v LIMIT %s;
+WHERE r.code_id = %(code_id)s AND r.recipient_id = %(recipient_id)s AND v > %(after)s AND v <= %(until)s
+    AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
+    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
+    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
+ORDER BY v LIMIT %(limit)s;
 
 -- name: events_caused_by
 -- In a bounded stretch of one stream; the two forms are those in which a number ends in JSON.
@@ -274,15 +280,19 @@ WHERE r.code_id = %s AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
 
 -- name: versions_newest_first
 SELECT originator_version FROM ledger_events
-WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s
-    AND (%s::text[] IS NULL OR topic = ANY(%s))
-ORDER BY originator_version DESC LIMIT %s;
+WHERE originator_id = %(code_id)s AND originator_version > %(after)s AND originator_version <= %(until)s
+    AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN state) > 0)
+    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN state) > 0)
+ORDER BY originator_version DESC LIMIT %(limit)s;
 
 -- name: versions_oldest_first
 SELECT originator_version FROM ledger_events
-WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s
-    AND (%s::text[] IS NULL OR topic = ANY(%s))
-ORDER BY originator_version LIMIT %s;
+WHERE originator_id = %(code_id)s AND originator_version > %(after)s AND originator_version <= %(until)s
+    AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN state) > 0)
+    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN state) > 0)
+ORDER BY originator_version LIMIT %(limit)s;
 
 -- name: version_of_code
 SELECT version FROM code_balances WHERE code_id = %s;

@@ -57,6 +57,7 @@ GET /support/account
 POST /support/account
 GET /support/codes
 GET /support/codes/{code_id}
+GET /support/codes/{code_id}/balance
 GET /support/codes/{code_id}/compare
 GET /support/codes/{code_id}/events/{version}
 GET /support/codes/{code_id}/explain

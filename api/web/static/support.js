@@ -43,37 +43,63 @@ function takeBalance(next) {
 
 // --- The chart ---
 
-function takeChart(next) {
-  const isOpen = document.getElementById("chart-numbers").open;
-  take(next, "chart");
-  document.getElementById("chart-numbers").open = isOpen;
-}
+const listPlaces = () =>
+  document.getElementById("chart-over").dataset.places.trim().split(" ").map((place) => place.split(":").map(Number));
 
 // The cursor follows the slider at once; the page of that time brings the exact place.
 function showCursor() {
   const version = Number(slider.value);
-  const places = document.getElementById("chart-over").dataset.places.trim().split(" ");
-  const known = places.map((place) => place.split(":").map(Number));
-  const after = known.findIndex(([each]) => each > version);
-  const [from, x] = known.at(after === -1 ? -1 : Math.max(after - 1, 0));
-  const [to, end] = after === -1 ? [Number(slider.max), 100] : known[after];
-  const share = to > from ? (version - from) / (to - from) : 1;
+  const places = [...listPlaces(), [Number(slider.max) + 1, 100]];
+  const after = Math.max(places.findIndex(([each]) => each > version), 1);
+  const [[from, x], [to, end]] = places.slice(after - 1, after + 1);
+  const place = version === Number(slider.max) ? 100 : x + ((version - from) / (to - from)) * (end - x);
   const cursor = document.getElementById("chart-cursor");
   for (const name of ["x1", "x2"]) {
-    cursor.setAttribute(name, `${x + share * (end - x)}%`);
+    cursor.setAttribute(name, `${place}%`);
   }
 }
+
+// The step under the pointer: the newest event before it.
+function findStep(event) {
+  const chart = document.getElementById("chart-over");
+  const area = chart.getBoundingClientRect();
+  const pointed = (100 * (event.clientX - area.left)) / area.width;
+  const places = [...listPlaces(), [null, 100]];
+  const index = Math.max(places.findLastIndex(([each, x]) => each !== null && x <= pointed), 0);
+  return { address: chart.dataset.events + places[index][0], x: places[index][1], end: places[index + 1][1] };
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("#chart-over a") && !event.metaKey && !event.ctrlKey) {
+    event.preventDefault();
+    location.assign(findStep(event).address);
+  }
+});
+document.addEventListener("pointermove", (event) => {
+  const marked = document.getElementById("chart-step");
+  if (marked !== null) {
+    const step = event.target.closest?.("#chart-over") ? findStep(event) : { x: 0, end: 0 };
+    marked.setAttribute("x", `${step.x}%`);
+    marked.setAttribute("width", `${step.end - step.x}%`);
+  }
+});
 
 // --- New events ---
 
 const headOf = (root) => Number(root.getElementById("statement").dataset.head);
 
-// What is open on the page stays open: lines are added, not drawn anew, unless there are too many to fit.
+// What is open on the page stays open: lines are added, not drawn anew, unless all of the page are new.
 function addLines(next, known) {
-  const fresh = [...next.querySelectorAll("#flat > .line")].filter((line) => Number(line.dataset.version) > known);
+  const lines = [...next.querySelectorAll("#flat > .line")];
+  const fresh = lines.filter((line) => Number(line.dataset.version) > known);
   const list = document.getElementById("flat");
-  if (list === null || fresh.length < headOf(next) - known) {
+  if (list === null || fresh.length === lines.length || next.querySelector(".hidden-lines") !== null) {
+    const open = [...document.querySelectorAll("#flat > .line:has(details[open])")].map((line) => line.id);
     take(next, "lines");
+    for (const id of open) {
+      const details = document.querySelector(`#${id} details`);
+      details?.setAttribute("open", "");
+    }
     return;
   }
   for (const line of fresh.reverse()) {
@@ -92,7 +118,7 @@ async function look() {
   const { next } = await fetchPage(location.href);
   addLines(next, known);
   takeBalance(next);
-  takeChart(next);
+  take(next, "chart");
   statement.dataset.head = headOf(next);
   slider.max = headOf(next); // before the value, which it bounds
   slider.value = slider.max;
@@ -135,7 +161,7 @@ async function travel() {
     return;
   }
   takeBalance(next);
-  takeChart(next);
+  take(next, "chart");
   take(next, "lines");
   statement.dataset.live = next.getElementById("statement").dataset.live;
   statement.dataset.head = headOf(next);

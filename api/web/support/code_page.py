@@ -25,8 +25,8 @@ from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.charts import draw_balance_bar
-from api.web.support.history.balance_chart import BalanceChart, draw_balance_chart
-from api.web.support.statement_query import KINDS, StatementParams, StatementQuery
+from api.web.support.history.balance_page import load_chart
+from api.web.support.statement_query import ACTORS, KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
     StatementLine,
     build_lines,
@@ -35,17 +35,21 @@ from api.web.support.view_models import (
     name_code_state,
     name_event_kind,
 )
-from domain.events import RebindReserved, ReservationEvent, ReservationStarted, UseReserved
+from domain.events import Event, RebindReserved, ReservationEvent, ReservationStarted, UseReserved
+from domain.events.importance import IMPORTANCE, LEVELS, Importance
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation_transitions import fold_reservation
-from domain.ports import Language
+from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
 from projections.read_models.statements import HistoryQuery, StatementEntry
 
-LINES_PER_PAGE: Final = 25
+LINES_PER_PAGE: Final = 20
 GROUPS_PER_PAGE: Final = 8
 REFUSALS_SHOWN: Final = 20
+SEARCHED_MAX: Final = 100_000
+"""Most events that one page is searched for those of an actor or a channel, which have no index."""
+HIDDEN_COUNTED_MAX: Final = 1_000
 OPENING: Final = (UseReserved, RebindReserved)
 """Types of the events that begin a reservation."""
 TICK: Final = timedelta(microseconds=1)
@@ -92,7 +96,8 @@ def show_code(
     view["code_id"] = code_id
     view["scale_url"] = query.url(scale=None if query.is_true_scale else "true")
     view["fields_but_time"] = query.hidden_fields("as_of")
-    view["fields_but_filter"] = query.hidden_fields("order", "kind", "since", "until", "group")
+    filter_fields = ("order", "kind", "since", "until", "group", "level", "actor", "channel")
+    view["fields_but_filter"] = query.hidden_fields(*filter_fields)
     return support_page(request, "code.html", staff, query=query, done=done, nonce=new_nonce(), **{**bounds, **view})
 
 
@@ -141,7 +146,7 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
         "until": until,
         "at": at,
         "code": code,
-        "chart": _draw_chart(support, query, head, at, now),
+        "chart": load_chart(support, query.code_id, query.as_of, is_true_scale=query.is_true_scale),
         "balance_bar": draw_balance_bar(code) if code else None,
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),
@@ -152,6 +157,10 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
         "lines": lines,
         "groups": _build_groups(support, query, page, lines, until),
         "next": page.next,
+        "hidden": {name: count for name, count in _count_hidden(support, query, until).items() if count},
+        "levels": LEVELS,
+        "actors": ACTORS,
+        "channels": sorted({*EMAIL_CHANNELS, *support.services.channel_kinds}),
         "rejected_attempts": _list_rejected_attempts(support, query.code_id, at, language),
         "kinds": [(name, name_event_kind(name, language)) for name in KINDS],
         "person_email": mask_if_known(support.reader.find_email_address(query.recipient_id))
@@ -159,14 +168,6 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
         else None,
         "actions": _offered(support, code, language) if code and query.as_of is None else [],
     }
-
-
-def _draw_chart(support: SupportContext, query: StatementQuery, head: int, at: datetime, now: datetime) -> BalanceChart:
-    trace = support.statements.trace_balance(query.code_id)
-    landmarks = support.statements.list_landmarks(query.code_id, head)
-    return draw_balance_chart(
-        trace.list_samples(), landmarks, changes=trace.changes, at=at, now=now, is_true_scale=query.is_true_scale
-    )
 
 
 def _offered(support: SupportContext, code: RedeemCode, language: Language) -> list[Preview]:
@@ -189,20 +190,66 @@ def _load_lines(support: SupportContext, query: StatementQuery, until: int) -> S
     statements = support.statements
     if query.reservation_id is not None:
         return _lines_of_reservation(support, query, query.reservation_id, until)
-    kinds = OPENING if query.is_grouped else [KINDS[query.kind]] if query.kind else []
     limit = GROUPS_PER_PAGE if query.is_grouped else LINES_PER_PAGE
-    line_range = HistoryQuery(
-        code_id=query.code_id,
-        after=0 if query.since is None else statements.find_version_at(query.code_id, query.since - TICK),
-        until=until if query.until is None else min(until, statements.find_version_at(query.code_id, query.until)),
-        topics=[topic for kind in kinds for topic in topics_of(kind)] or None,
-        recipient_id=query.recipient_id,
-    )
+    line_range, cut = _find_range(support, query, until)
     versions = statements.list_versions(line_range, after=query.place, newest_first=query.newest_first, limit=limit + 1)
     page = Page.of(versions, limit, lambda version: version)
+    next_place = cut if page.next is None else page.next
     if query.is_grouped:
-        return _lines_of_groups(support, query, page.rows, until, page.next)
-    return StatementPage(lines=statements.read_entries(query.code_id, page.rows), groups={}, next=page.next)
+        return _lines_of_groups(support, query, page.rows, until, next_place)
+    return StatementPage(lines=statements.read_entries(query.code_id, page.rows), groups={}, next=next_place)
+
+
+def _find_range(support: SupportContext, query: StatementQuery, until: int) -> tuple[HistoryQuery, int | None]:
+    """Return where the lines of a page are searched, and where the next page goes on if there is more to search."""
+    statements = support.statements
+    types = OPENING if query.is_grouped else query.shown_types
+    after = 0 if query.since is None else statements.find_version_at(query.code_id, query.since - TICK)
+    if query.until is not None:
+        until = min(until, statements.find_version_at(query.code_id, query.until))
+    cut: int | None = None
+    if query.actor is not None or query.channel is not None:
+        if query.newest_first:
+            top = until if query.place is None else min(until, query.place - 1)
+            if top - SEARCHED_MAX > after:
+                after, cut = top - SEARCHED_MAX, top - SEARCHED_MAX + 1
+        elif (bottom := max(after, query.place or 0)) + SEARCHED_MAX < until:
+            until = cut = bottom + SEARCHED_MAX
+    line_range = HistoryQuery(
+        code_id=query.code_id,
+        after=after,
+        until=until,
+        topics=None if types is None else [topic for kind in types for topic in topics_of(kind)],
+        recipient_id=query.recipient_id,
+        actor=query.actor,
+        channel=query.channel,
+    )
+    return line_range, cut
+
+
+def _count_hidden(support: SupportContext, query: StatementQuery, until: int) -> dict[Importance, int]:
+    """Count what the level hides, by importance; of one person or one actor at most `HIDDEN_COUNTED_MAX`."""
+    if query.shown_types is None or query.kind is not None or query.is_grouped:
+        return {}
+    line_range, _ = _find_range(support, query, until)
+    hidden: dict[Importance, list[type[Event]]] = {}
+    for kind, importance in IMPORTANCE.items():
+        if kind not in query.shown_types:
+            hidden.setdefault(importance, []).append(kind)
+    if query.recipient_id is None and query.actor is None:
+        counts = support.statements.count_types(query.code_id, line_range.after, line_range.until)
+        return {importance: sum(counts[kind] for kind in kinds) for importance, kinds in hidden.items()}
+    return {
+        importance: len(
+            support.statements.list_versions(
+                line_range._replace(topics=[topic for kind in kinds for topic in topics_of(kind)]),
+                after=None,
+                newest_first=True,
+                limit=HIDDEN_COUNTED_MAX,
+            )
+        )
+        for importance, kinds in hidden.items()
+    }
 
 
 def _lines_of_groups(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -12,8 +12,11 @@ from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
 from api.web.forms import VERSION_MAX
 from api.web.support.actions.commands import DONE_LENGTH_MAX
-from domain.events import EVENT_TYPES, Event
+from domain.events import EVENT_TYPES, ActorKind, Event
+from domain.events.importance import LEVELS, Importance, types_up_to
 
+ACTORS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
+CHANNEL_LENGTH_MAX: Final = 60
 KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TYPES}
 
 
@@ -21,7 +24,8 @@ KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TY
 class StatementQuery:
     """The requested part of a statement. `place` is where the previous page ended.
 
-    `as_of` is the time of the balance. `is_true_scale` draws quiet time of the chart at its length.
+    `as_of` is the time of the balance. `level` hides what matters less, and `actor` and `channel` hide all others.
+    `is_true_scale` draws quiet time of the chart at its length.
     """
 
     code_id: UUID
@@ -35,11 +39,25 @@ class StatementQuery:
     is_grouped: bool
     place: int | None
     is_true_scale: bool = False
+    level: Importance = LEVELS[0]
+    actor: ActorKind | None = None
+    channel: str | None = None
+
+    @property
+    def shown_types(self) -> list[type[Event]] | None:
+        """Types of the lines that are shown; None for all. A kind, a channel and a reservation name what to show."""
+        if self.kind is not None:
+            return [KINDS[self.kind]]
+        if self.channel is not None or self.reservation_id is not None or self.level == LEVELS[-1]:
+            return None
+        return types_up_to(self.level)
 
     @property
     def is_filtered(self) -> bool:
         """Whether lines may be excluded."""
-        return any((self.kind, self.reservation_id, self.recipient_id, self.since, self.until))
+        return any(
+            (self.kind, self.reservation_id, self.recipient_id, self.since, self.until, self.actor, self.channel)
+        )
 
     @property
     def is_live(self) -> bool:
@@ -67,6 +85,9 @@ class StatementQuery:
             "since": self.since.isoformat() if self.since else None,
             "until": self.until.isoformat() if self.until else None,
             "group": "yes" if self.is_grouped else None,
+            "level": None if self.level == LEVELS[0] else self.level,
+            "actor": self.actor,
+            "channel": self.channel,
             "scale": "true" if self.is_true_scale else None,
         }
 
@@ -84,6 +105,9 @@ class StatementParams(BaseModel):
     until: Annotated[str, Field(max_length=40)] = ""
     group: Annotated[str, Field(max_length=3)] = ""
     scale: Annotated[str, Field(max_length=4)] = ""
+    level: Annotated[str, Field(max_length=10)] = ""
+    actor: Annotated[str, Field(max_length=10)] = ""
+    channel: Annotated[str, Field(max_length=CHANNEL_LENGTH_MAX)] = ""
     place: Annotated[int | None, Field(ge=0, le=VERSION_MAX), IN_DIGITS] = None
     done: Annotated[str, Field(max_length=DONE_LENGTH_MAX)] = ""
 
@@ -106,4 +130,7 @@ class StatementParams(BaseModel):
             is_grouped=self.group == "yes" and not is_filtered,
             place=self.place,
             is_true_scale=self.scale == "true",
+            level=next((level for level in LEVELS if level == self.level), LEVELS[0]),
+            actor=next((actor for actor in ACTORS if actor == self.actor), None),
+            channel=self.channel or None,
         )

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
 from typing import Final, Literal, NamedTuple
 
@@ -206,13 +206,19 @@ def _thin(samples: Sequence[BalanceSample]) -> list[BalanceSample]:
 
 
 def _area(levels: Sequence[tuple[int, int]], places: Sequence[float], top: int) -> str:
-    """Return the path of rectangles between two levels; steps without height are left out."""
-    return "".join(
-        f"M{_rounded(places[index])} {_height(low, top)}V{_height(high, top)}H{_rounded(places[index + 1])}"
-        f"V{_height(low, top)}z"
-        for index, (high, low) in enumerate(levels)
-        if high > low
-    )
+    """Return the path of the areas between two levels: one outline for each run of steps with a height."""
+    path, start = "", 0
+    for is_drawn, run in groupby(levels, key=lambda level: level[0] > level[1]):
+        length = len(steps := list(run))
+        ends = [_rounded(place) for place in places[start + 1 : start + length + 1]]
+        if is_drawn:
+            upper = "".join(f"V{_height(high, top)}H{end}" for (high, _), end in zip(steps, ends, strict=True))
+            begins = [_rounded(places[start]), *ends[:-1]]
+            lower = [(_height(low, top), begin) for (_, low), begin in zip(steps, begins, strict=True)]
+            back = "".join(f"V{height}H{begin}" for height, begin in reversed(lower))
+            path += f"M{begins[0]} {lower[0][0]}{upper}{back}z"
+        start += length
+    return path
 
 
 def _line(levels: Sequence[int | None], places: Sequence[float], top: int) -> str:
@@ -261,7 +267,7 @@ def _find_pauses(landmarks: Sequence[Landmark], axis: _Axis) -> list[tuple[float
 
 
 def _height(level: int, top: int) -> float:
-    return _rounded(HEIGHT * (1 - level / top))
+    return round(HEIGHT * (1 - level / top), 1)
 
 
 def _rounded(number: float) -> float:

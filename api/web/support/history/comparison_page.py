@@ -19,7 +19,7 @@ from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
-from api.web.support.history.balance_chart import draw_balance_chart
+from api.web.support.history.balance_page import load_chart
 from api.web.support.view_models import name_code_state, name_event_kind
 from domain.ports import Language
 from domain.values.number_bounds import VERSIONS
@@ -75,16 +75,7 @@ def show_comparison(
     first, second = (_find_place(support, code_id, place, now) for place in (params.a, params.b))
     seen, language = compare(support.statements, first, second), get_language(request)
     head = support.statements.find_newest_version(code_id)
-    trace = support.statements.trace_balance(code_id)
-    chart = draw_balance_chart(
-        trace.list_samples(),
-        support.statements.list_landmarks(code_id, head),
-        changes=trace.changes,
-        at=seen.after.at,
-        now=now,
-        is_true_scale=is_true_scale,
-        since=seen.before.at,
-    )
+    chart = load_chart(support, code_id, seen.after.at, is_true_scale=is_true_scale, since=seen.before.at)
     return support_page(
         request,
         "compare.html",

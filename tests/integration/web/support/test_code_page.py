@@ -3,8 +3,11 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 
-from domain.ports import Rejected
+import pytest
+
+from domain.ports import OutcomeUnknown, Rejected
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, balances, code_id_of, heading
@@ -155,3 +158,43 @@ def test_a_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared
 
     assert "Every balance that was checked equals the event log" in before
     assert f"ledger rebuild --code {code_id}" in browser.get("/support/work").text
+
+
+def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Outcomes first; steps and routine events on request, by URL; of a person and of an actor too."""
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    shared_app.attempt(reserved(shared_app, code))
+    later = OutcomeUnknown(server="mx1:25", cause="timeout")
+    shared_app.attempt(reserved(shared_app, code, "mei@example.com"), later)
+    page, browser = f"/support/codes/{code_id_of(shared_app, code)}", shared_sign_in("viewer")
+
+    by_default, steps, everything = (browser.get(f"{page}?level={level}").text for level in ("", "step", "noise"))
+    workers, channel, broken = (
+        browser.get(f"{page}?{query}").text for query in ("actor=worker", "channel=smtp", "level=x&actor=x")
+    )
+
+    assert [text.count('class="line-sentence"') for text in (by_default, steps, everything)] == [4, 5, 7]
+    assert "Hidden steps: 1" in by_default
+    assert "Hidden routine events: 2" in by_default
+    assert f"{page}?level=step#lines" in by_default.replace('href="?', f'href="{page}?')
+    assert "Hidden" not in everything
+    assert [text.count('class="line-sentence"') for text in (workers, channel, broken)] == [1, 2, 4]
+    assert "Hidden routine events: 2" in workers
+
+
+def test_search_for_an_actor_continues_on_the_next_page(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page searches a bounded number of events, and its link leads on to the rest, in either order."""
+    monkeypatch.setattr("api.web.support.code_page.SEARCHED_MAX", 2)
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    shared_app.attempt(reserved(shared_app, code))
+    browser = shared_sign_in("viewer")
+    for order, expected in (("newest", [0, 1]), ("oldest", [1, 0])):
+        line_counts, path = [], f"/support/codes/{code_id_of(shared_app, code)}?actor=person&order={order}"
+        for _ in expected:
+            text = browser.get(path).text
+            line_counts.append(text.count('class="line-sentence"'))
+            link = re.search(r'href="([^"#]*place=\d+)#lines', text)
+            path = path.partition("?")[0] + unescape(link[1]) if link else ""
+        assert (order, line_counts, path) == (order, expected, "")

@@ -92,8 +92,8 @@ def test_the_statement_has_the_balance_after_each_line(shared_app: AppClient, sh
     """Newest first or oldest first, in sentences, with nothing in plain text."""
     code = shared_app.issue(make_template(max_uses=2))
     shared_app.attempt(reserved(shared_app, code))
-    page = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}")
-    oldest = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}?order=oldest")
+    page = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}?level=noise")
+    oldest = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}?level=noise&order=oldest")
 
     assert balances(page) == [(1, 0, 1), (0, 1, 1), (0, 1, 1), (0, 0, 2)]
     assert balances(oldest) == balances(page)[::-1]
@@ -190,7 +190,7 @@ def test_balances_stay_right_beyond_the_marks(
     for number in range(4):
         shared_app.attempt(reserved(shared_app, code, f"p{number}@example.com"))
         expected = [(line.code.used, line.code.reserved) for line in shared_app.services.reader.read_history(code_id)]
-        page = shared_sign_in("viewer").get(f"/support/codes/{code_id}?order=oldest")
+        page = shared_sign_in("viewer").get(f"/support/codes/{code_id}?level=noise&order=oldest")
         assert [line[:2] for line in balances(page)] == expected
     versions = [
         shared_app.client.app.state.support.statements.find_version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application

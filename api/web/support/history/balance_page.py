@@ -1,0 +1,70 @@
+"""The balance of a code over time: the chart of other pages, and its numbers as a table."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.errors import ApplicationError
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.rendering import support_page
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
+from api.web.support.history.balance_chart import BalanceChart, draw_balance_chart
+
+router = APIRouter(prefix="/support/codes/{code_id}/balance", route_class=SupportRoute)
+
+
+@router.get("")
+def show_numbers(
+    request: Request,
+    support: SupportContextDep,
+    staff: Viewer,
+    code_id: UUID,
+    scale: Annotated[str, Query(max_length=4)] = "",
+) -> Response:
+    """Show the chart and its numbers."""
+    if support.statements.find_newest_version(code_id) == 0:
+        raise ApplicationError("NOT_FOUND")
+    is_true_scale = scale == "true"
+    return support_page(
+        request,
+        "balance.html",
+        staff,
+        code_id=code_id,
+        suffix=support.reader.find_suffix(code_id),
+        chart=load_chart(support, code_id, None, is_true_scale=is_true_scale),
+        scale_url="?" if is_true_scale else "?scale=true",
+    )
+
+
+def load_chart(
+    support: SupportContext,
+    code_id: UUID,
+    at: datetime | None,
+    *,
+    is_true_scale: bool,
+    since: datetime | None = None,
+) -> BalanceChart:
+    """Draw the balance of a code that exists, from its first event until now.
+
+    Args:
+        support: Where its history is read.
+        code_id: The code.
+        at: The time of the cursor; None for now.
+        is_true_scale: Whether equal distances are equal times.
+        since: A time before the cursor that is compared with it.
+    """
+    statements, now = support.statements, support.services.now()
+    trace = statements.trace_balance(code_id)
+    landmarks = statements.list_landmarks(code_id, statements.find_newest_version(code_id))
+    return draw_balance_chart(
+        trace.list_samples(),
+        landmarks,
+        changes=trace.changes,
+        at=at or now,
+        now=now,
+        is_true_scale=is_true_scale,
+        since=since,
+    )
