@@ -146,7 +146,7 @@ class AccessMachine(LedgerRules):
         """Staff give a use back and take the access with it, or try to."""
         self.scenario.refund(reservation_id, request_id=f"a{number}", revoke_access=True)
 
-    @precondition(lambda self: self.scenario.validity_days is not None)
+    @precondition(lambda self: self.scenario.code.terms.validity_days is not None)
     @rule(days=st.sampled_from([0.5, 1, 7]))
     def days_pass(self, days: float) -> None:
         """Long enough for an end to be announced, or to come; the cleanup comes by all accesses."""

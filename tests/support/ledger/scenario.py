@@ -1,10 +1,11 @@
 """given / when / then for decisions: real commands over one book, with a clock and ids that the test controls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from types import EllipsisType
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -52,21 +53,20 @@ class ScenarioDraft:
     new_id: UUID
 
 
-@dataclass
 class Scenario:
-    """One code and what happens to it. Times are seconds after START."""
+    """One code and what happens to it. Times are seconds after START.
 
-    max_uses: int | None = 1
-    bound: bool = True
-    policy: Policy = field(default_factory=Policy)
-    expires_at: datetime | None = None
-    group: str | None = None
-    validity_days: int | None = None
-    rebinds_max: int | None = None
-    channel: str = "smtp"
+    Args:
+        bound: Whether the code belongs to its first recipient.
+        policy: The policy of the ledger.
+        channel: Name of the channel of invitations.
+        terms: Terms of the code by name; one use, and nothing else bounded.
+    """
 
-    def __post_init__(self) -> None:
-        """Issue the code."""
+    def __init__(
+        self, *, bound: bool = True, policy: Policy | None = None, channel: str = "smtp", **terms: Any
+    ) -> None:
+        self.policy, self.channel = policy or Policy(), channel
         self.working_set = WorkingSet()
         self.now = START
         self._ids = 0
@@ -76,14 +76,8 @@ class Scenario:
                 context=self.context("operator"),
                 code_id=self.code_id,
                 text=ScenarioDraft([b"code"], self.code_id),
-                terms=make_terms(
-                    max_uses=self.max_uses,
-                    expires_at=self.expires_at,
-                    group=self.group,
-                    validity_days=self.validity_days,
-                    rebinds_max=self.rebinds_max,
-                ),
-                bound=self.bound,
+                terms=make_terms(**terms),
+                bound=bound,
             )
         )
         self.working_set.code_ids[b"code"] = self.code_id
