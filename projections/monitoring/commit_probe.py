@@ -21,6 +21,7 @@ from projections.database.servers.known_servers import (
     commit_next_to_nothing,
     list_addresses,
 )
+from projections.sql.database import DatabaseSql
 
 AGE_S_MAX: Final = 1.0
 """Age up to which a success is reused, in seconds, so that frequent questions do not become a load."""
@@ -31,7 +32,8 @@ READ_ONLY: Final = "the database is a standby or read-only: it accepts no writes
 UNCONFIRMED: Final = (
     f"the database did not confirm a commit within {COMMIT_S_MAX:g} s: it is frozen or cut off, or waits for a standby"
 )
-REFUSED: Final = "the database refuses to write, as with a full disk"
+FULL: Final = "the disk of the database is full"
+REFUSED: Final = "the database refuses to write"
 
 
 class NoCommitError(StorageUnavailableError):
@@ -78,7 +80,9 @@ class CommitProbe:
 
 
 def commit_in_time(conn: Connection[Any]) -> None:
-    """Make a small commit on a connection; one that is not answered in time is closed.
+    """Make a small commit on a connection, and a scratch file; a connection that is not answered in time is closed.
+
+    On a full disk a small commit alone still succeeds, since WAL has files in reserve, and a redeem fails.
 
     Raises:
         NoCommitError: The server does not confirm it, or refuses it.
@@ -89,12 +93,27 @@ def commit_in_time(conn: Connection[Any]) -> None:
         if bounded:
             bounded.answer_timeout_s = COMMIT_S_MAX
         commit_next_to_nothing(conn)
+        _write_scratch_file(conn)
         KNOWN_SERVERS.trust(address_of(conn))
     except psycopg.Error as error:
         raise NoCommitError(_describe(error)) from error
     finally:
         if bounded:
             bounded.answer_timeout_s = before
+
+
+def _write_scratch_file(conn: Connection[Any]) -> None:
+    """Let the server write a file to its disk, and delete it.
+
+    Raises:
+        psycopg.Error: It cannot.
+    """
+    try:
+        with conn.transaction():
+            conn.execute(DatabaseSql.least_memory)
+            conn.execute(DatabaseSql.write_scratch_file)
+    except (psycopg.errors.ConfigurationLimitExceeded, psycopg.ProgrammingError):
+        return  # a limit of temporary files, or another engine: this says nothing about the disk
 
 
 def check_commit(database_url: str) -> None:
@@ -114,4 +133,6 @@ def check_commit(database_url: str) -> None:
 def _describe(error: psycopg.Error) -> str:
     if not is_reported(error):
         return UNCONFIRMED
+    if isinstance(error, psycopg.errors.DiskFull):
+        return FULL
     return READ_ONLY if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) else REFUSED

@@ -18,4 +18,6 @@ class DatabaseSql(Statements, file="database.sql"):
     who_may_change_the_log: LiteralString
     end_silent_writers: LiteralString
     server_identity: LiteralString
+    least_memory: LiteralString
+    write_scratch_file: LiteralString
     commit_message: LiteralString

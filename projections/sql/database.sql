@@ -58,6 +58,14 @@ SELECT system_identifier,
     pg_postmaster_start_time()::text
 FROM pg_control_system();
 
+-- name: least_memory
+-- Until the end of the transaction, work that needs more than 64 kB is written to files of the database's own disk.
+SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true);
+
+-- name: write_scratch_file
+-- Writes and deletes some 70 kB, with the least memory set. Fails if the disk is full, although WAL may still fit.
+SELECT count(*) FROM generate_series(1, 5000);
+
 -- name: commit_message
 -- A commit that writes to the write-ahead log and to no table, and so waits for the disk and for standbys. False on a
 -- standby, and in a read-only session.
