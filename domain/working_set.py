@@ -6,7 +6,6 @@ sees them. Batches share no working set.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -28,7 +27,7 @@ class Recorded(Struct, frozen=True):
     event: Event
 
 
-class Transition(NamedTuple):
+class Transition(Struct, frozen=True):
     """An event, and the states of its code and its reservation before and after it.
 
     Attributes:

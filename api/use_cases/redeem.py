@@ -3,11 +3,11 @@
 These use cases run in the event loop: rate limits on guessing apply, and concurrent commands share a commit.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TypeVar
 from uuid import UUID
 
+from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client import Counter
 
@@ -35,8 +35,7 @@ Inviting = TypeVar("Inviting", ReserveUse, CorrectRecipient, RequestRebind)
 ACCEPTED_REQUESTS, KNOWN_REQUESTS = REDEEM_REQUESTS.labels("accepted"), REDEEM_REQUESTS.labels("known")
 
 
-@dataclass(frozen=True, slots=True)
-class Redemption:
+class Redemption(Struct, frozen=True):
     """The reservation that a request led to.
 
     Attributes:

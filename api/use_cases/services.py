@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
+from msgspec import Struct
+
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.rate_limits.guard import Guard
 from api.settings import ApiSettings
@@ -49,8 +51,7 @@ class SweepDispatcher:
         """Leave the reservation to the sweep."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """The caller, for events: kind, id, and the id of the request.
 
     Attributes:

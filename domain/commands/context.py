@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -41,7 +41,7 @@ class CommandContext(Struct, frozen=True, kw_only=True):
     waits: InvitationWaits | None = None
 
 
-class EventStamp(NamedTuple):
+class EventStamp(Struct, frozen=True):
     """The time at which a command takes effect on one stream, and the fields that all its events share.
 
     Attributes:
@@ -57,7 +57,7 @@ class EventStamp(NamedTuple):
         return {**self.fields, "reservation_id": reservation.reservation_id}
 
 
-class Decision(NamedTuple):
+class Decision(Struct, frozen=True):
     """New events of one stream, none if nothing changes, and the reservation that the command was about.
 
     If a rule refused the command and its events are stored all the same, `refusal` is its result.

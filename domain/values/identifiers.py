@@ -5,10 +5,10 @@ Digests are taken of normal forms, so a change here would lose every stored code
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Protocol
 
 import idna
+from msgspec import Struct
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Alphabet of native codes: Crockford's base 32 (crockford.com/base32.html), without I, L, O and U."""
@@ -112,8 +112,7 @@ def candidate_codes(normal: str) -> tuple[str, ...]:
     return (normal,) if folded == normal or not is_native(folded[-NATIVE_LENGTH:]) else (normal, folded)
 
 
-@dataclass(frozen=True, slots=True)
-class EmailAddress:
+class EmailAddress(Struct, frozen=True):
     """An email address in two forms: `normal` identifies the recipient, `typed` is where the email is sent.
 
     Attributes:

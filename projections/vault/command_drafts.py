@@ -4,8 +4,9 @@ Routes, pages, command line and tasks parse what a person typed, and pass it on 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.context import CommandContext
@@ -16,8 +17,7 @@ from domain.values.identifiers import EmailAddress
 from projections.vault.vault import CodeInput, Vault
 
 
-@dataclass(frozen=True, slots=True)
-class CommandDrafts:
+class CommandDrafts(Struct, frozen=True):
     """Drafts of commands about a recipient.
 
     Attributes:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
@@ -17,6 +17,8 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.values.code_strength import CodeStrength, classify_code
 from domain.values.identifiers import EmailAddress, MalformedEmailError, candidate_codes, normalize_code
@@ -49,8 +51,7 @@ class DigestMismatchError(SealBrokenError):
     """The digest of a row is not that of its text: one of them was altered, or is another row's."""
 
 
-@dataclass(frozen=True, slots=True)
-class EncryptedText:
+class EncryptedText(Struct, frozen=True):
     """An encrypted text and the id of the key that decrypts it."""
 
     sealed: bytes
@@ -73,8 +74,7 @@ class SearchableRow(NamedTuple):
         return cls(row_id, bytes(digest), pepper_id, bytes(sealed), key_id)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchableDraft:
+class SearchableDraft(Struct, frozen=True):
     """A text that is found by digest: an email address or a code. `pepper_id` names the pepper of the first digest.
 
     `suffix` is what may be shown of a code: its last characters.

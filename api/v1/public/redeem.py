@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, NamedTuple
+from typing import Annotated
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
+from msgspec import Struct
 from starlette.types import Scope
 
 from api.errors import ApplicationError
@@ -70,7 +71,7 @@ REDEEM_PROBLEMS[429]["headers"] = {
 }
 
 
-class RedeemResponse(NamedTuple):
+class RedeemResponse(Struct, frozen=True):
     """A status and a JSON body, and the id of the reservation for the log."""
 
     status: int

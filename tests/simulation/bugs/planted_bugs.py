@@ -238,7 +238,7 @@ def bounce_gives_the_use_back(patch: Patch) -> None:
 
 def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
     """The same decision with other events."""
-    return decision._replace(events=events)
+    return replace(decision, events=events)
 
 
 def lease_belongs_to_the_message(patch: Patch) -> None:

@@ -11,7 +11,7 @@ from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.settle_access import SettleAccess
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.code.change_terms import ChangeTerms
-from domain.commands.context import CommandContext, event_stamp
+from domain.commands.context import CommandContext, EventStamp, event_stamp
 from domain.policy import Policy
 from domain.ports import Accepted, Rejected
 from tests.support.ledger.scenario import BUSY, LOST, SENT, START, Scenario, done
@@ -26,8 +26,8 @@ def test_stamp_names_time_actor_and_request() -> None:
     shared = {"at": START, "actor": "staff", "actor_id": "s1", "request_id": "r1", "correlation_id": BATCH}
     scenario = Scenario()
 
-    assert event_stamp(context, None) == (START, shared)
-    assert event_stamp(context, scenario.code) == (START, shared)
+    assert event_stamp(context, None) == EventStamp(START, shared)
+    assert event_stamp(context, scenario.code) == EventStamp(START, shared)
 
 
 def test_stamp_is_the_last_event_s_time_when_the_clock_went_back() -> None:
@@ -35,10 +35,10 @@ def test_stamp_is_the_last_event_s_time_when_the_clock_went_back() -> None:
     scenario = Scenario()
     earlier = START - timedelta(microseconds=1)
 
-    at, fields = event_stamp(CommandContext(now=earlier, actor="sweep"), scenario.code)
+    stamp = event_stamp(CommandContext(now=earlier, actor="sweep"), scenario.code)
 
-    assert at == START
-    assert (fields["at"], fields["recorded_at"]) == (START, earlier)
+    assert stamp.at == START
+    assert (stamp.fields["at"], stamp.fields["recorded_at"]) == (START, earlier)
 
 
 class NoteDraft:
