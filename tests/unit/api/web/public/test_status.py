@@ -64,13 +64,15 @@ def test_the_picture_shows_how_far_it_is(
 
 
 def test_an_accepted_invitation_asks_for_nothing_more(client: TestClient, use_cases: StubUseCases) -> None:
-    """Anyone who has opened the letter's link is not told to look for the letter."""
-    use_cases.state, use_cases.accepted_at = "sent", AT + timedelta(minutes=5)
+    """A recipient who has opened the link is not asked to look for the email; until then the page asks for it."""
+    use_cases.state = "sent"
+    assert "Please check your inbox" in client.get(f"{PATH}?lang=en").text
+    use_cases.accepted_at = AT + timedelta(minutes=5)
 
     text = client.get(f"{PATH}?lang=en").text
 
     assert stations(text) == [("Reserved", "done"), ("Sent", "done"), ("Accepted", "done")]
-    assert "check your mail" not in text
+    assert "Please check your inbox" not in text
     assert "2026-11-25T14:07:11Z" in text
 
 
