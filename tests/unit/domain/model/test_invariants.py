@@ -461,8 +461,8 @@ def test_corrections_of_one_code_say_nothing_about_the_next() -> None:
         states[event.reservation_id] = evolve_reservation(before, ID, version, event)
         assert corrections.find_broken_rules(before, event, states[event.reservation_id]) == []
 
-    other_code = evolve_reservation(None, OTHER, 2, replace(RESERVED, reservation_id=UUID(int=3)))
-    assert corrections.find_broken_rules(None, RESERVED, other_code) == []
+    event = replace(RESERVED, reservation_id=UUID(int=3))
+    assert corrections.find_broken_rules(None, event, evolve_reservation(None, OTHER, 2, event)) == []
 
 
 def test_release_whose_start_was_not_seen_is_named_and_not_an_error() -> None:

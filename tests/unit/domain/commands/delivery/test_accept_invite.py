@@ -68,9 +68,13 @@ def test_the_link_is_not_valid_where_no_use_is_free_and_the_case_is_kept() -> No
 
 
 def test_link_of_a_resend_that_was_not_attempted_proves_nothing_about_it() -> None:
-    """The recipient has an earlier email; the acceptance ends the resend."""
+    """The recipient has an earlier email, whose last attempt had an unknown outcome; the resend ends."""
     scenario = Scenario()
-    reservation_id = scenario.sent()
+    reservation_id = scenario.reserved()
+    for _ in range(2):
+        scenario.attempt(reservation_id, LOST)
+        scenario.passes(20)
+    scenario.outcome(reservation_id, SENT, attempt=1)
     scenario.resend(reservation_id)
 
     scenario.accept(reservation_id, delivery=2)

@@ -435,3 +435,16 @@ def test_deferral_up_to_the_limit_fails(*, is_before: bool) -> None:
     deferrals = [(event.until, event.deadline) for event in scenario.events if isinstance(event, InviteDeferred)]
     assert deferrals == ([(until, limit)] if is_before else [])
     assert scenario.balance == (0, 1 if is_before else 0)
+
+
+def test_deferral_names_the_delivery_that_waits() -> None:
+    """Of a resend, the second one."""
+    scenario = Scenario()
+    reservation_id = scenario.sent()
+    scenario.resend(reservation_id)
+
+    scenario.attempt(reservation_id, RetryLater(server="team", reason="full", until=START + timedelta(hours=1)))
+
+    deferred = scenario.events[-1]
+    assert isinstance(deferred, InviteDeferred)
+    assert (deferred.delivery, deferred.attempt) == (2, 2)
