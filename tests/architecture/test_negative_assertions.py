@@ -38,10 +38,10 @@ def test_texts_that_tests_expect_to_be_absent_could_be_there(folder: str) -> Non
     """A text that was renamed in the product is absent forever: assert that it is there in another state, too."""
     tests = sorted((ROOT / "tests" / folder).rglob("test_*.py"))
 
-    found = {path.relative_to(ROOT).as_posix(): find_impossible_texts(path.read_text("utf-8")) for path in tests}
+    absent_texts = {path.relative_to(ROOT).as_posix(): find_impossible_texts(path.read_text("utf-8")) for path in tests}
 
     assert tests
-    assert {path: texts for path, texts in found.items() if texts} == {}
+    assert {path: texts for path, texts in absent_texts.items() if texts} == {}
 
 
 def test_absent_text_without_an_origin_is_found() -> None:
