@@ -29,12 +29,17 @@ class Element:
         return " ".join("".join(parts).split())
 
     def find_all(self, *tags: str, **attributes: str) -> list["Element"]:
-        """Return the elements of these tags (of any, if none is named) with these attributes, in order of the page."""
+        """Return the elements of these tags (of any, if none is named) with these attributes, in order of the page.
+
+        `class_` stands for the attribute `class`, and `aria_label` for `aria-label`.
+        """
         return [
             element
             for element in self._descendants()
             if (not tags or element.tag in tags)
-            and all(element.attributes.get(name.strip("_")) == value for name, value in attributes.items())
+            and all(
+                element.attributes.get(name.strip("_").replace("_", "-")) == value for name, value in attributes.items()
+            )
         ]
 
     def find(self, *tags: str, **attributes: str) -> "Element":
@@ -64,11 +69,9 @@ class Element:
         return [element.text for element in self.find_all(*tags, **attributes)]
 
     @property
-    def links(self) -> dict[str, str]:
-        """The targets of links by their texts."""
-        return {
-            element.text: element.attributes["href"] for element in self.find_all("a") if "href" in element.attributes
-        }
+    def link_targets(self) -> list[str]:
+        """Where the links lead, in order of the page."""
+        return [link.attributes["href"] for link in self.find_all("a") if "href" in link.attributes]
 
     def _descendants(self) -> Iterator["Element"]:
         for part in self.content:

@@ -13,6 +13,7 @@ from projections.repositories.group_channels import ChannelConfig, GroupChannelR
 from projections.repositories.groups import GroupRepository
 from tests.support.channel_builders import MESSAGE
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.code_template import make_template
@@ -80,10 +81,10 @@ def test_new_kind_is_set_by_its_form_and_kept_with_its_settings(pager_app: AppCl
     saved = admin.submit(PATH, "/admin", channel="pager", channel_url=URL, channel_number="1234")
     group = GroupRepository(pager_app.services.storage).find("design")
 
-    assert 'value="pager"' in page
-    assert 'name="channel_number"' in page
+    assert read_page(page).find_all(value="pager")
+    assert read_page(page).find_all(name="channel_number")
     assert (refused.status_code, saved.status_code) == (422, 303)
-    assert 'id="channel_number-fault"' in refused.text
+    assert read_page(refused.text).find_all(id="channel_number-fault")
     assert group is not None
     assert (group.channel, group.channel_settings) == ("pager", {"url": URL, "number": "1234"})
 

@@ -6,6 +6,7 @@ from api.web.admin.groups import is_redirect_target
 from projections.repositories.groups import GroupRepository
 from tests.support.clients.admin_client import secret_of
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
 NAME = "Blue & <co>/1"
@@ -59,7 +60,7 @@ def test_a_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
     mistyped = admin.submit("/admin/groups/test?name=blue", "/admin", language="en", to="me@@example")
 
     assert "The test was not sent" in failed.text
-    assert (422, 'value="me@@example"' in mistyped.text) == (mistyped.status_code, True)
+    assert (mistyped.status_code, bool(read_page(mistyped.text).find_all(value="me@@example"))) == (422, True)
     assert "sent a test email" in admin.get("/support/audit").text
 
 
@@ -102,7 +103,7 @@ def test_target_that_may_not_be_sent_to_is_not_saved(app: AppClient, admin: Staf
 
     assert answer.status_code == 422
     assert fault in answer.text
-    assert f'value="{url}"' in answer.text
+    assert read_page(answer.text).find_all(value=f"{url}")
     assert app.count("invite_groups") == 0
 
 

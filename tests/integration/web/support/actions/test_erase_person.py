@@ -11,6 +11,7 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.ports import OutcomeUnknown
 from tests.integration.web.support.actions.test_commands import nonce_of
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, heading
 
 SignIn = Callable[..., StaffBrowser]
@@ -86,8 +87,8 @@ def test_erasure_waits_for_an_invitation_that_is_being_sent(shared_app: AppClien
     asked, answer = browser.get(f"{page}/forget"), browser.submit(f"{page}/forget", reason="asked", nonce="n1")
 
     assert "being sent right now" in asked.text
-    assert 'name="nonce"' not in asked.text
-    assert (answer.status_code, 'role="alert"' in answer.text) == (409, True)
+    assert not read_page(asked.text).find_all(name="nonce")
+    assert (answer.status_code, len(read_page(answer.text).find_all(role="alert"))) == (409, 1)
     assert shared_app.services.reader.find_email_addresses([reservation_id])
     assert browser.get(f"/support/people/{uuid4()}/forget").status_code == 404
 
@@ -103,7 +104,7 @@ def test_an_address_is_shown_on_the_page_of_its_person(shared_app: AppClient, sh
     assert ("shown@example.com" in before, f"{page}/unmask" in before) == (False, True)
     assert "shown@example.com" in browser.get(page).text
     assert "shown@example.com" not in shared_sign_in("viewer").get(page).text
-    assert f'href="{page}"' in shared_sign_in("admin").get("/support/audit").text
+    assert read_page(shared_sign_in("admin").get("/support/audit").text).find_all(href=f"{page}")
     assert browser.get(f"{page}/unmask").status_code == 200
     assert browser.submit(f"{page}/unmask", reason="").status_code == 422
     assert browser.submit(f"/support/people/{uuid4()}/unmask", reason="x").status_code == 404

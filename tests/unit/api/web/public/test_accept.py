@@ -71,4 +71,4 @@ def test_invalid_link_is_a_page_that_says_what_to_do(client: TestClient, method:
     answer = client.request(method, "/a/bad?lang=en")
 
     assert answer.status_code == 404
-    assert 'href="/invite"' in answer.text
+    assert read_page(answer.text).find_all(href="/invite")
