@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg import Cursor
@@ -12,6 +12,9 @@ from projections.database.roles import assume_eraser_role, assume_runtime_role
 from projections.read_models.reader import Reader
 from projections.sql.repositories import RepositoriesSql
 from projections.vault.vault import SearchableDraft
+
+SAVED_VIEWS_MAX: Final = 20
+"""Most saved filters of one member of staff."""
 
 
 class LastAdminError(Exception):
@@ -97,3 +100,29 @@ class StaffAccountRepository(Reader):
                 raise LastAdminError
             yield cursor
             assume_runtime_role(cursor.connection)
+
+
+class SavedView(NamedTuple):
+    """Filters of a history under a name, as the query of a URL."""
+
+    name: str
+    query: str
+
+
+class SavedViewRepository(Reader):
+    """Reads and writes the filters that members of staff saved, each for themselves."""
+
+    def save(self, staff_id: UUID, view: SavedView, now: datetime) -> None:
+        """Save a view, in the place of one of the same name; the oldest ones beyond `SAVED_VIEWS_MAX` are removed."""
+        row = {"staff_id": staff_id, "name": view.name, "query": view.query, "now": now, "limit": SAVED_VIEWS_MAX}
+        with self._open_cursor() as cursor:
+            cursor.execute(RepositoriesSql.save_view, row)
+
+    def remove(self, staff_id: UUID, name: str) -> None:
+        """Remove a view; nothing changes if there is none of this name."""
+        with self._open_cursor() as cursor:
+            cursor.execute(RepositoriesSql.remove_view, (staff_id, name))
+
+    def list_views(self, staff_id: UUID) -> list[SavedView]:
+        """Return the views of a member of staff by name."""
+        return [SavedView(*row) for row in self._fetch_all(RepositoriesSql.saved_views, staff_id)]

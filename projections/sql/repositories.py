@@ -110,3 +110,6 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     list_deliveries: LiteralString
     redeliver: LiteralString
     redeliver_failed: LiteralString
+    save_view: LiteralString
+    remove_view: LiteralString
+    saved_views: LiteralString

@@ -455,3 +455,20 @@ WHERE d.delivery_id = ANY(ARRAY(
         ORDER BY ended_at LIMIT %(limit)s
     ))
     AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled' RETURNING 1;
+
+-- name: save_view
+-- The oldest ones beyond the limit are removed.
+WITH surplus AS (
+    DELETE FROM saved_views WHERE staff_id = %(staff_id)s AND name IN (
+        SELECT name FROM saved_views WHERE staff_id = %(staff_id)s AND name <> %(name)s
+        ORDER BY saved_at DESC, name OFFSET %(limit)s - 1
+    )
+)
+INSERT INTO saved_views AS old (staff_id, name, query, saved_at) VALUES (%(staff_id)s, %(name)s, %(query)s, %(now)s)
+ON CONFLICT (staff_id, name) DO UPDATE SET query = excluded.query, saved_at = excluded.saved_at;
+
+-- name: remove_view
+DELETE FROM saved_views WHERE staff_id = %s AND name = %s;
+
+-- name: saved_views
+SELECT name, query FROM saved_views WHERE staff_id = %s ORDER BY name;

@@ -293,6 +293,12 @@ CREATE TABLE public.revocations (
     code_id uuid NOT NULL,
     next_at timestamp with time zone NOT NULL
 );
+CREATE TABLE public.saved_views (
+    staff_id uuid NOT NULL,
+    name text NOT NULL,
+    query text NOT NULL,
+    saved_at timestamp with time zone NOT NULL
+);
 CREATE TABLE public.scheduled_runs (
     task text NOT NULL,
     fence bigint NOT NULL,
@@ -457,6 +463,8 @@ ALTER TABLE ONLY public.reservations
     ADD CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id);
 ALTER TABLE ONLY public.revocations
     ADD CONSTRAINT revocations_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.saved_views
+    ADD CONSTRAINT saved_views_pkey PRIMARY KEY (staff_id, name);
 ALTER TABLE ONLY public.scheduled_runs
     ADD CONSTRAINT scheduled_runs_pkey PRIMARY KEY (task);
 ALTER TABLE ONLY public.scheduler_lease

@@ -341,6 +341,8 @@ AUDITED: Final[dict[str, Make]] = {
 QUESTIONS: Final = {
     "POST /support/account",  # its own test: it takes the password
     "POST /support/codes/{code_id}/person",
+    "POST /support/codes/{code_id}/views",  # filters of the one who saves them
+    "POST /support/codes/{code_id}/views/remove",
     "POST /support/codes/{code_id}/what-if",
     "POST /support/search",
     "POST /support/search/hits",

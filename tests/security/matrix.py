@@ -64,6 +64,8 @@ GET /support/codes/{code_id}/explain
 POST /support/codes/{code_id}/person
 GET /support/codes/{code_id}/version
 GET /support/codes/{code_id}/what-if
+POST /support/codes/{code_id}/views
+POST /support/codes/{code_id}/views/remove
 POST /support/codes/{code_id}/what-if
 GET /support/dashboard
 GET /support/people/{recipient_id}

@@ -26,6 +26,7 @@ from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.charts import draw_balance_bar
 from api.web.support.history.balance_page import load_chart
+from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LENGTH_MAX
 from api.web.support.statement_query import ACTORS, KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
     StatementLine,
@@ -43,6 +44,7 @@ from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
 from projections.read_models.statements import HistoryQuery, StatementEntry
+from projections.repositories.staff_accounts import SavedViewRepository
 
 LINES_PER_PAGE: Final = 20
 GROUPS_PER_PAGE: Final = 8
@@ -92,7 +94,11 @@ def show_code(
     language = get_language(request)
     view = _view(support, query, staff, language)
     done = params.done if params.done in DONE else None
-    bounds = {"note_length_max": NOTE_LENGTH_MAX, "typed_length_max": TYPED_LENGTH_MAX}
+    bounds = {
+        "view_name_length_max": VIEW_NAME_LENGTH_MAX,
+        "note_length_max": NOTE_LENGTH_MAX,
+        "typed_length_max": TYPED_LENGTH_MAX,
+    }
     view["code_id"] = code_id
     view["scale_url"] = query.url(scale=None if query.is_true_scale else "true")
     view["fields_but_time"] = query.hidden_fields("as_of")
@@ -158,6 +164,7 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
         "groups": _build_groups(support, query, page, lines, until),
         "next": page.next,
         "hidden": {name: count for name, count in _count_hidden(support, query, until).items() if count},
+        "saved_views": SavedViewRepository(support.services.storage).list_views(staff.staff_id),
         "levels": LEVELS,
         "actors": ACTORS,
         "channels": sorted({*EMAIL_CHANNELS, *support.services.channel_kinds}),

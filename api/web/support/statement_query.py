@@ -17,6 +17,8 @@ from domain.events.importance import LEVELS, Importance, types_up_to
 
 ACTORS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
 CHANNEL_LENGTH_MAX: Final = 60
+SAVED_FIELDS: Final = frozenset({"order", "kind", "group", "level", "actor", "channel", "scale"})
+"""What saved filters hold: nothing about a person."""
 KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TYPES}
 
 
@@ -69,6 +71,11 @@ class StatementQuery:
         """Return the URL of this page with some values changed; `place` is kept only on request."""
         params = {**self._params(), **changes}
         return "?" + urlencode({name: word for name, word in params.items() if word is not None})
+
+    def filters(self) -> str:
+        """Return the part of the query that fits every code: no time, person or reservation."""
+        params = self._params().items()
+        return urlencode([(name, word) for name, word in params if word is not None and name in SAVED_FIELDS])
 
     def hidden_fields(self, *without: str) -> list[tuple[str, str]]:
         """Return the fields that a form carries along so that the other values stay."""

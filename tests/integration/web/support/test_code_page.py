@@ -207,3 +207,24 @@ def test_search_for_an_actor_continues_on_the_next_page(
             link = re.search(r'href="([^"#]*place=\d+)#lines', text)
             path = path.partition("?")[0] + unescape(link[1]) if link else ""
         assert (order, line_counts, path) == (order, expected, "")
+
+
+def test_filters_are_saved_by_name_for_the_one_who_saves_them(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Without time and person, on every code; the same name replaces, and only their own list shows it."""
+    code_id, other_id = (code_id_of(shared_app, shared_app.issue()) for _ in range(2))
+    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id}"
+    query = "?level=noise&actor=worker&since=2026-01-01T00:00:00"
+
+    for name in ("Workers", " Workers ", "<b>"):
+        answer = browser.submit(f"{page}/views{query}", name=name)
+        assert answer.headers["location"].startswith(f"{page}?")
+    listed = browser.get(f"/support/codes/{other_id}").text
+    strangers = shared_sign_in("admin").get(page).text
+
+    assert listed.count('href="?level=noise&amp;actor=worker#lines">Workers</a>') == 1
+    assert ">&lt;b&gt;</a>" in listed
+    assert 'class="views"' not in strangers
+    assert [browser.submit(f"{page}/views", name=name).status_code for name in ("", "\x00", "x" * 41)] == [422] * 3
+    for name in ("Workers", "<b>"):
+        browser.submit(f"{page}/views/remove", name=name)
+    assert 'class="views"' not in browser.get(page).text
