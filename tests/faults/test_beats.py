@@ -77,18 +77,7 @@ def beats(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Beats]:
         "LEDGER_MASTER_KEYS": RING,
         "LEDGER_SWEEP_S": "1",
     }
-    command = (
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "workers.celery_app",
-        "-q",
-        "beat",
-        "--loglevel",
-        "INFO",
-        "--pidfile=",
-    )
+    command = (sys.executable, "-m", "workers.celery_process", "beat")
     programs = [Program(name, command, env, cwd=Path(__file__).parents[2]) for name in ("beat1", "beat2")]
     with (
         Supervisor(tmp_path) as supervisor,

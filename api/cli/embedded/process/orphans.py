@@ -13,7 +13,7 @@ from api.cli.embedded.bounded_wait import wait_until
 COMPONENTS_S_MAX = 3.0
 POSTGRES_S_MAX = 10.0
 KILL_S_MAX = 5.0
-COMMANDS = ("api.main:create_app", "workers.celery_app", "api.mail_sink.server")
+COMMANDS = ("api.main:create_app", "workers.celery_app", "workers.celery_process", "api.mail_sink.server")
 """What the commands of the ledger's own processes name."""
 
 

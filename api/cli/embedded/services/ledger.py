@@ -19,6 +19,8 @@ OWNER_URL = "LEDGER_OWNER_DATABASE_URL"
 GATE = "database.json"
 """File in the working directory of the components. Its existence tells them that the database is ready."""
 LAUNCH = (sys.executable, "-m", "api.cli.embedded.process.launch")
+_CELERY_MODULES = "kombu.transport.redis,workers.settings,workers.celery_ext.leased_scheduler"
+"""Loaded early by worker and beat. `workers.celery_app` reads the settings when it is imported, so it waits."""
 WORKER_STOP_S_MAX = 11.0
 """Invitations that are being sent may finish; together with the later stages everything ends within 15 seconds."""
 
@@ -89,7 +91,7 @@ def api_program(folder: DataDir, port: int, env: Mapping[str, str]) -> Program:
 
 def beat_program(folder: DataDir, env: Mapping[str, str]) -> Program:
     """Return beat, the scheduler of the sweeps."""
-    command = (*_celery_launch(), "beat", "--loglevel", "INFO", "--pidfile=")
+    command = (*LAUNCH, f"celery.apps.beat,{_CELERY_MODULES}", GATE, "workers.celery_process", "beat")
     return Program("beat", command, env, cwd=folder.run, stage=CLIENT_STAGE, stop_s_max=3.0)
 
 
@@ -99,12 +101,12 @@ def worker_program(folder: DataDir, env: Mapping[str, str], metrics_port: int) -
     SIGTERM is Celery's warm shutdown: the worker ends when its tasks have ended. Tasks that take longer are killed:
     the broker delivers their messages again, and an invitation that was being sent has an unknown outcome.
     """
-    command = (*_celery_launch(), "worker", "--loglevel", "INFO")
+    command = (
+        *LAUNCH,
+        f"celery.apps.worker,{_CELERY_MODULES},workers.runtime",
+        GATE,
+        "workers.celery_process",
+        "worker",
+    )
     env = {METRICS_PORT: str(metrics_port), **env}  # two ledgers on one machine need different ports
     return Program("worker", command, env, cwd=folder.run, stage=CLIENT_STAGE, stop_s_max=WORKER_STOP_S_MAX)
-
-
-def _celery_launch() -> tuple[str, ...]:
-    # `workers.celery_app` itself reads the settings when it is imported, so it waits for the gate.
-    modules = "celery.bin.celery,kombu.transport.redis,workers.runtime"
-    return (*LAUNCH, modules, GATE, "celery", "-A", "workers.celery_app", "-q")
