@@ -7,15 +7,10 @@ from typing import Self
 
 from pydantic import BaseModel
 
+from projections.config.variables_file import parse_variables
+
 PREFIX = "LEDGER_"
 SECRETS_FILE = "LEDGER_SECRETS_FILE"
-_QUOTES = ("'", '"')
-
-
-def parse_variables(text: str) -> dict[str, str]:
-    """Return the variables of a file of `NAME=value` lines, without comments and the quotes around a value."""
-    lines = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
-    return {name.strip(): _unquoted(value.strip()) for name, equals, value in lines if equals and name[:1] != "#"}
 
 
 class EnvironmentSettings(BaseModel):
@@ -51,7 +46,3 @@ def _read_secrets_file() -> dict[str, str]:
     if not path.exists():
         return {}
     return {name.upper(): value for name, value in parse_variables(path.read_text("utf-8")).items()}
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] in _QUOTES and value[0] == value[-1] else value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from api.cli.embedded.private_file import write_private_file
 from api.cli.embedded.stack_error import StackError
-from projections.config.environment import parse_variables
+from projections.config.variables_file import parse_variables
 
 FILE = "secrets.env"
 POSTGRES_PASSWORD = "LEDGER_POSTGRES_PASSWORD"  # noqa: S105 - the name of a variable, not a password

@@ -10,6 +10,7 @@ from typing import Protocol
 from api.cli.embedded.banner import print_banner
 from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.data_dir import DataDir
+from api.cli.embedded.first_credentials import prepare_first_accounts
 from api.cli.embedded.process.supervisor import Supervisor
 from api.cli.embedded.secrets_file import BROKER_PASSWORD, POSTGRES_PASSWORD, RUN_PASSWORD, load_secrets
 from api.cli.embedded.services import ledger, postgres, valkey
@@ -46,7 +47,7 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
     _start_servers(folder, plan, supervisor)
     env["DATABASE_URL"] = _open_database(env, owner_url)
     ledger.open_gate(folder, env["DATABASE_URL"])
-    credentials = _prepare_first_accounts(env, demo)
+    credentials = prepare_first_accounts(env, demo)
     missing = _wait_until_ready(port, supervisor)
     state = StackState(
         api=f"http://{HOST}:{port}",
@@ -172,12 +173,6 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
     except StorageUnavailableError as error:
         raise StackError(f"{error}: start that server, or unset DATABASE_URL to use a private one") from error
     return database_url
-
-
-def _prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]:
-    from api.cli.server.bootstrap_data import prepare_first_accounts  # noqa: PLC0415 - loads while the processes start
-
-    return prepare_first_accounts(env, demo)
 
 
 @dataclass(slots=True)

@@ -5,14 +5,11 @@ import os
 import random
 import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from uuid import uuid4
 
-import orjson
 from msgspec import structs
 
 from api.auth.passwords import password_hasher
-from api.cli.embedded.stack_error import StackError
 from api.use_cases.issue_codes import CodeTemplate, issue_codes
 from domain.commands.context import CommandContext
 from domain.events.code_terms import SINGLE_USE
@@ -21,28 +18,17 @@ from projections.config.settings import LedgerSettings
 from projections.repositories.first_accounts import insert_first_accounts
 from projections.storage.bootstrap import LedgerStore
 
-FILE = "first-start.json"
-NAMES = ("admin_key", "staff_email", "staff_password", "demo_code")
 DEMO_USES = 100
 STAFF_EMAIL = "admin@ledger.example"
 
 
-def prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]:
-    """Create the credentials at the first start, or read them at a later one. The database must be migrated.
+def create_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]:
+    """Create the first accounts and return their credentials. The database must be migrated.
 
     Args:
-        env: Environment of the components: DATABASE_URL, the secrets, LEDGER_DATA_DIR.
+        env: Environment of the components: DATABASE_URL and the secrets.
         demo: Whether to issue a demo code.
-
-    Returns:
-        admin_key, staff_email, staff_password, demo_code (empty without a demo).
-
-    Raises:
-        StackError: The file with the credentials is damaged.
     """
-    path = Path(env["LEDGER_DATA_DIR"]) / FILE
-    if path.exists():
-        return _read_credentials(path)
     credentials = {
         "admin_key": "rl_" + secrets.token_urlsafe(24),
         "staff_email": STAFF_EMAIL,
@@ -56,16 +42,7 @@ def prepare_first_accounts(env: Mapping[str, str], demo: bool) -> dict[str, str]
             terms = CodeTemplate(terms=structs.replace(SINGLE_USE, max_uses=DEMO_USES), bound=False)
             context = CommandContext(now=now, actor="operator", actor_id="first-start")
             credentials["demo_code"] = issue_codes(storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
-    _write_credentials(path, credentials)
     return credentials
-
-
-def _read_credentials(path: Path) -> dict[str, str]:
-    try:
-        credentials: dict[str, str] = orjson.loads(path.read_bytes())
-        return {name: credentials[name] for name in NAMES}
-    except (ValueError, KeyError, TypeError) as error:
-        raise StackError(f"{path} is damaged: delete it; the next start creates a new key and password") from error
 
 
 def _settings(env: Mapping[str, str]) -> LedgerSettings:
@@ -78,11 +55,3 @@ def _insert_accounts(storage: LedgerStore, credentials: Mapping[str, str]) -> No
     digest = hashlib.sha256(credentials["admin_key"].encode()).digest()
     staff = storage.vault.draft_staff(EmailAddress.parse(credentials["staff_email"]), uuid4())
     insert_first_accounts(storage, uuid4(), digest, staff, password_hasher().hash(credentials["staff_password"]))
-
-
-def _write_credentials(path: Path, credentials: Mapping[str, str]) -> None:
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(orjson.dumps(credentials, option=orjson.OPT_INDENT_2))
-    temporary.replace(path)

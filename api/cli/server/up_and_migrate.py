@@ -5,10 +5,8 @@ from typing import Annotated
 import typer
 
 from api.cli.arguments import number_parser
-from api.cli.context import Session
 from api.cli.printing import JsonFlag, print_json
 from domain.values.number_bounds import PORTS
-from projections.database.migrations import migrate as apply_migrations
 from projections.terminal.text import say
 
 
@@ -32,8 +30,7 @@ def up(
     """
     from api.cli.embedded.up import run_up  # noqa: PLC0415 - other commands start no servers
 
-    session = Session(context.obj)
-    return run_up(session.data_dir, port, demo)
+    return run_up(context.obj, port, demo)
 
 
 def migrate(
@@ -41,8 +38,10 @@ def migrate(
     json: JsonFlag = False,
 ) -> int:
     """Migrate the database schema to this version."""
-    session = Session(context.obj)
-    settings = session.read_settings()
+    from api.cli.read_session import ReadSession  # noqa: PLC0415 - `ledger up` loads it while its components start
+    from projections.database.migrations import migrate as apply_migrations  # noqa: PLC0415 - as above
+
+    settings = ReadSession(context.obj).read_settings()
     applied = apply_migrations(settings.owner_url, settings.database_url.get_secret_value())
     if json:
         print_json({"applied": applied})

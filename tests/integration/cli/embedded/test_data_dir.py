@@ -10,12 +10,12 @@ import pytest
 from api.cli.embedded import secrets_file
 from api.cli.embedded.data_dir import open_data_dir
 from api.cli.embedded.environment import read_stack_environment
+from api.cli.embedded.first_credentials import prepare_first_accounts
 from api.cli.embedded.secrets_file import load_secrets
 from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import StackState, delete_stack_state, write_stack_state
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from api.cli.embedded.up import run_up
-from api.cli.server.bootstrap_data import prepare_first_accounts
 from projections.vault.key_ring import KeyRing
 
 STATE = StackState(

@@ -53,3 +53,11 @@ def test_every_family_is_in_the_index() -> None:
     loaded = {name: module for module in FAMILIES for name in load_family(module)}
 
     assert {command.name: command.module for command in read_index().values()} == loaded
+
+
+def test_up_loads_no_heavy_module_before_it_starts_the_components() -> None:
+    """They load theirs from then on, and each second that they begin later is one that the start takes longer."""
+    loaded = "import api.cli.app, api.cli.server.up_and_migrate, api.cli.embedded.up, sys; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+
+    assert {*ended.stdout.split()} & {*HEAVY} == {"msgspec", "rich"}

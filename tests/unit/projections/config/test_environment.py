@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ConfigDict, Field, SecretStr, ValidationError
 
-from projections.config.environment import EnvironmentSettings, parse_variables
+from projections.config.environment import EnvironmentSettings
+from projections.config.variables_file import parse_variables
 
 
 class ShopSettings(EnvironmentSettings):
