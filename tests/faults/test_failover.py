@@ -33,6 +33,7 @@ def test_acknowledged_redeems_survive_a_failover() -> None:
     assert "0 guarantees broken" in done.stdout
 
 
+@pytest.mark.timeout(180)
 def test_a_killed_run_leaves_nothing_behind() -> None:
     """Its processes end with it, although none of them was asked to; and with them its networks and mounts."""
     mark = f"failover-{os.getpid()}"
@@ -43,12 +44,12 @@ def test_a_killed_run_leaves_nothing_behind() -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert wait_until(lambda: "etcd" in _names_of(mark), 30)
+        assert wait_until(lambda: "etcd" in _names_of(mark), 60)
     finally:
         run.kill()
         run.wait(30)
 
-    assert wait_until(lambda: list(_names_of(mark)) == [], 30)
+    assert wait_until(lambda: list(_names_of(mark)) == [], 60)
 
 
 def _names_of(mark: str) -> Iterator[str]:
