@@ -178,11 +178,7 @@ def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, sh
         browser.get(f"{page}?{query}").text for query in ("actor=worker", "channel=smtp", "level=x&actor=x")
     )
 
-    assert [len(read_page(text).find_all(class_="line-sentence")) for text in (by_default, steps, everything)] == [
-        4,
-        5,
-        7,
-    ]
+    assert [_count_sentences(text) for text in (by_default, steps, everything)] == [4, 5, 7]
     assert "Hidden steps: 1" in by_default
     assert "Hidden routine events: 2" in by_default
     assert f"{page}?level=step#lines" in by_default.replace('href="?', f'href="{page}?')
@@ -203,7 +199,7 @@ def test_search_for_an_actor_continues_on_the_next_page(
         line_counts, path = [], f"/support/codes/{code_id_of(shared_app, code)}?actor=person&order={order}"
         for _ in expected:
             text = browser.get(path).text
-            line_counts.append(len(read_page(text).find_all(class_="line-sentence")))
+            line_counts.append(_count_sentences(text))
             link = re.search(r'href="([^"#]*place=\d+)#lines', text)
             path = path.partition("?")[0] + unescape(link[1]) if link else ""
         assert (order, line_counts, path) == (order, expected, "")
