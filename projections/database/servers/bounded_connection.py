@@ -22,6 +22,8 @@ from projections.database.servers.known_servers import (
 WAIT_INTERVAL_S = 0.1
 ANSWER_S_MAX: Final = 20.0
 """Longest wait for an answer, in seconds: somewhat more than the server's own bound of a statement."""
+SUSPECTED_CONNECT_S: Final = 2
+"""Longest wait for a host while one is suspected, in seconds; libpq takes no smaller number."""
 IDENTITY_S_MAX: Final = 3.0
 """Longest wait until a new connection knows which server it leads to, in seconds."""
 
@@ -60,7 +62,10 @@ class BoundedConnection(Connection[Row]):
 
     @classmethod
     def _connect_to_current(cls, conninfo: str, options: dict[str, Any], *, has_others: bool) -> Self:
-        conn: Self = super().connect(KNOWN_SERVERS.order_hosts(conninfo), **options)
+        ordered = KNOWN_SERVERS.order_hosts(conninfo)
+        if ordered != conninfo:
+            options = {**options, "connect_timeout": SUSPECTED_CONNECT_S}
+        conn: Self = super().connect(ordered, **options)
         address, conn.answer_timeout_s = address_of(conn), IDENTITY_S_MAX
         try:
             conn.server = identify(conn)

@@ -16,7 +16,7 @@ from psycopg.rows import tuple_row
 
 from projections.sql.database import DatabaseSql
 
-SKIPPED_S: Final = 3.0
+SKIPPED_S: Final = 4.0
 """For so long a host that did not answer is left out, in seconds, if the URL names other ones."""
 SUSPECTED_S: Final = 60.0
 """For so long it comes last, and must answer a commit before it gets a connection, in seconds."""
