@@ -192,6 +192,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     paths += [f"{statement}/events/2", f"{statement}/explain", f"{statement}/acts/terms", f"{statement}/acts/revoke"]
     paths += [
         f"{statement}/compare?a=2&b=5",
+        f"{statement}/balance",
         f"{statement}/what-if?reservation={reservation_id}",
         f"{action_base}/acts/correct",
     ]
