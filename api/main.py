@@ -66,6 +66,7 @@ from projections.repositories.rate_limit_reports import RateLimitReportRepositor
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import AsyncGroupCommit
 from projections.storage.pipelined_execute import PipelinedExecute
+from projections.storage.report_store import ReportStore
 from projections.telemetry.exposition import Exposition
 from projections.telemetry.gc_tuning import tune
 from projections.telemetry.log_setup import configure_logs
@@ -197,6 +198,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             status = DependencyStatus(BrokerUrl.parse(broker_url).product)
             watch = BrokerMonitor(broker_url, report=status.log_changes)
             silent = StalledWriterWatch(storage.datastore)
+            reports = ReportStore.open(settings, storage)
             dispatcher = BackgroundDispatcher(_publish, _count_celery_error)
             rates, is_limited = settings.invitation_rates, settings.rate_limit == "on"
             guard = Guard(storage.vault.digest_client, time.monotonic, rates) if is_limited else None
@@ -208,6 +210,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 dispatcher=dispatcher,
                 check_commit=CommitProbe(storage.datastore).check,
                 broker_missing=watch.missing,
+                reports=reports,
                 new_id=RANDOM.draw_uuid,
                 new_ordered_id=RANDOM.draw_ordered_uuid,
                 states=PastStateReader(storage),
@@ -222,6 +225,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 [
                     LedgerCollector(settings.database_url.get_secret_value()),
                     watch.numbers,
+                    reports.numbers,
                     DiskCollector(settings.monitored_path),
                 ],
                 before=lambda: show_pool(storage),
@@ -236,6 +240,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 dispatcher.close()
                 watch.close()
                 silent.close()
+                reports.close()
 
     return lifespan
 

@@ -29,6 +29,7 @@ GUIDANCE: Final = {
     "computing metrics failed": "A bug: report it with the traceback. Metrics of the database are stale until then.",
     "connecting to the database failed": "The process retries. If it continues, start PostgreSQL or correct"
     " `DATABASE_URL`.",
+    "connecting to the standby failed": "The primary answered the report. Check the standby if it continues.",
     "database server unavailable": "`server` did not confirm a commit, or another one answers there; `why` says which."
     " Its connections were dropped. See [no commit](../how-to/runbook.md#no-commit).",
     "delivering to a webhook endpoint failed": "A bug: report it with the traceback. The next run retries.",
@@ -69,6 +70,9 @@ GUIDANCE: Final = {
     " state](../how-to/backup.md#an-older-state-is-noticed).",
     "stalled transactions ended": "`count` transactions of stalled processes were rolled back. The processes try"
     " again.",
+    "standby available again": "Nothing: reports are read from the standby again.",
+    "standby unavailable or too far behind": "The primary answers reports. Check the standby of"
+    " `LEDGER_READ_DATABASE_URL`: `pg_stat_replication` on the primary shows its lag.",
     "task": "A Celery task ended; `outcome` and `reason` say how. Failed tasks are retried by the sweep.",
     "vault row refused": "A row of the vault cannot be trusted or decrypted; `why` says why. See [vault"
     " altered](../how-to/runbook.md#vault-altered).",

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from projections.config.settings import LedgerSettings
-from projections.database.connection import read_password
+from projections.config.settings import LedgerSettings, read_password
 from projections.vault.key_ring import KeyRing
 
 SECRET_LENGTH_MIN = 32

@@ -26,6 +26,7 @@ from projections.repositories.audit_log import Actor, AuditLog
 from projections.repositories.channel_form import ChannelForm
 from projections.storage.bootstrap import LedgerStore
 from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
+from projections.storage.report_store import ReportStore
 from projections.storage.revocation_queue import COMMANDS_PER_ROUND
 from projections.telemetry.metrics import ERRORS
 from projections.telemetry.tracing import TRACING
@@ -143,6 +144,7 @@ class Services(LedgerServices):
     Attributes:
         check_commit: Raises `NoCommitError` if the database confirms no commit; for readiness.
         broker_missing: Components that the broker does not know to be running.
+        reports: Where the feed, the dashboard and exports are read; a standby, if there is one.
         states: States of codes at past times, from checkpoints that this process keeps.
         guard: Rate limits; None where they are off.
         channel_kinds: The kinds of channels that groups can have, by name.
@@ -152,6 +154,7 @@ class Services(LedgerServices):
     commit: AsyncGroupCommit
     check_commit: Callable[[], None]
     broker_missing: Callable[[], list[str]]
+    reports: ReportStore
     states: PastStateReader
     guard: Guard | None = None
     channel_kinds: Mapping[str, ChannelForm] = field(default_factory=dict)

@@ -38,6 +38,8 @@ STREAM_S_MAX: Final = 300
 BEAT_S: Final = 15
 """Longest time in seconds without a comment, so that proxies do not close the connection."""
 RETRY_MS: Final = 2_000
+LAG_HEADER: Final = "Ledger-Read-Lag"
+"""Seconds by which a response from a standby may be behind."""
 READERS_MAX: Final = 100
 """Most waiting readers of one process."""
 NAMES: Final = tuple(kind.__name__ for kind in EVENT_TYPES)
@@ -113,9 +115,11 @@ async def list_events(
 ) -> Response:
     """Returns a page of the event log. Use `next` as `after` of the next request: no event is missed or repeated.
 
-    With `wait`, the response waits for the first event, and is empty if none appears in time.
+    With `wait`, the response waits for the first event, and is empty if none appears in time. A response that a standby
+    of the database gave has the header `Ledger-Read-Lag`: by how many seconds it may be behind.
     """
-    feed, until = EventFeed(services.storage), time.monotonic() + wait
+    reading, until = services.reports.read(), time.monotonic() + wait
+    feed = EventFeed(reading)
     with request.app.state.readers.acquire() if wait > 0 else nullcontext():
         while True:
             page = await services.run_blocking(feed.read_page, after, limit, types or (), code_id)
@@ -127,11 +131,12 @@ async def list_events(
                 await asyncio.sleep(min(POLL_S, left))
             elif left <= 0:
                 break
-    newest = await services.run_blocking(feed.find_newest_position)
+    newest = max(after, await services.run_blocking(feed.find_newest_position))
     content = {"events": [view_of(event) for event in page.events], "next": page.next_position, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),
         media_type="application/json",
+        headers={} if reading.lag_s is None else {LAG_HEADER: f"{reading.lag_s:.1f}"},
     )
 
 
@@ -167,7 +172,8 @@ async def stream_events(
     """
     readers: StreamSlots = request.app.state.readers
     start = after if last_event_id is None else last_event_id
-    page_after = partial(EventFeed(services.storage).read_page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
+    feed = EventFeed(services.reports.read())
+    page_after = partial(feed.read_page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
     return SlotStreamingResponse(readers.acquire(), _stream(page_after, services, start, seconds))
 
 

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from domain.policy import Policy
@@ -33,6 +33,11 @@ def add_password(url: str, file: str | Path | None) -> str:
     if not file:
         return url
     return make_conninfo(validate_database_url(url), password=Path(file).read_text(encoding="utf-8").strip())
+
+
+def read_password(url: str) -> str:
+    """Return the password of a database URL; an empty text if it has none."""
+    return str(conninfo_to_dict(url).get("password") or "")
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -70,6 +75,8 @@ class LedgerSettings(EnvironmentSettings):
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL")
     database_password_file: Path | None = None
+    read_database_url: SecretStr | None = None
+    read_lag_s_max: float = Field(default=5.0, gt=0, le=3600)
     owner_database_url: SecretStr | None = None
     owner_password_file: Path | None = None
     database_wait_s: float = Field(default=60.0, ge=0)
@@ -118,7 +125,7 @@ class LedgerSettings(EnvironmentSettings):
         KeyRing.parse(value.get_secret_value())
         return value
 
-    @field_validator("database_url", "owner_database_url")
+    @field_validator("database_url", "owner_database_url", "read_database_url")
     @classmethod
     def _validate_database_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
@@ -148,12 +155,20 @@ class LedgerSettings(EnvironmentSettings):
         for file, name in (("database_password_file", "DATABASE_URL"), ("owner_password_file", "owner_database_url")):
             if isinstance(url := values.get(name), str):
                 values[name] = add_password(url, values.get(file))
+        # A standby has the roles of its primary.
+        if isinstance(url := values.get("read_database_url"), str) and not read_password(validate_database_url(url)):
+            values["read_database_url"] = add_password(url, values.get("database_password_file"))
         return values
 
     @property
     def owner_url(self) -> str:
         """libpq URI of the role that owns the tables: the runtime role if no other is named."""
         return (self.owner_database_url or self.database_url).get_secret_value()
+
+    @property
+    def read_url(self) -> str | None:
+        """libpq URI of the standby that answers reports; None without one."""
+        return None if self.read_database_url is None else self.read_database_url.get_secret_value()
 
     @property
     def policy(self) -> Policy:

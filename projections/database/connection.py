@@ -8,7 +8,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from projections.database.servers.bounded_connection import ANSWER_S_MAX, BoundedConnection
+from projections.database.servers.bounded_connection import ANSWER_S_MAX, BoundedConnection, StandbyConnection
 from projections.database.timestamps import register_timestamp_loaders
 
 register_timestamp_loaders()
@@ -50,6 +50,14 @@ def connect(
     return conn
 
 
+def connect_to_standby(database_url: str, answer_timeout_s: float) -> StandbyConnection[tuple[Any, ...]]:
+    """Open a connection for reports, in autocommit mode and without the server's bound on statements."""
+    options = connection_options(statement_timeout_ms=0)
+    conn = StandbyConnection[tuple[Any, ...]].connect(database_url, autocommit=True, row_factory=tuple_row, **options)
+    conn.answer_timeout_s = answer_timeout_s
+    return conn
+
+
 def is_database_url(text: str) -> bool:
     """Return whether a text is a libpq URI that names a host and a database."""
     try:
@@ -57,11 +65,6 @@ def is_database_url(text: str) -> bool:
     except psycopg.ProgrammingError:
         return False
     return text.startswith(("postgresql://", "postgres://")) and bool(parameters.get("dbname"))
-
-
-def read_password(database_url: str) -> str:
-    """Return the password of a URI; an empty text if it has none."""
-    return str(conninfo_to_dict(database_url).get("password") or "")
 
 
 LOG_SCAN_OPTIONS = "-c enable_seqscan=off -c max_parallel_workers_per_gather=0"

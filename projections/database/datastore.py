@@ -19,12 +19,19 @@ _JOINED: ContextVar[tuple[object, Connection[DictRow]] | None] = ContextVar("joi
 class LedgerDatastore(PostgresDatastore):
     """The library's datastore over a pool that is configured by a libpq URI, with several hosts and TLS if wanted."""
 
-    def __init__(self, database_url: str, *, pool_size: int, wait_s: float) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        pool_size: int,
+        wait_s: float,
+        connection_class: type[Connection[DictRow]] = OptimisticWriteConnection,
+    ) -> None:
         super().__init__(dbname="", host="", port="", user="", password="")
         self.url = database_url
         self.pool: LedgerPool = LedgerPool(
             database_url,
-            connection_class=OptimisticWriteConnection,
+            connection_class=connection_class,
             kwargs={**connection_options(), "row_factory": dict_row, "autocommit": True},
             min_size=1,
             max_size=pool_size,

@@ -8,7 +8,6 @@ from uuid import UUID
 from psycopg import Connection
 
 from domain.model.redeem_code import RedeemCode, evolve_code
-from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import read_copied_events
 from projections.database.errors import translate_outage
 from projections.event_store.codec import decode
@@ -29,19 +28,19 @@ class CodeHistoryLine(NamedTuple):
 
 
 def read_statement_lines(
-    database_url: str, begin: Callable[[int], None], only: UUID | None = None
+    conn: Connection[Any], begin: Callable[[int], None], only: UUID | None = None
 ) -> Iterator[CodeHistoryLine]:
     """Yield lines in order of code id and version, up to the current end of the log; redeem requests continue.
 
     Args:
-        database_url: Of the ledger.
+        conn: A connection without a bound on statements.
         begin: Called with the number of events.
         only: One code; None for all.
 
     Raises:
         StorageUnavailableError: The database is unavailable, or became so.
     """
-    with translate_outage("export"), open_maintenance_connection(database_url, "export") as conn:
+    with translate_outage("export"):
         until = stable_position(conn)
         begin(_count_events(conn, until))
         yield from _read_lines(conn, until, only)

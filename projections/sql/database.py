@@ -21,3 +21,5 @@ class DatabaseSql(Statements, file="database.sql"):
     least_memory: LiteralString
     write_scratch_file: LiteralString
     commit_message: LiteralString
+    primary_position: LiteralString
+    standby_position: LiteralString

@@ -70,3 +70,14 @@ SELECT count(*) FROM generate_series(1, 5000);
 -- A commit that writes to the write-ahead log and to no table, and so waits for the disk and for standbys. False on a
 -- standby, and in a read-only session.
 SELECT CASE current_setting('transaction_read_only') WHEN 'off' THEN pg_logical_emit_message(true, 'ledger', '') END IS NOT NULL;
+
+-- name: primary_position
+-- What is flushed is a bound of every acknowledged commit. Fails on a standby.
+SELECT (pg_control_system()).system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    (pg_current_wal_flush_lsn() - '0/0')::bigint;
+
+-- name: standby_position
+-- The timeline of the last restart point: after a failover it is the older one for some minutes, never a newer one.
+SELECT pg_is_in_recovery(), (pg_control_system()).system_identifier,
+    upper(lpad(to_hex((pg_control_checkpoint()).timeline_id), 8, '0')),
+    coalesce(pg_last_wal_replay_lsn() - '0/0', 0)::bigint;

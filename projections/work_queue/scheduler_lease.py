@@ -4,12 +4,9 @@ The lease is a row with a time by the database's clock. It is not a session lock
 keeps no session. A claim is one statement, so one process at most sends a run, whatever two of them believe.
 """
 
-import os
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -87,9 +84,9 @@ class SchedulerLease:
         try:
             with translate_database_errors():
                 if self._conn is None:
-                    self._conn = connect(self._database_url, application_name="ledger beat", connect_timeout=2)
-                with _cut_off_after(self._conn, ANSWER_S_MAX):
-                    return self._conn.execute(statement, parameters)
+                    bounds = {"answer_timeout_s": ANSWER_S_MAX, "connect_timeout": 2}
+                    self._conn = connect(self._database_url, application_name="ledger beat", **bounds)
+                return self._conn.execute(statement, parameters)
         except StorageUnavailableError:
             self._drop_connection()
             raise
@@ -99,23 +96,3 @@ class SchedulerLease:
         if self._conn is not None:
             self._conn.close()
             self._conn = None
-
-
-@contextmanager
-def _cut_off_after(conn: Connection[Any], seconds: float) -> Iterator[None]:
-    """End the connection from this side if the block takes longer; the server may be frozen, so it is not asked."""
-    fd = os.dup(conn.fileno())
-
-    def cut_off() -> None:
-        with suppress(OSError), socket.socket(fileno=os.dup(fd)) as peer:
-            peer.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut_off)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        os.close(fd)

@@ -10,6 +10,7 @@ from prometheus_client import Metric
 
 from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
+from projections.storage.report_store import show_lag
 from projections.telemetry.metrics import DOMAINS, declare_zeroes
 from workers.monitoring.broker_watch import BrokerMonitor
 
@@ -29,6 +30,7 @@ def _all() -> Iterator[Metric]:
     watch = BrokerMonitor("redis://127.0.0.1:1/0")
     yield from watch.numbers()
     watch.close()
+    yield from show_lag(None)
     yield from DiskCollector(Path("/"))()
     yield from LedgerCollector("postgresql://nobody@127.0.0.1:1/none")()
 

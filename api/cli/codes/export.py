@@ -9,6 +9,7 @@ import typer
 from api.cli.context import Session
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.progress import CommandProgress
+from api.cli.report_source import open_report_store
 from api.use_cases.export_rows import (
     CODE_COLUMNS,
     RESERVATION_COLUMNS,
@@ -56,8 +57,9 @@ def codes(
     with session.open_ledger() as ledger:
         if texts:
             ledger.open_audit_log().record("exported_codes", None, describe_values(group=group))
-        rows = code_rows(CodeListReader(ledger.storage), ledger.now, group, texts=texts)
-        return _write("codes", rows, CODE_COLUMNS, output, form)
+        with open_report_store(ledger.settings, ledger.storage.vault) as store:
+            rows = code_rows(CodeListReader(store), ledger.now, group, texts=texts)
+            return _write("codes", rows, CODE_COLUMNS, output, form)
 
 
 def reservations(
@@ -73,9 +75,10 @@ def reservations(
     with session.open_ledger() as ledger:
         if emails:
             ledger.open_audit_log().record("exported_emails")
-        rows = reservation_rows(ReservationListReader(ledger.storage), addresses=emails)
         columns = [name for name in RESERVATION_COLUMNS if emails or name != "email"]
-        return _write("reservations", rows, columns, output, form)
+        with open_report_store(ledger.settings, ledger.storage.vault) as store:
+            rows = reservation_rows(ReservationListReader(store), addresses=emails)
+            return _write("reservations", rows, columns, output, form)
 
 
 def statements(
@@ -88,9 +91,10 @@ def statements(
     session = Session(context.obj)
     with session.open_ledger() as ledger:
         only = None if code is None else ledger.find_code_id(code)
-        steps, url = CommandProgress("exporting statements"), ledger.settings.database_url.get_secret_value()
-        rows = statement_rows(read_statement_lines(url, steps.grow, only), ledger.language)
-        return _write("statements", rows, STATEMENT_COLUMNS, output, form, steps)
+        steps = CommandProgress("exporting statements")
+        with open_report_store(ledger.settings, ledger.storage.vault) as store:
+            rows = statement_rows(read_statement_lines(store.connection, steps.grow, only), ledger.language)
+            return _write("statements", rows, STATEMENT_COLUMNS, output, form, steps)
 
 
 def _write(

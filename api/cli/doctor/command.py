@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from api.cli.context import Session, describe_settings_error
 from api.cli.doctor.check_result import CheckResult
 from api.cli.doctor.database import BEHIND_DATABASE, check_database, check_secrets_file, skip_checks
+from api.cli.doctor.standby import check_standby
 from api.cli.embedded.state_file import read_stack_state
 from api.cli.printing import JsonFlag, print_json
 from projections.database.errors import StorageUnavailableError
@@ -71,6 +72,7 @@ def _run_checks(session: Session) -> Iterator[CheckResult]:
         yield CheckResult("stack", "wrong", sentence, "start it again with `ledger up`; no data was lost")
     yield check_secrets_file(session.data_dir)
     yield from check_database(settings)
+    yield from check_standby(settings)
     yield components.check_api(state["api"] if state else None)
     yield from components.check_broker(settings.redis_url.get_secret_value())
     yield components.check_mail_server(settings, state)

@@ -1,6 +1,7 @@
 """The pages that export codes as CSV; the file holds codes in plain text, so a reason goes into the audit log."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
+from projections.read_models.code_list import CodeListReader
 from projections.repositories.issue_batches import Batch
 
 CHUNK: Final = 500
@@ -40,7 +42,8 @@ def export_list(
     if not is_valid_reason(reason):
         return _render(request, staff, f"/admin/codes?{code_filter.query()}", reason)
     admin.support.audit(staff.caller(), "exported_codes", None, reason.strip())
-    return _csv_response("codes.csv", _lines_of_list(admin, code_filter))
+    codes = CodeListReader(admin.services.reports.read_everything())
+    return _csv_response("codes.csv", _lines_of_list(replace(admin, codes=codes), code_filter))
 
 
 @router.get("/batches/{batch_id}/export")

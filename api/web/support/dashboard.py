@@ -67,7 +67,7 @@ class DashboardCache:
     @classmethod
     def from_services(cls, services: Services) -> "DashboardCache":
         """Build the dashboard from the services of a started application."""
-        return cls(services, DashboardReader(services.storage))
+        return cls(services, DashboardReader(services.reports.read()))
 
     def figures(self, name: TimeRangeName) -> DashboardData:
         """Return the figures of a time range up to now, a few seconds old at most.
@@ -106,7 +106,9 @@ def show_dashboard(
         figures = cache.figures(window)
     except RangeTooLargeError:
         figures = None
-    view = figures, cache.reader.read_health(services.now()), cache.reader.list_kept_access()
+    reading = services.reports.read()
+    reader = DashboardReader(reading)
+    view = figures, reader.read_health(services.now()), reader.list_kept_access()
     figures, health, kept_access = view
     now = services.now()
     return support_page(
@@ -119,6 +121,9 @@ def show_dashboard(
         health=health,
         kept_access=kept_access,
         missing=services.broker_missing(),
+        has_standby=services.reports.standby is not None,
+        lag_s=reading.lag_s,
+        lag_s_max=services.settings.read_lag_s_max,
         late_s=_late_s(health, now),
         is_late=_late_s(health, now) > LATE_S,
         now=now,

@@ -97,6 +97,24 @@ class BoundedConnection(Connection[Row]):
             raise
 
 
+class StandbyConnection(BoundedConnection[Row]):
+    """A connection for reports, which a standby answers.
+
+    It may lead to any server, so it does not count for which primary is the newest: after a promotion by mistake this
+    process would refuse the real one.
+    """
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        """Connect to whatever server answers.
+
+        Raises:
+            psycopg.OperationalError: No host can be reached.
+        """
+        conn: Self = super(BoundedConnection, cls).connect(conninfo, **options)
+        return conn
+
+
 def is_reported(error: psycopg.Error) -> bool:
     """Tell whether the server reported an error, which leaves the connection usable."""
     return error.sqlstate is not None or isinstance(error, psycopg.errors.PipelineAborted)
