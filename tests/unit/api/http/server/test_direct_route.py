@@ -236,6 +236,7 @@ def test_shutdown_waits_for_the_response_and_closes_the_connection() -> None:
         await route.arrived.wait()
         connection.end.shutdown()
         route.answer()
+        assert connection.end.transport.is_closing()
         _, fields, text = await connection.response()
         assert (fields["connection"], text) == ("close", "body")
         assert await connection.reader.read() == b""
