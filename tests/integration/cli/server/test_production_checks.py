@@ -110,6 +110,10 @@ def _older(env: dict[str, str], folder: Path) -> None:
     env["LEDGER_CHECKPOINT_FILE"] = str(folder / "checkpoints")
 
 
+def _unsound_engine(env: dict[str, str], _: Path) -> None:
+    execute(env["DATABASE_URL"], "ALTER SEQUENCE ledger_events_notification_id_seq CACHE 50")
+
+
 REFUSED: list[tuple[Change, int, str]] = [
     (_no_secret, 2, "LEDGER_SECRET_KEY is missing: set it"),
     (_wrong_ring, 3, "LEDGER_MASTER_KEYS does not hold the keys that this database was written with: set"),
@@ -127,6 +131,7 @@ REFUSED: list[tuple[Change, int, str]] = [
     (_debug, 2, "DEBUG must not be set in production: unset it"),
     (_no_switch, 2, "LEDGER_RATE_LIMIT: Input should be 'on' or 'off'"),
     (_older, 3, "over 9 events, but the database has only 0 of them: an older backup was restored; restore a newer"),
+    (_unsound_engine, 3, "(append order: the sequence of positions hands out 50 at a time to each session)"),
 ]
 """The first two also as a process of its own: a refusal of the settings, and one after a look at the database."""
 
