@@ -131,7 +131,9 @@ async def list_events(
                 await asyncio.sleep(min(POLL_S, left))
             elif left <= 0:
                 break
-    newest = max(after, await services.run_blocking(feed.find_newest_position))
+    # The second query may reach another standby, which is further behind.
+    last_read = page.events[-1].position if page.events else 0
+    newest = max(last_read, await services.run_blocking(feed.find_newest_position))
     content = {"events": [view_of(event) for event in page.events], "next": page.next_position, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),

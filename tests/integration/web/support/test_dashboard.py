@@ -59,7 +59,7 @@ def test_dashboard_shows_pending_work_and_outages(app: AppClient, sign_in: Calla
     page = sign_in("viewer").get("/support/dashboard", lang="zh").text
 
     assert "需要处理" in page
-    assert "Redis 无响应" in page
+    assert "消息队列服务无响应" in page
     assert "row-bad" in page
 
 
