@@ -94,13 +94,14 @@ def test_concurrent_containers_generate_secrets_once(tmp_path: Path) -> None:
 
 
 def test_compose_file_has_the_six_services_of_the_incident() -> None:
-    """Exactly these six stay, each with a health check; `migrate` exits, and the mail catcher is the demo's."""
+    """Exactly these six stay, each with a health check; `migrate` exits, and the other two are of profiles."""
     services = _services()
 
     assert list(services) == [
-        "db", "redis", "migrate", "backend", "celery_worker", "celery_beat", "frontend", "mailcatcher"
+        "db", "redis", "migrate", "backend", "celery_worker", "celery_beat", "frontend", "mailcatcher", "tracing"
     ]  # fmt: skip
-    assert [name for name, text in services.items() if "healthcheck:" not in text] == ["migrate"]
+    assert [name for name, text in services.items() if "healthcheck:" not in text] == ["migrate", "tracing"]
+    assert [name for name, text in services.items() if "profiles:" in text] == ["mailcatcher", "tracing"]
     assert "noeviction" in services["redis"]
 
 
