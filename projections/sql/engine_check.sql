@@ -137,9 +137,9 @@ COPY (SELECT id, version, position, topic, state FROM {scratch}.log ORDER BY pos
 SELECT current_user::text, session_user::text;
 
 -- name: assumable_role
--- A role that this one can become: the ledger's eraser role first.
+-- A role that this one can become, which who created it may not (PostgreSQL 16): the ledger's eraser role first.
 SELECT rolname::text FROM pg_roles
-WHERE rolname <> current_user AND rolname <> 'pg_database_owner' AND pg_has_role(current_user, oid, 'MEMBER')
+WHERE rolname <> current_user AND rolname <> 'pg_database_owner' AND pg_has_role(current_user, oid, 'SET')
 ORDER BY rolname <> current_user || '_forget', rolname LIMIT 1;
 
 -- name: durability
