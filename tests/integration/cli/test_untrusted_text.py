@@ -165,6 +165,8 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "import-codes": (lambda stage: (stage.file(f'code,"{HOSTILE}"\n1,2\n'), "--format", "csv"), SHOWN[:24]),
     "forget": (lambda _: (HOSTILE, "--reason", HOSTILE), ""),
     "rotate-keys": (lambda _: (), ""),
+    "check-engine": (lambda _: (f"postgresql://127.0.0.1:1/{HOSTILE}",), ""),
+    "what-if": (lambda stage: (stage.rejected(), "--email", f"[/x]{uuid4().hex}@example.com"), ""),
     "doctor": (lambda _: (), f"LEDGER_{SHOWN[:16]}"),
     "rebuild": (lambda stage: stage.drifting(), SHOWN),
     "verify": (lambda stage: after(stage.drifting()), SHOWN),
