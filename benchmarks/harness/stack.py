@@ -214,7 +214,7 @@ class BenchmarkStack:
 
 
 class ServedApp(NamedTuple):
-    """An application that runs in a process of its own."""
+    """An application that runs in a separate process."""
 
     base: str
     process: psutil.Process

@@ -147,12 +147,12 @@ def _open_database(env: Mapping[str, str], owner_url: str) -> str:
     Returns:
         The database URL of the ledger's own processes.
     """
-    from api.settings import ApiSettings  # noqa: PLC0415 - what follows loads while the servers start
-    from projections.database.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - as above
-    from projections.database.migrations import check_schema, migrate  # noqa: PLC0415 - as above
-    from projections.storage.key_check import verify_key_rings  # noqa: PLC0415 - as above
-    from projections.transparency_log.checkpoint_file import verify_checkpoint_file  # noqa: PLC0415 - as above
-    from workers.settings import WorkerSettings  # noqa: PLC0415 - as above
+    from api.settings import ApiSettings  # noqa: PLC0415 - it loads while the servers start
+    from projections.database.errors import RolesMissingError, StorageUnavailableError  # noqa: PLC0415 - it loads while the servers start
+    from projections.database.migrations import check_schema, migrate  # noqa: PLC0415 - it loads while the servers start
+    from projections.storage.key_check import verify_key_rings  # noqa: PLC0415 - it loads while the servers start
+    from projections.transparency_log.checkpoint_file import verify_checkpoint_file  # noqa: PLC0415 - it loads while the servers start
+    from workers.settings import WorkerSettings  # noqa: PLC0415 - it loads while the servers start
 
     os.environ.update(env)
     ApiSettings.from_environment()

@@ -39,7 +39,7 @@ def migrate(
 ) -> int:
     """Migrate the database schema to this version."""
     from api.cli.read_session import ReadSession  # noqa: PLC0415 - `ledger up` loads it while its components start
-    from projections.database.migrations import migrate as apply_migrations  # noqa: PLC0415 - as above
+    from projections.database.migrations import migrate as apply_migrations  # noqa: PLC0415 - it loads while the components start
 
     settings = ReadSession(context.obj).read_settings()
     applied = apply_migrations(settings.owner_url, settings.database_url.get_secret_value())
