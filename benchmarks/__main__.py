@@ -169,6 +169,7 @@ def _measure_clicks_and_pages(
     say("commands and pages")
     rounds[0] |= cpu_costs.measure_commands(ledger, plan.commands)
     rounds[0] |= page_latency.measure_pages(ledger, plan.page_uses)
+    rounds[0] |= page_latency.measure_first_views(ledger, plan.page_histories, plan.rounds)
 
 
 if __name__ == "__main__":

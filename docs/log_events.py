@@ -73,6 +73,8 @@ GUIDANCE: Final = {
     "standby available again": "Nothing: reports are read from the standby again.",
     "standby unavailable or too far behind": "The primary answers reports. Check the standby of"
     " `LEDGER_READ_DATABASE_URL`: `pg_stat_replication` on the primary shows its lag.",
+    "storing blocks of a history failed": "The page was shown; the next process folds the history again. Check"
+    " PostgreSQL if it continues.",
     "task": "A Celery task ended; `outcome` and `reason` say how. Failed tasks are retried by the sweep.",
     "vault row refused": "A row of the vault cannot be trusted or decrypted; `why` says why. See [vault"
     " altered](../how-to/runbook.md#vault-altered).",

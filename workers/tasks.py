@@ -12,6 +12,7 @@ from celery.signals import worker_init, worker_process_init, worker_process_shut
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
 from projections.event_store.snapshots import write_missing_snapshots
+from projections.read_models.history_blocks import write_missing_blocks
 from projections.storage.revocation_queue import settle_next_revocations
 from projections.telemetry.gc_tuning import tune
 from projections.telemetry.metrics import PRUNED, PRUNED_KINDS, PUBLISHES, SWEPT
@@ -223,6 +224,7 @@ def deliver_webhooks() -> None:
 
 @celery_app.task(name="keep_snapshots")
 def keep_snapshots() -> None:
-    """Write snapshots of long codes that have none of this version's, after an upgrade for example."""
+    """Write what long codes lack, after an upgrade for example: snapshots and blocks of this version."""
     with _ProcessState.get().storage.datastore.get_connection() as conn:
         write_missing_snapshots(conn)
+        write_missing_blocks(conn)

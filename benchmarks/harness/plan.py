@@ -26,6 +26,7 @@ class BenchmarkPlan(NamedTuple):
         lives: Live reservations of the codes that are compared.
         logs: Events in the log.
         page_uses: Redemptions, of three events each, of the code whose page is opened.
+        page_histories: Events of the codes whose pages are opened first in a new process.
         baselines: Names of the apps of `benchmarks.baselines.http_counters` to measure.
         bare: Whether the database alone and the library as it comes are measured.
     """
@@ -47,6 +48,7 @@ class BenchmarkPlan(NamedTuple):
     lives: tuple[int, ...]
     logs: tuple[int, ...]
     page_uses: int
+    page_histories: tuple[int, ...]
     baselines: tuple[str, ...]
     bare: bool
 
@@ -69,6 +71,7 @@ FULL = BenchmarkPlan(
     lives=(10, 10_000, 100_000),
     logs=(10_000, MILLION, 10 * MILLION),
     page_uses=3_334,
+    page_histories=(10_000, MILLION),
     baselines=("empty", "bare_asgi", "counter_old", "counter_publish", "counter_cte"),
     bare=True,
 )
@@ -90,6 +93,7 @@ QUICK = BenchmarkPlan(
     lives=(10, 100),
     logs=(1_000, 4_000),
     page_uses=3,
+    page_histories=(12_000,),
     baselines=("empty", "bare_asgi"),
     bare=False,
 )

@@ -65,6 +65,10 @@ TARGETS = {
     "api_rss_mb": NumberTarget(250, 250, more=False),
     "worker_rss_mb": NumberTarget(200, 200, more=False),
     "statement_ms": NumberTarget(300, 150, more=False),
+    "first_view_10000_ms": NumberTarget(300, 150, more=False),
+    "first_view_1000000_ms": NumberTarget(600, 300, more=False),
+    "first_chart_10000_ms": NumberTarget(300, 150, more=False),
+    "first_chart_1000000_ms": NumberTarget(300, 150, more=False),
     "invite_page_ms": NumberTarget(300, 50, more=False),
     "bytes_per_redemption": NumberTarget(1900, 1500, more=False),
 }

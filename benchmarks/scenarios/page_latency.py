@@ -1,19 +1,24 @@
-"""Latency of pages: the redeem page, and the statement of a code with a long history."""
+"""Latency of pages: the redeem page, and the statements of codes with long histories, also in a new process."""
 
 import re
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from http.cookiejar import CookieJar
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
+import psycopg
+
+from benchmarks.harness.bulk_history import load_history
 from benchmarks.harness.load_generators import BenchmarkError, RedeemClient
 from benchmarks.harness.stack import BenchmarkStack
+from projections.read_models.history_blocks import write_missing_blocks
 
 PAGE_LOADS = 20
 """Number of times that each page is opened; the median counts."""
+EVENTS_PER_USE = 3
 _TOKEN = re.compile(r'name="token" value="(\w+)"')
 
 
@@ -47,6 +52,34 @@ def measure_pages(stack: BenchmarkStack, uses: int) -> dict[str, float]:
     }
 
 
+def measure_first_views(stack: BenchmarkStack, histories: Sequence[int], processes: int) -> dict[str, float]:
+    """Measure the milliseconds until a new API process has shown a long history: its statement, and its chart alone.
+
+    Args:
+        stack: A running stack.
+        histories: Numbers of events; each is loaded into a new code, with the blocks that the workers' task writes.
+        processes: New processes in which each page is opened first; the median counts.
+
+    Raises:
+        BenchmarkError: A page can't be opened.
+    """
+    codes = dict(zip(histories, stack.issue_many(len(histories)), strict=True))
+    load_history(stack.database_url, [(code.code_id, events // EVENTS_PER_USE) for events, code in codes.items()])
+    with psycopg.connect(stack.database_url, autocommit=True) as conn:
+        while write_missing_blocks(conn):
+            pass
+    browser, numbers = _sign_in(stack), dict[str, float]()
+    for name, path in (("first_view", ""), ("first_chart", "/balance")):
+        took: dict[int, list[float]] = {events: [] for events in histories}
+        for _ in range(processes):
+            with stack.run_apis(2) as (_, base):
+                _open(browser, f"{base}/support")
+                for events, code in codes.items():
+                    took[events].append(_time_ms(browser, f"{base}/support/codes/{code.code_id}{path}"))
+        numbers |= {f"{name}_{events}_ms": statistics.median(each) for events, each in took.items()}
+    return numbers
+
+
 def _sign_in(stack: BenchmarkStack) -> OpenerDirector:
     browser = build_opener(HTTPCookieProcessor(CookieJar()))
     url, info = f"{stack.base}/support/sign-in", stack.info
@@ -69,9 +102,10 @@ def _open(browser: OpenerDirector, url: str, form: Mapping[str, str] | None = No
 
 
 def _median_ms(browser: OpenerDirector, url: str) -> float:
-    took = []
-    for _ in range(PAGE_LOADS):
-        began = time.perf_counter()
-        _open(browser, url)
-        took.append((time.perf_counter() - began) * 1000)
-    return statistics.median(took)
+    return statistics.median(_time_ms(browser, url) for _ in range(PAGE_LOADS))
+
+
+def _time_ms(browser: OpenerDirector, url: str) -> float:
+    began = time.perf_counter()
+    _open(browser, url)
+    return (time.perf_counter() - began) * 1000

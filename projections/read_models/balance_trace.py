@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from domain.model.redeem_code import RedeemCode
 
 SAMPLES_MAX: Final = 512
@@ -29,55 +32,59 @@ class BalanceSample(NamedTuple):
         return self[2:] == other[2:]
 
 
-class BalanceTrace:
+class BalanceTrace(Struct):
     """Samples of the events that changed the balance.
 
     While they are few, every one is kept. Of a longer history each run of as many changes is represented by the one
     with the most uses counted or reserved, so no peak is hidden; the runs double in length when they become too many.
+
+    Attributes:
+        changes: How often the balance changed.
+        samples: One of each complete run.
+        run_length: Changes of one run.
+        fullest: The sample of the run that is not complete; `in_run` is how many changes that run has so far.
+        newest: The newest balance.
     """
 
-    def __init__(self) -> None:
-        self.changes = 0
-        self._samples: list[BalanceSample] = []
-        self._run_length = 1
-        self._fullest: BalanceSample | None = None
-        self._in_run = 0
-        self._newest: BalanceSample | None = None
+    changes: int = 0
+    samples: list[BalanceSample] = []
+    run_length: int = 1
+    fullest: BalanceSample | None = None
+    in_run: int = 0
+    newest: BalanceSample | None = None
 
     def copy(self) -> "BalanceTrace":
         """Return a trace that continues independently."""
-        other = BalanceTrace()
-        other.__dict__.update({**self.__dict__, "_samples": list(self._samples)})
-        return other
+        return replace(self, samples=list(self.samples))
 
     def add(self, code: RedeemCode) -> None:
         """Add the state of the code after its next event."""
         sample = BalanceSample(
             code.version, code.last_at, code.used, code.reserved, code.available, code.terms.max_uses
         )
-        newest, self._newest = self._newest, sample
+        newest, self.newest = self.newest, sample
         if newest is not None and sample.has_balance_of(newest):
-            self._newest = newest
+            self.newest = newest
             return
         self.changes += 1
-        if self._fullest is None or sample.occupied >= self._fullest.occupied:
-            self._fullest = sample
-        self._in_run += 1
-        if self._in_run == self._run_length:
-            self._samples.append(self._fullest)
-            self._fullest, self._in_run = None, 0
-            if len(self._samples) == 2 * SAMPLES_MAX:
+        if self.fullest is None or sample.occupied >= self.fullest.occupied:
+            self.fullest = sample
+        self.in_run += 1
+        if self.in_run == self.run_length:
+            self.samples.append(self.fullest)
+            self.fullest, self.in_run = None, 0
+            if len(self.samples) == 2 * SAMPLES_MAX:
                 self._double_runs()
 
     def list_samples(self) -> list[BalanceSample]:
         """Return the samples in order, the newest balance last."""
-        rest = [] if self._fullest is None else [self._fullest]
-        samples = [*self._samples, *rest]
-        if self._newest is not None and samples[-1].version != self._newest.version:
-            samples.append(self._newest)
+        rest = [] if self.fullest is None else [self.fullest]
+        samples = [*self.samples, *rest]
+        if self.newest is not None and samples[-1].version != self.newest.version:
+            samples.append(self.newest)
         return samples
 
     def _double_runs(self) -> None:
-        pairs = zip(self._samples[::2], self._samples[1::2], strict=True)
-        self._samples = [second if second.occupied >= first.occupied else first for first, second in pairs]
-        self._run_length *= 2
+        pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
+        self.samples = [second if second.occupied >= first.occupied else first for first, second in pairs]
+        self.run_length *= 2

@@ -223,8 +223,9 @@ class _RebuildRun:
         if self._options.apply:
             self._progress.step("swap", 0)
             report.lock_ms = self._swap_when_idle()
-            # Snapshots are a cache of the log too, and written again where they are missing.
-            self._writer.execute(RebuildSql.delete_snapshots, {"code_id": self._options.only})
+            # Snapshots and blocks of histories are caches of the log too, and written again where they are missing.
+            for delete in (RebuildSql.delete_snapshots, RebuildSql.delete_history_blocks):
+                self._writer.execute(delete, {"code_id": self._options.only})
             self._on_step("in place")
         report.position, report.events = self._builder.position, self._builder.events
         report.seconds = self._builder.seconds

@@ -69,3 +69,8 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     versions_of_reservation: LiteralString
     reservations_related_at: LiteralString
     reservations_pending_at: LiteralString
+    history_blocks: LiteralString
+    upsert_history_blocks: LiteralString
+    clear_former_traces: LiteralString
+    codes_with_missing_blocks: LiteralString
+    delete_outdated_blocks: LiteralString

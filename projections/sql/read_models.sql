@@ -326,3 +326,37 @@ FROM (
 JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
     AND e.originator_version <= %(version)s
 ORDER BY r.reservation_id, e.originator_version;
+
+-- name: history_blocks
+-- Those of a code after a version, as far as the log has their events.
+SELECT version, block, trace FROM history_blocks
+WHERE code_id = %s AND shape = %s AND version > %s
+    AND version <= (SELECT b.version FROM code_balances b WHERE b.code_id = history_blocks.code_id)
+ORDER BY version;
+
+-- name: upsert_history_blocks
+-- What a row holds follows from the log, so it changes only if it was wrong.
+INSERT INTO history_blocks AS old (code_id, shape, version, block, trace)
+SELECT %(code_id)s, %(shape)s, new.version, new.block, CASE WHEN new.version = %(last)s THEN %(trace)s::bytea END
+FROM unnest(%(versions)s::bigint[], %(blocks)s::bytea[]) AS new (version, block)
+ON CONFLICT (code_id, shape, version) DO UPDATE
+SET block = excluded.block, trace = coalesce(excluded.trace, old.trace), written_at = now()
+WHERE old.block <> excluded.block OR excluded.trace IS NOT NULL;
+
+-- name: clear_former_traces
+UPDATE history_blocks SET trace = NULL
+WHERE code_id = %(code_id)s AND shape = %(shape)s AND version < %(last)s AND trace IS NOT NULL;
+
+-- name: codes_with_missing_blocks
+-- Long codes whose last block is missing or too old, and their versions.
+SELECT b.code_id, b.version FROM code_balances b
+LEFT JOIN LATERAL (
+    SELECT h.version FROM history_blocks h WHERE h.code_id = b.code_id AND h.shape = %(shape)s
+    ORDER BY h.version DESC LIMIT 1
+) last ON true
+WHERE b.version >= coalesce(last.version, 0) + %(behind)s AND b.version >= %(behind)s
+ORDER BY b.code_id LIMIT %(limit)s;
+
+-- name: delete_outdated_blocks
+-- Those of another version of the program, once it has written none for a while.
+DELETE FROM history_blocks WHERE shape <> %s AND written_at < now() - interval '1 day';

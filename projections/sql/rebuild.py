@@ -30,3 +30,4 @@ class RebuildSql(Statements, file="rebuild.sql"):
     copy_out_of_order_events: LiteralString
     out_of_order_events_page: LiteralString
     delete_snapshots: LiteralString
+    delete_history_blocks: LiteralString

@@ -102,3 +102,7 @@ WHERE (originator_id, originator_version) > (%s, %s) ORDER BY originator_id, ori
 -- name: delete_snapshots
 -- Those of one code, or all.
 DELETE FROM code_snapshots WHERE %(code_id)s::uuid IS NULL OR code_id = %(code_id)s;
+
+-- name: delete_history_blocks
+-- Those of one code, or all.
+DELETE FROM history_blocks WHERE %(code_id)s::uuid IS NULL OR code_id = %(code_id)s;

@@ -27,6 +27,7 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     last_verifications: LiteralString
     overdue_reservations: LiteralString
     snapshots_page: LiteralString
+    codes_with_blocks: LiteralString
     row_of_recipients: LiteralString
     row_of_code_texts: LiteralString
     row_of_staff: LiteralString

@@ -50,6 +50,9 @@ LIMIT %(most)s;
 SELECT code_id, version, state FROM code_snapshots
 WHERE shape = %s AND code_id > %s ORDER BY code_id LIMIT %s;
 
+-- name: codes_with_blocks
+SELECT DISTINCT code_id FROM history_blocks WHERE shape = %s AND code_id > %s ORDER BY code_id LIMIT %s;
+
 -- name: row_of_recipients
 -- The first row at or behind a place in the table's file, from 0 to 1. Ids sort by time, so a random id is no fair place.
 SELECT recipient_id FROM recipients

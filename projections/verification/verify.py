@@ -31,6 +31,7 @@ from projections.replay.worker_pool import default_worker_count
 from projections.sql.database import DatabaseSql
 from projections.sql.verification import VerificationSql
 from projections.transparency_log.tile_log import read_tree_size
+from projections.verification.block_check import check_blocks
 from projections.verification.drift_sample import save_drifted_codes
 from projections.verification.merkle_check import ExternalEvidence, check_tree
 from projections.verification.snapshot_check import check_snapshots
@@ -103,6 +104,7 @@ def verify(
         progress.step("proof", 0)
         check_tree(reader, observer, tree, evidence)
         check_snapshots(reader, observer)
+        check_blocks(reader, observer)
         if evidence.vault is not None:
             progress.step("vault", 0)
             for broken in check_vault(reader, evidence.vault):

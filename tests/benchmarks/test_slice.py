@@ -52,6 +52,7 @@ def test_every_scenario_runs(ran: tuple[Path, "subprocess.CompletedProcess[str]"
 
     sizes = {f"history_{uses}_ms" for uses in QUICK.histories} | {f"live_{count}_ms" for count in QUICK.lives}
     sizes |= {f"log_{events}_rps" for events in QUICK.logs}
+    sizes |= {f"first_{page}_{events}_ms" for page in ("view", "chart") for events in QUICK.page_histories}
     # The kernel counts CPU time in ticks of 10 ms, so one part of the stack may show none of a small load.
     parts = {"api_cpu_us_per_redeem", "pg_cpu_us_per_redeem", "life_worker_cpu_us", "life_postgres_cpu_us"}
     assert KEYS | sizes | parts <= document.keys()

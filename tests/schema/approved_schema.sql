@@ -160,6 +160,14 @@ CREATE TABLE public.drifting_codes (
     found_at timestamp with time zone NOT NULL,
     rows bigint NOT NULL
 );
+CREATE TABLE public.history_blocks (
+    code_id uuid NOT NULL,
+    shape text NOT NULL,
+    version bigint NOT NULL,
+    block bytea NOT NULL,
+    trace bytea,
+    written_at timestamp with time zone DEFAULT now() NOT NULL
+);
 CREATE TABLE public.idempotency_keys (
     scope_digest bytea NOT NULL,
     body_digest bytea NOT NULL,
@@ -431,6 +439,8 @@ ALTER TABLE ONLY public.dispatches
     ADD CONSTRAINT dispatches_pkey PRIMARY KEY (reservation_id);
 ALTER TABLE ONLY public.drifting_codes
     ADD CONSTRAINT drifting_codes_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.history_blocks
+    ADD CONSTRAINT history_blocks_pkey PRIMARY KEY (code_id, shape, version);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (scope_digest);
 ALTER TABLE ONLY public.invite_groups

@@ -43,7 +43,8 @@ from domain.model.reservation_transitions import fold_reservation
 from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
-from projections.read_models.statements import HistoryQuery, StatementEntry
+from projections.read_models.history_blocks import StatementEntry
+from projections.read_models.statements import HistoryQuery
 from projections.repositories.staff_accounts import SavedViewRepository
 
 LINES_PER_PAGE: Final = 20

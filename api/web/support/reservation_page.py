@@ -33,7 +33,7 @@ from domain.events import CaseOpened, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
-from projections.read_models.statements import StatementEntry
+from projections.read_models.history_blocks import StatementEntry
 
 PREVIEW_EMAIL = "somebody-else@example.invalid"
 PREVIEW_GROUP = "another group"

@@ -14,7 +14,7 @@ from api.web.masking import mask_if_known
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.read_models.statements import StatementEntry
+from projections.read_models.history_blocks import StatementEntry
 from projections.read_models.support_queries import ReservationSummary
 
 

@@ -22,7 +22,7 @@ from domain.events import (
     OpeningBalanceImported,
 )
 from projections.read_models.balance_trace import BalanceSample
-from projections.read_models.statements import Landmark
+from projections.read_models.history_blocks import Landmark
 
 STEPS_MAX: Final = 120
 """Most steps that are drawn: more would be narrower than a finger, and the page larger than 100 KB."""

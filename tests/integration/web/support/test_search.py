@@ -183,7 +183,7 @@ def test_balances_stay_right_beyond_the_marks(
     shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Balances folded from marks are those folded from the beginning, also at the marks themselves."""
-    monkeypatch.setattr("projections.read_models.statements.CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr("projections.read_models.history_blocks.EVENTS_PER_BLOCK", 3)
     code = shared_app.issue(make_template(max_uses=9, bound=False))
     code_id = code_id_of(shared_app, code)
     expected = []

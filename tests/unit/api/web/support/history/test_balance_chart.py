@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from api.web.support.history.balance_chart import MARKS_MAX, STEPS_MAX, BalanceChart, draw_balance_chart
 from domain.events import CaseOpened, CodeIssued, CodePaused, CodeResumed, CodeTermsChanged
 from projections.read_models.balance_trace import BalanceSample
-from projections.read_models.statements import Landmark
+from projections.read_models.history_blocks import Landmark
 
 START = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
