@@ -54,6 +54,10 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     balances_of_codes: LiteralString
     copy_log_page: LiteralString
     codes_of_suffix: LiteralString
+    code_texts_of_suffixes: LiteralString
+    recent_code_texts: LiteralString
+    recent_recipients: LiteralString
+    ids_with_part: LiteralString
     suffix_of_code: LiteralString
     newest_log_rows: LiteralString
     lowest_of_newest_log_rows: LiteralString

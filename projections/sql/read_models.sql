@@ -234,6 +234,39 @@ COPY (
 -- name: codes_of_suffix
 SELECT t.code_id FROM code_texts t WHERE t.hint = %s AND t.code_id > %s ORDER BY t.code_id LIMIT %s;
 
+-- name: code_texts_of_suffixes
+SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE hint = ANY(%s) ORDER BY hint, code_id LIMIT %s;
+
+-- name: recent_code_texts
+-- Codes that a customer may have now: issued last, or in a request since a time. Each branch reads a bounded number of rows.
+SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id IN (
+    (SELECT code_id FROM code_balances ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s)
+    UNION (SELECT code_id FROM reservations WHERE reserved_at >= %(since)s ORDER BY reserved_at DESC LIMIT %(limit)s)
+    UNION (SELECT code_id FROM refusals WHERE at >= %(since)s LIMIT %(limit)s)
+);
+
+-- name: recent_recipients
+SELECT seen.at, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id FROM (
+    SELECT recipient_id, max(at) AS at FROM (
+        (SELECT recipient_id, reserved_at AS at FROM reservations
+            WHERE reserved_at >= %(since)s ORDER BY reserved_at DESC LIMIT %(limit)s)
+        UNION ALL
+        (SELECT known.recipient_id, rejected.at
+            FROM (SELECT recipient_digest, at FROM refusals WHERE at >= %(since)s LIMIT %(limit)s) rejected
+            JOIN recipients known ON known.digest = rejected.recipient_digest)
+    ) requests GROUP BY recipient_id
+) seen JOIN recipients p USING (recipient_id) ORDER BY seen.at DESC, p.recipient_id;
+
+-- name: ids_with_part
+(SELECT 'reservation' AS kind, reservation_id AS subject_id FROM reservations
+    WHERE reservation_id BETWEEN %(first)s AND %(last)s ORDER BY reservation_id DESC LIMIT %(limit)s)
+UNION (SELECT 'code', code_id FROM code_balances
+    WHERE code_id BETWEEN %(first)s AND %(last)s ORDER BY code_id DESC LIMIT %(limit)s)
+UNION (SELECT 'reservation', reservation_id FROM (
+        SELECT reservation_id FROM reservations WHERE reserved_at >= %(since)s ORDER BY reserved_at DESC LIMIT %(recent)s
+    ) newest WHERE position(%(digits)s IN replace(reservation_id::text, '-', '')) > 0 LIMIT %(limit)s)
+ORDER BY kind DESC, subject_id DESC LIMIT %(limit)s;
+
 -- name: suffix_of_code
 SELECT hint FROM code_texts WHERE code_id = %s;
 

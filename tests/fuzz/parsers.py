@@ -201,7 +201,10 @@ def _mail_server(mutator: Mutator) -> None:
 
 
 def _search(mutator: Mutator) -> None:
-    _explain_miss(mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "li.wei@example.com", str(ID), "form:0123456789abcdef")))
+    _explain_miss(
+        mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "li.wei@example.com", str(ID), "form:0123456789abcdef")),
+        is_limited=False,
+    )
     assert all(isinstance(key, UUID) for key in parse_reservation_ids([mutator.text((str(ID),))]))
 
 

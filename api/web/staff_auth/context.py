@@ -6,6 +6,7 @@ import math
 import time
 from base64 import b64encode
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 from argon2 import PasswordHasher
@@ -15,17 +16,25 @@ from argon2.low_level import ARGON2_VERSION
 from api.auth.passwords import password_hasher
 from api.auth.session_cookies import form_secret
 from api.errors import ApplicationError
+from api.rate_limits.gcra import Gcra, Limit
 from api.use_cases.services import Caller, Services
 from api.web.staff_auth.hashing_queue import HashingQueue, HashingSlot
 from api.web.staff_auth.known_browsers import KnownBrowsers
 from api.web.staff_auth.login_throttle import ALL, FailureCount, LoginThrottle
 from domain.values.identifiers import EmailAddress
+from projections.read_models.forgiving_search import ForgivingSearchReader
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.support_queries import SupportReader
 from projections.repositories.audit_log import AuditAction
 from projections.repositories.staff_accounts import StaffAccountRepository
 from projections.repositories.staff_sessions import StaffCredentials, StaffSessionRepository
 from projections.vault.random_source import RANDOM
+
+PART_SEARCHES: Final = Limit("part_searches", 60, 60.0)
+"""Searches for a part of a code that one member of staff may send: 60 at once, and one more each minute.
+
+A group of four characters of one code takes half a million tries on average: a year at this rate.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +48,14 @@ class SupportContext:
     services: Services
     sessions: StaffSessionRepository
     reader: SupportReader
+    forgiving_reader: ForgivingSearchReader
     statements: PastStateReader
     dummy_hash: str
     login_throttle: LoginThrottle = field(default_factory=lambda: LoginThrottle(time.monotonic))
     browsers: KnownBrowsers
     hasher: PasswordHasher
     hashing_queue: HashingQueue = field(default_factory=HashingQueue)
+    part_searches: Gcra = field(default_factory=lambda: Gcra(PART_SEARCHES))
 
     @classmethod
     def from_services(cls, services: Services) -> "SupportContext":
@@ -54,6 +65,7 @@ class SupportContext:
             services=services,
             sessions=StaffSessionRepository(storage),
             reader=SupportReader(storage),
+            forgiving_reader=ForgivingSearchReader(storage),
             statements=services.states,
             dummy_hash=make_dummy_hash(hasher),
             hasher=hasher,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ from api.web.support.charts import BalanceBar, draw_balance_bar
 from api.web.support.view_models import ReservationCard, build_card, name_code_state
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from domain.values.identifiers import MalformedCodeError, normalize_code
+from domain.values.identifiers import TYPED_LENGTH_MAX, MalformedCodeError, normalize_code
 from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
@@ -28,12 +28,19 @@ ATTEMPTS_SHOWN: Final = 20
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 _LINK: Final = re.compile(r"/a/([0-9A-Za-z_-]+)")
 """The link in an email."""
+_IN_MESSAGE_ID: Final = re.compile(r"\.\d+@")
+"""What follows the reservation in a Message-ID: the number of the delivery, and the host."""
+_RESERVATION_FIELD: Final = re.compile(rf'"reservation_id"\s*:\s*"({_UUID.pattern})"', re.IGNORECASE)
 _IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """One result. `count`: reservations of a recipient, or rejected requests."""
+    """One result. `count`: reservations of a recipient, or rejected requests.
+
+    `reason` is why it was found, as a key's end. `at` is when a similar recipient was last in a request. `is_certain`
+    says whether exactly what was typed was found.
+    """
 
     kind: Literal["code", "person", "tries", "reservation", "event", "more"]
     path: str
@@ -43,22 +50,36 @@ class SearchResult:
     balance_bar: BalanceBar | None = None
     state: str = ""
     count: int = 0
+    reason: str = ""
+    at: datetime | None = None
+    is_certain: bool = True
 
 
 def search(support: SupportContext, typed: str, language: Language) -> list[SearchResult]:
     """Return the possible meanings of a text. Every query is fast, so this may run while the user types."""
-    if not typed or not typed.isprintable():
+    if (receipt := find_receipt_id(typed)) is not None:
+        return [replace(result, reason="receipt") for result in _search_id(support, receipt, language)]
+    if len(typed) > TYPED_LENGTH_MAX or not typed.isprintable():
         return []
     if (link := _LINK.search(typed)) is not None:
-        return _search_link(support, link[1], language)
+        return [replace(result, reason="link") for result in _search_link(support, link[1], language)]
     if (number := _UUID.search(typed)) is not None:  # alone, in a link, or as the beginning of a Message-ID
-        return _search_id(support, parse_id("q", number[0]), language)
+        reason = "message" if _IN_MESSAGE_ID.match(typed, number.end()) else "id"
+        return [replace(result, reason=reason) for result in _search_id(support, parse_id("q", number[0]), language)]
     if "@" in (address := typed.replace("\uff20", "@")):  # the sign as Chinese keyboards write it
         return _search_address(support, _strip_display_name(address))
     code_id = support.reader.find_code(typed)
     if code_id is not None and (row := support.reader.find_balance(code_id)) is not None:
-        return [_code_result(support, code_from_named_row(row), support.reader.find_suffix(code_id), language)]
+        return [code_result(support, code_from_named_row(row), support.reader.find_suffix(code_id), language, "code")]
     return _search_suffix(support, typed, language)
+
+
+def find_receipt_id(typed: str) -> UUID | None:
+    """Return the reservation that a pasted receipt, or other JSON of the ledger, is about, even if it was cut."""
+    if not typed.startswith("{"):
+        return None
+    number = _RESERVATION_FIELD.search(typed)
+    return None if number is None else parse_id("q", number[1])
 
 
 def search_request_id(support: SupportContext, typed: str, before: int) -> list[SearchResult]:
@@ -69,7 +90,10 @@ def search_request_id(support: SupportContext, typed: str, before: int) -> list[
     for code_id, version in support.reader.list_events_of_request(typed, before, SHOWN_MAX):
         suffix = support.reader.find_suffix(code_id)
         results.setdefault(
-            code_id, SearchResult(kind="event", path=f"/support/codes/{code_id}/events/{version}", suffix=suffix)
+            code_id,
+            SearchResult(
+                kind="event", path=f"/support/codes/{code_id}/events/{version}", suffix=suffix, reason="request"
+            ),
         )
     return list(results.values())
 
@@ -97,7 +121,7 @@ def _search_id(support: SupportContext, subject_id: UUID, language: Language) ->
     return (
         []
         if row is None
-        else [_code_result(support, code_from_named_row(row), support.reader.find_suffix(subject_id), language)]
+        else [code_result(support, code_from_named_row(row), support.reader.find_suffix(subject_id), language)]
     )
 
 
@@ -120,7 +144,11 @@ def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
         count = support.reader.count_reservations_of_recipient(recipient_id)
         return [
             SearchResult(
-                kind="person", path=f"/support/people/{recipient_id}", address=mask_if_known(address.typed), count=count
+                kind="person",
+                path=f"/support/people/{recipient_id}",
+                address=mask_if_known(address.typed),
+                count=count,
+                reason="address",
             )
         ]
     digests = support.services.storage.vault.compute_digests("recipient", address.normal)
@@ -133,6 +161,7 @@ def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
             path=f"/support/tries/{digests[0].hex()}",
             address=mask_if_known(address.typed),
             count=len(requests),
+            reason="address",
         )
     ]
 
@@ -147,14 +176,18 @@ def _search_suffix(support: SupportContext, typed: str, language: Language) -> l
         return []
     ids = support.reader.find_codes_by_suffix(suffix, UUID(int=0), SHOWN_MAX + 1)
     rows = [row for code_id in ids[:SHOWN_MAX] if (row := support.reader.find_balance(code_id)) is not None]
-    results = [_code_result(support, code_from_named_row(row), suffix, language) for row in rows]
+    results = [code_result(support, code_from_named_row(row), suffix, language, "suffix") for row in rows]
     if len(ids) > SHOWN_MAX:
         results.append(SearchResult(kind="more", path=f"/support/codes?{urlencode({'ends': suffix})}", suffix=suffix))
     return results
 
 
-def _code_result(support: SupportContext, code: RedeemCode, suffix: str, language: Language) -> SearchResult:
+def code_result(
+    support: SupportContext, code: RedeemCode, suffix: str, language: Language, reason: str = "id"
+) -> SearchResult:
+    """Return a code as a result."""
     return SearchResult(
+        reason=reason,
         kind="code",
         path=f"/support/codes/{code.code_id}",
         suffix=suffix,

@@ -21,13 +21,16 @@ from api.web.support.actions.unmask import unmasked_until
 from api.web.support.charts import draw_balance_bar
 from api.web.support.search import SearchResult, list_rejected_attempts, search, search_request_id
 from api.web.support.view_models import build_card, name_code_state
-from domain.values.identifiers import NATIVE_LENGTH, TYPED_LENGTH_MAX, MalformedCodeError, is_native, normalize_code
+from api.web.support.wide_search import search_widely, wait_for_part_searches_s
+from domain.values.identifiers import NATIVE_LENGTH, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.pagination import NEWEST
 from projections.vault.vault import SUFFIX_LENGTH
 
 PER_PAGE: Final = 25
+SEARCHED_LENGTH_MAX: Final = 30_000
+"""Longest text that is searched: a receipt of a reservation with many events."""
 NEWEST_POSITION: Final = 2**62
 """Above every position of the log."""
 
@@ -51,16 +54,15 @@ def show_home(
 def search_and_open(
     request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
 ) -> Response:
-    """Open the only result, or list several; a request id is searched last."""
-    typed = q.strip()[:TYPED_LENGTH_MAX]
-    results = search(support, typed, get_language(request))
+    """Open the only certain result, or list what the text may mean, with reasons."""
+    typed, language = q.strip()[:SEARCHED_LENGTH_MAX], get_language(request)
+    results, is_limited = search(support, typed, language), wait_for_part_searches_s(support, staff) > 0
     if not results:
-        results = search_request_id(support, typed, NEWEST_POSITION)
-    if len(results) == 1:
+        results = search_request_id(support, typed, NEWEST_POSITION) or search_widely(support, staff, typed, language)
+    if len(results) == 1 and results[0].is_certain:
         return see_other(results[0].path)
-    return _render_home(
-        request, support, staff, typed=typed, results=results, miss_reason=None if results else _explain_miss(typed)
-    )
+    miss_reason = None if results else _explain_miss(typed, is_limited=is_limited)
+    return _render_home(request, support, staff, typed=typed, results=results, miss_reason=miss_reason)
 
 
 @router.post("/search/hits")
@@ -68,7 +70,7 @@ def search_as_you_type(
     request: Request, support: SupportContextDep, staff: ViewerWithForm, q: Annotated[str, Form()] = ""
 ) -> Response:
     """Show the results as a part of the page. Nothing typed is in a URL, which logs may keep."""
-    typed = q.strip()[:TYPED_LENGTH_MAX]
+    typed = q.strip()[:SEARCHED_LENGTH_MAX]
     results = search(support, typed, get_language(request))
     return support_page(request, "search_results.html", staff, results=results)
 
@@ -176,17 +178,19 @@ def _render_home(
         results=results,
         miss_reason=miss_reason,
         is_first=before is None,
-        typed_length_max=TYPED_LENGTH_MAX,
+        typed_length_max=SEARCHED_LENGTH_MAX,
         cards=cards,
         next=recent.next_position,
         waiting=support.reader.count_open_cases(),
     )
 
 
-def _explain_miss(typed: str) -> str:
+def _explain_miss(typed: str, *, is_limited: bool) -> str:
     """Return why nothing was found, as the end of a key."""
     if not typed:
         return "empty"
+    if typed.startswith("{"):
+        return "receipt"
     if "@" in typed:
         return "email"
     if is_trace_id(typed) and "-" not in typed:
@@ -195,4 +199,6 @@ def _explain_miss(typed: str) -> str:
         code = normalize_code(typed)
     except MalformedCodeError:
         return "other"
-    return "typo" if len(code) == NATIVE_LENGTH and not is_native(code) else "other"
+    if len(code) == NATIVE_LENGTH and not is_native(code):
+        return "typo"
+    return "limited" if is_limited else "other"

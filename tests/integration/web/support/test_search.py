@@ -55,11 +55,11 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
         ("", "Enter something to search for"),
         ("nobody@example.com", "has no reservations"),
         ("not@an@address", "has no reservations"),
-        ("ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ", "one character is wrong"),
-        ("https://ledger.test/a/no-such-token", "No code or ID matches"),
-        ("NOSUCH", "No code or ID matches"),
-        ("a\x00b", "No code or ID matches"),
-        ("00000000-0000-0000-0000-000000000009", "No code or ID matches"),
+        ("ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ", "more than one character is wrong"),
+        ("https://ledger.test/a/no-such-token", "No code, ID or receipt matches"),
+        ("NOSUCH", "No code, ID or receipt matches"),
+        ("a\x00b", "No code, ID or receipt matches"),
+        ("00000000-0000-0000-0000-000000000009", "No code, ID or receipt matches"),
     ],
 )
 def test_unknown_id_is_answered_with_its_reason(shared_sign_in: SignIn, typed: str, says: str) -> None:

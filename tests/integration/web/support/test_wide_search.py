@@ -1,0 +1,121 @@
+"""Searching by a part or with an error: why each result was found, and what it must not reveal."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from api.web.staff_auth.context import PART_SEARCHES
+from domain.commands.code.import_code import ImportCode
+from domain.commands.context import CommandContext
+from domain.values.identifiers import CROCKFORD
+from tests.integration.web.support.test_search import SignIn, reserved
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+from tests.support.ledger.code_template import make_template
+from tests.support.ledger.code_terms import make_terms
+
+
+def find(browser: StaffBrowser, typed: str) -> dict[str, str]:
+    """Return the results of a search: path and reason."""
+    page = read_page(browser.submit("/support/search", q=typed).text)
+    hits = page.find_all("ul", class_="hits")
+    rows = [row for hit in hits for row in hit.find_all("li")]
+    return {row.find("a").attributes["href"]: row.find("span", class_="hit-reason").text for row in rows}
+
+
+def test_a_code_is_found_in_spite_of_errors(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Look-alikes, one wrong character, and whole groups from the middle; each says why."""
+    browser = shared_sign_in("viewer")
+    native = shared_app.issue(make_template(max_uses=3)).replace("-", "")
+    legacy_id = uuid4()
+    context = CommandContext(now=shared_app.services.now(), actor="operator")
+    terms = make_terms(max_uses=3)
+    text = shared_app.services.storage.vault.draft_code("SOLO2024CAMPAIGN", legacy_id)
+    shared_app.services.storage.ledger.execute(
+        [ImportCode(code_id=legacy_id, text=text, terms=terms, bound=False, source="shop", context=context)]
+    )
+    path = f"/support/codes/{code_id_of(shared_app, native)}"
+    wrong = native[:3] + CROCKFORD[(CROCKFORD.index(native[3]) + 1) % 32] + native[4:]
+
+    assert find(browser, "S0L0-2024-CAMPA1GN") == {
+        f"/support/codes/{legacy_id}": "Matches if O and 0, or I, L and 1, are exchanged"
+    }
+    assert find(browser, wrong)[path] == "One character differs from this code"
+    assert find(browser, f"{native[4:8]}-{native[8:12]}")[path] == "Whole groups of four characters match"
+    assert path not in find(browser, native[2:6])
+
+
+def test_a_search_cannot_extend_the_known_end_of_a_code(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Every character in front of the visible four is answered in the same way."""
+    browser = shared_sign_in("viewer")
+    native = shared_app.issue(make_template(max_uses=3)).replace("-", "")
+    path = f"/support/codes/{code_id_of(shared_app, native)}"
+
+    answers = [find(browser, character + native[-4:]).get(path) for character in "023456789A"]
+
+    assert answers == ["Whole groups of four characters match"] * 10
+
+
+def test_searches_for_parts_are_limited_by_person(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit the page says so, and a whole code is still found."""
+    browser, other = shared_sign_in("viewer"), shared_sign_in("support")
+    code = shared_app.issue(make_template(max_uses=3))
+    support = shared_app.client.app.state.support  # type: ignore[attr-defined]  # it is a FastAPI application
+    monkeypatch.setattr(type(support), "is_throttled", True)
+    monkeypatch.setattr(support.part_searches, "limit", PART_SEARCHES._replace(burst=2))
+    monkeypatch.setattr(support.part_searches, "_until", type(support.part_searches._until)())
+
+    pages = [browser.submit("/support/search", q=f"ZZZZ{number}YYYY").text for number in range(3)]
+
+    assert "No code, ID or receipt matches" in pages[1]
+    assert "often within the last hour" in pages[2]
+    assert "often within the last hour" not in other.submit("/support/search", q="ZZZZ9YYYY").text
+    assert browser.submit("/support/search", q=code).status_code == 303
+
+
+def test_similar_addresses_are_found_by_what_the_mask_shows(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """First character and a domain with an error; the rest of the address changes nothing, and stays masked."""
+    browser = shared_sign_in("viewer")
+    reserved(shared_app, shared_app.issue(make_template(max_uses=3)), "quentin.typo@gmial.example.org")
+
+    near, far = find(browser, "quentin.typo@gmail.example.org"), find(browser, "q@gmail.example.org")
+    text = browser.submit("/support/search", q="quentin.typo2@gmail.example.org").text
+
+    assert near == far
+    assert len(near) == 1
+    assert next(iter(near.values())).startswith("Same first character and a similar domain")
+    assert "q***@gmial.example.org" in text
+    assert "quentin.typo@" not in text
+    assert find(browser, "r@gmail.example.org") == {}
+    assert find(browser, "quentin.typo@gmail.example.net") == {}
+
+
+def test_a_rejected_customer_with_earlier_reservations_is_found(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """The request of the day was rejected; the reservation is older than a day."""
+    browser = shared_sign_in("viewer")
+    reserved(shared_app, shared_app.issue(make_template(max_uses=3)), "xavier@mail.example.com")
+    busy = shared_app.issue()
+    reserved(shared_app, busy)
+    shared_app.redeem(busy, "xavier@mail.example.com")
+    with shared_app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE reservations SET reserved_at = reserved_at - interval '2 days'")
+
+    assert len(find(browser, "xavier.b@mial.example.com")) == 1
+
+
+def test_ids_are_found_by_a_part_and_receipts_by_their_json(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """The beginning of an id, its last group, and a receipt that was cut when it was pasted."""
+    browser = shared_sign_in("viewer")
+    reservation_id = reserved(shared_app, shared_app.issue(make_template(max_uses=3)))
+    path = f"/support/reservations/{reservation_id}"
+    receipt = json.dumps({"format": "redemption-ledger receipt 1", "reservation_id": reservation_id, "events": []})
+
+    for part in (reservation_id[-12:], reservation_id[:23], reservation_id[9:23]):
+        assert find(browser, part)[path] == "A part of the ID matches"
+    for pasted in (receipt, receipt[:-10], receipt.replace(", ", ",\r\n  ") + " " * 2_000):
+        assert browser.submit("/support/search", q=pasted).headers["location"] == path
+    assert "names no reservation" in browser.submit("/support/search", q='{"format": "x"}').text
