@@ -24,6 +24,7 @@ from api.http.problems import status_of
 from api.i18n.catalogs import catalog_paths, translator
 from api.main import create_app
 from api.settings import ApiSettings
+from domain.commands.reservation.reserve import ReserveUse
 from domain.events import EVENT_TYPES, Event
 from domain.events.code_terms import CodeTerms
 from projections.terminal.exit_codes import list_exit_codes
@@ -144,6 +145,11 @@ TYPE_NAMES = {"<class 'str'>": "str", "<class 'int'>": "int", "<class 'bool'>": 
 def _problem_lines() -> Iterator[str]:
     """Yield every problem code with its status, its meaning and its variants, as the English catalog words them."""
     say = translator("en")
+    yield "## Order of the refusals of a redeem request\n"
+    yield "A malformed request is refused before all of these. If several apply, the response has the first:\n"
+    for place, refusal in enumerate(ReserveUse.refusals, start=1):
+        yield f"{place}. [`{refusal.code}`](#{refusal.code.lower()})"
+    yield ""
     keys = [key for path in catalog_paths("en") for key in REFUSAL_KEY.findall(path.read_text("utf-8"))]
     for code in sorted({code for code, _ in keys}):
         variants = sorted({name for owner, name in keys if owner == code} - {"title", "detail"})

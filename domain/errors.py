@@ -6,6 +6,7 @@ description, are read from here. Refusals of redeem requests are stored in the t
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import ClassVar, Literal
 
 RefusalKind = Literal["refused", "malformed", "not_found", "conflict", "outdated", "limited"]
@@ -94,6 +95,21 @@ class CodeExpired(Refusal):
     code = "CODE_EXPIRED"
 
 
+class CodeNotStarted(Refusal):
+    """The code accepts no reservations yet; it does from the time that it names."""
+
+    code = "CODE_NOT_STARTED"
+
+    def __init__(self, starts_at: datetime, *, retry_after_s: int) -> None:
+        super().__init__(retry_after_s=retry_after_s, starts_at=starts_at)
+
+
+class DomainNotAllowed(Refusal):
+    """The terms of the code do not admit email addresses of this domain."""
+
+    code = "DOMAIN_NOT_ALLOWED"
+
+
 class EmailMismatch(Refusal):
     """The code is bound to another person."""
 
@@ -143,6 +159,14 @@ class OutOfBounds(RefusalWithReason):
     code = "OUT_OF_BOUNDS"
     kind = "malformed"
     reasons = ("occurred_at", "expires_at", "max_uses")
+
+
+class ContradictoryTerms(RefusalWithReason):
+    """Two terms exclude each other, so the code could never be redeemed as they promise."""
+
+    code = "TERMS_CONTRADICT"
+    kind = "malformed"
+    reasons = ("starts_after_end", "domains_overlap")
 
 
 class TermsConflict(Refusal):

@@ -177,7 +177,7 @@ UNVERIFIED: Final = UnverifiedAddress.UNVERIFIED
 
 
 class RecipientDraft(Protocol):
-    """A recipient for the vault: digests of the normal address, and an id to use if they are new."""
+    """A recipient for the vault: digests of the normal address, its domain, and an id to use if they are new."""
 
     @property
     def digests(self) -> Sequence[bytes]:
@@ -186,6 +186,10 @@ class RecipientDraft(Protocol):
     @property
     def new_id(self) -> UUID:
         """Random id to use if no digest is known yet."""
+
+    @property
+    def domain(self) -> str:
+        """The address's domain as its A-label. Terms are decided by it; no event and no table holds it."""
 
 
 class CodeDraft(Protocol):

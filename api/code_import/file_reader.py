@@ -15,6 +15,7 @@ from api.code_import.duplicates import find_repeated
 from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS, InvalidCellError, RejectedRecordError, parse_code
 from api.schemas.code_terms import NONE_WORDS
 from api.schemas.csv_cells import without_mark
+from domain.events.code_terms import DOMAIN_TERMS
 
 Format = Literal["csv", "jsonl"]
 LINE_BYTES_MAX: Final = 65_536
@@ -224,6 +225,8 @@ def _json_cell(name: str, value: object) -> str:
         return str(value)
     if isinstance(value, str):
         return value.strip()
+    if name in DOMAIN_TERMS and isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return " ".join(value)
     raise InvalidCellError(name, f"{name} is neither text nor a whole number")
 
 

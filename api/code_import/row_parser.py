@@ -11,7 +11,7 @@ from msgspec import structs
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import InvalidInputError, parse_number, parse_term, parse_time
 from api.use_cases.issue_codes import CodeTemplate
-from domain.events.code_terms import TERM_NAMES
+from domain.events.code_terms import BLAMED_TERM, TERM_NAMES, Contradiction, find_contradiction
 from domain.values.identifiers import MalformedCodeError, normalize_code
 from domain.values.number_bounds import USES_SO_FAR
 
@@ -26,6 +26,11 @@ OPEN: Final = "open"
 TERM_COLUMNS: Final = (*TERM_NAMES, OPEN)
 """Columns that `CodeTemplate` holds."""
 YES_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+CONTRADICTIONS: Final[dict[Contradiction, str]] = {
+    "starts_after_end": "starts_at is not before expires_at, so the code could never be redeemed",
+    "domains_overlap": "denied_domains names a domain of allowed_domains, or all its subdomains: remove it from one",
+}
+"""What is wrong with terms that contradict each other."""
 COLUMNS: Final = ("code", *TERM_COLUMNS, "used", "note", "issued_at", "state", "reserved")
 """The names of columns. The catalogs say what each holds, for the import page and docs/how-to/import-codes.md."""
 IGNORED_COLUMNS: Final = frozenset({"id", "available", "line", "why"})
@@ -128,7 +133,11 @@ def _parse_used(cell: str, limit: int | None) -> int:
 # Most records of a file have the terms of the record before.
 @lru_cache(maxsize=TERMS_CACHED_MAX)
 def _parse_template(cells: tuple[str, ...], default: CodeTemplate) -> CodeTemplate:
-    """Read the cells of `TERM_COLUMNS`."""
+    """Read the cells of `TERM_COLUMNS`.
+
+    Raises:
+        InvalidCellError: A cell is invalid, or two of them contradict each other.
+    """
     *texts, is_open = cells
     named = {
         term.name: _parse_cell(partial(parse_term, term), term.name, text)
@@ -136,7 +145,10 @@ def _parse_template(cells: tuple[str, ...], default: CodeTemplate) -> CodeTempla
         if text
     }
     bound = _bound(OPEN, is_open) if is_open else default.bound
-    return replace(default, terms=structs.replace(default.terms, **named), bound=bound)
+    terms = structs.replace(default.terms, **named)
+    if (why := find_contradiction(terms)) is not None:
+        raise InvalidCellError(BLAMED_TERM[why], CONTRADICTIONS[why])
+    return replace(default, terms=terms, bound=bound)
 
 
 def _parse_cell(parse: Callable[[str], T], column: str, cell: str) -> T:

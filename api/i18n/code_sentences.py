@@ -1,14 +1,17 @@
 """Sentences about actions on codes and reservations, and parts that sentences share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from api.i18n.catalogs import Translator
-from domain.events.code_terms import TERM_NAMES
+from domain.events.code_terms import DOMAIN_TERMS, TERM_NAMES
+from domain.values.email_domains import DomainNames, split_domains
 from domain.values.timestamps import text_of
 
 Facts = Mapping[str, object]
+DOMAINS_SHOWN_MAX: Final = 10
+"""Domains that a sentence names; pages and exports show all."""
 
 
 def timestamp_text(timestamp: object) -> str:
@@ -35,7 +38,16 @@ def _term_sentence(say: Translator, name: str, value: object) -> list[str]:
         none_key = f"event.CodeIssued.{name}.none"
         return [say(none_key)] if say.knows(none_key) else []
     shown = timestamp_text(value) if isinstance(value, datetime) else value
+    if name in DOMAIN_TERMS and isinstance(value, str):
+        shown = _domains_text(say, split_domains(DomainNames(value)))
     return [say(f"event.CodeIssued.{name}", value=shown)]
+
+
+def _domains_text(say: Translator, names: Sequence[str]) -> str:
+    """Return the names of a set, or the first of many and how many more there are."""
+    shown = ", ".join(names[:DOMAINS_SHOWN_MAX])
+    more = len(names) - DOMAINS_SHOWN_MAX
+    return say("event.CodeIssued.more_domains", names=shown, count=more) if more > 0 else shown
 
 
 def _terms_changed(say: Translator, facts: Facts) -> str:

@@ -38,7 +38,8 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
         code: Stable code of a refusal or error.
         language: Of the answer.
         facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
-            `taken`, the uses that a limit has to leave room for; `scope` that a key lacks.
+            `taken`, the uses that a limit has to leave room for; `scope` that a key lacks; `starts_at`, the time
+            from which the request may succeed.
     """
     say = translator(language)
     base = _refusal_key(say, code)
@@ -50,6 +51,8 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
         return say(f"{base}.detail_scope", scope=facts["scope"])
     if "taken" in facts and say.knows(f"{base}.detail_taken"):
         return say(f"{base}.detail_taken", taken=facts["taken"])
+    if "starts_at" in facts and say.knows(f"{base}.detail_at"):
+        return say(f"{base}.detail_at", at=timestamp_text(facts["starts_at"]))
     if isinstance(seconds, int) and say.knows(after):
         return say(after, span=_span(say, seconds))
     return say(f"{base}.detail")

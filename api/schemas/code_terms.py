@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from msgspec.structs import fields
+from msgspec.structs import asdict, fields
 
-from domain.events.code_terms import BOUNDS, SINGLE_USE, TERM_NAMES, CodeTerms
+from domain.events.code_terms import BOUNDS, DOMAIN_TERMS, SINGLE_USE, TERM_NAMES, CodeTerms
+from domain.values.email_domains import DOMAINS_LENGTH_MAX, DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import Bounds
 from domain.values.timestamps import TEXT_LENGTH_MAX, in_utc
 
-TermKind = Literal["number", "timestamp", "group"]
+TermKind = Literal["number", "timestamp", "group", "domains"]
 Term = int | datetime | str | None
 """The value of a term."""
-_KINDS: Final[dict[object, TermKind]] = {int | None: "number", datetime | None: "timestamp", str | None: "group"}
+_KINDS: Final[dict[object, TermKind]] = {
+    int | None: "number",
+    datetime | None: "timestamp",
+    str | None: "group",
+    DomainNames | None: "domains",
+}
 _TYPES: Final = {field.name: field.type for field in fields(CodeTerms)}
 
 
@@ -33,6 +39,7 @@ class TermFormat:
         means: What the value is, for help texts.
         api_none: What null means, for the API's documentation; empty where that is plain.
         needs_words: Pages say something where the term bounds nothing.
+        must_lie_ahead: A form refuses a time in the past.
     """
 
     name: str
@@ -41,6 +48,7 @@ class TermFormat:
     means: str
     api_none: str = ""
     needs_words: bool = False
+    must_lie_ahead: bool = False
 
     @property
     def kind(self) -> TermKind:
@@ -57,7 +65,8 @@ class TermFormat:
         """The longest text that a value has."""
         if self.kind == "number":
             return len(str(self.bounds.most))
-        return NAME_LENGTH_MAX if self.kind == "group" else TEXT_LENGTH_MAX
+        lengths: dict[TermKind, int] = {"group": NAME_LENGTH_MAX, "domains": DOMAINS_LENGTH_MAX}
+        return lengths.get(self.kind, TEXT_LENGTH_MAX)
 
     @property
     def default(self) -> Term:
@@ -82,12 +91,20 @@ TERMS: Final = (
         needs_words=True,
     ),
     TermFormat(
+        name="starts_at",
+        option="--starts-at",
+        none_word="now",
+        means="Start of redemption (ISO 8601, UTC by default)",
+        api_none="from the issue of the code",
+    ),
+    TermFormat(
         name="expires_at",
         option="--expires-at",
         none_word="never",
         means="Expiry time (ISO 8601, UTC by default)",
         api_none="never",
         needs_words=True,
+        must_lie_ahead=True,
     ),
     TermFormat(
         name="validity_days",
@@ -104,10 +121,34 @@ TERMS: Final = (
         means="Number of times that an access grant may move to another group",
         api_none="as often as usual",
     ),
+    TermFormat(
+        name="allowed_domains",
+        option="--allowed-domains",
+        none_word="any",
+        means="Only domains of email addresses that may redeem; *.example.com for all subdomains",
+        api_none="every domain",
+    ),
+    TermFormat(
+        name="denied_domains",
+        option="--denied-domains",
+        none_word="none",
+        means="Domains of email addresses that may not redeem, even if allowed; *.example.com for all subdomains",
+        api_none="no domain",
+    ),
 )
 """Every term, in the order of `CodeTerms`."""
 NONE_WORDS: Final = {term.name: term.none_word for term in TERMS}
 """How commands and files write None, by term."""
+
+
+def document_of_terms(terms: CodeTerms) -> dict[str, object]:
+    """Return terms by their names as JSON has them: a set of domains is a list."""
+    document: dict[str, object] = asdict(terms)
+    for name in DOMAIN_TERMS:
+        domains: DomainNames | None = getattr(terms, name)
+        document[name] = None if domains is None else split_domains(domains)
+    return document
+
 
 if (named := tuple(term.name for term in TERMS)) != TERM_NAMES:
     raise TypeError(f"api/schemas/code_terms.py: TERMS has {', '.join(named)}, CodeTerms {', '.join(TERM_NAMES)}")

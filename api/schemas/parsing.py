@@ -12,13 +12,14 @@ from uuid import UUID
 from api.errors import ApplicationError
 from api.schemas.code_terms import Term, TermFormat
 from domain.values import number_bounds
+from domain.values.email_domains import DomainError, DomainFault, DomainNames, parse_domains
 from domain.values.group_name import NAME_LENGTH_MAX, GroupFault, group_name_error
 from domain.values.identifiers import TYPED_LENGTH_MAX, EmailAddress, MalformedEmailError
 from domain.values.number_bounds import Bounds, NumberError
 from domain.values.timestamps import TimestampError, TimestampFault, clamped, parse_timestamp, read_timestamp
 
 T = TypeVar("T")
-InvalidReason = TimestampFault | GroupFault | Literal["number", "id", "email"]
+InvalidReason = TimestampFault | GroupFault | DomainFault | Literal["number", "id", "email"]
 GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "length": f"has more than {NAME_LENGTH_MAX} characters",
     "signs": "is not one printable line without spaces around it",
@@ -139,6 +140,18 @@ def parse_group(field: str, text: str) -> str:
     return text
 
 
+def parse_domain_set(field: str, text: str) -> DomainNames:
+    """Read the names of domains, with spaces, commas or semicolons between them.
+
+    Raises:
+        InvalidInputError: One of them is not a name, or there are none or too many.
+    """
+    try:
+        return parse_domains(text)
+    except DomainError as error:
+        raise InvalidInputError(field, error.fault, str(error)) from error
+
+
 def parse_term(term: TermFormat, text: str) -> Term:
     """Read the value of a term. An empty text and the word for none are None.
 
@@ -154,6 +167,8 @@ def parse_term(term: TermFormat, text: str) -> Term:
             return parse_time(term.name, text)
         case "group":
             return parse_group(term.name, text)
+        case "domains":
+            return parse_domain_set(term.name, text)
 
 
 def _parse_number_or_word(term: TermFormat, text: str) -> int:

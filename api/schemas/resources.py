@@ -10,9 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from api.errors import ERROR_CODES
 from api.schemas.code_terms import TERMS
+from api.schemas.domain_list import DomainList, DomainListView
 from api.schemas.numbers import Strict
 from api.schemas.timestamps import Timestamp
-from domain.events.code_terms import SINGLE_USE, TERM_NAMES, CodeTerms
+from domain.events.code_terms import DOMAIN_TERMS, SINGLE_USE, TERM_NAMES, CodeTerms
 from domain.model.reservation import PublicState
 from domain.values.group_name import NAME_LENGTH_MAX, checked_group
 from domain.values.identifiers import TYPED_LENGTH_MAX
@@ -41,7 +42,7 @@ def _describe_terms(defaults: Mapping[str, object]) -> dict[str, Any]:
     """Return a field of a request for each term; a term without a default is required."""
     fields: dict[str, Any] = {}
     for term in TERMS:
-        kinds = {"timestamp": Timestamp, "group": GroupName}
+        kinds = {"timestamp": Timestamp, "group": GroupName, "domains": DomainList}
         kind = kinds.get(term.kind) or Annotated[int, Field(ge=term.bounds.least, le=term.bounds.most)]
         fields[term.name] = (kind | None, Field(default=defaults.get(term.name, ...)))
     return fields
@@ -70,7 +71,10 @@ else:
     NewTerms = create_model("NewTerms", __base__=StrictRequest, **_describe_terms(structs.asdict(SINGLE_USE)))
     ChangedTerms = create_model("ChangedTerms", __base__=StrictRequest, **_describe_terms(dict.fromkeys(TERM_NAMES)))
     NeededTerms = create_model("NeededTerms", __base__=StrictRequest, **_describe_terms({}))
-    _SHOWN = {name: (kind, ...) for name, kind in CodeTerms.__annotations__.items()}
+    _SHOWN = {
+        name: (DomainListView | None if name in DOMAIN_TERMS else kind, ...)
+        for name, kind in CodeTerms.__annotations__.items()
+    }
     TermsView = create_model(
         "TermsView", __doc__="Terms of a code. null: no limit, no expiry, no end of access, no group.", **_SHOWN
     )

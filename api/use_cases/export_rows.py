@@ -9,9 +9,8 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
-from msgspec import structs
 
-from api.schemas.code_terms import NONE_WORDS
+from api.schemas.code_terms import NONE_WORDS, document_of_terms
 from api.schemas.csv_cells import csv_line
 from api.use_cases.code_history import line_of
 from domain.events.code_terms import TERM_NAMES
@@ -72,7 +71,7 @@ def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
         "reserved": code.reserved,
         "available": code.available,
         "open": not code.bound,
-        **structs.asdict(code.terms),
+        **document_of_terms(code.terms),
         "issued_at": code.issued_at,
     }
 
@@ -110,9 +109,11 @@ def statement_rows(lines: Iterator[CodeHistoryLine], language: Language) -> Iter
 
 
 def _cell(name: str, value: object) -> object:
-    """Return a value as CSV has it: times in ISO 8601, yes and no, and the word for no limit."""
+    """Return a value as CSV has it: times in ISO 8601, yes and no, lists as words, and the word for no limit."""
     if name == "max_uses" and value is None:
         return NONE_WORDS[name]
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(value)
     return value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value

@@ -83,7 +83,7 @@ class FormFields:
             return None
 
     def term(self, term: TermFormat, now: datetime) -> Any:  # noqa: ANN401 - the kind of the term says what it is
-        """Return the value of a term: its default if the field is empty. A time must lie after `now`."""
+        """Return the value of a term: its default if the field is empty. A deadline must lie after `now`."""
         text = self.values.get(term.name, "").strip()
         if term.default is not None and self.values.get("unlimited") == "yes":
             return None
@@ -94,7 +94,7 @@ class FormFields:
         except InvalidInputError as error:
             self.errors[term.name] = "moment" if term.kind == "timestamp" else error.reason
             return None
-        if isinstance(value, datetime) and value <= now:
+        if term.must_lie_ahead and isinstance(value, datetime) and value <= now:
             self.errors[term.name] = "past"
         return value
 

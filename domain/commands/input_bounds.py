@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from domain.commands.context import EventStamp
-from domain.errors import OutOfBounds
-from domain.events.code_terms import find_invalid_term
+from domain.errors import ContradictoryTerms, OutOfBounds
+from domain.events.code_terms import CodeTerms, find_contradiction, find_invalid_term
 from domain.model.reservation import Reservation
 from domain.values.timestamps import AHEAD_MAX, is_within_bounds
 
@@ -22,6 +22,16 @@ def check_terms(terms: Mapping[str, object]) -> None:
     """
     if (name := find_invalid_term(terms)) is not None:
         raise OutOfBounds(name)
+
+
+def check_agreement(terms: CodeTerms) -> None:
+    """Check that the terms of a code agree with one another.
+
+    Raises:
+        ContradictoryTerms: It would start after its end, or an allowed domain is denied.
+    """
+    if (why := find_contradiction(terms)) is not None:
+        raise ContradictoryTerms(why)
 
 
 def check_timestamp(name: str, timestamp: datetime | None) -> None:

@@ -5,12 +5,13 @@ What else a term needs: a row of `api.code_terms` (how people and files write it
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import fields
 
 from domain.events.event import Event
+from domain.values.email_domains import DomainNames, find_useless_name, is_domain_set
 from domain.values.number_bounds import DAYS, REBINDS, USES, Bounds
 from domain.values.timestamps import is_within_bounds
 
@@ -20,17 +21,23 @@ class CodeTerms(Struct, frozen=True, gc=False):
 
     Attributes:
         max_uses: How many uses it has; None without limit.
+        starts_at: When it begins to take reservations; None: it does from its issue.
         expires_at: When it stops taking new reservations; None never.
         validity_days: Days of access after the invitation; None without end.
         group: Name of the group that people are invited to; None for no group.
         rebinds_max: How often each access that it gives may be moved; None as often as the policy says.
+        allowed_domains: The only domains of email addresses that may redeem it; None: all.
+        denied_domains: Domains of email addresses that may not redeem it, even if they are allowed; None: no one.
     """
 
     max_uses: int | None
+    starts_at: datetime | None
     expires_at: datetime | None
     validity_days: int | None
     group: str | None
     rebinds_max: int | None
+    allowed_domains: DomainNames | None
+    denied_domains: DomainNames | None
 
 
 class TermsEvent(Event, frozen=True, kw_only=True):
@@ -41,6 +48,9 @@ class TermsEvent(Event, frozen=True, kw_only=True):
     validity_days: int | None = None
     group: str | None = None
     rebinds_max: int | None = None
+    starts_at: datetime | None = None
+    allowed_domains: DomainNames | None = None
+    denied_domains: DomainNames | None = None
 
     @property
     def terms(self) -> CodeTerms:
@@ -48,10 +58,13 @@ class TermsEvent(Event, frozen=True, kw_only=True):
         # Spelled out, and mypy misses none: reading the names in a loop takes twice as long in every rebuild.
         return CodeTerms(
             max_uses=self.max_uses,
+            starts_at=self.starts_at,
             expires_at=self.expires_at,
             validity_days=self.validity_days,
             group=self.group,
             rebinds_max=self.rebinds_max,
+            allowed_domains=self.allowed_domains,
+            denied_domains=self.denied_domains,
         )
 
 
@@ -59,8 +72,22 @@ TERM_NAMES: Final = tuple(field.name for field in fields(CodeTerms))
 """Every term, in the order of `CodeTerms`."""
 BOUNDS: Final[Mapping[str, Bounds]] = {"max_uses": USES, "validity_days": DAYS, "rebinds_max": REBINDS}
 """Bounds of the terms that are numbers."""
-SINGLE_USE: Final = CodeTerms(max_uses=1, expires_at=None, validity_days=None, group=None, rebinds_max=None)
+SINGLE_USE: Final = CodeTerms(
+    max_uses=1,
+    starts_at=None,
+    expires_at=None,
+    validity_days=None,
+    group=None,
+    rebinds_max=None,
+    allowed_domains=None,
+    denied_domains=None,
+)
 """The terms of a code for which nothing else is said."""
+DOMAIN_TERMS: Final = frozenset(field.name for field in fields(CodeTerms) if field.type == DomainNames | None)
+"""Terms that are sets of domains."""
+Contradiction = Literal["starts_after_end", "domains_overlap"]
+BLAMED_TERM: Final[Mapping[Contradiction, str]] = {"starts_after_end": "starts_at", "domains_overlap": "denied_domains"}
+"""The term that a form or a file marks where two of them contradict each other."""
 
 if missing := {*TERM_NAMES} - {field.name for field in fields(TermsEvent)}:
     raise TypeError(f"domain/events/code_terms.py: TermsEvent has no field {', '.join(missing)}")
@@ -69,13 +96,21 @@ if missing := {field.name for field in fields(CodeTerms) if field.type == int | 
 
 
 def find_invalid_term(terms: Mapping[str, object]) -> str | None:
-    """Return the name of a term that lies outside its bounds; None if there is none. None as a value bounds nothing.
-
-    Terms that depend on one another are compared here too.
-    """
+    """Return the name of a term that lies outside its bounds; None if there is none. None as a value bounds nothing."""
     for name, value in terms.items():
+        if name in DOMAIN_TERMS and isinstance(value, str) and not is_domain_set(value):
+            return name
         if isinstance(value, int) and not BOUNDS[name].holds(value):
             return name
         if isinstance(value, datetime) and not is_within_bounds(value):
             return name
+    return None
+
+
+def find_contradiction(terms: CodeTerms) -> Contradiction | None:
+    """Return why terms exclude one another, so that a use which they promise could never be redeemed; None if not."""
+    if terms.starts_at is not None and terms.expires_at is not None and terms.starts_at >= terms.expires_at:
+        return "starts_after_end"
+    if find_useless_name(terms.allowed_domains, terms.denied_domains) is not None:
+        return "domains_overlap"
     return None

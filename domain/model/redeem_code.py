@@ -44,11 +44,12 @@ from domain.events import (
     UseReserved,
 )
 from domain.events.code_terms import CodeTerms
+from domain.values.email_domains import admits_domain
 
 SNAPSHOT_VERSION = 2
 """Version of the fold. Raise it whenever the same events lead to another state, so that no stored snapshot is used."""
 
-CodeState = Literal["active", "held", "exhausted", "paused", "expired", "revoked"]
+CodeState = Literal["active", "held", "exhausted", "paused", "not_started", "expired", "revoked"]
 
 
 class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
@@ -97,6 +98,18 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         """Whether it accepts no new reservations permanently, and its reserved uses are refunded."""
         return self.revoked_by is not None
 
+    def has_started(self, now: datetime) -> bool:
+        """Return whether the code accepts reservations already, as far as its start is concerned."""
+        starts_at = self.terms.starts_at
+        return starts_at is None or starts_at <= now
+
+    def admits(self, domain: str) -> bool:
+        """Return whether its terms admit email addresses of a domain, which is an A-label."""
+        terms = self.terms
+        return (terms.allowed_domains is None and terms.denied_domains is None) or admits_domain(
+            domain, terms.allowed_domains, terms.denied_domains
+        )
+
     def is_expired(self, now: datetime) -> bool:
         """Return whether the code accepts no new reservations because it has expired."""
         expires_at = self.terms.expires_at
@@ -110,6 +123,8 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
             return "paused"
         if self.is_expired(now):
             return "expired"
+        if not self.has_started(now):
+            return "not_started"
         if self.available is None or self.available > 0:
             return "active"
         return "held" if self.reserved else "exhausted"

@@ -124,9 +124,14 @@ class EmailAddress(Struct, frozen=True):
     typed: str
 
     @property
+    def domain(self) -> str:
+        """The domain as its A-label, by which terms admit or deny the address."""
+        return self.normal.rpartition("@")[2]
+
+    @property
     def envelope(self) -> str:
         """The address as SMTP carries it: local part as typed, domain as its A-label."""
-        return f"{self.typed.rpartition('@')[0]}@{self.normal.rpartition('@')[2]}"
+        return f"{self.typed.rpartition('@')[0]}@{self.domain}"
 
     @classmethod
     def parse(cls, typed: str) -> "EmailAddress":
@@ -152,7 +157,7 @@ class EmailAddress(Struct, frozen=True):
         if not local.isprintable():
             raise MalformedEmailError
         lowered = unicodedata.normalize("NFC", local.lower())  # of some letters only the small one is composed
-        normal = f"{lowered}@{_ascii_domain(domain)}"
+        normal = f"{lowered}@{domain_to_ascii(domain)}"
         try:
             too_long = len(local.encode()) > LOCAL_OCTETS_MAX or len(normal.encode()) > EMAIL_OCTETS_MAX
         except UnicodeEncodeError as error:
@@ -170,8 +175,12 @@ _PLAIN_ADDRESS = re.compile(
 _PLAIN_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
-def _ascii_domain(domain: str) -> str:
-    """Return the domain as lower-case A-labels (RFC 5891, UTS 46 mapping); a plain ASCII name needs no mapping."""
+def domain_to_ascii(domain: str) -> str:
+    """Return a domain as lower-case A-labels (RFC 5891, UTS 46 mapping); a plain ASCII name needs no mapping.
+
+    Raises:
+        MalformedEmailError: It is not a domain name of at least two labels.
+    """
     lowered = domain.lower()
     if not lowered.isascii() or "xn--" in lowered:
         try:

@@ -77,7 +77,7 @@ class SearchableRow(NamedTuple):
 class SearchableDraft(Struct, frozen=True):
     """A text that is found by digest: an email address or a code. `pepper_id` names the pepper of the first digest.
 
-    `suffix` is what may be shown of a code: its last characters.
+    `suffix` is what may be shown of a code: its last characters. `domain` is that of a recipient's address.
     """
 
     new_id: UUID
@@ -85,6 +85,7 @@ class SearchableDraft(Struct, frozen=True):
     pepper_id: int
     seal: Callable[[], EncryptedText]
     suffix: str = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Vault:
 
     def draft_recipient(self, address: EmailAddress, new_id: UUID) -> SearchableDraft:
         """Draft a recipient: digests of the normal form, and the typed form to encrypt if it is new."""
-        return self._draft_row("recipient", address.normal, address.typed, new_id)
+        return self._draft_row("recipient", address.normal, address.typed, new_id, address.domain)
 
     def draft_code(self, normal: str, new_id: UUID) -> SearchableDraft:
         """Draft a code by its normal form."""
@@ -238,12 +239,13 @@ class Vault:
         digests = tuple(digest for text in candidate_codes(normal) for digest in self.compute_digests("code", text))
         return CodeInput(digests, classify_code(normal))
 
-    def _draft_row(self, kind: RowKind, normal: str, text: str, new_id: UUID) -> SearchableDraft:
+    def _draft_row(self, kind: RowKind, normal: str, text: str, new_id: UUID, domain: str = "") -> SearchableDraft:
         return SearchableDraft(
             new_id=new_id,
             digests=self.compute_digests(kind, normal),
             pepper_id=self._peppers.current,
             seal=lambda: self.seal(kind, new_id, text),
+            domain=domain,
         )
 
 

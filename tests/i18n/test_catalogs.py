@@ -84,6 +84,7 @@ FAMILIES: Final = {
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
+    "refusal.CODE_NOT_STARTED.detail_at",
     "refusal.LIMIT_TOO_LOW.detail_taken",
     "refusal.FORBIDDEN.detail_scope",
     *(f"refusal.{code}.{why}" for code, error in ERROR_CODES.items() for why in error.reasons),

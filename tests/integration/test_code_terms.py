@@ -15,9 +15,10 @@ from msgspec import structs
 
 from api.http.etags import tag_of
 from api.i18n.catalogs import translator
-from api.schemas.code_terms import TERMS, Term, TermFormat
+from api.schemas.code_terms import TERMS, Term, TermFormat, TermKind, document_of_terms
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.model.redeem_code import RedeemCode
+from domain.values.email_domains import parse_domains
 from domain.values.timestamps import text_of
 from projections.definitions.tables.code_balances import code_from_named_row
 from tests.support.clients.admin_client import ask_for, ended, upload
@@ -28,10 +29,23 @@ from tests.support.clients.terminal import Terminal
 from tests.support.ledger.code_template import make_template
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 
-FIRST: Final[dict[str, Any]] = {"number": 5, "timestamp": datetime(2031, 1, 2, 3, 4, 5, tzinfo=UTC), "group": "blue"}
-SECOND: Final[dict[str, Any]] = {"number": 7, "timestamp": datetime(2032, 2, 3, 4, 5, 6, tzinfo=UTC), "group": "green"}
-ISSUED: Final = CodeTerms(*(FIRST[term.kind] for term in TERMS))
-CHANGED: Final = CodeTerms(*(SECOND[term.kind] for term in TERMS))
+
+def make_values(number: int, group: str) -> CodeTerms:
+    """Terms with a value for each, by its kind and place: later times for later terms, and no domain twice."""
+    values: list[Any] = []
+    for place, term in enumerate(TERMS):
+        by_kind: dict[TermKind, Any] = {
+            "number": number,
+            "timestamp": datetime(2031 + place, number, 2, 3, 4, 5, tzinfo=UTC),
+            "group": group,
+            "domains": parse_domains(f"{group}{place}.example, *.{group}{place}.example"),
+        }
+        values.append(by_kind[term.kind])
+    return CodeTerms(*values)
+
+
+ISSUED: Final = make_values(5, "blue")
+CHANGED: Final = make_values(7, "green")
 UNBOUNDED: Final = structs.replace(ISSUED, **dict.fromkeys(TERM_NAMES))
 
 
@@ -131,7 +145,7 @@ def by_cli(doors: Doors) -> UUID:
 
 def by_api(doors: Doors) -> UUID:
     """POST /codes."""
-    body = {term.name: json_value(getattr(ISSUED, term.name)) for term in TERMS}
+    body = json_values(ISSUED)
     answer = doors.app.client.post("/api/v1/codes", json=body, headers=doors.key)
     return UUID(answer.json()[0]["id"])
 
@@ -155,7 +169,7 @@ def by_csv_with_uses(doors: Doors) -> UUID:
 
 def by_json_lines(doors: Doors) -> UUID:
     """The same, of JSON Lines."""
-    line = {"code": doors.text, **{term.name: json_value(getattr(ISSUED, term.name)) for term in TERMS}}
+    line = {"code": doors.text, **json_values(ISSUED)}
     doors.import_file("codes.jsonl", json.dumps(line).encode())
     return doors.find(doors.text)
 
@@ -209,13 +223,13 @@ def test_every_way_to_issue_keeps_every_term(doors: Doors, issue: Callable[[Door
 
 def by_patch(doors: Doors, code_id: UUID) -> None:
     """PATCH of all terms."""
-    body = {term.name: json_value(getattr(CHANGED, term.name)) for term in TERMS}
+    body = json_values(CHANGED)
     assert doors.app.client.patch(f"/api/v1/codes/{code_id}", json=body, headers=doors.key).status_code == 200
 
 
 def by_put(doors: Doors, code_id: UUID) -> None:
     """PUT of all terms."""
-    body = {term.name: json_value(getattr(CHANGED, term.name)) for term in TERMS}
+    body = json_values(CHANGED)
     headers = {**doors.key, "If-Match": "*"}
     assert doors.app.client.put(f"/api/v1/codes/{code_id}/terms", json=body, headers=headers).status_code == 200
 
@@ -253,7 +267,7 @@ def test_a_change_of_one_term_leaves_the_others(doors: Doors, name: str) -> None
     after = structs.replace(ISSUED, **{name: getattr(CHANGED, name)})
     patched, commanded, formed = (doors.issue() for _ in range(3))
 
-    body = {name: json_value(getattr(CHANGED, name))}
+    body = {name: json_values(CHANGED)[name]}
     doors.app.client.patch(f"/api/v1/codes/{patched}", json=body, headers=doors.key)
     doors.terminal.ledger("terms", str(commanded), term.option, text_for(term, CHANGED))
     path = f"/support/codes/{formed}/acts/terms"
@@ -291,7 +305,7 @@ def test_a_file_with_another_value_of_one_term_is_not_there_already(doors: Doors
 def test_every_term_is_read_from_the_api_and_exports(doors: Doors) -> None:
     """One code, its terms, the list, and both forms of the export."""
     code_id = doors.issue()
-    client, expected = doors.app.client, {term.name: json_value(getattr(ISSUED, term.name)) for term in TERMS}
+    client, expected = doors.app.client, json_values(ISSUED)
 
     one = client.get(f"/api/v1/codes/{code_id}", headers=doors.key).json()
     terms = client.get(f"/api/v1/codes/{code_id}/terms", headers=doors.key).json()
@@ -327,6 +341,8 @@ def test_every_term_is_said_in_the_history_and_on_pages(doors: Doors) -> None:
         for term in TERMS:
             value = getattr(terms, term.name)
             shown = text_of(value) if isinstance(value, datetime) else value
+            if term.kind == "domains":
+                shown = value.replace(" ", ", ")
             assert say(f"event.CodeIssued.{term.name}", value=shown) in sentence, term.name
     for name, (page, terms) in pages.items():
         for term in TERMS:
@@ -344,12 +360,17 @@ def shown_on_pages(term: TermFormat, terms: CodeTerms) -> str:
         return f'datetime="{value:%Y-%m-%dT%H:%M:%SZ}"'
     if term.kind == "number":
         return re.escape(">" + translator("en")(f"page.support.term.{term.name}.value", value=value) + "<")
+    if term.kind == "domains":
+        value = value.replace(" ", ", ")
     return re.escape(f">{value}<")
 
 
-def json_value(value: Term) -> Any:  # noqa: ANN401 - as JSON holds it
-    """A value as requests and responses have it."""
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+def json_values(terms: CodeTerms) -> dict[str, Any]:
+    """Terms as requests and responses have them."""
+    return {
+        name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+        for name, value in document_of_terms(terms).items()
+    }
 
 
 def _same_time(value: Any) -> Any:  # noqa: ANN401 - as JSON holds it

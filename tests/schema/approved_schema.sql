@@ -69,6 +69,9 @@ CREATE TABLE public.batches (
     runner uuid,
     lease_until timestamp with time zone,
     rebinds_max integer,
+    starts_at timestamp with time zone,
+    allowed_domains text,
+    denied_domains text,
     CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text]))),
     CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text, 'broken'::text])))
 );
@@ -130,7 +133,10 @@ CREATE TABLE public.code_balances (
     is_paused boolean DEFAULT false NOT NULL,
     revoked_by bigint,
     rebinds_max integer,
-    bound_to uuid
+    bound_to uuid,
+    starts_at timestamp with time zone,
+    allowed_domains text,
+    denied_domains text
 )
 WITH (fillfactor='50');
 CREATE TABLE public.code_snapshots (

@@ -40,6 +40,7 @@ from domain.events import (
     UseReserved,
 )
 from domain.events.code_terms import CodeTerms
+from domain.values.email_domains import DomainNames, parse_domains
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -56,7 +57,12 @@ WHO: dict[str, Any] = {
 }
 ATTEMPT: dict[str, Any] = {"reservation_id": R, "delivery": 2, "attempt": 3, "kind": "rebind"}
 
-TERM_EXAMPLES: Final[dict[object, Any]] = {int | None: 5, datetime | None: LATER, str | None: "blue"}
+TERM_EXAMPLES: Final[dict[object, Any]] = {
+    int | None: 5,
+    datetime | None: LATER,
+    str | None: "blue",
+    DomainNames | None: parse_domains("example.com *.example.org"),
+}
 TERMS: dict[str, Any] = {field.name: TERM_EXAMPLES[field.type] for field in fields(CodeTerms)}
 RESERVATION_TERMS: dict[str, Any] = {
     "reservation_id": R,

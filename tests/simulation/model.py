@@ -16,6 +16,7 @@ from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
 from domain.events import InviteOutcomeUnknown
 from domain.model.reservation import Reservation
 from domain.policy import Policy
+from domain.values.email_domains import parse_domains
 from domain.working_set import WorkingSet
 from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
@@ -25,7 +26,7 @@ from projections.work_queue.outbox import LEASE_S
 from tests.simulation.actors.beat import CLEANUP_S, Beat
 from tests.simulation.actors.clients import SimulatedClients
 from tests.simulation.actors.components import ApiComponent, SharedInfrastructure, WorkerComponent
-from tests.simulation.actors.recipients import RECIPIENTS, code_draft, recipient_draft
+from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.actors.staff import SimulatedStaff
 from tests.simulation.checks.external_access_check import ExternalAccessCheck
 from tests.simulation.checks.run_checks import bank, refusals_are_true, violations
@@ -239,6 +240,7 @@ class LedgerModel:
                     validity_days=random.choice([None, None, None, 1, 8]),
                     group=random.choice([None, "green", "red"]),
                     rebinds_max=random.choice([None, None, 0, 2]),
+                    **_admission(code_id, now),
                 ),
             }
             command: Command = self._imported(terms) if random.random() < 0.2 else IssueCode(**terms)
@@ -423,3 +425,12 @@ class LedgerModel:
             infrastructure.clock_offset_s += max(0.0, (min(due) - infrastructure.now()).total_seconds())
             scheduler.run_until(scheduler.now + 2 * CLEANUP_S + CLOCK_REFRESH_S)
         self.ended_at = infrastructure.now() - timedelta(seconds=2 * CLEANUP_S + BUSY_S)
+
+
+def _admission(code_id: UUID, now: datetime) -> dict[str, Any]:
+    """When a code starts and whom it admits, by its random id: some codes start late, some admit one domain."""
+    starts_at = now + timedelta(seconds=40) if code_id.bytes[0] % 4 == 0 else None
+    allowed, denied = ((parse_domains(DOMAINS[0]), None), (None, parse_domains("*.example.org")))[code_id.bytes[1] % 2]
+    if code_id.bytes[2] % 4:
+        allowed = denied = None
+    return {"starts_at": starts_at, "allowed_domains": allowed, "denied_domains": denied}

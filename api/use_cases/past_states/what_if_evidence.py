@@ -11,7 +11,9 @@ from domain.errors import (
     CodeHeld,
     CodeIsPaused,
     CodeIsRevoked,
+    CodeNotStarted,
     CodeUnknown,
+    DomainNotAllowed,
     EmailMismatch,
     Refusal,
 )
@@ -33,6 +35,8 @@ from projections.read_models.statements import HistoryQuery
 EVIDENCE_MAX: Final = 20
 """Most events that an answer names; a code with thousands of uses would name thousands."""
 TERMS_EVENTS: Final = (CodeIssued, CodeTermsChanged)
+TERMS_REFUSALS: Final = (CodeExpired, CodeNotStarted, DomainNotAllowed)
+"""Refusals that the terms alone decide."""
 COUNTING_EVENTS: Final = (InviteSent, LateSuccessRecorded, OpeningBalanceImported)
 
 
@@ -84,11 +88,11 @@ def find_evidence(
             return _select(_find_newest(states, past, *TERMS_EVENTS), pending, count=code.reserved)
         case CodeExhausted():
             return _find_counted(states, past)
-        case Refusal() if not isinstance(result, CodeExpired):
+        case Refusal() if not isinstance(result, TERMS_REFUSALS):
             revoked = [] if code.revoked_by is None else [code.revoked_by]
             return _select(revoked, own)
         case _:
-            decided_by_code = not own or isinstance(result, CodeExpired) or bool(touched - {reservation_id})
+            decided_by_code = not own or isinstance(result, TERMS_REFUSALS) or bool(touched - {reservation_id})
             return _select(_find_newest(states, past, *TERMS_EVENTS) if decided_by_code else [], own)
 
 

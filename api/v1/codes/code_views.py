@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from msgspec import structs
-
+from api.schemas.code_terms import document_of_terms
 from api.schemas.resources import CodeView
 from api.use_cases.code_history import balance_of
 from domain.model.redeem_code import RedeemCode
@@ -29,7 +28,7 @@ def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
         available=code.available,
         state=code.state(now),
         open=not code.bound,
-        **structs.asdict(code.terms),
+        **document_of_terms(code.terms),
     )
 
 

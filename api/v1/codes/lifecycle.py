@@ -3,13 +3,13 @@
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from msgspec import structs
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadCodes, MayWriteCodes, TheReason, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
+from api.schemas.code_terms import document_of_terms
 from api.schemas.resources import CodeView, NoteRequest, TermsRequest, TermsView, WholeTerms
 from api.use_cases import code_actions
 from api.use_cases.services import Services
@@ -51,7 +51,7 @@ def terms(code_id: UUID, services: TheServices, _: MayReadCodes, response: Respo
     """Returns the terms. Send their ETag as `If-Match` when you replace them."""
     terms = _terms(services, code_id)
     response.headers["ETag"] = tag_of(terms)
-    return TermsView.model_validate(structs.asdict(terms))
+    return TermsView.model_validate(document_of_terms(terms))
 
 
 @router.put(
@@ -75,7 +75,7 @@ def replace_terms(
     result = code_actions.change_terms(services, caller, code_id, changes, expected=expected, note=body.note or "")
     new_terms = result.code.terms
     response.headers["ETag"] = tag_of(new_terms)
-    return TermsView.model_validate(structs.asdict(new_terms))
+    return TermsView.model_validate(document_of_terms(new_terms))
 
 
 @router.post("/pause", responses=problem_responses(code_actions.pause), summary="Pause a code")

@@ -15,7 +15,7 @@ from api.web.forms import NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, n
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
-from domain.events.code_terms import CodeTerms
+from domain.events.code_terms import BLAMED_TERM, CodeTerms, find_contradiction
 from domain.values.number_bounds import Bounds
 from projections.repositories.issue_batches import NewBatch
 
@@ -49,7 +49,10 @@ def start_issuing(request: Request, admin: AdminContextDep, staff: AdminWithForm
 def template_of(fields: FormFields, admin: AdminContext) -> CodeTemplate:
     """Return the terms that a form names; errors are added to those of the fields."""
     values = {term.name: fields.term(term, admin.services.now()) for term in TERMS}
-    return CodeTemplate(terms=CodeTerms(**values), bound=fields.values.get("bound", "yes") != "no")
+    terms = CodeTerms(**values)
+    if not fields.errors and (why := find_contradiction(terms)) is not None:
+        fields.errors[BLAMED_TERM[why]] = why
+    return CodeTemplate(terms=terms, bound=fields.values.get("bound", "yes") != "no")
 
 
 def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatch | None:

@@ -7,8 +7,16 @@ from uuid import UUID
 from msgspec import structs
 
 from domain.commands.context import CommandContext, Decision, event_stamp
-from domain.commands.input_bounds import check_terms
-from domain.errors import CodeIsRevoked, LimitBelowUsage, NoSuchCode, OutOfBounds, RefusalOrder, TermsConflict
+from domain.commands.input_bounds import check_agreement, check_terms
+from domain.errors import (
+    CodeIsRevoked,
+    ContradictoryTerms,
+    LimitBelowUsage,
+    NoSuchCode,
+    OutOfBounds,
+    RefusalOrder,
+    TermsConflict,
+)
 from domain.events import CodeTermsChanged
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.ports import TextDraft
@@ -27,7 +35,14 @@ class ChangeTerms(NamesGroup, frozen=True, kw_only=True):
             counts or is reserved still binds it.
     """
 
-    refusals: ClassVar[RefusalOrder] = (OutOfBounds, NoSuchCode, TermsConflict, CodeIsRevoked, LimitBelowUsage)
+    refusals: ClassVar[RefusalOrder] = (
+        OutOfBounds,
+        NoSuchCode,
+        TermsConflict,
+        CodeIsRevoked,
+        ContradictoryTerms,
+        LimitBelowUsage,
+    )
 
     context: CommandContext
     code_id: UUID
@@ -69,6 +84,7 @@ def change_terms(command: ChangeTerms, working_set: WorkingSet) -> Decision:
     if code.is_revoked:
         raise CodeIsRevoked
     terms = structs.replace(code.terms, **command.changes)
+    check_agreement(terms)
     occupied_uses = code.used + code.reserved
     if terms.max_uses is not None and terms.max_uses < occupied_uses:
         raise LimitBelowUsage(occupied_uses)

@@ -8,8 +8,8 @@ from uuid import UUID
 from msgspec import Struct, structs
 
 from domain.commands.context import CommandContext, Decision
-from domain.commands.input_bounds import check_terms, check_timestamp
-from domain.errors import OutOfBounds, RefusalOrder
+from domain.commands.input_bounds import check_agreement, check_terms, check_timestamp
+from domain.errors import ContradictoryTerms, OutOfBounds, RefusalOrder
 from domain.events import (
     AccessExpired,
     AccessRevoked,
@@ -79,7 +79,7 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         notify_ended: Whether recipients whose access ended before the import are notified of it now.
     """
 
-    refusals: ClassVar[RefusalOrder] = (OutOfBounds,)
+    refusals: ClassVar[RefusalOrder] = (OutOfBounds, ContradictoryTerms)
 
     context: CommandContext
     code_id: UUID
@@ -107,6 +107,7 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
 
     Raises:
         OutOfBounds: A term, an opening balance or a time lies outside its bounds.
+        ContradictoryTerms: Two terms exclude each other.
         AssertionError: The uses exceed the limit; the caller should have raised it.
     """
     if command.code_id in working_set.codes:
@@ -127,6 +128,7 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
 
 def _check(command: ImportCode) -> None:
     check_terms(structs.asdict(command.terms))
+    check_agreement(command.terms)
     check_timestamp("issued_at", command.issued_at)
     for opening in command.openings:
         if not USES.holds(opening.uses):

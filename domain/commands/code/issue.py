@@ -6,8 +6,8 @@ from uuid import UUID
 from msgspec import structs
 
 from domain.commands.context import CommandContext, Decision, event_stamp
-from domain.commands.input_bounds import check_terms
-from domain.errors import OutOfBounds, RefusalOrder
+from domain.commands.input_bounds import check_agreement, check_terms
+from domain.errors import ContradictoryTerms, OutOfBounds, RefusalOrder
 from domain.events import CodeIssued
 from domain.events.code_terms import CodeTerms
 from domain.ports import CodeDraft
@@ -21,7 +21,7 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
     `bound`: only its first recipient may redeem it. `note_id` names a note that the vault has already.
     """
 
-    refusals: ClassVar[RefusalOrder] = (OutOfBounds,)
+    refusals: ClassVar[RefusalOrder] = (OutOfBounds, ContradictoryTerms)
 
     context: CommandContext
     code_id: UUID
@@ -39,12 +39,13 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     """Issue the code, unless this command did so before its answer was lost.
 
     Raises:
-        OutOfBounds: A term lies outside its bounds.
+        Refusal: One of `IssueCode.refusals`, in that order.
     """
     if command.code_id in working_set.codes:
         return Decision(command.code_id)
     terms = structs.asdict(command.terms)
     check_terms(terms)
+    check_agreement(command.terms)
     shared_fields = event_stamp(command.context, None).fields
     event = CodeIssued(**shared_fields, **terms, bound=command.bound, text_id=command.note_id)
     return Decision(command.code_id, [event])

@@ -20,6 +20,7 @@ from domain.errors import (
     CodeIsRevoked,
     CodeUnknown,
     CorrectionTokenRequired,
+    DomainNotAllowed,
     InvitationsLimited,
     RecipientNotCorrectable,
     Refusal,
@@ -49,6 +50,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
         CorrectionTokenRequired,
         RecipientNotCorrectable,
         CodeIsRevoked,
+        DomainNotAllowed,
         InvitationsLimited,
     )
 
@@ -70,7 +72,9 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
             refunded, leased, waiting (for an access to be removed), accepted (of persons, and where the group's own
             system reported it), ended, moving, same, corrected_before, unknown or too_late (these three of persons
             only), address_taken, bound or kept_binding (the code itself is bound to another), in this order too, with
-            the revoked code after moving.
+            the revoked code after moving and the domain that the code does not admit before address_taken. A
+            correction, unlike a rebind, brings a new address, so the domains of the terms as they are now apply; the
+            start of the code does not.
     """
     reservation = working_set.reservation(command.reservation_id)
     if command.code_digests is not None and working_set.code_id(command.code_digests) != reservation.code_id:
@@ -113,6 +117,8 @@ def _check(
         why = "same"
     if why is None and is_by_person:
         why = _find_staff_only_reason(reservation, command.context, policy)
+    if why is None and not code.admits(command.recipient.domain):
+        raise DomainNotAllowed
     if why is None and any(other.occupies_use for other in theirs):
         why = "address_taken"
     if why is None and code.bound and code.reserved + code.sent_binding > 1:

@@ -1,13 +1,13 @@
 """Reserve a use: the answer to a redeem request.
 
-Order of answers (rule 1): unknown code; the recipient's own pending or sent reservation; revoked; paused; expired;
-bound to another recipient by a sent use; held; exhausted. Nothing depends on the sweep: overdue reservations that block
-the request are refunded in the same commit.
+The recipient's own pending or sent reservation comes before every rule about the code's state (rule 1); the order of
+the rules is `ReserveUse.refusals`. Nothing depends on the sweep: overdue reservations that block the request are
+refunded in the same commit.
 """
 
 import math
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
@@ -26,7 +26,9 @@ from domain.errors import (
     CodeHeld,
     CodeIsPaused,
     CodeIsRevoked,
+    CodeNotStarted,
     CodeUnknown,
+    DomainNotAllowed,
     EmailMismatch,
     FollowedReservationUnknown,
     IdempotencyKeyReused,
@@ -69,6 +71,8 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
         CodeIsRevoked,
         CodeIsPaused,
         CodeExpired,
+        CodeNotStarted,
+        DomainNotAllowed,
         EmailMismatch,
         CodeHeld,
         CodeExhausted,
@@ -114,6 +118,10 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         raise CodeIsPaused
     if code.is_expired(stamp.at):
         raise CodeExpired
+    if (starts_at := code.terms.starts_at) is not None and not code.has_started(stamp.at):
+        raise CodeNotStarted(starts_at, retry_after_s=_seconds_until(starts_at, stamp))
+    if not code.admits(command.recipient.domain):
+        raise DomainNotAllowed
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
     event = UseReserved(
         **stamp.fields,
@@ -240,4 +248,9 @@ def _code_held_error(code: RedeemCode, working_set: WorkingSet, stamp: EventStam
     ahead = working_set.earliest_deadline(code.code_id, stamp.at)
     if ahead is None:
         return CodeHeld(retry_after_s=policy.reservation_ttl_s)
-    return CodeHeld(retry_after_s=max(1, math.ceil((ahead - stamp.at).total_seconds())))
+    return CodeHeld(retry_after_s=_seconds_until(ahead, stamp))
+
+
+def _seconds_until(ahead: datetime, stamp: EventStamp) -> int:
+    """Return the whole seconds until a time ahead, rounded up, so that a retry after them is not too early."""
+    return max(1, math.ceil((ahead - stamp.at).total_seconds()))

@@ -8,11 +8,13 @@ from uuid import UUID
 from projections.vault.vault import EncryptedText, SearchableDraft
 
 RECIPIENTS: Final = 5
+DOMAINS: Final = ("example.com", "mail.example.org")
 
 
 def recipient_draft(person: int, new_id: UUID) -> SearchableDraft:
-    """A person by number."""
-    return _draft(f"person{person}@example.com".encode(), new_id)
+    """A person by number; persons have the addresses of two domains in turn."""
+    domain = DOMAINS[person % len(DOMAINS)]
+    return _draft(f"person{person}@{domain}".encode(), new_id, domain)
 
 
 def code_draft(number: int, new_id: UUID) -> SearchableDraft:
@@ -20,8 +22,20 @@ def code_draft(number: int, new_id: UUID) -> SearchableDraft:
     return _draft(b"CODE%d" % number, new_id)
 
 
-def _draft(text: bytes, new_id: UUID) -> SearchableDraft:
-    return SearchableDraft(new_id=new_id, digests=(_digest(text),), pepper_id=1, seal=lambda: EncryptedText(text, 1))
+def domain_of(digest: bytes) -> str:
+    """The domain of a recipient with this digest."""
+    return _domains[digest]
+
+
+_domains: Final[dict[bytes, str]] = {}
+
+
+def _draft(text: bytes, new_id: UUID, domain: str = "") -> SearchableDraft:
+    digest = _digest(text)
+    _domains[digest] = domain
+    return SearchableDraft(
+        new_id=new_id, digests=(digest,), pepper_id=1, seal=lambda: EncryptedText(text, 1), domain=domain
+    )
 
 
 @cache

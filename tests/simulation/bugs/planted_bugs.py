@@ -19,7 +19,8 @@ from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.late_success import DeliveryProof
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
 from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.commands.reservation import reserve, settle_due
+from domain.commands.reservation import correct_recipient, reserve, settle_due
+from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import CodeExhausted
 from domain.events import Event, InviteSent
@@ -306,6 +307,22 @@ def closed_greeting_spends_an_attempt(patch: Patch) -> None:
     patch.setattr(DeliverySteps, "_record", record)
 
 
+def start_is_ignored(patch: Patch) -> None:
+    """A code is redeemed before it starts."""
+    patch.setattr(RedeemCode, "has_started", lambda _code, _now: True)
+
+
+def correction_ignores_domains(patch: Patch) -> None:
+    """Only a redeem request is held to the domains of the terms; a correction moves the use to any address."""
+    check = correct_recipient._check
+
+    def check_all_but_domains(command: CorrectRecipient, code: RedeemCode, *others: Any, **named: Any) -> None:
+        open_terms = replace(code.terms, allowed_domains=None, denied_domains=None)
+        check(command, replace(code, terms=open_terms), *others, **named)
+
+    patch.setattr(correct_recipient, "_check", check_all_but_domains)
+
+
 PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -328,6 +345,8 @@ PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
         overdue_needs_the_sweep,
         uncertain_is_a_failure,
         closed_greeting_spends_an_attempt,
+        start_is_ignored,
+        correction_ignores_domains,
         *GRANT_PLANTS,
     )
 }

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import ReserveUse
-from domain.errors import CodeExhausted, CodeHeld, EmailMismatch
+from domain.errors import CodeExhausted, CodeHeld, CodeNotStarted, DomainNotAllowed, EmailMismatch
 from domain.events import (
     STAFF,
     AccessReplaced,
@@ -41,6 +41,7 @@ from tests.simulation.actors.components import MESSAGES
 from tests.simulation.actors.recipients import recipient_draft
 from tests.simulation.checks.access_checks import find_broken_access_rules
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
+from tests.simulation.checks.terms_checks import find_uses_against_terms
 from tests.simulation.services.store import MemoryStore
 
 Violations = Iterator[str]
@@ -63,6 +64,7 @@ def violations(run: RunResult) -> list[str]:
         _spent,
         _secrets,
         find_broken_access_rules,
+        find_uses_against_terms,
     )
     return [*bank(run.store), *(violation for rule in rules for violation in rule(run))]
 
@@ -283,5 +285,9 @@ def refusals_are_true(working_set: WorkingSet, commands: Sequence[Command], resu
         yield f"code {code_id} was said to be used up: {code.used} used, {code.reserved} held of {code.terms.max_uses}"
     if isinstance(result, CodeHeld) and not code.reserved:
         yield f"code {code_id} was said to be held, and nothing holds it"
+    if isinstance(result, CodeNotStarted) and code.has_started(commands[0].context.now):
+        yield f"code {code_id} was said not to have started, and it has"
+    if isinstance(result, DomainNotAllowed) and code.terms.allowed_domains is code.terms.denied_domains is None:
+        yield f"code {code_id} was said not to admit a domain, and it admits all"
     if isinstance(result, EmailMismatch) and not code.sent_binding:
         yield f"code {code_id} was said to be somebody else's, and nobody has it"

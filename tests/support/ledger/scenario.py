@@ -51,6 +51,12 @@ class ScenarioDraft:
 
     digests: Sequence[bytes]
     new_id: UUID
+    domain: str = "example.com"
+
+
+def draft_person(name: str, new_id: UUID) -> ScenarioDraft:
+    """A person by name, whose address is at example.com unless the name is an address itself."""
+    return ScenarioDraft([name.encode()], new_id, name.partition("@")[2] or "example.com")
 
 
 class Scenario:
@@ -143,7 +149,7 @@ class Scenario:
             ReserveUse(
                 context=self.context("person"),
                 code_digests=[code],
-                recipient=ScenarioDraft([person.encode()], self.new_id()),
+                recipient=draft_person(person, self.new_id()),
                 reservation_id=self.new_id(),
                 language="zh",
                 again=again,
@@ -232,7 +238,7 @@ class Scenario:
             CorrectRecipient(
                 context=self.context(actor, "k1"),
                 reservation_id=reservation_id,
-                recipient=ScenarioDraft([person.encode()], self.new_id()),
+                recipient=draft_person(person, self.new_id()),
                 new_reservation_id=self.new_id(),
                 code_digests=[code] if code else None,
                 token_of=reservation_id if token_of is ... else token_of,

@@ -63,10 +63,16 @@ BAD_LINES = {
     "code is empty": ",1,",
     "code is not valid: write 1 to 64 letters and digits": f"{'X' * 65},1,",
     "used '-1' is not a whole number from 0 to 9007199254740992": "A-3,1,-1",
-    "the line has 5 cells, but line 1 names 4 columns": "A-4,1,0,9,9",
+    "the line has 9 cells, but line 1 names 8 columns": "A-4,1,0,9,,,,,9",
     "code is the same as on line 2": "good-1,1,",
     "rebinds_max 'often' is neither a whole number from 0 to 1000 nor the word usual": "A-6,1,,often",
     "a quote is not closed on this line, or is in the wrong place": '"A-5,1,',
+    "starts_at is not before expires_at, so the code could never be redeemed": "A-7,1,,,2030-01-01,2030-01-01",
+    "allowed_domains '.example.com' has '.example.com', which begins with a dot: for all subdomains of example.com "
+    "write *.example.com": "A-8,,,,,,.example.com",
+    "denied_domains names a domain of allowed_domains, or all its subdomains: remove it from one": (
+        "A-9,,,,,,b.example a.example,a.example"
+    ),
 }
 
 
@@ -74,7 +80,8 @@ def test_one_bad_line_prevents_the_import_and_each_is_reported(
     terminal: Terminal, bench: LedgerBench, tmp_path: Path
 ) -> None:
     """With its line and a sentence; the rejects file holds them all, for the owner only, safe for a spreadsheet."""
-    lines = ["code,max_uses,used,rebinds_max", "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1", "=1+1,1,x"]
+    header = "code,max_uses,used,rebinds_max,starts_at,expires_at,allowed_domains,denied_domains"
+    lines = [header, "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1", "=1+1,1,x"]
     file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
 
     done = terminal.ledger("import-codes", file, "--rejects", str(rejects))
@@ -85,9 +92,9 @@ def test_one_bad_line_prevents_the_import_and_each_is_reported(
     assert messages[: len(BAD_LINES)] == [f"{file}, line {line}: {why}" for line, why in enumerate(BAD_LINES, start=3)]
     assert messages[-1] == "nothing was imported: fix these lines, or add --skip-bad to import the others"
     rejected_lines = rejects.read_text("utf-8").splitlines()
-    assert rejected_lines[0] == "code,max_uses,used,rebinds_max,line,why"
+    assert rejected_lines[0] == f"{header},line,why"
     assert len(rejected_lines) == 1 + len(BAD_LINES) + 1
-    assert rejected_lines[-1].startswith("'=1+1,1,x,,13,")
+    assert rejected_lines[-1].startswith("'=1+1,1,x,,,,,,16,")
     assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
 
 

@@ -91,6 +91,25 @@ def test_form_names_each_invalid_field(app: AppClient, admin: StaffBrowser) -> N
     assert read_page(answer.text).find_all(value="<b>")
     private = admin.submit("/admin/batches", "/admin", nonce=uuid4().hex, group="li.wei@example.com")
     assert (private.status_code, len(read_page(private.text).find_all(aria_invalid="true"))) == (422, 1)
+    contradictory = admin.submit(
+        "/admin/batches",
+        "/admin",
+        nonce=uuid4().hex,
+        starts_at="2040-01-01T00:00",
+        expires_at="2040-01-01T00:00",
+        allowed_domains="example.com",
+        denied_domains="example.com",
+    )
+    assert contradictory.status_code == 422
+    assert [field.attributes["name"] for field in read_page(contradictory.text).find_all(aria_invalid="true")] == [
+        "starts_at"
+    ]
+    assert "The start is not before the redemption deadline" in contradictory.text
+    domains = {"allowed_domains": "li@example.com", "denied_domains": "*.a.example .b.example"}
+    mistyped = admin.submit("/admin/batches", "/admin", nonce=uuid4().hex, starts_at="2020-01-01T00:00", **domains)
+    assert "Enter only the part after the @" in mistyped.text
+    assert "A domain does not begin with a dot" in mistyped.text
+    assert len(read_page(mistyped.text).find_all(aria_invalid="true")) == 2
     assert app.count("batches") == 0
 
 

@@ -1,6 +1,7 @@
 """Bounds of numbers and timestamps: declared once, kept by the parsers, and checked where commands are decided."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from domain.commands.code.issue import IssueCode
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.errors import OutOfBounds
+from domain.values.email_domains import NAMES_MAX, join_domains, parse_domains
 from domain.values.number_bounds import DAYS, PORTS, REBINDS, USES, NumberError, parse_number
 from domain.values.timestamps import (
     AHEAD_MAX,
@@ -39,13 +41,29 @@ WRONG_TERMS: list[dict[str, Any]] = [
     *({"validity_days": number} for number in (0, DAYS.most + 1)),
     *({"rebinds_max": number} for number in (-1, REBINDS.most + 1)),
     *({"expires_at": at} for at in (EARLIEST - TICK, LATEST + TICK, LAST_WEST, FIRST_EAST)),
+    *({"starts_at": at} for at in (EARLIEST - TICK, LATEST + TICK)),
+    *({"allowed_domains": text} for text in ("", "li@example.com", "b.example a.example", "Example.com")),
+    {"denied_domains": "*"},
 ]
 AT_BOUNDS: list[dict[str, Any]] = [
     *({"max_uses": number} for number in USES),
     *({"validity_days": number} for number in DAYS),
     *({"rebinds_max": number} for number in REBINDS),
     *({"expires_at": at} for at in (EARLIEST, LATEST)),
+    *({"starts_at": at} for at in (EARLIEST, LATEST)),
+    {"denied_domains": join_domains(f"*.d{number}.example" for number in range(NAMES_MAX))},
 ]
+CONTRADICTIONS: dict[str, list[dict[str, Any]]] = {
+    "starts_after_end": [
+        {"starts_at": EARLIEST, "expires_at": EARLIEST},
+        {"starts_at": EARLIEST + TICK, "expires_at": EARLIEST},
+    ],
+    "domains_overlap": [
+        {"allowed_domains": parse_domains("a.example b.example"), "denied_domains": parse_domains("b.example")},
+        {"allowed_domains": parse_domains("b.a.example"), "denied_domains": parse_domains("*.a.example")},
+        {"allowed_domains": parse_domains("*.b.a.example"), "denied_domains": parse_domains("*.a.example")},
+    ],
+}
 
 
 @pytest.mark.parametrize("terms", WRONG_TERMS, ids=str)
@@ -69,6 +87,41 @@ def test_terms_outside_their_bounds_are_refused_wherever_they_are_decided(terms:
     assert {"OUT_OF_BOUNDS"} == {refusal(result) for result in results}
     assert {next(iter(terms))} == {getattr(result, "why", None) for result in results}
     assert before == len(scenario.events)
+
+
+@pytest.mark.parametrize(("why", "terms"), [(why, terms) for why, each in CONTRADICTIONS.items() for terms in each])
+def test_terms_that_contradict_each_other_are_refused_wherever_they_are_decided(why: str, terms: Any) -> None:  # noqa: ANN401 - of any kind
+    """Also if only one of the two changes; an exception to an allowed domain is no contradiction."""
+    scenario = Scenario()
+    context = scenario.context("operator")
+    new: dict[str, Any] = {
+        "context": context,
+        "code_id": scenario.new_id(),
+        "text": ScenarioDraft([b"new"], scenario.new_id()),
+        "terms": make_terms(**terms),
+        "bound": True,
+    }
+    first, second = ({name: value} for name, value in terms.items())
+    change = partial(ChangeTerms, context=context, code_id=scenario.code_id)
+    done(scenario.run(change(changes=first)))
+    before = len(scenario.events)
+
+    results = [
+        scenario.run(IssueCode(**new)),
+        scenario.run(ImportCode(**new, source="csv")),
+        scenario.run(change(changes=second)),
+        scenario.run(change(changes=terms)),
+    ]
+
+    assert {("TERMS_CONTRADICT", why)} == {(refusal(result), getattr(result, "why", None)) for result in results}
+    assert before == len(scenario.events)
+
+
+def test_an_exception_to_an_allowed_domain_is_no_contradiction() -> None:
+    """All subdomains but one."""
+    scenario = Scenario(allowed_domains=parse_domains("*.a.example"), denied_domains=parse_domains("b.a.example"))
+
+    assert scenario.code.terms.denied_domains == "b.a.example"
 
 
 @pytest.mark.parametrize("terms", AT_BOUNDS, ids=str)

@@ -1,7 +1,7 @@
 """What a request or an action would have led to: the same answers as the ones that were given, by all three doors."""
 
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +12,7 @@ from domain.commands.code.pause import PauseCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
+from domain.values.email_domains import parse_domains
 from domain.values.identifiers import EmailAddress
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.code_template import make_template
@@ -40,7 +41,11 @@ def count_rows(app: AppClient) -> list[int]:
 
 def put_into_state(app: AppClient, state: str) -> str:
     """A code for whose next recipient, `LI`, the answer is decided by this state."""
-    code = app.issue(make_template(max_uses=1, bound=state == "bound"))
+    terms: dict[str, dict[str, Any]] = {
+        "not started": {"starts_at": app.services.now() + timedelta(days=1)},
+        "denied": {"denied_domains": parse_domains(LI.partition("@")[2])},
+    }
+    code = app.issue(make_template(max_uses=1, bound=state == "bound", **terms.get(state, {})))
     context = CommandContext(now=app.services.now(), actor="operator")
     if state == "known":
         app.redeem(code, LI)
@@ -63,6 +68,8 @@ STATES = {
     "used": ("CODE_EXHAUSTED", ["CodeIssued", "InviteSent"]),
     "bound": ("EMAIL_MISMATCH", ["UseReserved", "InviteSent"]),
     "paused": ("CODE_PAUSED", ["CodePaused"]),
+    "not started": ("CODE_NOT_STARTED", ["CodeIssued"]),
+    "denied": ("DOMAIN_NOT_ALLOWED", ["CodeIssued"]),
     "revoked": ("CODE_REVOKED", ["CodeRevoked"]),
 }
 

@@ -2,12 +2,15 @@
 
 import base64
 import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from api.settings import ApiSettings
 from domain.ports import Rejected
+from domain.values.email_domains import parse_domains
+from domain.values.timestamps import text_of
 from projections.privacy.key_rotation import KeyRotation
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import started
@@ -83,6 +86,45 @@ def test_used_up_in_the_words_of_the_incident(shared_app: AppClient) -> None:
     assert (used_up.status_code, used_up.json()["code"]) == (400, "CODE_EXHAUSTED")
     assert "兑换码已用完" in used_up.json()["detail"]
     assert used_up.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_code_that_has_not_started_says_when_to_come_back(shared_app: AppClient, language: str) -> None:
+    """In the text, in the header, and to people who use the form."""
+    starts_at = (shared_app.services.now() + timedelta(days=2)).replace(microsecond=0)
+    code = shared_app.issue(make_template(starts_at=starts_at))
+    headers = {"Accept-Language": language}
+
+    early = shared_app.client.post(
+        "/api/v1/public/redeem", json={"email": "li.wei@example.com", "code": code}, headers=headers
+    )
+    form = shared_app.client.post("/invite", data={"email": "li.wei@example.com", "code": code}, headers=headers)
+
+    assert (early.status_code, early.json()["code"]) == (400, "CODE_NOT_STARTED")
+    assert 172_700 < int(early.headers["retry-after"]) <= 172_801
+    assert text_of(starts_at) in early.json()["detail"]
+    assert (form.status_code, int(form.headers["retry-after"]) > 172_700) == (400, True)
+    assert f"{starts_at:%Y-%m-%d}" in form.text
+
+
+def test_only_addresses_of_allowed_domains_redeem(shared_app: AppClient) -> None:
+    """By the A-label, whatever was typed; of a batch, each item by itself."""
+    allowed = parse_domains("*.bücher.example, example.com")
+    code = shared_app.issue(make_template(allowed_domains=allowed, max_uses=None, bound=False))
+
+    refused = shared_app.redeem(code, "li.wei@example.org")
+    accepted = [shared_app.redeem(code, address) for address in ("a@shop.BÜCHER.example", "B@Example.com")]
+    form = shared_app.client.post("/invite", data={"email": "li.wei@example.org", "code": code})
+    batch = shared_app.client.post(
+        "/api/v1/redemptions/batch",
+        json={"items": [{"email": f"c@{domain}", "code": code} for domain in ("example.com", "bücher.example")]},
+        headers=shared_app.key("support"),
+    ).json()
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "DOMAIN_NOT_ALLOWED")
+    assert [answer.status_code for answer in accepted] == [202, 202]
+    assert 'aria-invalid="true"' in form.text
+    assert (batch["accepted"], batch["results"][1]["code"]) == (1, "DOMAIN_NOT_ALLOWED")
 
 
 def test_a_refused_address_leaves_the_code_to_others(shared_app: AppClient) -> None:

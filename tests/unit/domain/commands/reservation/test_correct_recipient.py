@@ -1,18 +1,22 @@
 """Correcting a mistyped address moves the use in one append, and only where no other recipient loses by it."""
 
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
 import pytest
 
 from domain.command_bus import CommandResult
+from domain.commands.access.rebind import RebindReservation
+from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.import_code import ImportCode
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.errors import RecipientNotCorrectable
 from domain.events import UseRefunded, UseReserved
 from domain.policy import Policy
+from domain.values.email_domains import parse_domains
 from tests.support.ledger.code_terms import make_terms
-from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, ScenarioDraft, done, refusal
+from tests.support.ledger.scenario import LOST, REFUSED, SENT, START, Scenario, ScenarioDraft, done, refusal
 
 
 def why(scenario: Scenario, reservation_id: UUID, person: str = "lee") -> str:
@@ -70,6 +74,39 @@ def test_pause_and_expiry_dont_stop_it() -> None:
     scenario.pause()
 
     assert done(scenario.correct(wrong, "li", actor="person", code=b"code")).changed
+
+
+@pytest.mark.parametrize("actor", ["person", "staff"])
+def test_an_address_of_a_domain_that_is_not_allowed_gets_no_use(actor: Literal["person", "staff"]) -> None:
+    """By the terms as they are now, for staff too; the address that is there already keeps what it has."""
+    scenario = Scenario(max_uses=2)
+    wrong = scenario.sent("ly@example.org")
+    allowed = {"allowed_domains": parse_domains("example.com"), "starts_at": START + timedelta(days=1)}
+    done(scenario.run(ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, changes=allowed)))
+    code = b"code" if actor == "person" else None
+
+    refused = scenario.correct(wrong, "li@example.org", actor=actor, code=code)
+    unchanged = scenario.balance
+    corrected = done(scenario.correct(wrong, "li@example.com", actor=actor, code=code))
+
+    assert refusal(refused) == "DOMAIN_NOT_ALLOWED"
+    assert unchanged == (1, 0)
+    assert corrected.changed
+
+
+def test_a_rebind_is_not_held_to_domains() -> None:
+    """It brings no new address: the recipient keeps the access, in another group too."""
+    scenario = Scenario(group="blue")
+    sent = scenario.sent("li@example.org")
+    denied = {"denied_domains": parse_domains("example.org")}
+    done(scenario.run(ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, changes=denied)))
+
+    moved = RebindReservation(
+        context=scenario.context("staff"), reservation_id=sent, new_reservation_id=scenario.new_id(), group="green"
+    )
+
+    assert done(scenario.run(moved)).changed
+    assert refusal(scenario.redeem("wei@example.org")) == "DOMAIN_NOT_ALLOWED"
 
 
 def test_the_public_way_needs_the_code() -> None:

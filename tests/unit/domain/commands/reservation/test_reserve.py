@@ -1,14 +1,18 @@
 """Reserving a use: who gets one, who is refused, and in which order."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
+from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.issue import IssueCode
 from domain.commands.reservation.reserve import ReserveUse
-from domain.errors import CodeHeld, Refusal, ReservationNotRefundable
+from domain.errors import CodeHeld, CodeNotStarted, Refusal, ReservationNotRefundable
 from domain.events import UseReserved
+from domain.values.email_domains import parse_domains
 from domain.working_set import RememberedKey
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import BUSY, LOST, REFUSED, START, Scenario, ScenarioDraft, done, refusal
@@ -101,6 +105,68 @@ def test_expired_comes_before_mismatch() -> None:
     scenario.passes(61)
 
     assert refusal(scenario.redeem("wang")) == "CODE_EXPIRED"
+
+
+LATER = START + timedelta(seconds=60, microseconds=1)
+DENIED: dict[str, Any] = {"denied_domains": parse_domains("example.com")}
+
+
+@pytest.mark.parametrize(
+    ("terms", "is_paused", "code"),
+    [
+        ({"starts_at": LATER, **DENIED}, True, "CODE_PAUSED"),
+        ({"starts_at": LATER, **DENIED}, False, "CODE_NOT_STARTED"),
+        ({"expires_at": START, **DENIED}, False, "CODE_EXPIRED"),
+        (DENIED, False, "DOMAIN_NOT_ALLOWED"),
+        ({}, False, "EMAIL_MISMATCH"),
+    ],
+)
+def test_refusals_come_in_the_order_that_the_command_declares(
+    terms: dict[str, Any], is_paused: bool, code: str
+) -> None:
+    """A code that is bound to another by a sent use, and more and more besides."""
+    scenario = Scenario()
+    scenario.sent("wang")
+    changed = ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, changes=terms)
+    done(scenario.run(changed))
+    if is_paused:
+        scenario.pause()
+    order = [declared.code for declared in ReserveUse.refusals]
+
+    assert refusal(scenario.redeem("li")) == code
+    assert order.index("CODE_PAUSED") < order.index(code) or code == "CODE_PAUSED"
+    assert order.index(code) <= order.index("EMAIL_MISMATCH")
+
+
+def test_a_code_is_redeemed_from_its_start_on() -> None:
+    """Before, the refusal says when to come back, rounded up; waiting that long is enough."""
+    scenario = Scenario(starts_at=LATER)
+
+    early = scenario.redeem()
+    scenario.passes(60)
+    just_before = scenario.redeem()
+    scenario.passes(1)
+
+    assert isinstance(early, CodeNotStarted)
+    assert isinstance(just_before, CodeNotStarted)
+    assert (early.retry_after_s, just_before.retry_after_s) == (61, 1)
+    assert early.facts == {"starts_at": LATER}
+    assert done(scenario.redeem()).changed
+
+
+def test_domains_decide_before_uses_and_own_reservations_before_domains() -> None:
+    """Another address learns nothing of others' uses, and a recipient keeps a reservation when terms change."""
+    scenario = Scenario(allowed_domains=parse_domains("example.com *.example.org"))
+    own = scenario.reserved("li@mail.example.org")
+
+    strangers = [scenario.redeem(f"li@{domain}") for domain in ("example.org", "example.net", "mail.example.com")]
+    scenario.run(ChangeTerms(context=scenario.context("operator"), code_id=scenario.code_id, changes=DENIED))
+    repeated = done(scenario.redeem("li@mail.example.org")).require_reservation()
+
+    assert {refusal(result) for result in strangers} == {"DOMAIN_NOT_ALLOWED"}
+    assert repeated.reservation_id == own
+    assert b"example.org" in msgspec.json.encode(scenario.events[0])
+    assert b"example" not in msgspec.json.encode([event for event in scenario.events if isinstance(event, UseReserved)])
 
 
 def test_a_sent_use_binds_the_code() -> None:
