@@ -28,6 +28,9 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     digests_of_recipient: LiteralString
     versions_of_person_newest_first: LiteralString
     versions_of_person_oldest_first: LiteralString
+    events_of_person_newest_first: LiteralString
+    events_of_person_oldest_first: LiteralString
+    count_events_of_person: LiteralString
     events_caused_by: LiteralString
     drifting: LiteralString
     reservations_from: LiteralString

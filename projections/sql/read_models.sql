@@ -126,6 +126,55 @@ WHERE r.code_id = %(code_id)s AND r.recipient_id = %(recipient_id)s AND v > %(af
     AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
 ORDER BY v LIMIT %(limit)s;
 
+-- name: events_of_person_newest_first
+SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, t.hint
+FROM (
+    SELECT code_id, versions FROM reservations WHERE recipient_id = %(recipient_id)s
+    ORDER BY reserved_at DESC, reservation_id DESC LIMIT %(reservations_max)s
+) r
+CROSS JOIN unnest(r.versions) AS v
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
+LEFT JOIN code_texts t ON t.code_id = e.originator_id
+WHERE (%(place)s::bigint IS NULL OR e.notification_id < %(place)s)
+    AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
+    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
+    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
+    AND (%(since)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz <= %(until)s)
+ORDER BY e.notification_id DESC LIMIT %(limit)s;
+
+-- name: events_of_person_oldest_first
+SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, t.hint
+FROM (
+    SELECT code_id, versions FROM reservations WHERE recipient_id = %(recipient_id)s
+    ORDER BY reserved_at DESC, reservation_id DESC LIMIT %(reservations_max)s
+) r
+CROSS JOIN unnest(r.versions) AS v
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
+LEFT JOIN code_texts t ON t.code_id = e.originator_id
+WHERE (%(place)s::bigint IS NULL OR e.notification_id > %(place)s)
+    AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
+    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
+    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
+    AND (%(since)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz <= %(until)s)
+ORDER BY e.notification_id LIMIT %(limit)s;
+
+-- name: count_events_of_person
+SELECT e.topic, count(*)
+FROM (
+    SELECT code_id, versions FROM reservations WHERE recipient_id = %(recipient_id)s
+    ORDER BY reserved_at DESC, reservation_id DESC LIMIT %(reservations_max)s
+) r
+CROSS JOIN unnest(r.versions) AS v
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
+WHERE (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
+    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
+    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
+    AND (%(since)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz <= %(until)s)
+GROUP BY e.topic;
+
 -- name: events_caused_by
 -- In a bounded stretch of one stream; the two forms are those in which a number ends in JSON.
 SELECT originator_version FROM ledger_events

@@ -43,3 +43,25 @@ def test_a_mistyped_search_lists_what_it_may_mean_and_why(
     expect(tab.locator("#notice")).to_be_visible()
     take_picture(tab, f"search-none-{language}-{width}")
     assert served_app.faults(tab) == []
+
+
+@pytest.mark.parametrize(("language", "width", "scheme"), [("en", 1280, "dark"), ("zh", 375, "light")])
+def test_a_person_has_one_timeline_over_all_codes(
+    served_app: ServedApp, open_tab: Tab, language: str, width: int, scheme: str
+) -> None:
+    """From the search; filtered by importance, with the raw event opened; the URL keeps the choice."""
+    email = f"mei.{language}@example.com"
+    for _ in range(3):
+        served_app.app.attempt(served_app.reserve(served_app.app.issue(make_template(max_uses=3)), email))
+    tab = open_tab(language, width=width, staff="support", color_scheme=scheme)
+
+    served_app.search(tab, email)
+    tab.wait_for_url("**/support/people/*")
+    expect(tab.locator("#lines .line")).to_have_count(6)
+    tab.locator(".hidden-lines a").last.click()
+    tab.wait_for_url("**level=noise*")
+    tab.locator("#lines summary").first.click()
+    take_picture(tab, f"person-{language}-{width}")
+
+    assert tab.locator("#lines .line").count() > 6
+    assert served_app.faults(tab) == []

@@ -14,7 +14,7 @@ from api.web.support import (
     worklist_and_audit,
 )
 from api.web.support.actions import erase_person, notes, pages, refund_outage, unmask
-from api.web.support.history import balance_page, comparison_page, saved_views, what_if_page
+from api.web.support.history import balance_page, comparison_page, person_page, saved_views, what_if_page
 
 __all__ = ["SignInGate", "SupportContext", "build_support"]
 
@@ -23,17 +23,24 @@ def build_support() -> APIRouter:
     """Return all pages below /support as one router; they use `app.state.support`, a `SupportContext`."""
     router = APIRouter(include_in_schema=False)
     modules = (
-        *(sign_in, search_page, code_page, event_page, what_if_page, reservation_page, pages, notes, unmask),
-        *(
-            balance_page,
-            comparison_page,
-            saved_views,
-            erase_person,
-            refund_outage,
-            dashboard,
-            account,
-            worklist_and_audit,
-        ),
+        sign_in,
+        search_page,
+        person_page,
+        code_page,
+        event_page,
+        what_if_page,
+        reservation_page,
+        pages,
+        notes,
+        unmask,
+        balance_page,
+        comparison_page,
+        saved_views,
+        erase_person,
+        refund_outage,
+        dashboard,
+        account,
+        worklist_and_audit,
     )
     for module in modules:
         router.include_router(module.router)

@@ -1,14 +1,12 @@
 """Search for what a customer says: a few results, each with a page."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from api.i18n.messages import refusal_title
 from api.schemas.parsing import find_email, parse_id
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
@@ -96,16 +94,6 @@ def search_request_id(support: SupportContext, typed: str, before: int) -> list[
             ),
         )
     return list(results.values())
-
-
-def list_rejected_attempts(
-    support: SupportContext, digests: Sequence[bytes], now: datetime, language: Language
-) -> list[dict[str, Any]]:
-    """Return rejected requests of a recipient, which answer "why did my code not work?"."""
-    return [
-        {"at": row.at, "reason": refusal_title(row.reason, language), "code_id": row.code_id, "suffix": row.suffix}
-        for row in support.reader.list_rejected_requests_of_recipient(digests, now, ATTEMPTS_SHOWN)
-    ]
 
 
 def _search_id(support: SupportContext, subject_id: UUID, language: Language) -> list[SearchResult]:

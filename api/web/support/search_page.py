@@ -8,24 +8,20 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
-from api.errors import ApplicationError
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import Page
 from api.schemas.numbers import IN_DIGITS
-from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer, ViewerWithForm
 from api.web.staff_auth.staff import Staff
-from api.web.support.actions.unmask import unmasked_until
 from api.web.support.charts import draw_balance_bar
-from api.web.support.search import SearchResult, list_rejected_attempts, search, search_request_id
+from api.web.support.search import SearchResult, search, search_request_id
 from api.web.support.view_models import build_card, name_code_state
 from api.web.support.wide_search import search_widely, wait_for_part_searches_s
 from domain.values.identifiers import NATIVE_LENGTH, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
-from projections.read_models.pagination import NEWEST
 from projections.vault.vault import SUFFIX_LENGTH
 
 PER_PAGE: Final = 25
@@ -73,60 +69,6 @@ def search_as_you_type(
     typed = q.strip()[:SEARCHED_LENGTH_MAX]
     results = search(support, typed, get_language(request))
     return support_page(request, "search_results.html", staff, results=results)
-
-
-@router.get("/people/{recipient_id}")
-def show_person(
-    request: Request,
-    support: SupportContextDep,
-    staff: Viewer,
-    recipient_id: UUID,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
-    done: Annotated[str, Query(max_length=20)] = "",
-) -> Response:
-    """Show one recipient's reservations of all codes."""
-    before, language = parse_cursor(cursor, NEWEST), get_language(request)
-    positions = support.reader.list_reservations_of_recipient(recipient_id, before, PER_PAGE + 1)
-    page = Page.of(positions, PER_PAGE, lambda position: format_cursor(*position))
-    cards = support.reader.list_summaries([position[1] for position in page.rows])
-    if not cards and cursor is None:
-        raise ApplicationError("NOT_FOUND")
-    now, address = support.services.now(), support.reader.find_email_address(recipient_id)
-    shown_until = unmasked_until(support, staff, "unmasked_email", recipient_id, now)
-    return support_page(
-        request,
-        "person.html",
-        staff,
-        cards=[build_card(card, now) for card in cards],
-        address=address if shown_until else mask_if_known(address),
-        path=None if address is None else f"/support/people/{recipient_id}",
-        shown_until=shown_until if address else None,
-        is_erased=done == "forgotten" and address is None,
-        rejected_attempts=list_rejected_attempts(support, support.reader.list_digests(recipient_id), now, language),
-        next=page.next,
-    )
-
-
-@router.get("/tries/{digest}")
-def show_rejected_attempts(request: Request, support: SupportContextDep, staff: Viewer, digest: str) -> Response:
-    """Show rejected requests of an email address without a reservation; the URL does not hold the address."""
-    if not _DIGEST.fullmatch(digest):
-        raise ApplicationError("NOT_FOUND")
-    language, now = get_language(request), support.services.now()
-    attempts = list_rejected_attempts(support, [bytes.fromhex(digest)], now, language)
-    if not attempts:
-        raise ApplicationError("NOT_FOUND")
-    return support_page(
-        request,
-        "person.html",
-        staff,
-        cards=[],
-        address=None,
-        rejected_attempts=attempts,
-        next=None,
-        path=None,
-        is_erased=False,
-    )
 
 
 @router.get("/codes")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 import orjson
@@ -16,6 +17,22 @@ from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from projections.read_models.history_blocks import StatementEntry
 from projections.read_models.support_queries import ReservationSummary
+
+
+class RecordedEvent(Protocol):
+    """An event with its place in the log and in its stream."""
+
+    @property
+    def position(self) -> int:
+        """Its position in the log."""
+
+    @property
+    def version(self) -> int:
+        """Its version in the stream."""
+
+    @property
+    def event(self) -> Event:
+        """The event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +145,7 @@ def _collect_caused(lines: Iterable[StatementEntry]) -> dict[int, list[int]]:
     return caused_by_version
 
 
-def dump_event(line: StatementEntry) -> str:
+def dump_event(line: RecordedEvent) -> str:
     """Return the event as it is stored, without fields that are not set."""
     fields = {actor_name: value for actor_name, value in structs.asdict(line.event).items() if value is not None}
     about = {"position": line.position, "version": line.version, "type": type(line.event).__name__}
@@ -153,7 +170,7 @@ def collect_staff_ids(events: Iterable[Event]) -> list[UUID]:
     return list({UUID(event.actor_id) for event in events if event.actor == "staff" and event.actor_id})
 
 
-def collect_note_ids(lines: Iterable[StatementEntry], *, with_replies: bool) -> list[UUID]:
+def collect_note_ids(lines: Iterable[RecordedEvent], *, with_replies: bool) -> list[UUID]:
     """Return ids of the staff's notes on a reservation.
 
     With `with_replies` also of servers' replies, which may quote the address.

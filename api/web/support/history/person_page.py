@@ -1,0 +1,194 @@
+"""The page of one recipient: reservations of all codes, their events as one timeline, and rejected requests."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from msgspec import structs
+
+from api.errors import ApplicationError
+from api.http.pagination import Page, format_cursor, parse_cursor
+from api.i18n.messages import event_sentence, refusal_title
+from api.web.masking import mask_if_known
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.rendering import get_language, support_page
+from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
+from api.web.staff_auth.staff import Staff
+from api.web.support.actions.unmask import unmasked_until
+from api.web.support.history.person_query import PersonParams, PersonQuery
+from api.web.support.statement_query import ACTORS, KINDS
+from api.web.support.view_models import (
+    build_card,
+    collect_note_ids,
+    collect_staff_ids,
+    dump_event,
+    name_event_kind,
+)
+from domain.events import ReservationEvent
+from domain.events.importance import IMPORTANCE, LEVELS, Importance
+from domain.ports import EMAIL_CHANNELS, Language
+from projections.event_store.codec import topics_of
+from projections.read_models.pagination import NEWEST
+from projections.read_models.person_timeline import RESERVATIONS_MAX, PersonEvent
+from projections.repositories.staff_accounts import SavedViewRepository
+
+RESERVATIONS_PER_PAGE: Final = 10
+LINES_PER_PAGE: Final = 20
+ATTEMPTS_SHOWN: Final = 20
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+router = APIRouter(prefix="/support", route_class=SupportRoute)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonLine:
+    """One event of a person. `actor` is the kind of the actor, `actor_name` the masked address of staff."""
+
+    position: int
+    code_id: UUID
+    suffix: str | None
+    version: int
+    at: datetime
+    sentence: str
+    actor: str
+    actor_name: str | None
+    reservation_id: UUID | None
+    caused_by: int | None
+    raw: str
+    text: str | None
+
+
+@router.get("/people/{recipient_id}")
+def show_person(
+    request: Request,
+    support: SupportContextDep,
+    staff: Viewer,
+    recipient_id: UUID,
+    params: Annotated[PersonParams, Query()],
+) -> Response:
+    """Show one recipient's reservations and events of all codes."""
+    before, language, query = parse_cursor(params.cursor, NEWEST), get_language(request), params.to_query()
+    positions = support.reader.list_reservations_of_recipient(recipient_id, before, RESERVATIONS_PER_PAGE + 1)
+    page = Page.of(positions, RESERVATIONS_PER_PAGE, lambda position: format_cursor(*position))
+    cards = support.reader.list_summaries([position[1] for position in page.rows])
+    if not cards and params.cursor is None:
+        raise ApplicationError("NOT_FOUND")
+    now, address = support.services.now(), support.reader.find_email_address(recipient_id)
+    shown_until = unmasked_until(support, staff, "unmasked_email", recipient_id, now)
+    return support_page(
+        request,
+        "person.html",
+        staff,
+        query=query,
+        cards=[build_card(card, now) for card in cards],
+        address=address if shown_until else mask_if_known(address),
+        path=None if address is None else f"/support/people/{recipient_id}",
+        shown_until=shown_until if address else None,
+        is_erased=params.done == "forgotten" and address is None,
+        rejected_attempts=list_rejected_attempts(support, support.reader.list_digests(recipient_id), now, language),
+        next=page.next,
+        recipient_id=recipient_id,
+        **_load_timeline(support, staff, query, recipient_id, language),
+    )
+
+
+@router.get("/tries/{digest}")
+def show_rejected_attempts(request: Request, support: SupportContextDep, staff: Viewer, digest: str) -> Response:
+    """Show rejected requests of an email address without a reservation; the URL does not hold the address."""
+    if not _DIGEST.fullmatch(digest):
+        raise ApplicationError("NOT_FOUND")
+    language, now = get_language(request), support.services.now()
+    attempts = list_rejected_attempts(support, [bytes.fromhex(digest)], now, language)
+    if not attempts:
+        raise ApplicationError("NOT_FOUND")
+    return support_page(
+        request,
+        "person.html",
+        staff,
+        cards=[],
+        address=None,
+        rejected_attempts=attempts,
+        next=None,
+        path=None,
+        is_erased=False,
+    )
+
+
+def list_rejected_attempts(
+    support: SupportContext, digests: Sequence[bytes], now: datetime, language: Language
+) -> list[dict[str, Any]]:
+    """Return rejected requests of a recipient, which answer "why did my code not work?"."""
+    return [
+        {"at": row.at, "reason": refusal_title(row.reason, language), "code_id": row.code_id, "suffix": row.suffix}
+        for row in support.reader.list_rejected_requests_of_recipient(digests, now, ATTEMPTS_SHOWN)
+    ]
+
+
+def _load_timeline(
+    support: SupportContext, staff: Staff, query: PersonQuery, recipient_id: UUID, language: Language
+) -> dict[str, Any]:
+    types = query.shown_types
+    events = support.timelines.list_events(
+        query.to_filter(recipient_id),
+        None if types is None else [topic for kind in types for topic in topics_of(kind)],
+        after=query.place,
+        newest_first=query.newest_first,
+        limit=LINES_PER_PAGE + 1,
+    )
+    page = Page.of(events, LINES_PER_PAGE, lambda event: event.position)
+    return {
+        "lines": _build_lines(support, staff, page.rows, language),
+        "next_place": page.next,
+        "hidden": _count_hidden(support, query, recipient_id),
+        "levels": LEVELS,
+        "actors": ACTORS,
+        "channels": sorted({*EMAIL_CHANNELS, *support.services.channel_kinds}),
+        "kinds": [(name, name_event_kind(name, language)) for name in KINDS],
+        "saved_views": SavedViewRepository(support.services.storage).list_views(staff.staff_id),
+        "reservations_max": RESERVATIONS_MAX,
+    }
+
+
+def _count_hidden(support: SupportContext, query: PersonQuery, recipient_id: UUID) -> dict[Importance, int]:
+    """Count what the level hides, by importance."""
+    if query.shown_types is None or query.kind is not None:
+        return {}
+    topics = support.timelines.count_topics(query.to_filter(recipient_id))
+    hidden: dict[Importance, int] = {}
+    for kind, importance in IMPORTANCE.items():
+        number = sum(topics[topic] for topic in topics_of(kind))
+        if number and kind not in query.shown_types:
+            hidden[importance] = hidden.get(importance, 0) + number
+    return hidden
+
+
+def _build_lines(
+    support: SupportContext, staff: Staff, events: list[PersonEvent], language: Language
+) -> list[PersonLine]:
+    people = support.sessions.find_email_addresses(collect_staff_ids(line.event for line in events))
+    names = {str(key): name for key, name in people.items()}
+    note_ids = collect_note_ids(events, with_replies=False) if staff.has_role("support") else []
+    texts = support.reader.read_private_texts(note_ids)
+    return [
+        PersonLine(
+            position=line.position,
+            code_id=line.code_id,
+            suffix=line.suffix,
+            version=line.version,
+            at=line.event.at,
+            sentence=event_sentence(type(line.event).__name__, structs.asdict(line.event), language),
+            actor=line.event.actor,
+            actor_name=mask_if_known(names.get(line.event.actor_id or "")),
+            reservation_id=line.event.reservation_id if isinstance(line.event, ReservationEvent) else None,
+            caused_by=line.event.caused_by,
+            raw=dump_event(line),
+            text=texts.get(getattr(line.event, "text_id", None) or UUID(int=0)),
+        )
+        for line in events
+    ]

@@ -1,0 +1,90 @@
+"""The events of one recipient over all codes, in the order of the log."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from domain.events import Event
+from projections.event_store.codec import decode
+from projections.read_models.reader import Reader
+from projections.sql.read_models import ReadModelsSql
+
+RESERVATIONS_MAX: Final = 2_000
+"""Most reservations of one recipient whose events a page reads: the newest."""
+
+
+class PersonEvent(NamedTuple):
+    """One event about a recipient; `suffix` is the end of the code's text, None if the code has no text."""
+
+    position: int
+    version: int
+    event: Event
+    code_id: UUID
+    suffix: str | None
+
+
+class TimelineFilter(NamedTuple):
+    """Which events of a recipient to read; None excludes none.
+
+    Attributes:
+        since: They took effect at this time or later.
+        until: They took effect at this time or before.
+    """
+
+    recipient_id: UUID
+    actor: str | None = None
+    channel: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class PersonTimelineReader(Reader):
+    """Reads timelines of recipients; each query reads the events of a bounded number of reservations."""
+
+    def list_events(
+        self,
+        requested: TimelineFilter,
+        topics: Sequence[str] | None,
+        *,
+        after: int | None,
+        newest_first: bool,
+        limit: int,
+    ) -> list[PersonEvent]:
+        """Return one page of events, in its order.
+
+        Args:
+            requested: Which events to read.
+            topics: Their topics; None for all.
+            after: Position of the last event of the page before; None on the first page.
+            newest_first: The order.
+            limit: Most events to give.
+        """
+        statement = (
+            ReadModelsSql.events_of_person_newest_first if newest_first else ReadModelsSql.events_of_person_oldest_first
+        )
+        rows = self._fetch_named(statement, **_parameters(requested, topics), place=after, limit=limit)
+        return [
+            PersonEvent(position, version, decode(topic, bytes(state)), code_id, suffix)
+            for position, code_id, version, topic, state, suffix in rows
+        ]
+
+    def count_topics(self, requested: TimelineFilter) -> Counter[str]:
+        """Count events by topic."""
+        rows = self._fetch_named(ReadModelsSql.count_events_of_person, **_parameters(requested, None))
+        return Counter(dict(rows))
+
+
+def _parameters(requested: TimelineFilter, topics: Sequence[str] | None) -> dict[str, Any]:
+    return {
+        "recipient_id": requested.recipient_id,
+        "reservations_max": RESERVATIONS_MAX,
+        "topics": None if topics is None else list(topics),
+        "actor": None if requested.actor is None else b'"actor":%s' % msgspec.json.encode(requested.actor),
+        "channel": None if requested.channel is None else b'"channel":%s' % msgspec.json.encode(requested.channel),
+        "since": requested.since,
+        "until": requested.until,
+    }

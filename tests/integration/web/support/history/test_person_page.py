@@ -1,0 +1,102 @@
+"""One recipient over all codes: a timeline with the filters of a history, by pages."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from domain.events import UseReserved
+from domain.ports import Rejected
+from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+from tests.support.ledger.code_template import make_template
+
+SignIn = Callable[..., StaffBrowser]
+NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+
+
+def redeem(shared_app: AppClient, email: str, code: str | None = None) -> tuple[str, str]:
+    """Redeem a new code; the code and the id of the reservation."""
+    code = code or shared_app.issue(make_template(max_uses=9, bound=False))
+    return code, shared_app.redeem(code, email).json()["reservation_id"]
+
+
+def open_person(browser: StaffBrowser, reservation_id: str, query: str = "") -> tuple[str, AppResponse]:
+    """Follow the link from a reservation to its recipient."""
+    page = read_page(browser.get(f"/support/reservations/{reservation_id}").text)
+    path = next(link for link in page.link_targets if re.fullmatch("/support/people/[^/]+", link))
+    return path, browser.get(path + query)
+
+
+def positions(page: AppResponse) -> list[int]:
+    """Return the positions of the page's lines, in its order."""
+    return [int(position) for position in re.findall(r'data-position="(\d+)"', page.text)]
+
+
+def test_timeline_has_the_events_of_one_recipient_on_all_codes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Newest first over both codes, without those of others, with links to the same views; no plain text."""
+    first, one = redeem(shared_app, "timeline@example.com")
+    shared_app.attempt(one)
+    second, two = redeem(shared_app, "timeline@example.com")
+    redeem(shared_app, "other-timeline@example.com", second)
+    shared_app.attempt(two, NO_SUCH)
+    browser = shared_sign_in("viewer")
+
+    path, page = open_person(browser, one)
+    everything = browser.get(f"{path}?level=noise")
+    oldest = browser.get(f"{path}?level=noise&order=oldest")
+
+    links = read_page(everything.text).link_targets
+    ids = [code_id_of(shared_app, code) for code in (first, second)]
+    assert positions(everything) == sorted(positions(oldest), reverse=True) == positions(oldest)[::-1]
+    assert len(positions(everything)) > len(positions(page)) == 4
+    assert "Show everything" in page.text
+    assert {f"/support/codes/{code_id}?person={path.rpartition('/')[2]}" for code_id in ids} <= {*links}
+    assert f"/support/codes/{ids[0]}/what-if?at_event=2&reservation={one}" in links
+    assert f"/support/codes/{ids[0]}/compare?a=1&b=2" in links
+    assert "t***@example.com" in page.text
+    assert "timeline@" not in everything.text
+    assert first not in everything.text
+    assert all(browser.get(link).status_code in {200, 303} for link in set(links) if link.startswith("/support/codes/"))
+
+
+def test_timeline_is_filtered_by_the_url(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """By kind, actor and time; the form shows what was chosen, and a saved filter of a code's page fits."""
+    _, one = redeem(shared_app, "filtered@example.com")
+    shared_app.attempt(one)
+    browser = shared_sign_in("viewer")
+    path, page = open_person(browser, one)
+    later = (shared_app.services.now() + timedelta(hours=1)).isoformat().replace("+", "%2B")
+
+    by_kind = browser.get(f"{path}?kind={UseReserved.__name__}")
+    shown = read_page(by_kind.text)
+
+    assert len(positions(page)) == 2
+    assert len(positions(by_kind)) == 1
+    assert shown.find("option", value="UseReserved", selected="").text
+    assert positions(browser.get(f"{path}?actor=staff")) == []
+    assert len(positions(browser.get(f"{path}?actor=worker"))) == 1
+    assert positions(browser.get(f"{path}?since={later}")) == []
+    assert positions(browser.get(f"{path}?until={later}")) == positions(page)
+    assert positions(browser.get(f"{path}?order=oldest&group=yes&scale=true")) == positions(page)[::-1]
+    assert browser.get(f"{path}?since=yesterday").status_code == 422
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_timeline_is_paged_by_position(shared_app: AppClient, shared_sign_in: SignIn, order: str) -> None:
+    """Each event once, in order, over all pages; the reservations above have pages too."""
+    browser = shared_sign_in("viewer")
+    ids = [redeem(shared_app, f"paged-{order}@example.com")[1] for _ in range(23)]
+    path, page = open_person(browser, ids[0], f"?order={order}")
+
+    seen = positions(page)
+    while (more := re.search(r'href="(\?[^"]*place=\d+)#lines"', page.text)) is not None:
+        page = browser.get(path + more[1].replace("&amp;", "&"))
+        seen += positions(page)
+        assert len(page.text.encode()) < 100_000
+
+    assert len(seen) == len(set(seen)) == 23
+    assert seen == sorted(seen, reverse=order == "newest")
+    assert len(read_page(browser.get(path).text).find("ul", class_="cards").find_all("li")) == 10
