@@ -5,10 +5,10 @@ is unknown is never refunded automatically.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from domain.values.identifiers import EmailAddress
@@ -101,12 +101,33 @@ class Removal:
     farewell: OutboundMessage | None
 
 
+class SendTimes(NamedTuple):
+    """When one attempt to send came how far, in seconds of the sender's monotonic clock.
+
+    Attributes:
+        begun: Start of the attempt.
+        ended: The outcome.
+        connected: A connection was ready; None if none was.
+        content: The server asked for the message's content; None if it did not.
+    """
+
+    begun: float
+    ended: float
+    connected: float | None = None
+    content: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The server accepted responsibility for the message."""
+    """The server accepted responsibility for the message.
+
+    Attributes:
+        times: When the attempt came how far, if the channel measures it; no part of what happened.
+    """
 
     server: str
     reply_code: int | None = None
+    times: SendTimes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +143,7 @@ class Rejected:
             no attempt at sending it is spent.
         reply: What the server said, for staff; may hold personal data, so it is kept in the vault only.
         needs_review: Only a person may decide what becomes of the use: a case `address_mismatch` is opened.
+        times: As those of `Accepted`.
     """
 
     server: str
@@ -132,6 +154,7 @@ class Rejected:
     reply_code: int | None = None
     reply: str = ""
     needs_review: bool = False
+    times: SendTimes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +164,7 @@ class RetryLater:
     server: str
     reason: str
     until: datetime
+    times: SendTimes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +174,12 @@ class OutcomeUnknown:
     Attributes:
         cause: Stable word: connection_lost, timeout or bad_reply, each after the message's last byte may have left, or
             said_unknown, if the external system itself does not know.
+        times: As those of `Accepted`.
     """
 
     server: str
     cause: str
+    times: SendTimes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -88,6 +89,7 @@ class Runtime:
             now=storage.recorder.clock.now,
             new_id=RANDOM.draw_uuid,
             worker=worker_name(),
+            clock=time.monotonic,
         )
         waiting: set[UUID] = set()
         steps = replace(steps, request_removal=waiting.add)

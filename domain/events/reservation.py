@@ -96,7 +96,19 @@ BY_STAFF: Final = "staff"
 """What proves that a message was accepted, in the place of a server: its opened link, a channel's callback, staff."""
 
 
-class InviteSent(DeliveryEvent, frozen=True, kw_only=True):
+class OutcomeEvent(DeliveryEvent, frozen=True, kw_only=True):
+    """The outcome of an attempt: what those events share. It is never stored itself.
+
+    Attributes:
+        ms_ago: What was measured of the attempt, in milliseconds before the event was recorded: the wake-up message,
+            the start of sending, the outcome, and as far as it came the connection and the server's request for the
+            message's content. Empty if nothing was measured.
+    """
+
+    ms_ago: tuple[int, ...] = ()
+
+
+class InviteSent(OutcomeEvent, frozen=True, kw_only=True):
     """The mail server, or another channel, accepted the invitation. The first one of a reservation counts the use.
 
     Attributes:
@@ -108,7 +120,7 @@ class InviteSent(DeliveryEvent, frozen=True, kw_only=True):
     reply_code: int | None = None
 
 
-class InviteFailed(DeliveryEvent, frozen=True, kw_only=True):
+class InviteFailed(OutcomeEvent, frozen=True, kw_only=True):
     """The invitation was definitely not sent.
 
     Attributes:
@@ -128,7 +140,7 @@ class InviteFailed(DeliveryEvent, frozen=True, kw_only=True):
     about_connection: bool = False
 
 
-class InviteDeferred(DeliveryEvent, frozen=True, kw_only=True):
+class InviteDeferred(OutcomeEvent, frozen=True, kw_only=True):
     """The channel asked to retry later. No attempt is spent, and the deadline moves.
 
     Attributes:
@@ -144,7 +156,7 @@ class InviteDeferred(DeliveryEvent, frozen=True, kw_only=True):
     deadline: datetime
 
 
-class InviteOutcomeUnknown(DeliveryEvent, frozen=True, kw_only=True):
+class InviteOutcomeUnknown(OutcomeEvent, frozen=True, kw_only=True):
     """The invitation may or may not have been sent.
 
     Attributes:
@@ -158,7 +170,7 @@ class InviteOutcomeUnknown(DeliveryEvent, frozen=True, kw_only=True):
     retry_at: datetime | None = None
 
 
-class LateSuccessRecorded(DeliveryEvent, frozen=True, kw_only=True):
+class LateSuccessRecorded(OutcomeEvent, frozen=True, kw_only=True):
     """A success became known after its delivery had been sent, or after the use was refunded.
 
     Attributes:

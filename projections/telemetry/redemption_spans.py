@@ -190,6 +190,10 @@ class RedemptionTracer:
         span.set_attributes({"ledger.channel": lease.channel, "ledger.attempt": lease.attempt})
         return SendSpan(span, self.now)
 
+    def find_trace_id(self, reservation_id: UUID) -> str | None:
+        """Return the id of a reservation's trace in hexadecimal, as collectors show it; None if it is not sampled."""
+        return f"{trace_id_of(reservation_id):032x}" if is_sampled(reservation_id, self._ratio) else None
+
     def headers_of(self, reservation_id: UUID) -> Mapping[str, str]:
         """Return the header `traceparent` (W3C Trace Context, version 00) of a sampled reservation, else nothing."""
         if not is_sampled(reservation_id, self._ratio):

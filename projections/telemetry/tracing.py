@@ -53,6 +53,10 @@ class TracerSlot:
             return NO_HEADERS
         return self.tracer.headers_of(reservation_id)
 
+    def find_trace_id(self, reservation_id: UUID) -> str | None:
+        """Return the id of a reservation's trace in hexadecimal; None if it is not traced."""
+        return None if self.tracer is None else self.tracer.find_trace_id(reservation_id)
+
 
 TRACING: Final = TracerSlot()
 """The tracer of this process."""

@@ -13,6 +13,7 @@ from tests.support.ledger.code_template import make_template
 Tab = Callable[..., Page]
 LONG_AGO, FAR_OFF = "2020-01-01T00:00:00", "2100-01-01T00:00:00"
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+GREYLISTED = Rejected(server="mx1:25", reason="temporary", final=False, reply_code=451, reply="4.7.1 try again later")
 
 
 def test_a_mistyped_address_is_found_and_refunded(served_app: ServedApp, open_tab: Tab) -> None:
@@ -244,3 +245,37 @@ def test_the_chart_of_a_balance_follows_the_slider_and_leads_to_events(served_ap
     staff_page.get_by_role("link", name="Show true time scale").click()
     staff_page.wait_for_url("**scale=true*")
     assert served_app.faults(staff_page) == []
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("zh", 375)], ids=["wide", "phone"])
+def test_the_waterfall_of_a_redemption_leads_to_its_events(
+    served_app: ServedApp, open_tab: Tab, language: str, width: int
+) -> None:
+    """Without a script: bars in order, two colors, a retry, true scale, and links by keyboard."""
+    code = served_app.app.issue(make_template(max_uses=3, bound=False))
+    reservation_id = served_app.reserve(code, "fall@example.com")
+    served_app.app.attempt(reservation_id, GREYLISTED, ms_ago=(90, 60, 20, 50))
+    staff_page = open_tab(language, width=width, staff="viewer", java_script_enabled=False)
+
+    response = staff_page.goto(f"/support/reservations/{reservation_id}?scale=true")
+    assert response is not None
+    assert len(response.body()) < 60_000
+    bars = [bar.bounding_box() for bar in staff_page.locator(".fall-bar rect").all()]
+    colors = {
+        kind: staff_page.locator(f".fall-bar .span-{kind}").first.evaluate("bar => getComputedStyle(bar).fill")
+        for kind in ("waiting", "working")
+    }
+    staff_page.locator(".fall-table a").first.focus()
+    staff_page.keyboard.press("Enter")
+
+    places = [bar["x"] for bar in bars if bar]
+    assert places == sorted(places)
+    assert len(places) >= 5
+    assert colors["waiting"] != colors["working"]
+    staff_page.wait_for_url("**/events/*")
+    seen = open_tab(language, width=width, staff="viewer", bypass_csp=True)
+    seen.goto(f"/support/reservations/{reservation_id}")
+    assert served_app.faults(seen) == []
+    seen.goto("/support")
+    assert seen.locator(".fall-small").count() > 0
+    assert served_app.faults(seen) == []

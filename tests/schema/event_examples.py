@@ -90,7 +90,7 @@ EXAMPLES: Final[list[Event]] = [
     UseReserved(**WHO, **RESERVATION_TERMS),
     RebindReserved(**WHO, **RESERVATION_TERMS, text_id=C),
     InviteAttempted(**WHO, **ATTEMPT, lease_until=LATER, channel="smtp"),
-    InviteSent(**WHO, **ATTEMPT, server="mx:25", reply_code=250),
+    InviteSent(**WHO, **ATTEMPT, server="mx:25", reply_code=250, ms_ago=(64, 31, 23, 29, 26)),
     InviteFailed(
         **WHO,
         **ATTEMPT,
@@ -100,10 +100,15 @@ EXAMPLES: Final[list[Event]] = [
         reply_code=421,
         text_id=C,
         about_connection=True,
+        ms_ago=(64, 31, 23, 29),
     ),
-    InviteDeferred(**WHO, **ATTEMPT, server="team", reason="full", until=LATER, deadline=LATER),
-    InviteOutcomeUnknown(**WHO, **ATTEMPT, cause="connection_lost", server="mx:25", retry_at=LATER),
-    LateSuccessRecorded(**WHO, **ATTEMPT, recipient_id=P, server="mx:25", effect="retaken", reply_code=250),
+    InviteDeferred(**WHO, **ATTEMPT, server="team", reason="full", until=LATER, deadline=LATER, ms_ago=(64, 31, 23)),
+    InviteOutcomeUnknown(
+        **WHO, **ATTEMPT, cause="connection_lost", server="mx:25", retry_at=LATER, ms_ago=(64, 31, 23, 29, 26)
+    ),
+    LateSuccessRecorded(
+        **WHO, **ATTEMPT, recipient_id=P, server="mx:25", effect="retaken", reply_code=250, ms_ago=(64, 31, 23, 29, 26)
+    ),
     InviteBounced(**WHO, reservation_id=R, delivery=2, reason="mailbox_unknown", reply_code=550, text_id=C),
     InviteAccepted(**WHO, reservation_id=R, delivery=2, via="link"),
     UseRefunded(**WHO, reservation_id=R, cause="staff", held="used", kind="rebind", text_id=C),

@@ -107,9 +107,10 @@ class InvitationBatchSender:
             task_id: The task whose leases they become.
             should_stop: Once it returns True, nothing more is claimed.
         """
+        steps = self.steps.at_wake_up()
         channel = self.channel().name
         plan = self._load_plan(reservation_ids)
-        steps = replace(self.steps, by_group=plan.by_group)
+        steps = replace(steps, by_group=plan.by_group)
         group_max = max(self.concurrency // GROUP_SHARE, 1)
         limiter = GroupLimiter(reservation_ids, plan.groups, group_max, self.cooldowns, self.capacity)
         sending: Sending = set()

@@ -6,7 +6,7 @@ many reservations, since a commit costs the same for one as for a dozen.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -22,6 +22,7 @@ from domain.ports import (
     OutboundMessage,
     Outcome,
     Rejected,
+    SendTimes,
     TextDraft,
     UnverifiedAddress,
 )
@@ -76,6 +77,8 @@ class DeliverySteps:
         new_id: Random ids.
         by_group: Names of the channels of groups that have their own.
         request_removal: Takes the reservation whose access must be removed before an invitation is sent.
+        clock: Monotonic seconds, as the channels measure by; None to record no durations.
+        woken_at: When the wake-up message came, by that clock.
     """
 
     execute: Execute
@@ -87,6 +90,12 @@ class DeliverySteps:
     worker: str
     by_group: Mapping[str, str] = field(default_factory=lambda: NO_GROUPS)
     request_removal: Callable[[UUID], None] = lambda _: None
+    clock: Callable[[], float] | None = None
+    woken_at: float = 0.0
+
+    def at_wake_up(self) -> "DeliverySteps":
+        """Return the steps for a wake-up message that has come now."""
+        return self if self.clock is None else replace(self, woken_at=self.clock())
 
     def send(self, claimed: ClaimedDelivery, channel: Channel) -> Outcome:
         """Send the message of a claimed reservation; not once its lease is over, for others have decided since then."""
@@ -99,7 +108,11 @@ class DeliverySteps:
         if channel_now is None or channel_now.name != claimed.lease.channel:
             # The log says which channel may have the invitation, so no other one is asked (invariant 11).
             return _reject_for_now(channel.name)
-        return channel_now.send(message)
+        begun = None if self.clock is None else self.clock()
+        outcome = channel_now.send(message)
+        if self.clock is None or begun is None or outcome.times is not None:
+            return outcome
+        return replace(outcome, times=SendTimes(begun, self.clock()))
 
     def begin(
         self, deliveries: Sequence[ClaimedDelivery], channel: Channel, submit: Submit
@@ -139,7 +152,8 @@ class DeliverySteps:
             StorageUnavailableError: The database is unavailable.
         """
         context = self._context(task_id)
-        records = [self._record(context, result) for result in results]
+        now = None if self.clock is None else self.clock()
+        records = [self._record(context, result, now) for result in results]
         claims = [
             ClaimAttempt(
                 context=context,
@@ -185,7 +199,7 @@ class DeliverySteps:
             now=self.now(), actor="worker", actor_id=f"{self.worker}#{record_and_claim}", request_id=task_id
         )
 
-    def _record(self, context: CommandContext, result: AttemptResult) -> RecordOutcome:
+    def _record(self, context: CommandContext, result: AttemptResult, now: float | None) -> RecordOutcome:
         delivery, outcome = result.delivery, result.outcome
         reply = None
         if isinstance(outcome, Rejected) and outcome.reply:
@@ -198,7 +212,13 @@ class DeliverySteps:
             outcome=outcome,
             case_id=self.new_id(),
             reply=reply,
+            ms_ago=() if now is None or outcome.times is None else self._measure(outcome.times, now),
         )
+
+    def _measure(self, times: SendTimes, now: float) -> tuple[int, ...]:
+        """Return what the event of an outcome says of an attempt, in milliseconds before now."""
+        measured = (self.woken_at, *times)
+        return tuple([round((now - at) * 1000) for at in measured if at is not None])
 
     def _read_addresses(self, leased_reservations: Sequence[tuple[Reservation, Lease]]) -> list[ClaimedDelivery]:
         """Return email addresses.

@@ -27,13 +27,15 @@ from api.web.support.actions.commands import (
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
+from api.web.support.history.waterfall import Waterfall, draw_waterfall
 from api.web.support.reply_text import write_reply
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
-from domain.events import CaseOpened, UseRefunded, UseReserved
+from domain.events import CaseOpened, InviteFailed, UseRefunded, UseReserved
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
 from projections.read_models.history_blocks import StatementEntry
+from projections.telemetry.tracing import TRACING
 
 PREVIEW_EMAIL = "somebody-else@example.invalid"
 PREVIEW_GROUP = "another group"
@@ -55,10 +57,12 @@ def show_reservation(
     staff: Viewer,
     reservation_id: UUID,
     done: Annotated[str, Query(max_length=DONE_LENGTH_MAX)] = "",
+    scale: Annotated[str, Query(max_length=4)] = "",
 ) -> Response:
     """Show the history of one reservation, its actions, and a reply to copy."""
     language = get_language(request)
     view = _view(support, staff, reservation_id, language)
+    is_true_scale = scale == "true"
     return support_page(
         request,
         "reservation.html",
@@ -66,8 +70,16 @@ def show_reservation(
         done=done if done in DONE else None,
         nonce=new_nonce(),
         note_length_max=NOTE_LENGTH_MAX,
+        waterfall=_draw(support, reservation_id, is_true_scale=is_true_scale),
+        scale_url="?" if is_true_scale else "?scale=true",
+        trace_id=TRACING.find_trace_id(reservation_id),
         **view,
     )
+
+
+def _draw(support: SupportContext, reservation_id: UUID, *, is_true_scale: bool) -> Waterfall | None:
+    history = support.reader.read_reservation_events([reservation_id])[reservation_id]
+    return draw_waterfall(history.events, support.services.now(), is_true_scale=is_true_scale)
 
 
 def get_reservation(support: SupportContext, reservation_id: UUID) -> tuple[Reservation, RedeemCode]:
@@ -98,6 +110,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
     ids = collect_note_ids(lines, with_replies=shown_until is not None) if staff.has_role("support") else []
     people = support.sessions.find_email_addresses(collect_staff_ids(line.event for line in lines))
     names = {str(key): name for key, name in people.items()}
+    views = build_lines(lines, language, {reservation_id: address}, names, support.reader.read_private_texts(ids))
     suffix = support.reader.find_suffix(reservation.code_id)
     return {
         "reservation": reservation,
@@ -107,7 +120,10 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "case": _find_open_case(reservation, lines),
         "address": address if shown_until else mask_if_known(address),
         "shown_until": shown_until,
-        "lines": build_lines(lines, language, {reservation_id: address}, names, support.reader.read_private_texts(ids)),
+        "lines": views,
+        "are_words_hidden": shown_until is None
+        and any(isinstance(line.event, InviteFailed) and line.event.text_id for line in lines),
+        "lines_by_version": {view.version: view for view in views},
         "actions": [
             each
             for each in _offered(support, reservation, code, language)

@@ -17,7 +17,7 @@ from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer,
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import draw_balance_bar
 from api.web.support.search import SearchResult, search, search_request_id
-from api.web.support.view_models import build_card, name_code_state
+from api.web.support.view_models import build_cards, name_code_state
 from api.web.support.wide_search import search_widely, wait_for_part_searches_s
 from domain.values.identifiers import NATIVE_LENGTH, MalformedCodeError, is_native, normalize_code
 from domain.values.trace_ids import is_trace_id
@@ -110,7 +110,7 @@ def _render_home(
 ) -> Response:
     recent = support.reader.list_recent(before or NEWEST_POSITION, PER_PAGE)
     now = support.services.now()
-    cards = [build_card(card, now) for card in support.reader.list_summaries(recent.ids)]
+    cards = build_cards(support.reader, support.reader.list_summaries(recent.ids), now)
     return support_page(
         request,
         "home.html",

@@ -1,7 +1,7 @@
 """View models of events, codes and reservations: masked, and in words."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -12,10 +12,12 @@ from msgspec import structs
 from api.i18n.catalogs import translator
 from api.i18n.messages import event_sentence
 from api.web.masking import mask_if_known
+from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfall
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from projections.read_models.history_blocks import StatementEntry
+from projections.read_models.reader import Reader
 from projections.read_models.support_queries import ReservationSummary
 
 
@@ -45,6 +47,7 @@ class ReservationCard:
     reserved_at: datetime
     address: str | None
     suffix: str | None
+    waterfall: SmallWaterfall | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +73,19 @@ class StatementLine:
     text: str | None = None
 
 
+def build_cards(reader: Reader, summaries: Sequence[ReservationSummary], now: datetime) -> list[ReservationCard]:
+    """Return reservations as a list shows them, each with its waterfall."""
+    histories = reader.read_reservation_events([card.reservation_id for card in summaries])
+    return [
+        replace(build_card(card, now), waterfall=draw_small_waterfall(history.events, now))
+        if (history := histories.get(card.reservation_id))
+        else build_card(card, now)
+        for card in summaries
+    ]
+
+
 def build_card(card: ReservationSummary, now: datetime) -> ReservationCard:
-    """Return a reservation as a list shows it."""
+    """Return a reservation as a line shows it."""
     return ReservationCard(
         reservation_id=card.reservation_id,
         code_id=card.code_id,

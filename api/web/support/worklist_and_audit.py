@@ -15,7 +15,7 @@ from api.web.masking import mask_if_known
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Admin, SupportContextDep, SupportRoute, Viewer
 from api.web.support.search_page import NEWEST_POSITION
-from api.web.support.view_models import build_card
+from api.web.support.view_models import build_card, build_cards
 from projections.read_models.pagination import OLDEST
 from projections.repositories.staff_sessions import AuditRow
 
@@ -52,7 +52,7 @@ def show_worklist(
         staff,
         is_first=cursor is None,
         cases=[(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
-        stuck=[build_card(card, now) for card in stuck_cards],
+        stuck=build_cards(support.reader, stuck_cards, now),
         count=support.reader.count_open_cases(),
         drifting=support.reader.list_drifted_codes(PER_PAGE) if cursor is None else [],
         next=page.next,

@@ -23,6 +23,7 @@ class DeliveryProof(Struct, frozen=True, kw_only=True):
     Attributes:
         server: The mail server that accepted it, or what stands for one.
         attempt: The attempt that it proves, as far as that is known; counted from 1.
+        ms_ago: As in the event.
         arrived: Whether it also proves that the recipient has the invitation, even if a copy of it bounced.
     """
 
@@ -30,6 +31,7 @@ class DeliveryProof(Struct, frozen=True, kw_only=True):
     attempt: int
     server: str
     reply_code: int | None = None
+    ms_ago: tuple[int, ...] = ()
     arrived: bool = False
 
 
@@ -131,6 +133,7 @@ def _sent_events(reservation: Reservation, stamp: EventStamp, proof: DeliveryPro
         kind=reservation.kind,
         server=proof.server,
         reply_code=proof.reply_code,
+        ms_ago=proof.ms_ago,
         caused_by=reservation.moved_by,
     )
     if proof.delivery != reservation.delivery:
@@ -166,5 +169,6 @@ def _late_success_event(
         server=proof.server,
         effect=effect,
         reply_code=proof.reply_code,
+        ms_ago=proof.ms_ago,
         caused_by=reservation.moved_by,
     )

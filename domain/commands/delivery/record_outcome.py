@@ -31,7 +31,8 @@ from domain.working_set import WorkingSet
 class RecordOutcome(Struct, frozen=True, kw_only=True):
     """What the channel said of one attempt.
 
-    `case_id` is used only if a case has to be opened; `reply` holds the server's words for the vault.
+    `case_id` is used only if a case has to be opened; `reply` holds the server's words for the vault; `ms_ago` is
+    what was measured of the attempt, as in the event.
     """
 
     context: CommandContext
@@ -41,6 +42,7 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     case_id: UUID
     reply: TextDraft | None = None
+    ms_ago: tuple[int, ...] = ()
 
 
 def record_outcome(command: RecordOutcome, working_set: WorkingSet, policy: Policy) -> Decision:
@@ -76,7 +78,16 @@ def _outcome_events(
         return ()
     match outcome:
         case OutcomeUnknown():
-            return unknown_outcome(code, reservation, stamp, outcome.cause, outcome.server, command.case_id, policy)
+            return unknown_outcome(
+                code,
+                reservation,
+                stamp,
+                outcome.cause,
+                outcome.server,
+                command.case_id,
+                policy,
+                ms_ago=command.ms_ago,
+            )
         case RetryLater():
             return _defer(command, outcome, code, reservation, stamp, policy)
         case Rejected():
@@ -85,7 +96,11 @@ def _outcome_events(
 
 def _build_proof(command: RecordOutcome, outcome: Accepted) -> DeliveryProof:
     return DeliveryProof(
-        delivery=command.delivery, attempt=command.attempt, server=outcome.server, reply_code=outcome.reply_code
+        delivery=command.delivery,
+        attempt=command.attempt,
+        server=outcome.server,
+        reply_code=outcome.reply_code,
+        ms_ago=command.ms_ago,
     )
 
 
@@ -110,6 +125,7 @@ def _defer(
         return _fail(command, rejected, code, reservation, stamp, policy)
     event = InviteDeferred(
         **stamp.for_reservation(reservation),
+        ms_ago=command.ms_ago,
         delivery=command.delivery,
         attempt=command.attempt,
         kind=reservation.kind,
@@ -147,6 +163,7 @@ def _fail(
     )
     failed = InviteFailed(
         **stamp.for_reservation(reservation),
+        ms_ago=command.ms_ago,
         delivery=command.delivery,
         attempt=command.attempt,
         kind=reservation.kind,

@@ -139,13 +139,15 @@ def unknown_outcome(
     server: str | None,
     case_id: UUID,
     policy: Policy,
+    *,
+    ms_ago: tuple[int, ...] = (),
 ) -> Sequence[ReservationEvent]:
     """Return the events of an attempt that may or may not have sent.
 
     It is retried with the same email while there is time; otherwise a case is opened. The system never refunds it from
     here on (rule 5). On a revoked code, and for a resend, it is a case at once (3.11, 3.12).
     """
-    unknown = _unknown_event(code, reservation, stamp, cause, server, policy)
+    unknown = _unknown_event(code, reservation, stamp, cause, server, policy, ms_ago)
     if not _needs_case(reservation, unknown):
         return (unknown,)
     why: CaseCause = "unknown_outcome" if reservation.is_live else "resend_unknown"
@@ -153,7 +155,13 @@ def unknown_outcome(
 
 
 def _unknown_event(
-    code: RedeemCode, reservation: Reservation, stamp: EventStamp, cause: str, server: str | None, policy: Policy
+    code: RedeemCode,
+    reservation: Reservation,
+    stamp: EventStamp,
+    cause: str,
+    server: str | None,
+    policy: Policy,
+    ms_ago: tuple[int, ...] = (),
 ) -> InviteOutcomeUnknown:
     lease = reservation.lease
     if lease is None:
@@ -170,6 +178,7 @@ def _unknown_event(
         cause=cause,
         server=server,
         retry_at=retry_at if has_attempts_left else None,
+        ms_ago=ms_ago,
         caused_by=lease.version,
     )
 

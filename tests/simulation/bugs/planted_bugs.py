@@ -285,8 +285,10 @@ def uncertain_is_a_failure(patch: Patch) -> None:
     """A connection that died after DATA counts as "not sent"."""
     record_as_usual = DeliverySteps._record
 
-    def record(self: DeliverySteps, context: CommandContext, attempt: AttemptResult) -> RecordOutcome:
-        command = record_as_usual(self, context, attempt)
+    def record(
+        self: DeliverySteps, context: CommandContext, attempt: AttemptResult, now: float | None
+    ) -> RecordOutcome:
+        command = record_as_usual(self, context, attempt, now)
         if outcome_label(attempt.outcome) != "unknown":
             return command
         return replace(command, outcome=Rejected(server="mx", reason="temporary", final=False))
@@ -298,8 +300,10 @@ def closed_greeting_spends_an_attempt(patch: Patch) -> None:
     """A server with too many connections is taken for one that did not want this message."""
     record_as_usual = DeliverySteps._record
 
-    def record(self: DeliverySteps, context: CommandContext, attempt: AttemptResult) -> RecordOutcome:
-        command = record_as_usual(self, context, attempt)
+    def record(
+        self: DeliverySteps, context: CommandContext, attempt: AttemptResult, now: float | None
+    ) -> RecordOutcome:
+        command = record_as_usual(self, context, attempt, now)
         if not isinstance(command.outcome, Rejected):
             return command
         return replace(command, outcome=dataclasses.replace(command.outcome, about_connection=False))

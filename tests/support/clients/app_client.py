@@ -4,10 +4,12 @@ import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Protocol, cast
 from uuid import UUID, uuid4
 
 from fastapi.testclient import TestClient
+from msgspec import structs
 
 from api.use_cases.issue_codes import CodeTemplate, issue_codes
 from api.use_cases.services import Services
@@ -67,23 +69,25 @@ class AppClient:
         path = f"/api/v1/public/redemptions/{reservation_id}/correct-recipient"
         return self.keep(cast("AppResponse", self.client.post(path, json=shown)))
 
-    def attempt(self, reservation_id: str, outcome: Outcome = SENT) -> None:
-        """What a worker does with a reservation."""
+    def attempt(self, reservation_id: str, outcome: Outcome = SENT, *, ms_ago: tuple[int, ...] = ()) -> None:
+        """What a worker does with a reservation, and what it measured."""
         reservation_key = UUID(reservation_id)
         context = CommandContext(now=self.services.now(), actor="worker", actor_id="w1", request_id="t1")
         ledger = self.services.storage.ledger
         ledger.execute([ClaimAttempt(context=context, reservation_id=reservation_key, channel="smtp", case_id=uuid4())])
+        ended = structs.replace(context, now=context.now + timedelta(milliseconds=max(ms_ago, default=0)))
         words = outcome.reply if isinstance(outcome, Rejected) else None
         ledger.execute(
             [
                 RecordOutcome(
-                    context=context,
+                    context=ended,
                     reservation_id=reservation_key,
                     delivery=1,
                     attempt=1,
                     outcome=outcome,
                     case_id=uuid4(),
                     reply=self.services.storage.vault.seal_text(words, uuid4(), reservation_key) if words else None,
+                    ms_ago=ms_ago,
                 )
             ]
         )

@@ -9,7 +9,7 @@ itself: it asks for a connection or a reply. `SmtpChannel.send` waits for them i
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from domain.ports import (
     Rejected,
     Removal,
     RemovalOutcome,
+    SendTimes,
 )
 from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom
@@ -76,6 +77,14 @@ class _Envelope:
     @property
     def needs_utf8(self) -> bool:
         return not self.recipient.isascii()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """When a message came how far, by the channel's clock."""
+
+    connected: float | None = None
+    content: float | None = None
 
 
 class SmtpChannel:
@@ -134,18 +143,26 @@ class SmtpChannel:
         return step.connection.getreply()
 
     def begin_dialogue(self, message: OutboundMessage) -> Dialogue:
-        """Send one message within the channel's time, step by step."""
+        """Send one message within the channel's time, step by step, and say when it came how far."""
+        begun, progress = self._clock(), _Progress()
+        outcome: Outcome = yield from self._converse(message, begun, progress)
+        return replace(outcome, times=SendTimes(begun, self._clock(), progress.connected, progress.content))
+
+    def _converse(self, message: OutboundMessage, begun: float, progress: _Progress) -> Dialogue:
         # Of everything before the content; what content and answer have is added when they begin.
-        deadline = self._clock() + self._timeout_s * (1 - ANSWER_SHARE)
+        deadline = begun + self._timeout_s * (1 - ANSWER_SHARE)
         try:
             envelope = _Envelope(message.recipient.envelope, message_bytes(message, self._sender.header))
             connection: SmtpConnection = yield NeedsConnection(deadline)
+            progress.connected = self._clock()
             try:
-                return (yield from self._transmit(connection, envelope, deadline, is_last_attempt=False))
+                return (yield from self._transmit(connection, envelope, deadline, progress, is_last_attempt=False))
             except _StaleConnectionError:
                 self._connections.drop_idle()  # as old as that one, or older
+            progress.connected = None
             connection = yield NeedsConnection(deadline)
-            return (yield from self._transmit(connection, envelope, deadline, is_last_attempt=True))
+            progress.connected = self._clock()
+            return (yield from self._transmit(connection, envelope, deadline, progress, is_last_attempt=True))
         except RefusedError as error:
             return error.outcome
 
@@ -165,14 +182,20 @@ class SmtpChannel:
     # --- One message ---
 
     def _transmit(
-        self, connection: SmtpConnection, envelope: _Envelope, deadline: float, *, is_last_attempt: bool
+        self,
+        connection: SmtpConnection,
+        envelope: _Envelope,
+        deadline: float,
+        progress: _Progress,
+        *,
+        is_last_attempt: bool,
     ) -> Dialogue:
         """Send one message; the connection is kept for the next one if the server allows it, else closed."""
         may_be_stale = connection.messages > 0 and not is_last_attempt
         connection.messages += 1
         connection.content_begun = connection.mail_accepted = False
         try:
-            outcome: Outcome = yield from self._run_session(connection, envelope, deadline)
+            outcome: Outcome = yield from self._run_session(connection, envelope, deadline, progress)
         except SmtpConnectionError as error:
             self._connections.drop(connection)
             if connection.content_begun:
@@ -198,7 +221,9 @@ class SmtpChannel:
             self._connections.record_refusal(outcome, connection.begun_at)
         return outcome
 
-    def _run_session(self, connection: SmtpConnection, envelope: _Envelope, deadline: float) -> Dialogue:
+    def _run_session(
+        self, connection: SmtpConnection, envelope: _Envelope, deadline: float, progress: _Progress
+    ) -> Dialogue:
         server = str(self._server)
         if envelope.needs_utf8 and not connection.has_extn("smtputf8"):
             return self._rejected_address()
@@ -219,6 +244,7 @@ class SmtpChannel:
         reply = yield from _ask(connection, b"DATA")
         if reply[0] != START_CONTENT:
             return refused_message(server, reply)
+        progress.content = self._clock()
         connection.deadline = deadline + self._timeout_s * ANSWER_SHARE
         connection.begin_send(_stuff_dots(envelope.content) + b".\r\n")
         connection.content_begun = True

@@ -23,7 +23,7 @@ from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import Support, SupportContextDep, SupportRoute, SupportWithForm
 from api.web.staff_auth.staff import Staff
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
-from api.web.support.view_models import build_card
+from api.web.support.view_models import build_cards
 from domain.values.number_bounds import POSITIONS
 
 SHOWN_MAX: Final = 25
@@ -126,10 +126,8 @@ def _page(request: Request, staff: Staff, outage: Outage, *, status: int = 200, 
 def _view_affected(support: SupportContext, outage: Outage) -> dict[str, Any]:
     affected = list(find_affected(support.reader, outage.window, include_sent=outage.include_sent))
     now = support.services.now()
-    cards = [
-        build_card(card, now)
-        for card in support.reader.list_summaries([reservation.reservation_id for reservation in affected[:SHOWN_MAX]])
-    ]
+    shown_ids = [reservation.reservation_id for reservation in affected[:SHOWN_MAX]]
+    cards = build_cards(support.reader, support.reader.list_summaries(shown_ids), now)
     return {
         "affected": affected,
         "cards": cards,

@@ -3,15 +3,14 @@
 Positions are in percent of the width, heights in units of which the chart is 100 high.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby, pairwise
-from statistics import median
 from typing import Final, Literal, NamedTuple
 
 from api.web.support.charts import TICKS, round_up_axis
+from api.web.support.history.time_axis import WIDTH, Quiet, TimeAxis, round_place
 from domain.events import (
     CaseOpened,
     CodePaused,
@@ -27,14 +26,9 @@ from projections.read_models.history_blocks import Landmark
 STEPS_MAX: Final = 120
 """Most steps that are drawn: more would be narrower than a finger, and the page larger than 100 KB."""
 MARKS_MAX: Final = 30
-WIDTH: Final = 100.0
 HEIGHT: Final = 100.0
-QUIET_FACTOR: Final = 4.0
-"""A gap of more than so many usual ones is squeezed to that length."""
 QUIET_LEAST_S: Final = 10.0
 """Seconds that are never squeezed, however close the other events are."""
-NARROWEST_SHARE: Final = 1 / 12
-"""Width of the shortest step, as a share of that of the longest: events of one second stay apart."""
 LIMIT_FACTOR: Final = 4
 """A limit above so many times the largest balance is not drawn, because the balance would be a line at the bottom."""
 
@@ -65,14 +59,6 @@ class ChartMark(NamedTuple):
     at: datetime
     x: float
     number: int
-
-
-class Quiet(NamedTuple):
-    """Time without changes that is drawn shorter than it was."""
-
-    x: float
-    width: float
-    length: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,44 +92,6 @@ class BalanceChart:
     places: list[tuple[int, float]]
 
 
-class _Axis:
-    """Positions of times: in true scale, or with quiet time squeezed."""
-
-    def __init__(self, times: Sequence[datetime], *, is_true_scale: bool) -> None:
-        self._times = times
-        gaps = [max((after - before).total_seconds(), 0.0) for before, after in pairwise(times)]
-        usual = [gap for gap in gaps if gap > 0]
-        longest = max(QUIET_FACTOR * median(usual), QUIET_LEAST_S) if usual else QUIET_LEAST_S
-        self._is_quiet = [not is_true_scale and gap > longest for gap in gaps]
-        if is_true_scale and usual:
-            widths = gaps
-        else:
-            widths = [max(min(gap, longest), longest * NARROWEST_SHARE) for gap in gaps]
-        total = sum(widths)
-        self.places = [0.0]
-        for width in widths:
-            self.places.append(self.places[-1] + WIDTH * width / total)
-
-    def place(self, at: datetime) -> float:
-        """Return the position of a time."""
-        index = bisect_right(self._times, at)
-        if index == 0:
-            return 0.0
-        if index == len(self._times):
-            return WIDTH
-        start, end = self._times[index - 1], self._times[index]
-        share = (at - start) / (end - start) if end > start else 1.0
-        return self.places[index - 1] + share * (self.places[index] - self.places[index - 1])
-
-    def list_quiet(self) -> list[Quiet]:
-        """Return the squeezed gaps."""
-        return [
-            Quiet(_rounded(self.places[index]), _rounded(self.places[index + 1] - self.places[index]), end - start)
-            for index, (start, end) in enumerate(pairwise(self._times))
-            if self._is_quiet[index]
-        ]
-
-
 def draw_balance_chart(
     samples: Sequence[BalanceSample],
     landmarks: Sequence[Landmark],
@@ -167,7 +115,9 @@ def draw_balance_chart(
     """
     shown = _thin(samples)
     ends_at = max(now, shown[-1].at)
-    axis = _Axis([*(sample.at for sample in shown), ends_at], is_true_scale=is_true_scale)
+    axis = TimeAxis(
+        [*(sample.at for sample in shown), ends_at], is_true_scale=is_true_scale, quiet_least_s=QUIET_LEAST_S
+    )
     places = axis.places
     largest = max(sample.occupied for sample in shown)
     limits = [sample.limit for sample in shown if sample.limit is not None]
@@ -175,7 +125,7 @@ def draw_balance_chart(
     top = round_up_axis(max([largest, *drawn_limits, 1]))
     return BalanceChart(
         steps=[
-            ChartStep(sample, _rounded(places[index]), _rounded(places[index + 1] - places[index]))
+            ChartStep(sample, round_place(places[index]), round_place(places[index + 1] - places[index]))
             for index, sample in enumerate(shown)
         ],
         used=_area([(sample.used, 0) for sample in shown], places, top),
@@ -185,13 +135,13 @@ def draw_balance_chart(
         marks=_mark(landmarks, axis),
         pauses=_find_pauses(landmarks, axis),
         quiet=axis.list_quiet(),
-        cursor=_rounded(axis.place(at)),
-        since=None if since is None else _rounded(axis.place(since)),
+        cursor=round_place(axis.place(at)),
+        since=None if since is None else round_place(axis.place(since)),
         starts_at=shown[0].at,
         ends_at=ends_at,
         changes=changes,
         is_true_scale=is_true_scale,
-        places=[(sample.version, _rounded(places[index])) for index, sample in enumerate(shown)],
+        places=[(sample.version, round_place(places[index])) for index, sample in enumerate(shown)],
     )
 
 
@@ -210,10 +160,10 @@ def _area(levels: Sequence[tuple[int, int]], places: Sequence[float], top: int) 
     path, start = "", 0
     for is_drawn, run in groupby(levels, key=lambda level: level[0] > level[1]):
         length = len(steps := list(run))
-        ends = [_rounded(place) for place in places[start + 1 : start + length + 1]]
+        ends = [round_place(place) for place in places[start + 1 : start + length + 1]]
         if is_drawn:
             upper = "".join(f"V{_height(high, top)}H{end}" for (high, _), end in zip(steps, ends, strict=True))
-            begins = [_rounded(places[start]), *ends[:-1]]
+            begins = [round_place(places[start]), *ends[:-1]]
             lower = [(_height(low, top), begin) for (_, low), begin in zip(steps, begins, strict=True)]
             back = "".join(f"V{height}H{begin}" for height, begin in reversed(lower))
             path += f"M{begins[0]} {lower[0][0]}{upper}{back}z"
@@ -226,16 +176,16 @@ def _line(levels: Sequence[int | None], places: Sequence[float], top: int) -> st
     for index, level in enumerate(levels):
         if level is not None:
             height = _height(level, top)
-            path += f"M{_rounded(places[index])} {height}" if before is None else f"V{height}" * (level != before)
-            path += f"H{_rounded(places[index + 1])}"
+            path += f"M{round_place(places[index])} {height}" if before is None else f"V{height}" * (level != before)
+            path += f"H{round_place(places[index + 1])}"
         before = level
     return path
 
 
-def _mark(landmarks: Sequence[Landmark], axis: _Axis) -> list[ChartMark]:
+def _mark(landmarks: Sequence[Landmark], axis: TimeAxis) -> list[ChartMark]:
     """Return the marks; if there are too many, the ones of a kind that are close to each other become one."""
     marks = [
-        ChartMark(MARKS[mark.event_type], mark.first, mark.at, _rounded(axis.place(mark.at)), mark.number)
+        ChartMark(MARKS[mark.event_type], mark.first, mark.at, round_place(axis.place(mark.at)), mark.number)
         for mark in landmarks
         if mark.event_type in MARKS
     ]
@@ -251,7 +201,7 @@ def _mark(landmarks: Sequence[Landmark], axis: _Axis) -> list[ChartMark]:
     return marks
 
 
-def _find_pauses(landmarks: Sequence[Landmark], axis: _Axis) -> list[tuple[float, float]]:
+def _find_pauses(landmarks: Sequence[Landmark], axis: TimeAxis) -> list[tuple[float, float]]:
     """Return where the code was paused: from each pause to the next resume, or to the end."""
     pauses: list[tuple[float, float]] = []
     since: float | None = None
@@ -259,16 +209,12 @@ def _find_pauses(landmarks: Sequence[Landmark], axis: _Axis) -> list[tuple[float
         if mark.event_type is CodePaused and since is None:
             since = axis.place(mark.at)
         elif mark.event_type is CodeResumed and since is not None:
-            pauses.append((_rounded(since), _rounded(axis.place(mark.at) - since)))
+            pauses.append((round_place(since), round_place(axis.place(mark.at) - since)))
             since = None
     if since is not None:
-        pauses.append((_rounded(since), _rounded(WIDTH - since)))
+        pauses.append((round_place(since), round_place(WIDTH - since)))
     return pauses
 
 
 def _height(level: int, top: int) -> float:
     return round(HEIGHT * (1 - level / top), 1)
-
-
-def _rounded(number: float) -> float:
-    return round(number, 2)

@@ -23,7 +23,7 @@ from api.web.support.actions.unmask import unmasked_until
 from api.web.support.history.person_query import PersonParams, PersonQuery
 from api.web.support.statement_query import ACTORS, KINDS
 from api.web.support.view_models import (
-    build_card,
+    build_cards,
     collect_note_ids,
     collect_staff_ids,
     dump_event,
@@ -86,7 +86,7 @@ def show_person(
         "person.html",
         staff,
         query=query,
-        cards=[build_card(card, now) for card in cards],
+        cards=build_cards(support.reader, cards, now),
         address=address if shown_until else mask_if_known(address),
         path=None if address is None else f"/support/people/{recipient_id}",
         shown_until=shown_until if address else None,

@@ -85,6 +85,7 @@ def test_one_redemption_is_one_trace(shared_app: AppClient, spans: InMemorySpanE
     own = [span for span in spans.get_finished_spans() if _context(span).trace_id == trace_id]
     root = own[0]
 
+    assert TRACING.find_trace_id(UUID(reservation_id)) == f"{trace_id:032x}"
     assert [span.name for span in sorted(own, key=lambda span: (span.start_time or 0, span.name != "redemption"))] == (
         STEPS
     )

@@ -1,5 +1,6 @@
 """Sending batches: as many messages at once as there are send slots, few commits, and isolated failures."""
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,10 +11,16 @@ import pytest
 
 from domain.command_bus import Command, CommandResult
 from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.events import InviteSent
 from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
+from tests.support.channel_builders import MAIL_FROM
 from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.servers.mail_server import MailServer
+from workers.channels.smtp.addresses import MailFrom
+from workers.channels.smtp.channel import SmtpChannel
+from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.invitations.batch_sender import InvitationBatchSender, wait_for_any
 from workers.invitations.delivery_steps import DeliverySteps
 
@@ -203,3 +210,34 @@ def test_preloaded_codes_spare_claims_their_lookup(bench: LedgerBench) -> None:
         result.code.code_id for result in results
     ]
     assert len(recorder.caches.codes_of_reservations.cache) == len(ids)
+
+
+def test_outcome_says_how_long_ago_the_attempt_came_how_far(
+    bench: LedgerBench, steps: DeliverySteps, mail_server: MailServer
+) -> None:
+    """Wake-up, start, outcome, connection, content, by one clock; other channels have the first three."""
+    ticks = itertools.count()
+
+    def clock() -> float:
+        return next(ticks) / 1000
+
+    server = SmtpServerUrl.parse(mail_server.url)
+    measured = replace(steps, clock=clock)
+    by_smtp, by_post, unmeasured = reserved(bench, 3)
+    channel = SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=60.0, clock=clock)
+
+    with ThreadPoolExecutor(1) as threads:
+        InvitationBatchSender(measured, threads, 1, lambda: channel).run([by_smtp], "t1", lambda: False)
+        channel.close()
+    work(measured, Post(), [by_post])
+    work(steps, Post(), [unmeasured])
+    histories = bench.reader.read_reservation_events([by_smtp, by_post, unmeasured])
+    outcomes = {
+        key: event for key, history in histories.items() for _, event in history.events if type(event) is InviteSent
+    }
+
+    woken, begun, ended, connected, content = outcomes[by_smtp].ms_ago
+    assert woken > begun > connected > content > ended > 0
+    assert len(outcomes[by_post].ms_ago) == 3
+    assert outcomes[by_post].ms_ago == tuple(sorted(outcomes[by_post].ms_ago, reverse=True))
+    assert outcomes[unmeasured].ms_ago == ()

@@ -1,0 +1,63 @@
+"""The page of one reservation: its waterfall, with what the mail server said, the request and the trace."""
+
+from collections.abc import Callable
+
+import pytest
+
+from domain.ports import Rejected
+from projections.telemetry.tracing import TRACING
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+from tests.support.ledger.code_template import make_template
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+SignIn = Callable[..., StaffBrowser]
+GREYLISTED = Rejected(
+    server="mx:25", reason="temporary", final=False, reply_code=451, reply="4.7.1 come back, zoe@x.org"
+)
+
+
+def test_waterfall_shows_steps_words_and_ids(
+    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step leads to its event; the server's words wait until the address is revealed."""
+    code = shared_app.issue(make_template(max_uses=2, bound=False))
+    response = shared_app.redeem(code, "zoe@example.com")
+    reservation_id, browser = response.json()["reservation_id"], shared_sign_in("support")
+    shared_app.attempt(reservation_id, GREYLISTED, ms_ago=(40, 30, 5, 20))
+    path = f"/support/reservations/{reservation_id}"
+    monkeypatch.setattr(TRACING, "find_trace_id", lambda _: TRACE_ID)
+
+    masked = browser.get(path)
+    browser.submit(f"{path}/unmask", f"{path}/unmask", reason="ticket 4711")
+    revealed = browser.get(path).text
+
+    table = read_page(masked.text).find("table", class_="fall-table")
+    assert "Announce sender and recipient" in table.text
+    assert "temporarily accepts no mail (451)" in table.text
+    assert table.find_all("a", href=f"/support/codes/{code_id_of(shared_app, code)}/events/4")
+    assert "What the mail server said is shown once" in masked.text
+    assert "4.7.1 come back" not in masked.text
+    assert "4.7.1 come back, zoe@x.org" in read_page(revealed).find("table", class_="fall-table").text
+    assert "What the mail server said is shown once" not in revealed
+    ids = read_page(masked.text).find("dl", class_="rows fall-ids").text
+    assert response.headers["x-request-id"] in ids
+    assert TRACE_ID in ids
+
+
+def test_waterfall_shows_unmeasured_attempts_whole_and_small_in_lists(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """An event without durations has one span and says so; the list of the newest has a bar with a text."""
+    reservation_id = shared_app.redeem(shared_app.issue(), "old@example.com").json()["reservation_id"]
+    browser = shared_sign_in("viewer")
+    shared_app.attempt(reservation_id)
+
+    page, home = browser.get(f"/support/reservations/{reservation_id}?scale=true"), browser.get("/support")
+
+    assert "Where an attempt has no parts, nothing more was recorded" in page.text
+    assert "Send the email" in read_page(page.text).find("table", class_="fall-table").text
+    assert "Squeeze quiet time" in page.text
+    bars = [bar.attributes["aria-label"] for bar in read_page(home.text).find_all("svg", class_="fall-small")]
+    assert any(label.startswith("Took ") for label in bars)
