@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.ext import Extension
 from markupsafe import Markup, escape
 
 from api.i18n.catalogs import LANGUAGES, pick_language, translator
@@ -29,7 +30,17 @@ LANGUAGE_NAMES: Final[dict[Language, str]] = {"zh": "中文", "en": "English"}
 LANGUAGE_TAGS: Final[dict[Language, str]] = {"zh": "zh-Hans", "en": "en"}
 """BCP 47 tags for the `lang` attribute, by which browsers choose fonts and voices."""
 
+_INDENTATION: Final = re.compile(r"\n\s+")
 _TIME_IN_SENTENCE: Final = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC\b")
+
+
+class WithoutIndentation(Extension):
+    """Leaves the indentation of templates out of pages, a few percent of their bytes; values keep theirs."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Return a template whose lines begin at the left."""
+        del name, filename
+        return _INDENTATION.sub("\n", source)
 
 
 @cache
@@ -42,6 +53,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        extensions=[WithoutIndentation],
     )
     templates.filters.update(text=escape_text, times=mark_times)
     templates.globals.update(asset=asset, time_tag=time_tag, TERMS=TERMS)

@@ -22,3 +22,5 @@ class TransparencyLogSql(Statements, file="transparency_log.sql"):
     first_checkpoint_from: LiteralString
     places_of_reservation: LiteralString
     checkpoint_of_number: LiteralString
+    events_of_versions: LiteralString
+    count_events_after: LiteralString

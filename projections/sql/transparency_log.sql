@@ -49,3 +49,10 @@ WHERE r.reservation_id = %s ORDER BY e.notification_id;
 
 -- name: checkpoint_of_number
 SELECT number, size, position, root, at, public_key, signature FROM checkpoints WHERE number = %s;
+
+-- name: events_of_versions
+SELECT notification_id, originator_id, originator_version, topic, state FROM ledger_events
+WHERE originator_id = %s AND originator_version = ANY(%s) AND notification_id <= %s ORDER BY notification_id;
+
+-- name: count_events_after
+SELECT count(*) FROM (SELECT FROM ledger_events WHERE notification_id > %s LIMIT %s) AS later;

@@ -4,6 +4,7 @@
 """
 
 import base64
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -57,6 +58,21 @@ def build_receipt(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any]
         raise NotYetSignedError(
             "its newest event is not in a signed checkpoint yet: wait a minute, and check that worker and beat run"
         )
+    events = prove_events(conn, rows, checkpoint)
+    document = {"format": FORMAT, "reservation_id": str(reservation_id), "events": events}
+    return {**document, "checkpoint": to_proof_document(checkpoint)}
+
+
+def prove_events(
+    conn: Connection[Any], rows: Sequence[tuple[int, UUID, int, str, bytes]], checkpoint: Checkpoint
+) -> list[dict[str, Any]]:
+    """Return events with the paths that prove them.
+
+    Args:
+        conn: For reading.
+        rows: Position, stream, version, topic and state of each.
+        checkpoint: A checkpoint that covers them all.
+    """
     read, events = open_subtree_reader(conn), []
     for position, stream, version, topic, state in rows:
         index = find_leaf_index(conn, position)
@@ -73,8 +89,7 @@ def build_receipt(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any]
                 "path": [base64.b64encode(step).decode() for step in path],
             }
         )
-    document = {"format": FORMAT, "reservation_id": str(reservation_id), "events": events}
-    return {**document, "checkpoint": to_proof_document(checkpoint)}
+    return events
 
 
 def read_consistency(storage: LedgerStore, old: int, new: int) -> dict[str, Any] | None:

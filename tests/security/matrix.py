@@ -62,6 +62,7 @@ GET /support/codes/{code_id}/compare
 GET /support/codes/{code_id}/events/{version}
 GET /support/codes/{code_id}/explain
 POST /support/codes/{code_id}/person
+GET /support/codes/{code_id}/proofs
 GET /support/codes/{code_id}/version
 GET /support/codes/{code_id}/what-if
 POST /support/codes/{code_id}/views
@@ -70,6 +71,7 @@ POST /support/codes/{code_id}/what-if
 GET /support/dashboard
 GET /support/people/{recipient_id}
 GET /support/reservations/{reservation_id}
+GET /support/reservations/{reservation_id}/receipt
 POST /support/search
 POST /support/search/hits
 POST /support/sign-out

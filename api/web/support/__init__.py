@@ -14,7 +14,7 @@ from api.web.support import (
     worklist_and_audit,
 )
 from api.web.support.actions import erase_person, notes, pages, refund_outage, unmask
-from api.web.support.history import balance_page, comparison_page, person_page, saved_views, what_if_page
+from api.web.support.history import balance_page, comparison_page, person_page, proof_page, saved_views, what_if_page
 
 __all__ = ["SignInGate", "SupportContext", "build_support"]
 
@@ -35,6 +35,7 @@ def build_support() -> APIRouter:
         unmask,
         balance_page,
         comparison_page,
+        proof_page,
         saved_views,
         erase_person,
         refund_outage,

@@ -26,6 +26,7 @@ from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.charts import draw_balance_bar
 from api.web.support.history.balance_page import load_chart
+from api.web.support.history.proof_page import load_panel
 from api.web.support.history.saved_views import NAME_LENGTH_MAX as VIEW_NAME_LENGTH_MAX
 from api.web.support.statement_query import ACTORS, KINDS, StatementParams, StatementQuery
 from api.web.support.view_models import (
@@ -162,6 +163,7 @@ def _view(support: SupportContext, query: StatementQuery, staff: Staff, language
         "shown_until": shown_until,
         "issued_at": issued.issued_at,
         "lines": lines,
+        "proof": load_panel(support, query.code_id),
         "groups": _build_groups(support, query, page, lines, until),
         "next": page.next,
         "hidden": {name: count for name, count in _count_hidden(support, query, until).items() if count},

@@ -15,6 +15,7 @@ from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
+from api.web.support.history.proof_page import load_panel
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
 from domain.events import ReservationEvent
 from domain.ports import Language
@@ -91,6 +92,7 @@ def _load_event(
     by_version = {view.version: view for view in views[1:]}
     return {
         "line": views[0],
+        "proof": load_panel(support, code_id),
         "head": support.statements.find_newest_version(code_id),
         "cause": by_version.get(event.caused_by or 0),
         "caused": [

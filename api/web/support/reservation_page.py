@@ -27,6 +27,7 @@ from api.web.support.actions.commands import (
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
+from api.web.support.history.proof_page import load_panel
 from api.web.support.history.waterfall import Waterfall, draw_waterfall
 from api.web.support.reply_text import write_reply
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
@@ -117,6 +118,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "state": reservation.public_state,
         "code": code,
         "suffix": suffix,
+        "proof": load_panel(support, reservation.code_id, reservation_id, lines[-1].position),
         "case": _find_open_case(reservation, lines),
         "address": address if shown_until else mask_if_known(address),
         "shown_until": shown_until,

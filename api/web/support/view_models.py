@@ -55,6 +55,7 @@ class StatementLine:
     """One line of a statement. `actor` is the kind of the actor, `actor_name` the masked address of staff."""
 
     version: int
+    position: int
     at: datetime
     kind: str
     sentence: str
@@ -129,6 +130,7 @@ def build_lines(
         views.append(
             StatementLine(
                 version=line.version,
+                position=line.position,
                 at=event.at,
                 kind=name_event_kind(type(event).__name__, language),
                 sentence=event_sentence(type(event).__name__, structs.asdict(event), language),

@@ -3,10 +3,11 @@
 Positions are in percent of the width, heights in units of which the chart is 100 high.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple
 
 from api.web.support.charts import TICKS, round_up_axis
@@ -162,13 +163,19 @@ def _area(levels: Sequence[tuple[int, int]], places: Sequence[float], top: int) 
         length = len(steps := list(run))
         ends = [round_place(place) for place in places[start + 1 : start + length + 1]]
         if is_drawn:
-            upper = "".join(f"V{_height(high, top)}H{end}" for (high, _), end in zip(steps, ends, strict=True))
+            upper = _draw_steps((_height(high, top), end) for (high, _), end in zip(steps, ends, strict=True))
             begins = [round_place(places[start]), *ends[:-1]]
             lower = [(_height(low, top), begin) for (_, low), begin in zip(steps, begins, strict=True)]
-            back = "".join(f"V{height}H{begin}" for height, begin in reversed(lower))
+            back = _draw_steps(reversed(lower))
             path += f"M{begins[0]} {lower[0][0]}{upper}{back}z"
         start += length
     return path
+
+
+def _draw_steps(steps: Iterable[tuple[float, float]]) -> str:
+    """Return steps, each a height and where it ends; neighbors of one height are one line."""
+    levels = groupby(steps, key=itemgetter(0))
+    return "".join(f"V{height}H{[end for _, end in level][-1]}" for height, level in levels)
 
 
 def _line(levels: Sequence[int | None], places: Sequence[float], top: int) -> str:
