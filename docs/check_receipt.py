@@ -34,6 +34,12 @@ def parsed(text: str | bytes) -> dict:
     return document if type(document) is dict else refuse("it is not an object")
 
 
+def reservation_of(state: bytes) -> str | None:
+    """The reservation of an event: in JSON, or in a MessagePack map, where only names of ids look like that."""
+    id_bytes = state.partition(b"\xaereservation_id\xc4\x10")[2][:16]
+    return parsed(state).get("reservation_id") if state[:1] == b"{" else str(uuid.UUID(bytes=id_bytes))
+
+
 def of_members(document: dict, names: str) -> dict:
     """An object without members that are not checked: what a receipt says is proved, or refused."""
     if type(document) is not dict or not document.keys() <= set(names.split()):
@@ -49,9 +55,8 @@ def integer(value: object) -> int:
 def octets(value: object, count: int | None = None) -> bytes:
     """Bytes from base64 in its one normal form."""
     octets = base64.b64decode(value, validate=True) if type(value) is str else refuse("base64 is not a text")
-    if base64.b64encode(octets).decode() != value or count not in {None, len(octets)}:
-        refuse("base64 is not in its normal form, or of another length")
-    return octets
+    is_normal = base64.b64encode(octets).decode() == value and count in {None, len(octets)}
+    return octets if is_normal else refuse("base64 is not in its normal form, or of another length")
 
 
 def identity(value: object) -> uuid.UUID:
@@ -110,11 +115,10 @@ def check_event(event: dict, head: dict, name: str) -> tuple:
     stream, version, number = identity(event["stream"]), integer(event["version"]), integer(event["leaf_index"])
     topic, state = event["topic"].encode(), octets(event["state"])
     digest = hashlib.sha256(b"\0" + stream.bytes + struct.pack(">qH", version, len(topic)) + topic + state).digest()
-    if number >= head["size"] or climb(number, head["size"] - 1, path_of(event), b"", digest)[1] != octets(
-        head["root"]
-    ):
+    reached = climb(number, head["size"] - 1, path_of(event), b"", digest)[1] if number < head["size"] else None
+    if reached != octets(head["root"]):
         refuse(f"version {version} of {stream} is not in the ledger as of {name}")
-    return stream, version, number, parsed(state).get("reservation_id")
+    return stream, version, number, reservation_of(state)
 
 
 def check_events(receipt: dict, public_key: str) -> str:

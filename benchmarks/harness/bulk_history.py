@@ -18,8 +18,9 @@ from projections.sql.event_store import EventStoreSql
 
 CHUNK = 50_000
 """Redemptions loaded in one transaction."""
-_RESERVATION, _RECIPIENT = UUID(int=1), UUID(int=2)
-_CAUSE = 123_456_789
+_RESERVATION, _RECIPIENT = UUID("5ea7a9e1-5ea7-45ea-8a9e-15ea7a9e15ea"), UUID("c1bd0c2b-c1bd-4c1b-8d0c-2bc1bd0c2bc1")
+_CAUSE = 0x7B3D9F5C
+"""Placeholders whose bytes occur nowhere else in a state."""
 LIVE_DAYS = 1
 
 _CHUNK = """
@@ -31,9 +32,10 @@ FROM unnest(%(codes)s::uuid[], %(versions)s::bigint[], %(counts)s::bigint[]) AS 
 """
 _EVENTS = """
 INSERT INTO ledger_events (originator_id, originator_version, topic, state)
-SELECT code_id, version + step - 1, topic, convert_to(
-    replace(replace(replace(template, %(reservation)s, reservation_id::text), %(recipient)s, recipient_id::text),
-        %(cause)s, (version + step - 2)::text), 'UTF8')
+SELECT code_id, version + step - 1, topic, decode(
+    replace(replace(replace(template, %(reservation)s, replace(reservation_id::text, '-', '')),
+        %(recipient)s, replace(recipient_id::text, '-', '')),
+        %(cause)s, encode(int4send((version + step - 2)::int), 'hex')), 'hex')
 FROM loading, unnest(%(topics)s::text[], %(templates)s::text[]) WITH ORDINALITY AS kind (topic, template, step)
 ORDER BY code_id, version, step
 """
@@ -124,11 +126,11 @@ def _load_chunk(
         "versions": [versions[code_id] for code_id in codes],
         "counts": [count for _, count in chunk],
         "steps": len(templates),
-        "reservation": str(_RESERVATION),
-        "recipient": str(_RECIPIENT),
-        "cause": str(_CAUSE),
+        "reservation": _RESERVATION.hex,
+        "recipient": _RECIPIENT.hex,
+        "cause": f"{_CAUSE:08x}",
         "topics": [topic for topic, _ in templates],
-        "templates": [state.decode() for _, state in templates],
+        "templates": [state.hex() for _, state in templates],
         "at": at,
         "deadline": at + timedelta(days=LIVE_DAYS),
     }

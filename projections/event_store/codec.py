@@ -1,33 +1,30 @@
-"""Events to bytes and back: JSON by msgspec, one decoder per stored topic, upcasters for former versions."""
+"""Events to bytes and back: by msgspec, one decoder per stored topic, upcasters for former versions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from domain.events import EVENT_TYPES, Event, topic_of
-from domain.events.upcasters import UPCASTS, Fields, Upcast, upcast_chain
-
-Decode = Callable[[bytes], Event]
+from domain.events.upcasters import UPCASTS, Upcast, upcast_chain
+from projections.event_store.stored_state import Decode, pack, read_fields, state_decoder
 
 
 class UnreadableEventError(Exception):
     """The log holds an event that this version of the program cannot decode. The message names its topic."""
 
 
-_encoder = msgspec.json.Encoder()
 _topics: dict[type[Event], str] = {kind: topic_of(kind) for kind in EVENT_TYPES}
-_fields = msgspec.json.Decoder(Fields).decode
 
 
-def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode]:
+def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode[Event]]:
     """Return a decoder for every topic that the log may hold: those of this version and of former versions.
 
     Raises:
         LookupError: A former topic leads to no event of today, or a version of a type is missing.
     """
     kinds = {topic_of(kind): kind for kind in EVENT_TYPES}
-    decoders_by_topic: dict[str, Decode] = {topic: msgspec.json.Decoder(kind).decode for topic, kind in kinds.items()}
+    decoders_by_topic: dict[str, Decode[Event]] = {topic: state_decoder(kind) for topic, kind in kinds.items()}
     for former_topic in upcasts:
         topic, steps = upcast_chain(former_topic, frozenset(kinds), upcasts)
         decoders_by_topic[former_topic] = _former_decoder(kinds[topic], steps)
@@ -38,9 +35,9 @@ def decoders(upcasts: Mapping[str, Upcast]) -> dict[str, Decode]:
     return decoders_by_topic
 
 
-def _former_decoder(kind: type[Event], steps: list[Upcast]) -> Decode:
+def _former_decoder(kind: type[Event], steps: list[Upcast]) -> Decode[Event]:
     def decode_former(state: bytes) -> Event:
-        fields = _fields(state)
+        fields = read_fields(state)
         for step in steps:
             try:
                 fields = step.change(fields)
@@ -64,7 +61,7 @@ def topics_of(kind: type[Event]) -> list[str]:
 
 def encode(event: Event) -> tuple[str, bytes]:
     """Return the topic and the state under which an event is stored; fields at their default are left out."""
-    return _topics[type(event)], _encoder.encode(event)
+    return _topics[type(event)], pack(event)
 
 
 def decode(topic: str, state: bytes) -> Event:

@@ -14,11 +14,10 @@ from itertools import groupby
 from typing import Final, NamedTuple
 from uuid import UUID
 
-import msgspec
-
 from domain.events import Event
 from domain.model.redeem_code import RedeemCode
 from projections.database.errors import StorageUnavailableError
+from projections.event_store.stored_state import search_field
 from projections.read_models import history_blocks
 from projections.read_models.balance_trace import BalanceTrace
 from projections.read_models.history_blocks import (
@@ -198,6 +197,6 @@ class StatementReader(Reader):
         return fold_entries(self._read_events, code_id, code, until)
 
 
-def _encode_field(name: str, word: str | None) -> bytes | None:
-    """Return how a field of an event with this word is stored; None without a word."""
-    return None if word is None else b'"%s":%s' % (name.encode(), msgspec.json.encode(word))
+def _encode_field(name: str, word: str | None) -> list[bytes] | None:
+    """Return how a field of an event with this word is stored, in each form; None without a word."""
+    return None if word is None else list(search_field(name, word))

@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.events import RebindReserved, ReservationStarted, UseReserved
 from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode, topics_of
+from projections.event_store.stored_state import search_field
 from projections.read_models.pagination import ListCursor
 from projections.read_models.reader import Reader
 from projections.sql.event_store import EventStoreSql
@@ -184,12 +185,14 @@ class SupportReader(Reader):
 
     def list_effects(self, code_id: UUID, version: int, limit: int) -> list[int]:
         """Return versions of the events that name this event as their cause, in a bounded range after it."""
+        cause = search_field("caused_by", version)
         parameters = {
             "code_id": code_id,
             "version": version,
             "until": version + CAUSATION_SCAN_LIMIT,
-            "inside": b'"caused_by":%d,' % version,
-            "at_end": b'"caused_by":%d}' % version,
+            "packed": cause.packed,
+            "inside": cause.json + b",",
+            "at_end": cause.json + b"}",
             "limit": limit,
         }
         with self._open_cursor() as cursor:
@@ -203,8 +206,8 @@ class SupportReader(Reader):
             before: Read events before this position.
             limit: Most events to give.
         """
-        needle = b'"request_id":"%s"' % request_id.encode()
-        parameters = {"before": before, "stretch": REQUEST_SCAN_LIMIT, "needle": needle, "limit": limit}
+        request = search_field("request_id", request_id)
+        parameters = {"before": before, "stretch": REQUEST_SCAN_LIMIT, **request._asdict(), "limit": limit}
         with self._open_cursor() as cursor:
             return [(row[0], row[1]) for row in cursor.execute(EventStoreSql.events_of_request, parameters).fetchall()]
 

@@ -23,7 +23,8 @@ SELECT originator_id, originator_version FROM (
     SELECT originator_id, originator_version, state, notification_id FROM ledger_events
     WHERE notification_id < %(before)s ORDER BY notification_id DESC LIMIT %(stretch)s
 ) stretch
-WHERE position(%(needle)s::bytea IN state) > 0 ORDER BY notification_id DESC LIMIT %(limit)s;
+WHERE position(%(packed)s::bytea IN state) > 0 OR position(%(json)s::bytea IN state) > 0
+ORDER BY notification_id DESC LIMIT %(limit)s;
 
 -- name: events_of_rebinds
 -- Live and sent rebinds that move the access of these reservations.

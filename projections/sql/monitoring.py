@@ -11,6 +11,9 @@ class MonitoringSql(Statements, file="monitoring.sql"):
     recent_requests: LiteralString
     lock_counter_progress: LiteralString
     next_counter_position: LiteralString
+    count_event_types: LiteralString
+    events_with_counted_fields: LiteralString
+    seconds_from_click: LiteralString
     increment_counters: LiteralString
     set_counter_position: LiteralString
     counters: LiteralString

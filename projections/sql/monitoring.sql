@@ -13,42 +13,22 @@ SELECT max(notification_id), count(*) FROM (
     SELECT notification_id FROM ledger_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s
 ) stretch;
 
--- name: increment_counters
+-- name: count_event_types
+SELECT split_part(topic, ':', 1), count(*) FROM ledger_events
+WHERE notification_id > %s AND notification_id <= %s GROUP BY 1;
+
+-- name: events_with_counted_fields
+SELECT topic, state FROM ledger_events
+WHERE notification_id > %s AND notification_id <= %s
+    AND topic LIKE ANY (ARRAY['InviteSent:%%', 'UseRefunded:%%', 'AccessE%%', 'AccessC%%', 'AccessRe%%']);
+
+-- name: seconds_from_click
 -- A first delivery's time to its mail runs from the click; resends have no click.
-WITH stretch AS MATERIALIZED (
-    SELECT split_part(topic, ':', 1) AS type,
-        CASE WHEN topic LIKE ANY (ARRAY['InviteSent:%%', 'UseRefunded:%%', 'AccessE%%', 'AccessRe%%']) THEN convert_from(state, 'UTF8')::jsonb END AS state
-    FROM ledger_events WHERE notification_id > %(after)s AND notification_id <= %(upto)s
-), clicks AS MATERIALIZED (
-    SELECT extract(epoch FROM (s.state ->> 'at')::timestamptz - r.reserved_at) AS seconds
-    FROM stretch s JOIN reservations r ON r.reservation_id = (s.state ->> 'reservation_id')::uuid
-    WHERE s.type = 'InviteSent' AND coalesce((s.state ->> 'delivery')::int, 1) = 1
-), endings AS (
-    SELECT CASE type
-        WHEN 'AccessExpired' THEN CASE WHEN coalesce((state ->> 'notify')::boolean, true) THEN 'removing/expired' END
-        WHEN 'AccessReplaced' THEN 'removing/moved'
-        WHEN 'AccessCorrected' THEN 'removing/corrected'
-        WHEN 'AccessRevoked' THEN
-            CASE WHEN state ->> 'actor' IN ('staff', 'key', 'operator') THEN 'removing/withdrawn' END
-        WHEN 'AccessRemoved' THEN coalesce(state ->> 'effect', 'removed') || '/' || (state ->> 'cause')
-        WHEN 'AccessRemovalFailed' THEN
-            CASE WHEN state ->> 'retry_at' IS NULL THEN 'removal_failed/' || (state ->> 'cause') END
-    END AS label
-    FROM stretch WHERE type LIKE 'Access%%'
-), counted (name, label, count) AS (
-    SELECT 'events', type, count(*) FROM stretch GROUP BY type
-    UNION ALL
-    SELECT 'refunds', state ->> 'cause', count(*) FROM stretch WHERE type = 'UseRefunded' GROUP BY state ->> 'cause'
-    UNION ALL
-    SELECT 'cleanup', label, count(*) FROM endings WHERE label IS NOT NULL GROUP BY label
-    UNION ALL
-    SELECT 'click_to_sent', coalesce((SELECT min(le) FROM unnest(%(bounds)s::float8[]) le WHERE seconds <= le)::text, '+Inf'),
-        count(*)
-    FROM clicks GROUP BY 2
-    UNION ALL
-    SELECT 'click_to_sent_ms', '', sum((seconds * 1000)::bigint)::bigint FROM clicks HAVING count(*) > 0
-)
-INSERT INTO tallies AS old (name, label, count) SELECT name, label, count FROM counted
+SELECT extract(epoch FROM sent.at - r.reserved_at)::float8
+FROM unnest(%s::uuid[], %s::timestamptz[]) AS sent (reservation_id, at) JOIN reservations r USING (reservation_id);
+
+-- name: increment_counters
+INSERT INTO tallies AS old (name, label, count) SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[])
 ON CONFLICT (name, label) DO UPDATE SET count = old.count + excluded.count;
 
 -- name: set_counter_position

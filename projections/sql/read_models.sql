@@ -113,8 +113,10 @@ SELECT e.originator_version FROM reservations r CROSS JOIN unnest(r.versions) AS
 JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
 WHERE r.code_id = %(code_id)s AND r.recipient_id = %(recipient_id)s AND v > %(after)s AND v <= %(until)s
     AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
-    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
-    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
+    AND (%(actor)s::bytea[] IS NULL OR position((%(actor)s::bytea[])[1] IN e.state) > 0
+        OR position((%(actor)s::bytea[])[2] IN e.state) > 0)
+    AND (%(channel)s::bytea[] IS NULL OR position((%(channel)s::bytea[])[1] IN e.state) > 0
+        OR position((%(channel)s::bytea[])[2] IN e.state) > 0)
 ORDER BY v DESC LIMIT %(limit)s;
 
 -- name: versions_of_person_oldest_first
@@ -122,8 +124,10 @@ SELECT e.originator_version FROM reservations r CROSS JOIN unnest(r.versions) AS
 JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
 WHERE r.code_id = %(code_id)s AND r.recipient_id = %(recipient_id)s AND v > %(after)s AND v <= %(until)s
     AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
-    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
-    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
+    AND (%(actor)s::bytea[] IS NULL OR position((%(actor)s::bytea[])[1] IN e.state) > 0
+        OR position((%(actor)s::bytea[])[2] IN e.state) > 0)
+    AND (%(channel)s::bytea[] IS NULL OR position((%(channel)s::bytea[])[1] IN e.state) > 0
+        OR position((%(channel)s::bytea[])[2] IN e.state) > 0)
 ORDER BY v LIMIT %(limit)s;
 
 -- name: events_of_person_newest_first
@@ -176,10 +180,11 @@ WHERE (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
 GROUP BY e.topic;
 
 -- name: events_caused_by
--- In a bounded stretch of one stream; the two forms are those in which a number ends in JSON.
+-- In a bounded stretch of one stream; the last two forms are those in which a number ends in JSON.
 SELECT originator_version FROM ledger_events
 WHERE originator_id = %(code_id)s AND originator_version > %(version)s AND originator_version <= %(until)s
-    AND (position(%(inside)s::bytea IN state) > 0 OR position(%(at_end)s::bytea IN state) > 0)
+    AND (position(%(packed)s::bytea IN state) > 0
+        OR position(%(inside)s::bytea IN state) > 0 OR position(%(at_end)s::bytea IN state) > 0)
 ORDER BY originator_version LIMIT %(limit)s;
 
 -- name: drifting
@@ -364,16 +369,20 @@ WHERE r.code_id = %s AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
 SELECT originator_version FROM ledger_events
 WHERE originator_id = %(code_id)s AND originator_version > %(after)s AND originator_version <= %(until)s
     AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
-    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN state) > 0)
-    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN state) > 0)
+    AND (%(actor)s::bytea[] IS NULL OR position((%(actor)s::bytea[])[1] IN state) > 0
+        OR position((%(actor)s::bytea[])[2] IN state) > 0)
+    AND (%(channel)s::bytea[] IS NULL OR position((%(channel)s::bytea[])[1] IN state) > 0
+        OR position((%(channel)s::bytea[])[2] IN state) > 0)
 ORDER BY originator_version DESC LIMIT %(limit)s;
 
 -- name: versions_oldest_first
 SELECT originator_version FROM ledger_events
 WHERE originator_id = %(code_id)s AND originator_version > %(after)s AND originator_version <= %(until)s
     AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
-    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN state) > 0)
-    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN state) > 0)
+    AND (%(actor)s::bytea[] IS NULL OR position((%(actor)s::bytea[])[1] IN state) > 0
+        OR position((%(actor)s::bytea[])[2] IN state) > 0)
+    AND (%(channel)s::bytea[] IS NULL OR position((%(channel)s::bytea[])[1] IN state) > 0
+        OR position((%(channel)s::bytea[])[2] IN state) > 0)
 ORDER BY originator_version LIMIT %(limit)s;
 
 -- name: version_of_code

@@ -9,12 +9,14 @@ from contextlib import closing
 from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
 
+import msgspec
 from psycopg import Connection
 
 from projections.database.connection import open_maintenance_connection
 from projections.database.copy_reader import StoredRow, read_copied_events
 from projections.database.errors import translate_outage
 from projections.event_store.snapshots import stable_position
+from projections.event_store.stored_state import JSON_BEGINS, read_fields
 from projections.replay.observer import Progress
 from projections.sql.transfer import TransferSql
 from projections.transfer.checksummed_lines import LineWriter
@@ -78,13 +80,23 @@ def _export(conn: Connection[Any], lines: LineWriter, progress: Progress) -> Log
 
 
 def _event_document(stored: StoredRow) -> dict[str, Any]:
-    """Return an event as a line: its state is the stored text itself, or base64 if it is not UTF-8."""
+    """Return an event as a line: its state is the stored JSON itself, or base64 with the fields for readers."""
     stream, version, position, topic, state = stored
     place = {"position": position, "stream": str(UUID(bytes=stream)), "version": version, "topic": topic}
+    if state[:1] == JSON_BEGINS:
+        try:
+            return {**place, "state": state.decode()}
+        except UnicodeDecodeError:
+            return {**place, "state_base64": base64.b64encode(state).decode()}
+    return {**place, "state_base64": base64.b64encode(state).decode(), **_fields_for_readers(state)}
+
+
+def _fields_for_readers(state: bytes) -> dict[str, Any]:
+    """Return the fields of a state; an import reads only its bytes, so a state that has none is exported too."""
     try:
-        return {**place, "state": state.decode()}
-    except UnicodeDecodeError:
-        return {**place, "state_base64": base64.b64encode(state).decode()}
+        return {"fields": read_fields(state)}
+    except (msgspec.DecodeError, ValueError):
+        return {}
 
 
 def _checkpoints(conn: Connection[Any]) -> Iterator[Checkpoint]:

@@ -10,6 +10,7 @@ import struct
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
+from projections.event_store.stored_state import JSON_BEGINS
 from projections.transparency_log.checkpoints import format_former_text, format_signed_text, verifies
 from projections.transparency_log.merkle import compute_root_from_inclusion, is_consistent
 from projections.transparency_log.receipts import CONSISTENCY_FORMAT, FORMAT
@@ -19,6 +20,8 @@ SIGNATURE_BYTES = 64
 KEY_BYTES = 32
 INTEGER_BITS = 63
 """Size of PostgreSQL's bigint."""
+_ID_BEGINS = b"\xaereservation_id\xc4\x10"
+"""What precedes the 16 bytes of the id in a MessagePack map. No text and no other id of a map can hold these bytes."""
 
 
 class ReceiptError(Exception):
@@ -95,7 +98,7 @@ def _check_event(event: Any, head: _Head, about: str) -> _EventPosition:  # noqa
     where = f"version {position.version} of {position.stream}"
     if compute_root_from_inclusion(leaf, position.leaf, head.size, path) != head.root:
         raise ReceiptError(f"{where} is not in the ledger as of {head.name}")
-    if _parse_object(state).get("reservation_id") != about:
+    if _read_reservation_id(state) != about:
         raise ReceiptError(f"{where} is about another reservation")
     return position
 
@@ -132,6 +135,14 @@ def _parse_object(text: str | bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ReceiptError("it is not an object")
     return document
+
+
+def _read_reservation_id(state: bytes) -> str | None:
+    """Return the reservation of an event, read as docs/check_receipt.py does."""
+    if state[:1] == JSON_BEGINS:
+        reservation_id: str | None = _parse_object(state).get("reservation_id")
+        return reservation_id
+    return str(UUID(bytes=state.partition(_ID_BEGINS)[2][:16]))
 
 
 def _read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Redeems:
         """Their events by name."""
         query = (
             "SELECT split_part(topic, ':', 1), count(*) FROM ledger_events"
-            " WHERE convert_from(state, 'UTF8')::jsonb ->> 'reservation_id' = ANY(%s) GROUP BY 1"
+            " WHERE event_fields(state) ->> 'reservation_id' = ANY(%s) GROUP BY 1"
         )
         with psycopg.connect(self._stack.info["database_url"]) as conn:
             return Counter(dict(conn.execute(query, (self.ids,)).fetchall()))

@@ -127,7 +127,7 @@ def ask(proxied: ProxiedStack, query: str, *params: object) -> list[tuple[Any, .
 def newest(proxied: ProxiedStack) -> list[str]:
     """Ids of the reservations that a test made, whose clicks are its own."""
     query = (
-        "SELECT convert_from(state, 'UTF8')::jsonb ->> 'reservation_id' FROM ledger_events"
+        "SELECT event_fields(state) ->> 'reservation_id' FROM ledger_events"
         " WHERE starts_with(topic, 'UseReserved:') AND notification_id > %s"
     )
     return [str(row[0]) for row in ask(proxied, query, proxied.seen)]

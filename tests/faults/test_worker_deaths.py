@@ -148,7 +148,7 @@ def test_a_child_frozen_for_longer_than_its_lease(worker: WorkerRig) -> None:
     worker.publish([reservation_id])
     worker.wait_for("InviteAttempted", [reservation_id])
     (signed,) = worker.rows(
-        "SELECT convert_from(state, 'UTF8')::jsonb ->> 'actor_id' FROM ledger_events"
+        "SELECT event_fields(state) ->> 'actor_id' FROM ledger_events"
         " WHERE starts_with(topic, 'InviteAttempted:') ORDER BY notification_id DESC LIMIT 1"
     )[0]
     pid = int(signed.rpartition(":")[2].partition("#")[0])

@@ -18,6 +18,8 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from domain.events import InviteSent
+from projections.event_store.stored_state import pack
 from projections.transparency_log.checkpoints import format_former_text, format_signed_text
 from projections.transparency_log.merkle import compute_consistency_path, compute_inclusion_path, hash_node
 from projections.transparency_log.proof_check import ReceiptError, check_proof
@@ -45,7 +47,19 @@ def _text(octets: bytes) -> str:
 
 
 def _state(index: int) -> bytes:
-    return json.dumps({"reservation_id": str(RESERVATION if index % 3 else STREAM), "n": index}).encode()
+    reservation_id = RESERVATION if index % 3 else STREAM
+    if index % 2:
+        return json.dumps({"reservation_id": str(reservation_id), "n": index}).encode()
+    return pack(
+        InviteSent(
+            at=datetime(2026, 11, 25, 12, microsecond=index % 4 // 2, tzinfo=UTC),
+            actor="worker",
+            caused_by=1 << 6 * index,
+            reservation_id=reservation_id,
+            attempt=1,
+            server="mx.example.com:25" * (index + 1),
+        )
+    )
 
 
 LEAF_HASHES: Final = [hash_event(STREAM, index + 1, f"UseReserved:{index}", _state(index)) for index in range(LEAVES)]

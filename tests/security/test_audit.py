@@ -48,7 +48,7 @@ def lines(audited_app: AuditedApp) -> int:
     return int(
         audited_app.value(
             "SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM ledger_events"
-            """ WHERE convert_from(state, 'UTF8') ~ '"actor":"(staff|key)"')"""
+            " WHERE event_fields(state) ->> 'actor' IN ('staff', 'key'))"
         )
     )
 

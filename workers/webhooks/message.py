@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from domain.webhooks.signatures import sign
+from projections.event_store.stored_state import state_decoder
 from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
 from projections.telemetry.metrics import WEBHOOK_SECONDS
 from projections.telemetry.tracing import NO_HEADERS, TRACING
@@ -59,6 +60,9 @@ class EventEnvelope(msgspec.Struct, frozen=True):
 
     at: datetime
     reservation_id: UUID | None = None
+
+
+_read_envelope: Final = state_decoder(EventEnvelope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ class WebhookSender:
 
 def render_message(delivery: DueDelivery) -> bytes:
     """Return the body, equal to the last byte on every attempt."""
-    envelope = msgspec.json.decode(delivery.state, type=EventEnvelope)
+    envelope = _read_envelope(delivery.state)
     data = {"code_id": delivery.code_id, "version": delivery.version, "position": delivery.position}
     if envelope.reservation_id is not None:
         data["reservation_id"] = envelope.reservation_id
@@ -119,7 +123,7 @@ def _trace_headers(delivery: DueDelivery) -> Mapping[str, str]:
     """Return the headers that name the trace of the event's reservation; the event is decoded only while tracing."""
     if TRACING.tracer is None:
         return NO_HEADERS
-    return TRACING.headers_of(msgspec.json.decode(delivery.state, type=EventEnvelope).reservation_id)
+    return TRACING.headers_of(_read_envelope(delivery.state).reservation_id)
 
 
 def status_label(status: int) -> str:

@@ -37,7 +37,8 @@ class Cases(Projection):
         FROM reservations r
         JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
         WHERE r.reservation_id = %(reservation_id)s
-            AND position(convert_to(%(case_id)s::text, 'UTF8') IN e.state) > 0
+            AND (position(uuid_send(%(case_id)s::uuid) IN e.state) > 0
+                OR position(convert_to(%(case_id)s::text, 'UTF8') IN e.state) > 0)
         GROUP BY e.originator_id
     """
 

@@ -1,11 +1,11 @@
 """Gathers a run's observations: from the clients, the public API, the database and the mail server's log."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
 
+from projections.event_store.stored_state import read_fields
 from tests.faults.chaos.load import RedeemLoad
 from tests.faults.chaos.observations import BalanceFacts, LogFact, Observations, ReservationFacts, gathered_mails
 from tests.support.servers.mail_server import MailServer
@@ -39,7 +39,7 @@ def observe(stack: RunningLedger, load: RedeemLoad, mail: MailServer) -> Observa
     """Everything that the checker wants to know, once the run has come to rest."""
     with psycopg.connect(stack.info["database_url"], connect_timeout=5) as conn:
         facts = [
-            LogFact(code_id, version, topic.partition(":")[0], json.loads(state))
+            LogFact(code_id, version, topic.partition(":")[0], read_fields(state))
             for code_id, version, topic, state in conn.execute(FACTS.encode())
         ]
         rows = [ReservationFacts(*row) for row in conn.execute(ROWS.encode())]

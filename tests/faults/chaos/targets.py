@@ -18,7 +18,7 @@ from tests.support.servers.embedded_stack import Stack
 LEASED = "SELECT count(*) FROM reservations WHERE lease_until > now()"
 DUE = "SELECT count(*) FROM reservations WHERE due_at IS NOT NULL"
 LEASING = """
-    SELECT DISTINCT convert_from(e.state, 'UTF8')::jsonb ->> 'actor_id' FROM reservations r
+    SELECT DISTINCT event_fields(e.state) ->> 'actor_id' FROM reservations r
     JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
     WHERE r.lease_until > now() AND e.topic LIKE 'InviteAttempted:%'
 """

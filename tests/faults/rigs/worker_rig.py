@@ -100,7 +100,7 @@ class WorkerRig:
         """The events of reservations by name."""
         query = (
             "SELECT split_part(topic, ':', 1) FROM ledger_events"
-            " WHERE convert_from(state, 'UTF8')::jsonb ->> 'reservation_id' = ANY(%s)"
+            " WHERE event_fields(state) ->> 'reservation_id' = ANY(%s)"
         )
         return Counter(name for (name,) in self.rows(query, [str(reservation_id) for reservation_id in ids]))
 

@@ -104,7 +104,7 @@ def test_refund_outage_refunds_once_under_one_correlation_id(outage: OutageScena
     assert outage.balance() == (0, 0)
     states = outage.bench.rows("SELECT DISTINCT status, refund_cause, case_id FROM reservations")
     assert states == [("refunded", "outage", None)]
-    correlated = "SELECT count(*) FROM ledger_events WHERE convert_from(state, 'UTF8')::jsonb ->> 'correlation_id' = %s"
+    correlated = "SELECT count(*) FROM ledger_events WHERE event_fields(state) ->> 'correlation_id' = %s"
     assert outage.bench.rows(correlated, first["correlation_id"]) == [(3,)]
 
 

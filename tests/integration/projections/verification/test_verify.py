@@ -94,7 +94,7 @@ def test_a_drifted_row_is_named_and_not_repaired(bench: LedgerBench) -> None:
 
 def replaced(topic: str, old: str, new: str) -> str:
     """A statement that changes a text within stored events."""
-    text = f"replace(convert_from(state, 'UTF8'), '{old}', '{new}')"
+    text = f"replace(event_fields(state)::text, '{old}', '{new}')"
     return f"UPDATE ledger_events SET state = convert_to({text}, 'UTF8') WHERE topic = '{topic}'"  # noqa: S608 - texts of this file
 
 
@@ -109,7 +109,7 @@ DAMAGES = {
     "reordered pair": (REORDERED, UNREADABLE, 3, "InviteAttempted"),
     "sent twice": (SENT_TWICE, "invariant 4: sent once per delivery", 4, "InviteSent"),
     "limit lowered": (
-        replaced("CodeIssued:1", '"max_uses":2', '"max_uses":0'),
+        replaced("CodeIssued:1", '"max_uses": 2', '"max_uses": 0'),
         *("invariant 1: uses stay within the limit", 2, "UseReserved"),
     ),
     "clear address": (replaced("InviteSent:1", "mx:25", "li.wei@example.com"), NO_ADDRESS, 4, "InviteSent"),

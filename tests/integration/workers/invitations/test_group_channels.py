@@ -100,8 +100,7 @@ class GroupRig:
     def channels(self) -> list[str]:
         """Which channels attempts were made by."""
         rows = self.bench.rows(
-            "SELECT DISTINCT convert_from(state, 'UTF8')::jsonb->>'channel' FROM ledger_events"
-            " WHERE topic = 'InviteAttempted:1'"
+            "SELECT DISTINCT event_fields(state)->>'channel' FROM ledger_events WHERE topic = 'InviteAttempted:1'"
         )
         return sorted(row[0] for row in rows)
 
@@ -198,7 +197,7 @@ def test_a_target_that_is_no_longer_allowed_gets_nothing(house: GroupRig) -> Non
 
     assert house.system.received == []
     events = house.bench.rows(
-        "SELECT convert_from(state, 'UTF8') FROM ledger_events ORDER BY notification_id DESC LIMIT 1"
+        "SELECT event_fields(state)::text FROM ledger_events ORDER BY notification_id DESC LIMIT 1"
     )
     assert '"target_refused"' in events[0][0]
 

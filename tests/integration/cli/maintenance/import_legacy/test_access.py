@@ -63,9 +63,7 @@ def test_access_that_ended_before_the_import_is_closed_without_email(imports: Im
     assert (document["ended"], document["emails"], document["imported"]) == (3, 0, 7)
     assert due(bench) == []
     assert bench.rows("SELECT count(*) FROM outbox") == [(0,)]
-    expired = bench.rows(
-        "SELECT convert_from(state, 'UTF8')::jsonb ->> 'notify' FROM ledger_events WHERE topic = 'AccessExpired:1'"
-    )
+    expired = bench.rows("SELECT event_fields(state) ->> 'notify' FROM ledger_events WHERE topic = 'AccessExpired:1'")
     assert expired == [("false",)] * 3
     assert_no_drift(bench)
 
