@@ -6,4 +6,4 @@ exec etcd --name="$1" --data-dir=/data/etcd --log-level=warn \
     --listen-peer-urls=http://0.0.0.0:2380 --initial-advertise-peer-urls="http://$1:2380" \
     --initial-cluster=etcd1=http://etcd1:2380,etcd2=http://etcd2:2380,etcd3=http://etcd3:2380 \
     --initial-cluster-token=ledger --initial-cluster-state=new \
-    --heartbeat-interval=200 --election-timeout=2000 --auto-compaction-retention=1
+    --heartbeat-interval=200 --election-timeout=2000 --enable-v2=true

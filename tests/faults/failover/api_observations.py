@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -81,9 +82,15 @@ class ApiReader:
                 return
             cursor = f"&cursor={quote(page['next'])}"
 
-    def unsettled(self) -> int:
-        """Return how many reservations are neither settled nor have an open case."""
-        return sum(row.status == "live" and not row.has_case for row in self.reservations())
+    def is_answering(self) -> bool:
+        """Return whether the database answers."""
+        return self.call("GET", "/api/v1/reservations?limit=1")[0] == 200
+
+    def is_settled(self) -> bool:
+        """Return whether every reservation is settled or has an open case; False too without an answer."""
+        with suppress(AssertionError):
+            return all(row.status != "live" or row.has_case for row in self.reservations())
+        return False
 
     def reservations(self) -> list[ReservationFacts]:
         """Return every reservation."""

@@ -50,15 +50,20 @@ class PatroniCluster:
         members = self.members()
         etcd_leaders = {node.etcd_view()[1] for node in self.nodes}
         roles = [member["role"] for member in members]
+        standbys = {member["name"] for member in members if member["role"] == "sync_standby"}
         return (
             len(members) == len(self.nodes)
             and roles.count("leader") == 1
-            and "sync_standby" in roles
+            and bool(standbys & self._confirming_standbys())
             and all(member["state"] in {"running", "streaming"} for member in members)
             and len({member.get("timeline") for member in members}) == 1
             and len(etcd_leaders) == 1
             and NO_LEADER not in etcd_leaders
         )
+
+    def timeline(self) -> int:
+        """Return the newest timeline of the members: each promotion adds one."""
+        return max((member.get("timeline", 0) for member in self.members()), default=0)
 
     def members(self) -> list[dict[str, Any]]:
         """Return the members as the first node that answers lists them."""
@@ -89,6 +94,13 @@ class PatroniCluster:
             for node in self.nodes
             for name in ("etcd", "patroni")
         )
+
+    def _confirming_standbys(self) -> set[str]:
+        """Return the names of the standbys that PostgreSQL itself waits for, whatever is recorded in etcd."""
+        leader = self.leader()
+        answer = {} if leader is None else leader.ask("/primary")[1]
+        rows = answer.get("replication", []) if isinstance(answer, dict) else []
+        return {row["application_name"] for row in rows if row["sync_state"] == "sync"}
 
     def _create_database(self) -> None:
         leader = self.leader()

@@ -71,6 +71,13 @@ def _freeze_node(scene: FaultScene) -> None:
     scene.primary.machine.signal(signal.SIGSTOP)
 
 
+def _freeze_both_leaders(scene: FaultScene) -> None:
+    """Freeze the primary's node while its member leads etcd too: once freed, that member knows old leases only."""
+    leader = next(node for node in scene.cluster.nodes if node.is_etcd_leader())
+    assert leader is scene.primary or leader.hand_etcd_to(scene.primary), "etcd refused to change its leader"
+    _freeze_node(scene)
+
+
 def _freeze_postgres(scene: FaultScene) -> None:
     scene.primary.machine.signal(signal.SIGSTOP, "postgres")
 
@@ -121,6 +128,7 @@ CLUSTER_FAULTS: Final = (
     ClusterFault("postgres and Patroni killed", _kill_both),
     ClusterFault("node killed", _kill_node),
     ClusterFault("node frozen", _freeze_node, held_s=FROZEN_S),
+    ClusterFault("node with both leaders frozen", _freeze_both_leaders, held_s=FROZEN_S),
     ClusterFault("postgres frozen", _freeze_postgres, is_deposing=False, held_s=FROZEN_S),
     ClusterFault("primary cut off", _cut_both_ways),
     ClusterFault("primary cannot send", _cut_outgoing),

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +20,24 @@ from tests.faults.failover.machines import Machine
 PASSWORD: Final = "only-for-tests"
 DISK_SIZE: Final = "400m"
 ASK_S_MAX: Final = 2.0
+HAND_OVER_S_MAX: Final = 10.0
 NO_LEADER: Final = "0"
 """What etcd says in an election."""
 POSTGRES_PORT, PATRONI_PORT, ETCD_PORT, ETCD_PEER_PORT = 5432, 8008, 2379, 2380
-SHIPPED: Final = yaml.safe_load((Path(__file__).parents[3] / "deploy/ha/patroni.yml").read_text("utf-8"))
+DEPLOYED: Final = Path(__file__).parents[3] / "deploy/ha"
 """The configuration that operators get: a run uses its rules of failover."""
+SHIPPED: Final = yaml.safe_load((DEPLOYED / "patroni.yml").read_text("utf-8"))
+ETCD_RULES: Final = dict(
+    re.findall(
+        r"^(ETCD_(?:HEARTBEAT_INTERVAL|ELECTION_TIMEOUT|ENABLE_V2))=(\S+)$",
+        (DEPLOYED / "systemd/etcd.env").read_text("utf-8"),
+        re.MULTILINE,
+    )
+)
+LOCK_INTERFACE: Final = re.findall(
+    r"^PATRONI_(\w+)_HOSTS=", (DEPLOYED / "systemd/patroni.env").read_text("utf-8"), re.MULTILINE
+)[0].lower()
+"""Which of etcd's interfaces holds Patroni's lock, as a section of Patroni's configuration."""
 SMALL: Final = {
     "max_connections": 100,
     "shared_buffers": "32MB",
@@ -74,11 +88,10 @@ class PatroniNode:
             "initial-advertise-peer-urls": f"http://{address}:{ETCD_PEER_PORT}",
             "initial-cluster": cluster,
             "initial-cluster-state": "new",
-            "heartbeat-interval": 200,
-            "election-timeout": 2000,
             "log-level": "warn",
         }
-        self.machine.spawn("etcd", "etcd", *(f"--{name}={value}" for name, value in options.items()))
+        command = ("etcd", *(f"--{name}={value}" for name, value in options.items()))
+        self.machine.spawn("etcd", *command, env={**build_server_environment(), **ETCD_RULES})
 
     def start_patroni(self) -> None:
         """Start Patroni, which starts PostgreSQL."""
@@ -109,6 +122,11 @@ class PatroniNode:
         """Return whether its member leads etcd."""
         member, leader = self.etcd_view()
         return leader != NO_LEADER and member == leader
+
+    def hand_etcd_to(self, other: "PatroniNode") -> bool:
+        """Make another node's member lead etcd, which this node's member leads; return whether etcd did it."""
+        body = {"targetID": other.etcd_view()[0]}
+        return self._request("POST", "/v3/maintenance/transfer-leadership", body, HAND_OVER_S_MAX, ETCD_PORT)[0] == 200
 
     def etcd_view(self) -> tuple[str, str]:
         """Return the ids of its member of etcd and of the leader that this member follows."""
@@ -153,7 +171,7 @@ class PatroniNode:
             "scope": "ledger",
             "name": self.machine.name,
             "restapi": {"listen": f"{address}:{PATRONI_PORT}", "connect_address": f"{address}:{PATRONI_PORT}"},
-            "etcd3": {"hosts": [f"{peer}:{ETCD_PORT}" for peer in self._peers]},
+            LOCK_INTERFACE: {"hosts": [f"{peer}:{ETCD_PORT}" for peer in self._peers]},
             "bootstrap": {
                 "dcs": _dynamic_settings(),
                 # Small segments: a full disk stops the primary within seconds, as it stops a busy one.

@@ -30,7 +30,7 @@ from tests.faults.failover.enclosure import (
     wait_for,
 )
 from tests.faults.failover.feed_order import order_violations
-from tests.faults.failover.front_servers import BROKER_URL, PRIMARY_PORT, FrontServers
+from tests.faults.failover.front_servers import BROKER_URL, PRIMARY_PORT, STANDBY_PORT, FrontServers
 from tests.faults.failover.patroni_nodes import PASSWORD, POSTGRES_PORT
 from tests.faults.failover.round_report import FailoverRound, table
 from tests.faults.failover.run_watch import RunWatch, WatchedRun
@@ -42,6 +42,8 @@ ACKS: Final = 8
 ANSWER_S_MAX: Final = 90.0
 SETTLE_S_MAX: Final = 180.0
 WHOLE_S_MAX: Final = 150.0
+READ_LAG_S_MAX: Final = 5.0
+"""Age in seconds of what a standby may answer: LEDGER_READ_LAG_S_MAX of the hosts."""
 SPREAD_CODES: Final = 6
 NODES: Final = 3
 
@@ -104,6 +106,7 @@ class FailoverRun:
         self._front = FrontServers(DISK / "front", logs, [node.machine.address for node in self._cluster.nodes])
         self._backends = [f"backend-{number + 1}" for number in range(plan.host_count)]
         self._loads: list[RedeemLoad] = []
+        self._timeline = 0
         self._code_ids: list[str] = []
 
     def run(self) -> FailoverReport:
@@ -126,6 +129,8 @@ class FailoverRun:
     @contextmanager
     def _hosts(self, mail: MailServer) -> Iterator[LedgerHosts]:
         with LedgerHosts(DISK / "hosts", self._database_url(), BROKER_URL, mail.url) as hosts:
+            hosts.env["LEDGER_READ_DATABASE_URL"] = f"{_owner_at(f'{HOST}:{STANDBY_PORT}')}?connect_timeout=2"
+            hosts.env["LEDGER_READ_LAG_S_MAX"] = str(READ_LAG_S_MAX)
             workers = (f"worker-{number + 1}" for number in range(self._plan.host_count))
             beats = (f"beat-{number + 1}" for number in range(self._plan.host_count))
             hosts.start(*self._backends, *workers, *beats)
@@ -135,10 +140,9 @@ class FailoverRun:
 
     def _database_url(self) -> str:
         if self._plan.route == "proxy":
-            return f"postgresql://{OWNER}:{PASSWORD}@{HOST}:{PRIMARY_PORT}/{DATABASE}?connect_timeout=2"
+            return f"{_owner_at(f'{HOST}:{PRIMARY_PORT}')}?connect_timeout=2"
         places = ",".join(f"{node.machine.address}:{POSTGRES_PORT}" for node in self._cluster.nodes)
-        query = "target_session_attrs=read-write&connect_timeout=2"
-        return f"postgresql://{OWNER}:{PASSWORD}@{places}/{DATABASE}?{query}"
+        return f"{_owner_at(places)}?target_session_attrs=read-write&connect_timeout=2"
 
     def _readers(self, hosts: LedgerHosts) -> dict[str, ApiReader]:
         key = json.loads(hosts.cli("key", "create", "checker", "--role", "admin", "--json"))["key"]
@@ -173,6 +177,10 @@ class FailoverRun:
         if not wait_for(lambda: self._is_whole(scene), WHOLE_S_MAX):
             self._report.broken.append(f"{fault.name}: the cluster was not whole again\n{self._cluster.words()}")
         whole_at = time.monotonic()
+        if (timeline := self._cluster.timeline()) < self._timeline:
+            lost = f"timeline {timeline} after timeline {self._timeline}: the commits between them are lost"
+            self._report.broken.append(f"{fault.name}: a former primary leads again, {lost}")
+        self._timeline = timeline
         if not wait_for(lambda: self._has_answers(whole_at), ANSWER_S_MAX):
             self._report.broken.append(f"{fault.name}: no answers from the whole cluster")
         one_round.ended = time.monotonic()
@@ -195,10 +203,17 @@ class FailoverRun:
         return min(load.acks[-1].at for load in self._loads)
 
     def _check(self, reader: ApiReader, watch: RunWatch, mail: MailServer) -> None:
-        wait_for(lambda: reader.unsettled() == 0, SETTLE_S_MAX)
-        watch.stop()
-        seen, final = observe_by_api(reader, self._code_ids, self._loads, mail)
         broken = self._report.broken
+        is_answering = wait_for(reader.is_answering, WHOLE_S_MAX)
+        if is_answering:
+            wait_for(reader.is_settled, SETTLE_S_MAX)
+        watch.stop()
+        if not is_answering:
+            broken.append(f"no final checks: no answers for {WHOLE_S_MAX:.0f} s after the run\n{self._cluster.words()}")
+            return
+        # What a standby answers is at most this old, so it has everything afterwards.
+        time.sleep(READ_LAG_S_MAX)
+        seen, final = observe_by_api(reader, self._code_ids, self._loads, mail)
         broken += violations(seen)
         broken += order_violations(final, {"feed": watch.feed, "standby": watch.standby})
         broken += watch.claims
@@ -213,6 +228,11 @@ class FailoverRun:
             "emails": len(seen.message_ids),
             "rejoined by pg_rewind": self._cluster.rewound_nodes(),
         }
+
+
+def _owner_at(places: str) -> str:
+    """Return the libpq URI of the database at one or several places."""
+    return f"postgresql://{OWNER}:{PASSWORD}@{places}/{DATABASE}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

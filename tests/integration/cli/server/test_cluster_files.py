@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -62,6 +63,40 @@ def test_failover_keeps_every_acknowledged_commit() -> None:
     assert rules["synchronous_mode"] is rules["synchronous_mode_strict"] is True
     assert rules["postgresql"]["use_pg_rewind"] is True
     assert rules["loop_wait"] + 2 * rules["retry_timeout"] <= rules["ttl"]
+
+
+def balanced_port(path: str) -> int:
+    """The port behind which HAProxy offers the nodes that answer this path of Patroni with 200."""
+    text = (CLUSTER / "haproxy.cfg").read_text("utf-8")
+    found = re.search(rf"bind \S+:(\d+)\"\n(?: +balance \w+\n)? +option httpchk OPTIONS {path}\n", text)
+    assert found is not None, path
+    return int(found[1])
+
+
+@pytest.mark.parametrize("where", ["containers", "machines"])
+def test_reports_read_standbys_and_decisions_the_primary(where: str) -> None:
+    """Through HAProxy on every application host; exports from a standby are not cancelled by its replay."""
+    backend = services()["backend"]["environment"]
+    environment = backend if where == "containers" else assignments(CLUSTER / "systemd/ledger.env")
+    rules = yaml.safe_load((CLUSTER / "patroni.yml").read_text("utf-8"))["bootstrap"]["dcs"]
+
+    assert urlsplit(environment["DATABASE_URL"]).port == balanced_port("/primary")
+    assert urlsplit(environment["LEDGER_READ_DATABASE_URL"]).port == balanced_port("/replica")
+    assert rules["postgresql"]["parameters"]["hot_standby_feedback"] == "on"
+
+
+def test_a_lock_ends_by_agreement_of_etcd_alone() -> None:
+    """Containers and machines; a lease of the newer interface ends when a leader of etcd that was frozen says so."""
+    machines = assignments(CLUSTER / "systemd/etcd.env")
+    flags = dict(re.findall(r"--([\w-]+)=(\S+)", (CLUSTER / "containers/etcd.sh").read_text("utf-8")))
+    rules = ("heartbeat-interval", "election-timeout", "enable-v2")
+
+    assert {rule: flags[rule] for rule in rules} == {
+        rule: machines[f"ETCD_{rule.upper().replace('-', '_')}"] for rule in rules
+    }
+    assert flags["enable-v2"] == "true"
+    for environment in (services()["db1"]["environment"], assignments(CLUSTER / "systemd/patroni.env")):
+        assert [name for name in environment if name.endswith("_HOSTS")] == ["PATRONI_ETCD_HOSTS"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
