@@ -8,6 +8,7 @@ from typing import Any
 from eventsourcing.postgres import ConnectionPool
 from psycopg import Connection
 from psycopg.rows import DictRow
+from psycopg_pool import TooManyRequests
 
 from projections.database.servers.stale_server_watch import StaleServerWatch
 
@@ -52,13 +53,13 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
         """
         self.claim_for_this_process()
         for _ in range(self.max_size):
-            conn = super().getconn(timeout)
+            conn = self._wait_for_connection(timeout)
             if not _has_hung_up(conn):
                 self._used_since[conn] = time.monotonic()
                 return conn
             conn.close()
             self.putconn(conn)
-        return super().getconn(timeout)
+        return self._wait_for_connection(timeout)
 
     def putconn(self, conn: Connection[DictRow]) -> None:
         """Take a connection back."""
@@ -70,6 +71,28 @@ class LedgerPool(ConnectionPool[Connection[DictRow]]):
         if self._watch is not None:
             self._watch.close()
         super().close(timeout)
+
+    def _wait_for_connection(self, timeout: float | None) -> Connection[DictRow]:
+        """Wait in the queue of the library.
+
+        A caller that gave up stays in that queue until a connection comes. In an outage those fill it, and a full
+        queue refuses callers without trying to connect: no connection would ever come.
+        """
+        try:
+            return super().getconn(timeout)
+        except TooManyRequests:
+            if not self._remove_callers_that_gave_up():
+                raise
+            return super().getconn(timeout)
+
+    def _remove_callers_that_gave_up(self) -> bool:
+        """Return whether there were any."""
+        with self._lock:
+            waiting = [position for position in self._waiting if position.error is None]
+            count = len(self._waiting) - len(waiting)
+            self._waiting.clear()
+            self._waiting.extend(waiting)
+        return count > 0
 
     def list_used(self, for_s: float) -> list[Connection[DictRow]]:
         """Return the connections that are in use for at least so many seconds."""

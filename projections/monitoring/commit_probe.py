@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -17,6 +17,7 @@ from projections.database.servers.bounded_connection import BoundedConnection, i
 from projections.database.servers.known_servers import (
     COMMIT_S_MAX,
     KNOWN_SERVERS,
+    Address,
     address_of,
     commit_next_to_nothing,
     list_addresses,
@@ -32,6 +33,7 @@ READ_ONLY: Final = "the database is a standby or read-only: it accepts no writes
 UNCONFIRMED: Final = (
     f"the database did not confirm a commit within {COMMIT_S_MAX:g} s: it is frozen or cut off, or waits for a standby"
 )
+FORMER: Final = "the server that answers is a former primary: it may lack commits that the next one acknowledged"
 FULL: Final = "the disk of the database is full"
 REFUSED: Final = "the database refuses to write"
 
@@ -75,8 +77,7 @@ class CommitProbe:
                 commit_in_time(conn)
         except (PersistenceError, psycopg.Error) as error:
             addresses = list_addresses(conninfo_to_dict(self._datastore.url))
-            is_suspected = any(map(KNOWN_SERVERS.is_suspected, addresses))
-            raise NoCommitError(UNCONFIRMED if is_suspected else UNREACHABLE) from error
+            raise NoCommitError(_explain_missing_connection(addresses)) from error
 
 
 def commit_in_time(conn: Connection[Any]) -> None:
@@ -128,6 +129,12 @@ def check_commit(database_url: str) -> None:
         raise NoCommitError(f"{UNREACHABLE}: {' '.join(str(error).split())}") from error
     with conn:
         commit_in_time(conn)
+
+
+def _explain_missing_connection(addresses: Sequence[Address]) -> str:
+    if any(map(KNOWN_SERVERS.is_former_primary, addresses)):
+        return FORMER
+    return UNCONFIRMED if any(map(KNOWN_SERVERS.is_suspected, addresses)) else UNREACHABLE
 
 
 def _describe(error: psycopg.Error) -> str:

@@ -52,6 +52,7 @@ class KnownServers:
         self._clock = clock
         self._newest: dict[int, int] = {}
         self._suspected: dict[Address, float] = {}
+        self._refused: dict[Address, float] = {}
 
     def admit(self, identity: ServerIdentity, address: Address) -> None:
         """Remember the timeline of a server.
@@ -63,11 +64,13 @@ class KnownServers:
             return
         newest = self._newest.get(identity.system, 0)
         if identity.timeline < newest:
+            self._refused[address] = self._clock()
             raise StalePrimaryError(
                 f"the server at {':'.join(address)} is a former primary: its timeline is {identity.timeline}, and"
                 f" timeline {newest} was seen: stop it, or let it rejoin the cluster as a standby"
             )
         self._newest[identity.system] = identity.timeline
+        self._refused.pop(address, None)
 
     def suspect(self, address: Address) -> None:
         """Remember that a host did not answer, or is a former primary."""
@@ -80,6 +83,10 @@ class KnownServers:
     def is_suspected(self, address: Address) -> bool:
         """Return whether a host did not answer recently."""
         return self._age_s(address) < SUSPECTED_S
+
+    def is_former_primary(self, address: Address) -> bool:
+        """Return whether a former primary answered there recently, and no newer one since then."""
+        return self._clock() - self._refused.get(address, float("-inf")) < SUSPECTED_S
 
     def order_hosts(self, conninfo: str) -> str:
         """Return connection parameters with suspected hosts last, or left out for a while."""

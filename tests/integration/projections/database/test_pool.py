@@ -4,16 +4,22 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any, Self
 
 import psycopg
 import pytest
+from psycopg_pool import PoolTimeout
 
+from api.cli.embedded.bounded_wait import wait_until
+from projections.database.datastore import LedgerDatastore
+from projections.database.pipeline import OptimisticWriteConnection
 from projections.database.pool import ForkedPoolError
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 
 CHILD_S_MAX = 20
+OUTAGE_S_MAX = 30.0
 
 
 def hang_up(bench: LedgerBench) -> int:
@@ -48,6 +54,31 @@ def test_a_pool_full_of_dead_connections_is_not_noticed_by_anybody(bench: Ledger
 
     assert ended == [bench.storage.datastore.pool.max_size] * 2
     assert (read is not None, written.changed) == (True, True)
+
+
+def test_pool_connects_again_after_an_outage_that_filled_its_queue(database_url: str) -> None:
+    """Callers that gave up take no places, so the next one makes the pool connect."""
+    is_down = True
+
+    class OutageConnection(OptimisticWriteConnection):
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            if is_down:
+                raise psycopg.OperationalError("connection refused")
+            return super().connect(conninfo, **options)
+
+    datastore = LedgerDatastore(database_url, pool_size=1, wait_s=0.01, connection_class=OutageConnection)
+    pool = datastore.pool
+    pool.open()
+    for _ in range(pool.max_waiting + 1):
+        with pytest.raises(PoolTimeout):
+            pool.getconn()
+    assert wait_until(lambda: pool.get_stats()["pool_size"] == 0, OUTAGE_S_MAX), "it still tries to connect"
+
+    is_down = False
+    conn = pool.getconn(timeout=OUTAGE_S_MAX)
+    pool.putconn(conn)
+    datastore.close()
 
 
 def in_a_child(work: Callable[[], object]) -> str:

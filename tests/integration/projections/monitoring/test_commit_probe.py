@@ -3,7 +3,11 @@
 import psycopg
 import pytest
 
-from projections.monitoring.commit_probe import FULL, NoCommitError, check_commit
+from projections.database.datastore import LedgerDatastore
+from projections.database.servers import bounded_connection
+from projections.database.servers.known_servers import KnownServers
+from projections.monitoring import commit_probe
+from projections.monitoring.commit_probe import FORMER, FULL, CommitProbe, NoCommitError, check_commit
 from projections.sql.database import DatabaseSql
 
 FULL_DISK = "DO $$ BEGIN RAISE SQLSTATE '53100'; END $$"
@@ -33,3 +37,22 @@ def test_limit_of_temporary_files_is_no_full_disk(database_url: str, monkeypatch
     monkeypatch.setattr(DatabaseSql, "write_scratch_file", LIMITED)
 
     check_commit(database_url)
+
+
+def test_former_primary_that_leads_again_allows_no_commit(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has seen a newer timeline says so, as long as no server has that one."""
+    with psycopg.connect(database_url) as conn:
+        identity = bounded_connection.identify(conn)
+    assert identity is not None
+    assert identity.timeline is not None
+    servers = KnownServers()
+    servers.admit(identity._replace(timeline=identity.timeline + 1), ("promoted", "5432"))
+    for module in (bounded_connection, commit_probe):
+        monkeypatch.setattr(module, "KNOWN_SERVERS", servers)
+
+    datastore = LedgerDatastore(database_url, pool_size=1, wait_s=0.2)
+    try:
+        with pytest.raises(NoCommitError, match=FORMER):
+            CommitProbe(datastore).check()
+    finally:
+        datastore.close()
