@@ -1,16 +1,18 @@
 """Reads a file of codes line by line: CSV with a line of column names, or JSON Lines. Memory holds one line at a time.
 
-One line is one record, also in CSV: a quote that is never closed makes only its own line invalid.
+One line is one record, also in CSV: a quote that is never closed makes only its own line invalid. Exports of some other
+products are recognized by their columns (`column_maps`).
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
+from api.code_import.column_maps import ColumnMap, find_column_map
 from api.code_import.duplicates import find_repeated
 from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS, InvalidCellError, RejectedRecordError, parse_code
 from api.schemas.code_terms import NONE_WORDS
@@ -56,6 +58,9 @@ class Records:
         form: Its format.
         mapping: Our columns by the names that the file has for them; an empty value leaves a column out.
 
+    Attributes:
+        column_map: How the columns of another product are read, if the first line is one of its exports.
+
     Raises:
         UnusableFileError: The file is empty, or its columns are not those that are needed.
     """
@@ -68,6 +73,8 @@ class Records:
         self._names: list[str] = []
         self.header = ""
         self.original_names: list[str] = []
+        self.column_map: ColumnMap | None = None
+        self._parsers: list[Callable[[str], str] | None] = []
         if form == "csv":
             self._read_header()
 
@@ -129,9 +136,12 @@ class Records:
         except RejectedRecordError as error:
             raise UnusableFileError("csv", f"line 1, the names of the columns: {error}") from error
         self.original_names = [name.strip() for name in theirs]
+        there = [name.strip().lower() for name in theirs]
+        self.column_map = find_column_map(there)
+        if self.column_map is not None:
+            self._parsers = [None if name in self._mapping else self.column_map.parsers.get(name) for name in there]
         self._names = [self._ours(name) for name in theirs]
         _check([name for name in self._names if name])
-        there = {name.strip().lower() for name in theirs}
         if missing := next((name for name in self._mapping if name not in there), None):
             raise UnusableFileError(
                 "columns", f"--map names a column {missing!a} that line 1 does not have: {self.header[:200]}"
@@ -140,7 +150,8 @@ class Records:
     def _ours(self, theirs: str) -> str:
         """Return our name of a column; an empty one for a column that is ignored."""
         name = theirs.strip().lower()
-        ours = self._mapping.get(name, name)
+        recognized = None if self.column_map is None else self.column_map.find_column(name)
+        ours = self._mapping.get(name, name if recognized is None else recognized)
         if ours in IGNORED_COLUMNS:
             return ""
         if ours and ours not in COLUMNS:
@@ -159,7 +170,10 @@ class Records:
             raise RejectedRecordError(
                 "columns", f"the line has {len(cells)} cells, but line 1 names {len(self._names)} columns"
             )
-        return {name: without_mark(cell.strip()) for name, cell in zip(self._names, cells, strict=False) if name}
+        cells = [without_mark(cell.strip()) for cell in cells]
+        if self._parsers:
+            cells = [cell if parse is None else parse(cell) for parse, cell in zip(self._parsers, cells, strict=False)]
+        return {name: cell for name, cell in zip(self._names, cells, strict=False) if name}
 
     def _json_cells(self, text: str) -> Mapping[str, str]:
         try:

@@ -77,6 +77,8 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
         except UnusableFileError as error:
             say_error(f"nothing was imported: {file}: {error}")
             return ExitCode.REFUSED
+        if records.column_map is not None:
+            say_error(f"{file}: read as an export of {records.column_map.product}")
         with (
             session.open_ledger(CONNECTIONS) as ledger,
             _create_rejects_file(rejects) as rejects_file,

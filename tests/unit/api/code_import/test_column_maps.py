@@ -1,0 +1,104 @@
+"""Files that other products export: recognized, read with their limits and uses, and never guessed at."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from api.code_import.column_maps import COLUMN_MAPS
+from api.code_import.file_reader import Records, UnusableFileError
+from api.code_import.row_parser import COLUMNS, CodeRow, RejectedRecordError, parse_row
+from api.use_cases.issue_codes import CodeTemplate
+from domain.events.code_terms import SINGLE_USE
+
+EXAMPLES = Path(__file__).parents[4] / "docs" / "how-to" / "examples"
+PRETIX_HEADER = '"Voucher code","Valid until","Redeemed","Maximum usages","Tag"\n'
+VOUCHERIFY_HEADER = "Code,Voucher Type,Redemption Limit,Redemption Count,Active,Expiration Date\n"
+
+
+def read_rows(data: bytes, mapping: Mapping[str, str] | None = None) -> tuple[Records, list[CodeRow]]:
+    """The file and its codes; the first invalid line ends it."""
+    records = Records(io.BytesIO(data), "csv", mapping or {})
+    default, rows = CodeTemplate(terms=SINGLE_USE, bound=True), []
+    for record in records:
+        if record.error is not None:
+            raise record.error
+        rows.append(parse_row(record.cells, default))
+    return records, rows
+
+
+def product_of(records: Records) -> str | None:
+    """The product whose export was recognized."""
+    return None if records.column_map is None else records.column_map.product
+
+
+def test_pretix_example_keeps_limits_uses_and_comments() -> None:
+    """With the time zone of its dates."""
+    records, rows = read_rows((EXAMPLES / "pretix-vouchers.csv").read_bytes())
+
+    assert product_of(records) == "pretix"
+    assert [(row.text, row.template.terms.max_uses, row.used, row.note) for row in rows] == [
+        ("WORKSHOP7KQ2", 1, 1, "for the speakers"),
+        ("WORKSHOPM4XD", 10, 3, ""),
+        ("PRESS9", 2, 0, ""),
+    ]
+    expiries = [row.template.terms.expires_at for row in rows]
+    assert [expiry and expiry.isoformat() for expiry in expiries] == ["2031-06-30T21:59:59+00:00"] * 2 + [None]
+
+
+def test_voucherify_example_keeps_limits_uses_starts_and_states() -> None:
+    """No limit is unlimited, although lines without a limit have one use elsewhere; an inactive code is paused."""
+    records, rows = read_rows((EXAMPLES / "voucherify-codes.csv").read_bytes())
+
+    assert product_of(records) == "Voucherify"
+    assert [(row.text, row.template.terms.max_uses, row.used, row.is_paused) for row in rows] == [
+        ("BETA4411", 5, 2, False),
+        ("BETA4412", None, 14, False),
+        ("BETA4413", 1, 0, True),
+    ]
+    starts = [row.template.terms.starts_at for row in rows]
+    assert [start and start.isoformat() for start in starts] == ["2026-01-05T00:00:00+00:00", None, None]
+    assert all(row.issued_at and row.issued_at.isoformat().startswith("2025-12-20") for row in rows)
+
+
+@pytest.mark.parametrize("kind", ["GIFT_VOUCHER", "Gift Voucher", "LOYALTY_CARD"])
+def test_card_with_a_balance_is_rejected(kind: str) -> None:
+    """A balance of money is no number of uses."""
+    with pytest.raises(RejectedRecordError, match="a card with a balance"):
+        read_rows(f"{VOUCHERIFY_HEADER}A-1,{kind},,3,true,\n".encode())
+
+
+def test_active_that_is_neither_true_nor_false_is_rejected() -> None:
+    """Rather than guessed."""
+    with pytest.raises(RejectedRecordError, match="neither true nor false"):
+        read_rows(f"{VOUCHERIFY_HEADER}A-1,DISCOUNT_VOUCHER,1,0,perhaps,\n".encode())
+
+
+def test_mapping_by_hand_goes_before_the_recognized_columns() -> None:
+    """So pretix tags can become groups."""
+    records, rows = read_rows(f"{PRETIX_HEADER}A-1,,0,2,spring\n".encode(), {"Tag": "group"})
+
+    assert product_of(records) == "pretix"
+    assert [(row.template.terms.max_uses, row.template.terms.group) for row in rows] == [(2, "spring")]
+
+
+def test_unknown_column_of_a_recognized_file_is_named() -> None:
+    """A restriction that we do not know may matter, so it is not dropped silently."""
+    with pytest.raises(UnusableFileError, match="validity_day_of_week"):
+        read_rows(b"code,redemption_quantity,validity_day_of_week\nA-1,1,2\n")
+
+
+def test_our_own_columns_are_no_export_of_another_product() -> None:
+    """A file of ours, whatever its columns."""
+    records, rows = read_rows(f"{','.join(COLUMNS)}\nA-1\n".encode())
+
+    assert product_of(records) is None
+    assert [row.text for row in rows] == ["A1"]
+
+
+def test_every_column_map_leads_to_columns_that_exist() -> None:
+    """Each column is one of ours or ignored, and each parser and mark belongs to a column."""
+    for column_map in COLUMN_MAPS:
+        assert set(column_map.columns.values()) <= {*COLUMNS, ""}
+        assert {*column_map.parsers, *frozenset().union(*column_map.marks)} <= set(column_map.columns)
