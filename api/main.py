@@ -26,6 +26,7 @@ from api.http.middleware import RequestEnvelope, RequestEnvelopeMiddleware
 from api.http.openapi import described, operation_id
 from api.http.problems import HttpError, headers_of, language_of, problem_response, status_of
 from api.http.server.direct_route import DirectRoute
+from api.http.server.stream_slots import StreamSlots
 from api.http.trusted_proxies import behind_proxies, forwarded_reader
 from api.http.validation_errors import problem_of
 from api.i18n.catalogs import LANGUAGES, translator
@@ -50,6 +51,8 @@ from api.web.public.router import build_pages
 from api.web.static_files import mount_static
 from api.web.support import SignInGate, SupportContext, build_support
 from api.web.support.dashboard import DashboardCache
+from api.web.support.history.history_watch import HistoryWatch
+from api.web.support.history.live_page import VIEWERS_MAX, SupportSource
 from domain.commands.context import CommandContext
 from projections.config.broker_url import BrokerUrl
 from projections.database.errors import StorageUnavailableError
@@ -218,6 +221,8 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 channel_kinds=_channel_kinds(),
             )
             app.state.support = SupportContext.from_services(app.state.services)
+            app.state.viewers = StreamSlots(VIEWERS_MAX)
+            app.state.history_watch = HistoryWatch(SupportSource(app.state.support), app.state.services.run_blocking)
             app.state.dashboard = DashboardCache.from_services(app.state.services)
             app.state.hook_post = preview_sender = _preview_sender(settings, storage)
             app.state.admin = AdminContext.from_services(app.state.services, app.state.support, preview_sender)

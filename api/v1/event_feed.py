@@ -21,9 +21,9 @@ from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayReadEvents, TheServices
 from api.http.openapi import PROTECTED
+from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
-from api.v1.public.stream_slots import SlotStreamingResponse, StreamSlots
 from domain.events import EVENT_TYPES, ReservationEvent
 from domain.values.number_bounds import POSITIONS
 from projections.read_models.event_feed import EventFeed, FeedEvent, FeedPage

@@ -2,10 +2,10 @@
 
 from fastapi import FastAPI
 
+from api.http.server.stream_slots import StreamSlots
 from api.v1 import event_feed, health, persons, session
 from api.v1.codes import code_import, codes, lifecycle, what_if
 from api.v1.public import redeem
-from api.v1.public.stream_slots import StreamSlots
 from api.v1.reservations import cases, commands, outage_refunds, queries, rebind, redemption_batches, redemptions
 from api.v1.webhooks import channel_callbacks, endpoints, group_channels
 

@@ -118,19 +118,8 @@ def page(
         headers: More headers.
         context: What the template needs besides `t`, `language`, `tag` and `languages`.
     """
-    content = (
-        environment()
-        .get_template(template)
-        .render(
-            t=translator(language),
-            language=language,
-            tag=LANGUAGE_TAGS[language],
-            languages=[
-                (other, LANGUAGE_TAGS[other], LANGUAGE_NAMES[other], _url_in(request, other)) for other in LANGUAGES
-            ],
-            **context,
-        )
-    )
+    languages = [(other, LANGUAGE_TAGS[other], LANGUAGE_NAMES[other], _url_in(request, other)) for other in LANGUAGES]
+    content = _render(template, language, languages=languages, **context)
     response = HTMLResponse(content, status, {**_headers(language), **(headers or {})})
     if request.query_params.get("lang") == language:
         response.set_cookie(
@@ -142,6 +131,16 @@ def page(
             samesite="lax",
         )
     return response
+
+
+def render_part(template: str, language: Language, **context: object) -> str:
+    """Render the main part of a page, without what surrounds it, for a page that is open already."""
+    return _render(template, language, layout="part.html", **context)
+
+
+def _render(template: str, language: Language, **context: object) -> str:
+    tag = LANGUAGE_TAGS[language]
+    return environment().get_template(template).render(t=translator(language), language=language, tag=tag, **context)
 
 
 def see_other(path: str) -> RedirectResponse:

@@ -8,7 +8,7 @@ costs the same however long the history is.
 import logging
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Final, NamedTuple
@@ -71,6 +71,10 @@ class StatementReader(Reader):
         """Return the version of a code's newest event; 0 if there is no such code."""
         rows = self._fetch_all(ReadModelsSql.version_of_code, code_id)
         return int(rows[0][0]) if rows else 0
+
+    def find_newest_versions(self, code_ids: Collection[UUID]) -> dict[UUID, int]:
+        """Return the versions of the newest events of these codes, as far as they exist."""
+        return dict(self._fetch_all(ReadModelsSql.versions_of_codes, list(code_ids)))
 
     def find_version_at(self, code_id: UUID, timestamp: datetime) -> int:
         """Return the version of a code at a time; 0 before it was issued. `at` never decreases along a stream."""

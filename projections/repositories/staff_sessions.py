@@ -1,6 +1,6 @@
 """Sessions of staff, the credentials that open them, and the pages of the audit log."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -83,6 +83,11 @@ class StaffSessionRepository(Reader):
         role, *row = rows[0]
         typed = self._storage.vault.read_text("staff", row)
         return None if typed is None else StaffMember(row[0], role, typed)
+
+    def find_roles(self, digests: Collection[bytes], now: datetime) -> dict[bytes, str]:
+        """Return the current roles of those of these sessions that have not ended."""
+        rows = self._fetch_all(RepositoriesSql.roles_of_sessions, list(digests), now)
+        return {bytes(digest): role for digest, role in rows}
 
     def find_revealed_since(
         self, staff_id: UUID, since: datetime, subjects: Sequence[UUID]

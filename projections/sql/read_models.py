@@ -73,6 +73,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     versions_newest_first: LiteralString
     versions_oldest_first: LiteralString
     version_of_code: LiteralString
+    versions_of_codes: LiteralString
     versions_of_reservation: LiteralString
     reservations_related_at: LiteralString
     reservations_pending_at: LiteralString

@@ -388,6 +388,9 @@ ORDER BY originator_version LIMIT %(limit)s;
 -- name: version_of_code
 SELECT version FROM code_balances WHERE code_id = %s;
 
+-- name: versions_of_codes
+SELECT code_id, version FROM code_balances WHERE code_id = ANY(%s);
+
 -- name: versions_of_reservation
 SELECT code_id, versions FROM reservations WHERE reservation_id = %s;
 

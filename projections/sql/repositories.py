@@ -85,6 +85,7 @@ class RepositoriesSql(Statements, file="repositories.sql", tables=(BATCHES,)):
     open_session: LiteralString
     end_session: LiteralString
     staff_of_session: LiteralString
+    roles_of_sessions: LiteralString
     insert_audit: LiteralString
     insert_audit_with_reason: LiteralString
     audit_of_staff_since: LiteralString

@@ -292,6 +292,10 @@ SELECT s.role, s.staff_id, s.digest, s.pepper_id, s.sealed, s.key_id
 FROM staff_sessions o JOIN staff s USING (staff_id) WHERE o.digest = %s AND o.expires_at > %s
     AND s.removed_at IS NULL;
 
+-- name: roles_of_sessions
+SELECT o.digest, s.role FROM staff_sessions o JOIN staff s USING (staff_id)
+WHERE o.digest = ANY(%s) AND o.expires_at > %s AND s.removed_at IS NULL;
+
 -- name: insert_audit
 INSERT INTO audit (at, act, staff_id, subject_id, key_id)
 VALUES (%(at)s, %(act)s, %(staff_id)s, %(subject_id)s, %(api_key_id)s);

@@ -1,5 +1,6 @@
 """A support agent's day: a mistyped address found by the code's last four, a refund, and the page through time."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -7,7 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from domain.ports import Rejected
-from tests.support.clients.served_app import ServedApp
+from tests.support.clients.served_app import PASSWORD, WAIT_MS, ServedApp
+from tests.support.clients.staff_browser import add_staff, code_id_of
 from tests.support.ledger.code_template import make_template
 
 Tab = Callable[..., Page]
@@ -145,6 +147,88 @@ def test_new_events_appear_and_the_slider_goes_back(served_app: ServedApp, open_
     assert open_count == 1
     assert staff_page.locator(".picture").get_attribute("aria-label") == "0 used, 1 reserved, 8 available"
     assert "as_of=" in staff_page.url
+
+
+def test_open_history_follows_new_events_and_costs_nothing_in_the_background(
+    served_app: ServedApp, open_tab: Tab
+) -> None:
+    """Lines, balance, chart and announcement move without a request but the stream; a hidden tab closes it."""
+    code = served_app.app.issue(make_template(max_uses=9, bound=False))
+    staff_page = open_tab(staff="support")
+    with staff_page.expect_request("**/stream?*"):
+        staff_page.goto(f"/support/codes/{code_id_of(served_app.app, code)}")
+    staff_page.locator("summary", has_text="Add note").click()
+    staff_page.fill("#note", "half written")
+    requests, closed = watch_requests(staff_page)
+
+    first = served_app.reserve(code, "a@example.com")
+    expect(staff_page.locator(f"#flat a[href='/support/reservations/{first}']").first).to_be_visible()
+    expect(staff_page.locator(".picture")).to_have_attribute("aria-label", "0 used, 1 reserved, 8 available")
+    expect(staff_page.locator("#news")).to_have_text("New events: 1. Used: 0, reserved: 1, available: 8.")
+    expect(staff_page.locator("#note")).to_have_value("half written")
+    assert staff_page.locator("#note").evaluate("field => field === document.activeElement")
+    expect(staff_page.locator("#chart-over")).to_have_attribute("data-places", re.compile(r" 2:[\d.]+ $"))
+    assert requests == []
+
+    set_hidden(staff_page, "true")
+    staff_page.wait_for_timeout(1)
+    served_app.app.attempt(first)
+    second = served_app.reserve(code, "b@example.com")
+    expect(staff_page.locator(".picture")).to_have_attribute("aria-label", "0 used, 1 reserved, 8 available")
+    assert [re.search("/stream", url) is not None for url in closed] == [True]
+    assert requests == []
+
+    set_hidden(staff_page, "false")
+    expect(staff_page.locator(f"#flat a[href='/support/reservations/{second}']").first).to_be_visible()
+    expect(staff_page.locator(".picture")).to_have_attribute("aria-label", "1 used, 1 reserved, 7 available")
+    assert [url.rpartition("?")[2] for url in requests] == ["after=2"]
+    news = "New events: 3. Used: 1, reserved: 1, available: 7."
+    expect(staff_page.locator("#news")).to_have_text(news, timeout=WAIT_MS)  # announced once in ten seconds
+
+
+def test_open_history_says_that_its_session_ended(served_app: ServedApp, open_tab: Tab) -> None:
+    """Its stream is closed and not opened again."""
+    add_staff(served_app.app, "leaver@staff.example.com", "viewer", PASSWORD)
+    staff_page = open_tab()
+    served_app.sign_in(staff_page, "leaver")
+    with staff_page.expect_request("**/stream?*"):
+        staff_page.goto(f"/support/codes/{code_id_of(served_app.app, served_app.app.issue())}")
+    requests, _ = watch_requests(staff_page)
+
+    other = staff_page.context.new_page()
+    other.goto("/support")
+    other.locator(".who button").click()
+
+    expect(staff_page.locator("#stopped")).to_have_text("Your session has ended. Sign in again to see new events.")
+    assert requests == []
+
+
+def test_history_shows_new_events_by_reloading_without_script(served_app: ServedApp, open_tab: Tab) -> None:
+    """As every page does."""
+    code = served_app.app.issue(make_template(max_uses=9, bound=False))
+    staff_page = open_tab(staff="viewer", java_script_enabled=False)
+    staff_page.goto(f"/support/codes/{code_id_of(served_app.app, code)}")
+    served_app.reserve(code, "a@example.com")
+    expect(staff_page.locator(".picture")).to_have_attribute("aria-label", "0 used, 0 reserved, 9 available")
+    staff_page.reload()
+    expect(staff_page.locator(".picture")).to_have_attribute("aria-label", "0 used, 1 reserved, 8 available")
+
+
+def watch_requests(page: Page) -> tuple[list[str], list[str]]:
+    """The requests of a page from now on that reach the application, and those that it gave up."""
+    begun: list[str] = []
+    given_up: list[str] = []
+    page.on("request", lambda request: begun.extend([] if "/static/" in request.url else [request.url]))
+    page.on("requestfailed", lambda request: given_up.append(request.url))
+    return begun, given_up
+
+
+def set_hidden(page: Page, hidden: str) -> None:
+    """Put a tab in the background or back, as the browser tells its page."""
+    page.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
 
 
 def test_times_in_sentences_are_shown_in_the_time_zone_of_the_reader(served_app: ServedApp, open_tab: Tab) -> None:

@@ -63,6 +63,7 @@ GET /support/codes/{code_id}/events/{version}
 GET /support/codes/{code_id}/explain
 POST /support/codes/{code_id}/person
 GET /support/codes/{code_id}/proofs
+GET /support/codes/{code_id}/stream
 GET /support/codes/{code_id}/version
 GET /support/codes/{code_id}/what-if
 POST /support/codes/{code_id}/views

@@ -1,1 +1,1 @@
-"""How uvicorn writes the responses."""
+"""How uvicorn writes responses, and how many of them are streams."""

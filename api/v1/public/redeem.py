@@ -16,6 +16,7 @@ from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import TheLanguage, TheServices, caller_of, client_ip_of
 from api.http.openapi import problem_responses
 from api.http.problems import HttpError
+from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.i18n.catalogs import LANGUAGES
 from api.i18n.messages import state_message
 from api.rate_limits.headers import limit_headers
@@ -24,7 +25,6 @@ from api.schemas.resources import RedeemRequest, RedemptionView
 from api.use_cases.redeem import Redemption, correct_own_recipient
 from api.use_cases.redeem import redeem as redeem_code
 from api.use_cases.services import Caller, Services
-from api.v1.public.stream_slots import SlotStreamingResponse, StreamSlots
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.model.reservation import Reservation

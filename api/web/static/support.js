@@ -1,10 +1,10 @@
-// The support desk: new events appear by themselves, the slider moves the page through time, replies are copied,
+// The support console: new events appear without a reload, the slider moves the page through time, replies are copied,
 // and no form is sent twice. Every page works without it.
 
 import { showLocalTimes } from "./times.js";
 
-const POLL_MS = 3000;
-const POLL_LONGEST_MS = 30000;
+const RETRY_MS = 30000;
+const ANNOUNCE_MS = 10000;
 const SLIDER_REST_MS = 120;
 
 const statement = document.getElementById("statement");
@@ -22,7 +22,23 @@ async function fetchPage(address) {
 
 function take(next, id) {
   const part = document.adoptNode(next.getElementById(id));
-  document.getElementById(id).replaceWith(part);
+  const former = document.getElementById(id);
+  const focused = former.contains(document.activeElement) ? document.activeElement : null;
+  former.replaceWith(part);
+  if (focused !== null) {
+    findSame(part, focused)?.focus({ preventScroll: true });
+  }
+}
+
+// The control that takes the place of another one: the same link, the same field, or the same row's summary.
+function findSame(part, focused) {
+  const row = focused.closest("[id]");
+  const place = row === null ? null : document.getElementById(row.id);
+  const links = [...part.querySelectorAll("a[href]")];
+  if (focused.matches("a[href]")) {
+    return links.find((link) => link.getAttribute("href") === focused.getAttribute("href"));
+  }
+  return place === null || place === row ? null : place.querySelector(focused.localName);
 }
 
 // What a person is writing stays as it is: a note, and the email address of a question about another time.
@@ -88,55 +104,114 @@ document.addEventListener("pointermove", (event) => {
 
 const headOf = (root) => Number(root.getElementById("statement").dataset.head);
 
-// What is open on the page stays open: lines are added, not drawn anew, unless all of the page are new.
+// What is open on the page stays open: lines are added, and the list is drawn again only if all of them are new.
 function addLines(next, known) {
   const lines = [...next.querySelectorAll("#flat > .line")];
   const fresh = lines.filter((line) => Number(line.dataset.version) > known);
   const list = document.getElementById("flat");
-  if (list === null || fresh.length === lines.length || next.querySelector(".hidden-lines") !== null) {
-    const open = [...document.querySelectorAll("#flat > .line:has(details[open])")].map((line) => line.id);
+  if (list === null || fresh.length === lines.length) {
     take(next, "lines");
-    for (const id of open) {
-      const details = document.querySelector(`#${id} details`);
-      details?.setAttribute("open", "");
-    }
     return;
   }
   for (const line of fresh.reverse()) {
     line.classList.add("is-new");
     list.prepend(document.adoptNode(line));
   }
-}
-
-async function look() {
-  const response = await fetch(statement.dataset.versionSource, { cache: "no-store" });
-  const { version } = await response.json();
-  const known = Number(statement.dataset.head);
-  if (version <= known) {
-    return false;
+  const hidden = next.querySelector(".hidden-lines");
+  document.querySelector(".hidden-lines")?.remove();
+  if (hidden !== null) {
+    document.getElementById("lines").prepend(document.adoptNode(hidden));
   }
-  const { next } = await fetchPage(location.href);
-  addLines(next, known);
-  takeBalance(next);
-  take(next, "chart");
-  statement.dataset.head = headOf(next);
-  slider.max = headOf(next); // before the value, which it bounds
-  slider.value = slider.max;
-  showPlace();
-  document.getElementById("news").textContent = document.getElementById("news").dataset.text;
-  return true;
 }
 
-async function poll(wait) {
-  let next = Math.min(wait * 1.2, POLL_LONGEST_MS);
-  if (!document.hidden && statement.dataset.live === "yes") {
-    try {
-      next = (await look()) ? POLL_MS : next;
-    } catch {
-      next = POLL_LONGEST_MS;
+// Screen readers hear of new events when the reader pauses, and at most once in ten seconds, with the balance of then.
+let unannounced = 0;
+let announcing = null;
+
+function announce(number) {
+  unannounced += number;
+  if (announcing !== null || unannounced === 0) {
+    return;
+  }
+  const [used, reserved, free] = [...document.querySelectorAll("#figures dd")].map((cell) => cell.firstChild.data.trim());
+  const words = { n: unannounced, used, reserved, free };
+  const news = document.getElementById("news");
+  news.textContent = news.dataset.text.replace(/\{(\w+)\}/g, (_, name) => words[name]);
+  unannounced = 0;
+  announcing = setTimeout(() => {
+    announcing = null;
+    announce(0);
+  }, ANNOUNCE_MS);
+}
+
+// The same page as of now. Forms stay, since what the server sends is the same for all viewers.
+function renew(next) {
+  const known = Number(statement.dataset.head);
+  const head = headOf(next);
+  if (head <= known || statement.dataset.live !== "yes") {
+    return;
+  }
+  addLines(next, known);
+  for (const part of next.querySelectorAll("[data-renewed]")) {
+    if (document.getElementById(part.id) !== null) {
+      take(next, part.id);
     }
   }
-  setTimeout(poll, next, next);
+  take(next, "chart");
+  statement.dataset.head = head;
+  slider.max = head; // before the value, which it bounds
+  slider.value = head;
+  showPlace();
+  announce(head - known);
+}
+
+let source = null;
+let retry = null;
+
+function stop() {
+  source?.close();
+  source = null;
+  clearTimeout(retry);
+}
+
+function listen() {
+  stop();
+  if (document.hidden || statement.dataset.live !== "yes") {
+    return;
+  }
+  const address = new URL(statement.dataset.stream, location.href);
+  address.searchParams.set("after", statement.dataset.head);
+  source = new EventSource(address);
+  source.addEventListener("news", (event) => {
+    const next = new DOMParser().parseFromString(JSON.parse(event.data), "text/html");
+    showLocalTimes(next);
+    renew(next);
+  });
+  source.addEventListener("ended", () => {
+    stop();
+    const stopped = document.getElementById("stopped");
+    stopped.className = "as-of";
+    stopped.textContent = stopped.dataset.text;
+  });
+  source.addEventListener("error", () => {
+    if (source?.readyState === EventSource.CLOSED) {
+      retry = setTimeout(lookAndListen, RETRY_MS);
+    }
+  });
+}
+
+// Where no stream can be opened, the page looks for itself, seldom.
+async function lookAndListen() {
+  try {
+    const response = await fetch(statement.dataset.versionSource, { cache: "no-store" });
+    const { version } = await response.json();
+    if (version > Number(statement.dataset.head)) {
+      renew((await fetchPage(location.href)).next);
+    }
+  } catch {
+    // The next look follows.
+  }
+  listen();
 }
 
 // --- The slider ---
@@ -166,21 +241,21 @@ async function travel() {
   statement.dataset.live = next.getElementById("statement").dataset.live;
   statement.dataset.head = headOf(next);
   history.replaceState(null, "", address);
+  listen();
 }
 
 if (statement !== null) {
-  setTimeout(poll, POLL_MS, POLL_MS);
+  listen();
   slider.addEventListener("input", () => {
     showPlace();
     showCursor();
     clearTimeout(resting);
     resting = setTimeout(() => travel().catch(() => slider.form.submit()), SLIDER_REST_MS);
   });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && statement.dataset.live === "yes") {
-      look().catch(() => {});
-    }
-  });
+  // A tab in the background has no connection and asks for nothing.
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", (event) => event.persisted && listen());
 }
 
 // --- Sliders that choose an event ---

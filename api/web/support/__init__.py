@@ -14,7 +14,15 @@ from api.web.support import (
     worklist_and_audit,
 )
 from api.web.support.actions import erase_person, notes, pages, refund_outage, unmask
-from api.web.support.history import balance_page, comparison_page, person_page, proof_page, saved_views, what_if_page
+from api.web.support.history import (
+    balance_page,
+    comparison_page,
+    live_page,
+    person_page,
+    proof_page,
+    saved_views,
+    what_if_page,
+)
 
 __all__ = ["SignInGate", "SupportContext", "build_support"]
 
@@ -34,6 +42,7 @@ def build_support() -> APIRouter:
         notes,
         unmask,
         balance_page,
+        live_page,
         comparison_page,
         proof_page,
         saved_views,

@@ -94,19 +94,9 @@ def show_code(
         at = _find_time(support, code_id, at_event)
         return see_other(query.url(as_of=at.isoformat()))
     language = get_language(request)
-    view = _view(support, query, staff, language)
     done = params.done if params.done in DONE else None
-    bounds = {
-        "view_name_length_max": VIEW_NAME_LENGTH_MAX,
-        "note_length_max": NOTE_LENGTH_MAX,
-        "typed_length_max": TYPED_LENGTH_MAX,
-    }
-    view["code_id"] = code_id
-    view["scale_url"] = query.url(scale=None if query.is_true_scale else "true")
-    view["fields_but_time"] = query.hidden_fields("as_of")
-    filter_fields = ("order", "kind", "since", "until", "group", "level", "actor", "channel")
-    view["fields_but_filter"] = query.hidden_fields(*filter_fields)
-    return support_page(request, "code.html", staff, query=query, done=done, nonce=new_nonce(), **{**bounds, **view})
+    view = build_code_view(support, query, staff, language)
+    return support_page(request, "code.html", staff, done=done, nonce=new_nonce(), **view)
 
 
 @router.post("/{code_id}/person")
@@ -134,8 +124,28 @@ def show_version(support: SupportContextDep, _: Viewer, code_id: UUID) -> Respon
     return JSONResponse({"version": head})
 
 
-def _view(support: SupportContext, query: StatementQuery, staff: Staff, language: Language) -> dict[str, Any]:
-    """Return everything that the page shows."""
+def build_code_view(support: SupportContext, query: StatementQuery, staff: Staff, language: Language) -> dict[str, Any]:
+    """Return everything that the page shows to a member of staff, but for its forms' tokens."""
+    filter_fields = ("order", "kind", "since", "until", "group", "level", "actor", "channel")
+    return {
+        "query": query,
+        "code_id": query.code_id,
+        "view_name_length_max": VIEW_NAME_LENGTH_MAX,
+        "note_length_max": NOTE_LENGTH_MAX,
+        "typed_length_max": TYPED_LENGTH_MAX,
+        "scale_url": query.url(scale=None if query.is_true_scale else "true"),
+        "fields_but_time": query.hidden_fields("as_of"),
+        "fields_but_filter": query.hidden_fields(*filter_fields),
+        **_read(support, query, staff, language),
+    }
+
+
+def _read(support: SupportContext, query: StatementQuery, staff: Staff, language: Language) -> dict[str, Any]:
+    """Return what the page shows of the code at the time of the query.
+
+    Raises:
+        ApplicationError: NOT_FOUND.
+    """
     now, statements = support.services.now(), support.statements
     head = statements.find_newest_version(query.code_id)
     if head == 0:

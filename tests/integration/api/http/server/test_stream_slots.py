@@ -7,8 +7,8 @@ import pytest
 from starlette.types import Message
 
 from api.errors import ApplicationError
+from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.v1.public.redeem import STREAMS_MAX, STREAMS_PER_CLIENT_MAX
-from api.v1.public.stream_slots import SlotStreamingResponse, StreamSlots
 from tests.support.clients.app_client import AppClient
 
 

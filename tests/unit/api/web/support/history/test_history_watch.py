@@ -1,0 +1,163 @@
+"""Viewers of histories are served together: one query, one rendering, the newest only, and none without viewers."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from contextlib import ExitStack
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+
+from api.auth.scopes import Role
+from api.errors import ApplicationError
+from api.web.support.history import history_watch
+from api.web.support.history.history_watch import HistoryView, HistoryWatch, News
+from api.web.support.statement_query import StatementParams
+from domain.ports import Language
+
+CODE, OTHER = UUID(int=1), UUID(int=2)
+WAIT_S = 30
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def view_of(code_id: UUID, role: Role = "viewer", language: Language = "en") -> HistoryView:
+    """What a viewer has open."""
+    return HistoryView(StatementParams().to_query(code_id), role, language)
+
+
+class FakeSource:
+    """Counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.versions = {CODE: 1, OTHER: 1}
+        self.roles: dict[bytes, str] = {}
+        self.is_available = True
+        self.failed = asyncio.Event()
+
+    def read_versions(self, code_ids: Collection[UUID]) -> Mapping[UUID, int]:
+        """Fail while it is unavailable."""
+        self.calls["versions"] += 1
+        if not self.is_available:
+            self.failed.set()
+            raise ApplicationError("UNAVAILABLE")
+        return {code_id: self.versions[code_id] for code_id in code_ids}
+
+    def read_roles(self, sessions: Collection[bytes]) -> Mapping[bytes, str]:
+        """Know every session but one."""
+        self.calls["roles"] += 1
+        return {session: self.roles.get(session, "viewer") for session in sessions if session != b"ended"}
+
+    def render(self, view: HistoryView) -> News:
+        """Name what is rendered."""
+        self.calls["render"] += 1
+        version = self.versions[view.query.code_id]
+        return News(version, f"{view.query.code_id.int} {view.role} {view.language} at {version}")
+
+
+async def run_directly(function: Callable[[T], U], argument: T) -> U:
+    """Call what blocks."""
+    return function(argument)
+
+
+def watch_once(watched: Callable[[FakeSource, HistoryWatch, ExitStack], Coroutine[Any, Any, Any]]) -> FakeSource:
+    """Run a test with viewers, whose own looks are far apart; the test looks."""
+    source = FakeSource()
+
+    async def run() -> None:
+        with ExitStack() as viewers:
+            await watched(source, HistoryWatch(source, run_directly), viewers)
+
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
+    return source
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_queries_and_renderings_do_not_grow_with_viewers(count: int) -> None:
+    """Each viewer gets the same text; a viewer that has it already is sent nothing."""
+
+    async def watched(source: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
+        viewers = [stack.enter_context(watch.join(view_of(CODE), b"%d" % n, 1)) for n in range(count)]
+        await watch.look()
+        source.versions[CODE] = 4
+        await watch.look()
+        await watch.look()
+        news = [await viewer.wait(WAIT_S) for viewer in viewers]
+        assert news == [News(4, "1 viewer en at 4")] * count
+        assert len(watch) == count
+
+    assert watch_once(watched).calls == {"versions": 3, "roles": 1, "render": 1}
+
+
+def test_each_view_is_rendered_once() -> None:
+    """Of another code, in another language and for another role; codes without news are not rendered."""
+
+    async def watched(source: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
+        source.roles[b"s"] = "support"
+        views = [view_of(CODE), view_of(CODE, language="zh"), view_of(CODE, "support"), view_of(OTHER)]
+        viewers = [stack.enter_context(watch.join(v, b"s" if v.role == "support" else b"v", 1)) for v in views * 2]
+        source.versions[CODE] = 2
+        await watch.look()
+        assert [news and news.text for viewer in viewers[:4] for news in [viewer.news]] == [
+            "1 viewer en at 2",
+            "1 viewer zh at 2",
+            "1 support en at 2",
+            None,
+        ]
+
+    assert watch_once(watched).calls == {"versions": 1, "roles": 1, "render": 3}
+
+
+def test_slow_viewer_is_sent_the_newest_only() -> None:
+    """Whatever came in between takes no memory."""
+
+    async def watched(source: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
+        viewer = stack.enter_context(watch.join(view_of(CODE), b"v", 1))
+        for version in (2, 3, 4):
+            source.versions[CODE] = version
+            await watch.look()
+        assert await viewer.wait(WAIT_S) == News(4, "1 viewer en at 4")
+        assert await viewer.wait(0.01) is None
+        assert not viewer.has_ended
+
+    watch_once(watched)
+
+
+@pytest.mark.parametrize(("session", "role"), [(b"ended", "viewer"), (b"demoted", "support")])
+def test_viewer_ends_with_session_or_role(session: bytes, role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A viewer whose session goes on stays."""
+    monkeypatch.setattr(history_watch, "SESSIONS_S", 0)
+
+    async def watched(_: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
+        viewers = [
+            stack.enter_context(watch.join(view_of(CODE, r), s, 1)) for s, r in ((session, role), (b"v", "viewer"))
+        ]
+        await watch.look()
+        assert await viewers[0].wait(WAIT_S) is None
+        assert [viewer.has_ended for viewer in viewers] == [True, False]
+
+    watch_once(watched)
+
+
+def test_watch_looks_only_while_there_are_viewers_and_survives_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins with the first viewer, and again with a later one."""
+    monkeypatch.setattr(history_watch, "LOOK_S", 0.001)
+
+    async def watched(source: FakeSource, watch: HistoryWatch, _: ExitStack) -> None:
+        for version in (2, 3):
+            source.is_available, source.failed = False, asyncio.Event()
+            with watch.join(view_of(CODE), b"v", 1) as viewer:
+                await source.failed.wait()
+                source.versions[CODE], source.is_available = version, True
+                assert await viewer.wait(WAIT_S) == News(version, f"1 viewer en at {version}")
+            assert len(watch) == 0
+            looking = watch._looking
+            assert looking is not None
+            await looking
+            seen = source.calls["versions"]
+            await asyncio.sleep(0.02)
+            assert source.calls["versions"] == seen > 0
+
+    watch_once(watched)
