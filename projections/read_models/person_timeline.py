@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-import msgspec
-
 from domain.events import Event
 from projections.event_store.codec import decode
+from projections.event_store.stored_state import search_field
 from projections.read_models.reader import Reader
 from projections.sql.read_models import ReadModelsSql
 
@@ -83,8 +82,8 @@ def _parameters(requested: TimelineFilter, topics: Sequence[str] | None) -> dict
         "recipient_id": requested.recipient_id,
         "reservations_max": RESERVATIONS_MAX,
         "topics": None if topics is None else list(topics),
-        "actor": None if requested.actor is None else b'"actor":%s' % msgspec.json.encode(requested.actor),
-        "channel": None if requested.channel is None else b'"channel":%s' % msgspec.json.encode(requested.channel),
+        "actor": None if requested.actor is None else list(search_field("actor", requested.actor)),
+        "channel": None if requested.channel is None else list(search_field("channel", requested.channel)),
         "since": requested.since,
         "until": requested.until,
     }

@@ -141,10 +141,12 @@ JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
 LEFT JOIN code_texts t ON t.code_id = e.originator_id
 WHERE (%(place)s::bigint IS NULL OR e.notification_id < %(place)s)
     AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
-    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
-    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
-    AND (%(since)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz <= %(until)s)
+    AND (%(actor)s::bytea[] IS NULL OR position((%(actor)s::bytea[])[1] IN e.state) > 0
+        OR position((%(actor)s::bytea[])[2] IN e.state) > 0)
+    AND (%(channel)s::bytea[] IS NULL OR position((%(channel)s::bytea[])[1] IN e.state) > 0
+        OR position((%(channel)s::bytea[])[2] IN e.state) > 0)
+    AND (%(since)s::timestamptz IS NULL OR (event_fields(e.state) ->> 'at')::timestamptz >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR (event_fields(e.state) ->> 'at')::timestamptz <= %(until)s)
 ORDER BY e.notification_id DESC LIMIT %(limit)s;
 
 -- name: events_of_person_oldest_first
@@ -158,10 +160,12 @@ JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
 LEFT JOIN code_texts t ON t.code_id = e.originator_id
 WHERE (%(place)s::bigint IS NULL OR e.notification_id > %(place)s)
     AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
-    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
-    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
-    AND (%(since)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz <= %(until)s)
+    AND (%(actor)s::bytea[] IS NULL OR position((%(actor)s::bytea[])[1] IN e.state) > 0
+        OR position((%(actor)s::bytea[])[2] IN e.state) > 0)
+    AND (%(channel)s::bytea[] IS NULL OR position((%(channel)s::bytea[])[1] IN e.state) > 0
+        OR position((%(channel)s::bytea[])[2] IN e.state) > 0)
+    AND (%(since)s::timestamptz IS NULL OR (event_fields(e.state) ->> 'at')::timestamptz >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR (event_fields(e.state) ->> 'at')::timestamptz <= %(until)s)
 ORDER BY e.notification_id LIMIT %(limit)s;
 
 -- name: count_events_of_person
@@ -173,10 +177,12 @@ FROM (
 CROSS JOIN unnest(r.versions) AS v
 JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = v
 WHERE (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
-    AND (%(actor)s::bytea IS NULL OR position(%(actor)s::bytea IN e.state) > 0)
-    AND (%(channel)s::bytea IS NULL OR position(%(channel)s::bytea IN e.state) > 0)
-    AND (%(since)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR (convert_from(e.state, 'UTF8')::jsonb ->> 'at')::timestamptz <= %(until)s)
+    AND (%(actor)s::bytea[] IS NULL OR position((%(actor)s::bytea[])[1] IN e.state) > 0
+        OR position((%(actor)s::bytea[])[2] IN e.state) > 0)
+    AND (%(channel)s::bytea[] IS NULL OR position((%(channel)s::bytea[])[1] IN e.state) > 0
+        OR position((%(channel)s::bytea[])[2] IN e.state) > 0)
+    AND (%(since)s::timestamptz IS NULL OR (event_fields(e.state) ->> 'at')::timestamptz >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR (event_fields(e.state) ->> 'at')::timestamptz <= %(until)s)
 GROUP BY e.topic;
 
 -- name: events_caused_by
