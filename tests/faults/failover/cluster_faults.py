@@ -39,12 +39,17 @@ class ClusterFault:
         inject: Does it.
         is_deposing: Whether another node must lead before it is undone.
         held_s: Least time in seconds before it is undone.
+        is_cutting: Whether members of etcd lose each other and return. What they had sent arrives then: nodes are
+            missing in the list of members until they write again, and no standby counts as synchronous.
+        is_outlasting: Whether there may be no answers until it is undone.
     """
 
     name: str
     inject: Callable[[FaultScene], None]
     is_deposing: bool = True
     held_s: float = 0.0
+    is_cutting: bool = False
+    is_outlasting: bool = False
 
 
 def _switch_over(scene: FaultScene) -> None:
@@ -127,15 +132,15 @@ CLUSTER_FAULTS: Final = (
     ClusterFault("Patroni killed", _kill_patroni),
     ClusterFault("postgres and Patroni killed", _kill_both),
     ClusterFault("node killed", _kill_node),
-    ClusterFault("node frozen", _freeze_node, held_s=FROZEN_S),
-    ClusterFault("node with both leaders frozen", _freeze_both_leaders, held_s=FROZEN_S),
+    ClusterFault("node frozen", _freeze_node, held_s=FROZEN_S, is_cutting=True),
+    ClusterFault("node with both leaders frozen", _freeze_both_leaders, held_s=FROZEN_S, is_cutting=True),
     ClusterFault("postgres frozen", _freeze_postgres, is_deposing=False, held_s=FROZEN_S),
-    ClusterFault("primary cut off", _cut_both_ways),
-    ClusterFault("primary cannot send", _cut_outgoing),
-    ClusterFault("primary cannot receive", _cut_incoming),
+    ClusterFault("primary cut off", _cut_both_ways, is_cutting=True),
+    ClusterFault("primary cannot send", _cut_outgoing, is_cutting=True),
+    ClusterFault("primary cannot receive", _cut_incoming, is_cutting=True),
     ClusterFault("etcd leader killed", _kill_etcd_leader, is_deposing=False),
-    ClusterFault("disk of the primary full", _fill_disk),
-    ClusterFault("links clogged one by one", _clog_links, is_deposing=False),
+    ClusterFault("disk of the primary full", _fill_disk, is_outlasting=True),
+    ClusterFault("links clogged one by one", _clog_links, is_deposing=False, is_cutting=True),
     ClusterFault("broker killed", _kill_broker, is_deposing=False),
 )
 

@@ -42,6 +42,9 @@ ACKS: Final = 8
 ANSWER_S_MAX: Final = 90.0
 SETTLE_S_MAX: Final = 180.0
 WHOLE_S_MAX: Final = 150.0
+STEADY_S: Final = 8.0
+"""Seconds after members of etcd return in which Patroni may replace the synchronous standby: `loop_wait`, and the wait
+for the new one. Until then no node may be promoted, so a second fault would end only undone."""
 READ_LAG_S_MAX: Final = 5.0
 """Age in seconds of what a standby may answer: LEDGER_READ_LAG_S_MAX of the hosts."""
 SPREAD_CODES: Final = 6
@@ -107,6 +110,7 @@ class FailoverRun:
         self._backends = [f"backend-{number + 1}" for number in range(plan.host_count)]
         self._loads: list[RedeemLoad] = []
         self._timeline = 0
+        self._whole_since: float | None = None
         self._code_ids: list[str] = []
 
     def run(self) -> FailoverReport:
@@ -174,7 +178,10 @@ class FailoverRun:
 
         one_round.answered_before_healing = wait_for(is_over, ANSWER_S_MAX + fault.held_s)
         heal(scene)
-        if not wait_for(lambda: self._is_whole(scene), WHOLE_S_MAX):
+        self._whole_since = None
+        if not (one_round.answered_before_healing or fault.is_outlasting):
+            self._report.broken.append(f"{fault.name}: no answers until it was undone")
+        if not wait_for(lambda: self._is_whole(scene, STEADY_S if fault.is_cutting else 0.0), WHOLE_S_MAX):
             self._report.broken.append(f"{fault.name}: the cluster was not whole again\n{self._cluster.words()}")
         whole_at = time.monotonic()
         if (timeline := self._cluster.timeline()) < self._timeline:
@@ -190,10 +197,15 @@ class FailoverRun:
         one_round.doctor = [answer for answer in watch.doctor if answer.at >= one_round.began]
         self._say(one_round.line())
 
-    def _is_whole(self, scene: FaultScene) -> bool:
-        """Whether every server runs again; a service manager restarts those that died."""
+    def _is_whole(self, scene: FaultScene, for_s: float) -> bool:
+        """Whether every server runs again, for so long; a service manager restarts those that died."""
         start_missing(scene)
-        return self._cluster.is_whole() and self._front.is_whole()
+        now = time.monotonic()
+        if not (self._cluster.is_whole() and self._front.is_whole()):
+            self._whole_since = None
+        elif self._whole_since is None:
+            self._whole_since = now
+        return self._whole_since is not None and now - self._whole_since >= for_s
 
     def _has_answers(self, since: float) -> bool:
         """Whether each load has some acknowledgements since a time."""
