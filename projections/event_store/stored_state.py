@@ -53,7 +53,7 @@ def read_fields(state: bytes) -> Fields:
     return {name: _to_json_value(value) for name, value in _unpack(state).items()}
 
 
-def search_field(name: str, value: str | int) -> FieldSearch:
+def search_field(name: str, value: str | int | UUID) -> FieldSearch:
     """Return the bytes that a state with this field and value contains.
 
     The JSON form of a number is also the beginning of longer numbers.

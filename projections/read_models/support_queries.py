@@ -21,6 +21,8 @@ REQUEST_SCAN_LIMIT: Final = 200_000
 """Most rows of the log that a search for a request id reads, in a fraction of a second."""
 CAUSATION_SCAN_LIMIT: Final = 20_000
 """Events of one code after a cause among which its effects are searched."""
+COMPANION_SCAN_LIMIT: Final = 5_000
+"""Positions before and after an event among which others with its correlation id are searched."""
 COUNTED_MAX: Final = 100
 
 
@@ -197,6 +199,24 @@ class SupportReader(Reader):
         }
         with self._open_cursor() as cursor:
             return [row[0] for row in cursor.execute(ReadModelsSql.events_caused_by, parameters).fetchall()]
+
+    def list_followers(self, reservation_ids: Sequence[UUID]) -> list[UUID]:
+        """Return the reservations that follow these: further uses and rebinds, in order of their ids."""
+        return [row[0] for row in self._fetch_all(ReadModelsSql.followers_of_reservations, list(reservation_ids))]
+
+    def list_companions(self, correlation_id: UUID, code_id: UUID, position: int, limit: int) -> list[tuple[UUID, int]]:
+        """Return events with this correlation id on other codes than this one, close to a position: (code, version)."""
+        correlation = search_field("correlation_id", correlation_id)
+        parameters = {
+            "packed": correlation.packed,
+            "json": correlation.json,
+            "code_id": code_id,
+            "after": position - COMPANION_SCAN_LIMIT,
+            "until": position + COMPANION_SCAN_LIMIT,
+            "limit": limit,
+        }
+        with self._open_cursor() as cursor:
+            return [(row[0], row[1]) for row in cursor.execute(ReadModelsSql.companions, parameters).fetchall()]
 
     def list_events_of_request(self, request_id: str, before: int, limit: int) -> list[tuple[UUID, int]]:
         """Return events of one request, newest first, among the newest events of the log: (code, version).

@@ -26,6 +26,8 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     refusals_of_person: LiteralString
     count_reservations_of_recipient: LiteralString
     digests_of_recipient: LiteralString
+    followers_of_reservations: LiteralString
+    companions: LiteralString
     versions_of_person_newest_first: LiteralString
     versions_of_person_oldest_first: LiteralString
     events_of_person_newest_first: LiteralString

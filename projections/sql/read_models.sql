@@ -185,6 +185,16 @@ WHERE (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s))
     AND (%(until)s::timestamptz IS NULL OR (event_fields(e.state) ->> 'at')::timestamptz <= %(until)s)
 GROUP BY e.topic;
 
+-- name: followers_of_reservations
+SELECT reservation_id FROM reservations WHERE follows = ANY(%s) ORDER BY reservation_id LIMIT 50;
+
+-- name: companions
+-- In a bounded range of the log: correlation ids have no index, for every event would pay for it.
+SELECT originator_id, originator_version FROM ledger_events
+WHERE notification_id > %(after)s AND notification_id <= %(until)s AND originator_id <> %(code_id)s
+    AND (position(%(packed)s::bytea IN state) > 0 OR position(%(json)s::bytea IN state) > 0)
+ORDER BY notification_id LIMIT %(limit)s;
+
 -- name: events_caused_by
 -- In a bounded stretch of one stream; the last two forms are those in which a number ends in JSON.
 SELECT originator_version FROM ledger_events

@@ -363,3 +363,35 @@ def test_the_waterfall_of_a_redemption_leads_to_its_events(
     seen.goto("/support")
     assert seen.locator(".fall-small").count() > 0
     assert served_app.faults(seen) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "scheme", "width"), [("en", "light", 1280), ("zh", "dark", 375)], ids=["wide", "phone"]
+)
+def test_the_graph_of_causes_leads_across_reservations(
+    served_app: ServedApp, open_tab: Tab, language: str, scheme: str, width: int
+) -> None:
+    """Without a script, by keyboard: from the first reservation to the corrected one; a branch leaves the line."""
+    code = served_app.app.issue(make_template(max_uses=5, bound=False))
+    wrong = served_app.reserve(code, "zhao@exmaple.com")
+    served_app.app.attempt(wrong)
+    right = served_app.app.correct(wrong, email="zhao@example.com", code=code).json()["reservation_id"]
+    path = f"/support/codes/{code_id_of(served_app.app, code)}/events"
+    staff_page = open_tab(language, width=width, staff="viewer", java_script_enabled=False)
+
+    response = staff_page.goto(f"{path}/2")
+    assert response is not None
+    assert len(response.body()) < 60_000
+    rows = staff_page.locator(".cause")
+    heights = [row.evaluate("row => row.querySelector('svg').clientHeight - row.clientHeight") for row in rows.all()]
+    dots = {circle.get_attribute("cx") for circle in staff_page.locator(".cause circle").all()}
+    assert set(heights) == {0}
+    assert len(dots) > 1
+    expect(staff_page.locator(".cause[aria-current=true]")).to_contain_text("#2")
+    staff_page.locator(f".cause a[href$='{right}']").focus()
+    staff_page.keyboard.press("Enter")
+    staff_page.wait_for_url(f"**/reservations/{right}")
+    seen = open_tab(language, width=width, staff="viewer", bypass_csp=True, color_scheme=scheme)
+    seen.goto(f"{path}/5")
+    expect(seen.locator("#event-link")).to_have_value(re.compile(r"/events/5$"))
+    assert served_app.faults(seen) == []

@@ -10,17 +10,19 @@ from api.errors import ApplicationError
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_optional
 from api.use_cases.explain_balance import explanation_of
+from api.use_cases.past_states.causes import find_causes
 from api.web.forms import VERSION_MAX
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
+from api.web.support.history.cause_rows import build_cause_rows
+from api.web.support.history.cause_tracks import draw_tracks
 from api.web.support.history.proof_page import load_panel
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
 from domain.events import ReservationEvent
 from domain.ports import Language
 
-CAUSED_SHOWN: Final = 25
 EXPLAINED_MAX: Final = 50
 
 router = APIRouter(prefix="/support/codes/{code_id}", route_class=SupportRoute)
@@ -69,38 +71,32 @@ def _load_event(
     support: SupportContext, staff: Staff, code_id: UUID, version: int, language: Language
 ) -> dict[str, Any]:
     lines = support.statements.read_entries(code_id, [version])
-    if not lines:
+    graph = find_causes(support.reader, support.statements, code_id, version)
+    if not lines or graph is None:
         raise ApplicationError("NOT_FOUND")
     event = lines[0].event
-    caused_versions = support.reader.list_effects(code_id, version, CAUSED_SHOWN + 1)
-    neighbors = [*([event.caused_by] if event.caused_by else []), *caused_versions[:CAUSED_SHOWN]]
-    entries = [*lines, *support.statements.read_entries(code_id, neighbors)]
-    ids = {line.event.reservation_id for line in entries if isinstance(line.event, ReservationEvent)}
-    people = support.sessions.find_email_addresses(collect_staff_ids(line.event for line in entries))
+    ids = {each.reservation_id for each in graph.events.values() if isinstance(each, ReservationEvent)}
+    addresses: dict[UUID, str | None] = dict(support.reader.find_email_addresses(list(ids)))
+    people = support.sessions.find_email_addresses(collect_staff_ids([event]))
     texts = (
         support.reader.read_private_texts(collect_note_ids(lines, with_replies=False))
         if staff.has_role("support")
         else {}
     )
-    views = build_lines(
-        entries,
-        language,
-        dict(support.reader.find_email_addresses(list(ids))),
-        {str(key): name for key, name in people.items()},
-        texts,
-    )
-    by_version = {view.version: view for view in views[1:]}
+    views = build_lines(lines, language, addresses, {str(key): name for key, name in people.items()}, texts)
+    drawing = draw_tracks(list(graph.events), graph.links)
     return {
         "line": views[0],
         "proof": load_panel(support, code_id),
+        "event": event,
+        "position": lines[0].position,
+        "link": f"{support.services.settings.public_url.rstrip('/')}/support/codes/{code_id}/events/{version}",
         "head": support.statements.find_newest_version(code_id),
-        "cause": by_version.get(event.caused_by or 0),
-        "caused": [
-            by_version[version_caused]
-            for version_caused in caused_versions[:CAUSED_SHOWN]
-            if version_caused in by_version
-        ],
-        "is_more": len(caused_versions) > CAUSED_SHOWN,
+        "rows": build_cause_rows(graph, drawing, addresses, language),
+        "width": drawing.width,
+        "has_cause": any(each.effect == version for each in graph.links),
+        "has_effect": any(each.cause == version for each in graph.links),
+        "is_more": graph.is_more,
+        "companions": graph.companions,
         "suffix": support.reader.find_suffix(code_id),
-        "request_id": event.request_id,
     }

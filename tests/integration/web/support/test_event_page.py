@@ -1,0 +1,107 @@
+"""The page of one event: what led to it and what it led to, across reservations and codes, and what is stored."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from domain.commands.context import CommandContext
+from domain.commands.reservation.refund import RefundReservation
+from domain.events import Event, InviteSent, RebindReserved, UseRefunded, UseReserved
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import Element, read_page
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+from tests.support.ledger.code_template import make_template
+
+SignIn = Callable[..., StaffBrowser]
+
+
+def test_graph_leads_across_corrections_further_uses_and_rebinds(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """A mistyped address is corrected, that one redeems again, and its access moves: one graph from the first event."""
+    code = shared_app.issue(make_template(max_uses=9, bound=False))
+    code_id, browser = code_id_of(shared_app, code), shared_sign_in("support")
+    wrong = shared_app.redeem(code, "wrong@exmaple.com").json()["reservation_id"]
+    shared_app.attempt(wrong)
+    right = shared_app.correct(wrong, email="right@example.com", code=code).json()["reservation_id"]
+    shared_app.attempt(right)
+    further = shared_app.redeem(code, "right@example.com", again=right).json()["reservation_id"]
+    shared_app.attempt(further)
+    browser.submit(f"/support/reservations/{right}/acts/rebind", group="Sales", note="moved", nonce="n1", step="apply")
+    events = {entry.version: entry.event for entry in shared_app.services.states.read_entries(code_id, range(1, 40))}
+
+    page = browser.get(f"/support/codes/{code_id}/events/2").text
+    graph = read_page(page).find("ol", class_="causes")
+
+    shown = versions_in(graph)
+    assert shown[0] == 2
+    assert [kind for kind in kinds(events, shown) if kind in {UseReserved, RebindReserved}] == [
+        UseReserved,
+        UseReserved,
+        UseReserved,
+        RebindReserved,
+    ]
+    followed = next(
+        version
+        for version in reversed(shown)
+        if type(events[version]) is InviteSent and version < find(events, further)
+    )
+    assert f"follows event {followed}" in graph.text
+    assert f"caused by event {find(events, wrong, UseRefunded)}" in graph.text
+    assert graph.find_all("a", href=f"/support/reservations/{further}")
+    assert "r***@example.com" in graph.text
+    assert "right@" not in page
+    last = browser.get(f"/support/codes/{code_id}/events/{find(events, further)}").text
+    assert 2 in versions_in(read_page(last).find("ol", class_="causes"))
+
+
+def test_event_shows_its_stored_form_and_the_same_action_on_other_codes(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """Position, both times, actor, request, correlation, a link for others, and companions by their correlation id."""
+    codes = [shared_app.issue(make_template(max_uses=3, bound=False)) for _ in range(2)]
+    correlation_id, browser = uuid4(), shared_sign_in("viewer")
+    for code in codes:
+        reservation_id = UUID(shared_app.redeem(code, "ada@example.com").json()["reservation_id"])
+        context = CommandContext(
+            now=shared_app.services.now(),
+            actor="operator",
+            request_id="0123456789abcdef",
+            correlation_id=correlation_id,
+        )
+        command = RefundReservation(context=context, reservation_id=reservation_id, cause="staff")
+        shared_app.services.storage.ledger.execute([command])
+    first, second = (code_id_of(shared_app, code) for code in codes)
+    position = shared_app.services.states.read_entries(first, [3])[0].position
+
+    page = read_page(browser.get(f"/support/codes/{first}/events/3").text)
+
+    facts = page.find("dl", class_="rows event-facts").text
+    assert f"Position in the event log {position:,}" in facts
+    assert "Took effect" in facts
+    assert "Recorded" in facts
+    assert "0123456789abcdef" in facts
+    assert str(correlation_id) in facts
+    link = page.find("input", id="event-link").attributes["value"]
+    assert link.endswith(f"/support/codes/{first}/events/3")
+    assert link.startswith("http")
+    assert page.find_all("a", href=f"/support/codes/{second}/events/3")
+    alone = read_page(browser.get(f"/support/codes/{first}/events/2").text)
+    assert alone.find_all("a", href=f"/support/codes/{first}/events/3")
+    assert not alone.find_all("a", href=f"/support/codes/{second}/events/3")
+
+
+def versions_in(graph: Element) -> list[int]:
+    """The versions of the rows of a graph, in order."""
+    return [int(row.text.partition("#")[2].partition(" ")[0]) for row in graph.find_all("li")]
+
+
+def kinds(events: dict[int, Event], versions: list[int]) -> list[type[Event]]:
+    """The types of events."""
+    return [type(events[version]) for version in versions]
+
+
+def find(events: dict[int, Event], reservation_id: str, kind: type[Event] = UseReserved) -> int:
+    """The version of a reservation's event of a type."""
+    return next(
+        version
+        for version, event in events.items()
+        if type(event) is kind and str(getattr(event, "reservation_id", "")) == reservation_id
+    )
