@@ -22,8 +22,8 @@ from domain.working_set import Recorded, WorkingSet
 class UnitOfWork(Protocol):
     """One transaction around one batch."""
 
-    def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
-        """Lock what the commands touch, in sorted order, and read it."""
+    def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
+        """Lock what the commands touch, in sorted order, and read it; may add commands that need the same locks."""
 
     def save(
         self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
@@ -92,7 +92,7 @@ class RedemptionLedger(Application[UUID]):
         results: list[Result] = []
         for attempt in self._ledger_recorder.attempts():
             with attempt as uow:
-                results = run_to_completion(self.execute_steps(uow, commands))
+                results = run_to_completion(self.execute_steps(uow, list(commands)))
         return results
 
     def preview(self, command: Command) -> "CommandPreview":
@@ -118,7 +118,7 @@ class RedemptionLedger(Application[UUID]):
             CommandPreview(result, list(working_set.new_events), before, dict(working_set.codes))
         )
 
-    def execute_steps(self, uow: UnitOfWork, commands: Sequence[Command]) -> PipelineSteps[list[Result]]:
+    def execute_steps(self, uow: UnitOfWork, commands: list[Command]) -> PipelineSteps[list[Result]]:
         """Yield the steps of `execute` in one transaction, for callers that have other work between them."""
         working_set = yield from uow.load(commands)
         results = [handle(command, working_set, self.policy) for command in commands]

@@ -5,7 +5,9 @@ a later lock never waits for an earlier one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -50,6 +52,10 @@ REVOKED_PER_CODE_MAX = 200
 """More than one command settles, so that unknown outcomes without an id for their case do not hide the others."""
 
 
+TakeWaiting = Callable[[Callable[[Command], bool]], Sequence[Command]]
+"""Takes the commands that wait and may be decided in a transaction, which a function tells."""
+
+
 class PostgresUnitOfWork:
     """`domain.application.UnitOfWork` in one open transaction of a connection in pipeline mode.
 
@@ -57,15 +63,19 @@ class PostgresUnitOfWork:
     queries, and the rows with the commit. A failed write raises at the next read, at the latest on commit.
     """
 
-    def __init__(self, conn: Connection[Any], caches: StoreCaches) -> None:
+    def __init__(self, conn: Connection[Any], caches: StoreCaches, take_waiting: TakeWaiting | None = None) -> None:
         self._conn = conn
+        self._take_waiting = take_waiting
         self._cursor = self._new_cursor()
         self._caches = caches
         self._working_set = WorkingSet()
         self._loaded: dict[UUID, int] = {}
 
-    def load(self, commands: Sequence[Command]) -> PipelineSteps[WorkingSet]:
-        """Lock and read what the commands touch, with one round trip for each kind of query."""
+    def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
+        """Lock and read what the commands touch, with one round trip for each kind of query.
+
+        Redeems that arrive while the locks are awaited are added to the commands, if the locks are those they need.
+        """
         working_set = self._working_set
         self._cursor.execute(EventStoreSql.lock_shared_writer)
         redeems = [command for command in commands if isinstance(command, ReserveUse)]
@@ -80,7 +90,12 @@ class PostgresUnitOfWork:
         streams |= set(codes_of_targets.values())
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
         issued = {command.code_id for command in others if isinstance(command, NewCode)}
-        self._lock(streams)
+        lock = self._lock(streams)
+        if lock is not None and self._take_waiting is not None and not others:
+            yield from fetch_pipelined(lock)
+            joined = self._take_waiting(lambda command: self._is_redeem_of(streams, command))
+            commands += joined
+            redeems += cast("Sequence[ReserveUse]", joined)
         codes = CodeLoader(self._send, self._caches.codes)
         yield from codes.request(streams, issued)
         target_events = (
@@ -168,11 +183,21 @@ class PostgresUnitOfWork:
                 (yield from self._fetch(EventStoreSql.code_ids_of_digests, sorted(missing_ids)))
             )
 
-    def _lock(self, streams: Iterable[UUID]) -> None:
+    def _lock(self, streams: Iterable[UUID]) -> Cursor[Any] | None:
         """Take advisory locks in ascending order. Two streams with the same key only wait for each other."""
         keys = sorted({int.from_bytes(code_id.bytes[:8], "big", signed=True) for code_id in streams})
-        if keys:
-            self._cursor.execute(EventStoreSql.lock_streams, (keys,))
+        return self._send(EventStoreSql.lock_streams, keys) if keys else None
+
+    def _is_redeem_of(self, streams: AbstractSet[UUID], command: Command) -> bool:
+        """Return whether a command is a redeem of one of these codes; if so, it is in the working set then."""
+        if not isinstance(command, ReserveUse):
+            return False
+        for digest in command.code_digests or ():
+            with suppress(KeyError):
+                code_id = self._caches.code_ids.get(digest)
+                self._working_set.code_ids[digest] = code_id
+                return code_id in streams
+        return False
 
     def _load_recipients(self, drafts: Sequence[RecipientDraft]) -> PipelineSteps[None]:
         digests = sorted({digest for draft in drafts for digest in draft.digests})

@@ -7,6 +7,7 @@ adds no waiting: the first command is a batch alone.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
 from projections.database.servers.bounded_connection import ANSWER_S_MAX
 from projections.database.servers.stale_server_watch import cut_off_socket
+from projections.event_store.unit_of_work import TakeWaiting
 from projections.storage.pipelined_execute import FallBackToBlockingError
 from projections.telemetry.metrics import BATCH_SIZE, COMMIT_SECONDS
 from projections.telemetry.tracing import TRACING
@@ -29,7 +31,7 @@ WAITING_MAX = 4096
 EXPIRY_CHECK_S = 0.5
 """Interval in seconds at which expired commands are ended: a timer for each command would cost more."""
 
-PipelinedBatch = Callable[[Sequence[Command]], Generator[int, None, list[Result]]]
+PipelinedBatch = Callable[[list[Command], TakeWaiting], Generator[int, None, list[Result]]]
 
 
 class Waiter(Protocol):
@@ -46,7 +48,7 @@ class Waiter(Protocol):
 
 
 ResultFuture = asyncio.Future[Result]
-Batch = Sequence[tuple[Command, Waiter]]
+Batch = list[tuple[Command, Waiter]]
 
 
 class OverloadedError(Exception):
@@ -57,7 +59,8 @@ class AsyncGroupCommit:
     """Collects commands of one event loop into few transactions, in order of arrival. Make it while the loop runs.
 
     Args:
-        pipelined: Runs one batch in one transaction, in the loop's thread; names the socket it waits for.
+        pipelined: Runs one batch in one transaction, in the loop's thread; names the socket it waits for. It may take
+            commands that arrived in the meantime into the batch.
         execute: The same for when that is not enough; it may block and is called in a thread.
         wait_s: How long a command may wait for its commit, in seconds.
     """
@@ -139,7 +142,6 @@ class AsyncGroupCommit:
             count = min(len(self._queue), BATCH_MAX)
             batch = [self._queue.popleft() for _ in range(count)]
             if open_items := [entry for entry in batch if not entry[1].done()]:
-                BATCH_SIZE.observe(len(open_items))
                 await self._run_batch(open_items)
         self._running = None
 
@@ -149,7 +151,7 @@ class AsyncGroupCommit:
         started_at = TRACING.read_clock()
         try:
             with COMMIT_SECONDS.time():
-                results = await self._results(commands)
+                results = await self._results(batch, commands)
         except Exception as error:  # noqa: BLE001 - whatever it is, a caller waits for the result
             if len(batch) == 1 or isinstance(error, StorageUnavailableError):
                 for _, waiter in batch:
@@ -159,14 +161,15 @@ class AsyncGroupCommit:
             for entry in batch:
                 await self._run_batch([entry])
             return
+        BATCH_SIZE.observe(len(batch))
         for (_, waiter), result in zip(batch, results, strict=True):
             if not waiter.done():
                 waiter.set_result(result)
         TRACING.record_commit(commands, results, started_at)
         self._drop_finished()
 
-    async def _results(self, commands: Sequence[Command]) -> list[Result]:
-        steps = self._pipelined(commands)
+    async def _results(self, batch: Batch, commands: list[Command]) -> list[Result]:
+        steps = self._pipelined(commands, partial(self._take_waiting, batch))
         try:
             while True:
                 await self._wait_readable(next(steps))
@@ -175,6 +178,19 @@ class AsyncGroupCommit:
             return results
         except FallBackToBlockingError:
             return await asyncio.to_thread(self._execute, commands)
+
+    def _take_waiting(self, batch: Batch, may_join: Callable[[Command], bool]) -> list[Command]:
+        """Move commands from the front of the queue into a batch that has not been decided yet."""
+        commands: list[Command] = []
+        while self._queue and len(batch) < BATCH_MAX:
+            command, waiter = self._queue[0]
+            if not waiter.done():
+                if not may_join(command):
+                    break
+                batch.append((command, waiter))
+                commands.append(command)
+            self._queue.popleft()
+        return commands
 
     async def _wait_readable(self, socket: int) -> None:
         readable = self._loop.create_future()

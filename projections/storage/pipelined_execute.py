@@ -6,7 +6,7 @@ Anything unusual is left to `RedemptionLedger.execute` in a thread, which waits,
 """
 
 import select
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from domain.command_bus import Command, Result
 from domain.ports import PipelineSteps
 from projections.database.pipeline import OptimisticWriteConnection
 from projections.event_store.recorder import transaction
-from projections.event_store.unit_of_work import PostgresUnitOfWork
+from projections.event_store.unit_of_work import PostgresUnitOfWork, TakeWaiting
 from projections.storage.bootstrap import LedgerStore
 
 ANSWER_WAIT_MS = 1
@@ -38,8 +38,11 @@ class PipelinedExecute:
 
     def __init__(self, storage: LedgerStore) -> None:
         self._storage = storage
+        self._is_contended = False
 
-    def __call__(self, commands: Sequence[Command]) -> Generator[int, None, list[Result]]:
+    def __call__(
+        self, commands: list[Command], take_waiting: TakeWaiting | None = None
+    ) -> Generator[int, None, list[Result]]:
         """Decide commands in order and commit their events, as `RedemptionLedger.execute` does.
 
         Yields:
@@ -54,8 +57,10 @@ class PipelinedExecute:
         try:
             with storage.datastore.pool.connection(timeout=CONNECTION_WAIT_S) as conn:
                 with with_answer_timeout(conn), transaction(conn):
-                    uow = PostgresUnitOfWork(conn, storage.recorder.caches)
-                    results = yield from _drive(conn.fileno(), storage.ledger.execute_steps(uow, commands))
+                    uow = PostgresUnitOfWork(
+                        conn, storage.recorder.caches, take_waiting if self._is_contended else None
+                    )
+                    results = yield from self._drive(conn.fileno(), storage.ledger.execute_steps(uow, commands))
                     for _ in uow.commit():
                         yield conn.fileno()
                 uow.publish_to_caches()
@@ -63,6 +68,27 @@ class PipelinedExecute:
             storage.recorder.caches.codes.clear()
             raise FallBackToBlockingError from error
         return results
+
+    def _drive(self, socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:
+        """Run steps; wait briefly for each query, and yield the socket if it takes longer.
+
+        A query is usually answered before the caller could do anything else, and an early commit overlaps with more
+        work. The first answer comes late if another process holds the lock of a code.
+        """
+        poller = select.poll()
+        poller.register(socket, select.POLLIN)
+        is_first = True
+        while True:
+            try:
+                next(steps)
+            except StopIteration as error:
+                results: list[Result] = error.value
+                return results
+            is_late = not poller.poll(ANSWER_WAIT_MS)
+            if is_first:
+                self._is_contended, is_first = is_late, False
+            if is_late:
+                yield socket
 
 
 @contextmanager
@@ -74,20 +100,3 @@ def with_answer_timeout(conn: Connection[Any]) -> Iterator[None]:
         yield
     finally:
         eager.answer_timeout_s = before
-
-
-def _drive(socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:
-    """Run steps; wait briefly for each query, and yield the socket if it takes longer.
-
-    A query is usually answered before the caller could do anything else, and an early commit overlaps with more work.
-    """
-    poller = select.poll()
-    poller.register(socket, select.POLLIN)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as error:
-            results: list[Result] = error.value
-            return results
-        if not poller.poll(ANSWER_WAIT_MS):
-            yield socket

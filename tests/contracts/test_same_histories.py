@@ -21,7 +21,7 @@ def run(store: ContractStore, commands: Sequence[Command]) -> tuple[dict[str, An
     results: list[Result] = []
     for attempt in store.recorder.attempts():
         with attempt as work:
-            working_set = run_to_completion(work.load(commands))
+            working_set = run_to_completion(work.load(list(commands)))
             looked_up = picture(working_set)
             results = [handle(command, working_set, store.ledger.policy) for command in commands]
             run_to_completion(work.save(working_set, commands, results))

@@ -2,7 +2,7 @@
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from domain.errors import Refusal
 from domain.ports import run_to_completion
 from projections.database.pipeline import OptimisticWriteConnection, fetch_pipelined
 from projections.event_store.unit_of_work import PostgresUnitOfWork
+from projections.sql.event_store import EventStoreSql
 from projections.storage.pipelined_execute import ANSWER_TIMEOUT_S, FallBackToBlockingError, PipelinedExecute
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
 
@@ -26,7 +27,11 @@ MORE_THAN_BUFFERS = 32 << 20
 
 def stepped(bench: LedgerBench, commands: Sequence[Command]) -> list[Result]:
     """Execute step by step, waiting for the socket wherever the steps ask for it."""
-    steps = PipelinedExecute(bench.storage)(commands)
+    return drained(PipelinedExecute(bench.storage)(list(commands)))
+
+
+def drained(steps: Generator[int, None, list[Result]]) -> list[Result]:
+    """Continue steps to their end."""
     while True:
         try:
             waited_for = next(steps)
@@ -155,4 +160,31 @@ def test_a_server_that_stops_in_the_middle_does_not_stop_the_caller(bench: Ledge
 
     assert time.monotonic() - began < ANSWER_TIMEOUT_S * 8
     assert done(bench.run(command)).changed
+    assert_no_drift(bench)
+
+
+def test_redeems_that_arrive_while_the_lock_is_awaited_are_decided_with_the_batch(bench: LedgerBench) -> None:
+    """Another process holds the lock of the code twice: the second time, a redeem of the same code joins."""
+    code, other = bench.issue(3, bound=False), bench.issue()
+    bench.redeem(other, "first@example.com")
+    (code_id,) = bench.rows("SELECT code_id FROM code_balances WHERE version = 1")[0]
+    execute = PipelinedExecute(bench.storage)
+    arrived = [bench.reserve(code, "third@example.com"), bench.reserve(other, "fourth@example.com")]
+
+    def take_waiting(may_join: Callable[[Command], bool]) -> Sequence[Command]:
+        assert [may_join(command) for command in arrived] == [True, False]
+        return arrived[:1]
+
+    results = []
+    with psycopg.connect(bench.database_url) as holder:
+        key = int.from_bytes(code_id.bytes[:8], "big", signed=True)
+        for name in ("first", "second"):
+            holder.execute(EventStoreSql.lock_streams, ([key],))
+            steps = execute([bench.reserve(code, f"{name}@example.com")], take_waiting)
+            next(steps)
+            holder.rollback()
+            results.append([done(result).changed for result in drained(steps)])
+
+    assert results == [[True], [True, True]]
+    assert bench.rows("SELECT reserved FROM code_balances WHERE code_id = %s", code_id) == [(3,)]
     assert_no_drift(bench)

@@ -9,6 +9,7 @@ import pytest
 
 from domain.command_bus import Command, Result
 from projections.database.errors import StorageUnavailableError
+from projections.event_store.unit_of_work import TakeWaiting
 from projections.storage import group_commit as module
 from projections.storage.group_commit import AsyncGroupCommit, OverloadedError
 from projections.storage.pipelined_execute import FallBackToBlockingError
@@ -31,16 +32,18 @@ class FakeStore:
         self.defective_number: int | None = None
         self.smooth = True
         self.is_unavailable = False
+        self.joinable: set[int] = set()
 
     def answer(self) -> None:
         """Let everything that waits, now or later, go on."""
         self.theirs.send(b"!")
 
-    def stepwise(self, commands: Sequence[Command]) -> Generator[int, None, list[Result]]:
-        """One batch in the loop."""
+    def stepwise(self, commands: Sequence[Command], take_waiting: TakeWaiting) -> Generator[int, None, list[Result]]:
+        """One batch in the loop, with what arrived while it waited and may join it."""
         numbers = [cast("int", command) for command in commands]
         self.batches.append(numbers)
         yield self.ours.fileno()
+        numbers += cast("Sequence[int]", take_waiting(lambda command: cast("int", command) in self.joinable))
         if not self.smooth:
             raise FallBackToBlockingError
         if self.defective_number in numbers:
@@ -273,3 +276,22 @@ def test_cancelled_chunk_withdraws_its_commands() -> None:
         assert [str(result) for result in await commit.run_chunk([command(3)])] == ["result 3"]
 
     assert run(scenario).batches == [[0], [3]]
+
+
+def test_commands_that_arrive_while_a_batch_waits_join_it_in_order() -> None:
+    """Those at the front that may: a command never overtakes one that must wait, and a withdrawn one is left out."""
+
+    async def test(store: FakeStore, commit: AsyncGroupCommit) -> None:
+        store.joinable = {2, 3, 5}
+        first = asyncio.create_task(commit.run(command(1)))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(commit.run(command(number))) for number in (2, 3, 4, 5)]
+        await asyncio.sleep(0)
+        others[0].cancel()
+        store.answer()
+        assert [await first] == store.results([1])
+        assert await asyncio.gather(*others[1:]) == store.results([3, 4, 5])
+
+    store = run(test)
+
+    assert store.batches == [[1, 3], [4, 5]]

@@ -229,12 +229,12 @@ def test_outage_between_chunks_shows_what_was_committed(app: AppClient, monkeypa
     run_batch = group_commit.AsyncGroupCommit._results
     batches = 0
 
-    async def break_after_first(self: group_commit.AsyncGroupCommit, commands: Any) -> Any:  # noqa: ANN401 - as the original
+    async def break_after_first(self: group_commit.AsyncGroupCommit, *batch: Any) -> Any:  # noqa: ANN401 - as the original
         nonlocal batches
         batches += 1
         if batches > 1:
             raise StorageUnavailableError("unavailable")
-        return await run_batch(self, commands)
+        return await run_batch(self, *batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(group_commit.AsyncGroupCommit, "_results", break_after_first)
