@@ -104,6 +104,7 @@ def test_product_code_shows_text_on_terminals_only_through_the_terminal_modules(
         (tidy.long_file, "tests/test_a.py", "\n" * 501, "\n" * 500),
         (tidy.long_functions, "a.py", "def f():\n" + " pass\n" * 60, "def f():\n" + " pass\n" * 59),
         (tidy.leftovers, "a.sql", "-- FIXME later\n", "-- fixed\n"),
+        (tidy.leftovers, "a.md", "<" * 7 + " HEAD\n", "<" * 8 + "\n"),
         (tidy.leftovers, "a.py", "# as DESIGN 9.2 has it\n", "# as invariant 2 has it\n"),
         (tidy.silenced_without_reason, "a.py", "f()  # noqa: A001\n", "f()  # noqa: A001 - their name\n"),
         (tidy.silenced_without_reason, "a.py", "f()  # type: ignore\n", "f()  # type: ignore  # no types\n"),

@@ -15,6 +15,7 @@ from tests.architecture.sources import nodes_of, parse
 FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 400, 500, 60
 
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|(DESIGN|RELIABILITY|INCIDENT)(\.md| \w?\d))\b")
+CONFLICT = re.compile("^(<{7}|>{7}) ")
 SILENCED = re.compile(r"(#\s*)?(noqa(: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)?|type: ignore(\[[\w, -]+\])?|pragma: no \w+)")
 REASON = re.compile(r"[^\W\d_]{2,}.*\s[^\W\d_]{2,}")
 SKIP_WORD = re.compile(r"skip|xfail")
@@ -53,14 +54,14 @@ def long_functions(path: str, text: str) -> Offenses:
 
 
 def leftovers(path: str, text: str) -> Offenses:
-    """Copies of editors and of merges, notes to oneself, and references to papers that are not here.
+    """Copies of editors and merges, unsolved conflicts, notes to oneself, and references to papers that are not here.
 
     docs/reference/rules.md has the numbered rules.
     """
     if path.endswith(COPIES):
         yield f"{path}: a copy"
     for number, line in enumerate(text.splitlines(), start=1):
-        if match := LEFTOVER.search(line):
+        if match := LEFTOVER.search(line) or CONFLICT.search(line):
             yield f"{path}:{number}: {match[0]}"
 
 
