@@ -40,6 +40,8 @@ class TermFormat:
         api_none: What null means, for the API's documentation; empty where that is plain.
         needs_words: Pages say something where the term bounds nothing.
         must_lie_ahead: A form refuses a time in the past.
+        may_be_left_out: A request that replaces all terms may leave it out, as clients do that are older than the term;
+            it stays as it is.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TermFormat:
     api_none: str = ""
     needs_words: bool = False
     must_lie_ahead: bool = False
+    may_be_left_out: bool = False
 
     @property
     def kind(self) -> TermKind:
@@ -96,6 +99,7 @@ TERMS: Final = (
         none_word="now",
         means="Start of redemption (ISO 8601, UTC by default)",
         api_none="from the issue of the code",
+        may_be_left_out=True,
     ),
     TermFormat(
         name="expires_at",
@@ -127,6 +131,7 @@ TERMS: Final = (
         none_word="any",
         means="Only domains of email addresses that may redeem; *.example.com for all subdomains",
         api_none="every domain",
+        may_be_left_out=True,
     ),
     TermFormat(
         name="denied_domains",
@@ -134,6 +139,7 @@ TERMS: Final = (
         none_word="none",
         means="Domains of email addresses that may not redeem, even if allowed; *.example.com for all subdomains",
         api_none="no domain",
+        may_be_left_out=True,
     ),
 )
 """Every term, in the order of `CodeTerms`."""

@@ -70,7 +70,8 @@ if TYPE_CHECKING:  # the fields are made from `TERMS`, which a type checker does
 else:
     NewTerms = create_model("NewTerms", __base__=StrictRequest, **_describe_terms(structs.asdict(SINGLE_USE)))
     ChangedTerms = create_model("ChangedTerms", __base__=StrictRequest, **_describe_terms(dict.fromkeys(TERM_NAMES)))
-    NeededTerms = create_model("NeededTerms", __base__=StrictRequest, **_describe_terms({}))
+    _LEFT_OUT = {term.name: None for term in TERMS if term.may_be_left_out}
+    NeededTerms = create_model("NeededTerms", __base__=StrictRequest, **_describe_terms(_LEFT_OUT))
     _SHOWN = {
         name: (DomainListView | None if name in DOMAIN_TERMS else kind, ...)
         for name, kind in CodeTerms.__annotations__.items()

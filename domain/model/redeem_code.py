@@ -44,6 +44,7 @@ from domain.events import (
     UseReserved,
 )
 from domain.events.code_terms import CodeTerms
+from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
 
 SNAPSHOT_VERSION = 2
@@ -103,12 +104,10 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         starts_at = self.terms.starts_at
         return starts_at is None or starts_at <= now
 
-    def admits(self, domain: str) -> bool:
-        """Return whether its terms admit email addresses of a domain, which is an A-label."""
-        terms = self.terms
-        return (terms.allowed_domains is None and terms.denied_domains is None) or admits_domain(
-            domain, terms.allowed_domains, terms.denied_domains
-        )
+    def admits(self, recipient: RecipientDraft) -> bool:
+        """Return whether its terms admit the domain of a recipient's address."""
+        allowed, denied = self.terms.allowed_domains, self.terms.denied_domains
+        return (allowed is None and denied is None) or admits_domain(recipient.domain, allowed, denied)
 
     def is_expired(self, now: datetime) -> bool:
         """Return whether the code accepts no new reservations because it has expired."""

@@ -77,15 +77,20 @@ class SearchableRow(NamedTuple):
 class SearchableDraft(Struct, frozen=True):
     """A text that is found by digest: an email address or a code. `pepper_id` names the pepper of the first digest.
 
-    `suffix` is what may be shown of a code: its last characters. `domain` is that of a recipient's address.
+    `normal` is the text in normal form, and `suffix` what may be shown of a code: its last characters.
     """
 
     new_id: UUID
     digests: Sequence[bytes]
     pepper_id: int
     seal: Callable[[], EncryptedText]
+    normal: str
     suffix: str = ""
-    domain: str = ""
+
+    @property
+    def domain(self) -> str:
+        """The domain of an email address as its A-label. It is worked out only for terms that name domains."""
+        return self.normal.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ class Vault:
 
     def draft_recipient(self, address: EmailAddress, new_id: UUID) -> SearchableDraft:
         """Draft a recipient: digests of the normal form, and the typed form to encrypt if it is new."""
-        return self._draft_row("recipient", address.normal, address.typed, new_id, address.domain)
+        return self._draft_row("recipient", address.normal, address.typed, new_id)
 
     def draft_code(self, normal: str, new_id: UUID) -> SearchableDraft:
         """Draft a code by its normal form."""
@@ -239,13 +244,13 @@ class Vault:
         digests = tuple(digest for text in candidate_codes(normal) for digest in self.compute_digests("code", text))
         return CodeInput(digests, classify_code(normal))
 
-    def _draft_row(self, kind: RowKind, normal: str, text: str, new_id: UUID, domain: str = "") -> SearchableDraft:
+    def _draft_row(self, kind: RowKind, normal: str, text: str, new_id: UUID) -> SearchableDraft:
         return SearchableDraft(
             new_id=new_id,
             digests=self.compute_digests(kind, normal),
             pepper_id=self._peppers.current,
             seal=lambda: self.seal(kind, new_id, text),
-            domain=domain,
+            normal=normal,
         )
 
 

@@ -67,10 +67,13 @@ def replace_terms(
     response: Response,
     if_match: IfMatch = None,
 ) -> TermsView:
-    """Replaces all terms. `If-Match` is required, so that no change by another caller is overwritten."""
+    """Replaces all terms. `If-Match` is required, so that no change by another caller is overwritten.
+
+    `starts_at`, `allowed_domains` and `denied_domains` may be left out, and then stay as they are.
+    """
     if if_match is None:
         raise ApplicationError("PRECONDITION_REQUIRED")
-    changes = {name: getattr(body, name) for name in TERM_NAMES}
+    changes = {name: getattr(body, name) for name in TERM_NAMES if name in body.model_fields_set}
     expected = expected_terms(if_match, _terms(services, code_id))
     result = code_actions.change_terms(services, caller, code_id, changes, expected=expected, note=body.note or "")
     new_terms = result.code.terms

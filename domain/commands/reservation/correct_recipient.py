@@ -117,7 +117,7 @@ def _check(
         why = "same"
     if why is None and is_by_person:
         why = _find_staff_only_reason(reservation, command.context, policy)
-    if why is None and not code.admits(command.recipient.domain):
+    if why is None and not code.admits(command.recipient):
         raise DomainNotAllowed
     if why is None and any(other.occupies_use for other in theirs):
         why = "address_taken"

@@ -120,7 +120,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         raise CodeExpired
     if (starts_at := code.terms.starts_at) is not None and not code.has_started(stamp.at):
         raise CodeNotStarted(starts_at, retry_after_s=_seconds_until(starts_at, stamp))
-    if not code.admits(command.recipient.domain):
+    if not code.admits(command.recipient):
         raise DomainNotAllowed
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
     event = UseReserved(

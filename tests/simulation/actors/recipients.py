@@ -14,12 +14,12 @@ DOMAINS: Final = ("example.com", "mail.example.org")
 def recipient_draft(person: int, new_id: UUID) -> SearchableDraft:
     """A person by number; persons have the addresses of two domains in turn."""
     domain = DOMAINS[person % len(DOMAINS)]
-    return _draft(f"person{person}@{domain}".encode(), new_id, domain)
+    return _draft(f"person{person}@{domain}", new_id)
 
 
 def code_draft(number: int, new_id: UUID) -> SearchableDraft:
     """A code by number."""
-    return _draft(b"CODE%d" % number, new_id)
+    return _draft(f"CODE{number}", new_id)
 
 
 def domain_of(digest: bytes) -> str:
@@ -30,11 +30,15 @@ def domain_of(digest: bytes) -> str:
 _domains: Final[dict[bytes, str]] = {}
 
 
-def _draft(text: bytes, new_id: UUID, domain: str = "") -> SearchableDraft:
-    digest = _digest(text)
-    _domains[digest] = domain
+def _draft(text: str, new_id: UUID) -> SearchableDraft:
+    digest = _digest(text.encode())
+    _domains[digest] = text.rpartition("@")[2]
     return SearchableDraft(
-        new_id=new_id, digests=(digest,), pepper_id=1, seal=lambda: EncryptedText(text, 1), domain=domain
+        new_id=new_id,
+        digests=(digest,),
+        pepper_id=1,
+        seal=lambda: EncryptedText(text.encode(), 1),
+        normal=text,
     )
 
 

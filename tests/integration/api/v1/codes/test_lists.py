@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from api.schemas.code_terms import TERMS
 from domain.events.code_terms import TERM_NAMES
+from domain.values.email_domains import parse_domains
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.staff_browser import code_id_of
 from tests.support.ledger.code_template import make_template
@@ -125,7 +127,7 @@ def test_terms_are_changed_only_as_they_were_read(shared_app: AppClient) -> None
     assert (patch("*", 7).status_code, patch(None, 8).status_code, patch("nonsense", 9).status_code) == (200, 200, 412)
 
 
-@pytest.mark.parametrize("missing", ["max_uses", "expires_at", "validity_days", "group", "rebinds_max"])
+@pytest.mark.parametrize("missing", [term.name for term in TERMS if not term.may_be_left_out])
 def test_put_of_terms_is_malformed_when_a_term_is_missing(shared_app: AppClient, missing: str) -> None:
     """A client that does not know a term would clear it; the answer names the term."""
     code, headers = shared_app.issue(make_template(max_uses=3, rebinds_max=2)), shared_app.key("support")
@@ -138,6 +140,22 @@ def test_put_of_terms_is_malformed_when_a_term_is_missing(shared_app: AppClient,
     assert (answer.status_code, answer.json()["code"]) == (422, "MALFORMED")
     assert missing in str(answer.json()["errors"])
     assert shared_app.client.get(path, headers=headers).json() == before.json()
+
+
+def test_put_of_terms_by_an_older_client_leaves_newer_terms(shared_app: AppClient) -> None:
+    """A client that was written before a term existed neither fails nor clears it."""
+    newer = [term.name for term in TERMS if term.may_be_left_out]
+    domains = parse_domains("example.com")
+    starts_at = shared_app.services.now()
+    code = shared_app.issue(make_template(max_uses=3, allowed_domains=domains, starts_at=starts_at))
+    headers, path = shared_app.key("support"), f"/api/v1/codes/{code_id_of(shared_app, code)}/terms"
+    before = shared_app.client.get(path, headers=headers).json()
+    older = {name: value for name, value in before.items() if name not in newer} | {"max_uses": 4}
+
+    answer = shared_app.client.put(path, json=older, headers={**headers, "If-Match": "*"})
+
+    assert newer == ["starts_at", "allowed_domains", "denied_domains"]
+    assert (answer.status_code, answer.json()) == (200, {**before, "max_uses": 4})
 
 
 def test_codes_with_a_prefix_and_a_note(shared_app: AppClient) -> None:
