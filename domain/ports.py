@@ -4,7 +4,7 @@ A channel reports one of four outcomes. It must distinguish "not sent" from "may
 is unknown is never refunded automatically.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -62,6 +62,7 @@ class OutboundMessage:
         delivery: Number of the delivery, from 1.
         is_test: It invites no recipient: an admin tests the channel.
         ends_at: When the access ends, where the message says so.
+        opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
     """
 
     reservation_id: UUID
@@ -78,6 +79,7 @@ class OutboundMessage:
     delivery: int = 1
     is_test: bool = False
     ends_at: datetime | None = None
+    opt_out_link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +234,16 @@ class TextDraft(Protocol):
     @property
     def text_id(self) -> UUID:
         """Random id under which the text is kept."""
+
+
+class OptOuts(Protocol):
+    """Who wants no more emails that are sent without a request of theirs.
+
+    Everything that sends such emails, reminders for example, asks here immediately before it sends.
+    """
+
+    def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
+        """Return those of these recipients to whom no such email of the group may be sent."""
 
 
 class Channel(Protocol):

@@ -12,6 +12,7 @@ from celery.signals import worker_init, worker_process_init, worker_process_shut
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
 from projections.event_store.snapshots import write_missing_snapshots
+from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.history_blocks import write_missing_blocks
 from projections.storage.revocation_queue import settle_next_revocations
 from projections.telemetry.gc_tuning import tune
@@ -177,6 +178,7 @@ def sweep_due_reservations() -> None:
         lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()),
         runtime.cooldowns,
         settings.notices_hourly_max,
+        OptOutRepository(runtime.storage),
     )
 
 

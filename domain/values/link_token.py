@@ -12,6 +12,7 @@ TAG_BYTES = 16
 ID_BYTES: Final = 16
 _LINK: Final = b"invitation link"
 _CORRECTION: Final = b"correction token"
+_OPT_OUT: Final = b"opt-out link"
 
 
 class DeliveryRef(NamedTuple):
@@ -19,6 +20,13 @@ class DeliveryRef(NamedTuple):
 
     reservation_id: UUID
     number: int
+
+
+class OptOutRef(NamedTuple):
+    """A recipient, and the group whose emails they opt out of; None for emails of codes that name no group."""
+
+    recipient_id: UUID
+    group: str | None
 
 
 def link_token(secret: bytes, delivery: DeliveryRef) -> str:
@@ -47,6 +55,20 @@ def read_correction_token(secret: bytes, token: str) -> UUID | None:
     return None if body is None else UUID(bytes=body)
 
 
+def opt_out_token(secret: bytes, ref: OptOutRef) -> str:
+    """Return the token of the link by which a recipient opts out of a group's emails; URL-safe, 43 characters or more.
+
+    It holds the recipient's random id and the name of the group, and a 128-bit HMAC tag over both.
+    """
+    return _signed(secret, _OPT_OUT, ref.recipient_id.bytes + (ref.group or "").encode())
+
+
+def read_opt_out_token(secret: bytes, token: str) -> OptOutRef | None:
+    """Return the recipient and the group that a token was made for; None if it was not made with this secret."""
+    body = _verified(secret, _OPT_OUT, token)
+    return None if body is None else OptOutRef(UUID(bytes=body[:ID_BYTES]), body[ID_BYTES:].decode() or None)
+
+
 def message_id(delivery: DeliveryRef, domain: str) -> str:
     """Return the RFC 5322 Message-ID of a delivery's email."""
     return f"<{delivery.reservation_id}.{delivery.number}@{domain}>"
@@ -56,13 +78,21 @@ def _signed(secret: bytes, purpose: bytes, body: bytes) -> str:
     return base64.urlsafe_b64encode(body + _tag(secret, purpose, body)).decode().rstrip("=")
 
 
-def _verified(secret: bytes, purpose: bytes, token: str, length: int) -> bytes | None:
-    """Return the `length` bytes that a token was made over; None if they, or the tag, are not of this purpose."""
+def _verified(secret: bytes, purpose: bytes, token: str, length: int | None = None) -> bytes | None:
+    """Return the bytes that a token was made over; None if they, or the tag, are not of this purpose.
+
+    Args:
+        secret: Key of the tokens.
+        purpose: What the token is for.
+        token: As it came.
+        length: Number of the bytes; None where it differs from token to token.
+    """
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
-    body, tag = raw[:length], raw[length:]
+    end = max(0, len(raw) - TAG_BYTES) if length is None else length
+    body, tag = raw[:end], raw[end:]
     return body if len(tag) == TAG_BYTES and hmac.compare_digest(tag, _tag(secret, purpose, body)) else None
 
 

@@ -90,6 +90,10 @@ class PersonReader(SupportReader):
         }
         return {name: self._fetch_all(query, list(reservation_ids), ROWS_MAX) for name, query in statements.items()}
 
+    def read_opt_outs(self, recipient_id: UUID) -> list[tuple[Any, ...]]:
+        """Return the groups whose reminders a person does not want, and since when."""
+        return self._fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
+
     def _read_reservation_ids(self, recipient_id: UUID) -> Iterator[UUID]:
         before = NEWEST
         while page := self.list_reservations_of_recipient(recipient_id, before, PAGE_SIZE):

@@ -52,6 +52,7 @@ AuditAction = Literal[
     "forgot_person",
     "rotated_keys",
     "exported_person",
+    "undid_opt_out",
 ]
 
 

@@ -33,3 +33,7 @@ class PrivacySql(Statements, file="privacy.sql"):
     outbox_of_reservations: LiteralString
     mark_keys_exported: LiteralString
     keys_not_exported: LiteralString
+    insert_opt_out: LiteralString
+    delete_opt_out: LiteralString
+    opt_outs_of_recipient: LiteralString
+    opted_out: LiteralString

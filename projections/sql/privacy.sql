@@ -109,3 +109,18 @@ UPDATE key_checks SET exported_at = now() WHERE ring = %s AND key_id = ANY(%s);
 
 -- name: keys_not_exported
 SELECT ring, key_id FROM key_checks WHERE exported_at IS NULL ORDER BY ring, key_id;
+
+-- name: insert_opt_out
+-- A person who was erased since has no row to refer to.
+INSERT INTO opt_outs (recipient_id, group_name, at)
+SELECT recipient_id, %(group)s, %(now)s FROM recipients WHERE recipient_id = %(recipient_id)s
+ON CONFLICT DO NOTHING;
+
+-- name: delete_opt_out
+DELETE FROM opt_outs WHERE recipient_id = %(recipient_id)s AND group_name = %(group)s;
+
+-- name: opt_outs_of_recipient
+SELECT group_name, at FROM opt_outs WHERE recipient_id = %s ORDER BY group_name;
+
+-- name: opted_out
+SELECT recipient_id FROM opt_outs WHERE recipient_id = ANY(%s) AND group_name = %s;

@@ -49,6 +49,7 @@ SAME_CONCEPT: Final = {
     "issue": "issuing codes: command, page",
     "lifecycle": "pausing, resuming, revoking a code: routes, commands",
     "notes": "notes of staff: table, form",
+    "opt_outs": "opting out of reminders: table, use cases, form",
     "pagination": "pages of lists: reading, query parameters",
     "privacy": "a person's data: statements, commands",
     "rebind": "moving an access to another group: command, use case, route, page",

@@ -209,7 +209,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     page.context.add_cookies([{"name": COOKIE, "value": link_tokens, "url": served_app.url}])
     violations_by_page: dict[str, list[str]] = {}
 
-    for path in [*own, served_app.link(ids[1]), "/a/x", "/x"]:
+    for path in [*own, served_app.link(ids[1]), "/a/x", served_app.opt_out_link(ids[1]), "/opt-out/x", "/x"]:
         page.goto(path)
         violations_by_page[path] = served_app.faults(page)
 

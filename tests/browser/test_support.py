@@ -270,10 +270,12 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     served_app.app.attempt(reservation_id)
     served_app.app.attempt(served_app.reserve(code, "mei@exmaple.com"), NO_SUCH)
     page = open_tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
+    person = served_app.opt_out(reservation_id)
     served_app.search(page, code)
     page.wait_for_url("**/support/codes/*")
     statement, action_base = page.url, f"/support/reservations/{reservation_id}"
-    paths = ["/support", "/support/work", "/support/audit", f"{statement}?group=yes", f"{statement}?at_event=2"]
+    paths = [f"/support/people/{person}", f"/support/people/{person}/opt-outs/undo"]
+    paths += ["/support", "/support/work", "/support/audit", f"{statement}?group=yes", f"{statement}?at_event=2"]
     paths += [f"{statement}/events/2", f"{statement}/explain", f"{statement}/acts/terms", f"{statement}/acts/revoke"]
     paths += [
         f"{statement}/compare?a=2&b=5",

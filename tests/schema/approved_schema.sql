@@ -329,6 +329,11 @@ CREATE TABLE public.merkle_tiles (
     first_position bigint,
     hashes bytea NOT NULL
 );
+CREATE TABLE public.opt_outs (
+    recipient_id uuid NOT NULL,
+    group_name text NOT NULL,
+    at timestamp with time zone NOT NULL
+);
 CREATE TABLE public.outbox (
     reservation_id uuid NOT NULL,
     template text NOT NULL,
@@ -550,6 +555,8 @@ ALTER TABLE ONLY public.merkle_progress
     ADD CONSTRAINT merkle_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.merkle_tiles
     ADD CONSTRAINT merkle_tiles_pkey PRIMARY KEY (height, index);
+ALTER TABLE ONLY public.opt_outs
+    ADD CONSTRAINT opt_outs_pkey PRIMARY KEY (recipient_id, group_name);
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (reservation_id, template);
 ALTER TABLE ONLY public.private_texts
@@ -635,6 +642,8 @@ CREATE TRIGGER ledger_events_refuse_change BEFORE DELETE OR UPDATE ON public.led
 CREATE TRIGGER ledger_events_refuse_truncate BEFORE TRUNCATE ON public.ledger_events FOR EACH STATEMENT EXECUTE FUNCTION public.ledger_events_are_for_ever();
 ALTER TABLE ONLY public.batch_refusals
     ADD CONSTRAINT batch_refusals_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES public.batches(batch_id);
+ALTER TABLE ONLY public.opt_outs
+    ADD CONSTRAINT opt_outs_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_sessions
     ADD CONSTRAINT staff_sessions_staff_id_fkey FOREIGN KEY (staff_id) REFERENCES public.staff(staff_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.webhook_deliveries

@@ -11,6 +11,7 @@ from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
+from projections.privacy.opt_outs import OptOutRepository
 from tests.security.matrix import is_api
 from tests.support.clients.admin_client import ended
 from tests.support.clients.app_client import AppResponse
@@ -111,6 +112,12 @@ class AuditedApp:
         """The id of a person."""
         reservation_id = self.reserve()
         return self.value("SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
+
+    def opted_out(self) -> str:
+        """The id of a person who has opted out of reminders of codes without a group."""
+        recipient_id = self.person()
+        OptOutRepository(self.app.services.storage).insert(UUID(recipient_id), None, self.app.services.now())
+        return recipient_id
 
     def value(self, query: str, *params: object) -> str:
         """One value of the database."""
@@ -289,6 +296,9 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/codes/{code_id}/unmask": _at("/support/codes/{}/unmask", AuditedApp.code, data=REASON),
     "POST /support/outage": _outage_form,
     "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", AuditedApp.person, data=REASON),
+    "POST /support/people/{recipient_id}/opt-outs/undo": _at(
+        "/support/people/{}/opt-outs/undo", AuditedApp.opted_out, data=REASON
+    ),
     "POST /support/people/{recipient_id}/forget": _at("/support/people/{}/forget", AuditedApp.person, data=REASON),
     "POST /support/reservations/{reservation_id}/acts/{act}": _at(
         "/support/reservations/{}/acts/cancel", AuditedApp.reserve, data=NOTE

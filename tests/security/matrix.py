@@ -29,6 +29,8 @@ GET /mailbox
 GET /mailbox/{key}
 GET /mailbox/{key}/html
 GET /metrics
+GET /opt-out/{token}
+POST /opt-out/{token}
 GET /r/{reservation_id}
 GET /r/{reservation_id}/correct
 POST /r/{reservation_id}/correct
@@ -107,6 +109,8 @@ GET /support/codes/{code_id}/unmask
 POST /support/codes/{code_id}/unmask
 GET /support/outage
 POST /support/outage
+GET /support/people/{recipient_id}/opt-outs/undo
+POST /support/people/{recipient_id}/opt-outs/undo
 GET /support/people/{recipient_id}/unmask
 POST /support/people/{recipient_id}/unmask
 GET /support/reservations/{reservation_id}/acts/{act}

@@ -40,6 +40,7 @@ _MARKS: Final[Mapping[str, str]] = {
     "written_time": "\ue002",
     "ends_on": "\ue003",
     "ends_time": "\ue004",
+    "opt_out": "\ue005",
 }
 """Marks of a layout for the values of one message, by the name of the template's variable.
 
@@ -78,29 +79,41 @@ class _Layout(NamedTuple):
 def render_parts(message: OutboundMessage) -> MessageParts:
     """Render what a message says."""
     kind = message.template, message.language, message.group, message.subject, message.text
-    layout = _lay_out(*kind, has_end=message.ends_at is not None)
+    layout = _lay_out(*kind, has_end=message.ends_at is not None, has_opt_out=bool(message.opt_out_link))
     written_at = in_utc(message.written_at)
     values = {
         _MARKS["link"]: message.link,
         _MARKS["written_on"]: f"{written_at:%Y-%m-%d}",
         _MARKS["written_time"]: f"{written_at:%H:%M}",
     }
+    if message.opt_out_link:
+        values[_MARKS["opt_out"]] = message.opt_out_link
     if message.ends_at is not None:
         ends_at = in_utc(message.ends_at)
         values |= {_MARKS["ends_on"]: f"{ends_at:%Y-%m-%d}", _MARKS["ends_time"]: f"{ends_at:%H:%M}"}
     subject, text = _fill(layout.subject, values), _fill(layout.text, values)
-    return MessageParts(subject, text, _fill(layout.html, {**values, _MARKS["link"]: str(escape(message.link))}))
+    links = {_MARKS["link"]: str(escape(message.link)), _MARKS["opt_out"]: str(escape(message.opt_out_link))}
+    return MessageParts(subject, text, _fill(layout.html, {**values, **links}))
 
 
 @lru_cache(maxsize=LAYOUTS_MAX)
 def _lay_out(
-    template: Template, language: Language, group_name: str | None, own_subject: str, own_text: str, *, has_end: bool
+    template: Template,
+    language: Language,
+    group_name: str | None,
+    own_subject: str,
+    own_text: str,
+    *,
+    has_end: bool,
+    has_opt_out: bool,
 ) -> _Layout:
     """Render the templates of a kind of message once, with marks for what differs between its messages."""
     group = _strip_control(group_name)
     variables: dict[str, object] = {**_MARKS, "group": group, "paragraphs": _paragraphs(own_text, group)}
     if not has_end:
         del variables["ends_on"], variables["ends_time"]
+    if not has_opt_out:
+        variables["opt_out"] = ""
     # The first line of a text template is the subject.
     text = _TEMPLATES.get_template(f"{template}.{language}.txt").render(**variables)
     default_subject, _, text = text.partition("\n")
@@ -190,6 +203,9 @@ def message_bytes(message: OutboundMessage, sender: str) -> bytes:
     }
     if message.request_id:
         headers["X-Request-ID"] = message.request_id
+    if message.opt_out_link:  # one click, without a further page (RFC 8058, section 3.1)
+        headers["List-Unsubscribe"] = f"<{message.opt_out_link}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     headers |= TRACING.headers_of(message.reservation_id)
     boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     # Written by hand: the library would break long ids and addresses into encoded words.

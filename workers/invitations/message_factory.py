@@ -8,7 +8,7 @@ from uuid import UUID
 from domain.model.reservation import Reservation
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.identifiers import EmailAddress
-from domain.values.link_token import DeliveryRef, link_token, message_id
+from domain.values.link_token import DeliveryRef, OptOutRef, link_token, message_id, opt_out_token
 from domain.values.trace_ids import is_trace_id
 
 GroupTexts = Callable[[str, Language], tuple[str, str]]
@@ -75,7 +75,12 @@ class MessageFactory:
             group=reservation.group,
             request_id=_shown_id(reservation),
             ends_at=reservation.access_ends_at,
+            opt_out_link=self.opt_out_link(OptOutRef(reservation.recipient_id, reservation.group)),
         )
+
+    def opt_out_link(self, ref: OptOutRef) -> str:
+        """Return the link by which a recipient opts out of a group's emails that are sent without a request."""
+        return f"{self.public_url}/opt-out/{opt_out_token(self.secret, ref)}"
 
     def farewell(self, reservation: Reservation, recipient: EmailAddress) -> OutboundMessage:
         """Return the notice that the access has ended."""

@@ -10,6 +10,7 @@ from domain.ports import (
     ADDRESS_MISMATCH,
     Accepted,
     Channel,
+    OptOuts,
     OutboundMessage,
     OutcomeUnknown,
     Rejected,
@@ -27,6 +28,8 @@ TAKEN_MAX = 20
 RUN_MAX_S = 2.0
 """Seconds after which a run begins no further notice: invitations and sweeps wait for the same processes."""
 ATTEMPTS_MAX = 5
+OPTED_OUT = "opted_out"
+"""Outcome of a reminder that the recipient does not want. Notices about what happened to a use are sent anyway."""
 RETRY_S = 60
 POSTPONED_MAX = timedelta(days=1)
 """A notice that was deferred for longer is dropped, because its content is out of date."""
@@ -53,6 +56,7 @@ def send_notices(
     should_stop: Callable[[], bool] = lambda: False,
     cooldowns: Cooldowns | None = None,
     hourly_max: int | None = None,
+    opt_outs: OptOuts | None = None,
 ) -> int:
     """Send due notices; return how many were processed.
 
@@ -67,9 +71,10 @@ def send_notices(
         should_stop: Turns true when no further one is to be begun.
         cooldowns: Which groups' systems are in backoff: their notices are deferred, so that no other waits.
         hourly_max: How many notices a recipient may get within an hour; those beyond it are deferred. None: no limit.
+        opt_outs: Recipients who want no reminders; None: no one.
     """
     for count in range(TAKEN_MAX):
-        if should_stop() or not _send_one(outbox, find, steps, channel, cooldowns, hourly_max):
+        if should_stop() or not _send_one(outbox, find, steps, channel, cooldowns, hourly_max, opt_outs):
             return count
     return TAKEN_MAX
 
@@ -81,6 +86,7 @@ def _send_one(
     channel: Channel,
     cooldowns: Cooldowns | None,
     hourly_max: int | None,
+    opt_outs: OptOuts | None,
 ) -> bool:
     """Send one notice, or defer it; return False if none is due."""
     now = steps.now()
@@ -99,6 +105,8 @@ def _send_one(
     )
     if message is None:
         outcome, is_retried = _reason_not_sent(address), False
+    elif reservation and message.opt_out_link and opt_outs and _has_opted_out(opt_outs, reservation):
+        outcome, is_retried = OPTED_OUT, False
     else:
         result = channel.send(message)
         if cooldowns is not None and group is not None:
@@ -112,6 +120,10 @@ def _send_one(
         is_retried = is_retryable and not is_final and notice.attempts < ATTEMPTS_MAX
     outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if is_retried else None, outcome)
     return True
+
+
+def _has_opted_out(opt_outs: OptOuts, reservation: Reservation) -> bool:
+    return bool(opt_outs.find_opted_out([reservation.recipient_id], reservation.group))
 
 
 def _reason_not_sent(address: EmailAddress | UnverifiedAddress | None) -> str:

@@ -63,6 +63,7 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
             {"reservation_id": row[0], "template": row[1], "written_at": row[2], "outcome": row[3]}
             for row in side_rows["outbox"]
         ],
+        "opt_outs": [{"group": group or None, "at": at} for group, at in reader.read_opt_outs(recipient_id)],
         "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in side_rows["idempotency_keys"]],
         "done_by_staff": [entry._asdict() for entry in reader.read_audit_entries([recipient_id, *ids])],
     }

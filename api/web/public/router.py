@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from api.settings import ApiSettings
-from api.web.public import accept, invite, mailbox, reservation_forms, status
+from api.web.public import accept, invite, mailbox, opt_out, reservation_forms, status
 
 
 def build_pages(settings: ApiSettings) -> APIRouter:
@@ -13,7 +13,7 @@ def build_pages(settings: ApiSettings) -> APIRouter:
         settings: There is a mailbox page if they name the Maildir of a mail catcher.
     """
     router = APIRouter(include_in_schema=False)
-    for module in (invite, status, reservation_forms, accept):
+    for module in (invite, status, reservation_forms, accept, opt_out):
         router.include_router(module.router)
     if settings.mailbox is not None:
         router.include_router(mailbox.build_router(settings.mailbox, settings.default_language))

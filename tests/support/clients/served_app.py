@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from domain.events import UseReserved
-from domain.values.link_token import DeliveryRef, link_token
+from domain.values.link_token import DeliveryRef, OptOutRef, link_token, opt_out_token
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import code_id_of
 
@@ -85,6 +85,20 @@ class ServedApp:
         """Where the letter of a reservation leads."""
         secret = self.app.services.settings.secret_key.get_secret_value().encode()
         return f"/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
+
+    def opt_out(self, reservation_id: str) -> UUID:
+        """Opt the recipient of a reservation out; their id."""
+        reservation = self.app.services.reader.find_reservation(UUID(reservation_id))
+        assert reservation is not None
+        assert self.app.client.post(self.opt_out_link(reservation_id)).status_code == 200
+        return reservation.recipient_id
+
+    def opt_out_link(self, reservation_id: str) -> str:
+        """Where a reminder of a reservation leads its recipient to opt out."""
+        reservation = self.app.services.reader.find_reservation(UUID(reservation_id))
+        assert reservation is not None
+        secret = self.app.services.settings.secret_key.get_secret_value().encode()
+        return f"/opt-out/{opt_out_token(secret, OptOutRef(reservation.recipient_id, reservation.group))}"
 
     def reservations_of(self, code: str) -> int:
         """How many reservations a code ever had; the database is shared by the tests of a module."""

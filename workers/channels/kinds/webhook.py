@@ -139,6 +139,8 @@ class WebhookChannel:
             del data["delivery"]
         if message.template == "ends_soon" and message.ends_at is not None:
             data["ends_at"] = message.ends_at.isoformat()
+        if message.opt_out_link:
+            data["opt_out_link"] = message.opt_out_link
         return {"type": message_type(message), "timestamp": message.written_at.isoformat(), "data": data}
 
     def _body_of_removal(self, removal: Removal) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ from domain.events import ReservationEvent
 from domain.events.importance import IMPORTANCE, LEVELS, Importance
 from domain.ports import EMAIL_CHANNELS, Language
 from projections.event_store.codec import topics_of
+from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.pagination import NEWEST
 from projections.read_models.person_timeline import RESERVATIONS_MAX, PersonEvent
 from projections.repositories.staff_accounts import SavedViewRepository
@@ -94,6 +95,7 @@ def show_person(
         rejected_attempts=list_rejected_attempts(support, support.reader.list_digests(recipient_id), now, language),
         next=page.next,
         recipient_id=recipient_id,
+        opt_outs=OptOutRepository(support.services.storage).list_of(recipient_id),
         **_load_timeline(support, staff, query, recipient_id, language),
     )
 
@@ -115,6 +117,7 @@ def show_rejected_attempts(request: Request, support: SupportContextDep, staff: 
         address=None,
         rejected_attempts=attempts,
         next=None,
+        opt_outs=[],
         path=None,
         is_erased=False,
     )

@@ -20,6 +20,7 @@ from domain.ports import Rejected
 from domain.values.identifiers import EmailAddress, generate_code
 from projections.monitoring.event_counters import update_counters
 from projections.privacy.erasure import PersonEraser
+from projections.privacy.opt_outs import OptOutRepository
 from projections.work_queue.due_access import DueAccessRows
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_address_mismatch import swap
@@ -111,7 +112,11 @@ class AccessRig:
     def post(self) -> int:
         """Send what waits in the outbox."""
         steps = replace(self.steps, now=lambda: self.now)
-        return send_notices(OutboxRows(self.bench.storage), self.bench.reader.find_reservation, steps, self.channel)
+        storage = self.bench.storage
+        opt_outs = OptOutRepository(storage)
+        return send_notices(
+            OutboxRows(storage), self.bench.reader.find_reservation, steps, self.channel, opt_outs=opt_outs
+        )
 
     def rebind(self, code: str, group: str = "blue") -> UUID:
         """The person asks to move."""
@@ -148,6 +153,31 @@ def replace_context(command: Any, context: CommandContext) -> Any:  # noqa: ANN4
 def house(bench: LedgerBench, steps: DeliverySteps) -> AccessRig:
     """A ledger with a code-giver, a cleaner and a postman."""
     return AccessRig(bench, steps, FakeChannel(), bench.storage.recorder.clock.now())
+
+
+def test_no_reminder_is_sent_after_an_opt_out(house: AccessRig) -> None:
+    """Of that group to that person: others get theirs, and the farewell follows from what happened to the access."""
+    stopped, other_group = house.grant_access(house.issue()), house.grant_access(house.issue(group="blue"))
+    other_person = house.grant_access(house.issue(), "wang@example.com")
+    start, opt_outs = house.now, OptOutRepository(house.bench.storage)
+    recipient_id = house.bench.rows("SELECT recipient_id FROM reservations WHERE reservation_id = %s", stopped)[0][0]
+    opt_outs.insert(recipient_id, "red", house.now)
+
+    house.now = start + timedelta(days=23, seconds=1)
+    house.clean_up()
+    house.post()
+    outcomes = dict(house.bench.rows("SELECT reservation_id, outcome FROM outbox"))
+    opt_outs.delete(recipient_id, "red")
+    house.now = start + timedelta(days=27, seconds=1)
+    house.clean_up()
+    house.post()
+
+    assert outcomes == {stopped: "opted_out", other_group: "sent", other_person: "sent"}
+    reminded = [(message.reservation_id, message.message_id.partition("-in-")[2][0]) for message in house.channel.sent]
+    assert sorted(reminded) == sorted(
+        [(other_group, "7"), (other_person, "7"), *((each, "3") for each in (stopped, other_group, other_person))]
+    )
+    assert all("/opt-out/" in message.opt_out_link for message in house.channel.sent)
 
 
 def test_an_access_is_announced_ended_and_removed(house: AccessRig) -> None:

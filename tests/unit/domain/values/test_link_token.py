@@ -6,10 +6,13 @@ import pytest
 
 from domain.values.link_token import (
     DeliveryRef,
+    OptOutRef,
     correction_token,
     link_token,
     message_id,
+    opt_out_token,
     read_correction_token,
+    read_opt_out_token,
     read_token,
 )
 
@@ -68,3 +71,29 @@ def test_another_secret_reads_nothing() -> None:
 def test_a_message_id_is_the_deliverys() -> None:
     """RFC 5322: in angle brackets, unique per delivery."""
     assert message_id(DELIVERY, "example.com") == f"<{UUID(int=7)}.2@example.com>"
+
+
+@pytest.mark.parametrize("group", [None, "red", "组" * 200])
+def test_an_opt_out_token_leads_back_to_recipient_and_group(group: str | None) -> None:
+    """The same on every attempt, for any name that a group may have."""
+    ref = OptOutRef(UUID(int=7), group)
+    token = opt_out_token(b"secret", ref)
+
+    assert token == opt_out_token(b"secret", ref)
+    assert read_opt_out_token(b"secret", token) == ref
+    assert read_opt_out_token(b"other", token) is None
+
+
+def test_an_opt_out_token_is_no_other_token_and_no_other_is_one() -> None:
+    """Neither of another recipient or group, nor of another purpose, nor cut."""
+    ref = OptOutRef(UUID(int=7), "red")
+    token = opt_out_token(b"secret", ref)
+    others = ["", "A", "A" * 20, token[:-1], token + "A", TOKEN, correction_token(b"secret", ref.recipient_id)]
+
+    assert [read_opt_out_token(b"secret", other) for other in others] == [None] * len(others)
+    assert read_token(b"secret", token) is None
+    assert read_correction_token(b"secret", token) is None
+    assert token not in {
+        opt_out_token(b"secret", OptOutRef(UUID(int=8), "red")),
+        opt_out_token(b"secret", OptOutRef(UUID(int=7), None)),
+    }

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
 from typing import get_args
 
 import pytest
@@ -12,7 +14,7 @@ from domain.ports import Language, OutboundMessage, Template
 from domain.values.timestamps import in_utc
 from tests.support.channel_builders import MESSAGE
 from workers.channels import mail_message
-from workers.channels.mail_message import MessageParts, render_parts
+from workers.channels.mail_message import MessageParts, message_bytes, render_parts
 
 OWN_WORDS = replace(
     MESSAGE,
@@ -33,6 +35,7 @@ def _render_directly(message: OutboundMessage) -> MessageParts:
         "written_on": f"{written_at:%Y-%m-%d}",
         "written_time": f"{written_at:%H:%M}",
         "link": message.link,
+        "opt_out": message.opt_out_link,
         "group": group,
         "paragraphs": mail_message._paragraphs(message.text, group),
     }
@@ -60,6 +63,7 @@ def test_render_parts_equals_its_templates(
         link="https://other.example/a/x?a=1&b='2'",
         written_at=first.written_at + timedelta(days=40, hours=3),
         ends_at=first.written_at + timedelta(days=400),
+        opt_out_link="https://other.example/opt-out/x?a=1&b='2'",
     )
 
     assert [render_parts(message) for message in (first, second)] == [
@@ -100,3 +104,23 @@ def test_group_subject_alone_leaves_the_usual_text() -> None:
 def test_refund_notice_keeps_the_usual_words() -> None:
     """The message factory gives a notice none of a group's words."""
     assert "could not be sent" in render_parts(replace(MESSAGE, template="refund_notice", language="en")).text
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_a_reminder_can_be_stopped_with_one_click(language: Language) -> None:
+    """By the mail program (RFC 8058) and by the link in both parts; what follows from a request has neither."""
+    link = "https://ledger.example/opt-out/" + "x" * 60
+    reminder = replace(MESSAGE, template="ends_soon", language=language, ends_at=MESSAGE.written_at, opt_out_link=link)
+
+    stoppable, plain = (
+        message_from_bytes(message_bytes(message, "ledger@ledger.example"), policy=default)
+        for message in (reminder, replace(reminder, opt_out_link=""))
+    )
+    parts = render_parts(reminder)
+
+    assert stoppable["List-Unsubscribe"] == f"<{link}>"
+    assert stoppable["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert parts.text.rstrip().endswith(link)
+    assert f'href="{link}"' in parts.html
+    assert "List-Unsubscribe" not in plain
+    assert plain["Message-ID"] == stoppable["Message-ID"]

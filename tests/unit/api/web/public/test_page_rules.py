@@ -22,6 +22,7 @@ PATHS = [
     "/r/unknown",
     f"/a/{GOOD_TOKEN}",
     "/a/bad",
+    "/opt-out/bad",
     "/mailbox",
     "/nowhere",
 ]

@@ -1,0 +1,58 @@
+"""Opt-outs: who wants no more emails of a group that are sent without a request of theirs.
+
+They are primary data next to the vault, under the random id of the recipient. Everything that sends such emails asks
+`OptOutRepository.find_opted_out` immediately before it sends.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from psycopg.errors import ForeignKeyViolation
+
+from projections.read_models.reader import Reader
+from projections.sql.privacy import PrivacySql
+
+NO_GROUP: Final = ""
+"""Stands for emails of codes that name no group."""
+
+
+class OptOut(NamedTuple):
+    """One choice of a person. `group`: None for emails of codes that name no group."""
+
+    group: str | None
+    at: datetime
+
+
+class OptOutRepository(Reader):
+    """Reads and writes the table `opt_outs`; it implements `domain.ports.OptOuts`."""
+
+    def insert(self, recipient_id: UUID, group: str | None, now: datetime) -> bool:
+        """Store the choice of a person; return whether it is stored, which it is not for a person who was erased."""
+        try:
+            with self._open_cursor() as cursor:
+                cursor.execute(PrivacySql.insert_opt_out, _row(recipient_id, group) | {"now": now})
+        except ForeignKeyViolation:  # the person was erased at the same time
+            return False
+        return bool(self.find_opted_out([recipient_id], group))
+
+    def delete(self, recipient_id: UUID, group: str | None) -> bool:
+        """Delete the choice of a person; return False if there is none."""
+        with self._open_cursor() as cursor:
+            return cursor.execute(PrivacySql.delete_opt_out, _row(recipient_id, group)).rowcount > 0
+
+    def list_of(self, recipient_id: UUID) -> list[OptOut]:
+        """Return all choices of a person, by the name of the group."""
+        return [
+            OptOut(name or None, at) for name, at in self._fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
+        ]
+
+    def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
+        """Return those of these recipients to whom no such email of the group may be sent."""
+        rows = self._fetch_all(PrivacySql.opted_out, list(recipient_ids), group or NO_GROUP)
+        return frozenset(row[0] for row in rows)
+
+
+def _row(recipient_id: UUID, group: str | None) -> dict[str, object]:
+    return {"recipient_id": recipient_id, "group": group or NO_GROUP}

@@ -1,0 +1,126 @@
+"""Opting out by the link of a reminder, what support sees and may undo, and what an erasure leaves."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.use_cases.privacy.export_person import export_person
+from api.use_cases.services import Caller
+from domain.values.identifiers import EmailAddress
+from domain.values.link_token import OptOutRef, opt_out_token
+from projections.privacy.opt_outs import OptOutRepository
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.ledger.code_template import make_template
+
+LI = "li.wei@example.com"
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+MAIL_PROGRAM = {"Accept": "*/*", "User-Agent": "Mail-Service/1.0"}
+PAGE = {"Accept": "text/html"}
+
+
+def recipient_of(app: AppClient) -> UUID:
+    """The id of a recipient with an access of a group."""
+    reservation_id = app.redeem(app.issue(make_template(max_uses=5, group="red")), LI).json()["reservation_id"]
+    app.attempt(reservation_id)
+    reservation = app.services.reader.find_reservation(UUID(reservation_id))
+    assert reservation is not None
+    return reservation.recipient_id
+
+
+def link_of(app: AppClient, recipient_id: UUID, group: str | None = "red") -> str:
+    """The path of the link in a reminder."""
+    secret = app.services.settings.secret_key.get_secret_value().encode()
+    return f"/opt-out/{opt_out_token(secret, OptOutRef(recipient_id, group))}"
+
+
+def opted_out(app: AppClient, recipient_id: UUID) -> list[str | None]:
+    """The groups whose reminders a person does not want."""
+    return [choice.group for choice in OptOutRepository(app.services.storage).list_of(recipient_id)]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_link_that_is_only_opened_changes_nothing(app: AppClient, method: str) -> None:
+    """Mail gateways open every link; the page has one button, which posts to itself without a field."""
+    recipient_id = recipient_of(app)
+    link = link_of(app, recipient_id)
+
+    app.client.request(method, link, headers=PAGE)
+    form = read_page(app.client.get(link, headers=PAGE).text).find("main").find("form")
+
+    assert opted_out(app, recipient_id) == []
+    assert form.attributes == {"method": "post"}
+    assert form.find_all("input") == []
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_one_click_opts_out_of_one_group(app: AppClient, language: str) -> None:
+    """As a mail program sends it (RFC 8058), and again; other groups stay."""
+    recipient_id = recipient_of(app)
+    link = link_of(app, recipient_id)
+
+    answers = [app.client.post(link, data=ONE_CLICK, headers=MAIL_PROGRAM) for _ in range(2)]
+    page = app.client.get(link, headers={**PAGE, "Accept-Language": language})
+    repository = OptOutRepository(app.services.storage)
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert "red" in page.text
+    assert read_page(page.text).find("main").find_all("form") == []
+    assert opted_out(app, recipient_id) == ["red"]
+    assert repository.find_opted_out([recipient_id, uuid4()], "red") == {recipient_id}
+    assert repository.find_opted_out([recipient_id], None) == frozenset()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_invalid_link_is_a_page_that_says_so(app: AppClient, method: str) -> None:
+    """404 for a token that is not ours, and for a recipient that the vault does not have."""
+    answers = [app.client.request(method, path) for path in ("/opt-out/bad", link_of(app, uuid4()))]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert app.count("opt_outs") == 0
+
+
+def test_support_sees_an_opt_out_and_undoes_it_with_a_reason(
+    app: AppClient, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """With a line in the audit log; viewers see it and have no link."""
+    recipient_id = recipient_of(app)
+    for group in ("red", None):
+        app.client.post(link_of(app, recipient_id, group))
+    support, viewer, path = sign_in(), sign_in("viewer"), f"/support/people/{recipient_id}"
+    seen, seen_by_viewer = support.get(path).text, viewer.get(path).text
+    undo = f"{path}/opt-outs/undo?group=red"
+
+    no_reason = support.submit(undo, undo, reason=" ")
+    still = opted_out(app, recipient_id)
+    done = support.submit(undo, undo, reason="asked by phone")
+
+    assert "Opted out of reminders of the group red" in seen
+    assert "Opted out of reminders of codes without a group" in seen_by_viewer
+    assert ("Undo the opt-out" in seen, "Undo the opt-out" in seen_by_viewer) == (True, False)
+    assert (no_reason.status_code, still) == (422, [None, "red"])
+    assert (done.status_code, opted_out(app, recipient_id)) == (303, [None])
+    assert "undid a customer" in sign_in("admin").get("/support/audit").text
+    assert viewer.get(undo).status_code == 403
+    assert support.get(undo).status_code == 404
+
+
+def test_an_erased_person_has_no_opt_out_and_the_export_names_it_before(app: AppClient) -> None:
+    """The rows go with the address, and the link leads nowhere afterwards."""
+    recipient_id = recipient_of(app)
+    link = link_of(app, recipient_id)
+    app.client.post(link)
+    audit_log = app.services.open_audit_log(Caller(actor="operator"))
+    exported = export_person(audit_log, EmailAddress.parse(LI), "en", "asked for")["people"][0]["opt_outs"]
+    stored = app.count("opt_outs")
+
+    body = {"email": LI, "reason": "asked by phone"}
+    erased = app.client.post("/api/v1/recipients/forget", json=body, headers=app.key("admin"))
+    answers = [app.client.request(method, link).status_code for method in ("GET", "POST")]
+
+    assert erased.status_code == 200
+    assert [choice["group"] for choice in exported] == ["red"]
+    assert (stored, app.count("opt_outs")) == (1, 0)
+    assert answers == [404, 404]
