@@ -82,6 +82,72 @@
 
   // --- The page ---
 
+  // --- The stored event as JSON: former releases wrote that, later ones write MessagePack ---
+
+  const showEvent = (bytes) =>
+    bytes[0] === 0x7b ? new TextDecoder().decode(bytes) : JSON.stringify(unpack({ bytes, at: 0 }));
+
+  function take(source, length) {
+    source.at += length;
+    return source.bytes.slice(source.at - length, source.at);
+  }
+
+  function takeNumber(source, length, isSigned = false) {
+    const number = take(source, length).reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+    return Number(isSigned ? BigInt.asIntN(8 * length, number) : number);
+  }
+
+  const takeText = (source, length) => new TextDecoder().decode(take(source, length));
+  const takeList = (source, length) => Array.from({ length }, () => unpack(source));
+  const takeMap = (source, length) =>
+    Object.fromEntries(Array.from({ length }, () => [unpack(source), unpack(source)]));
+  const takeFloat = (source) => new DataView(take(source, 8).buffer).getFloat64(0);
+
+  function takeId(source, length) {
+    const digits = [...take(source, length)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  }
+
+  // Seconds and nanoseconds since 1970, in 4, 8 or 12 bytes after the byte of the type.
+  function takeTime(source, length) {
+    take(source, 1);
+    let [nanoseconds, seconds] = [0, 0];
+    if (length === 8) {
+      const both = take(source, 8).reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+      [nanoseconds, seconds] = [Number(both >> 34n), Number(both & 0x3ffffffffn)];
+    } else {
+      nanoseconds = length === 12 ? takeNumber(source, 4) : 0;
+      seconds = takeNumber(source, length === 12 ? 8 : 4, length === 12);
+    }
+    const fraction = nanoseconds === 0 ? "" : `.${String(nanoseconds).padStart(9, "0").slice(0, 6)}`;
+    return `${new Date(seconds * 1000).toISOString().slice(0, 19)}${fraction}Z`;
+  }
+
+  const FORMS = {
+    0xc0: () => null, 0xc2: () => false, 0xc3: () => true, 0xcb: takeFloat,
+    0xc4: (source) => takeId(source, takeNumber(source, 1)),
+    0xc7: (source) => takeTime(source, takeNumber(source, 1)),
+    0xcc: (source) => takeNumber(source, 1), 0xcd: (source) => takeNumber(source, 2),
+    0xce: (source) => takeNumber(source, 4), 0xcf: (source) => takeNumber(source, 8),
+    0xd0: (source) => takeNumber(source, 1, true), 0xd1: (source) => takeNumber(source, 2, true),
+    0xd2: (source) => takeNumber(source, 4, true), 0xd3: (source) => takeNumber(source, 8, true),
+    0xd6: (source) => takeTime(source, 4), 0xd7: (source) => takeTime(source, 8),
+    0xd9: (source) => takeText(source, takeNumber(source, 1)), 0xda: (source) => takeText(source, takeNumber(source, 2)),
+    0xdc: (source) => takeList(source, takeNumber(source, 2)), 0xde: (source) => takeMap(source, takeNumber(source, 2)),
+  };
+
+  function unpack(source) {
+    const kind = takeNumber(source, 1);
+    if (kind < 0x80 || kind > 0xdf) {
+      return kind < 0x80 ? kind : kind - 256;
+    }
+    if (kind < 0xc0) {
+      const takeShort = kind < 0x90 ? takeMap : kind < 0xa0 ? takeList : takeText;
+      return takeShort(source, kind < 0xa0 ? kind & 15 : kind & 31);
+    }
+    return FORMS[kind](source);
+  }
+
   const readProofs = () => JSON.parse(store.textContent);
   const findTicks = (name = "") => [...document.querySelectorAll(`.proof-tick${name && `[data-proof=${name}]`}`)];
   const versionOf = (tick) => tick.closest("[data-version]").dataset.version;
@@ -120,10 +186,11 @@
     check.hidden = false;
     meaning.hidden = !name.startsWith("holds");
     result.dataset.result = name;
-    const { number, at, size: count } = proof?.checkpoint ?? {};
+    const { number, at: signedAt = "", size: count } = proof?.checkpoint ?? {};
+    const at = `${signedAt.slice(0, 19).replace("T", " ")} UTC`;
     result.textContent = fill(panel.dataset[name], { version, number, at, count });
     if (proof) {
-      state.textContent = new TextDecoder().decode(readBytes(proof.event.state));
+      state.textContent = showEvent(readBytes(proof.event.state));
     }
     if (name === "holds") {
       mark(tick, "checked", proof.checkpoint);
@@ -146,6 +213,7 @@
   function loadSoon(wait) {
     clearTimeout(waiting);
     waiting = setTimeout(async () => {
+      waiting = null;
       await load(document.hidden ? [] : findTicks()).catch(() => {});
       if (findTicks("pending").length > 0) {
         loadSoon(PENDING_MS);
@@ -155,10 +223,19 @@
 
   if (location.protocol !== "file:") {
     loadSoon(0);
-    const isOther = ({ target }) => target.closest(".proof-tick") === null;
-    new MutationObserver((changes) => changes.some(isOther) && loadSoon(200)).observe(
-      document.getElementById("lines") ?? panel.previousElementSibling,
-      { childList: true, subtree: true },
-    );
+    // A new event is under no checkpoint yet, so its proof waits: many viewers would ask for it at the same time.
+    const hasTick = (node) => node.nodeType === Node.ELEMENT_NODE && node.querySelector(".proof-tick") !== null;
+    const isNew = (node) => node.classList.contains("is-new");
+    new MutationObserver((changes) => {
+      const lines = changes.flatMap(({ addedNodes }) => [...addedNodes]).filter(hasTick);
+      if (lines.some((line) => !isNew(line))) {
+        loadSoon(200);
+      } else if (lines.length > 0 && waiting === null) {
+        loadSoon(PENDING_MS);
+      }
+    }).observe(document.getElementById("lines")?.parentElement ?? panel.previousElementSibling, {
+      childList: true,
+      subtree: true,
+    });
   }
 })();

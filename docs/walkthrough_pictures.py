@@ -1,0 +1,139 @@
+"""Take the pictures of docs/support/a-mistyped-address.md: `python docs/walkthrough_pictures.py [LANGUAGE [FOLDER]]`.
+
+A separate ledger runs for two minutes: a customer redeems a code, and support finds, corrects and proves it, in
+Chromium. It needs Debian's package chromium.
+"""
+
+import re
+import shutil
+import sys
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, expect, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.harness.stack import BenchmarkStack, run_stack, wait_until
+
+FOLDER: Final = Path(__file__).parent / "support" / "pictures"
+SIZE: Final[ViewportSize] = {"width": 1240, "height": 760}
+KILOBYTES_MAX: Final = 150
+WAIT_MS: Final = 30_000
+MARGIN: Final = 16
+CHECKPOINT_S_MAX: Final = 150
+"""Seconds until the worker has signed a checkpoint over the newest event."""
+MISTYPED, RIGHT = "mei.chen@exmaple.com", "mei.chen@example.com"
+NOTE: Final = {"en": "Spelled on the phone: example, not exmaple.", "zh": "电话中核对了拼写：example，不是 exmaple。"}
+WEBP: Final = """async ([png, quality]) => {
+  const picture = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
+  const canvas = new OffscreenCanvas(picture.width, picture.height);
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+  const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: "image/webp", quality })).arrayBuffer());
+  return btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ""));
+}"""
+"""Encodes a PNG as WebP, which is a third of its size."""
+
+Save = Callable[[Page, str, str], None]
+
+
+def main() -> None:
+    """Take all pictures in a language."""
+    language, folder = [*sys.argv[1:], *("en", str(FOLDER))[len(sys.argv) - 1 :]][:2]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium")
+    with run_stack() as stack, sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        walk_through(stack, browser, language, Path(folder))
+        browser.close()
+
+
+def walk_through(stack: BenchmarkStack, browser: Browser, language: str, folder: Path) -> None:
+    """Act as the customer and as support, and save a picture of each step."""
+    locale = {"en": "en-US", "zh": "zh-CN"}[language]
+    context = browser.new_context(base_url=stack.base, locale=locale, viewport=SIZE, reduced_motion="reduce")
+    context.set_default_timeout(WAIT_MS)
+    page, encoder = context.new_page(), context.new_page()
+
+    def save(shown: Page, name: str, selector: str = "") -> None:
+        shown.evaluate("document.activeElement?.blur()")
+        png = shoot(shown, selector)
+        encoded = b64decode(encoder.evaluate(WEBP, [b64encode(png).decode(), 0.8]))
+        if len(encoded) > KILOBYTES_MAX * 1_000:
+            raise ValueError(f"{name} has {len(encoded):,} bytes")
+        (folder / f"{name}.webp").write_bytes(encoded)
+
+    ((code, code_id),) = stack.issue_many(1, max_uses=3)
+    redeem(page, code, "li.wei@example.com")
+    redeem(page, code, MISTYPED)
+    save(page, "1-customer")
+    sign_in(page, stack)
+    page.goto(f"/support/codes/{code_id}")
+    save(page, "2-history", "section:has(> #history)")
+    page.locator("#flat .line-who a").first.click()
+    page.wait_for_url("**/support/reservations/*")
+    save(page, "3-reservation")
+    save(page, "4-waterfall", "#waterfall")
+    page.locator("a[href$='/acts/correct']").click()
+    page.fill("#email", RIGHT)
+    page.keyboard.press("Enter")
+    page.fill("#note", NOTE[language])
+    save(page, "5-preview", "main")
+    page.locator("main form button[type=submit]").last.click()
+    page.wait_for_url("**done=correct")
+    page.goto(f"/support/codes/{code_id}")
+    stack.wait_until_drained()
+    expect(page.locator("#figures dd").first).to_contain_text("2")
+    save(page, "6-corrected", "section:has(> #history)")
+    wait_until(lambda: is_newest_signed(page), CHECKPOINT_S_MAX, "a checkpoint over the newest event", poll_s=2)
+    page.locator(".proof-tick").first.click()
+    expect(page.locator("#proof-result[data-result=holds]")).to_be_visible()
+    save(page, "7-proof", "#proof")
+
+
+def shoot(page: Page, selector: str) -> bytes:
+    """Return a picture of what the window shows, or of one part with a margin."""
+    if not selector:
+        return page.screenshot()
+    box = page.locator(selector).bounding_box()
+    top = page.evaluate("scrollY")
+    if box is None:
+        raise ValueError(f"the page has no {selector}")
+    clip: FloatRect = {
+        "x": max(box["x"] - MARGIN, 0),
+        "y": max(box["y"] + top - MARGIN, 0),
+        "width": min(box["width"] + 2 * MARGIN, SIZE["width"]),
+        "height": box["height"] + 2 * MARGIN,
+    }
+    return page.screenshot(full_page=True, clip=clip)
+
+
+def is_newest_signed(page: Page) -> bool:
+    """Open the page again and return whether its first line is under a signed checkpoint."""
+    page.reload()
+    return page.locator(".proof-tick").first.get_attribute("data-proof") == "signed"
+
+
+def redeem(page: Page, code: str, address: str) -> None:
+    """Redeem as a customer, until the invitation is sent."""
+    page.goto("/invite")
+    page.fill("#email", address)
+    page.fill("#code", code)
+    page.locator("#redeem button[type=submit]").click()
+    page.wait_for_url(re.compile("/r/"))
+    page.wait_for_selector("#slip[data-state=sent]")
+
+
+def sign_in(page: Page, stack: BenchmarkStack) -> None:
+    """Sign in as staff."""
+    page.goto("/support")
+    page.fill("#email", stack.info["staff_email"])
+    page.fill("#password", stack.info["staff_password"])
+    page.locator("main button[type=submit]").click()
+    page.wait_for_url("**/support")
+
+
+if __name__ == "__main__":
+    main()
