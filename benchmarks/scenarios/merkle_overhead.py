@@ -1,14 +1,18 @@
-"""What the Merkle log costs redeems, in alternating rounds with and without its consumer, and its lag."""
+"""What the Merkle log and the reservation map cost redeems, with and without their consumer, and their lag."""
 
 import statistics
 import subprocess
 import sys
 import time
+from typing import Any
+
+from psycopg import Connection
 
 from benchmarks.harness.load_generators import BenchmarkError, WrkGenerator
 from benchmarks.harness.stack import BenchmarkStack
 from projections.database.connection import connect
-from projections.transparency_log.tile_log import EVENTS_MAX, append_new_events
+from projections.transparency_log.reservation_map import extend_map
+from projections.transparency_log.tile_log import EVENTS_MAX, append_hashed
 
 Numbers = dict[str, float]
 EVERY_S = 2.0
@@ -42,14 +46,23 @@ def _start_follower(stack: BenchmarkStack) -> "subprocess.Popen[bytes]":
 
 
 def _count_unfollowed_events(stack: BenchmarkStack) -> float:
-    """Count the events that are not in the Merkle log yet."""
-    query = "SELECT max(notification_id) - (SELECT position FROM merkle_progress) FROM ledger_events"
+    """Count the events that are not in the reservation map yet, which follows the Merkle log."""
+    query = "SELECT max(notification_id) - (SELECT position FROM reservation_map_progress) FROM ledger_events"
     return float(stack.query_rows(query)[0][0])
 
 
 def _catch_up(stack: BenchmarkStack) -> None:
     with connect(stack.database_url) as conn:
-        while append_new_events(conn) == EVENTS_MAX:
+        _extend_both(conn)
+
+
+def _extend_both(conn: Connection[Any]) -> None:
+    """Do what a run of the worker's task does."""
+    is_more = True
+    while is_more:
+        appended = append_hashed(conn)
+        is_more = len(appended.events) == EVENTS_MAX
+        while extend_map(conn, appended=appended) == EVENTS_MAX:
             pass
 
 
@@ -57,8 +70,7 @@ def _follow_forever(database_url: str) -> None:
     with connect(database_url) as conn:
         while True:
             until = time.monotonic() + EVERY_S
-            while append_new_events(conn) == EVENTS_MAX:
-                pass
+            _extend_both(conn)
             time.sleep(max(0.0, until - time.monotonic()))
 
 

@@ -17,6 +17,8 @@ Fields = dict[str, Any]
 
 JSON_BEGINS: Final = b"{"
 """A MessagePack map begins with a byte from 0x80 on."""
+RESERVATION_ID_BEGINS: Final = b"\xaereservation_id\xc4\x10"
+"""What precedes the 16 bytes of the id in a MessagePack map. No text and no other id of a map can hold these bytes."""
 _packer = msgspec.msgpack.Encoder(uuid_format="bytes")
 _unpack = msgspec.msgpack.Decoder(Fields).decode
 _parse = msgspec.json.Decoder(Fields).decode

@@ -226,6 +226,9 @@ class _RebuildRun:
             # Snapshots and blocks of histories are caches of the log too, and written again where they are missing.
             for delete in (RebuildSql.delete_snapshots, RebuildSql.delete_history_blocks):
                 self._writer.execute(delete, {"code_id": self._options.only})
+            # The consumer of the log fills it again, from its beginning.
+            if self._options.only is None:
+                self._writer.execute(RebuildSql.reset_reservation_map)
             self._on_step("in place")
         report.position, report.events = self._builder.position, self._builder.events
         report.seconds = self._builder.seconds

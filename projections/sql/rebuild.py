@@ -30,4 +30,5 @@ class RebuildSql(Statements, file="rebuild.sql"):
     copy_out_of_order_events: LiteralString
     out_of_order_events_page: LiteralString
     delete_snapshots: LiteralString
+    reset_reservation_map: LiteralString
     delete_history_blocks: LiteralString

@@ -103,6 +103,10 @@ WHERE (originator_id, originator_version) > (%s, %s) ORDER BY originator_id, ori
 -- Those of one code, or all.
 DELETE FROM code_snapshots WHERE %(code_id)s::uuid IS NULL OR code_id = %(code_id)s;
 
+-- name: reset_reservation_map
+WITH tiles AS (DELETE FROM reservation_map_tiles)
+UPDATE reservation_map_progress SET size = 0, position = 0, checkpoint = 0;
+
 -- name: delete_history_blocks
 -- Those of one code, or all.
 DELETE FROM history_blocks WHERE %(code_id)s::uuid IS NULL OR code_id = %(code_id)s;

@@ -15,8 +15,8 @@ COPY ledger_events ({ledger_events.names}, notification_id) FROM STDIN (FORMAT B
 SELECT pg_advisory_xact_lock(1818518631, 2), pg_advisory_xact_lock(1818518631, 0), pg_advisory_xact_lock(1818518631, 3);
 
 -- name: insert_numbered_checkpoint
-INSERT INTO checkpoints (number, size, position, root, at, public_key, signature) OVERRIDING SYSTEM VALUE
-VALUES (%s, %s, %s, %s, %s, %s, %s);
+INSERT INTO checkpoints (number, size, position, root, at, public_key, signature, map_root) OVERRIDING SYSTEM VALUE
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s);
 
 -- name: columns_with_sequences
 SELECT a.attname, pg_get_serial_sequence(c.oid::regclass::text, a.attname)

@@ -24,3 +24,13 @@ class TransparencyLogSql(Statements, file="transparency_log.sql"):
     checkpoint_of_number: LiteralString
     events_of_versions: LiteralString
     count_events_after: LiteralString
+    copy_log_between: LiteralString
+    map_progress: LiteralString
+    set_map_progress: LiteralString
+    set_map_checkpoint: LiteralString
+    map_tiles: LiteralString
+    map_tile: LiteralString
+    upsert_map_tile: LiteralString
+    first_events_of_reservations: LiteralString
+    positions_of_tile: LiteralString
+    events_of_reservations: LiteralString

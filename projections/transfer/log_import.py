@@ -24,7 +24,7 @@ from projections.replay.observer import NullObserver, Progress
 from projections.sql.transfer import TransferSql
 from projections.transfer.checksummed_lines import DamagedFileError, Line, read_lines
 from projections.transfer.log_export import FORMAT, PROGRESS_EVERY, LogSummary
-from projections.transparency_log.checkpoints import Checkpoint
+from projections.transparency_log.checkpoints import Checkpoint, read_map_root
 from projections.transparency_log.merkle import IncrementalRoot
 from projections.transparency_log.tile_log import EVENTS_MAX, append_new_events, hash_stored_event, read_tree_size
 
@@ -37,7 +37,7 @@ _BATCH_EVENTS = 500
 CONFLICTS: Final[Mapping[str, Sequence[str]]] = {
     "events": ("ledger_events",),
     "read models": tuple(PROJECTIONS),
-    "checkpoints": ("checkpoints", "merkle_tiles"),
+    "checkpoints": ("checkpoints", "merkle_tiles", "reservation_map_tiles"),
 }
 """Tables whose rows an import of the log would mix with, by what they hold."""
 
@@ -200,8 +200,8 @@ def _checkpoint_of(document: dict[str, Any], position: int) -> Checkpoint:
     root, key, signature = (
         base64.b64decode(document[name], validate=True) for name in ("root", "public_key", "signature")
     )
-    at = read_timestamp(document["at"])
-    return Checkpoint(document["number"], document["size"], position, root, at, key, signature)
+    at, map_root = read_timestamp(document["at"]), read_map_root(document)
+    return Checkpoint(document["number"], document["size"], position, root, at, key, signature, map_root)
 
 
 def _end_of(document: dict[str, Any]) -> LogSummary:

@@ -28,6 +28,7 @@ BATCH_ROWS = 500
 EXCLUDED_TABLES: Final = {
     "ledger_events": "is in the file of events",
     **dict.fromkeys((*PROJECTIONS, "merkle_tiles", "merkle_progress"), "rebuilt from the events"),
+    **dict.fromkeys(("reservation_map_tiles", "reservation_map_progress"), "rebuilt from the events"),
     **dict.fromkeys(("code_snapshots", "history_blocks", "tallies", "tally_progress"), "rebuilt from the events"),
     "checkpoints": "are in the file of events",
     **dict.fromkeys(("verifications", "drifting_codes", "rebuild_progress"), "describe the other database"),

@@ -19,7 +19,7 @@ from psycopg import Connection
 from domain.values.timestamps import read_timestamp
 from projections.database.connection import connect
 from projections.database.errors import OlderStateError, StorageUnavailableError, translate_connection_errors
-from projections.transparency_log.checkpoints import Checkpoint, sign_head, to_document
+from projections.transparency_log.checkpoints import Checkpoint, read_map_root, sign_head, to_document
 from projections.transparency_log.merkle import compute_root
 from projections.transparency_log.tile_log import open_subtree_reader, read_tree_size
 
@@ -138,6 +138,7 @@ def _parse_line(line: bytes) -> Checkpoint | None:
             base64.b64decode(document[name], validate=True) for name in ("root", "public_key", "signature")
         )
         at = read_timestamp(document["at"])
-        return Checkpoint(int(document["number"]), int(document["size"]), 0, root, at, key, signature)
+        number, size = int(document["number"]), int(document["size"])
+        return Checkpoint(number, size, 0, root, at, key, signature, read_map_root(document))
     except (ValueError, TypeError, KeyError, binascii.Error):
         return None

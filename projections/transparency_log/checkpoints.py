@@ -19,10 +19,14 @@ from psycopg.rows import tuple_row
 from projections.sql.transfer import TransferSql
 from projections.sql.transparency_log import TransparencyLogSql
 from projections.transparency_log.merkle import compute_root
+from projections.transparency_log.reservation_map import compute_map_root
 from projections.transparency_log.tile_log import open_subtree_reader, read_tree_size
 from projections.vault.key_ring import KeyRing
 
-SIGNED_AS = "redemption-ledger checkpoint 2"
+SIGNED_AS = "redemption-ledger checkpoint 3"
+SIGNED_WITHOUT_MAP_AS = "redemption-ledger checkpoint 2"
+"""First line of the text of a checkpoint without the root of the reservation map: of an earlier version, or while the
+map catches up."""
 FORMERLY_SIGNED_AS = "redemption-ledger checkpoint 1"
 """First line of the text that earlier versions signed.
 
@@ -43,6 +47,7 @@ class Checkpoint(NamedTuple):
         at: When it was signed.
         public_key: Raw Ed25519 key of 32 bytes.
         signature: Over `format_signed_text`, or over `format_former_text` of a checkpoint of an earlier version.
+        map_root: Root of the reservation map over the same events; None if it was not signed.
     """
 
     number: int
@@ -52,17 +57,18 @@ class Checkpoint(NamedTuple):
     at: datetime
     public_key: bytes
     signature: bytes
+    map_root: bytes | None = None
 
     @property
     def is_signed(self) -> bool:
         """Whether its signature was made with its own public key."""
         text = format_former_text(self.size, self.root, self.at.isoformat())
-        return self.is_number_signed or verifies(self.public_key, self.signature, text)
+        return self.is_number_signed or (self.map_root is None and verifies(self.public_key, self.signature, text))
 
     @property
     def is_number_signed(self) -> bool:
         """Whether its signature is valid and covers the number."""
-        text = format_signed_text(self.number, self.size, self.root, self.at.isoformat())
+        text = format_signed_text(self.number, self.size, self.root, self.at.isoformat(), self.map_root)
         return verifies(self.public_key, self.signature, text)
 
 
@@ -78,9 +84,11 @@ def derive_public_keys(ring: KeyRing) -> list[bytes]:
     return [derive_signing_key(ring, key_id).public_key().public_bytes_raw() for key_id in ids]
 
 
-def format_signed_text(number: int, size: int, root: bytes, at: str) -> bytes:
-    """Return the signed text: five lines with format, number, size, root, and the time as it is written."""
-    return f"{SIGNED_AS}\n{number}\n{_format_head(size, root, at)}".encode()
+def format_signed_text(number: int, size: int, root: bytes, at: str, map_root: bytes | None = None) -> bytes:
+    """Return the signed text: a line each for format, number, map root (if any), size, root, and time as written."""
+    if map_root is None:
+        return f"{SIGNED_WITHOUT_MAP_AS}\n{number}\n{_format_head(size, root, at)}".encode()
+    return f"{SIGNED_AS}\n{number}\n{base64.b64encode(map_root).decode()}\n{_format_head(size, root, at)}".encode()
 
 
 def format_former_text(size: int, root: bytes, at: str) -> bytes:
@@ -125,9 +133,12 @@ def sign_head(
         may_sign(conn)
         root, public = compute_root(open_subtree_reader(conn), size), key.public_key().public_bytes_raw()
         number = cursor.execute(TransparencyLogSql.next_checkpoint_number).fetchall()[0][0]
-        signature = key.sign(format_signed_text(number, size, root, now.isoformat()))
-        checkpoint = Checkpoint(number, size, position, root, now, public, signature)
+        map_root = compute_map_root(conn, size)
+        signature = key.sign(format_signed_text(number, size, root, now.isoformat(), map_root))
+        checkpoint = Checkpoint(number, size, position, root, now, public, signature, map_root)
         cursor.execute(TransferSql.insert_numbered_checkpoint, checkpoint)
+        if map_root is not None:
+            cursor.execute(TransparencyLogSql.set_map_checkpoint, (number,))
     return checkpoint
 
 
@@ -166,4 +177,14 @@ def to_document(checkpoint: Checkpoint) -> dict[str, Any]:
         "at": checkpoint.at.isoformat(),
         "public_key": base64.b64encode(checkpoint.public_key).decode(),
         "signature": base64.b64encode(checkpoint.signature).decode(),
+        **({"map_root": base64.b64encode(checkpoint.map_root).decode()} if checkpoint.map_root else {}),
     }
+
+
+def read_map_root(document: dict[str, Any]) -> bytes | None:
+    """Return the root of the reservation map in a checkpoint's document; None if it has none.
+
+    Raises:
+        binascii.Error: It is not base64.
+    """
+    return base64.b64decode(document["map_root"], validate=True) if "map_root" in document else None

@@ -7,21 +7,21 @@ type and one normal form here, and an unchecked member is refused, because it wo
 import base64
 import json
 import struct
+from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
-from projections.event_store.stored_state import JSON_BEGINS
+from projections.event_store.stored_state import JSON_BEGINS, RESERVATION_ID_BEGINS
 from projections.transparency_log.checkpoints import format_former_text, format_signed_text, verifies
 from projections.transparency_log.merkle import compute_root_from_inclusion, is_consistent
-from projections.transparency_log.receipts import CONSISTENCY_FORMAT, FORMAT
+from projections.transparency_log.receipts import COMPLETE_FORMAT, CONSISTENCY_FORMAT, FORMAT
+from projections.transparency_log.reservation_map import chain_hashes
 from projections.transparency_log.tile_log import HASH_BYTES, hash_event
 
 SIGNATURE_BYTES = 64
 KEY_BYTES = 32
 INTEGER_BITS = 63
 """Size of PostgreSQL's bigint."""
-_ID_BEGINS = b"\xaereservation_id\xc4\x10"
-"""What precedes the 16 bytes of the id in a MessagePack map. No text and no other id of a map can hold these bytes."""
 
 
 class ReceiptError(Exception):
@@ -34,14 +34,16 @@ class _Head(NamedTuple):
     name: str
     size: int
     root: bytes
+    map_root: bytes | None = None
 
 
 class _EventPosition(NamedTuple):
-    """Where an event is: its stream, its version there, and its leaf."""
+    """Where an event is: its stream, its version there, its leaf, and the hash of that."""
 
     stream: UUID
     version: int
     leaf: int
+    digest: bytes
 
 
 def check_proof(text: str, public_key: bytes) -> str:
@@ -52,7 +54,7 @@ def check_proof(text: str, public_key: bytes) -> str:
         public_key: Raw Ed25519 key that its checkpoints must be signed with.
 
     Returns:
-        What it proves, in a sentence. A receipt cannot prove that it holds all events.
+        What it proves, in a sentence.
 
     Raises:
         ReceiptError: The document proves nothing.
@@ -61,26 +63,33 @@ def check_proof(text: str, public_key: bytes) -> str:
         document = _parse_object(text)
         if document["format"] == CONSISTENCY_FORMAT:
             return _check_consistency(document, public_key)
-        if document["format"] != FORMAT:
-            raise ReceiptError(f"it is not a {FORMAT!r}")
+        if document["format"] not in {FORMAT, COMPLETE_FORMAT}:
+            raise ReceiptError(f"it is not a {COMPLETE_FORMAT!r}")
         return _check_events(document, public_key)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise ReceiptError(f"it cannot be read: {error}") from error
 
 
 def _check_events(receipt: dict[str, Any], public_key: bytes) -> str:
-    _require_members(receipt, "format", "reservation_id", "events", "checkpoint")
+    is_complete = receipt["format"] == COMPLETE_FORMAT
+    map_member = ("map_path",) if is_complete else ()
+    _require_members(receipt, "format", "reservation_id", "events", "checkpoint", *map_member)
     head = _read_signed_head(receipt["checkpoint"], public_key)
     about, events = str(_read_uuid(receipt["reservation_id"])), receipt["events"]
     if not isinstance(events, list) or not events:
         raise ReceiptError("it has no events")
-    before: _EventPosition | None = None
-    for event in events:
-        position = _check_event(event, head, about)
-        if before is not None and not _follows(position, before):
-            raise ReceiptError("its events are repeated, out of order, or of several streams")
-        before = position
-    return f"at least these {len(events)} events of reservation {about} are in the ledger as of {head.name}"
+    positions = [_check_event(event, head, about) for event in events]
+    if not all(_follows(position, before) for before, position in pairwise(positions)):
+        raise ReceiptError("its events are repeated, out of order, or of several streams")
+    if not is_complete:
+        return f"at least these {len(events)} events of reservation {about} are in the ledger as of {head.name}"
+    chained, path = chain_hashes(position.digest for position in positions), _read_path(receipt["map_path"])
+    if (
+        head.map_root is None
+        or compute_root_from_inclusion(chained, positions[0].leaf, head.size, path) != head.map_root
+    ):
+        raise ReceiptError("these are not all events of its reservation")
+    return f"these {len(events)} events are all events of reservation {about} in the ledger as of {head.name}"
 
 
 def _follows(position: _EventPosition, before: _EventPosition) -> bool:
@@ -91,12 +100,14 @@ def _follows(position: _EventPosition, before: _EventPosition) -> bool:
 def _check_event(event: Any, head: _Head, about: str) -> _EventPosition:  # noqa: ANN401 - whatever JSON holds there
     _require_members(event, "stream", "version", "topic", "state", "leaf_index", "path")
     position = _EventPosition(
-        _read_uuid(event["stream"]), _read_integer(event["version"]), _read_integer(event["leaf_index"])
+        stream := _read_uuid(event["stream"]),
+        version := _read_integer(event["version"]),
+        _read_integer(event["leaf_index"]),
+        hash_event(stream, version, event["topic"], state := _read_bytes(event["state"])),
     )
-    state, path = _read_bytes(event["state"]), _read_path(event["path"])
-    leaf = hash_event(position.stream, position.version, event["topic"], state)
+    path = _read_path(event["path"])
     where = f"version {position.version} of {position.stream}"
-    if compute_root_from_inclusion(leaf, position.leaf, head.size, path) != head.root:
+    if compute_root_from_inclusion(position.digest, position.leaf, head.size, path) != head.root:
         raise ReceiptError(f"{where} is not in the ledger as of {head.name}")
     if _read_reservation_id(state) != about:
         raise ReceiptError(f"{where} is about another reservation")
@@ -113,7 +124,7 @@ def _check_consistency(proof: dict[str, Any], public_key: bytes) -> str:
 
 
 def _read_signed_head(head: Any, public_key: bytes) -> _Head:  # noqa: ANN401 - whatever JSON holds there
-    _require_members(head, "number", "size", "root", "at", "public_key", "signature")
+    _require_members(head, "number", "size", "root", "at", "public_key", "signature", "map_root")
     number, size, at = head.get("number"), _read_integer(head["size"]), head["at"]
     root, signature = _read_bytes(head["root"], HASH_BYTES), _read_bytes(head["signature"], SIGNATURE_BYTES)
     if not isinstance(at, str):
@@ -121,6 +132,11 @@ def _read_signed_head(head: Any, public_key: bytes) -> _Head:  # noqa: ANN401 - 
     if _read_bytes(head["public_key"], KEY_BYTES) != public_key:
         raise ReceiptError("its checkpoint is signed with another key")
     # Over the time as it is written: another way to write the same time is not what was signed.
+    if "map_root" in head:
+        map_root = _read_bytes(head["map_root"], HASH_BYTES)
+        if not verifies(public_key, signature, format_signed_text(_read_integer(number), size, root, at, map_root)):
+            raise ReceiptError("the signature of its checkpoint is wrong")
+        return _Head(f"checkpoint {number}", size, root, map_root)
     if number is not None and verifies(
         public_key, signature, format_signed_text(_read_integer(number), size, root, at)
     ):
@@ -142,7 +158,7 @@ def _read_reservation_id(state: bytes) -> str | None:
     if state[:1] == JSON_BEGINS:
         reservation_id: str | None = _parse_object(state).get("reservation_id")
         return reservation_id
-    return str(UUID(bytes=state.partition(_ID_BEGINS)[2][:16]))
+    return str(UUID(bytes=state.partition(RESERVATION_ID_BEGINS)[2][:16]))
 
 
 def _read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

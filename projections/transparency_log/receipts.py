@@ -21,9 +21,12 @@ from projections.transparency_log.checkpoints import (
     to_document,
 )
 from projections.transparency_log.merkle import compute_consistency_path, compute_inclusion_path
+from projections.transparency_log.reservation_map import open_map_reader, read_map_progress
 from projections.transparency_log.tile_log import find_leaf_index, open_subtree_reader
 
 FORMAT: Final = "redemption-ledger receipt 1"
+COMPLETE_FORMAT: Final = "redemption-ledger receipt 2"
+"""Of a receipt that proves that it has all events of its reservation."""
 CONSISTENCY_FORMAT: Final = "redemption-ledger consistency 1"
 
 
@@ -46,6 +49,8 @@ def read_receipt(storage: LedgerStore, reservation_id: UUID) -> dict[str, Any] |
 def build_receipt(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any] | None:
     """Return the receipt of a reservation; None if there is no such reservation.
 
+    It is complete once a checkpoint that covers its events has signed the reservation map too.
+
     Raises:
         NotYetSignedError: An event is in no checkpoint yet.
     """
@@ -53,14 +58,21 @@ def build_receipt(conn: Connection[Any], reservation_id: UUID) -> dict[str, Any]
         rows = cursor.execute(TransparencyLogSql.places_of_reservation, (reservation_id,)).fetchall()
     if not rows:
         return None
-    checkpoint = find_checkpoint_covering(conn, rows[-1][0])
+    mapped = find_checkpoint(conn, read_map_progress(conn).checkpoint)
+    is_complete = mapped is not None and mapped.map_root is not None and mapped.position >= rows[-1][0]
+    checkpoint = mapped if is_complete else find_checkpoint_covering(conn, rows[-1][0])
     if checkpoint is None:
         raise NotYetSignedError(
             "its newest event is not in a signed checkpoint yet: wait a minute, and check that worker and beat run"
         )
     events = prove_events(conn, rows, checkpoint)
-    document = {"format": FORMAT, "reservation_id": str(reservation_id), "events": events}
-    return {**document, "checkpoint": to_proof_document(checkpoint)}
+    document: dict[str, Any] = {"format": FORMAT, "reservation_id": str(reservation_id), "events": events}
+    document["checkpoint"] = to_proof_document(checkpoint)
+    if is_complete:
+        read = open_map_reader(conn, checkpoint.number)
+        path = compute_inclusion_path(read, events[0]["leaf_index"], checkpoint.size)
+        document |= {"format": COMPLETE_FORMAT, "map_path": [base64.b64encode(step).decode() for step in path]}
+    return document
 
 
 def prove_events(

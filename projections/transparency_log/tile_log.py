@@ -5,13 +5,14 @@ the order: they have gaps, and an import into another database assigns others.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.abc import Query
 from psycopg.rows import tuple_row
 
 from projections.database.copy_reader import read_copied_events
@@ -57,7 +58,24 @@ def read_tree_size(conn: Connection[Any]) -> TreeSize:
         return TreeSize(*cursor.execute(TransparencyLogSql.merkle_progress).fetchall()[0])
 
 
+class HashedEvents(NamedTuple):
+    """Events that follow each other in the log.
+
+    Attributes:
+        after: Position of the event before the first one.
+        events: Position, topic, state and leaf hash of each. Bare tuples, as millions are made.
+    """
+
+    after: int
+    events: list[tuple[int, str, bytes, bytes]]
+
+
 def append_new_events(conn: Connection[Any], events_max: int = EVENTS_MAX) -> int:
+    """Append new events to the Merkle log; return how many, as `append_hashed` does."""
+    return len(append_hashed(conn, events_max).events)
+
+
+def append_hashed(conn: Connection[Any], events_max: int = EVENTS_MAX) -> HashedEvents:
     """Append new events to the Merkle log in one transaction; none if another process does so now.
 
     Args:
@@ -65,22 +83,27 @@ def append_new_events(conn: Connection[Any], events_max: int = EVENTS_MAX) -> in
         events_max: Most events to append.
 
     Returns:
-        How many were appended; as many as `events_max` means that there may be more.
+        What was appended; as many as `events_max` means that there may be more.
     """
     with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
         if not cursor.execute(TransparencyLogSql.lock_merkle).fetchall()[0][0]:
-            return 0
+            return HashedEvents(0, [])
         size, position = read_tree_size(conn)
-        hashes: list[bytes] = []
-        positions: list[int] = []
-        with closing(read_copied_events(conn, TransparencyLogSql.copy_log_after, (position, events_max))) as events:
-            for stream, version, position, topic, state in events:
-                hashes.append(hash_stored_event(stream, version, topic, state))
-                positions.append(position)
-        if hashes:
-            _append_hashes(conn, size, hashes, positions)
-            cursor.execute(TransparencyLogSql.set_merkle_progress, (size + len(hashes), positions[-1]))
-        return len(hashes)
+        added = read_hashed(conn, TransparencyLogSql.copy_log_after, position, (events_max,))
+        if events := added.events:
+            _append_hashes(conn, size, [event[3] for event in events], [event[0] for event in events])
+            cursor.execute(TransparencyLogSql.set_merkle_progress, (size + len(events), events[-1][0]))
+        return added
+
+
+def read_hashed(conn: Connection[Any], query: Query, after: int, bounds: tuple[int, ...]) -> HashedEvents:
+    """Return the events that a statement copies after a position, with their leaf hashes."""
+    with closing(read_copied_events(conn, query, (after, *bounds))) as rows:
+        events = [
+            (position, topic, state, hash_stored_event(stream, version, topic, state))
+            for stream, version, position, topic, state in rows
+        ]
+    return HashedEvents(after, events)
 
 
 def _append_hashes(conn: Connection[Any], size: int, hashes: Sequence[bytes], positions: Sequence[int]) -> None:
@@ -117,13 +140,24 @@ def open_subtree_reader(conn: Connection[Any]) -> Read:
     def tile(height: int, number: int) -> bytes:
         return _read_tile(conn, height, number)[0]
 
+    return open_hash_reader(tile, "the Merkle log")
+
+
+def open_hash_reader(tile: Callable[[int, int], bytes], name: str) -> Read:
+    """Return a function that computes complete subtrees from tiles.
+
+    Args:
+        tile: Returns the hashes of a tile, by height and number; none if there is no such tile.
+        name: Of the tree, for the LookupError about a subtree that the tiles don't hold.
+    """
+
     def read(level: int, index: int) -> bytes:
         height, within = divmod(level, TILE_LEVELS)
         number, offset = divmod(index << within, TILE)
         start, count = offset * HASH_BYTES, 1 << within
         data = tile(height, number)[start : start + count * HASH_BYTES]
         if len(data) < count * HASH_BYTES:
-            raise LookupError(f"the Merkle log does not hold subtree {index} of level {level}")
+            raise LookupError(f"{name} does not hold subtree {index} of level {level}")
         return compute_perfect_root(split_hashes(data))
 
     return read

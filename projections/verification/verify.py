@@ -33,6 +33,7 @@ from projections.sql.verification import VerificationSql
 from projections.transparency_log.tile_log import read_tree_size
 from projections.verification.block_check import check_blocks
 from projections.verification.drift_sample import save_drifted_codes
+from projections.verification.map_check import check_map
 from projections.verification.merkle_check import ExternalEvidence, check_tree
 from projections.verification.snapshot_check import check_snapshots
 from projections.verification.vault_check import VAULT_ROWS, check_vault
@@ -103,6 +104,7 @@ def verify(
         builder.fill(database_url, tile_jobs(tree))
         progress.step("proof", 0)
         check_tree(reader, observer, tree, evidence)
+        check_map(reader, observer)
         check_snapshots(reader, observer)
         check_blocks(reader, observer)
         if evidence.vault is not None:

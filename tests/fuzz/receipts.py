@@ -21,9 +21,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from domain.events import InviteSent
 from projections.event_store.stored_state import pack
 from projections.transparency_log.checkpoints import format_former_text, format_signed_text
-from projections.transparency_log.merkle import compute_consistency_path, compute_inclusion_path, hash_node
+from projections.transparency_log.merkle import (
+    compute_consistency_path,
+    compute_inclusion_path,
+    compute_root,
+    hash_node,
+)
 from projections.transparency_log.proof_check import ReceiptError, check_proof
-from projections.transparency_log.receipts import CONSISTENCY_FORMAT, FORMAT
+from projections.transparency_log.receipts import COMPLETE_FORMAT, CONSISTENCY_FORMAT, FORMAT
+from projections.transparency_log.reservation_map import chain_hashes
 from projections.transparency_log.tile_log import hash_event
 from tests.fuzz.mutator import Mutator
 
@@ -81,10 +87,23 @@ def _root(size: int) -> bytes:
     return over(0, size)
 
 
-def _head(number: int, size: int, *, is_former: bool) -> dict[str, Any]:
-    root = _root(size)
-    text = format_former_text(size, root, AT) if is_former else format_signed_text(number, size, root, AT)
-    numbered = {"number": number} if number else {}
+MAP_HASHES: Final = [
+    chain_hashes(leaf for index, leaf in enumerate(LEAF_HASHES) if index % 3) if place == 1 else bytes(32)
+    for place in range(LEAVES)
+]
+
+
+def _read_map(level: int, index: int) -> bytes:
+    if level == 0:
+        return MAP_HASHES[index]
+    return hash_node(_read_map(level - 1, 2 * index), _read_map(level - 1, 2 * index + 1))
+
+
+def _head(number: int, size: int, *, is_former: bool = False, is_mapped: bool = False) -> dict[str, Any]:
+    root, map_root = _root(size), compute_root(_read_map, size) if is_mapped else None
+    text = format_former_text(size, root, AT) if is_former else format_signed_text(number, size, root, AT, map_root)
+    numbered: dict[str, Any] = {"number": number} if number else {}
+    numbered |= {"map_root": _text(map_root)} if map_root else {}
     keys = {"public_key": _text(PUBLIC), "signature": _text(KEY.sign(text))}
     return {**numbered, "size": size, "root": _text(root), "at": AT, **keys}
 
@@ -102,7 +121,11 @@ def _receipt(head: dict[str, Any]) -> dict[str, Any]:
         for index in range(head["size"])
         if index % 3
     ]
-    return {"format": FORMAT, "reservation_id": str(RESERVATION), "events": events, "checkpoint": head}
+    receipt = {"format": FORMAT, "reservation_id": str(RESERVATION), "events": events, "checkpoint": head}
+    if "map_root" not in head:
+        return receipt
+    path = [_text(step) for step in compute_inclusion_path(_read_map, 1, head["size"])]
+    return {**receipt, "format": COMPLETE_FORMAT, "map_path": path}
 
 
 def _consistency(old: int, new: int, *, is_former: bool = False) -> dict[str, Any]:
@@ -111,7 +134,15 @@ def _consistency(old: int, new: int, *, is_former: bool = False) -> dict[str, An
     return {"format": CONSISTENCY_FORMAT, **dict(zip(("old", "new"), heads, strict=True)), "path": path}
 
 
+COMPLETE: Final = _receipt(_head(4, LEAVES, is_mapped=True))
+LEFT_OUT: Final = [
+    {**COMPLETE, "events": COMPLETE["events"][:at] + COMPLETE["events"][at + 1 :]}
+    for at in range(len(COMPLETE["events"]))
+]
+"""The same without one of its events each, which both must refuse."""
 VALID: Final = (
+    COMPLETE,
+    {**{name: value for name, value in COMPLETE.items() if name != "map_path"}, "format": FORMAT},
     _receipt(_head(3, LEAVES, is_former=False)),
     _receipt(_head(3, LEAVES, is_former=True)),
     _receipt(_head(0, 6, is_former=True)),
@@ -120,10 +151,11 @@ VALID: Final = (
     _consistency(7, LEAVES),
     _consistency(5, 5, is_former=True),
 )
+ODD_NAMES: Final = ("note", "path", "number", "size", "Number", "map_root", "map_path")
 ODD_VALUES: Final[Sequence[Any]] = (
     *(None, True, False, 0, 1, -1, 3, 3.0, 1.5, 1e400, float("nan"), 2**63 - 1, 2**63, 2**70, 10**400),
     *("", "3", "é", "\ud800", "A", "AA==", "AB==", "AAAA\n", "2026-11-25T12:00:00Z", AT, str(STREAM).upper()),
-    *([], {}, [[]], [None], {"number": 1}, str(RESERVATION), FORMAT, CONSISTENCY_FORMAT),
+    *([], {}, [[]], [None], {"number": 1}, str(RESERVATION), FORMAT, COMPLETE_FORMAT, CONSISTENCY_FORMAT),
 )
 
 
@@ -154,7 +186,7 @@ def _alter(mutator: Mutator, document: dict[str, Any]) -> None:
         case 5 if isinstance(value, str):
             parent[name] = mutator.text((value,))
         case 6 if isinstance(value, dict):
-            value[choice.choice(("note", "path", "number", "size", "Number"))] = choice.choice(ODD_VALUES)
+            value[choice.choice(ODD_NAMES)] = choice.choice(ODD_VALUES)
         case 7:
             other, there = choice.choice(_places(document))
             parent[name] = json.loads(json.dumps(other[there]))

@@ -191,7 +191,8 @@ CREATE TABLE public.checkpoints (
     root bytea NOT NULL,
     at timestamp with time zone NOT NULL,
     public_key bytea NOT NULL,
-    signature bytea NOT NULL
+    signature bytea NOT NULL,
+    map_root bytea
 );
 ALTER TABLE public.checkpoints ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.checkpoints_number_seq
@@ -369,6 +370,20 @@ CREATE TABLE public.refusals (
     recipient_digest bytea NOT NULL,
     pepper_id smallint NOT NULL,
     reason text NOT NULL
+);
+CREATE TABLE public.reservation_map_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    size bigint NOT NULL,
+    "position" bigint NOT NULL,
+    checkpoint bigint NOT NULL,
+    CONSTRAINT reservation_map_progress_only_row_check CHECK (only_row)
+);
+CREATE TABLE public.reservation_map_tiles (
+    height smallint NOT NULL,
+    index bigint NOT NULL,
+    hashes bytea NOT NULL,
+    checkpoint bigint NOT NULL,
+    signed_hashes bytea NOT NULL
 );
 CREATE TABLE public.reservations (
     reservation_id uuid NOT NULL,
@@ -567,6 +582,10 @@ ALTER TABLE ONLY public.recipients
     ADD CONSTRAINT recipients_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.recipients
     ADD CONSTRAINT recipients_pkey PRIMARY KEY (recipient_id);
+ALTER TABLE ONLY public.reservation_map_progress
+    ADD CONSTRAINT reservation_map_progress_pkey PRIMARY KEY (only_row);
+ALTER TABLE ONLY public.reservation_map_tiles
+    ADD CONSTRAINT reservation_map_tiles_pkey PRIMARY KEY (height, index);
 ALTER TABLE ONLY public.reservations
     ADD CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id);
 ALTER TABLE ONLY public.revocations

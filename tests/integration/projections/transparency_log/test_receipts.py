@@ -299,7 +299,7 @@ def test_checkpoint_of_an_earlier_version_holds_and_its_unsigned_number_is_not_s
     old = Checkpoint(1, size, position, root, at, public, key.sign(format_former_text(size, root, at.isoformat())))
     conn.execute(
         "INSERT INTO checkpoints (size, position, root, at, public_key, signature) VALUES (%s, %s, %s, %s, %s, %s)",
-        old[1:],
+        old[1:-1],
     )
     receipt = read_receipt(bench.storage, reservation_id)
     assert receipt is not None
@@ -329,7 +329,7 @@ def test_the_script_is_short_and_imports_nothing_of_ours() -> None:
     """Anybody can read it through."""
     text = SCRIPT.read_text()
 
-    assert len(text.splitlines()) <= 180
+    assert len([line for line in text.splitlines() if line.strip()]) <= 140
     assert not any(f"{verb} {package}" in text for verb in ("import", "from") for package in ("projections", "domain"))
 
 
