@@ -48,6 +48,9 @@ SAME_RECIPIENT_ACTIONS: Final = frozenset({"resend", "rebind"})
 EVENTS_BETWEEN_MAX: Final = 4
 """Events after a correction: CaseClosed, AccessCorrected, AccessRemoved and UseReserved follow its refund."""
 
+LINES_MAX: Final = 15
+"""Most events that are listed, the newest: one with many attempts has more, and its page stays below 100 KB."""
+
 router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=SupportRoute)
 
 
@@ -122,7 +125,8 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "case": _find_open_case(reservation, lines),
         "address": address if shown_until else mask_if_known(address),
         "shown_until": shown_until,
-        "lines": views,
+        "lines": views[-LINES_MAX:],
+        "earlier_count": max(len(views) - LINES_MAX, 0),
         "are_words_hidden": shown_until is None
         and any(isinstance(line.event, InviteFailed) and line.event.text_id for line in lines),
         "lines_by_version": {view.version: view for view in views},

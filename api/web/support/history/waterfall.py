@@ -34,7 +34,7 @@ QUIET_LEAST_S: Final = 0.02
 """Seconds that are never squeezed: a mail server close by takes about as long."""
 DETAILED_MAX: Final = 4
 """Attempts that are shown in their parts, the newest; each earlier one is one span, so that a page stays small."""
-SPANS_MAX: Final = 60
+SPANS_MAX: Final = 30
 REQUEST_S_MAX: Final = 60.0
 """A reservation's id that is older than so many seconds was not made for the request that reserved it."""
 _MEASURED_MIN: Final = 3

@@ -1,17 +1,27 @@
 """The page of one reservation: its waterfall, with what the mail server said, the request and the trace."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 import pytest
+from msgspec import structs
 
+from domain.commands.context import CommandContext
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.ports import Rejected
 from projections.telemetry.tracing import TRACING
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of
 from tests.support.ledger.code_template import make_template
+from tests.support.ledger.ledger_bench import done
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+UNREACHABLE = Rejected(server="mx1.example.net:25", reason="unreachable", final=False, about_connection=True)
+BYTES_MAX = 52_000
+"""About half of what a page may have with its style sheets and scripts."""
 SignIn = Callable[..., StaffBrowser]
 GREYLISTED = Rejected(
     server="mx:25", reason="temporary", final=False, reply_code=451, reply="4.7.1 come back, zoe@x.org"
@@ -61,3 +71,29 @@ def test_waterfall_shows_unmeasured_attempts_whole_and_small_in_lists(
     assert "Squeeze quiet time" in page.text
     bars = [bar.attributes["aria-label"] for bar in read_page(home.text).find_all("svg", class_="fall-small")]
     assert any(label.startswith("Took ") for label in bars)
+
+
+def test_page_stays_small_after_many_attempts(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """An unreachable server spends no attempts: the newest steps and events are shown, with the count of the others."""
+    reservation_id = UUID(shared_app.redeem(shared_app.issue(), "far@example.com").json()["reservation_id"])
+    ledger, at = shared_app.services.storage.ledger, shared_app.services.now()
+    for number in range(1, 26):
+        context = CommandContext(now=at, actor="worker", actor_id="w1", request_id="t1")
+        claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
+        outcome = RecordOutcome(
+            context=structs.replace(context, now=at + timedelta(milliseconds=200)),
+            reservation_id=reservation_id,
+            delivery=1,
+            attempt=number,
+            outcome=UNREACHABLE,
+            case_id=uuid4(),
+            ms_ago=(190, 150, 30, 100),
+        )
+        ledger.execute([claim])
+        at = done(ledger.execute([outcome])[0]).require_reservation().next_attempt_at or at
+
+    page = shared_sign_in("support").get(f"/support/reservations/{reservation_id}").text
+
+    assert len(page.encode()) < BYTES_MAX
+    assert "Earlier events: " in page
+    assert "Earlier steps that are not shown: " in page
