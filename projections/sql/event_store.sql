@@ -55,14 +55,14 @@ SELECT pg_advisory_xact_lock_shared(1818518631, 2), set_config('idle_in_transact
 
 -- name: newer_events
 -- A bounded page of each stream; whose page is full is asked for again.
-SELECT e.originator_id, e.originator_version, e.topic, e.state
-FROM unnest(%s::uuid[], %s::bigint[]) AS known (code_id, version)
+SELECT known.nth, e.originator_version, e.topic, e.state
+FROM unnest(%s::uuid[], %s::bigint[]) WITH ORDINALITY AS known (code_id, version, nth)
 CROSS JOIN LATERAL (
     SELECT originator_id, originator_version, topic, state FROM ledger_events
     WHERE originator_id = known.code_id AND originator_version > known.version
     ORDER BY originator_version LIMIT %s
 ) e
-ORDER BY e.originator_id, e.originator_version;
+ORDER BY known.nth, e.originator_version;
 
 -- name: recipient_ids_of_digests
 SELECT digest, recipient_id FROM recipients WHERE digest = ANY(%s);
