@@ -13,6 +13,7 @@ from api.cli.embedded.bounded_wait import wait_until
 from api.web.static_files import STATIC
 from projections.transparency_log.checkpoints import derive_signing_key, sign_head
 from projections.transparency_log.proof_check import check_proof
+from projections.transparency_log.reservation_map import extend_map
 from projections.transparency_log.tile_log import append_new_events
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
@@ -20,7 +21,8 @@ from tests.support.ledger.code_template import make_template
 Tab = Callable[..., Page]
 RESULT = "#proof-result"
 LOADED = "Object.keys(JSON.parse(document.getElementById('proof-data').textContent)).length"
-EVENTS, LOAD_S = 3, 30
+LOADED_PARTS, LOAD_S = 4, 30
+"""The proofs of three events, and the receipt."""
 NO_ED25519 = """
 crypto.subtle.importKey = () => Promise.reject(new DOMException("no such algorithm", "NotSupportedError"));
 """
@@ -31,6 +33,7 @@ def sign_checkpoint(served_app: ServedApp, minutes: int) -> None:
     storage = served_app.app.services.storage
     with storage.datastore.get_connection() as conn:
         append_new_events(conn)
+        extend_map(conn)
         now = served_app.app.services.now() + timedelta(minutes=minutes)
         sign_head(conn, derive_signing_key(storage.vault.rings["master"]), now)
 
@@ -41,7 +44,7 @@ def open_reservation(served_app: ServedApp, page: Page, minutes: int) -> str:
     served_app.app.attempt(reservation_id)
     sign_checkpoint(served_app, minutes)
     page.goto(f"/support/reservations/{reservation_id}")
-    assert wait_until(lambda: page.evaluate(LOADED) == EVENTS, LOAD_S)
+    assert wait_until(lambda: page.evaluate(LOADED) == LOADED_PARTS, LOAD_S)
     return reservation_id
 
 
@@ -61,6 +64,8 @@ def test_tick_of_a_line_checks_its_proof_by_keyboard_and_the_receipt_downloads(
     expect(page.locator("#proof-meaning")).to_contain_text("This does not prove")
     expect(tick).to_contain_text("Proof checked, checkpoint 1")
     expect(page.locator("#proof-heading")).to_be_focused()
+    page.get_by_role("link", name="Check all events").press("Enter")
+    expect(page.locator(RESULT)).to_contain_text("these 3 events are all events of this reservation as of checkpoint 1")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download receipt").click()
 
@@ -88,6 +93,7 @@ def test_altered_proof_or_another_key_is_refused(served_app: ServedApp, open_tab
         ("event", "state", proofs["4" if "4" in proofs and version != "4" else "2"]["event"]["state"]),
         ("event", "leaf_index", 0),
         ("event", "path", []),
+        ("checkpoint", "map_root", "A" * 43 + "="),
         ("checkpoint", "root", "A" * 43 + "="),
         ("checkpoint", "at", "2026-01-01T00:00:00+00:00"),
         ("checkpoint", "number", 99),
@@ -96,11 +102,26 @@ def test_altered_proof_or_another_key_is_refused(served_app: ServedApp, open_tab
         altered[version][part][name] = value
         outcomes[name] = check_second_tick(altered)
     assert check_second_tick(proofs) == "holds"
+    for at in range(3):
+        altered = json.loads(json.dumps(proofs))
+        del altered["receipt"]["events"][at]
+        page.evaluate("text => { document.getElementById('proof-data').textContent = text; }", json.dumps(altered))
+        page.locator("#proof-all").click()
+        expect(page.locator(RESULT)).to_have_attribute("data-result", "wrongReceipt")
+        assert check_second_tick(proofs) == "holds"
     page.fill("#proof-keys", "A" * 43 + "=")
     outcomes["another key"] = check_second_tick(proofs)
 
     path, signature = "wrongPath", "wrongSignature"
-    expected = {"state": path, "leaf_index": path, "path": path, "root": path, "at": signature, "number": signature}
+    expected = {
+        "map_root": signature,
+        "state": path,
+        "leaf_index": path,
+        "path": path,
+        "root": path,
+        "at": signature,
+        "number": signature,
+    }
     assert outcomes == {**expected, "another key": "wrongKey"}
     assert page.locator("#proof-meaning").is_hidden()
 
@@ -116,13 +137,16 @@ def test_proof_is_checked_offline_and_on_a_saved_page(
     page.locator(".proof-tick").last.click()
     expect(page.locator(RESULT)).to_contain_text("The proof is valid: event 4")
     (tmp_path / "page.html").write_text(saved, "utf-8")
-    (tmp_path / "proof.js").write_text((STATIC / "proof.js").read_text("utf-8"), "utf-8")
+    for name in ("proof.js", "proof_check.js"):
+        (tmp_path / name).write_text((STATIC / name).read_text("utf-8"), "utf-8")
     context = chromium.new_context(offline=True, locale="en-US")
     try:
         saved_page = context.new_page()
         saved_page.goto((tmp_path / "page.html").as_uri())
         saved_page.locator(".proof-tick").first.click()
         expect(saved_page.locator(RESULT)).to_contain_text("The proof is valid: event 2")
+        saved_page.locator("#proof-all").click()
+        expect(saved_page.locator(RESULT)).to_have_attribute("data-result", "holdsAll")
     finally:
         context.close()
 

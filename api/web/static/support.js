@@ -300,3 +300,10 @@ for (const form of document.querySelectorAll("form[data-once]")) {
 }
 
 document.getElementById("notice")?.focus();
+
+// --- Proofs ---
+
+// After the page is shown; at its end, so that they also run from a saved page.
+for (const src of document.getElementById("proof")?.dataset.scripts.split(" ") ?? []) {
+  document.body.append(Object.assign(document.createElement("script"), { src, async: false }));
+}
