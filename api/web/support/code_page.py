@@ -48,7 +48,7 @@ from projections.read_models.history_blocks import StatementEntry
 from projections.read_models.statements import HistoryQuery
 from projections.repositories.staff_accounts import SavedViewRepository
 
-LINES_PER_PAGE: Final = 20
+LINES_PER_PAGE: Final = 15
 GROUPS_PER_PAGE: Final = 8
 REFUSALS_SHOWN: Final = 20
 SEARCHED_MAX: Final = 100_000
