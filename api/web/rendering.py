@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from api.i18n.catalogs import LANGUAGES, pick_language, translator
 from api.schemas.code_terms import TERMS
 from api.web.security_headers import security_headers
+from api.web.shortcuts import SHORTCUTS
 from api.web.static_files import asset
 from domain.ports import Language
 from domain.values.timestamps import in_utc, text_of
@@ -56,7 +57,7 @@ def environment() -> Environment:
         extensions=[WithoutIndentation],
     )
     templates.filters.update(text=escape_text, times=mark_times)
-    templates.globals.update(asset=asset, time_tag=time_tag, TERMS=TERMS)
+    templates.globals.update(asset=asset, time_tag=time_tag, TERMS=TERMS, SHORTCUTS=SHORTCUTS)
     return templates
 
 

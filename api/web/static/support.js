@@ -266,6 +266,25 @@ for (const range of document.querySelectorAll("input[type=range][data-shown]")) 
   });
 }
 
+// --- The stored form of an event, which its own page has ---
+
+// "toggle" does not bubble, so it is caught on its way down.
+document.addEventListener(
+  "toggle",
+  async ({ target }) => {
+    const link = target.querySelector?.("a[data-raw]");
+    if (link && target.open && target.querySelector("pre") === null) {
+      const response = await fetch(link.href, { cache: "no-store" });
+      const next = new DOMParser().parseFromString(await response.text(), "text/html");
+      const stored = next.querySelector("pre.raw");
+      if (stored !== null && target.querySelector("pre") === null) {
+        target.append(document.adoptNode(stored));
+      }
+    }
+  },
+  true,
+);
+
 // --- Copying ---
 
 for (const button of document.querySelectorAll("[data-copy]")) {

@@ -91,7 +91,7 @@ def show_code(
     """Show the statement."""
     query, at_event = params.to_query(code_id), params.at_event
     if at_event is not None:
-        at = _find_time(support, code_id, at_event)
+        at = _find_time(support, code_id, at_event, is_before=params.step == "earlier")
         return see_other(query.url(as_of=at.isoformat()))
     language = get_language(request)
     done = params.done if params.done in DONE else None
@@ -354,9 +354,19 @@ def _list_rejected_attempts(
     ]
 
 
-def _find_time(support: SupportContext, code_id: UUID, at_event: int) -> datetime:
-    """Return when an event took effect; that of the last one if there are fewer."""
+def _find_time(support: SupportContext, code_id: UUID, at_event: int, *, is_before: bool = False) -> datetime:
+    """Return when an event took effect; that of the last one if there are fewer.
+
+    Args:
+        support: Where the history is read.
+        code_id: The code.
+        at_event: The event's version.
+        is_before: Return the time of the last event that took effect before it, if there is one.
+    """
     version = min(at_event, support.statements.find_newest_version(code_id))
+    if is_before:
+        at = _find_time(support, code_id, version)
+        version = support.statements.find_version_at(code_id, at - TICK) or version
     lines = support.statements.read_entries(code_id, [version])
     if not lines:
         raise ApplicationError("NOT_FOUND")

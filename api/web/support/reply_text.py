@@ -1,5 +1,6 @@
 """A reply to the customer, in the language of their emails: what happened, when, and what to do now."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -22,12 +23,20 @@ DISTINGUISHED_CAUSES: Final[dict[str, str]] = {
 """Causes of a refund that have a separate sentence, by the end of its key."""
 
 
-def write_reply(reservation: Reservation, suffix: str, language: Language) -> str:
-    """Return the reply about a reservation. It holds no email address, and only the suffix of the code."""
+def write_reply(reservation: Reservation, suffix: str, language: Language, versions: Sequence[int]) -> str:
+    """Return the reply about a reservation. It holds no email address, and only the suffix of the code.
+
+    Args:
+        reservation: What it is about.
+        suffix: End of the code's text.
+        language: Of the reply.
+        versions: The events that it quotes by their numbers.
+    """
     t = translator(language)
     sentences = [
         t("page.support.reply.opening", at=_at(reservation.reserved_at), code=f"…{suffix}"),
         *_paragraph(t, reservation),
+        t("page.support.reply.events", numbers=t("page.support.reply.comma").join(f"#{each}" for each in versions)),
     ]
     return ("" if language == "zh" else " ").join(sentences)
 

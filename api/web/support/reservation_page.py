@@ -32,6 +32,7 @@ from api.web.support.history.waterfall import Waterfall, draw_waterfall
 from api.web.support.reply_text import write_reply
 from api.web.support.view_models import build_lines, collect_note_ids, collect_staff_ids
 from domain.events import CaseOpened, InviteFailed, UseRefunded, UseReserved
+from domain.events.importance import IMPORTANCE, LEVELS
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
@@ -50,6 +51,8 @@ EVENTS_BETWEEN_MAX: Final = 4
 
 LINES_MAX: Final = 15
 """Most events that are listed, the newest: one with many attempts has more, and its page stays below 100 KB."""
+QUOTED_MAX: Final = 6
+"""Most events that a reply quotes, the newest."""
 
 router = APIRouter(prefix="/support/reservations/{reservation_id}", route_class=SupportRoute)
 
@@ -137,8 +140,13 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         ],
         "text_keys": {action: text_key(action, reservation) for action in list_reservation_actions(reservation)},
         "corrected_by": _find_correction(support, reservation, lines),
-        "replies": {each: write_reply(reservation, suffix, each) for each in LANGUAGES},
+        "replies": {each: write_reply(reservation, suffix, each, _list_quoted(lines)) for each in LANGUAGES},
     }
+
+
+def _list_quoted(lines: list[StatementEntry]) -> list[int]:
+    """Return the events that a reply quotes: what the customer did or got."""
+    return [line.version for line in lines if IMPORTANCE[type(line.event)] == LEVELS[0]][-QUOTED_MAX:]
 
 
 def _find_open_case(reservation: Reservation, lines: list[StatementEntry]) -> CaseOpened | None:

@@ -104,6 +104,7 @@ class StatementParams(BaseModel):
 
     as_of: Annotated[str, Field(max_length=40)] = ""
     at_event: Annotated[int | None, Field(ge=1, le=VERSION_MAX), IN_DIGITS] = None
+    step: Annotated[str, Field(max_length=10)] = ""
     order: Annotated[str, Field(max_length=10)] = "newest"
     kind: Annotated[str, Field(max_length=40)] = ""
     reservation: Annotated[str, Field(max_length=40)] = ""

@@ -51,6 +51,16 @@ class ProofPanel:
         return self.progress.checkpoint.at if self.progress.checkpoint else None
 
     @property
+    def root(self) -> str:
+        """Its root hash in base64; empty before the first."""
+        return b64encode(self.progress.checkpoint.root).decode() if self.progress.checkpoint else ""
+
+    @property
+    def public_key(self) -> str:
+        """The public key that it names, in base64; empty before the first."""
+        return b64encode(self.progress.checkpoint.public_key).decode() if self.progress.checkpoint else ""
+
+    @property
     def later_events(self) -> str:
         """The count of events that it does not cover."""
         return f"{self.progress.later_events:,}{'+' if self.progress.is_count_cut else ''}"

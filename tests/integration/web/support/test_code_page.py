@@ -224,3 +224,21 @@ def test_filters_are_saved_by_name_for_the_one_who_saves_them(shared_app: AppCli
     for name in ("Workers", "<b>"):
         browser.submit(f"{page}/views/remove", name=name)
     assert 'class="views"' not in browser.get(page).text
+
+
+def test_step_back_passes_all_events_of_one_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Each step shows an earlier time, also past events of the same time; the last is the first event."""
+    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    for number in range(2):
+        shared_app.attempt(shared_app.redeem(code, f"step{number}@example.com").json()["reservation_id"])
+    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+
+    places, text = [], browser.get(path).text
+    while (step := re.search(r'data-step="earlier" href="([^"]+)"', text)) is not None:
+        answer = browser.get(path + step[1].replace("&amp;", "&"))
+        text = browser.get(path + answer.headers["location"]).text
+        places.append(int(re.findall(r'id="at_event_shown" for="at_event">(\d+)', text)[0]))
+
+    assert places == sorted(set(places), reverse=True)
+    assert places[-1] == 1
+    assert len(places) > 2

@@ -1,0 +1,22 @@
+"""Keyboard shortcuts of the staff pages: the one table that the script obeys and the help lists."""
+
+from typing import Final, Literal, NamedTuple
+
+ShortcutAction = Literal["search", "next", "previous", "earlier", "later", "help"]
+
+
+class Shortcut(NamedTuple):
+    """A key and what it does; `page.keys.<action>` is its text."""
+
+    key: str
+    action: ShortcutAction
+
+
+SHORTCUTS: Final = (
+    Shortcut("/", "search"),
+    Shortcut("j", "next"),
+    Shortcut("k", "previous"),
+    Shortcut("[", "earlier"),
+    Shortcut("]", "later"),
+    Shortcut("?", "help"),
+)

@@ -1,0 +1,87 @@
+// Keyboard shortcuts of the staff pages. The keys are in the table of the help. They do nothing while someone types,
+// and each browser can turn them off, because single keys may be commands of assistive technology (WCAG 2.1.4).
+
+const STORED = "ledger.shortcuts";
+const TYPED_IN = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]";
+const LINES = "main .line, main .cards > li, main .hits > li";
+
+const dialog = document.getElementById("keys");
+const opener = document.getElementById("keys-open");
+const choice = document.getElementById("keys-on");
+
+function readChoice() {
+  try {
+    return localStorage.getItem(STORED) !== "off";
+  } catch {
+    return true; // This browser stores nothing: the choice lasts for one page.
+  }
+}
+
+function storeChoice() {
+  try {
+    localStorage.setItem(STORED, choice.checked ? "on" : "off");
+  } catch {}
+}
+
+function search() {
+  const field = document.querySelector("[role=search] [type=search]");
+  if (field === null) {
+    location.assign("/support");
+  } else {
+    field.focus();
+    field.select();
+  }
+}
+
+function moveBy(step) {
+  const lines = [...document.querySelectorAll(LINES)].filter((line) => line.checkVisibility());
+  const current = lines.findIndex((line) => line.contains(document.activeElement));
+  const line = lines[current < 0 ? 0 : Math.min(Math.max(current + step, 0), lines.length - 1)];
+  if (line !== undefined) {
+    line.tabIndex = -1;
+    line.focus();
+  }
+}
+
+const follow = (action) => document.querySelector(`a[data-step="${action}"]`)?.click();
+
+function help() {
+  if (!dialog.open) {
+    dialog.showModal();
+  }
+}
+
+const ACTIONS = {
+  search,
+  next: () => moveBy(1),
+  previous: () => moveBy(-1),
+  earlier: () => follow("earlier"),
+  later: () => follow("later"),
+  help,
+};
+const REPEATED = ["next", "previous"];
+
+// A bracket may need AltGr, which some systems report as Control and Alt.
+function isCommandOfOthers(event) {
+  const isChord = (event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph");
+  return isChord || event.metaKey || event.isComposing || event.defaultPrevented;
+}
+
+function onKey(event) {
+  if (!choice.checked || dialog.open || isCommandOfOthers(event) || event.target.closest?.(TYPED_IN)) {
+    return;
+  }
+  const row = [...dialog.querySelectorAll("[data-key]")].find((each) => each.dataset.key === event.key.toLowerCase());
+  if (row !== undefined && (!event.repeat || REPEATED.includes(row.dataset.action))) {
+    event.preventDefault();
+    ACTIONS[row.dataset.action]();
+  }
+}
+
+if (dialog !== null) {
+  choice.checked = readChoice();
+  choice.addEventListener("change", storeChoice);
+  opener.hidden = false;
+  opener.addEventListener("click", help);
+  document.addEventListener("keydown", onKey);
+}

@@ -1,0 +1,182 @@
+"""The statement by keyboard, for a screen reader, and on paper."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from api.web.shortcuts import SHORTCUTS
+from tests.support.clients.served_app import ServedApp
+from tests.support.clients.staff_browser import code_id_of
+from tests.support.ledger.code_template import make_template
+
+Tab = Callable[..., Page]
+PICTURES = os.environ.get("PAGE_PICTURES")
+"""Folder for screenshots and printed pages that a person looks at; none are made without it."""
+
+
+def take_picture(page: Page, name: str) -> None:
+    """Save a screenshot if someone asked for them."""
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+@pytest.fixture(scope="module")
+def statement(served_app: ServedApp) -> str:
+    """The path of a code with a few events."""
+    code = served_app.app.issue(make_template(max_uses=9, bound=False))
+    for number in range(3):
+        served_app.app.attempt(served_app.reserve(code, f"key{number}@example.com"))
+    return f"/support/codes/{code_id_of(served_app.app, code)}"
+
+
+def focused_line(tab: Page) -> str | None:
+    """The id of the line that has the focus."""
+    line: str | None = tab.evaluate("document.activeElement.closest('.line')?.id ?? null")
+    return line
+
+
+def test_keys_walk_lines_travel_and_search(open_tab: Tab, statement: str) -> None:
+    """Down, up, to the time before the newest events, back in steps, and to the search field."""
+    tab = open_tab(staff="viewer")
+    tab.goto(statement)
+    lines = tab.evaluate("[...document.querySelectorAll('#flat > .line')].map((line) => line.id)")
+
+    walk = []
+    for key in "jjkkj":
+        tab.keyboard.press(key)
+        walk.append(focused_line(tab))
+    outline = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    take_picture(tab, "keys-line")
+    tab.keyboard.press("[")
+    tab.wait_for_url("**as_of=*")
+    earlier = tab.locator(".picture").first.get_attribute("aria-label")
+    tab.keyboard.press("]")
+    tab.wait_for_load_state()
+    expect(tab.locator(".picture").first).to_have_attribute("aria-label", "3 used, 0 reserved, 6 available")
+    tab.keyboard.press("]")
+    tab.wait_for_url(lambda url: url.rstrip("?").endswith(statement))
+    tab.keyboard.press("/")
+    tab.wait_for_url("**/support")
+
+    assert walk == [lines[place] for place in (0, 1, 0, 0, 1)]
+    assert outline == "solid"
+    assert earlier == "2 used, 1 reserved, 6 available"
+    expect(tab.locator("#q")).to_be_focused()
+
+
+def test_keys_do_nothing_in_fields_with_modifiers_or_turned_off(open_tab: Tab, statement: str) -> None:
+    """In fields a key is a character; turned off, in this browser, it stays off on the next page."""
+    tab = open_tab(staff="viewer")
+    tab.goto("/support")
+    tab.keyboard.type("/j[?")
+    typed = tab.input_value("#q")
+    tab.goto(statement)
+    tab.keyboard.press("Alt+j")
+    with_modifier = focused_line(tab)
+    tab.keyboard.press("?")
+    expect(tab.locator("#keys")).to_be_visible()
+    tab.keyboard.press("j")
+    behind_dialog = focused_line(tab)
+    tab.locator("#keys-on").uncheck()
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("j")
+    turned_off = focused_line(tab)
+    tab.reload()
+    tab.keyboard.press("?")
+    tab.keyboard.press("j")
+    after_reload = focused_line(tab)
+    expect(tab.locator("#keys")).to_be_hidden()
+    tab.get_by_role("button", name="Keyboard shortcuts").click()
+    tab.locator("#keys-on").check()
+    tab.get_by_role("button", name="Close").click()
+    tab.keyboard.press("j")
+
+    assert typed == "/j[?"
+    assert [with_modifier, behind_dialog, turned_off, after_reload] == [None] * 4
+    assert focused_line(tab) is not None
+
+
+@pytest.mark.parametrize(("language", "width", "scheme"), [("en", 1280, "light"), ("zh", 375, "dark")])
+def test_stored_event_is_loaded_when_its_line_is_opened(
+    served_app: ServedApp, open_tab: Tab, statement: str, language: str, width: int, scheme: str
+) -> None:
+    """Once, however often the line is opened; the page itself stays small without it."""
+    tab = open_tab(language, width=width, staff="viewer", color_scheme=scheme)
+    tab.goto(statement)
+    summary = tab.locator("#flat summary").first
+    expect(tab.locator("#flat pre")).to_have_count(0)
+
+    for _ in range(3):
+        summary.click()
+
+    expect(tab.locator("#flat pre.raw")).to_contain_text('"type": "InviteSent"')
+    expect(tab.locator("#flat pre.raw")).to_have_count(1)
+    take_picture(tab, f"raw-{language}-{width}")
+    assert served_app.faults(tab) == []
+
+
+@pytest.mark.parametrize(("language", "width", "scheme"), [("en", 1280, "light"), ("zh", 375, "dark")])
+def test_help_lists_every_key(
+    served_app: ServedApp, open_tab: Tab, statement: str, language: str, width: int, scheme: str
+) -> None:
+    """From the table that the script obeys; a dialog without violations that gives the focus back."""
+    tab = open_tab(language, width=width, staff="viewer", color_scheme=scheme)
+    tab.goto(statement)
+    tab.locator("#keys-open").focus()
+    tab.keyboard.press("?")
+
+    expect(tab.locator("#keys kbd")).to_have_text([shortcut.key for shortcut in SHORTCUTS])
+    take_picture(tab, f"keys-{language}-{width}")
+    assert served_app.faults(tab) == []
+    tab.keyboard.press("Escape")
+    expect(tab.locator("#keys-open")).to_be_focused()
+    assert served_app.faults(tab) == []
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "Checkpoint"), ("zh", "检查点")])
+def test_print_is_a_statement_with_what_proves_it(
+    served_app: ServedApp, open_tab: Tab, statement: str, tmp_path: Path, language: str, says: str
+) -> None:
+    """No buttons, forms or menus; dark on white in a dark scheme; the balance, every line, and the foot."""
+    storage = served_app.app.services.storage
+    with storage.datastore.get_connection() as conn:
+        conn.execute(
+            "INSERT INTO checkpoints (number, size, position, root, at, public_key, signature)"
+            " OVERRIDING SYSTEM VALUE VALUES (7, 1000, 1000000, %s, now(), %s, %s) ON CONFLICT DO NOTHING",
+            (b"r" * 32, b"k" * 32, b"s" * 64),
+        )
+    tab = open_tab(language, staff="support", color_scheme="dark")
+    tab.goto(statement)
+    expect(tab.locator(".print-foot")).to_be_hidden()
+    tab.emulate_media(media="print", color_scheme="dark")
+
+    shown = {name: tab.locator(name).first.is_visible() for name in (".staff-nav", ".tools", ".act-row", "#keys-open")}
+    foot = tab.locator(".print-foot")
+    path = Path(PICTURES or tmp_path) / f"statement-{language}.pdf"
+    tab.pdf(path=path, format="A4")
+
+    assert not any(shown.values())
+    expect(tab.locator(".line").last).to_be_visible()
+    expect(foot).to_contain_text(says)
+    expect(foot).to_contain_text("ledger receipt")
+    expect(foot).to_contain_text("1,000")
+    assert tab.evaluate("getComputedStyle(document.querySelector('.line-sentence')).color") == "rgb(0, 0, 0)"
+    assert path.read_bytes().startswith(b"%PDF")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", path.read_bytes())) <= 3
+
+
+def test_reply_quotes_the_numbers_of_its_events(served_app: ServedApp, open_tab: Tab) -> None:
+    """Those of what the customer did and got, in the language of the reply."""
+    reservation_id = served_app.reserve(served_app.app.issue(make_template(max_uses=3)), "quote@example.com")
+    served_app.app.attempt(reservation_id)
+    tab = open_tab(staff="viewer")
+    tab.goto(f"/support/reservations/{reservation_id}")
+
+    replies = [tab.locator(name).input_value() for name in ("#reply", "#reply-en")]
+
+    assert "（兑换码的事件 #2、#4）" in replies[0]
+    assert "(Events #2, #4 of the code)" in replies[1]
