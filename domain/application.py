@@ -13,6 +13,8 @@ from eventsourcing.application import Application
 from eventsourcing.utils import EnvType
 
 from domain.command_bus import Command, Result, handle
+from domain.commands.campaign.manage_campaign import CampaignCommand, CampaignResult, handle_campaign
+from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
@@ -24,6 +26,9 @@ class UnitOfWork(Protocol):
 
     def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
         """Lock what the commands touch, in sorted order, and read it; may add commands that need the same locks."""
+
+    def load_campaign(self, command: CampaignCommand) -> PipelineSteps[WorkingSet]:
+        """Lock the campaign of a command, and read it."""
 
     def save(
         self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
@@ -95,6 +100,22 @@ class RedemptionLedger(Application[UUID]):
                 results = run_to_completion(self.execute_steps(uow, list(commands)))
         return results
 
+    def execute_on_campaign(self, command: CampaignCommand) -> CampaignResult | Refusal:
+        """Decide one command about a campaign and commit its event.
+
+        Raises:
+            StorageUnavailableError: As for `execute`.
+        """
+        result: CampaignResult | Refusal | None = None
+        for attempt in self._ledger_recorder.attempts():
+            with attempt as uow:
+                working_set = run_to_completion(uow.load_campaign(command))
+                result = handle_campaign(command, working_set)
+                run_to_completion(uow.save(working_set, (), ()))
+        if result is None:
+            raise AssertionError("a recorder gives at least one try, or raises")
+        return result
+
     def preview(self, command: Command) -> "CommandPreview":
         """Decide a command against the present state and roll everything back.
 
@@ -115,7 +136,7 @@ class RedemptionLedger(Application[UUID]):
         before = dict(working_set.codes)
         result = handle(command, working_set, self.policy)
         raise _RollbackWithPreview(
-            CommandPreview(result, list(working_set.new_events), before, dict(working_set.codes))
+            CommandPreview(result, working_set.new_code_events(), before, dict(working_set.codes))
         )
 
     def execute_steps(self, uow: UnitOfWork, commands: list[Command]) -> PipelineSteps[list[Result]]:

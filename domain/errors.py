@@ -110,6 +110,42 @@ class DomainNotAllowed(Refusal):
     code = "DOMAIN_NOT_ALLOWED"
 
 
+class CampaignNotStarted(Refusal):
+    """The campaign of the code has not started; it names the time from which the code can be redeemed."""
+
+    code = "CAMPAIGN_NOT_STARTED"
+
+
+class CampaignHasEnded(Refusal):
+    """The campaign of the code has ended: its codes accept no new reservations."""
+
+    code = "CAMPAIGN_ENDED"
+
+
+class CampaignIsPaused(Refusal):
+    """The campaign of the code is paused: its codes accept no new reservations for now."""
+
+    code = "CAMPAIGN_PAUSED"
+
+
+class CampaignHeld(Refusal):
+    """Pending reservations hold the last uses of the campaign."""
+
+    code = "CAMPAIGN_HELD"
+
+
+class CampaignExhausted(Refusal):
+    """Every use of the campaign is used."""
+
+    code = "CAMPAIGN_EXHAUSTED"
+
+
+class PersonLimitReached(Refusal):
+    """The person has as many uses of the campaign as it gives to one person."""
+
+    code = "PERSON_LIMIT"
+
+
 class EmailMismatch(Refusal):
     """The code is bound to another person."""
 
@@ -141,6 +177,40 @@ class NoSuchCode(Refusal):
 
     code = "NOT_FOUND"
     kind = "not_found"
+
+
+class NoSuchCampaign(Refusal):
+    """No campaign has this id."""
+
+    code = "CAMPAIGN_NOT_FOUND"
+    kind = "not_found"
+
+
+class CampaignConflict(RefusalWithReason):
+    """The change contradicts what the campaign has become; `why` says how."""
+
+    code = "CAMPAIGN_CONFLICT"
+    kind = "conflict"
+    reasons = ("ended", "uncounted", "max_uses", "max_per_person")
+
+
+class CampaignTermsInvalid(RefusalWithReason):
+    """Terms of the campaign are out of bounds or contradict one another; `why` names how."""
+
+    code = "CAMPAIGN_TERMS_INVALID"
+    kind = "malformed"
+    reasons = (
+        "name",
+        "starts_at",
+        "ends_at",
+        "max_uses",
+        "max_per_person",
+        "allowed_domains",
+        "denied_domains",
+        "end_before_start",
+        "person_above_total",
+        "domains_overlap",
+    )
 
 
 class LimitBelowUsage(Refusal):

@@ -10,9 +10,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.errors import NoSuchCode, ReservationUnknown
-from domain.events import Event, ReservationEvent
-from domain.model.invariants import check_balance, check_transition
+from domain.errors import NoSuchCampaign, NoSuchCode, ReservationUnknown
+from domain.events import CampaignEvent, CampaignUseReturned, CampaignUseTaken, Event, ReservationEvent
+from domain.model.campaign import Campaign, evolve_campaign
+from domain.model.invariants import InvariantViolationError, check_balance, check_campaign, check_transition
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
@@ -44,7 +45,7 @@ class Transition(Struct, frozen=True):
     reservation_before: Reservation | None
     reservation: Reservation | None
 
-    def states(self, kind: type[RedeemCode | Reservation] | None) -> tuple[object, object]:
+    def states(self, kind: type[RedeemCode | Reservation | Campaign] | None) -> tuple[object, object]:
         """Return the states of one kind before and after the event."""
         if kind is RedeemCode:
             return self.code_before, self.code
@@ -59,7 +60,13 @@ class RememberedKey(Struct, frozen=True):
 
 
 class WorkingSet:
-    """Codes, reservations, recipients, idempotency keys and ids of known texts of one batch."""
+    """Codes, reservations, campaigns, recipients, idempotency keys and ids of known texts of one batch.
+
+    Attributes:
+        campaign_deadlines: The earliest deadline among the reserved uses of campaigns that this batch may fill.
+        uses_of_persons: Reserved and counted uses by campaign and recipient, where a limit per person needs them.
+        most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
+    """
 
     def __init__(self) -> None:
         self.codes: dict[UUID, RedeemCode] = {}
@@ -69,6 +76,11 @@ class WorkingSet:
         self.remembered: dict[bytes, RememberedKey] = {}
         self.known_texts: set[UUID] = set()
         self.earliest_deadlines: dict[UUID, datetime] = {}
+        self.campaigns: dict[UUID, Campaign] = {}
+        self.campaign_deadlines: dict[UUID, datetime] = {}
+        self.uses_of_persons: dict[tuple[UUID, UUID], int] = {}
+        self.most_per_person: dict[UUID, int] = {}
+        self.changed_campaigns: set[UUID] = set()
         self.new_events: list[Recorded] = []
         self.transitions: list[Transition] = []
         self.changed_reservations: set[UUID] = set()
@@ -125,6 +137,91 @@ class WorkingSet:
             recorded = Recorded(code_id, version, event)
             self.new_events.append(recorded)
             self.transitions.append(Transition(recorded, before, code, reservation_before, reservation))
+            if code.campaign_id is not None:
+                self._record_campaign_use(before, code, event, reservation)
+
+    def record_campaign(self, campaign_id: UUID, event: CampaignEvent) -> None:
+        """Fold a new event of a campaign in and keep it for the store.
+
+        Raises:
+            InvariantViolationError: It would break an invariant; the batch must not commit.
+        """
+        before = self.campaigns.get(campaign_id)
+        version = before.version + 1 if before else 1
+        self.campaigns[campaign_id] = check_campaign(
+            before, event, evolve_campaign(before, campaign_id, version, event)
+        )
+        self.changed_campaigns.add(campaign_id)
+        recorded = Recorded(campaign_id, version, event)
+        self.new_events.append(recorded)
+        self.transitions.append(Transition(recorded, None, None, None, None))
+
+    def _record_campaign_use(
+        self, before: RedeemCode | None, code: RedeemCode, event: Event, reservation: Reservation | None
+    ) -> None:
+        """Record in the campaign's stream that a use was taken or returned: the only place that derives such events.
+
+        It follows from the balance of the code, so no command can omit it.
+        """
+        campaign = self.campaign_of(code)
+        change = code.used + code.reserved - (before.used + before.reserved if before else 0)
+        if change == 0 or campaign is None or not campaign.counts_uses:
+            return
+        if reservation is None or change not in {-1, 1}:
+            raise InvariantViolationError(f"code {code.code_id}: {type(event).__name__} takes {change} campaign uses")
+        kind = CampaignUseTaken if change == 1 else CampaignUseReturned
+        at = max(event.at, campaign.last_at)
+        use = kind(
+            at=at,
+            actor=event.actor,
+            actor_id=event.actor_id,
+            request_id=event.request_id,
+            correlation_id=event.correlation_id,
+            recorded_at=None if at == event.at else event.recorded_at or event.at,
+            code_id=code.code_id,
+            reservation_id=reservation.reservation_id,
+            recipient_id=reservation.recipient_id,
+        )
+        self.record_campaign(campaign.campaign_id, use)
+        key = campaign.campaign_id, reservation.recipient_id
+        self.uses_of_persons[key] = uses = self.uses_of_persons.get(key, 0) + change
+        limit = campaign.terms.max_per_person
+        if change == 1 and limit is not None and uses > limit:
+            raise InvariantViolationError(f"campaign {campaign.campaign_id}: a person has {uses} uses, limit {limit}")
+
+    def campaign_of(self, code: RedeemCode) -> Campaign | None:
+        """Return the campaign that a code belongs to; None if it belongs to none.
+
+        Raises:
+            AssertionError: The store did not load it: a bug.
+        """
+        if code.campaign_id is None:
+            return None
+        if (campaign := self.campaigns.get(code.campaign_id)) is None:
+            raise AssertionError(f"campaign {code.campaign_id} of code {code.code_id} was not loaded")
+        return campaign
+
+    def campaign(self, campaign_id: UUID) -> Campaign:
+        """Return a campaign by its id.
+
+        Raises:
+            NoSuchCampaign: There is no such campaign.
+        """
+        if (campaign := self.campaigns.get(campaign_id)) is None:
+            raise NoSuchCampaign
+        return campaign
+
+    def count_uses_of_person(self, campaign: Campaign, recipient_id: UUID) -> int:
+        """Return how many uses of a campaign a recipient has reserved or counted."""
+        return self.uses_of_persons.get((campaign.campaign_id, recipient_id), 0)
+
+    def has_reserved_in_campaign(self, campaign_id: UUID) -> bool:
+        """Return whether a loaded code of a campaign has reserved uses."""
+        return any(code.campaign_id == campaign_id and code.reserved for code in self.codes.values())
+
+    def new_code_events(self) -> list[Recorded]:
+        """Return the new events of codes, without those of campaigns that follow from them."""
+        return [recorded for recorded in self.new_events if not isinstance(recorded.event, CampaignEvent)]
 
     def recipient_id(self, draft: RecipientDraft) -> UUID:
         """Return the recipient's id: the stored one, or the new one that the draft proposes."""

@@ -36,6 +36,7 @@ TAGS: Final[Mapping[str, str]] = {
     "public": "Redeem a code, follow a redemption and correct it. No API key is needed.",
     "redemptions": "Redeem codes on behalf of others, with an API key.",
     "codes": "Issue, import, list and change codes, and read their history.",
+    "campaigns": "Create and manage limits that many codes share, and read their history.",
     "reservations": "List reservations, and change or resolve single ones.",
     "refunds": "Refund reservations that an outage affected.",
     "cases": "Read the review queue.",

@@ -67,6 +67,16 @@ def _opening_balance(say: Translator, facts: Facts) -> str:
     )
 
 
+def _campaign_terms(say: Translator, facts: Facts) -> str:
+    """Return the terms of a campaign that bound something, in words."""
+    terms = [say("event.Campaign.name", value=facts.get("name", "?"))]
+    for name in ("group", "starts_at", "ends_at", "max_uses", "max_per_person", "allowed_domains", "denied_domains"):
+        if (value := facts.get(name)) is not None:
+            shown = timestamp_text(value) if isinstance(value, datetime) else value
+            terms.append(say(f"event.Campaign.{name}", value=shown))
+    return say("event.join").join(terms)
+
+
 STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "OpeningBalanceImported": _opening_balance,
     "CodeTermsChanged": _terms_changed,
@@ -76,5 +86,12 @@ STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CodeNoted": lambda say, _: say("event.CodeNoted"),
     "ResendRequested": _resend_requested,
     "NoteAdded": lambda say, _: say("event.NoteAdded"),
+    "CampaignCreated": lambda say, facts: say("event.CampaignCreated", terms=_campaign_terms(say, facts)),
+    "CampaignTermsChanged": lambda say, facts: say("event.CampaignTermsChanged", terms=_campaign_terms(say, facts)),
+    "CampaignPaused": lambda say, _: say("event.CampaignPaused"),
+    "CampaignResumed": lambda say, _: say("event.CampaignResumed"),
+    "CampaignEnded": lambda say, _: say("event.CampaignEnded"),
+    "CampaignUseTaken": lambda say, _: say("event.CampaignUseTaken"),
+    "CampaignUseReturned": lambda say, _: say("event.CampaignUseReturned"),
 }
 """Sentence builders by the bare name of an event."""

@@ -146,6 +146,11 @@ class IssueRequest(NewTerms):
         pattern=r"^[A-Za-z0-9]{0,12}$",
         description="Prefix of every code, such as the name of a campaign.",
     )
+    campaign: UUID | None = Field(
+        default=None,
+        strict=False,
+        description="Campaign that the codes belong to permanently. Its group applies if `group` is null.",
+    )
     note: Note | None = Field(
         default=None, description="Note in the history of each code; stored encrypted in the vault."
     )

@@ -46,11 +46,13 @@ class CodeTemplate:
         terms: Their terms.
         bound: Only the first recipient of each may redeem it.
         note_id: A note in the vault.
+        campaign_id: The campaign that they belong to permanently.
     """
 
     terms: CodeTerms
     bound: bool
     note_id: UUID | None = None
+    campaign_id: UUID | None = None
 
 
 class Usage(NamedTuple):
@@ -243,4 +245,5 @@ def _command(storage: LedgerStore, order: CodeOrder, context: CommandContext) ->
         terms=template.terms,
         bound=template.bound,
         note_id=template.note_id,
+        campaign_id=template.campaign_id,
     )

@@ -18,6 +18,16 @@ from domain.events.access import (
     AccessRevoked,
     ExpiryAnnounced,
 )
+from domain.events.campaign import (
+    CampaignCreated,
+    CampaignEnded,
+    CampaignEvent,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignTermsChanged,
+    CampaignUseReturned,
+    CampaignUseTaken,
+)
 from domain.events.code import (
     CodeIssued,
     CodeNoted,
@@ -72,6 +82,14 @@ __all__ = [
     "AccessReplaced",
     "AccessRevoked",
     "ActorKind",
+    "CampaignCreated",
+    "CampaignEnded",
+    "CampaignEvent",
+    "CampaignPaused",
+    "CampaignResumed",
+    "CampaignTermsChanged",
+    "CampaignUseReturned",
+    "CampaignUseTaken",
     "CaseClosed",
     "CaseOpened",
     "CodeIssued",
@@ -140,6 +158,13 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AccessRemovalFailed,
     AccessCorrected,
     InviteReleased,
+    CampaignCreated,
+    CampaignTermsChanged,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignEnded,
+    CampaignUseTaken,
+    CampaignUseReturned,
 )
 
 

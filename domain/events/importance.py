@@ -14,6 +14,15 @@ from domain.events.access import (
     AccessRevoked,
     ExpiryAnnounced,
 )
+from domain.events.campaign import (
+    CampaignCreated,
+    CampaignEnded,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignTermsChanged,
+    CampaignUseReturned,
+    CampaignUseTaken,
+)
 from domain.events.code import (
     CodeIssued,
     CodeNoted,
@@ -70,6 +79,11 @@ IMPORTANCE: Final[Mapping[type[Event], Importance]] = {
     AccessReplaced: "outcome",
     AccessCorrected: "outcome",
     NoteAdded: "outcome",
+    CampaignCreated: "outcome",
+    CampaignTermsChanged: "outcome",
+    CampaignPaused: "outcome",
+    CampaignResumed: "outcome",
+    CampaignEnded: "outcome",
     InviteFailed: "step",
     InviteDeferred: "step",
     InviteOutcomeUnknown: "step",
@@ -78,6 +92,8 @@ IMPORTANCE: Final[Mapping[type[Event], Importance]] = {
     InviteAttempted: "noise",
     InviteReleased: "noise",
     ExpiryAnnounced: "noise",
+    CampaignUseTaken: "noise",
+    CampaignUseReturned: "noise",
 }
 
 

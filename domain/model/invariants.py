@@ -16,6 +16,7 @@ from domain.events import (
     AccessRemoved,
     AccessReplaced,
     AccessRevoked,
+    CampaignEvent,
     CaseClosed,
     CaseOpened,
     Event,
@@ -31,6 +32,7 @@ from domain.events import (
     ReservationStarted,
     UseRefunded,
 )
+from domain.model.campaign import Campaign, find_broken_campaign_rules
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 
@@ -306,5 +308,17 @@ def check_transition(before: Reservation, event: ReservationEvent, after: Reserv
     """
     if broken := find_broken_reservation_rules(before, event, after):
         message = f"reservation {before.reservation_id}, {type(event).__name__}: {', '.join(broken)}"
+        raise InvariantViolationError(message)
+    return after
+
+
+def check_campaign(before: Campaign | None, event: CampaignEvent, after: Campaign) -> Campaign:
+    """Check the rules of a campaign for one event, and return its new state.
+
+    Raises:
+        InvariantViolationError: Its limit would be exceeded; the caller must not commit.
+    """
+    if broken := find_broken_campaign_rules(before, event, after):
+        message = f"campaign {after.campaign_id}, {type(event).__name__}: {', '.join(broken)}"
         raise InvariantViolationError(message)
     return after

@@ -67,6 +67,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         is_paused: Whether it takes no new reservations for now.
         revoked_by: Version of the event that revoked it; None if it is not revoked.
         bound_to: The only recipient who may redeem it, whether or not anything was sent; None: its first one.
+        campaign_id: The campaign that it belongs to permanently; None: it belongs to no campaign.
     """
 
     code_id: UUID
@@ -82,6 +83,7 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     is_paused: bool = False
     revoked_by: int | None = None
     bound_to: UUID | None = None
+    campaign_id: UUID | None = None
 
     def is_bound_to_another(self, recipient_id: UUID) -> bool:
         """Return whether it is bound to another recipient than this one."""
@@ -203,6 +205,7 @@ def _begin_code(code_id: UUID, version: int, event: Event) -> RedeemCode:
         terms=event.terms,
         bound=event.bound,
         bound_to=event.bound_to,
+        campaign_id=event.campaign_id,
     )
 
 

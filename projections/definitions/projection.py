@@ -11,13 +11,14 @@ from typing import Any, ClassVar, LiteralString
 from uuid import UUID
 
 from domain.events import Event
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.working_set import Recorded
 from projections.sql.table import Table
 
 Row = tuple[Any, ...]
-State = RedeemCode | Reservation
+State = RedeemCode | Reservation | Campaign
 EventPlace = tuple[UUID, int]
 """Stream and version of an event."""
 
@@ -41,7 +42,7 @@ class Projection(ABC):
         merge: How rows with one key add up.
         state: The kind of state that `apply` compares before and after an event; None if it uses the event alone.
         events: Types of events that have rows; all, if there are none here.
-        code_column: The column that holds the code of a row; None where a row sums up several codes.
+        code_column: The column that holds the stream of a row, a code or a campaign; None where a row sums up several.
         explanation_query: A query that takes the columns of a row as parameters and returns stream and version of the
             newest event behind it; None if `explain` knows it from the row.
     """

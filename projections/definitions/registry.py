@@ -6,10 +6,12 @@ from pkgutil import iter_modules
 from typing import Final, LiteralString
 
 from domain.events import EVENT_TYPES, Event
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from projections.definitions import tables
 from projections.definitions.projection import Projection, State, StateProjection
+from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.definitions.tables.reservations import PROJECTION as RESERVATIONS
 
@@ -24,7 +26,11 @@ PROJECTIONS: Final[Mapping[str, Projection]] = {
 }
 """Every projection by the name of its table, in the order in which tables are locked."""
 
-STATE_STORES: Final[Mapping[type[State], Projection]] = {RedeemCode: CODE_BALANCES, Reservation: RESERVATIONS}
+STATE_STORES: Final[Mapping[type[State], Projection]] = {
+    RedeemCode: CODE_BALANCES,
+    Reservation: RESERVATIONS,
+    Campaign: CAMPAIGNS,
+}
 """The projection from whose rows the states of a kind can be read back."""
 
 STATE_PROJECTIONS: Final[Mapping[type[State], tuple[StateProjection, ...]]] = {

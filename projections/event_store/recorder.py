@@ -70,10 +70,11 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         """
         with translate_database_errors(), self.datastore.get_connection() as conn, conn.cursor(binary=True) as cursor:
             rows: Sequence[Any] = cursor.execute(
-                EventStoreSql.code_ids_of_reservations, (UUIDS.encode(list(reservation_ids)),)
+                EventStoreSql.codes_of_reservations, (UUIDS.encode(list(reservation_ids)),)
             ).fetchall()
         for row in rows:
             self.caches.codes_of_reservations.put(row["reservation_id"], row["code_id"])
+            self.caches.campaigns_of_codes.put(row["code_id"], row["campaign_id"])
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
         """Yield transactions to try in turn; see `domain.application.LedgerRecorder`."""
@@ -169,6 +170,7 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
                     raise
                 raise StorageUnavailableError(str(error)) from error
             self._recorder.caches.codes.clear()
+            self._recorder.caches.campaigns.clear()
             return True
         except BAD_VALUE_ERRORS:
             raise

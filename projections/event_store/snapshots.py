@@ -15,7 +15,9 @@ import msgspec
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
+from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
+from domain.model.campaign import CAMPAIGN_SNAPSHOT_VERSION, Campaign
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode, evolve_code
 from projections.database.table_arrays import encode_rows
 from projections.event_store.codec import decode
@@ -30,6 +32,7 @@ ROUND_S_MAX = 20.0
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(RedeemCode)
+_campaign_decoder = msgspec.json.Decoder(Campaign)
 
 
 def schema_fingerprint(fold: int, fields: Mapping[str, object]) -> str:
@@ -39,6 +42,19 @@ def schema_fingerprint(fold: int, fields: Mapping[str, object]) -> str:
 
 
 SCHEMA_FINGERPRINT = schema_fingerprint(SNAPSHOT_VERSION, {**RedeemCode.__annotations__, **CodeTerms.__annotations__})
+
+CAMPAIGN_FINGERPRINT = "campaign-" + schema_fingerprint(
+    CAMPAIGN_SNAPSHOT_VERSION, {**Campaign.__annotations__, **CampaignTerms.__annotations__}
+)
+"""Campaigns have snapshots in the same table, under another shape."""
+
+
+def decode_campaign_snapshot(state: bytes) -> Campaign | None:
+    """Return the campaign of a snapshot; None if it cannot be decoded."""
+    try:
+        return _campaign_decoder.decode(state)
+    except msgspec.DecodeError:
+        return None
 
 
 def decode_snapshot(state: bytes) -> RedeemCode | None:
@@ -61,6 +77,13 @@ def write_snapshots(cursor: Cursor[Any], codes: Iterable[RedeemCode]) -> None:
         cursor.execute(EventStoreSql.upsert_snapshots, encode_rows(SNAPSHOTS, rows))
 
 
+def write_campaign_snapshots(cursor: Cursor[Any], campaigns: Iterable[Campaign]) -> None:
+    """Store states of campaigns, in the transaction that made them."""
+    rows = [(each.campaign_id, CAMPAIGN_FINGERPRINT, each.version, _encoder.encode(each)) for each in campaigns]
+    if rows:
+        cursor.execute(EventStoreSql.upsert_snapshots, encode_rows(SNAPSHOTS, rows))
+
+
 def write_missing_snapshots(
     conn: Connection[Any], codes_max: int = CODES_PER_ROUND, seconds_max: float = ROUND_S_MAX
 ) -> int:
@@ -76,7 +99,7 @@ def write_missing_snapshots(
     """
     deadline, written = time.monotonic() + seconds_max, 0
     with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-        cursor.execute(EventStoreSql.delete_outdated_snapshots, (SCHEMA_FINGERPRINT,))
+        cursor.execute(EventStoreSql.delete_outdated_snapshots, ([SCHEMA_FINGERPRINT, CAMPAIGN_FINGERPRINT],))
         params = {"shape": SCHEMA_FINGERPRINT, "behind": 2 * EVENTS_PER_SNAPSHOT, "limit": codes_max}
         for (code_id,) in cursor.execute(EventStoreSql.codes_with_stale_snapshot, params).fetchall():
             if time.monotonic() > deadline:

@@ -18,10 +18,13 @@ from psycopg.rows import tuple_row
 from domain.command_bus import CodeCommand, Command, NewCode, Result, recipient_drafts_in
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms
+from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events import ReservationEvent
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
@@ -35,6 +38,7 @@ from projections.definitions.registry import STATE_PROJECTIONS
 from projections.definitions.row_writer import insert_rows, merge_event_rows, write_rows
 from projections.event_store import side_tables, vault_rows
 from projections.event_store.caches import StoreCaches
+from projections.event_store.campaign_loader import CampaignLoader
 from projections.event_store.code_loader import CodeLoader
 from projections.event_store.codec import decode, encode
 from projections.event_store.recipient_lookup import (
@@ -44,7 +48,7 @@ from projections.event_store.recipient_lookup import (
     recipients_referenced,
     reservations_referenced,
 )
-from projections.event_store.snapshots import snapshot_due, write_snapshots
+from projections.event_store.snapshots import snapshot_due, write_campaign_snapshots, write_snapshots
 from projections.sql.event_store import EVENTS, EventStoreSql
 
 OVERDUE_PER_CODE_MAX = 20
@@ -70,6 +74,7 @@ class PostgresUnitOfWork:
         self._caches = caches
         self._working_set = WorkingSet()
         self._loaded: dict[UUID, int] = {}
+        self._campaigns = CampaignLoader(self._send, caches)
 
     def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
         """Lock and read what the commands touch, with one round trip for each kind of query.
@@ -90,7 +95,9 @@ class PostgresUnitOfWork:
         streams |= set(codes_of_targets.values())
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
         issued = {command.code_id for command in others if isinstance(command, NewCode)}
-        lock = self._lock(streams)
+        campaigns = yield from self._campaigns.find(streams)
+        joined_campaigns = {command.campaign_id for command in commands if isinstance(command, IssueCode)} - {None}
+        lock = self._lock(streams | self._campaigns.select_locked(campaigns))
         if lock is not None and self._take_waiting is not None and not others:
             yield from fetch_pipelined(lock)
             joined = self._take_waiting(lambda command: self._is_redeem_of(streams, command))
@@ -106,7 +113,10 @@ class PostgresUnitOfWork:
         drafts = [draft for command in commands for draft in recipient_drafts_in(command)]
         if drafts:
             yield from self._load_recipients(drafts)
+        if campaigns or joined_campaigns:
+            yield from self._campaigns.load([*campaigns, *filter(None, joined_campaigns - campaigns)], working_set)
         working_set.codes.update((yield from codes.load()))
+        self._campaigns.check_membership(working_set)
         self._loaded.update((code_id, code.version) for code_id, code in working_set.codes.items())
         if redeems:
             yield from self._load_for_redeems(redeems)
@@ -116,7 +126,18 @@ class PostgresUnitOfWork:
             yield from self._load_newer_reservations(targets, commands)
         if others:
             yield from self._load_for_other_commands(others, codes_of_targets)
+        if campaigns:
+            yield from self._load_for_campaigns(redeems, by_code_text, codes_of_targets)
         return working_set
+
+    def load_campaign(self, command: CampaignCommand) -> PipelineSteps[WorkingSet]:
+        """Lock and read the campaign of a command; if its terms change, also the most uses of one recipient."""
+        self._cursor.execute(EventStoreSql.lock_shared_writer)
+        self._lock([command.campaign_id])
+        yield from self._campaigns.load([command.campaign_id], self._working_set)
+        if isinstance(command, ChangeCampaignTerms) and command.campaign_id in self._working_set.campaigns:
+            yield from self._campaigns.load_most_per_person(self._working_set, command.campaign_id)
+        return self._working_set
 
     def save(
         self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
@@ -140,6 +161,7 @@ class PostgresUnitOfWork:
         """Put the committed states into the caches."""
         for code_id, code in self._working_set.codes.items():
             self._caches.codes.put(code_id, code)
+        self._campaigns.publish(self._working_set)
         for digest, code_id in self._working_set.code_ids.items():
             self._caches.code_ids.put(digest, code_id)
 
@@ -153,10 +175,11 @@ class PostgresUnitOfWork:
             except KeyError:
                 missing_ids.add(reservation_id)
         if missing_ids:
-            for reservation_id, code_id in (
-                yield from self._fetch(EventStoreSql.code_ids_of_reservations, UUIDS.encode(sorted(missing_ids)))
+            for reservation_id, code_id, campaign_id in (
+                yield from self._fetch(EventStoreSql.codes_of_reservations, UUIDS.encode(sorted(missing_ids)))
             ):
                 rows[reservation_id] = code_id
+                self._caches.campaigns_of_codes.put(code_id, campaign_id)
                 self._caches.codes_of_reservations.put(reservation_id, code_id)
         return rows
 
@@ -179,9 +202,11 @@ class PostgresUnitOfWork:
                 except KeyError:
                     missing_ids.add(digest)
         if missing_ids:
-            self._working_set.code_ids.update(
-                (yield from self._fetch(EventStoreSql.code_ids_of_digests, sorted(missing_ids)))
-            )
+            for digest, code_id, campaign_id in (
+                yield from self._fetch(EventStoreSql.codes_of_digests, sorted(missing_ids))
+            ):
+                self._working_set.code_ids[digest] = code_id
+                self._caches.campaigns_of_codes.put(code_id, campaign_id)
 
     def _lock(self, streams: Iterable[UUID]) -> Cursor[Any] | None:
         """Take advisory locks in ascending order. Two streams with the same key only wait for each other."""
@@ -253,6 +278,30 @@ class PostgresUnitOfWork:
                 row[0] for row in (yield from self._fetch(EventStoreSql.known_texts, sorted(text_ids)))
             )
 
+    def _load_for_campaigns(
+        self,
+        redeems: Sequence[ReserveUse],
+        by_code_text: Sequence[CorrectRecipient | RequestRebind],
+        codes_of_targets: Mapping[UUID, UUID],
+    ) -> PipelineSteps[None]:
+        """Load what the limits of campaigns are compared with: uses of recipients, and deadlines of full campaigns."""
+        working_set = self._working_set
+        pairs = [
+            (code_id, working_set.recipient_id(command.recipient))
+            for command in redeems
+            if (code_id := working_set.code_id(command.code_digests))
+        ]
+        pairs += [
+            (codes_of_targets[command.reservation_id], working_set.recipient_id(command.recipient))
+            for command in by_code_text
+            if isinstance(command, CorrectRecipient) and command.reservation_id in codes_of_targets
+        ]
+        yield from self._campaigns.load_uses_of_persons(working_set, pairs)
+        if redeems:
+            counts = Counter(working_set.code_id(command.code_digests) for command in redeems)
+            now = max(command.context.now for command in redeems)
+            yield from self._campaigns.load_deadlines(working_set, counts, now)
+
     def _load_newer_reservations(self, targets: Sequence[UUID], commands: Sequence[Command]) -> PipelineSteps[None]:
         """Load the same recipients' newer reservations where a refunded use may be counted again.
 
@@ -309,6 +358,9 @@ class PostgresUnitOfWork:
         codes, reservations = working_set.changed()
         for projection in STATE_PROJECTIONS[RedeemCode]:
             write_rows(cursor, projection, list(map(projection.row, codes)))
+        campaigns = [working_set.campaigns[key] for key in working_set.changed_campaigns]
+        for projection in STATE_PROJECTIONS[Campaign]:
+            write_rows(cursor, projection, list(map(projection.row, campaigns)))
         for projection in STATE_PROJECTIONS[Reservation]:
             rows: dict[bool, list[Row]] = {True: [], False: []}
             for state in reservations:
@@ -319,6 +371,10 @@ class PostgresUnitOfWork:
             write_rows(cursor, event_projection, merger.take())
         write_snapshots(
             cursor, (code for code in codes if snapshot_due(self._loaded.get(code.code_id, 0), code.version))
+        )
+        loaded = self._campaigns.loaded_versions
+        write_campaign_snapshots(
+            cursor, (each for each in campaigns if snapshot_due(loaded.get(each.campaign_id, 0), each.version))
         )
 
     def _fetch(self, query: LiteralString, *params: Any) -> PipelineSteps[list[Any]]:

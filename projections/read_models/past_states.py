@@ -1,5 +1,6 @@
 """A code and its reservations as they were at a past time, as the working set on which a command is decided."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -7,12 +8,14 @@ from typing import Final, LiteralString, NamedTuple, cast
 from uuid import UUID
 
 from domain.events import ReservationEvent
+from domain.events.campaign import CampaignUseEvent, CampaignUseTaken
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
 from domain.working_set import WorkingSet
 from projections.event_store.codec import decode
 from projections.event_store.recipient_lookup import find_linked_reservations
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.statements import StatementReader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
@@ -72,6 +75,7 @@ class PastStateReader(StatementReader):
         if past.code is None:
             return working_set
         working_set.codes[past.code_id] = past.code
+        self._load_campaign(working_set, past.code.campaign_id, past.at)
         if with_pending and past.code.reserved:
             for reservation in self._fold_past(ReadModelsSql.reservations_pending_at, past, (), ()):
                 working_set.add_reservation(reservation)
@@ -84,6 +88,17 @@ class PastStateReader(StatementReader):
             people |= {working_set.reservations[key].recipient_id for key in ids & working_set.reservations.keys()}
             ids |= find_linked_reservations(working_set)
         return working_set
+
+    def _load_campaign(self, working_set: WorkingSet, campaign_id: UUID | None, at: datetime) -> None:
+        """Load the campaign of the code, and the uses of each of its recipients, as they were at the time."""
+        if campaign_id is None:
+            return
+        people: Counter[tuple[UUID, UUID]] = Counter()
+        for entry in CampaignReader(self._storage).read_campaign_history(campaign_id, at):
+            working_set.campaigns[campaign_id] = entry.campaign
+            if isinstance(entry.event, CampaignUseEvent):
+                people[campaign_id, entry.event.recipient_id] += 1 if isinstance(entry.event, CampaignUseTaken) else -1
+        working_set.uses_of_persons.update(people)
 
     def _fold_past(
         self, statement: LiteralString, past: PastState, ids: Collection[UUID], people: Collection[UUID]

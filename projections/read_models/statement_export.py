@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from domain.events import CampaignEvent
 from domain.model.redeem_code import RedeemCode, evolve_code
 from projections.database.copy_reader import read_copied_events
 from projections.database.errors import translate_outage
@@ -62,8 +63,10 @@ def _read_lines(conn: Connection[Any], until: int, only: UUID | None) -> Iterato
                 stream, version, position, topic, state = stored
                 event = decode(topic, state)
                 code_id = UUID(bytes=stream)
+                after = (code_id, version)
+                if isinstance(event, CampaignEvent):
+                    continue
                 code = evolve_code(code if code and code.code_id == code_id else None, code_id, version, event)
-                after = (code.code_id, version)
                 yield CodeHistoryLine(code.code_id, HistoryEntry(position, version, event, code))
         if read < PAGE_EVENTS:
             return

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from domain.events import Event, ReservationEvent
+from domain.events import CampaignEvent, Event, ReservationEvent
+from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation, fold_reservation
@@ -18,6 +19,7 @@ from domain.working_set import Recorded, Transition
 from projections.definitions.projection import State
 from projections.definitions.registry import STATE_PROJECTIONS, STATE_STORES
 from projections.definitions.row_writer import merge_event_rows, write_rows
+from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
 from projections.definitions.tables.code_balances import PROJECTION as CODE_BALANCES
 from projections.event_store.codec import UnreadableEventError, decode
 from projections.replay.observer import FoldObserver, ReadEvent, UndecodableEventError
@@ -45,7 +47,8 @@ class CatchUp:
         Raises:
             UndecodableEventError: An event cannot follow, and the observer says so.
         """
-        codes = self._fold_codes(events)
+        self._fold_campaigns([at for at in events if isinstance(at.event, CampaignEvent)])
+        codes = self._fold_codes([at for at in events if not isinstance(at.event, CampaignEvent)])
         reservations = self._fold_reservations([at for at, _, _ in codes if isinstance(at.event, ReservationEvent)])
         self._write_event_rows(
             [_transition(at, before, after, reservations.get(at.position)) for at, before, after in codes]
@@ -98,6 +101,24 @@ class CatchUp:
         if followed:
             self._write_state_rows(RedeemCode, list(codes.values()))
         return followed
+
+    def _fold_campaigns(self, events: Sequence[ReadEvent]) -> None:
+        """Apply events to campaigns; those that cannot follow are reported."""
+        if not events or not self._has_states(Campaign):
+            return
+        query = CAMPAIGNS.table.select("campaign_id = ANY(%s)")
+        rows = self._conn.execute(query, (sorted({at.code_id for at in events}),)).fetchall()
+        campaigns = {campaign.campaign_id: campaign for campaign in map(CAMPAIGNS.read_back, rows)}
+        for at in events:
+            if self._observer.is_stopped(at.code_id):
+                continue
+            before = campaigns.get(at.code_id)
+            if at.version != (before.version if before else 0) + 1:
+                self._observer.report_undecodable(_undecodable(at, f"version {at.version - 1} is missing before it"))
+                continue
+            campaigns[at.code_id] = after = evolve_campaign(before, at.code_id, at.version, at.event)
+            self._observer.observe_campaign(at, before, after)
+        self._write_state_rows(Campaign, list(campaigns.values()))
 
     def _fold_reservations(self, events: Sequence[ReadEvent]) -> dict[int, ReservationStates]:
         """Apply events to reservations; return the states before and after each, by position.

@@ -7,7 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import ReservationEvent
+from domain.events import CampaignEvent, ReservationEvent
+from domain.events.campaign import CampaignUseEvent
+from domain.model.campaign import Campaign, OccupiedUses, find_broken_campaign_rules
 from domain.model.invariants import Corrections, find_broken_code_rules, find_broken_reservation_rules
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -33,6 +35,7 @@ class InvariantObserver:
         self.counts: Counter[str] = Counter()
         self.stopped: set[UUID] = set()
         self._corrections = Corrections()
+        self._occupied_uses = OccupiedUses()
 
     def check_stored(self, stored: StoredRow) -> None:
         """Check that no event holds an email address. Few hold an @ at all, so the pattern is tried on few."""
@@ -60,6 +63,19 @@ class InvariantObserver:
         for rule in violated_rules:
             self.add_finding(
                 RuleViolation(rule, at.code_id, at.version, at.position, type(event).__name__, event.reservation_id)
+            )
+
+    def observe_campaign(self, at: ReadEvent, before: Campaign | None, after: Campaign) -> None:
+        """Check the rules of a campaign, and of each person in it."""
+        event = cast("CampaignEvent", at.event)
+        reservation_id = event.reservation_id if isinstance(event, CampaignUseEvent) else None
+        broken = [
+            *find_broken_campaign_rules(before, event, after),
+            *self._occupied_uses.find_broken_rules(event, after),
+        ]
+        for rule in broken:
+            self.add_finding(
+                RuleViolation(rule, at.code_id, at.version, at.position, type(event).__name__, reservation_id)
             )
 
     def report_undecodable(self, error: UndecodableEventError) -> None:

@@ -17,7 +17,8 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from domain.events import CodeIssued, Event, ReservationEvent, ReservationStarted
+from domain.events import CampaignCreated, CodeIssued, Event, ReservationEvent, ReservationStarted
+from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
@@ -113,6 +114,10 @@ class LogFold:
         states = {PROJECTIONS[name].state for name in sink.rows}
         self._folds_codes = self._is_observed or RedeemCode in states
         self._folds_reservations = self._is_observed or Reservation in states
+        self._folds_campaigns = self._is_observed or Campaign in states
+        self._campaign_rows = _state_rows(sink, Campaign)
+        self._campaign: Campaign | None = None
+        self._is_campaign = False
         self._code_rows = _state_rows(sink, RedeemCode)
         self._reservation_rows = _state_rows(sink, Reservation)
         self._event_rows = _event_rows(sink)
@@ -158,10 +163,13 @@ class LogFold:
             if self._code is not None:
                 for row, write in self._code_rows:
                     write(row(self._code))
+            if self._campaign is not None:
+                for row, write in self._campaign_rows:
+                    write(row(self._campaign))
             self._flush_reservations(len(self._open_reservations))
         self._open_reservations.clear()
-        self._code, self._version, self._position = None, 0, 0
-        self._is_broken = self._has_flushed = False
+        self._code, self._campaign, self._version, self._position = None, None, 0, 0
+        self._is_broken = self._has_flushed = self._is_campaign = False
 
     def _stop(self, undecodable: UndecodableEventError, cause: Exception) -> None:
         self._is_broken = True
@@ -176,11 +184,13 @@ class LogFold:
             _check_order(self._version, self._position, stored)
         event = decode(topic, state)
         if version == 1 and not isinstance(event, CodeIssued):
-            raise UndecodableEventError(stored, "a stream must begin with CodeIssued")
+            self._begin_campaign(stored, event)
         code_before = self._code
         reservation_before = reservation = None
         try:
-            if self._folds_codes:
+            if self._is_campaign:
+                self._fold_campaign(version, position, event)
+            elif self._folds_codes:
                 self._fold_code(version, position, event)
             if self._folds_reservations and isinstance(event, ReservationEvent):
                 reservation_before, reservation = self._fold_reservation(version, position, event)
@@ -201,6 +211,20 @@ class LogFold:
         if self._is_observed:
             self._observer.observe_code(ReadEvent(position, self._code_id, version, event), before, after)
         self._code = after
+
+    def _begin_campaign(self, stored: StoredRow, event: Event) -> None:
+        if not isinstance(event, CampaignCreated):
+            raise UndecodableEventError(stored, "a stream must begin with CodeIssued or CampaignCreated")
+        self._is_campaign = True
+
+    def _fold_campaign(self, version: int, position: int, event: Event) -> None:
+        if not self._folds_campaigns:
+            return
+        before = self._campaign
+        after = evolve_campaign(before, self._code_id, version, event)
+        if self._is_observed:
+            self._observer.observe_campaign(ReadEvent(position, self._code_id, version, event), before, after)
+        self._campaign = after
 
     def _fold_reservation(
         self, version: int, position: int, event: ReservationEvent

@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from domain.events import Event
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from projections.database.copy_reader import StoredRow
@@ -48,6 +49,9 @@ class FoldObserver(Protocol):
     def observe_reservation(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
         """Check one event of a reservation with the reservation before and after it."""
 
+    def observe_campaign(self, at: ReadEvent, before: Campaign | None, after: Campaign) -> None:
+        """Check one event of a campaign with the campaign before and after it."""
+
     def report_undecodable(self, error: UndecodableEventError) -> None:
         """Take an event that stops its stream; raise it to stop everything."""
 
@@ -73,6 +77,9 @@ class NullObserver:
         """Do nothing."""
 
     def observe_reservation(self, at: ReadEvent, before: Reservation | None, after: Reservation) -> None:
+        """Do nothing."""
+
+    def observe_campaign(self, at: ReadEvent, before: Campaign | None, after: Campaign) -> None:
         """Do nothing."""
 
     def report_undecodable(self, error: UndecodableEventError) -> None:

@@ -101,6 +101,12 @@ class EventStoreSql(
     events_of_rebinds: LiteralString
     code_ids_of_digests: LiteralString
     code_ids_of_reservations: LiteralString
+    codes_of_digests: LiteralString
+    codes_of_reservations: LiteralString
+    campaigns_of_codes: LiteralString
+    uses_of_persons: LiteralString
+    most_uses_of_a_person: LiteralString
+    earliest_deadlines_of_campaigns: LiteralString
     lock_streams: LiteralString
     lock_append_order: LiteralString
     lock_shared_writer: LiteralString

@@ -40,6 +40,41 @@ SELECT digest, code_id FROM code_texts WHERE digest = ANY(%s);
 -- name: code_ids_of_reservations
 SELECT reservation_id, code_id FROM reservations WHERE reservation_id = ANY(%s);
 
+-- name: codes_of_digests
+-- With the campaign of each code, so that a code which this process has not seen yet costs no further query.
+SELECT t.digest, t.code_id, b.campaign_id
+FROM code_texts t LEFT JOIN code_balances b USING (code_id) WHERE t.digest = ANY(%s);
+
+-- name: codes_of_reservations
+SELECT r.reservation_id, r.code_id, b.campaign_id
+FROM reservations r JOIN code_balances b USING (code_id) WHERE r.reservation_id = ANY(%s);
+
+-- name: campaigns_of_codes
+SELECT code_id, campaign_id FROM code_balances WHERE code_id = ANY(%s);
+
+-- name: uses_of_persons
+-- Uses of one campaign that a person has reserved or counted, over all its codes.
+SELECT want.campaign_id, want.recipient_id, (
+    SELECT count(*) FROM reservations r JOIN code_balances b USING (code_id)
+    WHERE r.recipient_id = want.recipient_id AND r.kind = 'redeem' AND r.status <> 'refunded'
+        AND b.campaign_id = want.campaign_id
+)
+FROM unnest(%s::uuid[], %s::uuid[]) AS want (campaign_id, recipient_id);
+
+-- name: most_uses_of_a_person
+SELECT coalesce(max(uses), 0) FROM (
+    SELECT count(*) AS uses FROM code_balances b JOIN reservations r USING (code_id)
+    WHERE b.campaign_id = %s AND r.kind = 'redeem' AND r.status <> 'refunded' GROUP BY r.recipient_id
+) persons;
+
+-- name: earliest_deadlines_of_campaigns
+-- The next deadline ahead among the reserved uses of a campaign's codes, else the last one that has passed.
+SELECT want.campaign_id, coalesce(min(r.deadline) FILTER (WHERE r.deadline > %s), max(r.deadline))
+FROM unnest(%s::uuid[]) AS want (campaign_id)
+JOIN code_balances b ON b.campaign_id = want.campaign_id AND b.reserved > 0
+JOIN reservations r ON r.code_id = b.code_id AND r.status = 'live' AND r.kind = 'redeem'
+GROUP BY want.campaign_id;
+
 -- name: lock_streams
 -- Held until the transaction ends. The keys come sorted, so that two batches never wait for one another in a ring.
 SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS key;
@@ -211,4 +246,4 @@ ORDER BY b.code_id LIMIT %(limit)s;
 
 -- name: delete_outdated_snapshots
 -- Those of another version of the program, once it has written none for a while.
-DELETE FROM code_snapshots WHERE shape <> %s AND written_at < now() - interval '1 day';
+DELETE FROM code_snapshots WHERE shape <> ALL(%s) AND written_at < now() - interval '1 day';

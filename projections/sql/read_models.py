@@ -55,6 +55,8 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     read_only: LiteralString
     api_key_of_digest: LiteralString
     list_codes: LiteralString
+    campaign_of_id: LiteralString
+    list_campaigns: LiteralString
     balance_of_code: LiteralString
     balances_of_codes: LiteralString
     copy_log_page: LiteralString

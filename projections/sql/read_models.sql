@@ -470,3 +470,23 @@ ORDER BY b.code_id LIMIT %(limit)s;
 -- name: delete_outdated_blocks
 -- Those of another version of the program, once it has written none for a while.
 DELETE FROM history_blocks WHERE shape <> %s AND written_at < now() - interval '1 day';
+
+-- name: campaign_of_id
+SELECT c.campaign_id, c.version, c.created_at, c.last_at, c.counts_uses, c.occupied, c.is_paused, c.ended_by, c.name, c.group_name, c.starts_at, c.ends_at,
+    c.max_uses, c.max_per_person, c.allowed_domains, c.denied_domains, b.codes, b.used, b.reserved
+FROM campaigns c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS codes, coalesce(sum(used), 0)::bigint AS used, coalesce(sum(reserved), 0)::bigint AS reserved
+    FROM code_balances WHERE campaign_id = c.campaign_id
+) b
+WHERE c.campaign_id = %s;
+
+-- name: list_campaigns
+SELECT c.campaign_id, c.version, c.created_at, c.last_at, c.counts_uses, c.occupied, c.is_paused, c.ended_by, c.name, c.group_name, c.starts_at, c.ends_at,
+    c.max_uses, c.max_per_person, c.allowed_domains, c.denied_domains, b.codes, b.used, b.reserved
+FROM campaigns c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS codes, coalesce(sum(used), 0)::bigint AS used, coalesce(sum(reserved), 0)::bigint AS reserved
+    FROM code_balances WHERE campaign_id = c.campaign_id
+) b
+WHERE (c.created_at, c.campaign_id) > (%s, %s) ORDER BY c.created_at, c.campaign_id LIMIT %s;

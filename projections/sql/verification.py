@@ -26,6 +26,7 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     upsert_verification: LiteralString
     last_verifications: LiteralString
     overdue_reservations: LiteralString
+    wrong_campaigns: LiteralString
     snapshots_page: LiteralString
     codes_with_blocks: LiteralString
     row_of_recipients: LiteralString

@@ -46,6 +46,18 @@ WHERE r.status = 'live' AND r.case_id IS NULL AND r.due_at IS NOT NULL AND r.dea
     AND (r.lease_until IS NULL OR r.lease_until < %(before)s)
 LIMIT %(most)s;
 
+-- name: wrong_campaigns
+-- Campaigns whose uses are not the sum of those of their codes.
+SELECT c.campaign_id, c.version, e.notification_id, e.topic, c.occupied, coalesce(b.occupied, 0)
+FROM campaigns c
+JOIN ledger_events e ON e.originator_id = c.campaign_id AND e.originator_version = c.version
+LEFT JOIN (
+    SELECT campaign_id, sum(used + reserved)::bigint AS occupied FROM code_balances
+    WHERE campaign_id IS NOT NULL GROUP BY campaign_id
+) b USING (campaign_id)
+WHERE c.occupied <> CASE WHEN c.counts_uses THEN coalesce(b.occupied, 0) ELSE 0 END
+LIMIT %s;
+
 -- name: snapshots_page
 SELECT code_id, version, state FROM code_snapshots
 WHERE shape = %s AND code_id > %s ORDER BY code_id LIMIT %s;

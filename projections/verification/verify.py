@@ -40,6 +40,7 @@ from projections.verification.vault_check import VAULT_ROWS, check_vault
 
 NO_LOST_EVENTS = "event log: no event is lost at the end of a stream"
 NO_EXTERNAL_EVIDENCE = ExternalEvidence()
+CAMPAIGN_SUM = "invariant 12: a campaign has the uses of its codes"
 SETTLED_IN_TIME = "invariant 2: settled or parked in time"
 RULES_WITHOUT_CODE = frozenset({SETTLED_IN_TIME, VAULT_ROWS})
 """Rules whose violations a rebuild of a code's rows does not repair."""
@@ -131,6 +132,7 @@ def _check_rows(
     _check_no_lost_events(rows.listed, observer)
     now = _now(conn)
     _check_overdue(conn, now - grace, observer)
+    _check_campaigns(conn, observer)
     rows.position, rows.events, rows.seconds = builder.position, builder.events, builder.seconds
     report = VerificationReport(now, rows, observer.findings, observer.counts)
     _save_result(conn, report)
@@ -167,6 +169,16 @@ def _check_overdue(conn: Connection[Any], before: datetime, observer: InvariantO
         detail = f"its deadline was {deadline:%Y-%m-%d %H:%M:%S} UTC: start beat and worker"
         kind = topic.partition(":")[0]
         observer.add_finding(RuleViolation(SETTLED_IN_TIME, stream, version, position, kind, reservation_id, detail))
+
+
+def _check_campaigns(conn: Connection[Any], observer: InvariantObserver) -> None:
+    """Find campaigns whose uses are not those of their codes, in the folded rows."""
+    for stream, version, position, topic, occupied, of_codes in conn.execute(
+        VerificationSql.wrong_campaigns, (FINDINGS_MAX,)
+    ):
+        detail = f"its stream has {occupied} uses, its codes have {of_codes}"
+        kind = topic.partition(":")[0]
+        observer.add_finding(RuleViolation(CAMPAIGN_SUM, stream, version, position, kind, None, detail))
 
 
 def _save_result(conn: Connection[Any], report: VerificationReport) -> None:

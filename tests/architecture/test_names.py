@@ -11,7 +11,12 @@ from tests.architecture.vocabulary import bound_names
 
 ROOT = Path(__file__).parents[2]
 ROOMS: Final = ("domain", "projections", "api", "workers")
-MAX_FIRST: Final = {"max_attempts": "a setting", "max_retries": "Celery's", "max_uses": "a term of codes"}
+MAX_FIRST: Final = {
+    "max_attempts": "a setting",
+    "max_retries": "Celery's",
+    "max_uses": "a term of codes",
+    "max_per_person": "a term of campaigns",
+}
 """Names of others that begin with `max`; ours end with it, as the settings do."""
 
 VAGUE: Final = frozenset(
@@ -28,6 +33,8 @@ SAME_CONCEPT: Final = {
     "access": "access that an invitation gives: its state, its events",
     "api_keys": "keys of integrators: table, page, commands",
     "batches": "batches of codes: use cases, page",
+    "campaign": "campaigns: events, state",
+    "campaigns": "campaigns: table, schemas, routes",
     "cases": "the review queue: routes, commands",
     "code_import": "importing codes from a file: route, page",
     "code_terms": "terms of a code: value object, table at the edge",

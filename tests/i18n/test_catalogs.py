@@ -18,6 +18,7 @@ from api.schemas.code_terms import TERMS
 from api.schemas.resources import BounceReason
 from api.web.admin.group_channel import FIELD_ERRORS
 from domain.events import LateEffect, RefundCause
+from domain.events.campaign import CAMPAIGN_TERM_NAMES
 from domain.model.reservation import PublicState
 from domain.ports import Language
 from domain.values.timestamps import EARLIEST, LATEST
@@ -83,8 +84,10 @@ FAMILIES: Final = {
     *(f"page.admin.hint.{term.name}" for term in TERMS if term.default is None),
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",
-    *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "RATE_LIMITED")),
+    *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "CAMPAIGN_HELD", "RATE_LIMITED")),
     "refusal.CODE_NOT_STARTED.detail_at",
+    "refusal.CAMPAIGN_NOT_STARTED.detail_at",
+    *(f"event.Campaign.{name}" for name in CAMPAIGN_TERM_NAMES),
     "refusal.LIMIT_TOO_LOW.detail_taken",
     "refusal.FORBIDDEN.detail_scope",
     *(f"refusal.{code}.{why}" for code, error in ERROR_CODES.items() for why in error.reasons),

@@ -54,6 +54,8 @@ SAMPLES = {
     "cause": "deadline",
     "days": 7,
     "by": ID,
+    "name": "Autumn",
+    "code_id": ID,
 }
 
 

@@ -174,6 +174,25 @@ CREATE TABLE public.callbacks (
     signed_at timestamp with time zone NOT NULL,
     body_digest bytea NOT NULL
 );
+CREATE TABLE public.campaigns (
+    campaign_id uuid NOT NULL,
+    version bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    counts_uses boolean NOT NULL,
+    occupied bigint NOT NULL,
+    is_paused boolean NOT NULL,
+    ended_by bigint,
+    name text NOT NULL,
+    group_name text,
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    max_uses bigint,
+    max_per_person bigint,
+    allowed_domains text,
+    denied_domains text
+)
+WITH (fillfactor='50');
 CREATE TABLE public.cases (
     case_id uuid NOT NULL,
     code_id uuid NOT NULL,
@@ -222,7 +241,8 @@ CREATE TABLE public.code_balances (
     bound_to uuid,
     starts_at timestamp with time zone,
     allowed_domains text,
-    denied_domains text
+    denied_domains text,
+    campaign_id uuid
 )
 WITH (fillfactor='50');
 CREATE TABLE public.code_snapshots (
@@ -534,6 +554,8 @@ ALTER TABLE ONLY public.callback_refusals
     ADD CONSTRAINT callback_refusals_pkey PRIMARY KEY (channel_id, minute, reason);
 ALTER TABLE ONLY public.callbacks
     ADD CONSTRAINT callbacks_pkey PRIMARY KEY (channel_id, webhook_id);
+ALTER TABLE ONLY public.campaigns
+    ADD CONSTRAINT campaigns_pkey PRIMARY KEY (campaign_id);
 ALTER TABLE ONLY public.cases
     ADD CONSTRAINT cases_pkey PRIMARY KEY (case_id);
 ALTER TABLE ONLY public.checkpoints
@@ -621,9 +643,11 @@ CREATE INDEX batches_requested_idx ON public.batches USING btree (requested_at, 
 CREATE INDEX batches_working_idx ON public.batches USING btree (requested_at) WHERE (state = 'working'::text);
 CREATE INDEX callback_refusals_minute_idx ON public.callback_refusals USING btree (minute);
 CREATE INDEX callbacks_signed_idx ON public.callbacks USING btree (signed_at);
+CREATE INDEX campaigns_created_idx ON public.campaigns USING btree (created_at, campaign_id);
 CREATE INDEX cases_code_idx ON public.cases USING btree (code_id);
 CREATE INDEX cases_open_idx ON public.cases USING btree (opened_at, case_id) WHERE (closed_at IS NULL);
 CREATE INDEX cases_opened_idx ON public.cases USING btree (opened_at, case_id);
+CREATE INDEX code_balances_campaign_idx ON public.code_balances USING btree (campaign_id) WHERE (campaign_id IS NOT NULL);
 CREATE INDEX code_balances_group_idx ON public.code_balances USING btree (group_name, issued_at, code_id) WHERE (group_name IS NOT NULL);
 CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issued_at, code_id);
 CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);

@@ -13,6 +13,13 @@ from domain.events import (
     AccessRemoved,
     AccessReplaced,
     AccessRevoked,
+    CampaignCreated,
+    CampaignEnded,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignTermsChanged,
+    CampaignUseReturned,
+    CampaignUseTaken,
     CaseClosed,
     CaseOpened,
     CodeIssued,
@@ -79,8 +86,19 @@ RESERVATION_TERMS: dict[str, Any] = {
     "announced": 3,
 }
 
+CAMPAIGN_TERMS: Final[dict[str, Any]] = {
+    "name": "Autumn",
+    "group": "team",
+    "starts_at": AT,
+    "ends_at": LATER,
+    "max_uses": 500,
+    "max_per_person": 1,
+    "allowed_domains": "example.com",
+    "denied_domains": "example.org",
+}
+
 EXAMPLES: Final[list[Event]] = [
-    CodeIssued(**WHO, **TERMS, text_id=C, bound_to=P, bound=False),
+    CodeIssued(**WHO, **TERMS, text_id=C, bound_to=P, bound=False, campaign_id=R),
     OpeningBalanceImported(**WHO, uses=3, source="csv", reason="stated"),
     CodeTermsChanged(**WHO, **TERMS, text_id=C, bound_to=P),
     CodePaused(**WHO, text_id=C),
@@ -134,4 +152,11 @@ EXAMPLES: Final[list[Event]] = [
     AccessCorrected(**WHO, reservation_id=R, by=C),
     InviteReleased(**WHO, reservation_id=R, deadline=LATER),
     NoteAdded(**WHO, reservation_id=R, text_id=C),
+    CampaignCreated(**WHO, **CAMPAIGN_TERMS),
+    CampaignTermsChanged(**WHO, **CAMPAIGN_TERMS),
+    CampaignPaused(**WHO),
+    CampaignResumed(**WHO),
+    CampaignEnded(**WHO),
+    CampaignUseTaken(**WHO, code_id=C, reservation_id=R, recipient_id=P),
+    CampaignUseReturned(**WHO, code_id=C, reservation_id=R, recipient_id=P),
 ]

@@ -43,6 +43,9 @@ POST /support/sign-in
 """
 
 VIEWER: Final = """
+GET /api/v1/campaigns
+GET /api/v1/campaigns/{campaign_id}
+GET /api/v1/campaigns/{campaign_id}/history
 GET /api/v1/codes
 GET /api/v1/codes/{code_id}
 GET /api/v1/codes/{code_id}/explain
@@ -85,6 +88,10 @@ GET /support/{_path}
 
 SUPPORT: Final = """
 GET /api/v1/cases
+PATCH /api/v1/campaigns/{campaign_id}
+POST /api/v1/campaigns/{campaign_id}/end
+POST /api/v1/campaigns/{campaign_id}/pause
+POST /api/v1/campaigns/{campaign_id}/resume
 PATCH /api/v1/codes/{code_id}
 POST /api/v1/codes/{code_id}/notes
 POST /api/v1/codes/{code_id}/pause
@@ -169,6 +176,7 @@ GET /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}
 POST /admin/webhooks/{endpoint_id}/{state}
+POST /api/v1/campaigns
 POST /api/v1/codes
 POST /api/v1/codes/import
 POST /api/v1/recipients/export
@@ -194,6 +202,9 @@ POST /api/v1/redemptions
 POST /api/v1/redemptions/batch
 """,
     "codes:read": """
+GET /api/v1/campaigns
+GET /api/v1/campaigns/{campaign_id}
+GET /api/v1/campaigns/{campaign_id}/history
 GET /api/v1/codes
 GET /api/v1/codes/{code_id}
 GET /api/v1/codes/{code_id}/explain
@@ -202,6 +213,10 @@ GET /api/v1/codes/{code_id}/terms
 GET /api/v1/codes/{code_id}/what-if
 """,
     "codes:write": """
+PATCH /api/v1/campaigns/{campaign_id}
+POST /api/v1/campaigns/{campaign_id}/end
+POST /api/v1/campaigns/{campaign_id}/pause
+POST /api/v1/campaigns/{campaign_id}/resume
 PATCH /api/v1/codes/{code_id}
 POST /api/v1/codes/{code_id}/notes
 POST /api/v1/codes/{code_id}/pause
@@ -210,6 +225,7 @@ POST /api/v1/codes/{code_id}/revoke
 PUT /api/v1/codes/{code_id}/terms
 """,
     "codes:issue": """
+POST /api/v1/campaigns
 POST /api/v1/codes
 POST /api/v1/codes/import
 """,

@@ -24,10 +24,12 @@ from projections.work_queue.due_access import BUSY_S
 from projections.work_queue.due_reservations import DOUBLINGS_MAX, GRACE_S, REPEAT_S
 from projections.work_queue.outbox import LEASE_S
 from tests.simulation.actors.beat import CLEANUP_S, Beat
+from tests.simulation.actors.campaigns import SimulatedCampaign
 from tests.simulation.actors.clients import SimulatedClients
 from tests.simulation.actors.components import ApiComponent, SharedInfrastructure, WorkerComponent
 from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.actors.staff import SimulatedStaff
+from tests.simulation.checks.campaign_checks import find_untrue_refusals, find_wrong_campaigns
 from tests.simulation.checks.external_access_check import ExternalAccessCheck
 from tests.simulation.checks.run_checks import bank, refusals_are_true, violations
 from tests.simulation.checks.run_result import RunResult, facts_of
@@ -136,6 +138,7 @@ class LedgerModel:
             receiver.on_asked = self._has_asked
         self.store.on_commit = self._committed
         self.code_ids = [scheduler.new_id() for _ in range(random.choice([1, 2, 3]))]
+        self.campaign = SimulatedCampaign(self.infrastructure)
         codes = self._issue()
         self.store.faults_of_transactions = _Database(self.infrastructure)
         self.apis = [ApiComponent(self.infrastructure, f"api{number}") for number in range(random.choice([1, 2]))]
@@ -159,6 +162,7 @@ class LedgerModel:
         storm_s = random.choice([60.0, 150.0, 400.0])
         self.clients.begin(random.randint(3, 12), storm_s)
         self._let_faults_come(storm_s)
+        self.campaign.begin(self.gremlin, storm_s)
         scheduler.spawn(self.gremlin, self._audit)
         scheduler.run_until(storm_s)
         self._calm()
@@ -243,9 +247,12 @@ class LedgerModel:
                     **_admission(code_id, now),
                 ),
             }
-            command: Command = self._imported(terms) if random.random() < 0.2 else IssueCode(**terms)
+            command: Command = self._imported(terms) if random.random() < 0.2 else self._native(terms)
             self.infrastructure.ledger.execute([command])
         return digests
+
+    def _native(self, terms: dict[str, Any]) -> IssueCode:
+        return IssueCode(**terms, campaign_id=self.campaign.choose_for_code())
 
     def _imported(self, terms: dict[str, Any]) -> ImportCode:
         """A use whose history is not known, or one whose access ends during the check."""
@@ -273,6 +280,7 @@ class LedgerModel:
                 self.clients.hear_of_doubt(event.reservation_id)
         for violation in [
             *refusals_are_true(working_set, commands, results),
+            *find_untrue_refusals(self.store, working_set, commands, results),
             *self.asked.committed(working_set, commands, results),
         ]:
             raise ViolationError(violation)
@@ -286,7 +294,7 @@ class LedgerModel:
         """Read the books at odd moments."""
         while True:
             self.scheduler.sleep(self.scheduler.random.uniform(5, 120))
-            for violation in bank(self.store):
+            for violation in (*bank(self.store), *find_wrong_campaigns(self.store)):
                 raise ViolationError(violation)
 
     def _let_faults_come(self, until_s: float) -> None:

@@ -150,7 +150,7 @@ def _decide(
     """Run the command's rules on the working set, which nothing else uses."""
     before = dict(working_set.reservations)
     result = handle(command, working_set, services.storage.ledger.policy)
-    events = [recorded.event for recorded in working_set.new_events]
+    events = [recorded.event for recorded in working_set.new_code_events()]
     evidence = find_evidence(states, past, result, command.reservation_id, before, events)
     answer = WhatIfAnswer(
         would=result.code if isinstance(result, Refusal) else ACCEPTED,

@@ -20,6 +20,7 @@ from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import CodePage, CodeView, History, IssuedCode, IssueRequest
 from api.schemas.timestamps import LooseTimestamp, Timestamp
+from api.use_cases.campaign_actions import with_group_of_campaign
 from api.use_cases.code_history import csv_of_history, history_of
 from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
 from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, issue_key
@@ -81,21 +82,24 @@ def issue(
         issued = _issue(services, body, context)
     else:
         asked = IdempotentIssue(
-            key=key, template=_template(body), count=body.count, prefix=body.prefix.upper(), note=body.note
+            key=key, template=_template(services, body), count=body.count, prefix=body.prefix.upper(), note=body.note
         )
         issued = issue_idempotently(services.open_audit_log(caller), asked, context, BufferedRandom())
     return [IssuedCode(code=code.text, id=code.code_id) for code in issued]
 
 
 def _issue(services: Services, body: IssueRequest, context: CommandContext) -> list[IssuedText]:
-    template = replace(_template(body), note_id=store_note(services.storage, body.note, services.new_id()))
+    template = replace(_template(services, body), note_id=store_note(services.storage, body.note, services.new_id()))
     prefix, random_source = body.prefix.upper(), BufferedRandom()
     batches = iter_issued(services.storage, template, body.count, context, services.new_id, random_source, prefix)
     return [code for batch in batches for code in batch]
 
 
-def _template(body: IssueRequest) -> CodeTemplate:
-    return CodeTemplate(terms=CodeTerms(*(getattr(body, name) for name in TERM_NAMES)), bound=not body.open)
+def _template(services: Services, body: IssueRequest) -> CodeTemplate:
+    terms = CodeTerms(*(getattr(body, name) for name in TERM_NAMES))
+    if body.campaign is not None:
+        terms = with_group_of_campaign(services.storage, terms, body.campaign)
+    return CodeTemplate(terms=terms, bound=not body.open, campaign_id=body.campaign)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,12 @@ from api.web.rendering import page
 from domain.ports import Language
 from domain.values.identifiers import TYPED_LENGTH_MAX
 
-ABOUT_EMAIL: Final = frozenset({"EMAIL_INVALID", "EMAIL_MISMATCH", "DOMAIN_NOT_ALLOWED"})
+ABOUT_EMAIL: Final = frozenset({"EMAIL_INVALID", "EMAIL_MISMATCH", "DOMAIN_NOT_ALLOWED", "PERSON_LIMIT"})
 ABOUT_CODE: Final = frozenset(
     {
         *("CODE_INVALID", "CODE_MALFORMED", "CODE_EXPIRED", "CODE_NOT_STARTED", "CODE_PAUSED", "CODE_REVOKED"),
-        *("CODE_HELD", "CODE_EXHAUSTED"),
+        *("CODE_HELD", "CODE_EXHAUSTED", "CAMPAIGN_NOT_STARTED", "CAMPAIGN_ENDED", "CAMPAIGN_PAUSED"),
+        *("CAMPAIGN_HELD", "CAMPAIGN_EXHAUSTED"),
     }
 )
 """Refusals that are about the code field, which is marked."""

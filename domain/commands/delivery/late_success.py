@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.commands.campaign.campaign_limits import has_shared_use_left
 from domain.commands.case_events import CaseCause, close_case, open_case
 from domain.commands.context import EventStamp
 from domain.events import CaseClosed, InviteSent, LateEffect, LateSuccessRecorded, ReservationEvent
@@ -101,6 +102,8 @@ def find_retake_obstacle(code: RedeemCode, reservation: Reservation, working_set
     if not reservation.is_use:
         return None if has_access_to_move(reservation, working_set) else "grant_ended"
     if code.available is not None and code.available < 1:
+        return "no_free_use"
+    if not has_shared_use_left(code, reservation.recipient_id, working_set):
         return "no_free_use"
     return None
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands.access.end_on_refund import end_corrected_access
+from domain.commands.campaign.campaign_limits import check_campaign_limits, check_domain
 from domain.commands.case_events import close_case, derive_case_id
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.reservation.settle_due import settle_lapsed_lease
@@ -22,6 +23,7 @@ from domain.errors import (
     CorrectionTokenRequired,
     DomainNotAllowed,
     InvitationsLimited,
+    PersonLimitReached,
     RecipientNotCorrectable,
     Refusal,
     RefusalOrder,
@@ -51,6 +53,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
         RecipientNotCorrectable,
         CodeIsRevoked,
         DomainNotAllowed,
+        PersonLimitReached,
         InvitationsLimited,
     )
 
@@ -91,7 +94,8 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     stamp = event_stamp(command.context, code)
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
-        _check(command, code, reservation, recipient_id, theirs, policy, is_moving=bool(working_set.moves(reservation)))
+        _check(command, code, reservation, recipient_id, theirs, working_set, policy)
+        check_campaign_limits(code, recipient_id, working_set, stamp.at, policy, freed=1)
     except Refusal as error:
         return Decision(code.code_id, lapse_events, refusal=error)
     events = _correction_events(command, code, reservation, recipient_id, stamp, policy)
@@ -104,21 +108,22 @@ def _check(
     reservation: Reservation,
     recipient_id: UUID,
     theirs: Sequence[Reservation],
+    working_set: WorkingSet,
     policy: Policy,
-    *,
-    is_moving: bool,
 ) -> None:
     """Raise the first refusal of a correction."""
     is_by_person = command.context.actor not in STAFF
-    why = _find_state_obstacle(reservation, is_by_person=is_by_person) or ("moving" if is_moving else None)
+    why = _find_state_obstacle(reservation, is_by_person=is_by_person) or (
+        "moving" if working_set.moves(reservation) else None
+    )
     if why is None and code.is_revoked:
         raise CodeIsRevoked
     if why is None and recipient_id == reservation.recipient_id:
         why = "same"
     if why is None and is_by_person:
         why = _find_staff_only_reason(reservation, command.context, policy)
-    if why is None and not code.admits(command.recipient):
-        raise DomainNotAllowed
+    if why is None:
+        check_domain(code, command.recipient, working_set)
     if why is None and any(other.occupies_use for other in theirs):
         why = "address_taken"
     if why is None and code.bound and code.reserved + code.sent_binding > 1:

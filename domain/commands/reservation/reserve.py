@@ -13,6 +13,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.commands.campaign.campaign_limits import (
+    check_campaign_is_open,
+    check_campaign_limits,
+    check_domain,
+)
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.reservation.settle_due import (
     expire_lease,
@@ -21,6 +26,11 @@ from domain.commands.reservation.settle_due import (
     release_overdue,
 )
 from domain.errors import (
+    CampaignExhausted,
+    CampaignHasEnded,
+    CampaignHeld,
+    CampaignIsPaused,
+    CampaignNotStarted,
     CodeExhausted,
     CodeExpired,
     CodeHeld,
@@ -33,6 +43,7 @@ from domain.errors import (
     FollowedReservationUnknown,
     IdempotencyKeyReused,
     InvitationsLimited,
+    PersonLimitReached,
     RefusalOrder,
 )
 from domain.events import UseReserved
@@ -72,10 +83,16 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
         CodeIsPaused,
         CodeExpired,
         CodeNotStarted,
+        CampaignNotStarted,
+        CampaignHasEnded,
+        CampaignIsPaused,
         DomainNotAllowed,
         EmailMismatch,
         CodeHeld,
         CodeExhausted,
+        CampaignHeld,
+        CampaignExhausted,
+        PersonLimitReached,
         InvitationsLimited,
     )
 
@@ -120,9 +137,19 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         raise CodeExpired
     if (starts_at := code.terms.starts_at) is not None and not code.has_started(stamp.at):
         raise CodeNotStarted(starts_at, retry_after_s=_seconds_until(starts_at, stamp))
-    if not code.admits(command.recipient):
-        raise DomainNotAllowed
+    check_campaign_is_open(code, working_set, stamp.at)
+    check_domain(code, command.recipient, working_set)
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
+    if code.campaign_id is not None:
+        check_campaign_limits(
+            code,
+            recipient_id,
+            working_set,
+            stamp.at,
+            policy,
+            freed=len(to_release),
+            freed_of_person=sum(reservation.recipient_id == recipient_id for reservation in to_release),
+        )
     event = UseReserved(
         **stamp.fields,
         reservation_id=command.reservation_id,

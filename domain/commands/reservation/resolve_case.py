@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.commands.access.end_on_refund import end_refunded_access
+from domain.commands.campaign.campaign_limits import has_shared_use_left
 from domain.commands.case_events import REMOVED_BY_HAND, RESOLVED_BY_RETRY, close_case, is_removal_case, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.delivery.late_success import has_access_to_move, is_bound_to_another
@@ -102,7 +103,7 @@ def _resolve_after(
         events = [*events, case_opened]
     return Decision(
         reservation.code_id,
-        [*events, *_resolution_events(command, code, reservation, stamp, policy)],
+        [*events, *_resolution_events(command, code, reservation, working_set, stamp, policy)],
         reservation.reservation_id,
     )
 
@@ -146,11 +147,16 @@ def _may_be_retried(reservation: Reservation) -> bool:
 
 
 def _resolution_events(
-    command: ResolveReservation, code: RedeemCode, reservation: Reservation, stamp: EventStamp, policy: Policy
+    command: ResolveReservation,
+    code: RedeemCode,
+    reservation: Reservation,
+    working_set: WorkingSet,
+    stamp: EventStamp,
+    policy: Policy,
 ) -> Sequence[Event]:
     match command.resolution:
         case "sent":
-            return _sent_events(code, reservation, stamp, command.note)
+            return _sent_events(code, reservation, working_set, stamp, command.note)
         case "refunded":
             return _refund_events(code, reservation, stamp, "resolved", command.note, choice=command.revoke_access)
         case "retry":
@@ -158,7 +164,7 @@ def _resolution_events(
 
 
 def _sent_events(
-    code: RedeemCode, reservation: Reservation, stamp: EventStamp, note: TextDraft | None
+    code: RedeemCode, reservation: Reservation, working_set: WorkingSet, stamp: EventStamp, note: TextDraft | None
 ) -> Sequence[Event]:
     """Count the use by decision of staff.
 
@@ -182,6 +188,8 @@ def _sent_events(
     if is_bound_to_another(code, reservation):
         raise ReservationNotResolvable("bound")
     if reservation.is_use and code.available is not None and code.available < 1:
+        raise ReservationNotResolvable("no_free_use")
+    if reservation.is_use and not has_shared_use_left(code, reservation.recipient_id, working_set):
         raise ReservationNotResolvable("no_free_use")
     retaken = LateSuccessRecorded(**about, recipient_id=reservation.recipient_id, effect="retaken")
     return [retaken, *closed]

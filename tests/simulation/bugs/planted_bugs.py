@@ -34,6 +34,7 @@ from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors import components as parts
 from tests.simulation.actors.components import ApiComponent, WorkerComponent
 from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
+from tests.simulation.bugs.planted_campaign_bugs import CAMPAIGN_PLANTS
 from workers.dispatcher import DispatchQueue
 from workers.invitations import message_factory
 from workers.invitations.delivery_steps import AttemptResult, ClaimedDelivery, DeliverySteps
@@ -352,5 +353,6 @@ PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
         start_is_ignored,
         correction_ignores_domains,
         *GRANT_PLANTS,
+        *CAMPAIGN_PLANTS,
     )
 }

@@ -42,6 +42,7 @@ from projections.verification.drift_sample import FoldedRows, compare_rows
 from tests.simulation.actors.components import MESSAGES
 from tests.simulation.actors.recipients import recipient_draft
 from tests.simulation.checks.access_checks import find_broken_access_rules
+from tests.simulation.checks.campaign_checks import find_wrong_campaigns
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
 from tests.simulation.services.store import MemoryStore
@@ -68,7 +69,11 @@ def violations(run: RunResult) -> list[str]:
         find_broken_access_rules,
         find_uses_against_terms,
     )
-    return [*bank(run.store), *(violation for rule in rules for violation in rule(run))]
+    return [
+        *bank(run.store),
+        *find_wrong_campaigns(run.store),
+        *(violation for rule in rules for violation in rule(run)),
+    ]
 
 
 def _log_and_rows(run: RunResult) -> Violations:

@@ -28,17 +28,20 @@ from domain.command_bus import (
 )
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.campaign.manage_campaign import CampaignCommand
+from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import PipelineSteps
 from domain.working_set import RememberedKey, WorkingSet, is_active_rebind
 from projections.database.errors import StorageUnavailableError
-from projections.definitions.projection import Projection, RowMerger
+from projections.definitions.projection import Projection, RowMerger, State
 from projections.definitions.registry import PROJECTIONS, STATE_PROJECTIONS
 from projections.definitions.row_writer import merge_event_rows
 from projections.event_store.codec import encode
@@ -114,6 +117,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.faults_of_transactions: TransactionFaults = faults_of_transactions or NoFaults()
         self.codes: dict[UUID, RedeemCode] = {}
         self.reservations: dict[UUID, Reservation] = {}
+        self.campaigns: dict[UUID, Campaign] = {}
         self.of_code: dict[UUID, list[UUID]] = {}
         self.read_models = {name: RowMerger(projection) for name, projection in PROJECTIONS.items()}
         self.code_ids: dict[bytes, UUID] = {}
@@ -194,7 +198,14 @@ class MemoryStore(POPOApplicationRecorder):
             if reservation.reservation_id not in self.reservations:
                 self.of_code.setdefault(reservation.code_id, []).append(reservation.reservation_id)
             self.reservations[reservation.reservation_id] = reservation
-        for kind, states in ((RedeemCode, codes), (Reservation, reservations)):
+        campaigns = [working_set.campaigns[key] for key in working_set.changed_campaigns]
+        self.campaigns.update((campaign.campaign_id, campaign) for campaign in campaigns)
+        changed: tuple[tuple[type[State], Iterable[State]], ...] = (
+            (RedeemCode, codes),
+            (Reservation, reservations),
+            (Campaign, campaigns),
+        )
+        for kind, states in changed:
             for projection in STATE_PROJECTIONS[kind]:
                 for state in states:
                     self.read_models[projection.name].add(projection.row(state))
@@ -305,6 +316,17 @@ class _MemoryUnitOfWork:
         self._hold(working_set, find_linked_reservations(working_set))
         self._load_newer(working_set, targets, commands)
         self._load_for_other_commands(working_set, commands)
+        self._load_campaigns(working_set, commands)
+        return working_set
+
+    def load_campaign(self, command: CampaignCommand) -> PipelineSteps[WorkingSet]:
+        """Read the campaign of a command."""
+        yield from ()
+        working_set, campaign_id = WorkingSet(), command.campaign_id
+        if (campaign := self._store.campaigns.get(campaign_id)) is not None:
+            working_set.campaigns[campaign_id] = campaign
+            uses = Counter(other.recipient_id for other in self._uses_in(campaign_id))
+            working_set.most_per_person[campaign_id] = max(uses.values(), default=0)
         return working_set
 
     def save(
@@ -386,6 +408,32 @@ class _MemoryUnitOfWork:
                 self._hold(working_set, [other.reservation_id for other in released[:REVOKED_PER_CODE_MAX]])
             elif isinstance(command, NoteOnCode | NoteOnReservation) and command.note.text_id in self._store.texts:
                 working_set.known_texts.add(command.note.text_id)
+
+    def _load_campaigns(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
+        """Read the campaigns of the codes, and the uses and deadlines that their limits are compared with."""
+        joined = {command.campaign_id for command in commands if isinstance(command, IssueCode)}
+        campaign_ids = {code.campaign_id for code in working_set.codes.values()} | joined
+        now = max(command.context.now for command in commands)
+        for campaign_id in campaign_ids - {None}:
+            if campaign_id is None or (campaign := self._store.campaigns.get(campaign_id)) is None:
+                continue
+            working_set.campaigns[campaign_id] = campaign
+            uses = self._uses_in(campaign_id)
+            people = Counter((campaign_id, other.recipient_id) for other in uses)
+            working_set.uses_of_persons.update(people)
+            deadlines = [other.deadline for other in uses if other.is_live]
+            if deadlines:
+                ahead = [deadline for deadline in deadlines if deadline > now]
+                working_set.campaign_deadlines[campaign_id] = min(ahead) if ahead else max(deadlines)
+
+    def _uses_in(self, campaign_id: UUID) -> list[Reservation]:
+        """Return the reserved and counted uses of a campaign."""
+        codes = self._store.codes
+        return [
+            other
+            for other in self._store.reservations.values()
+            if other.is_use and other.occupies_use and codes[other.code_id].campaign_id == campaign_id
+        ]
 
     def _load_newer(self, working_set: WorkingSet, targets: Sequence[UUID], commands: Sequence[Command]) -> None:
         newer: set[UUID] = set()

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from domain.command_bus import Command, CommandResult, Result
+from domain.commands.campaign.manage_campaign import CampaignResult, CreateCampaign
 from domain.commands.code.issue import IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
@@ -21,7 +22,7 @@ from domain.values.identifiers import EmailAddress, generate_code
 from projections.read_models.reader import Reader
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.drift_sample import RowDrift, compare_code
-from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 
 SENT = Accepted(server="mx:25", reply_code=250)
 
@@ -47,7 +48,7 @@ class LedgerBench:
         """One command in a transaction of its own."""
         return self.storage.ledger.execute([command])[0]
 
-    def issue(self, max_uses: int | None = 1, *, bound: bool = True) -> str:
+    def issue(self, max_uses: int | None = 1, *, bound: bool = True, campaign_id: UUID | None = None) -> str:
         """Issue a code; its normal form."""
         text, code_id = generate_code(self.random_source), uuid4()
         self.run(
@@ -57,9 +58,21 @@ class LedgerBench:
                 text=self.storage.vault.draft_code(text, code_id),
                 terms=make_terms(max_uses=max_uses),
                 bound=bound,
+                campaign_id=campaign_id,
             )
         )
         return text
+
+    def create_campaign(self, **terms: Any) -> UUID:
+        """Create a campaign with these terms; its id."""
+        campaign_id = uuid4()
+        result = self.storage.ledger.execute_on_campaign(
+            CreateCampaign(
+                context=self.context("operator"), campaign_id=campaign_id, terms=make_campaign_terms(**terms)
+            )
+        )
+        assert isinstance(result, CampaignResult), result
+        return campaign_id
 
     def reserve(
         self, code: str, email: str, *, reservation_id: UUID | None = None, key: IdempotencyKey | None = None

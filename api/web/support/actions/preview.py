@@ -72,7 +72,7 @@ def preview_offer(
         working_set.add_reservation(reservation)
     result = handle(command, working_set, support.services.settings.policy)
     return describe_preview(
-        action, CommandPreview(result, working_set.new_events, {code.code_id: code}, working_set.codes), language
+        action, CommandPreview(result, working_set.new_code_events(), {code.code_id: code}, working_set.codes), language
     )
 
 

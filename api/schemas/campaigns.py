@@ -1,0 +1,135 @@
+"""Requests and responses about campaigns."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import structs
+from pydantic import BaseModel, Field
+
+from api.schemas.domain_list import DomainList, DomainListView
+from api.schemas.resources import GroupName, StrictRequest
+from api.schemas.timestamps import Timestamp
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
+from domain.events.code_terms import DOMAIN_TERMS
+from domain.values.email_domains import DomainNames, split_domains
+from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.number_bounds import USES
+from projections.read_models.campaign_list import CampaignBalance
+
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=NAME_LENGTH_MAX,
+        description="Name for staff: one printable line. Events store it permanently.",
+    ),
+]
+Limit = Annotated[int | None, Field(ge=USES.least, le=USES.most)]
+
+
+class CampaignRequest(StrictRequest):
+    """Terms of a new campaign. null: no bound."""
+
+    name: Name
+    group: Annotated[GroupName | None, Field(description="Group of its codes that name no other group.")] = None
+    starts_at: Annotated[Timestamp | None, Field(description="When its codes can first be redeemed.")] = None
+    ends_at: Annotated[Timestamp | None, Field(description="When its codes can no longer be redeemed.")] = None
+    max_uses: Annotated[Limit, Field(description="Limit of uses of all its codes together.")] = None
+    max_per_person: Annotated[Limit, Field(description="Limit of uses of one person over all its codes.")] = None
+    allowed_domains: Annotated[
+        DomainList | None, Field(description="The only domains of email addresses that may redeem its codes.")
+    ] = None
+    denied_domains: Annotated[
+        DomainList | None, Field(description="Domains of email addresses that may not redeem its codes.")
+    ] = None
+
+    def terms(self) -> CampaignTerms:
+        """Return the terms as one value."""
+        return CampaignTerms(*(getattr(self, name) for name in CAMPAIGN_TERM_NAMES))
+
+
+class CampaignChange(StrictRequest):
+    """Terms of a campaign to change. Terms that are left out stay as they are; null removes a bound."""
+
+    name: Name = ""
+    group: GroupName | None = None
+    starts_at: Timestamp | None = None
+    ends_at: Timestamp | None = None
+    max_uses: Limit = None
+    max_per_person: Limit = None
+    allowed_domains: DomainList | None = None
+    denied_domains: DomainList | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return the terms that the request names."""
+        return {name: getattr(self, name) for name in CAMPAIGN_TERM_NAMES if name in self.model_fields_set}
+
+
+class CampaignView(BaseModel):
+    """Terms and balance of a campaign."""
+
+    id: UUID
+    created_at: datetime
+    state: Annotated[str, Field(description="active, not_started, paused, expired, ended or full.")]
+    name: Annotated[str, Field(description="Its name, for staff.")]
+    group: str | None
+    starts_at: datetime | None
+    ends_at: datetime | None
+    max_uses: int | None
+    max_per_person: int | None
+    allowed_domains: DomainListView | None
+    denied_domains: DomainListView | None
+    codes: Annotated[int, Field(description="Number of its codes.")]
+    used_count: Annotated[int, Field(description="Uses of all its codes that count.")]
+    reserved: Annotated[int, Field(description="Reserved uses of all its codes.")]
+    available: Annotated[
+        int | None, Field(description="Uses that are left over all its codes; null without a limit over all codes.")
+    ]
+
+
+class CampaignPage(BaseModel):
+    """A page of campaigns, in order of creation."""
+
+    campaigns: list[CampaignView]
+    next: str | None
+
+
+class CampaignHistoryEvent(BaseModel):
+    """An event of a campaign and the uses after it."""
+
+    position: int
+    version: int
+    type: str
+    at: datetime
+    code_id: UUID | None
+    reservation_id: UUID | None
+    occupied: Annotated[int, Field(description="Uses of all its codes that count or are reserved, after the event.")]
+    sentence: str
+
+
+class CampaignHistory(BaseModel):
+    """Events of a campaign."""
+
+    id: UUID
+    events: list[CampaignHistoryEvent]
+
+
+def _list_domains(terms: CampaignTerms, name: str) -> list[str] | None:
+    domains: DomainNames | None = getattr(terms, name)
+    return None if domains is None else split_domains(domains)
+
+
+def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
+    """Return a campaign as the API shows it."""
+    campaign = balance.campaign
+    return CampaignView(
+        id=campaign.campaign_id,
+        created_at=campaign.created_at,
+        state=campaign.state(now),
+        codes=balance.codes,
+        used_count=balance.used,
+        reserved=balance.reserved,
+        available=campaign.available,
+        **structs.asdict(campaign.terms) | {name: _list_domains(campaign.terms, name) for name in DOMAIN_TERMS},
+    )

@@ -1,0 +1,85 @@
+"""What staff and integrators do about campaigns, for API, pages and command line alike.
+
+Each function executes one command and returns the campaign with the sums of its codes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from msgspec import structs
+
+from api.errors import ApplicationError
+from api.use_cases.services import Caller, LedgerServices
+from domain.commands.campaign.manage_campaign import (
+    CampaignCommand,
+    ChangeCampaignTerms,
+    CreateCampaign,
+    EndCampaign,
+    PauseCampaign,
+    ResumeCampaign,
+)
+from domain.errors import NoSuchCampaign, Refusal
+from domain.events.campaign import CampaignTerms
+from domain.events.code_terms import CodeTerms
+from projections.read_models.campaign_list import CampaignBalance, CampaignReader
+from projections.storage.bootstrap import LedgerStore
+
+
+def create_campaign(services: LedgerServices, caller: Caller, terms: CampaignTerms) -> CampaignBalance:
+    """Create a campaign.
+
+    Raises:
+        ApplicationError: The terms are not valid.
+        StorageUnavailableError: The database is unavailable.
+    """
+    command = CreateCampaign(context=services.context(caller), campaign_id=services.new_id(), terms=terms)
+    return _execute(services, command)
+
+
+def change_campaign(
+    services: LedgerServices, caller: Caller, campaign_id: UUID, changes: Mapping[str, Any]
+) -> CampaignBalance:
+    """Change the terms that `changes` names.
+
+    Raises:
+        ApplicationError: There is no such campaign, it has ended, or the terms are not possible.
+        StorageUnavailableError: The database is unavailable.
+    """
+    context = services.context(caller)
+    return _execute(services, ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes=changes))
+
+
+def pause_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) -> CampaignBalance:
+    """Refuse new reservations of its codes for now."""
+    return _execute(services, PauseCampaign(context=services.context(caller), campaign_id=campaign_id))
+
+
+def resume_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) -> CampaignBalance:
+    """Accept new reservations of its codes again."""
+    return _execute(services, ResumeCampaign(context=services.context(caller), campaign_id=campaign_id))
+
+
+def end_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) -> CampaignBalance:
+    """Refuse new reservations of its codes permanently."""
+    return _execute(services, EndCampaign(context=services.context(caller), campaign_id=campaign_id))
+
+
+def with_group_of_campaign(storage: LedgerStore, terms: CodeTerms, campaign_id: UUID) -> CodeTerms:
+    """Return terms of codes that are issued in a campaign: its group, where they name none.
+
+    Raises:
+        ApplicationError: CAMPAIGN_NOT_FOUND.
+    """
+    balance = CampaignReader(storage).find_campaign(campaign_id)
+    if balance is None:
+        raise ApplicationError.from_refusal(NoSuchCampaign())
+    return terms if terms.group is not None else structs.replace(terms, group=balance.campaign.terms.group)
+
+
+def _execute(services: LedgerServices, command: CampaignCommand) -> CampaignBalance:
+    result = services.storage.ledger.execute_on_campaign(command)
+    if isinstance(result, Refusal):
+        raise ApplicationError.from_refusal(result)
+    balance = CampaignReader(services.storage).find_campaign(command.campaign_id)
+    return CampaignBalance(result.campaign, 0, 0, 0) if balance is None else balance

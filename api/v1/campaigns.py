@@ -1,0 +1,144 @@
+"""Campaigns for staff and integrators: create, list, read, change, pause, resume, end, and read the history."""
+
+from itertools import islice
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from msgspec import structs
+
+from api.errors import ApplicationError
+from api.http.blocking_route import BlockingRoute
+from api.http.dependencies import MayIssueCodes, MayReadCodes, MayWriteCodes, TheLanguage, TheServices
+from api.http.openapi import PROTECTED, problem_responses
+from api.http.pagination import Page, format_cursor, parse_cursor
+from api.i18n.messages import event_sentence
+from api.schemas.campaigns import (
+    CampaignChange,
+    CampaignHistory,
+    CampaignHistoryEvent,
+    CampaignPage,
+    CampaignRequest,
+    CampaignView,
+    view_of_campaign,
+)
+from api.schemas.numbers import IN_DIGITS
+from api.schemas.timestamps import LooseTimestamp
+from api.use_cases import campaign_actions
+from domain.commands.campaign.manage_campaign import (
+    ChangeCampaignTerms,
+    CreateCampaign,
+    EndCampaign,
+    PauseCampaign,
+    ResumeCampaign,
+)
+from domain.events.campaign import CampaignUseEvent
+from domain.values.number_bounds import VERSIONS
+from projections.read_models.campaign_list import CampaignBalance, CampaignReader
+
+router = APIRouter(
+    route_class=BlockingRoute,
+    prefix="/api/v1/campaigns",
+    tags=["campaigns"],
+    responses=PROTECTED,
+)
+
+PAGE_MAX = 100
+HISTORY_MAX = 10_000
+
+
+@router.post("", status_code=201, responses=problem_responses("MALFORMED", CreateCampaign), summary="Create a campaign")
+def create(body: CampaignRequest, services: TheServices, caller: MayIssueCodes) -> CampaignView:
+    """Creates a campaign. Codes join it when they are issued.
+
+    Its uses are counted if it has a shared limit, `max_uses` or `max_per_person`, from the beginning. A campaign that
+    is created without shared limits cannot get one later.
+    """
+    return view_of_campaign(campaign_actions.create_campaign(services, caller, body.terms()), services.now())
+
+
+@router.get("", summary="List campaigns in order of creation")
+def list_campaigns(
+    services: TheServices,
+    _: MayReadCodes,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> CampaignPage:
+    """Returns one page. `next` is the cursor of the next page."""
+    rows = CampaignReader(services.storage).list_campaigns(parse_cursor(cursor), limit + 1)
+    page = Page.of(rows, limit, lambda row: format_cursor(row.campaign.created_at, row.campaign.campaign_id))
+    now = services.now()
+    return CampaignPage(campaigns=[view_of_campaign(row, now) for row in page.rows], next=page.next)
+
+
+@router.get("/{campaign_id}", responses=problem_responses("NOT_FOUND"), summary="Get a campaign")
+def get(campaign_id: UUID, services: TheServices, _: MayReadCodes) -> CampaignView:
+    """Returns terms and balance of one campaign."""
+    balance = CampaignReader(services.storage).find_campaign(campaign_id)
+    if balance is None:
+        raise ApplicationError("NOT_FOUND")
+    return view_of_campaign(balance, services.now())
+
+
+@router.patch("/{campaign_id}", responses=problem_responses(ChangeCampaignTerms), summary="Change terms of a campaign")
+def change(campaign_id: UUID, body: CampaignChange, services: TheServices, caller: MayWriteCodes) -> CampaignView:
+    """Changes the terms that the request names. A limit below the counted and reserved uses is refused."""
+    return _view(services, campaign_actions.change_campaign(services, caller, campaign_id, body.changes()))
+
+
+@router.post("/{campaign_id}/pause", responses=problem_responses(PauseCampaign), summary="Pause a campaign")
+def pause(campaign_id: UUID, services: TheServices, caller: MayWriteCodes) -> CampaignView:
+    """Stops new reservations of all its codes. Existing reservations continue."""
+    return _view(services, campaign_actions.pause_campaign(services, caller, campaign_id))
+
+
+@router.post("/{campaign_id}/resume", responses=problem_responses(ResumeCampaign), summary="Resume a paused campaign")
+def resume(campaign_id: UUID, services: TheServices, caller: MayWriteCodes) -> CampaignView:
+    """Allows new reservations of its codes again."""
+    return _view(services, campaign_actions.resume_campaign(services, caller, campaign_id))
+
+
+@router.post("/{campaign_id}/end", responses=problem_responses(EndCampaign), summary="End a campaign permanently")
+def end(campaign_id: UUID, services: TheServices, caller: MayWriteCodes) -> CampaignView:
+    """Stops new reservations of all its codes permanently. What is reserved is still sent."""
+    return _view(services, campaign_actions.end_campaign(services, caller, campaign_id))
+
+
+@router.get("/{campaign_id}/history", responses=problem_responses("NOT_FOUND"), summary="Get the history of a campaign")
+def history(
+    campaign_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    _: MayReadCodes,
+    as_of: Annotated[LooseTimestamp | None, Query(description="Only events that took effect until this time.")] = None,
+    after: Annotated[int, Query(ge=0, le=VERSIONS.most, description="Only events after this version."), IN_DIGITS] = 0,
+    limit: Annotated[int, Query(ge=1, le=HISTORY_MAX), IN_DIGITS] = 1000,
+) -> CampaignHistory:
+    """Returns every event in order, each with the uses after it and a sentence.
+
+    For the next page, send the last `version` as `after`. An empty page is the end.
+    """
+    reader = CampaignReader(services.storage)
+    if reader.find_campaign(campaign_id) is None:
+        raise ApplicationError("NOT_FOUND")
+    entries = (entry for entry in reader.read_campaign_history(campaign_id, as_of) if entry.version > after)
+    events = []
+    for entry in islice(entries, limit):
+        kind, use = type(entry.event).__name__, entry.event if isinstance(entry.event, CampaignUseEvent) else None
+        events.append(
+            CampaignHistoryEvent(
+                position=entry.position,
+                version=entry.version,
+                type=kind,
+                at=entry.event.at,
+                code_id=None if use is None else use.code_id,
+                reservation_id=None if use is None else use.reservation_id,
+                occupied=entry.campaign.occupied,
+                sentence=event_sentence(kind, structs.asdict(entry.event), language),
+            )
+        )
+    return CampaignHistory(id=campaign_id, events=events)
+
+
+def _view(services: TheServices, balance: CampaignBalance) -> CampaignView:
+    return view_of_campaign(balance, services.now())

@@ -1,0 +1,1 @@
+"""Commands about a campaign, and what its limits mean for the commands about its codes."""

@@ -1,0 +1,108 @@
+"""What the campaign of a code allows: when its codes can be redeemed, and the limits that they share.
+
+Order of the refusals: not started; ended; paused; the domain of the email address; then, after the rules of the code
+itself, held or exhausted over all codes; the limit of the person. Only campaigns with shared limits count uses.
+"""
+
+import math
+from datetime import datetime
+from uuid import UUID
+
+from domain.errors import (
+    CampaignExhausted,
+    CampaignHasEnded,
+    CampaignHeld,
+    CampaignIsPaused,
+    CampaignNotStarted,
+    DomainNotAllowed,
+    PersonLimitReached,
+)
+from domain.model.redeem_code import RedeemCode
+from domain.policy import Policy
+from domain.ports import RecipientDraft
+from domain.working_set import WorkingSet
+
+
+def check_campaign_is_open(code: RedeemCode, working_set: WorkingSet, at: datetime) -> None:
+    """Check that the campaign of a code takes reservations at a time.
+
+    Raises:
+        CampaignNotStarted, CampaignHasEnded, CampaignIsPaused: It does not.
+    """
+    campaign = working_set.campaign_of(code)
+    if campaign is None:
+        return
+    starts_at = campaign.terms.starts_at
+    if starts_at is not None and not campaign.has_started(at):
+        raise CampaignNotStarted(retry_after_s=_seconds_until(starts_at, at), starts_at=starts_at)
+    if campaign.has_ended(at):
+        raise CampaignHasEnded
+    if campaign.is_paused:
+        raise CampaignIsPaused
+
+
+def check_domain(code: RedeemCode, recipient: RecipientDraft, working_set: WorkingSet) -> None:
+    """Check that the terms of a code and of its campaign admit the email address of a recipient.
+
+    Raises:
+        DomainNotAllowed: They do not.
+    """
+    campaign = working_set.campaign_of(code)
+    if not code.admits(recipient) or (campaign is not None and not campaign.admits(recipient)):
+        raise DomainNotAllowed
+
+
+def check_campaign_limits(
+    code: RedeemCode,
+    recipient_id: UUID,
+    working_set: WorkingSet,
+    at: datetime,
+    policy: Policy,
+    *,
+    freed: int = 0,
+    freed_of_person: int = 0,
+) -> None:
+    """Check that one more use of a recipient is within the limits that the codes of a campaign share.
+
+    Args:
+        code: The code.
+        recipient_id: Of the recipient.
+        working_set: Where the campaign and the recipient's uses are.
+        at: When the use would be reserved.
+        policy: Names the lifetime of a reservation, after which a held use is decided at the latest.
+        freed: Uses of the campaign that the same commit refunds first.
+        freed_of_person: Those of the recipient among them.
+
+    Raises:
+        CampaignHeld, CampaignExhausted, PersonLimitReached: It is not.
+    """
+    campaign = working_set.campaign_of(code)
+    if campaign is None:
+        return
+    if campaign.available is not None and campaign.available + freed < 1:
+        deadline = working_set.campaign_deadlines.get(campaign.campaign_id)
+        if deadline is None and not working_set.has_reserved_in_campaign(campaign.campaign_id):
+            raise CampaignExhausted
+        is_ahead = deadline is not None and deadline > at
+        raise CampaignHeld(
+            retry_after_s=_seconds_until(deadline, at) if is_ahead and deadline else policy.reservation_ttl_s
+        )
+    limit = campaign.terms.max_per_person
+    if limit is not None and working_set.count_uses_of_person(campaign, recipient_id) - freed_of_person >= limit:
+        raise PersonLimitReached
+
+
+def has_shared_use_left(code: RedeemCode, recipient_id: UUID, working_set: WorkingSet) -> bool:
+    """Return whether the limits of the campaign of a code allow one more use of a recipient; True without any."""
+    campaign = working_set.campaign_of(code)
+    if campaign is None:
+        return True
+    limit = campaign.terms.max_per_person
+    return (campaign.available is None or campaign.available >= 1) and (
+        limit is None or working_set.count_uses_of_person(campaign, recipient_id) < limit
+    )
+
+
+def _seconds_until(ahead: datetime, at: datetime) -> int:
+    """Return the whole seconds until a time ahead, rounded up, so that a retry after them is not too early."""
+    return max(1, math.ceil((ahead - at).total_seconds()))

@@ -1,0 +1,197 @@
+"""Create a campaign, change its terms, pause, resume and end it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
+from uuid import UUID
+
+from msgspec import Struct, structs
+
+from domain.commands.context import CommandContext
+from domain.errors import CampaignConflict, CampaignTermsInvalid, NoSuchCampaign, Refusal, RefusalOrder
+from domain.events.campaign import (
+    CAMPAIGN_TERM_NAMES,
+    CampaignCreated,
+    CampaignEnded,
+    CampaignEvent,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignTerms,
+    CampaignTermsChanged,
+)
+from domain.events.code_terms import DOMAIN_TERMS
+from domain.model.campaign import Campaign
+from domain.values.email_domains import find_useless_name, is_domain_set
+from domain.values.group_name import NamesGroup, group_name_error
+from domain.values.number_bounds import USES
+from domain.values.timestamps import is_within_bounds
+from domain.working_set import WorkingSet
+
+
+class CreateCampaign(NamesGroup, frozen=True, kw_only=True):
+    """Create a campaign. `campaign_id` is new and random."""
+
+    refusals: ClassVar[RefusalOrder] = (CampaignTermsInvalid,)
+
+    context: CommandContext
+    campaign_id: UUID
+    terms: CampaignTerms
+
+    def named_group(self) -> str | None:
+        """Return the group that the event will name."""
+        return self.terms.group
+
+
+class ChangeCampaignTerms(NamesGroup, frozen=True, kw_only=True):
+    """Change some terms of a campaign, by their names in `CampaignTerms`. The other terms stay as they are."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign, CampaignConflict, CampaignTermsInvalid)
+
+    context: CommandContext
+    campaign_id: UUID
+    changes: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Check the names of the terms.
+
+        Raises:
+            ValueError: One is not the name of a term, or the group may not be named so.
+        """
+        if unknown := {*self.changes} - {*CAMPAIGN_TERM_NAMES}:
+            raise ValueError(f"not a term of a campaign: {', '.join(sorted(unknown))}")
+        super().__post_init__()
+
+    def named_group(self) -> str | None:
+        """Return the group that the event will name, if it changes."""
+        group: str | None = self.changes.get("group")
+        return group
+
+
+class PauseCampaign(Struct, frozen=True, kw_only=True):
+    """Let its codes take no new reservations for now."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign, CampaignConflict)
+
+    context: CommandContext
+    campaign_id: UUID
+
+
+class ResumeCampaign(Struct, frozen=True, kw_only=True):
+    """Let its codes take new reservations again."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign, CampaignConflict)
+
+    context: CommandContext
+    campaign_id: UUID
+
+
+class EndCampaign(Struct, frozen=True, kw_only=True):
+    """Let its codes take no new reservations permanently. What is reserved is still sent."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign,)
+
+    context: CommandContext
+    campaign_id: UUID
+
+
+CampaignCommand = CreateCampaign | ChangeCampaignTerms | PauseCampaign | ResumeCampaign | EndCampaign
+"""A command about one campaign, by the campaign's id."""
+
+
+class CampaignResult(NamedTuple):
+    """A campaign as of the end of a command, and whether the command changed it."""
+
+    campaign: Campaign
+    changed: bool
+
+
+def handle_campaign(command: CampaignCommand, working_set: WorkingSet) -> CampaignResult | Refusal:
+    """Decide one command about a campaign and fold its event into the working set. Repeating one changes nothing.
+
+    Raises:
+        InvariantViolationError: An invariant would break; nothing may be committed.
+    """
+    try:
+        event = _decide(command, working_set)
+    except Refusal as error:
+        return error
+    if event is not None:
+        working_set.record_campaign(command.campaign_id, event)
+    return CampaignResult(working_set.campaigns[command.campaign_id], changed=event is not None)
+
+
+def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent | None:
+    campaign = working_set.campaigns.get(command.campaign_id)
+    fields = _event_fields(command.context, campaign)
+    if isinstance(command, CreateCampaign):
+        if campaign is not None:  # this very command created it before its answer was lost
+            return None
+        _check_terms(command.terms)
+        return CampaignCreated(**fields, **structs.asdict(command.terms))
+    if campaign is None:
+        raise NoSuchCampaign
+    if isinstance(command, EndCampaign):
+        return CampaignEnded(**fields) if campaign.ended_by is None else None
+    if campaign.ended_by is not None:
+        raise CampaignConflict("ended")
+    if isinstance(command, ChangeCampaignTerms):
+        return _change_terms(campaign, command.changes, fields, working_set)
+    to_pause = isinstance(command, PauseCampaign)
+    if campaign.is_paused == to_pause:
+        return None
+    return (CampaignPaused if to_pause else CampaignResumed)(**fields)
+
+
+def _event_fields(context: CommandContext, campaign: Campaign | None) -> dict[str, Any]:
+    """Return the fields that events of campaigns share. Time never goes back within a stream."""
+    at = context.now if campaign is None else max(context.now, campaign.last_at)
+    fields: dict[str, Any] = {
+        "at": at,
+        "actor": context.actor,
+        "actor_id": context.actor_id,
+        "request_id": context.request_id,
+        "correlation_id": context.correlation_id,
+    }
+    return fields if at == context.now else {**fields, "recorded_at": context.now}
+
+
+def _change_terms(
+    campaign: Campaign, changes: Mapping[str, Any], fields: dict[str, Any], working_set: WorkingSet
+) -> CampaignTermsChanged | None:
+    terms = structs.replace(campaign.terms, **changes)
+    if terms == campaign.terms:
+        return None
+    _check_terms(terms)
+    if terms.has_shared_limits and not campaign.counts_uses:
+        raise CampaignConflict("uncounted")
+    if terms.max_uses is not None and terms.max_uses < campaign.occupied:
+        raise CampaignConflict("max_uses")
+    if terms.max_per_person is not None and terms.max_per_person < working_set.most_per_person.get(
+        campaign.campaign_id, 0
+    ):
+        raise CampaignConflict("max_per_person")
+    return CampaignTermsChanged(**fields, **structs.asdict(terms))
+
+
+def _check_terms(terms: CampaignTerms) -> None:
+    """Check every term, and those that depend on one another.
+
+    Raises:
+        CampaignTermsInvalid: `why` names the term, or how two contradict each other.
+    """
+    if not terms.name or group_name_error(terms.name) is not None:
+        raise CampaignTermsInvalid("name")
+    for name in CAMPAIGN_TERM_NAMES:
+        value = getattr(terms, name)
+        if isinstance(value, datetime) and not is_within_bounds(value):
+            raise CampaignTermsInvalid(name)
+        if name in DOMAIN_TERMS and isinstance(value, str) and not is_domain_set(value):
+            raise CampaignTermsInvalid(name)
+        if isinstance(value, int) and not USES.holds(value):
+            raise CampaignTermsInvalid(name)
+    if terms.starts_at is not None and terms.ends_at is not None and terms.ends_at <= terms.starts_at:
+        raise CampaignTermsInvalid("end_before_start")
+    if terms.max_uses is not None and terms.max_per_person is not None and terms.max_per_person > terms.max_uses:
+        raise CampaignTermsInvalid("person_above_total")
+    if find_useless_name(terms.allowed_domains, terms.denied_domains) is not None:
+        raise CampaignTermsInvalid("domains_overlap")

@@ -1,0 +1,127 @@
+"""Facts about a campaign: limits that many codes share.
+
+A campaign has its own stream. If it has limits over all its codes, every use that one of its codes reserves or counts
+again is there too, and every use that is refunded: the sum of both is what its limits are compared with.
+"""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from domain.events.event import Event
+from domain.values.email_domains import DomainNames
+
+
+class CampaignTerms(Struct, frozen=True, gc=False):
+    """What a campaign is about and what its codes share. No term has a default, so nothing can leave one out.
+
+    Attributes:
+        name: Its name, for staff. Events hold it permanently, as they hold names of groups.
+        group: Group of codes that are issued in it without naming one; None for no group.
+        starts_at: When its codes begin to take reservations; None: at once.
+        ends_at: When they stop; None never.
+        max_uses: Uses of all its codes together; None without limit.
+        max_per_person: Uses of one recipient over all its codes; None without limit.
+        allowed_domains: The only domains of email addresses that may redeem its codes; None: all.
+        denied_domains: Domains of email addresses that may not redeem them, even if they are allowed; None: no one.
+    """
+
+    name: str
+    group: str | None
+    starts_at: datetime | None
+    ends_at: datetime | None
+    max_uses: int | None
+    max_per_person: int | None
+    allowed_domains: DomainNames | None
+    denied_domains: DomainNames | None
+
+    @property
+    def has_shared_limits(self) -> bool:
+        """Whether its codes share a limit, so that their uses are counted in its stream."""
+        return self.max_uses is not None or self.max_per_person is not None
+
+
+CAMPAIGN_TERM_NAMES: Final = tuple(field.name for field in fields(CampaignTerms))
+"""Every term of a campaign, in order."""
+
+
+class CampaignEvent(Event, frozen=True, kw_only=True):
+    """A fact of a campaign's stream."""
+
+
+class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
+    """An event that says all terms of a campaign, each under its name in `CampaignTerms`.
+
+    Attributes:
+        name: Its name, for staff.
+        group: Group of codes that are issued in it without naming one; none: no group.
+        starts_at: When its codes begin to take reservations; none: at once.
+        ends_at: When they stop; none: never.
+        max_uses: Uses of all its codes together; none: no limit.
+        max_per_person: Uses of one recipient over all its codes; none: no limit.
+        allowed_domains: The only domains of email addresses that may redeem its codes; none: all.
+        denied_domains: Domains of email addresses that may not redeem them; none: no domain.
+    """
+
+    name: str
+    group: str | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    max_uses: int | None = None
+    max_per_person: int | None = None
+    allowed_domains: DomainNames | None = None
+    denied_domains: DomainNames | None = None
+
+    @property
+    def terms(self) -> CampaignTerms:
+        """The terms as one value."""
+        return CampaignTerms(*(getattr(self, name) for name in CAMPAIGN_TERM_NAMES))
+
+
+class CampaignCreated(CampaignTermsEvent, frozen=True, kw_only=True):
+    """A campaign exists from now on. Its uses are counted exactly if it has a shared limit now."""
+
+
+class CampaignTermsChanged(CampaignTermsEvent, frozen=True, kw_only=True):
+    """These are the terms from now on, including the unchanged ones."""
+
+
+class CampaignPaused(CampaignEvent, frozen=True, kw_only=True):
+    """Its codes accept no new reservations until it is resumed."""
+
+
+class CampaignResumed(CampaignEvent, frozen=True, kw_only=True):
+    """Its codes accept new reservations again."""
+
+
+class CampaignEnded(CampaignEvent, frozen=True, kw_only=True):
+    """Its codes accept no new reservations permanently. What is reserved is still sent."""
+
+
+class CampaignUseEvent(CampaignEvent, frozen=True, kw_only=True):
+    """A fact about one use of the campaign, in the commit of the code's event that it follows from.
+
+    Attributes:
+        code_id: The code.
+        reservation_id: The reservation.
+        recipient_id: The recipient, by their random id.
+    """
+
+    code_id: UUID
+    reservation_id: UUID
+    recipient_id: UUID
+
+
+class CampaignUseTaken(CampaignUseEvent, frozen=True, kw_only=True):
+    """A code of the campaign reserved a use, or counted a refunded one again."""
+
+
+class CampaignUseReturned(CampaignUseEvent, frozen=True, kw_only=True):
+    """A code of the campaign refunded a use."""
+
+
+if tuple(name for name in CampaignTermsEvent.__struct_fields__ if name in CAMPAIGN_TERM_NAMES) != CAMPAIGN_TERM_NAMES:
+    raise TypeError("domain/events/campaign.py: CampaignTermsEvent and CampaignTerms differ")

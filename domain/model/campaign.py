@@ -1,0 +1,211 @@
+"""The aggregate of a campaign: its terms and how many uses of its codes are reserved or counted.
+
+Its size does not grow with its codes or their recipients. Uses per recipient are counted from the reservations
+(`domain.working_set`), under the lock of its stream.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.events.campaign import (
+    CampaignCreated,
+    CampaignEnded,
+    CampaignEvent,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignTerms,
+    CampaignTermsChanged,
+    CampaignUseEvent,
+    CampaignUseReturned,
+    CampaignUseTaken,
+)
+from domain.events.event import Event
+from domain.ports import RecipientDraft
+from domain.values.email_domains import admits_domain
+
+CAMPAIGN_SNAPSHOT_VERSION: Final = 1
+"""Version of the fold. Raise it whenever the same events lead to another state."""
+
+CampaignState = Literal["active", "not_started", "paused", "expired", "ended", "full"]
+
+
+class Campaign(Struct, frozen=True, kw_only=True, gc=False):
+    """State of one campaign after `version` events.
+
+    Attributes:
+        last_at: `at` of the newest event; no later event takes effect before it.
+        terms: What its codes share now.
+        counts_uses: Whether its stream has an event for every use of its codes. It was created with a shared limit.
+        occupied: Uses of its codes that are reserved or counted now; 0 if it counts none.
+        ended_by: Version of the event that ended it; None if staff did not end it.
+    """
+
+    campaign_id: UUID
+    version: int
+    created_at: datetime
+    last_at: datetime
+    terms: CampaignTerms
+    counts_uses: bool
+    occupied: int = 0
+    is_paused: bool = False
+    ended_by: int | None = None
+
+    @property
+    def available(self) -> int | None:
+        """Uses that new reservations may take; None without a limit over all codes."""
+        return None if self.terms.max_uses is None else self.terms.max_uses - self.occupied
+
+    def has_started(self, now: datetime) -> bool:
+        """Return whether its codes take reservations already, as far as its start is concerned."""
+        return self.terms.starts_at is None or self.terms.starts_at <= now
+
+    def has_ended(self, now: datetime) -> bool:
+        """Return whether it has ended: by staff, or at its end."""
+        return self.ended_by is not None or (self.terms.ends_at is not None and self.terms.ends_at <= now)
+
+    def admits(self, recipient: RecipientDraft) -> bool:
+        """Return whether its terms admit the domain of a recipient's address."""
+        allowed, denied = self.terms.allowed_domains, self.terms.denied_domains
+        return (allowed is None and denied is None) or admits_domain(recipient.domain, allowed, denied)
+
+    def state(self, now: datetime) -> CampaignState:
+        """Return the state for lists and pages: the first reason why its codes would refuse everyone, or active."""
+        if self.ended_by is not None:
+            return "ended"
+        if not self.has_started(now):
+            return "not_started"
+        if self.has_ended(now):
+            return "expired"
+        if self.is_paused:
+            return "paused"
+        return "full" if self.available == 0 else "active"
+
+
+def evolve_campaign(campaign: Campaign | None, campaign_id: UUID, version: int, event: Event) -> Campaign:
+    """Return the state of a campaign after one more event of its stream. Rules are checked elsewhere.
+
+    Args:
+        campaign: The state before the event; None before the first one.
+        campaign_id: Id of the stream.
+        version: Version of the event in the stream, from 1.
+        event: The event.
+
+    Raises:
+        TypeError: No campaign begins with such an event, or there is no fold for it: a bug.
+    """
+    match event:
+        case CampaignCreated() if campaign is None:
+            return Campaign(
+                campaign_id=campaign_id,
+                version=version,
+                created_at=event.at,
+                last_at=event.at,
+                terms=event.terms,
+                counts_uses=event.terms.has_shared_limits,
+            )
+        case _ if campaign is None:
+            message = f"{type(event).__name__} can't begin a campaign's stream"
+            raise TypeError(message)
+        case CampaignUseTaken():
+            return replace(campaign, version=version, last_at=event.at, occupied=campaign.occupied + 1)
+        case CampaignUseReturned():
+            return replace(campaign, version=version, last_at=event.at, occupied=campaign.occupied - 1)
+        case CampaignTermsChanged():
+            return replace(campaign, version=version, last_at=event.at, terms=event.terms)
+        case CampaignPaused() | CampaignResumed():
+            return replace(campaign, version=version, last_at=event.at, is_paused=isinstance(event, CampaignPaused))
+        case CampaignEnded():
+            return replace(campaign, version=version, last_at=event.at, ended_by=version)
+        case _:
+            message = f"no fold for {type(event).__name__} in a campaign's stream"
+            raise TypeError(message)
+
+
+def is_within_limit(campaign: Campaign) -> bool:
+    """Invariant 12: the uses of a campaign are within its limit, and never below zero."""
+    return campaign.occupied >= 0 and (campaign.available is None or campaign.available >= 0)
+
+
+def keeps_campaign_limit(_before: Campaign | None, _event: CampaignEvent, after: Campaign) -> bool:
+    """Invariant 12 holds for all codes together after the event."""
+    return is_within_limit(after)
+
+
+def counts_in_counting_campaigns_only(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
+    """Uses are in the stream of a campaign that counts them, and in no other."""
+    return not isinstance(event, CampaignUseEvent) or (before is not None and before.counts_uses)
+
+
+def keeps_campaign_in_time(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
+    """`at` is never before `at` of the event before."""
+    return before is None or event.at >= before.last_at
+
+
+CAMPAIGN_RULES: Final[Mapping[str, Callable[[Campaign | None, CampaignEvent, Campaign], bool]]] = {
+    "invariant 12: uses of a campaign stay within its limit": keeps_campaign_limit,
+    "invariant 12: a campaign without shared limits counts none": counts_in_counting_campaigns_only,
+    "event log: time of a campaign never goes back": keeps_campaign_in_time,
+}
+PERSON_LIMIT_RULE: Final = "invariant 12: uses of a person stay within the campaign's limit"
+ALTERNATION_RULE: Final = "invariant 12: a use is taken and returned by turns"
+
+
+def find_broken_campaign_rules(before: Campaign | None, event: CampaignEvent, after: Campaign) -> list[str]:
+    """Return the names of the rules of a campaign that one event breaks."""
+    return [name for name, holds in CAMPAIGN_RULES.items() if not holds(before, event, after)]
+
+
+@dataclass
+class OccupiedUses:
+    """The uses of one campaign by reservation and by recipient: invariant 12 for each person.
+
+    It holds the reservations of one campaign that have a use now, about 200 bytes each.
+    """
+
+    _campaign_id: UUID | None = field(default=None, init=False)
+    _reservations: dict[int, int] = field(default_factory=dict, init=False)
+    _per_person: Counter[int] = field(default_factory=Counter, init=False)
+
+    def find_broken_rules(self, event: CampaignEvent, after: Campaign) -> list[str]:
+        """Return the names of the rules that one event breaks. Events of a campaign come in order."""
+        if after.campaign_id != self._campaign_id:
+            self._campaign_id, self._reservations, self._per_person = after.campaign_id, {}, Counter()
+        broken = []
+        if isinstance(event, CampaignUseEvent) and not self._apply(event):
+            broken.append(ALTERNATION_RULE)
+        limit = after.terms.max_per_person
+        if isinstance(event, CampaignUseTaken):
+            most = self._per_person[event.recipient_id.int]
+        elif isinstance(event, CampaignTermsChanged):
+            most = max(self._per_person.values(), default=0)
+        else:
+            most = 0
+        if limit is not None and most > limit:
+            broken.append(PERSON_LIMIT_RULE)
+        return broken
+
+    def count(self, recipient_id: UUID) -> int:
+        """Return how many uses a recipient has now."""
+        return self._per_person[recipient_id.int]
+
+    def _apply(self, event: CampaignUseEvent) -> bool:
+        """Apply a use that was taken or returned; return whether it could be."""
+        key, person = event.reservation_id.int, event.recipient_id.int
+        if isinstance(event, CampaignUseTaken):
+            is_new = key not in self._reservations
+            self._reservations[key] = person
+            self._per_person[person] += is_new
+            return is_new
+        if self._reservations.pop(key, None) != person:
+            return False
+        self._per_person[person] -= 1
+        if not self._per_person[person]:
+            del self._per_person[person]
+        return True

@@ -1,0 +1,64 @@
+"""`campaigns`: one row for each campaign, with its terms and how many uses its codes have."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
+from domain.model.campaign import Campaign
+from projections.definitions.projection import EventPlace, Row, StateProjection
+from projections.sql.table import Table
+
+TABLE: Final = Table(
+    "campaigns",
+    key=("campaign_id",),
+    columns={
+        "campaign_id": "uuid",
+        "version": "bigint",
+        "created_at": "timestamptz",
+        "last_at": "timestamptz",
+        "counts_uses": "boolean",
+        "occupied": "bigint",
+        "is_paused": "boolean",
+        "ended_by": "bigint",
+        "name": "text",
+        "group_name": "text",
+        "starts_at": "timestamptz",
+        "ends_at": "timestamptz",
+        "max_uses": "bigint",
+        "max_per_person": "bigint",
+        "allowed_domains": "text",
+        "denied_domains": "text",
+    },
+    fixed=("created_at", "counts_uses"),
+)
+_TERM_COLUMNS: Final = {name: "group_name" if name == "group" else name for name in CAMPAIGN_TERM_NAMES}
+_STATE_COLUMNS: Final = [column for column in TABLE.columns if column not in _TERM_COLUMNS.values()]
+if {*_STATE_COLUMNS, "terms"} != {*Campaign.__struct_fields__}:
+    raise AssertionError("campaigns must hold every field and term of a campaign, so that it can be read back")
+
+
+class Campaigns(StateProjection):
+    """One row for each campaign."""
+
+    table = TABLE
+    state = Campaign
+    code_column = "campaign_id"
+
+    def row(self, state: Campaign) -> Row:
+        """Return the row of a campaign."""
+        terms = {column: getattr(state.terms, name) for name, column in _TERM_COLUMNS.items()}
+        return TABLE.row(**{column: getattr(state, column) for column in _STATE_COLUMNS}, **terms)
+
+    def explain(self, row: Mapping[str, Any]) -> EventPlace:
+        """Return the event of the row's version."""
+        return UUID(row["campaign_id"]), row["version"]
+
+    def read_back(self, row: Sequence[Any]) -> Campaign:
+        """Return the campaign that a row was made of, from the values in the order of its columns."""
+        values = dict(zip(TABLE.columns, row, strict=True))
+        terms = CampaignTerms(**{name: values[column] for name, column in _TERM_COLUMNS.items()})
+        return Campaign(terms=terms, **{column: values[column] for column in _STATE_COLUMNS})
+
+
+PROJECTION: Final = Campaigns()

@@ -1,0 +1,161 @@
+"""Load what a batch needs of campaigns: which codes belong to one, their states, and what their limits compare."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import OperationalError
+from psycopg import Cursor
+
+from domain.model.campaign import Campaign, evolve_campaign
+from domain.ports import PipelineSteps
+from domain.working_set import WorkingSet
+from projections.database.binary_arrays import BIGS, UUIDS
+from projections.database.pipeline import fetch_pipelined
+from projections.event_store.caches import StoreCaches
+from projections.event_store.codec import decode
+from projections.event_store.snapshots import CAMPAIGN_FINGERPRINT, EVENTS_PER_PAGE, decode_campaign_snapshot
+from projections.sql.event_store import EventStoreSql
+
+
+class CampaignLoader:
+    """Loads campaigns for one unit of work. Codes without a campaign cost a look into a cache.
+
+    Args:
+        send: Sends a named statement with its parameters in pipeline mode.
+        caches: Of the process. Which campaign a code belongs to never changes, and neither does whether it counts uses.
+    """
+
+    def __init__(self, send: Callable[..., Cursor[Any]], caches: StoreCaches) -> None:
+        self._send = send
+        self._caches = caches
+        self.loaded_versions: dict[UUID, int] = {}
+
+    def find(self, code_ids: Iterable[UUID]) -> PipelineSteps[set[UUID]]:
+        """Return the campaigns that codes belong to."""
+        campaigns: set[UUID | None] = set()
+        missing_ids = []
+        for code_id in code_ids:
+            try:
+                campaigns.add(self._caches.campaigns_of_codes.get(code_id))
+            except KeyError:
+                missing_ids.append(code_id)
+        if missing_ids:
+            cursor = self._send(EventStoreSql.campaigns_of_codes, UUIDS.encode(sorted(missing_ids)))
+            for code_id, campaign_id in (yield from fetch_pipelined(cursor)):
+                self._caches.campaigns_of_codes.put(code_id, campaign_id)
+                campaigns.add(campaign_id)
+        return {campaign_id for campaign_id in campaigns if campaign_id is not None}
+
+    def select_locked(self, campaign_ids: Iterable[UUID]) -> set[UUID]:
+        """Return the campaigns to lock: all but those that are known to count no uses."""
+        return {campaign_id for campaign_id in campaign_ids if self._counts_uses(campaign_id)}
+
+    def load(self, requested_ids: Collection[UUID], working_set: WorkingSet) -> PipelineSteps[None]:
+        """Load the present states; the caller holds the locks. Folds page by page from a cached state or a snapshot."""
+        states: dict[UUID, Campaign | None] = {}
+        for campaign_id in requested_ids:
+            try:
+                states[campaign_id] = self._caches.campaigns.get(campaign_id)
+            except KeyError:
+                states[campaign_id] = None
+        if uncached_ids := [key for key, state in states.items() if state is None]:
+            cursor = self._send(EventStoreSql.snapshots_of_codes, UUIDS.encode(uncached_ids), CAMPAIGN_FINGERPRINT)
+            for (snapshot,) in (yield from fetch_pipelined(cursor)):
+                if (campaign := decode_campaign_snapshot(snapshot)) is not None:
+                    states[campaign.campaign_id] = campaign
+        unread = dict(states)
+        while unread:
+            campaign_ids, counts = list(unread), dict.fromkeys(unread, 0)
+            for nth, version, topic, state in (yield from fetch_pipelined(self._request_newer(unread))):
+                campaign_id = campaign_ids[nth - 1]
+                states[campaign_id] = evolve_campaign(
+                    states[campaign_id], campaign_id, version, decode(topic, bytes(state))
+                )
+                counts[campaign_id] += 1
+            unread = {key: states[key] for key, count in counts.items() if count == EVENTS_PER_PAGE}
+        working_set.campaigns.update({key: state for key, state in states.items() if state is not None})
+        self.loaded_versions.update((key, state.version) for key, state in working_set.campaigns.items())
+
+    def check_membership(self, working_set: WorkingSet) -> None:
+        """Check that every campaign of a loaded code was found before the locks were taken.
+
+        Raises:
+            OperationalError: A read model named another one; the batch is decided again with what the log says.
+        """
+        for code in working_set.codes.values():
+            if code.campaign_id is not None and code.campaign_id not in working_set.campaigns:
+                self._caches.campaigns_of_codes.put(code.code_id, code.campaign_id)
+                raise OperationalError(f"the campaign of code {code.code_id} was not locked")
+
+    def load_uses_of_persons(self, working_set: WorkingSet, pairs: Iterable[tuple[UUID, UUID]]) -> PipelineSteps[None]:
+        """Count the uses of recipients in campaigns with a limit per person.
+
+        Args:
+            working_set: Holds codes, reservations and campaigns.
+            pairs: Codes and recipients that commands name, in addition to the loaded reservations.
+        """
+        limited = {
+            campaign_id
+            for campaign_id, campaign in working_set.campaigns.items()
+            if campaign.terms.max_per_person is not None
+        }
+        if not limited:
+            return
+        reservations = working_set.reservations.values()
+        persons = {*pairs, *((reservation.code_id, reservation.recipient_id) for reservation in reservations)}
+        named_pairs = sorted(
+            {
+                (code.campaign_id, recipient_id)
+                for code_id, recipient_id in persons
+                if (code := working_set.codes.get(code_id)) is not None and code.campaign_id in limited
+            }
+        )
+        if named_pairs:
+            cursor = self._send(EventStoreSql.uses_of_persons, *map(UUIDS.encode, zip(*named_pairs, strict=True)))
+            rows: Sequence[tuple[UUID, UUID, int]] = yield from fetch_pipelined(cursor)
+            working_set.uses_of_persons.update(
+                {(campaign_id, recipient_id): count for campaign_id, recipient_id, count in rows}
+            )
+
+    def load_deadlines(
+        self, working_set: WorkingSet, redeem_counts: Mapping[UUID | None, int], now: datetime
+    ) -> PipelineSteps[None]:
+        """Load the earliest deadline of campaigns that this batch may fill, so that held is not called used up."""
+        request_counts: dict[UUID, int] = {}
+        for code_id, count in redeem_counts.items():
+            code = None if code_id is None else working_set.codes.get(code_id)
+            if code is not None and code.campaign_id is not None:
+                request_counts[code.campaign_id] = request_counts.get(code.campaign_id, 0) + count
+        full_ids = sorted(
+            campaign_id
+            for campaign_id, count in request_counts.items()
+            if (available := working_set.campaigns[campaign_id].available) is not None and available < count
+        )
+        if full_ids:
+            cursor = self._send(EventStoreSql.earliest_deadlines_of_campaigns, now, UUIDS.encode(full_ids))
+            rows: Sequence[tuple[UUID, datetime]] = yield from fetch_pipelined(cursor)
+            working_set.campaign_deadlines.update(dict(rows))
+
+    def load_most_per_person(self, working_set: WorkingSet, campaign_id: UUID) -> PipelineSteps[None]:
+        """Load the most uses that one recipient of a campaign has."""
+        rows = yield from fetch_pipelined(self._send(EventStoreSql.most_uses_of_a_person, campaign_id))
+        working_set.most_per_person[campaign_id] = rows[0][0]
+
+    def publish(self, working_set: WorkingSet) -> None:
+        """Put the committed states into the cache."""
+        for campaign_id, campaign in working_set.campaigns.items():
+            self._caches.campaigns.put(campaign_id, campaign)
+
+    def _counts_uses(self, campaign_id: UUID) -> bool:
+        try:
+            return self._caches.campaigns.get(campaign_id).counts_uses
+        except KeyError:
+            return True
+
+    def _request_newer(self, states: Mapping[UUID, Campaign | None]) -> Cursor[Any]:
+        versions = [state.version if state else 0 for state in states.values()]
+        return self._send(
+            EventStoreSql.newer_events, UUIDS.encode(list(states)), BIGS.encode(versions), EVENTS_PER_PAGE
+        )

@@ -1,0 +1,65 @@
+"""Campaigns with the sums of their codes, one by one and in pages, and their histories."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from domain.events import Event
+from domain.model.campaign import Campaign, evolve_campaign
+from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
+from projections.definitions.tables.campaigns import TABLE
+from projections.event_store.codec import decode
+from projections.read_models.reader import HISTORY_PAGE, Reader
+from projections.sql.event_store import EventStoreSql
+from projections.sql.read_models import ReadModelsSql
+
+
+class CampaignBalance(NamedTuple):
+    """A campaign, how many codes it has, and how many of their uses are counted and reserved."""
+
+    campaign: Campaign
+    codes: int
+    used: int
+    reserved: int
+
+
+class CampaignEntry(NamedTuple):
+    """One event of a campaign's history, and the campaign after it."""
+
+    position: int
+    version: int
+    event: Event
+    campaign: Campaign
+
+
+class CampaignReader(Reader):
+    """Reads campaigns."""
+
+    def find_campaign(self, campaign_id: UUID) -> CampaignBalance | None:
+        """Return one campaign; None if there is none with this id."""
+        rows = self._fetch_all(ReadModelsSql.campaign_of_id, campaign_id)
+        return _balance(rows[0]) if rows else None
+
+    def list_campaigns(self, after: tuple[datetime, UUID], limit: int) -> list[CampaignBalance]:
+        """Return one page in order of creation."""
+        return [_balance(row) for row in self._fetch_all(ReadModelsSql.list_campaigns, *after, limit)]
+
+    def read_campaign_history(self, campaign_id: UUID, as_of: datetime | None = None) -> Iterator[CampaignEntry]:
+        """Yield every event that had taken effect, in bounded pages; nothing if there is no such campaign."""
+        campaign: Campaign | None = None
+        version = 0
+        while True:
+            rows = self._fetch_all(EventStoreSql.stream_events, campaign_id, version, HISTORY_PAGE)
+            for position, version, topic, state in rows:
+                event = decode(topic, bytes(state))
+                if as_of is not None and event.at > as_of:
+                    return
+                campaign = evolve_campaign(campaign, campaign_id, version, event)
+                yield CampaignEntry(position, version, event, campaign)
+            if len(rows) < HISTORY_PAGE:
+                return
+
+
+def _balance(row: tuple[Any, ...]) -> CampaignBalance:
+    return CampaignBalance(CAMPAIGNS.read_back(row[: len(TABLE.columns)]), *row[len(TABLE.columns) :])

@@ -1,0 +1,120 @@
+"""Campaigns by API: created, joined by codes, limited, changed, paused, ended, read, and refused in plain words."""
+
+from typing import Any
+
+from tests.support.clients.app_client import AppClient
+
+START = "2099-01-01T00:00:00Z"
+
+
+def create(app: AppClient, **terms: Any) -> dict[str, Any]:
+    """Create a campaign; its document."""
+    response = app.client.post("/api/v1/campaigns", json={"name": "Autumn", **terms}, headers=app.key("admin"))
+    assert response.status_code == 201, response.text
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def issue(app: AppClient, campaign: dict[str, Any], count: int = 1) -> list[str]:
+    """Issue codes of a campaign; their texts."""
+    body = {"count": count, "max_uses": 1, "campaign": campaign["id"]}
+    response = app.client.post("/api/v1/codes", json=body, headers=app.key("admin"))
+    assert response.status_code == 201, response.text
+    return [code["code"] for code in response.json()]
+
+
+def refusal(app: AppClient, code: str, email: str, language: str = "en") -> tuple[str, str]:
+    """Redeem; code and detail of the refusal, or `ok`."""
+    body = {"email": email, "code": code}
+    response = app.client.post("/api/v1/public/redeem", json=body, headers={"Accept-Language": language})
+    document = response.json()
+    return document.get("code", "ok"), document.get("detail", "")
+
+
+def test_balance_and_history_of_a_campaign_are_those_of_its_codes(app: AppClient) -> None:
+    """Two uses, three codes: one use sent, one reserved, one request refused as reserved, and every event is there."""
+    campaign = create(app, max_uses=2, max_per_person=1, group="team")
+    codes = issue(app, campaign, 3)
+    first = app.redeem(codes[0], "li@example.com").json()["reservation_id"]
+    app.attempt(first)
+    twice = refusal(app, codes[1], "li@example.com")
+    app.redeem(codes[1], "wang@example.com")
+    in_use = refusal(app, codes[2], "zhou@example.com")
+    in_chinese = refusal(app, codes[2], "zhou@example.com", "zh")
+
+    viewer = app.key("viewer")
+    shown = app.client.get(f"/api/v1/campaigns/{campaign['id']}", headers=viewer).json()
+    listed = app.client.get("/api/v1/campaigns?limit=1", headers=viewer).json()
+    history = app.client.get(f"/api/v1/campaigns/{campaign['id']}/history", headers=viewer).json()["events"]
+    later = app.client.get(f"/api/v1/campaigns/{campaign['id']}/history?after=2&limit=1", headers=viewer).json()
+    group = app.client.get("/api/v1/codes", headers=viewer).json()["codes"][0]["group"]
+
+    assert twice[0] == "PERSON_LIMIT"
+    assert in_use[0] == in_chinese[0] == "CAMPAIGN_HELD"
+    assert "not used up" in in_use[1]
+    assert "并未用完" in in_chinese[1]
+    assert {name: shown[name] for name in ("codes", "used_count", "reserved", "available", "state")} == {
+        "codes": 3,
+        "used_count": 1,
+        "reserved": 1,
+        "available": 0,
+        "state": "full",
+    }
+    assert listed["campaigns"] == [shown]
+    assert [(event["type"], event["occupied"]) for event in history] == [
+        ("CampaignCreated", 0),
+        ("CampaignUseTaken", 1),
+        ("CampaignUseTaken", 2),
+    ]
+    assert history[1]["reservation_id"] == first
+    assert [event["version"] for event in later["events"]] == [3]
+    assert group == "team"
+
+
+def test_campaign_admits_the_domains_of_its_terms_and_says_when_it_starts(app: AppClient) -> None:
+    """Before the start, another domain, a subdomain; a pause and the end apply to every code."""
+    campaign = create(app, allowed_domains=["example.com", "*.edu"], starts_at=START)
+    path, support = f"/api/v1/campaigns/{campaign['id']}", app.key("support")
+    (code, other) = issue(app, campaign, 2)
+
+    early = refusal(app, code, "li@example.com")
+    changed = app.client.patch(path, json={"starts_at": None}, headers=support).json()
+    elsewhere = refusal(app, code, "li@example.org")
+    admitted = refusal(app, code, "li@math.example.edu")
+    states = [changed["state"]]
+    answers = []
+    for action in ("pause", "resume", "end"):
+        states.append(app.client.post(f"{path}/{action}", headers=support).json()["state"])
+        answers.append(refusal(app, other, "li@example.com" if action != "resume" else "li@other.test")[0])
+
+    assert early[0] == "CAMPAIGN_NOT_STARTED"
+    assert "2099-01-01 00:00" in early[1]
+    assert elsewhere[0] == "DOMAIN_NOT_ALLOWED"
+    assert admitted[0] == "ok"
+    assert states == ["active", "paused", "active", "ended"]
+    assert answers == ["CAMPAIGN_PAUSED", "DOMAIN_NOT_ALLOWED", "CAMPAIGN_ENDED"]
+    assert changed["allowed_domains"] == ["*.edu", "example.com"]
+
+
+def test_bad_terms_of_a_campaign_are_refused_with_their_reason(shared_app: AppClient) -> None:
+    """Each wrong body, and the problem that it gets; nothing is created."""
+    app, admin = shared_app, shared_app.key("admin")
+    before = app.client.get("/api/v1/campaigns?limit=100", headers=admin).json()["campaigns"]
+    wrong: list[tuple[dict[str, Any], int, str]] = [
+        ({}, 422, "MALFORMED"),
+        ({"name": ""}, 422, "MALFORMED"),
+        ({"name": "li.wei@example.com"}, 422, "CAMPAIGN_TERMS_INVALID"),
+        ({"name": "A", "max_uses": 0}, 422, "MALFORMED"),
+        ({"name": "A", "max_uses": 1, "max_per_person": 2}, 422, "CAMPAIGN_TERMS_INVALID"),
+        ({"name": "A", "starts_at": START, "ends_at": START}, 422, "CAMPAIGN_TERMS_INVALID"),
+        ({"name": "A", "allowed_domains": ["a*.example.com"]}, 422, "MALFORMED"),
+        ({"name": "A", "allowed_domains": ["例子.公司"], "denied_domains": ["*.公司"]}, 422, "CAMPAIGN_TERMS_INVALID"),
+        ({"name": "A", "max_per_day": 3}, 422, "MALFORMED"),
+    ]
+    answers = [app.client.post("/api/v1/campaigns", json=body, headers=admin) for body, _, _ in wrong]
+    unknown = app.client.post("/api/v1/codes", json={"campaign": "018f0000-0000-7000-8000-000000000000"}, headers=admin)
+    after = app.client.get("/api/v1/campaigns?limit=100", headers=admin).json()["campaigns"]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [each[1:] for each in wrong]
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "CAMPAIGN_NOT_FOUND")
+    assert before == after

@@ -1,0 +1,75 @@
+"""A campaign that some of the codes share, and what staff do to it at odd times."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from domain.commands.campaign.manage_campaign import (
+    CampaignCommand,
+    ChangeCampaignTerms,
+    CreateCampaign,
+    EndCampaign,
+    PauseCampaign,
+    ResumeCampaign,
+)
+from domain.commands.context import CommandContext
+from projections.database.errors import StorageUnavailableError
+from tests.simulation.actors.components import SharedInfrastructure
+from tests.simulation.scheduler import SimulatedProcess
+from tests.support.ledger.code_terms import make_campaign_terms
+
+MEMBERS: Final = 0.5
+"""Share of the codes of a schedule that are in its campaign."""
+
+
+class SimulatedCampaign:
+    """One campaign with limits that its few codes can reach."""
+
+    def __init__(self, infrastructure: SharedInfrastructure) -> None:
+        self._site, self._scheduler = infrastructure, infrastructure.scheduler
+        self.campaign_id = self._scheduler.new_id()
+        random = self._scheduler.random
+        max_uses = random.choice([1, 2, 3, None])
+        max_per_person = random.choice([None, 1, 1]) if max_uses is None else random.choice([None, 1])
+        self.execute(
+            CreateCampaign(
+                context=self._context(),
+                campaign_id=self.campaign_id,
+                terms=make_campaign_terms(max_uses=max_uses, max_per_person=max_per_person),
+            )
+        )
+
+    def choose_for_code(self) -> UUID | None:
+        """The campaign, or none, of a new code."""
+        return self.campaign_id if self._scheduler.random.random() < MEMBERS else None
+
+    def begin(self, process: SimulatedProcess, until_s: float) -> None:
+        """Let staff act at some times."""
+        random = self._scheduler.random
+        for _ in range(random.choice([0, 1, 2])):
+            self._scheduler.spawn(process, random.choice(self._acts()), random.uniform(0, until_s))
+
+    def execute(self, command: CampaignCommand) -> None:
+        """Run a command, unless there is no database."""
+        try:
+            self._site.ledger.execute_on_campaign(command)
+        except StorageUnavailableError:
+            self._scheduler.note("campaign: no database")
+
+    def _acts(self) -> list[Callable[[], None]]:
+        return [self._pause, self._change, self._change, self._end]
+
+    def _pause(self) -> None:
+        self.execute(PauseCampaign(context=self._context(), campaign_id=self.campaign_id))
+        self._scheduler.sleep(self._scheduler.random.choice([5.0, 40.0]))
+        self.execute(ResumeCampaign(context=self._context(), campaign_id=self.campaign_id))
+
+    def _change(self) -> None:
+        changes: dict[str, Any] = {"max_uses": self._scheduler.random.choice([2, 4, None])}
+        self.execute(ChangeCampaignTerms(context=self._context(), campaign_id=self.campaign_id, changes=changes))
+
+    def _end(self) -> None:
+        self.execute(EndCampaign(context=self._context(), campaign_id=self.campaign_id))
+
+    def _context(self) -> CommandContext:
+        return CommandContext(now=self._site.now(), actor="staff")

@@ -1,0 +1,45 @@
+"""Bugs in what codes of a campaign share."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from domain.events import Event, UseRefunded
+from domain.model.campaign import Campaign
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
+from domain.working_set import WorkingSet
+
+Patch = pytest.MonkeyPatch
+
+
+def refund_leaves_the_campaign_full(patch: Patch) -> None:
+    """A refund returns the use to the code, and not to its campaign."""
+    record: Callable[..., None] = WorkingSet._record_campaign_use
+
+    def record_all_but_refunds(
+        self: WorkingSet, before: RedeemCode | None, code: RedeemCode, event: Event, reservation: Reservation | None
+    ) -> None:
+        if not isinstance(event, UseRefunded):
+            record(self, before, code, event, reservation)
+
+    patch.setattr(WorkingSet, "_record_campaign_use", record_all_but_refunds)
+
+
+def person_limit_ignores_reserved_uses(patch: Patch) -> None:
+    """Only sent invitations count against the limit of a person."""
+    count: Callable[[WorkingSet, Campaign, UUID], int] = WorkingSet.count_uses_of_person
+
+    def count_sent(self: WorkingSet, campaign: Campaign, recipient_id: UUID) -> int:
+        pending = sum(
+            reservation.is_live and reservation.recipient_id == recipient_id
+            for reservation in self.reservations.values()
+        )
+        is_other_pending = campaign.occupied > sum(code.used for code in self.codes.values())
+        return 0 if is_other_pending else max(0, count(self, campaign, recipient_id) - pending)
+
+    patch.setattr(WorkingSet, "count_uses_of_person", count_sent)
+
+
+CAMPAIGN_PLANTS = (refund_leaves_the_campaign_full, person_limit_ignores_reserved_uses)

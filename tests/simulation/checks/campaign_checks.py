@@ -1,0 +1,60 @@
+"""What campaigns promise, told from the log and the reservations alone: limits, sums, and true refusals."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from domain.command_bus import Command, Result
+from domain.commands.reservation.reserve import ReserveUse
+from domain.errors import CampaignExhausted, CampaignHeld, PersonLimitReached
+from domain.working_set import WorkingSet
+from tests.simulation.services.store import MemoryStore
+
+
+def find_wrong_campaigns(store: MemoryStore) -> Iterator[str]:
+    """Invariant 12: a campaign has the uses of its codes; neither they nor those of a person exceed its limits."""
+    uses: Counter[UUID] = Counter()
+    of_persons: Counter[tuple[UUID, UUID]] = Counter()
+    for reservation in store.reservations.values():
+        campaign_id = store.codes[reservation.code_id].campaign_id
+        if campaign_id is not None and reservation.is_use and reservation.occupies_use:
+            uses[campaign_id] += 1
+            of_persons[campaign_id, reservation.recipient_id] += 1
+    for campaign_id, campaign in store.campaigns.items():
+        if campaign.counts_uses and campaign.occupied != uses[campaign_id]:
+            yield f"campaign {campaign_id} says {campaign.occupied} uses, its codes have {uses[campaign_id]}"
+        if campaign.terms.max_uses is not None and uses[campaign_id] > campaign.terms.max_uses:
+            yield f"campaign {campaign_id} is over its limit"
+    for (campaign_id, recipient_id), count in of_persons.items():
+        limit = store.campaigns[campaign_id].terms.max_per_person
+        if limit is not None and count > limit:
+            yield f"campaign {campaign_id}: {recipient_id} has {count} uses of {limit}"
+
+
+def find_untrue_refusals(
+    store: MemoryStore, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
+) -> Iterator[str]:
+    """What is said to be used up, held or a person's limit is so. Of a batch of one only."""
+    if len(commands) != 1 or not isinstance(commands[0], ReserveUse):
+        return
+    result, code_id = results[0], working_set.code_id(commands[0].code_digests)
+    code = working_set.codes.get(code_id) if code_id else None
+    if code is None or code.campaign_id is None:
+        return
+    campaign, recipient_id = store.campaigns[code.campaign_id], working_set.recipient_id(commands[0].recipient)
+    in_campaign = [
+        reservation
+        for reservation in store.reservations.values()
+        if store.codes[reservation.code_id].campaign_id == code.campaign_id
+        and reservation.is_use
+        and reservation.occupies_use
+    ]
+    pending = sum(reservation.is_live for reservation in in_campaign)
+    if isinstance(result, CampaignExhausted) and (pending or len(in_campaign) != campaign.terms.max_uses):
+        yield f"campaign {code.campaign_id} was said to be used up: {len(in_campaign)} uses, {pending} pending"
+    if isinstance(result, CampaignHeld) and not pending:
+        yield f"campaign {code.campaign_id} was said to be held, and nothing holds it"
+    if isinstance(result, PersonLimitReached):
+        own = sum(reservation.recipient_id == recipient_id for reservation in in_campaign)
+        if own < (campaign.terms.max_per_person or 0):
+            yield f"{recipient_id} was said to have every use of campaign {code.campaign_id}, and has {own}"
