@@ -5,6 +5,7 @@ codes are compared by whole groups of four, so that each group costs a million t
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Final
 
@@ -59,17 +60,22 @@ def has_groups(normal: str, part: str) -> bool:
 
     A part may begin or end within a group; those characters are not compared.
     """
-    groups, folded = split_groups(normal), part.translate(_FOLD)
-    runs = {_split_whole(folded, offset) for offset in {0, len(folded) % GROUP_LENGTH}}
-    return any(
-        run and any(groups[start : start + len(run)] == run for start in range(len(groups) - len(run) + 1))
-        for run in runs
-    )
+    folded = normal.translate(_FOLD)
+    runs = [run for run in _list_runs(part) if run[0] in folded]
+    groups = split_groups(normal) if runs else ()
+    return any(groups[start : start + len(run)] == run for run in runs for start in range(len(groups) - len(run) + 1))
 
 
 def is_similar_domain(typed: str, domain: str) -> bool:
     """Return whether two domains differ by at most two errors: wrong, missing or extra characters, or swaps."""
     return abs(len(typed) - len(domain)) <= DOMAIN_ERRORS_MAX and _count_errors(typed, domain) <= DOMAIN_ERRORS_MAX
+
+
+@lru_cache(maxsize=16)
+def _list_runs(part: str) -> list[tuple[str, ...]]:
+    """Return the whole groups of a part, counted from its beginning and from its end."""
+    folded = part.translate(_FOLD)
+    return [run for offset in {0, len(folded) % GROUP_LENGTH} if (run := _split_whole(folded, offset))]
 
 
 def _split_whole(text: str, offset: int) -> tuple[str, ...]:
