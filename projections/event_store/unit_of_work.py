@@ -290,6 +290,7 @@ class PostgresUnitOfWork:
             (code_id, working_set.recipient_id(command.recipient))
             for command in redeems
             if (code_id := working_set.code_id(command.code_digests))
+            and not working_set.recipient_ids.keys().isdisjoint(command.recipient.digests)
         ]
         pairs += [
             (codes_of_targets[command.reservation_id], working_set.recipient_id(command.recipient))
