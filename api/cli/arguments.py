@@ -83,6 +83,15 @@ def parse_reservation_id(text: str) -> UUID:
     return parse_id(text, "reservation", "is not a reservation ID, such as the one in the URL of its page")
 
 
+def parse_campaign_id(text: str, argument: str = "campaign") -> UUID:
+    """Parse the id of a campaign.
+
+    Raises:
+        typer.BadParameter: It is not an id.
+    """
+    return parse_id(text, argument, "is not a campaign ID: `ledger campaign list` lists them")
+
+
 def parse_email(text: str) -> EmailAddress:
     """Parse an email address.
 

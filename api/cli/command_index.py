@@ -27,6 +27,7 @@ FAMILIES: Final = (
     "api.cli.codes.cases",
     "api.cli.codes.lifecycle",
     "api.cli.codes.refund_outage",
+    "api.cli.codes.campaigns",
     "api.cli.maintenance.import_legacy",
     "api.cli.codes.import_codes",
     "api.cli.accounts.privacy",

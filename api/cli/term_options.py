@@ -1,6 +1,6 @@
-"""Options of commands for the terms of codes: one for each row of `api.schemas.code_terms`."""
+"""Options of commands for the terms of codes and campaigns: one for each row of their tables in `api.schemas`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Annotated, Any, Final
@@ -12,16 +12,19 @@ from api.schemas.parsing import InvalidInputError, parse_term
 
 Command = Callable[..., int]
 NamedTerms = Mapping[str, Term]
-"""The terms that a command line names, by their names in `CodeTerms`."""
+"""The terms that a command line names, by their names."""
 _TERMS: Final = "terms"
 
 
-def with_term_options(suffix: str = "", *, has_defaults: bool = True) -> Callable[[Command], Command]:
+def with_term_options(
+    suffix: str = "", *, has_defaults: bool = True, formats: Sequence[TermFormat] = TERMS
+) -> Callable[[Command], Command]:
     """Replace the argument `terms` of a command by an option for each term.
 
     Args:
         suffix: What every help text ends with.
         has_defaults: A term that is not named has a value all the same.
+        formats: The terms.
 
     Returns:
         A decorator. The command gets `NamedTerms`; a text that cannot be read is a usage error with the option's name.
@@ -30,12 +33,12 @@ def with_term_options(suffix: str = "", *, has_defaults: bool = True) -> Callabl
     def decorate(command: Command) -> Command:
         @wraps(command)
         def run(**arguments: Any) -> int:
-            texts = {term: arguments.pop(term.name) for term in TERMS}
+            texts = {term: arguments.pop(term.name) for term in formats}
             terms = {term.name: _parse(term, text) for term, text in texts.items() if text is not None}
             return command(**arguments, **{_TERMS: terms})
 
         shown = signature(command, eval_str=True)
-        options = [_option(term, suffix, has_defaults=has_defaults) for term in TERMS]
+        options = [_option(term, suffix, has_defaults=has_defaults) for term in formats]
         parameters: list[Parameter] = []
         for parameter in shown.parameters.values():
             is_marker = parameter.name == _TERMS

@@ -19,12 +19,13 @@ from domain.values.timestamps import TEXT_LENGTH_MAX, in_utc
 TermKind = Literal["number", "timestamp", "group", "domains"]
 Term = int | datetime | str | None
 """The value of a term."""
-_KINDS: Final[dict[object, TermKind]] = {
+KINDS: Final[dict[object, TermKind]] = {
     int | None: "number",
     datetime | None: "timestamp",
     str | None: "group",
     DomainNames | None: "domains",
 }
+"""What the value of a term is, by its type."""
 _TYPES: Final = {field.name: field.type for field in fields(CodeTerms)}
 
 
@@ -56,7 +57,7 @@ class TermFormat:
     @property
     def kind(self) -> TermKind:
         """What the value is."""
-        return _KINDS[_TYPES[self.name]]
+        return KINDS[_TYPES[self.name]]
 
     @property
     def bounds(self) -> Bounds:

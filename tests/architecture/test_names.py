@@ -34,7 +34,7 @@ SAME_CONCEPT: Final = {
     "api_keys": "keys of integrators: table, page, commands",
     "batches": "batches of codes: use cases, page",
     "campaign": "campaigns: events, state",
-    "campaigns": "campaigns: table, schemas, routes",
+    "campaigns": "campaigns: table, schemas, routes, commands",
     "cases": "the review queue: routes, commands",
     "code_import": "importing codes from a file: route, page",
     "code_terms": "terms of a code: value object, table at the edge",

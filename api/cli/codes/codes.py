@@ -9,12 +9,13 @@ import orjson
 import typer
 from msgspec import structs
 
-from api.cli.arguments import AccessChoice, number_parser, parse_reservation_id
+from api.cli.arguments import AccessChoice, number_parser, parse_campaign_id, parse_reservation_id
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
+from api.use_cases.campaign_actions import with_group_of_campaign
 from api.use_cases.code_history import history_of
 from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued, store_note
 from domain.events.code_terms import SINGLE_USE
@@ -45,6 +46,7 @@ def issue(
     ] = 1,
     open_code: Annotated[bool, typer.Option("--open", help="Do not bind the code to its first recipient.")] = False,
     prefix: Annotated[str, typer.Option(help="Prefix of every code: up to 12 letters A to Z and digits.")] = "",
+    campaign: Annotated[str | None, typer.Option(help="ID of the campaign that the codes belong to.")] = None,
     note: Annotated[str, typer.Option(help="Note in the history of each code; stored encrypted in the vault.")] = "",
     json: JsonFlag = False,
 ) -> int:
@@ -57,16 +59,22 @@ def issue(
     if not _PREFIX.fullmatch(prefix):
         raise typer.BadParameter("--prefix must be up to 12 letters A to Z and digits")
     code_terms = structs.replace(SINGLE_USE, **terms)
+    campaign_id = None if campaign is None else parse_campaign_id(campaign, "--campaign")
     session = Session(context.obj)
     progress = progress_bar(shown=not json and count >= PROGRESS_FROM)
     with session.open_ledger() as ledger, progress as bar:
+        if campaign_id is not None:
+            try:
+                code_terms = with_group_of_campaign(ledger.storage, code_terms, campaign_id)
+            except ApplicationError as error:
+                return ledger.report_refusal(error)
         if code_terms.expires_at is not None and code_terms.expires_at <= ledger.now():
             say_error(
                 f"--expires-at {code_terms.expires_at:%Y-%m-%dT%H:%M:%SZ} is in the past: these codes cannot be "
                 "redeemed until you change it with `ledger terms`"
             )
         note_id = store_note(ledger.storage, note, uuid4())
-        template = CodeTemplate(terms=code_terms, bound=not open_code, note_id=note_id)
+        template = CodeTemplate(terms=code_terms, bound=not open_code, note_id=note_id, campaign_id=campaign_id)
         task = bar.add_task("issuing", total=count)
         batches = iter_issued(
             ledger.storage,

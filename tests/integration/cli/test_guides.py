@@ -14,6 +14,7 @@ from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import settings_for
 
 GUIDES = Path(__file__).parents[3] / "docs" / "how-to"
+ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EMAIL = "li.wei@example.com"
 COUNTER = """
 CREATE TABLE vouchers (id INTEGER PRIMARY KEY, voucher TEXT, allowed INTEGER, uses INTEGER);
@@ -40,7 +41,7 @@ def commands_and_outputs(page: str) -> list[tuple[list[str], list[str]]]:
 
 def settled(line: str) -> str:
     """A line without what differs from run to run."""
-    return re.sub(r"\d+ rows", "N rows", " ".join(line.split()))
+    return ID.sub("ID", re.sub(r"\d+ rows", "N rows", " ".join(line.split())))
 
 
 def put_new_keys_in_front(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,22 +53,25 @@ def put_new_keys_in_front(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("page", "commands"), [("import-codes.md", 3), ("privacy-requests.md", 2), ("rotate-keys.md", 3)]
+    ("page", "commands"),
+    [("import-codes.md", 3), ("privacy-requests.md", 2), ("rotate-keys.md", 3), ("run-a-campaign.md", 8)],
 )
 def test_every_command_of_a_guide_prints_what_it_shows(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, commands: int
 ) -> None:
-    """In the order of the page. `cat FILE` writes the file that it shows."""
+    """In the order of the page. `cat FILE` writes the file that it shows; an id stands for the one that was printed."""
     monkeypatch.chdir(tmp_path)
     bench.redeem(bench.issue(), EMAIL)
-    run = 0
+    run, ids = 0, dict[str, str]()
     for (program, *arguments), shown in commands_and_outputs(page):
         if program == "cat":
             Path(arguments[0]).write_text("\n".join(shown) + "\n", encoding="utf-8")
             continue
         if arguments[0] == "doctor":
             put_new_keys_in_front(bench, monkeypatch)
-        done = terminal.ledger(*arguments)
+        done = terminal.ledger(*(ids.get(argument, argument) for argument in arguments))
+        if shown and ID.fullmatch(shown[0]):
+            ids[shown[0]] = done.out.strip()
         # A guide may leave out the end of a long line.
         printed = [settled(line) for line in (done.out + done.err).splitlines()]
         absent = [line for line in map(settled, shown) if not any(text.startswith(line) for text in printed)]

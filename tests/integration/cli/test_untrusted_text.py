@@ -63,6 +63,10 @@ class Stage:
         done(self.bench.run(NoteOnCode(context=context, code_id=code_id, note=note)))
         return str(code_id)
 
+    def campaign(self) -> str:
+        """The id of a campaign whose name and group are hostile."""
+        return str(self.bench.create_campaign(name=PRINTABLE, group=PRINTABLE))
+
     def reservation(self, outcome: Accepted | Rejected | None = None) -> tuple[str, UUID]:
         """A code's id and a reservation on it, with a server's answer."""
         code_id, vault = self.code(), self.bench.storage.vault
@@ -145,6 +149,13 @@ NOT_SHOWN = {
 
 CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "migrate": (lambda _: (), ""),
+    "campaign create": (lambda _: (PRINTABLE, "--group", PRINTABLE, "--denied-domains", HOSTILE), ""),
+    "campaign list": (lambda stage: after(stage.campaign()), PRINTABLE),
+    "campaign show": (lambda stage: (stage.campaign(),), PRINTABLE),
+    "campaign pause": (lambda stage: (stage.campaign(),), ""),
+    "campaign resume": (lambda _: (HOSTILE,), ""),
+    "campaign end": (lambda stage: (stage.campaign(),), ""),
+    "campaign terms": (lambda stage: (stage.campaign(), "--name", HOSTILE), ""),
     "issue": (lambda _: ("--group", PRINTABLE, "--note", HOSTILE), ""),
     "history": (lambda stage: (stage.rejected(),), SHOWN),
     "refund": (lambda stage: (stage.reserve(), "--note", HOSTILE), ""),

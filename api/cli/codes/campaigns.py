@@ -1,0 +1,176 @@
+"""`ledger campaign create|list|show|pause|resume|end|terms`: limits that many codes share."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from api.cli.arguments import parse_campaign_id
+from api.cli.command_index import CommandGroup
+from api.cli.context import OpenLedger, Session
+from api.cli.printing import JsonFlag, format_timestamp, print_json
+from api.cli.term_options import NamedTerms, with_term_options
+from api.errors import ApplicationError
+from api.schemas.campaign_terms import CAMPAIGN_TERMS
+from api.schemas.campaigns import view_of_campaign
+from api.use_cases import campaign_actions
+from api.use_cases.services import Caller, LedgerServices
+from domain.errors import NoSuchCampaign
+from domain.events.campaign import CampaignTerms
+from projections.read_models.campaign_list import CampaignBalance, CampaignReader
+from projections.read_models.pagination import OLDEST
+from projections.terminal.tables import show as show_table
+from projections.terminal.tables import table
+from projections.terminal.text import say
+
+LISTED_MAX = 10_000
+
+CampaignId = Annotated[str, typer.Argument(help="Campaign ID.")]
+CampaignAction = Callable[[LedgerServices, Caller, UUID], CampaignBalance]
+"""A use case with all its parameters but for who asks and what it is about."""
+
+campaign = typer.Typer(cls=CommandGroup, help="Manage campaigns: limits that many codes share.")
+
+
+def register(app: typer.Typer) -> None:
+    """Register the commands."""
+    campaign.command()(create)
+    campaign.command("list")(list_campaigns)
+    for command in (show, pause, resume, end, terms):
+        campaign.command()(command)
+    app.add_typer(campaign, name="campaign")
+
+
+@with_term_options(has_defaults=False, formats=CAMPAIGN_TERMS)
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name for staff; events store it permanently.")],
+    terms: NamedTerms,
+    json: JsonFlag = False,
+) -> int:
+    """Create a campaign and print its ID.
+
+    Codes join it when they are issued. A campaign that is created without --max-uses and --max-per-person cannot get
+    such a limit later.
+
+    Example: `ledger campaign create Autumn --max-uses 500 --max-per-person 1`
+    """
+    named: dict[str, Any] = {term.name: terms.get(term.name) for term in CAMPAIGN_TERMS}
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            created = campaign_actions.create_campaign(
+                ledger.services, ledger.caller(), CampaignTerms(name=name, **named)
+            )
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+        if json:
+            print_json(_document(ledger, created))
+        else:
+            say(str(created.campaign.campaign_id))
+    return 0
+
+
+def list_campaigns(context: typer.Context, json: JsonFlag = False) -> int:
+    """List campaigns, oldest first."""
+    with Session(context.obj).open_ledger() as ledger:
+        campaigns = [
+            _document(ledger, one) for one in CampaignReader(ledger.storage).list_campaigns(OLDEST, LISTED_MAX)
+        ]
+    if json:
+        print_json(campaigns)
+        return 0
+    rows = table("id", "state", "codes", "used", "reserved", "available", "name", fixed=("id", "state"))
+    for one in campaigns:
+        numbers = (str(one[name]) for name in ("codes", "used_count", "reserved"))
+        rows.add_row(str(one["id"]), one["state"], *numbers, _available(one), one["name"])
+    show_table(rows)
+    return 0
+
+
+def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
+    """Show terms and balance of a campaign."""
+    campaign_id = parse_campaign_id(campaign)
+    with Session(context.obj).open_ledger() as ledger:
+        balance = CampaignReader(ledger.storage).find_campaign(campaign_id)
+        if balance is None:
+            return ledger.report_refusal(ApplicationError.from_refusal(NoSuchCampaign()))
+        document = _document(ledger, balance)
+    if json:
+        print_json(document)
+        return 0
+    say(f"name: {document['name']}", f"created: {format_timestamp(document['created_at'])} UTC")
+    for term in CAMPAIGN_TERMS:
+        value = getattr(balance.campaign.terms, term.name)
+        say(f"{term.option.removeprefix('--')}: {term.none_word or '-' if value is None else term.text(value)}")
+    say(f"codes: {document['codes']}", _summary(document))
+    return 0
+
+
+def pause(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
+    """Pause a campaign: its codes accept no new reservations.
+
+    Existing reservations continue. Use `ledger campaign resume` to undo it.
+    """
+    return _perform(Session(context.obj), campaign, campaign_actions.pause_campaign, json=json)
+
+
+def resume(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
+    """Resume a paused campaign."""
+    return _perform(Session(context.obj), campaign, campaign_actions.resume_campaign, json=json)
+
+
+def end(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
+    """End a campaign permanently.
+
+    Its codes accept no new reservations. Reserved uses are still sent.
+    """
+    return _perform(Session(context.obj), campaign, campaign_actions.end_campaign, json=json)
+
+
+@with_term_options(has_defaults=False, formats=CAMPAIGN_TERMS)
+def terms(
+    context: typer.Context,
+    campaign: CampaignId,
+    terms: NamedTerms,
+    name: Annotated[str | None, typer.Option(help="New name for staff; events store it permanently.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Change terms of a campaign.
+
+    Terms without an option stay as they are. A limit below the used and reserved uses is refused (exit code 4).
+
+    Example: `ledger campaign terms 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --max-uses 600 --ends-at never`
+    """
+    changes = dict(terms) if name is None else {"name": name, **terms}
+    return _perform(
+        Session(context.obj), campaign, partial(campaign_actions.change_campaign, changes=changes), json=json
+    )
+
+
+def _perform(session: Session, campaign: str, action: CampaignAction, *, json: bool) -> int:
+    campaign_id = parse_campaign_id(campaign)
+    with session.open_ledger() as ledger:
+        try:
+            document = _document(ledger, action(ledger.services, ledger.caller(), campaign_id))
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json(document)
+    else:
+        say(_summary(document))
+    return 0
+
+
+def _document(ledger: OpenLedger, balance: CampaignBalance) -> dict[str, Any]:
+    return view_of_campaign(balance, ledger.now()).model_dump()
+
+
+def _summary(document: dict[str, Any]) -> str:
+    counts = f"used {document['used_count']}, reserved {document['reserved']}"
+    return f"{document['state']}; {counts}, available {_available(document)}"
+
+
+def _available(document: dict[str, Any]) -> str:
+    return "unlimited" if document["available"] is None else str(document["available"])

@@ -1,0 +1,70 @@
+"""How people write the terms of a campaign: one row for each term of `CampaignTerms` but its name."""
+
+from typing import Final
+
+from msgspec.structs import fields
+
+from api.schemas.code_terms import KINDS, Term, TermFormat, TermKind
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
+from domain.values.number_bounds import USES, Bounds
+
+_TYPES: Final = {field.name: field.type for field in fields(CampaignTerms)}
+_REQUIRED: Final = "name"
+
+
+class CampaignTermFormat(TermFormat):
+    """How one term of a campaign is written. None bounds nothing, and is the value of a term that is not named."""
+
+    @property
+    def kind(self) -> TermKind:
+        """What the value is."""
+        return KINDS[_TYPES[self.name]]
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds of a number."""
+        return USES
+
+    @property
+    def default(self) -> Term:
+        """The value where a new campaign names none."""
+        return None
+
+
+CAMPAIGN_TERMS: Final = (
+    CampaignTermFormat(
+        name="group", option="--group", none_word="", means="Group of codes that are issued without naming one"
+    ),
+    CampaignTermFormat(
+        name="starts_at",
+        option="--starts-at",
+        none_word="now",
+        means="Start of redemption (ISO 8601, UTC by default)",
+    ),
+    CampaignTermFormat(
+        name="ends_at", option="--ends-at", none_word="never", means="End of redemption (ISO 8601, UTC by default)"
+    ),
+    CampaignTermFormat(name="max_uses", option="--max-uses", none_word="unlimited", means="Uses of all its codes"),
+    CampaignTermFormat(
+        name="max_per_person",
+        option="--max-per-person",
+        none_word="unlimited",
+        means="Uses of one person over all its codes",
+    ),
+    CampaignTermFormat(
+        name="allowed_domains",
+        option="--allowed-domains",
+        none_word="any",
+        means="Only domains of email addresses that may redeem; *.example.com for all subdomains",
+    ),
+    CampaignTermFormat(
+        name="denied_domains",
+        option="--denied-domains",
+        none_word="none",
+        means="Domains of email addresses that may not redeem, even if allowed; *.example.com for all subdomains",
+    ),
+)
+"""Every term but the name, in the order of `CampaignTerms`."""
+
+if (named := (_REQUIRED, *(term.name for term in CAMPAIGN_TERMS))) != CAMPAIGN_TERM_NAMES:
+    raise TypeError(f"api/schemas/campaign_terms.py: {', '.join(named)}; CampaignTerms: {CAMPAIGN_TERM_NAMES}")

@@ -1,0 +1,69 @@
+"""Campaigns at the command line: the same terms, balances and refusals as by API."""
+
+from typing import Any
+from uuid import uuid4
+
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+
+def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: LedgerBench, terminal: Terminal) -> None:
+    """Every term by its option; a code of the campaign has its group, and its use is in the balance."""
+    options = ("--group", "blue", "--starts-at", "2026-01-02T03:04:05Z", "--ends-at", "2099-01-01")
+    limits = ("--max-uses", "2", "--max-per-person", "1")
+    domains = ("--allowed-domains", "example.com *.edu", "--denied-domains", "x.example.com")
+    created = terminal.ledger("campaign", "create", "Autumn", *options, *limits, *domains, "--json").json
+    issued = terminal.ledger("issue", "--campaign", created["id"], "--json").json
+    done(bench.redeem(issued[0]["code"].replace("-", ""), "li@example.com"))
+
+    shown = terminal.ledger("campaign", "show", created["id"], "--json").json
+    listed = terminal.ledger("campaign", "list", "--json").json
+    changed = terminal.ledger(
+        "campaign", "terms", created["id"], "--name", "Winter", "--max-uses", "unlimited", "--json"
+    ).json
+    group: Any = bench.rows("SELECT group_name FROM code_balances WHERE code_id = %s", issued[0]["id"])
+
+    expected = {
+        "state": "active",
+        "name": "Autumn",
+        "group": "blue",
+        "starts_at": "2026-01-02T03:04:05+00:00",
+        "ends_at": "2099-01-01T00:00:00+00:00",
+        "max_uses": 2,
+        "max_per_person": 1,
+        "allowed_domains": ["*.edu", "example.com"],
+        "denied_domains": ["x.example.com"],
+        "codes": 1,
+        "used_count": 0,
+        "reserved": 1,
+        "available": 1,
+    }
+    assert {name: shown[name] for name in expected} == expected
+    assert listed == [shown]
+    assert changed == shown | {"name": "Winter", "max_uses": None, "available": None}
+    assert group == [("blue",)]
+
+
+def test_campaign_command_ends_with_the_exit_code_of_its_refusal(bench: LedgerBench, terminal: Terminal) -> None:
+    """Refusals of a rule are 4, texts that cannot be read are 2; nothing is created or issued then."""
+    campaign, unknown = str(bench.create_campaign(max_uses=2)), str(uuid4())
+    wrong: list[tuple[tuple[str, ...], int, str]] = [
+        (("campaign", "create", "li.wei@example.com"), 4, "name"),
+        (("campaign", "create", "A", "--max-uses", "1", "--max-per-person", "2"), 4, "per person"),
+        (("campaign", "create", "A", "--max-uses", "0"), 2, "'--max-uses'"),
+        (("campaign", "create", "A", "--ends-at", "soon"), 2, "'--ends-at'"),
+        (("campaign", "show", unknown), 4, "campaign"),
+        (("campaign", "pause", "Autumn"), 2, "`ledger campaign list` lists them"),
+        (("issue", "--campaign", unknown), 4, "campaign"),
+        (("issue", "--campaign", "Autumn"), 2, "'--campaign'"),
+    ]
+
+    for arguments, status, text in wrong:
+        ended = terminal.ledger(*arguments)
+        assert (ended.status, text in ended.err, ended.out) == (status, True, ""), (arguments, ended)
+    answers = [terminal.ledger("campaign", action, campaign) for action in ("end", "end", "resume")]
+
+    assert [answer.status for answer in answers] == [0, 0, 4]
+    assert "ended permanently" in answers[2].err
+    assert len(terminal.ledger("campaign", "list", "--json").json) == 1
+    assert bench.rows("SELECT count(*) FROM code_balances") == [(0,)]
