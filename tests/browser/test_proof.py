@@ -177,7 +177,7 @@ def test_new_line_says_that_it_is_not_proved_until_a_checkpoint_covers_it(
     page.wait_for_url("**/support/codes/*")
     tick = page.locator("#v2 .proof-tick")
     expect(page.locator("#v1 .proof-tick")).to_have_attribute("data-proof", "signed")
-    expect(tick).to_contain_text("落后 1 个事件" if language == "zh" else "Not yet proven: 1 events behind")
+    expect(tick).to_contain_text("落后 1 个事件" if language == "zh" else "Not yet proven; events behind: 1")
 
     tick.click()
     expect(page.locator(RESULT)).to_have_attribute("data-result", "pendingStill")

@@ -37,7 +37,15 @@ from api.web.support.view_models import (
     name_code_state,
     name_event_kind,
 )
-from domain.events import Event, RebindReserved, ReservationEvent, ReservationStarted, UseReserved
+from domain.events import (
+    CaseClosed,
+    CaseOpened,
+    Event,
+    RebindReserved,
+    ReservationEvent,
+    ReservationStarted,
+    UseReserved,
+)
 from domain.events.importance import IMPORTANCE, LEVELS, Importance
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation_transitions import fold_reservation
@@ -181,6 +189,8 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "levels": LEVELS,
         "actors": ACTORS,
         "channels": sorted({*EMAIL_CHANNELS, *support.services.channel_kinds}),
+        "open_cases": _count_open_cases(support, query.code_id, until),
+        "refusals_max": REFUSALS_SHOWN,
         "rejected_attempts": _list_rejected_attempts(support, query.code_id, at, language),
         "kinds": [(name, name_event_kind(name, language)) for name in KINDS],
         "person_email": mask_if_known(support.reader.find_email_address(query.recipient_id))
@@ -270,6 +280,12 @@ def _count_hidden(support: SupportContext, query: StatementQuery, until: int) ->
         )
         for importance, kinds in hidden.items()
     }
+
+
+def _count_open_cases(support: SupportContext, code_id: UUID, until: int) -> int:
+    """Count the cases that were opened and not closed up to a version."""
+    counts = support.statements.count_types(code_id, 0, until)
+    return counts[CaseOpened] - counts[CaseClosed]
 
 
 def _lines_of_groups(

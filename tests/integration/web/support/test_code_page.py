@@ -4,9 +4,12 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
+from uuid import UUID, uuid4
 
 import pytest
 
+from domain.commands.access.settle_access import RecordRemovalOutcome
+from domain.commands.context import CommandContext
 from domain.ports import OutcomeUnknown, Rejected
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
@@ -242,3 +245,39 @@ def test_step_back_passes_all_events_of_one_time(shared_app: AppClient, shared_s
     assert places == sorted(set(places), reverse=True)
     assert places[-1] == 1
     assert len(places) > 2
+
+
+def test_page_of_a_code_names_open_cases_and_rejected_requests_first(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """Above actions and history, until the case is resolved; rejected requests come before the proof."""
+    code = shared_app.issue(make_template(max_uses=3))
+    reservation_id = reserved(shared_app, code)
+    shared_app.attempt(reservation_id)
+    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
+    quiet = read_page(browser.get(page).text)
+    shared_app.redeem(code, "stranger@example.com")
+    browser.submit(f"/support/reservations/{reservation_id}/acts/refund", access="revoke", nonce="n1", note="asked")
+    shared_app.services.storage.ledger.execute(
+        [
+            RecordRemovalOutcome(
+                context=CommandContext(now=shared_app.services.now(), actor="sweep"),
+                reservation_id=UUID(reservation_id),
+                attempt=1,
+                channel="webhook",
+                outcome=Rejected(server="team", reason="message_refused", final=True),
+                case_id=uuid4(),
+            )
+        ]
+    )
+
+    text = browser.get(page).text
+    browser.submit(f"/support/reservations/{reservation_id}/acts/resolve-sent", nonce="n2", note="removed manually")
+    resolved = read_page(browser.get(page).text).find(id="attention")
+
+    assert quiet.find(id="attention").find_all("li") == []
+    attention = read_page(text).find(id="attention")
+    assert attention.texts("li") == ["Open cases: 1", "Rejected requests: 1"]
+    places = [text.index(f'id="{part}"') for part in ("attention", "acts", "history", "refused", "proof")]
+    assert places == sorted(places)
+    assert resolved.texts("li") == ["Rejected requests: 1"]

@@ -44,7 +44,7 @@ def test_proofs_and_receipt_follow_the_checkpoints(app: AppClient, sign_in: Sign
     assert reservation_id in check_proof(json.dumps(receipt.json()), derive_public_keys(ring)[0])
     assert receipt.headers["content-disposition"] == f'attachment; filename="receipt-{reservation_id}.json"'
     assert count_ticks() == {"signed": 1, "pending": 2}
-    assert "Not yet proven: 2 events behind" in browser.get(page).text
+    assert "Not yet proven; events behind: 2" in browser.get(page).text
     assert browser.get(f"{page}/receipt").status_code == 404
     malformed = ["x", "1,", ",".join(["1"] * 101), "9" * 30]
     assert [browser.get(f"{proofs}?versions={versions}").status_code for versions in malformed] == [422] * 4
