@@ -18,7 +18,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 SEATS = 2
 WELCOME = "@example.com"
-NOTICES = {"invite.given_back", "move.given_back", "invite.corrected", "access.moved", "access.ends_soon"}
+NOTICES = {
+    *("invite.given_back", "move.given_back", "invite.corrected", "invite.reminder"),
+    *("access.moved", "access.ends_soon"),
+}
 
 
 class Team:

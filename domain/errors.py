@@ -207,6 +207,8 @@ class CampaignTermsInvalid(RefusalWithReason):
         "max_per_person",
         "allowed_domains",
         "denied_domains",
+        "remind_days",
+        "quiet_hours",
         "end_before_start",
         "person_above_total",
         "domains_overlap",

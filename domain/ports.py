@@ -17,7 +17,14 @@ ADDRESS_MISMATCH: Final = "address_mismatch"
 """Reason of a rejection, and cause of its case: the recipient's row in the vault was altered."""
 Language = Literal["zh", "en"]
 Template = Literal[
-    "invite", "refund_notice", "rebind_notice", "correction_notice", "move_notice", "ends_soon", "farewell"
+    "invite",
+    "refund_notice",
+    "rebind_notice",
+    "correction_notice",
+    "move_notice",
+    "ends_soon",
+    "farewell",
+    "invite_reminder",
 ]
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
 EMAIL_CHANNELS: Final = frozenset({"smtp", "null"})
@@ -49,7 +56,7 @@ class OutboundMessage:
         reservation_id: The reservation that the message belongs to.
         template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
-            another group, that the access ends soon, or that it has ended.
+            another group, that the access ends soon, that it has ended, or that the invitation is not accepted yet.
         message_id: RFC 5322 Message-ID with its angle brackets, the same on every attempt.
         recipient: The recipient's email address.
         language: Language of subject and text.

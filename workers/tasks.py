@@ -13,6 +13,7 @@ from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import end_stalled_writers
 from projections.event_store.snapshots import write_missing_snapshots
 from projections.privacy.opt_outs import OptOutRepository
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.history_blocks import write_missing_blocks
 from projections.storage.revocation_queue import settle_next_revocations
 from projections.telemetry.gc_tuning import tune
@@ -29,6 +30,7 @@ from workers.invitations.access_expiry import RUN_MAX_S as ACCESS_RUN_MAX_S
 from workers.invitations.due_sweep import sweep
 from workers.invitations.message_factory import parse_reservation_ids
 from workers.invitations.outbox_notices import RUN_MAX_S, send_notices
+from workers.invitations.reminders import ReminderRules
 from workers.maintenance.drift_check import check_sample
 from workers.maintenance.log_follower import update_log
 from workers.manual_reserve import reserve
@@ -178,7 +180,7 @@ def sweep_due_reservations() -> None:
         lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()),
         runtime.cooldowns,
         settings.notices_hourly_max,
-        OptOutRepository(runtime.storage),
+        ReminderRules(OptOutRepository(runtime.storage), CampaignReader(runtime.storage).find_terms_of_code),
     )
 
 

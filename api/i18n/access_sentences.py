@@ -32,6 +32,11 @@ def _announced(say: Translator, facts: Facts) -> str:
     return say("event.ExpiryAnnounced.one" if days == 1 else "event.ExpiryAnnounced", days=days)
 
 
+def _reminded(say: Translator, facts: Facts) -> str:
+    days = facts.get("days", "?")
+    return say("event.InviteReminded.one" if days == 1 else "event.InviteReminded", days=days)
+
+
 def _expired(say: Translator, facts: Facts) -> str:
     return say("event.AccessExpired" if facts.get("notify", True) else "event.AccessExpired.before_import")
 
@@ -63,6 +68,7 @@ def _channel(facts: Facts) -> dict[str, object]:
 ACCESS_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "RebindReserved": _rebind_reserved,
     "ExpiryAnnounced": _announced,
+    "InviteReminded": _reminded,
     "AccessExpired": _expired,
     "AccessRevoked": _revoked,
     "AccessReplaced": lambda say, _: say("event.AccessReplaced"),

@@ -70,7 +70,17 @@ def _opening_balance(say: Translator, facts: Facts) -> str:
 def _campaign_terms(say: Translator, facts: Facts) -> str:
     """Return the terms of a campaign that bound something, in words."""
     terms = [say("event.Campaign.name", value=facts.get("name", "?"))]
-    for name in ("group", "starts_at", "ends_at", "max_uses", "max_per_person", "allowed_domains", "denied_domains"):
+    for name in (
+        "group",
+        "starts_at",
+        "ends_at",
+        "max_uses",
+        "max_per_person",
+        "allowed_domains",
+        "denied_domains",
+        "remind_days",
+        "quiet_hours",
+    ):
         if (value := facts.get(name)) is not None:
             shown = timestamp_text(value) if isinstance(value, datetime) else value
             terms.append(say(f"event.Campaign.{name}", value=shown))

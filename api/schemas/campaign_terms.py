@@ -6,7 +6,7 @@ from msgspec.structs import fields
 
 from api.schemas.code_terms import KINDS, Term, TermFormat, TermKind
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
-from domain.values.number_bounds import USES, Bounds
+from domain.values.number_bounds import REMINDER_DAYS, USES, Bounds
 
 _TYPES: Final = {field.name: field.type for field in fields(CampaignTerms)}
 _REQUIRED: Final = "name"
@@ -23,7 +23,7 @@ class CampaignTermFormat(TermFormat):
     @property
     def bounds(self) -> Bounds:
         """The bounds of a number."""
-        return USES
+        return REMINDER_DAYS if self.name == "remind_days" else USES
 
     @property
     def default(self) -> Term:
@@ -62,6 +62,18 @@ CAMPAIGN_TERMS: Final = (
         option="--denied-domains",
         none_word="none",
         means="Domains of email addresses that may not redeem, even if allowed; *.example.com for all subdomains",
+    ),
+    CampaignTermFormat(
+        name="remind_days",
+        option="--remind-days",
+        none_word="none",
+        means="Days before its end at which an unaccepted invitation is reminded of",
+    ),
+    CampaignTermFormat(
+        name="quiet_hours",
+        option="--quiet-hours",
+        none_word="none",
+        means="Hours without reminders, such as 22:00-08:00 Europe/Berlin",
     ),
 )
 """Every term but the name, in the order of `CampaignTerms`."""

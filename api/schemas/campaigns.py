@@ -1,7 +1,7 @@
 """Requests and responses about campaigns."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from msgspec import structs
@@ -14,7 +14,8 @@ from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.events.code_terms import DOMAIN_TERMS
 from domain.values.email_domains import DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
-from domain.values.number_bounds import USES
+from domain.values.number_bounds import REMINDER_DAYS, USES
+from domain.values.quiet_hours import QUIET_HOURS_PATTERN, TEXT_LENGTH_MAX
 from projections.read_models.campaign_list import CampaignBalance
 
 Name = Annotated[
@@ -26,6 +27,16 @@ Name = Annotated[
     ),
 ]
 Limit = Annotated[int | None, Field(ge=USES.least, le=USES.most)]
+RemindDays = Annotated[int | None, Field(ge=REMINDER_DAYS.least, le=REMINDER_DAYS.most)]
+REMIND_DAYS: Final = (
+    "How many days before its access expires the recipient of an unaccepted invitation is reminded, once; null: no"
+    " reminder. It applies to uses that are reserved later."
+)
+Quiet = Annotated[str | None, Field(pattern=QUIET_HOURS_PATTERN, max_length=TEXT_LENGTH_MAX)]
+QUIET_HOURS: Final = (
+    "When no reminder is sent, with a time zone, such as `22:00-08:00 Europe/Berlin`; null: at no time. Reminders wait"
+    " for the end."
+)
 
 
 class CampaignRequest(StrictRequest):
@@ -43,6 +54,8 @@ class CampaignRequest(StrictRequest):
     denied_domains: Annotated[
         DomainList | None, Field(description="Domains of email addresses that may not redeem its codes.")
     ] = None
+    remind_days: Annotated[RemindDays, Field(description=REMIND_DAYS)] = None
+    quiet_hours: Annotated[Quiet, Field(description=QUIET_HOURS)] = None
 
     def terms(self) -> CampaignTerms:
         """Return the terms as one value."""
@@ -60,6 +73,8 @@ class CampaignChange(StrictRequest):
     max_per_person: Limit = None
     allowed_domains: DomainList | None = None
     denied_domains: DomainList | None = None
+    remind_days: Annotated[RemindDays, Field(description=REMIND_DAYS)] = None
+    quiet_hours: Annotated[Quiet, Field(description=QUIET_HOURS)] = None
 
     def changes(self) -> dict[str, Any]:
         """Return the terms that the request names."""
@@ -80,6 +95,8 @@ class CampaignView(BaseModel):
     max_per_person: int | None
     allowed_domains: DomainListView | None
     denied_domains: DomainListView | None
+    remind_days: Annotated[int | None, Field(description=REMIND_DAYS)]
+    quiet_hours: Annotated[str | None, Field(description=QUIET_HOURS)]
     codes: Annotated[int, Field(description="Number of its codes.")]
     used_count: Annotated[int, Field(description="Uses of all its codes that count.")]
     reserved: Annotated[int, Field(description="Reserved uses of all its codes.")]

@@ -17,6 +17,7 @@ from domain.events.access import (
     AccessReplaced,
     AccessRevoked,
     ExpiryAnnounced,
+    InviteReminded,
 )
 from domain.events.campaign import (
     CampaignCreated,
@@ -109,6 +110,7 @@ __all__ = [
     "InviteFailed",
     "InviteOutcomeUnknown",
     "InviteReleased",
+    "InviteReminded",
     "InviteSent",
     "Kind",
     "LateEffect",
@@ -152,6 +154,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     NoteAdded,
     RebindReserved,
     ExpiryAnnounced,
+    InviteReminded,
     AccessExpired,
     AccessReplaced,
     AccessRemoved,

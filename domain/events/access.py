@@ -17,6 +17,16 @@ class ExpiryAnnounced(ReservationEvent, frozen=True, kw_only=True):
     days: int
 
 
+class InviteReminded(ReservationEvent, frozen=True, kw_only=True):
+    """A reminder is due, because the invitation is not accepted yet.
+
+    Attributes:
+        days: Days before the expiry at which the reminder was due.
+    """
+
+    days: int
+
+
 class AccessExpired(ReservationEvent, frozen=True, kw_only=True):
     """The access grant has expired. The channel is asked to remove the access.
 

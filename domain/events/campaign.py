@@ -27,6 +27,8 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         max_per_person: Uses of one recipient over all its codes; None without limit.
         allowed_domains: The only domains of email addresses that may redeem its codes; None: all.
         denied_domains: Domains of email addresses that may not redeem them, even if they are allowed; None: no one.
+        remind_days: How many days before its end recipients are reminded of an unaccepted invitation; None: not at all.
+        quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; None: at no time.
     """
 
     name: str
@@ -37,6 +39,8 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     max_per_person: int | None
     allowed_domains: DomainNames | None
     denied_domains: DomainNames | None
+    remind_days: int | None
+    quiet_hours: str | None
 
     @property
     def has_shared_limits(self) -> bool:
@@ -64,6 +68,8 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
         max_per_person: Uses of one recipient over all its codes; none: no limit.
         allowed_domains: The only domains of email addresses that may redeem its codes; none: all.
         denied_domains: Domains of email addresses that may not redeem them; none: no domain.
+        remind_days: How many days before its end recipients are reminded of an unaccepted invitation; none: not at all.
+        quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; none: at no time.
     """
 
     name: str
@@ -74,6 +80,8 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
     max_per_person: int | None = None
     allowed_domains: DomainNames | None = None
     denied_domains: DomainNames | None = None
+    remind_days: int | None = None
+    quiet_hours: str | None = None
 
     @property
     def terms(self) -> CampaignTerms:

@@ -13,6 +13,7 @@ from domain.events.access import (
     AccessReplaced,
     AccessRevoked,
     ExpiryAnnounced,
+    InviteReminded,
 )
 from domain.events.campaign import (
     CampaignCreated,
@@ -92,6 +93,7 @@ IMPORTANCE: Final[Mapping[type[Event], Importance]] = {
     InviteAttempted: "noise",
     InviteReleased: "noise",
     ExpiryAnnounced: "noise",
+    InviteReminded: "noise",
     CampaignUseTaken: "noise",
     CampaignUseReturned: "noise",
 }

@@ -51,7 +51,14 @@ class ReservationStarted(ReservationEvent, frozen=True, kw_only=True):
 
 
 class UseReserved(ReservationStarted, frozen=True, kw_only=True):
-    """One use is reserved for one recipient until the deadline."""
+    """One use is reserved for one recipient until the deadline.
+
+    Attributes:
+        remind_days: How many days before the expiry the recipient is reminded if the invitation is not accepted; none:
+            not at all.
+    """
+
+    remind_days: int | None = None
 
 
 class RebindReserved(ReservationStarted, frozen=True, kw_only=True):

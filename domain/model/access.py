@@ -28,6 +28,8 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
         activated_at: When it was first given, where that was not by this reservation's own invitation.
         moves: How often it was moved to another group, this reservation included.
         announced: The marks of `WARNING_DAYS` at which its recipient was warned.
+        remind_days: Days before the expiry at which its recipient is reminded to accept; None: no reminder.
+        reminded: The days of the reminder, once it is due; it stands for the warnings until then.
         ending: How it ended; None while it is active.
         ended_at: When it ended.
         replaced_by: The reservation that took its place: a rebind, or that of the right address.
@@ -40,6 +42,8 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
     activated_at: datetime | None = None
     moves: int = 0
     announced: tuple[int, ...] = ()
+    remind_days: int | None = None
+    reminded: int | None = None
     ending: AccessEnding | None = None
     ended_at: datetime | None = None
     replaced_by: UUID | None = None
@@ -58,26 +62,42 @@ class Access(Struct, frozen=True, kw_only=True, gc=False):
             return None
         return shifted(begun, timedelta(days=self.validity_days))
 
-    def due_at(self, sent_at: datetime | None, *, is_sent: bool) -> datetime | None:
-        """Return when something is due: a warning, the end, or the removal."""
+    @property
+    def last_mark(self) -> int | None:
+        """The nearest mark to the expiry at which its recipient was warned or reminded; None before the first."""
+        marks = self.announced if self.reminded is None else (*self.announced, self.reminded)
+        return min(marks, default=None)
+
+    def reminder_at(self, sent_at: datetime, *, is_accepted: bool) -> datetime | None:
+        """Return when the reminder of an unaccepted invitation is due; None if there is to be none, or it was due."""
+        ends_at = self.ends_at(sent_at)
+        if is_accepted or ends_at is None or self.remind_days is None or self.reminded is not None:
+            return None
+        mark = shifted(ends_at, -timedelta(days=self.remind_days))
+        return mark if mark > sent_at else None
+
+    def due_at(self, sent_at: datetime | None, *, is_sent: bool, is_accepted: bool = False) -> datetime | None:
+        """Return when something is due: a reminder, a warning, the end, or the removal."""
         if self.ending is not None:
             return self.removal_at
         ends_at = self.ends_at(sent_at)
         if not is_sent or sent_at is None or ends_at is None:
             return None
-        last = min(self.announced, default=None)
+        last, due_at = self.last_mark, ends_at
         for days in WARNING_DAYS:
             mark = shifted(ends_at, -timedelta(days=days))
             if mark > sent_at and (last is None or days < last):
-                return mark
-        return ends_at
+                due_at = mark
+                break
+        reminder_at = self.reminder_at(sent_at, is_accepted=is_accepted)
+        return due_at if reminder_at is None else min(due_at, reminder_at)
 
     def mark_at(self, sent_at: datetime, now: datetime) -> int | None:
         """Return the warning that is due now: the nearest mark that has passed; None if it was sent."""
         ends_at = self.ends_at(sent_at)
         if ends_at is None or ends_at <= now:
             return None
-        last = min(self.announced, default=None)
+        last = self.last_mark
         passed = [days for days in WARNING_DAYS if sent_at < shifted(ends_at, -timedelta(days=days)) <= now]
         nearest = min(passed, default=None)
         return None if nearest is None or (last is not None and nearest >= last) else nearest

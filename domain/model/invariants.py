@@ -24,6 +24,7 @@ from domain.events import (
     InviteAttempted,
     InviteFailed,
     InviteReleased,
+    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
     OpeningBalanceImported,
@@ -188,7 +189,17 @@ def is_announced_once(before: Reservation | None, event: ReservationEvent, _afte
     ends_at = before.access_ends_at if before else None
     if before is None or before.access is None or not before.has_active_access or ends_at is None:
         return False
-    return event.at < ends_at and all(event.days < days for days in before.access.announced)
+    return event.at < ends_at and (before.access.last_mark is None or event.days < before.access.last_mark)
+
+
+def is_reminded_once(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
+    """The recipient is reminded once, while the invitation is not accepted and the access is active."""
+    if not isinstance(event, InviteReminded):
+        return True
+    ends_at = before.access_ends_at if before else None
+    if before is None or before.access is None or not before.has_active_access or ends_at is None:
+        return False
+    return event.at < ends_at and before.accepted_at is None and before.access.reminded is None
 
 
 def spends_no_attempt_on_connections(before: Reservation | None, event: ReservationEvent, after: Reservation) -> bool:
@@ -284,6 +295,7 @@ RESERVATION_RULES: Final[Mapping[str, Callable[[Reservation | None, ReservationE
     "access: ends once, not early": ends_once_and_not_early,
     "access: removed after its end": is_removed_after_its_end,
     "access: its end is announced once": is_announced_once,
+    "access: its recipient is reminded once": is_reminded_once,
     "access: its end does not move": keeps_its_end,
     "rule 4: a connection spends no attempt": spends_no_attempt_on_connections,
     "invariant 11: nothing is sent while it waits": waits_for_the_former_end,

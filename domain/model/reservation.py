@@ -171,10 +171,10 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def access_due_at(self) -> datetime | None:
-        """When something is due about the access: a warning, its end, or its removal."""
+        """When something is due about the access: a reminder, a warning, its end, or its removal."""
         if self.access is None:
             return None
-        return self.access.due_at(self.sent_at, is_sent=self.status == "sent")
+        return self.access.due_at(self.sent_at, is_sent=self.status == "sent", is_accepted=self.accepted_at is not None)
 
     @property
     def has_active_access(self) -> bool:

@@ -30,6 +30,7 @@ from domain.events import (
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
+    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
@@ -38,6 +39,7 @@ from domain.events import (
     ReservationEvent,
     ReservationStarted,
     UseRefunded,
+    UseReserved,
 )
 from domain.model.access import Access
 from domain.model.reservation import Lease, Reservation
@@ -227,6 +229,10 @@ def _apply_announcement(reservation: Reservation, _: int, event: ExpiryAnnounced
     return {"access": replace(access, announced=(*access.announced, event.days))}
 
 
+def _apply_reminder(reservation: Reservation, _: int, event: InviteReminded) -> Change:
+    return {"access": replace(reservation.access or Access(), reminded=event.days)}
+
+
 def _apply_expiry(reservation: Reservation, _: int, event: AccessExpired) -> Change:
     """End the access; an access that expired before an import needs no removal."""
     access = _end_access(reservation, event.at, "expired")
@@ -296,6 +302,7 @@ TRANSITIONS: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
     CaseClosed: _apply_case_closed,
     ResendRequested: _apply_resend_request,
     ExpiryAnnounced: _apply_announcement,
+    InviteReminded: _apply_reminder,
     AccessExpired: _apply_expiry,
     AccessReplaced: _apply_replacement,
     AccessCorrected: _apply_correction,
@@ -367,7 +374,11 @@ def _promised_access(event: ReservationStarted) -> Access | None:
     if event.validity_days is None and event.activated_at is None and not event.moves and not announced:
         return None
     return Access(
-        validity_days=event.validity_days, activated_at=event.activated_at, moves=event.moves, announced=announced
+        validity_days=event.validity_days,
+        activated_at=event.activated_at,
+        moves=event.moves,
+        announced=announced,
+        remind_days=event.remind_days if isinstance(event, UseReserved) else None,
     )
 
 

@@ -20,6 +20,8 @@ USES_SO_FAR: Final = Bounds(0, 2**53)
 """Uses that an imported code has already."""
 DAYS: Final = Bounds(1, 36_500)
 """Days of access."""
+REMINDER_DAYS: Final = Bounds(1, 30)
+"""How many days before its end a campaign reminds of an invitation."""
 REBINDS: Final = Bounds(0, 1_000)
 """How often an access grant may be moved to another group."""
 CHECKPOINTS: Final = Bounds(1, 2**31 - 1)

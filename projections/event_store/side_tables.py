@@ -15,7 +15,7 @@ from domain.commands.access.rebind import RequestRebind
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
-from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, UseRefunded
+from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, InviteReminded, UseRefunded
 from domain.ports import PipelineSteps, Template
 from domain.working_set import WorkingSet
 from projections.database.pipeline import fetch_pipelined
@@ -28,6 +28,8 @@ IDEMPOTENCY_DAYS = 7
 REFUSALS_PER_CODE_AND_DAY = 100
 EXPIRY_NOTICE_PREFIX = "ends_in_"
 """Start of the name of a notice about an expiry date, before the number of days."""
+REMINDER: Final[Template] = "invite_reminder"
+"""Sent once to a recipient who has not accepted the invitation."""
 CORRECTION_NOTICE: Final[Template] = "correction_notice"
 """Sent to the old address after a correction."""
 MOVE_NOTICE: Final[Template] = "move_notice"
@@ -57,6 +59,8 @@ def outbox_entry_for(event: Event, working_set: WorkingSet) -> tuple[UUID, str, 
         return event.reservation_id, MOVE_NOTICE, event.at
     if isinstance(event, ExpiryAnnounced):
         return event.reservation_id, f"{EXPIRY_NOTICE_PREFIX}{event.days}", event.at
+    if isinstance(event, InviteReminded):
+        return event.reservation_id, REMINDER, event.at
     return None
 
 

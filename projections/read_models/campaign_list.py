@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain.events import Event
+from domain.events.campaign import CampaignTerms
 from domain.model.campaign import Campaign, evolve_campaign
 from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
 from projections.definitions.tables.campaigns import TABLE
@@ -40,6 +41,11 @@ class CampaignReader(Reader):
         """Return one campaign; None if there is none with this id."""
         rows = self._fetch_all(ReadModelsSql.campaign_of_id, campaign_id)
         return _balance(rows[0]) if rows else None
+
+    def find_terms_of_code(self, code_id: UUID) -> CampaignTerms | None:
+        """Return the terms of the campaign that a code belongs to; None if it belongs to none."""
+        rows = self._fetch_all(ReadModelsSql.campaign_of_code, code_id)
+        return CAMPAIGNS.read_back(rows[0]).terms if rows else None
 
     def list_campaigns(self, after: tuple[datetime, UUID], limit: int) -> list[CampaignBalance]:
         """Return one page in order of creation."""

@@ -56,6 +56,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     api_key_of_digest: LiteralString
     list_codes: LiteralString
     campaign_of_id: LiteralString
+    campaign_of_code: LiteralString
     list_campaigns: LiteralString
     balance_of_code: LiteralString
     balances_of_codes: LiteralString

@@ -472,8 +472,8 @@ ORDER BY b.code_id LIMIT %(limit)s;
 DELETE FROM history_blocks WHERE shape <> %s AND written_at < now() - interval '1 day';
 
 -- name: campaign_of_id
-SELECT c.campaign_id, c.version, c.created_at, c.last_at, c.counts_uses, c.occupied, c.is_paused, c.ended_by, c.name, c.group_name, c.starts_at, c.ends_at,
-    c.max_uses, c.max_per_person, c.allowed_domains, c.denied_domains, b.codes, b.used, b.reserved
+-- Columns are in the order of projections/definitions/tables/campaigns.py: migrations append them.
+SELECT c.*, b.codes, b.used, b.reserved
 FROM campaigns c
 CROSS JOIN LATERAL (
     SELECT count(*) AS codes, coalesce(sum(used), 0)::bigint AS used, coalesce(sum(reserved), 0)::bigint AS reserved
@@ -481,9 +481,11 @@ CROSS JOIN LATERAL (
 ) b
 WHERE c.campaign_id = %s;
 
+-- name: campaign_of_code
+SELECT c.* FROM campaigns c WHERE c.campaign_id = (SELECT campaign_id FROM code_balances WHERE code_id = %s);
+
 -- name: list_campaigns
-SELECT c.campaign_id, c.version, c.created_at, c.last_at, c.counts_uses, c.occupied, c.is_paused, c.ended_by, c.name, c.group_name, c.starts_at, c.ends_at,
-    c.max_uses, c.max_per_person, c.allowed_domains, c.denied_domains, b.codes, b.used, b.reserved
+SELECT c.*, b.codes, b.used, b.reserved
 FROM campaigns c
 CROSS JOIN LATERAL (
     SELECT count(*) AS codes, coalesce(sum(used), 0)::bigint AS used, coalesce(sum(reserved), 0)::bigint AS reserved

@@ -94,14 +94,15 @@ DELETE FROM unknown_code_tries WHERE minute < %s;
 
 -- name: take_outbox
 -- Letters due, each taken by one worker: due_at moves past the lease before anything is sent. `recent`: how many
--- notices the same recipient was sent within the last hour.
-UPDATE outbox o SET due_at = %(leased_until)s, attempts = o.attempts + 1
+-- notices the same recipient was sent within the last hour. The outcome of the attempt before is returned and cleared,
+-- so that none is left of an attempt whose worker ended without storing one.
+UPDATE outbox o SET due_at = %(leased_until)s, attempts = o.attempts + 1, outcome = NULL
 FROM (
-    SELECT reservation_id, template FROM outbox WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s
+    SELECT reservation_id, template, outcome FROM outbox WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE o.reservation_id = due.reservation_id AND o.template = due.template
-RETURNING o.reservation_id, o.template, o.written_at, o.attempts, (
+RETURNING o.reservation_id, o.template, o.written_at, o.attempts, due.outcome AS last_outcome, (
     SELECT count(*) FROM reservations own
     JOIN reservations other USING (recipient_id)
     JOIN outbox sent ON sent.reservation_id = other.reservation_id

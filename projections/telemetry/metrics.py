@@ -31,6 +31,8 @@ CALLBACK_OUTCOMES = (
     *("accepted", "bounced", "removed"),
     *("malformed", "forged", "stale", "replayed", "foreign", "refused", "unknown"),
 )
+REMINDER_OUTCOMES = ("sent", "failed", "deferred", "unknown", "quiet", "opted_out", "not_needed")
+"""What became of a reminder of an invitation; `not_needed`: it would not be true any more."""
 REQUEST_GROUPS = ("redeem", "public", "stream", "staff", "desk", "page", "probe")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 TASKS = (
@@ -117,6 +119,10 @@ WEBHOOK_DELIVERIES = _counter(
 )  # fmt: skip
 WEBHOOK_SECONDS = _histogram("ledger_webhook_seconds", "Duration of one request to a webhook endpoint.", LONG_SECONDS)
 CALLBACKS = _counter("ledger_callbacks_total", "Callbacks of external systems, by result.", outcome=CALLBACK_OUTCOMES)
+REMINDERS = _counter(
+    "ledger_reminders_total", "Reminders of unaccepted invitations, by outcome of an attempt.",
+    outcome=REMINDER_OUTCOMES,
+)  # fmt: skip
 WORKER_PROCESSES = _counter("ledger_worker_processes_total", "Child processes that workers have started.")
 STARTED = Gauge(
     "ledger_start_time_seconds", "Start time of the process of this component, as a Unix timestamp.", ["part"],

@@ -41,6 +41,7 @@ class DueNotice(NamedTuple):
         written_at: When it was put into the outbox.
         attempts: Number of this attempt, from 1.
         recent: Notices that the same recipient was sent within the last hour.
+        last_outcome: Outcome of the attempt before; None for the first one, or if its worker stored none.
     """
 
     reservation_id: UUID
@@ -48,6 +49,12 @@ class DueNotice(NamedTuple):
     written_at: datetime
     attempts: int
     recent: int = 0
+    last_outcome: str | None = None
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether a worker leased it before and ended without storing an outcome."""
+        return self.attempts > 1 and self.last_outcome is None
 
 
 class OutboxRows:

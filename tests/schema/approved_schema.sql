@@ -190,7 +190,9 @@ CREATE TABLE public.campaigns (
     max_uses bigint,
     max_per_person bigint,
     allowed_domains text,
-    denied_domains text
+    denied_domains text,
+    remind_days bigint,
+    quiet_hours text
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (

@@ -37,6 +37,7 @@ from domain.events import (
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
+    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
@@ -95,6 +96,8 @@ CAMPAIGN_TERMS: Final[dict[str, Any]] = {
     "max_per_person": 1,
     "allowed_domains": "example.com",
     "denied_domains": "example.org",
+    "remind_days": 5,
+    "quiet_hours": "22:00-08:00 Europe/Berlin",
 }
 
 EXAMPLES: Final[list[Event]] = [
@@ -105,7 +108,7 @@ EXAMPLES: Final[list[Event]] = [
     CodeResumed(**WHO, text_id=C),
     CodeRevoked(**WHO, text_id=C),
     CodeNoted(**WHO, text_id=C),
-    UseReserved(**WHO, **RESERVATION_TERMS),
+    UseReserved(**WHO, **RESERVATION_TERMS, remind_days=5),
     RebindReserved(**WHO, **RESERVATION_TERMS, text_id=C),
     InviteAttempted(**WHO, **ATTEMPT, lease_until=LATER, channel="smtp"),
     InviteSent(**WHO, **ATTEMPT, server="mx:25", reply_code=250, ms_ago=(64, 31, 23, 29, 26)),
@@ -134,6 +137,7 @@ EXAMPLES: Final[list[Event]] = [
     CaseClosed(**WHO, reservation_id=R, case_id=C, how="tried_again", retry_at=LATER, deadline=LATER, text_id=C),
     ResendRequested(**WHO, reservation_id=R, delivery=2, deadline=LATER, text_id=C),
     ExpiryAnnounced(**WHO, reservation_id=R, days=7),
+    InviteReminded(**WHO, reservation_id=R, days=5),
     AccessExpired(**WHO, reservation_id=R, notify=False),
     AccessReplaced(**WHO, reservation_id=R, by=C),
     AccessRevoked(**WHO, reservation_id=R, text_id=C),

@@ -78,6 +78,23 @@ class MessageFactory:
             opt_out_link=self.opt_out_link(OptOutRef(reservation.recipient_id, reservation.group)),
         )
 
+    def reminder(self, reservation: Reservation, recipient: EmailAddress, written_at: datetime) -> OutboundMessage:
+        """Return the reminder to accept an invitation: it has the link of the newest delivery."""
+        delivery = DeliveryRef(reservation.reservation_id, reservation.delivery)
+        return OutboundMessage(
+            reservation_id=reservation.reservation_id,
+            template="invite_reminder",
+            message_id=f"<{reservation.reservation_id}.reminder@{self.mail_domain}>",
+            recipient=recipient,
+            language=reservation.language,
+            link=f"{self.public_url}/a/{link_token(self.secret, delivery)}",
+            written_at=written_at,
+            group=reservation.group,
+            request_id=_shown_id(reservation),
+            ends_at=reservation.access_ends_at,
+            opt_out_link=self.opt_out_link(OptOutRef(reservation.recipient_id, reservation.group)),
+        )
+
     def opt_out_link(self, ref: OptOutRef) -> str:
         """Return the link by which a recipient opts out of a group's emails that are sent without a request."""
         return f"{self.public_url}/opt-out/{opt_out_token(self.secret, ref)}"

@@ -10,7 +10,6 @@ from domain.ports import (
     ADDRESS_MISMATCH,
     Accepted,
     Channel,
-    OptOuts,
     OutboundMessage,
     OutcomeUnknown,
     Rejected,
@@ -18,18 +17,18 @@ from domain.ports import (
     outcome_label,
 )
 from domain.values.identifiers import EmailAddress
-from projections.event_store.side_tables import CORRECTION_NOTICE, EXPIRY_NOTICE_PREFIX, MOVE_NOTICE
+from projections.event_store.side_tables import CORRECTION_NOTICE, EXPIRY_NOTICE_PREFIX, MOVE_NOTICE, REMINDER
+from projections.telemetry.metrics import REMINDER_OUTCOMES, REMINDERS
 from projections.work_queue.outbox import PUT_OFF, DueNotice
 from workers.channels.group_router import Cooldowns
 from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.reminders import OPTED_OUT, ReminderRules
 
 TAKEN_MAX = 20
 """Most notices of one run; the next one follows in seconds."""
 RUN_MAX_S = 2.0
 """Seconds after which a run begins no further notice: invitations and sweeps wait for the same processes."""
 ATTEMPTS_MAX = 5
-OPTED_OUT = "opted_out"
-"""Outcome of a reminder that the recipient does not want. Notices about what happened to a use are sent anyway."""
 RETRY_S = 60
 POSTPONED_MAX = timedelta(days=1)
 """A notice that was deferred for longer is dropped, because its content is out of date."""
@@ -56,12 +55,13 @@ def send_notices(
     should_stop: Callable[[], bool] = lambda: False,
     cooldowns: Cooldowns | None = None,
     hourly_max: int | None = None,
-    opt_outs: OptOuts | None = None,
+    rules: ReminderRules | None = None,
 ) -> int:
     """Send due notices; return how many were processed.
 
     A notice that may have been sent is not sent again, because a second one would worry more than a lost one. If a
-    worker dies between the lease and the sending, the notice is sent after the lease.
+    worker dies between the lease and the outcome, the notice is sent after the lease; the reminder of an invitation is
+    not, because it may have been sent.
 
     Args:
         outbox: Where they wait.
@@ -71,10 +71,10 @@ def send_notices(
         should_stop: Turns true when no further one is to be begun.
         cooldowns: Which groups' systems are in backoff: their notices are deferred, so that no other waits.
         hourly_max: How many notices a recipient may get within an hour; those beyond it are deferred. None: no limit.
-        opt_outs: Recipients who want no reminders; None: no one.
+        rules: For reminders; None: no one has opted out, and no invitation is reminded of.
     """
     for count in range(TAKEN_MAX):
-        if should_stop() or not _send_one(outbox, find, steps, channel, cooldowns, hourly_max, opt_outs):
+        if should_stop() or not _send_one(outbox, find, steps, channel, cooldowns, hourly_max, rules):
             return count
     return TAKEN_MAX
 
@@ -86,13 +86,16 @@ def _send_one(
     channel: Channel,
     cooldowns: Cooldowns | None,
     hourly_max: int | None,
-    opt_outs: OptOuts | None,
+    rules: ReminderRules | None,
 ) -> bool:
     """Send one notice, or defer it; return False if none is due."""
     now = steps.now()
     notice = outbox.take(now)
     if notice is None:
         return False
+    if notice.template == REMINDER and notice.may_be_sent:
+        _close(outbox, notice, None, "unknown")
+        return True
     reservation = find(notice.reservation_id)
     group = reservation.group if reservation else None
     is_resting = cooldowns is not None and group is not None and cooldowns.is_active(group)
@@ -101,12 +104,20 @@ def _send_one(
         return True
     address = steps.addresses([reservation.recipient_id]).get(reservation.recipient_id) if reservation else None
     message = (
-        _message(steps, notice, reservation, address) if reservation and isinstance(address, EmailAddress) else None
+        _message(steps, notice, reservation, address, rules)
+        if reservation and isinstance(address, EmailAddress)
+        else None
     )
+    is_reminder = notice.template == REMINDER
+    quiet_until = rules.find_end_of_quiet_hours(reservation, now) if is_reminder and rules and reservation else None
     if message is None:
         outcome, is_retried = _reason_not_sent(address), False
-    elif reservation and message.opt_out_link and opt_outs and _has_opted_out(opt_outs, reservation):
+    elif reservation and message.opt_out_link and rules and rules.has_opted_out(reservation):
         outcome, is_retried = OPTED_OUT, False
+    elif quiet_until is not None:
+        outbox.put_off(notice, quiet_until)
+        _count(notice, "quiet")
+        return True
     else:
         result = channel.send(message)
         if cooldowns is not None and group is not None:
@@ -118,12 +129,18 @@ def _send_one(
         is_retryable = not isinstance(result, Accepted | OutcomeUnknown)
         is_final = isinstance(result, Rejected) and result.final
         is_retried = is_retryable and not is_final and notice.attempts < ATTEMPTS_MAX
-    outbox.close(notice, now + timedelta(seconds=RETRY_S * notice.attempts) if is_retried else None, outcome)
+    _close(outbox, notice, now + timedelta(seconds=RETRY_S * notice.attempts) if is_retried else None, outcome)
     return True
 
 
-def _has_opted_out(opt_outs: OptOuts, reservation: Reservation) -> bool:
-    return bool(opt_outs.find_opted_out([reservation.recipient_id], reservation.group))
+def _close(outbox: Outbox, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
+    outbox.close(notice, due_at, outcome)
+    _count(notice, outcome)
+
+
+def _count(notice: DueNotice, outcome: str) -> None:
+    if notice.template == REMINDER:
+        REMINDERS.labels(outcome if outcome in REMINDER_OUTCOMES else "not_needed").inc()
 
 
 def _reason_not_sent(address: EmailAddress | UnverifiedAddress | None) -> str:
@@ -141,7 +158,11 @@ def _postpone(outbox: Outbox, notice: DueNotice, now: datetime) -> None:
 
 
 def _message(
-    steps: DeliverySteps, notice: DueNotice, reservation: Reservation, address: EmailAddress
+    steps: DeliverySteps,
+    notice: DueNotice,
+    reservation: Reservation,
+    address: EmailAddress,
+    rules: ReminderRules | None,
 ) -> OutboundMessage | None:
     """Return the message of a notice; None if it would not be true any more."""
     if notice.template == CORRECTION_NOTICE:
@@ -149,6 +170,9 @@ def _message(
         return steps.message_factory.correction_notice(reservation, address, notice.written_at) if is_moved else None
     if notice.template == MOVE_NOTICE:
         return steps.message_factory.move_notice(reservation, address, notice.written_at)
+    if notice.template == REMINDER:
+        is_wanted = rules is not None and rules.is_wanted(reservation, steps.now())
+        return steps.message_factory.reminder(reservation, address, notice.written_at) if is_wanted else None
     if not notice.template.startswith(EXPIRY_NOTICE_PREFIX):
         return (
             None

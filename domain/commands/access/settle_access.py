@@ -16,6 +16,7 @@ from domain.events import (
     AccessReplaced,
     Event,
     ExpiryAnnounced,
+    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
 )
@@ -29,7 +30,7 @@ REMOVAL_FAILED: Final = "removal_failed"
 
 
 class SettleAccess(Struct, frozen=True, kw_only=True):
-    """Do what is due about an access: warn of its expiry, or end it."""
+    """Do what is due about an access: remind of its unaccepted invitation, warn of its expiry, or end it."""
 
     context: CommandContext
     reservation_id: UUID
@@ -69,6 +70,10 @@ def settle_access(command: SettleAccess, working_set: WorkingSet) -> Decision:
     if reservation.is_access_over(stamp.at):
         return Decision(code.code_id, (AccessExpired(**shared_fields),), reservation.reservation_id)
     days = access.mark_at(reservation.sent_at, stamp.at)
+    reminder_at = access.reminder_at(reservation.sent_at, is_accepted=reservation.accepted_at is not None)
+    if reminder_at is not None and access.remind_days is not None and reminder_at <= stamp.at:
+        nearest = access.remind_days if days is None else min(days, access.remind_days)
+        return Decision(code.code_id, (InviteReminded(**shared_fields, days=nearest),), reservation.reservation_id)
     events = () if days is None else (ExpiryAnnounced(**shared_fields, days=days),)
     return Decision(code.code_id, events, reservation.reservation_id)
 

@@ -23,7 +23,8 @@ from domain.events.code_terms import DOMAIN_TERMS
 from domain.model.campaign import Campaign
 from domain.values.email_domains import find_useless_name, is_domain_set
 from domain.values.group_name import NamesGroup, group_name_error
-from domain.values.number_bounds import USES
+from domain.values.number_bounds import REMINDER_DAYS, USES
+from domain.values.quiet_hours import is_quiet_hours
 from domain.values.timestamps import is_within_bounds
 from domain.working_set import WorkingSet
 
@@ -187,8 +188,11 @@ def _check_terms(terms: CampaignTerms) -> None:
             raise CampaignTermsInvalid(name)
         if name in DOMAIN_TERMS and isinstance(value, str) and not is_domain_set(value):
             raise CampaignTermsInvalid(name)
-        if isinstance(value, int) and not USES.holds(value):
+        bounds = REMINDER_DAYS if name == "remind_days" else USES
+        if isinstance(value, int) and not bounds.holds(value):
             raise CampaignTermsInvalid(name)
+    if terms.quiet_hours is not None and not is_quiet_hours(terms.quiet_hours):
+        raise CampaignTermsInvalid("quiet_hours")
     if terms.starts_at is not None and terms.ends_at is not None and terms.ends_at <= terms.starts_at:
         raise CampaignTermsInvalid("end_before_start")
     if terms.max_uses is not None and terms.max_per_person is not None and terms.max_per_person > terms.max_uses:

@@ -186,6 +186,7 @@ def _correction_events(
         corrects=reservation.reservation_id,
         waits_for=reservation.reservation_id if ended and not is_removed else None,
         validity_days=None if reservation.access is None else reservation.access.validity_days,
+        remind_days=None if reservation.access is None else reservation.access.remind_days,
         caused_by=code.version + 1,
     )
     return [refund, *closed, *ended, reserved]

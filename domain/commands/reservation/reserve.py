@@ -159,6 +159,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
         group=code.terms.group,
         follows=follows,
         validity_days=code.terms.validity_days,
+        remind_days=None if code.campaign_id is None else working_set.campaigns[code.campaign_id].terms.remind_days,
     )
     events = [*release_overdue(code, to_release, stamp), event]
     return Decision(code.code_id, events, command.reservation_id)

@@ -29,6 +29,8 @@ TABLE: Final = Table(
         "max_per_person": "bigint",
         "allowed_domains": "text",
         "denied_domains": "text",
+        "remind_days": "bigint",
+        "quiet_hours": "text",
     },
     fixed=("created_at", "counts_uses"),
 )

@@ -46,6 +46,7 @@ NOTICES: Final[Mapping[Template, str]] = {
     "correction_notice": "invite.corrected",
     "move_notice": "access.moved",
     "ends_soon": "access.ends_soon",
+    "invite_reminder": "invite.reminder",
 }
 """Types of the messages by which the external system learns what to tell a recipient. The end of an access is another
 message (`revoke`), so there is no farewell among them."""
@@ -137,7 +138,7 @@ class WebhookChannel:
         }
         if message.template in NOTICES:
             del data["delivery"]
-        if message.template == "ends_soon" and message.ends_at is not None:
+        if message.template in ("ends_soon", "invite_reminder") and message.ends_at is not None:
             data["ends_at"] = message.ends_at.isoformat()
         if message.opt_out_link:
             data["opt_out_link"] = message.opt_out_link

@@ -118,3 +118,31 @@ def test_bad_terms_of_a_campaign_are_refused_with_their_reason(shared_app: AppCl
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [each[1:] for each in wrong]
     assert (unknown.status_code, unknown.json()["code"]) == (404, "CAMPAIGN_NOT_FOUND")
     assert before == after
+
+
+def test_terms_of_reminders_are_set_shown_and_refused(app: AppClient) -> None:
+    """With bounds, an existing time zone, and null for none; a refusal changes nothing."""
+    campaign = create(app, remind_days=5, quiet_hours="22:00-08:00 Europe/Berlin")
+    path, key = f"/api/v1/campaigns/{campaign['id']}", app.key("admin")
+    answers = {
+        str(change): app.client.patch(path, json=change, headers={**key, "Accept-Language": "en"})
+        for change in (
+            {"quiet_hours": "22:00-08:00 Europe/Atlantis"},
+            {"quiet_hours": "08:00-08:00 UTC"},
+            {"quiet_hours": "22-8"},
+            {"remind_days": 0},
+            {"remind_days": 31},
+        )
+    }
+    unchanged = app.client.get(path, headers=key).json()
+    without = app.client.patch(path, json={"remind_days": None, "quiet_hours": None}, headers=key).json()
+    history = app.client.get(f"{path}/history", headers={**key, "Accept-Language": "en"}).json()["events"]
+
+    assert {shown: answer.json()["code"] for shown, answer in answers.items()} == dict(
+        zip(answers, ["CAMPAIGN_TERMS_INVALID"] * 2 + ["MALFORMED"] * 3, strict=True)
+    )
+    assert "existing time zone" in next(iter(answers.values())).json()["detail"]
+    assert unchanged == campaign
+    assert (campaign["remind_days"], campaign["quiet_hours"]) == (5, "22:00-08:00 Europe/Berlin")
+    assert (without["remind_days"], without["quiet_hours"]) == (None, None)
+    assert "reminder of unaccepted invitations 5 days before they end" in history[0]["sentence"]

@@ -21,6 +21,7 @@ from domain.values.identifiers import EmailAddress, generate_code
 from projections.monitoring.event_counters import update_counters
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
+from projections.read_models.campaign_list import CampaignReader
 from projections.work_queue.due_access import DueAccessRows
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.invitations.test_address_mismatch import swap
@@ -31,7 +32,8 @@ from tests.support.servers.databases import execute
 from workers.channels.mail_message import render_parts
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.delivery_steps import DeliverySteps
-from workers.invitations.outbox_notices import send_notices
+from workers.invitations.outbox_notices import Outbox, send_notices
+from workers.invitations.reminders import ReminderRules
 from workers.manual_reserve import reserve
 
 
@@ -49,7 +51,7 @@ class AccessRig:
         """Who and when."""
         return CommandContext(now=self.now, actor=actor, actor_id="w1", request_id="t1")
 
-    def issue(self, days: int | None = 30, group: str | None = "red") -> str:
+    def issue(self, days: int | None = 30, group: str | None = "red", campaign_id: UUID | None = None) -> str:
         """A code whose accesses end."""
         text, code_id, vault = generate_code(self.bench.random_source), uuid4(), self.bench.storage.vault
         self.bench.run(
@@ -59,6 +61,7 @@ class AccessRig:
                 text=vault.draft_code(text, code_id),
                 terms=make_terms(max_uses=5, validity_days=days, group=group),
                 bound=False,
+                campaign_id=campaign_id,
             )
         )
         return text
@@ -109,13 +112,13 @@ class AccessRig:
             publish=self.woken.extend,
         )
 
-    def post(self) -> int:
+    def post(self, outbox: Outbox | None = None) -> int:
         """Send what waits in the outbox."""
         steps = replace(self.steps, now=lambda: self.now)
         storage = self.bench.storage
-        opt_outs = OptOutRepository(storage)
+        rules = ReminderRules(OptOutRepository(storage), CampaignReader(storage).find_terms_of_code)
         return send_notices(
-            OutboxRows(storage), self.bench.reader.find_reservation, steps, self.channel, opt_outs=opt_outs
+            outbox or OutboxRows(storage), self.bench.reader.find_reservation, steps, self.channel, rules=rules
         )
 
     def rebind(self, code: str, group: str = "blue") -> UUID:

@@ -74,6 +74,27 @@ def test_next_mark_is_due_after_the_announced_ones(announced: tuple[int, ...], d
 
 
 @pytest.mark.parametrize(
+    ("access", "is_accepted", "due_at"),
+    [
+        (Access(validity_days=30, remind_days=10), False, days_before(10)),
+        (Access(validity_days=30, remind_days=10), True, days_before(7)),
+        (Access(validity_days=30, remind_days=5), False, days_before(7)),
+        (Access(validity_days=30, remind_days=5, announced=(7,)), False, days_before(5)),
+        (Access(validity_days=30, remind_days=5, announced=(7,)), True, days_before(3)),
+        (Access(validity_days=30, remind_days=5, announced=(7,), reminded=5), False, days_before(3)),
+        (Access(validity_days=30, remind_days=7, reminded=7), False, days_before(3)),
+        (Access(validity_days=30, remind_days=30), False, days_before(7)),
+        (Access(remind_days=5), False, None),
+    ],
+)
+def test_reminder_of_an_unaccepted_invitation_is_due_among_the_warnings(
+    access: Access, due_at: datetime | None, *, is_accepted: bool
+) -> None:
+    """Once, and only if it is after the sending; it stands for the warnings that are due by then."""
+    assert access.due_at(START, is_sent=True, is_accepted=is_accepted) == due_at
+
+
+@pytest.mark.parametrize(
     ("sent_at", "due_at"),
     [
         (days_before(7) - TICK, days_before(7)),

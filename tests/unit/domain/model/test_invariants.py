@@ -18,10 +18,12 @@ from domain.events import (
     CodeIssued,
     Event,
     ExpiryAnnounced,
+    InviteAccepted,
     InviteAttempted,
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
+    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
     OpeningBalanceImported,
@@ -62,6 +64,8 @@ OVER = AccessExpired(at=START + timedelta(days=30), actor="sweep", reservation_i
 REPLACED = AccessReplaced(at=START, actor="worker", reservation_id=ID, by=OTHER)
 REMOVED = AccessRemoved(at=START, actor="sweep", reservation_id=ID, channel="c", server="s", cause="expired")
 ANNOUNCED = ExpiryAnnounced(at=START, actor="sweep", reservation_id=ID, days=7)
+REMINDED = InviteReminded(at=START, actor="sweep", reservation_id=ID, days=7)
+ACCEPTED = InviteAccepted(at=START, actor="person", reservation_id=ID, delivery=1, via="link")
 SENT = InviteSent(at=START, actor="worker", reservation_id=ID, attempt=1, server="mx:25")
 UNKNOWN = InviteOutcomeUnknown(at=START, actor="worker", reservation_id=ID, attempt=1, cause="timeout")
 REFUNDED = UseRefunded(at=START, actor="sweep", reservation_id=ID, cause="deadline", held="reserved")
@@ -265,7 +269,7 @@ def test_a_right_history_breaks_nothing() -> None:
 
 def test_every_rule_has_a_case_here() -> None:
     """A rule added without a test of its failure would be noticed."""
-    assert (len(CODE_RULES), len(RESERVATION_RULES)) == (5, 11)
+    assert (len(CODE_RULES), len(RESERVATION_RULES)) == (5, 12)
 
 
 BALANCED = replace(code_after(), used=2, reserved=1, sent_binding=1, terms=replace(code_after().terms, max_uses=3))
@@ -427,6 +431,15 @@ DAY = timedelta(days=1)
         ("access: its end is announced once", None, ANNOUNCED, False),
         ("access: its end is announced once", TIMED_SENT, ANNOUNCED, True),
         ("access: its end is announced once", item_after(TIMED, SENT, ANNOUNCED), replace(ANNOUNCED, days=3), True),
+        ("access: its end is announced once", item_after(TIMED, SENT, REMINDED), ANNOUNCED, False),
+        ("access: its end is announced once", item_after(TIMED, SENT, REMINDED), replace(ANNOUNCED, days=3), True),
+        ("access: its recipient is reminded once", None, REMINDED, False),
+        ("access: its recipient is reminded once", TIMED_SENT, REMINDED, True),
+        ("access: its recipient is reminded once", item_after(TIMED, SENT, REMINDED), REMINDED, False),
+        ("access: its recipient is reminded once", TIMED_SENT, replace(REMINDED, at=START + 30 * DAY), False),
+        ("access: its recipient is reminded once", item_after(TIMED, SENT, ACCEPTED), REMINDED, False),
+        ("access: its recipient is reminded once", item_after(TIMED, SENT, OVER), REMINDED, False),
+        ("access: its recipient is reminded once", item_after(TIMED), REMINDED, False),
         ("access: its end is announced once", TIMED_SENT, replace(ANNOUNCED, at=START + 30 * DAY), False),
         ("access: its end is announced once", item_after(TIMED, SENT, OVER), ANNOUNCED, False),
         ("access: its end is announced once", item_after(TIMED), ANNOUNCED, False),

@@ -24,6 +24,7 @@ from domain.events import (
     InviteFailed,
     InviteOutcomeUnknown,
     InviteReleased,
+    InviteReminded,
     InviteSent,
     LateSuccessRecorded,
     NoteAdded,
@@ -383,6 +384,7 @@ PARKED, PARKED_SENT = replace(LIVE, case_id=CASE), replace(SENT, case_id=CASE)
         pytest.param(
             IDLE_SENT, ExpiryAnnounced(**FIELDS, days=3), {"access": Access(announced=(3,))}, id="first-announcement"
         ),
+        pytest.param(IDLE_SENT, InviteReminded(**FIELDS, days=5), {"access": Access(reminded=5)}, id="reminder"),
         pytest.param(
             replace(IDLE_SENT, access=replace(STANDING, removal_attempts=4)),
             AccessExpired(**FIELDS),
