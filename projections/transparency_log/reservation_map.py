@@ -21,7 +21,7 @@ import msgspec
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from domain.events import RebindReserved, UseReserved
+from domain.events import CampaignUseReturned, CampaignUseTaken, RebindReserved, UseReserved
 from projections.event_store.codec import topics_of
 from projections.event_store.stored_state import JSON_BEGINS, RESERVATION_ID_BEGINS
 from projections.sql.transparency_log import TransparencyLogSql
@@ -43,6 +43,8 @@ NOW: Final = -1
 """Instead of the number of a checkpoint: the map as it is now."""
 OPENING_TOPICS: Final = frozenset({*topics_of(UseReserved), *topics_of(RebindReserved)})
 """Topics of the events that are the first of a reservation."""
+CAMPAIGN_TOPICS: Final = frozenset({*topics_of(CampaignUseTaken), *topics_of(CampaignUseReturned)})
+"""Topics of the events that name a reservation, but are those of a campaign's stream: its statement has none of them."""
 
 
 class MapProgress(NamedTuple):
@@ -157,7 +159,7 @@ def _group_events(conn: Connection[Any], progress: MapProgress, appended: Hashed
     leaves: defaultdict[bytes, list[bytes]] = defaultdict(list)
     places: dict[bytes, int] = {}
     for place, (_, topic, state, leaf) in enumerate(appended.events, progress.size):
-        reservation_id = read_reservation_id(state)
+        reservation_id = None if topic in CAMPAIGN_TOPICS else read_reservation_id(state)
         if reservation_id is not None:
             leaves[reservation_id].append(leaf)
             if topic in OPENING_TOPICS:

@@ -83,6 +83,24 @@ def places_by_definition(bench: LedgerBench) -> list[bytes]:
     return hashes
 
 
+def test_receipt_is_complete_for_a_code_of_a_campaign(bench: LedgerBench, conn: psycopg.Connection[Any]) -> None:
+    """The events of the campaign name the reservation too, but the map has only those of the receipt."""
+    code = bench.issue(campaign_id=bench.create_campaign(max_uses=3, max_per_person=1))
+    reservation_id = done(bench.redeem(code, "li@example.com")).require_reservation().reservation_id
+    bench.attempt(reservation_id)
+    extend_both(conn)
+    refund(bench, reservation_id)
+    sign(bench, conn, 1)
+
+    receipt = read_receipt(bench.storage, reservation_id)
+
+    assert receipt is not None
+    assert receipt["format"] == COMPLETE_FORMAT
+    assert len(receipt["events"]) == 4
+    assert verified(bench) == (0, [])
+    assert "4 events" in check_proof(json.dumps(receipt), derive_public_keys(ring(bench))[0])
+
+
 def test_map_holds_the_chained_events_of_each_reservation_however_it_is_extended(
     bench: LedgerBench, conn: psycopg.Connection[Any]
 ) -> None:
