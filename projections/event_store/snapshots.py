@@ -6,8 +6,8 @@ task of the workers writes those that are missing, for example after an upgrade.
 """
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 from uuid import UUID
 from zlib import crc32
 
@@ -17,7 +17,8 @@ from psycopg.rows import tuple_row
 
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
-from domain.model.campaign import CAMPAIGN_SNAPSHOT_VERSION, Campaign
+from domain.events.event import Event
+from domain.model.campaign import CAMPAIGN_SNAPSHOT_VERSION, Campaign, evolve_campaign
 from domain.model.redeem_code import SNAPSHOT_VERSION, RedeemCode, evolve_code
 from projections.database.table_arrays import encode_rows
 from projections.event_store.codec import decode
@@ -29,6 +30,8 @@ EVENTS_PER_PAGE = 5_000
 """Events of one stream that are held at once."""
 CODES_PER_ROUND = 200
 ROUND_S_MAX = 20.0
+
+StreamState = TypeVar("StreamState", RedeemCode, Campaign)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(RedeemCode)
@@ -122,17 +125,34 @@ def fold_newer_events(cursor: Cursor[Any], code_id: UUID, code: RedeemCode | Non
     Raises:
         ValueError: The log has no event of the code.
     """
+    return _fold_newer_events(cursor, code_id, code, evolve_code)
+
+
+def fold_newer_campaign_events(cursor: Cursor[Any], campaign_id: UUID, campaign: Campaign | None) -> Campaign:
+    """Return a campaign with all newer events of the log folded in.
+
+    Raises:
+        ValueError: The log has no event of the campaign.
+    """
+    return _fold_newer_events(cursor, campaign_id, campaign, evolve_campaign)
+
+
+def _fold_newer_events(
+    cursor: Cursor[Any],
+    stream: UUID,
+    state: StreamState | None,
+    evolve: Callable[[StreamState | None, UUID, int, Event], StreamState],
+) -> StreamState:
     while True:
-        version = code.version if code else 0
-        rows = cursor.execute(EventStoreSql.stream_events, (code_id, version, EVENTS_PER_PAGE)).fetchall()
-        for _, version, topic, state in rows:
-            event = decode(topic, state)
-            code = evolve_code(code, code_id, version, event)
+        version = state.version if state else 0
+        rows = cursor.execute(EventStoreSql.stream_events, (stream, version, EVENTS_PER_PAGE)).fetchall()
+        for _, version, topic, stored in rows:
+            state = evolve(state, stream, version, decode(topic, stored))
         if len(rows) < EVENTS_PER_PAGE:
             break
-    if code is None:
-        raise ValueError(f"no events of {code_id}")
-    return code
+    if state is None:
+        raise ValueError(f"no events of {stream}")
+    return state
 
 
 def stable_position(conn: Connection[Any]) -> int:

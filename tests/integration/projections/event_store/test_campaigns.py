@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import psycopg
+import pytest
 
 from domain.command_bus import Result
 from domain.commands.campaign.manage_campaign import (
@@ -25,6 +26,7 @@ from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal
 from domain.ports import Rejected
+from projections.event_store import snapshots
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, correction, done
@@ -244,3 +246,22 @@ def test_verify_finds_a_use_that_the_campaign_lost(bench: LedgerBench) -> None:
         "invariant 12: uses of a campaign stay within its limit",
     ]
     assert {row.table for row in report.rows.listed} == {"campaigns"}
+
+
+def test_verify_finds_a_wrong_snapshot_of_a_campaign(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A campaign that is loaded from a wrong snapshot would lend uses beyond its limit."""
+    monkeypatch.setattr(snapshots, "EVENTS_PER_SNAPSHOT", 5)
+    campaign = bench.create_campaign(max_uses=50)
+    code = bench.issue(None, bound=False, campaign_id=campaign)
+    bench.storage.ledger.execute([bench.reserve(code, f"p{n}@example.com") for n in range(12)])
+    right = broken(bench)
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        changed = conn.execute(
+            "UPDATE code_snapshots SET state = convert_to(replace(convert_from(state, 'utf8'),"
+            " '\"occupied\":12', '\"occupied\":2'), 'utf8') WHERE code_id = %s",
+            (campaign,),
+        ).rowcount
+
+    assert changed == 1
+    assert right == []
+    assert broken(bench) == ["invariant 7: snapshots are what the log says"]
