@@ -44,7 +44,7 @@ NOW: Final = -1
 OPENING_TOPICS: Final = frozenset({*topics_of(UseReserved), *topics_of(RebindReserved)})
 """Topics of the events that are the first of a reservation."""
 CAMPAIGN_TOPICS: Final = frozenset({*topics_of(CampaignUseTaken), *topics_of(CampaignUseReturned)})
-"""Topics of the events that name a reservation, but are those of a campaign's stream: its statement has none of them."""
+"""Topics of the events that name a reservation but belong to a campaign's stream: no receipt has them."""
 
 
 class MapProgress(NamedTuple):

@@ -6,13 +6,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 import psycopg
 from redis import Redis, RedisError
 
-from tests.faults.chaos.load import RedeemLoad
 from tests.support.servers.embedded_stack import Stack
 
 LEASED = "SELECT count(*) FROM reservations WHERE lease_until > now()"
@@ -66,10 +65,17 @@ FAULTS = (
 )
 
 
+class ClientLoad(Protocol):
+    """What clients do at the time of a fault."""
+
+    def in_flight(self) -> int:
+        """How many of them wait for an answer."""
+
+
 class FaultTargets:
     """Finds them and hurts them. Only descendants of the stack's own process are ever touched."""
 
-    def __init__(self, stack: Stack, load: RedeemLoad, lease_s: float) -> None:
+    def __init__(self, stack: Stack, load: ClientLoad, lease_s: float) -> None:
         self._stack = stack
         self._load = load
         self._lease_s = lease_s

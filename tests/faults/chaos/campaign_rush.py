@@ -1,0 +1,279 @@
+"""A rush on a campaign over HTTP, while workers are killed and the broker stops, until its limit is used up.
+
+Everyone wants one use. They try several codes, in addresses of the right and of a wrong domain, some twice with another
+spelling of their address. Some invitations fail, others expire: what they return is used by people who come later.
+"""
+
+import itertools
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from api.cli.embedded.tcp_ports import find_free_port
+from projections.rebuild.rebuild import RebuildOptions, rebuild
+from tests.faults.chaos.campaign_timeline import Refusal, find_untrue_statements, read_timeline
+from tests.faults.chaos.keyed_client import HONEST, KeyedClient
+from tests.faults.chaos.observe import unsettled
+from tests.faults.chaos.targets import FAULTS, FaultTargets
+from tests.support.ledger.rebuilds import NoProgress
+from tests.support.servers.embedded_stack import Stack
+from tests.support.servers.mail_server import MailServer
+from tests.support.servers.mail_session import Behavior, ReplyWith, Stage
+
+DOMAINS = ("first.example", "second.example")
+WRONG_DOMAIN = "elsewhere.example"
+REFUSED_BY_SERVER, BUSY_FOREVER = 20, 50
+"""Of so many email addresses the server refuses one permanently, or for longer than a reservation lives."""
+CODES_PER_PERSON_MAX = 3
+LEASE_S = 4
+REST_S_MAX = 120.0
+FAULT_WAIT_S = 2.0
+"""How long a fault waits for a victim with work in flight."""
+VICTIMS = {
+    ("worker", "killed"),
+    ("child", "killed"),
+    ("valkey", "killed"),
+    ("valkey", "stopped"),
+    ("valkey", "flushed"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RushPlan:
+    """How many codes, uses and people; how many ask at a time (`connections`); and the most faults."""
+
+    seed: int
+    codes: int
+    limit: int
+    people: int
+    connections: int
+    faults: int
+    ttl_s: int = 20
+
+
+@dataclass(slots=True)
+class RushReport:
+    """What a rush did and found.
+
+    Attributes:
+        balance: The campaign as the API shows it at the end.
+        returned: Uses that the campaign got back and lent again.
+        broken: What must not be, in words.
+    """
+
+    answers: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
+    balance: dict[str, Any] = field(default_factory=dict)
+    returned: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+class RefusingMailServer(MailServer):
+    """Refuses the invitations of some recipients, by the number in their address."""
+
+    def rule(self, stage: Stage, recipient: str | None) -> Behavior | None:
+        """As scripted, but for these recipients."""
+        if stage == "rcpt" and recipient and (number := "".join(filter(str.isdigit, recipient))):
+            if int(number) % REFUSED_BY_SERVER == 1:
+                return ReplyWith(550, "no such user")
+            if int(number) % BUSY_FOREVER == 2:
+                return ReplyWith(451, "try later")
+        return super().rule(stage, recipient)
+
+
+class Crowd:
+    """People who redeem codes over a fixed number of connections, each person once."""
+
+    def __init__(self, base: str, codes: list[str], plan: RushPlan, report: RushReport) -> None:
+        self._base, self._codes, self._plan, self._report = base, codes, plan, report
+        self._lock = threading.Lock()
+        self._numbers = iter(range(plan.people))
+        self._asking = 0
+        self.refusals: list[Refusal] = []
+        self.reservations: dict[str, str] = {}
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(plan.connections)]
+        for thread in self._threads:
+            thread.start()
+
+    def in_flight(self) -> int:
+        """People who wait for an answer now."""
+        return self._asking
+
+    def join(self, seconds: float) -> None:
+        """Wait until everyone was there."""
+        ends = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, ends - time.monotonic()))
+            if thread.is_alive():
+                self._report.broken.append("the rush did not end within its bound")
+                return
+
+    def ask(self, client: KeyedClient, code: str, email: str) -> str:
+        """Redeem until there is an answer; `ok`, or the code of the refusal."""
+        key = f"{email}|{code}|{time.monotonic_ns()}"
+        for _ in range(300):
+            asked_at = time.time()
+            status, answer = client.ask(key, {"code": code, "email": email})
+            if status not in HONEST and status:
+                break
+            time.sleep(0.2)
+        word = "ok" if status in {HTTPStatus.OK, HTTPStatus.ACCEPTED} else str(answer.get("code"))
+        with self._lock:
+            self._report.answers[word] += 1
+            if word == "ok":
+                self.reservations[str(answer["reservation_id"])] = email.lower()
+            elif status == HTTPStatus.BAD_REQUEST:
+                self.refusals.append(Refusal(word, code, email.lower(), asked_at, time.time()))
+            else:
+                self._report.broken.append(f"a client saw {status} {answer}")
+        return word
+
+    def _run(self) -> None:
+        with KeyedClient(self._base) as client:
+            while (number := self._next()) is not None:
+                with self._lock:
+                    self._asking += 1
+                try:
+                    self._visit(client, number)
+                finally:
+                    with self._lock:
+                        self._asking -= 1
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return next(self._numbers, None)
+
+    def _visit(self, client: KeyedClient, number: int) -> None:
+        """One person: some codes until one is accepted; some then come again with another one."""
+        choice = random.Random(self._plan.seed * 100_003 + number)
+        domain = WRONG_DOMAIN if choice.random() < 0.1 else choice.choice(DOMAINS)
+        tag = "+gift" if choice.random() < 0.1 else ""
+        email = f"p{number}{tag}@{domain}"
+        for code in choice.sample(self._codes, choice.randint(1, CODES_PER_PERSON_MAX)):
+            word = self.ask(client, code, email)
+            if word == "ok" or not word.startswith(("CODE_", "CAMPAIGN_HELD")):
+                break
+        if word == "ok" and choice.random() < 0.5:
+            again = choice.choice([email.upper(), f"P{number}{tag}@{domain.upper()}", email])
+            self.ask(client, choice.choice(self._codes), again)
+
+
+def run_rush(plan: RushPlan, folder: Path) -> RushReport:
+    """Run it on a real ledger in a folder that does not exist yet."""
+    report = RushReport()
+    with RefusingMailServer() as mail, _running(plan, folder, mail) as stack:
+        campaign_id, codes = _create_campaign(stack, plan)
+        crowd = Crowd(stack.base, list(codes), plan, report)
+        ended = threading.Event()
+        striker = threading.Thread(target=_strike, args=(plan, FaultTargets(stack, crowd, LEASE_S), ended, report))
+        striker.start()
+        try:
+            crowd.join(600)
+            _take_what_is_left(stack, crowd, list(codes), plan, report)
+        finally:
+            ended.set()
+            striker.join(60)
+        _come_to_rest(stack)
+        _take_what_is_left(stack, crowd, list(codes), plan, report)
+        _, report.balance = stack.call("GET", f"/api/v1/campaigns/{campaign_id}", headers=stack.admin)
+        timeline = read_timeline(str(stack.info["database_url"]), campaign_id)
+        report.returned = timeline.returned
+        report.broken += find_untrue_statements(timeline, plan.limit, codes, crowd.reservations, crowd.refusals)
+        if (verified := stack.cli("verify")).returncode:
+            report.broken.append(f"verify: {verified.stdout[-3000:]}")
+        compared = rebuild(str(stack.info["database_url"]), RebuildOptions(), NoProgress())
+        report.broken += [f"rebuild: {row}" for row in compared.listed]
+    return report
+
+
+def _create_campaign(stack: Stack, plan: RushPlan) -> tuple[str, dict[str, str]]:
+    """Create the campaign and its codes, a tenth of them with three uses; the id of each code by its text."""
+    terms = {"name": "Rush", "max_uses": plan.limit, "max_per_person": 1, "allowed_domains": list(DOMAINS)}
+    status, campaign = stack.call("POST", "/api/v1/campaigns", terms, stack.admin)
+    assert status == HTTPStatus.CREATED, campaign
+    codes: dict[str, str] = {}
+    for count, max_uses in ((plan.codes - plan.codes // 10, 1), (plan.codes // 10, 3)):
+        request = {"count": count, "max_uses": max_uses, "open": True, "campaign": campaign["id"]}
+        status, issued = stack.call("POST", "/api/v1/codes", request, stack.admin)
+        assert status == HTTPStatus.CREATED, issued
+        codes |= {each["code"]: each["id"] for each in issued}
+    return str(campaign["id"]), codes
+
+
+def _strike(plan: RushPlan, targets: FaultTargets, ended: threading.Event, report: RushReport) -> None:
+    """Kill workers and stop the broker, in an order of the seed, until the rush has ended."""
+    choice = random.Random(plan.seed)
+    kinds = [fault for fault in FAULTS if (fault.victim, fault.kind) in VICTIMS]
+    rounds = itertools.chain.from_iterable(choice.sample(kinds, len(kinds)) for _ in itertools.count())
+    try:
+        while report.struck.total() < plan.faults and not ended.wait(choice.uniform(0.2, 1.0)):
+            fault = next(rounds)
+            if targets.strike(fault, choice, FAULT_WAIT_S):
+                report.struck[f"{fault.victim} {fault.kind}"] += 1
+    finally:
+        targets.resume_all()
+
+
+def _take_what_is_left(stack: Stack, crowd: Crowd, codes: list[str], plan: RushPlan, report: RushReport) -> None:
+    """Let new people come until a code with a use left is refused because the campaign is used up."""
+    choice = random.Random(plan.seed + 1)
+    ends = time.monotonic() + REST_S_MAX
+    with KeyedClient(stack.base) as client:
+        while time.monotonic() < ends:
+            # Ten thousand and a multiple of all numbers above: the server accepts the invitations of these people.
+            number = 10_000 + 100 * len(crowd.reservations)
+            word = crowd.ask(client, choice.choice(codes), f"late{number}@{DOMAINS[0]}")
+            if word == "CAMPAIGN_EXHAUSTED":
+                return
+            if word == "CAMPAIGN_HELD":
+                _decide_cases(stack)
+                time.sleep(0.5)
+    report.broken.append("the campaign was not used up within its bound")
+
+
+def _decide_cases(stack: Stack) -> None:
+    """Resolve each reservation with an unknown outcome as sent: with workers killed there are some."""
+    query = "SELECT reservation_id::text FROM reservations WHERE case_id IS NOT NULL AND status = 'live'"
+    with psycopg.connect(stack.info["database_url"], connect_timeout=5) as conn:
+        rows = conn.execute(query).fetchall()
+    for (reservation_id,) in rows:
+        body = {"as": "sent", "note": "seen in the log of the mail server"}
+        stack.call("POST", f"/api/v1/reservations/{reservation_id}/resolve", body, stack.admin)
+
+
+def _come_to_rest(stack: Stack) -> None:
+    stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready", 60)
+    stack.wait(lambda: not unsettled(str(stack.info["database_url"])), REST_S_MAX)
+
+
+@contextmanager
+def _running(plan: RushPlan, folder: Path, mail: MailServer) -> Iterator[Stack]:
+    env = {
+        "LEDGER_SMTP_URL": mail.url,
+        "LEDGER_MAIL_FROM": "ledger@example.com",
+        "LEDGER_RATE_LIMIT": "off",
+        "LEDGER_LEASE_S": str(LEASE_S),
+        "LEDGER_SMTP_TIMEOUT_S": "2",
+        "LEDGER_WEBHOOK_TIMEOUT_S": "2",
+        "LEDGER_RESERVATION_TTL_S": str(plan.ttl_s),
+        "LEDGER_RETRY_FIRST_S": "0.5",
+        "LEDGER_RETRY_LONGEST_S": "4",
+        "LEDGER_SWEEP_S": "1",
+        "LEDGER_TASK_TIME_LIMIT_S": "20",
+        "LEDGER_VISIBILITY_TIMEOUT_S": "25",
+    }
+    stack = Stack(folder, find_free_port(), env)
+    try:
+        stack.wait_ready()
+        yield stack
+    finally:
+        stack.stop()
