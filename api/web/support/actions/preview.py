@@ -65,7 +65,13 @@ def preview_offer(
     reservation: Reservation | None,
     language: Language,
 ) -> Preview:
-    """Preview a command with the states at hand, which is enough to decide whether to offer the action."""
+    """Preview a command with the states at hand, which is enough to decide whether to offer the action.
+
+    Limits that need more are left to the preview of the action itself: those of a campaign, which is not loaded, and
+    the email domains, because the right address of a correction is not known yet.
+    """
+    terms = structs.replace(code.terms, allowed_domains=None, denied_domains=None)
+    code = structs.replace(code, terms=terms, campaign_id=None)
     working_set = WorkingSet()
     working_set.codes[code.code_id] = code
     if reservation is not None:

@@ -1,6 +1,7 @@
 """The page of one reservation: its waterfall, with what the mail server said, the request and the trace."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -97,3 +98,24 @@ def test_page_stays_small_after_many_attempts(shared_app: AppClient, shared_sign
     assert len(page.encode()) < BYTES_MAX
     assert "Earlier events: " in page
     assert "Earlier steps that are not shown: " in page
+
+
+def test_correction_is_offered_for_a_code_of_a_campaign_and_chosen_domains(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """The domain of an address is checked once it is typed: one that the code admits is accepted, another is not."""
+    admin = shared_app.key("admin")
+    campaign = shared_app.client.post("/api/v1/campaigns", json={"name": "Autumn", "max_uses": 5}, headers=admin).json()
+    terms = make_template(max_uses=2, bound=False, allowed_domains="example.com exmaple.com")
+    code = shared_app.issue(replace(terms, campaign_id=UUID(campaign["id"])))
+    reservation_id = shared_app.redeem(code, "mei@exmaple.com").json()["reservation_id"]
+    shared_app.attempt(reservation_id)
+    path, browser = f"/support/reservations/{reservation_id}", shared_sign_in("support")
+
+    offered = read_page(browser.get(path).text).find_all("a", href=f"{path}/acts/correct")
+    other = browser.submit(f"{path}/acts/correct", email="mei@elsewhere.org", note="spelled", nonce="n1", step="apply")
+    right = browser.submit(f"{path}/acts/correct", email="mei@example.com", note="spelled", nonce="n2", step="apply")
+
+    assert len(offered) == 1
+    assert other.status_code == 400
+    assert right.headers["location"].endswith("?done=correct")
