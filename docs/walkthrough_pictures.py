@@ -1,4 +1,4 @@
-"""Take the pictures of docs/support/a-mistyped-address.md: `python docs/walkthrough_pictures.py [LANGUAGE [FOLDER]]`.
+"""Take the pictures of the support pages: `python docs/walkthrough_pictures.py [LANGUAGE [FOLDER]]`.
 
 A separate ledger runs for two minutes: a customer redeems a code, and support finds, corrects and proves it, in
 Chromium. It needs Debian's package chromium.
@@ -19,6 +19,7 @@ from benchmarks.harness.stack import BenchmarkStack, run_stack, wait_until
 
 FOLDER: Final = Path(__file__).parent / "support" / "pictures"
 SIZE: Final[ViewportSize] = {"width": 1240, "height": 760}
+STATEMENT_SIZE: Final[ViewportSize] = {"width": 1240, "height": 1400}
 KILOBYTES_MAX: Final = 150
 WAIT_MS: Final = 30_000
 MARGIN: Final = 16
@@ -91,6 +92,9 @@ def walk_through(stack: BenchmarkStack, browser: Browser, language: str, folder:
     page.locator(".proof-tick").first.click()
     expect(page.locator("#proof-result[data-result=holds]")).to_be_visible()
     save(page, "7-proof", "#proof")
+    page.set_viewport_size(STATEMENT_SIZE)
+    page.goto(f"/support/codes/{code_id}")
+    save(page, "statement")
 
 
 def shoot(page: Page, selector: str) -> bytes:
