@@ -12,7 +12,8 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
     options = ("--group", "blue", "--starts-at", "2026-01-02T03:04:05Z", "--ends-at", "2099-01-01")
     limits = ("--max-uses", "2", "--max-per-person", "1")
     domains = ("--allowed-domains", "example.com *.edu", "--denied-domains", "x.example.com")
-    created = terminal.ledger("campaign", "create", "Autumn", *options, *limits, *domains, "--json").json
+    reminders = ("--remind-days", "5", "--quiet-hours", "22:00-08:00 Europe/Berlin")
+    created = terminal.ledger("campaign", "create", "Autumn", *options, *limits, *domains, *reminders, "--json").json
     issued = terminal.ledger("issue", "--campaign", created["id"], "--json").json
     done(bench.redeem(issued[0]["code"].replace("-", ""), "li@example.com"))
 
@@ -33,6 +34,8 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
         "max_per_person": 1,
         "allowed_domains": ["*.edu", "example.com"],
         "denied_domains": ["x.example.com"],
+        "remind_days": 5,
+        "quiet_hours": "22:00-08:00 Europe/Berlin",
         "codes": 1,
         "used_count": 0,
         "reserved": 1,
@@ -52,6 +55,8 @@ def test_campaign_command_ends_with_the_exit_code_of_its_refusal(bench: LedgerBe
         (("campaign", "create", "A", "--max-uses", "1", "--max-per-person", "2"), 4, "per person"),
         (("campaign", "create", "A", "--max-uses", "0"), 2, "'--max-uses'"),
         (("campaign", "create", "A", "--ends-at", "soon"), 2, "'--ends-at'"),
+        (("campaign", "create", "A", "--remind-days", "31"), 2, "'--remind-days'"),
+        (("campaign", "create", "A", "--quiet-hours", "22:00-08:00 Moon"), 4, "existing time zone"),
         (("campaign", "show", unknown), 4, "campaign"),
         (("campaign", "pause", "Autumn"), 2, "`ledger campaign list` lists them"),
         (("issue", "--campaign", unknown), 4, "campaign"),
