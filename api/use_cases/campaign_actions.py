@@ -22,18 +22,23 @@ from domain.commands.campaign.manage_campaign import (
 from domain.errors import NoSuchCampaign, Refusal
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
+from domain.model.campaign import Campaign
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 from projections.storage.bootstrap import LedgerStore
 
 
-def create_campaign(services: LedgerServices, caller: Caller, terms: CampaignTerms) -> CampaignBalance:
-    """Create a campaign.
+def create_campaign(
+    services: LedgerServices, caller: Caller, terms: CampaignTerms, campaign_id: UUID | None = None
+) -> CampaignBalance:
+    """Create a campaign. With the same `campaign_id` again nothing is created; None draws a new one.
 
     Raises:
         ApplicationError: The terms are not valid.
         StorageUnavailableError: The database is unavailable.
     """
-    command = CreateCampaign(context=services.context(caller), campaign_id=services.new_id(), terms=terms)
+    command = CreateCampaign(
+        context=services.context(caller), campaign_id=campaign_id or services.new_id(), terms=terms
+    )
     return _execute(services, command)
 
 
@@ -74,7 +79,12 @@ def with_group_of_campaign(storage: LedgerStore, terms: CodeTerms, campaign_id: 
     balance = CampaignReader(storage).find_campaign(campaign_id)
     if balance is None:
         raise ApplicationError.from_refusal(NoSuchCampaign())
-    return terms if terms.group is not None else structs.replace(terms, group=balance.campaign.terms.group)
+    return join_group(terms, balance.campaign)
+
+
+def join_group(terms: CodeTerms, campaign: Campaign) -> CodeTerms:
+    """Return terms of codes of a campaign: with its group, where they name none."""
+    return terms if terms.group is not None else structs.replace(terms, group=campaign.terms.group)
 
 
 def _execute(services: LedgerServices, command: CampaignCommand) -> CampaignBalance:

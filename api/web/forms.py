@@ -1,20 +1,23 @@
 """Forms of staff pages: reading fields, and the nonce that makes a form sent twice one request."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar, get_args
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
 
 from api.errors import ApplicationError
 from api.schemas.code_terms import TermFormat
-from api.schemas.parsing import InvalidInputError, parse_number, parse_term
+from api.schemas.parsing import InvalidInputError, parse_number, parse_optional, parse_term
 from domain.values.number_bounds import POSITIONS, Bounds
+from domain.values.timestamps import TimestampFault
 from domain.values.trace_ids import outside_trace_id
 
+T = TypeVar("T")
+TIMESTAMP_FAULTS: Final = get_args(TimestampFault)
 NAME_LENGTH_MAX: Final = 200
 NOTE_LENGTH_MAX: Final = 2_000
 REASON_LENGTH_MAX: Final = 500
@@ -80,6 +83,14 @@ class FormFields:
             return parse_number(name, value, bounds)
         except InvalidInputError as error:
             self.errors[name] = error.reason
+            return None
+
+    def parsed(self, name: str, parse: Callable[[str, str], T]) -> T | None:
+        """Return what a parser of `api.schemas.parsing` reads; None if the field is empty."""
+        try:
+            return parse_optional(parse, name, self.values.get(name, "").strip())
+        except InvalidInputError as error:
+            self.errors[name] = "moment" if error.reason in TIMESTAMP_FAULTS else error.reason
             return None
 
     def term(self, term: TermFormat, now: datetime) -> Any:  # noqa: ANN401 - the kind of the term says what it is

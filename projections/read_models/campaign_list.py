@@ -51,6 +51,42 @@ class CampaignReader(Reader):
         """Return one page in order of creation."""
         return [_balance(row) for row in self._fetch_all(ReadModelsSql.list_campaigns, *after, limit)]
 
+    def list_newest_campaigns(self, before: tuple[datetime, UUID], limit: int) -> list[CampaignBalance]:
+        """Return one page, newest first, created before a time and id."""
+        return [_balance(row) for row in self._fetch_all(ReadModelsSql.newest_campaigns, *before, limit)]
+
+    def list_open_campaigns(self, limit: int) -> list[tuple[UUID, str]]:
+        """Return ids and names of the newest campaigns that staff did not end."""
+        return [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.newest_open_campaigns, limit)]
+
+    def find_campaign_state(self, campaign_id: UUID) -> Campaign | None:
+        """Return one campaign without the sums of its codes; None if there is none with this id."""
+        rows = self._fetch_all(ReadModelsSql.state_of_campaign, campaign_id)
+        return CAMPAIGNS.read_back(rows[0]) if rows else None
+
+    def count_uses_of_person(self, campaign_id: UUID, recipient_id: UUID) -> int:
+        """Return how many uses of a campaign a recipient has reserved or counted."""
+        rows = self._fetch_all(EventStoreSql.uses_of_persons, [campaign_id], [recipient_id])
+        return sum(row[2] for row in rows)
+
+    def list_newest_events(self, campaign_id: UUID, before: int, limit: int) -> list[tuple[int, Event]]:
+        """Return events of a campaign before a version with their versions, newest first."""
+        rows = self._fetch_all(ReadModelsSql.newest_events_of_campaign, campaign_id, before, limit)
+        return [(version, decode(topic, bytes(state))) for version, topic, state in rows]
+
+    def count_refusals(self, campaign_id: UUID, since: datetime, counted_max: int) -> list[tuple[str, int]]:
+        """Return how many requests for the codes of a campaign were rejected, by reason, the most frequent first.
+
+        Args:
+            campaign_id: The campaign.
+            since: Of the first request that counts.
+            counted_max: How many requests are counted at most.
+        """
+        rows = self._fetch_named(
+            ReadModelsSql.refusals_of_campaign, campaign_id=campaign_id, since=since, counted_max=counted_max
+        )
+        return [(reason, count) for reason, count in rows]
+
     def read_campaign_history(self, campaign_id: UUID, as_of: datetime | None = None) -> Iterator[CampaignEntry]:
         """Yield every event that had taken effect, in bounded pages; nothing if there is no such campaign."""
         campaign: Campaign | None = None

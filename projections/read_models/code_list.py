@@ -54,6 +54,13 @@ class CodeListReader(Reader):
             ReadModelsSql.newest_codes if group is None else ReadModelsSql.newest_codes_of_group, parameters
         )
 
+    def list_newest_of_campaign(
+        self, campaign_id: UUID, before: tuple[datetime, UUID], limit: int
+    ) -> list[dict[str, Any]]:
+        """Return balances of the codes of a campaign with `hint`, newest first, issued before a time and id."""
+        parameters = {"campaign_id": campaign_id, "at": before[0], "id": before[1], "limit": limit}
+        return self._fetch_dicts(ReadModelsSql.newest_codes_of_campaign, parameters)
+
     def find_balances(self, code_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
         """Return balances by id; unknown codes are missing."""
         return {row["code_id"]: row for row in self._fetch_dicts(ReadModelsSql.balances_of_codes, (list(code_ids),))}

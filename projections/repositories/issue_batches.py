@@ -35,6 +35,7 @@ class NewBatch:
     bound: bool
     wanted: int
     note: PrivateText | None = None
+    campaign_id: UUID | None = None
     runner: UUID | None = None
     lease_until: datetime | None = None
 
@@ -44,7 +45,7 @@ class Batch:
     """A batch and its progress.
 
     `wanted`: codes, or records of the file; `done` of them are processed, `refused` of these were rejected. `text_id`
-    names the note in the vault.
+    names the note in the vault, `campaign_id` the campaign of its codes.
     """
 
     batch_id: UUID
@@ -60,6 +61,7 @@ class Batch:
     wanted: int
     done: int
     refused: int
+    campaign_id: UUID | None
 
     def derive_code_ids(self, after: int, limit: int) -> list[tuple[int, UUID]]:
         """Return number and id of its codes after a number; numbers start at 1, and rejected lines have no code."""
@@ -92,6 +94,7 @@ class BatchRepository(Reader):
             "wanted": batch.wanted,
             "done": 0,
             "refused": 0,
+            "campaign_id": batch.campaign_id,
             "runner": batch.runner,
             "lease_until": batch.lease_until,
         }

@@ -58,6 +58,12 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     campaign_of_id: LiteralString
     campaign_of_code: LiteralString
     list_campaigns: LiteralString
+    newest_campaigns: LiteralString
+    state_of_campaign: LiteralString
+    newest_open_campaigns: LiteralString
+    newest_events_of_campaign: LiteralString
+    newest_codes_of_campaign: LiteralString
+    refusals_of_campaign: LiteralString
     balance_of_code: LiteralString
     balances_of_codes: LiteralString
     copy_log_page: LiteralString

@@ -492,3 +492,36 @@ CROSS JOIN LATERAL (
     FROM code_balances WHERE campaign_id = c.campaign_id
 ) b
 WHERE (c.created_at, c.campaign_id) > (%s, %s) ORDER BY c.created_at, c.campaign_id LIMIT %s;
+
+-- name: newest_campaigns
+-- A page of campaigns with the sums of their codes, newest first.
+SELECT c.*, b.codes, b.used, b.reserved
+FROM campaigns c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS codes, coalesce(sum(used), 0)::bigint AS used, coalesce(sum(reserved), 0)::bigint AS reserved
+    FROM code_balances WHERE campaign_id = c.campaign_id
+) b
+WHERE (c.created_at, c.campaign_id) < (%s, %s) ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT %s;
+
+-- name: state_of_campaign
+SELECT * FROM campaigns WHERE campaign_id = %s;
+
+-- name: newest_open_campaigns
+SELECT campaign_id, name FROM campaigns WHERE ended_by IS NULL ORDER BY created_at DESC, campaign_id DESC LIMIT %s;
+
+-- name: newest_events_of_campaign
+SELECT originator_version, topic, state FROM ledger_events
+WHERE originator_id = %s AND originator_version < %s ORDER BY originator_version DESC LIMIT %s;
+
+-- name: newest_codes_of_campaign
+SELECT b.*, t.hint FROM (
+    SELECT * FROM code_balances WHERE campaign_id = %(campaign_id)s AND (issued_at, code_id) < (%(at)s, %(id)s)
+    ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
+) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
+
+-- name: refusals_of_campaign
+-- Rejected requests for its codes by reason, the most frequent first, from at most so many of them.
+SELECT reason, count(*) FROM (
+    SELECT r.reason FROM code_balances b JOIN refusals r USING (code_id)
+    WHERE b.campaign_id = %(campaign_id)s AND r.at >= %(since)s LIMIT %(counted_max)s
+) counted GROUP BY reason ORDER BY count(*) DESC, reason;

@@ -24,6 +24,7 @@ BATCHES: Final = Table(
         "refused": "bigint",
         "runner": "uuid",
         "lease_until": "timestamptz",
+        "campaign_id": "uuid",
         **TERM_COLUMNS,
     },
 )

@@ -1,6 +1,7 @@
 """An admin's day: many codes while the tab is closed, a key that is shown once, and the dashboard."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -9,6 +10,17 @@ from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
 Tab = Callable[..., Page]
+
+
+def fill_campaign(page: Page, name: str, **fields: str) -> str:
+    """Create a campaign with the form; its id."""
+    page.goto("/admin/campaigns")
+    page.fill("#name", name)
+    for field, value in fields.items():
+        page.fill(f"#{field}", value)
+    page.click("#create button[type=submit]")
+    page.wait_for_url("**/admin/campaigns/*")
+    return page.url.rpartition("/")[2]
 
 
 def test_many_codes_are_issued_while_the_tab_is_closed(open_tab: Tab) -> None:
@@ -50,6 +62,37 @@ def test_a_key_without_javascript(open_tab: Tab) -> None:
     assert page.locator(".mark-refunded").count() == 1
 
 
+def test_a_campaign_is_made_issued_and_ended(open_tab: Tab) -> None:
+    """A field in error is named next to it; codes are issued from its page; ending asks first and is final."""
+    page = open_tab(staff="admin", width=375)
+    page.goto("/admin/campaigns")
+    page.fill("#name", "Fair")
+    page.fill("#max_uses", "2")
+    page.fill("#max_per_person", "3")
+    page.click("#create button[type=submit]")
+    fault = page.locator("#max_per_person-fault").inner_text()
+    page.fill("#max_per_person", "1")
+    page.click("#create button[type=submit]")
+    page.wait_for_url("**/admin/campaigns/*")
+    address = page.url
+    page.click("a.press[href*='campaign=']")
+    page.fill("#count", "3")
+    page.click("main form button[type=submit]")
+    page.wait_for_url("**/admin/batches/*")
+    expect(page.locator("#batch")).to_have_attribute("data-state", "done", timeout=40_000)
+    page.goto(address)
+    codes = page.locator("table.list tbody tr")
+    expect(codes).to_have_count(3)
+    page.click("a.act[href$='/end']")
+    page.click("main form button[type=submit]")
+    page.wait_for_url(address)
+
+    assert "uses over all codes" in fault
+    assert page.locator("#campaign .mark").inner_text() == "Ended"
+    assert page.locator("a.act[href$='/pause']").count() == 0
+    assert page.locator("#change").count() == 0
+
+
 @pytest.mark.timeout(240)  # axe looks at a dozen pages
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
@@ -62,7 +105,8 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     app.redeem(code, "b@example.com")
     app.redeem("NOSUCHCODE")
     page = open_tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
-    page.goto("/admin")
+    campaign = fill_campaign(page, "Autumn", max_uses="500", max_per_person="1", allowed_domains="example.com")
+    page.goto(f"/admin?campaign={UUID(campaign)}")
     page.click("main form button[type=submit]")
     page.wait_for_url("**/admin/batches/*")
     batch = page.url
@@ -77,6 +121,9 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         "/staff",
         "/webhooks",
         "/x",
+        "/campaigns",
+        f"/campaigns/{UUID(campaign)}",
+        f"/campaigns/{UUID(campaign)}/end",
     ]
     page.goto("/admin/webhooks")
     page.fill("#url", "https://bi.example.com/in")

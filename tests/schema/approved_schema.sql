@@ -157,6 +157,7 @@ CREATE TABLE public.batches (
     starts_at timestamp with time zone,
     allowed_domains text,
     denied_domains text,
+    campaign_id uuid,
     CONSTRAINT batches_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'import'::text]))),
     CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['working'::text, 'done'::text, 'stopped'::text, 'broken'::text])))
 );
@@ -649,7 +650,7 @@ CREATE INDEX campaigns_created_idx ON public.campaigns USING btree (created_at, 
 CREATE INDEX cases_code_idx ON public.cases USING btree (code_id);
 CREATE INDEX cases_open_idx ON public.cases USING btree (opened_at, case_id) WHERE (closed_at IS NULL);
 CREATE INDEX cases_opened_idx ON public.cases USING btree (opened_at, case_id);
-CREATE INDEX code_balances_campaign_idx ON public.code_balances USING btree (campaign_id) WHERE (campaign_id IS NOT NULL);
+CREATE INDEX code_balances_campaign_codes_idx ON public.code_balances USING btree (campaign_id, issued_at, code_id) WHERE (campaign_id IS NOT NULL);
 CREATE INDEX code_balances_group_idx ON public.code_balances USING btree (group_name, issued_at, code_id) WHERE (group_name IS NOT NULL);
 CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issued_at, code_id);
 CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);

@@ -15,6 +15,7 @@ from projections.privacy.opt_outs import OptOutRepository
 from tests.security.matrix import is_api
 from tests.support.clients.admin_client import ended
 from tests.support.clients.app_client import AppResponse
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.role_clients import RoleClients
 from tests.support.clients.staff_browser import add_staff, code_id_of
 from tests.support.ledger.code_template import make_template
@@ -154,6 +155,10 @@ class AuditedApp:
             )
         return endpoint, delivery
 
+    def campaign(self) -> str:
+        """The id of a campaign."""
+        return str(self.ask("POST", CAMPAIGNS, json={"name": "Autumn", "max_uses": 9}).json()["id"])
+
     def staff(self) -> str:
         """The id of a staff account."""
         return str(add_staff(self.app, f"{uuid4().hex}@staff.example.com", "viewer", "not used here"))
@@ -207,7 +212,7 @@ def _failed(path: str) -> Make:
     return lambda audited_app: (path.format(*audited_app.failed()), {})
 
 
-CODE, RESERVATION = "/api/v1/codes/{}", "/api/v1/reservations/{}"
+CODE, RESERVATION, CAMPAIGNS = "/api/v1/codes/{}", "/api/v1/reservations/{}", "/api/v1/campaigns"
 NOTE: Final = {"note": "asked by phone"}
 WHOLE: Final = {"max_uses": 9, "expires_at": None, "validity_days": None, "group": "VIP", "rebinds_max": None}
 CHANNELS, HOOKS, STAFF = "/api/v1/channels", "/api/v1/webhooks", "/admin/staff/{}"
@@ -235,6 +240,12 @@ def _outage_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
     window = _outage(audited_app)
     asked = {"start": window["from"], "end": window["to"], "include": "sent", "note": "outage"}
     return "/support/outage", {"data": {**asked, "nonce": uuid4().hex}}
+
+
+def _campaign_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
+    path = f"/admin/campaigns/{audited_app.campaign()}"
+    seen = read_page(audited_app.page(path).text).find("input", name="seen").attributes["value"]
+    return path, {"data": {"name": "Summer", "max_uses": "9", "seen": seen}}
 
 
 AUDITED: Final[dict[str, Make]] = {
@@ -272,6 +283,11 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/reservations/{reservation_id}/resolve": _at(
         RESERVATION + "/resolve", AuditedApp.parked, json={"as": "refunded", **NOTE}
     ),
+    "POST /api/v1/campaigns": _to(CAMPAIGNS, json={"name": "Spring"}),
+    "PATCH /api/v1/campaigns/{campaign_id}": _at(CAMPAIGNS + "/{}", AuditedApp.campaign, json={"max_uses": 7}),
+    "POST /api/v1/campaigns/{campaign_id}/pause": _at(CAMPAIGNS + "/{}/pause", AuditedApp.campaign),
+    "POST /api/v1/campaigns/{campaign_id}/resume": lambda audited_app: (f"{_paused_campaign(audited_app)}/resume", {}),
+    "POST /api/v1/campaigns/{campaign_id}/end": _at(CAMPAIGNS + "/{}/end", AuditedApp.campaign),
     "POST /api/v1/codes": _to("/api/v1/codes", json={"max_uses": 1}),
     "POST /api/v1/codes/import": _to("/api/v1/codes/import", **CSV),
     "PUT /api/v1/channels": lambda _: (CHANNELS, {"json": {"group": f"G{uuid4().hex}", "url": URL}}),
@@ -316,6 +332,9 @@ AUDITED: Final[dict[str, Make]] = {
         f"/admin/batches/{_working(audited_app)}/stop",
         {"data": {}},
     ),
+    "POST /admin/campaigns": _nonce("/admin/campaigns", name="Winter", max_uses="9"),
+    "POST /admin/campaigns/{campaign_id}": _campaign_form,
+    "POST /admin/campaigns/{campaign_id}/{action}": _at("/admin/campaigns/{}/end", AuditedApp.campaign, data={}),
     "POST /admin/codes/export": _at(
         "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON
     ),
@@ -362,6 +381,12 @@ QUESTIONS: Final = {
 
 def _paused(audited_app: AuditedApp) -> str:
     path = f"/api/v1/codes/{audited_app.code()}"
+    audited_app.ask("POST", f"{path}/pause")
+    return path
+
+
+def _paused_campaign(audited_app: AuditedApp) -> str:
+    path = f"{CAMPAIGNS}/{audited_app.campaign()}"
     audited_app.ask("POST", f"{path}/pause")
     return path
 

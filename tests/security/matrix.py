@@ -135,6 +135,12 @@ GET /admin/batches/{batch_id}
 GET /admin/batches/{batch_id}/export
 POST /admin/batches/{batch_id}/export
 POST /admin/batches/{batch_id}/stop
+GET /admin/campaigns
+POST /admin/campaigns
+GET /admin/campaigns/{campaign_id}
+POST /admin/campaigns/{campaign_id}
+GET /admin/campaigns/{campaign_id}/{action}
+POST /admin/campaigns/{campaign_id}/{action}
 GET /admin/codes
 GET /admin/codes/export
 POST /admin/codes/export

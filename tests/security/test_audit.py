@@ -88,6 +88,8 @@ def test_reading_route_changes_nothing_and_reveals_nothing(audited_app: AuditedA
         "recipient_id": person,
         "code_id": code,
         "batch_id": audited_app.batch(),
+        "campaign_id": audited_app.campaign(),
+        "action": "end",
     }
     path = route.split()[1]
     for name, value in values.items():

@@ -169,7 +169,7 @@ class BatchRunner:
         """Issue the rest of a batch of new codes, slice by slice."""
         expires_at = batch.terms.expires_at
         terms = structs.replace(batch.terms, expires_at=clamped(expires_at) if expires_at else None)
-        template = CodeTemplate(terms=terms, bound=batch.bound, note_id=batch.text_id)
+        template = CodeTemplate(terms=terms, bound=batch.bound, note_id=batch.text_id, campaign_id=batch.campaign_id)
         for numbers in batched(range(batch.done + 1, batch.wanted + 1), SLICE):
             issue_with_retries(
                 self._storage,

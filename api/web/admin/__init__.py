@@ -1,8 +1,20 @@
-"""The admin console: issuing codes, lists and exports, groups and their emails, API keys, and staff."""
+"""The admin console: issuing codes, campaigns, lists and exports, groups and their emails, API keys, and staff."""
 
 from fastapi import APIRouter
 
-from api.web.admin import api_keys, batches, code_import, codes, context, export, groups, issue, staff, webhooks
+from api.web.admin import (
+    api_keys,
+    batches,
+    campaigns,
+    code_import,
+    codes,
+    context,
+    export,
+    groups,
+    issue,
+    staff,
+    webhooks,
+)
 from api.web.admin.context import AdminContext, PreviewSender
 
 __all__ = ["AdminContext", "PreviewSender", "build_admin"]
@@ -11,6 +23,6 @@ __all__ = ["AdminContext", "PreviewSender", "build_admin"]
 def build_admin() -> APIRouter:
     """Return all pages below /admin as one router; they use `app.state.admin`, an `AdminContext`."""
     router = APIRouter(include_in_schema=False)
-    for module in (issue, batches, codes, export, code_import, groups, webhooks, api_keys, staff, context):
+    for module in (issue, batches, campaigns, codes, export, code_import, groups, webhooks, api_keys, staff, context):
         router.include_router(module.router)
     return router

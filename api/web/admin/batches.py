@@ -21,6 +21,7 @@ from api.web.support.view_models import name_code_state
 from domain.ports import Language
 from domain.values.identifiers import format_code
 from projections.definitions.tables.code_balances import code_from_named_row
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import CodeText
 from projections.read_models.pagination import NEWEST
 from projections.repositories.issue_batches import Batch
@@ -100,6 +101,9 @@ def _view(
     addresses = admin.support.sessions.find_email_addresses([batch.staff_id])
     return {
         "batch": batch,
+        "campaign": CampaignReader(admin.services.storage).find_campaign_state(batch.campaign_id)
+        if batch.campaign_id
+        else None,
         "by": mask_if_known(addresses.get(batch.staff_id)),
         "note": admin.support.reader.find_private_text(batch.text_id) if batch.text_id else None,
         "codes": [

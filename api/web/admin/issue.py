@@ -1,14 +1,16 @@
 """The start page of the admin console: the form that issues codes, and the newest batches."""
 
 import re
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.schemas.code_terms import TERMS
+from api.schemas.parsing import parse_id
 from api.use_cases.administration.batches import start_batch
+from api.use_cases.campaign_actions import join_group
 from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, new_nonce
@@ -16,12 +18,15 @@ from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from domain.events.code_terms import BLAMED_TERM, CodeTerms, find_contradiction
+from domain.model.campaign import Campaign
 from domain.values.number_bounds import Bounds
+from projections.read_models.campaign_list import CampaignReader
 from projections.repositories.issue_batches import NewBatch
 
 COUNT: Final = Bounds(1, 1_000_000)
 PREFIX_LENGTH_MAX: Final = 12
 GROUPS_OFFERED: Final = 50
+CAMPAIGNS_OFFERED: Final = 100
 RECENT: Final = 10
 _PREFIX: Final = re.compile(r"[A-Z0-9]*")
 
@@ -29,9 +34,12 @@ router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
 
 @router.get("")
-def show_form(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
-    """Show the form."""
-    return _render(request, admin, staff, FormFields({"count": "1", "max_uses": "1", "bound": "yes"}))
+def show_form(
+    request: Request, admin: AdminContextDep, staff: Admin, campaign: Annotated[str, Query(max_length=36)] = ""
+) -> Response:
+    """Show the form, with a campaign chosen if the URL names one."""
+    values = {"count": "1", "max_uses": "1", "bound": "yes", "campaign": campaign}
+    return _render(request, admin, staff, FormFields(values))
 
 
 @router.post("/batches")
@@ -63,6 +71,7 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
     if len(prefix) > PREFIX_LENGTH_MAX or not _PREFIX.fullmatch(prefix):
         fields.errors["prefix"] = "prefix"
     note = fields.text("note", NOTE_LENGTH_MAX, is_line=False)
+    campaign = _find_campaign(admin, fields)
     if fields.errors or count is None:
         return None
     services = admin.services
@@ -71,11 +80,22 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
         kind="issue",
         staff_id=staff.staff_id,
         prefix=prefix,
-        terms=template.terms,
+        terms=join_group(template.terms, campaign) if campaign else template.terms,
         bound=template.bound,
         wanted=count,
+        campaign_id=campaign.campaign_id if campaign else None,
         note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
     )
+
+
+def _find_campaign(admin: AdminContext, fields: FormFields) -> Campaign | None:
+    """Return the campaign that a form names; None for none, or if it takes no more codes."""
+    campaign_id = fields.parsed("campaign", parse_id)
+    balance = None if campaign_id is None else CampaignReader(admin.services.storage).find_campaign(campaign_id)
+    is_open = balance is not None and balance.campaign.ended_by is None
+    if "campaign" in fields.errors or (campaign_id is not None and not is_open):
+        fields.errors["campaign"] = "campaign"
+    return balance.campaign if balance is not None and is_open else None
 
 
 def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFields) -> Response:
@@ -89,6 +109,7 @@ def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFie
         errors=fields.errors,
         nonce=fields.values.get("nonce") or new_nonce(),
         count_max=COUNT.most,
+        campaigns=CampaignReader(admin.services.storage).list_open_campaigns(CAMPAIGNS_OFFERED),
         batches=admin.batches.list_page((now, highest_id), RECENT),
         groups=[line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
     )

@@ -118,41 +118,43 @@ class BalanceBar:
 
 def draw_balance_bar(code: RedeemCode, cells_max: int = CELLS_MAX) -> BalanceBar:
     """Draw a code's balance; with a cell for each use, if the limit is at most `cells_max`."""
-    is_cells = code.terms.max_uses is not None and code.terms.max_uses <= cells_max
+    return draw_bar(code.used, code.reserved, free=code.available, limit=code.terms.max_uses, cells_max=cells_max)
+
+
+def draw_bar(
+    used: int, reserved: int, *, free: int | None, limit: int | None, cells_max: int = CELLS_MAX
+) -> BalanceBar:
+    """Draw uses within a limit; with a cell for each use, if the limit is at most `cells_max`."""
+    is_cells = limit is not None and limit <= cells_max
     return BalanceBar(
-        segments=_cells(code) if is_cells else _bar(code),
+        segments=_cells(used, reserved, free or 0) if is_cells else _bar(used, reserved, limit),
         is_cells=is_cells,
-        used=code.used,
-        reserved=code.reserved,
-        free=code.available,
-        limit=code.terms.max_uses,
+        used=used,
+        reserved=reserved,
+        free=free,
+        limit=limit,
     )
 
 
-def _cells(code: RedeemCode) -> list[BarSegment]:
-    counts: list[tuple[BalancePart, int]] = [
-        ("used", code.used),
-        ("reserved", code.reserved),
-        ("free", code.available or 0),
-    ]
+def _cells(used: int, reserved: int, free: int) -> list[BarSegment]:
+    counts: list[tuple[BalancePart, int]] = [("used", used), ("reserved", reserved), ("free", free)]
     parts = [part for part, count in counts for _ in range(count)]
     step = WIDTH / max(len(parts), 1)
     gap = min(step * 0.12, 8.0)
     return [BarSegment(part, round(index * step, 2), round(step - gap, 2)) for index, part in enumerate(parts)]
 
 
-def _bar(code: RedeemCode) -> list[BarSegment]:
-    total = code.terms.max_uses
-    if total is None:
-        occupied = code.used + code.reserved
+def _bar(used: int, reserved: int, limit: int | None) -> list[BarSegment]:
+    if limit is None:
+        occupied = used + reserved
         share = WIDTH * (1 - OPEN_SHARE) / occupied if occupied else 0.0
-        used, reserved = code.used * share, code.reserved * share
+        used_width, reserved_width = used * share, reserved * share
         last: BalancePart = "open"
     else:
-        used, reserved = WIDTH * code.used / total, WIDTH * code.reserved / total
+        used_width, reserved_width = WIDTH * used / limit, WIDTH * reserved / limit
         last = "free"
-    segments = [BarSegment("used", 0.0, used), BarSegment("reserved", used, reserved)]
-    segments.append(BarSegment(last, used + reserved, WIDTH - used - reserved))
+    segments = [BarSegment("used", 0.0, used_width), BarSegment("reserved", used_width, reserved_width)]
+    segments.append(BarSegment(last, used_width + reserved_width, WIDTH - used_width - reserved_width))
     return [
         BarSegment(segment.part, round(segment.x, 2), round(segment.width, 2))
         for segment in segments

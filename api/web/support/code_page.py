@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from api.errors import ApplicationError
 from api.http.pagination import Page
+from api.i18n.catalogs import translator
 from api.i18n.messages import refusal_title
 from api.schemas.parsing import find_email
 from api.use_cases.services import Caller
@@ -52,6 +53,7 @@ from domain.model.reservation_transitions import fold_reservation
 from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.history_blocks import StatementEntry
 from projections.read_models.statements import HistoryQuery
 from projections.repositories.staff_accounts import SavedViewRepository
@@ -176,6 +178,9 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "balance_bar": draw_balance_bar(code) if code else None,
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),
+        "campaign": CampaignReader(support.services.storage).find_campaign_state(code.campaign_id)
+        if code and code.campaign_id
+        else None,
         "suffix": support.reader.find_suffix(query.code_id),
         "code_text": format_code(support.reader.find_code_text(query.code_id) or "") if shown_until else None,
         "shown_until": shown_until,
@@ -363,9 +368,15 @@ def _mask_owner(support: SupportContext, code: RedeemCode | None) -> str | None:
 def _list_rejected_attempts(
     support: SupportContext, code_id: UUID, until: datetime, language: Language
 ) -> list[dict[str, Any]]:
-    """Return rejected requests, which answer "why did my code not work?"."""
+    """Return rejected requests, which answer "why did my code not work?", with the limit that held them back."""
+    t = translator(language)
     return [
-        {"at": row.at, "reason": refusal_title(row.reason, language), "address": mask_if_known(row.address)}
+        {
+            "at": row.at,
+            "reason": refusal_title(row.reason, language),
+            "limit": t(key) if t.knows(key := f"page.support.limit_of.{row.reason}") else None,
+            "address": mask_if_known(row.address),
+        }
         for row in support.reader.list_rejected_requests(code_id, until, REFUSALS_SHOWN)
     ]
 

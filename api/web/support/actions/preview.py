@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from uuid import UUID
 
 from msgspec import structs
 
@@ -18,6 +19,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
 from domain.working_set import WorkingSet
+from projections.read_models.campaign_list import CampaignReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +78,25 @@ def preview_offer(
     working_set.codes[code.code_id] = code
     if reservation is not None:
         working_set.add_reservation(reservation)
+    if code.campaign_id is not None:
+        _load_campaign(support, working_set, code.campaign_id, reservation)
     result = handle(command, working_set, support.services.settings.policy)
     return describe_preview(
         action, CommandPreview(result, working_set.new_code_events(), {code.code_id: code}, working_set.codes), language
     )
+
+
+def _load_campaign(
+    support: SupportContext, working_set: WorkingSet, campaign_id: UUID, reservation: Reservation | None
+) -> None:
+    """Load what a decision about a code of a campaign needs: the campaign, and the uses of the recipient."""
+    reader = CampaignReader(support.services.storage)
+    if (campaign := reader.find_campaign_state(campaign_id)) is None:
+        raise ApplicationError("CAMPAIGN_NOT_FOUND")
+    working_set.campaigns[campaign_id] = campaign
+    if reservation is not None and campaign.counts_uses:
+        key = campaign_id, reservation.recipient_id
+        working_set.uses_of_persons[key] = reader.count_uses_of_person(*key)
 
 
 def describe_preview(action: SupportAction, seen: CommandPreview, language: Language) -> Preview:

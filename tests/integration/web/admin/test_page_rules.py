@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -23,6 +24,9 @@ def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) ->
     admin.submit("/admin/keys", name="shop", role="viewer", days="", nonce="0" * 32)
     hook = "0" * 31 + "1"
     admin.submit("/admin/webhooks", url="https://bi.example.com/in", concurrency="1", nonce=hook)
+    campaign = "0" * 31 + "2"
+    admin.submit("/admin/campaigns", name="Autumn", max_uses="9", nonce=campaign)
+    ended(app, ask_for(admin, count="20", campaign=str(UUID(campaign))))
     admin.submit("/admin/groups/channel?name=blue", channel="webhook", channel_url="https://team.example.com/")
     pages = ["", "/batches", f"/batches/{batch}", f"/batches/{file}", f"/batches/{batch}/export", "/codes", "/import"]
 
@@ -35,6 +39,9 @@ def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) ->
         "/nowhere",
         "/webhooks",
         f"/webhooks/{hook}",
+        "/campaigns",
+        f"/campaigns/{campaign}",
+        f"/campaigns/{campaign}/end",
     ]:
         for language in ("en", "zh"):
             answer = admin._request("GET", f"/admin{path}", headers={"accept-language": language})

@@ -1,0 +1,91 @@
+"""The form of a campaign's terms: its fields as text, what they say, and which field is to blame for a refusal."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import orjson
+from msgspec import structs
+
+from api.errors import ApplicationError
+from api.schemas.parsing import parse_domain_set, parse_group, parse_time
+from api.web.forms import FormFields
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
+from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
+from domain.values.number_bounds import REMINDER_DAYS, USES
+from domain.values.quiet_hours import TEXT_LENGTH_MAX as QUIET_HOURS_LENGTH_MAX
+from domain.values.quiet_hours import is_quiet_hours
+from domain.values.timestamps import in_utc
+
+BLAMED_FIELD: Final[Mapping[str, str]] = {
+    "end_before_start": "ends_at",
+    "person_above_total": "max_per_person",
+    "domains_overlap": "denied_domains",
+    "uncounted": "max_uses",
+}
+"""The field next to which the page shows a reason that is not the name of a field."""
+FIELD_CODES: Final = frozenset({"CAMPAIGN_TERMS_INVALID", "CAMPAIGN_CONFLICT"})
+
+
+def fill_form(terms: CampaignTerms) -> dict[str, str]:
+    """Return terms as the fields hold them; times are in UTC."""
+    return {name: _field_text(value) for name, value in structs.asdict(terms).items()}
+
+
+def digest_terms(terms: CampaignTerms) -> str:
+    """Return a text that differs for different terms, by which a form knows that its terms were changed."""
+    return hashlib.sha256(orjson.dumps(structs.astuple(terms))).hexdigest()[:20]
+
+
+def read_terms(fields: FormFields, now: datetime, before: CampaignTerms | None = None) -> CampaignTerms:
+    """Return the terms that a form names; errors are added to those of the fields.
+
+    Args:
+        fields: The form.
+        now: An end before it is an error, because a campaign has an action for that.
+        before: The present terms, whose end may have passed.
+    """
+    name = fields.text("name", NAME_LENGTH_MAX, is_required=True)
+    if "name" not in fields.errors and (why := group_name_error(name)) is not None:
+        fields.errors["name"] = f"campaign_{why}"
+    ends_at = fields.parsed("ends_at", parse_time)
+    if ends_at is not None and ends_at <= now and (before is None or ends_at != before.ends_at):
+        fields.errors["ends_at"] = "past"
+    quiet_hours = fields.text("quiet_hours", QUIET_HOURS_LENGTH_MAX) or None
+    if quiet_hours is not None and "quiet_hours" not in fields.errors and not is_quiet_hours(quiet_hours):
+        fields.errors["quiet_hours"] = "quiet_hours"
+    return CampaignTerms(
+        name=name,
+        group=fields.parsed("group", parse_group),
+        starts_at=fields.parsed("starts_at", parse_time),
+        ends_at=ends_at,
+        max_uses=fields.number("max_uses", USES),
+        max_per_person=fields.number("max_per_person", USES),
+        allowed_domains=fields.parsed("allowed_domains", parse_domain_set),
+        denied_domains=fields.parsed("denied_domains", parse_domain_set),
+        remind_days=fields.number("remind_days", REMINDER_DAYS),
+        quiet_hours=quiet_hours,
+    )
+
+
+def blame_field(fields: FormFields, error: ApplicationError) -> None:
+    """Add a refusal of the terms to the errors of the field that it is about.
+
+    Raises:
+        ApplicationError: The refusal is about no field.
+    """
+    why = str(error.facts.get("why"))
+    name = BLAMED_FIELD.get(why, why)
+    if error.code not in FIELD_CODES or name not in CAMPAIGN_TERM_NAMES:
+        raise error
+    if name != why:
+        fields.errors[name] = why
+    else:
+        fields.errors[name] = f"below_{why}" if error.code == "CAMPAIGN_CONFLICT" else "value"
+
+
+def _field_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return in_utc(value).isoformat(timespec="seconds").removesuffix("+00:00")
+    return "" if value is None else str(value)

@@ -1,0 +1,303 @@
+"""The pages of campaigns: a list, a form for a new one, and one with its balance, terms, codes, events and actions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal, NamedTuple
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from msgspec import structs
+
+from api.errors import ApplicationError
+from api.http.pagination import Page, format_cursor, parse_cursor
+from api.i18n.messages import event_sentence, refusal_title
+from api.schemas.numbers import IN_DIGITS
+from api.use_cases.campaign_actions import (
+    change_campaign,
+    create_campaign,
+    end_campaign,
+    pause_campaign,
+    resume_campaign,
+)
+from api.use_cases.services import Caller, LedgerServices
+from api.web.admin.campaign_form import blame_field, digest_terms, fill_form, read_terms
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
+from api.web.masking import mask_if_known
+from api.web.rendering import see_other
+from api.web.staff_auth.rendering import get_language
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
+from api.web.support.charts import BalanceBar, draw_bar
+from api.web.support.view_models import collect_staff_ids, name_code_state
+from domain.events.campaign import CampaignUseEvent
+from domain.model.campaign import Campaign
+from domain.ports import Language
+from domain.values.email_domains import DOMAINS_LENGTH_MAX
+from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.number_bounds import REMINDER_DAYS, USES, VERSIONS
+from domain.values.quiet_hours import TEXT_LENGTH_MAX as QUIET_HOURS_LENGTH_MAX
+from projections.definitions.tables.code_balances import code_from_named_row
+from projections.read_models.campaign_list import CampaignBalance, CampaignReader
+from projections.read_models.pagination import NEWEST
+
+PER_PAGE: Final = 20
+CODES_PER_PAGE: Final = 10
+EVENTS_PER_PAGE: Final = 15
+CELLS_MAX: Final = 5
+GROUPS_OFFERED: Final = 50
+REFUSAL_DAYS: Final = 30
+REFUSALS_COUNTED_MAX: Final = 10_000
+"""Most rejected requests that a page counts by reason."""
+LENGTHS: Final = {
+    "name": NAME_LENGTH_MAX,
+    "group": NAME_LENGTH_MAX,
+    "domains": DOMAINS_LENGTH_MAX,
+    "quiet": QUIET_HOURS_LENGTH_MAX,
+}
+
+CampaignAction = Literal["pause", "resume", "end"]
+ACTIONS: Final[Mapping[CampaignAction, Callable[[LedgerServices, Caller, UUID], CampaignBalance]]] = {
+    "pause": pause_campaign,
+    "resume": resume_campaign,
+    "end": end_campaign,
+}
+
+router = APIRouter(prefix="/admin/campaigns", route_class=SupportRoute)
+
+
+class CampaignCard(NamedTuple):
+    """A campaign in a list."""
+
+    balance: CampaignBalance
+    state: str
+    bar: BalanceBar
+
+
+class CampaignLine(NamedTuple):
+    """One event of a campaign; `code_id` and `reservation_id` if it is about a use of one of its codes."""
+
+    version: int
+    at: datetime
+    sentence: str
+    actor: str
+    actor_name: str | None
+    code_id: UUID | None
+    reservation_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignPageView:
+    """Which parts of its lists the page of a campaign shows, and the form of its terms if that was sent."""
+
+    cursor: str | None = None
+    before: int | None = None
+    fields: FormFields | None = None
+    is_changed: bool = False
+
+
+@router.get("")
+def list_campaigns(
+    request: Request, admin: AdminContextDep, staff: Admin, cursor: Annotated[str | None, Query(max_length=100)] = None
+) -> Response:
+    """List all campaigns, newest first, with the form for a new one."""
+    return _render_list(request, admin, staff, FormFields({}), cursor)
+
+
+@router.post("")
+def create_on_page(request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep) -> Response:
+    """Create a campaign. The form's nonce is the id of the campaign, so that sending it twice creates one."""
+    campaign_id = id_from_nonce(fields.values.get("nonce", ""))
+    terms = read_terms(fields, admin.services.now())
+    if not fields.errors:
+        try:
+            create_campaign(admin.services, staff.caller(), terms, campaign_id)
+        except ApplicationError as error:
+            blame_field(fields, error)
+        else:
+            return see_other(f"/admin/campaigns/{campaign_id}")
+    return _render_list(request, admin, staff, fields, None)
+
+
+@router.get("/{campaign_id}")
+def show_campaign(
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    campaign_id: UUID,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    before: Annotated[int | None, Query(ge=1, le=VERSIONS.most), IN_DIGITS] = None,
+) -> Response:
+    """Show one campaign: its balance, its terms, and its newest codes and events."""
+    return _render_campaign(request, admin, staff, campaign_id, CampaignPageView(cursor=cursor, before=before))
+
+
+@router.post("/{campaign_id}")
+def change_on_page(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, campaign_id: UUID
+) -> Response:
+    """Change the terms, unless they were changed since the form was rendered."""
+    before = find_campaign(admin, campaign_id).campaign.terms
+    terms = read_terms(fields, admin.services.now(), before)
+    if not fields.errors and terms == before:
+        return see_other(f"/admin/campaigns/{campaign_id}")
+    if not fields.errors and fields.values.get("seen") != digest_terms(before):
+        view = CampaignPageView(fields=fields, is_changed=True)
+        return _render_campaign(request, admin, staff, campaign_id, view)
+    if not fields.errors:
+        try:
+            change_campaign(admin.services, staff.caller(), campaign_id, structs.asdict(terms))
+        except ApplicationError as error:
+            blame_field(fields, error)
+        else:
+            return see_other(f"/admin/campaigns/{campaign_id}")
+    return _render_campaign(request, admin, staff, campaign_id, CampaignPageView(fields=fields))
+
+
+@router.get("/{campaign_id}/{action}")
+def confirm_action(
+    request: Request, admin: AdminContextDep, staff: Admin, campaign_id: UUID, action: CampaignAction
+) -> Response:
+    """Say what an action does and ask for a confirmation."""
+    balance = find_campaign(admin, campaign_id)
+    return admin_page(request, "campaign_action.html", staff, balance=balance, action=action)
+
+
+@router.post("/{campaign_id}/{action}")
+def run_action(admin: AdminContextDep, staff: AdminWithForm, campaign_id: UUID, action: CampaignAction) -> Response:
+    """Pause, resume or end a campaign."""
+    ACTIONS[action](admin.services, staff.caller(), campaign_id)
+    return see_other(f"/admin/campaigns/{campaign_id}")
+
+
+def find_campaign(admin: AdminContext, campaign_id: UUID) -> CampaignBalance:
+    """Return a campaign with the sums of its codes.
+
+    Raises:
+        ApplicationError: NOT_FOUND.
+    """
+    balance = CampaignReader(admin.services.storage).find_campaign(campaign_id)
+    if balance is None:
+        raise ApplicationError("NOT_FOUND")
+    return balance
+
+
+def _render_list(
+    request: Request, admin: AdminContext, staff: Staff, fields: FormFields, cursor: str | None
+) -> Response:
+    now = admin.services.now()
+    rows = CampaignReader(admin.services.storage).list_newest_campaigns(parse_cursor(cursor, NEWEST), PER_PAGE + 1)
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.campaign.created_at, row.campaign.campaign_id))
+    return admin_page(
+        request,
+        "campaigns.html",
+        staff,
+        status=422 if fields.errors else 200,
+        cards=[CampaignCard(row, row.campaign.state(now), _draw(row, CELLS_MAX)) for row in page.rows],
+        next=page.next,
+        is_first=cursor is None,
+        nonce=fields.values.get("nonce") or new_nonce(),
+        **_form(admin, fields.values, fields.errors),
+    )
+
+
+def _render_campaign(
+    request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, view: CampaignPageView
+) -> Response:
+    balance, now, language = find_campaign(admin, campaign_id), admin.services.now(), get_language(request)
+    campaign, fields = balance.campaign, view.fields
+    seen = digest_terms(campaign.terms)
+    errors = {} if fields is None else fields.errors
+    return admin_page(
+        request,
+        "campaign.html",
+        staff,
+        status=409 if view.is_changed else 422 if errors else 200,
+        balance=balance,
+        state=campaign.state(now),
+        bar=_draw(balance),
+        seen=seen if fields is None or view.is_changed else fields.values.get("seen", ""),
+        is_changed=view.is_changed,
+        is_form_open=fields is not None,
+        actions=_list_actions(campaign),
+        refusal_days=REFUSAL_DAYS,
+        counted_max=REFUSALS_COUNTED_MAX,
+        cursor=view.cursor,
+        before=view.before,
+        **_list_parts(admin, balance, view, now, language),
+        **_form(admin, fill_form(campaign.terms) if fields is None else fields.values, errors),
+    )
+
+
+def _list_parts(
+    admin: AdminContext, balance: CampaignBalance, view: CampaignPageView, now: datetime, language: Language
+) -> dict[str, Any]:
+    """Return the lists of the page: codes, refusals by reason, and events."""
+    reader, campaign_id = CampaignReader(admin.services.storage), balance.campaign.campaign_id
+    rows = admin.codes.list_newest_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
+    codes = Page.of(rows, CODES_PER_PAGE, lambda row: format_cursor(row["issued_at"], row["code_id"]))
+    refusals = reader.count_refusals(campaign_id, now - timedelta(days=REFUSAL_DAYS), REFUSALS_COUNTED_MAX)
+    lines = _list_lines(admin, campaign_id, view.before or balance.campaign.version + 1, language)
+    events = Page.of(lines, EVENTS_PER_PAGE, lambda line: line.version)
+    return {
+        "codes": [
+            (code := code_from_named_row(row), row["hint"], name_code_state(code, now, language)) for row in codes.rows
+        ],
+        "next": codes.next,
+        "refusals": [(refusal_title(reason, language), count) for reason, count in refusals],
+        "counted": sum(count for _, count in refusals),
+        "lines": events.rows,
+        "next_event": events.next,
+    }
+
+
+def _list_lines(admin: AdminContext, campaign_id: UUID, before: int, language: Language) -> list[CampaignLine]:
+    reader = CampaignReader(admin.services.storage)
+    rows = reader.list_newest_events(campaign_id, before, EVENTS_PER_PAGE + 1)
+    people = admin.support.sessions.find_email_addresses(collect_staff_ids(event for _, event in rows))
+    names = {str(staff_id): address for staff_id, address in people.items()}
+    lines = []
+    for version, event in rows:
+        use = event if isinstance(event, CampaignUseEvent) else None
+        lines.append(
+            CampaignLine(
+                version=version,
+                at=event.at,
+                sentence=event_sentence(type(event).__name__, structs.asdict(event), language),
+                actor=event.actor,
+                actor_name=mask_if_known(names.get(event.actor_id or "")),
+                code_id=None if use is None else use.code_id,
+                reservation_id=None if use is None else use.reservation_id,
+            )
+        )
+    return lines
+
+
+def _list_actions(campaign: Campaign) -> list[CampaignAction]:
+    if campaign.ended_by is not None:
+        return []
+    return ["resume" if campaign.is_paused else "pause", "end"]
+
+
+def _draw(balance: CampaignBalance, cells_max: int = 24) -> BalanceBar:
+    campaign = balance.campaign
+    return draw_bar(
+        balance.used,
+        balance.reserved,
+        free=campaign.available,
+        limit=campaign.terms.max_uses,
+        cells_max=cells_max,
+    )
+
+
+def _form(admin: AdminContext, values: Mapping[str, str], errors: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "values": values,
+        "errors": errors,
+        "lengths": LENGTHS,
+        "uses_max": USES.most,
+        "remind_days_max": REMINDER_DAYS.most,
+        "groups": [line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
+    }

@@ -1,0 +1,233 @@
+"""Campaigns at the admin console: created, with their balance, changed, paused, ended, and named by codes."""
+
+import re
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+
+import api.web.admin.campaigns
+from tests.support.clients.admin_client import ask_for, ended
+from tests.support.clients.app_client import AppClient, AppResponse
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import StaffBrowser, heading
+
+LIST = "/admin/campaigns"
+
+
+def create(browser: StaffBrowser, **fields: str) -> str:
+    """Create a campaign with the form; the path of its page."""
+    answer = browser.submit(LIST, LIST, **{"name": "Autumn", "nonce": uuid4().hex, **fields})
+    assert answer.status_code == 303, answer.text
+    return str(answer.headers["location"])
+
+
+def issue(app: AppClient, browser: StaffBrowser, path: str, count: int) -> list[str]:
+    """Issue codes of a campaign with the form; their texts."""
+    batch = ended(app, ask_for(browser, count=str(count), campaign=path.rpartition("/")[2]))
+    texts = [app.services.reader.find_code_text(code_id) for _, code_id in batch.derive_code_ids(0, count)]
+    return [text for text in texts if text is not None]
+
+
+def seen_by(browser: StaffBrowser, path: str) -> str:
+    """What the form of a campaign says about the terms that it shows."""
+    return str(read_page(browser.get(path).text).find("input", name="seen").attributes["value"])
+
+
+def faults(answer: AppResponse) -> dict[str, str]:
+    """What is wrong, by field."""
+    return {
+        str(element.attributes["id"]).removesuffix("-fault"): element.text
+        for element in read_page(answer.text).find_all("p", class_="fault")
+    }
+
+
+def figures(browser: StaffBrowser, path: str) -> list[str]:
+    """Used, reserved, free and limit."""
+    return read_page(browser.get(path).text).find("dl", class_="figures").texts("dd")
+
+
+def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """Two uses over three codes: one sent, one reserved, one refused as reserved and one by the limit per person."""
+    path = create(admin, max_uses="2", max_per_person="1", group="team", allowed_domains="Example.com, *.edu")
+    codes = issue(app, admin, path, 3)
+    app.attempt(app.redeem(codes[0], "li@example.com").json()["reservation_id"])
+    twice = app.redeem(codes[1], "li@example.com").json()["code"]
+    app.redeem(codes[1], "wang@example.com")
+    in_use = app.redeem(codes[2], "zhou@example.com").json()["code"]
+    outside = app.redeem(codes[2], "zhou@example.org").json()["code"]
+
+    page = read_page(admin.get(path).text)
+    sentences = [line.find("b").text for line in page.find("ul", id="lines").find_all("li")]
+    tables = [table.texts("th", scope="row") for table in page.find_all("table")]
+    listed = read_page(admin.get(LIST).text).find("main").text
+
+    assert (twice, in_use, outside) == ("PERSON_LIMIT", "CAMPAIGN_HELD", "DOMAIN_NOT_ALLOWED")
+    assert figures(admin, path) == ["1", "1", "0", "2"]
+    assert len(tables[0]) == 3
+    assert sorted(tables[1]) == ["Campaign in use", "Email domain not allowed", "Limit per person reached"]
+    assert [sentence.partition(":")[0] for sentence in sentences] == [
+        "a use of the campaign was taken",
+        "a use of the campaign was taken",
+        "campaign created",
+    ]
+    assert "*.edu, example.com" in page.text
+    assert "Codes: 3, used: 1, reserved: 1" in listed
+    assert "0 of 2 left" in listed
+
+
+def test_code_page_names_campaign_and_limit_that_held_a_request_back(
+    app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
+) -> None:
+    """With a link for an admin; the name alone for support, who may not open the page."""
+    path = create(admin, name="Fair <2026>", max_uses="1")
+    first, second = issue(app, admin, path, 2)
+    reservation_id = app.redeem(first, "li@example.com").json()["reservation_id"]
+    app.redeem(second, "wang@example.com")
+    code_id = app.services.reader.find_code(second)
+
+    of_reservation = admin.get(f"/support/reservations/{reservation_id}")
+    offered = admin.get(f"/support/reservations/{reservation_id}/acts/cancel")
+    page = read_page(admin.get(f"/support/codes/{code_id}").text)
+    for_support = read_page(sign_in("support").get(f"/support/codes/{code_id}").text)
+
+    assert path in page.link_targets
+    assert path not in for_support.link_targets
+    assert "Fair <2026>" in for_support.find("dl", id="term-rows").text
+    assert "Limit over all codes of the campaign" in page.text
+    assert (of_reservation.status_code, offered.status_code) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"name": ""}, {"name": "Fill in this field."}),
+        ({"name": "li@example.com"}, {"name": "An email address cannot be the name of a campaign"}),
+        ({"max_uses": "0"}, {"max_uses": "Enter a whole number within the limits."}),
+        ({"max_uses": "1", "max_per_person": "2"}, {"max_per_person": "This is more than the uses over all codes."}),
+        ({"starts_at": "2099-01-02T00:00", "ends_at": "2099-01-01T00:00"}, {"ends_at": "The end is not after"}),
+        ({"ends_at": "2020-01-01T00:00"}, {"ends_at": "This time is in the past."}),
+        ({"remind_days": "31"}, {"remind_days": "Enter a whole number within the limits."}),
+        ({"quiet_hours": "22:00-08:00 Nowhere"}, {"quiet_hours": "Enter two different times and a time zone"}),
+        ({"starts_at": "soon"}, {"starts_at": "Enter a date and time"}),
+        ({"allowed_domains": "a*.example.com"}, {"allowed_domains": "The * may only stand at the beginning"}),
+        ({"allowed_domains": "a.example", "denied_domains": "a.example"}, {"denied_domains": "A domain is both"}),
+    ],
+)
+def test_campaign_form_names_the_field_in_error_and_keeps_what_was_typed(
+    admin: StaffBrowser, fields: dict[str, str], expected: dict[str, str]
+) -> None:
+    """In both languages, and nothing is created."""
+    typed = {"name": "Autumn", "nonce": uuid4().hex, **fields}
+
+    answer = admin.submit(LIST, LIST, **typed)
+    page = read_page(answer.text)
+
+    assert answer.status_code == 422
+    assert faults(answer).keys() == expected.keys()
+    assert all(faults(answer)[name].startswith(text) for name, text in expected.items())
+    assert all(page.find("input", name=name).attributes["value"] == value for name, value in fields.items())
+    assert admin.get(f"{LIST}/{UUID(typed['nonce'])}").status_code == 404
+    assert "There are no campaigns yet" in page.text
+
+
+def test_campaign_form_sent_twice_creates_one_campaign(app: AppClient, admin: StaffBrowser) -> None:
+    """The form's nonce is its id."""
+    nonce = uuid4().hex
+
+    paths = {create(admin, nonce=nonce) for _ in range(2)}
+
+    assert paths == {f"{LIST}/{UUID(nonce)}"}
+    assert app.count("campaigns") == 1
+
+
+def test_terms_change_only_as_long_as_they_are_those_that_the_form_shows(app: AppClient, admin: StaffBrowser) -> None:
+    """Another change in between is shown instead; limits below what is used are refused next to their field."""
+    path = create(admin, max_uses="3", max_per_person="2")
+    (code,) = issue(app, admin, path, 1)
+    app.redeem(code, "li@example.com")
+    seen = seen_by(admin, path)
+    first = {"name": "Winter", "max_uses": "5", "max_per_person": "2", "seen": seen}
+
+    changed = admin.submit(path, path, **first)
+    repeated = admin.submit(path, path, **first)
+    stale = admin.submit(path, path, **{**first, "max_uses": "9"})
+    seen_now = read_page(stale.text).find("input", name="seen").attributes["value"]
+    agreed = admin.submit(path, path, **{**first, "max_uses": "9", "seen": str(seen_now)})
+
+    assert [changed.status_code, repeated.status_code, stale.status_code, agreed.status_code] == [303, 303, 409, 303]
+    assert "terms were changed while this page was open" in stale.text
+    assert figures(admin, path) == ["0", "1", "8", "9"]
+    assert heading(admin.get(path)) == "Winter"
+
+
+def test_limit_below_uses_and_limit_of_an_uncounted_campaign_are_refused_at_the_field(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """Nothing is changed."""
+    path, uncounted = create(admin, max_uses="3"), create(admin, name="Free")
+    for number, code in enumerate(issue(app, admin, path, 2)):
+        app.redeem(code, f"person{number}@example.com")
+
+    below = admin.submit(path, path, name="Autumn", max_uses="1", seen=seen_by(admin, path))
+    late = admin.submit(uncounted, uncounted, name="Free", max_uses="9", seen=seen_by(admin, uncounted))
+
+    assert (below.status_code, late.status_code) == (422, 422)
+    assert faults(below) == {"max_uses": "More uses are used or reserved already. Enter a higher limit."}
+    assert faults(late)["max_uses"].startswith("This campaign was created without limits")
+    assert figures(admin, path) == ["0", "2", "1", "3"]
+    assert figures(admin, uncounted) == ["0", "0", "∞", "∞"]
+
+
+def test_pause_resume_and_end_ask_first_and_name_who_did_it(app: AppClient, admin: StaffBrowser) -> None:
+    """Each has a page that says what it does; an ended campaign offers nothing and takes no codes."""
+    path = create(admin, max_uses="3")
+    (code,) = issue(app, admin, path, 1)
+    states = []
+    for action in ("pause", "resume", "end"):
+        asked = read_page(admin.get(f"{path}/{action}").text)
+        assert asked.find("form", action=f"{path}/{action}").texts("button") == [f"{action.capitalize()} campaign"]
+        assert admin.submit(f"{path}/{action}", f"{path}/{action}").status_code == 303
+        states.append(read_page(admin.get(path).text).find("article", id="campaign").find_all("span")[0].text)
+    late = admin.submit("/admin/batches", "/admin", campaign=path.rpartition("/")[2], nonce=uuid4().hex, count="1")
+    page = read_page(admin.get(path).text)
+
+    assert states == ["Paused", "Active", "Ended"]
+    assert app.redeem(code, "li@example.com").json()["code"] == "CAMPAIGN_ENDED"
+    assert (late.status_code, [*faults(late)]) == (422, ["campaign"])
+    assert page.find("ul", id="lines").text.count("staff") >= 3
+    assert f"{path}/pause" not in page.link_targets
+    assert admin.get(f"{path}/revoke").status_code in {404, 422}
+
+
+def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page after page, each line once, the newest first."""
+    for name in ("PER_PAGE", "CODES_PER_PAGE", "EVENTS_PER_PAGE"):
+        monkeypatch.setattr(api.web.admin.campaigns, name, 2)
+    paths = [create(admin, name=f"Campaign {number}", max_uses="9") for number in range(5)]
+    for number, code in enumerate(issue(app, admin, paths[0], 5)):
+        app.redeem(code, f"person{number}@example.com")
+
+    def walk(path: str, link: str, following: str) -> list[str]:
+        lines: list[str] = []
+        query = ""
+        for _ in range(10):
+            text = admin.get(path + query).text
+            lines += re.findall(link, text)
+            match = re.search(rf'href="([?]{following}=[^"#&]+)(?:#[a-z]+)?">Older', text)
+            if match is None:
+                return lines
+            query = match[1]
+        raise AssertionError("pages without end")
+
+    campaigns = walk(LIST, rf'<a href="({LIST}/[0-9a-f-]{{36}})">', "cursor")
+    codes = walk(paths[0], r'class="card-code" href="/support/codes/([0-9a-f-]{36})"', "cursor")
+    events = walk(paths[0], r'card-at">#(\d+) ', "before")
+
+    assert campaigns == paths[::-1]
+    assert len(codes) == len(set(codes)) == 5
+    assert events == ["6", "5", "4", "3", "2", "1"]
