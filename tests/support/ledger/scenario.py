@@ -13,6 +13,16 @@ from msgspec.structs import replace
 from domain.command_bus import Command, CommandResult, Result, handle
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome
+from domain.commands.campaign.manage_campaign import (
+    CampaignCommand,
+    CampaignResult,
+    ChangeCampaignTerms,
+    CreateCampaign,
+    EndCampaign,
+    PauseCampaign,
+    ResumeCampaign,
+    handle_campaign,
+)
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
@@ -30,6 +40,8 @@ from domain.commands.reservation.resolve_case import RefundAfterOutage, Resoluti
 from domain.commands.reservation.settle_due import SettleDue
 from domain.errors import Refusal
 from domain.events import ActorKind, Event
+from domain.events.campaign import CampaignTerms
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -66,27 +78,43 @@ class Scenario:
         bound: Whether the code belongs to its first recipient.
         policy: The policy of the ledger.
         channel: Name of the channel of invitations.
+        campaign: Terms of the campaign that the code belongs to; without them it belongs to none.
         terms: Terms of the code by name; one use, and nothing else bounded.
     """
 
     def __init__(
-        self, *, bound: bool = True, policy: Policy | None = None, channel: str = "smtp", **terms: Any
+        self,
+        *,
+        bound: bool = True,
+        policy: Policy | None = None,
+        channel: str = "smtp",
+        campaign: CampaignTerms | None = None,
+        **terms: Any,
     ) -> None:
         self.policy, self.channel = policy or Policy(), channel
         self.working_set = WorkingSet()
         self.now = START
         self._ids = 0
-        self.code_id = self.new_id()
-        self.run(
+        self.campaign_id = None if campaign is None else UUID(int=0xCA)
+        if campaign is not None:
+            self.create_campaign(campaign)
+        self.code_id = self.issue(b"code", bound=bound, **terms)
+
+    def issue(self, text: bytes, *, bound: bool = True, **terms: Any) -> UUID:
+        """Issue a code, in the campaign if there is one; its id."""
+        code_id = self.new_id()
+        result = self.run(
             IssueCode(
                 context=self.context("operator"),
-                code_id=self.code_id,
-                text=ScenarioDraft([b"code"], self.code_id),
+                code_id=code_id,
+                text=ScenarioDraft([text], code_id),
                 terms=make_terms(**terms),
                 bound=bound,
+                campaign_id=self.campaign_id,
             )
         )
-        self.working_set.code_ids[b"code"] = self.code_id
+        self.working_set.code_ids[text] = code_id
+        return done(result).code.code_id
 
     @property
     def code(self) -> RedeemCode:
@@ -126,6 +154,45 @@ class Scenario:
                 f"declare {type(result).__name__} in the refusals of {type(command).__name__}"
             )
         return result
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign now."""
+        return self.working_set.campaigns[self._campaign_key]
+
+    @property
+    def _campaign_key(self) -> UUID:
+        assert self.campaign_id is not None, "the scenario has no campaign"
+        return self.campaign_id
+
+    def manage(self, command: CampaignCommand) -> CampaignResult | Refusal:
+        """Decide one command about the campaign."""
+        result = handle_campaign(command, self.working_set)
+        if isinstance(result, Refusal):
+            assert type(result) in command.refusals, f"declare {type(result).__name__}"
+        return result
+
+    def create_campaign(self, terms: CampaignTerms) -> CampaignResult | Refusal:
+        """Staff create the campaign."""
+        return self.manage(CreateCampaign(context=self.context("staff"), campaign_id=self._campaign_key, terms=terms))
+
+    def change_campaign(self, **changes: Any) -> CampaignResult | Refusal:
+        """Staff change terms of the campaign."""
+        return self.manage(
+            ChangeCampaignTerms(context=self.context("staff"), campaign_id=self._campaign_key, changes=changes)
+        )
+
+    def pause_campaign(self) -> CampaignResult | Refusal:
+        """Staff pause the campaign."""
+        return self.manage(PauseCampaign(context=self.context("staff"), campaign_id=self._campaign_key))
+
+    def resume_campaign(self) -> CampaignResult | Refusal:
+        """Staff resume the campaign."""
+        return self.manage(ResumeCampaign(context=self.context("staff"), campaign_id=self._campaign_key))
+
+    def end_campaign(self) -> CampaignResult | Refusal:
+        """Staff end the campaign."""
+        return self.manage(EndCampaign(context=self.context("staff"), campaign_id=self._campaign_key))
 
     def passes(self, seconds: float) -> None:
         """Let time pass."""

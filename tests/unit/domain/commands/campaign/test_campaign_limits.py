@@ -1,0 +1,231 @@
+"""What the campaign of a code allows: each refusal in its order, and every use that comes back is free again."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.command_bus import Result
+from domain.errors import Refusal
+from domain.events import LateSuccessRecorded
+from tests.support.ledger.code_terms import make_campaign_terms
+from tests.support.ledger.scenario import LOST, REFUSED, SENT, START, Scenario, done, refusal
+
+OTHER = b"other"
+
+
+def wait_of(result: Result) -> int | None:
+    """After how many seconds a refused person may come back."""
+    assert isinstance(result, Refusal), result
+    return result.retry_after_s
+
+
+def two_codes(**terms: object) -> Scenario:
+    """A campaign of two open codes with many uses each."""
+    scenario = Scenario(campaign=make_campaign_terms(**terms), max_uses=9, bound=False)
+    scenario.issue(OTHER, max_uses=9, bound=False)
+    return scenario
+
+
+def campaign_uses(scenario: Scenario) -> list[str]:
+    """Which uses the campaign took and returned, in order."""
+    kinds = (type(event).__name__ for event in scenario.events)
+    return [kind for kind in kinds if kind.startswith("CampaignUse")]
+
+
+def test_campaign_that_has_not_started_says_when_it_does() -> None:
+    """Part of a second is a whole one, so that a retry is not too early."""
+    scenario = two_codes(starts_at=START + timedelta(seconds=9.5))
+    early = scenario.redeem()
+
+    assert (refusal(early), wait_of(early)) == ("CAMPAIGN_NOT_STARTED", 10)
+    scenario.passes(9.5)
+    assert done(scenario.redeem()).changed
+
+
+def test_campaign_ends_at_its_end() -> None:
+    """And not earlier."""
+    scenario = two_codes(ends_at=START + timedelta(seconds=10))
+    scenario.passes(9)
+
+    assert done(scenario.redeem("li")).changed
+    scenario.passes(1)
+    assert refusal(scenario.redeem("wang")) == "CAMPAIGN_ENDED"
+    assert done(scenario.redeem("li")).require_reservation().status == "live"
+
+
+def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() -> None:
+    """Not started, ended, paused, domain, full, person."""
+    scenario = two_codes(
+        starts_at=START + timedelta(seconds=10),
+        ends_at=START + timedelta(seconds=20),
+        max_uses=1,
+        max_per_person=1,
+        denied_domains="example.org",
+    )
+    scenario.pause_campaign()
+    seen = [refusal(scenario.redeem("wang@example.org"))]
+    scenario.passes(10)
+    scenario.resume_campaign()
+    scenario.reserved("li")
+    scenario.pause_campaign()
+    scenario.passes(10)
+    seen.append(refusal(scenario.redeem("wang@example.org")))
+    scenario.change_campaign(ends_at=None)
+    seen.append(refusal(scenario.redeem("wang@example.org")))
+    scenario.resume_campaign()
+    seen.append(refusal(scenario.redeem("wang@example.org")))
+    seen.append(refusal(scenario.redeem("li", code=OTHER)))
+    scenario.change_campaign(max_uses=2)
+    seen.append(refusal(scenario.redeem("li", code=OTHER)))
+
+    assert seen == [
+        "CAMPAIGN_NOT_STARTED",
+        "CAMPAIGN_ENDED",
+        "CAMPAIGN_PAUSED",
+        "DOMAIN_NOT_ALLOWED",
+        "CAMPAIGN_HELD",
+        "PERSON_LIMIT",
+    ]
+
+
+@pytest.mark.parametrize("terms", [{"allowed_domains": "example.org"}, {"denied_domains": "example.com"}])
+def test_domains_of_a_campaign_hold_for_every_code(terms: dict[str, str]) -> None:
+    """They are read from the address of the request."""
+    scenario = two_codes(**terms)
+
+    assert refusal(scenario.redeem("li@example.com")) == "DOMAIN_NOT_ALLOWED"
+    assert done(scenario.redeem("li@example.org", code=OTHER)).changed
+
+
+def test_limit_holds_over_all_codes_and_is_used_up_only_when_nothing_is_reserved() -> None:
+    """A reserved use may still come back, so the answer until then is to wait."""
+    scenario = two_codes(max_uses=2)
+    scenario.sent("li")
+    wang = done(scenario.redeem("wang", code=OTHER)).require_reservation()
+    scenario.working_set.campaign_deadlines[UUID(int=0xCA)] = wang.deadline
+    full = scenario.redeem("zhao")
+
+    assert (refusal(full), wait_of(full)) == ("CAMPAIGN_HELD", scenario.policy.reservation_ttl_s)
+    scenario.passes(60)
+    assert wait_of(scenario.redeem("zhao")) == scenario.policy.reservation_ttl_s - 60
+    scenario.attempt(wang.reservation_id, REFUSED)
+    assert done(scenario.redeem("zhao", code=OTHER)).changed
+    assert scenario.campaign.occupied == 2
+
+
+def test_campaign_whose_uses_are_all_sent_is_exhausted() -> None:
+    """Then waiting does not help."""
+    scenario = two_codes(max_uses=1)
+    scenario.sent("li")
+
+    assert refusal(scenario.redeem("wang", code=OTHER)) == "CAMPAIGN_EXHAUSTED"
+    assert done(scenario.redeem("li")).require_reservation().status == "sent"
+
+
+def test_deadline_that_has_passed_is_not_given_as_a_wait() -> None:
+    """The lifetime of a reservation is, since the refund may be recorded at any time."""
+    scenario = two_codes(max_uses=1)
+    scenario.sent("li")
+    scenario.working_set.campaign_deadlines[UUID(int=0xCA)] = START
+    full = scenario.redeem("wang", code=OTHER)
+
+    assert (refusal(full), wait_of(full)) == ("CAMPAIGN_HELD", scenario.policy.reservation_ttl_s)
+
+
+def test_person_has_at_most_their_uses_over_all_codes() -> None:
+    """Other people redeem on; and a refunded use is free for the person again."""
+    scenario = two_codes(max_per_person=1)
+    mine = scenario.sent("li")
+
+    assert refusal(scenario.redeem("li", code=OTHER)) == "PERSON_LIMIT"
+    assert done(scenario.redeem("wang", code=OTHER)).changed
+    done(scenario.refund(mine, revoke_access=False))
+    assert done(scenario.redeem("li", code=OTHER)).changed
+    assert campaign_uses(scenario) == [
+        "CampaignUseTaken",
+        "CampaignUseTaken",
+        "CampaignUseReturned",
+        "CampaignUseTaken",
+    ]
+
+
+def test_correction_moves_the_use_to_a_person_who_may_have_one() -> None:
+    """It takes a use of the campaign only for what it returns."""
+    scenario = two_codes(max_uses=2, max_per_person=1)
+    mine = scenario.reserved("li")
+    done(scenario.redeem("wang", code=OTHER))
+
+    assert refusal(scenario.correct(mine, "wang")) == "PERSON_LIMIT"
+    assert done(scenario.correct(mine, "zhao")).changed
+    assert scenario.campaign.occupied == 2
+
+
+def succeed_late(scenario: Scenario, fill: str | None, *, code: bytes = OTHER) -> str:
+    """The invitation of a refunded use arrives after all, after another person or the same one redeemed; its effect."""
+    mine = scenario.reserved("li")
+    scenario.attempt(mine, LOST)
+    done(scenario.resolve(mine, "refunded"))
+    if fill is not None:
+        done(scenario.redeem(fill, code=code))
+    scenario.outcome(mine, SENT, attempt=1)
+    (late,) = [event for event in scenario.events if isinstance(event, LateSuccessRecorded)]
+    return late.effect
+
+
+@pytest.mark.parametrize(
+    ("terms", "fill", "effect"),
+    [
+        ({"max_uses": 1}, None, "retaken"),
+        ({"max_uses": 1}, "wang", "not_retaken"),
+        ({"max_uses": 2}, "wang", "retaken"),
+        ({"max_per_person": 1}, "li", "not_retaken"),
+        ({"max_per_person": 1}, "wang", "retaken"),
+        ({"max_per_person": 2}, "li", "retaken"),
+        ({"starts_at": START}, "li", "retaken"),
+    ],
+)
+def test_late_success_takes_a_use_only_within_the_limits(
+    terms: dict[str, object], fill: str | None, effect: str
+) -> None:
+    """Beyond them it is for staff to decide."""
+    scenario = two_codes(**terms)
+
+    assert succeed_late(scenario, fill) == effect
+    assert campaign_uses(scenario)[-1:] == (["CampaignUseTaken"] if scenario.campaign.counts_uses else [])
+    assert scenario.code.used == (effect == "retaken")
+
+
+def test_late_success_on_a_code_without_a_campaign_takes_a_use() -> None:
+    """No campaign limits it."""
+    scenario = Scenario(max_uses=9, bound=False)
+
+    assert succeed_late(scenario, "wang", code=b"code") == "retaken"
+
+
+def test_person_whose_reservation_is_overdue_gets_a_new_one_at_the_limit() -> None:
+    """The same commit refunds the old one first."""
+    scenario = two_codes(max_uses=1, max_per_person=1)
+    old = scenario.reserved("li")
+    scenario.passes(scenario.policy.reservation_ttl_s + 1)
+    new = done(scenario.redeem("li")).require_reservation()
+
+    assert new.reservation_id != old
+    assert campaign_uses(scenario) == ["CampaignUseTaken", "CampaignUseReturned", "CampaignUseTaken"]
+
+
+def test_wait_until_the_start_is_at_least_a_second() -> None:
+    """A fraction of one is rounded up."""
+    scenario = two_codes(starts_at=START + timedelta(milliseconds=1))
+
+    assert wait_of(scenario.redeem()) == 1
+
+
+def test_reservation_of_a_campaign_without_shared_limits_is_not_in_its_stream() -> None:
+    """So such a campaign costs a redeem nothing."""
+    scenario = two_codes(starts_at=START)
+    scenario.reserved("li")
+
+    assert campaign_uses(scenario) == []
+    assert (scenario.campaign.version, scenario.campaign.occupied) == (1, 0)
+    assert scenario.balance == (0, 1)

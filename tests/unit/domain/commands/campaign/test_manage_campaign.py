@@ -1,0 +1,239 @@
+"""A campaign is created once, changed within what its codes use already, paused, resumed and ended."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.commands.campaign.manage_campaign import (
+    CampaignResult,
+    ChangeCampaignTerms,
+    CreateCampaign,
+    EndCampaign,
+    PauseCampaign,
+    ResumeCampaign,
+    handle_campaign,
+)
+from domain.errors import Refusal
+from domain.events import CampaignTermsChanged
+from tests.support.ledger.code_terms import make_campaign_terms
+from tests.support.ledger.scenario import START, Scenario
+
+LATER = START + timedelta(days=1)
+TOO_LATE = datetime(9500, 1, 1, tzinfo=UTC)
+
+
+def changed(result: CampaignResult | Refusal) -> bool:
+    """Whether an accepted command changed the campaign."""
+    assert isinstance(result, CampaignResult), result
+    return result.changed
+
+
+def paused(result: CampaignResult | Refusal) -> bool:
+    """Whether the campaign is paused after an accepted command."""
+    assert isinstance(result, CampaignResult), result
+    return result.campaign.is_paused
+
+
+def why(result: CampaignResult | Refusal) -> str:
+    """The refusal's code and reason."""
+    assert isinstance(result, Refusal), result
+    return f"{result.code} {result.facts.get('why')}"
+
+
+def campaign_kinds(scenario: Scenario) -> list[str]:
+    """Names of the events of the campaign, in order."""
+    events = [recorded for recorded in scenario.working_set.new_events if recorded.originator_id == UUID(int=0xCA)]
+    assert [recorded.originator_version for recorded in events] == list(range(1, len(events) + 1))
+    return [type(recorded.event).__name__ for recorded in events]
+
+
+def test_campaign_is_created_once_however_often_the_command_comes() -> None:
+    """A lost answer makes a client repeat it."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=5))
+
+    assert not changed(scenario.create_campaign(make_campaign_terms(max_uses=5)))
+    assert campaign_kinds(scenario) == ["CampaignCreated"]
+    assert scenario.campaign.terms == make_campaign_terms(max_uses=5)
+    assert scenario.campaign.created_at == scenario.campaign.last_at == START
+
+
+@pytest.mark.parametrize(
+    ("terms", "reason"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "li@example.com"}, "name"),
+        ({"starts_at": TOO_LATE}, "starts_at"),
+        ({"ends_at": TOO_LATE}, "ends_at"),
+        ({"max_uses": 0}, "max_uses"),
+        ({"max_per_person": 0}, "max_per_person"),
+        ({"max_uses": True}, "max_uses"),
+        ({"allowed_domains": "Example.com"}, "allowed_domains"),
+        ({"denied_domains": "li@example.com"}, "denied_domains"),
+        ({"starts_at": LATER, "ends_at": LATER}, "end_before_start"),
+        ({"starts_at": LATER, "ends_at": START}, "end_before_start"),
+        ({"max_uses": 2, "max_per_person": 3}, "person_above_total"),
+        ({"allowed_domains": "example.com", "denied_domains": "example.com"}, "domains_overlap"),
+    ],
+)
+def test_terms_that_no_campaign_can_have_are_refused_by_name(terms: dict[str, Any], reason: str) -> None:
+    """At creation as at a change, and nothing is recorded."""
+    scenario = Scenario()
+    command = CreateCampaign(
+        context=scenario.context("staff"), campaign_id=UUID(int=0xCA), terms=make_campaign_terms(**terms)
+    )
+    existing = Scenario(campaign=make_campaign_terms(max_uses=9))
+
+    assert why(handle_campaign(command, scenario.working_set)) == f"CAMPAIGN_TERMS_INVALID {reason}"
+    assert why(existing.change_campaign(**terms)) == f"CAMPAIGN_TERMS_INVALID {reason}"
+    assert campaign_kinds(scenario) == []
+    assert campaign_kinds(existing) == ["CampaignCreated"]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"max_uses": 2, "max_per_person": 2},
+        {"max_uses": 1},
+        {"max_per_person": 1},
+        {"starts_at": START, "ends_at": LATER},
+        {"allowed_domains": "*.example.com", "denied_domains": "shop.example.com"},
+    ],
+)
+def test_terms_at_the_edge_of_what_is_allowed_are_accepted(terms: dict[str, Any]) -> None:
+    """A person may have every use, and one use is a limit."""
+    scenario = Scenario(campaign=make_campaign_terms(**terms))
+
+    assert scenario.campaign.terms == make_campaign_terms(**terms)
+    assert campaign_kinds(scenario) == ["CampaignCreated"]
+
+
+def test_change_records_all_terms_and_repeating_it_records_nothing() -> None:
+    """So the event can be read alone."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=5, group="blue"))
+
+    assert changed(scenario.change_campaign(max_uses=7))
+    assert not changed(scenario.change_campaign(max_uses=7))
+    event = scenario.working_set.new_events[-1].event
+
+    assert isinstance(event, CampaignTermsChanged)
+    assert event.terms == scenario.campaign.terms == make_campaign_terms(max_uses=7, group="blue")
+    assert (event.actor, event.recorded_at) == ("staff", None)
+
+
+def test_limit_can_fall_to_the_uses_that_are_occupied_and_no_further() -> None:
+    """A reserved use counts like a sent one."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=5), max_uses=5, bound=False)
+    scenario.sent("li")
+    scenario.reserved("wang")
+
+    assert why(scenario.change_campaign(max_uses=1)) == "CAMPAIGN_CONFLICT max_uses"
+    assert changed(scenario.change_campaign(max_uses=2))
+    assert scenario.campaign.available == 0
+
+
+def test_limit_per_person_can_fall_to_the_most_uses_of_one_person() -> None:
+    """The store looks up how many these are."""
+    scenario = Scenario(campaign=make_campaign_terms(max_per_person=5))
+    scenario.working_set.most_per_person[UUID(int=0xCA)] = 3
+
+    assert why(scenario.change_campaign(max_per_person=2)) == "CAMPAIGN_CONFLICT max_per_person"
+    assert changed(scenario.change_campaign(max_per_person=3))
+
+
+def test_campaign_that_counts_no_uses_gets_no_shared_limit() -> None:
+    """Its uses so far are not in its stream."""
+    scenario = Scenario(campaign=make_campaign_terms())
+
+    assert why(scenario.change_campaign(max_uses=5)) == "CAMPAIGN_CONFLICT uncounted"
+    assert changed(scenario.change_campaign(ends_at=LATER))
+    assert not scenario.campaign.counts_uses
+
+
+def test_shared_limit_can_be_lifted_and_set_again() -> None:
+    """Uses are counted in between."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1), max_uses=3, bound=False)
+
+    assert changed(scenario.change_campaign(max_uses=None))
+    scenario.reserved("li")
+    scenario.reserved("wang")
+
+    assert scenario.campaign.available is None
+    assert why(scenario.change_campaign(max_uses=1)) == "CAMPAIGN_CONFLICT max_uses"
+    assert changed(scenario.change_campaign(max_uses=2))
+
+
+def test_pause_and_resume_are_recorded_once_each() -> None:
+    """Pressing twice is one act."""
+    scenario = Scenario(campaign=make_campaign_terms())
+
+    results = [scenario.resume_campaign(), scenario.pause_campaign(), scenario.pause_campaign()]
+    results.append(scenario.resume_campaign())
+
+    assert [changed(result) for result in results] == [False, True, False, True]
+    assert [paused(result) for result in results] == [False, True, True, False]
+    assert campaign_kinds(scenario) == ["CampaignCreated", "CampaignPaused", "CampaignResumed"]
+
+
+def test_ended_campaign_stays_ended_and_takes_no_other_command() -> None:
+    """Ending it again changes nothing."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=5))
+
+    assert changed(scenario.end_campaign())
+    assert not changed(scenario.end_campaign())
+    assert scenario.campaign.ended_by == 2
+    for result in (scenario.pause_campaign(), scenario.resume_campaign(), scenario.change_campaign(max_uses=6)):
+        assert why(result) == "CAMPAIGN_CONFLICT ended"
+    assert campaign_kinds(scenario) == ["CampaignCreated", "CampaignEnded"]
+
+
+def test_ended_campaign_gets_no_new_codes() -> None:
+    """They could never be redeemed."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=5))
+    scenario.end_campaign()
+
+    with pytest.raises(AssertionError, match="CAMPAIGN_ENDED"):
+        scenario.issue(b"other")
+
+
+@pytest.mark.parametrize("kind", [PauseCampaign, ResumeCampaign, EndCampaign])
+def test_unknown_campaign_is_not_found(kind: type[PauseCampaign | ResumeCampaign | EndCampaign]) -> None:
+    """Nothing is recorded for it."""
+    scenario = Scenario()
+    context, unknown = scenario.context("staff"), UUID(int=1)
+    commands = [
+        kind(context=context, campaign_id=unknown),
+        ChangeCampaignTerms(context=context, campaign_id=unknown, changes={"max_uses": 2}),
+    ]
+
+    assert [why(handle_campaign(command, scenario.working_set)) for command in commands] == [
+        "CAMPAIGN_NOT_FOUND None"
+    ] * 2
+    assert scenario.kinds == []
+
+
+def test_change_of_a_term_that_does_not_exist_cannot_be_made() -> None:
+    """A misspelt name would otherwise change nothing."""
+    with pytest.raises(ValueError, match=r"^not a term of a campaign: end_at, max_use$"):
+        Scenario(campaign=make_campaign_terms()).change_campaign(max_use=3, end_at=None)
+
+
+def test_group_that_no_event_may_name_cannot_be_set() -> None:
+    """Events keep names of groups permanently."""
+    scenario = Scenario(campaign=make_campaign_terms())
+
+    with pytest.raises(ValueError, match="group"):
+        scenario.change_campaign(group="li@example.com")
+    with pytest.raises(ValueError, match="group"):
+        scenario.create_campaign(make_campaign_terms(group="li@example.com"))
+
+
+def test_time_of_a_campaign_never_goes_back() -> None:
+    """A clock that was set back is recorded as such."""
+    scenario = Scenario(campaign=make_campaign_terms())
+    scenario.passes(-60)
+    scenario.pause_campaign()
+    event = scenario.working_set.new_events[-1].event
+
+    assert (event.at, event.recorded_at) == (START, START - timedelta(seconds=60))

@@ -1,0 +1,221 @@
+"""The state of a campaign, and the rules that its stream keeps."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.events import CampaignUseReturned, CampaignUseTaken, CodePaused
+from domain.events.campaign import (
+    CampaignCreated,
+    CampaignEnded,
+    CampaignEvent,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignTermsChanged,
+    CampaignUseEvent,
+)
+from domain.model.campaign import (
+    ALTERNATION_RULE,
+    PERSON_LIMIT_RULE,
+    Campaign,
+    OccupiedUses,
+    evolve_campaign,
+    find_broken_campaign_rules,
+    is_within_limit,
+)
+from tests.support.ledger.code_terms import make_campaign_terms
+from tests.support.ledger.scenario import START, Scenario
+
+CAMPAIGN_ID, LI, WANG = UUID(int=0xCA), UUID(int=1), UUID(int=2)
+
+
+def created(**terms: Any) -> CampaignCreated:
+    """A campaign begins."""
+    return CampaignCreated(at=START, actor="staff", **{"name": "Autumn", **terms})
+
+
+def use(kind: type[CampaignUseTaken | CampaignUseReturned], person: UUID, number: int) -> CampaignEvent:
+    """A use is taken or returned."""
+    return kind(at=START, actor="person", code_id=UUID(int=7), reservation_id=UUID(int=number), recipient_id=person)
+
+
+def take_use(person: UUID, number: int) -> CampaignEvent:
+    """A use is taken."""
+    return use(CampaignUseTaken, person, number)
+
+
+def return_use(person: UUID, number: int) -> CampaignEvent:
+    """A use is returned."""
+    return use(CampaignUseReturned, person, number)
+
+
+def fold(*events: CampaignEvent) -> Campaign:
+    """The state after some events."""
+    campaign: Campaign | None = None
+    for version, event in enumerate(events, start=1):
+        campaign = evolve_campaign(campaign, CAMPAIGN_ID, version, event)
+    assert campaign is not None
+    return campaign
+
+
+def broken_rules(*events: CampaignEvent) -> list[str]:
+    """The rules that the last of some events breaks."""
+    before = fold(*events[:-1]) if events[:-1] else None
+    return find_broken_campaign_rules(before, events[-1], fold(*events))
+
+
+def test_uses_are_occupied_until_they_are_returned() -> None:
+    """Each event raises the version."""
+    campaign = fold(created(max_uses=2), take_use(LI, 1), take_use(WANG, 2), return_use(LI, 1))
+
+    assert (campaign.version, campaign.occupied, campaign.available) == (4, 1, 1)
+    assert campaign.counts_uses
+
+
+@pytest.mark.parametrize(
+    ("terms", "counts"),
+    [({}, False), ({"max_uses": 1}, True), ({"max_per_person": 1}, True), ({"ends_at": START}, False)],
+)
+def test_campaign_counts_its_uses_if_it_begins_with_a_shared_limit(terms: dict[str, Any], counts: bool) -> None:
+    """Other terms share nothing."""
+    assert fold(created(**terms)).counts_uses is counts
+
+
+def test_every_event_moves_version_and_time_on() -> None:
+    """Whatever its kind; the rest stays."""
+    kinds = [
+        CampaignPaused,
+        CampaignResumed,
+        CampaignUseTaken,
+        CampaignUseReturned,
+        CampaignTermsChanged,
+        CampaignEnded,
+    ]
+    use = {"code_id": UUID(int=7), "reservation_id": UUID(int=1), "recipient_id": LI}
+    campaign = fold(created(max_uses=2))
+    for number, kind in enumerate(kinds, start=2):
+        at = START + timedelta(seconds=number)
+        facts = use if issubclass(kind, CampaignUseEvent) else {}
+        named = {"name": "Winter", "max_uses": 2} if kind is CampaignTermsChanged else {}
+        campaign = evolve_campaign(campaign, CAMPAIGN_ID, number, kind(at=at, actor="staff", **facts, **named))
+        assert (campaign.version, campaign.last_at) == (number, at), kind
+
+    assert (campaign.created_at, campaign.terms.name, campaign.ended_by) == (START, "Winter", 7)
+
+
+def test_state_is_the_first_reason_to_refuse_everyone() -> None:
+    """Ended by staff, not started, at its end, paused, full."""
+    scenario = Scenario(
+        campaign=make_campaign_terms(starts_at=START + timedelta(1), ends_at=START + timedelta(2), max_uses=1)
+    )
+    states = [scenario.campaign.state(START + timedelta(days)) for days in (0, 1, 2)]
+    scenario.pause_campaign()
+    states.append(scenario.campaign.state(START + timedelta(1)))
+    scenario.resume_campaign()
+    scenario.passes(86_400)
+    scenario.reserved()
+    states.append(scenario.campaign.state(scenario.now))
+    scenario.end_campaign()
+    states.append(scenario.campaign.state(START))
+
+    assert states == ["not_started", "active", "expired", "paused", "full", "ended"]
+
+
+def test_stream_of_a_campaign_begins_with_its_creation() -> None:
+    """Another beginning, a second creation and a code's event are bugs."""
+    pause = CampaignPaused(at=START, actor="staff")
+    with pytest.raises(TypeError, match="CampaignPaused can't begin"):
+        evolve_campaign(None, CAMPAIGN_ID, 1, pause)
+    with pytest.raises(TypeError, match="no fold for CampaignCreated"):
+        fold(created(), created())
+    with pytest.raises(TypeError, match="no fold for CodePaused"):
+        evolve_campaign(fold(created()), CAMPAIGN_ID, 2, CodePaused(at=START, actor="staff"))
+
+
+def test_limit_of_a_campaign_is_kept_at_every_event() -> None:
+    """Neither above the limit nor below nothing."""
+    limit_rule = "invariant 12: uses of a campaign stay within its limit"
+
+    assert broken_rules(created(max_uses=1), take_use(LI, 1)) == []
+    assert broken_rules(created(max_uses=1), take_use(LI, 1), take_use(WANG, 2)) == [limit_rule]
+    assert broken_rules(created(max_uses=1), return_use(LI, 1)) == [limit_rule]
+    assert is_within_limit(fold(created(max_per_person=1), take_use(LI, 1)))
+
+
+def test_uses_are_in_counting_campaigns_only() -> None:
+    """A campaign without shared limits has none."""
+    rule = "invariant 12: a campaign without shared limits counts none"
+
+    assert broken_rules(created(), take_use(LI, 1)) == [rule]
+    assert broken_rules(created(max_per_person=1), take_use(LI, 1)) == []
+
+
+def test_time_of_a_campaign_goes_forward_only() -> None:
+    """Events at the same time are in order."""
+    rule = "event log: time of a campaign never goes back"
+    earlier = CampaignPaused(at=START - timedelta(seconds=1), actor="staff")
+
+    assert broken_rules(created(), CampaignPaused(at=START, actor="staff")) == []
+    assert broken_rules(created(), earlier) == [rule]
+
+
+def test_uses_of_a_person_stay_within_the_limit() -> None:
+    """Counted by reservation: returned uses and those of others do not matter."""
+    uses, campaign = OccupiedUses(), fold(created(max_per_person=1))
+
+    assert uses.find_broken_rules(take_use(LI, 1), campaign) == []
+    assert uses.find_broken_rules(take_use(WANG, 2), campaign) == []
+    assert uses.find_broken_rules(take_use(LI, 3), campaign) == [PERSON_LIMIT_RULE]
+    assert uses.find_broken_rules(return_use(LI, 1), campaign) == []
+    assert (uses.count(LI), uses.count(WANG)) == (1, 1)
+
+
+def test_each_returned_use_of_a_person_counts_one_less() -> None:
+    """Others remain."""
+    uses, campaign = OccupiedUses(), fold(created(max_uses=9))
+    for number in (1, 2, 3):
+        uses.find_broken_rules(take_use(LI, number), campaign)
+    uses.find_broken_rules(return_use(LI, 2), campaign)
+
+    assert uses.count(LI) == 2
+
+
+def test_person_limit_is_compared_with_uses_only_where_they_can_break_it() -> None:
+    """Without uses none is broken, however low it is."""
+    uses, campaign = OccupiedUses(), fold(created(max_per_person=0))
+    change = CampaignTermsChanged(at=START, actor="staff", name="Autumn", max_per_person=0)
+
+    assert uses.find_broken_rules(change, campaign) == []
+    assert uses.find_broken_rules(CampaignPaused(at=START, actor="staff"), campaign) == []
+    assert uses.find_broken_rules(take_use(LI, 1), campaign) == [PERSON_LIMIT_RULE]
+
+
+def test_lower_limit_of_a_person_is_compared_with_every_person() -> None:
+    """One has two uses already."""
+    uses, campaign = OccupiedUses(), fold(created(max_per_person=2))
+    for number in (1, 2):
+        assert uses.find_broken_rules(take_use(LI, number), campaign) == []
+    change = CampaignTermsChanged(at=START, actor="staff", name="Autumn", max_per_person=1)
+
+    assert uses.find_broken_rules(change, fold(created(max_per_person=2), change)) == [PERSON_LIMIT_RULE]
+
+
+@pytest.mark.parametrize("event", [take_use(LI, 1), return_use(WANG, 1), return_use(LI, 2)])
+def test_use_is_taken_and_returned_by_turns(event: CampaignEvent) -> None:
+    """Taken twice, returned for another person, returned without having been taken."""
+    uses, campaign = OccupiedUses(), fold(created(max_uses=9))
+    uses.find_broken_rules(take_use(LI, 1), campaign)
+
+    assert uses.find_broken_rules(event, campaign) == [ALTERNATION_RULE]
+
+
+def test_uses_of_the_campaign_before_are_forgotten() -> None:
+    """Streams come one after the other."""
+    uses, campaign = OccupiedUses(), fold(created(max_per_person=1))
+    uses.find_broken_rules(take_use(LI, 1), campaign)
+    other = evolve_campaign(None, UUID(int=0xCB), 1, created(max_per_person=1))
+
+    assert uses.find_broken_rules(take_use(LI, 2), other) == []
+    assert uses.count(LI) == 1
