@@ -300,6 +300,7 @@ class PostgresUnitOfWork:
         yield from self._campaigns.load_uses_of_persons(working_set, pairs)
         if redeems:
             counts = Counter(working_set.code_id(command.code_digests) for command in redeems)
+            counts.update(codes_of_targets.values())  # a late success may count the last use again
             now = max(command.context.now for command in redeems)
             yield from self._campaigns.load_deadlines(working_set, counts, now)
 

@@ -8,7 +8,7 @@ from typing import Final, LiteralString, NamedTuple, cast
 from uuid import UUID
 
 from domain.events import ReservationEvent
-from domain.events.campaign import CampaignUseEvent, CampaignUseTaken
+from domain.events.campaign import CampaignUseReturned, CampaignUseTaken
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
@@ -90,15 +90,22 @@ class PastStateReader(StatementReader):
         return working_set
 
     def _load_campaign(self, working_set: WorkingSet, campaign_id: UUID | None, at: datetime) -> None:
-        """Load the campaign of the code, and the uses of each of its recipients, as they were at the time."""
+        """Load the campaign of the code as it was: the uses of each recipient, and the next deadline if it was full."""
         if campaign_id is None:
             return
-        people: Counter[tuple[UUID, UUID]] = Counter()
+        recipients: dict[UUID, UUID] = {}
         for entry in CampaignReader(self._storage).read_campaign_history(campaign_id, at):
             working_set.campaigns[campaign_id] = entry.campaign
-            if isinstance(entry.event, CampaignUseEvent):
-                people[campaign_id, entry.event.recipient_id] += 1 if isinstance(entry.event, CampaignUseTaken) else -1
-        working_set.uses_of_persons.update(people)
+            if isinstance(entry.event, CampaignUseTaken):
+                recipients[entry.event.reservation_id] = entry.event.recipient_id
+            elif isinstance(entry.event, CampaignUseReturned):
+                recipients.pop(entry.event.reservation_id, None)
+        people = Counter(recipients.values())
+        working_set.uses_of_persons.update({(campaign_id, person): uses for person, uses in people.items()})
+        if campaign_id in working_set.campaigns and working_set.campaigns[campaign_id].available == 0:
+            ((deadline,),) = self._fetch_named(ReadModelsSql.deadline_of_pending_at, at=at, ids=list(recipients))
+            if deadline is not None:
+                working_set.campaign_deadlines[campaign_id] = deadline
 
     def _fold_past(
         self, statement: LiteralString, past: PastState, ids: Collection[UUID], people: Collection[UUID]

@@ -88,6 +88,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     versions_of_reservation: LiteralString
     reservations_related_at: LiteralString
     reservations_pending_at: LiteralString
+    deadline_of_pending_at: LiteralString
     history_blocks: LiteralString
     upsert_history_blocks: LiteralString
     clear_former_traces: LiteralString

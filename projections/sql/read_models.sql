@@ -437,6 +437,11 @@ JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = A
     AND e.originator_version <= %(version)s
 ORDER BY r.reservation_id, e.originator_version;
 
+-- name: deadline_of_pending_at
+-- Of those of these reservations that were pending then: the next deadline ahead, else the last one that had passed.
+SELECT coalesce(min(deadline) FILTER (WHERE deadline > %(at)s), max(deadline)) FROM reservations
+WHERE reservation_id = ANY(%(ids)s) AND (status = 'live' OR coalesce(sent_at, refunded_at) > %(at)s);
+
 -- name: history_blocks
 -- Those of a code after a version, as far as the log has their events.
 SELECT version, block, trace FROM history_blocks

@@ -6,6 +6,11 @@ from uuid import UUID
 
 from domain.command_bus import CommandResult
 from domain.errors import (
+    CampaignExhausted,
+    CampaignHasEnded,
+    CampaignHeld,
+    CampaignIsPaused,
+    CampaignNotStarted,
     CodeExhausted,
     CodeExpired,
     CodeHeld,
@@ -15,6 +20,7 @@ from domain.errors import (
     CodeUnknown,
     DomainNotAllowed,
     EmailMismatch,
+    PersonLimitReached,
     Refusal,
 )
 from domain.events import (
@@ -27,6 +33,7 @@ from domain.events import (
     OpeningBalanceImported,
     ReservationEvent,
 )
+from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from projections.event_store.codec import topics_of
 from projections.read_models.past_states import PastState, PastStateReader
@@ -37,6 +44,15 @@ EVIDENCE_MAX: Final = 20
 TERMS_EVENTS: Final = (CodeIssued, CodeTermsChanged)
 TERMS_REFUSALS: Final = (CodeExpired, CodeNotStarted, DomainNotAllowed)
 """Refusals that the terms alone decide."""
+CAMPAIGN_REFUSALS: Final = (
+    CampaignExhausted,
+    CampaignHasEnded,
+    CampaignHeld,
+    CampaignIsPaused,
+    CampaignNotStarted,
+    PersonLimitReached,
+)
+"""Refusals of the campaign, which the first event of the code names."""
 COUNTING_EVENTS: Final = (InviteSent, LateSuccessRecorded, OpeningBalanceImported)
 
 
@@ -74,8 +90,8 @@ def find_evidence(
         named.add(result.reservation.reservation_id)
     own = [reservations[key] for key in named if key in reservations]
     match result:
-        case CodeIsRevoked() if code.revoked_by is not None:
-            return _select([code.revoked_by], own)
+        case Refusal() if (deciding := _find_deciding_version(code, result)) is not None:
+            return _select([deciding], own)
         case CodeIsPaused():
             return _select(_find_newest(states, past, CodePaused), own)
         case EmailMismatch():
@@ -94,6 +110,13 @@ def find_evidence(
         case _:
             decided_by_code = not own or isinstance(result, TERMS_REFUSALS) or bool(touched - {reservation_id})
             return _select(_find_newest(states, past, *TERMS_EVENTS) if decided_by_code else [], own)
+
+
+def _find_deciding_version(code: RedeemCode, refusal: Refusal) -> int | None:
+    """Return the version of the only event of the code that a refusal rests on; None if there may be others."""
+    if isinstance(refusal, CAMPAIGN_REFUSALS):
+        return 1
+    return code.revoked_by if isinstance(refusal, CodeIsRevoked) else None
 
 
 def _select(versions: Iterable[int], reservations: Sequence[Reservation], count: int | None = None) -> Evidence:

@@ -29,6 +29,7 @@ from domain.ports import Rejected
 from projections.event_store import snapshots
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
+from tests.integration.projections.event_store.test_cases import reserved, success
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, correction, done
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.settings import settings_for
@@ -86,6 +87,21 @@ def test_limit_over_all_codes_holds_in_one_batch_and_reserved_is_not_called_used
     assert occupied_uses(bench) == (3, 3)
     assert_no_drift(bench)
     assert broken(bench) == []
+
+
+def test_reserved_is_not_called_used_up_when_a_late_success_fills_the_campaign(bench: LedgerBench) -> None:
+    """The late success takes the last use in the batch of the request, while another code has a reserved one."""
+    campaign = bench.create_campaign(max_uses=2)
+    first, second, third = (bench.issue(campaign_id=campaign) for _ in range(3))
+    failed = reserved(bench, first)
+    bench.attempt(failed, FINAL)
+    done(bench.redeem(second, "wang@example.com"))
+
+    late, request = bench.storage.ledger.execute([success(bench, failed, 2), bench.reserve(third, "zhou@example.com")])
+
+    assert done(late).require_reservation().status == "sent"
+    assert words([request]) == {"CAMPAIGN_HELD": 1}
+    assert occupied_uses(bench) == (2, 2)
 
 
 def test_every_returned_use_is_free_again_in_the_same_commit(bench: LedgerBench) -> None:

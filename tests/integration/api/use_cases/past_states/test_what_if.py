@@ -8,6 +8,7 @@ import pytest
 
 from api.errors import ApplicationError
 from api.use_cases.past_states.what_if import ACTIONS, ask_action, ask_redeem, find_past
+from domain.commands.campaign.manage_campaign import CreateCampaign
 from domain.commands.code.pause import PauseCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
@@ -16,6 +17,7 @@ from domain.values.email_domains import parse_domains
 from domain.values.identifiers import EmailAddress
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.code_template import make_template
+from tests.support.ledger.code_terms import make_campaign_terms
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 LI, MEI = "li.wei@example.com", "mei@example.com"
@@ -45,7 +47,8 @@ def put_into_state(app: AppClient, state: str) -> str:
         "not started": {"starts_at": app.services.now() + timedelta(days=1)},
         "denied": {"denied_domains": parse_domains(LI.partition("@")[2])},
     }
-    code = app.issue(make_template(max_uses=1, bound=state == "bound", **terms.get(state, {})))
+    campaign_id = create_full_campaign(app, is_sent=state == "campaign used") if "campaign" in state else None
+    code = app.issue(make_template(max_uses=1, bound=state == "bound", campaign_id=campaign_id, **terms.get(state, {})))
     context = CommandContext(now=app.services.now(), actor="operator")
     if state == "known":
         app.redeem(code, LI)
@@ -61,6 +64,19 @@ def put_into_state(app: AppClient, state: str) -> str:
     return code
 
 
+def create_full_campaign(app: AppClient, *, is_sent: bool) -> UUID:
+    """Create a campaign whose only use another code has, reserved or sent; its id."""
+    campaign_id = uuid4()
+    context = CommandContext(now=app.services.now(), actor="operator")
+    app.services.storage.ledger.execute_on_campaign(
+        CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms(max_uses=1))
+    )
+    reserved = app.redeem(app.issue(make_template(max_uses=1, campaign_id=campaign_id)), MEI).json()["reservation_id"]
+    if is_sent:
+        app.attempt(reserved)
+    return campaign_id
+
+
 STATES = {
     "new": ("accepted", ["CodeIssued"]),
     "known": ("accepted", ["UseReserved"]),
@@ -71,6 +87,8 @@ STATES = {
     "not started": ("CODE_NOT_STARTED", ["CodeIssued"]),
     "denied": ("DOMAIN_NOT_ALLOWED", ["CodeIssued"]),
     "revoked": ("CODE_REVOKED", ["CodeRevoked"]),
+    "campaign reserved": ("CAMPAIGN_HELD", ["CodeIssued"]),
+    "campaign used": ("CAMPAIGN_EXHAUSTED", ["CodeIssued"]),
 }
 
 
