@@ -55,7 +55,6 @@ OVERDUE_PER_CODE_MAX = 20
 REVOKED_PER_CODE_MAX = 200
 """More than one command settles, so that unknown outcomes without an id for their case do not hide the others."""
 
-
 TakeWaiting = Callable[[Callable[[Command], bool]], Sequence[Command]]
 """Takes the commands that wait and may be decided in a transaction, which a function tells."""
 

@@ -68,11 +68,15 @@ SELECT coalesce(max(uses), 0) FROM (
 ) persons;
 
 -- name: earliest_deadlines_of_campaigns
--- The next deadline ahead among the reserved uses of a campaign's codes, else the last one that has passed.
+-- The next deadline ahead among some reserved uses of a campaign's codes, else the last one that has passed. There are
+-- no rows exactly if no use is reserved. A request must not read thousands of them while it holds the campaign's lock.
 SELECT want.campaign_id, coalesce(min(r.deadline) FILTER (WHERE r.deadline > %s), max(r.deadline))
 FROM unnest(%s::uuid[]) AS want (campaign_id)
-JOIN code_balances b ON b.campaign_id = want.campaign_id AND b.reserved > 0
-JOIN reservations r ON r.code_id = b.code_id AND r.status = 'live' AND r.kind = 'redeem'
+CROSS JOIN LATERAL (
+    SELECT r.deadline FROM code_balances b
+    JOIN reservations r ON r.code_id = b.code_id AND r.status = 'live' AND r.kind = 'redeem'
+    WHERE b.campaign_id = want.campaign_id AND b.reserved > 0 LIMIT 100
+) r
 GROUP BY want.campaign_id;
 
 -- name: lock_streams

@@ -27,6 +27,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal
 from domain.ports import Rejected
 from projections.event_store import snapshots
+from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.integration.projections.event_store.test_cases import reserved, success
@@ -281,3 +282,19 @@ def test_verify_finds_a_wrong_snapshot_of_a_campaign(bench: LedgerBench, monkeyp
     assert changed == 1
     assert right == []
     assert broken(bench) == ["invariant 7: snapshots are what the log says"]
+
+
+def test_request_to_a_full_campaign_reads_few_of_its_reserved_uses(bench: LedgerBench) -> None:
+    """It holds the lock of the campaign while it reads, so its cost must not grow with the reserved uses."""
+    campaign = bench.create_campaign(max_uses=150)
+    code = bench.issue(None, bound=False, campaign_id=campaign)
+    bench.storage.ledger.execute([bench.reserve(code, f"p{n}@example.com") for n in range(150)])
+
+    query = EventStoreSql.earliest_deadlines_of_campaigns
+    plan = bench.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", bench.context().now, [campaign])[0][0]
+    refused = bench.redeem(code, "late@example.com")
+
+    assert 0 < plan[0]["Plan"]["Plans"][0]["Actual Rows"] <= 100
+    assert words([refused]) == {"CAMPAIGN_HELD": 1}
+    assert isinstance(refused, Refusal)
+    assert refused.retry_after_s
