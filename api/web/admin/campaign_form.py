@@ -9,12 +9,10 @@ import orjson
 from msgspec import structs
 
 from api.errors import ApplicationError
-from api.schemas.parsing import parse_domain_set, parse_group, parse_time
+from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.web.forms import FormFields
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
-from domain.values.number_bounds import REMINDER_DAYS, USES
-from domain.values.quiet_hours import TEXT_LENGTH_MAX as QUIET_HOURS_LENGTH_MAX
 from domain.values.quiet_hours import is_quiet_hours
 from domain.values.timestamps import in_utc
 
@@ -49,24 +47,13 @@ def read_terms(fields: FormFields, now: datetime, before: CampaignTerms | None =
     name = fields.text("name", NAME_LENGTH_MAX, is_required=True)
     if "name" not in fields.errors and (why := group_name_error(name)) is not None:
         fields.errors["name"] = f"campaign_{why}"
-    ends_at = fields.parsed("ends_at", parse_time)
+    values = {term.name: fields.term(term, now) for term in CAMPAIGN_TERMS}
+    ends_at, quiet_hours = values["ends_at"], values["quiet_hours"]
     if ends_at is not None and ends_at <= now and (before is None or ends_at != before.ends_at):
         fields.errors["ends_at"] = "past"
-    quiet_hours = fields.text("quiet_hours", QUIET_HOURS_LENGTH_MAX) or None
-    if quiet_hours is not None and "quiet_hours" not in fields.errors and not is_quiet_hours(quiet_hours):
+    if quiet_hours is not None and not is_quiet_hours(quiet_hours):
         fields.errors["quiet_hours"] = "quiet_hours"
-    return CampaignTerms(
-        name=name,
-        group=fields.parsed("group", parse_group),
-        starts_at=fields.parsed("starts_at", parse_time),
-        ends_at=ends_at,
-        max_uses=fields.number("max_uses", USES),
-        max_per_person=fields.number("max_per_person", USES),
-        allowed_domains=fields.parsed("allowed_domains", parse_domain_set),
-        denied_domains=fields.parsed("denied_domains", parse_domain_set),
-        remind_days=fields.number("remind_days", REMINDER_DAYS),
-        quiet_hours=quiet_hours,
-    )
+    return CampaignTerms(name=name, **values)
 
 
 def blame_field(fields: FormFields, error: ApplicationError) -> None:

@@ -13,6 +13,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.i18n.messages import event_sentence, refusal_title
+from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.campaign_actions import (
     change_campaign,
@@ -35,10 +36,8 @@ from api.web.support.view_models import collect_staff_ids, name_code_state
 from domain.events.campaign import CampaignUseEvent
 from domain.model.campaign import Campaign
 from domain.ports import Language
-from domain.values.email_domains import DOMAINS_LENGTH_MAX
 from domain.values.group_name import NAME_LENGTH_MAX
-from domain.values.number_bounds import REMINDER_DAYS, USES, VERSIONS
-from domain.values.quiet_hours import TEXT_LENGTH_MAX as QUIET_HOURS_LENGTH_MAX
+from domain.values.number_bounds import VERSIONS
 from projections.definitions.tables.code_balances import code_from_named_row
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 from projections.read_models.pagination import NEWEST
@@ -51,12 +50,6 @@ GROUPS_OFFERED: Final = 50
 REFUSAL_DAYS: Final = 30
 REFUSALS_COUNTED_MAX: Final = 10_000
 """Most rejected requests that a page counts by reason."""
-LENGTHS: Final = {
-    "name": NAME_LENGTH_MAX,
-    "group": NAME_LENGTH_MAX,
-    "domains": DOMAINS_LENGTH_MAX,
-    "quiet": QUIET_HOURS_LENGTH_MAX,
-}
 
 CampaignAction = Literal["pause", "resume", "end"]
 ACTIONS: Final[Mapping[CampaignAction, Callable[[LedgerServices, Caller, UUID], CampaignBalance]]] = {
@@ -296,8 +289,7 @@ def _form(admin: AdminContext, values: Mapping[str, str], errors: Mapping[str, s
     return {
         "values": values,
         "errors": errors,
-        "lengths": LENGTHS,
-        "uses_max": USES.most,
-        "remind_days_max": REMINDER_DAYS.most,
+        "campaign_terms": CAMPAIGN_TERMS,
+        "name_length_max": NAME_LENGTH_MAX,
         "groups": [line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
     }
