@@ -49,7 +49,10 @@ def lived(bench: LedgerBench) -> LedgerBench:
     signed(bench, 0)
     history.go_on(40)
     signed(bench, 2)
-    done(bench.redeem(bench.issue(), "late@example.com"))
+    campaign = bench.create_campaign(max_uses=2, max_per_person=1)
+    for _ in range(3):
+        bench.redeem(bench.issue(campaign_id=campaign), "late@example.com")
+    done(bench.redeem(bench.issue(campaign_id=campaign), "later@example.com"))
     return bench
 
 
