@@ -277,7 +277,8 @@ def address(path: str) -> str:
     """A path with its parts filled in."""
     action = "pause" if "/codes/" in path else "refund"
     filled_path = re.sub(r"\{(\w+)\}", lambda part: {**_VALUES, "act": action}.get(part[1], NOBODYS), path)
-    return f"{filled_path}?seconds=1" if filled_path.endswith("/events/stream") else filled_path
+    is_bounded = filled_path.endswith("/stream") and "/public/" not in filled_path
+    return f"{filled_path}?seconds=1" if is_bounded else filled_path
 
 
 def is_api(path: str) -> bool:

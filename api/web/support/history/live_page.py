@@ -65,6 +65,7 @@ async def stream_history(
     code_id: UUID,
     params: Annotated[StatementParams, Query()],
     after: Version = 0,
+    seconds: Annotated[int, Query(ge=1, le=STREAM_S_MAX), IN_DIGITS] = STREAM_S_MAX,
     last_event_id: Annotated[int | None, Header(ge=0, le=VERSION_MAX), IN_DIGITS] = None,
 ) -> StreamingResponse:
     """Send the page's parts when there are new events after a version. A session that ends also ends the stream."""
@@ -77,11 +78,15 @@ async def stream_history(
     view = HistoryView(query, staff.role, get_language(request))
     session = digest_of(request.cookies[COOKIE])
     start = after if last_event_id is None else last_event_id
-    return SlotStreamingResponse(slots.acquire(), _stream(request.app.state.history_watch, view, session, start))
+    return SlotStreamingResponse(
+        slots.acquire(), _stream(request.app.state.history_watch, view, session, start, seconds)
+    )
 
 
-async def _stream(watch: HistoryWatch, view: HistoryView, session: bytes, after: int) -> AsyncIterator[bytes]:
-    until = time.monotonic() + STREAM_S_MAX
+async def _stream(
+    watch: HistoryWatch, view: HistoryView, session: bytes, after: int, seconds: int
+) -> AsyncIterator[bytes]:
+    until = time.monotonic() + min(seconds, STREAM_S_MAX)
     with watch.join(view, session, after) as viewer:
         yield b"retry: %d\n\n" % RETRY_MS
         while (left := until - time.monotonic()) > 0:
