@@ -123,6 +123,12 @@ def has_access_to_move(reservation: Reservation, working_set: WorkingSet) -> boo
     return former_reservation is not None and former_reservation.has_active_access
 
 
+def is_access_being_moved(reservation: Reservation, working_set: WorkingSet) -> bool:
+    """Return whether another rebind is moving the access that a refunded one would have moved."""
+    former_reservation = working_set.followed_by(reservation)
+    return former_reservation is not None and working_set.is_being_moved(former_reservation)
+
+
 def is_bound_to_another(code: RedeemCode, reservation: Reservation) -> bool:
     """Return whether the code is bound to another recipient by now."""
     return code.is_bound_to_another(reservation.recipient_id)

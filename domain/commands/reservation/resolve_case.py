@@ -15,7 +15,7 @@ from domain.commands.access.end_on_refund import end_refunded_access
 from domain.commands.campaign.campaign_limits import has_shared_use_left
 from domain.commands.case_events import REMOVED_BY_HAND, RESOLVED_BY_RETRY, close_case, is_removal_case, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
-from domain.commands.delivery.late_success import has_access_to_move, is_bound_to_another
+from domain.commands.delivery.late_success import has_access_to_move, is_access_being_moved, is_bound_to_another
 from domain.commands.reservation.settle_due import folded, settle_lapsed_lease
 from domain.errors import AccessChoiceRequired, RefusalOrder, ReservationNotResolvable, ReservationUnknown
 from domain.events import AccessRevoked, CaseClosed, Event, InviteSent, LateSuccessRecorded, RefundCause, UseRefunded
@@ -66,7 +66,7 @@ def resolve_reservation(command: ResolveReservation, working_set: WorkingSet, po
             outcome is known, or it is retried already), revoked (nothing is sent for a revoked code), no_free_use or
             bound (a refunded use can't be counted again), grant_ended (the access that a rebind would move is
             over), not_removed (the use is refunded already, and the access is still to be removed), moving or
-            moved (what a rebind moves, or has moved, is not refunded).
+            moved (what a rebind moves, or has moved, is not refunded, and no second rebind moves it).
         AccessChoiceRequired: As for a refund.
     """
     reservation = working_set.reservation(command.reservation_id)
@@ -135,6 +135,8 @@ def _check_access(
     )
     if is_over or (is_retaken and not has_access_to_move(reservation, working_set)):
         raise ReservationNotResolvable("grant_ended")
+    if is_retaken and is_access_being_moved(reservation, working_set):
+        raise ReservationNotResolvable("moving")
     if command.resolution == "refunded" and is_of_removal and not reservation.occupies_use:
         raise ReservationNotResolvable("not_removed")
     if command.resolution == "refunded" and working_set.moves(reservation):

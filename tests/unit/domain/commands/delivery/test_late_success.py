@@ -171,6 +171,30 @@ def test_late_success_of_a_rebind_without_an_access_to_move_opens_a_case() -> No
     assert done(scenario.resolve(rebind, "refunded")).changed
 
 
+def test_refunded_rebind_is_not_counted_as_sent_while_another_one_moves_the_access() -> None:
+    """Both would move one access; once the other is refunded, staff can decide so."""
+    scenario = Scenario(group="red")
+    former = scenario.sent()
+
+    def rebind(group: str) -> UUID:
+        context, new_id = scenario.context("staff", group), scenario.new_id()
+        command = RebindReservation(context=context, reservation_id=former, new_reservation_id=new_id, group=group)
+        return done(scenario.run(command)).require_reservation().reservation_id
+
+    first = rebind("blue")
+    scenario.attempt(first, LOST)
+    done(scenario.resolve(first, "refunded"))
+    second = rebind("green")
+    scenario.outcome(first, SENT, attempt=1)
+
+    refused = scenario.resolve(first, "sent", request_id="s2")
+    assert isinstance(refused, ReservationNotResolvable)
+    assert refused.why == "moving"
+    scenario.cancel(second)
+    assert done(scenario.resolve(first, "sent", request_id="s3")).changed
+    assert [scenario.reservation(key).status for key in (first, second)] == ["sent", "refunded"]
+
+
 def test_late_success_names_the_delivery_that_it_is_of() -> None:
     """Of a resend that was attempted twice: the second success is a duplicate of that delivery."""
     scenario = Scenario()
