@@ -27,6 +27,7 @@ from api.use_cases.services import Services
 from domain.events import EVENT_TYPES, ReservationEvent
 from domain.values.number_bounds import POSITIONS
 from projections.read_models.event_feed import EventFeed, FeedEvent, FeedPage
+from projections.storage.report_store import ReportReading
 
 LIMIT_MAX: Final = 1_000
 POSITION_MAX: Final = POSITIONS.most
@@ -119,7 +120,7 @@ async def list_events(
     of the database gave has the header `Ledger-Read-Lag`: by how many seconds it may be behind.
     """
     reading, until = services.reports.read(), time.monotonic() + wait
-    feed = EventFeed(reading)
+    feed = _open_feed(services, reading)
     with request.app.state.readers.acquire() if wait > 0 else nullcontext():
         while True:
             page = await services.run_blocking(feed.read_page, after, limit, types or (), code_id)
@@ -131,9 +132,7 @@ async def list_events(
                 await asyncio.sleep(min(POLL_S, left))
             elif left <= 0:
                 break
-    # The second query may reach another standby, which is further behind.
-    last_read = page.events[-1].position if page.events else 0
-    newest = max(last_read, await services.run_blocking(feed.find_newest_position))
+    newest = await services.run_blocking(feed.find_newest_position)
     content = {"events": [view_of(event) for event in page.events], "next": page.next_position, "more": page.is_full}
     return Response(
         orjson.dumps({**content, "newest": newest}),
@@ -174,9 +173,14 @@ async def stream_events(
     """
     readers: StreamSlots = request.app.state.readers
     start = after if last_event_id is None else last_event_id
-    feed = EventFeed(services.reports.read())
+    feed = _open_feed(services, services.reports.read())
     page_after = partial(feed.read_page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
     return SlotStreamingResponse(readers.acquire(), _stream(page_after, services, start, seconds))
+
+
+def _open_feed(services: Services, reading: ReportReading) -> EventFeed:
+    """Open the feed where reports are read, up to what the primary has acknowledged."""
+    return EventFeed(reading, None if services.reports.standby is None else services.storage)
 
 
 def view_of(feed_event: FeedEvent) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.events import Event
 from projections.event_store.codec import decode
-from projections.read_models.reader import Reader
+from projections.read_models.reader import ReadableStore, Reader
 from projections.sql.read_models import ReadModelsSql
 
 SCAN_LIMIT: Final = 10_000
@@ -35,7 +35,17 @@ class FeedPage(NamedTuple):
 
 
 class EventFeed(Reader):
-    """Reads the log by position."""
+    """Reads the log by position.
+
+    Args:
+        storage: Where pages are read.
+        primary: The primary, if `storage` may be a standby. A standby can have a commit that the primary has not
+            acknowledged and that a failover discards, so no position is given that the primary does not show.
+    """
+
+    def __init__(self, storage: ReadableStore, primary: ReadableStore | None = None) -> None:
+        super().__init__(storage)
+        self._primary = None if primary is None else EventFeed(primary)
 
     def read_page(self, after: int, limit: int, types: Collection[str] = (), code_id: UUID | None = None) -> FeedPage:
         """Return events after a position.
@@ -47,12 +57,21 @@ class EventFeed(Reader):
             code_id: Of one code only.
         """
         if code_id is not None:
-            return self._read_page_of_code(after, limit, types, code_id)
-        rows = self._fetch_all(ReadModelsSql.events_after, after, SCAN_LIMIT if types else limit)
-        return _select_events(rows, after, limit, types, is_full=len(rows) == (SCAN_LIMIT if types else limit))
+            page = self._read_page_of_code(after, limit, types, code_id)
+        else:
+            rows = self._fetch_all(ReadModelsSql.events_after, after, SCAN_LIMIT if types else limit)
+            page = _select_events(rows, after, limit, types, is_full=len(rows) == (SCAN_LIMIT if types else limit))
+        if self._primary is None or page.next_position == after:
+            return page
+        newest = max(after, self._primary.find_newest_position())
+        if page.next_position <= newest:
+            return page
+        return FeedPage([event for event in page.events if event.position <= newest], newest, is_full=False)
 
     def find_newest_position(self) -> int:
         """Return the position of the newest event; 0 for an empty log."""
+        if self._primary is not None:
+            return self._primary.find_newest_position()
         return int(self._fetch_all(ReadModelsSql.newest_position)[0][0])
 
     def _read_page_of_code(self, after: int, limit: int, types: Collection[str], code_id: UUID) -> FeedPage:

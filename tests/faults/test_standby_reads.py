@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,17 @@ class Pair:
         """Run one statement there."""
         with psycopg.connect(self.standby.url, autocommit=True) as conn:
             conn.execute(statement.encode())
+
+    def newest_of_standby(self) -> int:
+        """The newest position that the standby has."""
+        with psycopg.connect(self.standby.url) as conn:
+            return int(conn.execute("SELECT max(notification_id) FROM ledger_events").fetchall()[0][0])
+
+    def demand_confirmation_from(self, name: str) -> None:
+        """Let commits of the primary wait for a standby of this name; an empty one ends the wait."""
+        with psycopg.connect(self.app.services.storage.datastore.url, autocommit=True) as conn:
+            conn.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'".encode())
+            conn.execute("SELECT pg_reload_conf()")
 
     def read_feed(self) -> tuple[set[str], str | None]:
         """Reservations of the feed, and the lag that it admits."""
@@ -131,6 +143,30 @@ def test_paused_standby_answers_within_the_bound_and_the_primary_beyond_it(pair:
         pair.run_on_standby("SELECT pg_wal_replay_resume()")
     pair.wait(lambda: pair.read_feed()[1] is not None)
     assert reservation_id in pair.read_feed()[0]
+
+
+def test_feed_leaves_out_a_commit_that_the_primary_has_not_acknowledged(pair: Pair) -> None:
+    """The standby replays it at once, and a failover to another one discards it: readers must not have seen it."""
+    code = pair.app.issue(make_template(max_uses=1))
+    with pair.app.services.reports.read_everything().get_connection() as conn:
+        conn.execute("SELECT 1")  # the standby has the code
+    pair.wait(lambda: pair.read_feed()[1] is not None)
+    before = pair.read_feed()[0]
+    pair.demand_confirmation_from("nobody")
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            newest = pair.newest_of_standby()
+            waiting = thread.submit(pair.app.redeem, code, "fourth@example.com")
+            pair.wait(lambda: pair.newest_of_standby() > newest)
+            during, lag = pair.read_feed()
+            pair.demand_confirmation_from("")
+            reservation_id = str(waiting.result(WAIT_S_MAX).json()["reservation_id"])
+    finally:
+        pair.demand_confirmation_from("")
+
+    assert lag is not None
+    assert (during, reservation_id in during) == (before, False)
+    pair.wait(lambda: reservation_id in pair.read_feed()[0])
 
 
 def test_exports_hold_everything_acknowledged_before_them(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
