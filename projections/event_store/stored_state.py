@@ -23,8 +23,16 @@ _packer = msgspec.msgpack.Encoder(uuid_format="bytes")
 _unpack = msgspec.msgpack.Decoder(Fields).decode
 _parse = msgspec.json.Decoder(Fields).decode
 
-pack: Final = _packer.encode
-"""Return the state of an event; fields at their default are left out."""
+
+def pack(event: msgspec.Struct) -> bytes:
+    """Return the state of an event; fields at their default are left out.
+
+    A time that UTC cannot write, which only a log of former releases can hold, makes it a JSON object.
+    """
+    try:
+        return _packer.encode(event)
+    except OverflowError:
+        return msgspec.json.encode(event)
 
 
 class FieldSearch(NamedTuple):

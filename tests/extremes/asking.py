@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from html import unescape
 from typing import Any, Final, get_args
 from uuid import UUID, uuid4
@@ -36,6 +37,12 @@ class LedgerAsker:
         document: Mapping[str, Any] = self.app.client.get("/api/v1/openapi.json").json()
         return document
 
+    @cached_property
+    def campaign_id(self) -> str:
+        """A campaign with every limit."""
+        keys, terms = self.role_clients.keys["admin"], {"name": "Autumn", "max_uses": 9, "max_per_person": 9}
+        return str(self.role_clients.ask("POST", "/api/v1/campaigns", headers=keys, json=terms).json()["id"])
+
     def values(self, code_id: object = NOTHING, reservation_id: object = NOTHING) -> dict[str, object]:
         """What stands for the parameters of paths, and for fields of bodies, by name."""
         ids = dict.fromkeys(("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id"), NOTHING)
@@ -43,6 +50,7 @@ class LedgerAsker:
         group: dict[str, object] = {"group": "blue", "url": "https://hooks.example.com/"}
         paths: dict[str, object] = {"digest": "0" * 64, "version": 1, "staff_id": self.role_clients.staff["admin"]}
         about: dict[str, object] = {"code_id": code_id, "reservation_id": reservation_id}
+        about |= {"campaign_id": self.campaign_id, "action": "pause"}
         return {**ids, **words, **group, **paths, **about, "token": "x", "key": "x", "language": "en", "_path": "x"}
 
     def call(self, operation: DocumentedOperation, **more: Any) -> AppResponse:

@@ -50,6 +50,7 @@ RULES_IN_WORDS: Final = frozenset(
             "body.event_types",
             "body.expires_at",
             "body.starts_at",
+            "body.ends_at",
             "body.occurred_at",
         ),
         *("body.to", "query.issued_from", "query.issued_to", "query.reserved_from", "query.reserved_to", "query.since"),

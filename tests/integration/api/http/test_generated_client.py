@@ -51,7 +51,7 @@ def test_a_generated_client_redeems_a_code(
 def _redeem_and_read(client: ModuleType, schemas: ModuleType) -> None:
     # This generator wants a value for each field that may be null.
     terms = {**dict.fromkeys(TERM_NAMES), "max_uses": 1}
-    (issued,) = client.codes_issue(data=schemas.IssueRequest(count=1, note=None, **terms))
+    (issued,) = client.codes_issue(data=schemas.IssueRequest(count=1, note=None, campaign=None, **terms))
     request = schemas.RedeemRequest(email="li.wei@example.com", code=issued.code, again=None)
     first, again = client.redemptions_redeem_for(data=request), client.public_redeem(data=request)
     code = client.codes_one_code(code_id=issued.id)
