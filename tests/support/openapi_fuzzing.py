@@ -147,6 +147,7 @@ def assert_field_is_named(answer: Response) -> None:
         "IDEMPOTENCY_KEY_REUSED",
         "TARGET_REFUSED",
         "TERMS_CONTRADICT",
+        "CAMPAIGN_TERMS_INVALID",
     }:
         return
     wrong = {fault["where"] for fault in problem.get("errors", [{"where": "nowhere"}])}
