@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator, Sequence
 from http.client import HTTPConnection, RemoteDisconnected
 from typing import Any, NamedTuple
@@ -206,6 +207,9 @@ def test_each_request_is_counted_and_logged_once(
     counted = REQUESTS.labels("redeem", "2xx")
     before, code = counted._value.get(), shared_app.issue()
     responses = [direct.redeem(code, path=path, headers={"X-Request-ID": MINE}) for path in (PATH, BY_ROUTE)]
+    until = time.monotonic() + WAIT_S
+    while lines.call_count < len(responses) and time.monotonic() < until:
+        time.sleep(0.01)  # the route counts and logs after its answer was sent
     shown = [{name: value for name, value in call.kwargs.items() if name != "ms"} for call in lines.call_args_list]
 
     assert counted._value.get() == before + 2
