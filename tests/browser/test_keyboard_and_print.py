@@ -55,8 +55,8 @@ def test_keys_walk_lines_travel_and_search(open_tab: Tab, statement: str) -> Non
     tab.wait_for_url("**as_of=*")
     earlier = tab.locator(".picture").first.get_attribute("aria-label")
     tab.keyboard.press("]")
-    tab.wait_for_load_state()
     expect(tab.locator(".picture").first).to_have_attribute("aria-label", "3 used, 0 reserved, 6 available")
+    tab.wait_for_load_state()  # its script, too
     tab.keyboard.press("]")
     tab.wait_for_url(lambda url: url.rstrip("?").endswith(statement))
     tab.keyboard.press("/")

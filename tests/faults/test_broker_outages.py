@@ -17,6 +17,7 @@ import pytest
 from redis import Redis
 
 from api.cli.embedded.tcp_ports import find_free_port
+from projections.event_store.stored_state import read_fields
 from tests.faults.rigs.restartable_servers import RestartableServer, restartable_valkey
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import DelayedReply, MailServer
@@ -112,12 +113,11 @@ class Redeems:
 
     def events(self) -> Counter[str]:
         """Their events by name."""
-        query = (
-            "SELECT split_part(topic, ':', 1), count(*) FROM ledger_events"
-            " WHERE event_fields(state) ->> 'reservation_id' = ANY(%s) GROUP BY 1"
-        )
         with psycopg.connect(self._stack.info["database_url"]) as conn:
-            return Counter(dict(conn.execute(query, (self.ids,)).fetchall()))
+            rows = conn.execute("SELECT topic, state FROM ledger_events").fetchall()
+        return Counter(
+            topic.partition(":")[0] for topic, state in rows if read_fields(state).get("reservation_id") in self.ids
+        )
 
     def _count(self, kind: str) -> int:
         return self.events()[kind]

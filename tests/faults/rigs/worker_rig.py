@@ -19,6 +19,7 @@ from celery import Celery
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import Supervisor
 from projections.config.settings import LedgerSettings
+from projections.event_store.stored_state import read_fields
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.mail_server import MailServer
@@ -98,11 +99,11 @@ class WorkerRig:
 
     def events(self, *ids: UUID) -> Counter[str]:
         """The events of reservations by name."""
-        query = (
-            "SELECT split_part(topic, ':', 1) FROM ledger_events"
-            " WHERE event_fields(state) ->> 'reservation_id' = ANY(%s)"
+        expected_ids = {str(reservation_id) for reservation_id in ids}
+        rows = self.rows("SELECT topic, state FROM ledger_events")
+        return Counter(
+            topic.partition(":")[0] for topic, state in rows if read_fields(state).get("reservation_id") in expected_ids
         )
-        return Counter(name for (name,) in self.rows(query, [str(reservation_id) for reservation_id in ids]))
 
     def mails(self, reservation_id: UUID) -> Counter[str]:
         """Message-IDs of the letters of a reservation that the mail server took."""

@@ -35,7 +35,7 @@ class SimulatedCampaign:
             CreateCampaign(
                 context=self._context(),
                 campaign_id=self.campaign_id,
-                terms=make_campaign_terms(max_uses=max_uses, max_per_person=max_per_person),
+                terms=make_campaign_terms(max_uses=max_uses, max_per_person=max_per_person, remind_days=3),
             )
         )
 
