@@ -9,8 +9,6 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -18,11 +16,11 @@ from typing import Any
 
 import psycopg
 
-from api.cli.embedded.tcp_ports import find_free_port
 from projections.rebuild.rebuild import RebuildOptions, rebuild
 from tests.faults.chaos.campaign_timeline import Refusal, find_untrue_statements, read_timeline
 from tests.faults.chaos.keyed_client import HONEST, KeyedClient
 from tests.faults.chaos.observe import unsettled
+from tests.faults.chaos.short_lived_stack import open_short_lived_stack
 from tests.faults.chaos.targets import FAULTS, FaultTargets
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.servers.embedded_stack import Stack
@@ -170,7 +168,10 @@ class Crowd:
 def run_rush(plan: RushPlan, folder: Path) -> RushReport:
     """Run it on a real ledger in a folder that does not exist yet."""
     report = RushReport()
-    with RefusingMailServer() as mail, _running(plan, folder, mail) as stack:
+    with (
+        RefusingMailServer() as mail,
+        open_short_lived_stack(folder, mail.url, lease_s=LEASE_S, ttl_s=plan.ttl_s) as stack,
+    ):
         campaign_id, codes = _create_campaign(stack, plan)
         crowd = Crowd(stack.base, list(codes), plan, report)
         ended = threading.Event()
@@ -253,27 +254,3 @@ def _decide_cases(stack: Stack) -> None:
 def _come_to_rest(stack: Stack) -> None:
     stack.wait(lambda: stack.get("/readyz")[1].get("status") == "ready", 60)
     stack.wait(lambda: not unsettled(str(stack.info["database_url"])), REST_S_MAX)
-
-
-@contextmanager
-def _running(plan: RushPlan, folder: Path, mail: MailServer) -> Iterator[Stack]:
-    env = {
-        "LEDGER_SMTP_URL": mail.url,
-        "LEDGER_MAIL_FROM": "ledger@example.com",
-        "LEDGER_RATE_LIMIT": "off",
-        "LEDGER_LEASE_S": str(LEASE_S),
-        "LEDGER_SMTP_TIMEOUT_S": "2",
-        "LEDGER_WEBHOOK_TIMEOUT_S": "2",
-        "LEDGER_RESERVATION_TTL_S": str(plan.ttl_s),
-        "LEDGER_RETRY_FIRST_S": "0.5",
-        "LEDGER_RETRY_LONGEST_S": "4",
-        "LEDGER_SWEEP_S": "1",
-        "LEDGER_TASK_TIME_LIMIT_S": "20",
-        "LEDGER_VISIBILITY_TIMEOUT_S": "25",
-    }
-    stack = Stack(folder, find_free_port(), env)
-    try:
-        stack.wait_ready()
-        yield stack
-    finally:
-        stack.stop()

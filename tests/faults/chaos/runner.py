@@ -13,16 +13,15 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.cli.embedded.tcp_ports import find_free_port
 from tests.faults.chaos.checker import violations
 from tests.faults.chaos.faulty_mail_server import FaultyMailServer
 from tests.faults.chaos.load import RedeemLoad
 from tests.faults.chaos.observations import Observations
 from tests.faults.chaos.observe import observe, unsettled
+from tests.faults.chaos.short_lived_stack import open_short_lived_stack
 from tests.faults.chaos.targets import FAULTS, FaultKind, FaultTargets
 from tests.support.servers.embedded_stack import Stack
 
@@ -104,7 +103,10 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         say: Told of each fault.
     """
     report = ChaosReport(plan)
-    with FaultyMailServer(plan.seed) as mail, _running(plan, folder, mail) as stack:
+    with (
+        FaultyMailServer(plan.seed) as mail,
+        open_short_lived_stack(folder, mail.url, lease_s=LEASE_S, ttl_s=plan.ttl_s) as stack,
+    ):
         codes = [
             stack.issue(1_000_000, is_open=True),
             *(stack.issue(3, is_open=True) for _ in range(4)),
@@ -123,30 +125,6 @@ def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line
         report.moods, report.refused, report.gave_up = mail.moods, load.refused, load.gave_up
     report.broken = violations(report.seen)
     return report
-
-
-@contextmanager
-def _running(plan: ChaosPlan, folder: Path, mail: FaultyMailServer) -> Iterator[Stack]:
-    env = {
-        "LEDGER_SMTP_URL": mail.url,
-        "LEDGER_MAIL_FROM": "ledger@example.com",
-        "LEDGER_RATE_LIMIT": "off",
-        "LEDGER_LEASE_S": str(LEASE_S),
-        "LEDGER_SMTP_TIMEOUT_S": "2",
-        "LEDGER_WEBHOOK_TIMEOUT_S": "2",
-        "LEDGER_RESERVATION_TTL_S": str(plan.ttl_s),
-        "LEDGER_RETRY_FIRST_S": "0.5",
-        "LEDGER_RETRY_LONGEST_S": "4",
-        "LEDGER_SWEEP_S": "1",
-        "LEDGER_TASK_TIME_LIMIT_S": "20",
-        "LEDGER_VISIBILITY_TIMEOUT_S": "25",
-    }
-    stack = Stack(folder, find_free_port(), env)
-    try:
-        stack.wait_ready()
-        yield stack
-    finally:
-        stack.stop()
 
 
 def _strike_all(plan: ChaosPlan, victims: FaultTargets, report: ChaosReport, say: Callable[[str], None]) -> None:
