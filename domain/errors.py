@@ -140,6 +140,12 @@ class CampaignExhausted(Refusal):
     code = "CAMPAIGN_EXHAUSTED"
 
 
+class CampaignDayLimitReached(Refusal):
+    """Every use that the campaign gives on this day is taken; it names the beginning of the next day in UTC."""
+
+    code = "CAMPAIGN_DAY_LIMIT"
+
+
 class PersonLimitReached(Refusal):
     """The person has as many uses of the campaign as it gives to one person."""
 
@@ -191,7 +197,7 @@ class CampaignConflict(RefusalWithReason):
 
     code = "CAMPAIGN_CONFLICT"
     kind = "conflict"
-    reasons = ("ended", "uncounted", "max_uses", "max_per_person")
+    reasons = ("ended", "uncounted", "max_uses", "max_per_person", "max_per_day")
 
 
 class CampaignTermsInvalid(RefusalWithReason):
@@ -205,12 +211,14 @@ class CampaignTermsInvalid(RefusalWithReason):
         "ends_at",
         "max_uses",
         "max_per_person",
+        "max_per_day",
         "allowed_domains",
         "denied_domains",
         "remind_days",
         "quiet_hours",
         "end_before_start",
         "person_above_total",
+        "day_above_total",
         "domains_overlap",
     )
 

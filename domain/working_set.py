@@ -6,6 +6,7 @@ sees them. Batches share no working set.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -169,19 +170,20 @@ class WorkingSet:
             return
         if reservation is None or change not in {-1, 1}:
             raise InvariantViolationError(f"code {code.code_id}: {type(event).__name__} takes {change} campaign uses")
-        kind = CampaignUseTaken if change == 1 else CampaignUseReturned
         at = max(event.at, campaign.last_at)
-        use = kind(
-            at=at,
-            actor=event.actor,
-            actor_id=event.actor_id,
-            request_id=event.request_id,
-            correlation_id=event.correlation_id,
-            recorded_at=None if at == event.at else event.recorded_at or event.at,
-            code_id=code.code_id,
-            reservation_id=reservation.reservation_id,
-            recipient_id=reservation.recipient_id,
-        )
+        about: dict[str, Any] = {
+            "at": at,
+            "actor": event.actor,
+            "actor_id": event.actor_id,
+            "request_id": event.request_id,
+            "correlation_id": event.correlation_id,
+            "recorded_at": None if at == event.at else event.recorded_at or event.at,
+            "code_id": code.code_id,
+            "reservation_id": reservation.reservation_id,
+            "recipient_id": reservation.recipient_id,
+        }
+        reserved_at = reservation.reserved_at
+        use = CampaignUseTaken(**about) if change == 1 else CampaignUseReturned(**about, reserved_at=reserved_at)
         self.record_campaign(campaign.campaign_id, use)
         key = campaign.campaign_id, reservation.recipient_id
         self.uses_of_persons[key] = uses = self.uses_of_persons.get(key, 0) + change

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from api.i18n.catalogs import Translator
+from domain.events.campaign import CAMPAIGN_TERM_NAMES
 from domain.events.code_terms import DOMAIN_TERMS, TERM_NAMES
 from domain.values.email_domains import DomainNames, split_domains
 from domain.values.timestamps import text_of
@@ -70,17 +71,7 @@ def _opening_balance(say: Translator, facts: Facts) -> str:
 def _campaign_terms(say: Translator, facts: Facts) -> str:
     """Return the terms of a campaign that bound something, in words."""
     terms = [say("event.Campaign.name", value=facts.get("name", "?"))]
-    for name in (
-        "group",
-        "starts_at",
-        "ends_at",
-        "max_uses",
-        "max_per_person",
-        "allowed_domains",
-        "denied_domains",
-        "remind_days",
-        "quiet_hours",
-    ):
+    for name in CAMPAIGN_TERM_NAMES[1:]:
         if (value := facts.get(name)) is not None:
             shown = timestamp_text(value) if isinstance(value, datetime) else value
             terms.append(say(f"event.Campaign.{name}", value=shown))

@@ -52,6 +52,9 @@ CAMPAIGN_TERMS: Final = (
         means="Uses of one person over all its codes",
     ),
     CampaignTermFormat(
+        name="max_per_day", option="--max-per-day", none_word="unlimited", means="Uses of all its codes on one UTC day"
+    ),
+    CampaignTermFormat(
         name="allowed_domains",
         option="--allowed-domains",
         none_word="any",

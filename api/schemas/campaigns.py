@@ -48,6 +48,7 @@ class CampaignRequest(StrictRequest):
     ends_at: Annotated[Timestamp | None, Field(description="When its codes can no longer be redeemed.")] = None
     max_uses: Annotated[Limit, Field(description="Limit of uses of all its codes together.")] = None
     max_per_person: Annotated[Limit, Field(description="Limit of uses of one person over all its codes.")] = None
+    max_per_day: Annotated[Limit, Field(description="Limit of uses of all its codes on one UTC day.")] = None
     allowed_domains: Annotated[
         DomainList | None, Field(description="The only domains of email addresses that may redeem its codes.")
     ] = None
@@ -71,6 +72,7 @@ class CampaignChange(StrictRequest):
     ends_at: Timestamp | None = None
     max_uses: Limit = None
     max_per_person: Limit = None
+    max_per_day: Limit = None
     allowed_domains: DomainList | None = None
     denied_domains: DomainList | None = None
     remind_days: Annotated[RemindDays, Field(description=REMIND_DAYS)] = None
@@ -86,13 +88,14 @@ class CampaignView(BaseModel):
 
     id: UUID
     created_at: datetime
-    state: Annotated[str, Field(description="active, not_started, paused, expired, ended or full.")]
+    state: Annotated[str, Field(description="active, not_started, paused, expired, ended or full (now or for today).")]
     name: Annotated[str, Field(description="Its name, for staff.")]
     group: str | None
     starts_at: datetime | None
     ends_at: datetime | None
     max_uses: int | None
     max_per_person: int | None
+    max_per_day: int | None
     allowed_domains: DomainListView | None
     denied_domains: DomainListView | None
     remind_days: Annotated[int | None, Field(description=REMIND_DAYS)]
@@ -102,6 +105,9 @@ class CampaignView(BaseModel):
     reserved: Annotated[int, Field(description="Reserved uses of all its codes.")]
     available: Annotated[
         int | None, Field(description="Uses that are left over all its codes; null without a limit over all codes.")
+    ]
+    available_today: Annotated[
+        int | None, Field(description="Uses that are left on this UTC day by the limit per day; null without one.")
     ]
 
 
@@ -148,5 +154,6 @@ def view_of_campaign(balance: CampaignBalance, now: datetime) -> CampaignView:
         used_count=balance.used,
         reserved=balance.reserved,
         available=campaign.available,
+        available_today=campaign.find_available_on_day(now),
         **structs.asdict(campaign.terms) | {name: _list_domains(campaign.terms, name) for name in DOMAIN_TERMS},
     )

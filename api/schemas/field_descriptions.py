@@ -84,6 +84,7 @@ FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "line": "Number of the line, from 1.",
     "lines": "Number of lines with a code.",
     "made_at": "Time at which the message was created.",
+    "max_per_day": "Limit of uses of all codes of the campaign on one UTC day; null: none.",
     "max_per_person": "Limit of uses of one person over all codes of the campaign; null: none.",
     "message": "Sentence for the person who redeems, in the language of the request.",
     "missing": "Names of components that are unavailable or unsafe.",

@@ -51,8 +51,8 @@ HISTORY_MAX = 10_000
 def create(body: CampaignRequest, services: TheServices, caller: MayIssueCodes) -> CampaignView:
     """Creates a campaign. Codes join it when they are issued.
 
-    Its uses are counted if it has a shared limit, `max_uses` or `max_per_person`, from the beginning. A campaign that
-    is created without shared limits cannot get one later.
+    Its uses are counted if it has a shared limit, `max_uses`, `max_per_person` or `max_per_day`, from the beginning.
+    A campaign that is created without shared limits cannot get one later.
     """
     return view_of_campaign(campaign_actions.create_campaign(services, caller, body.terms()), services.now())
 

@@ -25,6 +25,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         ends_at: When they stop; None never.
         max_uses: Uses of all its codes together; None without limit.
         max_per_person: Uses of one recipient over all its codes; None without limit.
+        max_per_day: Uses of all its codes on one UTC day; None without limit.
         allowed_domains: The only domains of email addresses that may redeem its codes; None: all.
         denied_domains: Domains of email addresses that may not redeem them, even if they are allowed; None: no one.
         remind_days: How many days before its end recipients are reminded of an unaccepted invitation; None: not at all.
@@ -37,6 +38,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     ends_at: datetime | None
     max_uses: int | None
     max_per_person: int | None
+    max_per_day: int | None
     allowed_domains: DomainNames | None
     denied_domains: DomainNames | None
     remind_days: int | None
@@ -45,7 +47,7 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     @property
     def has_shared_limits(self) -> bool:
         """Whether its codes share a limit, so that their uses are counted in its stream."""
-        return self.max_uses is not None or self.max_per_person is not None
+        return any(limit is not None for limit in (self.max_uses, self.max_per_person, self.max_per_day))
 
 
 CAMPAIGN_TERM_NAMES: Final = tuple(field.name for field in fields(CampaignTerms))
@@ -66,6 +68,7 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
         ends_at: When they stop; none: never.
         max_uses: Uses of all its codes together; none: no limit.
         max_per_person: Uses of one recipient over all its codes; none: no limit.
+        max_per_day: Uses of all its codes on one UTC day; none: no limit.
         allowed_domains: The only domains of email addresses that may redeem its codes; none: all.
         denied_domains: Domains of email addresses that may not redeem them; none: no domain.
         remind_days: How many days before its end recipients are reminded of an unaccepted invitation; none: not at all.
@@ -78,6 +81,7 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
     ends_at: datetime | None = None
     max_uses: int | None = None
     max_per_person: int | None = None
+    max_per_day: int | None = None
     allowed_domains: DomainNames | None = None
     denied_domains: DomainNames | None = None
     remind_days: int | None = None
@@ -128,7 +132,13 @@ class CampaignUseTaken(CampaignUseEvent, frozen=True, kw_only=True):
 
 
 class CampaignUseReturned(CampaignUseEvent, frozen=True, kw_only=True):
-    """A code of the campaign refunded a use."""
+    """A code of the campaign refunded a use.
+
+    Attributes:
+        reserved_at: When the use was reserved: it frees a place of that day; none: it frees no place of a day.
+    """
+
+    reserved_at: datetime | None = None
 
 
 if tuple(name for name in CampaignTermsEvent.__struct_fields__ if name in CAMPAIGN_TERM_NAMES) != CAMPAIGN_TERM_NAMES:

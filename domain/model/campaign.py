@@ -7,8 +7,8 @@ Its size does not grow with its codes or their recipients. Uses per recipient ar
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, Literal
+from datetime import date, datetime
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -29,8 +29,9 @@ from domain.events.campaign import (
 from domain.events.event import Event
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
+from domain.values.timestamps import utc_day
 
-CAMPAIGN_SNAPSHOT_VERSION: Final = 1
+CAMPAIGN_SNAPSHOT_VERSION: Final = 2
 """Version of the fold. Raise it whenever the same events lead to another state."""
 
 CampaignState = Literal["active", "not_started", "paused", "expired", "ended", "full"]
@@ -44,6 +45,7 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
         terms: What its codes share now.
         counts_uses: Whether its stream has an event for every use of its codes. It was created with a shared limit.
         occupied: Uses of its codes that are reserved or counted now; 0 if it counts none.
+        occupied_on_day: Those of them that were taken on the UTC day of `last_at`.
         ended_by: Version of the event that ended it; None if staff did not end it.
     """
 
@@ -54,6 +56,7 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
     terms: CampaignTerms
     counts_uses: bool
     occupied: int = 0
+    occupied_on_day: int = 0
     is_paused: bool = False
     ended_by: int | None = None
 
@@ -61,6 +64,26 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
     def available(self) -> int | None:
         """Uses that new reservations may take; None without a limit over all codes."""
         return None if self.terms.max_uses is None else self.terms.max_uses - self.occupied
+
+    def find_available_on_day(self, at: datetime) -> int | None:
+        """Return the uses that reservations may take on the UTC day of a time; None without a limit per day.
+
+        No event takes effect before the newest one, so an earlier time has the day of that event.
+        """
+        if self.terms.max_per_day is None:
+            return None
+        return self.terms.max_per_day - self.count_on_day(max(at, self.last_at))
+
+    def count_on_day(self, at: datetime) -> int:
+        """Return the uses that were taken on the UTC day of a time, which is not before `last_at`."""
+        return self.occupied_on_day if utc_day(at) == utc_day(self.last_at) else 0
+
+    def frees_place_of_day(self, reserved_at: datetime | None, at: datetime) -> bool:
+        """Return whether a use that is returned at a time frees a place of that UTC day.
+
+        A use is counted on the day on which it was reserved or on a later one, so it never frees a place of another.
+        """
+        return reserved_at is not None and utc_day(reserved_at) == utc_day(at)
 
     def has_started(self, now: datetime) -> bool:
         """Return whether its codes take reservations already, as far as its start is concerned."""
@@ -85,7 +108,7 @@ class Campaign(Struct, frozen=True, kw_only=True, gc=False):
             return "expired"
         if self.is_paused:
             return "paused"
-        return "full" if self.available == 0 else "active"
+        return "full" if self.available == 0 or self.find_available_on_day(now) == 0 else "active"
 
 
 def evolve_campaign(campaign: Campaign | None, campaign_id: UUID, version: int, event: Event) -> Campaign:
@@ -114,15 +137,27 @@ def evolve_campaign(campaign: Campaign | None, campaign_id: UUID, version: int, 
             message = f"{type(event).__name__} can't begin a campaign's stream"
             raise TypeError(message)
         case CampaignUseTaken():
-            return replace(campaign, version=version, last_at=event.at, occupied=campaign.occupied + 1)
+            on_day = campaign.count_on_day(event.at) + 1
+            occupied = campaign.occupied + 1
+            return replace(campaign, version=version, last_at=event.at, occupied=occupied, occupied_on_day=on_day)
         case CampaignUseReturned():
-            return replace(campaign, version=version, last_at=event.at, occupied=campaign.occupied - 1)
+            on_day = campaign.count_on_day(event.at) - campaign.frees_place_of_day(event.reserved_at, event.at)
+            occupied = campaign.occupied - 1
+            return replace(campaign, version=version, last_at=event.at, occupied=occupied, occupied_on_day=on_day)
+        case _:
+            on_day, changes = campaign.count_on_day(event.at), _changes_by(version, event)
+            return replace(campaign, version=version, last_at=event.at, occupied_on_day=on_day, **changes)
+
+
+def _changes_by(version: int, event: Event) -> dict[str, Any]:
+    """Return the fields that an event of staff changes, other than version, time and the uses of the day."""
+    match event:
         case CampaignTermsChanged():
-            return replace(campaign, version=version, last_at=event.at, terms=event.terms)
+            return {"terms": event.terms}
         case CampaignPaused() | CampaignResumed():
-            return replace(campaign, version=version, last_at=event.at, is_paused=isinstance(event, CampaignPaused))
+            return {"is_paused": isinstance(event, CampaignPaused)}
         case CampaignEnded():
-            return replace(campaign, version=version, last_at=event.at, ended_by=version)
+            return {"ended_by": version}
         case _:
             message = f"no fold for {type(event).__name__} in a campaign's stream"
             raise TypeError(message)
@@ -138,6 +173,12 @@ def keeps_campaign_limit(_before: Campaign | None, _event: CampaignEvent, after:
     return is_within_limit(after)
 
 
+def keeps_day_limit(_before: Campaign | None, _event: CampaignEvent, after: Campaign) -> bool:
+    """Invariant 12 holds for the uses that were taken on the day of the event."""
+    limit = after.terms.max_per_day
+    return after.occupied_on_day >= 0 and (limit is None or after.occupied_on_day <= limit)
+
+
 def counts_in_counting_campaigns_only(before: Campaign | None, event: CampaignEvent, _after: Campaign) -> bool:
     """Uses are in the stream of a campaign that counts them, and in no other."""
     return not isinstance(event, CampaignUseEvent) or (before is not None and before.counts_uses)
@@ -150,10 +191,12 @@ def keeps_campaign_in_time(before: Campaign | None, event: CampaignEvent, _after
 
 CAMPAIGN_RULES: Final[Mapping[str, Callable[[Campaign | None, CampaignEvent, Campaign], bool]]] = {
     "invariant 12: uses of a campaign stay within its limit": keeps_campaign_limit,
+    "invariant 12: uses of a day stay within the campaign's limit": keeps_day_limit,
     "invariant 12: a campaign without shared limits counts none": counts_in_counting_campaigns_only,
     "event log: time of a campaign never goes back": keeps_campaign_in_time,
 }
 PERSON_LIMIT_RULE: Final = "invariant 12: uses of a person stay within the campaign's limit"
+DAY_COUNT_RULE: Final = "invariant 12: a campaign counts every use of a day"
 ALTERNATION_RULE: Final = "invariant 12: a use is taken and returned by turns"
 
 
@@ -164,7 +207,7 @@ def find_broken_campaign_rules(before: Campaign | None, event: CampaignEvent, af
 
 @dataclass
 class OccupiedUses:
-    """The uses of one campaign by reservation and by recipient: invariant 12 for each person.
+    """The uses of one campaign by reservation, by recipient and of a day: invariant 12 for each of them.
 
     It holds the reservations of one campaign that have a use now, about 200 bytes each.
     """
@@ -172,14 +215,21 @@ class OccupiedUses:
     _campaign_id: UUID | None = field(default=None, init=False)
     _reservations: dict[int, int] = field(default_factory=dict, init=False)
     _per_person: Counter[int] = field(default_factory=Counter, init=False)
+    _day: date | None = field(default=None, init=False)
+    _of_day: set[int] = field(default_factory=set, init=False)
 
     def find_broken_rules(self, event: CampaignEvent, after: Campaign) -> list[str]:
         """Return the names of the rules that one event breaks. Events of a campaign come in order."""
         if after.campaign_id != self._campaign_id:
             self._campaign_id, self._reservations, self._per_person = after.campaign_id, {}, Counter()
+            self._day, self._of_day = None, set()
+        if (day := utc_day(event.at)) != self._day:
+            self._day, self._of_day = day, set()
         broken = []
         if isinstance(event, CampaignUseEvent) and not self._apply(event):
             broken.append(ALTERNATION_RULE)
+        if after.counts_uses and len(self._of_day) > after.occupied_on_day:
+            broken.append(DAY_COUNT_RULE)
         limit = after.terms.max_per_person
         if isinstance(event, CampaignUseTaken):
             most = self._per_person[event.recipient_id.int]
@@ -201,8 +251,10 @@ class OccupiedUses:
         if isinstance(event, CampaignUseTaken):
             is_new = key not in self._reservations
             self._reservations[key] = person
+            self._of_day.add(key)
             self._per_person[person] += is_new
             return is_new
+        self._of_day.discard(key)
         if self._reservations.pop(key, None) != person:
             return False
         self._per_person[person] -= 1

@@ -5,7 +5,7 @@ readers use `in_utc`, `text_of` and `shifted`, which accept every timestamp that
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -114,6 +114,11 @@ def in_utc(timestamp: datetime) -> datetime:
         return timestamp.astimezone(UTC)
     except OverflowError:
         return timestamp
+
+
+def utc_day(timestamp: datetime) -> date:
+    """Return the day of a timestamp in UTC."""
+    return in_utc(timestamp).date()
 
 
 def text_of(timestamp: datetime, form: str = "%Y-%m-%d %H:%M") -> str:

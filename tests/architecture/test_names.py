@@ -16,6 +16,7 @@ MAX_FIRST: Final = {
     "max_retries": "Celery's",
     "max_uses": "a term of codes",
     "max_per_person": "a term of campaigns",
+    "max_per_day": "a term of campaigns",
 }
 """Names of others that begin with `max`; ours end with it, as the settings do."""
 

@@ -87,6 +87,7 @@ FAMILIES: Final = {
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "CAMPAIGN_HELD", "RATE_LIMITED")),
     "refusal.CODE_NOT_STARTED.detail_at",
     "refusal.CAMPAIGN_NOT_STARTED.detail_at",
+    "refusal.CAMPAIGN_DAY_LIMIT.detail_at",
     *(f"event.Campaign.{name}" for name in CAMPAIGN_TERM_NAMES),
     "refusal.LIMIT_TOO_LOW.detail_taken",
     "refusal.FORBIDDEN.detail_scope",

@@ -193,7 +193,9 @@ CREATE TABLE public.campaigns (
     allowed_domains text,
     denied_domains text,
     remind_days bigint,
-    quiet_hours text
+    quiet_hours text,
+    occupied_on_day bigint NOT NULL,
+    max_per_day bigint
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (

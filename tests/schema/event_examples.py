@@ -94,6 +94,7 @@ CAMPAIGN_TERMS: Final[dict[str, Any]] = {
     "ends_at": LATER,
     "max_uses": 500,
     "max_per_person": 1,
+    "max_per_day": 50,
     "allowed_domains": "example.com",
     "denied_domains": "example.org",
     "remind_days": 5,
@@ -162,5 +163,5 @@ EXAMPLES: Final[list[Event]] = [
     CampaignResumed(**WHO),
     CampaignEnded(**WHO),
     CampaignUseTaken(**WHO, code_id=C, reservation_id=R, recipient_id=P),
-    CampaignUseReturned(**WHO, code_id=C, reservation_id=R, recipient_id=P),
+    CampaignUseReturned(**WHO, code_id=C, reservation_id=R, recipient_id=P, reserved_at=AT),
 ]

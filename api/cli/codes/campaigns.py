@@ -52,8 +52,8 @@ def create(
 ) -> int:
     """Create a campaign and print its ID.
 
-    Codes join it when they are issued. A campaign that is created without --max-uses and --max-per-person cannot get
-    such a limit later.
+    Codes join it when they are issued. A campaign that is created without --max-uses, --max-per-person and
+    --max-per-day cannot get such a limit later.
 
     Example: `ledger campaign create Autumn --max-uses 500 --max-per-person 1`
     """

@@ -19,6 +19,7 @@ from domain.values.timestamps import in_utc
 BLAMED_FIELD: Final[Mapping[str, str]] = {
     "end_before_start": "ends_at",
     "person_above_total": "max_per_person",
+    "day_above_total": "max_per_day",
     "domains_overlap": "denied_domains",
     "uncounted": "max_uses",
 }

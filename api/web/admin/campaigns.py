@@ -210,6 +210,7 @@ def _render_campaign(
         status=409 if view.is_changed else 422 if errors else 200,
         balance=balance,
         state=campaign.state(now),
+        left_today=campaign.find_available_on_day(now),
         bar=_draw(balance),
         seen=seen if fields is None or view.is_changed else fields.values.get("seen", ""),
         is_changed=view.is_changed,

@@ -17,7 +17,7 @@ ABOUT_CODE: Final = frozenset(
     {
         *("CODE_INVALID", "CODE_MALFORMED", "CODE_EXPIRED", "CODE_NOT_STARTED", "CODE_PAUSED", "CODE_REVOKED"),
         *("CODE_HELD", "CODE_EXHAUSTED", "CAMPAIGN_NOT_STARTED", "CAMPAIGN_ENDED", "CAMPAIGN_PAUSED"),
-        *("CAMPAIGN_HELD", "CAMPAIGN_EXHAUSTED"),
+        *("CAMPAIGN_HELD", "CAMPAIGN_EXHAUSTED", "CAMPAIGN_DAY_LIMIT"),
     }
 )
 """Refusals that are about the code field, which is marked."""

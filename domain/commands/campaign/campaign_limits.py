@@ -1,14 +1,17 @@
 """What the campaign of a code allows: when its codes can be redeemed, and the limits that they share.
 
 Order of the refusals: not started; ended; paused; the domain of the email address; then, after the rules of the code
-itself, held or exhausted over all codes; the limit of the person. Only campaigns with shared limits count uses.
+itself, held or exhausted over all codes; the limit of the person; that of the day. The day comes last, so that its
+refusal names a time from which the request may succeed. Only campaigns with shared limits count uses.
 """
 
 import math
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 from domain.errors import (
+    CampaignDayLimitReached,
     CampaignExhausted,
     CampaignHasEnded,
     CampaignHeld,
@@ -18,8 +21,10 @@ from domain.errors import (
     PersonLimitReached,
 )
 from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.policy import Policy
 from domain.ports import RecipientDraft
+from domain.values.timestamps import utc_day
 from domain.working_set import WorkingSet
 
 
@@ -59,8 +64,7 @@ def check_campaign_limits(
     at: datetime,
     policy: Policy,
     *,
-    freed: int = 0,
-    freed_of_person: int = 0,
+    freed: Sequence[Reservation],
 ) -> None:
     """Check that one more use of a recipient is within the limits that the codes of a campaign share.
 
@@ -70,16 +74,15 @@ def check_campaign_limits(
         working_set: Where the campaign and the recipient's uses are.
         at: When the use would be reserved.
         policy: Names the lifetime of a reservation, after which a held use is decided at the latest.
-        freed: Uses of the campaign that the same commit refunds first.
-        freed_of_person: Those of the recipient among them.
+        freed: Reservations of the campaign whose uses the same commit refunds first.
 
     Raises:
-        CampaignHeld, CampaignExhausted, PersonLimitReached: It is not.
+        CampaignHeld, CampaignExhausted, PersonLimitReached, CampaignDayLimitReached: It is not.
     """
     campaign = working_set.campaign_of(code)
     if campaign is None:
         return
-    if campaign.available is not None and campaign.available + freed < 1:
+    if campaign.available is not None and campaign.available + len(freed) < 1:
         deadline = working_set.campaign_deadlines.get(campaign.campaign_id)
         if deadline is None and not working_set.has_reserved_in_campaign(campaign.campaign_id):
             raise CampaignExhausted
@@ -88,19 +91,25 @@ def check_campaign_limits(
             retry_after_s=_seconds_until(deadline, at) if is_ahead and deadline else policy.reservation_ttl_s
         )
     limit = campaign.terms.max_per_person
+    freed_of_person = sum(reservation.recipient_id == recipient_id for reservation in freed)
     if limit is not None and working_set.count_uses_of_person(campaign, recipient_id) - freed_of_person >= limit:
         raise PersonLimitReached
+    counted_at = max(at, campaign.last_at)
+    freed_of_day = sum(campaign.frees_place_of_day(reservation.reserved_at, counted_at) for reservation in freed)
+    on_day = campaign.find_available_on_day(at)
+    if on_day is not None and on_day + freed_of_day < 1:
+        next_day = datetime.combine(utc_day(counted_at) + timedelta(days=1), time(), UTC)
+        raise CampaignDayLimitReached(retry_after_s=_seconds_until(next_day, at), starts_at=next_day)
 
 
-def has_shared_use_left(code: RedeemCode, recipient_id: UUID, working_set: WorkingSet) -> bool:
+def has_shared_use_left(code: RedeemCode, recipient_id: UUID, working_set: WorkingSet, at: datetime) -> bool:
     """Return whether the limits of the campaign of a code allow one more use of a recipient; True without any."""
     campaign = working_set.campaign_of(code)
     if campaign is None:
         return True
     limit = campaign.terms.max_per_person
-    return (campaign.available is None or campaign.available >= 1) and (
-        limit is None or working_set.count_uses_of_person(campaign, recipient_id) < limit
-    )
+    has_use_left = all(left is None or left >= 1 for left in (campaign.available, campaign.find_available_on_day(at)))
+    return has_use_left and (limit is None or working_set.count_uses_of_person(campaign, recipient_id) < limit)
 
 
 def _seconds_until(ahead: datetime, at: datetime) -> int:

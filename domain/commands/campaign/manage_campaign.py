@@ -171,6 +171,8 @@ def _change_terms(
         campaign.campaign_id, 0
     ):
         raise CampaignConflict("max_per_person")
+    if terms.max_per_day is not None and terms.max_per_day < campaign.count_on_day(fields["at"]):
+        raise CampaignConflict("max_per_day")
     return CampaignTermsChanged(**fields, **structs.asdict(terms))
 
 
@@ -193,9 +195,20 @@ def _check_terms(terms: CampaignTerms) -> None:
             raise CampaignTermsInvalid(name)
     if terms.quiet_hours is not None and not is_quiet_hours(terms.quiet_hours):
         raise CampaignTermsInvalid("quiet_hours")
+    _check_contradictions(terms)
+
+
+def _check_contradictions(terms: CampaignTerms) -> None:
+    """Check the terms that depend on one another.
+
+    Raises:
+        CampaignTermsInvalid: `why` names how two contradict each other.
+    """
     if terms.starts_at is not None and terms.ends_at is not None and terms.ends_at <= terms.starts_at:
         raise CampaignTermsInvalid("end_before_start")
-    if terms.max_uses is not None and terms.max_per_person is not None and terms.max_per_person > terms.max_uses:
+    if terms.max_uses is not None and (terms.max_per_person or 0) > terms.max_uses:
         raise CampaignTermsInvalid("person_above_total")
+    if terms.max_uses is not None and (terms.max_per_day or 0) > terms.max_uses:
+        raise CampaignTermsInvalid("day_above_total")
     if find_useless_name(terms.allowed_domains, terms.denied_domains) is not None:
         raise CampaignTermsInvalid("domains_overlap")

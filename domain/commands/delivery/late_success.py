@@ -5,6 +5,7 @@ never a use that is not available: then a case is opened.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
@@ -62,7 +63,7 @@ def success_events(
         return (_late_success_event(reservation, stamp, proof, "duplicate"),)
     if reservation.occupies_use:
         return _add_bounce_case(code, reservation, stamp, proof, case_id, _sent_events(reservation, stamp, proof))
-    obstacle = find_retake_obstacle(code, reservation, working_set)
+    obstacle = find_retake_obstacle(code, reservation, working_set, stamp.at)
     if obstacle is None:
         return _add_bounce_case(
             code, reservation, stamp, proof, case_id, (_late_success_event(reservation, stamp, proof, "retaken"),)
@@ -86,7 +87,9 @@ def _came_after_access_ended(reservation: Reservation, proof: DeliveryProof) -> 
     return has_ended and is_settled and not (reservation.occupies_use and reservation.is_by_email_only)
 
 
-def find_retake_obstacle(code: RedeemCode, reservation: Reservation, working_set: WorkingSet) -> CaseCause | None:
+def find_retake_obstacle(
+    code: RedeemCode, reservation: Reservation, working_set: WorkingSet, at: datetime
+) -> CaseCause | None:
     """Return why a refunded use cannot be counted again automatically, as the cause of the case; None if it can."""
     if reservation.refund_cause == "corrected":
         return "corrected_meanwhile"
@@ -103,7 +106,7 @@ def find_retake_obstacle(code: RedeemCode, reservation: Reservation, working_set
         return None if has_access_to_move(reservation, working_set) else "grant_ended"
     if code.available is not None and code.available < 1:
         return "no_free_use"
-    if not has_shared_use_left(code, reservation.recipient_id, working_set):
+    if not has_shared_use_left(code, reservation.recipient_id, working_set, at):
         return "no_free_use"
     return None
 

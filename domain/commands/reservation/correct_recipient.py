@@ -18,6 +18,7 @@ from domain.commands.case_events import close_case, derive_case_id
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
+    CampaignDayLimitReached,
     CodeIsRevoked,
     CodeUnknown,
     CorrectionTokenRequired,
@@ -54,6 +55,7 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
         CodeIsRevoked,
         DomainNotAllowed,
         PersonLimitReached,
+        CampaignDayLimitReached,
         InvitationsLimited,
     )
 
@@ -95,7 +97,7 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
         _check(command, code, reservation, recipient_id, theirs, working_set, policy)
-        check_campaign_limits(code, recipient_id, working_set, stamp.at, policy, freed=1)
+        check_campaign_limits(code, recipient_id, working_set, stamp.at, policy, freed=[reservation])
     except Refusal as error:
         return Decision(code.code_id, lapse_events, refusal=error)
     events = _correction_events(command, code, reservation, recipient_id, stamp, policy)

@@ -26,6 +26,7 @@ from domain.commands.reservation.settle_due import (
     release_overdue,
 )
 from domain.errors import (
+    CampaignDayLimitReached,
     CampaignExhausted,
     CampaignHasEnded,
     CampaignHeld,
@@ -93,6 +94,7 @@ class ReserveUse(Struct, frozen=True, kw_only=True):
         CampaignHeld,
         CampaignExhausted,
         PersonLimitReached,
+        CampaignDayLimitReached,
         InvitationsLimited,
     )
 
@@ -147,8 +149,7 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
             working_set,
             stamp.at,
             policy,
-            freed=len(to_release),
-            freed_of_person=sum(reservation.recipient_id == recipient_id for reservation in to_release),
+            freed=to_release,
         )
     event = UseReserved(
         **stamp.fields,

@@ -31,6 +31,8 @@ TABLE: Final = Table(
         "denied_domains": "text",
         "remind_days": "bigint",
         "quiet_hours": "text",
+        "occupied_on_day": "bigint",
+        "max_per_day": "bigint",
     },
     fixed=("created_at", "counts_uses"),
 )

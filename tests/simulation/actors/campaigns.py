@@ -1,6 +1,7 @@
 """A campaign that some of the codes share, and what staff do to it at odd times."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,11 +32,14 @@ class SimulatedCampaign:
         random = self._scheduler.random
         max_uses = random.choice([1, 2, 3, None])
         max_per_person = random.choice([None, 1, 1]) if max_uses is None else random.choice([None, 1])
+        max_per_day = Random(self.campaign_id.int).choice([None, None, 1])
         self.execute(
             CreateCampaign(
                 context=self._context(),
                 campaign_id=self.campaign_id,
-                terms=make_campaign_terms(max_uses=max_uses, max_per_person=max_per_person, remind_days=3),
+                terms=make_campaign_terms(
+                    max_uses=max_uses, max_per_person=max_per_person, max_per_day=max_per_day, remind_days=3
+                ),
             )
         )
 

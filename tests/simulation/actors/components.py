@@ -51,7 +51,7 @@ class SharedInfrastructure:
     ) -> None:
         self.scheduler, self.faults, self.ledger, self.store = scheduler, faults, ledger, store
         self.sweep_s = sweep_s
-        self.start = datetime.fromisoformat("2026-11-24T12:00:00+00:00")
+        self.start = datetime.fromisoformat("2026-11-24T23:58:30+00:00")
         self.clock_offset_s = 0.0
         self.database_away_until = 0.0
         self.broker = SimulatedBroker(scheduler, faults, visibility_s=60.0)

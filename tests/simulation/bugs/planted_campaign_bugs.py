@@ -42,4 +42,13 @@ def person_limit_ignores_reserved_uses(patch: Patch) -> None:
     patch.setattr(WorkingSet, "count_uses_of_person", count_sent)
 
 
-CAMPAIGN_PLANTS = (refund_leaves_the_campaign_full, person_limit_ignores_reserved_uses)
+def return_frees_a_place_of_another_day(patch: Patch) -> None:
+    """A use that was reserved yesterday frees one of today's places."""
+    patch.setattr(Campaign, "frees_place_of_day", lambda _campaign, _reserved_at, _at: True)
+
+
+CAMPAIGN_PLANTS = (
+    refund_leaves_the_campaign_full,
+    person_limit_ignores_reserved_uses,
+    return_frees_a_place_of_another_day,
+)

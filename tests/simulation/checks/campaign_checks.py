@@ -6,25 +6,30 @@ from uuid import UUID
 
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import ReserveUse
-from domain.errors import CampaignExhausted, CampaignHeld, PersonLimitReached
+from domain.errors import CampaignDayLimitReached, CampaignExhausted, CampaignHeld, PersonLimitReached
+from domain.values.timestamps import utc_day
 from domain.working_set import WorkingSet
 from tests.simulation.services.store import MemoryStore
 
 
 def find_wrong_campaigns(store: MemoryStore) -> Iterator[str]:
-    """Invariant 12: a campaign has the uses of its codes; neither they nor those of a person exceed its limits."""
+    """Invariant 12: a campaign has the uses of its codes; its limits hold for all, a person and a day."""
     uses: Counter[UUID] = Counter()
     of_persons: Counter[tuple[UUID, UUID]] = Counter()
+    of_day: Counter[UUID] = Counter()
     for reservation in store.reservations.values():
         campaign_id = store.codes[reservation.code_id].campaign_id
         if campaign_id is not None and reservation.is_use and reservation.occupies_use:
             uses[campaign_id] += 1
             of_persons[campaign_id, reservation.recipient_id] += 1
+            of_day[campaign_id] += utc_day(reservation.reserved_at) == utc_day(store.campaigns[campaign_id].last_at)
     for campaign_id, campaign in store.campaigns.items():
         if campaign.counts_uses and campaign.occupied != uses[campaign_id]:
             yield f"campaign {campaign_id} says {campaign.occupied} uses, its codes have {uses[campaign_id]}"
         if campaign.terms.max_uses is not None and uses[campaign_id] > campaign.terms.max_uses:
             yield f"campaign {campaign_id} is over its limit"
+        if campaign.terms.max_per_day is not None and of_day[campaign_id] > campaign.terms.max_per_day:
+            yield f"campaign {campaign_id} has {of_day[campaign_id]} uses of one day"
     for (campaign_id, recipient_id), count in of_persons.items():
         limit = store.campaigns[campaign_id].terms.max_per_person
         if limit is not None and count > limit:
@@ -58,3 +63,5 @@ def find_untrue_refusals(
         own = sum(reservation.recipient_id == recipient_id for reservation in in_campaign)
         if own < (campaign.terms.max_per_person or 0):
             yield f"{recipient_id} was said to have every use of campaign {code.campaign_id}, and has {own}"
+    if isinstance(result, CampaignDayLimitReached) and campaign.occupied_on_day != campaign.terms.max_per_day:
+        yield f"campaign {code.campaign_id} was said to have no use left today: {campaign.occupied_on_day} are taken"

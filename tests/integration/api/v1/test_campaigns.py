@@ -109,7 +109,8 @@ def test_bad_terms_of_a_campaign_are_refused_with_their_reason(shared_app: AppCl
         ({"name": "A", "starts_at": START, "ends_at": START}, 422, "CAMPAIGN_TERMS_INVALID"),
         ({"name": "A", "allowed_domains": ["a*.example.com"]}, 422, "MALFORMED"),
         ({"name": "A", "allowed_domains": ["例子.公司"], "denied_domains": ["*.公司"]}, 422, "CAMPAIGN_TERMS_INVALID"),
-        ({"name": "A", "max_per_day": 3}, 422, "MALFORMED"),
+        ({"name": "A", "max_per_day": 3, "max_uses": 2}, 422, "CAMPAIGN_TERMS_INVALID"),
+        ({"name": "A", "max_per_week": 3}, 422, "MALFORMED"),
     ]
     answers = [app.client.post("/api/v1/campaigns", json=body, headers=admin) for body, _, _ in wrong]
     unknown = app.client.post("/api/v1/codes", json={"campaign": "018f0000-0000-7000-8000-000000000000"}, headers=admin)

@@ -10,7 +10,7 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: LedgerBench, terminal: Terminal) -> None:
     """Every term by its option; a code of the campaign has its group, and its use is in the balance."""
     options = ("--group", "blue", "--starts-at", "2026-01-02T03:04:05Z", "--ends-at", "2099-01-01")
-    limits = ("--max-uses", "2", "--max-per-person", "1")
+    limits = ("--max-uses", "2", "--max-per-person", "1", "--max-per-day", "2")
     domains = ("--allowed-domains", "example.com *.edu", "--denied-domains", "x.example.com")
     reminders = ("--remind-days", "5", "--quiet-hours", "22:00-08:00 Europe/Berlin")
     created = terminal.ledger("campaign", "create", "Autumn", *options, *limits, *domains, *reminders, "--json").json
@@ -32,6 +32,7 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
         "ends_at": "2099-01-01T00:00:00+00:00",
         "max_uses": 2,
         "max_per_person": 1,
+        "max_per_day": 2,
         "allowed_domains": ["*.edu", "example.com"],
         "denied_domains": ["x.example.com"],
         "remind_days": 5,
@@ -40,6 +41,7 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
         "used_count": 0,
         "reserved": 1,
         "available": 1,
+        "available_today": 1,
     }
     assert {name: shown[name] for name in expected} == expected
     assert listed == [shown]

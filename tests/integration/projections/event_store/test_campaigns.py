@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from msgspec import structs
+from msgspec.structs import replace
 
-from domain.command_bus import Result
+from domain.command_bus import Command, Result
 from domain.commands.campaign.manage_campaign import (
     CampaignCommand,
     CampaignResult,
@@ -25,12 +27,17 @@ from domain.commands.code.revoke import RevokeCode
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.refund import RefundReservation
 from domain.errors import Refusal
+from domain.events.campaign import (
+    CampaignTermsChanged,
+)
 from domain.ports import Rejected
 from projections.event_store import snapshots
+from projections.event_store.codec import encode
 from projections.sql.event_store import EventStoreSql
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.integration.projections.event_store.test_cases import reserved, success
+from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, correction, done
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.ledger.settings import settings_for
@@ -239,6 +246,73 @@ def test_exactly_the_limit_is_used_when_several_processes_redeem_many_codes(benc
     assert bench.rows("SELECT max(n) FROM (SELECT count(*) n FROM reservations GROUP BY recipient_id) x") == [(1,)]
     assert {*words(results)} <= {"ok", "PERSON_LIMIT", "CAMPAIGN_HELD"}
     assert broken(bench) == []
+
+
+def at(bench: LedgerBench, command: Command, time: datetime) -> Result:
+    """Run a command as if it was this time."""
+    return bench.run(replace(command, context=replace(command.context, now=time)))
+
+
+def test_limit_per_day_frees_places_of_the_same_day_only(bench: LedgerBench) -> None:
+    """Two uses a day: refused until midnight in UTC; a return frees a place on its own day, and none on a later one."""
+    night = (bench.context().now + timedelta(days=1)).replace(hour=23, minute=50, second=0, microsecond=0)
+    morning = night + timedelta(minutes=20)
+    campaign = bench.create_campaign(max_per_day=2)
+    codes = [bench.issue(campaign_id=campaign) for _ in range(9)]
+
+    def redeem(number: int, time: datetime) -> Result:
+        return at(bench, bench.reserve(codes[number], f"p{number}@example.com"), time)
+
+    def cancel(result: Result, time: datetime) -> None:
+        reservation_id = done(result).require_reservation().reservation_id
+        done(at(bench, CancelReservation(context=bench.context("staff"), reservation_id=reservation_id), time))
+
+    first, second, third = (redeem(number, night) for number in range(3))
+    cancel(second, night)
+    again, refused = redeem(3, night), redeem(4, night)
+    next_day = [redeem(5, morning)]
+    cancel(first, morning)  # of the day before
+    next_day += [redeem(6, morning), redeem(7, morning), redeem(8, night)]
+
+    context = bench.context("staff")
+    later = replace(context, now=morning)
+    changes = [
+        manage(bench, ChangeCampaignTerms(context=later, campaign_id=campaign, changes={"max_per_day": limit}))
+        for limit in (1, 3)
+    ]
+
+    assert words([first, second, third, again, refused]) == {"ok": 3, "CAMPAIGN_DAY_LIMIT": 2}
+    assert isinstance(refused, Refusal)
+    assert refused.retry_after_s == 600
+    assert refused.facts["starts_at"] == night + timedelta(minutes=10)
+    assert [next(iter(words([result]))) for result in next_day] == ["ok", "ok", *["CAMPAIGN_DAY_LIMIT"] * 2]
+    assert changes == ["CAMPAIGN_CONFLICT/max_per_day", "ok"]
+    assert bench.rows("SELECT occupied, occupied_on_day FROM campaigns") == [(3, 2)]
+    assert_no_drift(bench)
+    assert broken(bench) == []
+
+
+def test_verify_finds_a_day_above_its_limit(bench: LedgerBench) -> None:
+    """Two uses of one day in the stream of a campaign whose terms allow one."""
+    campaign = bench.create_campaign(max_per_day=2)
+    for name in ("li", "wang"):
+        done(bench.redeem(bench.issue(campaign_id=campaign), f"{name}@example.com"))
+    assert broken(bench) == []
+    with psycopg.connect(bench.database_url, autocommit=True) as conn:
+        topic, state = encode(
+            CampaignTermsChanged(
+                at=bench.context().now,
+                actor="staff",
+                **structs.asdict(make_campaign_terms(max_per_day=1)),
+            )
+        )
+        conn.execute(
+            "INSERT INTO ledger_events (originator_id, originator_version, topic, state) VALUES (%s, 4, %s, %s)",
+            (campaign, topic, state),
+        )
+    report = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10)
+
+    assert sorted(report.broken) == ["invariant 12: uses of a day stay within the campaign's limit"]
 
 
 def test_verify_finds_a_use_that_the_campaign_lost(bench: LedgerBench) -> None:

@@ -107,6 +107,7 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
         ({"name": "li@example.com"}, {"name": "An email address cannot be the name of a campaign"}),
         ({"max_uses": "0"}, {"max_uses": "Enter a whole number within the limits."}),
         ({"max_uses": "1", "max_per_person": "2"}, {"max_per_person": "This is more than the uses over all codes."}),
+        ({"max_uses": "1", "max_per_day": "2"}, {"max_per_day": "This is more than the uses over all codes."}),
         ({"starts_at": "2099-01-02T00:00", "ends_at": "2099-01-01T00:00"}, {"ends_at": "The end is not after"}),
         ({"ends_at": "2020-01-01T00:00"}, {"ends_at": "This time is in the past."}),
         ({"remind_days": "31"}, {"remind_days": "Enter a whole number within the limits."}),
@@ -167,14 +168,17 @@ def test_limit_below_uses_and_limit_of_an_uncounted_campaign_are_refused_at_the_
     app: AppClient, admin: StaffBrowser
 ) -> None:
     """Nothing is changed."""
-    path, uncounted = create(admin, max_uses="3"), create(admin, name="Free")
+    path, uncounted = create(admin, max_uses="3", max_per_day="3"), create(admin, name="Free")
     for number, code in enumerate(issue(app, admin, path, 2)):
         app.redeem(code, f"person{number}@example.com")
 
     below = admin.submit(path, path, name="Autumn", max_uses="1", seen=seen_by(admin, path))
+    of_day = admin.submit(path, path, name="Autumn", max_uses="3", max_per_day="1", seen=seen_by(admin, path))
     late = admin.submit(uncounted, uncounted, name="Free", max_uses="9", seen=seen_by(admin, uncounted))
 
-    assert (below.status_code, late.status_code) == (422, 422)
+    assert {answer.status_code for answer in (below, of_day, late)} == {422}
+    assert faults(of_day) == {"max_per_day": "More uses were taken on this day (UTC) already. Enter a higher limit."}
+    assert read_page(admin.get(path).text).find("article", id="campaign").find_all("dd")[-1].text == "1"
     assert faults(below) == {"max_uses": "More uses are used or reserved already. Enter a higher limit."}
     assert faults(late)["max_uses"].startswith("This campaign was created without limits")
     assert figures(admin, path) == ["0", "2", "1", "3"]

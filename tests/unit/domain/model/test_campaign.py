@@ -1,10 +1,11 @@
 """The state of a campaign, and the rules that its stream keeps."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from domain.events import CampaignUseReturned, CampaignUseTaken, CodePaused
 from domain.events.campaign import (
@@ -18,6 +19,7 @@ from domain.events.campaign import (
 )
 from domain.model.campaign import (
     ALTERNATION_RULE,
+    DAY_COUNT_RULE,
     PERSON_LIMIT_RULE,
     Campaign,
     OccupiedUses,
@@ -76,7 +78,13 @@ def test_uses_are_occupied_until_they_are_returned() -> None:
 
 @pytest.mark.parametrize(
     ("terms", "counts"),
-    [({}, False), ({"max_uses": 1}, True), ({"max_per_person": 1}, True), ({"ends_at": START}, False)],
+    [
+        ({}, False),
+        ({"max_uses": 1}, True),
+        ({"max_per_person": 1}, True),
+        ({"max_per_day": 1}, True),
+        ({"ends_at": START}, False),
+    ],
 )
 def test_campaign_counts_its_uses_if_it_begins_with_a_shared_limit(terms: dict[str, Any], counts: bool) -> None:
     """Other terms share nothing."""
@@ -161,61 +169,107 @@ def test_time_of_a_campaign_goes_forward_only() -> None:
     assert broken_rules(created(), earlier) == [rule]
 
 
+def track(*events: CampaignEvent, campaign_id: UUID = CAMPAIGN_ID) -> tuple[list[list[str]], OccupiedUses]:
+    """The rules that each event of a stream breaks for persons and days, and what was counted."""
+    uses = OccupiedUses()
+    return track_more(uses, *events, campaign_id=campaign_id), uses
+
+
+def track_more(uses: OccupiedUses, *events: CampaignEvent, campaign_id: UUID) -> list[list[str]]:
+    """The rules that each event of another stream breaks."""
+    campaign: Campaign | None = None
+    broken = []
+    for version, event in enumerate(events, start=1):
+        campaign = evolve_campaign(campaign, campaign_id, version, event)
+        broken.append(uses.find_broken_rules(event, campaign))
+    return broken
+
+
 def test_uses_of_a_person_stay_within_the_limit() -> None:
     """Counted by reservation: returned uses and those of others do not matter."""
-    uses, campaign = OccupiedUses(), fold(created(max_per_person=1))
+    broken, uses = track(
+        created(max_per_person=1), take_use(LI, 1), take_use(WANG, 2), take_use(LI, 3), return_use(LI, 1)
+    )
 
-    assert uses.find_broken_rules(take_use(LI, 1), campaign) == []
-    assert uses.find_broken_rules(take_use(WANG, 2), campaign) == []
-    assert uses.find_broken_rules(take_use(LI, 3), campaign) == [PERSON_LIMIT_RULE]
-    assert uses.find_broken_rules(return_use(LI, 1), campaign) == []
+    assert broken == [[], [], [], [PERSON_LIMIT_RULE], []]
     assert (uses.count(LI), uses.count(WANG)) == (1, 1)
 
 
 def test_each_returned_use_of_a_person_counts_one_less() -> None:
     """Others remain."""
-    uses, campaign = OccupiedUses(), fold(created(max_uses=9))
-    for number in (1, 2, 3):
-        uses.find_broken_rules(take_use(LI, number), campaign)
-    uses.find_broken_rules(return_use(LI, 2), campaign)
+    _, uses = track(created(max_uses=9), *(take_use(LI, number) for number in (1, 2, 3)), return_use(LI, 2))
 
     assert uses.count(LI) == 2
 
 
 def test_person_limit_is_compared_with_uses_only_where_they_can_break_it() -> None:
     """Without uses none is broken, however low it is."""
-    uses, campaign = OccupiedUses(), fold(created(max_per_person=0))
     change = CampaignTermsChanged(at=START, actor="staff", name="Autumn", max_per_person=0)
+    broken, _ = track(created(max_per_person=0), change, CampaignPaused(at=START, actor="staff"), take_use(LI, 1))
 
-    assert uses.find_broken_rules(change, campaign) == []
-    assert uses.find_broken_rules(CampaignPaused(at=START, actor="staff"), campaign) == []
-    assert uses.find_broken_rules(take_use(LI, 1), campaign) == [PERSON_LIMIT_RULE]
+    assert broken == [[], [], [], [PERSON_LIMIT_RULE]]
 
 
 def test_lower_limit_of_a_person_is_compared_with_every_person() -> None:
     """One has two uses already."""
-    uses, campaign = OccupiedUses(), fold(created(max_per_person=2))
-    for number in (1, 2):
-        assert uses.find_broken_rules(take_use(LI, number), campaign) == []
     change = CampaignTermsChanged(at=START, actor="staff", name="Autumn", max_per_person=1)
+    broken, _ = track(created(max_per_person=2), take_use(LI, 1), take_use(LI, 2), change)
 
-    assert uses.find_broken_rules(change, fold(created(max_per_person=2), change)) == [PERSON_LIMIT_RULE]
+    assert broken == [[], [], [], [PERSON_LIMIT_RULE]]
 
 
 @pytest.mark.parametrize("event", [take_use(LI, 1), return_use(WANG, 1), return_use(LI, 2)])
 def test_use_is_taken_and_returned_by_turns(event: CampaignEvent) -> None:
     """Taken twice, returned for another person, returned without having been taken."""
-    uses, campaign = OccupiedUses(), fold(created(max_uses=9))
-    uses.find_broken_rules(take_use(LI, 1), campaign)
+    broken, _ = track(created(max_uses=9), take_use(LI, 1), event)
 
-    assert uses.find_broken_rules(event, campaign) == [ALTERNATION_RULE]
+    assert broken == [[], [], [ALTERNATION_RULE]]
 
 
 def test_uses_of_the_campaign_before_are_forgotten() -> None:
     """Streams come one after the other."""
-    uses, campaign = OccupiedUses(), fold(created(max_per_person=1))
-    uses.find_broken_rules(take_use(LI, 1), campaign)
-    other = evolve_campaign(None, UUID(int=0xCB), 1, created(max_per_person=1))
+    _, uses = track(created(max_per_person=1), take_use(LI, 1))
 
-    assert uses.find_broken_rules(take_use(LI, 2), other) == []
+    assert track_more(uses, created(max_per_person=1), take_use(LI, 2), campaign_id=UUID(int=0xCB)) == [[], []]
     assert uses.count(LI) == 1
+
+
+def test_uses_of_a_day_stay_within_the_limit() -> None:
+    """The next day in UTC begins with none, and an event without a use begins it too."""
+    rule, next_day = "invariant 12: uses of a day stay within the campaign's limit", START + timedelta(days=1)
+    paused = CampaignPaused(at=next_day, actor="staff")
+    later = replace(take_use(WANG, 2), at=next_day)
+
+    assert broken_rules(created(max_per_day=1), take_use(LI, 1)) == []
+    assert broken_rules(created(max_per_day=1), take_use(LI, 1), take_use(WANG, 2)) == [rule]
+    assert broken_rules(created(max_per_day=1), take_use(LI, 1), later) == []
+    campaign = fold(created(max_per_day=1), take_use(LI, 1), paused)
+    assert (campaign.occupied, campaign.occupied_on_day) == (1, 0)
+    assert campaign.find_available_on_day(START) == campaign.find_available_on_day(next_day) == 1
+    assert fold(created(max_uses=1), take_use(LI, 1)).find_available_on_day(START) is None
+
+
+@pytest.mark.parametrize(
+    ("reserved_at", "left"), [(START + timedelta(hours=1), 1), (START - timedelta(hours=13), 0), (None, 0)]
+)
+def test_returned_use_frees_a_place_of_the_day_on_which_it_was_reserved(
+    reserved_at: datetime | None, left: int
+) -> None:
+    """And of no other; events of older versions do not name it."""
+    returned = replace(return_use(LI, 1), reserved_at=reserved_at)
+    campaign = fold(created(max_per_day=1), take_use(LI, 1), returned)
+
+    assert (campaign.occupied, campaign.find_available_on_day(START)) == (0, left)
+
+
+def test_return_that_frees_a_place_of_another_day_is_found() -> None:
+    """A use of the day before is returned as if it was reserved on this day: the day then has one use too few."""
+    next_day = START + timedelta(days=1)
+    broken, _ = track(
+        created(max_per_day=1),
+        take_use(LI, 1),
+        replace(take_use(WANG, 2), at=next_day),
+        replace(return_use(LI, 1), at=next_day, reserved_at=next_day),
+    )
+
+    assert broken == [[], [], [], [DAY_COUNT_RULE]]

@@ -55,12 +55,13 @@ def test_campaign_ends_at_its_end() -> None:
 
 
 def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() -> None:
-    """Not started, ended, paused, domain, full, person."""
+    """Not started, ended, paused, domain, full, person, day."""
     scenario = two_codes(
         starts_at=START + timedelta(seconds=10),
         ends_at=START + timedelta(seconds=20),
         max_uses=1,
         max_per_person=1,
+        max_per_day=1,
         denied_domains="example.org",
     )
     scenario.pause_campaign()
@@ -78,6 +79,7 @@ def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() ->
     seen.append(refusal(scenario.redeem("li", code=OTHER)))
     scenario.change_campaign(max_uses=2)
     seen.append(refusal(scenario.redeem("li", code=OTHER)))
+    seen.append(refusal(scenario.redeem("wang", code=OTHER)))
 
     assert seen == [
         "CAMPAIGN_NOT_STARTED",
@@ -86,6 +88,7 @@ def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() ->
         "DOMAIN_NOT_ALLOWED",
         "CAMPAIGN_HELD",
         "PERSON_LIMIT",
+        "CAMPAIGN_DAY_LIMIT",
     ]
 
 
@@ -161,6 +164,48 @@ def test_correction_moves_the_use_to_a_person_who_may_have_one() -> None:
     assert scenario.campaign.occupied == 2
 
 
+def test_day_that_is_full_names_the_next_day_in_utc() -> None:
+    """Sent uses and reserved ones take places; the next day begins at midnight."""
+    scenario = two_codes(max_per_day=2)
+    scenario.sent("li")
+    scenario.reserved("wang")
+    full = scenario.redeem("zhao", code=OTHER)
+
+    assert (refusal(full), wait_of(full)) == ("CAMPAIGN_DAY_LIMIT", 12 * 3600)
+    assert isinstance(full, Refusal)
+    assert full.facts["starts_at"] == START.replace(hour=0) + timedelta(days=1)
+    assert done(scenario.redeem("li")).require_reservation().status == "sent"
+    scenario.passes(12 * 3600)
+    assert done(scenario.redeem("zhao", code=OTHER)).changed
+
+
+def test_use_returned_on_its_day_is_free_again_and_on_a_later_day_is_not() -> None:
+    """A place of the day before is no place of this one."""
+    scenario = two_codes(max_per_day=1)
+    scenario.attempt(scenario.reserved("li"), REFUSED)
+    mine = scenario.sent("wang")
+    scenario.passes(86_400)
+    done(scenario.redeem("zhao", code=OTHER))
+    done(scenario.refund(mine, revoke_access=False))
+
+    assert refusal(scenario.redeem("li", code=OTHER)) == "CAMPAIGN_DAY_LIMIT"
+    assert (scenario.campaign.occupied, scenario.campaign.occupied_on_day) == (1, 1)
+
+
+def test_correction_on_a_full_day_moves_a_use_of_the_same_day_only() -> None:
+    """What it returns of the day before frees no place of this one."""
+    scenario = two_codes(max_per_day=1)
+    mine = scenario.reserved("li")
+    assert done(scenario.correct(mine, "wang")).changed
+    scenario.passes(86_400)
+    today = done(scenario.redeem("zhao", code=OTHER)).require_reservation().reservation_id
+    yesterday = next(
+        key for key, row in scenario.working_set.reservations.items() if row.status == "live" and key != today
+    )
+
+    assert refusal(scenario.correct(yesterday, "qian")) == "CAMPAIGN_DAY_LIMIT"
+
+
 def succeed_late(scenario: Scenario, fill: str | None, *, code: bytes = OTHER) -> str:
     """The invitation of a refunded use arrives after all, after another person or the same one redeemed; its effect."""
     mine = scenario.reserved("li")
@@ -182,6 +227,8 @@ def succeed_late(scenario: Scenario, fill: str | None, *, code: bytes = OTHER) -
         ({"max_per_person": 1}, "li", "not_retaken"),
         ({"max_per_person": 1}, "wang", "retaken"),
         ({"max_per_person": 2}, "li", "retaken"),
+        ({"max_per_day": 1}, "wang", "not_retaken"),
+        ({"max_per_day": 2}, "wang", "retaken"),
         ({"starts_at": START}, "li", "retaken"),
     ],
 )

@@ -69,11 +69,13 @@ def test_campaign_is_created_once_however_often_the_command_comes() -> None:
         ({"max_uses": 0}, "max_uses"),
         ({"max_per_person": 0}, "max_per_person"),
         ({"max_uses": True}, "max_uses"),
+        ({"max_per_day": 0}, "max_per_day"),
         ({"allowed_domains": "Example.com"}, "allowed_domains"),
         ({"denied_domains": "li@example.com"}, "denied_domains"),
         ({"starts_at": LATER, "ends_at": LATER}, "end_before_start"),
         ({"starts_at": LATER, "ends_at": START}, "end_before_start"),
         ({"max_uses": 2, "max_per_person": 3}, "person_above_total"),
+        ({"max_uses": 2, "max_per_day": 3}, "day_above_total"),
         ({"allowed_domains": "example.com", "denied_domains": "example.com"}, "domains_overlap"),
     ],
 )
@@ -94,7 +96,8 @@ def test_terms_that_no_campaign_can_have_are_refused_by_name(terms: dict[str, An
 @pytest.mark.parametrize(
     "terms",
     [
-        {"max_uses": 2, "max_per_person": 2},
+        {"max_uses": 2, "max_per_person": 2, "max_per_day": 2},
+        {"max_per_person": 2, "max_per_day": 1},
         {"max_uses": 1},
         {"max_per_person": 1},
         {"starts_at": START, "ends_at": LATER},
@@ -140,6 +143,18 @@ def test_limit_per_person_can_fall_to_the_most_uses_of_one_person() -> None:
 
     assert why(scenario.change_campaign(max_per_person=2)) == "CAMPAIGN_CONFLICT max_per_person"
     assert changed(scenario.change_campaign(max_per_person=3))
+
+
+def test_limit_per_day_can_fall_to_the_uses_of_the_day() -> None:
+    """Those of the day before do not count."""
+    scenario = Scenario(campaign=make_campaign_terms(max_per_day=5), max_uses=5, bound=False)
+    scenario.reserved("li")
+    scenario.reserved("wang")
+
+    assert why(scenario.change_campaign(max_per_day=1)) == "CAMPAIGN_CONFLICT max_per_day"
+    assert changed(scenario.change_campaign(max_per_day=2))
+    scenario.passes(86_400)
+    assert changed(scenario.change_campaign(max_per_day=1))
 
 
 def test_campaign_that_counts_no_uses_gets_no_shared_limit() -> None:
