@@ -24,9 +24,10 @@ from api.http.openapi import PROTECTED
 from api.http.server.stream_slots import SlotStreamingResponse, StreamSlots
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.services import Services
-from domain.events import EVENT_TYPES, ReservationEvent
+from domain.events import EVENT_TYPES, CampaignEvent, ReservationEvent
+from domain.events.campaign import CampaignUseEvent
 from domain.values.number_bounds import POSITIONS
-from projections.read_models.event_feed import EventFeed, FeedEvent, FeedPage
+from projections.read_models.event_feed import EventFeed, EventFilter, FeedEvent, FeedPage
 from projections.storage.report_store import ReportReading
 
 LIMIT_MAX: Final = 1_000
@@ -75,8 +76,9 @@ class EventView(BaseModel):
 
     position: int = Field(description="Position in the event log: increases, may have gaps, and never changes.")
     type: str
-    code_id: UUID
-    version: int = Field(description="Number in the code's history, from 1 without gaps.")
+    code_id: UUID | None = Field(description="The code; null for an event about a campaign alone.")
+    campaign_id: UUID | None = Field(description="The campaign, for events of its history; null for those of codes.")
+    version: int = Field(description="Number in the history of the code or campaign, from 1 without gaps.")
     at: datetime = Field(description="Time at which the event took effect.")
     recorded_at: datetime
     actor: str = Field(description="Kind of the actor: person, staff, key, worker, sweep, operator or import.")
@@ -99,6 +101,9 @@ After = Annotated[
 ]
 Types = Annotated[list[EventName] | None, Query(alias="type", max_length=40, description="Only events of these types.")]
 OfCode = Annotated[UUID | None, Query(description="Only events of this code.")]
+OfCampaign = Annotated[
+    UUID | None, Query(description="Only events of this campaign; with `code_id`, only those about this code.")
+]
 
 
 @router.get("", response_model=EventPage, summary="List events from a position")
@@ -113,6 +118,7 @@ async def list_events(
     ] = 0,
     types: Types = None,
     code_id: OfCode = None,
+    campaign_id: OfCampaign = None,
 ) -> Response:
     """Returns a page of the event log. Use `next` as `after` of the next request: no event is missed or repeated.
 
@@ -120,10 +126,11 @@ async def list_events(
     of the database gave has the header `Ledger-Read-Lag`: by how many seconds it may be behind.
     """
     reading, until = services.reports.read(), time.monotonic() + wait
+    event_filter = EventFilter(types or (), code_id, campaign_id)
     feed = _open_feed(services, reading)
     with request.app.state.readers.acquire() if wait > 0 else nullcontext():
         while True:
-            page = await services.run_blocking(feed.read_page, after, limit, types or (), code_id)
+            page = await services.run_blocking(feed.read_page, after, limit, event_filter)
             after = page.next_position
             left = until - time.monotonic()
             if page.events or (not page.is_full and (left <= 0 or await request.is_disconnected())):
@@ -154,6 +161,7 @@ async def stream_events(
     after: After = 0,
     types: Types = None,
     code_id: OfCode = None,
+    campaign_id: OfCampaign = None,
     last_event_id: Annotated[
         int | None,
         Header(
@@ -174,7 +182,7 @@ async def stream_events(
     readers: StreamSlots = request.app.state.readers
     start = after if last_event_id is None else last_event_id
     feed = _open_feed(services, services.reports.read())
-    page_after = partial(feed.read_page, limit=LIMIT_MAX, types=types or (), code_id=code_id)
+    page_after = partial(feed.read_page, limit=LIMIT_MAX, event_filter=EventFilter(types or (), code_id, campaign_id))
     return SlotStreamingResponse(readers.acquire(), _stream(page_after, services, start, seconds))
 
 
@@ -186,16 +194,18 @@ def _open_feed(services: Services, reading: ReportReading) -> EventFeed:
 def view_of(feed_event: FeedEvent) -> dict[str, Any]:
     """Return an event as the API shows it."""
     event = feed_event.event
+    is_of_campaign = isinstance(event, CampaignEvent)
     fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in LEFT_OUT}
     return {
         "position": feed_event.position,
         "type": type(event).__name__,
-        "code_id": feed_event.code_id,
+        "code_id": fields.pop("code_id", None) if is_of_campaign else feed_event.stream_id,
+        "campaign_id": feed_event.stream_id if is_of_campaign else None,
         "version": feed_event.version,
         "at": event.at,
         "recorded_at": event.recorded_at or event.at,
         "actor": event.actor,
-        "reservation_id": event.reservation_id if isinstance(event, ReservationEvent) else None,
+        "reservation_id": event.reservation_id if isinstance(event, ReservationEvent | CampaignUseEvent) else None,
         "correlation_id": event.correlation_id,
         "data": {name: value for name, value in fields.items() if value is not None},
     }

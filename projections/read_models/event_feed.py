@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.events import Event
+from domain.events import CampaignEvent, Event
 from projections.event_store.codec import decode
 from projections.read_models.reader import ReadableStore, Reader
 from projections.sql.read_models import ReadModelsSql
@@ -21,9 +21,46 @@ class FeedEvent(NamedTuple):
     """One event and its position."""
 
     position: int
-    code_id: UUID
+    stream_id: UUID
     version: int
     event: Event
+
+
+class EventFilter(NamedTuple):
+    """Which events a reader asks for; an event must match all that is given.
+
+    Attributes:
+        types: Bare names such as InviteSent; none for all.
+        code_id: Of one code only; with `campaign_id`: those of the campaign's events that are about this code.
+        campaign_id: Of one campaign only.
+    """
+
+    types: Collection[str] = ()
+    code_id: UUID | None = None
+    campaign_id: UUID | None = None
+
+    @property
+    def stream_id(self) -> UUID | None:
+        """The only stream that has such events; None if there are several."""
+        return self.code_id if self.campaign_id is None else self.campaign_id
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether only some events of the streams that are read match."""
+        return bool(self.types) or None not in {self.code_id, self.campaign_id}
+
+    def matches(self, event: Event) -> bool:
+        """Return whether an event of these streams is asked for."""
+        if self.types and type(event).__name__ not in self.types:
+            return False
+        if self.stream_id is None:
+            return True
+        if isinstance(event, CampaignEvent) != (self.campaign_id is not None):
+            return False
+        return None in {self.code_id, self.campaign_id} or getattr(event, "code_id", None) == self.code_id
+
+
+EVERY_EVENT: Final = EventFilter()
 
 
 class FeedPage(NamedTuple):
@@ -47,20 +84,21 @@ class EventFeed(Reader):
         super().__init__(storage)
         self._primary = None if primary is None else EventFeed(primary)
 
-    def read_page(self, after: int, limit: int, types: Collection[str] = (), code_id: UUID | None = None) -> FeedPage:
+    def read_page(self, after: int, limit: int, event_filter: EventFilter = EVERY_EVENT) -> FeedPage:
         """Return events after a position.
 
         Args:
             after: A position; 0 for the beginning.
             limit: Most events to give.
-            types: Bare names such as InviteSent; none for all.
-            code_id: Of one code only.
+            event_filter: Which events to return.
         """
-        if code_id is not None:
-            page = self._read_page_of_code(after, limit, types, code_id)
+        scanned = SCAN_LIMIT if event_filter.is_sparse else limit
+        if event_filter.stream_id is not None:
+            version = self._find_version_at(event_filter.stream_id, after)
+            rows = self._fetch_all(ReadModelsSql.events_after_of_stream, event_filter.stream_id, version, scanned)
         else:
-            rows = self._fetch_all(ReadModelsSql.events_after, after, SCAN_LIMIT if types else limit)
-            page = _select_events(rows, after, limit, types, is_full=len(rows) == (SCAN_LIMIT if types else limit))
+            rows = self._fetch_all(ReadModelsSql.events_after, after, scanned)
+        page = _select_events(rows, after, limit, event_filter, is_full=len(rows) == scanned)
         if self._primary is None or page.next_position == after:
             return page
         newest = max(after, self._primary.find_newest_position())
@@ -74,18 +112,12 @@ class EventFeed(Reader):
             return self._primary.find_newest_position()
         return int(self._fetch_all(ReadModelsSql.newest_position)[0][0])
 
-    def _read_page_of_code(self, after: int, limit: int, types: Collection[str], code_id: UUID) -> FeedPage:
-        version = self._find_version_at(code_id, after)
-        rows = self._fetch_all(ReadModelsSql.events_after_of_stream, code_id, version, SCAN_LIMIT if types else limit)
-        return _select_events(rows, after, limit, types, is_full=len(rows) == (SCAN_LIMIT if types else limit))
-
-    def _find_version_at(self, code_id: UUID, position: int) -> int:
+    def _find_version_at(self, stream_id: UUID, position: int) -> int:
         """Return the last version of a stream up to a position; versions and positions of one stream grow together."""
-        versions = self._fetch_all(ReadModelsSql.version_of_code, code_id)
-        low, high = 0, int(versions[0][0]) if versions else 0
+        low, high = 0, int(self._fetch_all(ReadModelsSql.newest_version_of_stream, stream_id)[0][0])
         while position and low < high:
             middle = (low + high + 1) // 2
-            if self._fetch_all(ReadModelsSql.position_of_version, code_id, middle)[0][0] <= position:
+            if self._fetch_all(ReadModelsSql.position_of_version, stream_id, middle)[0][0] <= position:
                 low = middle
             else:
                 high = middle - 1
@@ -93,14 +125,14 @@ class EventFeed(Reader):
 
 
 def _select_events(
-    rows: list[tuple[UUID, int, int, str, bytes]], after: int, limit: int, types: Collection[str], *, is_full: bool
+    rows: list[tuple[UUID, int, int, str, bytes]], after: int, limit: int, event_filter: EventFilter, *, is_full: bool
 ) -> FeedPage:
     """Return a page of the rows whose events are asked for."""
     events: list[FeedEvent] = []
-    for code_id, version, position, topic, state in rows:
+    for stream_id, version, position, topic, state in rows:
         if len(events) == limit:
             return FeedPage(events, after, is_full=True)
         after, event = position, decode(topic, bytes(state))
-        if not types or type(event).__name__ in types:
-            events.append(FeedEvent(position, code_id, version, event))
+        if event_filter.matches(event):
+            events.append(FeedEvent(position, stream_id, version, event))
     return FeedPage(events, after, is_full)

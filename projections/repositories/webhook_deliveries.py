@@ -45,7 +45,7 @@ class DueDelivery(NamedTuple):
     attempts: int
     first_at: datetime | None
     position: int
-    code_id: UUID
+    stream_id: UUID
     version: int
     topic: str
     state: bytes

@@ -41,6 +41,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     events_after: LiteralString
     events_after_of_stream: LiteralString
     position_of_version: LiteralString
+    newest_version_of_stream: LiteralString
     newest_position: LiteralString
     first_events_of_texts: LiteralString
     person_of_reservations: LiteralString

@@ -233,6 +233,9 @@ WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version
 -- name: position_of_version
 SELECT notification_id FROM ledger_events WHERE originator_id = %s AND originator_version = %s;
 
+-- name: newest_version_of_stream
+SELECT coalesce(max(originator_version), 0) FROM ledger_events WHERE originator_id = %s;
+
 -- name: newest_position
 SELECT coalesce(max(notification_id), 0) FROM ledger_events;
 

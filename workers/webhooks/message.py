@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.events import EVENT_TYPES, CampaignEvent
 from domain.webhooks.signatures import sign
 from projections.event_store.stored_state import state_decoder
 from projections.repositories.webhook_deliveries import TEST_TYPE, DueDelivery
@@ -59,9 +60,12 @@ class EventEnvelope(msgspec.Struct, frozen=True):
     """The fields of an event that a message holds, for every type and version of event."""
 
     at: datetime
+    code_id: UUID | None = None
     reservation_id: UUID | None = None
 
 
+CAMPAIGN_EVENTS: Final = frozenset(kind.__name__ for kind in EVENT_TYPES if issubclass(kind, CampaignEvent))
+"""Names of events whose stream is a campaign's; all other streams are those of codes."""
 _read_envelope: Final = state_decoder(EventEnvelope)
 
 
@@ -113,10 +117,18 @@ class WebhookSender:
 def render_message(delivery: DueDelivery) -> bytes:
     """Return the body, equal to the last byte on every attempt."""
     envelope = _read_envelope(delivery.state)
-    data = {"code_id": delivery.code_id, "version": delivery.version, "position": delivery.position}
+    name = delivery.topic.partition(":")[0]
+    stream = "campaign_id" if name in CAMPAIGN_EVENTS else "code_id"
+    data: dict[str, UUID | int] = {
+        stream: delivery.stream_id,
+        "version": delivery.version,
+        "position": delivery.position,
+    }
+    if name in CAMPAIGN_EVENTS and envelope.code_id is not None:
+        data["code_id"] = envelope.code_id
     if envelope.reservation_id is not None:
         data["reservation_id"] = envelope.reservation_id
-    return msgspec.json.encode({"type": delivery.topic.partition(":")[0], "timestamp": envelope.at, "data": data})
+    return msgspec.json.encode({"type": name, "timestamp": envelope.at, "data": data})
 
 
 def _trace_headers(delivery: DueDelivery) -> Mapping[str, str]:

@@ -54,6 +54,36 @@ def test_a_reader_that_goes_on_misses_nothing(shared_app: AppClient) -> None:
     assert [word for word in ("reader", "example.com", code, "actor_id", "request_id") if word in text] == []
 
 
+def test_feed_names_the_campaign_of_its_events(shared_app: AppClient) -> None:
+    """An event of a campaign has its id as campaign_id, and a code only where it is about one."""
+    start, admin = newest(shared_app), shared_app.key("admin")
+    campaign = shared_app.client.post("/api/v1/campaigns", json={"name": "A", "max_uses": 2}, headers=admin).json()[
+        "id"
+    ]
+    issued = shared_app.client.post("/api/v1/codes", json={"campaign": campaign}, headers=admin).json()[0]
+    reservation = shared_app.redeem(issued["code"]).json()["reservation_id"]
+
+    def show(**query: str) -> list[list[object]]:
+        events = follow(shared_app, start, **query)
+        return [[event[name] for name in ("type", "campaign_id", "code_id", "reservation_id")] for event in events]
+
+    shown = show()
+
+    assert sorted(shown, key=str) == sorted(
+        [
+            ["CampaignCreated", campaign, None, None],
+            ["CodeIssued", None, issued["id"], None],
+            ["UseReserved", None, issued["id"], reservation],
+            ["CampaignUseTaken", campaign, issued["id"], reservation],
+        ],
+        key=str,
+    )
+    assert show(campaign_id=campaign) == [line for line in shown if line[1]]
+    assert show(campaign_id=campaign, code_id=issued["id"]) == [line for line in shown if line[0] == "CampaignUseTaken"]
+    assert show(code_id=issued["id"]) == [line for line in shown if not line[1]]
+    assert (show(code_id=campaign), show(campaign_id=issued["id"])) == ([], [])
+
+
 def test_a_waiting_reader_is_answered_by_the_first_event(shared_app: AppClient) -> None:
     """And after its time with an empty page; how long it may wait is bounded."""
     start, headers = newest(shared_app), shared_app.key("viewer")

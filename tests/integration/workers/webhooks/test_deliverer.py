@@ -55,6 +55,31 @@ def test_events_are_delivered_in_order_thinly_and_signed(hooks: WebhookBench, se
     assert hooks.find(endpoint_id).behind == hooks.find(endpoint_id).pending == 0
 
 
+def test_messages_about_a_campaign_name_it(hooks: WebhookBench, server: WebhookReceiver) -> None:
+    """By campaign_id; one about a use of it names code and reservation too. They are chosen by type like others."""
+    endpoint_id = hooks.endpoint(server)
+    with WebhookReceiver() as other:
+        hooks.endpoint(other, "CampaignUseTaken", "CampaignPaused")
+        campaign = hooks.bench.create_campaign(max_uses=2)
+        code = hooks.bench.issue(campaign_id=campaign)
+        reservation = done(hooks.bench.redeem(code, "li@example.com")).require_reservation()
+        hooks.deliver()
+        chosen = types(other)
+
+    messages = [Webhook(hooks.secrets[endpoint_id]).verify(one.body, one.headers) for one in server.received]
+    data = {message["type"]: message["data"] for message in messages}
+    for each in data.values():
+        del each["position"]
+    use = {"code_id": str(reservation.code_id), "reservation_id": str(reservation.reservation_id)}
+    assert data == {
+        "CampaignCreated": {"campaign_id": str(campaign), "version": 1},
+        "CodeIssued": {"code_id": str(reservation.code_id), "version": 1},
+        "UseReserved": {**use, "version": 2},
+        "CampaignUseTaken": {**use, "campaign_id": str(campaign), "version": 2},
+    }
+    assert chosen == ["CampaignUseTaken"]
+
+
 def test_only_subscribed_events_are_delivered(hooks: WebhookBench, server: WebhookReceiver) -> None:
     """Two endpoints read the log independently; events without subscribers fill no table."""
     with WebhookReceiver() as other:
