@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -69,6 +70,24 @@ def test_every_alert_leads_to_its_section_of_the_runbook(rule: dict[str, dict[st
     assert anchor in anchors(ROOT / page)
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+
+
+def stated_fractions(summary: str) -> set[float]:
+    """The percentages of a summary as fractions, and 1 less each, since a quantile is named by either side."""
+    fractions = {int(number) / 100 for number in re.findall(r"(\d+) ?%", summary)}
+    return fractions | {round(1 - fraction, 2) for fraction in fractions}
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for rule in alerts() if "%" in rule["annotations"]["summary"]], ids=lambda rule: rule["alert"]
+)
+def test_a_percentage_of_an_alert_is_the_one_that_it_compares(rule: dict[str, Any]) -> None:
+    """An operator acts on the text, so the text names the limit of the expression."""
+    compared = re.findall(r"[<>]=? (0\.\d+)$|histogram_quantile\((0\.\d+),", rule["expr"].strip(), re.MULTILINE)
+
+    assert {float(number) for pair in compared for number in pair if number} & stated_fractions(
+        rule["annotations"]["summary"]
+    )
 
 
 def test_every_alert_is_seen_to_fire() -> None:

@@ -18,7 +18,9 @@ from tests.security.matrix import MATRIX, address, is_api
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.role_clients import RoleClients
 
-NGINX = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+NGINX = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
+NGINX_MAIN = (ROOT / "deploy" / "nginx-main.conf").read_text("utf-8")
 CHANGING = [route.split() for route in MATRIX if not route.startswith("GET")]
 
 
@@ -104,6 +106,32 @@ def test_the_proxy_bounds_slow_and_greedy_clients(line: str) -> None:
     """nginx reads requests whole before the backend sees them: a slow client holds a connection of nginx, no worker."""
     assert line in NGINX
     assert "proxy_request_buffering off" not in NGINX
+
+
+def locations() -> dict[str, str]:
+    """The blocks of nginx.conf that answer requests, by what they match; none of them holds another."""
+    return dict(re.findall(r"^    location (\S+(?: \S+)??) \{(.*?)\}$", NGINX, re.MULTILINE | re.DOTALL))
+
+
+def test_location_with_its_own_connection_limit_repeats_that_of_the_server() -> None:
+    """nginx inherits none of a server's connection limits where a location names one."""
+    limited = {match: block for match, block in locations().items() if "limit_conn " in block}
+
+    assert [match for match in limited if match.endswith("/stream$")]
+    assert [match for match, block in limited.items() if "limit_conn addresses 200;" not in block] == []
+    assert NGINX.count("    limit_conn addresses 200;\n") == len(limited) + 1
+
+
+def test_proxy_has_connections_for_many_clients_and_closes_idle_ones_soon() -> None:
+    """More than one client may use, and the file that says so is mounted wherever nginx runs."""
+    connections = int(re.findall(r"worker_connections (\d+);", NGINX_MAIN)[0])
+    keepalive_s = int(re.findall(r"keepalive_timeout (\d+)s;", NGINX_MAIN)[0])
+    mounted = [(ROOT / path).read_text("utf-8") for path in ("compose.yaml", "deploy/ha/compose.yaml")]
+
+    assert connections > 10 * int(re.findall(r"limit_conn addresses (\d+);", NGINX)[0])
+    assert keepalive_s <= 15
+    assert "reset_timedout_connection on;" in NGINX_MAIN
+    assert ["nginx-main.conf:/etc/nginx/nginx.conf:ro" in text for text in mounted] == [True, True]
 
 
 def test_the_proxy_lets_through_what_the_application_takes() -> None:

@@ -14,6 +14,14 @@ from tests.support.clients.app_client import AppClient
 METHODS: Final = ("get", "put", "post", "delete", "patch")
 WITHOUT_REFUSALS: Final = {"/healthz", "/readyz", "/metrics"}
 """Read by probes that send nothing that could be wrong."""
+IGNORE_UNKNOWN_FIELDS: Final = {
+    "POST /api/v1/redemptions",
+    "POST /api/v1/public/redeem",
+    "POST /api/v1/public/rebind",
+    "POST /api/v1/public/redemptions/{reservation_id}/correct-recipient",
+    "POST /api/v1/channels/{channel_id}/callbacks",
+}
+"""Requests whose unknown fields have no effect. docs/explanation/owasp.md and docs/reference/api.md name them."""
 
 Document = dict[str, Any]
 Node = tuple[str, Any]
@@ -78,6 +86,33 @@ def test_document_gives_a_schema_for_every_media_type(document: Document) -> Non
 
     assert len(media) > 100
     assert [place for place, media_type in media if "schema" not in media_type] == []
+
+
+def test_requests_reject_unknown_fields_except_redeem_public_and_callback_requests(document: Document) -> None:
+    """A misspelled field must not be ignored; the exceptions take what older clients and external systems send."""
+    schemas = document["components"]["schemas"]
+    bodies = {
+        name: operation["requestBody"]["content"]["application/json"]["schema"]
+        for name, operation in operations(document).items()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    }
+    open_bodies = {
+        name
+        for name, body in bodies.items()
+        if any("properties" in part and part.get("additionalProperties") is not False for part in parts(body, schemas))
+    }
+
+    assert len(bodies) > 20
+    assert open_bodies == IGNORE_UNKNOWN_FIELDS
+
+
+def parts(schema: Document, schemas: dict[str, Document]) -> Iterator[Document]:
+    """Every part of a schema, with the schemas that it refers to."""
+    for _, node in nodes(schema):
+        if isinstance(node, dict):
+            yield node
+            if "$ref" in node:
+                yield from parts(schemas[node["$ref"].rpartition("/")[2]], schemas)
 
 
 def test_document_describes_each_operation_with_its_responses(document: Document) -> None:

@@ -49,7 +49,9 @@ def test_each_part_has_its_words() -> None:
     assert tuple(PARTS) == COMPONENTS
 
 
-def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(redis_url: str, broker: Redis) -> None:
+def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(
+    redis_url: str, broker: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     """A worker looks at its start, and again while it can't or a connection failed; not at a server that answers."""
     server = MailServer()
     server.stop()
@@ -78,6 +80,8 @@ def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(redis_ur
         assert back.connections == 2
     mail.close()
     watch.close()
+    said = [record.getMessage() for record in caplog.records if record.name == "workers.monitoring.mail_server_watch"]
+    assert said == ["mail server unavailable", "mail server available again"]
 
 
 def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, broker: Redis) -> None:
