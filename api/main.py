@@ -54,6 +54,7 @@ from api.web.support.dashboard import DashboardCache
 from api.web.support.history.history_watch import HistoryWatch
 from api.web.support.history.live_page import VIEWERS_MAX, SupportSource
 from domain.commands.context import CommandContext
+from domain.errors import Refusal
 from projections.config.broker_url import BrokerUrl
 from projections.database.errors import StorageUnavailableError
 from projections.database.stalled_writers import StalledWriterWatch
@@ -309,8 +310,9 @@ def _handle_faults(app: FastAPI) -> None:
         return problem_response(problem, language, request_id_of(request))
 
     @app.exception_handler(ApplicationError)
-    async def on_problem(request: Request, problem: ApplicationError) -> Response:
-        return await answer(request, problem)
+    @app.exception_handler(Refusal)
+    async def on_problem(request: Request, error: ApplicationError | Refusal) -> Response:
+        return await answer(request, _problem_for(error))
 
     @app.exception_handler(RequestValidationError)
     async def on_malformed(request: Request, error: RequestValidationError) -> Response:
@@ -337,6 +339,10 @@ def _handle_faults(app: FastAPI) -> None:
     async def on_defect(request: Request, error: Exception) -> Response:
         _log_defect(error)
         return await answer(request, ApplicationError("INTERNAL"))
+
+
+def _problem_for(error: ApplicationError | Refusal) -> ApplicationError:
+    return ApplicationError.from_refusal(error) if isinstance(error, Refusal) else error
 
 
 def _log_defect(error: Exception) -> None:

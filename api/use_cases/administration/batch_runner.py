@@ -18,6 +18,7 @@ from msgspec import structs
 
 from api.use_cases.issue_codes import CodeOrder, CodeTemplate, issue_with_retries
 from domain.commands.context import CommandContext
+from domain.errors import Refusal
 from domain.values.batched import batched
 from domain.values.identifiers import generate_code
 from domain.values.timestamps import clamped
@@ -145,6 +146,9 @@ class BatchRunner:
             self._issue_slices(batch, slices)
         except StorageUnavailableError:
             raise
+        except Refusal as error:
+            log.warning("batch of codes stopped", extra={"why": error.code})
+            self._batches.finish(batch.batch_id, "stopped", self._now(), self._me)
         except Exception:
             ERRORS.labels("internal_error").inc()
             log.exception("issuing a batch failed")

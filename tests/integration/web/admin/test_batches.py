@@ -1,6 +1,7 @@
 """Issuing in batches: all of them once, anyone who presses twice or dies on the way."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -160,6 +161,18 @@ def test_a_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> 
     assert batch.state in {"stopped", "done"}
     assert batches.claim(uuid4(), now, now) is None
     assert batch.done == app.count("code_balances")
+
+
+def test_batch_that_a_rule_refuses_is_stopped(app: AppClient, admin: StaffBrowser) -> None:
+    """A campaign may end after the form was sent, for example: the batch stops, and no defect is reported."""
+    batch_id = uuid4()
+    unwritable = make_terms(allowed_domains="example.com", denied_domains="example.com")
+    BatchRepository(app.services.storage).insert(replace(new_batch(batch_id, 2), terms=unwritable), app.services.now())
+
+    batch = ended(app, batch_id)
+
+    assert (batch.state, batch.done, app.count("code_balances")) == ("stopped", 0, 0)
+    assert "Issuing was stopped" in admin.get(f"/admin/batches/{batch_id}").text
 
 
 def new_batch(batch_id: UUID, count: int) -> NewBatch:

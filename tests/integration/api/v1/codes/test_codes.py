@@ -87,3 +87,27 @@ def test_each_route_has_its_role(shared_app: AppClient, role: str | None, method
 def test_a_bad_cursor_is_malformed(shared_app: AppClient, cursor: str) -> None:
     """A cursor that we did not make is 422, never 500."""
     assert shared_app.client.get(f"/api/v1/codes?cursor={cursor}", headers=shared_app.key("viewer")).status_code == 422
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "terms"}])
+def test_issue_is_refused_by_the_rules_that_the_ledger_decides(shared_app: AppClient, key: dict[str, str]) -> None:
+    """Terms that contradict each other, and an ended campaign: a refusal with its code, and no code is issued."""
+    admin = shared_app.key("admin")
+    campaign = shared_app.client.post("/api/v1/campaigns", json={"name": "Spring"}, headers=admin).json()
+    shared_app.client.post(f"/api/v1/campaigns/{campaign['id']}/end", headers=admin)
+    first_page = shared_app.client.get("/api/v1/codes", headers=admin).json()["codes"]
+
+    contradiction = shared_app.client.post(
+        "/api/v1/codes",
+        json={"max_uses": 1, "allowed_domains": ["example.com"], "denied_domains": ["example.com"]},
+        headers=admin | key,
+    )
+    late = shared_app.client.post(
+        "/api/v1/codes",
+        json={"max_uses": 1, "campaign": campaign["id"]},
+        headers=admin | {name: f"{value}-2" for name, value in key.items()},
+    )
+
+    assert (contradiction.status_code, contradiction.json()["code"]) == (422, "TERMS_CONTRADICT")
+    assert (late.status_code, late.json()["code"]) == (400, "CAMPAIGN_ENDED")
+    assert shared_app.client.get("/api/v1/codes", headers=admin).json()["codes"] == first_page
