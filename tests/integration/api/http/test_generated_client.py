@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import pytest
 from clientele.cli import start_api
@@ -37,6 +38,12 @@ def imported(package: Path) -> Iterator[ModuleType]:
         yield module
 
 
+def count_connections(url: str) -> int:
+    """Count the established connections of this machine to a server on it."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return sum(remote.endswith(f":{urlsplit(url).port:04X}") and state == "01" for _, _, remote, state, *_ in rows)
+
+
 def test_a_generated_client_redeems_a_code(
     shared_app: AppClient, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +53,10 @@ def test_a_generated_client_redeems_a_code(
     package = generated(tmp_path, shared_app.client.get("/api/v1/openapi.json").json())
     with imported(package) as client:
         _redeem_and_read(client, sys.modules[f"{PACKAGE}.schemas"])
+        in_use = count_connections(served)
+
+    assert in_use > 0
+    assert count_connections(served) == 0
 
 
 def _redeem_and_read(client: ModuleType, schemas: ModuleType) -> None:

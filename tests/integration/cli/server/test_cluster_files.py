@@ -36,10 +36,13 @@ def test_every_server_of_the_cluster_has_a_health_check_and_a_memory_limit() -> 
 
 
 def test_only_database_services_read_the_passwords_of_the_cluster() -> None:
-    """Backends, workers and beats have the runtime role's password alone."""
+    """Backends, workers and beats have the runtime role's password alone, in containers and on machines."""
     readers = {name for name, service in services().items() if "db-secret" in str(service.get("volumes"))}
 
     assert readers == {"db1", "db2", "db3", *ONE_SHOT}
+    machines = assignments(CLUSTER / "systemd/ledger.env")
+    assert "DATABASE_URL" in machines
+    assert [name for name in machines if name.startswith("LEDGER_OWNER_")] == []
 
 
 def test_each_image_of_the_cluster_is_built_once() -> None:
