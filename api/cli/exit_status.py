@@ -8,6 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from api.cli.context import describe_settings_error
+from api.cli.embedded.stack_error import StackError
 from api.cli.production_checks import UnsafeStartError
 from domain.errors import Refusal
 from projections.database.errors import (
@@ -51,6 +52,8 @@ def report_exception(error: BaseException) -> int | None:
             return _report(f"refused: {error.code}", ExitCode.REFUSED)
         case ValidationError():
             return _report(describe_settings_error(error), ExitCode.USAGE)
+        case StackError():
+            return _report(str(error), error.exit_code)
         case _ if isinstance(error, tuple(BY_TYPE)):
             return _report(str(error), next(code for kind, code in BY_TYPE.items() if isinstance(error, kind)))
         case _:

@@ -35,6 +35,21 @@ def load_secrets(folder: Path) -> dict[str, str]:
         raise StackError(f"{folder / FILE} cannot be used ({error.strerror}): run `ledger up` as its owner") from error
 
 
+def check_secrets(folder: Path) -> None:
+    """Refuse the secrets of a folder if some are missing, and change nothing.
+
+    Raises:
+        StackError: Some are missing, or this account may not read the file.
+    """
+    try:
+        _refuse_incomplete(folder, read_secrets(folder))
+    except OSError as error:
+        raise StackError(
+            f"{folder / FILE} cannot be read ({error.strerror}): let the account of this process read it, "
+            f"such as `chown root:ledger {folder / FILE} && chmod 640 {folder / FILE}`"
+        ) from error
+
+
 def read_secrets(folder: Path) -> dict[str, str]:
     """Read the secrets of a folder and of the environment, which takes precedence; generates none.
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from api.cli.arguments import number_parser
-from api.cli.embedded.secrets_file import FILE, load_secrets
+from api.cli.embedded.secrets_file import FILE, check_secrets, load_secrets
 from api.cli.production_checks import refuse_unsafe
 from domain.values.number_bounds import PORTS
 from projections.config.settings import LedgerSettings
@@ -102,7 +102,13 @@ def _check_settings_of(component: Component) -> None:
 
 
 def _create_secrets(folder: Path) -> None:
-    """Generate the secrets if they are missing; several containers that start at once wait for one another."""
+    """Generate the secrets if they are missing; several containers that start at once wait for one another.
+
+    Secrets that exist are only read: on a machine they belong to root, and the folder is read-only for a service.
+    """
+    if (folder / FILE).exists():
+        check_secrets(folder)
+        return
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         is_first = not (folder / FILE).exists()

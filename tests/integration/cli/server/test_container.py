@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from api.cli.embedded.secrets_file import load_secrets
+from api.cli.embedded.stack_error import StackError
+from api.cli.exit_status import report_exception
 from api.cli.server import container
 from projections.database.migrations import check_schema
+from projections.terminal.exit_codes import ExitCode
 
 ROOT = Path(__file__).parents[4]
 
@@ -91,6 +94,35 @@ def test_concurrent_containers_generate_secrets_once(tmp_path: Path) -> None:
 
     assert (tmp_path / "secrets.env").read_text() == first
     assert first.count("LEDGER_PEPPERS=") == 1
+
+
+def test_existing_secrets_are_only_read(tmp_path: Path) -> None:
+    """A service of a machine cannot write the folder that root prepared."""
+    container._create_secrets(tmp_path)
+    (tmp_path / ".lock").unlink()
+    text = (tmp_path / "secrets.env").read_text().replace("LEDGER_POSTGRES_RUN_PASSWORD", "LEDGER_UNUSED")
+    (tmp_path / "secrets.env").write_text(text)
+    container._create_secrets(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["secrets.env"]
+    assert (tmp_path / "secrets.env").read_text() == text
+
+
+def test_unreadable_secrets_end_the_start_with_one_line(
+    become: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the command that lets the service read them."""
+    container._create_secrets(become)
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(StackError) as refused:
+        container.run("backend")
+
+    assert report_exception(refused.value) == ExitCode.SERVICE
+    assert capsys.readouterr().err.endswith(f"chmod 640 {become / 'secrets.env'}`\n")
 
 
 def test_compose_file_has_the_six_services_of_the_incident() -> None:
