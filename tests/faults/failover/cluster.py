@@ -18,11 +18,11 @@ NOT_BY_REWIND: Final = "replica has been created using basebackup"
 class PatroniCluster:
     """Some nodes with one history."""
 
-    def __init__(self, node_count: int, logs: Path) -> None:
+    def __init__(self, node_count: int, logs: Path, lock_interface: str) -> None:
         build_bridge()
         machines = [Machine(number, logs) for number in range(1, node_count + 1)]
         addresses = [machine.address for machine in machines]
-        self.nodes = [PatroniNode(machine, addresses) for machine in machines]
+        self.nodes = [PatroniNode(machine, addresses, lock_interface) for machine in machines]
 
     def start(self) -> None:
         """Start every node, and create the ledger's role and database on the primary."""
@@ -48,7 +48,6 @@ class PatroniCluster:
     def is_whole(self) -> bool:
         """Return whether every node runs, one leads, one is synchronous, all are on one timeline, and etcd agrees."""
         members = self.members()
-        etcd_leaders = {node.etcd_view()[1] for node in self.nodes}
         roles = [member["role"] for member in members]
         standbys = {member["name"] for member in members if member["role"] == "sync_standby"}
         return (
@@ -57,9 +56,13 @@ class PatroniCluster:
             and bool(standbys & self._confirming_standbys())
             and all(member["state"] in {"running", "streaming"} for member in members)
             and len({member.get("timeline") for member in members}) == 1
-            and len(etcd_leaders) == 1
-            and NO_LEADER not in etcd_leaders
+            and self.has_etcd_quorum()
         )
+
+    def has_etcd_quorum(self) -> bool:
+        """Return whether every member of etcd runs and follows the same leader."""
+        leaders = {node.etcd_view()[1] for node in self.nodes}
+        return len(leaders) == 1 and NO_LEADER not in leaders
 
     def timeline(self) -> int:
         """Return the newest timeline of the members: each promotion adds one."""
@@ -78,6 +81,14 @@ class PatroniCluster:
         standby = next(member["name"] for member in self.members() if member["role"] == "sync_standby")
         body = {"leader": leader.machine.name, "candidate": standby}
         return leader.command("/switchover", body, SWITCH_S_MAX)[0] == 200
+
+    def set_pause(self, *, is_on: bool) -> None:
+        """Turn the maintenance mode on or off, in which Patroni stops no PostgreSQL; wait until each node knows."""
+        leader = self.leader()
+        assert leader is not None, self.words()
+        assert leader.change_settings({"pause": is_on or None}), self.words()
+        is_known = [lambda node=node: bool(node.ask("/patroni")[1].get("pause")) is is_on for node in self.nodes]
+        assert all(wait_for(condition, SWITCH_S_MAX) for condition in is_known), self.words()
 
     def copied_nodes(self) -> int:
         """Return how often a standby was created as a whole copy; each node is once, at the start."""

@@ -96,11 +96,11 @@ def wait_for(condition: Callable[[], bool], s_max: float) -> bool:
     return True
 
 
-def run(*command: str) -> str:
-    """Run a program to its end; return what it printed.
+def run(*command: str, stdin: str = "") -> str:
+    """Run a program to its end, with what it reads; return what it printed.
 
     Raises:
         subprocess.CalledProcessError: It failed.
     """
-    result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, input=stdin, check=True, capture_output=True, text=True, timeout=60)
     return result.stdout

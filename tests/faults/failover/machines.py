@@ -43,9 +43,9 @@ class Machine:
         self._wait_for_namespace()
         run("ip", "link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", str(self._holder.pid))
         run("ip", "link", "set", self._link, "master", BRIDGE, "up")
-        self._run_inside("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
+        self.run_inside("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
         for device in ("eth0", "lo"):
-            self._run_inside("ip", "link", "set", device, "up")
+            self.run_inside("ip", "link", "set", device, "up")
 
     def spawn(self, name: str, *command: str, env: Mapping[str, str] | None = None) -> None:
         """Start a server here; it writes to the log of its name."""
@@ -59,6 +59,10 @@ class Machine:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def run_inside(self, *command: str, stdin: str = "") -> str:
+        """Run a program here to its end, with what it reads; return what it printed."""
+        return run(*self._entrance, *command, stdin=stdin)
 
     def read_log(self, name: str) -> str:
         """Return the whole log of a server."""
@@ -88,19 +92,16 @@ class Machine:
 
     def cut_outgoing(self) -> None:
         """Drop every packet from the machine."""
-        self._run_inside("tc", "qdisc", "replace", "dev", "eth0", *DROP_ALL)
+        self.run_inside("tc", "qdisc", "replace", "dev", "eth0", *DROP_ALL)
 
     def reconnect(self) -> None:
         """Undo every cut."""
-        for delete in (run, self._run_inside):
+        for delete in (run, self.run_inside):
             _suppress_failure(delete, "tc", "qdisc", "delete", "dev", self._link if delete is run else "eth0", "root")
 
     @property
     def _entrance(self) -> tuple[str, ...]:
         return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--")
-
-    def _run_inside(self, *command: str) -> str:
-        return run(*self._entrance, *command)
 
     def _wait_for_namespace(self) -> None:
         while _namespace_of(self._holder.pid) == _namespace_of("self"):

@@ -1,11 +1,12 @@
 """A node of the cluster: PostgreSQL under Patroni, and one member of etcd, on a machine with a small disk."""
 
+import base64
 import http.client
 import json
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,13 +15,16 @@ import yaml
 from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, build_server_environment
 from api.cli.embedded.services import binaries
-from tests.faults.failover.enclosure import DISK, mount_memory
+from tests.faults.failover.enclosure import DISK, mount_memory, wait_for
 from tests.faults.failover.machines import Machine
 
 PASSWORD: Final = "only-for-tests"
 DISK_SIZE: Final = "400m"
 ASK_S_MAX: Final = 2.0
 HAND_OVER_S_MAX: Final = 10.0
+STOP_S_MAX: Final = 60.0
+SCOPE: Final = "ledger"
+LOCK_KEY: Final = f"service/{SCOPE}/leader"
 NO_LEADER: Final = "0"
 """What etcd says in an election."""
 POSTGRES_PORT, PATRONI_PORT, ETCD_PORT, ETCD_PEER_PORT = 5432, 8008, 2379, 2380
@@ -57,10 +61,16 @@ def _dynamic_settings() -> dict[str, Any]:
 
 
 class PatroniNode:
-    """One node. Its processes are found by the machine that they run on."""
+    """One node. Its processes are found by the machine that they run on.
 
-    def __init__(self, machine: Machine, peers: Sequence[str]) -> None:
+    Attributes:
+        lock_interface: Which of etcd's interfaces holds the lock that Patroni of this node asks for.
+        has_older_interface: Whether its member of etcd serves the older interface too.
+    """
+
+    def __init__(self, machine: Machine, peers: Sequence[str], lock_interface: str) -> None:
         self.machine = machine
+        self.has_older_interface = lock_interface == LOCK_INTERFACE
         self._peers = peers
         self._folder = DISK / machine.name
         mount_memory(self._folder, DISK_SIZE)
@@ -70,10 +80,33 @@ class PatroniNode:
         account = choose_account(self.data, program)
         self._as_account = _launcher(account)
         self._configuration = self._folder / "patroni.json"
-        # A document in JSON is one in YAML too.
-        self._configuration.write_text(json.dumps(self._document(program.parent)))
+        self._programs = program.parent
+        self.configure_lock(lock_interface)
         if account.uid is not None and account.gid is not None:
             os.chown(self._folder, account.uid, account.gid)
+
+    def configure_lock(self, interface: str) -> None:
+        """Write Patroni's configuration with its lock in an interface of etcd; it is read when Patroni starts."""
+        self.lock_interface = interface
+        # A document in JSON is one in YAML too.
+        self._configuration.write_text(json.dumps(self._document(interface)))
+
+    def lock_holder(self, interface: str) -> str | None:
+        """Return the name of the node that holds the lock in an interface of etcd; None if no node does."""
+        if interface == LOCK_INTERFACE:
+            answer = self._request("GET", f"/v2/keys/{LOCK_KEY}", None, ASK_S_MAX, ETCD_PORT)[1]
+            return answer.get("node", {}).get("value") if isinstance(answer, dict) else None
+        body = {"key": base64.b64encode(f"/{LOCK_KEY}".encode()).decode()}
+        answer = self._request("POST", "/v3/kv/range", body, ASK_S_MAX, ETCD_PORT)[1]
+        values = [base64.b64decode(pair["value"]).decode() for pair in answer.get("kvs", [])]
+        return values[0] if values else None
+
+    def remove_lock(self, interface: str) -> None:
+        """Remove everything that an interface of etcd holds of this cluster, as an operator does."""
+        configuration = self._folder / "former.json"
+        configuration.write_text(json.dumps(self._document(interface)))
+        program = ("/usr/bin/patronictl", "-c", str(configuration), "remove", SCOPE)
+        self.machine.run_inside(*program, stdin=f"{SCOPE}\nYes I am aware\n")
 
     def start_etcd(self) -> None:
         """Start the member of etcd; its data remain over a restart."""
@@ -90,8 +123,9 @@ class PatroniNode:
             "initial-cluster-state": "new",
             "log-level": "warn",
         }
+        rules = {**ETCD_RULES, "ETCD_ENABLE_V2": str(self.has_older_interface).lower()}
         command = ("etcd", *(f"--{name}={value}" for name, value in options.items()))
-        self.machine.spawn("etcd", *command, env={**build_server_environment(), **ETCD_RULES})
+        self.machine.spawn("etcd", *command, env={**build_server_environment(), **rules})
 
     def start_patroni(self) -> None:
         """Start Patroni, which starts PostgreSQL."""
@@ -106,6 +140,11 @@ class PatroniNode:
         if not self.machine.processes("patroni"):
             self.start_patroni()
 
+    def stop(self, name: str) -> None:
+        """Ask the processes of this name to end, and wait until they did."""
+        self.machine.signal(signal.SIGTERM, name)
+        assert wait_for(lambda: not self.machine.processes(name), STOP_S_MAX), self.machine.read_log(name)[-1500:]
+
     def kill(self, *names: str) -> None:
         """Kill its processes at once, all or those with these names."""
         self.machine.signal(signal.SIGKILL, *names)
@@ -117,6 +156,10 @@ class PatroniNode:
     def command(self, path: str, body: object, s_max: float) -> tuple[int, Any]:
         """One POST to Patroni."""
         return self._request("POST", path, body, s_max)
+
+    def change_settings(self, changes: Mapping[str, object]) -> bool:
+        """Change what all nodes share, in etcd; None deletes a setting. Return whether Patroni did it."""
+        return self._request("PATCH", "/config", changes, HAND_OVER_S_MAX)[0] == 200
 
     def is_etcd_leader(self) -> bool:
         """Return whether its member leads etcd."""
@@ -164,14 +207,14 @@ class PatroniNode:
         finally:
             connection.close()
 
-    def _document(self, programs: Path) -> dict[str, Any]:
+    def _document(self, lock_interface: str) -> dict[str, Any]:
         address = self.machine.address
         network = address.rpartition(".")[0] + ".0/24"
         return {
-            "scope": "ledger",
+            "scope": SCOPE,
             "name": self.machine.name,
             "restapi": {"listen": f"{address}:{PATRONI_PORT}", "connect_address": f"{address}:{PATRONI_PORT}"},
-            LOCK_INTERFACE: {"hosts": [f"{peer}:{ETCD_PORT}" for peer in self._peers]},
+            lock_interface: {"hosts": [f"{peer}:{ETCD_PORT}" for peer in self._peers]},
             "bootstrap": {
                 "dcs": _dynamic_settings(),
                 # Small segments: a full disk stops the primary within seconds, as it stops a busy one.
@@ -181,7 +224,7 @@ class PatroniNode:
                 "listen": f"{address}:{POSTGRES_PORT}",
                 "connect_address": f"{address}:{POSTGRES_PORT}",
                 "data_dir": str(self.data),
-                "bin_dir": str(programs),
+                "bin_dir": str(self._programs),
                 "pgpass": str(self._folder / "pgpass"),
                 "authentication": {
                     "superuser": {"username": "postgres", "password": PASSWORD},

@@ -31,7 +31,8 @@ from tests.faults.failover.enclosure import (
 )
 from tests.faults.failover.feed_order import order_violations
 from tests.faults.failover.front_servers import BROKER_URL, PRIMARY_PORT, STANDBY_PORT, FrontServers
-from tests.faults.failover.patroni_nodes import PASSWORD, POSTGRES_PORT
+from tests.faults.failover.lock_move import FORMER_INTERFACE, LOCK_MOVES
+from tests.faults.failover.patroni_nodes import LOCK_INTERFACE, PASSWORD, POSTGRES_PORT
 from tests.faults.failover.round_report import FailoverRound, table
 from tests.faults.failover.run_watch import RunWatch, WatchedRun
 from tests.faults.rigs.hosts import LedgerHosts
@@ -61,6 +62,7 @@ class FailoverPlan:
         route: How the ledger finds the primary: `proxy` for HAProxy, `hosts` for a URL that lists the nodes.
         per_second: Redeems that the clients of one backend try to make.
         host_count: Hosts of ours: each has a backend, a worker and a beat.
+        moves_lock: Whether the cluster begins as a former release set it up, and the rounds move its lock.
     """
 
     seed: int
@@ -70,9 +72,12 @@ class FailoverPlan:
     per_second: float = 6.0
     host_count: int = 2
     asks_doctor: bool = True
+    moves_lock: bool = False
 
     def sequence(self) -> list[ClusterFault]:
-        """The faults, by the seed."""
+        """The faults, by the seed; a move of the lock has its own order."""
+        if self.moves_lock:
+            return list(LOCK_MOVES)
         choice = random.Random(self.seed)
         in_order: list[ClusterFault] = []
         while len(in_order) < self.rounds:
@@ -105,7 +110,7 @@ class FailoverRun:
         self._plan, self._logs, self._say = plan, logs, say
         self._report = FailoverReport(plan)
         self._choice = random.Random(plan.seed + 1)
-        self._cluster = PatroniCluster(NODES, logs)
+        self._cluster = PatroniCluster(NODES, logs, FORMER_INTERFACE if plan.moves_lock else LOCK_INTERFACE)
         self._front = FrontServers(DISK / "front", logs, [node.machine.address for node in self._cluster.nodes])
         self._backends = [f"backend-{number + 1}" for number in range(plan.host_count)]
         self._loads: list[RedeemLoad] = []
@@ -255,6 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--route", choices=("proxy", "hosts"), default="proxy")
     parser.add_argument("--only", action="append", choices=[fault.name for fault in CLUSTER_FAULTS])
     parser.add_argument("--slice", action="store_true", help="one host, and no doctor in gaps")
+    parser.add_argument("--move-lock", action="store_true", help="move the lock of a former release, there and back")
     parser.add_argument("--logs", type=Path, default=None, help="new folder that keeps the logs of all servers")
     options = parser.parse_args(arguments)
     if options.logs is not None and options.logs.exists() and not is_enclosed():
@@ -275,7 +281,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The slice of `make test` leaves out what costs CPU time.
     host_count = 1 if options.slice else 2
     plan = FailoverPlan(
-        seed, options.rounds, kinds, options.route, host_count=host_count, asks_doctor=not options.slice
+        seed,
+        options.rounds,
+        kinds,
+        options.route,
+        host_count=host_count,
+        asks_doctor=not options.slice,
+        moves_lock=options.move_lock,
     )
     say(f"SEED={seed} ROUNDS={options.rounds}")
     logs = options.logs or DISK / "logs"

@@ -1,5 +1,6 @@
 """The files of `deploy/ha`: no secret ships, every server is watched, and failover keeps every acknowledged commit."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -100,6 +101,29 @@ def test_a_lock_ends_by_agreement_of_etcd_alone() -> None:
     assert flags["enable-v2"] == "true"
     for environment in (services()["db1"]["environment"], assignments(CLUSTER / "systemd/patroni.env")):
         assert [name for name in environment if name.endswith("_HOSTS")] == ["PATRONI_ETCD_HOSTS"]
+
+
+def test_a_node_carries_the_lock_of_a_former_release_before_patroni_starts() -> None:
+    """On an empty store, the first node to start would lead, whatever it lacks."""
+    commands = (CLUSTER / "containers/patroni.sh").read_text("utf-8").splitlines()
+
+    assert commands.index("/containers/carry-lock.sh") < commands.index("exec patroni /etc/patroni/patroni.yml")
+    assert os.access(CLUSTER / "containers/carry-lock.sh", os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("container", "machine", "rules"),
+    [
+        ("sentinel.sh", "sentinel.conf", r"^sentinel (?:down-after|failover)\S+ ledger \d+$"),
+        ("valkey.sh", "valkey.conf", r"(?:appendonly yes|maxmemory 200mb|maxmemory-policy noeviction)"),
+    ],
+)
+def test_brokers_of_containers_and_machines_have_the_same_rules(container: str, machine: str, rules: str) -> None:
+    """Timeouts of Sentinel, and what Valkey keeps."""
+    texts = [(CLUSTER / folder).read_text("utf-8") for folder in (f"containers/{container}", f"systemd/{machine}")]
+    in_container, on_machine = (re.findall(rules, text, re.MULTILINE) for text in texts)
+
+    assert in_container == on_machine != []
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
