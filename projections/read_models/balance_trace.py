@@ -1,4 +1,4 @@
-"""The balance of a code over its whole history, as a bounded number of samples."""
+"""The balance of a code or campaign over its whole history, as a bounded number of samples."""
 
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 
 SAMPLES_MAX: Final = 512
@@ -13,7 +14,10 @@ SAMPLES_MAX: Final = 512
 
 
 class BalanceSample(NamedTuple):
-    """The balance after one event; `available` and `limit` are None without a limit."""
+    """The balance after one event; `available` and `limit` are None without a limit.
+
+    The stream of a campaign does not tell reserved uses from counted ones: both are `used` there.
+    """
 
     version: int
     at: datetime
@@ -57,11 +61,8 @@ class BalanceTrace(Struct):
         """Return a trace that continues independently."""
         return replace(self, samples=list(self.samples))
 
-    def add(self, code: RedeemCode) -> None:
-        """Add the state of the code after its next event."""
-        sample = BalanceSample(
-            code.version, code.last_at, code.used, code.reserved, code.available, code.terms.max_uses
-        )
+    def add(self, sample: BalanceSample) -> None:
+        """Add the balance after the next event."""
         newest, self.newest = self.newest, sample
         if newest is not None and sample.has_balance_of(newest):
             self.newest = newest
@@ -88,3 +89,14 @@ class BalanceTrace(Struct):
         pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
         self.samples = [second if second.occupied >= first.occupied else first for first, second in pairs]
         self.run_length *= 2
+
+
+def sample_code(code: RedeemCode) -> BalanceSample:
+    """Return the balance of a code."""
+    return BalanceSample(code.version, code.last_at, code.used, code.reserved, code.available, code.terms.max_uses)
+
+
+def sample_campaign(campaign: Campaign) -> BalanceSample:
+    """Return the balance of a campaign."""
+    limit = campaign.terms.max_uses
+    return BalanceSample(campaign.version, campaign.last_at, campaign.occupied, 0, campaign.available, limit)

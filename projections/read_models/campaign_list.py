@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from domain.events import Event
@@ -23,6 +23,14 @@ class CampaignBalance(NamedTuple):
     codes: int
     used: int
     reserved: int
+
+
+class FunnelStep(NamedTuple):
+    """How many codes, and how many of their redemptions, got as far as one step."""
+
+    name: Literal["redeemed", "sent", "accepted"]
+    codes: int
+    redemptions: int
 
 
 class CampaignEntry(NamedTuple):
@@ -86,6 +94,23 @@ class CampaignReader(Reader):
             ReadModelsSql.refusals_of_campaign, campaign_id=campaign_id, since=since, counted_max=counted_max
         )
         return [(reason, count) for reason, count in rows]
+
+    def read_funnel(self, campaign_id: UUID, counted_max: int) -> list[FunnelStep]:
+        """Return how many codes of a campaign were redeemed, sent and accepted, and how many redemptions.
+
+        Sent is an invitation that the channel accepted, even if it bounced or its use was refunded later.
+
+        Args:
+            campaign_id: The campaign.
+            counted_max: How many redemptions are counted at most.
+        """
+        parameters = {"campaign_id": campaign_id, "counted_max": counted_max}
+        (row,) = self._fetch_named(ReadModelsSql.funnel_of_campaign, **parameters)
+        return [
+            FunnelStep("redeemed", row[0], row[3]),
+            FunnelStep("sent", row[1], row[4]),
+            FunnelStep("accepted", row[2], row[5]),
+        ]
 
     def read_campaign_history(self, campaign_id: UUID, as_of: datetime | None = None) -> Iterator[CampaignEntry]:
         """Yield every event that had taken effect, in bounded pages; nothing if there is no such campaign."""

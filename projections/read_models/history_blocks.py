@@ -9,7 +9,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from operator import attrgetter
+from typing import Any, Final, Generic, LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -27,11 +28,29 @@ from domain.events import (
     Event,
     OpeningBalanceImported,
 )
+from domain.events.campaign import (
+    CampaignCreated,
+    CampaignEnded,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignTermsChanged,
+)
+from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.values.batched import batched
 from projections.event_store.codec import decode
-from projections.event_store.snapshots import SCHEMA_FINGERPRINT, schema_fingerprint
-from projections.read_models.balance_trace import BalanceSample, BalanceTrace
+from projections.event_store.snapshots import (
+    CAMPAIGN_FINGERPRINT,
+    SCHEMA_FINGERPRINT,
+    StreamState,
+    schema_fingerprint,
+)
+from projections.read_models.balance_trace import (
+    BalanceSample,
+    BalanceTrace,
+    sample_campaign,
+    sample_code,
+)
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
@@ -46,9 +65,12 @@ BLOCK_FORMAT: Final = 1
 """Version of what a block holds. Raise it whenever the same events lead to another block."""
 
 LANDMARKS: Final[frozenset[type[Event]]] = frozenset(
-    {CodeIssued, OpeningBalanceImported, CodeTermsChanged, CodePaused, CodeResumed, CodeRevoked, CaseOpened}
+    {
+        *(CodeIssued, OpeningBalanceImported, CodeTermsChanged, CodePaused, CodeResumed, CodeRevoked, CaseOpened),
+        *(CampaignCreated, CampaignTermsChanged, CampaignPaused, CampaignResumed, CampaignEnded),
+    }
 )
-"""Types of the events that a reader of a long history looks for: about the code itself, and opened cases."""
+"""Types of the events that a reader of a long history looks for: about the stream itself, and opened cases."""
 _TYPES: Final = {kind.__name__: kind for kind in EVENT_TYPES}
 
 ReadEvents = Callable[[UUID, int, int], Sequence[tuple[Any, ...]]]
@@ -65,55 +87,96 @@ class Landmark(NamedTuple):
     number: int
 
 
-class StatementEntry(NamedTuple):
-    """One event of a code, and the code before it (None before the first one) and after it."""
+class StreamEntry(NamedTuple, Generic[StreamState]):
+    """One event of a code or campaign, and the state before it (None before the first one) and after it."""
 
     position: int
     version: int
     event: Event
-    before: RedeemCode | None
-    code: RedeemCode
+    before: StreamState | None
+    state: StreamState
 
 
-class StoredBlock(msgspec.Struct, frozen=True, array_like=True):
+class StoredBlock(msgspec.Struct, Generic[StreamState], frozen=True, array_like=True):
     """What the table holds of one block.
 
     Attributes:
-        state: The code after the last event.
+        state: The code or campaign after the last event.
         counts: How many events of each type the block has.
         landmarks: Type, first and last version, time and number of each.
     """
 
-    state: RedeemCode
+    state: StreamState
     counts: dict[str, int]
     landmarks: list[tuple[str, int, int, datetime, int]]
 
 
-BLOCK_SHAPE: Final = f"{SCHEMA_FINGERPRINT}/{EVENTS_PER_BLOCK}/" + schema_fingerprint(
+_FORMAT: Final = f"/{EVENTS_PER_BLOCK}/" + schema_fingerprint(
     BLOCK_FORMAT, {**BalanceSample.__annotations__, **BalanceTrace.__annotations__, **StoredBlock.__annotations__}
 )
 _encoder = msgspec.json.Encoder(order="sorted")
-_block_decoder = msgspec.json.Decoder(StoredBlock)
 _trace_decoder = msgspec.json.Decoder(BalanceTrace)
 
 
-class FoldedHistory(NamedTuple):
-    """The whole blocks of a code.
+class StreamKind(NamedTuple, Generic[StreamState]):
+    """How the streams of one kind of aggregate are folded into blocks.
 
     Attributes:
-        states: The code after each block.
+        shape: What the blocks in the table are known by; it differs for every kind and version of the fold.
+        evolve: The fold.
+        read_id: Returns the id of the stream.
+        sample: Returns the balance.
+        decoder: Of stored blocks.
+        find_version: Statement that finds the version of the newest event.
+        find_missing: Statement that finds long streams without their last blocks.
+    """
+
+    shape: str
+    evolve: Callable[[StreamState | None, UUID, int, Event], StreamState]
+    read_id: Callable[[StreamState], UUID]
+    sample: Callable[[StreamState], BalanceSample]
+    decoder: msgspec.json.Decoder[StoredBlock[StreamState]]
+    find_version: LiteralString
+    find_missing: LiteralString
+
+
+CODES: Final = StreamKind[RedeemCode](
+    shape=SCHEMA_FINGERPRINT + _FORMAT,
+    evolve=evolve_code,
+    read_id=attrgetter("code_id"),
+    sample=sample_code,
+    decoder=msgspec.json.Decoder(StoredBlock[RedeemCode]),
+    find_version=ReadModelsSql.version_of_code,
+    find_missing=ReadModelsSql.codes_with_missing_blocks,
+)
+CAMPAIGNS: Final = StreamKind[Campaign](
+    shape=CAMPAIGN_FINGERPRINT + _FORMAT,
+    evolve=evolve_campaign,
+    read_id=attrgetter("campaign_id"),
+    sample=sample_campaign,
+    decoder=msgspec.json.Decoder(StoredBlock[Campaign]),
+    find_version=ReadModelsSql.version_of_campaign,
+    find_missing=ReadModelsSql.campaigns_with_missing_blocks,
+)
+
+
+class FoldedHistory(NamedTuple, Generic[StreamState]):
+    """The whole blocks of a code or campaign.
+
+    Attributes:
+        states: The code or campaign after each block.
         counts: How many events of each type there are up to the end of each.
         landmarks: Those of all blocks.
         trace: The balance up to the end of the last.
     """
 
-    states: list[RedeemCode]
+    states: list[StreamState]
     counts: list[Counter[type[Event]]]
     landmarks: list[Landmark]
     trace: BalanceTrace
 
     @classmethod
-    def create_empty(cls) -> "FoldedHistory":
+    def create_empty(cls) -> "FoldedHistory[StreamState]":
         """Return the history before its first block."""
         return cls([], [], [], BalanceTrace())
 
@@ -122,17 +185,17 @@ class FoldedHistory(NamedTuple):
         """The version of the last event of the last block; 0 without any."""
         return self.states[-1].version if self.states else 0
 
-    def find_state_before(self, version: int) -> RedeemCode | None:
+    def find_state_before(self, version: int) -> StreamState | None:
         """Return the state at the end of the last block before a version; None in the first block."""
         block = min((version - 1) // EVENTS_PER_BLOCK, len(self.states))
         return self.states[block - 1] if block else None
 
-    def find_state_at(self, timestamp: datetime) -> RedeemCode | None:
+    def find_state_at(self, timestamp: datetime) -> StreamState | None:
         """Return the state at the end of the last block that ended until a time; None before."""
         block = bisect_right(self.states, timestamp, key=lambda state: state.last_at)
         return self.states[block - 1] if block else None
 
-    def summarize_until(self, version: int) -> tuple[RedeemCode | None, Counter[type[Event]], list[Landmark]]:
+    def summarize_until(self, version: int) -> tuple[StreamState | None, Counter[type[Event]], list[Landmark]]:
         """Return state, counts and landmarks of the whole blocks up to a version."""
         whole = min(version // EVENTS_PER_BLOCK, len(self.states))
         if not whole:
@@ -141,43 +204,54 @@ class FoldedHistory(NamedTuple):
         return self.states[whole - 1], self.counts[whole - 1], [mark for mark in self.landmarks if mark.last <= last]
 
 
-def count_missing_blocks(history: FoldedHistory, version: int) -> int:
+def count_missing_blocks(history: FoldedHistory[StreamState], version: int) -> int:
     """Return how many whole blocks up to a version a history lacks."""
     return max(version // EVENTS_PER_BLOCK - len(history.states), 0)
 
 
-def extend_history(history: FoldedHistory, code_id: UUID, read: ReadEvents, blocks: int) -> FoldedHistory:
+def extend_history(
+    kind: StreamKind[StreamState],
+    history: FoldedHistory[StreamState],
+    stream_id: UUID,
+    read: ReadEvents,
+    blocks: int,
+) -> FoldedHistory[StreamState]:
     """Return a history with so many further blocks, or as many as the log has."""
     states, counts, landmarks = list(history.states), list(history.counts), list(history.landmarks)
     trace, until = history.trace.copy(), (len(states) + blocks) * EVENTS_PER_BLOCK
-    for block in batched(fold_entries(read, code_id, states[-1] if states else None, until), EVENTS_PER_BLOCK):
+    entries = fold_entries(kind, read, stream_id, states[-1] if states else None, until)
+    for block in batched(entries, EVENTS_PER_BLOCK):
         if len(block) < EVENTS_PER_BLOCK:
             break
-        states.append(block[-1].code)
+        states.append(block[-1].state)
         counts.append((counts[-1] if counts else Counter()) + Counter(type(entry.event) for entry in block))
         landmarks += collect_landmarks(block)
         for entry in block:
-            trace.add(entry.code)
+            trace.add(kind.sample(entry.state))
     return FoldedHistory(states, counts, landmarks, trace)
 
 
 def fold_entries(
-    read: ReadEvents, code_id: UUID, code: RedeemCode | None, until: int | None = None
-) -> Iterator[StatementEntry]:
+    kind: StreamKind[StreamState],
+    read: ReadEvents,
+    stream_id: UUID,
+    state: StreamState | None,
+    until: int | None = None,
+) -> Iterator[StreamEntry[StreamState]]:
     """Yield the events after a state (or all of them), each with the state after it."""
-    version = code.version if code else 0
+    version, evolve = state.version if state else 0, kind.evolve
     while until is None or version < until:
         limit = EVENTS_PER_BLOCK if until is None else min(EVENTS_PER_PAGE, until - version)
-        rows = read(code_id, version, limit)
-        for position, version, topic, state in rows:
-            event, before = decode(topic, bytes(state)), code
-            code = evolve_code(code, code_id, version, event)
-            yield StatementEntry(position, version, event, before, code)
+        rows = read(stream_id, version, limit)
+        for position, version, topic, stored in rows:
+            event, before = decode(topic, bytes(stored)), state
+            state = evolve(state, stream_id, version, event)
+            yield StreamEntry(position, version, event, before, state)
         if not rows:
             return
 
 
-def collect_landmarks(entries: Iterable[StatementEntry]) -> list[Landmark]:
+def collect_landmarks(entries: Iterable[StreamEntry[StreamState]]) -> list[Landmark]:
     """Return the landmarks among some entries, one per type, by their first version."""
     marks: dict[type[Event], Landmark] = {}
     for entry in entries:
@@ -192,42 +266,45 @@ def collect_landmarks(entries: Iterable[StatementEntry]) -> list[Landmark]:
     return list(marks.values())
 
 
-def load_blocks(cursor: Cursor[Any], code_id: UUID, history: FoldedHistory) -> FoldedHistory:
+def load_blocks(
+    kind: StreamKind[StreamState], cursor: Cursor[Any], stream_id: UUID, history: FoldedHistory[StreamState]
+) -> FoldedHistory[StreamState]:
     """Return a history with the stored blocks that follow it; the same history if they do not fit it."""
-    rows = cursor.execute(ReadModelsSql.history_blocks, (code_id, BLOCK_SHAPE, history.version)).fetchall()
+    rows = cursor.execute(ReadModelsSql.history_blocks, (stream_id, kind.shape, history.version)).fetchall()
     first = history.version + EVENTS_PER_BLOCK
     versions = [row[0] for row in rows]
     if not rows or rows[-1][2] is None or versions != list(range(first, versions[-1] + 1, EVENTS_PER_BLOCK)):
         return history
     try:
-        blocks = [_block_decoder.decode(row[1]) for row in rows]
+        blocks = [kind.decoder.decode(row[1]) for row in rows]
         trace = _trace_decoder.decode(rows[-1][2])
-        return _append_blocks(history, blocks, trace) if _fits(code_id, versions, blocks) else history
+        places = [(kind.read_id(block.state), block.state.version) for block in blocks]
+        is_fitting = places == [(stream_id, version) for version in versions]
+        return _append_blocks(history, blocks, trace) if is_fitting else history
     except (msgspec.DecodeError, KeyError):
         return history
 
 
-def _fits(code_id: UUID, versions: Sequence[int], blocks: Sequence[StoredBlock]) -> bool:
-    return [(code_id, version) for version in versions] == [(b.state.code_id, b.state.version) for b in blocks]
-
-
-def _append_blocks(history: FoldedHistory, blocks: Sequence[StoredBlock], trace: BalanceTrace) -> FoldedHistory:
+def _append_blocks(
+    history: FoldedHistory[StreamState], blocks: Sequence[StoredBlock[StreamState]], trace: BalanceTrace
+) -> FoldedHistory[StreamState]:
     counts, landmarks = list(history.counts), list(history.landmarks)
     for block in blocks:
         number = {_TYPES[name]: count for name, count in block.counts.items()}
         counts.append((counts[-1] if counts else Counter()) + Counter(number))
         landmarks += [Landmark(_TYPES[mark[0]], *mark[1:]) for mark in block.landmarks]
-    return FoldedHistory([*history.states, *(block.state for block in blocks)], counts, landmarks, trace)
+    states = history.states + [block.state for block in blocks]
+    return FoldedHistory(states, counts, landmarks, trace)
 
 
-def encode_blocks(history: FoldedHistory, after: int) -> list[tuple[int, bytes]]:
+def encode_blocks(history: FoldedHistory[StreamState], after: int) -> list[tuple[int, bytes]]:
     """Return version and stored form of the blocks after a version."""
     encoded, landmarks = [], iter([mark for mark in history.landmarks if mark.first > after])
-    mark = next(landmarks, None)
+    mark: Landmark | None = next(landmarks, None)
     for index in range(after // EVENTS_PER_BLOCK, len(history.states)):
-        state, marks = history.states[index], []
+        state, marks = history.states[index], list[tuple[str, int, int, datetime, int]]()
         while mark is not None and mark.first <= state.version:
-            marks.append((mark.event_type.__name__, *mark[1:]))
+            marks.append((mark.event_type.__name__, mark.first, mark.last, mark.at, mark.number))
             mark = next(landmarks, None)
         counts = history.counts[index] - (history.counts[index - 1] if index else Counter())
         block = StoredBlock(state, {kind.__name__: number for kind, number in counts.items()}, marks)
@@ -235,17 +312,23 @@ def encode_blocks(history: FoldedHistory, after: int) -> list[tuple[int, bytes]]
     return encoded
 
 
-def encode_trace(history: FoldedHistory) -> bytes:
+def encode_trace(history: FoldedHistory[StreamState]) -> bytes:
     """Return the stored form of the balance up to the last block."""
     return _encoder.encode(history.trace)
 
 
-def store_blocks(cursor: Cursor[Any], code_id: UUID, history: FoldedHistory, after: int) -> None:
+def store_blocks(
+    kind: StreamKind[StreamState],
+    cursor: Cursor[Any],
+    stream_id: UUID,
+    history: FoldedHistory[StreamState],
+    after: int,
+) -> None:
     """Store the blocks of a history after a version; only the last block keeps the balance over time."""
     if rows := encode_blocks(history, after):
         parameters = {
-            "code_id": code_id,
-            "shape": BLOCK_SHAPE,
+            "code_id": stream_id,
+            "shape": kind.shape,
             "versions": [version for version, _ in rows],
             "blocks": [block for _, block in rows],
             "last": history.version,
@@ -265,20 +348,26 @@ def write_missing_blocks(conn: Connection[Any], blocks_max: int = BLOCKS_PER_WRI
     Returns:
         The number of blocks written.
     """
-    written = 0
     with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-        cursor.execute(ReadModelsSql.delete_outdated_blocks, (BLOCK_SHAPE,))
-        behind = BLOCKS_BEHIND * EVENTS_PER_BLOCK
-        parameters = {"shape": BLOCK_SHAPE, "behind": behind, "limit": blocks_max}
-        for code_id, version in cursor.execute(ReadModelsSql.codes_with_missing_blocks, parameters).fetchall():
-            stored = load_blocks(cursor, code_id, FoldedHistory.create_empty())
-            missing = min(count_missing_blocks(stored, version), blocks_max - written)
-            history = extend_history(stored, code_id, read_events_with(cursor), missing)
-            with conn.transaction():
-                store_blocks(cursor, code_id, history, stored.version)
-            written += len(history.states) - len(stored.states)
-            if written >= blocks_max:
-                break
+        cursor.execute(ReadModelsSql.delete_outdated_blocks, ([CODES.shape, CAMPAIGNS.shape],))
+        written = _write_missing_blocks(CODES, cursor, blocks_max)
+        return written + _write_missing_blocks(CAMPAIGNS, cursor, blocks_max - written)
+
+
+def _write_missing_blocks(kind: StreamKind[StreamState], cursor: Cursor[Any], blocks_max: int) -> int:
+    """Write at most so many missing blocks of the streams of one kind; return how many."""
+    written = 0
+    behind = BLOCKS_BEHIND * EVENTS_PER_BLOCK
+    parameters = {"shape": kind.shape, "behind": behind, "limit": blocks_max}
+    for stream_id, version in cursor.execute(kind.find_missing, parameters).fetchall():
+        stored = load_blocks(kind, cursor, stream_id, FoldedHistory[StreamState].create_empty())
+        missing = min(count_missing_blocks(stored, version), blocks_max - written)
+        history = extend_history(kind, stored, stream_id, read_events_with(cursor), missing)
+        with cursor.connection.transaction():
+            store_blocks(kind, cursor, stream_id, history, stored.version)
+        written += len(history.states) - len(stored.states)
+        if written >= blocks_max:
+            break
     return written
 
 

@@ -11,20 +11,23 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple
 from uuid import UUID
 
 from domain.events import Event
 from domain.model.redeem_code import RedeemCode
 from projections.database.errors import StorageUnavailableError
+from projections.event_store.snapshots import StreamState
 from projections.event_store.stored_state import search_field
 from projections.read_models import history_blocks
 from projections.read_models.balance_trace import BalanceTrace
 from projections.read_models.history_blocks import (
     BLOCKS_PER_WRITE,
+    CODES,
     FoldedHistory,
     Landmark,
-    StatementEntry,
+    StreamEntry,
+    StreamKind,
     collect_landmarks,
     count_missing_blocks,
     extend_history,
@@ -59,18 +62,90 @@ class HistoryQuery(NamedTuple):
     channel: str | None = None
 
 
-class StatementReader(Reader):
-    """Reads histories by range of versions, from several threads concurrently."""
+class StatementEntry(NamedTuple):
+    """One event of a code, and the code before it (None before the first one) and after it."""
 
-    def __init__(self, storage: ReadableStore) -> None:
+    position: int
+    version: int
+    event: Event
+    before: RedeemCode | None
+    code: RedeemCode
+
+
+class HistoryReader(Reader, Generic[StreamState]):
+    """Reads the balances and landmarks of histories of one kind, from several threads concurrently."""
+
+    def __init__(self, storage: ReadableStore, kind: StreamKind[StreamState]) -> None:
         super().__init__(storage)
-        self._cached: OrderedDict[UUID, FoldedHistory] = OrderedDict()
+        self._kind: StreamKind[StreamState] = kind
+        self._cached: OrderedDict[UUID, FoldedHistory[StreamState]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find_newest_version(self, code_id: UUID) -> int:
-        """Return the version of a code's newest event; 0 if there is no such code."""
-        rows = self._fetch_all(ReadModelsSql.version_of_code, code_id)
+    def find_newest_version(self, stream_id: UUID) -> int:
+        """Return the version of the newest event; 0 if there is no such code or campaign."""
+        rows = self._fetch_all(self._kind.find_version, stream_id)
         return int(rows[0][0]) if rows else 0
+
+    def list_landmarks(self, stream_id: UUID, until: int) -> list[Landmark]:
+        """Return the landmarks up to a version, oldest first; those of a thousand events as one per type."""
+        state: StreamState | None
+        landmarks: list[Landmark]
+        state, _, landmarks = self._extend_cache(stream_id, until).summarize_until(until)
+        return [*landmarks, *collect_landmarks(self._fold_stream(stream_id, state, until))]
+
+    def trace_balance(self, stream_id: UUID) -> BalanceTrace:
+        """Return the balance over the whole history."""
+        history = self._extend_cache(stream_id, self.find_newest_version(stream_id))
+        trace = history.trace.copy()
+        for entry in self._fold_stream(stream_id, history.states[-1] if history.states else None):
+            trace.add(self._kind.sample(entry.state))
+        return trace
+
+    def _extend_cache(self, stream_id: UUID, version: int) -> FoldedHistory[StreamState]:
+        """Return the blocks up to this version, and perhaps later ones; folded blocks are stored."""
+        history = self._cached.get(stream_id, FoldedHistory[StreamState].create_empty())
+        if count_missing_blocks(history, version):
+            with self._open_cursor() as cursor:
+                history = load_blocks(self._kind, cursor, stream_id, history)
+            while missing := count_missing_blocks(history, version):
+                longer = extend_history(
+                    self._kind, history, stream_id, self._read_events, min(missing, BLOCKS_PER_WRITE)
+                )
+                if longer.version == history.version:
+                    break
+                self._store_blocks(stream_id, longer, history.version)
+                history = longer
+        if history.states:
+            with self._lock:
+                self._cached[stream_id] = history
+                self._cached.move_to_end(stream_id)
+                if len(self._cached) > CODES_WITH_BLOCKS_MAX:
+                    self._cached.popitem(last=False)
+        return history
+
+    def _store_blocks(self, stream_id: UUID, history: FoldedHistory[StreamState], after: int) -> None:
+        """Store blocks for other processes; a database that takes no writes only costs them the time to fold again."""
+        try:
+            with self._open_cursor() as cursor, cursor.connection.transaction():
+                store_blocks(self._kind, cursor, stream_id, history, after)
+        except StorageUnavailableError as error:
+            log.warning("storing blocks of a history failed", extra={"why": str(error)})
+
+    def _read_events(self, stream_id: UUID, after: int, limit: int) -> Sequence[tuple[object, ...]]:
+        return self._fetch_all(EventStoreSql.stream_events, stream_id, after, limit)
+
+    def _fold_stream(
+        self, stream_id: UUID, state: StreamState | None, until: int | None = None
+    ) -> Iterator[StreamEntry[StreamState]]:
+        """Yield the events after a state (or all of them), each with the state after it."""
+        return fold_entries(self._kind, self._read_events, stream_id, state, until)
+
+
+class StatementReader(HistoryReader[RedeemCode]):
+    """Reads histories of codes by range of versions."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        super().__init__(storage, CODES)
 
     def find_newest_versions(self, code_ids: Collection[UUID]) -> dict[UUID, int]:
         """Return the versions of the newest events of these codes, as far as they exist."""
@@ -144,61 +219,17 @@ class StatementReader(Reader):
         rows = self._fetch_all(ReadModelsSql.versions_of_reservation, reservation_id)
         return (rows[0][0], list(rows[0][1])) if rows else None
 
-    def list_landmarks(self, code_id: UUID, until: int) -> list[Landmark]:
-        """Return the landmarks of a code up to a version, oldest first; those of a thousand events as one per type."""
-        state, _, landmarks = self._extend_cache(code_id, until).summarize_until(until)
-        return [*landmarks, *collect_landmarks(self._fold(code_id, state, until))]
-
     def count_types(self, code_id: UUID, after: int, until: int) -> Counter[type[Event]]:
         """Count the events of each type after one version up to another."""
         return self._count_types_until(code_id, until) - self._count_types_until(code_id, min(after, until))
 
     def _count_types_until(self, code_id: UUID, until: int) -> Counter[type[Event]]:
         state, counts, _ = self._extend_cache(code_id, until).summarize_until(until)
-        return counts + Counter(type(entry.event) for entry in self._fold(code_id, state, until))
-
-    def trace_balance(self, code_id: UUID) -> BalanceTrace:
-        """Return the balance of a code over its whole history."""
-        history = self._extend_cache(code_id, self.find_newest_version(code_id))
-        trace = history.trace.copy()
-        for entry in self._fold(code_id, history.states[-1] if history.states else None):
-            trace.add(entry.code)
-        return trace
-
-    def _extend_cache(self, code_id: UUID, version: int) -> FoldedHistory:
-        """Return the blocks of a code up to this version, and perhaps later ones; folded blocks are stored."""
-        history = self._cached.get(code_id, FoldedHistory.create_empty())
-        if count_missing_blocks(history, version):
-            with self._open_cursor() as cursor:
-                history = load_blocks(cursor, code_id, history)
-            while missing := count_missing_blocks(history, version):
-                longer = extend_history(history, code_id, self._read_events, min(missing, BLOCKS_PER_WRITE))
-                if longer.version == history.version:
-                    break
-                self._store_blocks(code_id, longer, history.version)
-                history = longer
-        if history.states:
-            with self._lock:
-                self._cached[code_id] = history
-                self._cached.move_to_end(code_id)
-                if len(self._cached) > CODES_WITH_BLOCKS_MAX:
-                    self._cached.popitem(last=False)
-        return history
-
-    def _store_blocks(self, code_id: UUID, history: FoldedHistory, after: int) -> None:
-        """Store blocks for other processes; a database that takes no writes only costs them the time to fold again."""
-        try:
-            with self._open_cursor() as cursor, cursor.connection.transaction():
-                store_blocks(cursor, code_id, history, after)
-        except StorageUnavailableError as error:
-            log.warning("storing blocks of a history failed", extra={"why": str(error)})
-
-    def _read_events(self, code_id: UUID, after: int, limit: int) -> Sequence[tuple[object, ...]]:
-        return self._fetch_all(EventStoreSql.stream_events, code_id, after, limit)
+        return counts + Counter(type(entry.event) for entry in self._fold_stream(code_id, state, until))
 
     def _fold(self, code_id: UUID, code: RedeemCode | None, until: int | None = None) -> Iterator[StatementEntry]:
         """Yield the events after a state (or all of them), each with the state after it."""
-        return fold_entries(self._read_events, code_id, code, until)
+        return map(StatementEntry._make, self._fold_stream(code_id, code, until))
 
 
 def _encode_field(name: str, word: str | None) -> list[bytes] | None:

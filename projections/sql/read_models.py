@@ -65,6 +65,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     newest_events_of_campaign: LiteralString
     newest_codes_of_campaign: LiteralString
     refusals_of_campaign: LiteralString
+    funnel_of_campaign: LiteralString
     balance_of_code: LiteralString
     balances_of_codes: LiteralString
     copy_log_page: LiteralString
@@ -85,6 +86,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     versions_newest_first: LiteralString
     versions_oldest_first: LiteralString
     version_of_code: LiteralString
+    version_of_campaign: LiteralString
     versions_of_codes: LiteralString
     versions_of_reservation: LiteralString
     reservations_related_at: LiteralString
@@ -94,4 +96,5 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     upsert_history_blocks: LiteralString
     clear_former_traces: LiteralString
     codes_with_missing_blocks: LiteralString
+    campaigns_with_missing_blocks: LiteralString
     delete_outdated_blocks: LiteralString

@@ -407,6 +407,9 @@ ORDER BY originator_version LIMIT %(limit)s;
 -- name: version_of_code
 SELECT version FROM code_balances WHERE code_id = %s;
 
+-- name: version_of_campaign
+SELECT version FROM campaigns WHERE campaign_id = %s;
+
 -- name: versions_of_codes
 SELECT code_id, version FROM code_balances WHERE code_id = ANY(%s);
 
@@ -446,11 +449,14 @@ SELECT coalesce(min(deadline) FILTER (WHERE deadline > %(at)s), max(deadline)) F
 WHERE reservation_id = ANY(%(ids)s) AND (status = 'live' OR coalesce(sent_at, refunded_at) > %(at)s);
 
 -- name: history_blocks
--- Those of a code after a version, as far as the log has their events.
-SELECT version, block, trace FROM history_blocks
-WHERE code_id = %s AND shape = %s AND version > %s
-    AND version <= (SELECT b.version FROM code_balances b WHERE b.code_id = history_blocks.code_id)
-ORDER BY version;
+-- Those of a code or campaign after a version, as far as the log has their events.
+SELECT h.version, h.block, h.trace FROM history_blocks h
+WHERE h.code_id = %s AND h.shape = %s AND h.version > %s
+    AND h.version <= coalesce(
+        (SELECT b.version FROM code_balances b WHERE b.code_id = h.code_id),
+        (SELECT c.version FROM campaigns c WHERE c.campaign_id = h.code_id)
+    )
+ORDER BY h.version;
 
 -- name: upsert_history_blocks
 -- What a row holds follows from the log, so it changes only if it was wrong.
@@ -475,9 +481,19 @@ LEFT JOIN LATERAL (
 WHERE b.version >= coalesce(last.version, 0) + %(behind)s AND b.version >= %(behind)s
 ORDER BY b.code_id LIMIT %(limit)s;
 
+-- name: campaigns_with_missing_blocks
+-- Long campaigns whose last block is missing or too old, and their versions.
+SELECT c.campaign_id, c.version FROM campaigns c
+LEFT JOIN LATERAL (
+    SELECT h.version FROM history_blocks h WHERE h.code_id = c.campaign_id AND h.shape = %(shape)s
+    ORDER BY h.version DESC LIMIT 1
+) last ON true
+WHERE c.version >= coalesce(last.version, 0) + %(behind)s AND c.version >= %(behind)s
+ORDER BY c.campaign_id LIMIT %(limit)s;
+
 -- name: delete_outdated_blocks
 -- Those of another version of the program, once it has written none for a while.
-DELETE FROM history_blocks WHERE shape <> %s AND written_at < now() - interval '1 day';
+DELETE FROM history_blocks WHERE shape <> ALL(%s) AND written_at < now() - interval '1 day';
 
 -- name: campaign_of_id
 -- Columns are in the order of projections/definitions/tables/campaigns.py: migrations append them.
@@ -526,6 +542,17 @@ SELECT b.*, t.hint FROM (
     SELECT * FROM code_balances WHERE campaign_id = %(campaign_id)s AND (issued_at, code_id) < (%(at)s, %(id)s)
     ORDER BY issued_at DESC, code_id DESC LIMIT %(limit)s
 ) b LEFT JOIN code_texts t USING (code_id) ORDER BY b.issued_at DESC, b.code_id DESC;
+
+-- name: funnel_of_campaign
+-- How far its codes and their redemptions got, from at most so many redemptions; a moved access is no redemption.
+SELECT count(*), count(*) FILTER (WHERE sent > 0), count(*) FILTER (WHERE accepted > 0), coalesce(sum(redeemed), 0)::bigint,
+    coalesce(sum(sent), 0)::bigint, coalesce(sum(accepted), 0)::bigint
+FROM (
+    SELECT count(*) AS redeemed, count(sent_at) AS sent, count(accepted_at) AS accepted FROM (
+        SELECT r.code_id, r.sent_at, r.accepted_at FROM code_balances b JOIN reservations r USING (code_id)
+        WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' LIMIT %(counted_max)s
+    ) counted GROUP BY code_id
+) of_code;
 
 -- name: refusals_of_campaign
 -- Rejected requests for its codes by reason, the most frequent first, from at most so many of them.

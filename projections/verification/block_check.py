@@ -6,11 +6,14 @@ from uuid import UUID
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
+from projections.event_store.snapshots import StreamState
 from projections.read_models.history_blocks import (
-    BLOCK_SHAPE,
     BLOCKS_PER_WRITE,
+    CAMPAIGNS,
+    CODES,
     EVENTS_PER_BLOCK,
     FoldedHistory,
+    StreamKind,
     encode_blocks,
     encode_trace,
     extend_history,
@@ -27,35 +30,42 @@ REPAIR = "it is not what the log leads to: `ledger rebuild --apply` deletes it"
 
 
 def check_blocks(conn: Connection[Any], observer: InvariantObserver) -> None:
-    """Check every block of this version's shape; the first wrong one of a code is a finding.
+    """Check every block of this version's shapes; the first wrong one of a code or campaign is a finding.
 
     Args:
         conn: In autocommit mode.
         observer: Takes findings, and knows the streams that cannot be folded.
     """
-    after = UUID(int=0)
     with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-        while True:
-            page = cursor.execute(VerificationSql.codes_with_blocks, (BLOCK_SHAPE, after, PAGE)).fetchall()
-            for (code_id,) in page:
-                if not observer.is_stopped(code_id) and (version := _find_wrong_block(cursor, code_id)) is not None:
-                    observer.add_finding(RuleViolation(EQUAL, code_id, version, 0, "block", None, REPAIR))
-            if len(page) < PAGE:
-                return
-            after = page[-1][0]
+        _check_kind(CODES, cursor, observer)
+        _check_kind(CAMPAIGNS, cursor, observer)
 
 
-def _find_wrong_block(cursor: Cursor[Any], code_id: UUID) -> int | None:
+def _check_kind(kind: StreamKind[StreamState], cursor: Cursor[Any], observer: InvariantObserver) -> None:
+    after = UUID(int=0)
+    while True:
+        page = cursor.execute(VerificationSql.codes_with_blocks, (kind.shape, after, PAGE)).fetchall()
+        for (stream_id,) in page:
+            if observer.is_stopped(stream_id):
+                continue
+            if (version := _find_wrong_block(kind, cursor, stream_id)) is not None:
+                observer.add_finding(RuleViolation(EQUAL, stream_id, version, 0, "block", None, REPAIR))
+        if len(page) < PAGE:
+            return
+        after = page[-1][0]
+
+
+def _find_wrong_block(kind: StreamKind[StreamState], cursor: Cursor[Any], stream_id: UUID) -> int | None:
     """Return the version of the first stored block that differs from the log; None if none does."""
-    history = FoldedHistory.create_empty()
-    rows = cursor.execute(ReadModelsSql.history_blocks, (code_id, BLOCK_SHAPE, 0)).fetchall()
+    history = FoldedHistory[StreamState].create_empty()
+    rows = cursor.execute(ReadModelsSql.history_blocks, (stream_id, kind.shape, 0)).fetchall()
     blocks: dict[int, bytes] = {version: bytes(block) for version, block, _ in rows}
     traces = {version: bytes(trace) for version, _, trace in rows if trace is not None}
     while pending := [version for version in blocks if version > history.version]:
         before = history.version
         target = min((version for version in traces if version > before), default=max(pending))
         missing = min((target - before) // EVENTS_PER_BLOCK, BLOCKS_PER_WRITE)
-        history = extend_history(history, code_id, read_events_with(cursor), max(missing, 1))
+        history = extend_history(kind, history, stream_id, read_events_with(cursor), max(missing, 1))
         if history.version == before:
             return pending[0]
         for version, block in encode_blocks(history, before):

@@ -86,9 +86,13 @@ def test_a_campaign_is_made_issued_and_ended(open_tab: Tab) -> None:
     page.click("a.act[href$='/end']")
     page.click("main form button[type=submit]")
     page.wait_for_url(address)
+    page.locator("#chart-over").click(position={"x": 2, "y": 40})
+    page.wait_for_url("**?until=1#events")
+    first_event = page.locator("#lines li").first.inner_text()
 
     assert "uses over all codes" in fault
     assert page.locator("#campaign .mark").inner_text() == "Ended"
+    assert "campaign created" in first_event
     assert page.locator("a.act[href$='/pause']").count() == 0
     assert page.locator("#change").count() == 0
 
@@ -123,6 +127,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         "/x",
         "/campaigns",
         f"/campaigns/{UUID(campaign)}",
+        f"/campaigns/{UUID(campaign)}/balance",
         f"/campaigns/{UUID(campaign)}/end",
     ]
     page.goto("/admin/webhooks")

@@ -139,6 +139,7 @@ GET /admin/campaigns
 POST /admin/campaigns
 GET /admin/campaigns/{campaign_id}
 POST /admin/campaigns/{campaign_id}
+GET /admin/campaigns/{campaign_id}/balance
 GET /admin/campaigns/{campaign_id}/{action}
 POST /admin/campaigns/{campaign_id}/{action}
 GET /admin/codes

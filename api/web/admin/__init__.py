@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from api.web.admin import (
     api_keys,
     batches,
+    campaign_balance,
     campaigns,
     code_import,
     codes,
@@ -23,6 +24,19 @@ __all__ = ["AdminContext", "PreviewSender", "build_admin"]
 def build_admin() -> APIRouter:
     """Return all pages below /admin as one router; they use `app.state.admin`, an `AdminContext`."""
     router = APIRouter(include_in_schema=False)
-    for module in (issue, batches, campaigns, codes, export, code_import, groups, webhooks, api_keys, staff, context):
+    for module in (
+        issue,
+        batches,
+        campaign_balance,
+        campaigns,
+        codes,
+        export,
+        code_import,
+        groups,
+        webhooks,
+        api_keys,
+        staff,
+        context,
+    ):
         router.include_router(module.router)
     return router

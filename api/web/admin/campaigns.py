@@ -23,6 +23,7 @@ from api.use_cases.campaign_actions import (
     resume_campaign,
 )
 from api.use_cases.services import Caller, LedgerServices
+from api.web.admin.campaign_balance import REDEMPTIONS_COUNTED_MAX, list_funnel, load_campaign_chart
 from api.web.admin.campaign_form import blame_field, digest_terms, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
@@ -86,7 +87,8 @@ class CampaignPageView:
     """Which parts of its lists the page of a campaign shows, and the form of its terms if that was sent."""
 
     cursor: str | None = None
-    before: int | None = None
+    until: int | None = None
+    is_true_scale: bool = False
     fields: FormFields | None = None
     is_changed: bool = False
 
@@ -121,10 +123,12 @@ def show_campaign(
     staff: Admin,
     campaign_id: UUID,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
-    before: Annotated[int | None, Query(ge=1, le=VERSIONS.most), IN_DIGITS] = None,
+    until: Annotated[int | None, Query(ge=1, le=VERSIONS.most), IN_DIGITS] = None,
+    scale: Annotated[str, Query(max_length=4)] = "",
 ) -> Response:
-    """Show one campaign: its balance, its terms, and its newest codes and events."""
-    return _render_campaign(request, admin, staff, campaign_id, CampaignPageView(cursor=cursor, before=before))
+    """Show one campaign: its balance, its terms, how far its codes got, and its newest codes and events."""
+    view = CampaignPageView(cursor=cursor, until=until, is_true_scale=scale == "true")
+    return _render_campaign(request, admin, staff, campaign_id, view)
 
 
 @router.post("/{campaign_id}")
@@ -219,8 +223,10 @@ def _render_campaign(
         refusal_days=REFUSAL_DAYS,
         counted_max=REFUSALS_COUNTED_MAX,
         cursor=view.cursor,
-        before=view.before,
+        until=view.until,
+        scale_url="?" if view.is_true_scale else "?scale=true",
         **_list_parts(admin, balance, view, now, language),
+        **(load_campaign_chart(admin, campaign_id, is_true_scale=view.is_true_scale) if campaign.counts_uses else {}),
         **_form(admin, fill_form(campaign.terms) if fields is None else fields.values, errors),
     )
 
@@ -233,9 +239,13 @@ def _list_parts(
     rows = admin.codes.list_newest_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
     codes = Page.of(rows, CODES_PER_PAGE, lambda row: format_cursor(row["issued_at"], row["code_id"]))
     refusals = reader.count_refusals(campaign_id, now - timedelta(days=REFUSAL_DAYS), REFUSALS_COUNTED_MAX)
-    lines = _list_lines(admin, campaign_id, view.before or balance.campaign.version + 1, language)
-    events = Page.of(lines, EVENTS_PER_PAGE, lambda line: line.version)
+    lines = _list_lines(admin, campaign_id, view.until or balance.campaign.version, language)
+    events = Page.of(lines, EVENTS_PER_PAGE, lambda line: line.version - 1)
+    funnel = list_funnel(reader, balance)
     return {
+        "funnel": funnel,
+        "is_funnel_cut": funnel[1].redemptions == REDEMPTIONS_COUNTED_MAX,
+        "redemptions_max": REDEMPTIONS_COUNTED_MAX,
         "codes": [
             (code := code_from_named_row(row), row["hint"], name_code_state(code, now, language)) for row in codes.rows
         ],
@@ -247,9 +257,9 @@ def _list_parts(
     }
 
 
-def _list_lines(admin: AdminContext, campaign_id: UUID, before: int, language: Language) -> list[CampaignLine]:
+def _list_lines(admin: AdminContext, campaign_id: UUID, until: int, language: Language) -> list[CampaignLine]:
     reader = CampaignReader(admin.services.storage)
-    rows = reader.list_newest_events(campaign_id, before, EVENTS_PER_PAGE + 1)
+    rows = reader.list_newest_events(campaign_id, until + 1, EVENTS_PER_PAGE + 1)
     people = admin.support.sessions.find_email_addresses(collect_staff_ids(event for _, event in rows))
     names = {str(staff_id): address for staff_id, address in people.items()}
     lines = []

@@ -15,8 +15,11 @@ from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, SupportRoute
 from api.web.staff_auth.staff import Staff
 from api.web.support import SupportContext
+from domain.model.campaign import Campaign
 from domain.ports import OutboundMessage, Outcome
 from projections.read_models.code_list import CodeListReader
+from projections.read_models.history_blocks import CAMPAIGNS
+from projections.read_models.statements import HistoryReader
 from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.groups import GroupRepository
 from projections.repositories.issue_batches import BatchRepository
@@ -62,6 +65,7 @@ class AdminContext:
     groups: GroupRepository
     keys: ApiKeyRepository
     accounts: StaffAccountRepository
+    campaign_histories: HistoryReader[Campaign]
 
     @classmethod
     def from_services(
@@ -82,6 +86,7 @@ class AdminContext:
             groups=GroupRepository(storage),
             keys=ApiKeyRepository(storage),
             accounts=StaffAccountRepository(storage),
+            campaign_histories=HistoryReader(storage, CAMPAIGNS),
         )
 
 

@@ -82,7 +82,7 @@ function findStep(event) {
   const pointed = (100 * (event.clientX - area.left)) / area.width;
   const places = [...listPlaces(), [null, 100]];
   const index = Math.max(places.findLastIndex(([each, x]) => each !== null && x <= pointed), 0);
-  return { address: chart.dataset.events + places[index][0], x: places[index][1], end: places[index + 1][1] };
+  return { address: chart.dataset.events + places[index][0] + chart.dataset.anchor, x: places[index][1], end: places[index + 1][1] };
 }
 
 document.addEventListener("click", (event) => {

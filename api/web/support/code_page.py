@@ -54,8 +54,7 @@ from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
 from projections.read_models.campaign_list import CampaignReader
-from projections.read_models.history_blocks import StatementEntry
-from projections.read_models.statements import HistoryQuery
+from projections.read_models.statements import HistoryQuery, StatementEntry
 from projections.repositories.staff_accounts import SavedViewRepository
 
 LINES_PER_PAGE: Final = 15
@@ -174,7 +173,7 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "until": until,
         "at": at,
         "code": code,
-        "chart": load_chart(support, query.code_id, query.as_of, is_true_scale=query.is_true_scale),
+        "chart": load_chart(statements, query.code_id, now, is_true_scale=query.is_true_scale, at=at),
         "balance_bar": draw_balance_bar(code) if code else None,
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),

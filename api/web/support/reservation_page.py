@@ -36,7 +36,7 @@ from domain.events.importance import IMPORTANCE, LEVELS
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import Language
-from projections.read_models.history_blocks import StatementEntry
+from projections.read_models.statements import StatementEntry
 from projections.telemetry.tracing import TRACING
 
 PREVIEW_EMAIL = "somebody-else@example.invalid"

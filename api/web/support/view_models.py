@@ -16,8 +16,8 @@ from api.web.support.history.waterfall import SmallWaterfall, draw_small_waterfa
 from domain.events import Event, ReservationEvent
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
-from projections.read_models.history_blocks import StatementEntry
 from projections.read_models.reader import Reader
+from projections.read_models.statements import StatementEntry
 from projections.read_models.support_queries import ReservationSummary
 
 

@@ -1,4 +1,4 @@
-"""The chart of a balance in time: geometry and numbers, without texts.
+"""The chart of a balance in time, of a code or campaign: geometry and numbers, without texts.
 
 Positions are in percent of the width, heights in units of which the chart is 100 high.
 """
@@ -21,6 +21,7 @@ from domain.events import (
     Event,
     OpeningBalanceImported,
 )
+from domain.events.campaign import CampaignEnded, CampaignPaused, CampaignResumed, CampaignTermsChanged
 from projections.read_models.balance_trace import BalanceSample
 from projections.read_models.history_blocks import Landmark
 
@@ -33,7 +34,7 @@ QUIET_LEAST_S: Final = 10.0
 LIMIT_FACTOR: Final = 4
 """A limit above so many times the largest balance is not drawn, because the balance would be a line at the bottom."""
 
-MarkKind = Literal["opening", "terms", "paused", "resumed", "revoked", "case"]
+MarkKind = Literal["opening", "terms", "paused", "resumed", "revoked", "case", "ended"]
 MARKS: Final[dict[type[Event], MarkKind]] = {
     OpeningBalanceImported: "opening",
     CodeTermsChanged: "terms",
@@ -41,6 +42,10 @@ MARKS: Final[dict[type[Event], MarkKind]] = {
     CodeResumed: "resumed",
     CodeRevoked: "revoked",
     CaseOpened: "case",
+    CampaignTermsChanged: "terms",
+    CampaignPaused: "paused",
+    CampaignResumed: "resumed",
+    CampaignEnded: "ended",
 }
 
 
@@ -70,7 +75,7 @@ class BalanceChart:
         used: Path of the area of used uses; `reserved` that of the reserved ones on top of them.
         limit: Path of the limit; empty without one, or if it is far above the balance.
         ticks: Numbers at equal distances, the top first.
-        pauses: Where the code was paused: position and width.
+        pauses: Where the code or campaign was paused: position and width.
         changes: How often the balance changed; fewer are drawn if there are more than `STEPS_MAX`.
         since: Where the compared time before the cursor is; None if none is compared.
         places: Positions by versions, for the slider.
@@ -209,13 +214,13 @@ def _mark(landmarks: Sequence[Landmark], axis: TimeAxis) -> list[ChartMark]:
 
 
 def _find_pauses(landmarks: Sequence[Landmark], axis: TimeAxis) -> list[tuple[float, float]]:
-    """Return where the code was paused: from each pause to the next resume, or to the end."""
+    """Return where the code or campaign was paused: from each pause to the next resume, or to the end."""
     pauses: list[tuple[float, float]] = []
     since: float | None = None
     for mark in sorted(landmarks, key=lambda mark: mark.first):
-        if mark.event_type is CodePaused and since is None:
+        if MARKS.get(mark.event_type) == "paused" and since is None:
             since = axis.place(mark.at)
-        elif mark.event_type is CodeResumed and since is not None:
+        elif MARKS.get(mark.event_type) == "resumed" and since is not None:
             pauses.append((round_place(since), round_place(axis.place(mark.at) - since)))
             since = None
     if since is not None:

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
-from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.support.history.balance_chart import BalanceChart, draw_balance_chart
+from projections.event_store.snapshots import StreamState
+from projections.read_models.statements import HistoryReader
 
 router = APIRouter(prefix="/support/codes/{code_id}/balance", route_class=SupportRoute)
 
@@ -34,31 +35,32 @@ def show_numbers(
         staff,
         code_id=code_id,
         suffix=support.reader.find_suffix(code_id),
-        chart=load_chart(support, code_id, None, is_true_scale=is_true_scale),
+        chart=load_chart(support.statements, code_id, support.services.now(), is_true_scale=is_true_scale),
         scale_url="?" if is_true_scale else "?scale=true",
     )
 
 
 def load_chart(
-    support: SupportContext,
-    code_id: UUID,
-    at: datetime | None,
+    histories: HistoryReader[StreamState],
+    stream_id: UUID,
+    now: datetime,
     *,
     is_true_scale: bool,
+    at: datetime | None = None,
     since: datetime | None = None,
 ) -> BalanceChart:
-    """Draw the balance of a code that exists, from its first event until now.
+    """Draw the balance of a code or campaign that exists, from its first event until now.
 
     Args:
-        support: Where its history is read.
-        code_id: The code.
-        at: The time of the cursor; None for now.
+        histories: Where its history is read.
+        stream_id: The code or campaign.
+        now: The end of the chart, unless the last event is later.
         is_true_scale: Whether equal distances are equal times.
+        at: The time of the cursor; None for now.
         since: A time before the cursor that is compared with it.
     """
-    statements, now = support.statements, support.services.now()
-    trace = statements.trace_balance(code_id)
-    landmarks = statements.list_landmarks(code_id, statements.find_newest_version(code_id))
+    trace = histories.trace_balance(stream_id)
+    landmarks = histories.list_landmarks(stream_id, histories.find_newest_version(stream_id))
     return draw_balance_chart(
         trace.list_samples(),
         landmarks,

@@ -75,7 +75,14 @@ def show_comparison(
     first, second = (_find_place(support, code_id, place, now) for place in (params.a, params.b))
     seen, language = compare(support.statements, first, second), get_language(request)
     head = support.statements.find_newest_version(code_id)
-    chart = load_chart(support, code_id, seen.after.at, is_true_scale=is_true_scale, since=seen.before.at)
+    chart = load_chart(
+        support.statements,
+        code_id,
+        support.services.now(),
+        is_true_scale=is_true_scale,
+        at=seen.after.at,
+        since=seen.before.at,
+    )
     return support_page(
         request,
         "compare.html",

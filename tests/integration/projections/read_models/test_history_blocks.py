@@ -11,8 +11,9 @@ from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.events import CodePaused, Event, UseReserved
 from projections.event_store import codec
 from projections.read_models import history_blocks
-from projections.read_models.history_blocks import BLOCK_SHAPE, write_missing_blocks
+from projections.read_models.history_blocks import CAMPAIGNS, CODES, write_missing_blocks
 from projections.read_models.past_states import PastStateReader
+from projections.read_models.statements import HistoryReader
 from projections.storage.read_store import ReadStore
 from projections.verification.snapshot_check import EQUAL
 from projections.verification.verify import verify
@@ -117,7 +118,7 @@ def test_unusable_blocks_are_folded_and_written_again(
 
     assert read_everything(PastStateReader(bench.storage), code_id) == first
     query = "SELECT version, block, trace FROM history_blocks WHERE shape = %s ORDER BY version"
-    rows = bench.rows(query, BLOCK_SHAPE)
+    rows = bench.rows(query, CODES.shape)
     assert rows == stored
     assert [row[2] is not None for row in rows] == [False] * (WHOLE - 1) + [True]
     decoded.clear()
@@ -187,3 +188,32 @@ def test_verify_passes_right_blocks_and_names_wrong_ones(
     assert [finding.version for finding in wrong.findings] == [version]
     assert bench.rows("SELECT count(*) FROM history_blocks") == [(0,)]
     assert verify(bench.database_url, timedelta(hours=1), NoProgress(), 10).wrong == 0
+
+
+def test_blocks_of_campaigns_are_read_written_and_verified_like_those_of_codes(
+    bench: LedgerBench, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task writes them, a new process folds few events, and `verify` names a wrong one."""
+    monkeypatch.setattr(history_blocks, "BLOCKS_BEHIND", 2)
+    campaign_id = bench.create_campaign(max_uses=10 * BLOCK)
+    text = bench.issue(None, bound=False, campaign_id=campaign_id)
+    bench.storage.ledger.execute([bench.reserve(text, f"p{number}@example.com") for number in range(3 * BLOCK)])
+    with bench.storage.datastore.get_connection() as conn:
+        written = write_missing_blocks(conn)
+    decoded.clear()
+
+    trace = HistoryReader(bench.storage, CAMPAIGNS).trace_balance(campaign_id)
+    folded = len(decoded)
+    right = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10)
+    shapes = dict(bench.rows("SELECT shape, count(*) FROM history_blocks GROUP BY shape"))
+    change(
+        bench,
+        "UPDATE history_blocks SET block = replace(encode(block, 'escape'), '99', '98')::bytea WHERE version = 100",
+    )
+    wrong = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10)
+
+    assert (written, shapes) == (6, {CODES.shape: 3, CAMPAIGNS.shape: 3})
+    assert (trace.changes, folded) == (3 * BLOCK + 1, 1)
+    assert trace.list_samples()[-1][2:] == (3 * BLOCK, 0, 7 * BLOCK, 10 * BLOCK)
+    assert (right.wrong, wrong.broken) == (0, Counter({EQUAL: 2}))
+    assert campaign_id in {finding.stream for finding in wrong.findings}

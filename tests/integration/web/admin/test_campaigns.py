@@ -61,7 +61,7 @@ def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
 
     page = read_page(admin.get(path).text)
     sentences = [line.find("b").text for line in page.find("ul", id="lines").find_all("li")]
-    tables = [table.texts("th", scope="row") for table in page.find_all("table")]
+    tables = [table.texts("th", scope="row") for table in page.find_all("table", class_="list")]
     listed = read_page(admin.get(LIST).text).find("main").text
 
     assert (twice, in_use, outside) == ("PERSON_LIMIT", "CAMPAIGN_HELD", "DOMAIN_NOT_ALLOWED")
@@ -230,7 +230,7 @@ def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
 
     campaigns = walk(LIST, rf'<a href="({LIST}/[0-9a-f-]{{36}})">', "cursor")
     codes = walk(paths[0], r'class="card-code" href="/support/codes/([0-9a-f-]{36})"', "cursor")
-    events = walk(paths[0], r'card-at">#(\d+) ', "before")
+    events = walk(paths[0], r'card-at">#(\d+) ', "until")
 
     assert campaigns == paths[::-1]
     assert len(codes) == len(set(codes)) == 5

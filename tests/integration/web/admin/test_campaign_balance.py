@@ -1,0 +1,97 @@
+"""The balance of a campaign over time, and how far its codes got."""
+
+import re
+from uuid import UUID, uuid4
+
+import pytest
+
+import api.web.admin.campaign_balance
+import api.web.admin.campaigns
+from domain.commands.context import CommandContext
+from domain.commands.delivery.accept_invite import AcceptInvite
+from tests.integration.web.admin.test_campaigns import LIST, create, issue
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import Element, read_page
+from tests.support.clients.staff_browser import StaffBrowser
+
+
+def funnel(browser: StaffBrowser, path: str) -> dict[str, list[str]]:
+    """Codes and redemptions by step."""
+    table = read_page(browser.get(path).text).find("table", class_="bars")
+    rows: list[Element] = table.find("tbody").find_all("tr")
+    return {row.find("th").text: row.texts("td", class_="number") for row in rows}
+
+
+def accept(app: AppClient, reservation_id: str) -> None:
+    """Accept an invitation that was sent."""
+    context = CommandContext(now=app.services.now(), actor="person")
+    command = AcceptInvite(context=context, reservation_id=UUID(reservation_id), delivery=1, case_id=uuid4())
+    app.services.storage.ledger.execute([command])
+
+
+def cancel(browser: StaffBrowser, reservation_id: str) -> None:
+    """Refund a use before its invitation is sent."""
+    path = f"/support/reservations/{reservation_id}/acts/cancel"
+    assert browser.submit(path, path, note="double order").status_code == 303
+
+
+def test_funnel_counts_codes_and_redemptions_at_each_step(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three codes two are redeemed, one of them twice; a refunded use was redeemed all the same."""
+    path = create(admin, max_uses="9")
+    first, second, _ = issue(app, admin, path, 3)
+    other = create(admin, name="Other", max_uses="9")
+    app.redeem(issue(app, admin, other, 1)[0], "li@example.com")
+    sent = app.redeem(first, "li@example.com").json()["reservation_id"]
+    app.attempt(sent)
+    accept(app, sent)
+    refunded = app.redeem(second, "wang@example.com").json()["reservation_id"]
+    cancel(admin, refunded)
+    app.redeem(second, "zhou@example.com")
+
+    counts = funnel(admin, path)
+    text = read_page(admin.get(path).text).text
+    for module in (api.web.admin.campaign_balance, api.web.admin.campaigns):
+        monkeypatch.setattr(module, "REDEMPTIONS_COUNTED_MAX", 2)
+    bounded = funnel(admin, path)
+
+    assert counts == {"Issued": ["3", "–"], "Redeemed": ["2", "3"], "Sent": ["1", "1"], "Accepted": ["1", "1"]}
+    assert bounded["Redeemed"][1] == "2"
+    assert "redemptions are counted" not in text
+    assert "Only 2 redemptions are counted" in read_page(admin.get(path).text).text
+
+
+def test_chart_shows_uses_terms_and_pause_as_steps_and_as_a_table(app: AppClient, admin: StaffBrowser) -> None:
+    """Each step leads to its event on the page; the numbers are those of the campaign after it."""
+    path = create(admin, max_uses="3")
+    (code,) = issue(app, admin, path, 1)
+    (second,) = issue(app, admin, path, 1)
+    app.redeem(code, "li@example.com")
+    reservation_id = app.redeem(second, "wang@example.com").json()["reservation_id"]
+    cancel(admin, reservation_id)
+    admin.submit(f"{path}/pause", f"{path}/pause")
+
+    page = read_page(admin.get(f"{path}/balance").text)
+    rows = page.find("table", class_="chart-numbers").find("tbody").find_all("tr")
+    numbers = [row.texts("td")[1:] for row in rows]
+    link = rows[0].find("a").attributes["href"]
+    at_event = read_page(admin.get(str(link).partition("#")[0]).text)
+    shown = admin.get(path).text
+
+    assert numbers == [["#4", "1", "2"], ["#3", "2", "1"], ["#2", "1", "2"], ["#1", "0", "3"]]
+    assert link == f"{path}?until=4#events"
+    assert "#4 " in at_event.find("ul", id="lines").find_all("li")[0].text
+    assert re.findall(r'data-places="(.*?)"', shown)[0].count(":") == 4
+    assert "paused" in page.find("ul", class_="chart-list").text
+    assert f'href="{path}/balance"' in shown
+
+
+def test_campaign_that_counts_no_uses_has_no_chart(admin: StaffBrowser) -> None:
+    """Its events say nothing about its uses; its page has the funnel all the same."""
+    path = create(admin, name="Free")
+
+    assert admin.get(f"{path}/balance").status_code == 404
+    assert "balance-chart" not in admin.get(path).text
+    assert funnel(admin, path)["Issued"] == ["0", "–"]
+    assert admin.get(f"{LIST}/{'0' * 8}-0000-4000-8000-{'0' * 12}/balance").status_code == 404
