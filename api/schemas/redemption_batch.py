@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from api.errors import ERROR_CODES
-from api.schemas.resources import KEY_LENGTH_MAX, RedeemRequest, StrictRequest
+from api.schemas.resources import KEY_LENGTH_MAX, RedeemOnBehalfRequest, StrictRequest
 from domain.model.reservation import PublicState
 
 ITEMS_MAX: Final = 1_000
@@ -18,10 +18,10 @@ _ITEMS: Final[list[JsonValue]] = [
 ]
 
 
-class BatchRedeemItem(RedeemRequest):
+class BatchRedeemItem(RedeemOnBehalfRequest):
     """Code and email address for one redemption of a batch."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _ITEMS[:1]})
+    model_config = ConfigDict(json_schema_extra={"examples": _ITEMS[:1]})
 
     key: Annotated[str, Field(min_length=1, max_length=KEY_LENGTH_MAX)] | None = Field(
         default=None,

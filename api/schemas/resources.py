@@ -97,6 +97,12 @@ class RedeemRequest(BaseModel):
     )
 
 
+class RedeemOnBehalfRequest(RedeemRequest):
+    """Code and email address for a redemption by an integrator. Unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class RedemptionView(BaseModel):
     """A reservation, as the redeemer sees it."""
 

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from api.http.dependencies import MayRedeem, TheLanguage, TheServices
 from api.http.openapi import PROTECTED
-from api.schemas.resources import RedeemRequest, RedemptionView
+from api.schemas.resources import RedeemOnBehalfRequest, RedemptionView
 from api.use_cases.redeem import redeem
 from api.v1.public.redeem import REDEEM_PROBLEMS, redemption_response
 
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/v1/redemptions", tags=["redemptions"])
     summary="Redeem a code on behalf of a recipient",
 )
 async def redeem_for(
-    body: RedeemRequest,
+    body: RedeemOnBehalfRequest,
     services: TheServices,
     language: TheLanguage,
     caller: MayRedeem,
