@@ -36,6 +36,7 @@ from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
 from api.settings import ApiSettings
 from api.use_cases.privacy.erase_person import PersonErasure
 from api.use_cases.services import Services
+from api.v1 import hand_outs
 from api.v1.codes import code_import
 from api.v1.public import redeem
 from api.v1.public.direct_redeem import DirectRedeem
@@ -149,6 +150,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
             IMPORT_PATH: FILE_BYTES_MAX,
             code_import.PATH: code_import.BODY_BYTES_MAX,
             redemption_batches.PATH: BATCH_BYTES_MAX,
+            hand_outs.UPLOAD_PATH: hand_outs.UPLOAD_BYTES_MAX,
         },
         refuse=refuse_body,
     )

@@ -4,9 +4,9 @@ The recorder behind `LedgerRecorder` locks, loads, appends and commits (docs/arc
 of its own command and never fails the other commands of the batch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, NoReturn, Protocol, cast
+from typing import NamedTuple, NoReturn, Protocol, TypeVar, cast
 from uuid import UUID
 
 from eventsourcing.application import Application
@@ -14,11 +14,14 @@ from eventsourcing.utils import EnvType
 
 from domain.command_bus import Command, Result, handle
 from domain.commands.campaign.manage_campaign import CampaignCommand, CampaignResult, handle_campaign
+from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult, handle_hand_out
 from domain.errors import Refusal
 from domain.model.redeem_code import RedeemCode
 from domain.policy import Policy
 from domain.ports import PipelineSteps, run_to_completion
 from domain.working_set import Recorded, WorkingSet
+
+T = TypeVar("T")
 
 
 class UnitOfWork(Protocol):
@@ -27,8 +30,8 @@ class UnitOfWork(Protocol):
     def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
         """Lock what the commands touch, in sorted order, and read it; may add commands that need the same locks."""
 
-    def load_campaign(self, command: CampaignCommand) -> PipelineSteps[WorkingSet]:
-        """Lock the campaign of a command, and read it."""
+    def load_campaign(self, command: CampaignCommand | HandOutCommand) -> PipelineSteps[WorkingSet]:
+        """Lock the campaign of a command, and read it, and the hand-out that the command is about."""
 
     def save(
         self, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
@@ -106,11 +109,24 @@ class RedemptionLedger(Application[UUID]):
         Raises:
             StorageUnavailableError: As for `execute`.
         """
-        result: CampaignResult | Refusal | None = None
+        return self._execute_in_campaign(command, lambda working_set: handle_campaign(command, working_set))
+
+    def execute_on_hand_out(self, command: HandOutCommand) -> HandOutResult | Refusal:
+        """Decide one command about a hand-out of a campaign and commit its event.
+
+        Raises:
+            StorageUnavailableError: As for `execute`.
+        """
+        return self._execute_in_campaign(command, lambda working_set: handle_hand_out(command, working_set))
+
+    def _execute_in_campaign(
+        self, command: CampaignCommand | HandOutCommand, decide: Callable[[WorkingSet], T | Refusal]
+    ) -> T | Refusal:
+        result: T | Refusal | None = None
         for attempt in self._ledger_recorder.attempts():
             with attempt as uow:
                 working_set = run_to_completion(uow.load_campaign(command))
-                result = handle_campaign(command, working_set)
+                result = decide(working_set)
                 run_to_completion(uow.save(working_set, (), ()))
         if result is None:
             raise AssertionError("a recorder gives at least one try, or raises")

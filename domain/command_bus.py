@@ -26,6 +26,17 @@ from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
 from domain.commands.delivery.record_outcome import RecordOutcome, record_outcome
+from domain.commands.hand_out.hand_out_mail import (
+    HandOutMailCommand,
+    RecordHandOutBounce,
+    RecordHandOutMail,
+    RemindOfHandOut,
+    ResendHandOut,
+    record_hand_out_bounce,
+    record_hand_out_mail,
+    remind_of_hand_out,
+    resend_hand_out,
+)
 from domain.commands.invitation_limits import find_invitation_limit
 from domain.commands.reservation.cancel import CancelReservation, cancel_reservation
 from domain.commands.reservation.close_for_erasure import CloseForErasure, close_for_erasure
@@ -47,7 +58,7 @@ from domain.policy import Policy
 from domain.ports import RecipientDraft
 from domain.working_set import RememberedKey, WorkingSet
 
-CodeCommand = ChangeTerms | PauseCode | ResumeCode | RevokeCode | ContinueRevocation | NoteOnCode
+CodeCommand = ChangeTerms | PauseCode | ResumeCode | RevokeCode | ContinueRevocation | NoteOnCode | HandOutMailCommand
 """A command about one existing code, by the code's id."""
 
 ReservationCommand = (
@@ -199,5 +210,9 @@ HANDLERS: Mapping[type[Command], Handler] = {
     ChangeTerms: ignoring_policy(change_terms),
     RevokeCode: revoke_code,
     ContinueRevocation: continue_revocation,
+    RecordHandOutMail: ignoring_policy(record_hand_out_mail),
+    RecordHandOutBounce: ignoring_policy(record_hand_out_bounce),
+    ResendHandOut: ignoring_policy(resend_hand_out),
+    RemindOfHandOut: ignoring_policy(remind_of_hand_out),
 }
 """The handler of each command; a test compares the keys with `Command`."""

@@ -200,6 +200,37 @@ class CampaignConflict(RefusalWithReason):
     reasons = ("ended", "uncounted", "max_uses", "max_per_person", "max_per_day")
 
 
+class NoSuchHandOut(Refusal):
+    """There is no such hand-out, or the code was not handed out."""
+
+    code = "HAND_OUT_NOT_FOUND"
+    kind = "not_found"
+
+
+class HandOutConflict(RefusalWithReason):
+    """The hand-out cannot be changed like this."""
+
+    code = "HAND_OUT_CONFLICT"
+    kind = "conflict"
+    reasons = ("ended",)
+
+
+class HandOutInvalid(RefusalWithReason):
+    """The name or the rate of a hand-out is not valid."""
+
+    code = "HAND_OUT_INVALID"
+    kind = "malformed"
+    reasons = ("name", "per_minute")
+
+
+class HandOutMailConflict(RefusalWithReason):
+    """The email with a handed-out code cannot be changed like this."""
+
+    code = "HAND_OUT_MAIL_CONFLICT"
+    kind = "conflict"
+    reasons = ("not_sent", "revoked", "too_many")
+
+
 class CampaignTermsInvalid(RefusalWithReason):
     """Terms of the campaign are out of bounds or contradict one another; `why` names how."""
 

@@ -12,8 +12,17 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.errors import NoSuchCampaign, NoSuchCode, ReservationUnknown
-from domain.events import CampaignEvent, CampaignUseReturned, CampaignUseTaken, Event, ReservationEvent
+from domain.events import (
+    CampaignEvent,
+    CampaignUseReturned,
+    CampaignUseTaken,
+    Event,
+    HandedOutCodeEvent,
+    HandOutEvent,
+    ReservationEvent,
+)
 from domain.model.campaign import Campaign, evolve_campaign
+from domain.model.hand_out import HandedOutCode, HandOut, evolve_hand_out, evolve_handed_out_code
 from domain.model.invariants import InvariantViolationError, check_balance, check_campaign, check_transition
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
@@ -66,6 +75,8 @@ class WorkingSet:
     Attributes:
         campaign_deadlines: The earliest deadline among the reserved uses of campaigns that this batch may fill.
         uses_of_persons: Reserved and counted uses by campaign and recipient, where a limit per person needs them.
+        hand_outs: The hand-out that a command is about.
+        handed_out: What hand-outs gave to recipients, by code, where commands are about their emails.
         most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
     """
 
@@ -82,6 +93,8 @@ class WorkingSet:
         self.uses_of_persons: dict[tuple[UUID, UUID], int] = {}
         self.most_per_person: dict[UUID, int] = {}
         self.changed_campaigns: set[UUID] = set()
+        self.hand_outs: dict[UUID, HandOut] = {}
+        self.handed_out: dict[UUID, HandedOutCode] = {}
         self.new_events: list[Recorded] = []
         self.transitions: list[Transition] = []
         self.changed_reservations: set[UUID] = set()
@@ -133,6 +146,8 @@ class WorkingSet:
             reservation_before = reservation = None
             if isinstance(event, ReservationEvent):
                 reservation_before, reservation = self._record_reservation(code_id, version, event)
+            elif isinstance(event, HandedOutCodeEvent):
+                self.handed_out[code_id] = evolve_handed_out_code(self.handed_out.get(code_id), code_id, event)
             self.codes[code_id] = check_balance(code)
             self.changed_codes.add(code_id)
             recorded = Recorded(code_id, version, event)
@@ -153,6 +168,9 @@ class WorkingSet:
             before, event, evolve_campaign(before, campaign_id, version, event)
         )
         self.changed_campaigns.add(campaign_id)
+        if isinstance(event, HandOutEvent):
+            hand_out = self.hand_outs.get(event.hand_out_id)
+            self.hand_outs[event.hand_out_id] = evolve_hand_out(hand_out, campaign_id, event)
         recorded = Recorded(campaign_id, version, event)
         self.new_events.append(recorded)
         self.transitions.append(Transition(recorded, None, None, None, None))

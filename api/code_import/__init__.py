@@ -1,1 +1,1 @@
-"""Codes that come in from files: CSV or JSON Lines, record by record, each refused one with its line and reason."""
+"""Codes, and lists of recipients, that come in from files: each record that is refused with its line and reason."""

@@ -81,7 +81,7 @@ class Records:
     def __iter__(self) -> Iterator[Record]:
         """Yield all records; empty lines are skipped."""
         self._file.seek(0)
-        lines = _lines(self._file)
+        lines = read_lines(self._file)
         if self._form == "csv":
             next(lines, None)
         cells_of = self._csv_cells if self._form == "csv" else self._json_cells
@@ -89,7 +89,7 @@ class Records:
             if not raw.strip():
                 continue
             try:
-                yield Record(line, raw, cells_of(_text(raw)))
+                yield Record(line, raw, cells_of(decode_line(raw)))
             except RejectedRecordError as error:
                 yield Record(line, raw, {}, error)
 
@@ -97,7 +97,7 @@ class Records:
         """Count the records by a pass over the file."""
         self._file.seek(0)
         header_lines = 1 if self._form == "csv" else 0
-        return sum(1 for line, raw in _lines(self._file) if line > header_lines and raw.strip())
+        return sum(1 for line, raw in read_lines(self._file) if line > header_lines and raw.strip())
 
     @cached_property
     def repeated_hashes(self) -> set[int]:
@@ -113,13 +113,13 @@ class Records:
         """Return the cells of a CSV record as they are in the file; the whole line where it cannot be split."""
         text = record.raw[:LINE_BYTES_MAX].decode(errors="replace")
         try:
-            return _split(text, self._separator)
+            return split_cells(text, self._separator)
         except RejectedRecordError:
             return [text.rstrip("\r\n")]
 
     def _read_header(self) -> None:
         self._file.seek(0)
-        _, raw = next(_lines(self._file), (1, b""))
+        _, raw = next(read_lines(self._file), (1, b""))
         try:
             self.header = raw.decode().strip()
         except UnicodeDecodeError as error:
@@ -132,7 +132,7 @@ class Records:
             )
         self._separator = max(SEPARATORS, key=self.header.count)
         try:
-            theirs = _split(self.header, self._separator)
+            theirs = split_cells(self.header, self._separator)
         except RejectedRecordError as error:
             raise UnusableFileError("csv", f"line 1, the names of the columns: {error}") from error
         self.original_names = [name.strip() for name in theirs]
@@ -165,7 +165,7 @@ class Records:
         return ours
 
     def _csv_cells(self, text: str) -> Mapping[str, str]:
-        cells = _split(text, self._separator)
+        cells = split_cells(text, self._separator)
         if len(cells) > len(self._names):
             raise RejectedRecordError(
                 "columns", f"the line has {len(cells)} cells, but line 1 names {len(self._names)} columns"
@@ -207,7 +207,12 @@ def _check(names: Sequence[str]) -> None:
         raise UnusableFileError("columns", f"two columns are named {twice}: ignore one with --map COLUMN=")
 
 
-def _text(raw: bytes) -> str:
+def decode_line(raw: bytes) -> str:
+    """Return the text of a line.
+
+    Raises:
+        RejectedRecordError: It is too long, or not UTF-8.
+    """
     if len(raw) > LINE_BYTES_MAX:
         raise RejectedRecordError("length", f"the line is longer than {LINE_BYTES_MAX} bytes")
     try:
@@ -216,7 +221,7 @@ def _text(raw: bytes) -> str:
         raise RejectedRecordError("encoding", "the line is not UTF-8: save the file as UTF-8") from error
 
 
-def _split(text: str, separator: str) -> list[str]:
+def split_cells(text: str, separator: str) -> list[str]:
     """Return the cells of one line; most have no quote and need no parser."""
     text = text.rstrip("\r\n")
     if '"' not in text:
@@ -244,7 +249,7 @@ def _json_cell(name: str, value: object) -> str:
     raise InvalidCellError(name, f"{name} is neither text nor a whole number")
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield lines with their numbers; a longer line is cut one byte above `LINE_BYTES_MAX`."""
     line = 0
     while raw := file.readline(LINE_BYTES_MAX + 2):

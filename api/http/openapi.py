@@ -37,6 +37,7 @@ TAGS: Final[Mapping[str, str]] = {
     "redemptions": "Redeem codes on behalf of others, with an API key.",
     "codes": "Issue, import, list and change codes, and read their history.",
     "campaigns": "Create and manage limits that many codes share, and read their history.",
+    "hand-outs": "Send codes of a campaign to a list of recipients, one each, and follow what became of each.",
     "reservations": "List reservations, and change or resolve single ones.",
     "refunds": "Refund reservations that an outage affected.",
     "cases": "Read the review queue.",

@@ -11,6 +11,7 @@ from typing import Final
 from api.i18n.access_sentences import ACCESS_SENTENCES, of_kind, rebind_given_back
 from api.i18n.catalogs import Translator, translator
 from api.i18n.code_sentences import STAFF_SENTENCES, Facts, terms_text, timestamp_text
+from api.i18n.hand_out_sentences import HAND_OUT_SENTENCES
 from domain.events.reservation import BY_STAFF, CALLBACK, LINK
 from domain.ports import Language
 
@@ -221,6 +222,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "CaseClosed": _case_closed,
     **STAFF_SENTENCES,
     **ACCESS_SENTENCES,
+    **HAND_OUT_SENTENCES,
 }
 
 

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from api.http.server.stream_slots import StreamSlots
-from api.v1 import campaigns, event_feed, health, persons, session
+from api.v1 import campaigns, event_feed, hand_outs, health, persons, session
 from api.v1.codes import code_import, codes, lifecycle, what_if
 from api.v1.public import redeem
 from api.v1.reservations import cases, commands, outage_refunds, queries, rebind, redemption_batches, redemptions
@@ -22,6 +22,7 @@ def include_resources(app: FastAPI) -> None:
     app.include_router(what_if.router)
     app.include_router(lifecycle.router)
     app.include_router(campaigns.router)
+    app.include_router(hand_outs.router)
     app.include_router(queries.router)
     app.include_router(commands.router)
     app.include_router(rebind.router)

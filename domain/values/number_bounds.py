@@ -22,6 +22,8 @@ DAYS: Final = Bounds(1, 36_500)
 """Days of access."""
 REMINDER_DAYS: Final = Bounds(1, 30)
 """How many days before its end a campaign reminds of an invitation."""
+MAILS_PER_MINUTE: Final = Bounds(1, 100_000)
+"""Emails of a hand-out per minute."""
 REBINDS: Final = Bounds(0, 1_000)
 """How often an access grant may be moved to another group."""
 CHECKPOINTS: Final = Bounds(1, 2**31 - 1)

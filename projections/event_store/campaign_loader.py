@@ -8,6 +8,8 @@ from uuid import UUID
 from eventsourcing.persistence import OperationalError
 from psycopg import Cursor
 
+from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms
+from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.ports import PipelineSteps
 from domain.working_set import WorkingSet
@@ -15,6 +17,7 @@ from projections.database.binary_arrays import BIGS, UUIDS
 from projections.database.pipeline import fetch_pipelined
 from projections.event_store.caches import StoreCaches
 from projections.event_store.codec import decode
+from projections.event_store.hand_out_loader import load_hand_out
 from projections.event_store.snapshots import CAMPAIGN_FINGERPRINT, EVENTS_PER_PAGE, decode_campaign_snapshot
 from projections.sql.event_store import EventStoreSql
 
@@ -77,6 +80,13 @@ class CampaignLoader:
             unread = {key: states[key] for key, count in counts.items() if count == EVENTS_PER_PAGE}
         working_set.campaigns.update({key: state for key, state in states.items() if state is not None})
         self.loaded_versions.update((key, state.version) for key, state in working_set.campaigns.items())
+
+    def load_target(self, command: CampaignCommand | HandOutCommand, working_set: WorkingSet) -> PipelineSteps[None]:
+        """Load the campaign of a command; if its terms change, also the most uses of one recipient; its hand-out."""
+        yield from self.load([command.campaign_id], working_set)
+        if isinstance(command, ChangeCampaignTerms) and command.campaign_id in working_set.campaigns:
+            yield from self.load_most_per_person(working_set, command.campaign_id)
+        yield from load_hand_out(self._send, working_set, command)
 
     def check_membership(self, working_set: WorkingSet) -> None:
         """Check that every campaign of a loaded code was found before the locks were taken.

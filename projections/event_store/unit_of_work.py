@@ -18,9 +18,10 @@ from psycopg.rows import tuple_row
 from domain.command_bus import CodeCommand, Command, NewCode, Result, recipient_drafts_in
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
-from domain.commands.campaign.manage_campaign import CampaignCommand, ChangeCampaignTerms
+from domain.commands.campaign.manage_campaign import CampaignCommand
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
+from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.events import ReservationEvent
@@ -36,7 +37,7 @@ from projections.database.table_arrays import encode_rows
 from projections.definitions.projection import Row
 from projections.definitions.registry import STATE_PROJECTIONS
 from projections.definitions.row_writer import insert_rows, merge_event_rows, write_rows
-from projections.event_store import side_tables, vault_rows
+from projections.event_store import hand_out_loader, side_tables, vault_rows
 from projections.event_store.caches import StoreCaches
 from projections.event_store.campaign_loader import CampaignLoader
 from projections.event_store.code_loader import CodeLoader
@@ -129,13 +130,11 @@ class PostgresUnitOfWork:
             yield from self._load_for_campaigns(redeems, by_code_text, codes_of_targets)
         return working_set
 
-    def load_campaign(self, command: CampaignCommand) -> PipelineSteps[WorkingSet]:
-        """Lock and read the campaign of a command; if its terms change, also the most uses of one recipient."""
+    def load_campaign(self, command: CampaignCommand | HandOutCommand) -> PipelineSteps[WorkingSet]:
+        """Lock and read the campaign of a command, with its hand-out or, for new terms, a recipient's most uses."""
         self._cursor.execute(EventStoreSql.lock_shared_writer)
         self._lock([command.campaign_id])
-        yield from self._campaigns.load([command.campaign_id], self._working_set)
-        if isinstance(command, ChangeCampaignTerms) and command.campaign_id in self._working_set.campaigns:
-            yield from self._campaigns.load_most_per_person(self._working_set, command.campaign_id)
+        yield from self._campaigns.load_target(command, self._working_set)
         return self._working_set
 
     def save(
@@ -271,6 +270,7 @@ class PostgresUnitOfWork:
             yield from self._add_reservations(
                 EventStoreSql.events_of_held_reservations, sorted(revoked_codes), REVOKED_PER_CODE_MAX
             )
+        yield from hand_out_loader.load_handed_out_codes(self._send, working_set, commands)
         text_ids = {command.note.text_id for command in commands if isinstance(command, NoteOnCode | NoteOnReservation)}
         if text_ids:
             working_set.known_texts.update(

@@ -47,7 +47,8 @@ class CatchUp:
         Raises:
             UndecodableEventError: An event cannot follow, and the observer says so.
         """
-        self._fold_campaigns([at for at in events if isinstance(at.event, CampaignEvent)])
+        campaigns = self._fold_campaigns([at for at in events if isinstance(at.event, CampaignEvent)])
+        self._write_event_rows([_transition(at, None, None, None) for at in campaigns])
         codes = self._fold_codes([at for at in events if not isinstance(at.event, CampaignEvent)])
         reservations = self._fold_reservations([at for at, _, _ in codes if isinstance(at.event, ReservationEvent)])
         self._write_event_rows(
@@ -102,13 +103,16 @@ class CatchUp:
             self._write_state_rows(RedeemCode, list(codes.values()))
         return followed
 
-    def _fold_campaigns(self, events: Sequence[ReadEvent]) -> None:
-        """Apply events to campaigns; those that cannot follow are reported."""
-        if not events or not self._has_states(Campaign):
-            return
+    def _fold_campaigns(self, events: Sequence[ReadEvent]) -> list[ReadEvent]:
+        """Apply events to campaigns; return those that can follow, and report the others."""
+        if not self._has_states(Campaign):
+            return [at for at in events if not self._observer.is_stopped(at.code_id)]
+        if not events:
+            return []
         query = CAMPAIGNS.table.select("campaign_id = ANY(%s)")
         rows = self._conn.execute(query, (sorted({at.code_id for at in events}),)).fetchall()
         campaigns = {campaign.campaign_id: campaign for campaign in map(CAMPAIGNS.read_back, rows)}
+        followed = []
         for at in events:
             if self._observer.is_stopped(at.code_id):
                 continue
@@ -118,7 +122,9 @@ class CatchUp:
                 continue
             campaigns[at.code_id] = after = evolve_campaign(before, at.code_id, at.version, at.event)
             self._observer.observe_campaign(at, before, after)
+            followed.append(at)
         self._write_state_rows(Campaign, list(campaigns.values()))
+        return followed
 
     def _fold_reservations(self, events: Sequence[ReadEvent]) -> dict[int, ReservationStates]:
         """Apply events to reservations; return the states before and after each, by position.

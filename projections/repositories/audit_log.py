@@ -53,6 +53,7 @@ AuditAction = Literal[
     "rotated_keys",
     "exported_person",
     "undid_opt_out",
+    "uploaded_recipients",
 ]
 
 

@@ -94,6 +94,7 @@ class EventStoreSql(
 ):
     """Each attribute is the text of the statement of that name."""
 
+    hand_out_of_id: LiteralString
     known_texts: LiteralString
     events_of_held_reservations: LiteralString
     insert_revocations: LiteralString

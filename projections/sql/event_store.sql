@@ -1,3 +1,6 @@
+-- name: hand_out_of_id
+SELECT campaign_id, state FROM hand_outs WHERE hand_out_id = %s;
+
 -- name: known_texts
 SELECT text_id FROM private_texts WHERE text_id = ANY(%s);
 

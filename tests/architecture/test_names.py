@@ -53,6 +53,8 @@ SAME_CONCEPT: Final = {
     "findings": "what a check has found",
     "group_channels": "channels of groups: table, use cases, routes",
     "groups": "groups that codes invite to: table, page",
+    "hand_out": "hand-outs: events, state",
+    "hand_outs": "hand-outs: table, schemas, statements, routes",
     "importer": "an import from start to summary",
     "issue": "issuing codes: command, page",
     "lifecycle": "pausing, resuming, revoking a code: routes, commands",

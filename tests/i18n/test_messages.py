@@ -56,6 +56,8 @@ SAMPLES = {
     "by": ID,
     "name": "Autumn",
     "code_id": ID,
+    "hand_out_id": ID,
+    "mail": 2,
 }
 
 

@@ -277,6 +277,65 @@ CREATE TABLE public.drifting_codes (
     found_at timestamp with time zone NOT NULL,
     rows bigint NOT NULL
 );
+CREATE TABLE public.hand_out_pace (
+    hand_out_id uuid NOT NULL,
+    next_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.hand_out_recipients (
+    code_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    recipient_id uuid NOT NULL,
+    hand_out_id uuid NOT NULL,
+    upload_id uuid NOT NULL,
+    number bigint NOT NULL,
+    language text NOT NULL,
+    sealed bytea,
+    key_id smallint,
+    due_at timestamp with time zone,
+    attempts smallint DEFAULT 0 NOT NULL,
+    is_asked boolean DEFAULT false NOT NULL
+);
+ALTER TABLE public.hand_out_recipients ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.hand_out_recipients_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.hand_out_texts (
+    hand_out_id uuid NOT NULL,
+    language text NOT NULL,
+    subject text NOT NULL,
+    body text NOT NULL
+);
+CREATE TABLE public.hand_out_uploads (
+    upload_id uuid NOT NULL,
+    hand_out_id uuid NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone
+);
+CREATE TABLE public.hand_outs (
+    hand_out_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    created_version bigint NOT NULL,
+    version bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    state text NOT NULL
+);
+CREATE TABLE public.handed_out_codes (
+    code_id uuid NOT NULL,
+    hand_out_id uuid NOT NULL,
+    recipient_id uuid NOT NULL,
+    mail smallint NOT NULL,
+    mail_state text NOT NULL,
+    reminder smallint,
+    version bigint NOT NULL,
+    handed_out_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='80');
 CREATE TABLE public.history_blocks (
     code_id uuid NOT NULL,
     shape text NOT NULL,
@@ -577,6 +636,20 @@ ALTER TABLE ONLY public.dispatches
     ADD CONSTRAINT dispatches_pkey PRIMARY KEY (reservation_id);
 ALTER TABLE ONLY public.drifting_codes
     ADD CONSTRAINT drifting_codes_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.hand_out_pace
+    ADD CONSTRAINT hand_out_pace_pkey PRIMARY KEY (hand_out_id);
+ALTER TABLE ONLY public.hand_out_recipients
+    ADD CONSTRAINT hand_out_recipients_campaign_id_recipient_id_key UNIQUE (campaign_id, recipient_id);
+ALTER TABLE ONLY public.hand_out_recipients
+    ADD CONSTRAINT hand_out_recipients_pkey PRIMARY KEY (code_id);
+ALTER TABLE ONLY public.hand_out_texts
+    ADD CONSTRAINT hand_out_texts_pkey PRIMARY KEY (hand_out_id, language);
+ALTER TABLE ONLY public.hand_out_uploads
+    ADD CONSTRAINT hand_out_uploads_pkey PRIMARY KEY (upload_id);
+ALTER TABLE ONLY public.hand_outs
+    ADD CONSTRAINT hand_outs_pkey PRIMARY KEY (hand_out_id);
+ALTER TABLE ONLY public.handed_out_codes
+    ADD CONSTRAINT handed_out_codes_pkey PRIMARY KEY (code_id);
 ALTER TABLE ONLY public.history_blocks
     ADD CONSTRAINT history_blocks_pkey PRIMARY KEY (code_id, shape, version);
 ALTER TABLE ONLY public.idempotency_keys
@@ -656,6 +729,12 @@ CREATE INDEX code_balances_campaign_codes_idx ON public.code_balances USING btre
 CREATE INDEX code_balances_group_idx ON public.code_balances USING btree (group_name, issued_at, code_id) WHERE (group_name IS NOT NULL);
 CREATE INDEX code_balances_issued_idx ON public.code_balances USING btree (issued_at, code_id);
 CREATE INDEX code_texts_hint_idx ON public.code_texts USING btree (hint, code_id);
+CREATE INDEX hand_out_recipients_asked_idx ON public.hand_out_recipients USING btree (due_at) WHERE is_asked;
+CREATE INDEX hand_out_recipients_due_idx ON public.hand_out_recipients USING btree (hand_out_id, due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX hand_out_recipients_number_idx ON public.hand_out_recipients USING btree (hand_out_id, number);
+CREATE INDEX hand_out_recipients_person_idx ON public.hand_out_recipients USING btree (recipient_id);
+CREATE INDEX hand_outs_campaign_idx ON public.hand_outs USING btree (campaign_id, created_at, hand_out_id);
+CREATE INDEX handed_out_codes_hand_out_idx ON public.handed_out_codes USING btree (hand_out_id, mail_state);
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX invite_groups_channel_idx ON public.invite_groups USING btree (name) WHERE (channel <> 'smtp'::text);
 CREATE INDEX issue_keys_expires_idx ON public.issue_keys USING btree (expires_at);
@@ -690,6 +769,8 @@ CREATE TRIGGER ledger_events_refuse_change BEFORE DELETE OR UPDATE ON public.led
 CREATE TRIGGER ledger_events_refuse_truncate BEFORE TRUNCATE ON public.ledger_events FOR EACH STATEMENT EXECUTE FUNCTION public.ledger_events_are_for_ever();
 ALTER TABLE ONLY public.batch_refusals
     ADD CONSTRAINT batch_refusals_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES public.batches(batch_id);
+ALTER TABLE ONLY public.hand_out_recipients
+    ADD CONSTRAINT hand_out_recipients_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.opt_outs
     ADD CONSTRAINT opt_outs_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_sessions

@@ -11,6 +11,7 @@ from msgspec.structs import fields, replace
 
 from domain.events import EVENT_TYPES, Event, InviteAttempted, InviteSent, topic_of
 from domain.events.campaign import CampaignTermsEvent
+from domain.events.hand_out import HandOutCreated
 from projections.event_store.codec import UnreadableEventError, decode, encode
 from projections.event_store.stored_state import pack, read_fields
 from tests.schema.event_examples import AT, EXAMPLES, R
@@ -109,13 +110,13 @@ def test_unreadable_input_is_reported(topic: str, state: bytes) -> None:
 def test_no_personal_field() -> None:
     """No event has a field that could hold an address, a code or free text.
 
-    A campaign's name is checked as the name of a group is.
+    The names of campaigns and hand-outs are checked as the name of a group is.
     """
     names = {
         name
         for kind in EVENT_TYPES
         for name in kind.__struct_fields__
-        if not (issubclass(kind, CampaignTermsEvent) and name == "name")
+        if not (issubclass(kind, CampaignTermsEvent | HandOutCreated) and name == "name")
     }
 
     assert not names & {"email", "address", "code", "text", "note", "reply", "name"}

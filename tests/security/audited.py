@@ -4,13 +4,18 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
+from api.use_cases.hand_outs.hand_out_actions import find_details, list_people
+from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
+from domain.values.identifiers import generate_code
 from projections.privacy.opt_outs import OptOutRepository
 from tests.security.matrix import is_api
 from tests.support.clients.admin_client import ended
@@ -159,6 +164,12 @@ class AuditedApp:
         """The id of a campaign."""
         return str(self.ask("POST", CAMPAIGNS, json={"name": "Autumn", "max_uses": 9}).json()["id"])
 
+    def hand_out(self) -> str:
+        """The id of a hand-out with a recipient."""
+        hand_out_id = self.ask("POST", HAND_OUTS, json={"campaign": self.campaign(), "name": "Newsletter"}).json()["id"]
+        self.ask("POST", f"{HAND_OUTS}/recipients?hand_out={hand_out_id}", json={"recipients": [{"email": EMAIL}]})
+        return str(hand_out_id)
+
     def staff(self) -> str:
         """The id of a staff account."""
         return str(add_staff(self.app, f"{uuid4().hex}@staff.example.com", "viewer", "not used here"))
@@ -213,6 +224,7 @@ def _failed(path: str) -> Make:
 
 
 CODE, RESERVATION, CAMPAIGNS = "/api/v1/codes/{}", "/api/v1/reservations/{}", "/api/v1/campaigns"
+HAND_OUTS: Final = "/api/v1/hand-outs"
 NOTE: Final = {"note": "asked by phone"}
 WHOLE: Final = {"max_uses": 9, "expires_at": None, "validity_days": None, "group": "VIP", "rebinds_max": None}
 CHANNELS, HOOKS, STAFF = "/api/v1/channels", "/api/v1/webhooks", "/admin/staff/{}"
@@ -288,6 +300,25 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/campaigns/{campaign_id}/pause": _at(CAMPAIGNS + "/{}/pause", AuditedApp.campaign),
     "POST /api/v1/campaigns/{campaign_id}/resume": lambda audited_app: (f"{_paused_campaign(audited_app)}/resume", {}),
     "POST /api/v1/campaigns/{campaign_id}/end": _at(CAMPAIGNS + "/{}/end", AuditedApp.campaign),
+    "POST /api/v1/hand-outs": lambda audited_app: (
+        HAND_OUTS,
+        {"json": {"campaign": audited_app.campaign(), "name": "Newsletter"}},
+    ),
+    "POST /api/v1/hand-outs/recipients": lambda audited_app: (
+        f"{HAND_OUTS}/recipients?hand_out={audited_app.hand_out()}",
+        {"json": {"recipients": [{"email": "zhou@example.com"}]}},
+    ),
+    "POST /api/v1/hand-outs/{hand_out_id}/pause": _at(HAND_OUTS + "/{}/pause", AuditedApp.hand_out),
+    "POST /api/v1/hand-outs/{hand_out_id}/resume": lambda audited_app: (f"{_paused_hand_out(audited_app)}/resume", {}),
+    "POST /api/v1/hand-outs/{hand_out_id}/end": _at(HAND_OUTS + "/{}/end", AuditedApp.hand_out),
+    "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend": lambda audited_app: (
+        f"{_handed_out(audited_app)}/resend",
+        {},
+    ),
+    "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
+        f"{_handed_out(audited_app)}/bounce",
+        {},
+    ),
     "POST /api/v1/codes": _to("/api/v1/codes", json={"max_uses": 1}),
     "POST /api/v1/codes/import": _to("/api/v1/codes/import", **CSV),
     "PUT /api/v1/channels": lambda _: (CHANNELS, {"json": {"group": f"G{uuid4().hex}", "url": URL}}),
@@ -389,6 +420,36 @@ def _paused_campaign(audited_app: AuditedApp) -> str:
     path = f"{CAMPAIGNS}/{audited_app.campaign()}"
     audited_app.ask("POST", f"{path}/pause")
     return path
+
+
+def _paused_hand_out(audited_app: AuditedApp) -> str:
+    path = f"{HAND_OUTS}/{audited_app.hand_out()}"
+    audited_app.ask("POST", f"{path}/pause")
+    return path
+
+
+def _handed_out(audited_app: AuditedApp) -> str:
+    """Return the path of a recipient whose email was sent."""
+    hand_out = UUID(audited_app.hand_out())
+    (person,) = list_people(audited_app.app.services, hand_out, 0, 2)
+    details, _ = find_details(audited_app.app.services, hand_out)
+    storage, context = (
+        audited_app.app.services.storage,
+        CommandContext(now=audited_app.app.services.now(), actor="worker"),
+    )
+    issue = IssueCode(
+        context=context,
+        code_id=person.code_id,
+        text=storage.vault.draft_code(generate_code(SystemRandom()), person.code_id),
+        terms=details.created.terms,
+        bound=True,
+        campaign_id=details.hand_out.campaign_id,
+        handed_out=HandOutPlace(hand_out, person.recipient_id),
+    )
+    storage.ledger.execute([issue])
+    sent = RecordHandOutMail(context=context, code_id=person.code_id, mail=1, outcome=Accepted(server="mx:25"))
+    storage.ledger.execute([sent])
+    return f"{HAND_OUTS}/{hand_out}/recipients/{person.code_id}"
 
 
 def _working(audited_app: AuditedApp) -> str:

@@ -46,6 +46,9 @@ VIEWER: Final = """
 GET /api/v1/campaigns
 GET /api/v1/campaigns/{campaign_id}
 GET /api/v1/campaigns/{campaign_id}/history
+GET /api/v1/hand-outs
+GET /api/v1/hand-outs/{hand_out_id}
+GET /api/v1/hand-outs/{hand_out_id}/recipients
 GET /api/v1/codes
 GET /api/v1/codes/{code_id}
 GET /api/v1/codes/{code_id}/explain
@@ -92,6 +95,11 @@ PATCH /api/v1/campaigns/{campaign_id}
 POST /api/v1/campaigns/{campaign_id}/end
 POST /api/v1/campaigns/{campaign_id}/pause
 POST /api/v1/campaigns/{campaign_id}/resume
+POST /api/v1/hand-outs/{hand_out_id}/end
+POST /api/v1/hand-outs/{hand_out_id}/pause
+POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
+POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend
+POST /api/v1/hand-outs/{hand_out_id}/resume
 PATCH /api/v1/codes/{code_id}
 POST /api/v1/codes/{code_id}/notes
 POST /api/v1/codes/{code_id}/pause
@@ -184,6 +192,8 @@ POST /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}
 POST /admin/webhooks/{endpoint_id}/{state}
 POST /api/v1/campaigns
+POST /api/v1/hand-outs
+POST /api/v1/hand-outs/recipients
 POST /api/v1/codes
 POST /api/v1/codes/import
 POST /api/v1/recipients/export
@@ -210,6 +220,9 @@ POST /api/v1/redemptions/batch
 """,
     "codes:read": """
 GET /api/v1/campaigns
+GET /api/v1/hand-outs
+GET /api/v1/hand-outs/{hand_out_id}
+GET /api/v1/hand-outs/{hand_out_id}/recipients
 GET /api/v1/campaigns/{campaign_id}
 GET /api/v1/campaigns/{campaign_id}/history
 GET /api/v1/codes
@@ -221,6 +234,11 @@ GET /api/v1/codes/{code_id}/what-if
 """,
     "codes:write": """
 PATCH /api/v1/campaigns/{campaign_id}
+POST /api/v1/hand-outs/{hand_out_id}/end
+POST /api/v1/hand-outs/{hand_out_id}/pause
+POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
+POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend
+POST /api/v1/hand-outs/{hand_out_id}/resume
 POST /api/v1/campaigns/{campaign_id}/end
 POST /api/v1/campaigns/{campaign_id}/pause
 POST /api/v1/campaigns/{campaign_id}/resume
@@ -233,6 +251,8 @@ PUT /api/v1/codes/{code_id}/terms
 """,
     "codes:issue": """
 POST /api/v1/campaigns
+POST /api/v1/hand-outs
+POST /api/v1/hand-outs/recipients
 POST /api/v1/codes
 POST /api/v1/codes/import
 """,

@@ -123,7 +123,7 @@ def handle_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
 
 def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent | None:
     campaign = working_set.campaigns.get(command.campaign_id)
-    fields = _event_fields(command.context, campaign)
+    fields = campaign_event_fields(command.context, campaign)
     if isinstance(command, CreateCampaign):
         if campaign is not None:  # this very command created it before its answer was lost
             return None
@@ -143,7 +143,7 @@ def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent 
     return (CampaignPaused if to_pause else CampaignResumed)(**fields)
 
 
-def _event_fields(context: CommandContext, campaign: Campaign | None) -> dict[str, Any]:
+def campaign_event_fields(context: CommandContext, campaign: Campaign | None) -> dict[str, Any]:
     """Return the fields that events of campaigns share. Time never goes back within a stream."""
     at = context.now if campaign is None else max(context.now, campaign.last_at)
     fields: dict[str, Any] = {

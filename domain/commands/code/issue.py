@@ -1,6 +1,6 @@
 """Issue a code."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from msgspec import structs
@@ -8,18 +8,25 @@ from msgspec import structs
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import check_agreement, check_terms
 from domain.errors import CampaignHasEnded, ContradictoryTerms, NoSuchCampaign, OutOfBounds, RefusalOrder
-from domain.events import CodeIssued
+from domain.events import CodeHandedOut, CodeIssued
 from domain.events.code_terms import CodeTerms
 from domain.ports import CodeDraft
 from domain.values.group_name import NamesGroup
 from domain.working_set import WorkingSet
 
 
+class HandOutPlace(NamedTuple):
+    """The hand-out that a code is issued by, and the recipient whom the code is for, by their random id."""
+
+    hand_out_id: UUID
+    recipient_id: UUID
+
+
 class IssueCode(NamesGroup, frozen=True, kw_only=True):
     """Create a code. `code_id` is new and random; `text` goes to the vault, never into an event.
 
     `bound`: only its first recipient may redeem it. `note_id` names a note that the vault has already.
-    `campaign_id`: the campaign that it belongs to permanently.
+    `campaign_id`: the campaign that it belongs to permanently. `handed_out`: for a code that a hand-out issues.
     """
 
     refusals: ClassVar[RefusalOrder] = (OutOfBounds, ContradictoryTerms, NoSuchCampaign, CampaignHasEnded)
@@ -31,6 +38,7 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
     bound: bool
     note_id: UUID | None = None
     campaign_id: UUID | None = None
+    handed_out: HandOutPlace | None = None
 
     def named_group(self) -> str | None:
         """Return the group that the events will name."""
@@ -54,4 +62,6 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     event = CodeIssued(
         **shared_fields, **terms, bound=command.bound, text_id=command.note_id, campaign_id=command.campaign_id
     )
-    return Decision(command.code_id, [event])
+    if command.handed_out is None:
+        return Decision(command.code_id, [event])
+    return Decision(command.code_id, [event, CodeHandedOut(**shared_fields, **command.handed_out._asdict())])

@@ -31,11 +31,14 @@ from domain.commands.add_note import NoteOnCode, NoteOnReservation
 from domain.commands.campaign.manage_campaign import CampaignCommand
 from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
+from domain.commands.hand_out.hand_out_mail import HandOutMailCommand
+from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.settle_due import is_released_by_revocation
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.model.campaign import Campaign
+from domain.model.hand_out import HandedOutCode, HandOut
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.ports import PipelineSteps
@@ -118,6 +121,8 @@ class MemoryStore(POPOApplicationRecorder):
         self.codes: dict[UUID, RedeemCode] = {}
         self.reservations: dict[UUID, Reservation] = {}
         self.campaigns: dict[UUID, Campaign] = {}
+        self.hand_outs: dict[UUID, HandOut] = {}
+        self.handed_out: dict[UUID, HandedOutCode] = {}
         self.of_code: dict[UUID, list[UUID]] = {}
         self.read_models = {name: RowMerger(projection) for name, projection in PROJECTIONS.items()}
         self.code_ids: dict[bytes, UUID] = {}
@@ -200,6 +205,8 @@ class MemoryStore(POPOApplicationRecorder):
             self.reservations[reservation.reservation_id] = reservation
         campaigns = [working_set.campaigns[key] for key in working_set.changed_campaigns]
         self.campaigns.update((campaign.campaign_id, campaign) for campaign in campaigns)
+        self.hand_outs.update(working_set.hand_outs)
+        self.handed_out.update(working_set.handed_out)
         changed: tuple[tuple[type[State], Iterable[State]], ...] = (
             (RedeemCode, codes),
             (Reservation, reservations),
@@ -319,7 +326,7 @@ class _MemoryUnitOfWork:
         self._load_campaigns(working_set, commands)
         return working_set
 
-    def load_campaign(self, command: CampaignCommand) -> PipelineSteps[WorkingSet]:
+    def load_campaign(self, command: CampaignCommand | HandOutCommand) -> PipelineSteps[WorkingSet]:
         """Read the campaign of a command."""
         yield from ()
         working_set, campaign_id = WorkingSet(), command.campaign_id
@@ -327,6 +334,8 @@ class _MemoryUnitOfWork:
             working_set.campaigns[campaign_id] = campaign
             uses = Counter(other.recipient_id for other in self._uses_in(campaign_id))
             working_set.most_per_person[campaign_id] = max(uses.values(), default=0)
+        if isinstance(command, HandOutCommand) and command.hand_out_id in self._store.hand_outs:
+            working_set.hand_outs[command.hand_out_id] = self._store.hand_outs[command.hand_out_id]
         return working_set
 
     def save(
@@ -390,7 +399,9 @@ class _MemoryUnitOfWork:
             working_set, [reservation.reservation_id for reservation in rebinds if is_active_rebind(reservation)]
         )
         for command in commands:
-            if isinstance(command, CorrectRecipient) and (
+            if isinstance(command, HandOutMailCommand) and command.code_id in self._store.handed_out:
+                working_set.handed_out[command.code_id] = self._store.handed_out[command.code_id]
+            elif isinstance(command, CorrectRecipient) and (
                 reservation := working_set.reservations.get(command.reservation_id)
             ):
                 person = working_set.recipient_id(command.recipient)

@@ -31,6 +31,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.hand_out.manage_hand_out import HandOutCommand, HandOutResult, handle_hand_out
 from domain.commands.reservation.cancel import CancelReservation
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.refund import RefundReservation
@@ -193,6 +194,13 @@ class Scenario:
     def end_campaign(self) -> CampaignResult | Refusal:
         """Staff end the campaign."""
         return self.manage(EndCampaign(context=self.context("staff"), campaign_id=self._campaign_key))
+
+    def hand_out(self, command: HandOutCommand) -> HandOutResult | Refusal:
+        """Decide one command about a hand-out of the campaign."""
+        result = handle_hand_out(command, self.working_set)
+        if isinstance(result, Refusal):
+            assert type(result) in command.refusals, f"declare {type(result).__name__}"
+        return result
 
     def passes(self, seconds: float) -> None:
         """Let time pass."""

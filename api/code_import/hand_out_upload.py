@@ -1,0 +1,165 @@
+"""Uploads the list of a hand-out: every line is checked before one is stored, and one error refuses the whole list.
+
+Recipients who get a code of the campaign already, and those who are in the list twice, are left out and reported.
+Memory does not grow with the list, except for eight bytes per line.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from api.code_import.duplicates import find_repeated, short_hash
+from api.code_import.importer import REPORTED_LINES_MAX, RejectedRow
+from api.code_import.recipient_list import ListLine, RecipientSource
+from api.errors import ApplicationError
+from api.use_cases.hand_outs.hand_out_actions import find_details
+from api.use_cases.services import Caller, LedgerServices
+from domain.errors import CampaignHasEnded, HandOutConflict
+from domain.model.campaign import Campaign
+from domain.values.batched import batched
+from domain.values.email_domains import admits_domain
+from domain.values.identifiers import EmailAddress
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from projections.hand_outs.hand_out_reader import HandOutDetails
+from projections.repositories.audit_log import describe_values
+
+LINES_MAX: Final = 1_000_000
+BATCH: Final = 500
+"""Lines of one transaction."""
+
+
+@dataclass(slots=True)
+class UploadCounts:
+    """How many lines there were, by outcome.
+
+    Attributes:
+        added: Recipients who get a code.
+        repeated: Lines whose recipient an earlier line of the list has.
+        listed: Lines whose recipient gets a code of the campaign already.
+        rejected: Lines that are not valid. If there are any, nothing was stored.
+        faults: The first of them.
+        left_out: The first lines that are repeated or listed.
+    """
+
+    lines: int = 0
+    added: int = 0
+    repeated: int = 0
+    listed: int = 0
+    rejected: int = 0
+    faults: list[RejectedRow] = field(default_factory=list)
+    left_out: list[RejectedRow] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """Return the counts for JSON."""
+        faults = {name: [row._asdict() for row in getattr(self, name)] for name in ("faults", "left_out")}
+        return {**asdict(self), **faults}
+
+
+@dataclass(frozen=True, slots=True)
+class HandOutUpload:
+    """One list for one hand-out.
+
+    Attributes:
+        details: The hand-out.
+        source: The list.
+    """
+
+    services: LedgerServices
+    caller: Caller
+    details: HandOutDetails
+    campaign: Campaign
+    source: RecipientSource
+
+    @classmethod
+    def open(
+        cls, services: LedgerServices, caller: Caller, hand_out_id: UUID, source: RecipientSource
+    ) -> "HandOutUpload":
+        """Prepare an upload.
+
+        Raises:
+            ApplicationError: There is no such hand-out, or it or its campaign has ended.
+        """
+        details, campaign = find_details(services, hand_out_id)
+        if campaign.has_ended(services.now()):
+            raise ApplicationError.from_refusal(CampaignHasEnded())
+        if details.hand_out.state == "ended":
+            raise ApplicationError.from_refusal(HandOutConflict("ended"))
+        return cls(services, caller, details, campaign, source)
+
+    def check(self) -> UploadCounts:
+        """Check every line and store nothing; `added` is the number of recipients that would be added."""
+        counts, first_lines = UploadCounts(), dict[str, int]()
+        repeated_hashes = find_repeated(line.row.address.normal for line in self.source if line.row is not None)
+        lists = self._open_lists()
+        for lines in batched(self.source, BATCH):
+            valid = self._count_invalid(counts, lines)
+            listed = lists.find_listed(self.campaign.campaign_id, [row.address for _, row in valid])
+            for line, row in valid:
+                normal = row.address.normal
+                is_repeated = short_hash(normal) in repeated_hashes and first_lines.setdefault(normal, line) != line
+                if is_repeated:
+                    counts.repeated += 1
+                    _leave_out(counts, line, f"the address is the same as on line {first_lines[normal]}")
+                elif normal in listed:
+                    counts.listed += 1
+                    _leave_out(counts, line, "the address gets a code of this campaign already")
+                else:
+                    counts.added += 1
+        return counts
+
+    def apply(self) -> UploadCounts:
+        """Check every line; if all are valid, store the recipients. They get their codes once the last one is stored.
+
+        Raises:
+            StorageUnavailableError: The database is unavailable; nothing leads to a code. The same list can be uploaded
+                again.
+        """
+        counts = self.check()
+        if counts.rejected or not counts.added:
+            return counts
+        lists, hand_out = self._open_lists(), self.details.hand_out
+        self.services.open_audit_log(self.caller).record(
+            "uploaded_recipients", hand_out.hand_out_id, describe_values(lines=counts.lines, added=counts.added)
+        )
+        upload = lists.begin(hand_out.hand_out_id, hand_out.campaign_id, self.services.now())
+        counts.added = 0
+        for rows in batched(self._rows(), BATCH):
+            counts.added += sum(lists.add(upload, rows, self.services.now()))
+        counts.listed = counts.lines - counts.added - counts.repeated
+        lists.end(upload, self.services.now())
+        return counts
+
+    def _rows(self) -> Iterator[ListRow]:
+        return (line.row for line in self.source if line.row is not None)
+
+    def _count_invalid(self, counts: UploadCounts, lines: Sequence[ListLine]) -> list[tuple[int, ListRow]]:
+        valid = []
+        for line, row, fault in lines:
+            counts.lines += 1
+            why = fault or (
+                "" if row is None or self._admits(row.address) else "the campaign does not admit the domain"
+            )
+            if counts.lines > LINES_MAX:
+                why = f"the list has more than {LINES_MAX} lines: upload it in parts"
+            if row is not None and not why:
+                valid.append((line, row))
+                continue
+            counts.rejected += 1
+            if len(counts.faults) < REPORTED_LINES_MAX:
+                counts.faults.append(RejectedRow(line, why))
+        return valid
+
+    def _admits(self, address: EmailAddress) -> bool:
+        terms, created = self.campaign.terms, self.details.created
+        return admits_domain(address.domain, terms.allowed_domains, terms.denied_domains) and admits_domain(
+            address.domain, created.allowed_domains, created.denied_domains
+        )
+
+    def _open_lists(self) -> HandOutLists:
+        return HandOutLists(self.services.storage, self.services.new_id, self.services.new_ordered_id)
+
+
+def _leave_out(counts: UploadCounts, line: int, why: str) -> None:
+    if len(counts.left_out) < REPORTED_LINES_MAX:
+        counts.left_out.append(RejectedRow(line, why))

@@ -1,0 +1,212 @@
+"""Reads the list of a hand-out: CSV with a line of column names, JSON Lines, or objects of a JSON document.
+
+The columns `email` and `language` have a meaning; every other column is a variable, a value that the text of the email
+names. Memory holds one line at a time.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
+
+import orjson
+
+from api.code_import.file_reader import (
+    SEPARATORS,
+    Format,
+    UnusableFileError,
+    decode_line,
+    read_lines,
+    split_cells,
+)
+from api.code_import.row_parser import SHOWN_LENGTH_MAX, InvalidCellError, RejectedRecordError
+from api.schemas.csv_cells import FORMULA, without_mark
+from api.schemas.parsing import InvalidInputError, parse_email
+from domain.ports import Language
+from projections.hand_outs.hand_out_lists import ListRow
+
+EMAIL: Final = "email"
+LANGUAGE: Final = "language"
+VARIABLES: Final = "variables"
+VARIABLES_MAX: Final = 20
+VARIABLE_LENGTH_MAX: Final = 200
+RESERVED: Final = frozenset({"group", "code", "link"})
+"""Names that texts of emails give another meaning."""
+LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_NUMBER: Final = re.compile(r"[+-][0-9][0-9 ()./-]*")
+"""A number or a phone number, which a spreadsheet shows as such."""
+
+
+class ListLine(NamedTuple):
+    """One line of a list: its number from 1, and its recipient or the sentence that says what is wrong."""
+
+    line: int
+    row: ListRow | None
+    why: str = ""
+
+
+class RecipientSource(Protocol):
+    """A list that can be read several times."""
+
+    def __iter__(self) -> Iterator[ListLine]:
+        """Yield every line."""
+
+
+class RecipientFile:
+    """A file with a list.
+
+    Args:
+        file: Open for reading bytes, seekable.
+        form: Its format.
+        language: Of recipients whose line names none.
+
+    Raises:
+        UnusableFileError: The file is empty, or its columns are not valid.
+    """
+
+    def __init__(self, file: BinaryIO, form: Format, language: Language) -> None:
+        self._file, self._form, self._language = file, form, language
+        self._separator, self._names = ",", list[str]()
+        if form == "csv":
+            self._read_header()
+
+    def __iter__(self) -> Iterator[ListLine]:
+        """Yield every line; empty ones are skipped."""
+        self._file.seek(0)
+        lines = read_lines(self._file)
+        if self._form == "csv":
+            next(lines, None)
+        for line, raw in lines:
+            if raw.strip():
+                yield self._parse(line, raw)
+
+    def _parse(self, line: int, raw: bytes) -> ListLine:
+        try:
+            text = decode_line(raw)
+            cells = self._csv_cells(text) if self._form == "csv" else _json_cells(text)
+            return ListLine(line, parse_recipient(cells, self._language))
+        except RejectedRecordError as error:
+            return ListLine(line, None, str(error))
+
+    def _read_header(self) -> None:
+        self._file.seek(0)
+        _, raw = next(read_lines(self._file), (1, b""))
+        if not raw.strip():
+            raise UnusableFileError("empty", "line 1 is empty: it must name the columns, such as email,language,name")
+        try:
+            header = decode_line(raw).strip()
+            self._separator = max(SEPARATORS, key=header.count)
+            self._names = [name.strip().lower() for name in split_cells(header, self._separator)]
+        except RejectedRecordError as error:
+            raise UnusableFileError("csv", f"line 1, the names of the columns: {error}") from error
+        if EMAIL not in self._names:
+            raise UnusableFileError("columns", "no column is named email: rename the one that holds the addresses")
+        twice = next((name for name in self._names if self._names.count(name) > 1), None)
+        if twice is not None:
+            raise UnusableFileError("columns", f"two columns are named {twice[:SHOWN_LENGTH_MAX]!a}: remove one")
+        try:
+            _check_names([name for name in self._names if name not in (EMAIL, LANGUAGE)])
+        except InvalidCellError as error:
+            raise UnusableFileError("columns", f"line 1: {error}") from error
+
+    def _csv_cells(self, text: str) -> Mapping[str, str]:
+        cells = split_cells(text, self._separator)
+        if len(cells) > len(self._names):
+            raise RejectedRecordError(
+                "columns", f"the line has {len(cells)} cells, but line 1 names {len(self._names)} columns"
+            )
+        return {name: without_mark(cell.strip()) for name, cell in zip(self._names, cells, strict=False)}
+
+
+class RecipientObjects:
+    """A list of JSON objects, counted from 1."""
+
+    def __init__(self, objects: Sequence[Any], language: Language) -> None:
+        self._objects, self._language = objects, language
+
+    def __iter__(self) -> Iterator[ListLine]:
+        """Yield every object."""
+        for number, document in enumerate(self._objects, start=1):
+            try:
+                yield ListLine(number, parse_recipient(_cells_of(document), self._language))
+            except RejectedRecordError as error:
+                yield ListLine(number, None, str(error))
+
+
+def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
+    """Read one recipient.
+
+    Args:
+        cells: By column; missing and empty ones take the default, or are no variable.
+        default: The language of a recipient without one.
+
+    Raises:
+        InvalidCellError: A cell is not valid.
+    """
+    try:
+        address = parse_email(cells.get(EMAIL, ""))
+    except InvalidInputError as error:
+        raise InvalidCellError(EMAIL, f"email {error.detail}") from error
+    name = cells.get(LANGUAGE, "").lower()
+    if name and name not in LANGUAGES:
+        raise InvalidCellError(LANGUAGE, f"language {name[:SHOWN_LENGTH_MAX]!a} is neither en nor zh")
+    variables = {name: cell for name, cell in cells.items() if cell and name not in (EMAIL, LANGUAGE)}
+    for variable, value in variables.items():
+        _check_value(variable, value)
+    return ListRow(address, LANGUAGES.get(name, default), variables)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name) or name in RESERVED:
+            raise InvalidCellError(
+                name,
+                f"{name[:SHOWN_LENGTH_MAX]!a} cannot name a variable: write a to z, 0 to 9 and _,"
+                f" at most 40 characters, and not {', '.join(sorted(RESERVED))}",
+            )
+    if len(names) > VARIABLES_MAX:
+        raise InvalidCellError("", f"there are {len(names)} variables, and at most {VARIABLES_MAX} are possible")
+
+
+def _check_value(name: str, value: str) -> None:
+    if len(value) > VARIABLE_LENGTH_MAX:
+        raise InvalidCellError(name, f"{name} is longer than {VARIABLE_LENGTH_MAX} characters")
+    if not value.isprintable():
+        raise InvalidCellError(name, f"{name} is not one printable line")
+    if value.startswith(FORMULA) and not _NUMBER.fullmatch(value):
+        raise InvalidCellError(name, f"{name} {value[:SHOWN_LENGTH_MAX]!a} is a formula: write a text that is none")
+
+
+def _json_cells(text: str) -> Mapping[str, str]:
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise RejectedRecordError("json", f"the line is not JSON: {error.msg} at character {error.colno}") from error
+    return _cells_of(document)
+
+
+def _cells_of(document: object) -> Mapping[str, str]:
+    """Return the cells of an object; variables are its other members, or those of its member `variables`."""
+    if not isinstance(document, dict):
+        raise RejectedRecordError("json", 'this is not a JSON object such as {"email":"li.wei@example.com"}')
+    nested = document.get(VARIABLES)
+    members = {name: value for name, value in document.items() if name != VARIABLES}
+    if nested is not None:
+        if not isinstance(nested, dict):
+            raise RejectedRecordError("json", "variables is not a JSON object")
+        if both := members.keys() & nested.keys() | {EMAIL, LANGUAGE} & nested.keys():
+            raise RejectedRecordError("json", f"{', '.join(sorted(both))[:SHOWN_LENGTH_MAX]!a} is given twice")
+        members |= nested
+    cells = {name: _cell(name, value) for name, value in members.items()}
+    _check_names([name for name in cells if name not in (EMAIL, LANGUAGE)])
+    return cells
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise InvalidCellError(name, f"{name[:SHOWN_LENGTH_MAX]!a} is neither text nor a whole number")

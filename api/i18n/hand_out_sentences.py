@@ -1,0 +1,49 @@
+"""Sentences about hand-outs and the emails with their codes."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from api.i18n.catalogs import Translator
+from api.i18n.code_sentences import Facts, terms_text
+
+
+def _created(say: Translator, facts: Facts) -> str:
+    terms = terms_text(say, facts, facts.get("bound"))
+    rate = facts.get("per_minute")
+    key = "event.HandOutCreated" if rate is None else "event.HandOutCreated.rate"
+    return say(key, name=facts.get("name", "?"), rate=rate, terms=terms)
+
+
+_FAILED: Final[Mapping[object, str]] = {
+    "address_refused": "event.HandOutFailed.address_refused",
+    "message_refused": "event.HandOutFailed.message_refused",
+    "bad_address": "event.HandOutFailed.bad_address",
+    "address_mismatch": "event.HandOutFailed.address_mismatch",
+}
+_SKIPPED: Final[Mapping[object, str]] = {
+    "opted_out": "event.HandOutSkipped.opted_out",
+    "erased": "event.HandOutSkipped.erased",
+    "not_needed": "event.HandOutSkipped.not_needed",
+}
+
+
+def _failed(say: Translator, facts: Facts) -> str:
+    reason = facts.get("reason")
+    return say(_FAILED.get(reason, "event.HandOutFailed.other"), mail=facts.get("mail", "?"), reason=reason or "?")
+
+
+HAND_OUT_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
+    "HandOutCreated": _created,
+    "HandOutPaused": lambda say, _: say("event.HandOutPaused"),
+    "HandOutResumed": lambda say, _: say("event.HandOutResumed"),
+    "HandOutEnded": lambda say, _: say("event.HandOutEnded"),
+    "CodeHandedOut": lambda say, _: say("event.CodeHandedOut"),
+    "HandOutSent": lambda say, facts: say("event.HandOutSent", mail=facts.get("mail", "?")),
+    "HandOutFailed": _failed,
+    "HandOutUnknown": lambda say, facts: say("event.HandOutUnknown", mail=facts.get("mail", "?")),
+    "HandOutSkipped": lambda say, facts: say(_SKIPPED.get(facts.get("reason"), "event.HandOutSkipped")),
+    "HandOutBounced": lambda say, facts: say("event.HandOutBounced", mail=facts.get("mail", "?")),
+    "HandOutResendRequested": lambda say, facts: say("event.HandOutResendRequested", mail=facts.get("mail", "?")),
+    "HandOutReminded": lambda say, _: say("event.HandOutReminded"),
+}
+"""Sentence builders by the bare name of an event."""

@@ -1,0 +1,203 @@
+"""Requests and responses about hand-outs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from api.schemas.code_terms import document_of_terms
+from api.schemas.resources import NewTerms, StrictRequest
+from domain.events.code_terms import TERM_NAMES, CodeTerms
+from domain.ports import Language
+from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.number_bounds import MAILS_PER_MINUTE
+from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText, Person
+
+SUBJECT_LENGTH_MAX: Final = 200
+TEXT_LENGTH_MAX: Final = 5_000
+"""As those of a group's invitations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOutOrder:
+    """What a new hand-out is.
+
+    Attributes:
+        name: For staff.
+        terms: Of its codes; without a group they get that of the campaign.
+        bound: Whether only the first recipient of each code may redeem it.
+        per_minute: Most emails per minute; None for as fast as workers send.
+        texts: Its own subject and text by language, which replace those of the ledger.
+    """
+
+    name: str
+    terms: CodeTerms
+    bound: bool = True
+    per_minute: int | None = None
+    texts: Mapping[Language, HandOutText]
+
+
+class HandOutTextRequest(StrictRequest):
+    """Subject and text of a hand-out's emails in one language. Empty ones are those of the ledger."""
+
+    subject: Annotated[str, Field(max_length=SUBJECT_LENGTH_MAX, description="Subject of the email.")] = ""
+    text: Annotated[
+        str,
+        Field(
+            max_length=TEXT_LENGTH_MAX,
+            description="`{name}` stands for the variable `name` of the recipient, `{group}` for the group.",
+        ),
+    ] = ""
+
+
+class HandOutTextsRequest(StrictRequest):
+    """A hand-out's own texts by language."""
+
+    en: Annotated[HandOutTextRequest | None, Field(description="In English.")] = None
+    zh: Annotated[HandOutTextRequest | None, Field(description="In Chinese.")] = None
+
+    def by_language(self) -> dict[Language, HandOutText]:
+        """Return the texts that the request names."""
+        named: dict[Language, HandOutTextRequest | None] = {"en": self.en, "zh": self.zh}
+        return {name: HandOutText(text.subject, text.text) for name, text in named.items() if text is not None}
+
+
+class HandOutRequest(NewTerms):
+    """A new hand-out, and the terms of its codes."""
+
+    campaign: UUID = Field(strict=False, description="The campaign that its codes belong to.")
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=NAME_LENGTH_MAX,
+            description="Name for staff: one printable line. Events store it permanently.",
+        ),
+    ]
+    per_minute: Annotated[
+        int | None,
+        Field(
+            ge=MAILS_PER_MINUTE.least,
+            le=MAILS_PER_MINUTE.most,
+            description="Most emails per minute; null: as fast as workers send.",
+        ),
+    ] = None
+    open: bool = Field(default=False, description="Whether its codes are not bound to their first recipient.")
+    texts: HandOutTextsRequest | None = Field(default=None, description="Its own texts; null: those of the ledger.")
+
+    def order(self) -> HandOutOrder:
+        """Return what the hand-out is."""
+        return HandOutOrder(
+            name=self.name,
+            terms=CodeTerms(**{name: getattr(self, name) for name in TERM_NAMES}),
+            bound=not self.open,
+            per_minute=self.per_minute,
+            texts={} if self.texts is None else self.texts.by_language(),
+        )
+
+
+class HandOutView(BaseModel):
+    """A hand-out, and how many recipients are in each state."""
+
+    id: UUID
+    campaign: Annotated[UUID, Field(description="The campaign that its codes belong to.")]
+    name: Annotated[str, Field(description="Its name, for staff.")]
+    state: Annotated[str, Field(description="running, paused or ended. The end of the campaign ends it.")]
+    created_at: datetime
+    per_minute: int | None
+    open: bool
+    terms: Annotated[dict[str, object], Field(description="Terms of its codes.")]
+    recipients: Annotated[int, Field(description="Recipients of its list.")]
+    counts: Annotated[
+        dict[str, int],
+        Field(
+            description="Recipients by state: queued, sent, reminded, redeemed, bounced, refused, unknown, opted_out,"
+            " expired or not_sent."
+        ),
+    ]
+
+
+class HandOutPage(BaseModel):
+    """A page of hand-outs, in order of creation."""
+
+    hand_outs: list[HandOutView]
+    next: str | None
+
+
+class RecipientView(BaseModel):
+    """A recipient of a hand-out."""
+
+    code_id: Annotated[UUID, Field(description="ID of the code that is, or will be, issued for the recipient.")]
+    recipient_id: UUID
+    language: Annotated[str, Field(description="Language of the email, `en` or `zh`.")]
+    state: Annotated[
+        str,
+        Field(
+            description="queued, sent, reminded, redeemed, bounced, refused, unknown, opted_out, expired or not_sent."
+        ),
+    ]
+    mail: Annotated[int, Field(description="Number of the newest email; 0: none yet.")]
+    handed_out_at: Annotated[datetime | None, Field(description="Time of the issue of the code; null before.")]
+    changed_at: Annotated[datetime | None, Field(description="Time of the newest event of the email.")]
+
+
+class RecipientPage(BaseModel):
+    """A page of recipients, in the order of the list. `next`: send it as `after` for the next page."""
+
+    recipients: list[RecipientView]
+    next: int | None
+
+
+class ListFault(BaseModel):
+    """A line of a list, and what about it."""
+
+    line: int
+    why: str
+
+
+class UploadView(BaseModel):
+    """Result of an upload. If a line is rejected, nothing is stored."""
+
+    applied: bool
+    lines: int
+    added: Annotated[int, Field(description="Recipients who get a code; of a dry run, who would get one.")]
+    repeated: Annotated[int, Field(description="Lines whose recipient an earlier line has; they are left out.")]
+    listed: Annotated[
+        int, Field(description="Lines whose recipient gets a code of the campaign already; they are left out.")
+    ]
+    rejected: int
+    faults: Annotated[list[ListFault], Field(description="The first 100 rejected lines.")]
+    left_out: Annotated[list[ListFault], Field(description="The first 100 lines that are left out.")]
+
+
+def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:
+    """Return a hand-out as the API shows it."""
+    details = progress.details
+    return HandOutView(
+        id=details.hand_out.hand_out_id,
+        campaign=details.hand_out.campaign_id,
+        name=details.created.name,
+        state=details.state_in(is_campaign_over=progress.campaign.has_ended(now)),
+        created_at=details.created_at,
+        per_minute=details.created.per_minute,
+        open=not details.created.bound,
+        terms=document_of_terms(details.created.terms),
+        recipients=progress.people,
+        counts={**progress.counts},
+    )
+
+
+def view_of_person(person: Person) -> RecipientView:
+    """Return a recipient as the API shows them: without the email address."""
+    return RecipientView(
+        code_id=person.code_id,
+        recipient_id=person.recipient_id,
+        language=person.language,
+        state=person.state,
+        mail=person.mail,
+        handed_out_at=person.handed_out_at,
+        changed_at=person.changed_at,
+    )

@@ -1,0 +1,1 @@
+"""What is done about hand-outs: creating and managing them, resending, exporting."""

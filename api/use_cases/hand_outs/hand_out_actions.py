@@ -1,0 +1,187 @@
+"""What staff and integrators do about hand-outs, for API, pages and command line alike."""
+
+from datetime import datetime
+from uuid import UUID
+
+from api.errors import ApplicationError
+from api.schemas.hand_outs import HandOutOrder
+from api.use_cases.campaign_actions import join_group
+from api.use_cases.services import Caller, LedgerServices
+from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
+from domain.commands.hand_out.manage_hand_out import (
+    CreateHandOut,
+    EndHandOut,
+    HandOutCommand,
+    PauseHandOut,
+    ResumeHandOut,
+)
+from domain.errors import NoSuchCampaign, NoSuchHandOut, Refusal
+from domain.model.campaign import Campaign
+from projections.hand_outs.hand_out_lists import HandOutLists
+from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person
+from projections.read_models.campaign_list import CampaignReader
+
+
+def create_hand_out(
+    services: LedgerServices, caller: Caller, campaign_id: UUID, order: HandOutOrder, hand_out_id: UUID | None = None
+) -> HandOutProgress:
+    """Create a hand-out without recipients. With the same `hand_out_id` again nothing is created.
+
+    Raises:
+        ApplicationError: There is no such campaign, it has ended, or the order is not valid.
+        StorageUnavailableError: The database is unavailable.
+    """
+    campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
+    if campaign is None:
+        raise ApplicationError.from_refusal(NoSuchCampaign())
+    command = CreateHandOut(
+        context=services.context(caller),
+        campaign_id=campaign_id,
+        hand_out_id=hand_out_id or services.new_id(),
+        name=order.name,
+        terms=join_group(order.terms, campaign),
+        bound=order.bound,
+        per_minute=order.per_minute,
+    )
+    progress = _execute(services, command)
+    reader = HandOutReader(services.storage)
+    for language, text in order.texts.items():
+        reader.save_text(command.hand_out_id, language, text)
+    return progress
+
+
+def pause_hand_out(services: LedgerServices, caller: Caller, hand_out_id: UUID) -> HandOutProgress:
+    """Hand no further code out for now."""
+    return _change(services, caller, hand_out_id, PauseHandOut)
+
+
+def resume_hand_out(services: LedgerServices, caller: Caller, hand_out_id: UUID) -> HandOutProgress:
+    """Hand codes out again."""
+    return _change(services, caller, hand_out_id, ResumeHandOut)
+
+
+def end_hand_out(services: LedgerServices, caller: Caller, hand_out_id: UUID) -> HandOutProgress:
+    """Hand no further code out, permanently."""
+    return _change(services, caller, hand_out_id, EndHandOut)
+
+
+def find_progress(services: LedgerServices, hand_out_id: UUID) -> HandOutProgress:
+    """Return a hand-out with its counts.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    reader, now = HandOutReader(services.storage), services.now()
+    details, campaign = find_details(services, hand_out_id)
+    is_over = campaign.has_ended(now)
+    return HandOutProgress(details, campaign, reader.count_people(details, now, is_campaign_over=is_over))
+
+
+def list_progress(
+    services: LedgerServices, campaign_id: UUID, after: tuple[datetime, UUID], limit: int
+) -> list[HandOutProgress]:
+    """Return one page of the hand-outs of a campaign in order of creation, each with its counts.
+
+    Raises:
+        ApplicationError: CAMPAIGN_NOT_FOUND.
+    """
+    campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
+    if campaign is None:
+        raise ApplicationError.from_refusal(NoSuchCampaign())
+    reader, now = HandOutReader(services.storage), services.now()
+    is_over = campaign.has_ended(now)
+    return [
+        HandOutProgress(details, campaign, reader.count_people(details, now, is_campaign_over=is_over))
+        for details in reader.list_hand_outs(campaign_id, after, limit)
+    ]
+
+
+def list_people(services: LedgerServices, hand_out_id: UUID, after: int, limit: int) -> list[Person]:
+    """Return one page of recipients in the order of the list, after a number.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    now = services.now()
+    details, campaign = find_details(services, hand_out_id)
+    return HandOutReader(services.storage).list_people(
+        details, after, limit, now, is_campaign_over=campaign.has_ended(now)
+    )
+
+
+def find_person(services: LedgerServices, hand_out_id: UUID, code_id: UUID) -> Person:
+    """Return one recipient by the id of the code.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    now = services.now()
+    details, campaign = find_details(services, hand_out_id)
+    person = HandOutReader(services.storage).find_person(
+        details, code_id, now, is_campaign_over=campaign.has_ended(now)
+    )
+    if person is None:
+        raise ApplicationError.from_refusal(NoSuchHandOut())
+    return person
+
+
+def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID) -> Person:
+    """Have the code of one recipient sent again, with the same link. One without an email yet gets it now.
+
+    Raises:
+        ApplicationError: The hand-out has no such recipient, the code was revoked, or there were too many emails.
+    """
+    person = find_person(services, hand_out_id, code_id)
+    if person.mail:
+        services.execute(ResendHandOut(context=services.context(caller), code_id=code_id))
+    _open_lists(services).ask(hand_out_id, code_id, services.now())
+    return find_person(services, hand_out_id, code_id)
+
+
+def record_bounce(services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID) -> Person:
+    """Record that the newest email of one recipient bounced.
+
+    Raises:
+        ApplicationError: The hand-out has no such recipient, or no email of theirs was sent.
+    """
+    find_person(services, hand_out_id, code_id)
+    services.execute(RecordHandOutBounce(context=services.context(caller), code_id=code_id))
+    return find_person(services, hand_out_id, code_id)
+
+
+def find_details(services: LedgerServices, hand_out_id: UUID) -> tuple[HandOutDetails, Campaign]:
+    """Return a hand-out and its campaign.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    details = HandOutReader(services.storage).find_hand_out(hand_out_id)
+    campaign = (
+        None if details is None else CampaignReader(services.storage).find_campaign_state(details.hand_out.campaign_id)
+    )
+    if details is None or campaign is None:
+        raise ApplicationError.from_refusal(NoSuchHandOut())
+    return details, campaign
+
+
+def _change(
+    services: LedgerServices,
+    caller: Caller,
+    hand_out_id: UUID,
+    kind: type[PauseHandOut] | type[ResumeHandOut] | type[EndHandOut],
+) -> HandOutProgress:
+    details, _ = find_details(services, hand_out_id)
+    campaign_id = details.hand_out.campaign_id
+    command = kind(context=services.context(caller), campaign_id=campaign_id, hand_out_id=hand_out_id)
+    return _execute(services, command)
+
+
+def _execute(services: LedgerServices, command: HandOutCommand) -> HandOutProgress:
+    result = services.storage.ledger.execute_on_hand_out(command)
+    if isinstance(result, Refusal):
+        raise ApplicationError.from_refusal(result)
+    return find_progress(services, command.hand_out_id)
+
+
+def _open_lists(services: LedgerServices) -> HandOutLists:
+    return HandOutLists(services.storage, services.new_id, services.new_ordered_id)

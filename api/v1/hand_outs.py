@@ -1,0 +1,219 @@
+"""Hand-outs for staff and integrators: create, upload lists, follow, pause, resume, end, resend, record bounces."""
+
+import io
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request
+
+from api.code_import.file_reader import UnusableFileError
+from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.recipient_list import RecipientFile, RecipientObjects, RecipientSource
+from api.errors import malformed
+from api.http.blocking_route import BlockingRoute
+from api.http.dependencies import MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
+from api.http.openapi import PROTECTED, problem_responses
+from api.http.pagination import Page, format_cursor, parse_cursor
+from api.schemas.hand_outs import (
+    HandOutPage,
+    HandOutRequest,
+    HandOutView,
+    RecipientPage,
+    RecipientView,
+    UploadView,
+    view_of_hand_out,
+    view_of_person,
+)
+from api.schemas.numbers import IN_DIGITS
+from api.use_cases.hand_outs import hand_out_actions
+from api.use_cases.run_blocking import run_blocking
+from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
+from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, PauseHandOut, ResumeHandOut
+from domain.ports import Language
+from domain.values.number_bounds import VERSIONS
+
+UPLOAD_PATH: Final = "/api/v1/hand-outs/recipients"
+UPLOAD_BYTES_MAX: Final = 2 * 2**20
+UPLOAD_LINES_MAX: Final = 10_000
+"""Most lines of one request: some seconds of work. Several requests append; the command uploads larger files."""
+UPLOAD_S_MAX: Final = 60.0
+PAGE_MAX: Final = 200
+_FORMS: Final = ("text/csv", "application/jsonl", "application/x-ndjson", "application/json")
+_EXAMPLES: Final[dict[str, object]] = {
+    "text/csv": "email,language,name\nli.wei@example.com,zh,Li Wei\n",
+    "application/jsonl": '{"email":"li.wei@example.com","language":"zh","name":"Li Wei"}\n',
+    "application/json": {"recipients": [{"email": "li.wei@example.com", "variables": {"name": "Li Wei"}}]},
+}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            name: {
+                "schema": {"type": "object" if name == "application/json" else "string"},
+                "example": example,
+            }
+            for name, example in _EXAMPLES.items()
+        },
+    }
+}
+
+router = APIRouter(
+    route_class=BlockingRoute,
+    prefix="/api/v1/hand-outs",
+    tags=["hand-outs"],
+    responses=PROTECTED,
+)
+
+
+@router.post("", status_code=201, responses=problem_responses("MALFORMED", CreateHandOut), summary="Create a hand-out")
+def create(body: HandOutRequest, services: TheServices, caller: MayIssueCodes) -> HandOutView:
+    """Creates a hand-out without recipients. Upload its list with `POST /api/v1/hand-outs/recipients`."""
+    progress = hand_out_actions.create_hand_out(services, caller, body.campaign, body.order())
+    return view_of_hand_out(progress, services.now())
+
+
+@router.get("", responses=problem_responses("CAMPAIGN_NOT_FOUND"), summary="List the hand-outs of a campaign")
+def list_hand_outs(
+    services: TheServices,
+    _: MayReadCodes,
+    campaign: Annotated[UUID, Query(description="ID of the campaign.")],
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> HandOutPage:
+    """Returns one page in order of creation. `next` is the cursor of the next page."""
+    rows = hand_out_actions.list_progress(services, campaign, parse_cursor(cursor), limit + 1)
+    page = Page.of(rows, limit, lambda row: format_cursor(row.details.created_at, row.details.hand_out.hand_out_id))
+    now = services.now()
+    return HandOutPage(hand_outs=[view_of_hand_out(row, now) for row in page.rows], next=page.next)
+
+
+@router.post(
+    "/recipients",
+    openapi_extra=_BODY,
+    responses=problem_responses("MALFORMED", "BODY_TOO_LARGE", CreateHandOut, EndHandOut, PauseHandOut),
+    summary="Upload recipients of a hand-out",
+)
+async def upload(
+    request: Request,
+    services: TheServices,
+    caller: MayIssueCodes,
+    hand_out: Annotated[UUID, Query(description="ID of the hand-out.")],
+    language: Annotated[
+        Language | None, Query(description="Of recipients whose line names none; by default that of the ledger.")
+    ] = None,
+    dry_run: Annotated[bool, Query(description="Check every line and store nothing.")] = False,  # noqa: FBT002 - a query parameter
+) -> UploadView:
+    """Appends up to 10,000 recipients, each of whom gets one code. If a line is not valid, nothing is stored.
+
+    The body is CSV, JSON Lines, or a JSON document with a list `recipients`. `email` is required, `language` is `en` or
+    `zh`, and every other column is a variable for the text of the email. A recipient who gets a code of the campaign
+    already is left out, so you can repeat a request whose response was lost.
+    """
+    data = await request.body()
+    form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    default = language or services.settings.default_language
+
+    def run() -> UploadView:
+        source = _open_source(form, data, default)
+        upload_of_list = HandOutUpload.open(services, caller, hand_out, source)
+        counts = upload_of_list.check() if dry_run else upload_of_list.apply()
+        return UploadView(applied=not dry_run and not counts.rejected, **counts.document())
+
+    return await run_blocking(UPLOAD_S_MAX, run)
+
+
+@router.get("/{hand_out_id}", responses=problem_responses("HAND_OUT_NOT_FOUND"), summary="Get a hand-out")
+def get(hand_out_id: UUID, services: TheServices, _: MayReadCodes) -> HandOutView:
+    """Returns a hand-out, and how many recipients are in each state."""
+    return view_of_hand_out(hand_out_actions.find_progress(services, hand_out_id), services.now())
+
+
+@router.post("/{hand_out_id}/pause", responses=problem_responses(PauseHandOut), summary="Pause a hand-out")
+def pause(hand_out_id: UUID, services: TheServices, caller: MayWriteCodes) -> HandOutView:
+    """Hands no further code out until the hand-out is resumed. Emails that are being sent are still sent."""
+    return view_of_hand_out(hand_out_actions.pause_hand_out(services, caller, hand_out_id), services.now())
+
+
+@router.post("/{hand_out_id}/resume", responses=problem_responses(ResumeHandOut), summary="Resume a paused hand-out")
+def resume(hand_out_id: UUID, services: TheServices, caller: MayWriteCodes) -> HandOutView:
+    """Hands codes out again."""
+    return view_of_hand_out(hand_out_actions.resume_hand_out(services, caller, hand_out_id), services.now())
+
+
+@router.post("/{hand_out_id}/end", responses=problem_responses(EndHandOut), summary="End a hand-out permanently")
+def end(hand_out_id: UUID, services: TheServices, caller: MayWriteCodes) -> HandOutView:
+    """Hands no further code out, permanently. Codes that were handed out stay valid."""
+    return view_of_hand_out(hand_out_actions.end_hand_out(services, caller, hand_out_id), services.now())
+
+
+@router.get(
+    "/{hand_out_id}/recipients",
+    responses=problem_responses("HAND_OUT_NOT_FOUND"),
+    summary="List the recipients of a hand-out",
+)
+def list_recipients(
+    hand_out_id: UUID,
+    services: TheServices,
+    _: MayReadCodes,
+    after: Annotated[int, Query(ge=0, le=VERSIONS.most, description="`next` of the page before."), IN_DIGITS] = 0,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
+) -> RecipientPage:
+    """Returns one page in the order of the list, without email addresses."""
+    rows = hand_out_actions.list_people(services, hand_out_id, after, limit + 1)
+    page = Page.of(rows, limit, lambda person: person.number)
+    return RecipientPage(recipients=[view_of_person(person) for person in page.rows], next=page.next)
+
+
+@router.post(
+    "/{hand_out_id}/recipients/{code_id}/resend",
+    responses=problem_responses(ResendHandOut),
+    summary="Send the code of a recipient again",
+)
+def resend(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayWriteCodes) -> RecipientView:
+    """Sends the same code and link again, whatever the state and the rate of the hand-out.
+
+    A recipient without an email yet gets it now. While an email is queued, no further one is.
+    """
+    return view_of_person(hand_out_actions.resend_to_person(services, caller, hand_out_id, code_id))
+
+
+@router.post(
+    "/{hand_out_id}/recipients/{code_id}/bounce",
+    responses=problem_responses(RecordHandOutBounce),
+    summary="Record the bounce of an email with a code",
+)
+def bounce(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayWriteCodes) -> RecipientView:
+    """Records that the newest email of a recipient bounced. The code stays valid."""
+    return view_of_person(hand_out_actions.record_bounce(services, caller, hand_out_id, code_id))
+
+
+def _open_source(form: str, data: bytes, language: Language) -> RecipientSource:
+    """Open the list in a body.
+
+    Raises:
+        ApplicationError: MALFORMED.
+    """
+    if form not in _FORMS:
+        raise malformed("header.content-type", f"must be one of {', '.join(_FORMS)}")
+    if form == "application/json":
+        return RecipientObjects(_objects_of(data), language)
+    if data.count(b"\n") > UPLOAD_LINES_MAX + 1:
+        raise malformed("body", f"more than {UPLOAD_LINES_MAX} lines: send the list in parts")
+    try:
+        return RecipientFile(io.BytesIO(data), "csv" if form == "text/csv" else "jsonl", language)
+    except UnusableFileError as error:
+        raise malformed("body", str(error)) from error
+
+
+def _objects_of(data: bytes) -> list[Any]:
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise malformed("body", f"is not JSON: {error.msg} at character {error.colno}") from error
+    objects = document.get("recipients") if isinstance(document, dict) else None
+    if not isinstance(objects, list) or len(document) != 1:
+        raise malformed("body", 'must be an object with the list "recipients" and nothing else')
+    if len(objects) > UPLOAD_LINES_MAX:
+        raise malformed("body.recipients", f"has more than {UPLOAD_LINES_MAX} items: send the list in parts")
+    return objects

@@ -1,0 +1,162 @@
+"""Record the outcome of an email with a handed-out code, its bounce, and that it is to be sent again."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.commands.context import CommandContext, Decision, event_stamp
+from domain.errors import HandOutMailConflict, NoSuchCode, NoSuchHandOut, RefusalOrder
+from domain.events.hand_out import (
+    HandedOutCodeEvent,
+    HandOutBounced,
+    HandOutFailed,
+    HandOutReminded,
+    HandOutResendRequested,
+    HandOutSent,
+    HandOutSkipped,
+    HandOutUnknown,
+    SkipReason,
+)
+from domain.model.hand_out import HandedOutCode
+from domain.model.redeem_code import RedeemCode
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
+from domain.working_set import WorkingSet
+
+MAILS_MAX = 10
+"""Emails with one code, so that a mistake in a script does not flood a mailbox."""
+
+
+class RecordHandOutMail(Struct, frozen=True, kw_only=True):
+    """Record the final outcome of one email. An outcome that is known already, or of an older email, changes nothing.
+
+    `outcome` is what the channel returned, or why none was sent.
+    """
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut)
+
+    context: CommandContext
+    code_id: UUID
+    mail: int
+    outcome: Outcome | SkipReason
+
+
+class RecordHandOutBounce(Struct, frozen=True, kw_only=True):
+    """Record that the newest email with a code bounced."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut, HandOutMailConflict)
+
+    context: CommandContext
+    code_id: UUID
+
+
+class ResendHandOut(Struct, frozen=True, kw_only=True):
+    """Have the code sent again, with the same link. While an email is queued, this changes nothing."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut, HandOutMailConflict)
+
+    context: CommandContext
+    code_id: UUID
+
+
+class RemindOfHandOut(Struct, frozen=True, kw_only=True):
+    """Have the recipient reminded of a code that is not redeemed, once. What needs no reminder changes nothing."""
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut)
+
+    context: CommandContext
+    code_id: UUID
+
+
+HandOutMailCommand = RecordHandOutMail | RecordHandOutBounce | ResendHandOut | RemindOfHandOut
+"""A command about one handed-out code, by the code's id."""
+
+
+def record_hand_out_mail(command: RecordHandOutMail, working_set: WorkingSet) -> Decision:
+    """Record the outcome of the email that is queued.
+
+    Raises:
+        Refusal: One of `RecordHandOutMail.refusals`, in that order.
+    """
+    handed_out = _find(command, working_set)
+    if handed_out.mail != command.mail or handed_out.mail_state != "queued":
+        return Decision(command.code_id)
+    fields = _event_fields(command, working_set, command.mail)
+    return Decision(command.code_id, [_outcome_event(command.outcome, fields)])
+
+
+def record_hand_out_bounce(command: RecordHandOutBounce, working_set: WorkingSet) -> Decision:
+    """Record the bounce once.
+
+    Raises:
+        Refusal: One of `RecordHandOutBounce.refusals`, in that order.
+    """
+    handed_out = _find(command, working_set)
+    if handed_out.mail_state == "bounced":
+        return Decision(command.code_id)
+    if handed_out.mail_state not in {"sent", "unknown"}:
+        raise HandOutMailConflict("not_sent")
+    return Decision(command.code_id, [HandOutBounced(**_event_fields(command, working_set, handed_out.mail))])
+
+
+def resend_hand_out(command: ResendHandOut, working_set: WorkingSet) -> Decision:
+    """Request the next email.
+
+    Raises:
+        Refusal: One of `ResendHandOut.refusals`, in that order.
+    """
+    handed_out = _find(command, working_set)
+    if working_set.code(command.code_id).revoked_by is not None:
+        raise HandOutMailConflict("revoked")
+    if handed_out.mail_state == "queued":
+        return Decision(command.code_id)
+    if handed_out.mail >= MAILS_MAX:
+        raise HandOutMailConflict("too_many")
+    fields = _event_fields(command, working_set, handed_out.mail + 1)
+    return Decision(command.code_id, [HandOutResendRequested(**fields)])
+
+
+def remind_of_hand_out(command: RemindOfHandOut, working_set: WorkingSet) -> Decision:
+    """Request the reminder.
+
+    Raises:
+        Refusal: One of `RemindOfHandOut.refusals`, in that order.
+    """
+    handed_out, code = _find(command, working_set), working_set.code(command.code_id)
+    is_wanted = (
+        handed_out.reminder is None and handed_out.mail_state == "sent" and needs_reminder(code, command.context.now)
+    )
+    if not is_wanted:
+        return Decision(command.code_id)
+    return Decision(command.code_id, [HandOutReminded(**_event_fields(command, working_set, handed_out.mail + 1))])
+
+
+def needs_reminder(code: RedeemCode, now: datetime) -> bool:
+    """Return whether a handed-out code can still be redeemed and was not."""
+    return code.revoked_by is None and not code.is_expired(now) and code.used + code.reserved == 0
+
+
+def _find(command: HandOutMailCommand, working_set: WorkingSet) -> HandedOutCode:
+    working_set.code(command.code_id)
+    if (handed_out := working_set.handed_out.get(command.code_id)) is None:
+        raise NoSuchHandOut
+    return handed_out
+
+
+def _event_fields(command: HandOutMailCommand, working_set: WorkingSet, mail: int) -> dict[str, Any]:
+    return {**event_stamp(command.context, working_set.code(command.code_id)).fields, "mail": mail}
+
+
+def _outcome_event(outcome: Outcome | SkipReason, fields: dict[str, Any]) -> HandedOutCodeEvent:
+    match outcome:
+        case Accepted():
+            return HandOutSent(**fields, server=outcome.server, reply_code=outcome.reply_code)
+        case OutcomeUnknown():
+            return HandOutUnknown(**fields, server=outcome.server, cause=outcome.cause)
+        case Rejected():
+            return HandOutFailed(**fields, server=outcome.server, reason=outcome.reason, reply_code=outcome.reply_code)
+        case str():
+            return HandOutSkipped(**fields, reason=outcome)
+        case _:
+            return HandOutFailed(**fields, server=outcome.server, reason="deferred")

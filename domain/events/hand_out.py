@@ -1,0 +1,151 @@
+"""Facts about a hand-out: codes of a campaign that are sent to a list of recipients, each of whom gets one.
+
+The hand-out itself is in the campaign's stream. What becomes of one recipient is in the stream of the code that was
+issued for them, so no stream grows with the list. The list is in the vault's side of the database, not in the log.
+"""
+
+from typing import Literal
+from uuid import UUID
+
+from domain.events.campaign import CampaignEvent
+from domain.events.code_terms import TermsEvent
+from domain.events.event import Event
+
+SkipReason = Literal["opted_out", "erased", "not_needed"]
+"""Why an email is not sent: the recipient opted out, their data was erased, or the code needs no reminder any more."""
+
+
+class HandOutCreated(TermsEvent, CampaignEvent, frozen=True, kw_only=True):
+    """A list of recipients gets codes of the campaign with these terms, one each.
+
+    Attributes:
+        hand_out_id: The hand-out.
+        name: Its name, for staff. Events hold it permanently.
+        per_minute: Most emails per minute; none: as fast as workers send.
+        bound: False for codes that are not bound to their first recipient.
+    """
+
+    hand_out_id: UUID
+    name: str
+    per_minute: int | None = None
+    bound: bool = True
+
+
+class HandOutPaused(CampaignEvent, frozen=True, kw_only=True):
+    """No further recipient gets a code until it is resumed. Emails that are being sent are still sent.
+
+    Attributes:
+        hand_out_id: The hand-out.
+    """
+
+    hand_out_id: UUID
+
+
+class HandOutResumed(CampaignEvent, frozen=True, kw_only=True):
+    """Recipients get their codes again.
+
+    Attributes:
+        hand_out_id: The hand-out.
+    """
+
+    hand_out_id: UUID
+
+
+class HandOutEnded(CampaignEvent, frozen=True, kw_only=True):
+    """No further recipient gets a code, permanently. Codes that were handed out stay valid.
+
+    Attributes:
+        hand_out_id: The hand-out.
+    """
+
+    hand_out_id: UUID
+
+
+HandOutEvent = HandOutCreated | HandOutPaused | HandOutResumed | HandOutEnded
+"""A fact about a hand-out, in the stream of its campaign."""
+
+
+class HandedOutCodeEvent(Event, frozen=True, kw_only=True):
+    """A fact about a code that was issued for one recipient of a hand-out, in the code's stream."""
+
+
+class CodeHandedOut(HandedOutCodeEvent, frozen=True, kw_only=True):
+    """The code was issued for one recipient of a hand-out. It is in the commit that issues the code.
+
+    Attributes:
+        hand_out_id: The hand-out.
+        recipient_id: The recipient, by their random id.
+    """
+
+    hand_out_id: UUID
+    recipient_id: UUID
+
+
+class HandOutMailEvent(HandedOutCodeEvent, frozen=True, kw_only=True):
+    """A fact about one email with the code.
+
+    Attributes:
+        mail: Number of the email, from 1; a resend is the next one.
+    """
+
+    mail: int
+
+
+class HandOutSent(HandOutMailEvent, frozen=True, kw_only=True):
+    """The server accepted the email with the code.
+
+    Attributes:
+        server: Which server.
+        reply_code: Its reply code; none: it has none.
+    """
+
+    server: str
+    reply_code: int | None = None
+
+
+class HandOutFailed(HandOutMailEvent, frozen=True, kw_only=True):
+    """The email with the code was definitely not sent, and is not tried again without staff.
+
+    Attributes:
+        server: Which server.
+        reason: Why, as a stable word.
+        reply_code: Its reply code; none: it has none.
+    """
+
+    server: str
+    reason: str
+    reply_code: int | None = None
+
+
+class HandOutUnknown(HandOutMailEvent, frozen=True, kw_only=True):
+    """Whether the email with the code was sent is not known after all attempts, each with the same Message-ID.
+
+    Attributes:
+        server: Which server.
+        cause: Why, as a stable word.
+    """
+
+    server: str
+    cause: str
+
+
+class HandOutSkipped(HandOutMailEvent, frozen=True, kw_only=True):
+    """No email was sent, although the server was not asked.
+
+    Attributes:
+        reason: The recipient opted out of such emails, their data was erased, or a reminder is not needed any more.
+    """
+
+    reason: SkipReason
+
+
+class HandOutBounced(HandOutMailEvent, frozen=True, kw_only=True):
+    """A sent email with the code bounced."""
+
+
+class HandOutResendRequested(HandOutMailEvent, frozen=True, kw_only=True):
+    """Staff want the code sent again: the same code and link, in an email of the next number."""
+
+
+class HandOutReminded(HandOutMailEvent, frozen=True, kw_only=True):
+    """A reminder that the code is not redeemed is due, in an email of the next number. There is one per code."""

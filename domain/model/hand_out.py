@@ -1,0 +1,123 @@
+"""Hand-outs, and the codes that they gave to recipients, as their events leave them.
+
+Both are read back from the rows of their projections, which hold what `changes_of` returns for each event.
+"""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.events.event import Event
+from domain.events.hand_out import (
+    CodeHandedOut,
+    HandedOutCodeEvent,
+    HandOutBounced,
+    HandOutCreated,
+    HandOutEnded,
+    HandOutEvent,
+    HandOutFailed,
+    HandOutPaused,
+    HandOutReminded,
+    HandOutResendRequested,
+    HandOutSent,
+    HandOutSkipped,
+    HandOutUnknown,
+)
+
+HandOutState = Literal["running", "paused", "ended"]
+MailState = Literal["queued", "sent", "failed", "unknown", "skipped", "bounced"]
+"""Outcome of the newest email with a code: none yet, accepted, definitely not sent, not known, not wanted, bounced."""
+
+
+class HandOut(Struct, frozen=True, kw_only=True, gc=False):
+    """State of one hand-out.
+
+    Attributes:
+        campaign_id: The campaign whose codes it hands out.
+        state: Whether recipients get codes now; `ended` is permanent.
+    """
+
+    hand_out_id: UUID
+    campaign_id: UUID
+    state: HandOutState
+
+
+class HandedOutCode(Struct, frozen=True, kw_only=True, gc=False):
+    """A code that was issued for one recipient.
+
+    Attributes:
+        mail: Number of the newest email with the code, from 1.
+        mail_state: Outcome of that email.
+        reminder: Number of the email that reminds of the code; None if none was due yet.
+    """
+
+    code_id: UUID
+    hand_out_id: UUID
+    recipient_id: UUID
+    mail: int
+    mail_state: MailState
+    reminder: int | None = None
+
+
+def evolve_hand_out(hand_out: HandOut | None, campaign_id: UUID, event: HandOutEvent) -> HandOut:
+    """Return a hand-out after one more event.
+
+    Raises:
+        LookupError: No event before it creates the hand-out: a bug.
+    """
+    state = state_after(event)
+    if isinstance(event, HandOutCreated):
+        return HandOut(hand_out_id=event.hand_out_id, campaign_id=campaign_id, state=state)
+    if hand_out is None:
+        raise LookupError(f"no event creates hand-out {event.hand_out_id}")
+    return replace(hand_out, state=state)
+
+
+def state_after(event: HandOutEvent) -> HandOutState:
+    """Return the state of a hand-out after an event of it."""
+    if isinstance(event, HandOutEnded):
+        return "ended"
+    return "paused" if isinstance(event, HandOutPaused) else "running"
+
+
+def evolve_handed_out_code(handed_out: HandedOutCode | None, code_id: UUID, event: HandedOutCodeEvent) -> HandedOutCode:
+    """Return a handed-out code after one more event.
+
+    Raises:
+        LookupError: No event before it hands the code out: a bug.
+    """
+    if isinstance(event, CodeHandedOut):
+        return HandedOutCode(code_id=code_id, **changes_of(event))
+    if handed_out is None:
+        raise LookupError(f"no event hands out code {code_id}")
+    return replace(handed_out, **changes_of(event))
+
+
+def changes_of(event: HandedOutCodeEvent) -> dict[str, Any]:
+    """Return the fields of `HandedOutCode` that an event sets."""
+    match event:
+        case CodeHandedOut():
+            return {
+                "hand_out_id": event.hand_out_id,
+                "recipient_id": event.recipient_id,
+                "mail": 1,
+                "mail_state": "queued",
+            }
+        case HandOutResendRequested():
+            return {"mail": event.mail, "mail_state": "queued"}
+        case HandOutReminded():
+            return {"mail": event.mail, "mail_state": "queued", "reminder": event.mail}
+        case _:
+            return {"mail_state": MAIL_STATES[type(event)]}
+
+
+MAIL_STATES: dict[type[Event], MailState] = {
+    HandOutSent: "sent",
+    HandOutFailed: "failed",
+    HandOutUnknown: "unknown",
+    HandOutSkipped: "skipped",
+    HandOutBounced: "bounced",
+}
+"""The state of an email after an event that says its outcome."""

@@ -1,0 +1,163 @@
+"""Lists of recipients of hand-outs: stored in batches, and due all together when the upload ends.
+
+Each row has the id of its code from the beginning, and issuing a known id changes nothing. A campaign has one row per
+recipient. So however often a list is uploaded or a worker ends, a recipient gets one code of a campaign.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from psycopg import Cursor
+from psycopg.rows import tuple_row
+
+from domain.ports import Language
+from domain.values.identifiers import EmailAddress
+from projections.database.errors import translate_database_errors
+from projections.sql.event_store import EventStoreSql
+from projections.sql.hand_outs import HandOutsSql
+from projections.storage.bootstrap import LedgerStore
+from projections.vault.vault import SearchableDraft
+
+
+class ListRow(NamedTuple):
+    """One recipient of a list: where the email goes, its language, and the values that its text names."""
+
+    address: EmailAddress
+    language: Language
+    variables: dict[str, str]
+
+
+class Upload(NamedTuple):
+    """One upload of a list to a hand-out."""
+
+    upload_id: UUID
+    hand_out_id: UUID
+    campaign_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class HandOutLists:
+    """Stores lists.
+
+    Attributes:
+        new_id: Random ids of codes and uploads.
+        new_ordered_id: Random ids that sort by time, for recipients.
+    """
+
+    storage: LedgerStore
+    new_id: Callable[[], UUID]
+    new_ordered_id: Callable[[], UUID]
+
+    def begin(self, hand_out_id: UUID, campaign_id: UUID, now: datetime) -> Upload:
+        """Begin an upload. Until it ends, its rows lead to nothing."""
+        upload = Upload(self.new_id(), hand_out_id, campaign_id)
+        with translate_database_errors(), self.storage.datastore.get_connection() as conn:
+            conn.execute(HandOutsSql.insert_upload, (upload.upload_id, hand_out_id, now))
+        return upload
+
+    def add(self, upload: Upload, rows: Sequence[ListRow], now: datetime) -> list[bool]:
+        """Store a batch in one transaction; return for each row whether its recipient was not in a list before."""
+        with (
+            translate_database_errors(),
+            self.storage.datastore.get_connection() as conn,
+            conn.transaction(),
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
+            recipient_ids = self._store_recipients(cursor, rows)
+            first_places = {recipient_id: nth for nth, recipient_id in reversed(list(enumerate(recipient_ids)))}
+            places = sorted(first_places.values())
+            parameters = {
+                **upload._asdict(),
+                "now": now,
+                "code_ids": [self.new_id() for _ in places],
+                "recipient_ids": [recipient_ids[nth] for nth in places],
+                "languages": [rows[nth].language for nth in places],
+            }
+            code_ids: dict[UUID, UUID] = dict(cursor.execute(HandOutsSql.insert_list_rows, parameters).fetchall())
+            added = [first_places[key] == nth and key in code_ids for nth, key in enumerate(recipient_ids)]
+            self._seal_variables(
+                cursor,
+                [
+                    (code_ids[recipient_ids[nth]], rows[nth].variables)
+                    for nth, is_new in enumerate(added)
+                    if is_new and rows[nth].variables
+                ],
+            )
+        return added
+
+    def end(self, upload: Upload, now: datetime) -> None:
+        """End an upload: from now on its recipients get their codes."""
+        with translate_database_errors(), self.storage.datastore.get_connection() as conn, conn.transaction():
+            conn.execute(HandOutsSql.end_upload, {"now": now, "upload_id": upload.upload_id})
+            conn.execute(HandOutsSql.start_pace, (upload.hand_out_id, now))
+
+    def find_listed(self, campaign_id: UUID, addresses: Sequence[EmailAddress]) -> set[str]:
+        """Return the normal forms of those of these addresses that get a code of the campaign already."""
+        vault = self.storage.vault
+        normals = {
+            digest: address.normal
+            for address in addresses
+            for digest in vault.compute_digests("recipient", address.normal)
+        }
+        with (
+            translate_database_errors(),
+            self.storage.datastore.get_connection() as conn,
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
+            rows = cursor.execute(EventStoreSql.recipient_ids_of_digests, (list(normals),)).fetchall()
+            normal_of = {recipient_id: normals[bytes(digest)] for digest, recipient_id in rows}
+            parameters = {"campaign_id": campaign_id, "recipient_ids": list(normal_of)}
+            listed = cursor.execute(HandOutsSql.listed_recipients, parameters).fetchall()
+        return {normal_of[row[0]] for row in listed}
+
+    def ask(self, hand_out_id: UUID, code_id: UUID, now: datetime) -> bool:
+        """Have the email of a row sent now; return False if the row is not in the hand-out's list any more."""
+        with translate_database_errors(), self.storage.datastore.get_connection() as conn:
+            parameters = {"now": now, "code_id": code_id, "hand_out_id": hand_out_id}
+            return conn.execute(HandOutsSql.ask_for_row, parameters).rowcount > 0
+
+    def _store_recipients(self, cursor: Cursor[Any], rows: Sequence[ListRow]) -> list[UUID]:
+        """Store those recipients that are new, and return the ids of all."""
+        drafts = [self.storage.vault.draft_recipient(row.address, self.new_ordered_id()) for row in rows]
+        known_ids = self._find_recipients(cursor, drafts)
+        new = {draft.digests[0]: draft for draft in drafts if known_ids.keys().isdisjoint(draft.digests)}
+        if new:
+            # In the order of all who insert recipients: two transactions never wait for one another in a ring.
+            sealed = [(draft, draft.seal()) for _, draft in sorted(new.items())]
+            cursor.execute(
+                HandOutsSql.insert_list_recipients,
+                (
+                    [draft.new_id for draft, _ in sealed],
+                    [draft.digests[0] for draft, _ in sealed],
+                    [draft.pepper_id for draft, _ in sealed],
+                    [each.sealed for _, each in sealed],
+                    [each.key_id for _, each in sealed],
+                ),
+            )
+            known_ids = self._find_recipients(cursor, drafts)
+        return [next(known_ids[digest] for digest in draft.digests if digest in known_ids) for draft in drafts]
+
+    def _find_recipients(self, cursor: Cursor[Any], drafts: Sequence[SearchableDraft]) -> dict[bytes, UUID]:
+        digests = sorted({digest for draft in drafts for digest in draft.digests})
+        rows = cursor.execute(EventStoreSql.recipient_ids_of_digests, (digests,)).fetchall()
+        return {bytes(digest): recipient_id for digest, recipient_id in rows}
+
+    def _seal_variables(self, cursor: Cursor[Any], variables: Sequence[tuple[UUID, dict[str, str]]]) -> None:
+        if variables:
+            sealed = [self.storage.vault.seal("text", code_id, _dump(values)) for code_id, values in variables]
+            cursor.execute(
+                HandOutsSql.seal_list_rows,
+                (
+                    [code_id for code_id, _ in variables],
+                    [each.sealed for each in sealed],
+                    [each.key_id for each in sealed],
+                ),
+            )
+
+
+def _dump(values: dict[str, str]) -> str:
+    return orjson.dumps(values).decode()

@@ -1,0 +1,221 @@
+"""Hand-outs with their terms, how many recipients are in which state, and the recipients page by page."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple, cast, get_args
+from uuid import UUID
+
+from domain.events.hand_out import HandOutCreated
+from domain.model.campaign import Campaign
+from domain.model.hand_out import HandOut, HandOutState, MailState
+from domain.ports import Language
+from projections.event_store.codec import decode
+from projections.read_models.reader import Reader
+from projections.sql.hand_outs import HandOutsSql
+
+PersonState = Literal[
+    "queued", "sent", "reminded", "redeemed", "bounced", "refused", "unknown", "opted_out", "expired", "not_sent"
+]
+"""The state of a recipient of a hand-out.
+
+`queued`: no email yet. `refused`: the mail server refused it. `unknown`: it may or may not be sent. `expired`: the code
+ended unredeemed. `not_sent`: the hand-out ended before.
+"""
+PERSON_STATES: Final[tuple[PersonState, ...]] = get_args(PersonState)
+_STATE_OF_MAIL: Final[dict[MailState, PersonState]] = {
+    "queued": "queued",
+    "sent": "sent",
+    "failed": "refused",
+    "unknown": "unknown",
+    "skipped": "opted_out",
+    "bounced": "bounced",
+}
+
+
+class HandOutText(NamedTuple):
+    """The subject and the text of a hand-out's emails in one language; the ledger's own replace empty ones."""
+
+    subject: str = ""
+    body: str = ""
+
+
+class HandOutDetails(NamedTuple):
+    """A hand-out with the event that created it, which has its name, rate and terms."""
+
+    hand_out: HandOut
+    created_at: datetime
+    changed_at: datetime
+    created: HandOutCreated
+
+    def state_in(self, *, is_campaign_over: bool) -> HandOutState:
+        """Return its state; the end of its campaign ends it."""
+        return "ended" if is_campaign_over else self.hand_out.state
+
+
+class HandOutProgress(NamedTuple):
+    """A hand-out, its campaign, and how many recipients are in each state."""
+
+    details: HandOutDetails
+    campaign: Campaign
+    counts: Mapping[PersonState, int]
+
+    @property
+    def people(self) -> int:
+        """All recipients of its list."""
+        return sum(self.counts.values())
+
+
+class PersonFacts(NamedTuple):
+    """What the state of a recipient follows from. `mail` and `mail_state`: None while no code is issued."""
+
+    mail: int | None
+    mail_state: MailState | None
+    reminder: int | None
+    is_redeemed: bool
+    is_over: bool
+    has_opted_out: bool
+
+
+class Person(NamedTuple):
+    """One recipient of a hand-out.
+
+    Attributes:
+        number: Place in the list; not without gaps.
+        code_id: The code that is, or will be, issued for them.
+        mail: Number of the newest email; 0 while none is queued.
+        address: Their email address; None if the row of the vault is broken.
+    """
+
+    number: int
+    code_id: UUID
+    recipient_id: UUID
+    language: Language
+    state: PersonState
+    mail: int
+    handed_out_at: datetime | None
+    changed_at: datetime | None
+    address: str | None
+
+
+def state_of_person(facts: PersonFacts, *, is_ended: bool) -> PersonState:
+    """Return the state of a recipient. `is_ended`: the hand-out issues no further code."""
+    if facts.mail_state is None:
+        if facts.has_opted_out:
+            return "opted_out"
+        return "not_sent" if is_ended else "queued"
+    if facts.is_redeemed:
+        return "redeemed"
+    if facts.is_over:
+        return "expired"
+    if facts.reminder is not None:
+        if facts.mail_state == "sent":
+            return "reminded"
+        if facts.reminder == facts.mail and facts.mail_state != "bounced":
+            return "sent"
+    return _STATE_OF_MAIL[facts.mail_state]
+
+
+class HandOutReader(Reader):
+    """Reads hand-outs and their recipients."""
+
+    def find_hand_out(self, hand_out_id: UUID) -> HandOutDetails | None:
+        """Return one hand-out; None if there is none with this id."""
+        rows = self._fetch_all(HandOutsSql.hand_out_with_terms, hand_out_id)
+        return _details(rows[0]) if rows else None
+
+    def list_hand_outs(self, campaign_id: UUID, after: tuple[datetime, UUID], limit: int) -> list[HandOutDetails]:
+        """Return one page of the hand-outs of a campaign in order of creation."""
+        return [_details(row) for row in self._fetch_all(HandOutsSql.hand_outs_of_campaign, campaign_id, *after, limit)]
+
+    def count_people(self, details: HandOutDetails, now: datetime, *, is_campaign_over: bool) -> dict[PersonState, int]:
+        """Return how many recipients are in each state; states without any are 0."""
+        counts: dict[PersonState, int] = dict.fromkeys(PERSON_STATES, 0)
+        is_ended = details.state_in(is_campaign_over=is_campaign_over) == "ended"
+        rows = self._fetch_named(
+            HandOutsSql.count_people, hand_out_id=details.hand_out.hand_out_id, group=_group(details), now=now
+        )
+        for mail, mail_state, reminder, is_redeemed, is_expired, is_revoked, has_opted_out, count in rows:
+            facts = PersonFacts(
+                mail,
+                mail_state,
+                reminder,
+                bool(is_redeemed),
+                bool(is_expired) or is_revoked or is_campaign_over,
+                has_opted_out,
+            )
+            counts[state_of_person(facts, is_ended=is_ended)] += count
+        return counts
+
+    def list_people(
+        self, details: HandOutDetails, after: int, limit: int, now: datetime, *, is_campaign_over: bool
+    ) -> list[Person]:
+        """Return one page of recipients in the order of the list, after a number."""
+        rows = self._fetch_named(
+            HandOutsSql.list_people,
+            hand_out_id=details.hand_out.hand_out_id,
+            group=_group(details),
+            after=after,
+            limit=limit,
+        )
+        return self._people(details, rows, now, is_campaign_over=is_campaign_over)
+
+    def find_person(
+        self, details: HandOutDetails, code_id: UUID, now: datetime, *, is_campaign_over: bool
+    ) -> Person | None:
+        """Return the recipient of a code; None if the list of the hand-out does not have them."""
+        rows = self._fetch_named(
+            HandOutsSql.person_of_code,
+            hand_out_id=details.hand_out.hand_out_id,
+            group=_group(details),
+            code_id=code_id,
+        )
+        people = self._people(details, rows, now, is_campaign_over=is_campaign_over)
+        return people[0] if people else None
+
+    def find_texts(self, hand_out_id: UUID) -> dict[Language, HandOutText]:
+        """Return the hand-out's own texts by language."""
+        rows = self._fetch_all(HandOutsSql.texts_of_hand_out, hand_out_id)
+        return {cast("Language", language): HandOutText(subject, body) for language, subject, body in rows}
+
+    def save_text(self, hand_out_id: UUID, language: Language, text: HandOutText) -> None:
+        """Store the hand-out's own text in one language."""
+        with self._open_cursor() as cursor:
+            cursor.execute(HandOutsSql.insert_hand_out_text, (hand_out_id, language, *text))
+
+    def _people(
+        self, details: HandOutDetails, rows: Sequence[tuple[Any, ...]], now: datetime, *, is_campaign_over: bool
+    ) -> list[Person]:
+        addresses = self.find_recipients([row[2] for row in rows])
+        is_ended = details.state_in(is_campaign_over=is_campaign_over) == "ended"
+        people = []
+        for row in rows:
+            number, code_id, recipient_id, language, _, mail, mail_state, reminder, handed_out_at, changed_at = row[:10]
+            uses, expires_at, is_revoked, has_opted_out = row[10:]
+            is_over = is_revoked or is_campaign_over or (expires_at is not None and expires_at <= now)
+            facts = PersonFacts(mail, mail_state, reminder, uses > 0, is_over, has_opted_out)
+            people.append(
+                Person(
+                    number,
+                    code_id,
+                    recipient_id,
+                    language,
+                    state_of_person(facts, is_ended=is_ended),
+                    mail or 0,
+                    handed_out_at,
+                    changed_at,
+                    getattr(addresses.get(recipient_id), "typed", None),
+                )
+            )
+        return people
+
+
+def _group(details: HandOutDetails) -> str:
+    return details.created.group or ""
+
+
+def _details(row: tuple[Any, ...]) -> HandOutDetails:
+    hand_out_id, campaign_id, state, created_at, changed_at, topic, event = row
+    created = cast("HandOutCreated", decode(topic, bytes(event)))
+    return HandOutDetails(
+        HandOut(hand_out_id=hand_out_id, campaign_id=campaign_id, state=state), created_at, changed_at, created
+    )

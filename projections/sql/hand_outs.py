@@ -1,0 +1,32 @@
+"""Statements of hand-outs: their lists, the states of recipients, and the emails that are due."""
+
+from typing import LiteralString
+
+from projections.sql import Statements
+
+
+class HandOutsSql(Statements, file="hand_outs.sql"):
+    """Each attribute is the text of the statement of that name."""
+
+    hand_out_with_terms: LiteralString
+    hand_outs_of_campaign: LiteralString
+    insert_list_recipients: LiteralString
+    insert_upload: LiteralString
+    end_upload: LiteralString
+    start_pace: LiteralString
+    insert_list_rows: LiteralString
+    seal_list_rows: LiteralString
+    listed_recipients: LiteralString
+    list_people: LiteralString
+    person_of_code: LiteralString
+    count_people: LiteralString
+    code_texts_of_ids: LiteralString
+    handed_out_of_ids: LiteralString
+    take_due_hand_out: LiteralString
+    take_due_rows: LiteralString
+    take_asked_rows: LiteralString
+    set_pace: LiteralString
+    finish_rows: LiteralString
+    ask_for_row: LiteralString
+    insert_hand_out_text: LiteralString
+    texts_of_hand_out: LiteralString

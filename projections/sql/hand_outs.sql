@@ -1,0 +1,152 @@
+-- name: hand_out_with_terms
+-- With its first event, which has its terms.
+SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state
+FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
+WHERE h.hand_out_id = %s;
+
+-- name: hand_outs_of_campaign
+SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state
+FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
+WHERE h.campaign_id = %s AND (h.created_at, h.hand_out_id) > (%s, %s) ORDER BY h.created_at, h.hand_out_id LIMIT %s;
+
+-- name: insert_list_recipients
+-- A person whom another transaction stored in the meantime keeps that row.
+INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
+SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[])
+ON CONFLICT (digest) DO NOTHING;
+
+-- name: insert_upload
+INSERT INTO hand_out_uploads (upload_id, hand_out_id, started_at) VALUES (%s, %s, %s);
+
+-- name: end_upload
+-- From now on its rows are due, all together.
+UPDATE hand_out_uploads SET ended_at = %(now)s WHERE upload_id = %(upload_id)s;
+
+-- name: start_pace
+INSERT INTO hand_out_pace (hand_out_id, next_at) VALUES (%s, %s) ON CONFLICT DO NOTHING;
+
+-- name: insert_list_rows
+-- A recipient who is in a list of the campaign already keeps that row, and the id of the code with it. Rows that lead to
+-- nothing are taken over, and sealed again later: those of an upload that did not end, and those of an ended hand-out that issued no code.
+INSERT INTO hand_out_recipients AS old (code_id, campaign_id, recipient_id, hand_out_id, upload_id, language, due_at)
+SELECT new.code_id, %(campaign_id)s, new.recipient_id, %(hand_out_id)s, %(upload_id)s, new.language, %(now)s
+FROM unnest(%(code_ids)s::uuid[], %(recipient_ids)s::uuid[], %(languages)s::text[])
+    WITH ORDINALITY AS new (code_id, recipient_id, language, nth)
+ORDER BY new.nth
+ON CONFLICT (campaign_id, recipient_id) DO UPDATE SET
+    hand_out_id = excluded.hand_out_id, upload_id = excluded.upload_id, number = DEFAULT,
+    language = excluded.language, sealed = NULL, key_id = NULL, due_at = excluded.due_at, attempts = 0
+WHERE old.upload_id <> excluded.upload_id
+    AND NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = old.code_id)
+    AND (
+        EXISTS (SELECT FROM hand_out_uploads u WHERE u.upload_id = old.upload_id AND u.ended_at IS NULL)
+        OR EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = old.hand_out_id AND h.state = 'ended')
+    )
+RETURNING old.recipient_id, old.code_id;
+
+-- name: seal_list_rows
+UPDATE hand_out_recipients AS r SET sealed = new.sealed, key_id = new.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[]) AS new (code_id, sealed, key_id)
+WHERE r.code_id = new.code_id;
+
+-- name: listed_recipients
+-- Those of these recipients who have a row that leads to a code of the campaign.
+SELECT r.recipient_id FROM hand_out_recipients r
+WHERE r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s) AND (
+    EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = r.code_id)
+    OR (
+        EXISTS (SELECT FROM hand_out_uploads u WHERE u.upload_id = r.upload_id AND u.ended_at IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM hand_outs h WHERE h.hand_out_id = r.hand_out_id AND h.state = 'ended')
+    )
+);
+
+-- name: list_people
+-- A page of a hand-out's list in the order of the file, with what its states follow from.
+SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.mail_state, h.reminder, h.handed_out_at,
+    h.changed_at, coalesce(b.used + b.reserved, 0)::bigint, b.expires_at, b.revoked_by IS NOT NULL,
+    EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = r.recipient_id AND o.group_name = %(group)s)
+FROM hand_out_recipients r
+JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
+LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
+LEFT JOIN code_balances b ON b.code_id = r.code_id
+WHERE r.hand_out_id = %(hand_out_id)s AND r.number > %(after)s
+ORDER BY r.number LIMIT %(limit)s;
+
+-- name: person_of_code
+SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.mail_state, h.reminder, h.handed_out_at,
+    h.changed_at, coalesce(b.used + b.reserved, 0)::bigint, b.expires_at, b.revoked_by IS NOT NULL,
+    EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = r.recipient_id AND o.group_name = %(group)s)
+FROM hand_out_recipients r
+JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
+LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
+LEFT JOIN code_balances b ON b.code_id = r.code_id
+WHERE r.hand_out_id = %(hand_out_id)s AND r.code_id = %(code_id)s;
+
+-- name: count_people
+SELECT h.mail, h.mail_state, h.reminder, (coalesce(b.used + b.reserved, 0) > 0)::int, b.expires_at <= %(now)s,
+    b.revoked_by IS NOT NULL, o.recipient_id IS NOT NULL, count(*)
+FROM hand_out_recipients r
+JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
+LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
+LEFT JOIN code_balances b ON b.code_id = r.code_id
+LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = %(group)s
+WHERE r.hand_out_id = %(hand_out_id)s
+GROUP BY 1, 2, 3, 4, 5, 6, 7;
+
+-- name: code_texts_of_ids
+SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id = ANY(%s);
+
+-- name: handed_out_of_ids
+SELECT code_id, mail, mail_state, reminder, changed_at FROM handed_out_codes WHERE code_id = ANY(%s);
+
+-- name: take_due_hand_out
+-- One hand-out with due rows whose campaign takes reservations. Its row of the pace is locked while rows are taken.
+SELECT p.hand_out_id, p.next_at FROM hand_out_pace p
+JOIN hand_outs h USING (hand_out_id) JOIN campaigns c USING (campaign_id)
+WHERE h.state = 'running' AND p.next_at <= %(now)s AND c.ended_by IS NULL AND NOT c.is_paused
+    AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
+    AND EXISTS (
+        SELECT FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
+        WHERE r.hand_out_id = p.hand_out_id AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL
+    )
+ORDER BY p.next_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED;
+
+-- name: take_due_rows
+UPDATE hand_out_recipients r SET due_at = %(leased_until)s, attempts = attempts + 1
+FROM (
+    SELECT r.code_id FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
+    WHERE r.hand_out_id = %(hand_out_id)s AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL
+    ORDER BY r.due_at, r.number LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED
+) due
+WHERE r.code_id = due.code_id
+RETURNING r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts;
+
+-- name: take_asked_rows
+-- Emails that staff asked for: neither the rate nor the state of the hand-out delays them.
+UPDATE hand_out_recipients r SET due_at = %(leased_until)s, attempts = attempts + 1
+FROM (
+    SELECT code_id FROM hand_out_recipients WHERE is_asked AND due_at <= %(now)s
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) due
+WHERE r.code_id = due.code_id
+RETURNING r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts;
+
+-- name: set_pace
+UPDATE hand_out_pace SET next_at = %s WHERE hand_out_id = %s;
+
+-- name: finish_rows
+-- `due_at`: when to try again; null for never. Whoever asked for the email has it then.
+UPDATE hand_out_recipients r SET due_at = new.due_at, attempts = new.attempts, is_asked = r.is_asked AND new.due_at IS NOT NULL
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::smallint[]) AS new (code_id, due_at, attempts)
+WHERE r.code_id = new.code_id;
+
+-- name: ask_for_row
+UPDATE hand_out_recipients SET due_at = %(now)s, attempts = 0, is_asked = true
+WHERE code_id = %(code_id)s AND hand_out_id = %(hand_out_id)s;
+
+-- name: insert_hand_out_text
+INSERT INTO hand_out_texts (hand_out_id, language, subject, body) VALUES (%s, %s, %s, %s)
+ON CONFLICT (hand_out_id, language) DO UPDATE SET subject = excluded.subject, body = excluded.body;
+
+-- name: texts_of_hand_out
+SELECT language, subject, body FROM hand_out_texts WHERE hand_out_id = %s;

@@ -1,0 +1,224 @@
+"""Hand-outs by API: created, lists uploaded whole or not at all, paused, ended, and every refusal by its line."""
+
+import io
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.code_import.recipient_list import RecipientFile
+from projections.hand_outs.hand_out_lists import HandOutLists
+from tests.support.clients.app_client import AppClient
+
+PATH = "/api/v1/hand-outs"
+CSV = "email,language,name\nli@example.com,zh,Li Wei\nwang@example.com,,Wang\n"
+
+
+def create_campaign(app: AppClient, **terms: Any) -> str:
+    """Create a campaign; its id."""
+    response = app.client.post("/api/v1/campaigns", json={"name": "Autumn", **terms}, headers=app.key("admin"))
+    return str(response.json()["id"])
+
+
+def create(app: AppClient, campaign: str | None = None, **fields: Any) -> dict[str, Any]:
+    """Create a hand-out; its document."""
+    body = {"campaign": campaign or create_campaign(app), "name": "Newsletter", **fields}
+    response = app.client.post(PATH, json=body, headers=app.key("admin"))
+    assert response.status_code == 201, response.text
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def upload(
+    app: AppClient, hand_out: dict[str, Any], content: str, form: str = "text/csv", **query: Any
+) -> dict[str, Any]:
+    """Upload a list; the document of the response."""
+    response = app.client.post(
+        f"{PATH}/recipients",
+        params={"hand_out": hand_out["id"], **query},
+        content=content.encode(),
+        headers={**app.key("admin"), "content-type": form},
+    )
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def recipients(app: AppClient, hand_out: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
+    """The recipients of a hand-out."""
+    response = app.client.get(f"{PATH}/{hand_out['id']}/recipients", params=query, headers=app.key("viewer"))
+    rows: list[dict[str, Any]] = response.json()["recipients"]
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [
+        ("text/csv", CSV),
+        ("text/csv", "EMAIL;Language;Name\r\nli@example.com;zh;Li Wei\r\n\r\nwang@example.com\r\n"),
+        (
+            "application/jsonl",
+            '{"email":"li@example.com","language":"zh","name":"Li"}\n{"email":"wang@example.com","n":7}\n',
+        ),
+        (
+            "application/json",
+            json.dumps(
+                {
+                    "recipients": [
+                        {"email": "li@example.com", "language": "zh", "variables": {"name": "Li"}},
+                        {"email": "wang@example.com", "language": None},
+                    ]
+                }
+            ),
+        ),
+    ],
+)
+def test_list_is_uploaded_in_every_format(app: AppClient, form: str, content: str) -> None:
+    """In the order of the list, with the language of the query where a line names none, and without addresses."""
+    hand_out = create(app)
+    result = upload(app, hand_out, content, form, language="en")
+    shown = recipients(app, hand_out)
+    after_first = recipients(app, hand_out, limit=1)
+
+    assert (result["applied"], result["lines"], result["added"], result["rejected"]) == (True, 2, 2, 0)
+    assert [row["language"] for row in shown] == ["zh", "en"]
+    assert {row["state"] for row in shown} == {"queued"}
+    assert len(after_first) == 1
+    assert "example.com" not in json.dumps(shown)
+
+
+def test_one_invalid_line_refuses_the_whole_list(app: AppClient) -> None:
+    """Each is named with its reason; a valid list afterwards is stored."""
+    hand_out = create(app, create_campaign(app, denied_domains=["denied.example"]))
+    lines = [
+        "email,language,name",
+        "li@example.com,en,Li",
+        "no address,en,A",
+        "wang@example.com,fr,B",
+        "zhou@example.com,en,=HYPERLINK(1)",
+        "chen@denied.example,en,C",
+        "a@example.com,en,D,E",
+        f"b@example.com,en,{'x' * 201}",
+        'c@example.com,en,"open',
+    ]
+    result = upload(app, hand_out, "\n".join(lines))
+    stored = recipients(app, hand_out)
+    valid = upload(app, hand_out, CSV)
+
+    assert (result["applied"], result["added"], result["rejected"], stored) == (False, 1, 7, [])
+    assert [fault["line"] for fault in result["faults"]] == [3, 4, 5, 6, 7, 8, 9]
+    reasons = [fault["why"] for fault in result["faults"]]
+    words = ["one email address", "neither en nor zh", "formula", "domain", "4 cells", "longer than 200", "quote"]
+    assert [word for word, why in zip(words, reasons, strict=True) if word not in why] == []
+    assert valid["added"] == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "word"),
+    [
+        ("text/plain", CSV, "text/csv"),
+        ("text/csv", "", "line 1 is empty"),
+        ("text/csv", "name,language\nLi,en\n", "named email"),
+        ("text/csv", "email,name,name\n", "two columns"),
+        ("text/csv", "email,First Name\n", "cannot name a variable"),
+        ("text/csv", "email,code\n", "cannot name a variable"),
+        ("application/json", "[]", "list"),
+        ("application/json", "{", "not JSON"),
+        ("application/json", '{"recipients": [], "more": 1}', "nothing else"),
+    ],
+)
+def test_unusable_lists_are_refused_as_a_whole(app: AppClient, form: str, content: str, word: str) -> None:
+    """With a sentence that says what to do."""
+    result = upload(app, create(app), content, form)
+
+    assert result["code"] == "MALFORMED"
+    assert word in result["detail"] + json.dumps(result)
+
+
+def test_recipients_get_one_code_of_a_campaign_however_often_they_are_listed(app: AppClient) -> None:
+    """Twice in a list, in a second list, in another hand-out; but another campaign gives another code."""
+    campaign = create_campaign(app)
+    first, second = create(app, campaign), create(app, campaign)
+    twice = upload(app, first, "email\nli@example.com\nLI@EXAMPLE.COM\nwang@example.com\n")
+    again = upload(app, first, CSV)
+    elsewhere = upload(app, second, "email\nli@example.com\nzhou@example.com\n")
+    other = upload(app, create(app), CSV)
+    dry = upload(app, second, "email\nchen@example.com\n", dry_run=True)
+
+    assert (twice["added"], twice["repeated"], twice["left_out"][0]["line"]) == (2, 1, 3)
+    assert (again["added"], again["listed"]) == (0, 2)
+    assert (elsewhere["added"], elsewhere["listed"], elsewhere["left_out"][0]["line"]) == (1, 1, 2)
+    assert other["added"] == 2
+    assert (dry["applied"], dry["added"]) == (False, 1)
+    assert [len(recipients(app, each)) for each in (first, second)] == [2, 1]
+
+
+def test_recipients_of_an_ended_hand_out_without_a_code_can_be_listed_again(app: AppClient) -> None:
+    """So an end before the first email blocks no address, and an ended hand-out takes no further list."""
+    campaign = create_campaign(app)
+    first, second = create(app, campaign), create(app, campaign)
+    upload(app, first, CSV)
+    blocked = upload(app, second, CSV)
+    ended = app.client.post(f"{PATH}/{first['id']}/end", headers=app.key("support")).json()
+    taken_over = upload(app, second, CSV)
+    closed = upload(app, first, CSV)
+
+    assert (blocked["added"], taken_over["added"], ended["state"]) == (0, 2, "ended")
+    assert (ended["counts"]["not_sent"], ended["recipients"]) == (2, 2)
+    assert closed["code"] == "HAND_OUT_CONFLICT"
+    assert [len(recipients(app, each)) for each in (first, second)] == [0, 2]
+
+
+def test_interrupted_upload_leads_to_nothing_and_can_be_repeated(app: AppClient) -> None:
+    """Rows of an upload that did not end are in no list, and the next upload takes them over."""
+    hand_out = create(app)
+    services, now = app.services, app.services.now()
+    lists = HandOutLists(services.storage, uuid4, uuid4)
+    begun = lists.begin(UUID(hand_out["id"]), UUID(hand_out["campaign"]), now)
+    addresses = [line.row for line in RecipientFile(io.BytesIO(CSV.encode()), "csv", "en") if line.row is not None]
+    added = lists.add(begun, addresses[:1], now)
+    in_between = recipients(app, hand_out)
+    result = upload(app, hand_out, CSV)
+
+    assert (added, in_between) == ([True], [])
+    assert result["added"] == 2
+    assert len(recipients(app, hand_out)) == 2
+
+
+def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
+    """The campaign's history has every event, and a list of its hand-outs pages."""
+    campaign = create_campaign(app, group="team")
+    hand_out = create(app, campaign, per_minute=60, max_uses=2)
+    create(app, campaign)
+    states = []
+    for action in ("pause", "resume"):
+        response = app.client.post(f"{PATH}/{hand_out['id']}/{action}", headers=app.key("support"))
+        states.append(response.json()["state"])
+    page = app.client.get(PATH, params={"campaign": campaign, "limit": 1}, headers=app.key("viewer")).json()
+    rest = app.client.get(PATH, params={"campaign": campaign, "cursor": page["next"]}, headers=app.key("viewer")).json()
+    headers = {**app.key("viewer"), "Accept-Language": "en"}
+    history = app.client.get(f"/api/v1/campaigns/{campaign}/history", headers=headers).json()["events"]
+
+    assert states == ["paused", "running"]
+    assert (hand_out["per_minute"], hand_out["terms"]["max_uses"], hand_out["terms"]["group"]) == (60, 2, "team")
+    assert [each["id"] for each in page["hand_outs"]] == [hand_out["id"]]
+    assert len(rest["hand_outs"]) == 1
+    kinds = [event["type"] for event in history]
+    assert kinds == ["CampaignCreated", "HandOutCreated", "HandOutCreated", "HandOutPaused", "HandOutResumed"]
+    assert "60 emails per minute" in history[1]["sentence"]
+
+
+def test_unknown_hand_outs_and_campaigns_are_not_found(app: AppClient) -> None:
+    """Each with its own code."""
+    some = uuid4()
+    admin = app.key("admin")
+    codes = [
+        app.client.post(PATH, json={"campaign": str(some), "name": "N"}, headers=admin).json()["code"],
+        app.client.get(PATH, params={"campaign": str(some)}, headers=admin).json()["code"],
+        app.client.get(f"{PATH}/{some}", headers=admin).json()["code"],
+        app.client.post(f"{PATH}/{some}/pause", headers=admin).json()["code"],
+        app.client.post(f"{PATH}/{create(app)['id']}/recipients/{some}/resend", headers=admin).json()["code"],
+        upload(app, {"id": str(some)}, CSV)["code"],
+    ]
+
+    assert codes == ["CAMPAIGN_NOT_FOUND"] * 2 + ["HAND_OUT_NOT_FOUND"] * 4

@@ -1,0 +1,172 @@
+"""The emails with a handed-out code: each outcome is recorded once, and only of the newest email."""
+
+from uuid import UUID
+
+import pytest
+
+from domain.command_bus import Result
+from domain.commands.code.issue import HandOutPlace, IssueCode
+from domain.commands.hand_out.hand_out_mail import (
+    MAILS_MAX,
+    RecordHandOutBounce,
+    RecordHandOutMail,
+    RemindOfHandOut,
+    ResendHandOut,
+)
+from domain.errors import Refusal, RefusalWithReason
+from domain.events.hand_out import SkipReason
+from domain.model.hand_out import HandedOutCode
+from domain.ports import Outcome
+from tests.support.ledger.code_terms import make_campaign_terms, make_terms
+from tests.support.ledger.scenario import LOST, REFUSED, SENT, Scenario, ScenarioDraft, done
+
+RECIPIENT, HAND_OUT, CODE = UUID(int=1), UUID(int=2), UUID(int=9)
+
+
+class Mail:
+    """A code that was handed out, in a campaign."""
+
+    def __init__(self) -> None:
+        self.scenario = Scenario(campaign=make_campaign_terms())
+        self.issue()
+
+    def issue(self) -> Result:
+        """Issue the code for the recipient."""
+        result = self.scenario.run(
+            IssueCode(
+                context=self.scenario.context("worker"),
+                code_id=CODE,
+                text=ScenarioDraft([b"handed out"], CODE),
+                terms=make_terms(),
+                bound=True,
+                campaign_id=self.scenario.campaign_id,
+                handed_out=HandOutPlace(HAND_OUT, RECIPIENT),
+            )
+        )
+        self.scenario.working_set.code_ids[b"handed out"] = CODE
+        return result
+
+    def record(self, outcome: Outcome | SkipReason, mail: int = 1) -> Result:
+        """A worker records an outcome."""
+        context = self.scenario.context("worker")
+        return self.scenario.run(RecordHandOutMail(context=context, code_id=CODE, mail=mail, outcome=outcome))
+
+    def resend(self) -> Result:
+        """Staff want it sent again."""
+        return self.scenario.run(ResendHandOut(context=self.scenario.context("staff"), code_id=CODE))
+
+    def bounce(self) -> Result:
+        """It bounced."""
+        return self.scenario.run(RecordHandOutBounce(context=self.scenario.context("key"), code_id=CODE))
+
+    def remind(self) -> Result:
+        """A reminder may be due."""
+        return self.scenario.run(RemindOfHandOut(context=self.scenario.context("sweep"), code_id=CODE))
+
+    @property
+    def state(self) -> HandedOutCode:
+        """What is known of it."""
+        return self.scenario.working_set.handed_out[CODE]
+
+
+def why(result: Result) -> str:
+    """The reason of a refusal."""
+    assert isinstance(result, Refusal), result
+    return result.why if isinstance(result, RefusalWithReason) else result.code
+
+
+def test_code_is_issued_and_handed_out_in_one_decision() -> None:
+    """Issuing the same id again changes nothing."""
+    mail = Mail()
+    kinds = [type(event).__name__ for event in mail.scenario.events[-2:]]
+    again = done(mail.issue())
+
+    assert kinds == ["CodeIssued", "CodeHandedOut"]
+    assert not again.changed
+    assert (mail.state.hand_out_id, mail.state.recipient_id, mail.state.mail) == (HAND_OUT, RECIPIENT, 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(SENT, "sent"), (REFUSED, "failed"), (LOST, "unknown"), ("opted_out", "skipped")]
+)
+def test_outcome_is_recorded_once(outcome: Outcome | SkipReason, state: str) -> None:
+    """A second report of the same email changes nothing, even with another outcome."""
+    mail = Mail()
+    first, second = done(mail.record(outcome)), done(mail.record(SENT))
+
+    assert (first.changed, second.changed, mail.state.mail_state) == (True, False, state)
+
+
+def test_resend_keeps_the_code_and_ignores_outcomes_of_older_emails() -> None:
+    """While it is queued, a further request changes nothing."""
+    mail = Mail()
+    mail.record(REFUSED)
+    first, second = done(mail.resend()), done(mail.resend())
+    old = done(mail.record(SENT))
+    new = done(mail.record(SENT, mail=2))
+
+    assert (first.changed, second.changed, old.changed, new.changed) == (True, False, False, True)
+    assert (mail.state.mail, mail.state.mail_state) == (2, "sent")
+
+
+def test_resends_are_bounded() -> None:
+    """The last one that is possible is sent."""
+    mail = Mail()
+    for number in range(1, MAILS_MAX):
+        mail.record(SENT, mail=number)
+        assert done(mail.resend()).changed
+    mail.record(SENT, mail=MAILS_MAX)
+
+    assert why(mail.resend()) == "too_many"
+    assert (mail.state.mail, mail.state.mail_state) == (MAILS_MAX, "sent")
+
+
+def test_bounce_needs_an_email_that_may_have_been_sent() -> None:
+    """And is recorded once."""
+    mail = Mail()
+    early = mail.bounce()
+    mail.record(LOST)
+    first, second = done(mail.bounce()), done(mail.bounce())
+
+    assert why(early) == "not_sent"
+    assert (first.changed, second.changed, mail.state.mail_state) == (True, False, "bounced")
+
+
+def test_revoked_code_is_not_sent_again() -> None:
+    """The refusal says why."""
+    mail = Mail()
+    mail.record(SENT)
+    mail.scenario.code_id = CODE
+    mail.scenario.revoke()
+
+    assert why(mail.resend()) == "revoked"
+
+
+def test_reminder_is_due_once_and_not_after_redeeming() -> None:
+    """It is an email of its own number; before the code was sent there is none."""
+    mail = Mail()
+    early = done(mail.remind())
+    mail.record(SENT)
+    first, second = done(mail.remind()), done(mail.remind())
+    mail.record(SENT, mail=2)
+    third = done(mail.remind())
+    other = Mail()
+    other.record(SENT)
+    other.scenario.redeem(code=b"handed out")
+    redeemed = done(other.remind())
+
+    assert [each.changed for each in (early, first, second, third, redeemed)] == [False, True, False, False, False]
+    assert (mail.state.reminder, mail.state.mail, mail.state.mail_state) == (2, 2, "sent")
+
+
+def test_codes_that_no_hand_out_issued_have_no_emails() -> None:
+    """Each command says that there is no hand-out."""
+    scenario = Scenario()
+    context = scenario.context("staff")
+    results = [
+        scenario.run(ResendHandOut(context=context, code_id=scenario.code_id)),
+        scenario.run(RecordHandOutBounce(context=context, code_id=scenario.code_id)),
+        scenario.run(RecordHandOutMail(context=context, code_id=scenario.code_id, mail=1, outcome=SENT)),
+    ]
+
+    assert [why(result) for result in results] == ["HAND_OUT_NOT_FOUND"] * 3

@@ -1,0 +1,114 @@
+"""Hand-outs of a campaign are created, paused, resumed and ended; repeating a command changes nothing."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.commands.hand_out.manage_hand_out import (
+    CreateHandOut,
+    EndHandOut,
+    HandOutResult,
+    PauseHandOut,
+    ResumeHandOut,
+)
+from domain.errors import Refusal, RefusalWithReason
+from tests.support.ledger.code_terms import make_campaign_terms, make_terms
+from tests.support.ledger.scenario import Scenario
+
+HAND_OUT, OTHER = UUID(int=1), UUID(int=2)
+CHANGES: dict[str, type[PauseHandOut] | type[ResumeHandOut] | type[EndHandOut]] = {
+    "pause": PauseHandOut,
+    "resume": ResumeHandOut,
+    "end": EndHandOut,
+}
+
+
+def campaign() -> Scenario:
+    """A campaign without limits."""
+    return Scenario(campaign=make_campaign_terms())
+
+
+def create(scenario: Scenario, **fields: Any) -> HandOutResult | Refusal:
+    """Create a hand-out of single-use codes."""
+    values = {"hand_out_id": HAND_OUT, "name": "Newsletter", "terms": make_terms(), **fields}
+    campaign_id = scenario.campaign_id or UUID(int=3)
+    return scenario.hand_out(CreateHandOut(context=scenario.context("staff"), campaign_id=campaign_id, **values))
+
+
+def change(scenario: Scenario, how: str, hand_out_id: UUID = HAND_OUT) -> HandOutResult | Refusal:
+    """Pause, resume or end a hand-out."""
+    campaign_id = scenario.campaign_id or UUID(int=3)
+    return scenario.hand_out(
+        CHANGES[how](context=scenario.context("staff"), campaign_id=campaign_id, hand_out_id=hand_out_id)
+    )
+
+
+def outcome(result: HandOutResult | Refusal) -> tuple[str, bool | str]:
+    """The state and whether it changed, or the refusal and its reason."""
+    if isinstance(result, HandOutResult):
+        return result.hand_out.state, result.changed
+    return result.code, result.why if isinstance(result, RefusalWithReason) else ""
+
+
+def test_hand_out_changes_state_and_repeats_change_nothing() -> None:
+    """An end is permanent, and all events are in the campaign's stream."""
+    scenario = campaign()
+    steps = ["pause", "pause", "resume", "resume", "end", "end", "pause"]
+    seen = [outcome(create(scenario)), outcome(create(scenario)), *(outcome(change(scenario, how)) for how in steps)]
+
+    assert seen == [
+        ("running", True),
+        ("running", False),
+        ("paused", True),
+        ("paused", False),
+        ("running", True),
+        ("running", False),
+        ("ended", True),
+        ("ended", False),
+        ("HAND_OUT_CONFLICT", "ended"),
+    ]
+    streams = {recorded.originator_id for recorded in scenario.working_set.new_events}
+    assert streams == {scenario.campaign_id, scenario.code_id}
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "why"),
+    [
+        ({"name": ""}, "HAND_OUT_INVALID", "name"),
+        ({"name": "for li@example.com"}, "HAND_OUT_INVALID", "name"),
+        ({"per_minute": 0}, "HAND_OUT_INVALID", "per_minute"),
+        ({"per_minute": 100_001}, "HAND_OUT_INVALID", "per_minute"),
+        ({"terms": make_terms(max_uses=0)}, "OUT_OF_BOUNDS", "max_uses"),
+        (
+            {"terms": make_terms(allowed_domains="example.com", denied_domains="example.com")},
+            "TERMS_CONTRADICT",
+            "domains_overlap",
+        ),
+    ],
+)
+def test_hand_out_with_invalid_values_is_refused(fields: dict[str, Any], code: str, why: str) -> None:
+    """And nothing is recorded."""
+    scenario = campaign()
+    before = len(scenario.events)
+
+    assert outcome(create(scenario, **fields)) == (code, why)
+    assert len(scenario.events) == before
+
+
+def test_hand_out_needs_a_campaign_that_was_not_ended() -> None:
+    """A campaign that does not exist, and one that staff ended."""
+    scenario = campaign()
+    scenario.end_campaign()
+
+    assert outcome(create(scenario))[0] == "CAMPAIGN_ENDED"
+    assert outcome(create(Scenario()))[0] == "CAMPAIGN_NOT_FOUND"
+
+
+def test_unknown_hand_out_is_refused() -> None:
+    """Neither id is of another hand-out."""
+    scenario = campaign()
+    create(scenario)
+
+    assert outcome(change(scenario, "pause", OTHER))[0] == "HAND_OUT_NOT_FOUND"
+    assert outcome(change(scenario, "pause"))[0] == "paused"
