@@ -4,12 +4,12 @@ This module alone leans on internals of psycopg. tests/unit/projections/database
 new version has changed.
 """
 
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.abc import RV, PQGen
 from psycopg.generators import send
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, tuple_row
 from psycopg.waiting import Ready, Wait
 
 from domain.ports import PipelineSteps
@@ -49,6 +49,11 @@ def _write_first(gen: PQGen[RV]) -> PQGen[RV]:
             awaited = gen.send(ready)
     except StopIteration as error:
         return cast("RV", error.value)
+
+
+def send_pipelined(conn: Connection[Any], query: LiteralString, *params: Any) -> Cursor[Any]:
+    """Send a statement in pipeline mode, by a cursor of its own; `fetch_pipelined` reads its rows later."""
+    return conn.cursor(row_factory=tuple_row, binary=True).execute(query, params)
 
 
 def fetch_pipelined(cursor: Cursor[Any], *, has_rows: bool = True) -> PipelineSteps[list[Any]]:

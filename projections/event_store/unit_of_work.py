@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -32,7 +33,7 @@ from domain.model.reservation_transitions import fold_reservation
 from domain.ports import PipelineSteps, RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS, UUIDS
-from projections.database.pipeline import fetch_pipelined
+from projections.database.pipeline import fetch_pipelined, send_pipelined
 from projections.database.table_arrays import encode_rows
 from projections.definitions.projection import Row
 from projections.definitions.registry import STATE_PROJECTIONS
@@ -70,7 +71,9 @@ class PostgresUnitOfWork:
     def __init__(self, conn: Connection[Any], caches: StoreCaches, take_waiting: TakeWaiting | None = None) -> None:
         self._conn = conn
         self._take_waiting = take_waiting
-        self._cursor = self._new_cursor()
+        self._cursor = conn.cursor(row_factory=tuple_row, binary=True)
+        # No bound method: in a cycle, every batch with all its states would wait for the garbage collector.
+        self._send = partial(send_pipelined, conn)
         self._caches = caches
         self._working_set = WorkingSet()
         self._loaded: dict[UUID, int] = {}
@@ -380,13 +383,6 @@ class PostgresUnitOfWork:
 
     def _fetch(self, query: LiteralString, *params: Any) -> PipelineSteps[list[Any]]:
         return (yield from fetch_pipelined(self._send(query, *params)))
-
-    def _send(self, query: LiteralString, *params: Any) -> Cursor[Any]:
-        """Send a query; its rows are read later."""
-        return self._new_cursor().execute(query, params)
-
-    def _new_cursor(self) -> Cursor[Any]:
-        return self._conn.cursor(row_factory=tuple_row, binary=True)
 
 
 def _event_row(recorded: Recorded) -> tuple[UUID, int, str, bytes]:

@@ -10,7 +10,7 @@ import hmac
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -249,7 +249,7 @@ class Vault:
             new_id=new_id,
             digests=self.compute_digests(kind, normal),
             pepper_id=self._peppers.current,
-            seal=lambda: self.seal(kind, new_id, text),
+            seal=partial(self.seal, kind, new_id, text),
             normal=normal,
         )
 

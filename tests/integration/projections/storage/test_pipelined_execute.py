@@ -18,6 +18,7 @@ from projections.database.pipeline import OptimisticWriteConnection, fetch_pipel
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.sql.event_store import EventStoreSql
 from projections.storage.pipelined_execute import ANSWER_TIMEOUT_S, FallBackToBlockingError, PipelinedExecute
+from tests.support.garbage import collect_garbage_of
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
 
 WAIT_MS = 5_000
@@ -60,6 +61,21 @@ def test_pipelined_execute_decides_and_commits_as_execute_does(bench: LedgerBenc
     assert bench.rows("SELECT reserved FROM code_balances") == [(2,)]
     assert bench.rows("SELECT reason FROM refusals") == [("CODE_HELD",)]
     assert_no_drift(bench)
+
+
+@pytest.mark.parametrize("execute", [stepped, lambda bench, commands: bench.storage.ledger.execute(commands)])
+def test_executed_batch_is_freed_without_the_garbage_collector(
+    execute: Callable[[LedgerBench, Sequence[Command]], list[Result]], bench: LedgerBench
+) -> None:
+    """A batch in a reference cycle costs a fifth of the CPU time of its redeems in collections, and memory besides."""
+    code = bench.issue(None, bound=False)
+    execute(bench, [bench.reserve(code, "first@example.com")])
+    commands = [bench.reserve(code, f"{name}@example.com") for name in ("second", "third")]
+
+    garbage = collect_garbage_of(lambda: execute(bench, commands))
+
+    assert bench.rows("SELECT reserved FROM code_balances") == [(3,)]
+    assert not garbage & {"PostgresUnitOfWork", "WorkingSet", "Transition", "RedeemCode", "Cursor"}
 
 
 def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str) -> None:
