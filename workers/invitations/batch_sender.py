@@ -7,10 +7,10 @@ few leases behind.
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
+from itertools import count
 from uuid import UUID
 
 from domain.ports import Channel, Outcome
@@ -38,7 +38,9 @@ Sending = set[Future[Outcome]]
 
 
 class _Arrivals:
-    """Notes which sendings finish. `concurrent.futures.wait` locks each of them four times to do so.
+    """Counts sendings that finish. `concurrent.futures.wait` locks each of them four times to do so.
+
+    It keeps none of them, since each keeps its callbacks: a cycle would wait for the garbage collector.
 
     Args:
         expected: How many will finish.
@@ -46,15 +48,15 @@ class _Arrivals:
 
     def __init__(self, expected: int) -> None:
         self._expected = expected
-        self._finished: deque[Future[Outcome]] = deque()
+        self._numbers = count(1)
         self.first, self.last = threading.Event(), threading.Event()
 
-    def add(self, future: Future[Outcome]) -> None:
-        """Note one that has finished, in whichever thread."""
-        self._finished.append(future)
-        if not self.first.is_set():
+    def add(self, _future: Future[Outcome]) -> None:
+        """Count one that has finished, in whichever thread: `next` is one step of the interpreter."""
+        number = next(self._numbers)
+        if number == 1:
             self.first.set()
-        if len(self._finished) == self._expected:
+        if number == self._expected:
             self.last.set()
 
 

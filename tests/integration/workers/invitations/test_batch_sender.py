@@ -16,6 +16,7 @@ from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOut
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
 from tests.support.channel_builders import MAIL_FROM
+from tests.support.garbage import collect_garbage_of
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.mail_server import MailServer
 from workers.channels.smtp.addresses import MailFrom
@@ -99,6 +100,16 @@ def test_everything_is_sent_once_in_few_commits(bench: LedgerBench, steps: Deliv
     assert statuses(bench) == {"sent": 40}
     assert sum(map(len, commits.calls)) == 80
     assert len(commits.calls) <= 1 + 40  # one letter at a time, two commits each, would be eighty
+
+
+def test_sent_invitations_are_freed_without_the_garbage_collector(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """Each takes a dozen objects, so collections would cost a part of the worker's CPU time."""
+    ids, post = reserved(bench, 8), Post()
+
+    garbage = collect_garbage_of(lambda: work(steps, post, ids))
+
+    assert statuses(bench) == {"sent": 8}
+    assert not garbage & {"Future", "Accepted", "ClaimedDelivery", "AttemptResult", "OutboundMessage", "Reservation"}
 
 
 def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: DeliverySteps) -> None:
