@@ -1,6 +1,7 @@
 """Which events are under a signed checkpoint, and the proofs of single events for a browser to check."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -49,12 +50,33 @@ def read_line_proofs(storage: LedgerStore, code_id: UUID, versions: Sequence[int
     """Return the newest checkpoint and the proofs of those events of a code that it covers, as JSON.
 
     Returns:
-        `checkpoint` (null before the first one) and `events`, both as receipts have them.
+        `checkpoint` as receipts have it (null before the first one), `stream`, and `events` as `pack_paths` returns
+        them.
     """
     with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
         checkpoint = find_last_checkpoint(conn)
         if checkpoint is None:
-            return {"checkpoint": None, "events": []}
+            return {"checkpoint": None, "stream": str(code_id), "events": []}
         params = (code_id, list(versions), checkpoint.position)
         rows = cursor.execute(TransparencyLogSql.events_of_versions, params).fetchall()
-        return {"checkpoint": to_proof_document(checkpoint), "events": prove_events(conn, rows, checkpoint)}
+        events = pack_paths(prove_events(conn, rows, checkpoint))
+        return {"checkpoint": to_proof_document(checkpoint), "stream": str(code_id), "events": events}
+
+
+def pack_paths(events: Sequence[dict[str, Any]]) -> list[list[Any]]:
+    """Return events of one stream in their order as lists, with what their paths share only once.
+
+    Two paths end in the same steps from the first subtree on that holds both events. So each list ends in the steps
+    that are the event's own, 43 characters of base64 each, and the number of last steps that it shares with the event
+    before. Version, topic, state and index of the leaf come first.
+    """
+    packed: list[list[Any]] = []
+    before: list[str] = []
+    for event in sorted(events, key=lambda each: each["leaf_index"]):
+        path = event["path"]
+        pairs = zip(reversed(path), reversed(before), strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        own = "".join(step.rstrip("=") for step in path[: len(path) - shared])
+        packed.append([event["version"], event["topic"], event["state"], event["leaf_index"], own, shared])
+        before = path
+    return packed

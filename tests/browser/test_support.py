@@ -167,7 +167,7 @@ def test_open_history_follows_new_events_and_costs_nothing_in_the_background(
     expect(staff_page.locator("#news")).to_have_text("New events: 1. Used: 0, reserved: 1, available: 8.")
     expect(staff_page.locator("#note")).to_have_value("half written")
     assert staff_page.locator("#note").evaluate("field => field === document.activeElement")
-    expect(staff_page.locator("#chart-over")).to_have_attribute("data-places", re.compile(r" 2:[\d.]+ $"))
+    expect(staff_page.locator("#chart-over")).to_have_attribute("data-places", re.compile(r" 2:[\d.]+$"))
     assert requests == []
 
     set_hidden(staff_page, "true")

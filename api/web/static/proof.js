@@ -19,22 +19,27 @@
     tick.textContent = `✓ ${fill(panel.dataset[name], checkpoint)}`;
   }
 
-  // Each event keeps the checkpoint that its path leads to: that of other lines may be a later one.
+  // Neighbors share the end of their paths; a step has 43 characters. Each event keeps the checkpoint that its path leads
+  // to: that of other lines may be a later one.
+  function unpack(proofs, { checkpoint, stream, events }) {
+    let path = [];
+    for (const [version, topic, state, leaf_index, own, shared] of events) {
+      path = [...(own.match(/.{43}/g) ?? []), ...path.slice(path.length - shared)];
+      proofs[version] = { event: { stream, version, topic, state, leaf_index, path }, checkpoint };
+    }
+  }
+
   async function load(ticks) {
     const proofs = readProofs();
     const versions = ticks.map(versionOf).filter((version) => !(version in proofs));
     if (panel.dataset.receipt && !proofs.receipt) {
       proofs.receipt = await (await fetch(panel.dataset.receipt)).json();
-      store.textContent = JSON.stringify(proofs);
     }
     if (versions.length > 0) {
       const response = await fetch(`${panel.dataset.source}?versions=${versions.slice(0, VERSIONS_MAX)}`);
-      const { checkpoint, events } = await response.json();
-      for (const event of events) {
-        proofs[event.version] = { event, checkpoint };
-      }
-      store.textContent = JSON.stringify(proofs);
+      unpack(proofs, await response.json());
     }
+    store.textContent = JSON.stringify(proofs);
     for (const tick of ticks) {
       const proof = proofs[versionOf(tick)];
       if (proof && tick.dataset.proof === "pending") {

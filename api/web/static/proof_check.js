@@ -68,7 +68,6 @@
   const takeList = (source, length) => Array.from({ length }, () => unpack(source));
   const takeMap = (source, length) =>
     Object.fromEntries(Array.from({ length }, () => [unpack(source), unpack(source)]));
-  const takeFloat = (source) => new DataView(take(source, 8).buffer).getFloat64(0);
 
   function takeId(source, length) {
     const digits = [...take(source, length)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -90,17 +89,10 @@
     return `${new Date(seconds * 1000).toISOString().slice(0, 19)}${fraction}Z`;
   }
 
+  const CONSTANTS = { 0xc0: null, 0xc2: false, 0xc3: true };
+  // What follows the length, and in how many bytes that is.
   const FORMS = {
-    0xc0: () => null, 0xc2: () => false, 0xc3: () => true, 0xcb: takeFloat,
-    0xc4: (source) => takeId(source, takeNumber(source, 1)),
-    0xc7: (source) => takeTime(source, takeNumber(source, 1)),
-    0xcc: (source) => takeNumber(source, 1), 0xcd: (source) => takeNumber(source, 2),
-    0xce: (source) => takeNumber(source, 4), 0xcf: (source) => takeNumber(source, 8),
-    0xd0: (source) => takeNumber(source, 1, true), 0xd1: (source) => takeNumber(source, 2, true),
-    0xd2: (source) => takeNumber(source, 4, true), 0xd3: (source) => takeNumber(source, 8, true),
-    0xd6: (source) => takeTime(source, 4), 0xd7: (source) => takeTime(source, 8),
-    0xd9: (source) => takeText(source, takeNumber(source, 1)), 0xda: (source) => takeText(source, takeNumber(source, 2)),
-    0xdc: (source) => takeList(source, takeNumber(source, 2)), 0xde: (source) => takeMap(source, takeNumber(source, 2)),
+    0xc4: [takeId, 1], 0xc7: [takeTime, 1], 0xd9: [takeText, 1], 0xda: [takeText, 2], 0xdc: [takeList, 2], 0xde: [takeMap, 2],
   };
 
   function unpack(source) {
@@ -112,7 +104,20 @@
       const takeShort = kind < 0x90 ? takeMap : kind < 0xa0 ? takeList : takeText;
       return takeShort(source, kind < 0xa0 ? kind & 15 : kind & 31);
     }
-    return FORMS[kind](source);
+    if (kind >= 0xcc && kind <= 0xd3) {
+      return takeNumber(source, 1 << (kind & 3), kind >= 0xd0);
+    }
+    if (kind === 0xcb) {
+      return new DataView(take(source, 8).buffer).getFloat64(0);
+    }
+    if (kind === 0xd6 || kind === 0xd7) {
+      return takeTime(source, kind === 0xd6 ? 4 : 8);
+    }
+    if (kind in CONSTANTS) {
+      return CONSTANTS[kind];
+    }
+    const [takeForm, length] = FORMS[kind];
+    return takeForm(source, takeNumber(source, length));
   }
 
   // --- The signature ---

@@ -1,5 +1,5 @@
-// The support console: new events appear without a reload, the slider moves the page through time, replies are copied,
-// and no form is sent twice. Every page works without it.
+// The support console: new events appear without a reload, the slider moves the page through time, and no form is sent
+// twice. Every page works without it.
 
 import { showLocalTimes } from "./times.js";
 
@@ -258,14 +258,6 @@ if (statement !== null) {
   addEventListener("pageshow", (event) => event.persisted && listen());
 }
 
-// --- Sliders that choose an event ---
-
-for (const range of document.querySelectorAll("input[type=range][data-shown]")) {
-  range.addEventListener("input", () => {
-    document.getElementById(range.dataset.shown).textContent = `${range.value} / ${range.max}`;
-  });
-}
-
 // --- The stored form of an event, which its own page has ---
 
 // "toggle" does not bubble, so it is caught on its way down.
@@ -284,26 +276,6 @@ document.addEventListener(
   },
   true,
 );
-
-// --- Copying ---
-
-for (const button of document.querySelectorAll("[data-copy]")) {
-  const label = button.textContent;
-  button.hidden = navigator.clipboard === undefined;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value);
-    button.textContent = button.dataset.copied;
-    setTimeout(() => {
-      button.textContent = label;
-    }, 2000);
-  });
-}
-
-// --- Work that goes on step by step ---
-
-for (const form of document.querySelectorAll("form[data-goes-on]")) {
-  setTimeout(() => form.requestSubmit(), 300);
-}
 
 // --- Forms that change something ---
 

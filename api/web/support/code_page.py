@@ -97,7 +97,9 @@ def show_code(
     code_id: UUID,
     params: Annotated[StatementParams, Query()],
 ) -> Response:
-    """Show the statement."""
+    """Show the statement, or the event that a line's short link names."""
+    if params.event is not None:
+        return see_other(f"/support/codes/{code_id}/events/{params.event}")
     query, at_event = params.to_query(code_id), params.at_event
     if at_event is not None:
         at = _find_time(support, code_id, at_event, is_before=params.step == "earlier")

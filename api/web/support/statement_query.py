@@ -12,14 +12,17 @@ from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_id, parse_optional
 from api.web.forms import VERSION_MAX
 from api.web.support.actions.commands import DONE_LENGTH_MAX
-from domain.events import EVENT_TYPES, ActorKind, Event
+from domain.events import EVENT_TYPES, ActorKind, CampaignEvent, Event
 from domain.events.importance import LEVELS, Importance, types_up_to
 
 ACTORS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
 CHANNEL_LENGTH_MAX: Final = 60
 SAVED_FIELDS: Final = frozenset({"order", "kind", "group", "level", "actor", "channel", "scale"})
 """What saved filters hold: nothing about a person."""
-KINDS: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in EVENT_TYPES}
+KINDS: Final[dict[str, type[Event]]] = {
+    kind.__name__: kind for kind in EVENT_TYPES if not issubclass(kind, CampaignEvent)
+}
+"""Types of the events of codes by name. Those of campaigns are in no code's history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,7 @@ class StatementParams(BaseModel):
     as_of: Annotated[str, Field(max_length=40)] = ""
     at_event: Annotated[int | None, Field(ge=1, le=VERSION_MAX), IN_DIGITS] = None
     step: Annotated[str, Field(max_length=10)] = ""
+    event: Annotated[int | None, Field(ge=1, le=VERSION_MAX), IN_DIGITS] = None
     order: Annotated[str, Field(max_length=10)] = "newest"
     kind: Annotated[str, Field(max_length=40)] = ""
     reservation: Annotated[str, Field(max_length=40)] = ""

@@ -1,6 +1,6 @@
 """The chart of a balance in time, of a code or campaign: geometry and numbers, without texts.
 
-Positions are in percent of the width, heights in units of which the chart is 100 high.
+Positions are in percent of the width. Paths have whole units, of which the chart is 1,000 wide and 200 high.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,8 @@ from projections.read_models.history_blocks import Landmark
 STEPS_MAX: Final = 120
 """Most steps that are drawn: more would be narrower than a finger, and the page larger than 100 KB."""
 MARKS_MAX: Final = 30
-HEIGHT: Final = 100.0
+PATH_HEIGHT, PATH_UNITS = 200, 10
+"""Units of a path: the height of the chart, and how many there are in a percent of its width."""
 QUIET_LEAST_S: Final = 10.0
 """Seconds that are never squeezed, however close the other events are."""
 LIMIT_FACTOR: Final = 4
@@ -78,7 +79,7 @@ class BalanceChart:
         pauses: Where the code or campaign was paused: position and width.
         changes: How often the balance changed; fewer are drawn if there are more than `STEPS_MAX`.
         since: Where the compared time before the cursor is; None if none is compared.
-        places: Positions by versions, for the slider.
+        places: Positions by versions, for the slider, to a tenth of a percent.
     """
 
     steps: list[ChartStep]
@@ -95,7 +96,7 @@ class BalanceChart:
     ends_at: datetime
     changes: int
     is_true_scale: bool
-    places: list[tuple[int, float]]
+    places: list[tuple[int, str]]
 
 
 def draw_balance_chart(
@@ -147,7 +148,7 @@ def draw_balance_chart(
         ends_at=ends_at,
         changes=changes,
         is_true_scale=is_true_scale,
-        places=[(sample.version, round_place(places[index])) for index, sample in enumerate(shown)],
+        places=[(sample.version, f"{places[index]:.1f}".removesuffix(".0")) for index, sample in enumerate(shown)],
     )
 
 
@@ -166,10 +167,10 @@ def _area(levels: Sequence[tuple[int, int]], places: Sequence[float], top: int) 
     path, start = "", 0
     for is_drawn, run in groupby(levels, key=lambda level: level[0] > level[1]):
         length = len(steps := list(run))
-        ends = [round_place(place) for place in places[start + 1 : start + length + 1]]
+        ends = [_path_place(place) for place in places[start + 1 : start + length + 1]]
         if is_drawn:
             upper = _draw_steps((_height(high, top), end) for (high, _), end in zip(steps, ends, strict=True))
-            begins = [round_place(places[start]), *ends[:-1]]
+            begins = [_path_place(places[start]), *ends[:-1]]
             lower = [(_height(low, top), begin) for (_, low), begin in zip(steps, begins, strict=True)]
             back = _draw_steps(reversed(lower))
             path += f"M{begins[0]} {lower[0][0]}{upper}{back}z"
@@ -177,20 +178,23 @@ def _area(levels: Sequence[tuple[int, int]], places: Sequence[float], top: int) 
     return path
 
 
-def _draw_steps(steps: Iterable[tuple[float, float]]) -> str:
+def _draw_steps(steps: Iterable[tuple[int, int]]) -> str:
     """Return steps, each a height and where it ends; neighbors of one height are one line."""
     levels = groupby(steps, key=itemgetter(0))
     return "".join(f"V{height}H{[end for _, end in level][-1]}" for height, level in levels)
 
 
 def _line(levels: Sequence[int | None], places: Sequence[float], top: int) -> str:
-    path, before = "", None
-    for index, level in enumerate(levels):
+    """Return the path of a line that steps from level to level, with a gap where there is none."""
+    path, start = "", 0
+    for level, run in groupby(levels):
+        end = start + len(list(run))
         if level is not None:
             height = _height(level, top)
-            path += f"M{round_place(places[index])} {height}" if before is None else f"V{height}" * (level != before)
-            path += f"H{round_place(places[index + 1])}"
-        before = level
+            is_continued = start > 0 and levels[start - 1] is not None
+            path += f"V{height}" if is_continued else f"M{_path_place(places[start])} {height}"
+            path += f"H{_path_place(places[end])}"
+        start = end
     return path
 
 
@@ -228,5 +232,9 @@ def _find_pauses(landmarks: Sequence[Landmark], axis: TimeAxis) -> list[tuple[fl
     return pauses
 
 
-def _height(level: int, top: int) -> float:
-    return round(HEIGHT * (1 - level / top), 1)
+def _height(level: int, top: int) -> int:
+    return round(PATH_HEIGHT * (1 - level / top))
+
+
+def _path_place(place: float) -> int:
+    return round(place * PATH_UNITS)

@@ -29,7 +29,11 @@ def test_proofs_and_receipt_follow_the_checkpoints(app: AppClient, sign_in: Sign
         states = [tick.attributes["data-proof"] for tick in ticks]
         return {state: states.count(state) for state in states}
 
-    assert browser.get(f"{proofs}?versions=1,2").json() == {"checkpoint": None, "events": []}
+    assert browser.get(f"{proofs}?versions=1,2").json() == {
+        "checkpoint": None,
+        "stream": str(code_id_of(app, code)),
+        "events": [],
+    }
     assert "No checkpoint is signed yet" in browser.get(page).text
     assert browser.get(f"{page}/receipt").status_code == 404
     with storage.datastore.get_connection() as conn:
@@ -39,7 +43,7 @@ def test_proofs_and_receipt_follow_the_checkpoints(app: AppClient, sign_in: Sign
     receipt = browser.get(f"{page}/receipt")
     app.attempt(reservation_id)
 
-    assert [event["version"] for event in signed["events"]] == [1, 2]
+    assert [version for version, *_ in signed["events"]] == [1, 2]
     assert signed["checkpoint"]["public_key"] == b64encode(derive_public_keys(ring)[0]).decode()
     assert reservation_id in check_proof(json.dumps(receipt.json()), derive_public_keys(ring)[0])
     assert receipt.headers["content-disposition"] == f'attachment; filename="receipt-{reservation_id}.json"'

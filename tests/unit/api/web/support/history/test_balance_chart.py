@@ -49,10 +49,10 @@ def test_areas_are_stacked_up_to_the_limit() -> None:
     chart = draw(SAMPLES, seconds=86_410)
 
     assert chart.ticks == [4, 3, 2, 1, 0]
-    begin, middle, end = (step.x for step in chart.steps[1:])
-    assert chart.reserved == f"M{begin} 100.0V75.0H{middle}V100.0H{begin}z"
-    assert chart.used == f"M{middle} 100.0V75.0H{end}V100.0H{middle}z"
-    assert chart.limit.startswith("M0.0 0.0H")
+    begin, middle, end = (round(step.x * 10) for step in chart.steps[1:])
+    assert chart.reserved == f"M{begin} 200V150H{middle}V200H{begin}z"
+    assert chart.used == f"M{middle} 200V150H{end}V200H{middle}z"
+    assert chart.limit == "M0 0H1000"
     assert chart.cursor == 100.0
     assert draw([sample(1, 0, 1, limit=1_000)], seconds=9).limit == ""
     assert draw([sample(1, 0, 1, limit=None)], seconds=9).limit == ""
