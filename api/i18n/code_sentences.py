@@ -41,7 +41,13 @@ def _term_sentence(say: Translator, name: str, value: object) -> list[str]:
     shown = timestamp_text(value) if isinstance(value, datetime) else value
     if name in DOMAIN_TERMS and isinstance(value, str):
         shown = _domains_text(say, split_domains(DomainNames(value)))
-    return [say(f"event.CodeIssued.{name}", value=shown)]
+    return [say_number(say, f"event.CodeIssued.{name}", shown)]
+
+
+def say_number(say: Translator, key: str, value: object) -> str:
+    """Return a message about a number or another value; about one in the singular, where the catalog has it."""
+    singular = f"{key}.one"
+    return say(singular if value == 1 and say.knows(singular) else key, value=value)
 
 
 def _domains_text(say: Translator, names: Sequence[str]) -> str:
@@ -74,7 +80,7 @@ def _campaign_terms(say: Translator, facts: Facts) -> str:
     for name in CAMPAIGN_TERM_NAMES[1:]:
         if (value := facts.get(name)) is not None:
             shown = timestamp_text(value) if isinstance(value, datetime) else value
-            terms.append(say(f"event.Campaign.{name}", value=shown))
+            terms.append(say_number(say, f"event.Campaign.{name}", shown))
     return say("event.join").join(terms)
 
 

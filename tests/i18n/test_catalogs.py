@@ -84,6 +84,8 @@ FAMILIES: Final = {
     *(f"page.admin.hint.{term.name}" for term in TERMS if term.default is None),
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",
+    *(f"event.CodeIssued.{name}.one" for name in ("max_uses", "validity_days", "rebinds_max")),
+    *(f"event.Campaign.{name}.one" for name in ("max_uses", "max_per_person", "max_per_day")),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "CAMPAIGN_HELD", "RATE_LIMITED")),
     "refusal.CODE_NOT_STARTED.detail_at",
     "refusal.CAMPAIGN_NOT_STARTED.detail_at",

@@ -272,3 +272,26 @@ def test_every_reason_of_a_bounce_has_a_sentence(reason: str, language: Language
         sentence = event_sentence("InviteBounced", {"reason": reason, "reply_code": reply}, language)
         assert sentence
         assert not re.search(r"[{}]", sentence)
+
+
+@pytest.mark.parametrize(("number", "says"), [(1, "at most 1 use,"), (2, "at most 2 uses,")])
+def test_a_sentence_has_the_singular_of_one(number: int, says: str) -> None:
+    """Terms of codes and of campaigns alike."""
+    facts = {"max_uses": number, "max_per_person": number, "validity_days": number, "rebinds_max": number}
+    issued = event_sentence("CodeIssued", facts, "en")
+    campaign = event_sentence("CampaignCreated", facts, "en")
+
+    assert says in f"{issued},"
+    assert f"access for {number} day{'s' * (number > 1)}, " in issued
+    assert says.replace(",", " per person") in campaign
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event: event.__name__)
+def test_no_sentence_begins_with_a_name(event_type: type[Event]) -> None:
+    """Pages begin sentences with a capital, and names such as smtp have none."""
+    for effect in ("retaken", "removed", "told"):
+        facts = {**{name: f"smtp-{name}" for name in ("channel", "server", "source")}, "effect": effect, "uses": 3}
+        sentence = event_sentence(event_type.__name__, {**SAMPLES, **facts}, "en")
+
+        assert sentence
+        assert not sentence.startswith("smtp-")

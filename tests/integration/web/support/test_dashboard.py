@@ -1,5 +1,6 @@
 """The dashboard tells what the read models hold, as pictures and as numbers, and never holds up those who redeem."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -48,6 +49,9 @@ def test_the_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[.
     assert "email address rejected by its mail server" in page
     assert len(read_page(page).find_all("h1")) == 1
     assert find_raw_keys(page) == []
+    chinese = sign_in("viewer").get("/support/dashboard", window="hour", lang="zh").text
+    assert "95% 在 " in chinese
+    assert re.findall("[\u4e00-\u9fff] [\u4e00-\u9fff]", chinese) == []
 
 
 def test_dashboard_shows_pending_work_and_outages(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:

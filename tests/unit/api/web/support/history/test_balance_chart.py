@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from api.i18n.catalogs import translator
+from api.web.rendering import environment
 from api.web.support.history.balance_chart import MARKS_MAX, STEPS_MAX, BalanceChart, draw_balance_chart
 from domain.events import CaseOpened, CodeIssued, CodePaused, CodeResumed, CodeTermsChanged
 from projections.read_models.balance_trace import BalanceSample
@@ -73,6 +75,25 @@ def test_marks_and_pauses_are_at_the_times_of_their_events() -> None:
     assert chart.pauses == [
         (chart.steps[1].x, chart.steps[1].width), (chart.steps[3].x, round(100 - chart.steps[3].x, 2)),
     ]  # fmt: skip
+
+
+def test_pause_is_visible_in_quiet_time() -> None:
+    """It is drawn over the ground of the quiet time, which it mostly is."""
+    pause = Landmark(CodePaused, 5, 5, START + timedelta(seconds=20), 1)
+    drawn = (
+        environment()
+        .get_template("support/balance_chart.html")
+        .render(
+            chart=draw(SAMPLES, [pause], seconds=86_410),
+            chart_heading="h2",
+            current_page="code",
+            code_id="3c17067e",
+            scale_url="?scale=true",
+            t=translator("en"),
+        )
+    )
+
+    assert 0 < drawn.rindex('class="chart-quiet"') < drawn.index('class="chart-pause"')
 
 
 def test_long_history_is_thinned_to_its_peaks_and_its_many_marks_are_joined() -> None:
