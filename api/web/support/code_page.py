@@ -123,7 +123,8 @@ def filter_by_person(
     The email address is in the form, never in the URL, which logs may keep.
     """
     query = params.to_query(code_id)
-    recipient_id = _find_recipient(support, email)
+    address = find_email(email)
+    recipient_id = None if address is None else support.reader.find_recipient(address)
     url = query.url(person=recipient_id or UUID(int=0), reservation=None, group=None)
     return see_other(f"/support/codes/{code_id}{url}#lines")
 
@@ -215,11 +216,6 @@ def _offered(support: SupportContext, code: RedeemCode, language: Language) -> l
         )
         for action in list_code_actions(code)
     ]
-
-
-def _find_recipient(support: SupportContext, email: str) -> UUID | None:
-    address = find_email(email)
-    return None if address is None else support.reader.find_recipient(address)
 
 
 def _load_lines(support: SupportContext, query: StatementQuery, until: int) -> StatementPage:
