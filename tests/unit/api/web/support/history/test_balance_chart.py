@@ -87,7 +87,8 @@ def test_pause_is_visible_in_quiet_time() -> None:
             chart=draw(SAMPLES, [pause], seconds=86_410),
             chart_heading="h2",
             current_page="code",
-            code_id="3c17067e",
+            is_split=True,
+            chart_paths=("/balance", "/events/", ""),
             scale_url="?scale=true",
             t=translator("en"),
         )
