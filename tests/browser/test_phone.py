@@ -1,0 +1,121 @@
+"""The staff pages on a phone, by finger and by keyboard: what axe does not look at."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.support.clients.served_app import ServedApp
+from tests.support.clients.staff_browser import code_id_of
+from tests.support.ledger.code_template import make_template
+
+PHONE = {"width": 360, "has_touch": True, "is_mobile": True}
+TABS_MAX = 90
+FAULTS = """() => {
+  const isShown = (part) => part.checkVisibility({ visibilityProperty: true }) && !part.closest(".skip, .unseen");
+  const shown = (selector) => [...document.querySelectorAll(selector)].filter(isShown);
+  const size = (part) => part.getBoundingClientRect();
+  const name = (part) => `${part.localName} ${(part.id || part.textContent || part.name).trim().slice(0, 30)}`;
+  const isSmall = (part) => Math.min(size(part).width, size(part).height) < 24 && size(part).width > 0;
+  const isInText = (part) => part.closest("p, label, tr:not(:has(th)), time") !== null;
+  const controls = shown("a, button, input, select, summary, textarea");
+  const targets = controls.filter((part) => !isInText(part) && isSmall(part));
+  const isTyped = (part) => part.matches("input, select, textarea") && !part.matches("[type=range], [readonly]");
+  const small = controls.filter(isTyped).filter((part) => Number.parseFloat(getComputedStyle(part).fontSize) < 16);
+  const headings = shown("h1, h2, h3, h4");
+  const jumps = headings.filter((part, at) => part.localName[1] - (headings[at - 1]?.localName[1] ?? 0) > 1);
+  const navigation = shown(".staff-nav a");
+  const rows = new Set(navigation.map((part) => size(part).top)).size;
+  return [
+    ...targets.map((part) => `target below 24 px: ${name(part)}`),
+    ...small.map((part) => `field that phones enlarge: ${name(part)}`),
+    ...jumps.map((part) => `heading below a missing one: ${name(part)}`),
+    ...(headings.filter((part) => part.localName === "h1").length === 1 ? [] : ["not one h1"]),
+    ...(rows > 1 ? ["navigation in several lines"] : []),
+    ...(document.documentElement.scrollWidth > innerWidth ? ["scrolls sideways"] : []),
+  ];
+}"""
+FOCUSED = """() => {
+  const part = document.activeElement;
+  const style = getComputedStyle(part);
+  const box = part.getBoundingClientRect();
+  return {
+    name: `${part.localName} ${(part.id || part.textContent).trim().slice(0, 30)}`,
+    isSkip: part.className === "skip",
+    isBody: part === document.body,
+    hasRing: style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) >= 2,
+    isShown: box.width > 1 && box.left >= 0 && box.right <= innerWidth + 1,
+  };
+}"""
+
+Tab = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def paths(served_app: ServedApp) -> list[str]:
+    """The pages of support and of admins, with a code, its reservation and its past times."""
+    app = served_app.app
+    code = app.issue(make_template(max_uses=3, bound=False))
+    reservation_id = served_app.reserve(code, "li.wei@example.com")
+    app.attempt(reservation_id)
+    statement, one = f"/support/codes/{code_id_of(app, code)}", f"/support/reservations/{reservation_id}"
+    support = ["", "/work", "/dashboard", "/audit", "/account"]
+    admin = ["", "/batches", "/campaigns", "/codes", "/import", "/groups", "/webhooks", "/keys", "/staff"]
+    views = ["", "/compare?a=1&b=2", "/balance", "/what-if", "/explain", "/events/2", "/acts/terms"]
+    return [
+        *(f"/support{path}" for path in support),
+        *(f"/admin{path}" for path in admin),
+        *(f"{statement}{path}" for path in views),
+        one,
+        f"{one}/acts/refund",
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str], language: str) -> None:
+    """Targets for fingers, fields that are not enlarged, one line of navigation, headings without gaps."""
+    open_tab(staff="admin").close()
+    page = open_tab(language, staff="admin", **PHONE)
+    faults: dict[str, list[str]] = {}
+    for path in paths:
+        answer = page.goto(path)
+        assert answer is not None
+        assert answer.status == 200, path
+        page.evaluate("document.querySelectorAll('main details').forEach((part) => { part.open = true; })")
+        faults[path] = page.evaluate(FAULTS)
+
+    assert {path: found for path, found in faults.items() if found} == {}
+    assert len(faults) == len(paths)
+
+
+def walk(page: Page) -> list[dict[str, Any]]:
+    """Press Tab from the top of the page until the focus leaves it; where it was."""
+    steps: list[dict[str, Any]] = []
+    while len(steps) < TABS_MAX:
+        page.keyboard.press("Tab")
+        step = page.evaluate(FOCUSED)
+        if step["isBody"] or (steps and step["isSkip"]):
+            break
+        steps.append(step)
+    return steps
+
+
+def test_keyboard_walks_down_every_staff_page_with_a_visible_focus(open_tab: Tab, paths: list[str]) -> None:
+    """The link to the content is first and works; each stop has a ring and is on the page."""
+    open_tab(staff="admin").close()
+    page = open_tab(staff="admin", width=390)
+    faults: dict[str, list[str]] = {}
+    for path in paths:
+        page.goto(path)
+        page.evaluate("document.activeElement.blur()")
+        if path != "/support":
+            page.keyboard.press("Tab")
+            page.keyboard.press("Enter")
+            assert page.evaluate("document.activeElement.id") == "content", path
+            page.goto(path)
+        steps = walk(page)
+        assert len(steps) > 3, path
+        faults[path] = [step["name"] for step in steps if not (step["hasRing"] and step["isShown"])]
+
+    assert {path: found for path, found in faults.items() if found} == {}
