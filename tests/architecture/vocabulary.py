@@ -96,6 +96,7 @@ PROSE: Final = {
     "beside": "alongside, in addition to",
     "by and by": "gradually",
     "clean-ups?": "cleanup",
+    "(?:a|the|support) desks?": "support console",
     "e-mails?": "email",
     "for ever": "permanently, forever",
     "gave back": "refunded",

@@ -85,7 +85,7 @@ def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str], language
         page.evaluate("document.querySelectorAll('main details').forEach((part) => { part.open = true; })")
         faults[path] = page.evaluate(FAULTS)
 
-    assert {path: found for path, found in faults.items() if found} == {}
+    assert {path: names for path, names in faults.items() if names} == {}
     assert len(faults) == len(paths)
 
 
@@ -118,4 +118,4 @@ def test_keyboard_walks_down_every_staff_page_with_a_visible_focus(open_tab: Tab
         assert len(steps) > 3, path
         faults[path] = [step["name"] for step in steps if not (step["hasRing"] and step["isShown"])]
 
-    assert {path: found for path, found in faults.items() if found} == {}
+    assert {path: names for path, names in faults.items() if names} == {}

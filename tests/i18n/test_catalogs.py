@@ -24,9 +24,12 @@ from domain.ports import Language
 from domain.values.timestamps import EARLIEST, LATEST
 from domain.webhooks.target_url import TargetFault
 from projections.repositories.group_channels import CallbackRefusal
+from tests.architecture.vocabulary import RETIRED
 from workers.channels.registry import channel_kinds
 
 API: Final = LOCALES.parents[1]
+WORDS_OF_VALUES: Final = {"hint", "moment", "told", "tried"}
+"""Words of keys that are values of the code: help texts of fields, faults of forms, and effects of events."""
 CAUSES: Final = get_args(RefundCause)
 STATES: Final = get_args(PublicState)
 FAILURES: Final = (
@@ -76,7 +79,7 @@ FAMILIES: Final = {
     *(f"refusal.{code}.{part}" for code in ERROR_CODES for part in ("title", "detail")),
     *(f"page.support.term.{term.name}{part}" for term in TERMS for part in ("", ".none")),
     *(f"page.support.term.{term.name}.value" for term in TERMS if term.kind == "number"),
-    *(f"page.desk.terms.{term.name}{part}" for term in TERMS for part in ("", ".hint")),
+    *(f"page.support.terms.{term.name}{part}" for term in TERMS for part in ("", ".hint")),
     *(f"page.admin.field.{term.name}" for term in TERMS),
     *(f"page.admin.import.column.{column}" for column in COLUMNS),
     *(f"page.admin.refused.{reason}" for reason in {*COLUMNS, *get_args(RecordProblem)} - {"json"}),
@@ -174,6 +177,14 @@ def test_every_word_of_the_domain_has_its_sentence() -> None:
     keys = set(sentences("zh"))
 
     assert set() == FAMILIES - keys
+
+
+def test_no_key_has_a_retired_word() -> None:
+    """Keys are names too: they call pages and parts of them what texts do."""
+    words = {word for key in sentences("en") for word in re.split(r"[._]", key)}
+
+    assert "support" in words
+    assert (words & RETIRED.keys()) - WORDS_OF_VALUES == set()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,4 +1,4 @@
-"""The whole API over a real database, and staff who sign in at the desk as a browser does."""
+"""The whole API over a real database, and staff who sign in as a browser does."""
 
 from collections.abc import Callable
 

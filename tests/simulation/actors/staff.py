@@ -1,6 +1,6 @@
 """Staff and operators: they decide unknown outcomes, make up for mistakes, and change their minds about codes.
 
-Every act has an id of its own and is asked again if no answer came, as the desk and the command line do.
+Every act has an id of its own and is asked again if no answer came, as the support console and the command line do.
 """
 
 from collections.abc import Callable

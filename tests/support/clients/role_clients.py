@@ -27,7 +27,7 @@ class RoleClients:
 
     @property
     def support(self) -> SupportContext:
-        """The desk of the application."""
+        """The support console of the application."""
         support: SupportContext = self.app.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
         return support
 

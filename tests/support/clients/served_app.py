@@ -41,7 +41,7 @@ class ServedApp:
     app: AppClient
 
     def sign_in(self, page: Page, role: str) -> None:
-        """Sign in at the desk."""
+        """Sign in as staff."""
         page.goto("/support")
         page.fill("#email", f"{role}@staff.example.com")
         page.fill("#password", PASSWORD)
@@ -68,7 +68,7 @@ class ServedApp:
         return str(self.app.redeem(code, email).json()["reservation_id"])
 
     def search(self, page: Page, typed: str) -> None:
-        """Type into the desk's box and press Enter."""
+        """Type into the search field of the support console and press Enter."""
         page.goto("/support")
         page.fill("#q", typed)
         page.press("#q", "Enter")

@@ -1,4 +1,4 @@
-"""A browser at the support desk: it keeps cookies, fills in forms, and shows redirects instead of following them."""
+"""A browser in the support console: it keeps cookies, fills in forms, and shows redirects instead of following them."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""The support desk over one application per module, which is started once; codes and people tell the tests apart."""
+"""The support console over one application per module, which is started once; codes and people tell the tests apart."""
 
 from collections.abc import Callable
 

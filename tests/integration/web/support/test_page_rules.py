@@ -1,4 +1,4 @@
-"""What every page of the desk keeps to: headers, size, nothing inline, nothing from elsewhere."""
+"""What every page of the support console keeps to: headers, size, nothing inline, nothing from elsewhere."""
 
 import re
 from collections.abc import Callable

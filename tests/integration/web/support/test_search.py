@@ -294,7 +294,7 @@ def test_a_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: Si
 def test_the_reply_is_in_the_customers_language(
     shared_app: AppClient, shared_sign_in: SignIn, outcome: OutcomeUnknown | Rejected | None, says: str
 ) -> None:
-    """Whatever language the desk is in; it holds neither the address nor the code."""
+    """Whatever language the page is in; it holds neither the address nor the code."""
     code = shared_app.issue()
     reservation_id = reserved(shared_app, code)
     if outcome is not None:

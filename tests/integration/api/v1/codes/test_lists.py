@@ -159,7 +159,7 @@ def test_put_of_terms_by_an_older_client_leaves_newer_terms(shared_app: AppClien
 
 
 def test_codes_with_a_prefix_and_a_note(shared_app: AppClient) -> None:
-    """Every code begins with the prefix and is redeemed as it is shown; the note stands in the desk's history."""
+    """Every code begins with the prefix and is redeemed as it is shown; the note stands in the history."""
     body = {"count": 2, "prefix": "summer26", "note": "for the fair"}
     issued = shared_app.client.post("/api/v1/codes", json=body, headers=shared_app.key("admin")).json()
     history = list(shared_app.services.reader.read_history(issued[1]["id"]))

@@ -1,4 +1,4 @@
-"""Acting at the desk: each shows what it will do before it does it, and sent twice it does it once."""
+"""Actions in the support console: each shows what it will do before it does it, and sent twice it does it once."""
 
 import re
 from collections.abc import Callable

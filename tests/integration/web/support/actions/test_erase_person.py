@@ -1,4 +1,4 @@
-"""Forgetting a person at the desk: shown before it is done, done once, by admins only; and unmasking on their page."""
+"""Erasing a person: shown before it is done, done once, by admins only; and unmasking on their page."""
 
 from collections.abc import Callable
 from typing import Any

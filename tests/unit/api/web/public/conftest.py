@@ -1,4 +1,4 @@
-"""A desk that answers as told, and a browser in front of it."""
+"""Use cases that answer as told, and a browser in front of it."""
 
 import pytest
 from fastapi.testclient import TestClient
