@@ -7,23 +7,36 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import psutil
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.servers.embedded_stack import PROGRAM, Stack
 from tests.support.servers.mail_server import MailServer, ReplyWith
+from tests.support.servers.webhook_receiver import WebhookReceiver
 
 pytestmark = pytest.mark.timeout(180)
 
+COLLECTED_S_MAX = 30.0
+"""The exporter sends every 5 s."""
 QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 
 
 @pytest.fixture(scope="module")
-def stack(servers_folder: Path) -> Iterator[Stack]:
-    """`ledger up` with its own mail sink."""
-    running = Stack(servers_folder / "whole-way", find_free_port())
+def collector() -> Iterator[WebhookReceiver]:
+    """A collector of traces."""
+    with WebhookReceiver() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stack(servers_folder: Path, collector: WebhookReceiver) -> Iterator[Stack]:
+    """`ledger up` with its own mail sink, which traces every redemption."""
+    traces = {"LEDGER_TRACES_URL": urljoin(collector.url, "/v1/traces"), "LEDGER_TRACES_RATIO": "1"}
+    running = Stack(servers_folder / "whole-way", find_free_port(), traces)
     try:
         running.wait_ready()
         yield running
@@ -55,6 +68,38 @@ def test_demo_code_leads_to_an_email(stack: Stack) -> None:
     assert kinds == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent", "InviteAccepted"]
     assert [event["used_count"] for event in history["events"]] == [0, 0, 0, 1, 1]
     assert stack.call("GET", "/mailbox", headers={"Accept": "text/html"})[0] == 200
+
+
+def test_one_click_is_one_trace_across_processes(stack: Stack, collector: WebhookReceiver) -> None:
+    """A collector gets the spans of backend and worker with the trace id that the email names."""
+    reservation_id = stack.redeem(stack.issue(1), "traced@example.com")[1]["reservation_id"]
+    stack.wait(lambda: stack.state(reservation_id) == "sent")
+    mail = next(mail for mail in stack.mails() if mail["Message-ID"].startswith(f"<{reservation_id}."))
+    trace_id = mail["traceparent"].split("-")[1]
+    expected = {
+        ("backend", "redemption"),
+        ("backend", "reserve use"),
+        ("worker", "claim attempt"),
+        ("worker", "send invitation"),
+        ("worker", "record outcome"),
+    }
+
+    stack.wait(lambda: expected <= spans_of(trace_id, collector), COLLECTED_S_MAX)
+
+
+def spans_of(trace_id: str, collector: WebhookReceiver) -> set[tuple[str, str]]:
+    """Process and name of the spans of a trace that a collector got."""
+    exports = [ExportTraceServiceRequest.FromString(request.body) for request in list(collector.received)]
+    return {
+        (attribute.value.string_value, span.name)
+        for export in exports
+        for resource in export.resource_spans
+        for attribute in resource.resource.attributes
+        if attribute.key == "service.instance.id"
+        for scope in resource.scope_spans
+        for span in scope.spans
+        if span.trace_id.hex() == trace_id
+    }
 
 
 def test_second_redeem_request_takes_no_further_use(stack: Stack) -> None:
