@@ -25,6 +25,8 @@ Template = Literal[
     "ends_soon",
     "farewell",
     "invite_reminder",
+    "hand_out",
+    "hand_out_reminder",
 ]
 RemovalCause = Literal["expired", "moved", "withdrawn", "corrected"]
 EMAIL_CHANNELS: Final = frozenset({"smtp", "null"})
@@ -53,10 +55,11 @@ class OutboundMessage:
     Every attempt at the same message is equal to the last byte, if its group's texts are.
 
     Attributes:
-        reservation_id: The reservation that the message belongs to.
+        reservation_id: The reservation that the message belongs to; of a handed-out code, the id of the code.
         template: Which text to send: the invitation, the notice that nothing was used (of a rebind: that the
             access stays as it is), that the invitation was moved to another email address, that the access was moved to
-            another group, that the access ends soon, that it has ended, or that the invitation is not accepted yet.
+            another group, that the access ends soon, that it has ended, or that the invitation is not accepted yet;
+            a handed-out code, or the reminder that it is not redeemed yet.
         message_id: RFC 5322 Message-ID with its angle brackets, the same on every attempt.
         recipient: The recipient's email address.
         language: Language of subject and text.
@@ -70,6 +73,7 @@ class OutboundMessage:
         is_test: It invites no recipient: an admin tests the channel.
         ends_at: When the access ends, where the message says so.
         opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
+        code: The handed-out code as users read it; empty for all other messages.
     """
 
     reservation_id: UUID
@@ -87,6 +91,7 @@ class OutboundMessage:
     is_test: bool = False
     ends_at: datetime | None = None
     opt_out_link: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

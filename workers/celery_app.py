@@ -108,6 +108,11 @@ celery_app.conf.update(
             "schedule": settings.sweep_s,
             "options": {"expires": EXPIRES_S},
         },
+        "send-hand-outs": {
+            "task": "send_hand_outs",
+            "schedule": settings.sweep_s,
+            "options": {"expires": EXPIRES_S},
+        },
         "cleanup-expired-users": {
             "task": "cleanup_expired_users",
             "schedule": 60.0,

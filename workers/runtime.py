@@ -14,7 +14,12 @@ from uuid import UUID
 from domain.command_bus import Command, Result
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
+from domain.model.redeem_code import RedeemCode
 from domain.ports import Channel, Rejected, TextDraft
+from domain.values.identifiers import generate_code
+from projections.definitions.tables.code_balances import code_from_named_row
+from projections.hand_outs.hand_out_queue import HandOutQueue
+from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.reader import Reader
 from projections.repositories.groups import GroupRepository
 from projections.storage.bootstrap import LedgerStore
@@ -31,6 +36,7 @@ from workers.channels.smtp.send_loop import SmtpSendLoop
 from workers.invitations.access_expiry import AccessExpirer
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.hand_out_sender import HandOutSender
 from workers.invitations.message_factory import create_message_factory
 from workers.monitoring.mail_server_watch import mark_missing
 from workers.settings import WorkerSettings, worker_name
@@ -186,6 +192,25 @@ class Runtime:
             draft_text=steps.draft_text,
             publish=publish,
         )
+
+    def create_hand_out_sender(self) -> HandOutSender:
+        """Return what sends the codes of hand-outs."""
+        return HandOutSender(
+            queue=HandOutQueue(self.storage),
+            opt_outs=OptOutRepository(self.storage),
+            steps=self.steps,
+            draft_code=lambda code_id: self.storage.vault.draft_code(generate_code(random.SystemRandom()), code_id),
+            find_code=self._find_code,
+            send_all=lambda messages: list(
+                self.send_executor.map(lambda message: self.channel().send(message), messages)
+            ),
+            batch_size=self.settings.send_concurrency,
+            cooldowns=self.cooldowns,
+        )
+
+    def _find_code(self, code_id: UUID) -> RedeemCode | None:
+        row = self.reader.find_balance(code_id)
+        return None if row is None else code_from_named_row(row)
 
     def close(self) -> None:
         """End threads and connections; what was submitted is finished first."""

@@ -28,6 +28,7 @@ from workers.channels.smtp.server_url import SmtpServerUrl, is_null
 from workers.dispatcher import monotonic_deadline
 from workers.invitations.access_expiry import RUN_MAX_S as ACCESS_RUN_MAX_S
 from workers.invitations.due_sweep import sweep
+from workers.invitations.hand_out_sender import RUN_MAX_S as HAND_OUTS_RUN_MAX_S
 from workers.invitations.message_factory import parse_reservation_ids
 from workers.invitations.outbox_notices import RUN_MAX_S, send_notices
 from workers.invitations.reminders import ReminderRules
@@ -49,6 +50,7 @@ from workers.runtime import Runtime
 log = logging.getLogger(__name__)
 
 SWEEPS, FOLLOWS, WEBHOOKS = MinInterval(settings.sweep_s / 2), MinInterval(FOLLOW_S / 2), MinInterval(WEBHOOKS_S / 2)
+HAND_OUTS = MinInterval(settings.sweep_s / 2)
 BROKER = BrokerLossDetector(settings.redis_url.get_secret_value())
 
 
@@ -181,6 +183,17 @@ def sweep_due_reservations() -> None:
         runtime.cooldowns,
         settings.notices_hourly_max,
         ReminderRules(OptOutRepository(runtime.storage), CampaignReader(runtime.storage).find_terms_of_code),
+    )
+
+
+@celery_app.task(name="send_hand_outs")
+def send_hand_outs() -> None:
+    """Issue codes for recipients of hand-outs that are due, and send them; and request reminders that are due."""
+    if not HAND_OUTS.begin_if_due():
+        return
+    runtime, is_over = _ProcessState.get(), _deadline(HAND_OUTS_RUN_MAX_S)
+    runtime.create_hand_out_sender().run(
+        lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now())
     )
 
 

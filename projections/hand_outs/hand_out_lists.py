@@ -114,12 +114,6 @@ class HandOutLists:
             listed = cursor.execute(HandOutsSql.listed_recipients, parameters).fetchall()
         return {normal_of[row[0]] for row in listed}
 
-    def ask(self, hand_out_id: UUID, code_id: UUID, now: datetime) -> bool:
-        """Have the email of a row sent now; return False if the row is not in the hand-out's list any more."""
-        with translate_database_errors(), self.storage.datastore.get_connection() as conn:
-            parameters = {"now": now, "code_id": code_id, "hand_out_id": hand_out_id}
-            return conn.execute(HandOutsSql.ask_for_row, parameters).rowcount > 0
-
     def _store_recipients(self, cursor: Cursor[Any], rows: Sequence[ListRow]) -> list[UUID]:
         """Store those recipients that are new, and return the ids of all."""
         drafts = [self.storage.vault.draft_recipient(row.address, self.new_ordered_id()) for row in rows]

@@ -22,6 +22,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     count_people: LiteralString
     code_texts_of_ids: LiteralString
     handed_out_of_ids: LiteralString
+    due_reminders: LiteralString
     take_due_hand_out: LiteralString
     take_due_rows: LiteralString
     take_asked_rows: LiteralString

@@ -99,6 +99,25 @@ SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id 
 -- name: handed_out_of_ids
 SELECT code_id, mail, mail_state, reminder, changed_at FROM handed_out_codes WHERE code_id = ANY(%s);
 
+-- name: due_reminders
+-- Sent codes of campaigns that remind, which expire within that many days and are not redeemed; and those whose reminder
+-- was requested by a worker that ended before the row was due.
+SELECT h.hand_out_id, h.code_id, c.quiet_hours
+FROM campaigns c
+JOIN hand_outs o USING (campaign_id)
+JOIN handed_out_codes h ON h.hand_out_id = o.hand_out_id
+JOIN hand_out_recipients r ON r.code_id = h.code_id AND r.due_at IS NULL
+JOIN code_balances b ON b.code_id = h.code_id
+WHERE c.remind_days IS NOT NULL AND c.ended_by IS NULL AND NOT c.is_paused
+    AND (h.mail_state = 'sent' AND h.reminder IS NULL OR h.mail_state = 'queued' AND h.reminder = h.mail)
+    AND b.expires_at > %(now)s AND b.expires_at <= %(now)s + make_interval(days => c.remind_days::int)
+    AND b.used + b.reserved = 0 AND b.revoked_by IS NULL
+    AND NOT EXISTS (
+        SELECT FROM opt_outs p
+        WHERE p.recipient_id = h.recipient_id AND p.group_name = coalesce(b.group_name, '')
+    )
+LIMIT %(limit)s;
+
 -- name: take_due_hand_out
 -- One hand-out with due rows whose campaign takes reservations. Its row of the pace is locked while rows are taken.
 SELECT p.hand_out_id, p.next_at FROM hand_out_pace p

@@ -33,11 +33,14 @@ CALLBACK_OUTCOMES = (
 )
 REMINDER_OUTCOMES = ("sent", "failed", "deferred", "unknown", "quiet", "opted_out", "not_needed")
 """What became of a reminder of an invitation; `not_needed`: it would not be true any more."""
+HAND_OUT_OUTCOMES = ("sent", "failed", "unknown", "deferred", "opted_out", "erased", "not_needed")
+"""What became of an attempt to send a handed-out code; `deferred`: it is tried again."""
 REQUEST_GROUPS = ("redeem", "public", "stream", "staff", "desk", "page", "probe")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 TASKS = (
     "process_invite_task",
     "sweep_due_reservations",
+    "send_hand_outs",
     "cleanup_expired_users",
     "sync_redeem_count_task",
     "follow_ledger_events",
@@ -122,6 +125,10 @@ CALLBACKS = _counter("ledger_callbacks_total", "Callbacks of external systems, b
 REMINDERS = _counter(
     "ledger_reminders_total", "Reminders of unaccepted invitations, by outcome of an attempt.",
     outcome=REMINDER_OUTCOMES,
+)  # fmt: skip
+HAND_OUT_MAILS = _counter(
+    "ledger_hand_out_emails_total", "Emails with codes of hand-outs, by outcome of an attempt.",
+    outcome=HAND_OUT_OUTCOMES,
 )  # fmt: skip
 WORKER_PROCESSES = _counter("ledger_worker_processes_total", "Child processes that workers have started.")
 STARTED = Gauge(

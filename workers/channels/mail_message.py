@@ -41,6 +41,7 @@ _MARKS: Final[Mapping[str, str]] = {
     "ends_on": "\ue003",
     "ends_time": "\ue004",
     "opt_out": "\ue005",
+    "code": "\ue006",
 }
 """Marks of a layout for the values of one message, by the name of the template's variable.
 
@@ -79,12 +80,16 @@ class _Layout(NamedTuple):
 def render_parts(message: OutboundMessage) -> MessageParts:
     """Render what a message says."""
     kind = message.template, message.language, message.group, message.subject, message.text
-    layout = _lay_out(*kind, has_end=message.ends_at is not None, has_opt_out=bool(message.opt_out_link))
+    # A hand-out's own text has values of its recipient, so its layout serves no other message.
+    is_personal = bool(message.code and (message.subject or message.text))
+    lay_out = _lay_out.__wrapped__ if is_personal else _lay_out
+    layout = lay_out(*kind, has_end=message.ends_at is not None, has_opt_out=bool(message.opt_out_link))
     written_at = in_utc(message.written_at)
     values = {
         _MARKS["link"]: message.link,
         _MARKS["written_on"]: f"{written_at:%Y-%m-%d}",
         _MARKS["written_time"]: f"{written_at:%H:%M}",
+        _MARKS["code"]: message.code,
     }
     if message.opt_out_link:
         values[_MARKS["opt_out"]] = message.opt_out_link
@@ -93,6 +98,7 @@ def render_parts(message: OutboundMessage) -> MessageParts:
         values |= {_MARKS["ends_on"]: f"{ends_at:%Y-%m-%d}", _MARKS["ends_time"]: f"{ends_at:%H:%M}"}
     subject, text = _fill(layout.subject, values), _fill(layout.text, values)
     links = {_MARKS["link"]: str(escape(message.link)), _MARKS["opt_out"]: str(escape(message.opt_out_link))}
+    links[_MARKS["code"]] = str(escape(message.code))
     return MessageParts(subject, text, _fill(layout.html, {**values, **links}))
 
 

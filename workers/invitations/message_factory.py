@@ -1,8 +1,11 @@
 """Makes the messages of a reservation: address, links and ids, the same on every attempt."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
+from urllib.parse import quote
 from uuid import UUID
 
 from domain.model.reservation import Reservation
@@ -11,6 +14,9 @@ from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, OptOutRef, link_token, message_id, opt_out_token
 from domain.values.trace_ids import is_trace_id
 
+_VARIABLE: Final = re.compile(r"\{([a-z][a-z0-9_]{0,39})\}")
+GROUP: Final = "{group}"
+"""The channel replaces it with the name of the group."""
 GroupTexts = Callable[[str, Language], tuple[str, str]]
 """Returns subject and text of a group's messages in a language; empty ones for the defaults."""
 
@@ -23,6 +29,33 @@ def default_texts(_group: str, _language: Language) -> tuple[str, str]:
 def _shown_id(reservation: Reservation) -> str | None:
     """Return the id of the request that reserved it; None for one that a caller of an earlier version made up."""
     return reservation.request_id if reservation.request_id and is_trace_id(reservation.request_id) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOutMail:
+    """What an email with a handed-out code is made of.
+
+    Attributes:
+        number: Of the email, from 1; the Message-ID names it.
+        code: As users read it.
+        ends_at: When the code expires, if it does; a reminder needs it.
+        subject: The hand-out's own subject, with `{name}` for a variable; empty for the default.
+        text: Likewise.
+        variables: Values by the names that the texts use; others are replaced with nothing.
+    """
+
+    code_id: UUID
+    recipient_id: UUID
+    number: int
+    code: str
+    language: Language
+    group: str | None
+    written_at: datetime
+    ends_at: datetime | None = None
+    subject: str = ""
+    text: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    is_reminder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +126,29 @@ class MessageFactory:
             request_id=_shown_id(reservation),
             ends_at=reservation.access_ends_at,
             opt_out_link=self.opt_out_link(OptOutRef(reservation.recipient_id, reservation.group)),
+        )
+
+    def handed_out_code(self, mail: HandOutMail, recipient: EmailAddress) -> OutboundMessage:
+        """Return the email with a code that a hand-out issued, or the reminder of it."""
+
+        def fill(text: str) -> str:
+            values = {**mail.variables, "code": mail.code, "group": GROUP}
+            return _VARIABLE.sub(lambda name: values.get(name[1], ""), text)
+
+        return OutboundMessage(
+            reservation_id=mail.code_id,
+            template="hand_out_reminder" if mail.is_reminder else "hand_out",
+            message_id=f"<{mail.code_id}.code-{mail.number}@{self.mail_domain}>",
+            recipient=recipient,
+            language=mail.language,
+            link=f"{self.public_url}/invite?code={quote(mail.code)}",
+            written_at=mail.written_at,
+            group=mail.group,
+            subject="" if mail.is_reminder else fill(mail.subject),
+            text="" if mail.is_reminder else fill(mail.text),
+            ends_at=mail.ends_at,
+            opt_out_link=self.opt_out_link(OptOutRef(mail.recipient_id, mail.group)),
+            code=mail.code,
         )
 
     def opt_out_link(self, ref: OptOutRef) -> str:

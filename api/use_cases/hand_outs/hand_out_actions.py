@@ -17,7 +17,7 @@ from domain.commands.hand_out.manage_hand_out import (
 )
 from domain.errors import NoSuchCampaign, NoSuchHandOut, Refusal
 from domain.model.campaign import Campaign
-from projections.hand_outs.hand_out_lists import HandOutLists
+from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person
 from projections.read_models.campaign_list import CampaignReader
 
@@ -134,7 +134,7 @@ def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID
     person = find_person(services, hand_out_id, code_id)
     if person.mail:
         services.execute(ResendHandOut(context=services.context(caller), code_id=code_id))
-    _open_lists(services).ask(hand_out_id, code_id, services.now())
+    HandOutQueue(services.storage).ask(hand_out_id, code_id, services.now())
     return find_person(services, hand_out_id, code_id)
 
 
@@ -181,7 +181,3 @@ def _execute(services: LedgerServices, command: HandOutCommand) -> HandOutProgre
     if isinstance(result, Refusal):
         raise ApplicationError.from_refusal(result)
     return find_progress(services, command.hand_out_id)
-
-
-def _open_lists(services: LedgerServices) -> HandOutLists:
-    return HandOutLists(services.storage, services.new_id, services.new_ordered_id)

@@ -47,6 +47,8 @@ NOTICES: Final[Mapping[Template, str]] = {
     "move_notice": "access.moved",
     "ends_soon": "access.ends_soon",
     "invite_reminder": "invite.reminder",
+    "hand_out": "code.handed_out",
+    "hand_out_reminder": "code.reminder",
 }
 """Types of the messages by which the external system learns what to tell a recipient. The end of an access is another
 message (`revoke`), so there is no farewell among them."""
@@ -138,7 +140,10 @@ class WebhookChannel:
         }
         if message.template in NOTICES:
             del data["delivery"]
-        if message.template in ("ends_soon", "invite_reminder") and message.ends_at is not None:
+        if message.code:
+            data["code_id"] = data.pop("reservation_id")
+            data["code"] = message.code
+        if message.template in ("ends_soon", "invite_reminder", "hand_out_reminder") and message.ends_at is not None:
             data["ends_at"] = message.ends_at.isoformat()
         if message.opt_out_link:
             data["opt_out_link"] = message.opt_out_link

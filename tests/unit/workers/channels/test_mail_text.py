@@ -36,6 +36,7 @@ def _render_directly(message: OutboundMessage) -> MessageParts:
         "written_time": f"{written_at:%H:%M}",
         "link": message.link,
         "opt_out": message.opt_out_link,
+        "code": message.code,
         "group": group,
         "paragraphs": mail_message._paragraphs(message.text, group),
     }
@@ -64,6 +65,7 @@ def test_render_parts_equals_its_templates(
         written_at=first.written_at + timedelta(days=40, hours=3),
         ends_at=first.written_at + timedelta(days=400),
         opt_out_link="https://other.example/opt-out/x?a=1&b='2'",
+        code="ABCD-<1>",
     )
 
     assert [render_parts(message) for message in (first, second)] == [

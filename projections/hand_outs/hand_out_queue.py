@@ -1,0 +1,147 @@
+"""The emails of hand-outs that are due: leased in small batches, at the rate of their hand-out.
+
+A row is leased before anything is done for it. If a worker ends before it stores an outcome, the row is due again after
+the lease: its code has the same id, and its email the same Message-ID.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, cast
+from uuid import UUID
+
+import orjson
+from psycopg.rows import tuple_row
+
+from domain.model.hand_out import MailState
+from domain.ports import Language
+from domain.values.quiet_hours import find_end_of_quiet_hours
+from projections.database.errors import translate_database_errors
+from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader, HandOutText
+from projections.read_models.reader import ReadableStore
+from projections.sql.hand_outs import HandOutsSql
+
+LEASE_S: Final = 90
+"""Length of a lease in seconds: longer than one email takes, and a worker takes no more than it sends at once."""
+CATCH_UP: Final = timedelta(seconds=10)
+"""How much of the rate that was not used is made up for: workers look for due rows every few seconds."""
+
+
+class DueRow(NamedTuple):
+    """A row that a worker has leased. `attempts`: number of this attempt, from 1."""
+
+    code_id: UUID
+    hand_out_id: UUID
+    recipient_id: UUID
+    language: Language
+    variables: Mapping[str, str]
+    attempts: int
+
+
+class QueuedMail(NamedTuple):
+    """The newest email of a code that was handed out."""
+
+    number: int
+    state: MailState
+    reminder: int | None
+    written_at: datetime
+
+
+class RowEnd(NamedTuple):
+    """What becomes of a leased row. `due_at`: when it is tried again; None for never."""
+
+    code_id: UUID
+    due_at: datetime | None
+    attempts: int
+
+
+class HandOutQueue(HandOutReader):
+    """Leases rows, and stores when they are due again. What a hand-out began with is read once."""
+
+    def __init__(self, storage: ReadableStore) -> None:
+        super().__init__(storage)
+        self._details: dict[UUID, HandOutDetails] = {}
+        self._texts: dict[UUID, dict[Language, HandOutText]] = {}
+
+    def take(self, now: datetime, most: int) -> list[DueRow]:
+        """Lease rows of one hand-out, or some that staff asked for; none if nothing is due now."""
+        leased = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S)}
+        with (
+            translate_database_errors(),
+            self._storage.datastore.get_connection() as conn,
+            conn.transaction(),
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
+            if asked := cursor.execute(HandOutsSql.take_asked_rows, {**leased, "limit": most}).fetchall():
+                return [self._due(row) for row in asked]
+            row_of_pace = cursor.execute(HandOutsSql.take_due_hand_out, {"now": now}).fetchone()
+            if row_of_pace is None:
+                return []
+            hand_out_id, next_at = row_of_pace
+            rate = self.details(hand_out_id).created.per_minute
+            start = max(next_at, now - CATCH_UP)
+            limit = most if rate is None else min(most, int((now - start).total_seconds() * rate / 60) + 1)
+            rows = cursor.execute(
+                HandOutsSql.take_due_rows, {**leased, "hand_out_id": hand_out_id, "limit": limit}
+            ).fetchall()
+            if rate is not None:
+                cursor.execute(HandOutsSql.set_pace, (start + timedelta(seconds=len(rows) * 60 / rate), hand_out_id))
+        return [self._due(row) for row in rows]
+
+    def details(self, hand_out_id: UUID) -> HandOutDetails:
+        """Return the hand-out of a leased row, as it was when this process first needed it.
+
+        Raises:
+            LookupError: There is none: its row is missing until a rebuild.
+        """
+        if hand_out_id not in self._details:
+            details = self.find_hand_out(hand_out_id)
+            if details is None:
+                raise LookupError(f"no row of hand-out {hand_out_id}: run `ledger rebuild --apply`")
+            self._details[hand_out_id] = details
+        return self._details[hand_out_id]
+
+    def text(self, hand_out_id: UUID, language: Language) -> HandOutText:
+        """Return the hand-out's own text; an empty one if it has none."""
+        if hand_out_id not in self._texts:
+            self._texts[hand_out_id] = self.find_texts(hand_out_id)
+        return self._texts[hand_out_id].get(language, HandOutText())
+
+    def find_mails(self, code_ids: Sequence[UUID]) -> dict[UUID, QueuedMail]:
+        """Return the newest emails of those of these codes that were handed out."""
+        return {row[0]: QueuedMail(*row[1:]) for row in self._fetch_all(HandOutsSql.handed_out_of_ids, list(code_ids))}
+
+    def find_codes(self, code_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Return the texts of codes in normal form; broken rows are missing."""
+        vault = self._storage.vault
+        texts = (
+            (row[0], vault.read_text("code", row))
+            for row in self._fetch_all(HandOutsSql.code_texts_of_ids, list(code_ids))
+        )
+        return {code_id: text for code_id, text in texts if text is not None}
+
+    def find_reminders(self, now: datetime, most: int) -> list[tuple[UUID, UUID]]:
+        """Return hand-outs and codes whose reminder is due; none in the quiet hours of their campaign."""
+        rows = self._fetch_named(HandOutsSql.due_reminders, now=now, limit=most)
+        return [
+            (hand_out_id, code_id)
+            for hand_out_id, code_id, quiet_hours in rows
+            if quiet_hours is None or find_end_of_quiet_hours(quiet_hours, now) is None
+        ]
+
+    def finish(self, ends: Sequence[RowEnd]) -> None:
+        """End the leases of rows."""
+        if ends:
+            with translate_database_errors(), self._storage.datastore.get_connection() as conn:
+                conn.execute(HandOutsSql.finish_rows, [list(column) for column in zip(*ends, strict=True)])
+
+    def ask(self, hand_out_id: UUID, code_id: UUID, now: datetime) -> bool:
+        """Have the email of a row sent now; return False if the row is not in the hand-out's list any more."""
+        with translate_database_errors(), self._storage.datastore.get_connection() as conn:
+            parameters = {"now": now, "code_id": code_id, "hand_out_id": hand_out_id}
+            return conn.execute(HandOutsSql.ask_for_row, parameters).rowcount > 0
+
+    def _due(self, row: Sequence[Any]) -> DueRow:
+        code_id, hand_out_id, recipient_id, language, sealed, key_id, attempts = row
+        text = None if sealed is None else self._storage.vault.open_text(code_id, sealed, key_id)
+        variables = {} if text is None else orjson.loads(text)
+        return DueRow(code_id, hand_out_id, recipient_id, cast("Language", language), variables, attempts)

@@ -1,0 +1,100 @@
+"""Worker processes that are killed while they hand codes out: each recipient gets one code, and no email of another."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from domain.commands.hand_out.manage_hand_out import CreateHandOut, HandOutResult
+from domain.values.identifiers import EmailAddress
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.ledger.settings import NO_STREAM, environment, settings_for
+from tests.support.servers.mail_server import MailServer
+
+PEOPLE = 200
+KILLS = (40, 110)
+"""Accepted emails after which the worker is killed."""
+WAIT_S = 60.0
+WORKER = """
+import time
+from workers.runtime import Runtime
+from workers.settings import WorkerSettings
+
+sender = Runtime.build(WorkerSettings.from_environment()).create_hand_out_sender()
+while True:
+    sender.run()
+    time.sleep(0.02)
+"""
+
+
+def start_worker(bench: LedgerBench, mail_server: MailServer, folder: Path) -> "subprocess.Popen[bytes]":
+    """Start a process that sends hand-outs as the task does."""
+    variables = environment(settings_for(bench.database_url), folder, NO_STREAM)
+    variables |= {"LEDGER_SMTP_URL": mail_server.url, "PATH": os.environ["PATH"]}
+    return subprocess.Popen([sys.executable, "-c", WORKER], env=variables, cwd=Path.cwd())
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process without a chance to do anything."""
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def end_leases(bench: LedgerBench) -> None:
+    """Let the time of every lease pass."""
+    bench.rows("UPDATE hand_out_recipients SET due_at = now() WHERE due_at > now() RETURNING code_id")
+
+
+def create_hand_out(bench: LedgerBench) -> UUID:
+    """Create a hand-out with a list; the id of its campaign."""
+    campaign_id, hand_out_id, context = bench.create_campaign(), uuid4(), bench.context("staff")
+    create = CreateHandOut(
+        context=context, campaign_id=campaign_id, hand_out_id=hand_out_id, name="Newsletter", terms=make_terms()
+    )
+    assert isinstance(bench.storage.ledger.execute_on_hand_out(create), HandOutResult)
+    lists = HandOutLists(bench.storage, uuid4, uuid4)
+    upload = lists.begin(hand_out_id, campaign_id, context.now)
+    people = [ListRow(EmailAddress.parse(f"person{nth}@example.com"), "en", {}) for nth in range(PEOPLE)]
+    lists.add(upload, people, context.now)
+    lists.end(upload, context.now)
+    return campaign_id
+
+
+def test_recipients_get_one_code_though_workers_are_killed(
+    bench: LedgerBench, mail_server: MailServer, tmp_path: Path
+) -> None:
+    """A worker that dies between an email and its record repeats that email: same Message-ID, same code."""
+    campaign_id = create_hand_out(bench)
+    for count in KILLS:
+        worker = start_worker(bench, mail_server, tmp_path)
+        try:
+            mail_server.wait_for(count, WAIT_S)
+        finally:
+            kill(worker)
+        end_leases(bench)
+    worker = start_worker(bench, mail_server, tmp_path)
+    try:
+        deadline = time.monotonic() + WAIT_S
+        while bench.rows("SELECT count(*) FROM handed_out_codes WHERE mail_state = 'sent'") != [(PEOPLE,)]:
+            assert time.monotonic() < deadline, "not every email was sent in time"
+            time.sleep(0.1)
+    finally:
+        kill(worker)
+
+    mails: dict[str, set[tuple[str, str]]] = {}
+    for received in mail_server.received:
+        body = received.message.get_body(("plain",))
+        assert body is not None
+        code = re.findall(r"code=([\w-]+)", body.get_content())[0]
+        mails.setdefault(received.recipient, set()).add((str(received.message["Message-ID"]), code))
+    assert len(mails) == PEOPLE
+    assert {len(different) for different in mails.values()} == {1}
+    assert len({code for different in mails.values() for _, code in different}) == PEOPLE
+    issued = bench.rows("SELECT count(*), sum(version) FROM code_balances WHERE campaign_id = %s", campaign_id)
+    assert issued == [(PEOPLE, 3 * PEOPLE)]

@@ -1,0 +1,378 @@
+"""Hand-outs over a real ledger: one code each, whatever breaks; at their rate; and only to those who want them."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace as replace_struct
+
+from domain.command_bus import Command, Result
+from domain.commands.campaign.manage_campaign import CampaignResult, ChangeCampaignTerms, PauseCampaign
+from domain.commands.hand_out.hand_out_mail import ResendHandOut
+from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, HandOutResult, PauseHandOut
+from domain.model.redeem_code import RedeemCode
+from domain.ports import Language, OutboundMessage, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.values.identifiers import EmailAddress, generate_code
+from projections.definitions.tables.code_balances import code_from_named_row
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
+from projections.hand_outs.hand_out_reader import HandOutReader, HandOutText
+from projections.privacy.erasure import PersonEraser
+from projections.privacy.opt_outs import OptOutRepository
+from tests.support.fake_channel import FakeChannel
+from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift
+from workers.channels.group_router import Cooldowns
+from workers.channels.mail_message import message_bytes, render_parts
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.hand_out_sender import ATTEMPTS_MAX, HandOutSender
+
+PEOPLE = 12
+
+
+class CrashError(Exception):
+    """The worker ends here."""
+
+
+@dataclass
+class HandOutRig:
+    """A campaign with a hand-out, and a worker that sends to a channel without a network."""
+
+    bench: LedgerBench
+    steps: DeliverySteps
+    channel: FakeChannel
+    now: datetime
+    campaign_id: UUID
+    crash_at: str = ""
+    texts: list[str] = field(default_factory=list)
+
+    def create(self, per_minute: int | None = None, **terms: Any) -> UUID:
+        """Create a hand-out; its id."""
+        command = CreateHandOut(
+            context=replace_struct(self.bench.context("staff"), now=self.now),
+            campaign_id=self.campaign_id,
+            hand_out_id=uuid4(),
+            name="Newsletter",
+            terms=make_terms(**terms),
+            per_minute=per_minute,
+        )
+        assert isinstance(self.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+        return command.hand_out_id
+
+    def add(self, hand_out_id: UUID, *emails: str, language: Language = "en", **variables: str) -> None:
+        """Upload a list."""
+        lists = HandOutLists(self.bench.storage, uuid4, uuid4)
+        upload = lists.begin(hand_out_id, self.campaign_id, self.now)
+        rows = [ListRow(EmailAddress.parse(email), language, variables) for email in emails]
+        assert all(lists.add(upload, rows, self.now))
+        lists.end(upload, self.now)
+
+    def sender(self) -> HandOutSender:
+        """A new worker process."""
+        reader = self.bench.reader
+        vault = self.bench.storage.vault
+
+        def send_all(messages: Sequence[OutboundMessage]) -> list[Outcome]:
+            outcomes = []
+            for nth, message in enumerate(messages):
+                if self.crash_at == "sending" and nth == len(messages) // 2:
+                    raise CrashError
+                outcomes.append(self.channel.send(message))
+            if self.crash_at == "sent":
+                raise CrashError
+            return outcomes
+
+        def find_code(code_id: UUID) -> RedeemCode | None:
+            row = reader.find_balance(code_id)
+            return None if row is None else code_from_named_row(row)
+
+        def execute(commands: Sequence[Command]) -> list[Result]:
+            name = type(commands[0]).__name__
+            if self.crash_at == f"before {name}":
+                raise CrashError
+            results = self.bench.storage.ledger.execute(commands)
+            if self.crash_at == f"after {name}":
+                raise CrashError
+            return results
+
+        return HandOutSender(
+            queue=HandOutQueue(self.bench.storage),
+            opt_outs=OptOutRepository(self.bench.storage),
+            steps=replace(self.steps, execute=execute, now=lambda: self.now),
+            draft_code=lambda code_id: vault.draft_code(generate_code(self.bench.random_source), code_id),
+            find_code=find_code,
+            send_all=send_all,
+            batch_size=4,
+            cooldowns=Cooldowns(),
+        )
+
+    def send(self) -> int:
+        """Run a worker once."""
+        return self.sender().run()
+
+    def states(self, hand_out_id: UUID) -> dict[str, int]:
+        """How many recipients are in each state that has some."""
+        reader = HandOutReader(self.bench.storage)
+        details = reader.find_hand_out(hand_out_id)
+        assert details is not None
+        counts = reader.count_people(details, self.now, is_campaign_over=False)
+        return {name: count for name, count in counts.items() if count}
+
+    def passes(self, **time: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**time)
+
+    def recipient(self, email: str) -> UUID:
+        """The random id of a recipient."""
+        (recipient_id,) = PersonEraser(self.bench.storage).find_recipient_ids(EmailAddress.parse(email))
+        return recipient_id
+
+
+@pytest.fixture
+def house(bench: LedgerBench, steps: DeliverySteps) -> HandOutRig:
+    """A campaign without limits."""
+    now = bench.storage.recorder.clock.now()
+    return HandOutRig(bench, steps, FakeChannel(), now, bench.create_campaign())
+
+
+def people(count: int = PEOPLE) -> list[str]:
+    """Email addresses."""
+    return [f"person{nth}@example.com" for nth in range(count)]
+
+
+@pytest.mark.parametrize(
+    "crash",
+    ["before IssueCode", "after IssueCode", "sending", "sent", "before RecordHandOutMail", "after RecordHandOutMail"],
+)
+def test_recipients_get_one_code_wherever_a_worker_ends(house: HandOutRig, crash: str) -> None:
+    """After the lease another worker continues; an email is repeated with its Message-ID and its code, if at all."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, *people())
+    house.crash_at = crash
+    with pytest.raises(CrashError):
+        house.send()
+    before = len(house.channel.sent)
+    house.crash_at = ""
+    others = house.send()
+    house.passes(seconds=LEASE_S)
+    rest = house.send()
+
+    by_person: dict[str, set[tuple[str, str]]] = {}
+    for message in house.channel.sent:
+        by_person.setdefault(message.recipient.typed, set()).add((message.message_id, message.code))
+    assert sorted(by_person) == sorted(people())
+    assert {len(mails) for mails in by_person.values()} == {1}
+    assert (others, rest) == (PEOPLE - 4, 4)
+    assert len(house.channel.sent) - PEOPLE <= before <= 4
+    assert house.states(hand_out_id) == {"sent": PEOPLE}
+    issued = house.bench.rows("SELECT count(*) FROM code_balances WHERE campaign_id = %s", house.campaign_id)
+    assert issued == [(PEOPLE,)]
+    assert_no_drift(house.bench)
+
+
+def test_two_workers_share_a_hand_out(house: HandOutRig) -> None:
+    """What one has leased, the other does not take."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, *people())
+    first, second = house.sender(), house.sender()
+    leased = {row.code_id for row in first.queue.take(house.now, 5)}
+    others = {row.code_id for row in second.queue.take(house.now, PEOPLE)}
+
+    assert (len(leased), len(others), leased & others) == (5, PEOPLE - 5, set())
+
+
+def test_rate_per_minute_is_kept(house: HandOutRig) -> None:
+    """Six a minute are one every ten seconds; what an idle worker missed is not made up for in one go."""
+    hand_out_id = house.create(per_minute=6)
+    house.add(hand_out_id, *people())
+    counts = []
+    for _ in range(7):
+        house.send()
+        counts.append(len(house.channel.sent))
+        house.passes(seconds=10)
+    house.passes(minutes=10)
+    house.send()
+
+    assert counts[0] <= 2
+    assert counts[-1] <= 8
+    assert all(later - earlier <= 1 for earlier, later in pairwise(counts))
+    assert len(house.channel.sent) - counts[-1] <= 2
+    assert house.states(hand_out_id)["sent"] == len(house.channel.sent)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state", "count"),
+    [
+        ([], "sent", 1),
+        ([Rejected(server="mx", reason="address_refused", final=True)], "refused", 1),
+        ([Rejected(server="mx", reason="temporary", final=False)] * ATTEMPTS_MAX, "refused", ATTEMPTS_MAX),
+        ([OutcomeUnknown(server="mx", cause="timeout")] * ATTEMPTS_MAX, "unknown", ATTEMPTS_MAX),
+        ([OutcomeUnknown(server="mx", cause="timeout")], "sent", 2),
+        ([Rejected(server="mx", reason="unreachable", final=False, about_connection=True)] * 8, "sent", 9),
+    ],
+)
+def test_outcome_decides_whether_an_email_has_another_attempt(
+    house: HandOutRig, outcomes: list[Outcome], state: str, count: int
+) -> None:
+    """A connection that no server accepted is no attempt."""
+    hand_out_id = house.create()
+    house.channel = FakeChannel(*outcomes)
+    house.add(hand_out_id, "li@example.com")
+    for _ in range(10):
+        house.send()
+        house.passes(minutes=10)
+
+    assert house.states(hand_out_id) == {state: 1}
+    assert len(house.channel.sent) == count
+    assert len({message.message_id for message in house.channel.sent}) == 1
+
+
+def test_channel_that_asks_to_wait_is_asked_then(house: HandOutRig) -> None:
+    """Not before."""
+    hand_out_id = house.create()
+    house.channel = FakeChannel(RetryLater(server="team", reason="full", until=house.now + timedelta(minutes=30)))
+    house.add(hand_out_id, "li@example.com")
+    house.send()
+    house.passes(minutes=29)
+    early = house.send()
+    house.passes(minutes=1)
+
+    assert (early, house.send()) == (0, 1)
+    assert house.states(hand_out_id) == {"sent": 1}
+
+
+def _pause(house: HandOutRig, hand_out_id: UUID) -> None:
+    context = house.bench.context("staff")
+    command = PauseHandOut(context=context, campaign_id=house.campaign_id, hand_out_id=hand_out_id)
+    assert isinstance(house.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+
+
+def _end(house: HandOutRig, hand_out_id: UUID) -> None:
+    context = house.bench.context("staff")
+    command = EndHandOut(context=context, campaign_id=house.campaign_id, hand_out_id=hand_out_id)
+    assert isinstance(house.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+
+
+def _pause_campaign(house: HandOutRig, _: UUID) -> None:
+    command = PauseCampaign(context=house.bench.context("staff"), campaign_id=house.campaign_id)
+    assert isinstance(house.bench.storage.ledger.execute_on_campaign(command), CampaignResult)
+
+
+@pytest.mark.parametrize("stop", [_pause, _end, _pause_campaign])
+def test_nothing_is_sent_while_it_is_stopped_but_what_staff_ask_for(
+    house: HandOutRig, stop: Callable[[HandOutRig, UUID], None]
+) -> None:
+    """A resend has the code and the link of the first email, and another Message-ID."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com")
+    house.send()
+    house.add(hand_out_id, "wang@example.com")
+    stop(house, hand_out_id)
+    stopped = house.send()
+    (first,) = house.channel.sent
+    house.bench.run(ResendHandOut(context=house.bench.context("staff"), code_id=first.reservation_id))
+    asked = HandOutQueue(house.bench.storage).ask(hand_out_id, first.reservation_id, house.now)
+
+    assert (stopped, asked, house.send(), house.send()) == (0, True, 1, 0)
+    second = house.channel.sent[-1]
+    assert (second.code, second.link, second.recipient) == (first.code, first.link, first.recipient)
+    assert second.message_id != first.message_id
+
+
+def test_opt_out_stops_emails_of_the_group(house: HandOutRig) -> None:
+    """Before the first email there is no code; and after support undid it, a request of staff sends it."""
+    hand_out_id = house.create(group="team")
+    house.add(hand_out_id, "li@example.com", "wang@example.com")
+    opt_outs = OptOutRepository(house.bench.storage)
+    opt_outs.insert(house.recipient("li@example.com"), "team", house.now)
+    house.send()
+    states = house.states(hand_out_id)
+    codes = house.bench.rows("SELECT count(*) FROM handed_out_codes")
+    (message,) = house.channel.sent
+    opt_outs.delete(house.recipient("li@example.com"), "team")
+    ((code_id,),) = house.bench.rows(
+        "SELECT code_id FROM hand_out_recipients WHERE recipient_id = %s", house.recipient("li@example.com")
+    )
+    HandOutQueue(house.bench.storage).ask(hand_out_id, code_id, house.now)
+    house.send()
+
+    assert (states, codes) == ({"sent": 1, "opted_out": 1}, [(1,)])
+    header, _, _ = message_bytes(message, "ledger@example.com").partition(b"\r\n\r\n")
+    assert f"List-Unsubscribe: <{message.opt_out_link}>".encode() in header
+    assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in header
+    assert house.states(hand_out_id) == {"sent": 2}
+
+
+def test_erased_recipient_leaves_the_list(house: HandOutRig) -> None:
+    """Before the email none is sent; the variables are gone with the row."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com", "wang@example.com", name="Li")
+    PersonEraser(house.bench.storage).erase(house.recipient("li@example.com"))
+    house.send()
+
+    assert [message.recipient.typed for message in house.channel.sent] == ["wang@example.com"]
+    assert house.bench.rows("SELECT count(*) FROM hand_out_recipients") == [(1,)]
+    assert house.states(hand_out_id) == {"sent": 1}
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "Here is your redeem code"), ("zh", "这是您的")])
+def test_email_has_the_code_and_a_link_that_fills_the_form(house: HandOutRig, language: Language, words: str) -> None:
+    """In the language of the line."""
+    hand_out_id = house.create(group="team")
+    house.add(hand_out_id, "li@example.com", language=language)
+    house.send()
+
+    (message,) = house.channel.sent
+    parts = render_parts(message)
+    assert message.link == f"http://127.0.0.1:8000/invite?code={message.code}"
+    assert re.fullmatch(r"(\w{4}-){4}\w{4}", message.code)
+    assert [text for text in (words, message.code, message.link, "team") if text not in parts.text] == []
+    assert message.code in parts.html
+
+
+def test_own_text_names_the_variables_of_each_recipient(house: HandOutRig) -> None:
+    """What a recipient has no value for is left out, and a value cannot be markup."""
+    hand_out_id = house.create(group="team")
+    text = HandOutText("For {name}", "Dear {name} of {group},\n\nyour code is {code}{unknown}.")
+    HandOutReader(house.bench.storage).save_text(hand_out_id, "en", text)
+    house.add(hand_out_id, "li@example.com", name="<Li & Wei>")
+    house.add(hand_out_id, "wang@example.com")
+    house.send()
+
+    parts = {message.recipient.typed: (message, render_parts(message)) for message in house.channel.sent}
+    message, li = parts["li@example.com"]
+    assert li.subject == "For <Li & Wei>"
+    assert f"Dear <Li & Wei> of team,\n\nyour code is {message.code}." in li.text
+    assert "Dear &lt;Li &amp; Wei&gt; of team" in li.html
+    assert "Dear  of team" in parts["wang@example.com"][1].text
+
+
+def test_reminder_is_sent_once_to_those_who_did_not_redeem(house: HandOutRig) -> None:
+    """Days before the code expires, as the campaign says."""
+    expires_at = house.now + timedelta(days=30)
+    hand_out_id = house.create(expires_at=expires_at)
+    change = ChangeCampaignTerms(
+        context=house.bench.context("staff"), campaign_id=house.campaign_id, changes={"remind_days": 5}
+    )
+    assert isinstance(house.bench.storage.ledger.execute_on_campaign(change), CampaignResult)
+    house.add(hand_out_id, "li@example.com", "wang@example.com")
+    house.send()
+    first = {message.recipient.typed: message for message in house.channel.sent}
+    house.bench.redeem(first["wang@example.com"].code.replace("-", ""), "wang@example.com")
+    house.passes(days=24, hours=23)
+    early = house.send()
+    house.passes(hours=1)
+    for _ in range(3):
+        house.send()
+
+    assert early == 0
+    (reminder,) = house.channel.sent[2:]
+    assert (reminder.template, reminder.recipient.typed) == ("hand_out_reminder", "li@example.com")
+    assert (reminder.code, reminder.ends_at) == (first["li@example.com"].code, expires_at)
+    assert "expires on" in render_parts(reminder).text
+    assert house.states(hand_out_id) == {"reminded": 1, "redeemed": 1}

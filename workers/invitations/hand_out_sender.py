@@ -1,0 +1,252 @@
+"""Sends the codes of hand-outs: lease, issue, send, record. Each step commits before the next begins.
+
+A crash between any two leaves rows whose lease ends. Issuing a code again changes nothing, because its id is that of
+the row; an email that may have been sent is sent again with the same Message-ID, as an invitation is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from domain.command_bus import Command, CommandResult
+from domain.commands.code.issue import HandOutPlace, IssueCode
+from domain.commands.context import CommandContext
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut, needs_reminder
+from domain.events.hand_out import SkipReason
+from domain.model.redeem_code import RedeemCode
+from domain.ports import (
+    ADDRESS_MISMATCH,
+    Accepted,
+    CodeDraft,
+    OptOuts,
+    OutboundMessage,
+    Outcome,
+    Rejected,
+    RetryLater,
+    UnverifiedAddress,
+    outcome_label,
+)
+from domain.values.identifiers import EmailAddress, format_code
+from projections.hand_outs.hand_out_queue import DueRow, HandOutQueue, QueuedMail, RowEnd
+from projections.telemetry.metrics import HAND_OUT_MAILS
+from workers.channels.group_router import Cooldowns
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.message_factory import HandOutMail
+
+RUN_MAX_S: Final = 10.0
+"""Seconds after which a run begins no further batch; the next run follows in seconds."""
+ATTEMPTS_MAX: Final = 5
+RETRY: Final = timedelta(seconds=60)
+REMINDERS_MAX: Final = 500
+"""Reminders that one run requests."""
+LEDGER: Final = "ledger"
+"""The server of an email that no server was asked to send."""
+
+SendAll = Callable[[Sequence[OutboundMessage]], Sequence[Outcome]]
+"""Sends messages at the same time, and returns their outcomes in order."""
+
+
+class PreparedMail(NamedTuple):
+    """A leased row, its newest email, and the message to send, or why none is sent."""
+
+    row: DueRow
+    mail: QueuedMail
+    message: OutboundMessage | None
+    why_not: Outcome | SkipReason | None = None
+
+
+class EndedMail(NamedTuple):
+    """A leased row, its newest email, and the outcome of the attempt."""
+
+    row: DueRow
+    mail: QueuedMail
+    outcome: Outcome | SkipReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOutSender:
+    """Sends what is due.
+
+    Attributes:
+        draft_code: Drafts a new code with an id.
+        find_code: Returns the present state of a code.
+        batch_size: Rows that are leased together: no more than are sent at once.
+        cooldowns: Which groups' systems are in backoff.
+    """
+
+    queue: HandOutQueue
+    opt_outs: OptOuts
+    steps: DeliverySteps
+    draft_code: Callable[[UUID], CodeDraft]
+    find_code: Callable[[UUID], RedeemCode | None]
+    send_all: SendAll
+    batch_size: int
+    cooldowns: Cooldowns
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> int:
+        """Send until nothing is due, or the run should stop; return the number of rows."""
+        self._request_reminders()
+        count = 0
+        while not should_stop():
+            rows = self.queue.take(self.steps.now(), self.batch_size)
+            if not rows:
+                break
+            count += len(rows)
+            by_group: dict[str | None, list[DueRow]] = {}
+            for row in rows:
+                by_group.setdefault(self.queue.details(row.hand_out_id).created.group, []).append(row)
+            for group, rows_of_group in by_group.items():
+                self._send_batch(group, rows_of_group)
+        return count
+
+    def _send_batch(self, group: str | None, rows: Sequence[DueRow]) -> None:
+        """Send to recipients of one group."""
+        now = self.steps.now()
+        if group is not None and self.cooldowns.is_active(group):
+            self.queue.finish([RowEnd(row.code_id, now + RETRY, row.attempts - 1) for row in rows])
+            return
+        opted_out = self.opt_outs.find_opted_out([row.recipient_id for row in rows], group)
+        remaining = self._leave_out(rows, opted_out)
+        self._issue(remaining)
+        mails = self.queue.find_mails([row.code_id for row in remaining])
+        # Without an email there is no code: the campaign ended after the lease, or a bug was logged.
+        self.queue.finish([RowEnd(row.code_id, now + RETRY, 0) for row in remaining if row.code_id not in mails])
+        finished = [row for row in remaining if row.code_id in mails and mails[row.code_id].state != "queued"]
+        self.queue.finish([RowEnd(row.code_id, None, 0) for row in finished])
+        queued = [row for row in remaining if row.code_id in mails and mails[row.code_id].state == "queued"]
+        prepared = self._prepare(group, queued, mails, opted_out)
+        sending = [each for each in prepared if each.message is not None]
+        outcomes = self.send_all([each.message for each in sending if each.message is not None])
+        if group is not None:
+            for outcome in outcomes:
+                self.cooldowns.record(group, outcome)
+        ended = [EndedMail(each.row, each.mail, outcome) for each, outcome in zip(sending, outcomes, strict=True)]
+        ended += [EndedMail(each.row, each.mail, each.why_not) for each in prepared if each.why_not is not None]
+        self._record(ended)
+
+    def _leave_out(self, rows: Sequence[DueRow], opted_out: frozenset[UUID]) -> list[DueRow]:
+        """End the rows of recipients who opted out before a code was issued for them; return the others."""
+        if not opted_out:
+            return list(rows)
+        issued = self.queue.find_mails([row.code_id for row in rows])
+        left_out = [row for row in rows if row.recipient_id in opted_out and row.code_id not in issued]
+        self.queue.finish([RowEnd(row.code_id, None, 0) for row in left_out])
+        HAND_OUT_MAILS.labels("opted_out").inc(len(left_out))
+        return [row for row in rows if row not in left_out]
+
+    def _issue(self, rows: Sequence[DueRow]) -> None:
+        """Issue the codes that do not exist yet."""
+        commands: list[Command] = []
+        for row in rows:
+            details = self.queue.details(row.hand_out_id)
+            commands.append(
+                IssueCode(
+                    context=self._context(),
+                    code_id=row.code_id,
+                    text=self.draft_code(row.code_id),
+                    terms=details.created.terms,
+                    bound=details.created.bound,
+                    campaign_id=details.hand_out.campaign_id,
+                    handed_out=HandOutPlace(row.hand_out_id, row.recipient_id),
+                )
+            )
+        if commands:
+            self.steps.execute(commands)
+
+    def _prepare(
+        self,
+        group: str | None,
+        rows: Sequence[DueRow],
+        mails: Mapping[UUID, QueuedMail],
+        opted_out: frozenset[UUID],
+    ) -> list[PreparedMail]:
+        texts = self.queue.find_codes([row.code_id for row in rows])
+        addresses = self.steps.addresses([row.recipient_id for row in rows])
+        prepared = []
+        for row in rows:
+            mail, address = mails[row.code_id], addresses.get(row.recipient_id)
+            message: OutboundMessage | None = None
+            why_not: Outcome | SkipReason | None = None
+            if row.recipient_id in opted_out:
+                why_not = "opted_out"
+            elif address is None:
+                why_not = "erased"
+            elif isinstance(address, UnverifiedAddress) or row.code_id not in texts:
+                why_not = Rejected(server=LEDGER, reason=ADDRESS_MISMATCH, final=True)
+            elif (message := self._write(group, row, mail, texts[row.code_id], address)) is None:
+                why_not = "not_needed"
+            prepared.append(PreparedMail(row, mail, message, why_not))
+        return prepared
+
+    def _write(
+        self, group: str | None, row: DueRow, mail: QueuedMail, text: str, address: EmailAddress
+    ) -> OutboundMessage | None:
+        """Write an email; return None for a reminder that is not needed any more."""
+        is_reminder = mail.reminder == mail.number
+        code = self.find_code(row.code_id) if is_reminder else None
+        if is_reminder and (code is None or not needs_reminder(code, self.steps.now())):
+            return None
+        own_text = self.queue.text(row.hand_out_id, row.language)
+        return self.steps.message_factory.handed_out_code(
+            HandOutMail(
+                code_id=row.code_id,
+                recipient_id=row.recipient_id,
+                number=mail.number,
+                code=format_code(text),
+                language=row.language,
+                group=group,
+                written_at=mail.written_at,
+                ends_at=None if code is None else code.terms.expires_at,
+                subject=own_text.subject,
+                text=own_text.body,
+                variables=row.variables,
+                is_reminder=is_reminder,
+            ),
+            address,
+        )
+
+    def _record(self, ended: Sequence[EndedMail]) -> None:
+        """Record what is final, and let the rest be tried again."""
+        now, ends, commands = self.steps.now(), list[RowEnd](), list[Command]()
+        for row, mail, outcome in ended:
+            retry = find_retry(outcome, row.attempts, now)
+            if retry is None:
+                commands.append(
+                    RecordHandOutMail(context=self._context(), code_id=row.code_id, mail=mail.number, outcome=outcome)
+                )
+            label = outcome if isinstance(outcome, str) else outcome_label(outcome)
+            HAND_OUT_MAILS.labels(label if retry is None else "deferred").inc()
+            ends.append(RowEnd(row.code_id, *(retry or (None, 0))))
+        results = self.steps.execute(commands) if commands else []
+        broken = {
+            command.code_id
+            for command, result in zip(commands, results, strict=True)
+            if isinstance(command, RecordHandOutMail) and not isinstance(result, CommandResult)
+        }
+        self.queue.finish([end for end in ends if end.code_id not in broken])
+
+    def _request_reminders(self) -> None:
+        due = self.queue.find_reminders(self.steps.now(), REMINDERS_MAX)
+        if due:
+            self.steps.execute([RemindOfHandOut(context=self._context(), code_id=code_id) for _, code_id in due])
+            for hand_out_id, code_id in due:
+                self.queue.ask(hand_out_id, code_id, self.steps.now())
+
+    def _context(self) -> CommandContext:
+        return CommandContext(now=self.steps.now(), actor="worker", actor_id=self.steps.worker)
+
+
+def find_retry(outcome: Outcome | SkipReason, attempts: int, now: datetime) -> tuple[datetime, int] | None:
+    """Return when an email is tried again and how many attempts count until then; None if the outcome is final.
+
+    A server that refuses the connection has not heard of the message, so that attempt does not count.
+    """
+    if isinstance(outcome, str | Accepted) or (isinstance(outcome, Rejected) and outcome.final):
+        return None
+    if isinstance(outcome, Rejected) and outcome.about_connection:
+        return now + RETRY, attempts - 1
+    if attempts >= ATTEMPTS_MAX:
+        return None
+    return outcome.until if isinstance(outcome, RetryLater) else now + attempts * RETRY, attempts
