@@ -75,6 +75,7 @@ def test_a_campaign_is_made_issued_and_ended(open_tab: Tab) -> None:
     page.click("#create button[type=submit]")
     page.wait_for_url("**/admin/campaigns/*")
     address = page.url
+    swatch = page.locator(".legend-limit").evaluate("part => getComputedStyle(part, '::before').borderTopStyle")
     page.click("a.press[href*='campaign=']")
     page.fill("#count", "3")
     page.click("main form button[type=submit]")
@@ -90,9 +91,10 @@ def test_a_campaign_is_made_issued_and_ended(open_tab: Tab) -> None:
     page.wait_for_url("**?until=1#events")
     first_event = page.locator("#lines li").first.inner_text()
 
+    assert swatch == "dashed", "the legend shows the limit as the chart draws it"
     assert "uses over all codes" in fault
     assert page.locator("#campaign .mark").inner_text() == "Ended"
-    assert "campaign created" in first_event
+    assert "Campaign created" in first_event
     assert page.locator("a.act[href$='/pause']").count() == 0
     assert page.locator("#change").count() == 0
 

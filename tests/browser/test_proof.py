@@ -60,6 +60,7 @@ def test_tick_of_a_line_checks_its_proof_by_keyboard_and_the_receipt_downloads(
     tick.focus()
     page.keyboard.press("Enter")
     expect(page.locator(RESULT)).to_contain_text("The proof is valid: event 2 is in the ledger as of checkpoint 1")
+    expect(page.locator(RESULT)).to_contain_text(re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"))
     expect(page.locator("#proof-state")).to_contain_text(reservation_id)
     expect(page.locator("#proof-meaning")).to_contain_text("This does not prove")
     expect(tick).to_contain_text("Proof checked, checkpoint 1")

@@ -12,6 +12,7 @@
   const readProofs = () => JSON.parse(store.textContent);
   const findTicks = (name = "") => [...document.querySelectorAll(`.proof-tick${name && `[data-proof=${name}]`}`)];
   const versionOf = (tick) => tick.closest("[data-version]").dataset.version;
+  const readable = (at) => `${at.slice(0, 19).replace("T", " ")} UTC`;
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
   function mark(tick, name, checkpoint) {
@@ -72,7 +73,7 @@
     if (name.startsWith("holds")) {
       state.textContent = JSON.stringify(ledgerProofs.readState(proof.event), null, 2);
     }
-    show(name, { version, number, at, count });
+    show(name, { version, number, at: readable(at), count });
     if (name === "holds") {
       mark(tick, "checked", proof.checkpoint);
     }
@@ -82,7 +83,8 @@
     await load([]).catch(() => {});
     const { receipt } = readProofs();
     const name = receipt ? await ledgerProofs.checkReceipt(receipt, listKeys()).catch(() => "wrongReceipt") : "notLoaded";
-    show(name, { number: receipt?.checkpoint.number, at: receipt?.checkpoint.at, count: receipt?.events.length, version: "" });
+    const { number, at } = receipt?.checkpoint ?? { number: 0, at: "" };
+    show(name, { number, at: readable(at), count: receipt?.events.length, version: "" });
   }
 
   document.addEventListener("click", (event) => {
