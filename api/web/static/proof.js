@@ -73,7 +73,7 @@
     if (name.startsWith("holds")) {
       state.textContent = JSON.stringify(ledgerProofs.readState(proof.event), null, 2);
     }
-    show(name, { version, number, at: readable(at), count });
+    show(name, { version, number, at: readable(at), count: count.toLocaleString("en") });
     if (name === "holds") {
       mark(tick, "checked", proof.checkpoint);
     }
@@ -84,7 +84,7 @@
     const { receipt } = readProofs();
     const name = receipt ? await ledgerProofs.checkReceipt(receipt, listKeys()).catch(() => "wrongReceipt") : "notLoaded";
     const { number, at } = receipt?.checkpoint ?? { number: 0, at: "" };
-    show(name, { number, at: readable(at), count: receipt?.events.length, version: "" });
+    show(name, { number, at: readable(at), count: (receipt?.events.length ?? 0).toLocaleString("en"), version: "" });
   }
 
   document.addEventListener("click", (event) => {
