@@ -16,6 +16,7 @@ from domain.commands.access.settle_access import (
     settle_access,
 )
 from domain.commands.add_note import NoteOnCode, NoteOnReservation, note_on_code, note_on_reservation
+from domain.commands.campaign.join_campaign import JoinCampaign, join_campaign
 from domain.commands.code.change_terms import ChangeTerms, change_terms
 from domain.commands.code.import_code import ImportCode, import_code
 from domain.commands.code.issue import IssueCode, issue_code
@@ -58,7 +59,16 @@ from domain.policy import Policy
 from domain.ports import RecipientDraft
 from domain.working_set import RememberedKey, WorkingSet
 
-CodeCommand = ChangeTerms | PauseCode | ResumeCode | RevokeCode | ContinueRevocation | NoteOnCode | HandOutMailCommand
+CodeCommand = (
+    ChangeTerms
+    | PauseCode
+    | ResumeCode
+    | RevokeCode
+    | ContinueRevocation
+    | NoteOnCode
+    | JoinCampaign
+    | HandOutMailCommand
+)
 """A command about one existing code, by the code's id."""
 
 ReservationCommand = (
@@ -208,6 +218,7 @@ HANDLERS: Mapping[type[Command], Handler] = {
     PauseCode: ignoring_policy(pause_or_resume),
     ResumeCode: ignoring_policy(pause_or_resume),
     ChangeTerms: ignoring_policy(change_terms),
+    JoinCampaign: ignoring_policy(join_campaign),
     RevokeCode: revoke_code,
     ContinueRevocation: continue_revocation,
     RecordHandOutMail: ignoring_policy(record_hand_out_mail),

@@ -192,6 +192,14 @@ class NoSuchCampaign(Refusal):
     kind = "not_found"
 
 
+class CodeNotJoinable(RefusalWithReason):
+    """The code cannot join the campaign; `why` says what prevents it."""
+
+    code = "CODE_NOT_JOINABLE"
+    kind = "conflict"
+    reasons = ("other_campaign", "reserved", "group")
+
+
 class CampaignConflict(RefusalWithReason):
     """The change contradicts what the campaign has become; `why` says how."""
 

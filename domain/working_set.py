@@ -188,6 +188,8 @@ class WorkingSet:
             return
         if reservation is None or change not in {-1, 1}:
             raise InvariantViolationError(f"code {code.code_id}: {type(event).__name__} takes {change} campaign uses")
+        if not code.counts_in_campaign(reservation.versions):
+            return
         at = max(event.at, campaign.last_at)
         about: dict[str, Any] = {
             "at": at,

@@ -22,14 +22,17 @@ from api.use_cases.issue_codes import (
     map_in_order,
 )
 from domain.commands.context import CommandContext
-from domain.events import CodeIssued, Event, OpeningBalanceImported
+from domain.events import CodeIssued, OpeningBalanceImported
 from domain.values.batched import batched
-from projections.read_models.code_list import CodeTextLookup
+from projections.read_models.code_list import CodeTextLookup, FoundCode
 from projections.storage.bootstrap import LedgerStore
 
 REPORTED_LINES_MAX: Final = 100
 """Rejected lines that a report names; the rejects file has all."""
-EXISTS: Final = "the ledger has this code already, with other terms or uses: remove the line, or use `ledger terms`"
+EXISTS: Final = (
+    "the ledger has this code already, with other terms or uses, or outside of the campaign: "
+    "remove the line, or use `ledger terms` or `ledger campaign add`"
+)
 
 
 class RejectedRow(NamedTuple):
@@ -189,15 +192,15 @@ class CodeImporter:
 
     def _split_existing(self, batch: RecordBatch) -> None:
         """Move the codes that the ledger has from the new ones to the existing or the rejected ones."""
-        events_of = CodeTextLookup(self.storage).find_first_events([new.row.text for new in batch.new])
-        if not events_of:
+        codes = CodeTextLookup(self.storage).find_codes([new.row.text for new in batch.new])
+        if not codes:
             return
-        for _, record, row in (new for new in batch.new if new.row.text in events_of):
-            if _is_same(row, events_of[row.text]):
+        for _, record, row in (new for new in batch.new if new.row.text in codes):
+            if _is_same(row, codes[row.text]):
                 batch.existing.append(record)
             else:
                 batch.rejected.append((record, RejectedRecordError("exists", EXISTS)))
-        batch.new = [new for new in batch.new if new.row.text not in events_of]
+        batch.new = [new for new in batch.new if new.row.text not in codes]
         batch.rejected.sort(key=lambda pair: pair[0].line)
 
     def _import(self, batch: RecordBatch) -> RecordBatch:
@@ -217,10 +220,10 @@ class CodeImporter:
         return CodeOrder(code_id, row.text, row.template, NEW if usage == NEW else usage)
 
 
-def _is_same(row: CodeRow, events: list[Event]) -> bool:
-    """Return whether a code was issued as a record says."""
-    issued, template = events[0], row.template
-    if not isinstance(issued, CodeIssued):
+def _is_same(row: CodeRow, code: FoundCode) -> bool:
+    """Return whether a code was issued as a record says, and belongs to the campaign that it should belong to."""
+    issued, template, events = code.events[0], row.template, code.events
+    if not isinstance(issued, CodeIssued) or template.campaign_id not in {None, code.campaign_id}:
         return False
     opening = events[1].uses if len(events) > 1 and isinstance(events[1], OpeningBalanceImported) else 0
     return (issued.terms, issued.bound, opening) == (template.terms, template.bound, row.used)

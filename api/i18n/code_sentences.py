@@ -87,6 +87,7 @@ def _campaign_terms(say: Translator, facts: Facts) -> str:
 STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "OpeningBalanceImported": _opening_balance,
     "CodeTermsChanged": _terms_changed,
+    "CodeJoinedCampaign": lambda say, _: say("event.CodeJoinedCampaign"),
     "CodePaused": lambda say, _: say("event.CodePaused"),
     "CodeResumed": lambda say, _: say("event.CodeResumed"),
     "CodeRevoked": lambda say, _: say("event.CodeRevoked"),

@@ -162,6 +162,12 @@ class IssueRequest(NewTerms):
     )
 
 
+class JoinRequest(StrictRequest):
+    """The campaign that a code joins."""
+
+    campaign: UUID = Field(strict=False, description="ID of the campaign.")
+
+
 class IssuedCode(BaseModel):
     """A new code. No other response contains it in plain text."""
 

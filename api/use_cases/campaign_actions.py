@@ -4,12 +4,14 @@ Each function executes one command and returns the campaign with the sums of its
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from msgspec import structs
 
 from api.errors import ApplicationError
+from api.use_cases.issue_codes import CodeTemplate
 from api.use_cases.services import Caller, LedgerServices
 from domain.commands.campaign.manage_campaign import (
     CampaignCommand,
@@ -19,7 +21,7 @@ from domain.commands.campaign.manage_campaign import (
     PauseCampaign,
     ResumeCampaign,
 )
-from domain.errors import NoSuchCampaign, Refusal
+from domain.errors import CampaignHasEnded, NoSuchCampaign, Refusal
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
 from domain.model.campaign import Campaign
@@ -68,6 +70,20 @@ def resume_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID)
 def end_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) -> CampaignBalance:
     """Refuse new reservations of its codes permanently."""
     return _execute(services, EndCampaign(context=services.context(caller), campaign_id=campaign_id))
+
+
+def put_into_campaign(storage: LedgerStore, template: CodeTemplate, campaign_id: UUID) -> CodeTemplate:
+    """Return what codes that are imported into a campaign have in common: its group, where they name none.
+
+    Raises:
+        ApplicationError: There is no such campaign, or it has ended.
+    """
+    balance = CampaignReader(storage).find_campaign(campaign_id)
+    if balance is None:
+        raise ApplicationError.from_refusal(NoSuchCampaign())
+    if balance.campaign.ended_by is not None:
+        raise ApplicationError.from_refusal(CampaignHasEnded())
+    return replace(template, terms=join_group(template.terms, balance.campaign), campaign_id=campaign_id)
 
 
 def with_group_of_campaign(storage: LedgerStore, terms: CodeTerms, campaign_id: UUID) -> CodeTerms:

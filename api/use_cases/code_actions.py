@@ -7,6 +7,7 @@ from uuid import UUID
 from api.use_cases.services import Caller, LedgerServices
 from api.use_cases.use_case import UseCase
 from domain.commands.add_note import NoteOnCode
+from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.code.pause import PauseCode, ResumeCode
 from domain.commands.code.revoke import RevokeCode
@@ -37,6 +38,12 @@ def change_terms(
         release_binding=release_binding,
         changes=changes,
     )
+
+
+@UseCase
+def join_campaign(services: LedgerServices, caller: Caller, code_id: UUID, campaign_id: UUID) -> JoinCampaign:
+    """Let a code belong to a campaign permanently; its uses so far do not count there."""
+    return JoinCampaign(context=services.context(caller), code_id=code_id, campaign_id=campaign_id)
 
 
 @UseCase

@@ -237,6 +237,7 @@ def _command(storage: LedgerStore, order: CodeOrder, context: CommandContext) ->
             is_paused=usage.is_paused,
             note=usage.note,
             note_id=template.note_id,
+            campaign_id=template.campaign_id,
         )
     return IssueCode(
         context=context,

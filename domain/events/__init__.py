@@ -31,6 +31,7 @@ from domain.events.campaign import (
 )
 from domain.events.code import (
     CodeIssued,
+    CodeJoinedCampaign,
     CodeNoted,
     CodePaused,
     CodeResumed,
@@ -112,6 +113,7 @@ __all__ = [
     "CaseOpened",
     "CodeHandedOut",
     "CodeIssued",
+    "CodeJoinedCampaign",
     "CodeNoted",
     "CodePaused",
     "CodeResumed",
@@ -163,6 +165,7 @@ __all__ = [
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     CodeIssued,
+    CodeJoinedCampaign,
     OpeningBalanceImported,
     CodeTermsChanged,
     CodePaused,

@@ -13,13 +13,23 @@ class CodeIssued(TermsEvent, frozen=True, kw_only=True):
         bound: False for open codes, which are not bound to their first recipient.
         text_id: The note, in the vault.
         bound_to: The only recipient who may redeem it; none: its first one.
-        campaign_id: The campaign that it belongs to permanently; none: it belongs to no campaign.
+        campaign_id: The campaign that it belongs to permanently; none: it belongs to no campaign yet.
     """
 
     bound: bool = True
     text_id: UUID | None = None
     bound_to: UUID | None = None
     campaign_id: UUID | None = None
+
+
+class CodeJoinedCampaign(Event, frozen=True, kw_only=True):
+    """The code belongs to a campaign from now on, permanently. Uses that were reserved before do not count in it.
+
+    Attributes:
+        campaign_id: The campaign.
+    """
+
+    campaign_id: UUID
 
 
 class OpeningBalanceImported(Event, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from domain.events.campaign import (
 )
 from domain.events.code import (
     CodeIssued,
+    CodeJoinedCampaign,
     CodeNoted,
     CodePaused,
     CodeResumed,
@@ -73,6 +74,7 @@ LEVELS: Final[tuple[Importance, ...]] = get_args(Importance)
 
 IMPORTANCE: Final[Mapping[type[Event], Importance]] = {
     CodeIssued: "outcome",
+    CodeJoinedCampaign: "outcome",
     OpeningBalanceImported: "outcome",
     CodeTermsChanged: "outcome",
     CodePaused: "outcome",

@@ -19,6 +19,7 @@ from domain.events import (
     CampaignEvent,
     CaseClosed,
     CaseOpened,
+    CodeJoinedCampaign,
     Event,
     ExpiryAnnounced,
     InviteAttempted,
@@ -104,6 +105,13 @@ def takes_no_use_for_a_rebind(before: RedeemCode | None, event: Event, after: Re
 def goes_forward_in_time(before: RedeemCode | None, event: Event, _after: RedeemCode) -> bool:
     """`at` is never before `at` of the event before."""
     return before is None or event.at >= before.last_at
+
+
+def joins_once_and_unreserved(before: RedeemCode | None, event: Event, after: RedeemCode) -> bool:
+    """Invariant 12: a code keeps its campaign, and had no reserved use when it joined it."""
+    if before is None or (before.campaign_id, before.campaign_since) == (after.campaign_id, after.campaign_since):
+        return True
+    return isinstance(event, CodeJoinedCampaign) and before.campaign_id is None and not before.reserved
 
 
 def is_bound_while_taken(_before: RedeemCode | None, _event: Event, after: RedeemCode) -> bool:
@@ -283,6 +291,7 @@ CODE_RULES: Final[Mapping[str, Callable[[RedeemCode | None, Event, RedeemCode], 
     "invariant 1: uses stay within the limit": keeps_balance,
     "invariant 3: only a success counts": counts_only_success,
     "invariant 3: a rebind takes no use": takes_no_use_for_a_rebind,
+    "invariant 12: a code joins one campaign, without reserved uses": joins_once_and_unreserved,
     "event log: time never goes back": goes_forward_in_time,
     "rule 9: bound while taken": is_bound_while_taken,
 }

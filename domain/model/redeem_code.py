@@ -3,6 +3,7 @@
 Reservations are separate; the store finds them by their rows (see `domain.working_set`).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -21,6 +22,7 @@ from domain.events import (
     CaseOpened,
     CodeHandedOut,
     CodeIssued,
+    CodeJoinedCampaign,
     CodeNoted,
     CodePaused,
     CodeResumed,
@@ -56,7 +58,7 @@ from domain.events.code_terms import CodeTerms
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 """Version of the fold. Raise it whenever the same events lead to another state, so that no stored snapshot is used."""
 
 CodeState = Literal["active", "held", "exhausted", "paused", "not_started", "expired", "revoked"]
@@ -76,7 +78,8 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
         is_paused: Whether it takes no new reservations for now.
         revoked_by: Version of the event that revoked it; None if it is not revoked.
         bound_to: The only recipient who may redeem it, whether or not anything was sent; None: its first one.
-        campaign_id: The campaign that it belongs to permanently; None: it belongs to no campaign.
+        campaign_id: The campaign that it belongs to permanently; None: it belongs to no campaign yet.
+        campaign_since: Version of the event by which it joined the campaign; None without a campaign.
     """
 
     code_id: UUID
@@ -93,6 +96,15 @@ class RedeemCode(Struct, frozen=True, kw_only=True, gc=False):
     revoked_by: int | None = None
     bound_to: UUID | None = None
     campaign_id: UUID | None = None
+    campaign_since: int | None = None
+
+    def counts_in_campaign(self, versions: Sequence[int]) -> bool:
+        """Return whether a use counts in the campaign: it was reserved while the code belonged to it.
+
+        Args:
+            versions: Those of the events of its reservation.
+        """
+        return self.campaign_since is not None and versions[0] > self.campaign_since
 
     def is_bound_to_another(self, recipient_id: UUID) -> bool:
         """Return whether it is bound to another recipient than this one."""
@@ -202,7 +214,14 @@ def evolve_code(code: RedeemCode | None, code_id: UUID, version: int, event: Eve
             return _count_use(code, version, event.at, owner_id, from_reserved=0)
         case UseRefunded() if event.kind == "redeem":
             return _release_use(code, version, event)
-        case OpeningBalanceImported() | CodeTermsChanged() | CodePaused() | CodeResumed() | CodeRevoked():
+        case (
+            CodeJoinedCampaign()
+            | OpeningBalanceImported()
+            | CodeTermsChanged()
+            | CodePaused()
+            | CodeResumed()
+            | CodeRevoked()
+        ):
             return _apply_to_code_itself(code, version, event)
         case InviteSent() | LateSuccessRecorded() | UseRefunded():
             return replace(code, version=version, last_at=event.at)  # of a resend, a rebind, a duplicate
@@ -224,6 +243,7 @@ def _begin_code(code_id: UUID, version: int, event: Event) -> RedeemCode:
         bound=event.bound,
         bound_to=event.bound_to,
         campaign_id=event.campaign_id,
+        campaign_since=None if event.campaign_id is None else version,
     )
 
 
@@ -261,10 +281,14 @@ def _release_use(code: RedeemCode, version: int, event: UseRefunded) -> RedeemCo
 def _apply_to_code_itself(
     code: RedeemCode,
     version: int,
-    event: OpeningBalanceImported | CodeTermsChanged | CodePaused | CodeResumed | CodeRevoked,
+    event: CodeJoinedCampaign | OpeningBalanceImported | CodeTermsChanged | CodePaused | CodeResumed | CodeRevoked,
 ) -> RedeemCode:
-    """Return the state after an opening balance, a change of terms, a pause, a resume or a revocation."""
+    """Return the state after it joined a campaign, an opening balance, a change of terms, a pause or a revocation."""
     match event:
+        case CodeJoinedCampaign():
+            return replace(
+                code, version=version, last_at=event.at, campaign_id=event.campaign_id, campaign_since=version
+            )
         case OpeningBalanceImported():
             return replace(code, version=version, last_at=event.at, used=code.used + event.uses)
         case CodeTermsChanged():

@@ -27,17 +27,25 @@ class CampaignLoader:
 
     Args:
         send: Sends a named statement with its parameters in pipeline mode.
-        caches: Of the process. Which campaign a code belongs to never changes, and neither does whether it counts uses.
+        caches: Of the process. A code keeps its campaign, and a campaign keeps whether it counts uses. A code without
+            a campaign may join one: `check_membership` finds that.
     """
 
     def __init__(self, send: Callable[..., Cursor[Any]], caches: StoreCaches) -> None:
         self._send = send
         self._caches = caches
         self.loaded_versions: dict[UUID, int] = {}
+        self._joins: Mapping[UUID, UUID] = {}
 
-    def find(self, code_ids: Iterable[UUID]) -> PipelineSteps[set[UUID]]:
-        """Return the campaigns that codes belong to."""
-        campaigns: set[UUID | None] = set()
+    def find(self, code_ids: Iterable[UUID], joins: Mapping[UUID, UUID]) -> PipelineSteps[set[UUID]]:
+        """Return the campaigns that codes belong to.
+
+        Args:
+            code_ids: Of the codes.
+            joins: The campaigns that codes join in this batch, by code.
+        """
+        self._joins = joins
+        campaigns: set[UUID | None] = {*joins.values()}
         missing_ids = []
         for code_id in code_ids:
             try:
@@ -52,8 +60,9 @@ class CampaignLoader:
         return {campaign_id for campaign_id in campaigns if campaign_id is not None}
 
     def select_locked(self, campaign_ids: Iterable[UUID]) -> set[UUID]:
-        """Return the campaigns to lock: all but those that are known to count no uses."""
-        return {campaign_id for campaign_id in campaign_ids if self._counts_uses(campaign_id)}
+        """Return the campaigns to lock: all but those that are known to count no uses and that no code joins."""
+        joined = self._joins.values()
+        return {campaign_id for campaign_id in campaign_ids if campaign_id in joined or self._counts_uses(campaign_id)}
 
     def load(self, requested_ids: Collection[UUID], working_set: WorkingSet) -> PipelineSteps[None]:
         """Load the present states; the caller holds the locks. Folds page by page from a cached state or a snapshot."""
@@ -117,9 +126,10 @@ class CampaignLoader:
         persons = {*pairs, *((reservation.code_id, reservation.recipient_id) for reservation in reservations)}
         named_pairs = sorted(
             {
-                (code.campaign_id, recipient_id)
+                (campaign_id, recipient_id)
                 for code_id, recipient_id in persons
-                if (code := working_set.codes.get(code_id)) is not None and code.campaign_id in limited
+                if (code := working_set.codes.get(code_id)) is not None
+                and (campaign_id := code.campaign_id or self._joins.get(code_id)) in limited
             }
         )
         if named_pairs:
@@ -136,8 +146,9 @@ class CampaignLoader:
         request_counts: dict[UUID, int] = {}
         for code_id, count in redeem_counts.items():
             code = None if code_id is None else working_set.codes.get(code_id)
-            if code is not None and code.campaign_id is not None:
-                request_counts[code.campaign_id] = request_counts.get(code.campaign_id, 0) + count
+            campaign_id = None if code is None else code.campaign_id or self._joins.get(code.code_id)
+            if campaign_id in working_set.campaigns:
+                request_counts[campaign_id] = request_counts.get(campaign_id, 0) + count
         full_ids = sorted(
             campaign_id
             for campaign_id, count in request_counts.items()

@@ -19,8 +19,8 @@ from psycopg.rows import tuple_row
 from domain.command_bus import CodeCommand, Command, NewCode, Result, recipient_drafts_in
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import CampaignCommand
-from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.correct_recipient import CorrectRecipient
@@ -92,14 +92,14 @@ class PostgresUnitOfWork:
         targets = reservations_referenced(others)
         codes_of_targets = yield from self._codes_of_reservations(targets)
         yield from self._resolve_code_ids([*redeems, *by_code_text])
-        rebinds = [command for command in others if isinstance(command, RequestRebind)]
-        digests = [command.code_digests for command in redeems] + [command.code_digests for command in rebinds]
+        digests = [command.code_digests for command in commands if isinstance(command, ReserveUse | RequestRebind)]
         streams = {code_id for each in digests if (code_id := working_set.code_id(each))}
         streams |= set(codes_of_targets.values())
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
         issued = {command.code_id for command in others if isinstance(command, NewCode)}
-        campaigns = yield from self._campaigns.find(streams)
-        joined_campaigns = {command.campaign_id for command in commands if isinstance(command, IssueCode)} - {None}
+        joins = {command.code_id: command.campaign_id for command in others if isinstance(command, JoinCampaign)}
+        campaigns = yield from self._campaigns.find(streams, joins)
+        named_campaigns = {command.campaign_id for command in others if isinstance(command, NewCode)} - {None}
         lock = self._lock(streams | self._campaigns.select_locked(campaigns))
         if lock is not None and self._take_waiting is not None and not others:
             yield from fetch_pipelined(lock)
@@ -116,8 +116,8 @@ class PostgresUnitOfWork:
         drafts = [draft for command in commands for draft in recipient_drafts_in(command)]
         if drafts:
             yield from self._load_recipients(drafts)
-        if campaigns or joined_campaigns:
-            yield from self._campaigns.load([*campaigns, *filter(None, joined_campaigns - campaigns)], working_set)
+        if campaigns or named_campaigns:
+            yield from self._campaigns.load([*campaigns, *filter(None, named_campaigns - campaigns)], working_set)
         working_set.codes.update((yield from codes.load()))
         self._campaigns.check_membership(working_set)
         self._loaded.update((code_id, code.version) for code_id, code in working_set.codes.items())

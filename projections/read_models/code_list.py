@@ -11,18 +11,27 @@ from projections.read_models.reader import Reader
 from projections.sql.read_models import ReadModelsSql
 
 
+class FoundCode(NamedTuple):
+    """A code that a text was found to belong to: its first two events, and its campaign now."""
+
+    campaign_id: UUID | None
+    events: list[Event]
+
+
 class CodeTextLookup(Reader):
     """Looks up many codes by their texts."""
 
-    def find_first_events(self, texts: Sequence[str]) -> dict[str, list[Event]]:
-        """Return the first two events of codes by their texts in normal form; unknown texts are missing."""
+    def find_codes(self, texts: Sequence[str]) -> dict[str, FoundCode]:
+        """Return codes by their texts in normal form; unknown texts are missing."""
         vault = self._storage.vault
         by_digest = {digest: text for text in texts for digest in vault.compute_digests("code", text)}
-        events: dict[str, list[Event]] = {}
+        codes: dict[str, FoundCode] = {}
         if by_digest:
-            for digest, _, topic, state in self._fetch_all(ReadModelsSql.first_events_of_texts, list(by_digest)):
-                events.setdefault(by_digest[bytes(digest)], []).append(decode(topic, bytes(state)))
-        return events
+            rows = self._fetch_all(ReadModelsSql.first_events_of_texts, list(by_digest))
+            for digest, campaign_id, topic, state in rows:
+                code = codes.setdefault(by_digest[bytes(digest)], FoundCode(campaign_id, []))
+                code.events.append(decode(topic, bytes(state)))
+        return codes
 
 
 SCAN_LIMIT: Final = 2_000

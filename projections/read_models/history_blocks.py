@@ -21,6 +21,7 @@ from domain.events import (
     EVENT_TYPES,
     CaseOpened,
     CodeIssued,
+    CodeJoinedCampaign,
     CodePaused,
     CodeResumed,
     CodeRevoked,
@@ -67,6 +68,7 @@ BLOCK_FORMAT: Final = 1
 LANDMARKS: Final[frozenset[type[Event]]] = frozenset(
     {
         *(CodeIssued, OpeningBalanceImported, CodeTermsChanged, CodePaused, CodeResumed, CodeRevoked, CaseOpened),
+        CodeJoinedCampaign,
         *(CampaignCreated, CampaignTermsChanged, CampaignPaused, CampaignResumed, CampaignEnded),
     }
 )

@@ -60,14 +60,15 @@ SELECT code_id, campaign_id FROM code_balances WHERE code_id = ANY(%s);
 SELECT want.campaign_id, want.recipient_id, (
     SELECT count(*) FROM reservations r JOIN code_balances b USING (code_id)
     WHERE r.recipient_id = want.recipient_id AND r.kind = 'redeem' AND r.status <> 'refunded'
-        AND b.campaign_id = want.campaign_id
+        AND b.campaign_id = want.campaign_id AND r.versions[1] > coalesce(b.campaign_since, 1)
 )
 FROM unnest(%s::uuid[], %s::uuid[]) AS want (campaign_id, recipient_id);
 
 -- name: most_uses_of_a_person
 SELECT coalesce(max(uses), 0) FROM (
     SELECT count(*) AS uses FROM code_balances b JOIN reservations r USING (code_id)
-    WHERE b.campaign_id = %s AND r.kind = 'redeem' AND r.status <> 'refunded' GROUP BY r.recipient_id
+    WHERE b.campaign_id = %s AND r.kind = 'redeem' AND r.status <> 'refunded' AND r.versions[1] > coalesce(b.campaign_since, 1)
+    GROUP BY r.recipient_id
 ) persons;
 
 -- name: earliest_deadlines_of_campaigns

@@ -240,9 +240,10 @@ SELECT coalesce(max(originator_version), 0) FROM ledger_events WHERE originator_
 SELECT coalesce(max(notification_id), 0) FROM ledger_events;
 
 -- name: first_events_of_texts
--- How codes of these texts came into being: their first events, in order.
-SELECT t.digest, e.originator_version, e.topic, e.state FROM code_texts t
+-- How codes of these texts came into being: their first events, in order; and the campaign that each belongs to now.
+SELECT t.digest, b.campaign_id, e.topic, e.state FROM code_texts t
 JOIN ledger_events e ON e.originator_id = t.code_id AND e.originator_version <= 2
+LEFT JOIN code_balances b ON b.code_id = t.code_id
 WHERE t.digest = ANY(%s) ORDER BY t.code_id, e.originator_version;
 
 -- name: person_of_reservations
@@ -500,8 +501,13 @@ DELETE FROM history_blocks WHERE shape <> ALL(%s) AND written_at < now() - inter
 SELECT c.*, b.codes, b.used, b.reserved
 FROM campaigns c
 CROSS JOIN LATERAL (
-    SELECT count(*) AS codes, coalesce(sum(used), 0)::bigint AS used, coalesce(sum(reserved), 0)::bigint AS reserved
-    FROM code_balances WHERE campaign_id = c.campaign_id
+    -- Uses from before a code joined the campaign do not count in it. A code that joins has no reserved use.
+    SELECT count(*) AS codes, coalesce(sum(reserved), 0)::bigint AS reserved,
+        coalesce(sum(CASE WHEN coalesce(campaign_since, 1) = 1 OR used = 0 THEN used ELSE (
+            SELECT count(*) FROM reservations r WHERE r.code_id = b.code_id AND r.kind = 'redeem'
+                AND r.status = 'sent' AND r.versions[1] > coalesce(b.campaign_since, 1)
+        ) END), 0)::bigint AS used
+    FROM code_balances b WHERE campaign_id = c.campaign_id
 ) b
 WHERE c.campaign_id = %s;
 
@@ -512,8 +518,13 @@ SELECT c.* FROM campaigns c WHERE c.campaign_id = (SELECT campaign_id FROM code_
 SELECT c.*, b.codes, b.used, b.reserved
 FROM campaigns c
 CROSS JOIN LATERAL (
-    SELECT count(*) AS codes, coalesce(sum(used), 0)::bigint AS used, coalesce(sum(reserved), 0)::bigint AS reserved
-    FROM code_balances WHERE campaign_id = c.campaign_id
+    -- Uses from before a code joined the campaign do not count in it. A code that joins has no reserved use.
+    SELECT count(*) AS codes, coalesce(sum(reserved), 0)::bigint AS reserved,
+        coalesce(sum(CASE WHEN coalesce(campaign_since, 1) = 1 OR used = 0 THEN used ELSE (
+            SELECT count(*) FROM reservations r WHERE r.code_id = b.code_id AND r.kind = 'redeem'
+                AND r.status = 'sent' AND r.versions[1] > coalesce(b.campaign_since, 1)
+        ) END), 0)::bigint AS used
+    FROM code_balances b WHERE campaign_id = c.campaign_id
 ) b
 WHERE (c.created_at, c.campaign_id) > (%s, %s) ORDER BY c.created_at, c.campaign_id LIMIT %s;
 
@@ -522,8 +533,13 @@ WHERE (c.created_at, c.campaign_id) > (%s, %s) ORDER BY c.created_at, c.campaign
 SELECT c.*, b.codes, b.used, b.reserved
 FROM campaigns c
 CROSS JOIN LATERAL (
-    SELECT count(*) AS codes, coalesce(sum(used), 0)::bigint AS used, coalesce(sum(reserved), 0)::bigint AS reserved
-    FROM code_balances WHERE campaign_id = c.campaign_id
+    -- Uses from before a code joined the campaign do not count in it. A code that joins has no reserved use.
+    SELECT count(*) AS codes, coalesce(sum(reserved), 0)::bigint AS reserved,
+        coalesce(sum(CASE WHEN coalesce(campaign_since, 1) = 1 OR used = 0 THEN used ELSE (
+            SELECT count(*) FROM reservations r WHERE r.code_id = b.code_id AND r.kind = 'redeem'
+                AND r.status = 'sent' AND r.versions[1] > coalesce(b.campaign_since, 1)
+        ) END), 0)::bigint AS used
+    FROM code_balances b WHERE campaign_id = c.campaign_id
 ) b
 WHERE (c.created_at, c.campaign_id) < (%s, %s) ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT %s;
 
@@ -550,7 +566,8 @@ SELECT count(*), count(*) FILTER (WHERE sent > 0), count(*) FILTER (WHERE accept
 FROM (
     SELECT count(*) AS redeemed, count(sent_at) AS sent, count(accepted_at) AS accepted FROM (
         SELECT r.code_id, r.sent_at, r.accepted_at FROM code_balances b JOIN reservations r USING (code_id)
-        WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' LIMIT %(counted_max)s
+        WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' AND r.versions[1] > coalesce(b.campaign_since, 1)
+        LIMIT %(counted_max)s
     ) counted GROUP BY code_id
 ) of_code;
 

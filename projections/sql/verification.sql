@@ -52,7 +52,12 @@ SELECT c.campaign_id, c.version, e.notification_id, e.topic, c.occupied, coalesc
 FROM campaigns c
 JOIN ledger_events e ON e.originator_id = c.campaign_id AND e.originator_version = c.version
 LEFT JOIN (
-    SELECT campaign_id, sum(used + reserved)::bigint AS occupied FROM code_balances
+    SELECT campaign_id, sum(CASE WHEN coalesce(campaign_since, 1) = 1 THEN used + reserved ELSE (
+        -- Uses from before the code joined the campaign do not count in it.
+        SELECT count(*) FROM reservations r WHERE r.code_id = b.code_id AND r.kind = 'redeem'
+            AND r.status <> 'refunded' AND r.versions[1] > coalesce(b.campaign_since, 1)
+    ) END)::bigint AS occupied
+    FROM code_balances b
     WHERE campaign_id IS NOT NULL GROUP BY campaign_id
 ) b USING (campaign_id)
 WHERE c.occupied <> CASE WHEN c.counts_uses THEN coalesce(b.occupied, 0) ELSE 0 END

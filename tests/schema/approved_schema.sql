@@ -247,7 +247,8 @@ CREATE TABLE public.code_balances (
     starts_at timestamp with time zone,
     allowed_domains text,
     denied_domains text,
-    campaign_id uuid
+    campaign_id uuid,
+    campaign_since bigint
 )
 WITH (fillfactor='50');
 CREATE TABLE public.code_snapshots (

@@ -101,6 +101,7 @@ POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 POST /api/v1/hand-outs/{hand_out_id}/resume
 PATCH /api/v1/codes/{code_id}
+POST /api/v1/codes/{code_id}/join-campaign
 POST /api/v1/codes/{code_id}/notes
 POST /api/v1/codes/{code_id}/pause
 POST /api/v1/codes/{code_id}/resume
@@ -243,6 +244,7 @@ POST /api/v1/campaigns/{campaign_id}/end
 POST /api/v1/campaigns/{campaign_id}/pause
 POST /api/v1/campaigns/{campaign_id}/resume
 PATCH /api/v1/codes/{code_id}
+POST /api/v1/codes/{code_id}/join-campaign
 POST /api/v1/codes/{code_id}/notes
 POST /api/v1/codes/{code_id}/pause
 POST /api/v1/codes/{code_id}/resume

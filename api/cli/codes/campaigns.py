@@ -1,4 +1,4 @@
-"""`ledger campaign create|list|show|pause|resume|end|terms`: limits that many codes share."""
+"""`ledger campaign create|list|show|add|pause|resume|end|terms`: limits that many codes share."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.campaigns import view_of_campaign
-from api.use_cases import campaign_actions
+from api.use_cases import campaign_actions, code_actions
 from api.use_cases.services import Caller, LedgerServices
 from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignTerms
@@ -23,7 +23,7 @@ from projections.read_models.campaign_list import CampaignBalance, CampaignReade
 from projections.read_models.pagination import OLDEST
 from projections.terminal.tables import show as show_table
 from projections.terminal.tables import table
-from projections.terminal.text import say
+from projections.terminal.text import say, say_error
 
 LISTED_MAX = 10_000
 
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     campaign.command()(create)
     campaign.command("list")(list_campaigns)
-    for command in (show, pause, resume, end, terms):
+    for command in (show, add, pause, resume, end, terms):
         campaign.command()(command)
     app.add_typer(campaign, name="campaign")
 
@@ -52,8 +52,8 @@ def create(
 ) -> int:
     """Create a campaign and print its ID.
 
-    Codes join it when they are issued. A campaign that is created without --max-uses, --max-per-person and
-    --max-per-day cannot get such a limit later.
+    Codes join it when they are issued or imported, or later by `ledger campaign add`. A campaign that is created
+    without --max-uses, --max-per-person and --max-per-day cannot get such a limit later.
 
     Example: `ledger campaign create Autumn --max-uses 500 --max-per-person 1`
     """
@@ -105,6 +105,37 @@ def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -
         value = getattr(balance.campaign.terms, term.name)
         say(f"{term.option.removeprefix('--')}: {term.none_word or '-' if value is None else term.text(value)}")
     say(f"codes: {document['codes']}", _summary(document))
+    return 0
+
+
+def add(
+    context: typer.Context,
+    campaign: CampaignId,
+    codes: Annotated[list[str], typer.Argument(help="Codes or code IDs.")],
+    json: JsonFlag = False,
+) -> int:
+    """Add existing codes to a campaign permanently.
+
+    Uses that a code has already do not count in the campaign. A code with pending reservations, of another campaign or
+    of another group is refused (exit code 4); the codes before it stay added. Codes of the campaign are skipped, so the
+    command can be repeated.
+
+    Example: `ledger campaign add 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 ABCD-EFGH-JKMN`
+    """
+    campaign_id, added = parse_campaign_id(campaign), 0
+    with Session(context.obj).open_ledger() as ledger:
+        code_ids = [ledger.find_code_id(code) for code in codes]
+        for number, code_id in enumerate(code_ids, start=1):
+            try:
+                result = code_actions.join_campaign(ledger.services, ledger.caller(), code_id, campaign_id)
+            except ApplicationError as error:
+                say_error(f"code {number} of {len(codes)} was not added; {added} were added")
+                return ledger.report_refusal(error)
+            added += result.changed
+    if json:
+        print_json({"id": campaign_id, "added": added, "already": len(codes) - added})
+    else:
+        say(f"{added} added, {len(codes) - added} already in the campaign")
     return 0
 
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 import typer
 from msgspec import structs
 
+from api.cli.arguments import parse_campaign_id
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
@@ -22,6 +23,8 @@ from api.code_import.file_reader import Format, Records, UnusableFileError
 from api.code_import.importer import CodeImportCounts, CodeImporter, Rejects
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
+from api.errors import ApplicationError
+from api.use_cases.campaign_actions import put_into_campaign
 from api.use_cases.issue_codes import AT_ONCE, CodeTemplate
 from domain.commands.context import CommandContext
 from domain.events.code_terms import SINGLE_USE
@@ -58,6 +61,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     open_code: Annotated[
         bool, typer.Option("--open", help="Do not bind codes to their first recipient, for lines without a value.")
     ] = False,
+    campaign: Annotated[str | None, typer.Option(help="ID of the campaign that the codes belong to.")] = None,
     json: JsonFlag = False,
 ) -> int:
     """Import codes from a CSV or JSON Lines file.
@@ -66,11 +70,14 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     code (required), the terms by their names, used (opening balance), open, note, issued_at. Lines whose code is
     already in the ledger with the same values are skipped, so an interrupted import continues when you run it again.
 
+    With --campaign, uses that a line states do not count in the campaign.
+
     Example: `ledger import-codes codes.csv --map voucher=code --max-uses 1 --dry-run`
     """
     defaults = CodeTemplate(terms=structs.replace(SINGLE_USE, **terms), bound=not open_code)
     file_format, columns, started_at = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
     session = Session(context.obj)
+    campaign_id = None if campaign is None else parse_campaign_id(campaign, "--campaign")
     with _open_source(file) as source:
         try:
             records = Records(source, file_format, columns)
@@ -84,6 +91,11 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
             _create_rejects_file(rejects) as rejects_file,
             rejects_into(rejects_file, file_format, records) as reject,
         ):
+            if campaign_id is not None:
+                try:
+                    defaults = put_into_campaign(ledger.storage, defaults, campaign_id)
+                except ApplicationError as error:
+                    return ledger.report_refusal(error)
             run = _ImportRun(ledger, records, defaults, _measure_size(source), quiet=json)
             summary, is_done = run.run(reject, skip_bad=skip_bad, dry_run=dry_run)
     return _print_result(summary, file, time.monotonic() - started_at, dry_run=dry_run, is_done=is_done, json=json)

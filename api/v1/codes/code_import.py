@@ -2,6 +2,7 @@
 
 import io
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from api.errors import malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, TheServices
 from api.http.openapi import PROTECTED, problem_responses
+from api.use_cases.campaign_actions import put_into_campaign
 from api.use_cases.issue_codes import CodeTemplate
 from api.use_cases.run_blocking import run_blocking
 from domain.commands.context import CommandContext
@@ -73,12 +75,18 @@ _DESCRIPTION: Final = f"""Imports a CSV file with a header line, or a JSON Lines
 
 Columns: {", ".join(COLUMNS)}. Only `code` is required.
 
-`used` becomes an opening balance. Lines whose code is already in the ledger with the same values are skipped, so
-you can repeat a request whose response was lost.
+`used` becomes an opening balance, which does not count in a `campaign`. Lines whose code is already in the ledger with
+the same values are skipped, so you can repeat a request whose response was lost.
 """
 
 
-@router.post("/import", openapi_extra=_BODY, summary="Import codes from a file", description=_DESCRIPTION)
+@router.post(
+    "/import",
+    openapi_extra=_BODY,
+    responses=problem_responses("CAMPAIGN_NOT_FOUND", "CAMPAIGN_ENDED"),
+    summary="Import codes from a file",
+    description=_DESCRIPTION,
+)
 async def import_codes(
     request: Request,
     services: TheServices,
@@ -89,6 +97,7 @@ async def import_codes(
         list[str] | None,
         Query(alias="map", max_length=40, description="Column as THEIRS=OURS; THEIRS= ignores it."),
     ] = None,
+    campaign: Annotated[UUID | None, Query(description="Campaign that the codes belong to permanently.")] = None,
 ) -> ImportView:
     """Check and import the codes of the body."""
     form = FORMS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
@@ -100,11 +109,14 @@ async def import_codes(
     context = replace(services.context(caller), correlation_id=services.new_id())
 
     def run() -> tuple[CodeImportCounts, bool]:
+        default = CodeTemplate(terms=SINGLE_USE, bound=True)
+        if campaign is not None:
+            default = put_into_campaign(services.storage, default, campaign)
         records = Records(io.BytesIO(data), form, _mapping(rename or []))
         importer = CodeImporter(
             storage=services.storage,
             records=records,
-            default=CodeTemplate(terms=SINGLE_USE, bound=True),
+            default=default,
             context=lambda: _at(context, services.context(caller)),
             new_id=services.new_id,
         )

@@ -10,7 +10,7 @@ from api.http.dependencies import MayReadCodes, MayWriteCodes, TheReason, TheSer
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
 from api.schemas.code_terms import document_of_terms
-from api.schemas.resources import CodeView, NoteRequest, TermsRequest, TermsView, WholeTerms
+from api.schemas.resources import CodeView, JoinRequest, NoteRequest, TermsRequest, TermsView, WholeTerms
 from api.use_cases import code_actions
 from api.use_cases.services import Services
 from api.v1.codes.code_views import view_of_code
@@ -103,6 +103,18 @@ def revoke(code_id: UUID, services: TheServices, caller: MayWriteCodes, note: Th
     result = code_actions.revoke(services, caller, code_id, note=note)
     row = services.reader.find_balance(code_id)
     return view_of_code(code_from_named_row(row) if row else result.code, services.now())
+
+
+@router.post(
+    "/join-campaign", responses=problem_responses(code_actions.join_campaign), summary="Add a code to a campaign"
+)
+def join_campaign(code_id: UUID, body: JoinRequest, services: TheServices, caller: MayWriteCodes) -> CodeView:
+    """Lets the code belong to the campaign permanently. Its uses so far do not count in the campaign.
+
+    A code with pending reservations, of another campaign, or of another group than that of the campaign is refused.
+    Joining the same campaign again changes nothing.
+    """
+    return _view(services, code_actions.join_campaign(services, caller, code_id, body.campaign))
 
 
 @router.post("/notes", summary="Add a note to a code")

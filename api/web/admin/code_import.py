@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -16,9 +17,10 @@ from api.code_import.row_parser import COLUMNS
 from api.errors import ApplicationError
 from api.use_cases.administration.batch_runner import SLICE, IssuedSlice
 from api.use_cases.administration.batches import start_batch
+from api.use_cases.campaign_actions import join_group
 from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.admin.issue import template_of
+from api.web.admin.issue import CAMPAIGNS_OFFERED, find_campaign, template_of
 from api.web.forms import NOTE_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import (
@@ -28,6 +30,7 @@ from api.web.staff_auth.sessions import (
     has_valid_csrf_token,
 )
 from api.web.staff_auth.staff import Staff
+from projections.read_models.campaign_list import CampaignReader
 from projections.repositories.issue_batches import Batch, NewBatch, derive_code_id
 
 PATH: Final = "/admin/import"
@@ -40,9 +43,9 @@ router = APIRouter(prefix=PATH, route_class=SupportRoute)
 
 
 @router.get("")
-def show_form(request: Request, staff: Admin) -> Response:
+def show_form(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
     """Ask for the file."""
-    return _render(request, staff, FormFields({"max_uses": "1", "bound": "yes"}))
+    return _render(request, admin, staff, FormFields({"max_uses": "1", "bound": "yes"}))
 
 
 @router.post("")
@@ -60,7 +63,10 @@ async def import_file(request: Request, admin: AdminContextDep, staff: Admin) ->
 
 
 def _import(request: Request, admin: AdminContext, staff: Staff, fields: FormFields, data: bytes) -> Response:
-    template, records, count = template_of(fields, admin), None, 0
+    template, campaign, records, count = template_of(fields, admin), find_campaign(admin, fields), None, 0
+    if campaign is not None:
+        terms = join_group(template.terms, campaign)
+        template = replace(template, terms=terms, campaign_id=campaign.campaign_id)
     try:
         records = Records(io.BytesIO(data), "csv", {})
         count = records.count()
@@ -70,7 +76,7 @@ def _import(request: Request, admin: AdminContext, staff: Staff, fields: FormFie
         if not 0 < count <= RECORDS_MAX:
             fields.errors["file"] = "too_many" if count else "no_lines"
     if records is None or fields.errors:
-        return _render(request, staff, fields)
+        return _render(request, admin, staff, fields)
     new_batch = _new_batch(admin, staff, fields, template, count)
     _start_import(admin, staff, new_batch, records)
     return see_other(f"/admin/batches/{new_batch.batch_id}")
@@ -95,7 +101,9 @@ def _import_slices(admin: AdminContext, batch: Batch, records: Records) -> Itera
     importer = CodeImporter(
         storage=admin.services.storage,
         records=records,
-        default=CodeTemplate(terms=batch.terms, bound=batch.bound, note_id=batch.text_id),
+        default=CodeTemplate(
+            terms=batch.terms, bound=batch.bound, note_id=batch.text_id, campaign_id=batch.campaign_id
+        ),
         context=partial(admin.runner.create_context, batch),
         new_id=admin.services.new_id,
         code_id=partial(derive_code_id, batch.batch_id),
@@ -117,13 +125,14 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields, template: 
         terms=template.terms,
         bound=template.bound,
         wanted=count,
+        campaign_id=template.campaign_id,
         note=services.storage.vault.seal_text(note, services.new_id(), batch_id) if note else None,
         runner=admin.runner.me,
         lease_until=admin.runner.lease_until(),
     )
 
 
-def _render(request: Request, staff: Staff, fields: FormFields) -> Response:
+def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFields) -> Response:
     return admin_page(
         request,
         "code_import.html",
@@ -132,6 +141,7 @@ def _render(request: Request, staff: Staff, fields: FormFields) -> Response:
         values=fields.values,
         errors=fields.errors,
         nonce=new_nonce(),
+        campaigns=CampaignReader(admin.services.storage).list_open_campaigns(CAMPAIGNS_OFFERED),
         columns=COLUMNS,
         megabytes_max=FILE_BYTES_MAX // 2**20,
     )

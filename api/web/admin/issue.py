@@ -71,7 +71,7 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
     if len(prefix) > PREFIX_LENGTH_MAX or not _PREFIX.fullmatch(prefix):
         fields.errors["prefix"] = "prefix"
     note = fields.text("note", NOTE_LENGTH_MAX, is_line=False)
-    campaign = _find_campaign(admin, fields)
+    campaign = find_campaign(admin, fields)
     if fields.errors or count is None:
         return None
     services = admin.services
@@ -88,7 +88,7 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
     )
 
 
-def _find_campaign(admin: AdminContext, fields: FormFields) -> Campaign | None:
+def find_campaign(admin: AdminContext, fields: FormFields) -> Campaign | None:
     """Return the campaign that a form names; None for none, or if it takes no more codes."""
     campaign_id = fields.parsed("campaign", parse_id)
     balance = None if campaign_id is None else CampaignReader(admin.services.storage).find_campaign(campaign_id)

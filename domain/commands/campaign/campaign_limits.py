@@ -74,7 +74,7 @@ def check_campaign_limits(
         working_set: Where the campaign and the recipient's uses are.
         at: When the use would be reserved.
         policy: Names the lifetime of a reservation, after which a held use is decided at the latest.
-        freed: Reservations of the campaign whose uses the same commit refunds first.
+        freed: Reservations of the code whose uses the same commit refunds first.
 
     Raises:
         CampaignHeld, CampaignExhausted, PersonLimitReached, CampaignDayLimitReached: It is not.
@@ -82,6 +82,7 @@ def check_campaign_limits(
     campaign = working_set.campaign_of(code)
     if campaign is None:
         return
+    freed = [reservation for reservation in freed if code.counts_in_campaign(reservation.versions)]
     if campaign.available is not None and campaign.available + len(freed) < 1:
         deadline = working_set.campaign_deadlines.get(campaign.campaign_id)
         if deadline is None and not working_set.has_reserved_in_campaign(campaign.campaign_id):
@@ -102,14 +103,19 @@ def check_campaign_limits(
         raise CampaignDayLimitReached(retry_after_s=_seconds_until(next_day, at), starts_at=next_day)
 
 
-def has_shared_use_left(code: RedeemCode, recipient_id: UUID, working_set: WorkingSet, at: datetime) -> bool:
-    """Return whether the limits of the campaign of a code allow one more use of a recipient; True without any."""
+def has_shared_use_left(code: RedeemCode, reservation: Reservation, working_set: WorkingSet, at: datetime) -> bool:
+    """Return whether the limits of the campaign of a code allow to count a use again; True without any.
+
+    A use from before the code joined the campaign takes none of its uses.
+    """
     campaign = working_set.campaign_of(code)
-    if campaign is None:
+    if campaign is None or not code.counts_in_campaign(reservation.versions):
         return True
     limit = campaign.terms.max_per_person
     has_use_left = all(left is None or left >= 1 for left in (campaign.available, campaign.find_available_on_day(at)))
-    return has_use_left and (limit is None or working_set.count_uses_of_person(campaign, recipient_id) < limit)
+    return has_use_left and (
+        limit is None or working_set.count_uses_of_person(campaign, reservation.recipient_id) < limit
+    )
 
 
 def _seconds_until(ahead: datetime, at: datetime) -> int:

@@ -9,11 +9,12 @@ from msgspec import Struct, structs
 
 from domain.commands.context import CommandContext, Decision
 from domain.commands.input_bounds import check_agreement, check_terms, check_timestamp
-from domain.errors import ContradictoryTerms, OutOfBounds, RefusalOrder
+from domain.errors import CampaignHasEnded, ContradictoryTerms, NoSuchCampaign, OutOfBounds, RefusalOrder
 from domain.events import (
     AccessExpired,
     AccessRevoked,
     CodeIssued,
+    CodeJoinedCampaign,
     CodeNoted,
     CodePaused,
     CodeTermsChanged,
@@ -76,10 +77,11 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         note: What staff there wrote about it.
         note_id: Names a note that the vault has already, as for `IssueCode`.
         bound_to: The only person who may redeem it although no use counts; None: the first one.
+        campaign_id: The campaign that it joins after its imported uses, which do not count in it.
         notify_ended: Whether recipients whose access ended before the import are notified of it now.
     """
 
-    refusals: ClassVar[RefusalOrder] = (OutOfBounds, ContradictoryTerms)
+    refusals: ClassVar[RefusalOrder] = (OutOfBounds, ContradictoryTerms, NoSuchCampaign, CampaignHasEnded)
 
     context: CommandContext
     code_id: UUID
@@ -95,6 +97,7 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
     note: TextDraft | None = None
     note_id: UUID | None = None
     bound_to: RecipientDraft | None = None
+    campaign_id: UUID | None = None
     notify_ended: bool = False
 
     def named_group(self) -> str | None:
@@ -108,11 +111,14 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
     Raises:
         OutOfBounds: A term, an opening balance or a time lies outside its bounds.
         ContradictoryTerms: Two terms exclude each other.
+        NoSuchCampaign, CampaignHasEnded: It cannot join the campaign.
         AssertionError: The uses exceed the limit; the caller should have raised it.
     """
     if command.code_id in working_set.codes:
         return Decision(command.code_id)
     _check(command)
+    if command.campaign_id is not None and working_set.campaign(command.campaign_id).ended_by is not None:
+        raise CampaignHasEnded
     now = command.context.now
     persons = _persons(command, working_set)
     dated = sorted(_uses(command, persons), key=lambda dated: dated[0])
@@ -236,6 +242,8 @@ def _of_today(command: ImportCode, terms: Mapping[str, Any], limit: int | None) 
         yield OpeningBalanceImported, {"uses": opening.uses, "source": command.source, "reason": opening.reason}
     if command.is_paused:
         yield CodePaused, {}
+    if command.campaign_id is not None:
+        yield CodeJoinedCampaign, {"campaign_id": command.campaign_id}
     if command.note is not None:
         yield CodeNoted, {"text_id": command.note.text_id}
 

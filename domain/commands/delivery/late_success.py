@@ -106,7 +106,7 @@ def find_retake_obstacle(
         return None if has_access_to_move(reservation, working_set) else "grant_ended"
     if code.available is not None and code.available < 1:
         return "no_free_use"
-    if not has_shared_use_left(code, reservation.recipient_id, working_set, at):
+    if not has_shared_use_left(code, reservation, working_set, at):
         return "no_free_use"
     return None
 

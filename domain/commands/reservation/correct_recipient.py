@@ -19,6 +19,8 @@ from domain.commands.context import CommandContext, Decision, EventStamp, event_
 from domain.commands.reservation.settle_due import settle_lapsed_lease
 from domain.errors import (
     CampaignDayLimitReached,
+    CampaignExhausted,
+    CampaignHeld,
     CodeIsRevoked,
     CodeUnknown,
     CorrectionTokenRequired,
@@ -54,6 +56,8 @@ class CorrectRecipient(Struct, frozen=True, kw_only=True):
         RecipientNotCorrectable,
         CodeIsRevoked,
         DomainNotAllowed,
+        CampaignHeld,
+        CampaignExhausted,
         PersonLimitReached,
         CampaignDayLimitReached,
         InvitationsLimited,

@@ -191,7 +191,7 @@ def _sent_events(
         raise ReservationNotResolvable("bound")
     if reservation.is_use and code.available is not None and code.available < 1:
         raise ReservationNotResolvable("no_free_use")
-    if reservation.is_use and not has_shared_use_left(code, reservation.recipient_id, working_set, stamp.at):
+    if reservation.is_use and not has_shared_use_left(code, reservation, working_set, stamp.at):
         raise ReservationNotResolvable("no_free_use")
     retaken = LateSuccessRecorded(**about, recipient_id=reservation.recipient_id, effect="retaken")
     return [retaken, *closed]

@@ -1,10 +1,12 @@
 """A campaign that some of the codes share, and what staff do to it at odd times."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, Final
 from uuid import UUID
 
+from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import (
     CampaignCommand,
     ChangeCampaignTerms,
@@ -14,6 +16,7 @@ from domain.commands.campaign.manage_campaign import (
     ResumeCampaign,
 )
 from domain.commands.context import CommandContext
+from domain.errors import Refusal
 from projections.database.errors import StorageUnavailableError
 from tests.simulation.actors.components import SharedInfrastructure
 from tests.simulation.scheduler import SimulatedProcess
@@ -53,6 +56,12 @@ class SimulatedCampaign:
         for _ in range(random.choice([0, 1, 2])):
             self._scheduler.spawn(process, random.choice(self._acts()), random.uniform(0, until_s))
 
+        # Randomness of their own, so that the schedules of everything else stay as they are.
+        private = Random(self.campaign_id.int)
+        for _ in range(private.choice([0, 1, 3])):
+            join = partial(self._join, private)
+            self._scheduler.spawn(process, join, private.uniform(0, until_s))
+
     def execute(self, command: CampaignCommand) -> None:
         """Run a command, unless there is no database."""
         try:
@@ -74,6 +83,17 @@ class SimulatedCampaign:
 
     def _end(self) -> None:
         self.execute(EndCampaign(context=self._context(), campaign_id=self.campaign_id))
+
+    def _join(self, random: Random) -> None:
+        """Let a code join the campaign; often it is a member already, or has reserved uses."""
+        code_id = random.choice(sorted(self._site.store.codes))
+        command = JoinCampaign(context=self._context(), code_id=code_id, campaign_id=self.campaign_id)
+        try:
+            (result,) = self._site.ledger.execute([command])
+        except StorageUnavailableError:
+            self._scheduler.note("campaign: no database")
+            return
+        self._scheduler.counts["code joined a campaign"] += not isinstance(result, Refusal)
 
     def _context(self) -> CommandContext:
         return CommandContext(now=self._site.now(), actor="staff")

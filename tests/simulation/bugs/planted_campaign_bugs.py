@@ -47,8 +47,14 @@ def return_frees_a_place_of_another_day(patch: Patch) -> None:
     patch.setattr(Campaign, "frees_place_of_day", lambda _campaign, _reserved_at, _at: True)
 
 
+def refund_of_an_earlier_use_frees_a_place(patch: Patch) -> None:
+    """A use from before a code joined the campaign is returned to the campaign."""
+    patch.setattr(RedeemCode, "counts_in_campaign", lambda code, _versions: code.campaign_id is not None)
+
+
 CAMPAIGN_PLANTS = (
     refund_leaves_the_campaign_full,
     person_limit_ignores_reserved_uses,
     return_frees_a_place_of_another_day,
+    refund_of_an_earlier_use_frees_a_place,
 )

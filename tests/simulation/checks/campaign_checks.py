@@ -7,6 +7,8 @@ from uuid import UUID
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CampaignDayLimitReached, CampaignExhausted, CampaignHeld, PersonLimitReached
+from domain.model.redeem_code import RedeemCode
+from domain.model.reservation import Reservation
 from domain.values.timestamps import utc_day
 from domain.working_set import WorkingSet
 from tests.simulation.services.store import MemoryStore
@@ -18,7 +20,8 @@ def find_wrong_campaigns(store: MemoryStore) -> Iterator[str]:
     of_persons: Counter[tuple[UUID, UUID]] = Counter()
     of_day: Counter[UUID] = Counter()
     for reservation in store.reservations.values():
-        campaign_id = store.codes[reservation.code_id].campaign_id
+        code = store.codes[reservation.code_id]
+        campaign_id = code.campaign_id if is_inside(code, reservation) else None
         if campaign_id is not None and reservation.is_use and reservation.occupies_use:
             uses[campaign_id] += 1
             of_persons[campaign_id, reservation.recipient_id] += 1
@@ -36,6 +39,11 @@ def find_wrong_campaigns(store: MemoryStore) -> Iterator[str]:
             yield f"campaign {campaign_id}: {recipient_id} has {count} uses of {limit}"
 
 
+def is_inside(code: RedeemCode, reservation: Reservation) -> bool:
+    """Whether a use was reserved after the code had joined its campaign, read from the versions of the events."""
+    return code.campaign_since is not None and reservation.versions[0] > code.campaign_since
+
+
 def find_untrue_refusals(
     store: MemoryStore, working_set: WorkingSet, commands: Sequence[Command], results: Sequence[Result]
 ) -> Iterator[str]:
@@ -50,7 +58,8 @@ def find_untrue_refusals(
     in_campaign = [
         reservation
         for reservation in store.reservations.values()
-        if store.codes[reservation.code_id].campaign_id == code.campaign_id
+        if (holder := store.codes[reservation.code_id]).campaign_id == code.campaign_id
+        and is_inside(holder, reservation)
         and reservation.is_use
         and reservation.occupies_use
     ]

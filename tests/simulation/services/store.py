@@ -28,8 +28,8 @@ from domain.command_bus import (
 )
 from domain.commands.access.rebind import RequestRebind
 from domain.commands.add_note import NoteOnCode, NoteOnReservation
+from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import CampaignCommand
-from domain.commands.code.issue import IssueCode
 from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.hand_out.hand_out_mail import HandOutMailCommand
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
@@ -422,7 +422,7 @@ class _MemoryUnitOfWork:
 
     def _load_campaigns(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
         """Read the campaigns of the codes, and the uses and deadlines that their limits are compared with."""
-        joined = {command.campaign_id for command in commands if isinstance(command, IssueCode)}
+        joined = {command.campaign_id for command in commands if isinstance(command, NewCode | JoinCampaign)}
         campaign_ids = {code.campaign_id for code in working_set.codes.values()} | joined
         now = max(command.context.now for command in commands)
         for campaign_id in campaign_ids - {None}:
@@ -443,7 +443,10 @@ class _MemoryUnitOfWork:
         return [
             other
             for other in self._store.reservations.values()
-            if other.is_use and other.occupies_use and codes[other.code_id].campaign_id == campaign_id
+            if other.is_use
+            and other.occupies_use
+            and (code := codes[other.code_id]).campaign_id == campaign_id
+            and code.counts_in_campaign(other.versions)
         ]
 
     def _load_newer(self, working_set: WorkingSet, targets: Sequence[UUID], commands: Sequence[Command]) -> None:

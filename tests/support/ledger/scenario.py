@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from domain.command_bus import Command, CommandResult, Result, handle
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.access.settle_access import RecordRemovalOutcome
+from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import (
     CampaignCommand,
     CampaignResult,
@@ -80,6 +81,7 @@ class Scenario:
         policy: The policy of the ledger.
         channel: Name of the channel of invitations.
         campaign: Terms of the campaign that the code belongs to; without them it belongs to none.
+        is_member: Whether the code belongs to the campaign from the beginning.
         terms: Terms of the code by name; one use, and nothing else bounded.
     """
 
@@ -90,6 +92,7 @@ class Scenario:
         policy: Policy | None = None,
         channel: str = "smtp",
         campaign: CampaignTerms | None = None,
+        is_member: bool = True,
         **terms: Any,
     ) -> None:
         self.policy, self.channel = policy or Policy(), channel
@@ -99,10 +102,10 @@ class Scenario:
         self.campaign_id = None if campaign is None else UUID(int=0xCA)
         if campaign is not None:
             self.create_campaign(campaign)
-        self.code_id = self.issue(b"code", bound=bound, **terms)
+        self.code_id = self.issue(b"code", bound=bound, is_member=is_member, **terms)
 
-    def issue(self, text: bytes, *, bound: bool = True, **terms: Any) -> UUID:
-        """Issue a code, in the campaign if there is one; its id."""
+    def issue(self, text: bytes, *, bound: bool = True, is_member: bool = True, **terms: Any) -> UUID:
+        """Issue a code, in the campaign if there is one and if the code is a member; its id."""
         code_id = self.new_id()
         result = self.run(
             IssueCode(
@@ -111,7 +114,7 @@ class Scenario:
                 text=ScenarioDraft([text], code_id),
                 terms=make_terms(**terms),
                 bound=bound,
-                campaign_id=self.campaign_id,
+                campaign_id=self.campaign_id if is_member else None,
             )
         )
         self.working_set.code_ids[text] = code_id
@@ -323,6 +326,16 @@ class Scenario:
     def resend(self, reservation_id: UUID, *, request_id: str = "s1") -> Result:
         """Staff ask for one more delivery."""
         return self.run(RequestResend(context=self.context("staff", request_id), reservation_id=reservation_id))
+
+    def join(self, code_id: UUID | None = None, *, campaign_id: UUID | None = None) -> Result:
+        """Staff let a code join the campaign."""
+        return self.run(
+            JoinCampaign(
+                context=self.context("staff"),
+                code_id=code_id or self.code_id,
+                campaign_id=campaign_id or self._campaign_key,
+            )
+        )
 
     def pause(self) -> Result:
         """Staff pause the code."""

@@ -3,8 +3,10 @@
 from typing import Any
 
 from tests.support.clients.app_client import AppClient
+from tests.support.ledger.code_template import make_template
 
 START = "2099-01-01T00:00:00Z"
+UNKNOWN = "018f0000-0000-7000-8000-000000000000"
 
 
 def create(app: AppClient, **terms: Any) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def test_bad_terms_of_a_campaign_are_refused_with_their_reason(shared_app: AppCl
         ({"name": "A", "max_per_week": 3}, 422, "MALFORMED"),
     ]
     answers = [app.client.post("/api/v1/campaigns", json=body, headers=admin) for body, _, _ in wrong]
-    unknown = app.client.post("/api/v1/codes", json={"campaign": "018f0000-0000-7000-8000-000000000000"}, headers=admin)
+    unknown = app.client.post("/api/v1/codes", json={"campaign": UNKNOWN}, headers=admin)
     after = app.client.get("/api/v1/campaigns?limit=100", headers=admin).json()["campaigns"]
 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [each[1:] for each in wrong]
@@ -147,3 +149,62 @@ def test_terms_of_reminders_are_set_shown_and_refused(app: AppClient) -> None:
     assert (campaign["remind_days"], campaign["quiet_hours"]) == (5, "22:00-08:00 Europe/Berlin")
     assert (without["remind_days"], without["quiet_hours"]) == (None, None)
     assert "reminder of unaccepted invitations 5 days before they end" in history[0]["sentence"]
+
+
+def test_code_joins_a_campaign_later_and_its_earlier_uses_stay_outside(app: AppClient) -> None:
+    """Joining again changes nothing; a code of another campaign, with a pending use or unknown is refused with why."""
+    campaign, other, key = create(app, max_uses=1), create(app), app.key("admin")
+    code = app.issue(make_template(max_uses=5, bound=False))
+    path = f"/api/v1/codes/{app.services.reader.find_code(code)}"
+    reservation = app.redeem(code, "li@example.com").json()["reservation_id"]
+
+    def join(campaign_id: str, code_path: str = path) -> tuple[int, str]:
+        headers = {**key, "Accept-Language": "en"}
+        answer = app.client.post(f"{code_path}/join-campaign", json={"campaign": campaign_id}, headers=headers)
+        document = answer.json()
+        return answer.status_code, document.get("detail", document.get("state"))
+
+    unsettled = join(campaign["id"])
+    app.attempt(reservation)
+    joined = [join(campaign["id"]), join(campaign["id"])]
+    refused = [join(other["id"]), join(UNKNOWN), join(campaign["id"], f"/api/v1/codes/{UNKNOWN}")]
+    app.redeem(code, "wang@example.com")
+    full = refusal(app, code, "zhou@example.com")
+    balance = app.client.get(f"/api/v1/campaigns/{campaign['id']}", headers=key).json()
+    history = app.client.get(f"{path}/history", headers={**key, "Accept-Language": "en"}).json()
+
+    assert unsettled == (409, "The code has pending reservations. Try again when they are sent or refunded.")
+    assert joined == [(200, "active")] * 2
+    assert [status for status, _ in refused] == [409, 404, 404]
+    assert "another campaign" in refused[0][1]
+    assert full[0] == "CAMPAIGN_HELD"
+    assert (balance["codes"], balance["used_count"], balance["reserved"], balance["available"]) == (1, 0, 1, 0)
+    assert (history["used_count"], history["reserved"]) == (1, 1)
+    assert [event["sentence"] for event in history["events"] if event["type"] == "CodeJoinedCampaign"] == [
+        "code joined a campaign: uses that were reserved earlier do not count there"
+    ]
+
+
+def test_imported_codes_join_a_campaign_after_their_uses(app: AppClient) -> None:
+    """With its group; the same file again changes nothing, and outside of the campaign a code is another one."""
+    campaign, key = create(app, max_uses=5, group="team"), {**app.key("admin"), "Content-Type": "text/csv"}
+    file = "code,max_uses,used\nMOVED-1,5,2\nMOVED-2,5,0\n"
+
+    def send(body: str, query: str = f"?campaign={campaign['id']}") -> dict[str, Any]:
+        answer = app.client.post(f"/api/v1/codes/import{query}", content=body, headers=key)
+        return {"status": answer.status_code, **answer.json()}
+
+    first, again = send(file), send(file)
+    send("code\nALONE-1\n", "")
+    outside, unknown = send("code\nALONE-1\n"), send(file, f"?campaign={UNKNOWN}")
+    app.redeem("MOVED-1", "li@example.com")
+    balance = app.client.get(f"/api/v1/campaigns/{campaign['id']}", headers=key).json()
+    code_id = app.services.reader.find_code("MOVED-1")
+    assert code_id is not None
+    kinds = [type(line.event).__name__ for line in app.services.reader.read_history(code_id)]
+
+    assert (first["imported"], again["imported"], again["already"]) == (2, 0, 2)
+    assert (outside["applied"], unknown["code"]) == (False, "CAMPAIGN_NOT_FOUND")
+    assert "outside of the campaign" in outside["faults"][0]["why"]
+    assert (balance["codes"], balance["used_count"], balance["reserved"]) == (2, 0, 1)
+    assert kinds == ["CodeIssued", "OpeningBalanceImported", "CodeJoinedCampaign", "UseReserved"]

@@ -1,5 +1,6 @@
 """Campaigns at the command line: the same terms, balances and refusals as by API."""
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -74,3 +75,28 @@ def test_campaign_command_ends_with_the_exit_code_of_its_refusal(bench: LedgerBe
     assert "ended permanently" in answers[2].err
     assert len(terminal.ledger("campaign", "list", "--json").json) == 1
     assert bench.rows("SELECT count(*) FROM code_balances") == [(0,)]
+
+
+def test_campaign_add_and_import_put_codes_into_a_campaign(
+    bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
+    """Each once; the first refusal ends the command with 4, and what was added stays."""
+    campaign, other = str(bench.create_campaign(max_uses=2)), bench.create_campaign()
+    codes = [bench.issue() for _ in range(2)]
+    foreign = bench.issue(campaign_id=other)
+    file = tmp_path / "codes.csv"
+    file.write_text("code,max_uses,used\nOLD-1,5,2\n", "utf-8")
+
+    first = terminal.ledger("campaign", "add", campaign, codes[0], "--json").json
+    again = terminal.ledger("campaign", "add", campaign, *codes)
+    refused = terminal.ledger("campaign", "add", campaign, foreign, codes[0])
+    imported = terminal.ledger("import-codes", str(file), "--campaign", campaign)
+    unknown = terminal.ledger("import-codes", str(file), "--campaign", str(uuid4()))
+    ended = terminal.ledger("campaign", "end", campaign)
+    late = terminal.ledger("import-codes", str(file), "--campaign", campaign)
+
+    assert first == {"id": campaign, "added": 1, "already": 0}
+    assert (again.status, again.out) == (0, "1 added, 1 already in the campaign\n")
+    assert (refused.status, "code 1 of 2 was not added; 0 were added" in refused.err) == (4, True)
+    assert [imported.status, unknown.status, ended.status, late.status] == [0, 4, 0, 4]
+    assert terminal.ledger("campaign", "show", campaign, "--json").json["codes"] == 3

@@ -11,8 +11,7 @@ from markupsafe import escape
 
 from api.i18n.catalogs import translate
 from api.web.admin.code_import import FILE_BYTES_MAX
-from domain.events import Event
-from projections.read_models.code_list import CodeTextLookup
+from projections.read_models.code_list import CodeTextLookup, FoundCode
 from tests.support.clients.admin_client import TERMS, ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.staff_browser import StaffBrowser
@@ -92,13 +91,13 @@ def test_two_files_of_the_same_codes_at_once(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that was quicker has issued them when the other comes to it: they are refused by name."""
-    find_first_events, lookups = CodeTextLookup.find_first_events, []
+    find_codes, lookups = CodeTextLookup.find_codes, []
 
-    def miss_second_time(lookup: CodeTextLookup, texts: Sequence[str]) -> dict[str, list[Event]]:
+    def miss_second_time(lookup: CodeTextLookup, texts: Sequence[str]) -> dict[str, FoundCode]:
         lookups.append(texts)
-        return {} if len(lookups) == 2 else find_first_events(lookup, texts)
+        return {} if len(lookups) == 2 else find_codes(lookup, texts)
 
-    monkeypatch.setattr(CodeTextLookup, "find_first_events", miss_second_time)
+    monkeypatch.setattr(CodeTextLookup, "find_codes", miss_second_time)
     first = ended(app, upload(admin, b"code\nRACE-1\n"))
     second = ended(app, upload(admin, b"code\nRACE-1\nRACE-2\n"))
     refusals = app.client.app.state.admin.batches.list_rejected_lines(second.batch_id, 0, 5)  # type: ignore[attr-defined]  # any ASGI app

@@ -16,6 +16,7 @@ from domain.events import (
     CaseClosed,
     CaseOpened,
     CodeIssued,
+    CodeJoinedCampaign,
     Event,
     ExpiryAnnounced,
     InviteAccepted,
@@ -57,6 +58,7 @@ OPENED_FIELDS: dict[str, Any] = {
     "deadline": START,
     "language": "zh",
 }
+JOINED = CodeJoinedCampaign(at=START, actor="staff", campaign_id=OTHER)
 RESERVED = UseReserved(**OPENED_FIELDS, reservation_id=ID)
 TIMED = UseReserved(**OPENED_FIELDS, reservation_id=ID, validity_days=30)
 EXPIRED = AccessExpired(at=START, actor="sweep", reservation_id=ID)
@@ -98,6 +100,8 @@ def item_after(*events: ReservationEvent) -> Reservation:
     [
         (code_after(RESERVED), replace(RESERVED, reservation_id=OTHER), "invariant 1: uses stay within the limit"),
         (code_after(RESERVED), replace(SENT, at=START - timedelta(seconds=1)), "event log: time never goes back"),
+        (code_after(RESERVED), JOINED, "invariant 12: a code joins one campaign, without reserved uses"),
+        (code_after(JOINED), JOINED, "invariant 12: a code joins one campaign, without reserved uses"),
     ],
 )
 def test_an_event_that_breaks_a_rule_of_the_code_is_named(before: RedeemCode, event: Event, broken: str) -> None:
@@ -269,7 +273,7 @@ def test_a_right_history_breaks_nothing() -> None:
 
 def test_every_rule_has_a_case_here() -> None:
     """A rule added without a test of its failure would be noticed."""
-    assert (len(CODE_RULES), len(RESERVATION_RULES)) == (5, 12)
+    assert (len(CODE_RULES), len(RESERVATION_RULES)) == (6, 12)
 
 
 BALANCED = replace(code_after(), used=2, reserved=1, sent_binding=1, terms=replace(code_after().terms, max_uses=3))

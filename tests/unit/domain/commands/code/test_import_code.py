@@ -8,6 +8,7 @@ import pytest
 
 from domain.commands.code.import_code import ImportCode, ImportedUse, Opening, find_access_end, import_code
 from domain.commands.context import CommandContext
+from domain.errors import CampaignHasEnded, NoSuchCampaign
 from domain.events import (
     AccessExpired,
     AccessRevoked,
@@ -24,7 +25,7 @@ from domain.events import (
 )
 from domain.model.access import Access
 from domain.working_set import WorkingSet
-from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import START, Scenario, ScenarioDraft, done
 
 NOW = START + timedelta(days=100)
@@ -64,6 +65,25 @@ def events_of(working_set: WorkingSet | None = None, **fields: Any) -> list[Even
     decision = import_code(command, working_set or WorkingSet())
     assert (decision.code_id, decision.reservation_id, decision.refusal) == (CODE, None, None)
     return list(decision.events)
+
+
+def test_imported_code_joins_its_campaign_after_its_uses() -> None:
+    """So they do not count there; a campaign that has ended or does not exist is refused before anything else."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=1))
+    fields: dict[str, Any] = {
+        "uses": [use_of()],
+        "openings": [Opening(1, "stated")],
+        "campaign_id": scenario.campaign_id,
+    }
+
+    events = events_of(scenario.working_set, **fields)
+
+    assert [type(event).__name__ for event in events][-2:] == ["OpeningBalanceImported", "CodeJoinedCampaign"]
+    with pytest.raises(NoSuchCampaign):
+        events_of(**fields)
+    scenario.end_campaign()
+    with pytest.raises(CampaignHasEnded):
+        events_of(scenario.working_set, **fields)
 
 
 def test_code_without_uses_is_issued_now() -> None:
