@@ -45,6 +45,7 @@ from api.v1.router import include_resources
 from api.web.admin import AdminContext, PreviewSender, build_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
+from api.web.admin.hand_outs import recipient_pages
 from api.web.early_refusals import refuse_body, refuse_host
 from api.web.errors import error_page, wants_html
 from api.web.public import api_reference
@@ -151,6 +152,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
             code_import.PATH: code_import.BODY_BYTES_MAX,
             redemption_batches.PATH: BATCH_BYTES_MAX,
             hand_outs.UPLOAD_PATH: hand_outs.UPLOAD_BYTES_MAX,
+            recipient_pages.UPLOAD_PATH: recipient_pages.FILE_BYTES_MAX,
         },
         refuse=refuse_body,
     )

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
 Tab = Callable[..., Page]
+LIST = b"email,language,name\nli@example.com,zh,Li\nann@example.com,en,Ann\n"
 
 
 def fill_campaign(page: Page, name: str, **fields: str) -> str:
@@ -99,6 +100,52 @@ def test_a_campaign_is_made_issued_and_ended(open_tab: Tab) -> None:
     assert page.locator("#change").count() == 0
 
 
+def choose_list(page: Page, data: bytes) -> None:
+    """Choose a file with a list of recipients."""
+    page.set_input_files("#file", [FilePayload(name="list.csv", mimeType="text/csv", buffer=data)])
+
+
+def create_hand_out(page: Page, campaign: str) -> str:
+    """Create a hand-out with two recipients with the forms; its path below /admin."""
+    page.goto(f"/admin/campaigns/{UUID(campaign)}/hand-outs")
+    page.fill("#name", "Newsletter")
+    page.click("#create button[type=submit]")
+    page.wait_for_url("**/admin/hand-outs/*")
+    address = page.url.partition("/admin")[2]
+    choose_list(page, LIST)
+    page.click("button[value=add]")
+    expect(page.locator(".done")).to_be_visible()
+    return address
+
+
+def test_a_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> None:
+    """By keyboard, on a phone: the line in error is named, the corrected list is added, and one state is shown."""
+    page = open_tab(staff="admin", width=390, java_script_enabled=False)
+    campaign = fill_campaign(page, "Books", max_uses="9")
+    page.goto(f"/admin/campaigns/{UUID(campaign)}/hand-outs")
+    page.fill("#name", "Readers")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin/hand-outs/*")
+    address = page.url
+    wrong = LIST + b"nobody,en,\n"
+    choose_list(page, wrong)
+    page.focus("button[value=check]")
+    page.keyboard.press("Enter")
+    fault = page.locator("[aria-labelledby=faults] tbody th").inner_text()
+    choose_list(page, LIST)
+    page.focus("button[value=add]")
+    page.keyboard.press("Enter")
+    expect(page.locator(".done")).to_be_visible()
+    page.goto(address)
+    page.select_option("#state", "queued")
+    page.focus("[aria-labelledby=people] form.inline button")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**state=queued**")
+
+    assert fault == "4"
+    assert page.locator("[aria-labelledby=people] li").count() == 2
+
+
 @pytest.mark.timeout(240)  # axe looks at a dozen pages
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
@@ -116,6 +163,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     page.click("main form button[type=submit]")
     page.wait_for_url("**/admin/batches/*")
     batch = page.url
+    hand_out = create_hand_out(page, campaign)
     rooms = [
         "",
         "/batches",
@@ -131,6 +179,10 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         f"/campaigns/{UUID(campaign)}",
         f"/campaigns/{UUID(campaign)}/balance",
         f"/campaigns/{UUID(campaign)}/end",
+        f"/campaigns/{UUID(campaign)}/hand-outs",
+        hand_out,
+        f"{hand_out}/pause",
+        f"{hand_out}/export",
     ]
     page.goto("/admin/webhooks")
     page.fill("#url", "https://bi.example.com/in")

@@ -366,6 +366,23 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/campaigns": _nonce("/admin/campaigns", name="Winter", max_uses="9"),
     "POST /admin/campaigns/{campaign_id}": _campaign_form,
     "POST /admin/campaigns/{campaign_id}/{action}": _at("/admin/campaigns/{}/end", AuditedApp.campaign, data={}),
+    "POST /admin/campaigns/{campaign_id}/hand-outs": lambda audited_app: (
+        f"/admin/campaigns/{audited_app.campaign()}/hand-outs",
+        {"data": {"name": "Newsletter", "max_uses": "1", "nonce": uuid4().hex}},
+    ),
+    "POST /admin/hand-outs/recipients": lambda audited_app: (
+        "/admin/hand-outs/recipients",
+        {
+            "data": {"intent": "add", "hand_out": audited_app.hand_out()},
+            "files": {"file": ("list.csv", b"email\nzhou@example.com\n")},
+        },
+    ),
+    "POST /admin/hand-outs/{hand_out_id}/export": _at("/admin/hand-outs/{}/export", AuditedApp.hand_out, data=REASON),
+    "POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend": lambda audited_app: (
+        f"{_handed_out(audited_app).replace('/api/v1', '/admin')}/resend",
+        {},
+    ),
+    "POST /admin/hand-outs/{hand_out_id}/{action}": _at("/admin/hand-outs/{}/end", AuditedApp.hand_out, data={}),
     "POST /admin/codes/export": _at(
         "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON
     ),

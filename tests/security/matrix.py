@@ -149,6 +149,8 @@ POST /admin/campaigns
 GET /admin/campaigns/{campaign_id}
 POST /admin/campaigns/{campaign_id}
 GET /admin/campaigns/{campaign_id}/balance
+GET /admin/campaigns/{campaign_id}/hand-outs
+POST /admin/campaigns/{campaign_id}/hand-outs
 GET /admin/campaigns/{campaign_id}/{action}
 POST /admin/campaigns/{campaign_id}/{action}
 GET /admin/codes
@@ -161,6 +163,13 @@ GET /admin/groups/one
 POST /admin/groups/one
 POST /admin/groups/secret
 POST /admin/groups/test
+GET /admin/hand-outs/{hand_out_id}
+GET /admin/hand-outs/{hand_out_id}/export
+POST /admin/hand-outs/{hand_out_id}/export
+POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend
+GET /admin/hand-outs/{hand_out_id}/{action}
+POST /admin/hand-outs/{hand_out_id}/{action}
+POST /admin/hand-outs/recipients
 GET /admin/import
 POST /admin/import
 GET /admin/keys

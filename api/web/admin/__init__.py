@@ -17,6 +17,7 @@ from api.web.admin import (
     webhooks,
 )
 from api.web.admin.context import AdminContext, PreviewSender
+from api.web.admin.hand_outs import hand_out_pages, recipient_pages
 
 __all__ = ["AdminContext", "PreviewSender", "build_admin"]
 
@@ -28,6 +29,8 @@ def build_admin() -> APIRouter:
         issue,
         batches,
         campaign_balance,
+        recipient_pages,
+        hand_out_pages,
         campaigns,
         codes,
         export,

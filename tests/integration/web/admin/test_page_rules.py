@@ -9,6 +9,7 @@ import pytest
 from api.web.rendering import TEMPLATES
 from api.web.security_headers import PAGE_POLICY
 from api.web.static_files import STATIC
+from tests.integration.web.admin.hand_outs.lists import upload as add_list
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
@@ -27,6 +28,11 @@ def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) ->
     campaign = "0" * 31 + "2"
     admin.submit("/admin/campaigns", name="Autumn", max_uses="9", nonce=campaign)
     ended(app, ask_for(admin, count="20", campaign=str(UUID(campaign))))
+    hand_out = "0" * 31 + "3"
+    admin.submit(f"/admin/campaigns/{campaign}/hand-outs", name="Readers", max_uses="1", nonce=hand_out)
+    add_list(
+        admin, f"/admin/hand-outs/{UUID(hand_out)}", b"email\n" + b"".join(b"p%d@example.com\n" % n for n in range(60))
+    )
     admin.submit("/admin/groups/channel?name=blue", channel="webhook", channel_url="https://team.example.com/")
     pages = ["", "/batches", f"/batches/{batch}", f"/batches/{file}", f"/batches/{batch}/export", "/codes", "/import"]
 
@@ -42,6 +48,11 @@ def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) ->
         "/campaigns",
         f"/campaigns/{campaign}",
         f"/campaigns/{campaign}/end",
+        f"/campaigns/{campaign}/balance",
+        f"/campaigns/{campaign}/hand-outs",
+        f"/hand-outs/{hand_out}",
+        f"/hand-outs/{hand_out}/end",
+        f"/hand-outs/{hand_out}/export",
     ]:
         for language in ("en", "zh"):
             answer = admin._request("GET", f"/admin{path}", headers={"accept-language": language})

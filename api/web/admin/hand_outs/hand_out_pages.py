@@ -1,0 +1,242 @@
+"""The pages of hand-outs: those of a campaign with a form for a new one, and one with its progress and recipients."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, NamedTuple
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.code_import.hand_out_upload import UploadCounts
+from api.http.pagination import Page, format_cursor, parse_cursor
+from api.i18n.catalogs import LANGUAGES
+from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
+from api.schemas.numbers import IN_DIGITS
+from api.use_cases.hand_outs.hand_out_actions import (
+    create_hand_out,
+    end_hand_out,
+    find_progress,
+    list_people,
+    list_progress,
+    pause_hand_out,
+    resume_hand_out,
+)
+from api.use_cases.services import Caller, LedgerServices
+from api.web.admin.campaigns import find_campaign
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.issue import GROUPS_OFFERED, template_of
+from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
+from api.web.masking import mask_if_known
+from api.web.rendering import see_other
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
+from api.web.support.charts import scale_to_largest
+from domain.ports import Language
+from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
+from domain.values.number_bounds import MAILS_PER_MINUTE, VERSIONS
+from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, HandOutText, Person, PersonState
+
+PER_PAGE: Final = 20
+PEOPLE_PER_PAGE: Final = 50
+SEARCHED_MAX: Final = 2_000
+"""Most recipients that one page looks at to find those in a state, some 0.1 s; its link continues after them."""
+
+HandOutAction = Literal["pause", "resume", "end"]
+ACTIONS: Final[Mapping[HandOutAction, Callable[[LedgerServices, Caller, UUID], HandOutProgress]]] = {
+    "pause": pause_hand_out,
+    "resume": resume_hand_out,
+    "end": end_hand_out,
+}
+
+router = APIRouter(prefix="/admin", route_class=SupportRoute)
+
+
+class HandOutCard(NamedTuple):
+    """A hand-out in a list. `queued`: recipients without an email yet."""
+
+    progress: HandOutProgress
+    state: str
+    queued: int
+
+
+class StateCount(NamedTuple):
+    """How many recipients are in one state; `width` is in percent."""
+
+    state: PersonState
+    people: int
+    width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOutPageView:
+    """Which recipients the page of a hand-out shows, and the result of an upload if there was one."""
+
+    after: int = 0
+    state: PersonState | None = None
+    upload: UploadCounts | None = None
+    is_check: bool = False
+    file_error: str = ""
+
+
+@router.get("/campaigns/{campaign_id}/hand-outs")
+def list_hand_outs(
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    campaign_id: UUID,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """List the hand-outs of a campaign, oldest first, with the form for a new one."""
+    return _render_list(request, admin, staff, campaign_id, FormFields({}), cursor)
+
+
+@router.post("/campaigns/{campaign_id}/hand-outs")
+def create_on_page(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, campaign_id: UUID
+) -> Response:
+    """Create a hand-out. The form's nonce is its id, so that sending it twice creates one."""
+    hand_out_id = id_from_nonce(fields.values.get("nonce", ""))
+    order = _read_order(fields, admin)
+    if order is None:
+        return _render_list(request, admin, staff, campaign_id, fields, None)
+    create_hand_out(admin.services, staff.caller(), campaign_id, order, hand_out_id)
+    return see_other(f"/admin/hand-outs/{hand_out_id}")
+
+
+@router.get("/hand-outs/{hand_out_id}")
+def show_hand_out(
+    request: Request,
+    admin: AdminContextDep,
+    staff: Admin,
+    hand_out_id: UUID,
+    after: Annotated[int, Query(ge=0, le=VERSIONS.most), IN_DIGITS] = 0,
+    state: PersonState | None = None,
+) -> Response:
+    """Show one hand-out: its progress, its texts, the form for its list, and its recipients by state."""
+    return render_hand_out(request, admin, staff, hand_out_id, HandOutPageView(after=after, state=state))
+
+
+@router.get("/hand-outs/{hand_out_id}/{action}")
+def confirm_action(
+    request: Request, admin: AdminContextDep, staff: Admin, hand_out_id: UUID, action: HandOutAction
+) -> Response:
+    """Say what an action does and ask for a confirmation."""
+    progress = find_progress(admin.services, hand_out_id)
+    return admin_page(request, "hand_out_action.html", staff, progress=progress, action=action)
+
+
+@router.post("/hand-outs/{hand_out_id}/{action}")
+def run_action(admin: AdminContextDep, staff: AdminWithForm, hand_out_id: UUID, action: HandOutAction) -> Response:
+    """Pause, resume or end a hand-out."""
+    ACTIONS[action](admin.services, staff.caller(), hand_out_id)
+    return see_other(f"/admin/hand-outs/{hand_out_id}")
+
+
+def render_hand_out(
+    request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, view: HandOutPageView
+) -> Response:
+    """Render the page of a hand-out.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    progress = find_progress(admin.services, hand_out_id)
+    state = progress.details.state_in(is_campaign_over=progress.campaign.has_ended(admin.services.now()))
+    people, following = _find_people(admin, hand_out_id, view)
+    widths = scale_to_largest([progress.counts[each] for each in PERSON_STATES])
+    return admin_page(
+        request,
+        "hand_out.html",
+        staff,
+        status=422 if view.file_error or (view.upload and view.upload.rejected) else 200,
+        progress=progress,
+        state=state,
+        counts=[
+            StateCount(each, progress.counts[each], width)
+            for each, width in zip(PERSON_STATES, widths, strict=True)
+            if progress.counts[each] or each in {"queued", "sent", "redeemed"}
+        ],
+        percent=100 * (progress.people - progress.counts["queued"]) // progress.people if progress.people else 0,
+        actions=_list_actions(state),
+        people=[(person, mask_if_known(person.address)) for person in people],
+        next=following,
+        view=view,
+        states=PERSON_STATES,
+    )
+
+
+def _find_people(admin: AdminContext, hand_out_id: UUID, view: HandOutPageView) -> tuple[list[Person], int | None]:
+    """Return recipients of the page, and the number after which the next page begins if there may be more."""
+    services = admin.services
+    if view.state is None:
+        page = Page.of(
+            list_people(services, hand_out_id, view.after, PEOPLE_PER_PAGE + 1),
+            PEOPLE_PER_PAGE,
+            lambda person: person.number,
+        )
+        return page.rows, page.next
+    rows = list_people(services, hand_out_id, view.after, SEARCHED_MAX)
+    matching = [person for person in rows if person.state == view.state]
+    if len(matching) > PEOPLE_PER_PAGE:
+        return matching[:PEOPLE_PER_PAGE], matching[PEOPLE_PER_PAGE - 1].number
+    return matching, rows[-1].number if len(rows) == SEARCHED_MAX else None
+
+
+def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
+    """Return what a form orders; None if a field is invalid."""
+    name = fields.text("name", NAME_LENGTH_MAX, is_required=True)
+    if "name" not in fields.errors and (why := group_name_error(name)) is not None:
+        fields.errors["name"] = f"campaign_{why}"
+    per_minute = fields.number("per_minute", MAILS_PER_MINUTE)
+    texts: dict[Language, HandOutText] = {
+        language: HandOutText(
+            fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
+            fields.text(f"text_{language}", TEXT_LENGTH_MAX, is_line=False).replace("\r\n", "\n"),
+        )
+        for language in LANGUAGES
+    }
+    template = template_of(fields, admin)
+    if fields.errors:
+        return None
+    return HandOutOrder(name=name, terms=template.terms, bound=template.bound, per_minute=per_minute, texts=texts)
+
+
+def _render_list(
+    request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, fields: FormFields, cursor: str | None
+) -> Response:
+    campaign, now = find_campaign(admin, campaign_id).campaign, admin.services.now()
+    rows = list_progress(admin.services, campaign_id, parse_cursor(cursor), PER_PAGE + 1)
+    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.details.created_at, row.details.hand_out.hand_out_id))
+    is_over = campaign.has_ended(now)
+    return admin_page(
+        request,
+        "hand_outs.html",
+        staff,
+        status=422 if fields.errors else 200,
+        campaign=campaign,
+        is_over=is_over,
+        cards=[
+            HandOutCard(row, row.details.state_in(is_campaign_over=is_over), row.counts["queued"]) for row in page.rows
+        ],
+        next=page.next,
+        is_first=cursor is None,
+        **_form(admin, fields),
+    )
+
+
+def _form(admin: AdminContext, fields: FormFields) -> dict[str, Any]:
+    return {
+        "values": fields.values,
+        "errors": fields.errors,
+        "nonce": fields.values.get("nonce") or new_nonce(),
+        "bounds": MAILS_PER_MINUTE,
+        "lengths": {"name": NAME_LENGTH_MAX, "subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX},
+        "groups": [line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
+    }
+
+
+def _list_actions(state: str) -> list[HandOutAction]:
+    if state == "ended":
+        return []
+    return ["resume" if state == "paused" else "pause", "end"]

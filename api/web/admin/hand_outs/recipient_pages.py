@@ -1,0 +1,149 @@
+"""The recipients of a hand-out at the admin console: upload of lists, another email, export with their states."""
+
+import io
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.datastructures import UploadFile
+
+from api.auth.session_cookies import COOKIE
+from api.code_import.file_reader import UnusableFileError
+from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.recipient_list import RecipientFile
+from api.errors import malformed
+from api.schemas.csv_cells import TYPE, csv_line
+from api.schemas.parsing import InvalidInputError, parse_id
+from api.use_cases.hand_outs.hand_out_actions import find_details, list_people, resend_to_person
+from api.use_cases.run_blocking import run_blocking
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.hand_outs.hand_out_pages import HandOutPageView, render_hand_out
+from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.rendering import see_other
+from api.web.staff_auth.sessions import Admin, AdminWithForm, InvalidFormTokenError, SupportRoute, has_valid_csrf_token
+from api.web.staff_auth.staff import Staff
+from domain.ports import Language
+from domain.values.timestamps import in_utc
+
+UPLOAD_PATH: Final = "/admin/hand-outs/recipients"
+FILE_BYTES_MAX: Final = 4 * 2**20
+LINES_MAX: Final = 20_000
+"""Lines of one file: they are stored within `UPLOAD_S_MAX` on a machine with two cores. Longer lists come in parts."""
+UPLOAD_S_MAX: Final = 60.0
+EXPORT_PAGE: Final = 500
+EXPORT_COLUMNS: Final = ("email", "language", "state", "emails", "handed_out_at", "changed_at", "code_id")
+
+router = APIRouter(prefix="/admin/hand-outs", route_class=SupportRoute)
+
+
+@router.post("/recipients")
+async def upload_list(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
+    """Check a list, and add its recipients if the button says so and every line is valid."""
+    # The body is read only after the admin is authenticated.
+    async with request.form(max_files=1, max_fields=10) as sent:
+        token = sent.get("token")
+        if not has_valid_csrf_token(request, admin.support, request.cookies.get(COOKIE), str(token or "")):
+            raise InvalidFormTokenError
+        hand_out_id = _parse_hand_out(str(sent.get("hand_out")))
+        language: Language = "en" if sent.get("language") == "en" else "zh"
+        is_check = sent.get("intent") != "add"
+        file = sent.get("file")
+        data = await file.read() if isinstance(file, UploadFile) else b""
+        name = (file.filename or "") if isinstance(file, UploadFile) else ""
+
+    def run() -> Response:
+        return _upload(request, admin, staff, hand_out_id, _ListFile(name, data, language, is_check=is_check))
+
+    return await run_blocking(UPLOAD_S_MAX, run)
+
+
+def _parse_hand_out(text: str) -> UUID:
+    try:
+        return parse_id("hand_out", text)
+    except InvalidInputError as error:
+        raise malformed("hand_out", error.detail) from error
+
+
+class _ListFile:
+    """A file of a form, and what to do with it."""
+
+    def __init__(self, name: str, data: bytes, language: Language, *, is_check: bool) -> None:
+        self.data, self.language, self.is_check = data, language, is_check
+        is_json = name.lower().endswith((".jsonl", ".ndjson", ".json")) or data.lstrip()[:1] == b"{"
+        self.form: Literal["csv", "jsonl"] = "jsonl" if is_json else "csv"
+
+
+def _upload(request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, file: _ListFile) -> Response:
+    find_details(admin.services, hand_out_id)
+    view = HandOutPageView(is_check=file.is_check)
+    if file.data.count(b"\n") > LINES_MAX + 1:
+        view = HandOutPageView(file_error="too_many")
+    else:
+        try:
+            source = RecipientFile(io.BytesIO(file.data), file.form, file.language)
+        except UnusableFileError as error:
+            view = HandOutPageView(file_error=error.reason)
+        else:
+            upload = HandOutUpload.open(admin.services, staff.caller(), hand_out_id, source)
+            view = HandOutPageView(upload=upload.check() if file.is_check else upload.apply(), is_check=file.is_check)
+    return render_hand_out(request, admin, staff, hand_out_id, view)
+
+
+@router.post("/{hand_out_id}/recipients/{code_id}/resend")
+def resend_on_page(admin: AdminContextDep, staff: AdminWithForm, hand_out_id: UUID, code_id: UUID) -> Response:
+    """Send the code of a recipient again, with the same link."""
+    person = resend_to_person(admin.services, staff.caller(), hand_out_id, code_id)
+    return see_other(f"/admin/hand-outs/{hand_out_id}?after={max(person.number - 1, 0)}#people")
+
+
+@router.get("/{hand_out_id}/export")
+def show_export_form(request: Request, admin: AdminContextDep, staff: Admin, hand_out_id: UUID) -> Response:
+    """Ask for the reason."""
+    return _render_export(request, admin, staff, hand_out_id)
+
+
+@router.post("/{hand_out_id}/export")
+def export_people(
+    request: Request,
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    hand_out_id: UUID,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Send the recipients with their email addresses and states."""
+    if not is_valid_reason(reason):
+        return _render_export(request, admin, staff, hand_out_id, reason)
+    find_details(admin.services, hand_out_id)
+    admin.support.audit(staff.caller(), "exported_recipients", hand_out_id, reason.strip())
+    headers = {"Content-Disposition": f'attachment; filename="recipients-{str(hand_out_id)[:8]}.csv"'}
+    return StreamingResponse(_lines(admin, hand_out_id), media_type=TYPE, headers=headers)
+
+
+def _lines(admin: AdminContext, hand_out_id: UUID) -> Iterator[bytes]:
+    yield csv_line(EXPORT_COLUMNS).encode()
+    after = 0
+    while people := list_people(admin.services, hand_out_id, after, EXPORT_PAGE):
+        after = people[-1].number
+        for person in people:
+            times = [in_utc(at).isoformat() if at else "" for at in (person.handed_out_at, person.changed_at)]
+            cells = (person.address or "", person.language, person.state, person.mail, *times, person.code_id)
+            yield csv_line(cells).encode()
+
+
+def _render_export(
+    request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, reason: str | None = None
+) -> Response:
+    details, _ = find_details(admin.services, hand_out_id)
+    return admin_page(
+        request,
+        "hand_out_export.html",
+        staff,
+        status=200 if reason is None else 422,
+        name=details.created.name,
+        back=f"/admin/hand-outs/{hand_out_id}",
+        reason=(reason or "")[:REASON_LENGTH_MAX],
+        is_refused=reason is not None,
+        reason_length_max=REASON_LENGTH_MAX,
+    )

@@ -1,0 +1,94 @@
+"""Hand-outs at the admin console: created, followed, paused, resumed and ended, with their recipients by state."""
+
+import re
+from uuid import UUID, uuid4
+
+import pytest
+
+import api.web.admin.hand_outs.hand_out_pages
+from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
+from tests.integration.web.admin.test_campaigns import create, faults
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import StaffBrowser, heading
+
+
+def counts(browser: StaffBrowser, path: str) -> dict[str, str]:
+    """Recipients by state."""
+    table = read_page(browser.get(path).text).find("table", class_="bars").find("tbody")
+    return {row.find("th").text: row.find("td", class_="number").text for row in table.find_all("tr")}
+
+
+def test_hand_out_form_names_fields_in_error_and_creates_one_hand_out(app: AppClient, admin: StaffBrowser) -> None:
+    """What was typed stays; sent twice it creates one."""
+    path = f"{create(admin, max_uses='9')}/hand-outs"
+    typed = {"name": "Newsletter", "nonce": uuid4().hex, "max_uses": "1", "subject_en": "Your code"}
+
+    refused = admin.submit(path, path, **typed, per_minute="0")
+    answers = [admin.submit(path, path, **typed, per_minute="60") for _ in range(2)]
+    page = read_page(admin.get(str(answers[0].headers["location"])).text)
+
+    assert (refused.status_code, [*faults(refused)]) == (422, ["per_minute"])
+    assert read_page(refused.text).find("input", name="subject_en").attributes["value"] == "Your code"
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert app.count("hand_outs") == 1
+    assert heading(admin.get(str(answers[0].headers["location"]))) == "Newsletter"
+    assert "60" in page.find("section", aria_labelledby="terms").text
+    assert "Newsletter" in read_page(admin.get(path).text).find("ul", class_="cards").text
+
+
+def test_pause_resume_and_end_ask_first_and_end_takes_no_more_recipients(admin: StaffBrowser) -> None:
+    """An ended hand-out offers neither actions nor the form for a list."""
+    path = create_hand_out(admin)
+    states = []
+    for action in ("pause", "resume", "end"):
+        asked = read_page(admin.get(f"{path}/{action}").text)
+        assert asked.find("form", action=f"{path}/{action}").texts("button") == [f"{action.capitalize()} hand-out"]
+        assert admin.submit(f"{path}/{action}", f"{path}/{action}").status_code == 303
+        states.append(read_page(admin.get(path).text).find("article", id="hand-out").attributes["data-state"])
+    page = read_page(admin.get(path).text)
+
+    assert states == ["paused", "running", "ended"]
+    assert page.find_all("input", type="file") == []
+    assert f"{path}/pause" not in page.link_targets
+    assert upload(admin, path, b"email\nli@example.com\n").status_code == 409
+
+
+def test_page_counts_recipients_and_lists_them_by_state(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Addresses are masked; pages of one state are bounded by what they search, and complete."""
+    path = create_hand_out(admin)
+    upload(admin, path, b"email\n" + b"".join(b"p%d@example.com\n" % number for number in range(6)))
+    send(app, UUID(path.rpartition("/")[2]), 2)
+    monkeypatch.setattr(api.web.admin.hand_outs.hand_out_pages, "PEOPLE_PER_PAGE", 2)
+    monkeypatch.setattr(api.web.admin.hand_outs.hand_out_pages, "SEARCHED_MAX", 3)
+
+    def walk(query: str) -> list[str]:
+        people: list[str] = []
+        for _ in range(10):
+            text = admin.get(f"{path}{query}").text
+            people += re.findall(r'<span class="mark">(\w+)</span>', text)
+            match = re.search(r'href="([?][^"#]+)#people">Next page', text)
+            if match is None:
+                return people
+            query = match[1].replace("&amp;", "&")
+        raise AssertionError("pages without end")
+
+    shown = admin.get(path).text
+
+    assert counts(admin, path) == {"Queued": "4", "Sent": "2", "Redeemed": "0"}
+    assert "p***@example.com" in shown
+    assert "p1@example.com" not in shown
+    assert walk("") == ["Sent", "Sent", "Queued", "Queued", "Queued", "Queued"]
+    assert walk("?state=queued") == ["Queued"] * 4
+    assert walk("?state=sent") == ["Sent"] * 2
+
+
+def test_hand_outs_of_unknown_campaigns_and_unknown_hand_outs_are_not_found(admin: StaffBrowser) -> None:
+    """As pages; a hand-out that exists is shown."""
+    nowhere = uuid4()
+
+    assert admin.get(create_hand_out(admin)).status_code == 200
+    assert admin.get(f"/admin/campaigns/{nowhere}/hand-outs").status_code == 404
+    assert [admin.get(f"/admin/hand-outs/{nowhere}{end}").status_code for end in ("", "/end", "/export")] == [404] * 3

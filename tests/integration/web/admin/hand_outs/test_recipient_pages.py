@@ -1,0 +1,118 @@
+"""Lists at the admin console: checked, added whole or not at all, every error by its line; resent and exported."""
+
+from uuid import UUID
+
+import pytest
+
+import api.web.admin.hand_outs.recipient_pages
+from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
+from tests.support.clients.staff_browser import StaffBrowser
+
+LIST = b"email,language,name\nli@example.com,zh,Li Wei\nwang@example.com,,Wang\nli@example.com,,\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("list.csv", LIST), ("list.jsonl", b'{"email":"li@example.com"}\n{"email":"wang@example.com","name":"Wang"}\n')],
+)
+def test_list_is_checked_without_storing_and_then_added(
+    app: AppClient, admin: StaffBrowser, name: str, data: bytes
+) -> None:
+    """Added again, it adds no one: each person gets one code of the campaign."""
+    path = create_hand_out(admin)
+
+    checked = upload(admin, path, data, name, intent="check")
+    stored_by_check = app.count("hand_out_recipients")
+    added, again = (read_page(upload(admin, path, data, name).text) for _ in range(2))
+
+    assert "2 of" in read_page(checked.text).find("p", class_="done").text
+    assert (checked.status_code, stored_by_check) == (200, 0)
+    assert added.find("p", class_="done").text.startswith("2 recipients of")
+    assert again.find("p", class_="done").text.startswith("0 recipients of")
+    assert app.count("hand_out_recipients") == 2
+    assert "l***@example.com" in added.find("section", aria_labelledby="people").text
+
+
+def test_invalid_lines_are_named_and_nothing_is_added(app: AppClient, admin: StaffBrowser) -> None:
+    """By number and reason: an address, a language, a formula, a domain that the campaign does not admit."""
+    path = create_hand_out(admin, allowed_domains="example.com")
+    data = b"email,language,name\nli@example.com,,\nnobody,,\nx@example.com,fr,\ny@example.com,,=1+1\nz@example.org,,\n"
+
+    answer = upload(admin, path, data)
+    rows = read_page(answer.text).find("section", aria_labelledby="faults").find("tbody").find_all("tr")
+
+    assert answer.status_code == 422
+    assert [row.find("th").text for row in rows] == ["3", "4", "5", "6"]
+    assert "formula" in rows[2].text
+    assert "4 of 5 lines are not valid" in read_page(answer.text).find("div", id="notice").text
+    assert app.count("hand_out_recipients") == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "Choose a file that is not empty."),
+        (b"address\nli@example.com\n", "The first line must name the columns"),
+        (b"email\n" + b"\n" * 30, "The file has more than"),
+    ],
+)
+def test_unusable_files_are_refused_as_a_whole(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch, data: bytes, expected: str
+) -> None:
+    """The page says what to do."""
+    monkeypatch.setattr(api.web.admin.hand_outs.recipient_pages, "LINES_MAX", 20)
+
+    answer = upload(admin, create_hand_out(admin), data)
+
+    assert (answer.status_code, app.count("hand_out_recipients")) == (422, 0)
+    assert read_page(answer.text).find("div", id="notice").text.startswith(expected)
+
+
+def test_upload_needs_the_token_of_the_form(app: AppClient, admin: StaffBrowser) -> None:
+    """A page elsewhere cannot send one."""
+    path = create_hand_out(admin)
+
+    assert upload(admin, path, LIST, token="0" * 32).status_code == 403
+    assert app.count("hand_out_recipients") == 0
+
+
+def test_resend_asks_for_another_email_and_keeps_the_code(app: AppClient, admin: StaffBrowser) -> None:
+    """A queued recipient gets the first email now."""
+    path = create_hand_out(admin)
+    upload(admin, path, LIST)
+    (code_id,) = send(app, UUID(path.rpartition("/")[2]), 1)
+    forms = read_page(admin.get(path).text).find("section", aria_labelledby="people").find_all("form", method="post")
+
+    answers = [admin.submit(form.attributes["action"], path) for form in forms]
+    people = read_page(admin.get(path).text).find("section", aria_labelledby="people")
+
+    assert [form.find("button").text.split(" #")[0] for form in forms] == ["Send again", "Send now"]
+    assert forms[0].attributes["action"] == f"{path}/recipients/{code_id}/resend"
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert "email 2" in people.find_all("li")[0].text
+
+
+def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """The reason goes into the audit log."""
+    path = create_hand_out(admin)
+    upload(admin, path, LIST)
+    send(app, UUID(path.rpartition("/")[2]), 1)
+
+    refused = admin.submit(f"{path}/export", f"{path}/export", reason=" ")
+    answer = admin.submit(f"{path}/export", f"{path}/export", reason="for the newsletter")
+    lines = [line.split(",") for line in answer.text.splitlines()]
+    audited = admin.get("/support/audit").text
+
+    assert refused.status_code == 422
+    assert "attachment" in answer.headers["content-disposition"]
+    assert [line[:4] for line in lines] == [
+        ["email", "language", "state", "emails"],
+        ["li@example.com", "zh", "sent", "1"],
+        ["wang@example.com", "en", "queued", "0"],
+    ]
+    assert "downloaded the recipients of a hand-out" in audited
+    assert "for the newsletter" in audited
