@@ -1,16 +1,18 @@
-"""Entity tags of a code's terms (RFC 9110, 8.8.3 and 13.1.1), which keep one change from overwriting another.
+"""Entity tags of terms (RFC 9110, 8.8.3 and 13.1.1), which keep one change from overwriting another.
 
-A tag depends on the terms alone: redeeming a code does not change it, so the terms of a busy code can be changed.
+A tag depends on the terms of the code or campaign alone: redeeming does not change it, so the terms of a busy code can
+be changed.
 """
 
 import hashlib
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import orjson
 from fastapi import Header
 from msgspec import structs
 
 from api.errors import ApplicationError
+from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
 
 ANY: Final = "*"
@@ -24,12 +26,15 @@ IfMatch = Annotated[
 ]
 
 
-def tag_of(terms: CodeTerms) -> str:
+Terms = TypeVar("Terms", CodeTerms, CampaignTerms)
+
+
+def tag_of(terms: CodeTerms | CampaignTerms) -> str:
     """Return the strong tag of terms."""
     return f'"{hashlib.sha256(orjson.dumps(structs.astuple(terms))).hexdigest()[:DIGEST_LENGTH]}"'
 
 
-def expected_terms(if_match: str | None, now: CodeTerms) -> CodeTerms | None:
+def expected_terms(if_match: str | None, now: Terms) -> Terms | None:
     """Return the terms that a change expects; None for any.
 
     Args:

@@ -45,16 +45,23 @@ def create_campaign(
 
 
 def change_campaign(
-    services: LedgerServices, caller: Caller, campaign_id: UUID, changes: Mapping[str, Any]
+    services: LedgerServices,
+    caller: Caller,
+    campaign_id: UUID,
+    changes: Mapping[str, Any],
+    *,
+    expected: CampaignTerms | None = None,
 ) -> CampaignBalance:
-    """Change the terms that `changes` names.
+    """Change the terms that `changes` names, if the terms are still the expected ones; None expects any.
 
     Raises:
-        ApplicationError: There is no such campaign, it has ended, or the terms are not possible.
+        ApplicationError: There is no such campaign, it has ended, or the terms have changed or are not possible.
         StorageUnavailableError: The database is unavailable.
     """
     context = services.context(caller)
-    return _execute(services, ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes=changes))
+    return _execute(
+        services, ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes=changes, expected=expected)
+    )
 
 
 def pause_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) -> CampaignBalance:

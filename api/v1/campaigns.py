@@ -4,12 +4,13 @@ from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from msgspec import structs
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import MayIssueCodes, MayReadCodes, MayWriteCodes, TheLanguage, TheServices
+from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.i18n.messages import event_sentence
@@ -32,6 +33,7 @@ from domain.commands.campaign.manage_campaign import (
     PauseCampaign,
     ResumeCampaign,
 )
+from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignUseEvent
 from domain.values.number_bounds import VERSIONS
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
@@ -72,18 +74,37 @@ def list_campaigns(
 
 
 @router.get("/{campaign_id}", responses=problem_responses("NOT_FOUND"), summary="Get a campaign")
-def get(campaign_id: UUID, services: TheServices, _: MayReadCodes) -> CampaignView:
-    """Returns terms and balance of one campaign."""
+def get(campaign_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> CampaignView:
+    """Returns terms and balance of one campaign. The ETag represents its terms; redeeming does not change it."""
     balance = CampaignReader(services.storage).find_campaign(campaign_id)
     if balance is None:
         raise ApplicationError("NOT_FOUND")
+    response.headers["ETag"] = tag_of(balance.campaign.terms)
     return view_of_campaign(balance, services.now())
 
 
 @router.patch("/{campaign_id}", responses=problem_responses(ChangeCampaignTerms), summary="Change terms of a campaign")
-def change(campaign_id: UUID, body: CampaignChange, services: TheServices, caller: MayWriteCodes) -> CampaignView:
-    """Changes the terms that the request names. A limit below the counted and reserved uses is refused."""
-    return _view(services, campaign_actions.change_campaign(services, caller, campaign_id, body.changes()))
+def change(
+    campaign_id: UUID,
+    body: CampaignChange,
+    services: TheServices,
+    caller: MayWriteCodes,
+    response: Response,
+    if_match: IfMatch = None,
+) -> CampaignView:
+    """Changes the terms that the request names. A limit below the counted and reserved uses is refused.
+
+    With `If-Match`, the terms change only if they still have that ETag.
+    """
+    expected = None
+    if if_match is not None:
+        before = CampaignReader(services.storage).find_campaign_state(campaign_id)
+        if before is None:
+            raise ApplicationError.from_refusal(NoSuchCampaign())
+        expected = expected_terms(if_match, before.terms)
+    balance = campaign_actions.change_campaign(services, caller, campaign_id, body.changes(), expected=expected)
+    response.headers["ETag"] = tag_of(balance.campaign.terms)
+    return _view(services, balance)
 
 
 @router.post("/{campaign_id}/pause", responses=problem_responses(PauseCampaign), summary="Pause a campaign")

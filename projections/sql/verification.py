@@ -18,6 +18,7 @@ class VerificationSql(Statements, file="verification.sql", tables=(DRIFTED_CODES
     """Each attribute is the text of the statement of that name."""
 
     random_codes: LiteralString
+    random_campaigns: LiteralString
     drifted_codes: LiteralString
     upsert_drifted_codes: LiteralString
     delete_drifted_codes: LiteralString

@@ -13,6 +13,19 @@ UNION ALL
 )
 LIMIT %(most)s;
 
+-- name: random_campaigns
+WITH start AS MATERIALIZED (SELECT gen_random_uuid() AS id)
+(
+    SELECT campaign_id FROM campaigns WHERE campaign_id >= (SELECT id FROM start) AND version <= 20000
+    ORDER BY campaign_id LIMIT %(most)s
+)
+UNION ALL
+(
+    SELECT campaign_id FROM campaigns WHERE campaign_id < (SELECT id FROM start) AND version <= 20000
+    ORDER BY campaign_id LIMIT %(most)s
+)
+LIMIT %(most)s;
+
 -- name: drifted_codes
 SELECT code_id FROM drifting_codes LEFT JOIN code_balances b USING (code_id)
 WHERE b.version IS NULL OR b.version <= 20000 ORDER BY found_at, code_id LIMIT %s;

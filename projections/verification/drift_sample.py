@@ -20,13 +20,15 @@ from projections.sql.verification import DRIFTED_CODES, VerificationSql
 from projections.storage.bootstrap import LedgerStore
 
 RECHECKED_MAX = 200
+CAMPAIGNS: Final = 2
+"""Campaigns of one sample: each has a stream of its own, which may be as long as those of all its codes together."""
 
 CODE_PROJECTIONS: Final = {
     name: projection.table.select(f"{projection.code_column} = %s")
     for name, projection in PROJECTIONS.items()
     if projection.code_column is not None
 }
-"""Projections whose rows are of one code each, with the statement that reads the rows of a code."""
+"""Projections whose rows are of one code or campaign each, with the statement that reads its rows."""
 
 
 Rows = Mapping[Row, Row]
@@ -74,10 +76,11 @@ class LastVerified(NamedTuple):
 
 
 def sample_codes(storage: LedgerStore, count: int, now: datetime) -> SampleResult:
-    """Check up to `count` random codes and those that were wrong before, and store which codes are wrong."""
+    """Check up to `count` random codes, some campaigns and what was wrong before, and store which streams are wrong."""
     with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
         position = cursor.execute(EventStoreSql.stable_position).fetchall()[0][0]
         ids = {row[0] for row in cursor.execute(VerificationSql.random_codes, {"most": count})}
+        ids |= {row[0] for row in cursor.execute(VerificationSql.random_campaigns, {"most": min(count, CAMPAIGNS)})}
         ids |= {row[0] for row in cursor.execute(VerificationSql.drifted_codes, (RECHECKED_MAX,))}
     drifts: list[RowDrift] = []
     findings: list[RuleViolation] = []

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.command_bus import CommandResult
 from domain.errors import (
+    CampaignDayLimitReached,
     CampaignExhausted,
     CampaignHasEnded,
     CampaignHeld,
@@ -45,6 +46,7 @@ TERMS_EVENTS: Final = (CodeIssued, CodeTermsChanged)
 TERMS_REFUSALS: Final = (CodeExpired, CodeNotStarted, DomainNotAllowed)
 """Refusals that the terms alone decide."""
 CAMPAIGN_REFUSALS: Final = (
+    CampaignDayLimitReached,
     CampaignExhausted,
     CampaignHasEnded,
     CampaignHeld,
@@ -52,7 +54,7 @@ CAMPAIGN_REFUSALS: Final = (
     CampaignNotStarted,
     PersonLimitReached,
 )
-"""Refusals of the campaign, which the first event of the code names."""
+"""Refusals of the campaign, which the event by which the code joined it names."""
 COUNTING_EVENTS: Final = (InviteSent, LateSuccessRecorded, OpeningBalanceImported)
 
 
@@ -115,7 +117,7 @@ def find_evidence(
 def _find_deciding_version(code: RedeemCode, refusal: Refusal) -> int | None:
     """Return the version of the only event of the code that a refusal rests on; None if there may be others."""
     if isinstance(refusal, CAMPAIGN_REFUSALS):
-        return 1
+        return code.campaign_since
     return code.revoked_by if isinstance(refusal, CodeIsRevoked) else None
 
 

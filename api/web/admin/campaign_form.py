@@ -1,11 +1,9 @@
 """The form of a campaign's terms: its fields as text, what they say, and which field is to blame for a refusal."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-import orjson
 from msgspec import structs
 
 from api.errors import ApplicationError
@@ -30,11 +28,6 @@ FIELD_CODES: Final = frozenset({"CAMPAIGN_TERMS_INVALID", "CAMPAIGN_CONFLICT"})
 def fill_form(terms: CampaignTerms) -> dict[str, str]:
     """Return terms as the fields hold them; times are in UTC."""
     return {name: _field_text(value) for name, value in structs.asdict(terms).items()}
-
-
-def digest_terms(terms: CampaignTerms) -> str:
-    """Return a text that differs for different terms, by which a form knows that its terms were changed."""
-    return hashlib.sha256(orjson.dumps(structs.astuple(terms))).hexdigest()[:20]
 
 
 def read_terms(fields: FormFields, now: datetime, before: CampaignTerms | None = None) -> CampaignTerms:

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from msgspec import structs
 
 from api.errors import ApplicationError
+from api.http.etags import expected_terms, tag_of
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.i18n.messages import event_sentence, refusal_title
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
@@ -24,7 +25,7 @@ from api.use_cases.campaign_actions import (
 )
 from api.use_cases.services import Caller, LedgerServices
 from api.web.admin.campaign_balance import REDEMPTIONS_COUNTED_MAX, list_funnel, load_campaign_chart
-from api.web.admin.campaign_form import blame_field, digest_terms, fill_form, read_terms
+from api.web.admin.campaign_form import blame_field, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.masking import mask_if_known
@@ -34,6 +35,7 @@ from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import BalanceBar, draw_bar
 from api.web.support.view_models import collect_staff_ids, name_code_state
+from domain.errors import TermsConflict
 from domain.events.campaign import CampaignUseEvent
 from domain.model.campaign import Campaign
 from domain.ports import Language
@@ -140,13 +142,14 @@ def change_on_page(
     terms = read_terms(fields, admin.services.now(), before)
     if not fields.errors and terms == before:
         return see_other(f"/admin/campaigns/{campaign_id}")
-    if not fields.errors and fields.values.get("seen") != digest_terms(before):
-        view = CampaignPageView(fields=fields, is_changed=True)
-        return _render_campaign(request, admin, staff, campaign_id, view)
     if not fields.errors:
         try:
-            change_campaign(admin.services, staff.caller(), campaign_id, structs.asdict(terms))
+            expected = expected_terms(fields.values.get("seen", ""), before)
+            change_campaign(admin.services, staff.caller(), campaign_id, structs.asdict(terms), expected=expected)
         except ApplicationError as error:
+            if error.code == TermsConflict.code:
+                view = CampaignPageView(fields=fields, is_changed=True)
+                return _render_campaign(request, admin, staff, campaign_id, view)
             blame_field(fields, error)
         else:
             return see_other(f"/admin/campaigns/{campaign_id}")
@@ -205,7 +208,7 @@ def _render_campaign(
 ) -> Response:
     balance, now, language = find_campaign(admin, campaign_id), admin.services.now(), get_language(request)
     campaign, fields = balance.campaign, view.fields
-    seen = digest_terms(campaign.terms)
+    seen = tag_of(campaign.terms)
     errors = {} if fields is None else fields.errors
     return admin_page(
         request,

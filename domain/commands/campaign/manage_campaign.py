@@ -8,7 +8,14 @@ from uuid import UUID
 from msgspec import Struct, structs
 
 from domain.commands.context import CommandContext
-from domain.errors import CampaignConflict, CampaignTermsInvalid, NoSuchCampaign, Refusal, RefusalOrder
+from domain.errors import (
+    CampaignConflict,
+    CampaignTermsInvalid,
+    NoSuchCampaign,
+    Refusal,
+    RefusalOrder,
+    TermsConflict,
+)
 from domain.events.campaign import (
     CAMPAIGN_TERM_NAMES,
     CampaignCreated,
@@ -44,13 +51,19 @@ class CreateCampaign(NamesGroup, frozen=True, kw_only=True):
 
 
 class ChangeCampaignTerms(NamesGroup, frozen=True, kw_only=True):
-    """Change some terms of a campaign, by their names in `CampaignTerms`. The other terms stay as they are."""
+    """Change some terms of a campaign. The other terms stay as they are.
 
-    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign, CampaignConflict, CampaignTermsInvalid)
+    Attributes:
+        changes: New values by the name of the term in `CampaignTerms`.
+        expected: Change them only if the terms are still these; None: whatever they are.
+    """
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchCampaign, TermsConflict, CampaignConflict, CampaignTermsInvalid)
 
     context: CommandContext
     campaign_id: UUID
     changes: Mapping[str, Any]
+    expected: CampaignTerms | None = None
 
     def __post_init__(self) -> None:
         """Check the names of the terms.
@@ -131,6 +144,8 @@ def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent 
         return CampaignCreated(**fields, **structs.asdict(command.terms))
     if campaign is None:
         raise NoSuchCampaign
+    if isinstance(command, ChangeCampaignTerms) and command.expected not in {None, campaign.terms}:
+        raise TermsConflict
     if isinstance(command, EndCampaign):
         return CampaignEnded(**fields) if campaign.ended_by is None else None
     if campaign.ended_by is not None:

@@ -208,3 +208,23 @@ def test_imported_codes_join_a_campaign_after_their_uses(app: AppClient) -> None
     assert "outside of the campaign" in outside["faults"][0]["why"]
     assert (balance["codes"], balance["used_count"], balance["reserved"]) == (2, 0, 1)
     assert kinds == ["CodeIssued", "OpeningBalanceImported", "CodeJoinedCampaign", "UseReserved"]
+
+
+def test_terms_of_a_campaign_change_only_if_they_still_have_the_etag(app: AppClient) -> None:
+    """Redeeming keeps the tag; another change in between is not overwritten; * is any."""
+    campaign, key = create(app, max_uses=5), app.key("admin")
+    path = f"/api/v1/campaigns/{campaign['id']}"
+    (code,) = issue(app, campaign)
+    tag = app.client.get(path, headers=key).headers["ETag"]
+    app.redeem(code, "li@example.com")
+    after_use = app.client.get(path, headers=key).headers["ETag"]
+    first = app.client.patch(path, json={"max_uses": 6}, headers={**key, "If-Match": tag})
+    stale = app.client.patch(path, json={"max_uses": 7}, headers={**key, "If-Match": tag})
+    current = app.client.patch(path, json={"max_uses": 8}, headers={**key, "If-Match": first.headers["ETag"]})
+    unknown = app.client.patch(f"/api/v1/campaigns/{UNKNOWN}", json={}, headers={**key, "If-Match": tag})
+
+    assert tag == after_use != first.headers["ETag"]
+    assert [answer.status_code for answer in (first, stale, current, unknown)] == [200, 412, 200, 404]
+    assert stale.json()["code"] == "TERMS_CHANGED"
+    assert app.client.get(path, headers=key).json()["max_uses"] == 8
+    assert app.client.patch(path, json={"max_uses": 9}, headers={**key, "If-Match": "*"}).status_code == 200

@@ -206,6 +206,18 @@ def test_the_sample_keeps_wrong_codes_until_they_are_right(bench: LedgerBench) -
     assert [(last.kind, last.position) for last in remembered(bench)] == [("full", 4), ("sample", 4)]
 
 
+def test_sample_finds_a_campaign_whose_row_differs_from_its_stream(bench: LedgerBench) -> None:
+    """Campaigns are sampled as codes are."""
+    campaign = bench.create_campaign(max_uses=2)
+    sample = sample_codes(bench.storage, 5, bench.storage.recorder.clock.now())
+    damage(bench, "UPDATE campaigns SET occupied = 1")
+    wrong = sample_codes(bench.storage, 5, bench.storage.recorder.clock.now())
+
+    assert (sample.drifts, sample.events) == ([], 1)
+    assert [(drift.table, drift.row_id) for drift in wrong.drifts] == [("campaigns", campaign)]
+    assert wrong.drifting == 1
+
+
 def remembered(bench: LedgerBench) -> list[LastVerified]:
     """What was last compared."""
     with psycopg.connect(bench.database_url) as conn:

@@ -8,6 +8,7 @@ import pytest
 
 from api.errors import ApplicationError
 from api.use_cases.past_states.what_if import ACTIONS, ask_action, ask_redeem, find_past
+from domain.commands.campaign.join_campaign import JoinCampaign
 from domain.commands.campaign.manage_campaign import CreateCampaign
 from domain.commands.code.pause import PauseCode
 from domain.commands.code.revoke import RevokeCode
@@ -47,8 +48,11 @@ def put_into_state(app: AppClient, state: str) -> str:
         "not started": {"starts_at": app.services.now() + timedelta(days=1)},
         "denied": {"denied_domains": parse_domains(LI.partition("@")[2])},
     }
-    campaign_id = create_full_campaign(app, is_sent=state == "campaign used") if "campaign" in state else None
-    code = app.issue(make_template(max_uses=1, bound=state == "bound", campaign_id=campaign_id, **terms.get(state, {})))
+    limit = "max_per_day" if state == "campaign day" else "max_uses"
+    is_sent = state == "campaign used"
+    campaign_id = create_full_campaign(app, limit, is_sent=is_sent) if "campaign" in state else None
+    member_of = None if state == "campaign joined" else campaign_id
+    code = app.issue(make_template(max_uses=1, bound=state == "bound", campaign_id=member_of, **terms.get(state, {})))
     context = CommandContext(now=app.services.now(), actor="operator")
     if state == "known":
         app.redeem(code, LI)
@@ -56,6 +60,11 @@ def put_into_state(app: AppClient, state: str) -> str:
         reserved = app.redeem(code, MEI).json()["reservation_id"]
         if state != "reserved":
             app.attempt(reserved)
+    elif state == "campaign joined":
+        assert campaign_id is not None
+        app.services.storage.ledger.execute(
+            [JoinCampaign(context=context, code_id=find_id(app, code), campaign_id=campaign_id)]
+        )
     elif state == "paused":
         app.services.storage.ledger.execute([PauseCode(context=context, code_id=find_id(app, code), note=None)])
     elif state == "revoked":
@@ -64,12 +73,12 @@ def put_into_state(app: AppClient, state: str) -> str:
     return code
 
 
-def create_full_campaign(app: AppClient, *, is_sent: bool) -> UUID:
+def create_full_campaign(app: AppClient, limit: str, *, is_sent: bool) -> UUID:
     """Create a campaign whose only use another code has, reserved or sent; its id."""
     campaign_id = uuid4()
     context = CommandContext(now=app.services.now(), actor="operator")
     app.services.storage.ledger.execute_on_campaign(
-        CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms(max_uses=1))
+        CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms(**{limit: 1}))
     )
     reserved = app.redeem(app.issue(make_template(max_uses=1, campaign_id=campaign_id)), MEI).json()["reservation_id"]
     if is_sent:
@@ -88,6 +97,8 @@ STATES = {
     "denied": ("DOMAIN_NOT_ALLOWED", ["CodeIssued"]),
     "revoked": ("CODE_REVOKED", ["CodeRevoked"]),
     "campaign reserved": ("CAMPAIGN_HELD", ["CodeIssued"]),
+    "campaign day": ("CAMPAIGN_DAY_LIMIT", ["CodeIssued"]),
+    "campaign joined": ("CAMPAIGN_HELD", ["CodeJoinedCampaign"]),
     "campaign used": ("CAMPAIGN_EXHAUSTED", ["CodeIssued"]),
 }
 

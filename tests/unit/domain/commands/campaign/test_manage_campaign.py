@@ -125,6 +125,19 @@ def test_change_records_all_terms_and_repeating_it_records_nothing() -> None:
     assert (event.actor, event.recorded_at) == ("staff", None)
 
 
+def test_change_is_made_only_as_long_as_the_terms_are_the_expected_ones() -> None:
+    """Another change in between is not overwritten."""
+    scenario = Scenario(campaign=make_campaign_terms(max_uses=5))
+    seen = scenario.campaign.terms
+    command = ChangeCampaignTerms(
+        context=scenario.context("staff"), campaign_id=UUID(int=0xCA), changes={"max_uses": 7}, expected=seen
+    )
+
+    assert changed(scenario.manage(command))
+    assert why(scenario.manage(command)) == "TERMS_CHANGED None"
+    assert scenario.campaign.terms.max_uses == 7
+
+
 def test_limit_can_fall_to_the_uses_that_are_occupied_and_no_further() -> None:
     """A reserved use counts like a sent one."""
     scenario = Scenario(campaign=make_campaign_terms(max_uses=5), max_uses=5, bound=False)
