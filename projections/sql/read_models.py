@@ -66,6 +66,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     newest_codes_of_campaign: LiteralString
     refusals_of_campaign: LiteralString
     funnel_of_campaign: LiteralString
+    handed_out_of_campaign: LiteralString
     balance_of_code: LiteralString
     balances_of_codes: LiteralString
     copy_log_page: LiteralString

@@ -571,6 +571,10 @@ FROM (
     ) counted GROUP BY code_id
 ) of_code;
 
+-- name: handed_out_of_campaign
+-- How many of its codes were issued for recipients of hand-outs.
+SELECT count(*) FROM hand_outs o JOIN handed_out_codes h USING (hand_out_id) WHERE o.campaign_id = %s;
+
 -- name: refusals_of_campaign
 -- Rejected requests for its codes by reason, the most frequent first, from at most so many of them.
 SELECT reason, count(*) FROM (

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/admin/campaigns/{campaign_id}/balance", route_class=
 
 
 class FunnelRow(NamedTuple):
-    """One step of the funnel; `redemptions` is None for the step before them, `width` is in percent."""
+    """One step of the funnel; `redemptions` is None for the steps before them, `width` is in percent."""
 
     name: str
     codes: int
@@ -59,8 +59,13 @@ def load_campaign_chart(admin: AdminContext, campaign_id: UUID, *, is_true_scale
 
 
 def list_funnel(reader: CampaignReader, balance: CampaignBalance) -> list[FunnelRow]:
-    """Return how many codes of a campaign were issued, redeemed, sent and accepted, and how many redemptions."""
-    steps = reader.read_funnel(balance.campaign.campaign_id, REDEMPTIONS_COUNTED_MAX)
-    widths = scale_to_largest([balance.codes, *(step.codes for step in steps)])
-    rows = [FunnelRow("issued", balance.codes, None, widths[0])]
-    return rows + [FunnelRow(*step, width) for step, width in zip(steps, widths[1:], strict=True)]
+    """Return how many codes of a campaign were issued, handed out if any were, redeemed, sent and accepted."""
+    campaign_id = balance.campaign.campaign_id
+    handed_out = reader.count_handed_out_codes(campaign_id)
+    steps: list[tuple[str, int, int | None]] = [
+        ("issued", balance.codes, None),
+        *([("handed_out", handed_out, None)] if handed_out else []),
+        *reader.read_funnel(campaign_id, REDEMPTIONS_COUNTED_MAX),
+    ]
+    widths = scale_to_largest([codes for _, codes, _ in steps])
+    return [FunnelRow(*step, width) for step, width in zip(steps, widths, strict=True)]

@@ -247,7 +247,7 @@ def _list_parts(
     funnel = list_funnel(reader, balance)
     return {
         "funnel": funnel,
-        "is_funnel_cut": funnel[1].redemptions == REDEMPTIONS_COUNTED_MAX,
+        "is_funnel_cut": any(row.redemptions == REDEMPTIONS_COUNTED_MAX for row in funnel if row.name == "redeemed"),
         "redemptions_max": REDEMPTIONS_COUNTED_MAX,
         "codes": [
             (code := code_from_named_row(row), row["hint"], name_code_state(code, now, language)) for row in codes.rows

@@ -9,6 +9,7 @@ import api.web.admin.campaign_balance
 import api.web.admin.campaigns
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
+from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import LIST, create, issue
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import Element, read_page
@@ -60,6 +61,19 @@ def test_funnel_counts_codes_and_redemptions_at_each_step(
     assert bounded["Redeemed"][1] == "2"
     assert "redemptions are counted" not in text
     assert "Only 2 redemptions are counted" in read_page(admin.get(path).text).text
+
+
+def test_funnel_counts_codes_that_were_handed_out(app: AppClient, admin: StaffBrowser) -> None:
+    """Of three recipients two have their code; a campaign without hand-outs has no such step."""
+    path = create_hand_out(admin)
+    upload(admin, path, b"email\na@example.com\nb@example.com\nc@example.com\n")
+    send(app, UUID(path.rpartition("/")[2]), 2)
+    campaign = next(link for link in read_page(admin.get(path).text).link_targets if link.endswith("/hand-outs"))
+
+    counts = funnel(admin, campaign.removesuffix("/hand-outs"))
+
+    assert (counts["Issued"], counts["Handed out to a list"]) == (["2", "–"], ["2", "–"])
+    assert "Handed out to a list" not in funnel(admin, create(admin, name="Other"))
 
 
 def test_chart_shows_uses_terms_and_pause_as_steps_and_as_a_table(app: AppClient, admin: StaffBrowser) -> None:
