@@ -20,6 +20,8 @@ from tests.faults.failover.enclosure import find_program
 CARRY_LOCK = Path(__file__).parents[2] / "deploy/ha/containers/carry-lock.sh"
 MOVE_S_MAX = 800
 S_MAX = 60
+WAITS_S = 2.0
+"""Seconds in which a script that did not wait would end."""
 CLUSTER_KEYS = {
     "initialize": "7577",
     "config": '{"ttl":20,"synchronous_mode":true}',
@@ -105,6 +107,8 @@ def test_lock_is_carried_once_no_node_uses_the_former_interface(member: EtcdMemb
     with member.carry_lock() as carry:
         assert carry.stdout is not None
         assert "waiting until no node uses it" in carry.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            carry.wait(WAITS_S)
         assert member.older_values() == {}
         member.delete_newer("members/db1")
 
