@@ -254,9 +254,11 @@ class WorkingSet:
 
     def register_new_recipient(self, draft: RecipientDraft) -> None:
         """Keep a recipient for the vault if the vault has none. Only for accepted commands."""
-        if not any(digest in self.recipient_ids for digest in draft.digests):
-            self.recipient_ids[draft.digests[0]] = draft.new_id
-            self.new_recipients[draft.digests[0]] = draft
+        for digest in draft.digests:
+            if digest in self.recipient_ids:
+                return
+        self.recipient_ids[draft.digests[0]] = draft.new_id
+        self.new_recipients[draft.digests[0]] = draft
 
     def remember(self, scope_digest: bytes, key: RememberedKey) -> None:
         """Keep what an Idempotency-Key led to, for the later commands of the batch; the first result stays."""
@@ -278,7 +280,10 @@ class WorkingSet:
 
     def reservations_of(self, code_id: UUID, recipient_id: UUID) -> list[Reservation]:
         """Return the loaded reservations of one recipient on a code, oldest first."""
-        reservations = [self.reservations[key] for key in self._by_person.get((code_id, recipient_id), ())]
+        keys = self._by_person.get((code_id, recipient_id))
+        if keys is None:
+            return []
+        reservations = [self.reservations[key] for key in keys]
         return sorted(reservations, key=lambda reservation: reservation.versions[0])
 
     def overdue(self, code_id: UUID, now: datetime) -> list[Reservation]:

@@ -149,9 +149,9 @@ class Guard:
         """Return the invitation that a request may bring about."""
         return Invitation(attempt.actor, attempt.email, attempt.code, self._keys(attempt.client)[0], attempt.is_again)
 
-    def record_success(self) -> None:
-        """Count a redeem that made a reservation."""
-        self._redeemed += 1
+    def record_successes(self, count: int) -> None:
+        """Count redeems that made a reservation each."""
+        self._redeemed += count
 
     def remaining(self, client: str | None) -> tuple[Remaining, Remaining] | None:
         """Return the unknown and short codes that a client may still send; None if it has not failed recently."""

@@ -129,7 +129,9 @@ class BegunRedeem:
         except ApplicationError as error:
             count_rejected(error.code)
             raise
-        return complete_redeem(self._services, command, result)
+        redemption = redemption_of(self._services, result, command.reservation_id)
+        count_redemptions(self._services, int(redemption.created), int(not redemption.created))
+        return redemption
 
 
 def draft_command(
@@ -156,13 +158,14 @@ def draft_command(
     return command, typed
 
 
-def complete_redeem(services: Services, command: ReserveUse, result: CommandResult) -> Redemption:
-    """Count an accepted redeem request, wake a worker for a new reservation, and return it."""
-    redemption = _redemption(services, result, command.reservation_id)
-    (ACCEPTED_REQUESTS if redemption.created else KNOWN_REQUESTS).inc()
-    if redemption.created and services.guard is not None:
-        services.guard.record_success()
-    return redemption
+def count_redemptions(services: Services, created_count: int, known_count: int) -> None:
+    """Count redeem requests that led to new reservations, and to known ones."""
+    if created_count:
+        ACCEPTED_REQUESTS.inc(created_count)
+        if services.guard is not None:
+            services.guard.record_successes(created_count)
+    if known_count:
+        KNOWN_REQUESTS.inc(known_count)
 
 
 async def correct_own_recipient(
@@ -184,7 +187,7 @@ async def correct_own_recipient(
         token_of=_token_of(services, token),
     )
     result = await _execute(services, caller, command, typed, command.new_reservation_id)
-    return _redemption(services, result, command.new_reservation_id)
+    return redemption_of(services, result, command.new_reservation_id)
 
 
 async def rebind_own_access(
@@ -216,7 +219,7 @@ async def rebind_own_access(
         token_of=_token_of(services, token),
     )
     result = await _execute(services, caller, command, typed, command.new_reservation_id)
-    return _redemption(services, result, command.new_reservation_id)
+    return redemption_of(services, result, command.new_reservation_id)
 
 
 async def _execute(
@@ -270,7 +273,7 @@ def _conclude(attempt: LimitedAttempt | None, new_id: UUID, outcome: Result | Ba
     return result
 
 
-def _redemption(services: Services, result: CommandResult, new_id: UUID) -> Redemption:
+def redemption_of(services: Services, result: CommandResult, new_id: UUID) -> Redemption:
     """Return the reservation that a command led to; if it is the new one, dispatch it and sign its token."""
     reservation = result.require_reservation()
     if reservation.reservation_id != new_id:

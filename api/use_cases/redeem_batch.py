@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from api.errors import RETRY_AFTER_S, ApplicationError
 from api.rate_limits.code_attempts import LimitedAttempt
 from api.rate_limits.guard import CodeAttempt, Guard
-from api.use_cases.redeem import Redemption, complete_redeem, count_rejected, draft_command
+from api.use_cases.redeem import Redemption, count_redemptions, count_rejected, draft_command, redemption_of
 from api.use_cases.services import Caller, Services
 from domain.command_bus import CommandResult
 from domain.commands.context import CommandContext
@@ -232,6 +232,9 @@ class _RedeemBatch:
             raise
         for admitted, result in zip(chunk, results, strict=True):
             self._settle(admitted, result)
+        redemptions = [done for each in chunk if isinstance(done := self._results[each.position], Redemption)]
+        created = sum(redemption.created for redemption in redemptions)
+        count_redemptions(self._services, created, len(redemptions) - created)
         errors = [result for result in results if isinstance(result, ApplicationError)]
         return next((error for error in errors if error.code in _NOTHING_DONE), None)
 
@@ -252,7 +255,7 @@ class _RedeemBatch:
                 admitted.attempt.reservation, admitted.attempt.is_code_bound = reservation, result.code.bound
             admitted.attempt.settle(None)
         self._is_decided = True
-        self._results[admitted.position] = complete_redeem(self._services, admitted.command, result)
+        self._results[admitted.position] = redemption_of(self._services, result, admitted.command.reservation_id)
 
     def _reject(self, position: int, error: ApplicationError) -> None:
         count_rejected(error.code)

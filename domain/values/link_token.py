@@ -97,10 +97,12 @@ def _verified(secret: bytes, purpose: bytes, token: str, length: int | None = No
 
 
 def _tag(secret: bytes, purpose: bytes, body: bytes) -> bytes:
-    return hmac.digest(_key(secret, purpose), body, hashlib.sha256)[:TAG_BYTES]
+    hasher = _keyed(secret, purpose).copy()
+    hasher.update(body)
+    return hasher.digest()[:TAG_BYTES]
 
 
 @lru_cache(maxsize=8)
-def _key(secret: bytes, purpose: bytes) -> bytes:
-    """Return the key of one purpose. It is kept because the redeem route signs a token for every new reservation."""
-    return hmac.digest(secret, purpose, hashlib.sha256)
+def _keyed(secret: bytes, purpose: bytes) -> hmac.HMAC:
+    """Return a hash under the key of one purpose. It is kept, since a redeem signs for each new reservation."""
+    return hmac.new(hmac.digest(secret, purpose, hashlib.sha256), digestmod=hashlib.sha256)

@@ -15,6 +15,7 @@ from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
 from domain.ports import UNVERIFIED, UnverifiedAddress
 from domain.values.identifiers import EmailAddress, MalformedCodeError, candidate_codes, normalize_code
+from projections.database.binary_arrays import UUIDS
 from projections.database.errors import StorageUnavailableError, translate_database_errors
 from projections.event_store.codec import decode
 from projections.sql.event_store import EventStoreSql
@@ -173,7 +174,7 @@ class Reader:
         Erased recipients are missing. One broken row delays only its own email.
         """
         recipients: dict[UUID, EmailAddress | UnverifiedAddress] = {}
-        for row in self._fetch_all(PrivacySql.recipients_by_id, list(recipient_ids)):
+        for row in self._fetch_all(PrivacySql.recipients_by_id, UUIDS.encode(recipient_ids)):
             address = self._storage.vault.read_text("recipient", row)
             recipients[row[0]] = UNVERIFIED if address is None else EmailAddress.parse(address)
         return recipients

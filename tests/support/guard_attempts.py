@@ -31,7 +31,7 @@ class TimedGuard:
         """Redeem a code that exists."""
         if exceeded := self.guard.acquire(attempt):
             return exceeded
-        self.guard.record_success()
+        self.guard.record_successes(1)
         self.guard.release(attempt)
         return None
 

@@ -198,6 +198,8 @@ def _find_existing_reservation(
     command: ReserveUse, code: RedeemCode, own_reservations: Sequence[Reservation], stamp: EventStamp
 ) -> tuple[UUID | None, Reservation | None]:
     """Return the sent reservation that a new one would follow, and the result if there is one already."""
+    if not own_reservations and command.again is None:
+        return None, None
     active = [
         reservation
         for reservation in own_reservations

@@ -66,7 +66,7 @@ def test_successes_cost_nothing_and_are_never_limited() -> None:
     for _ in range(1_000):
         native = attempt(shape="native")
         assert guard.acquire(native) is None
-        guard.record_success()
+        guard.record_successes(1)
         guard.release(native)
     watch = TimedGuard()
 

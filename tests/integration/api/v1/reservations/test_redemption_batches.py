@@ -15,7 +15,7 @@ from api.v1.reservations.redemption_batches import PATH
 from projections.database.errors import StorageUnavailableError
 from projections.storage import group_commit
 from projections.storage.group_commit import CHUNK_MAX
-from projections.telemetry.metrics import REDEEM_BATCH_ITEMS
+from projections.telemetry.metrics import REDEEM_BATCH_ITEMS, REDEEM_REQUESTS
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import settings_over, started
 from tests.support.ledger.code_template import make_template
@@ -83,8 +83,10 @@ def test_batch_returns_one_result_for_each_item_in_order(app: AppClient) -> None
 
 
 def test_whole_body_sent_twice_changes_nothing(app: AppClient) -> None:
-    """The second response has the same reservations, and no event is added."""
+    """The second response has the same reservations, and no event is added. Each item is counted in the metrics."""
     code, headers = open_code(app, 300), app.key("support")
+    counters = [REDEEM_REQUESTS.labels(status) for status in ("accepted", "known", "refused")]
+    before = [counter._value.get() for counter in counters]
     items = [{**entry, "key": f"order-{n}"} for n, entry in enumerate(recipients(code, 301))]
     first = send(app, items, headers).json()
     events = app.count("ledger_events")
@@ -97,6 +99,7 @@ def test_whole_body_sent_twice_changes_nothing(app: AppClient) -> None:
     ids = [[result.get("reservation_id") for result in batch["results"]] for batch in (first, second)]
     assert ids[0] == ids[1]
     assert not any("correction_token" in result for result in second["results"])
+    assert [counter._value.get() - past for counter, past in zip(counters, before, strict=True)] == [300, 300, 2]
 
 
 def test_item_key_is_the_idempotency_key_of_its_api_key(app: AppClient) -> None:
