@@ -229,7 +229,7 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             app.state.viewers = StreamSlots(VIEWERS_MAX)
             app.state.history_watch = HistoryWatch(SupportSource(app.state.support), app.state.services.run_blocking)
             app.state.dashboard = DashboardCache.from_services(app.state.services)
-            app.state.hook_post = preview_sender = _preview_sender(settings, storage)
+            app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)
             app.state.admin = AdminContext.from_services(app.state.services, app.state.support, preview_sender)
             app.state.exposition = Exposition(
                 [

@@ -28,6 +28,7 @@ FAMILIES: Final = (
     "api.cli.codes.lifecycle",
     "api.cli.codes.refund_outage",
     "api.cli.codes.campaigns",
+    "api.cli.codes.hand_outs",
     "api.cli.maintenance.import_legacy",
     "api.cli.codes.import_codes",
     "api.cli.accounts.privacy",

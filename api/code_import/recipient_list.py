@@ -22,6 +22,7 @@ from api.code_import.row_parser import SHOWN_LENGTH_MAX, InvalidCellError, Rejec
 from api.schemas.csv_cells import FORMULA, without_mark
 from api.schemas.parsing import InvalidInputError, parse_email
 from domain.ports import Language
+from domain.values.text_variables import VARIABLE_NAME
 from projections.hand_outs.hand_out_lists import ListRow
 
 EMAIL: Final = "email"
@@ -32,7 +33,6 @@ VARIABLE_LENGTH_MAX: Final = 200
 RESERVED: Final = frozenset({"group", "code", "link"})
 """Names that texts of emails give another meaning."""
 LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NUMBER: Final = re.compile(r"[+-][0-9][0-9 ()./-]*")
 """A number or a phone number, which a spreadsheet shows as such."""
 
@@ -158,7 +158,7 @@ def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
 
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
-        if not _NAME.fullmatch(name) or name in RESERVED:
+        if not VARIABLE_NAME.fullmatch(name) or name in RESERVED:
             raise InvalidCellError(
                 name,
                 f"{name[:SHOWN_LENGTH_MAX]!a} cannot name a variable: write a to z, 0 to 9 and _,"

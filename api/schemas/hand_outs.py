@@ -13,6 +13,7 @@ from api.schemas.resources import NewTerms, StrictRequest
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
+from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.number_bounds import MAILS_PER_MINUTE
 from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText, Person
 
@@ -171,6 +172,28 @@ class UploadView(BaseModel):
     rejected: int
     faults: Annotated[list[ListFault], Field(description="The first 100 rejected lines.")]
     left_out: Annotated[list[ListFault], Field(description="The first 100 lines that are left out.")]
+
+
+class MailView(BaseModel):
+    """An email as it would arrive."""
+
+    subject: Annotated[str, Field(description="Subject of the email.")]
+    text: Annotated[str, Field(description="The text part.")]
+    html: Annotated[str, Field(description="The HTML part, a complete page.")]
+
+
+class TestMailRequest(StrictRequest):
+    """Where a test email goes."""
+
+    email: Annotated[str, Field(max_length=TYPED_LENGTH_MAX, description="One email address.")]
+    language: Annotated[Language | None, Field(description="By default that of the ledger.")] = None
+
+
+class TestMailView(BaseModel):
+    """Outcome of a test email."""
+
+    outcome: Annotated[str, Field(description="sent, failed, deferred or unknown.")]
+    why: Annotated[str, Field(description="Why it was not sent, as a stable word; empty if it was.")]
 
 
 def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:

@@ -5,28 +5,38 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
 
 from api.code_import.file_reader import UnusableFileError
 from api.code_import.hand_out_upload import HandOutUpload
 from api.code_import.recipient_list import RecipientFile, RecipientObjects, RecipientSource
 from api.errors import malformed
-from api.http.blocking_route import BlockingRoute
-from api.http.dependencies import MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
+from api.http.blocking_route import BlockingRoute, answer_within
+from api.http.dependencies import Admin, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
+from api.schemas.csv_cells import CSV_CONTENT
+from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.hand_outs import (
     HandOutPage,
     HandOutRequest,
     HandOutView,
+    MailView,
     RecipientPage,
     RecipientView,
+    TestMailRequest,
+    TestMailView,
     UploadView,
     view_of_hand_out,
     view_of_person,
 )
 from api.schemas.numbers import IN_DIGITS
+from api.schemas.parsing import parse_email
+from api.use_cases.export_rows import lines_of
 from api.use_cases.hand_outs import hand_out_actions
+from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
+from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_out, send_hand_out_test
 from api.use_cases.run_blocking import run_blocking
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, PauseHandOut, ResumeHandOut
@@ -64,6 +74,14 @@ router = APIRouter(
     tags=["hand-outs"],
     responses=PROTECTED,
 )
+
+
+async def _mail_preview(request: Request) -> MailPreview:
+    mail: MailPreview = request.app.state.mail_preview
+    return mail
+
+
+TheMailPreview = Annotated[MailPreview, Depends(_mail_preview)]
 
 
 @router.post("", status_code=201, responses=problem_responses("MALFORMED", CreateHandOut), summary="Create a hand-out")
@@ -186,6 +204,56 @@ def resend(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayW
 def bounce(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayWriteCodes) -> RecipientView:
     """Records that the newest email of a recipient bounced. The code stays valid."""
     return view_of_person(hand_out_actions.record_bounce(services, caller, hand_out_id, code_id))
+
+
+@router.post(
+    "/{hand_out_id}/export",
+    responses={200: {"content": CSV_CONTENT}, **problem_responses("HAND_OUT_NOT_FOUND")},
+    response_class=StreamingResponse,
+    summary="Export the recipients of a hand-out",
+)
+def export(hand_out_id: UUID, services: TheServices, caller: Admin) -> StreamingResponse:
+    """Returns a CSV file with the email address and the state of every recipient.
+
+    The export is recorded in the audit log.
+    """
+    lines = lines_of(export_people(services, caller, hand_out_id), PEOPLE_COLUMNS, "csv")
+    headers = {"Content-Disposition": f'attachment; filename="hand-out-{str(hand_out_id)[:8]}.csv"'}
+    return StreamingResponse(lines, media_type=CSV_TYPE, headers=headers)
+
+
+@router.get(
+    "/{hand_out_id}/preview",
+    responses=problem_responses("HAND_OUT_NOT_FOUND"),
+    summary="Preview the email of a hand-out",
+)
+def preview(
+    hand_out_id: UUID,
+    services: TheServices,
+    mail: TheMailPreview,
+    _: MayReadCodes,
+    language: Annotated[Language | None, Query(description="By default that of the ledger.")] = None,
+) -> MailView:
+    """Returns the email with an example code. A variable shows its own name in brackets."""
+    chosen = language or services.settings.default_language
+    shown = preview_hand_out(services, services.settings, mail, hand_out_id, chosen)
+    return MailView(subject=shown.subject, text=shown.text, html=shown.html)
+
+
+@router.post(
+    "/{hand_out_id}/test",
+    responses=problem_responses("HAND_OUT_NOT_FOUND", "EMAIL_INVALID"),
+    summary="Send a test email of a hand-out",
+)
+@answer_within(UPLOAD_S_MAX)
+def send_test(
+    hand_out_id: UUID, body: TestMailRequest, services: TheServices, mail: TheMailPreview, caller: MayIssueCodes
+) -> TestMailView:
+    """Sends the email of the preview to one address now. The code in it does not exist."""
+    language = body.language or services.settings.default_language
+    recipient = parse_email(body.email)
+    outcome, why = send_hand_out_test(services, services.settings, mail, caller, hand_out_id, language, recipient)
+    return TestMailView(outcome=outcome, why=why)
 
 
 def _open_source(form: str, data: bytes, language: Language) -> RecipientSource:

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import orjson
+
 from domain.values.batched import batched
 from domain.values.identifiers import EmailAddress
 from projections.read_models.pagination import NEWEST
@@ -34,6 +36,16 @@ class ReservationData(NamedTuple):
     suffix: str
     history: ReservationHistory
     texts: dict[UUID, str]
+
+
+class HandOutData(NamedTuple):
+    """A row of a hand-out's list: the suffix of its code, and the values that the text of the email names."""
+
+    hand_out_id: UUID
+    code_id: UUID
+    suffix: str
+    language: str
+    variables: dict[str, str]
 
 
 class PersonReader(SupportReader):
@@ -93,6 +105,21 @@ class PersonReader(SupportReader):
     def read_opt_outs(self, recipient_id: UUID) -> list[tuple[Any, ...]]:
         """Return the groups whose reminders a person does not want, and since when."""
         return self._fetch_all(PrivacySql.opt_outs_of_recipient, recipient_id)
+
+    def read_hand_outs(self, recipient_id: UUID) -> list[HandOutData]:
+        """Return what lists of hand-outs have about a person, in the order of the uploads."""
+        rows = self._fetch_all(PrivacySql.hand_out_rows_of_recipient, recipient_id, ROWS_MAX)
+        open_text = self._storage.vault.open_text
+        return [
+            HandOutData(
+                hand_out_id,
+                code_id,
+                self.find_suffix(code_id),
+                language,
+                {} if sealed is None else orjson.loads(open_text(code_id, sealed, key_id)),
+            )
+            for hand_out_id, code_id, language, sealed, key_id in rows
+        ]
 
     def _read_reservation_ids(self, recipient_id: UUID) -> Iterator[UUID]:
         before = NEWEST

@@ -25,11 +25,12 @@ NO_ID: Final = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table of the vault: its rows' kind, and its statements."""
+    """One table: its rows' kind, its statements, and whether only the eraser role may write it."""
 
     kind: SearchableKind | Literal["text"]
     find: str
     write: str
+    is_of_vault: bool = True
 
 
 TABLES: Final = (
@@ -37,6 +38,7 @@ TABLES: Final = (
     _Table("recipient", PrivacySql.recipients_of_other_keys, PrivacySql.rekey_recipients),
     _Table("staff", PrivacySql.staff_of_other_keys, PrivacySql.rekey_staff),
     _Table("text", PrivacySql.texts_of_other_keys, PrivacySql.rekey_texts),
+    _Table("text", PrivacySql.hand_out_rows_of_other_keys, PrivacySql.rekey_hand_out_rows, is_of_vault=False),
 )
 
 
@@ -85,7 +87,8 @@ class KeyRotation:
             rows = cursor.execute(table.find, {**self._keys, "after": after, "limit": BATCH}).fetchall()
             if not rows:
                 return 0, None
-            assume_eraser_role(conn)
+            if table.is_of_vault:
+                assume_eraser_role(conn)
             self._rewrite(cursor, table, rows)
         return len(rows), rows[-1][0]
 

@@ -55,6 +55,7 @@ AuditAction = Literal[
     "exported_person",
     "undid_opt_out",
     "uploaded_recipients",
+    "sent_hand_out_test",
 ]
 
 

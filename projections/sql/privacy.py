@@ -23,6 +23,9 @@ class PrivacySql(Statements, file="privacy.sql"):
     recipients_of_other_keys: LiteralString
     staff_of_other_keys: LiteralString
     texts_of_other_keys: LiteralString
+    hand_out_rows_of_other_keys: LiteralString
+    rekey_hand_out_rows: LiteralString
+    hand_out_rows_of_recipient: LiteralString
     rekey_codes: LiteralString
     rekey_recipients: LiteralString
     rekey_staff: LiteralString

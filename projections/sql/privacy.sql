@@ -51,7 +51,8 @@ DELETE FROM recipients WHERE recipient_id = %s;
 SELECT (SELECT count(*) FROM code_texts WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM recipients WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
     + (SELECT count(*) FROM staff WHERE key_id <> %(master)s OR pepper_id <> %(pepper)s)
-    + (SELECT count(*) FROM private_texts WHERE key_id <> %(master)s);
+    + (SELECT count(*) FROM private_texts WHERE key_id <> %(master)s)
+    + (SELECT count(*) FROM hand_out_recipients WHERE key_id <> %(master)s);
 
 -- name: codes_of_other_keys
 SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE (key_id <> %(master)s OR pepper_id <> %(pepper)s) AND code_id > %(after)s
@@ -68,6 +69,18 @@ ORDER BY staff_id LIMIT %(limit)s;
 -- name: texts_of_other_keys
 SELECT text_id, sealed, key_id FROM private_texts WHERE key_id <> %(master)s AND text_id > %(after)s
 ORDER BY text_id LIMIT %(limit)s;
+
+-- name: hand_out_rows_of_other_keys
+SELECT code_id, sealed, key_id FROM hand_out_recipients WHERE key_id <> %(master)s AND code_id > %(after)s
+ORDER BY code_id LIMIT %(limit)s;
+
+-- name: rekey_hand_out_rows
+UPDATE hand_out_recipients AS t SET sealed = n.sealed, key_id = n.key_id
+FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[]) AS n (id, sealed, key_id)
+WHERE t.code_id = n.id AND t.sealed IS NOT NULL;
+
+-- name: hand_out_rows_of_recipient
+SELECT hand_out_id, code_id, language, sealed, key_id FROM hand_out_recipients WHERE recipient_id = %s ORDER BY number LIMIT %s;
 
 -- name: rekey_codes
 -- Only what is still as it was read: a person who was forgotten meanwhile stays forgotten.

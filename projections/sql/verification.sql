@@ -100,6 +100,13 @@ WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('staff') / current_s
 SELECT text_id FROM private_texts
 WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('private_texts') / current_setting('block_size')::int))::tid LIMIT 1;
 
+-- name: row_of_hand_out_recipients
+SELECT code_id FROM hand_out_recipients
+WHERE ctid >= format('(%%s,0)', floor(%s * pg_relation_size('hand_out_recipients') / current_setting('block_size')::int))::tid LIMIT 1;
+
+-- name: page_of_hand_out_recipients
+SELECT code_id, sealed, key_id FROM hand_out_recipients WHERE sealed IS NOT NULL AND code_id > %s ORDER BY code_id LIMIT %s;
+
 -- name: page_of_recipients
 SELECT {recipients.names} FROM recipients
 WHERE recipient_id > %s ORDER BY recipient_id LIMIT %s;

@@ -23,6 +23,7 @@ TABLES: Final[dict[str, SearchableKind | None]] = {
     "recipients": "recipient",
     "code_texts": "code",
     "private_texts": None,
+    "hand_out_recipients": None,
 }
 """Tables of the vault by the kind of their rows; kind None for rows that are not found by digest."""
 PAGE_OF: Final[Mapping[str, LiteralString]] = {
@@ -30,12 +31,14 @@ PAGE_OF: Final[Mapping[str, LiteralString]] = {
     "code_texts": VerificationSql.page_of_code_texts,
     "private_texts": VerificationSql.page_of_private_texts,
     "staff": VerificationSql.page_of_staff,
+    "hand_out_recipients": VerificationSql.page_of_hand_out_recipients,
 }
 ROW_OF: Final[Mapping[str, LiteralString]] = {
     "recipients": VerificationSql.row_of_recipients,
     "code_texts": VerificationSql.row_of_code_texts,
     "private_texts": VerificationSql.row_of_private_texts,
     "staff": VerificationSql.row_of_staff,
+    "hand_out_recipients": VerificationSql.row_of_hand_out_recipients,
 }
 
 

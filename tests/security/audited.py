@@ -67,7 +67,8 @@ class AuditedApp:
         self.admin = add_staff(self.app, "auditor@staff.example.com", "admin", "not used here")
         state = self.app.client.app.state  # type: ignore[attr-defined]  # the client knows it as any ASGI app
         post = FakePost(state.hook_post)
-        state.hook_post, state.admin = post, dataclasses.replace(state.admin, preview_sender=post)
+        state.hook_post = state.mail_preview = post
+        state.admin = dataclasses.replace(state.admin, preview_sender=post)
         self.secrets: set[str] = {EMAIL}
         self.text = ""
         for folder in ("cur", "new", "tmp"):
@@ -307,6 +308,10 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/hand-outs/recipients": lambda audited_app: (
         f"{HAND_OUTS}/recipients?hand_out={audited_app.hand_out()}",
         {"json": {"recipients": [{"email": "zhou@example.com"}]}},
+    ),
+    "POST /api/v1/hand-outs/{hand_out_id}/export": _at(HAND_OUTS + "/{}/export", AuditedApp.hand_out),
+    "POST /api/v1/hand-outs/{hand_out_id}/test": _at(
+        HAND_OUTS + "/{}/test", AuditedApp.hand_out, json={"email": EMAIL}
     ),
     "POST /api/v1/hand-outs/{hand_out_id}/pause": _at(HAND_OUTS + "/{}/pause", AuditedApp.hand_out),
     "POST /api/v1/hand-outs/{hand_out_id}/resume": lambda audited_app: (f"{_paused_hand_out(audited_app)}/resume", {}),

@@ -48,6 +48,7 @@ GET /api/v1/campaigns/{campaign_id}
 GET /api/v1/campaigns/{campaign_id}/history
 GET /api/v1/hand-outs
 GET /api/v1/hand-outs/{hand_out_id}
+GET /api/v1/hand-outs/{hand_out_id}/preview
 GET /api/v1/hand-outs/{hand_out_id}/recipients
 GET /api/v1/codes
 GET /api/v1/codes/{code_id}
@@ -202,8 +203,10 @@ POST /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}
 POST /admin/webhooks/{endpoint_id}/{state}
 POST /api/v1/campaigns
+POST /api/v1/hand-outs/{hand_out_id}/export
 POST /api/v1/hand-outs
 POST /api/v1/hand-outs/recipients
+POST /api/v1/hand-outs/{hand_out_id}/test
 POST /api/v1/codes
 POST /api/v1/codes/import
 POST /api/v1/recipients/export
@@ -232,6 +235,7 @@ POST /api/v1/redemptions/batch
 GET /api/v1/campaigns
 GET /api/v1/hand-outs
 GET /api/v1/hand-outs/{hand_out_id}
+GET /api/v1/hand-outs/{hand_out_id}/preview
 GET /api/v1/hand-outs/{hand_out_id}/recipients
 GET /api/v1/campaigns/{campaign_id}
 GET /api/v1/campaigns/{campaign_id}/history
@@ -264,6 +268,7 @@ PUT /api/v1/codes/{code_id}/terms
 POST /api/v1/campaigns
 POST /api/v1/hand-outs
 POST /api/v1/hand-outs/recipients
+POST /api/v1/hand-outs/{hand_out_id}/test
 POST /api/v1/codes
 POST /api/v1/codes/import
 """,

@@ -11,6 +11,7 @@ from api.v1.codes.code_import import BODY_BYTES_MAX as IMPORT_BYTES_MAX
 from api.v1.codes.code_import import IMPORT_S_MAX
 from api.v1.codes.code_import import PATH as IMPORT_API
 from api.v1.event_feed import WAIT_S_MAX
+from api.v1.hand_outs import UPLOAD_BYTES_MAX, UPLOAD_PATH, UPLOAD_S_MAX
 from api.v1.reservations.redemption_batches import PATH as BATCH
 from api.web.admin.code_import import PATH as IMPORT_PAGE
 from api.web.static_files import asset
@@ -77,7 +78,7 @@ def test_no_route_reads_a_body_over_the_bound(app: AppClient, method: str, path:
     """413 before anything else is looked at, the caller included; files of codes and batches have their own bounds."""
     answer = app.client.request(method, address(path), content=b"x" * 65_537, headers={"accept": "application/json"})
 
-    assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API, BATCH})
+    assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API, BATCH, UPLOAD_PATH})
 
 
 def test_a_length_that_is_none_is_no_way_around_the_bound(app: AppClient) -> None:
@@ -136,10 +137,12 @@ def test_proxy_has_connections_for_many_clients_and_closes_idle_ones_soon() -> N
 
 def test_the_proxy_lets_through_what_the_application_takes() -> None:
     """A file of codes and a batch of the API's size, and a wait, an import or a batch of the API's length."""
-    ours = dict(re.findall(r"location = (/[\w/]+) \{ (.*) \}", NGINX))
+    ours = dict(re.findall(r"location = (/[\w/-]+) \{ (.*) \}", NGINX))
     (wait_s,) = re.findall(r"^    proxy_read_timeout (\d+)s", NGINX, re.MULTILINE)
 
     assert int(re.findall(r"client_max_body_size (\d+)m", ours[IMPORT_API])[0]) * 2**20 >= IMPORT_BYTES_MAX
+    assert int(re.findall(r"client_max_body_size (\d+)m", ours[UPLOAD_PATH])[0]) * 2**20 >= UPLOAD_BYTES_MAX
+    assert int(re.findall(r"proxy_read_timeout (\d+)s", ours[UPLOAD_PATH])[0]) > UPLOAD_S_MAX
     assert int(re.findall(r"client_max_body_size (\d+)m", ours[BATCH])[0]) * 2**20 >= BATCH_BYTES_MAX
     assert int(wait_s) > BATCH_S_MAX
     assert int(re.findall(r"proxy_read_timeout (\d+)s", ours[IMPORT_API])[0]) > IMPORT_S_MAX

@@ -18,7 +18,8 @@ UNREACHED = {
     *("/static", "/support/{_path}", "/admin/{_path}"),  # are no pages
     *("/mailbox/{key}", "/mailbox/{key}/html", "/support/tries/{digest}", "/admin/batches/{batch_id}"),  # there is none
     "/support/reservations/{reservation_id}/receipt",  # no checkpoint was signed yet
-    *("/api/v1/codes/{code_id}/what-if", "/admin/groups/letter", "/admin/groups/one"),  # need a query
+    *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs"),  # need a query
+    *("/admin/groups/letter", "/admin/groups/one"),  # likewise
 }
 """Paths that are not answered with a page or a document: a new one is reached, or is here with a reason."""
 
@@ -42,6 +43,9 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
     recipient_id, secret = reservation.recipient_id, app.services.settings.secret_key.get_secret_value().encode()
     OptOutRepository(app.services.storage).insert(recipient_id, None, app.services.now())
     campaign = role_clients.ask("POST", "/api/v1/campaigns", headers=keys, json={"name": "Spring"})
+    hand_out = role_clients.ask(
+        "POST", "/api/v1/hand-outs", headers=keys, json={"campaign": campaign.json()["id"], "name": "Newsletter"}
+    )
     endpoint = role_clients.ask("POST", "/api/v1/webhooks", headers=keys, json={"url": "https://hooks.example.com/"})
     return {
         "a": link_token(secret, DeliveryRef(UUID(reservation_id), 1)),
@@ -50,6 +54,7 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
         "code_id": str(code_id_of(app, code)),
         "recipient_id": str(recipient_id),
         "campaign_id": campaign.json()["id"],
+        "hand_out_id": hand_out.json()["id"],
         "endpoint_id": endpoint.json()["id"],
         "action": "end",
         "version": "1",

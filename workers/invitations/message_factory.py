@@ -1,6 +1,5 @@
 """Makes the messages of a reservation: address, links and ids, the same on every attempt."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,9 +11,9 @@ from domain.model.reservation import Reservation
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, OptOutRef, link_token, message_id, opt_out_token
+from domain.values.text_variables import fill_variables
 from domain.values.trace_ids import is_trace_id
 
-_VARIABLE: Final = re.compile(r"\{([a-z][a-z0-9_]{0,39})\}")
 GROUP: Final = "{group}"
 """The channel replaces it with the name of the group."""
 GroupTexts = Callable[[str, Language], tuple[str, str]]
@@ -133,7 +132,7 @@ class MessageFactory:
 
         def fill(text: str) -> str:
             values = {**mail.variables, "code": mail.code, "group": GROUP}
-            return _VARIABLE.sub(lambda name: values.get(name[1], ""), text)
+            return fill_variables(text, values)
 
         return OutboundMessage(
             reservation_id=mail.code_id,

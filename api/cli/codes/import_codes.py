@@ -1,9 +1,6 @@
 """`ledger import-codes`: imports codes with their opening balances from a CSV or JSON Lines file."""
 
 import os
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +12,12 @@ import typer
 from msgspec import structs
 
 from api.cli.arguments import parse_campaign_id
+from api.cli.codes.source_file import open_source_file, resolve_format
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, print_json
 from api.cli.progress import CommandProgress
 from api.cli.term_options import NamedTerms, with_term_options
-from api.code_import.file_reader import Format, Records, UnusableFileError
+from api.code_import.file_reader import Records, UnusableFileError
 from api.code_import.importer import CodeImportCounts, CodeImporter, Rejects
 from api.code_import.rejects_file import rejects_into
 from api.code_import.row_parser import COLUMNS
@@ -35,7 +33,6 @@ from projections.vault.random_source import RANDOM
 CONNECTIONS = AT_ONCE + 1
 """For the batches in flight, and for the lookup of the next one."""
 SHOWN_MAX = 20
-JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
 
 def register(app: typer.Typer) -> None:
@@ -75,10 +72,10 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
     Example: `ledger import-codes codes.csv --map voucher=code --max-uses 1 --dry-run`
     """
     defaults = CodeTemplate(terms=structs.replace(SINGLE_USE, **terms), bound=not open_code)
-    file_format, columns, started_at = _resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
+    file_format, columns, started_at = resolve_format(form, file), _parse_mapping(mapping or []), time.monotonic()
     session = Session(context.obj)
     campaign_id = None if campaign is None else parse_campaign_id(campaign, "--campaign")
-    with _open_source(file) as source:
+    with open_source_file(file) as source:
         try:
             records = Records(source, file_format, columns)
         except UnusableFileError as error:
@@ -135,14 +132,6 @@ class _ImportRun:
         return structs.replace(self._ledger.create_context(), actor="import", correlation_id=self._correlation_id)
 
 
-def _resolve_format(text: str | None, file: Path) -> Format:
-    if text is None:
-        return "jsonl" if file.suffix.lower() in JSON_LINES else "csv"
-    if text not in {"csv", "jsonl"}:
-        raise typer.BadParameter(f"--format must be csv or jsonl, not {text}")
-    return "csv" if text == "csv" else "jsonl"
-
-
 def _parse_mapping(pairs: list[str]) -> dict[str, str]:
     columns = {}
     for pair in pairs:
@@ -151,24 +140,6 @@ def _parse_mapping(pairs: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"--map {pair}: write THEIRS=OURS, where OURS is one of {', '.join(COLUMNS)}")
         columns[their_name] = our_name
     return columns
-
-
-@contextmanager
-def _open_source(path: Path) -> Iterator[BinaryIO]:
-    """Open the file; stdin is copied to a temporary one, because it is read more than once."""
-    if str(path) == "-":
-        with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            yield copy
-        return
-    try:
-        source = path.open("rb")
-    except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be read ({error.strerror})") from error
-    with source:
-        if not source.seekable():
-            raise typer.BadParameter(f"{path} cannot be read twice: write - and send it on stdin")
-        yield source
 
 
 def _measure_size(source: BinaryIO) -> int:

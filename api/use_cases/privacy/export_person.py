@@ -64,6 +64,16 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
             for row in side_rows["outbox"]
         ],
         "opt_outs": [{"group": group or None, "at": at} for group, at in reader.read_opt_outs(recipient_id)],
+        "hand_outs": [
+            {
+                "hand_out_id": row.hand_out_id,
+                "code_id": row.code_id,
+                "code_ends": row.suffix,
+                "language": row.language,
+                "variables": row.variables,
+            }
+            for row in reader.read_hand_outs(recipient_id)
+        ],
         "idempotency_keys": [{"reservation_id": row[0], "expires_at": row[1]} for row in side_rows["idempotency_keys"]],
         "done_by_staff": [entry._asdict() for entry in reader.read_audit_entries([recipient_id, *ids])],
     }

@@ -19,6 +19,7 @@ from api.cli.app import app
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key
 from domain.commands.add_note import NoteOnCode
 from domain.commands.code.issue import IssueCode
+from domain.commands.hand_out.manage_hand_out import CreateHandOut
 from domain.ports import Accepted, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.repositories.audit_log import OPERATOR, AuditLog
@@ -66,6 +67,18 @@ class Stage:
     def campaign(self) -> str:
         """The id of a campaign whose name and group are hostile."""
         return str(self.bench.create_campaign(name=PRINTABLE, group=PRINTABLE))
+
+    def hand_out(self, *, with_campaign: bool = False) -> str:
+        """The id of a hand-out whose name and group are hostile, or of its campaign."""
+        command = CreateHandOut(
+            context=self.bench.context("operator"),
+            campaign_id=UUID(self.campaign()),
+            hand_out_id=uuid4(),
+            name=PRINTABLE,
+            terms=make_terms(group=PRINTABLE),
+        )
+        self.bench.storage.ledger.execute_on_hand_out(command)
+        return str(command.campaign_id if with_campaign else command.hand_out_id)
 
     def reservation(self, outcome: Accepted | Rejected | None = None) -> tuple[str, UUID]:
         """A code's id and a reservation on it, with a server's answer."""
@@ -149,6 +162,21 @@ NOT_SHOWN = {
 
 CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "migrate": (lambda _: (), ""),
+    "hand-out create": (lambda stage: (stage.campaign(), PRINTABLE, "--group", PRINTABLE, "--subject", HOSTILE), ""),
+    "hand-out add": (
+        lambda stage: (stage.hand_out(), stage.file(f"email,language\nli@x.example,{HOSTILE[:20]}\n")),
+        "[/x] [red]r[/red] :s",
+    ),
+    "hand-out list": (lambda stage: (stage.hand_out(with_campaign=True),), PRINTABLE),
+    "hand-out show": (lambda stage: (stage.hand_out(),), ""),
+    "hand-out recipients": (lambda stage: (stage.hand_out(),), ""),
+    "hand-out resend": (lambda stage: (stage.hand_out(), HOSTILE), ""),
+    "hand-out pause": (lambda stage: (stage.hand_out(),), ""),
+    "hand-out resume": (lambda _: (HOSTILE,), ""),
+    "hand-out end": (lambda stage: (stage.hand_out(),), ""),
+    "hand-out export": (lambda stage: (stage.hand_out(),), ""),
+    "hand-out preview": (lambda stage: (stage.hand_out(),), ""),
+    "hand-out test": (lambda stage: (stage.hand_out(), HOSTILE), ""),
     "campaign create": (lambda _: (PRINTABLE, "--group", PRINTABLE, "--denied-domains", HOSTILE), ""),
     "campaign list": (lambda stage: after(stage.campaign()), PRINTABLE),
     "campaign show": (lambda stage: (stage.campaign(),), PRINTABLE),

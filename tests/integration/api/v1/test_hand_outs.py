@@ -222,3 +222,27 @@ def test_unknown_hand_outs_and_campaigns_are_not_found(app: AppClient) -> None:
     ]
 
     assert codes == ["CAMPAIGN_NOT_FOUND"] * 2 + ["HAND_OUT_NOT_FOUND"] * 4
+
+
+def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:
+    """A preview for those who read, a test for those who issue, and addresses for admins alone, recorded."""
+    texts = {"en": {"subject": "For {name}", "text": "Dear {name}, your code is {code}."}}
+    hand_out = create(app, texts=texts, group="team")
+    upload(app, hand_out, CSV)
+    path = f"{PATH}/{hand_out['id']}"
+    shown = app.client.get(f"{path}/preview", params={"language": "en"}, headers=app.key("viewer")).json()
+    tested = app.client.post(f"{path}/test", json={"email": "li@example.com"}, headers=app.key("admin"))
+    no_address = app.client.post(f"{path}/test", json={"email": "li"}, headers=app.key("admin")).json()
+    exported = app.client.post(f"{path}/export", headers=app.key("admin"))
+    forbidden = app.client.post(f"{path}/export", headers=app.key("support"))
+
+    assert (shown["subject"], "Dear [name], your code is MCM1-" in shown["text"]) == ("For [name]", True)
+    assert set(tested.json()) == {"outcome", "why"}
+    assert no_address["code"] == "EMAIL_INVALID"
+    lines = exported.text.splitlines()
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["li@example.com", "zh", "queued"],
+        ["wang@example.com", app.services.settings.default_language, "queued"],
+    ]
+    assert forbidden.status_code == 403
+    assert app.count("audit") == 3

@@ -28,7 +28,13 @@ from tests.integration.projections.privacy.test_key_rotation import ringed
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
 BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451, reply="busy")
-IDS = {"staff": "staff_id", "recipients": "recipient_id", "code_texts": "code_id", "private_texts": "text_id"}
+IDS = {
+    "staff": "staff_id",
+    "recipients": "recipient_id",
+    "code_texts": "code_id",
+    "private_texts": "text_id",
+    "hand_out_recipients": "code_id",
+}
 COLUMNS = {
     "bytea": {table: ["digest", "sealed"] if kind else ["sealed"] for table, kind in TABLES.items()},
     "smallint": {table: ["pepper_id", "key_id"] if kind else ["key_id"] for table, kind in TABLES.items()},

@@ -1,0 +1,359 @@
+"""`ledger hand-out create|add|list|show|recipients|resend|pause|resume|end|export|preview|test`: codes for a list."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from msgspec import structs
+
+from api.cli.arguments import number_parser, parse_campaign_id, parse_email, parse_id
+from api.cli.codes.source_file import open_source_file, resolve_format
+from api.cli.command_index import CommandGroup
+from api.cli.context import OpenLedger, Session
+from api.cli.output_file import open_output_file
+from api.cli.printing import JsonFlag, print_json
+from api.cli.term_options import NamedTerms, with_term_options
+from api.code_import.file_reader import UnusableFileError
+from api.code_import.hand_out_upload import HandOutUpload, UploadCounts
+from api.code_import.recipient_list import RecipientFile
+from api.errors import ApplicationError
+from api.schemas.hand_outs import HandOutOrder, view_of_hand_out, view_of_person
+from api.use_cases.export_rows import lines_of
+from api.use_cases.hand_outs import hand_out_actions
+from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
+from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_out, send_hand_out_test
+from api.use_cases.services import Caller, LedgerServices
+from domain.events.code_terms import SINGLE_USE
+from domain.ports import Language
+from domain.values.number_bounds import MAILS_PER_MINUTE
+from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText
+from projections.read_models.pagination import OLDEST
+from projections.terminal.exit_codes import ExitCode
+from projections.terminal.tables import show as show_table
+from projections.terminal.tables import table
+from projections.terminal.text import say, say_error
+
+LISTED_MAX = 10_000
+PEOPLE_PAGE = 1_000
+SHOWN_MAX = 20
+
+HandOutId = Annotated[str, typer.Argument(help="Hand-out ID.")]
+ListFile = Annotated[Path, typer.Argument(help="CSV file with a header line, or JSON Lines file; - for stdin.")]
+FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl; default: by the file name.")]
+LanguageOption = Annotated[
+    str | None, typer.Option("--language", help="Language, en or zh; default: that of the ledger.")
+]
+ApplyFlag = Annotated[bool, typer.Option("--apply", help="Store the list; otherwise it is only checked.")]
+HandOutAction = Callable[[LedgerServices, Caller, UUID], HandOutProgress]
+
+hand_out = typer.Typer(cls=CommandGroup, help="Send codes of a campaign to a list of recipients, one each.")
+
+
+def register(app: typer.Typer) -> None:
+    """Register the commands."""
+    hand_out.command("list")(list_hand_outs)
+    hand_out.command("test")(send_test)
+    for command in (create, add, show, recipients, resend, pause, resume, end, export, preview):
+        hand_out.command()(command)
+    app.add_typer(hand_out, name="hand-out")
+
+
+@with_term_options()
+def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signature
+    context: typer.Context,
+    campaign: Annotated[str, typer.Argument(help="Campaign ID.")],
+    name: Annotated[str, typer.Argument(help="Name for staff; events store it permanently.")],
+    terms: NamedTerms,
+    per_minute: Annotated[
+        int | None, typer.Option(help="Most emails per minute.", parser=number_parser(MAILS_PER_MINUTE))
+    ] = None,
+    open_code: Annotated[bool, typer.Option("--open", help="Do not bind its codes to their first recipient.")] = False,
+    subject: Annotated[str, typer.Option(help="Subject of its emails; default: that of the ledger.")] = "",
+    text: Annotated[
+        Path | None, typer.Option(help="File with the text of its emails; {name} stands for the variable name.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Language of --subject and --text: en or zh.")
+    ] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Create a hand-out without recipients, and print its ID.
+
+    Example: `ledger hand-out create 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 Newsletter --per-minute 600`
+    """
+    campaign_id = parse_campaign_id(campaign)
+    own_text = HandOutText(subject, "" if text is None else _read_text(text))
+    with Session(context.obj).open_ledger() as ledger:
+        texts = {_language(ledger, language): own_text} if any(own_text) else {}
+        order = HandOutOrder(
+            name=name,
+            terms=structs.replace(SINGLE_USE, **terms),
+            bound=not open_code,
+            per_minute=per_minute,
+            texts=texts,
+        )
+        try:
+            created = hand_out_actions.create_hand_out(ledger.services, ledger.caller(), campaign_id, order)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+        if json:
+            print_json(_document(ledger, created))
+        else:
+            say(str(created.details.hand_out.hand_out_id))
+    return 0
+
+
+def add(
+    context: typer.Context,
+    hand_out: HandOutId,
+    file: ListFile,
+    form: FormatOption = None,
+    language: LanguageOption = None,
+    apply: ApplyFlag = False,
+    json: JsonFlag = False,
+) -> int:
+    """Add the recipients of a file, each of whom gets one code.
+
+    Checks every line first. One invalid line refuses the list (exit code 4). Columns: email (required), language, and
+    variables for the text. Recipients who get a code of the campaign already are left out, so an interrupted run
+    continues when you run it again.
+
+    Example: `ledger hand-out add 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 list.csv --apply`
+    """
+    hand_out_id, file_format = _parse_hand_out_id(hand_out), resolve_format(form, file)
+    with open_source_file(file) as source, Session(context.obj).open_ledger() as ledger:
+        try:
+            recipients = RecipientFile(source, file_format, _language(ledger, language))
+            upload = HandOutUpload.open(ledger.services, ledger.caller(), hand_out_id, recipients)
+            counts = upload.apply() if apply else upload.check()
+        except UnusableFileError as error:
+            say_error(f"nothing was stored: {file}: {error}")
+            return ExitCode.REFUSED
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    return _print_counts(counts, file, is_applied=apply and not counts.rejected, json=json)
+
+
+def list_hand_outs(
+    context: typer.Context, campaign: Annotated[str, typer.Argument(help="Campaign ID.")], json: JsonFlag = False
+) -> int:
+    """List the hand-outs of a campaign, oldest first."""
+    campaign_id = parse_campaign_id(campaign)
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            rows = hand_out_actions.list_progress(ledger.services, campaign_id, OLDEST, LISTED_MAX)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+        hand_outs = [_document(ledger, row) for row in rows]
+    if json:
+        print_json(hand_outs)
+        return 0
+    shown = table("id", "state", "recipients", "queued", "redeemed", "name", fixed=("id", "state"))
+    for one in hand_outs:
+        counts = (str(one["recipients"]), str(one["counts"]["queued"]), str(one["counts"]["redeemed"]))
+        shown.add_row(str(one["id"]), one["state"], *counts, one["name"])
+    show_table(shown)
+    return 0
+
+
+def show(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
+    """Show a hand-out, and how many recipients are in each state."""
+    return _perform(
+        context, hand_out, lambda services, _, key: hand_out_actions.find_progress(services, key), json=json
+    )
+
+
+def pause(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
+    """Pause a hand-out: no further recipient gets a code."""
+    return _perform(context, hand_out, hand_out_actions.pause_hand_out, json=json)
+
+
+def resume(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
+    """Resume a paused hand-out."""
+    return _perform(context, hand_out, hand_out_actions.resume_hand_out, json=json)
+
+
+def end(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
+    """End a hand-out permanently. Codes that were handed out stay valid."""
+    return _perform(context, hand_out, hand_out_actions.end_hand_out, json=json)
+
+
+def recipients(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
+    """List the recipients of a hand-out with their states."""
+    hand_out_id = _parse_hand_out_id(hand_out)
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            people = [view_of_person(one).model_dump() for one in _people(ledger, hand_out_id)]
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json(people)
+        return 0
+    shown = table("code id", "state", "email", "language", fixed=("code id", "state"))
+    for one in people:
+        shown.add_row(str(one["code_id"]), one["state"], str(one["mail"]), one["language"])
+    show_table(shown)
+    return 0
+
+
+def resend(
+    context: typer.Context,
+    hand_out: HandOutId,
+    code: Annotated[str, typer.Argument(help="Code ID of the recipient.")],
+    json: JsonFlag = False,
+) -> int:
+    """Send the code of a recipient again, with the same link."""
+    hand_out_id = _parse_hand_out_id(hand_out)
+    code_id = parse_id(code, "code", "is not a code ID: `ledger hand-out recipients` lists them")
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            person = hand_out_actions.resend_to_person(ledger.services, ledger.caller(), hand_out_id, code_id)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json(view_of_person(person).model_dump())
+    else:
+        say(f"email {max(person.mail, 1)}: {person.state}")
+    return 0
+
+
+def export(
+    context: typer.Context,
+    hand_out: HandOutId,
+    output: Annotated[Path | None, typer.Option(help="File to write (mode 600); default: stdout.")] = None,
+    form: FormatOption = None,
+) -> int:
+    """Export the recipients of a hand-out with their email addresses.
+
+    The export is recorded in the audit log.
+    """
+    hand_out_id = _parse_hand_out_id(hand_out)
+    file_format = resolve_format(form, output or Path())
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            rows = export_people(ledger.services, ledger.caller(), hand_out_id)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+        with open_output_file(output) as file:
+            for chunk in lines_of(rows, PEOPLE_COLUMNS, file_format):
+                file.write(chunk)
+    return 0
+
+
+def preview(
+    context: typer.Context, hand_out: HandOutId, language: LanguageOption = None, json: JsonFlag = False
+) -> int:
+    """Show the email of a hand-out with an example code."""
+    hand_out_id = _parse_hand_out_id(hand_out)
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            shown = preview_hand_out(
+                ledger.services, ledger.settings, _open_mail(ledger), hand_out_id, _language(ledger, language)
+            )
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json({"subject": shown.subject, "text": shown.text, "html": shown.html})
+    else:
+        say(shown.subject, "", shown.text)
+    return 0
+
+
+def send_test(
+    context: typer.Context,
+    hand_out: HandOutId,
+    email: Annotated[str, typer.Argument(help="Email address that gets the test.")],
+    language: LanguageOption = None,
+    json: JsonFlag = False,
+) -> int:
+    """Send the email of a hand-out to one address now.
+
+    The code in it does not exist.
+    """
+    hand_out_id, recipient = _parse_hand_out_id(hand_out), parse_email(email)
+    with Session(context.obj).open_ledger() as ledger:
+        mail, chosen = _open_mail(ledger), _language(ledger, language)
+        try:
+            outcome, why = send_hand_out_test(
+                ledger.services, ledger.settings, mail, ledger.caller(), hand_out_id, chosen, recipient
+            )
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json({"outcome": outcome, "why": why})
+    else:
+        say(f"{outcome}: {why}" if why else outcome)
+    return 0 if outcome == "sent" else ExitCode.FINDINGS
+
+
+def _perform(context: typer.Context, hand_out: str, action: HandOutAction, *, json: bool) -> int:
+    hand_out_id = _parse_hand_out_id(hand_out)
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            document = _document(ledger, action(ledger.services, ledger.caller(), hand_out_id))
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json(document)
+        return 0
+    counts = [f"{count} {name}" for name, count in document["counts"].items() if count]
+    say(f"{document['state']}; {document['recipients']} recipients" + "".join(f", {text}" for text in counts))
+    return 0
+
+
+def _people(ledger: OpenLedger, hand_out_id: UUID) -> Iterator[Any]:
+    after = 0
+    while page := hand_out_actions.list_people(ledger.services, hand_out_id, after, PEOPLE_PAGE):
+        yield from page
+        after = page[-1].number
+
+
+def _document(ledger: OpenLedger, progress: HandOutProgress) -> dict[str, Any]:
+    return view_of_hand_out(progress, ledger.now()).model_dump()
+
+
+def _print_counts(counts: UploadCounts, file: Path, *, is_applied: bool, json: bool) -> int:
+    for line in (counts.faults + counts.left_out)[:SHOWN_MAX]:
+        say_error(f"{file}, line {line.line}: {line.why}")
+    if json:
+        print_json({**counts.document(), "applied": is_applied})
+    else:
+        verb = "added" if is_applied else "to add"
+        left_out = counts.repeated + counts.listed
+        say(f"{counts.lines:,} lines: {counts.added:,} {verb}, {left_out:,} left out, {counts.rejected:,} invalid")
+    if counts.rejected:
+        say_error("nothing was stored: fix these lines")
+        return ExitCode.REFUSED
+    return 0
+
+
+def _language(ledger: OpenLedger, name: str | None) -> Language:
+    match name:
+        case None:
+            return ledger.settings.default_language
+        case "en":
+            return "en"
+        case "zh":
+            return "zh"
+        case _:
+            raise typer.BadParameter("--language must be en or zh")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read as UTF-8") from error
+
+
+def _parse_hand_out_id(text: str) -> UUID:
+    return parse_id(text, "hand-out", "is not a hand-out ID: `ledger hand-out list CAMPAIGN` lists them")
+
+
+def _open_mail(ledger: OpenLedger) -> MailPreview:
+    # Rendering and sending need the workers' modules, which no other command loads.
+    from workers.mail_preview import MailPreviewer  # noqa: PLC0415 - as above
+
+    return MailPreviewer(ledger.settings, ledger.storage)

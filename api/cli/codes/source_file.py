@@ -1,0 +1,50 @@
+"""Files that commands read: a path or stdin, in a format that their name or an option says."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import typer
+
+from api.code_import.file_reader import Format
+
+JSON_LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
+
+
+def resolve_format(text: str | None, file: Path) -> Format:
+    """Return the format that an option names, else that of the file's name.
+
+    Raises:
+        typer.BadParameter: The option names another one.
+    """
+    if text is None:
+        return "jsonl" if file.suffix.lower() in JSON_LINES else "csv"
+    if text not in {"csv", "jsonl"}:
+        raise typer.BadParameter(f"--format must be csv or jsonl, not {text}")
+    return "csv" if text == "csv" else "jsonl"
+
+
+@contextmanager
+def open_source_file(path: Path) -> Iterator[BinaryIO]:
+    """Open the file; stdin is copied to a temporary one, because it is read more than once.
+
+    Raises:
+        typer.BadParameter: It cannot be read.
+    """
+    if str(path) == "-":
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            yield copy
+        return
+    try:
+        source = path.open("rb")
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read ({error.strerror})") from error
+    with source:
+        if not source.seekable():
+            raise typer.BadParameter(f"{path} cannot be read twice: write - and send it on stdin")
+        yield source

@@ -1,0 +1,87 @@
+"""Hand-outs at the command line: checked lists by default, stored ones with --apply, and every refusal by its line."""
+
+from pathlib import Path
+from uuid import uuid4
+
+from tests.support.clients.terminal import Terminal
+from tests.support.ledger.ledger_bench import LedgerBench
+
+LIST = "email,language,name\nli@example.com,zh,Li\nwang@example.com,en,Wang\n"
+
+
+def create(bench: LedgerBench, terminal: Terminal, *options: str) -> str:
+    """Create a hand-out; its id."""
+    result = terminal.ledger("hand-out", "create", str(bench.create_campaign()), "Newsletter", *options, "--json")
+    return str(result.json["id"])
+
+
+def test_list_is_checked_first_and_stored_on_request(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """A second run adds nothing; states, pages of recipients and the export agree."""
+    file = tmp_path / "list.csv"
+    file.write_text(LIST, "utf-8")
+    hand_out = create(bench, terminal, "--per-minute", "60", "--max-uses", "2")
+    checked = terminal.ledger("hand-out", "add", hand_out, str(file), "--json").json
+    empty = terminal.ledger("hand-out", "show", hand_out, "--json").json
+    stored = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply", "--json").json
+    again = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply").out
+    shown = terminal.ledger("hand-out", "show", hand_out, "--json").json
+    people = terminal.ledger("hand-out", "recipients", hand_out, "--json").json
+    exported = terminal.ledger("hand-out", "export", hand_out).out
+    listed = terminal.ledger("hand-out", "list", shown["campaign"], "--json").json
+
+    assert (checked["applied"], checked["added"], empty["recipients"]) == (False, 2, 0)
+    assert (stored["applied"], stored["added"]) == (True, 2)
+    assert "0 added, 2 left out" in again
+    assert (shown["per_minute"], shown["terms"]["max_uses"], shown["counts"]["queued"]) == (60, 2, 2)
+    assert [one["language"] for one in people] == ["zh", "en"]
+    assert [line.split(",")[:3] for line in exported.splitlines()[1:]] == [
+        ["li@example.com", "zh", "queued"],
+        ["wang@example.com", "en", "queued"],
+    ]
+    assert listed == [shown]
+    actions = [row[0] for row in bench.rows("SELECT act FROM audit ORDER BY audit_id")]
+    assert actions == ["uploaded_recipients", "exported_emails"]
+
+
+def test_state_is_changed_by_command(bench: LedgerBench, terminal: Terminal) -> None:
+    """Paused, resumed, ended; then a refusal with its exit code."""
+    hand_out = create(bench, terminal)
+    states = [terminal.ledger("hand-out", how, hand_out, "--json").json["state"] for how in ("pause", "resume", "end")]
+    refused = terminal.ledger("hand-out", "resume", hand_out)
+
+    assert states == ["paused", "running", "ended"]
+    assert (refused.status, "ended permanently" in refused.err) == (4, True)
+
+
+def test_invalid_lists_and_ids_are_refused(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """A line that is not valid names itself; a file without the column and an unknown id do so too."""
+    hand_out = create(bench, terminal)
+    file = tmp_path / "list.csv"
+    file.write_text("email\nli@example.com\nnobody\n", "utf-8")
+    bad_line = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
+    file.write_text("name\nLi\n", "utf-8")
+    no_column = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
+    unknown = terminal.ledger("hand-out", "show", str(uuid4()))
+    no_id = terminal.ledger("hand-out", "show", "7")
+
+    assert (bad_line.status, "line 3" in bad_line.err) == (4, True)
+    assert (no_column.status, "named email" in no_column.err) == (4, True)
+    assert (unknown.status, no_id.status) == (4, 2)
+    assert bench.rows("SELECT count(*) FROM hand_out_recipients") == [(0,)]
+
+
+def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """With the names of its variables, and a code that does not exist."""
+    text = tmp_path / "text.txt"
+    text.write_text("Dear {name},\n\nyour code is {code}.", "utf-8")
+    options = ("--subject", "For {name}", "--text", str(text), "--language", "en", "--group", "team")
+    hand_out = create(bench, terminal, *options)
+    own = terminal.ledger("hand-out", "preview", hand_out, "--language", "en", "--json").json
+    usual = terminal.ledger("hand-out", "preview", hand_out, "--language", "zh", "--json").json
+    test = terminal.ledger("hand-out", "test", hand_out, "li@example.com", "--json")
+
+    assert own["subject"] == "For [name]"
+    assert "Dear [name]," in own["text"]
+    assert "MCM1-PRY5-KC9W-VE1A-S4PD" in own["text"]
+    assert "team" in usual["subject"]
+    assert set(test.json) == {"outcome", "why"}
