@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run quick test approve mutate simulate chaos failover faults soak acceptance bench check audit sbom docs lock clean
+.PHONY: help setup run quick test approve mutate simulate chaos failover faults soak acceptance bench check audit sbom docs pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -178,6 +178,9 @@ docs: setup  ## Write the generated lists and build the site in docs/_build; a w
 	@$(BIN)/python docs/reference.py
 	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+pictures: setup  ## Take the pictures of README and documentation (three minutes; needs chromium)
+	@$(BIN)/python docs/pictures.py
 
 # Pins stay as they are unless a requirement needs otherwise; `make lock ARGS=--upgrade` takes the newest.
 lock:  ## Rebuild the locks from requirements/*.in (needs uv)

@@ -167,3 +167,15 @@ def test_every_internal_link_leads_to_a_file_and_a_heading() -> None:
 
     assert broken == []
     assert followed > 200
+
+
+def test_every_picture_of_a_page_is_taken_by_the_command_and_shown() -> None:
+    """No picture is left of pages as they were, and none is taken that no page shows."""
+    source = (DOCS / "pictures.py").read_text("utf-8")
+    names = set(re.findall(r'save\(page, "([\w-]+)"', source))
+    files = {path for kind in ("png", "webp") for path in DOCS.rglob(f"*.{kind}") if "_build" not in path.parts}
+    pages = [DOCS.parent / "README.md", *(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+
+    assert {path.stem for path in files} == names
+    assert [path.name for path in sorted(files) if f"{path.name})" not in text] == []

@@ -1,7 +1,7 @@
-"""Take the pictures of the support pages: `python docs/walkthrough_pictures.py [LANGUAGE [FOLDER]]`.
+"""Take the pictures of README and documentation: `make pictures`, or `python docs/pictures.py [LANGUAGE [FOLDER]]`.
 
-A separate ledger runs for two minutes: a customer redeems a code, and support finds, corrects and proves it, in
-Chromium. It needs Debian's package chromium.
+A separate ledger runs for three minutes: a customer redeems a code, support finds, corrects and proves it, and an
+admin issues codes, in Chromium. It needs Debian's package chromium.
 """
 
 import re
@@ -17,7 +17,13 @@ from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, expect, 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.harness.stack import BenchmarkStack, run_stack, wait_until
 
-FOLDER: Final = Path(__file__).parent / "support" / "pictures"
+FOLDER: Final = Path(__file__).parent
+WALKTHROUGH: Final = "support/pictures"
+"""Folder of the pictures of the walkthrough, below that of the others."""
+PUBLIC_SIZE: Final[ViewportSize] = {"width": 1040, "height": 800}
+CONSOLE_SIZE: Final[ViewportSize] = {"width": 1200, "height": 760}
+REDEMPTIONS, REJECTED, BATCH_CODES = 40, 6, 20_000
+"""What the dashboard shows, and the codes of the batch that is shown in progress."""
 SIZE: Final[ViewportSize] = {"width": 1240, "height": 760}
 STATEMENT_SIZE: Final[ViewportSize] = {"width": 1240, "height": 1400}
 KILOBYTES_MAX: Final = 150
@@ -25,6 +31,7 @@ WAIT_MS: Final = 30_000
 MARGIN: Final = 16
 CHECKPOINT_S_MAX: Final = 150
 """Seconds until the worker has signed a checkpoint over the newest event."""
+IS_PART_DONE: Final = "bar => bar.value >= 0.2 * bar.max"
 MISTYPED, RIGHT = "mei.chen@exmaple.com", "mei.chen@example.com"
 NOTE: Final = {"en": "Spelled on the phone: example, not exmaple.", "zh": "电话中核对了拼写：example，不是 exmaple。"}
 WEBP: Final = """async ([png, quality]) => {
@@ -36,23 +43,24 @@ WEBP: Final = """async ([png, quality]) => {
 }"""
 """Encodes a PNG as WebP, which is a third of its size."""
 
-Save = Callable[[Page, str, str], None]
+Save = Callable[..., None]
+"""Saves a page, or the part of it that a selector names, under a name."""
 
 
 def main() -> None:
     """Take all pictures in a language."""
     language, folder = [*sys.argv[1:], *("en", str(FOLDER))[len(sys.argv) - 1 :]][:2]
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    (Path(folder) / WALKTHROUGH).mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium")
     with run_stack() as stack, sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        walk_through(stack, browser, language, Path(folder))
+        take_pictures(stack, browser, language, Path(folder))
         browser.close()
 
 
-def walk_through(stack: BenchmarkStack, browser: Browser, language: str, folder: Path) -> None:
-    """Act as the customer and as support, and save a picture of each step."""
+def take_pictures(stack: BenchmarkStack, browser: Browser, language: str, folder: Path) -> None:
+    """Save a picture of each page and of each step of the walkthrough."""
     locale = {"en": "en-US", "zh": "zh-CN"}[language]
     context = browser.new_context(base_url=stack.base, locale=locale, viewport=SIZE, reduced_motion="reduce")
     context.set_default_timeout(WAIT_MS)
@@ -66,6 +74,36 @@ def walk_through(stack: BenchmarkStack, browser: Browser, language: str, folder:
             raise ValueError(f"{name} has {len(encoded):,} bytes")
         (folder / f"{name}.webp").write_bytes(encoded)
 
+    walk_through(stack, page, language, lambda shown, name, selector="": save(shown, f"{WALKTHROUGH}/{name}", selector))
+    show_pages(stack, page, save)
+
+
+def show_pages(stack: BenchmarkStack, page: Page, save: Save) -> None:
+    """Save the redeem page, a redemption in progress, the dashboard, and a batch of codes in progress."""
+    page.set_viewport_size(PUBLIC_SIZE)
+    page.goto("/invite")
+    save(page, "redeem")
+    ((code, _),) = stack.issue_many(1, max_uses=REDEMPTIONS)
+    with stack.pause_workers():
+        submit(page, code, "li.wei@example.com")
+        page.wait_for_selector("#slip")
+        save(page, "status")
+    for number in range(REDEMPTIONS + REJECTED - 1):
+        page.request.post("/api/v1/public/redeem", data={"code": code, "email": f"person.{number}@example.com"})
+    stack.wait_until_drained()
+    page.set_viewport_size(CONSOLE_SIZE)
+    page.goto("/support/dashboard?window=hour")
+    save(page, "dashboard")
+    page.goto("/admin")
+    page.fill("#count", str(BATCH_CODES))
+    page.locator("main form button[type=submit]").first.click()
+    page.wait_for_url("**/admin/batches/*")
+    wait_until(lambda: page.locator("progress").evaluate(IS_PART_DONE), WAIT_MS / 1_000, "a fifth of the codes issued")
+    save(page, "admin")
+
+
+def walk_through(stack: BenchmarkStack, page: Page, language: str, save: Save) -> None:
+    """Act as the customer and as support, and save a picture of each step."""
     ((code, code_id),) = stack.issue_many(1, max_uses=3)
     redeem(page, code, "li.wei@example.com")
     redeem(page, code, MISTYPED)
@@ -120,13 +158,18 @@ def is_newest_signed(page: Page) -> bool:
     return page.locator(".proof-tick").first.get_attribute("data-proof") == "signed"
 
 
-def redeem(page: Page, code: str, address: str) -> None:
-    """Redeem as a customer, until the invitation is sent."""
+def submit(page: Page, code: str, address: str) -> None:
+    """Redeem as a customer."""
     page.goto("/invite")
     page.fill("#email", address)
     page.fill("#code", code)
     page.locator("#redeem button[type=submit]").click()
     page.wait_for_url(re.compile("/r/"))
+
+
+def redeem(page: Page, code: str, address: str) -> None:
+    """Redeem as a customer, until the invitation is sent."""
+    submit(page, code, address)
     page.wait_for_selector("#slip[data-state=sent]")
 
 
