@@ -72,11 +72,10 @@ def paths(served_app: ServedApp) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str], language: str) -> None:
-    """Targets for fingers, fields that are not enlarged, one line of navigation, headings without gaps."""
+def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str]) -> None:
+    """Targets for fingers, fields that are not enlarged, one line of the longer English navigation, headings."""
     open_tab(staff="admin").close()
-    page = open_tab(language, staff="admin", **PHONE)
+    page = open_tab(staff="admin", **PHONE)
     faults: dict[str, list[str]] = {}
     for path in paths:
         answer = page.goto(path)
@@ -104,7 +103,7 @@ def walk(page: Page) -> list[dict[str, Any]]:
 def test_keyboard_walks_down_every_staff_page_with_a_visible_focus(open_tab: Tab, paths: list[str]) -> None:
     """The link to the content is first and works; each stop has a ring and is on the page."""
     open_tab(staff="admin").close()
-    page = open_tab(staff="admin", width=390)
+    page = open_tab("zh", staff="admin", width=390)
     faults: dict[str, list[str]] = {}
     for path in paths:
         page.goto(path)
