@@ -138,6 +138,39 @@ class CampaignHistory(BaseModel):
     events: list[CampaignHistoryEvent]
 
 
+class CampaignUse(BaseModel):
+    """A use of a campaign that counts: its reservation is pending or sent."""
+
+    code_id: UUID
+    reservation_id: UUID
+    since: datetime
+    version: int
+    position: int
+
+
+class CampaignExplanation(BaseModel):
+    """The number of uses of a campaign as a sum of events."""
+
+    id: UUID
+    as_of: Annotated[datetime, Field(description="Time for which the uses are counted.")]
+    version: int
+    position: int
+    state: str
+    max_uses: int | None
+    max_per_person: int | None
+    max_per_day: int | None
+    occupied: Annotated[int, Field(description="Uses of all its codes that count or are reserved.")]
+    available: int | None
+    available_today: Annotated[int | None, Field(description="Uses left on the UTC day; null without a limit.")]
+    takes: Annotated[int, Field(description="How often a use was taken.")]
+    returns: Annotated[int, Field(description="How often a use was returned.")]
+    terms_version: Annotated[int, Field(description="Version of the event that set the terms.")]
+    terms: Annotated[str, Field(description="The terms, as a sentence.")]
+    sentence: str
+    uses: Annotated[list[CampaignUse], Field(description="Uses that count, by the order in which they were taken.")]
+    left_out: Annotated[int, Field(description="Number of older uses that are not listed.")]
+
+
 def _list_domains(terms: CampaignTerms, name: str) -> list[str] | None:
     domains: DomainNames | None = getattr(terms, name)
     return None if domains is None else split_domains(domains)

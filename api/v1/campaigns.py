@@ -5,7 +5,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from msgspec import structs
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
@@ -13,11 +12,10 @@ from api.http.dependencies import MayIssueCodes, MayReadCodes, MayWriteCodes, Th
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
-from api.i18n.messages import event_sentence
 from api.schemas.campaigns import (
     CampaignChange,
+    CampaignExplanation,
     CampaignHistory,
-    CampaignHistoryEvent,
     CampaignPage,
     CampaignRequest,
     CampaignView,
@@ -26,6 +24,7 @@ from api.schemas.campaigns import (
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.timestamps import LooseTimestamp
 from api.use_cases import campaign_actions
+from api.use_cases.past_states.campaign_history import explain_campaign, list_history
 from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
     CreateCampaign,
@@ -34,7 +33,6 @@ from domain.commands.campaign.manage_campaign import (
     ResumeCampaign,
 )
 from domain.errors import NoSuchCampaign
-from domain.events.campaign import CampaignUseEvent
 from domain.values.number_bounds import VERSIONS
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 
@@ -142,23 +140,26 @@ def history(
     reader = CampaignReader(services.storage)
     if reader.find_campaign(campaign_id) is None:
         raise ApplicationError("NOT_FOUND")
-    entries = (entry for entry in reader.read_campaign_history(campaign_id, as_of) if entry.version > after)
-    events = []
-    for entry in islice(entries, limit):
-        kind, use = type(entry.event).__name__, entry.event if isinstance(entry.event, CampaignUseEvent) else None
-        events.append(
-            CampaignHistoryEvent(
-                position=entry.position,
-                version=entry.version,
-                type=kind,
-                at=entry.event.at,
-                code_id=None if use is None else use.code_id,
-                reservation_id=None if use is None else use.reservation_id,
-                occupied=entry.campaign.occupied,
-                sentence=event_sentence(kind, structs.asdict(entry.event), language),
-            )
-        )
-    return CampaignHistory(id=campaign_id, events=events)
+    lines = (line for line in list_history(reader, campaign_id, language, as_of) if line.version > after)
+    return CampaignHistory(id=campaign_id, events=list(islice(lines, limit)))
+
+
+@router.get(
+    "/{campaign_id}/explain", responses=problem_responses("NOT_FOUND"), summary="Explain the uses of a campaign"
+)
+def explain(
+    campaign_id: UUID,
+    services: TheServices,
+    language: TheLanguage,
+    _: MayReadCodes,
+    as_of: Annotated[LooseTimestamp | None, Query(description="Only events that took effect until this time.")] = None,
+) -> CampaignExplanation:
+    """Names each use that counts, with the event that took it, and the event that set the terms."""
+    reader = CampaignReader(services.storage)
+    explanation = explain_campaign(reader, campaign_id, services.now(), language, as_of=as_of)
+    if explanation is None:
+        raise ApplicationError("NOT_FOUND")
+    return explanation
 
 
 def _view(services: TheServices, balance: CampaignBalance) -> CampaignView:

@@ -56,6 +56,7 @@ SAMPLES = {
     "by": ID,
     "name": "Autumn",
     "code_id": ID,
+    "campaign_id": ID,
     "hand_out_id": ID,
     "mail": 2,
 }

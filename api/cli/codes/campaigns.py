@@ -1,4 +1,4 @@
-"""`ledger campaign create|list|show|add|pause|resume|end|terms`: limits that many codes share."""
+"""`ledger campaign create|list|show|history|explain|add|pause|resume|end|terms`: limits that many codes share."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,20 +7,23 @@ from uuid import UUID
 
 import typer
 
-from api.cli.arguments import parse_campaign_id
+from api.cli.arguments import parse_campaign_id, parse_time_option
 from api.cli.command_index import CommandGroup
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
+from api.i18n.catalogs import translator
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.campaigns import view_of_campaign
 from api.use_cases import campaign_actions, code_actions
+from api.use_cases.past_states.campaign_history import explain_campaign, list_history
 from api.use_cases.services import Caller, LedgerServices
 from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignTerms
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 from projections.read_models.pagination import OLDEST
+from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show as show_table
 from projections.terminal.tables import table
 from projections.terminal.text import say, say_error
@@ -28,6 +31,9 @@ from projections.terminal.text import say, say_error
 LISTED_MAX = 10_000
 
 CampaignId = Annotated[str, typer.Argument(help="Campaign ID.")]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", help="Show the campaign as of this time (ISO 8601, UTC by default).")
+]
 CampaignAction = Callable[[LedgerServices, Caller, UUID], CampaignBalance]
 """A use case with all its parameters but for who asks and what it is about."""
 
@@ -38,7 +44,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     campaign.command()(create)
     campaign.command("list")(list_campaigns)
-    for command in (show, add, pause, resume, end, terms):
+    for command in (show, history, explain, add, pause, resume, end, terms):
         campaign.command()(command)
     app.add_typer(campaign, name="campaign")
 
@@ -105,6 +111,54 @@ def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -
         value = getattr(balance.campaign.terms, term.name)
         say(f"{term.option.removeprefix('--')}: {term.none_word or '-' if value is None else term.text(value)}")
     say(f"codes: {document['codes']}", _summary(document))
+    return 0
+
+
+def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, json: JsonFlag = False) -> int:
+    """Show every event of a campaign, with the uses after each.
+
+    Example: `ledger campaign history 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --as-of 2026-11-24T12:00`
+    """
+    campaign_id, as_of_time = parse_campaign_id(campaign), parse_time_option(as_of, "--as-of") if as_of else None
+    with Session(context.obj).open_ledger() as ledger:
+        lines = list(list_history(CampaignReader(ledger.storage), campaign_id, ledger.language, as_of_time))
+        if not lines:
+            return _report_missing(ledger, as_of)
+    if json:
+        print_json({"id": campaign_id, "events": [line.model_dump() for line in lines]})
+        return 0
+    rows = table("time (UTC)", "event", ("uses", "right"), "what happened", fixed=("time (UTC)", "uses"))
+    for line in lines:
+        rows.add_row(format_timestamp(line.at), line.type, str(line.occupied), line.sentence)
+    show_table(rows)
+    return 0
+
+
+def explain(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, json: JsonFlag = False) -> int:
+    """Explain the uses of a campaign, one by one.
+
+    Names each use that counts, and the event that set the terms.
+    """
+    campaign_id, as_of_time = parse_campaign_id(campaign), parse_time_option(as_of, "--as-of") if as_of else None
+    with Session(context.obj).open_ledger() as ledger:
+        reader, translate = CampaignReader(ledger.storage), translator(ledger.language)
+        explanation = explain_campaign(reader, campaign_id, ledger.now(), ledger.language, as_of=as_of_time)
+        if explanation is None:
+            return _report_missing(ledger, as_of)
+    if json:
+        print_json(explanation.model_dump())
+        return 0
+    say(
+        explanation.sentence,
+        translate("explain.campaign.terms", version=explanation.terms_version, terms=explanation.terms),
+    )
+    if explanation.uses:
+        rows = table("event", "time (UTC)", "code", "reservation", fixed=("event", "time (UTC)"))
+        for use in explanation.uses:
+            rows.add_row(f"#{use.version}", format_timestamp(use.since), str(use.code_id), str(use.reservation_id))
+        show_table(rows)
+    if explanation.left_out:
+        say(translate("explain.campaign.left_out", left_out=explanation.left_out))
     return 0
 
 
@@ -178,6 +232,13 @@ def terms(
     return _perform(
         Session(context.obj), campaign, partial(campaign_actions.change_campaign, changes=changes), json=json
     )
+
+
+def _report_missing(ledger: OpenLedger, as_of: str | None) -> int:
+    if as_of:
+        say_error(f"the campaign did not exist yet at {as_of}")
+        return ExitCode.REFUSED
+    return ledger.report_refusal(ApplicationError.from_refusal(NoSuchCampaign()))
 
 
 def _perform(session: Session, campaign: str, action: CampaignAction, *, json: bool) -> int:

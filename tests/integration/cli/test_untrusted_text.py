@@ -180,6 +180,8 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "campaign create": (lambda _: (PRINTABLE, "--group", PRINTABLE, "--denied-domains", HOSTILE), ""),
     "campaign list": (lambda stage: after(stage.campaign()), PRINTABLE),
     "campaign show": (lambda stage: (stage.campaign(),), PRINTABLE),
+    "campaign history": (lambda stage: (stage.campaign(),), PRINTABLE),
+    "campaign explain": (lambda stage: (stage.campaign(),), PRINTABLE),
     "campaign add": (lambda stage: (stage.campaign(), stage.code(), HOSTILE), ""),
     "campaign pause": (lambda stage: (stage.campaign(),), ""),
     "campaign resume": (lambda _: (HOSTILE,), ""),

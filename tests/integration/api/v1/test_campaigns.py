@@ -228,3 +228,27 @@ def test_terms_of_a_campaign_change_only_if_they_still_have_the_etag(app: AppCli
     assert stale.json()["code"] == "TERMS_CHANGED"
     assert app.client.get(path, headers=key).json()["max_uses"] == 8
     assert app.client.patch(path, json={"max_uses": 9}, headers={**key, "If-Match": "*"}).status_code == 200
+
+
+def test_explanation_names_each_use_that_counts_now_and_as_of_a_time(app: AppClient) -> None:
+    """One sent, one returned, one reserved: two count, each with the event that took it."""
+    campaign, key = create(app, max_uses=5, max_per_day=4), {**app.key("viewer"), "Accept-Language": "en"}
+    path = f"/api/v1/campaigns/{campaign['id']}"
+    codes = issue(app, campaign, 3)
+    ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number, code in enumerate(codes)]
+    app.attempt(ids[0])
+    app.client.post(f"/api/v1/reservations/{ids[1]}/cancel", json={}, headers=app.key("admin"))
+    history = app.client.get(f"{path}/history", headers=key).json()["events"]
+
+    now = app.client.get(f"{path}/explain", headers=key).json()
+    first = app.client.get(f"{path}/explain", params={"as_of": history[1]["at"]}, headers=key).json()
+    before = app.client.get(f"{path}/explain?as_of=2020-01-01T00:00:00Z", headers=key)
+    unknown = app.client.get(f"/api/v1/campaigns/{UNKNOWN}/explain", headers=key)
+
+    assert [use["reservation_id"] for use in now["uses"]] == [ids[0], ids[2]]
+    assert [history[use["version"] - 1]["type"] for use in now["uses"]] == ["CampaignUseTaken"] * 2
+    assert now["sentence"] == "2 uses count: 3 were taken by reservations, and 1 of them were returned."
+    numbers = ("occupied", "available", "available_today", "takes", "returns", "left_out", "terms_version", "version")
+    assert [now[name] for name in numbers] == [2, 3, 2, 3, 1, 0, 1, 5]
+    assert ([use["reservation_id"] for use in first["uses"]], first["occupied"]) == ([ids[0]], 1)
+    assert (before.status_code, unknown.status_code) == (404, 404)

@@ -100,3 +100,24 @@ def test_campaign_add_and_import_put_codes_into_a_campaign(
     assert (refused.status, "code 1 of 2 was not added; 0 were added" in refused.err) == (4, True)
     assert [imported.status, unknown.status, ended.status, late.status] == [0, 4, 0, 4]
     assert terminal.ledger("campaign", "show", campaign, "--json").json["codes"] == 3
+
+
+def test_campaign_history_and_explain_show_each_use(bench: LedgerBench, terminal: Terminal) -> None:
+    """As the API does; a time before its creation is refused, and so is an unknown campaign."""
+    campaign = bench.create_campaign(max_uses=2)
+    reservation = done(bench.redeem(bench.issue(campaign_id=campaign), "li@example.com")).require_reservation()
+
+    history = terminal.ledger("campaign", "history", str(campaign), "--json").json
+    explained = terminal.ledger("campaign", "explain", str(campaign), "--json").json
+    texts = [terminal.ledger("campaign", action, str(campaign)).out for action in ("history", "explain")]
+    early = terminal.ledger("campaign", "explain", str(campaign), "--as-of", "2020-01-01")
+    unknown = terminal.ledger("campaign", "history", str(uuid4()))
+
+    assert [(event["type"], event["occupied"]) for event in history["events"]] == [
+        ("CampaignCreated", 0),
+        ("CampaignUseTaken", 1),
+    ]
+    assert [use["reservation_id"] for use in explained["uses"]] == [str(reservation.reservation_id)]
+    assert "CampaignUseTaken" in texts[0]
+    assert str(reservation.reservation_id) in texts[1].replace("\n", "")
+    assert (early.status, "did not exist yet" in early.err, unknown.status) == (4, True, 4)
