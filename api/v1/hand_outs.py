@@ -185,13 +185,14 @@ def list_recipients(
 
 @router.post(
     "/{hand_out_id}/recipients/{code_id}/resend",
-    responses=problem_responses(ResendHandOut),
+    responses=problem_responses(ResendHandOut, PauseHandOut, "CAMPAIGN_ENDED"),
     summary="Send the code of a recipient again",
 )
 def resend(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayWriteCodes) -> RecipientView:
     """Sends the same code and link again, whatever the state and the rate of the hand-out.
 
-    A recipient without an email yet gets it now. While an email is queued, no further one is.
+    A recipient without an email yet gets it now, unless the hand-out has ended. While an email is queued, no further
+    one is.
     """
     return view_of_person(hand_out_actions.resend_to_person(services, caller, hand_out_id, code_id))
 

@@ -26,8 +26,23 @@ CATCH_UP: Final = timedelta(seconds=10)
 """How much of the rate that was not used is made up for: workers look for due rows every few seconds."""
 
 
+class RowEnd(NamedTuple):
+    """What becomes of a leased row. `due_at`: when it is tried again; None for never."""
+
+    code_id: UUID
+    due_at: datetime | None
+    attempts: int
+    leased_until: datetime
+
+
 class DueRow(NamedTuple):
-    """A row that a worker has leased. `attempts`: number of this attempt, from 1."""
+    """A row that a worker has leased.
+
+    Attributes:
+        attempts: Number of this attempt, from 1.
+        leased_until: End of the lease, by which its worker ends it.
+        quiet_hours: Of the campaign; None also where staff asked for the email.
+    """
 
     code_id: UUID
     hand_out_id: UUID
@@ -35,6 +50,12 @@ class DueRow(NamedTuple):
     language: Language
     variables: Mapping[str, str]
     attempts: int
+    leased_until: datetime
+    quiet_hours: str | None = None
+
+    def end(self, due_at: datetime | None, attempts: int = 0) -> RowEnd:
+        """Return what becomes of the row."""
+        return RowEnd(self.code_id, due_at, attempts, self.leased_until)
 
 
 class QueuedMail(NamedTuple):
@@ -44,14 +65,6 @@ class QueuedMail(NamedTuple):
     state: MailState
     reminder: int | None
     written_at: datetime
-
-
-class RowEnd(NamedTuple):
-    """What becomes of a leased row. `due_at`: when it is tried again; None for never."""
-
-    code_id: UUID
-    due_at: datetime | None
-    attempts: int
 
 
 class HandOutQueue(HandOutReader):
@@ -64,7 +77,8 @@ class HandOutQueue(HandOutReader):
 
     def take(self, now: datetime, most: int) -> list[DueRow]:
         """Lease rows of one hand-out, or some that staff asked for; none if nothing is due now."""
-        leased = {"now": now, "leased_until": now + timedelta(seconds=LEASE_S)}
+        leased_until = now + timedelta(seconds=LEASE_S)
+        leased = {"now": now, "leased_until": leased_until}
         with (
             translate_database_errors(),
             self._storage.datastore.get_connection() as conn,
@@ -72,20 +86,21 @@ class HandOutQueue(HandOutReader):
             conn.cursor(row_factory=tuple_row) as cursor,
         ):
             if asked := cursor.execute(HandOutsSql.take_asked_rows, {**leased, "limit": most}).fetchall():
-                return [self._due(row) for row in asked]
+                return [self._due(row, leased_until) for row in asked]
             row_of_pace = cursor.execute(HandOutsSql.take_due_hand_out, {"now": now}).fetchone()
             if row_of_pace is None:
                 return []
-            hand_out_id, next_at = row_of_pace
+            hand_out_id, next_at, quiet_hours = row_of_pace
             rate = self.details(hand_out_id).created.per_minute
             start = max(next_at, now - CATCH_UP)
             limit = most if rate is None else min(most, int((now - start).total_seconds() * rate / 60) + 1)
             rows = cursor.execute(
                 HandOutsSql.take_due_rows, {**leased, "hand_out_id": hand_out_id, "limit": limit}
             ).fetchall()
-            if rate is not None:
-                cursor.execute(HandOutsSql.set_pace, (start + timedelta(seconds=len(rows) * 60 / rate), hand_out_id))
-        return [self._due(row) for row in rows]
+            # Without a rate the next batch may follow at once, but after those of hand-outs that have waited longer.
+            next_at = now if rate is None else start + timedelta(seconds=len(rows) * 60 / rate)
+            cursor.execute(HandOutsSql.set_pace, (next_at, hand_out_id))
+        return [self._due(row, leased_until, quiet_hours) for row in rows]
 
     def details(self, hand_out_id: UUID) -> HandOutDetails:
         """Return the hand-out of a leased row, as it was when this process first needed it.
@@ -119,14 +134,22 @@ class HandOutQueue(HandOutReader):
         )
         return {code_id: text for code_id, text in texts if text is not None}
 
-    def find_reminders(self, now: datetime, most: int) -> list[tuple[UUID, UUID]]:
-        """Return hand-outs and codes whose reminder is due; none in the quiet hours of their campaign."""
-        rows = self._fetch_named(HandOutsSql.due_reminders, now=now, limit=most)
-        return [
-            (hand_out_id, code_id)
-            for hand_out_id, code_id, quiet_hours in rows
+    def find_reminders(self, now: datetime, most: int) -> list[UUID]:
+        """Return codes whose reminder is due; none in the quiet hours of their campaign."""
+        campaign_ids = [
+            campaign_id
+            for campaign_id, quiet_hours in self._fetch_named(HandOutsSql.reminding_campaigns, now=now)
             if quiet_hours is None or find_end_of_quiet_hours(quiet_hours, now) is None
         ]
+        if not campaign_ids:
+            return []
+        rows = self._fetch_named(HandOutsSql.due_reminders, now=now, campaign_ids=campaign_ids, limit=most)
+        return [code_id for (code_id,) in rows]
+
+    def make_due(self, code_ids: Sequence[UUID], now: datetime) -> None:
+        """Have the emails of rows sent, at the rate of their hand-outs."""
+        with translate_database_errors(), self._storage.datastore.get_connection() as conn:
+            conn.execute(HandOutsSql.make_rows_due, (now, list(code_ids)))
 
     def finish(self, ends: Sequence[RowEnd]) -> None:
         """End the leases of rows."""
@@ -135,13 +158,30 @@ class HandOutQueue(HandOutReader):
                 conn.execute(HandOutsSql.finish_rows, [list(column) for column in zip(*ends, strict=True)])
 
     def ask(self, hand_out_id: UUID, code_id: UUID, now: datetime) -> bool:
-        """Have the email of a row sent now; return False if the row is not in the hand-out's list any more."""
+        """Have the email of a row sent now; return False if the row is not in the hand-out's list any more.
+
+        A row that may be leased is sent when its lease ends.
+        """
         with translate_database_errors(), self._storage.datastore.get_connection() as conn:
-            parameters = {"now": now, "code_id": code_id, "hand_out_id": hand_out_id}
+            parameters = {
+                "now": now,
+                "leased_until": now + timedelta(seconds=LEASE_S),
+                "code_id": code_id,
+                "hand_out_id": hand_out_id,
+            }
             return conn.execute(HandOutsSql.ask_for_row, parameters).rowcount > 0
 
-    def _due(self, row: Sequence[Any]) -> DueRow:
+    def _due(self, row: Sequence[Any], leased_until: datetime, quiet_hours: str | None = None) -> DueRow:
         code_id, hand_out_id, recipient_id, language, sealed, key_id, attempts = row
         text = None if sealed is None else self._storage.vault.open_text(code_id, sealed, key_id)
         variables = {} if text is None else orjson.loads(text)
-        return DueRow(code_id, hand_out_id, recipient_id, cast("Language", language), variables, attempts)
+        return DueRow(
+            code_id,
+            hand_out_id,
+            recipient_id,
+            cast("Language", language),
+            variables,
+            attempts,
+            leased_until,
+            quiet_hours,
+        )

@@ -19,7 +19,7 @@ PersonState = Literal[
 """The state of a recipient of a hand-out.
 
 `queued`: no email yet. `refused`: the mail server refused it. `unknown`: it may or may not be sent. `expired`: the code
-ended unredeemed. `not_sent`: the hand-out ended before.
+ended unredeemed. `not_sent`: the hand-out ended before, or its codes expired.
 """
 PERSON_STATES: Final[tuple[PersonState, ...]] = get_args(PersonState)
 _STATE_OF_MAIL: Final[dict[MailState, PersonState]] = {
@@ -50,6 +50,15 @@ class HandOutDetails(NamedTuple):
     def state_in(self, *, is_campaign_over: bool) -> HandOutState:
         """Return its state; the end of its campaign ends it."""
         return "ended" if is_campaign_over else self.hand_out.state
+
+    def issues_no_code(self, now: datetime, *, is_campaign_over: bool) -> bool:
+        """Return whether recipients without a code get none any more: it ended, or its codes would be expired."""
+        return self.state_in(is_campaign_over=is_campaign_over) == "ended" or self.has_expired(now)
+
+    def has_expired(self, now: datetime) -> bool:
+        """Return whether codes that it would issue now would be expired."""
+        expires_at = self.created.terms.expires_at
+        return expires_at is not None and expires_at <= now
 
 
 class HandOutProgress(NamedTuple):
@@ -130,7 +139,7 @@ class HandOutReader(Reader):
     def count_people(self, details: HandOutDetails, now: datetime, *, is_campaign_over: bool) -> dict[PersonState, int]:
         """Return how many recipients are in each state; states without any are 0."""
         counts: dict[PersonState, int] = dict.fromkeys(PERSON_STATES, 0)
-        is_ended = details.state_in(is_campaign_over=is_campaign_over) == "ended"
+        is_ended = details.issues_no_code(now, is_campaign_over=is_campaign_over)
         rows = self._fetch_named(
             HandOutsSql.count_people, hand_out_id=details.hand_out.hand_out_id, group=_group(details), now=now
         )
@@ -186,7 +195,7 @@ class HandOutReader(Reader):
         self, details: HandOutDetails, rows: Sequence[tuple[Any, ...]], now: datetime, *, is_campaign_over: bool
     ) -> list[Person]:
         addresses = self.find_recipients([row[2] for row in rows])
-        is_ended = details.state_in(is_campaign_over=is_campaign_over) == "ended"
+        is_ended = details.issues_no_code(now, is_campaign_over=is_campaign_over)
         people = []
         for row in rows:
             number, code_id, recipient_id, language, _, mail, mail_state, reminder, handed_out_at, changed_at = row[:10]

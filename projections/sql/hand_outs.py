@@ -11,6 +11,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     hand_out_with_terms: LiteralString
     hand_outs_of_campaign: LiteralString
     insert_list_recipients: LiteralString
+    lock_list_recipients: LiteralString
     insert_upload: LiteralString
     end_upload: LiteralString
     start_pace: LiteralString
@@ -22,6 +23,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     count_people: LiteralString
     code_texts_of_ids: LiteralString
     handed_out_of_ids: LiteralString
+    reminding_campaigns: LiteralString
     due_reminders: LiteralString
     take_due_hand_out: LiteralString
     take_due_rows: LiteralString
@@ -29,5 +31,6 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     set_pace: LiteralString
     finish_rows: LiteralString
     ask_for_row: LiteralString
+    make_rows_due: LiteralString
     insert_hand_out_text: LiteralString
     texts_of_hand_out: LiteralString

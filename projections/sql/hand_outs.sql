@@ -15,6 +15,10 @@ INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
 SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[])
 ON CONFLICT (digest) DO NOTHING;
 
+-- name: lock_list_recipients
+-- In one order, so that two uploads of the same people in other orders never wait for one another in a ring.
+SELECT recipient_id FROM recipients WHERE recipient_id = ANY(%s) ORDER BY recipient_id FOR NO KEY UPDATE;
+
 -- name: insert_upload
 INSERT INTO hand_out_uploads (upload_id, hand_out_id, started_at) VALUES (%s, %s, %s);
 
@@ -35,7 +39,7 @@ FROM unnest(%(code_ids)s::uuid[], %(recipient_ids)s::uuid[], %(languages)s::text
 ORDER BY new.nth
 ON CONFLICT (campaign_id, recipient_id) DO UPDATE SET
     hand_out_id = excluded.hand_out_id, upload_id = excluded.upload_id, number = DEFAULT,
-    language = excluded.language, sealed = NULL, key_id = NULL, due_at = excluded.due_at, attempts = 0
+    language = excluded.language, sealed = NULL, key_id = NULL, due_at = excluded.due_at, attempts = 0, is_asked = false
 WHERE old.upload_id <> excluded.upload_id
     AND NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = old.code_id)
     AND (
@@ -99,19 +103,26 @@ SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id 
 -- name: handed_out_of_ids
 SELECT code_id, mail, mail_state, reminder, changed_at FROM handed_out_codes WHERE code_id = ANY(%s);
 
+-- name: reminding_campaigns
+-- Campaigns that remind and whose codes can be redeemed now.
+SELECT campaign_id, quiet_hours FROM campaigns
+WHERE remind_days IS NOT NULL AND ended_by IS NULL AND NOT is_paused
+    AND (starts_at IS NULL OR starts_at <= %(now)s) AND (ends_at IS NULL OR ends_at > %(now)s)
+    AND (max_uses IS NULL OR occupied < max_uses);
+
 -- name: due_reminders
--- Sent codes of campaigns that remind, which expire within that many days and are not redeemed; and those whose reminder
--- was requested by a worker that ended before the row was due.
-SELECT h.hand_out_id, h.code_id, c.quiet_hours
+-- Sent codes of these campaigns which expire within so many days and are not redeemed; and those whose reminder was
+-- requested by a worker that ended before the row was due.
+SELECT h.code_id
 FROM campaigns c
-JOIN hand_outs o USING (campaign_id)
+JOIN hand_outs o ON o.campaign_id = c.campaign_id AND o.state = 'running'
 JOIN handed_out_codes h ON h.hand_out_id = o.hand_out_id
 JOIN hand_out_recipients r ON r.code_id = h.code_id AND r.due_at IS NULL
 JOIN code_balances b ON b.code_id = h.code_id
-WHERE c.remind_days IS NOT NULL AND c.ended_by IS NULL AND NOT c.is_paused
+WHERE c.campaign_id = ANY(%(campaign_ids)s)
     AND (h.mail_state = 'sent' AND h.reminder IS NULL OR h.mail_state = 'queued' AND h.reminder = h.mail)
     AND b.expires_at > %(now)s AND b.expires_at <= %(now)s + make_interval(days => c.remind_days::int)
-    AND b.used + b.reserved = 0 AND b.revoked_by IS NULL
+    AND b.used + b.reserved = 0 AND b.revoked_by IS NULL AND NOT b.is_paused
     AND NOT EXISTS (
         SELECT FROM opt_outs p
         WHERE p.recipient_id = h.recipient_id AND p.group_name = coalesce(b.group_name, '')
@@ -120,7 +131,7 @@ LIMIT %(limit)s;
 
 -- name: take_due_hand_out
 -- One hand-out with due rows whose campaign takes reservations. Its row of the pace is locked while rows are taken.
-SELECT p.hand_out_id, p.next_at FROM hand_out_pace p
+SELECT p.hand_out_id, p.next_at, c.quiet_hours FROM hand_out_pace p
 JOIN hand_outs h USING (hand_out_id) JOIN campaigns c USING (campaign_id)
 WHERE h.state = 'running' AND p.next_at <= %(now)s AND c.ended_by IS NULL AND NOT c.is_paused
     AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
@@ -154,14 +165,23 @@ RETURNING r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_
 UPDATE hand_out_pace SET next_at = %s WHERE hand_out_id = %s;
 
 -- name: finish_rows
--- `due_at`: when to try again; null for never. Whoever asked for the email has it then.
+-- `due_at`: when to try again; null for never. Whoever asked for the email has it then. A row whose lease was lost, or
+-- that staff asked for since, stays due: what ended is not what is wanted now.
 UPDATE hand_out_recipients r SET due_at = new.due_at, attempts = new.attempts, is_asked = r.is_asked AND new.due_at IS NOT NULL
-FROM unnest(%s::uuid[], %s::timestamptz[], %s::smallint[]) AS new (code_id, due_at, attempts)
-WHERE r.code_id = new.code_id;
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::smallint[], %s::timestamptz[])
+    AS new (code_id, due_at, attempts, leased_until)
+WHERE r.code_id = new.code_id AND r.due_at = new.leased_until;
 
 -- name: ask_for_row
-UPDATE hand_out_recipients SET due_at = %(now)s, attempts = 0, is_asked = true
+-- A row that may be leased is not due before its lease ends, or two workers would send the same email. The microsecond
+-- keeps that worker from ending the row.
+UPDATE hand_out_recipients SET attempts = 0, is_asked = true, due_at = CASE
+    WHEN due_at > %(now)s AND due_at <= %(leased_until)s THEN due_at + interval '1 microsecond' ELSE %(now)s
+END
 WHERE code_id = %(code_id)s AND hand_out_id = %(hand_out_id)s;
+
+-- name: make_rows_due
+UPDATE hand_out_recipients SET due_at = %s, attempts = 0 WHERE code_id = ANY(%s) AND due_at IS NULL;
 
 -- name: insert_hand_out_text
 INSERT INTO hand_out_texts (hand_out_id, language, subject, body) VALUES (%s, %s, %s, %s)

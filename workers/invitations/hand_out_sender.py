@@ -14,6 +14,7 @@ from domain.command_bus import Command, CommandResult
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, RemindOfHandOut, needs_reminder
+from domain.errors import CampaignHasEnded
 from domain.events.hand_out import SkipReason
 from domain.model.redeem_code import RedeemCode
 from domain.ports import (
@@ -29,6 +30,7 @@ from domain.ports import (
     outcome_label,
 )
 from domain.values.identifiers import EmailAddress, format_code
+from domain.values.quiet_hours import find_end_of_quiet_hours
 from projections.hand_outs.hand_out_queue import DueRow, HandOutQueue, QueuedMail, RowEnd
 from projections.telemetry.metrics import HAND_OUT_MAILS
 from workers.channels.group_router import Cooldowns
@@ -105,17 +107,19 @@ class HandOutSender:
         """Send to recipients of one group."""
         now = self.steps.now()
         if group is not None and self.cooldowns.is_active(group):
-            self.queue.finish([RowEnd(row.code_id, now + RETRY, row.attempts - 1) for row in rows])
+            self.queue.finish([row.end(now + RETRY, row.attempts - 1) for row in rows])
             return
         opted_out = self.opt_outs.find_opted_out([row.recipient_id for row in rows], group)
         remaining = self._leave_out(rows, opted_out)
-        self._issue(remaining)
+        never = self._issue(remaining)
         mails = self.queue.find_mails([row.code_id for row in remaining])
-        # Without an email there is no code: the campaign ended after the lease, or a bug was logged.
-        self.queue.finish([RowEnd(row.code_id, now + RETRY, 0) for row in remaining if row.code_id not in mails])
+        without = [row for row in remaining if row.code_id not in mails]  # a bug was logged, or it is never issued
+        self.queue.finish([row.end(None if row.code_id in never else now + RETRY) for row in without])
         finished = [row for row in remaining if row.code_id in mails and mails[row.code_id].state != "queued"]
-        self.queue.finish([RowEnd(row.code_id, None, 0) for row in finished])
-        queued = [row for row in remaining if row.code_id in mails and mails[row.code_id].state == "queued"]
+        self.queue.finish([row.end(None) for row in finished])
+        queued = self._postpone(
+            [row for row in remaining if row.code_id in mails and mails[row.code_id].state == "queued"], mails
+        )
         prepared = self._prepare(group, queued, mails, opted_out)
         sending = [each for each in prepared if each.message is not None]
         outcomes = self.send_all([each.message for each in sending if each.message is not None])
@@ -132,14 +136,35 @@ class HandOutSender:
             return list(rows)
         issued = self.queue.find_mails([row.code_id for row in rows])
         left_out = [row for row in rows if row.recipient_id in opted_out and row.code_id not in issued]
-        self.queue.finish([RowEnd(row.code_id, None, 0) for row in left_out])
+        self.queue.finish([row.end(None) for row in left_out])
         HAND_OUT_MAILS.labels("opted_out").inc(len(left_out))
         return [row for row in rows if row not in left_out]
 
-    def _issue(self, rows: Sequence[DueRow]) -> None:
-        """Issue the codes that do not exist yet."""
-        commands: list[Command] = []
+    def _postpone(self, rows: Sequence[DueRow], mails: Mapping[UUID, QueuedMail]) -> list[DueRow]:
+        """Postpone reminders to the end of the quiet hours that began after they were requested; return the others."""
+        now, ends = self.steps.now(), list[RowEnd]()
         for row in rows:
+            mail = mails[row.code_id]
+            if mail.reminder == mail.number and row.quiet_hours is not None:
+                until = find_end_of_quiet_hours(row.quiet_hours, now)
+                if until is not None:
+                    ends.append(row.end(until, row.attempts - 1))
+        self.queue.finish(ends)
+        postponed = {end.code_id for end in ends}
+        return [row for row in rows if row.code_id not in postponed]
+
+    def _issue(self, rows: Sequence[DueRow]) -> set[UUID]:
+        """Issue the codes that do not exist yet; return those that are never issued.
+
+        Their campaign has ended, or they would be expired.
+        """
+        now = self.steps.now()
+        never = {row.code_id for row in rows if self.queue.details(row.hand_out_id).has_expired(now)}
+        commands: list[Command] = []
+        code_ids = [row.code_id for row in rows if row.code_id not in never]
+        for row in rows:
+            if row.code_id in never:
+                continue
             details = self.queue.details(row.hand_out_id)
             commands.append(
                 IssueCode(
@@ -152,8 +177,10 @@ class HandOutSender:
                     handed_out=HandOutPlace(row.hand_out_id, row.recipient_id),
                 )
             )
-        if commands:
-            self.steps.execute(commands)
+        results = self.steps.execute(commands) if commands else []
+        return never | {
+            code_id for code_id, result in zip(code_ids, results, strict=True) if isinstance(result, CampaignHasEnded)
+        }
 
     def _prepare(
         self,
@@ -183,10 +210,13 @@ class HandOutSender:
     def _write(
         self, group: str | None, row: DueRow, mail: QueuedMail, text: str, address: EmailAddress
     ) -> OutboundMessage | None:
-        """Write an email; return None for a reminder that is not needed any more."""
-        is_reminder = mail.reminder == mail.number
-        code = self.find_code(row.code_id) if is_reminder else None
-        if is_reminder and (code is None or not needs_reminder(code, self.steps.now())):
+        """Write an email; return None for a reminder that is not needed any more, and for a code that has expired."""
+        is_reminder, now = mail.reminder == mail.number, self.steps.now()
+        may_be_over = is_reminder or self.queue.details(row.hand_out_id).has_expired(now)
+        code = self.find_code(row.code_id) if may_be_over else None
+        if may_be_over and (code is None or code.is_expired(now)):
+            return None
+        if is_reminder and (code is None or not needs_reminder(code, now)):
             return None
         own_text = self.queue.text(row.hand_out_id, row.language)
         return self.steps.message_factory.handed_out_code(
@@ -218,7 +248,7 @@ class HandOutSender:
                 )
             label = outcome if isinstance(outcome, str) else outcome_label(outcome)
             HAND_OUT_MAILS.labels(label if retry is None else "deferred").inc()
-            ends.append(RowEnd(row.code_id, *(retry or (None, 0))))
+            ends.append(row.end(*(retry or (None, 0))))
         results = self.steps.execute(commands) if commands else []
         broken = {
             command.code_id
@@ -230,9 +260,8 @@ class HandOutSender:
     def _request_reminders(self) -> None:
         due = self.queue.find_reminders(self.steps.now(), REMINDERS_MAX)
         if due:
-            self.steps.execute([RemindOfHandOut(context=self._context(), code_id=code_id) for _, code_id in due])
-            for hand_out_id, code_id in due:
-                self.queue.ask(hand_out_id, code_id, self.steps.now())
+            self.steps.execute([RemindOfHandOut(context=self._context(), code_id=code_id) for code_id in due])
+            self.queue.make_due(due, self.steps.now())
 
     def _context(self) -> CommandContext:
         return CommandContext(now=self.steps.now(), actor="worker", actor_id=self.steps.worker)

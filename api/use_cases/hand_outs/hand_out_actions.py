@@ -15,7 +15,7 @@ from domain.commands.hand_out.manage_hand_out import (
     PauseHandOut,
     ResumeHandOut,
 )
-from domain.errors import NoSuchCampaign, NoSuchHandOut, Refusal
+from domain.errors import CampaignHasEnded, HandOutConflict, NoSuchCampaign, NoSuchHandOut, Refusal
 from domain.model.campaign import Campaign
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person
@@ -129,13 +129,24 @@ def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID
     """Have the code of one recipient sent again, with the same link. One without an email yet gets it now.
 
     Raises:
-        ApplicationError: The hand-out has no such recipient, the code was revoked, or there were too many emails.
+        ApplicationError: The hand-out has no such recipient, it or its campaign ended before they got a code, the code
+            was revoked, or there were too many emails.
     """
     person = find_person(services, hand_out_id, code_id)
     if person.mail:
         services.execute(ResendHandOut(context=services.context(caller), code_id=code_id))
+    else:
+        _check_issues_codes(services, hand_out_id)
     HandOutQueue(services.storage).ask(hand_out_id, code_id, services.now())
     return find_person(services, hand_out_id, code_id)
+
+
+def _check_issues_codes(services: LedgerServices, hand_out_id: UUID) -> None:
+    details, campaign = find_details(services, hand_out_id)
+    if campaign.has_ended(services.now()):
+        raise ApplicationError.from_refusal(CampaignHasEnded())
+    if details.hand_out.state == "ended":
+        raise ApplicationError.from_refusal(HandOutConflict("ended"))
 
 
 def record_bounce(services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID) -> Person:

@@ -51,6 +51,21 @@ def recipients(app: AppClient, hand_out: dict[str, Any], **query: Any) -> list[d
     return rows
 
 
+def test_resend_refuses_a_recipient_without_a_code_after_the_end(app: AppClient) -> None:
+    """Before, it would send their code now."""
+    hand_out = create(app)
+    upload(app, hand_out, CSV)
+    path = f"{PATH}/{hand_out['id']}/recipients/{recipients(app, hand_out)[0]['code_id']}/resend"
+    before = app.client.post(path, headers=app.key("admin"))
+    app.client.post(f"{PATH}/{hand_out['id']}/end", headers=app.key("admin"))
+    ended = app.client.post(path, headers=app.key("admin"))
+    app.client.post(f"/api/v1/campaigns/{hand_out['campaign']}/end", headers=app.key("admin"))
+    over = app.client.post(path, headers=app.key("admin"))
+
+    assert (before.status_code, before.json()["state"]) == (200, "queued")
+    assert [answer.json()["code"] for answer in (ended, over)] == ["HAND_OUT_CONFLICT", "CAMPAIGN_ENDED"]
+
+
 @pytest.mark.parametrize(
     ("form", "content"),
     [

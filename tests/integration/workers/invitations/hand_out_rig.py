@@ -1,0 +1,166 @@
+"""A campaign with hand-outs, and a worker that sends them to a channel without a network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from msgspec.structs import replace as replace_struct
+
+from domain.command_bus import Command, Result
+from domain.commands.campaign.manage_campaign import (
+    CampaignCommand,
+    CampaignResult,
+    ChangeCampaignTerms,
+    PauseCampaign,
+)
+from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, HandOutResult, PauseHandOut
+from domain.model.redeem_code import RedeemCode
+from domain.ports import Language, OutboundMessage, Outcome
+from domain.values.identifiers import EmailAddress, generate_code
+from projections.definitions.tables.code_balances import code_from_named_row
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from projections.hand_outs.hand_out_queue import HandOutQueue
+from projections.hand_outs.hand_out_reader import HandOutReader
+from projections.privacy.erasure import PersonEraser
+from projections.privacy.opt_outs import OptOutRepository
+from tests.support.fake_channel import FakeChannel
+from tests.support.ledger.code_terms import make_terms
+from tests.support.ledger.ledger_bench import LedgerBench
+from workers.channels.group_router import Cooldowns
+from workers.invitations.delivery_steps import DeliverySteps
+from workers.invitations.hand_out_sender import HandOutSender
+
+PEOPLE = 12
+
+
+class CrashError(Exception):
+    """The worker ends here."""
+
+
+@dataclass
+class HandOutRig:
+    """A campaign with a hand-out, and a worker that sends to a channel without a network."""
+
+    bench: LedgerBench
+    steps: DeliverySteps
+    channel: FakeChannel
+    now: datetime
+    campaign_id: UUID
+    crash_at: str = ""
+    texts: list[str] = field(default_factory=list)
+
+    def create(self, per_minute: int | None = None, **terms: Any) -> UUID:
+        """Create a hand-out; its id."""
+        command = CreateHandOut(
+            context=replace_struct(self.bench.context("staff"), now=self.now),
+            campaign_id=self.campaign_id,
+            hand_out_id=uuid4(),
+            name="Newsletter",
+            terms=make_terms(**terms),
+            per_minute=per_minute,
+        )
+        assert isinstance(self.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+        return command.hand_out_id
+
+    def add(self, hand_out_id: UUID, *emails: str, language: Language = "en", **variables: str) -> None:
+        """Upload a list."""
+        lists = HandOutLists(self.bench.storage, uuid4, uuid4)
+        upload = lists.begin(hand_out_id, self.campaign_id, self.now)
+        rows = [ListRow(EmailAddress.parse(email), language, variables) for email in emails]
+        assert all(lists.add(upload, rows, self.now))
+        lists.end(upload, self.now)
+
+    def change(self, **changes: Any) -> None:
+        """Change terms of the campaign."""
+        context = self.bench.context("staff")
+        self.manage(ChangeCampaignTerms(context=context, campaign_id=self.campaign_id, changes=changes))
+
+    def manage(self, command: CampaignCommand) -> None:
+        """Execute a command about a campaign."""
+        assert isinstance(self.bench.storage.ledger.execute_on_campaign(command), CampaignResult)
+
+    def sender(self) -> HandOutSender:
+        """A new worker process."""
+        reader = self.bench.reader
+        vault = self.bench.storage.vault
+
+        def send_all(messages: Sequence[OutboundMessage]) -> list[Outcome]:
+            outcomes = []
+            for nth, message in enumerate(messages):
+                if self.crash_at == "sending" and nth == len(messages) // 2:
+                    raise CrashError
+                outcomes.append(self.channel.send(message))
+            if self.crash_at == "sent":
+                raise CrashError
+            return outcomes
+
+        def find_code(code_id: UUID) -> RedeemCode | None:
+            row = reader.find_balance(code_id)
+            return None if row is None else code_from_named_row(row)
+
+        def execute(commands: Sequence[Command]) -> list[Result]:
+            name = type(commands[0]).__name__
+            if self.crash_at == f"before {name}":
+                raise CrashError
+            results = self.bench.storage.ledger.execute(commands)
+            if self.crash_at == f"after {name}":
+                raise CrashError
+            return results
+
+        return HandOutSender(
+            queue=HandOutQueue(self.bench.storage),
+            opt_outs=OptOutRepository(self.bench.storage),
+            steps=replace(self.steps, execute=execute, now=lambda: self.now),
+            draft_code=lambda code_id: vault.draft_code(generate_code(self.bench.random_source), code_id),
+            find_code=find_code,
+            send_all=send_all,
+            batch_size=4,
+            cooldowns=Cooldowns(),
+        )
+
+    def send(self) -> int:
+        """Run a worker once."""
+        return self.sender().run()
+
+    def states(self, hand_out_id: UUID) -> dict[str, int]:
+        """How many recipients are in each state that has some."""
+        reader = HandOutReader(self.bench.storage)
+        details = reader.find_hand_out(hand_out_id)
+        assert details is not None
+        counts = reader.count_people(details, self.now, is_campaign_over=False)
+        return {name: count for name, count in counts.items() if count}
+
+    def passes(self, **time: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**time)
+
+    def recipient(self, email: str) -> UUID:
+        """The random id of a recipient."""
+        (recipient_id,) = PersonEraser(self.bench.storage).find_recipient_ids(EmailAddress.parse(email))
+        return recipient_id
+
+
+def people(count: int = PEOPLE) -> list[str]:
+    """Email addresses."""
+    return [f"person{nth}@example.com" for nth in range(count)]
+
+
+def pause(house: HandOutRig, hand_out_id: UUID) -> None:
+    """Pause a hand-out."""
+    context = house.bench.context("staff")
+    command = PauseHandOut(context=context, campaign_id=house.campaign_id, hand_out_id=hand_out_id)
+    assert isinstance(house.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+
+
+def end(house: HandOutRig, hand_out_id: UUID) -> None:
+    """End a hand-out."""
+    context = house.bench.context("staff")
+    command = EndHandOut(context=context, campaign_id=house.campaign_id, hand_out_id=hand_out_id)
+    assert isinstance(house.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
+
+
+def pause_campaign(house: HandOutRig, _: UUID) -> None:
+    """Pause the campaign."""
+    house.manage(PauseCampaign(context=house.bench.context("staff"), campaign_id=house.campaign_id))

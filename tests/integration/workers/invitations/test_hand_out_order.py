@@ -1,0 +1,189 @@
+"""Which emails of hand-outs are sent when: rates, reminders, quiet hours, and resends while a worker sends."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from uuid import UUID
+
+import pytest
+
+from domain.command_bus import Command, CommandResult
+from domain.commands.campaign.manage_campaign import (
+    EndCampaign,
+)
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, ResendHandOut
+from domain.ports import OutboundMessage, Outcome, Rejected
+from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
+from tests.integration.workers.invitations.hand_out_rig import HandOutRig, end, pause, pause_campaign, people
+from tests.support.fake_channel import FakeChannel
+from tests.support.ledger.ledger_bench import LedgerBench
+from workers.invitations.delivery_steps import DeliverySteps
+
+
+def _end_before(house: HandOutRig, _: UUID) -> None:
+    house.change(ends_at=house.now + timedelta(days=20))
+
+
+def _start_after(house: HandOutRig, _: UUID) -> None:
+    house.change(starts_at=house.now + timedelta(days=29))
+
+
+def _fill(house: HandOutRig, hand_out_id: UUID) -> None:
+    house.change(max_uses=1)
+    house.add(hand_out_id, "wang@example.com")
+    house.send()
+    house.bench.redeem(house.channel.sent[-1].code.replace("-", ""), "wang@example.com")
+
+
+@pytest.mark.parametrize("stop", [pause, end, pause_campaign, _end_before, _start_after, _fill])
+def test_no_reminder_of_a_code_that_cannot_be_redeemed_now(
+    bench: LedgerBench, steps: DeliverySteps, stop: Callable[[HandOutRig, UUID], None]
+) -> None:
+    """It would say what is not true. A hand-out that is stopped sends none either."""
+    now = bench.storage.recorder.clock.now()
+    house = HandOutRig(bench, steps, FakeChannel(), now, bench.create_campaign(max_uses=9, remind_days=5))
+    hand_out_id = house.create(expires_at=now + timedelta(days=30))
+    house.add(hand_out_id, "li@example.com")
+    house.send()
+    stop(house, hand_out_id)
+    house.passes(days=26)
+    house.send()
+
+    assert {message.template for message in house.channel.sent} == {"hand_out"}
+
+
+def test_reminders_keep_the_rate(house: HandOutRig) -> None:
+    """Six a minute, also where all are due at once."""
+    hand_out_id = house.create(per_minute=6, expires_at=house.now + timedelta(days=30))
+    house.change(remind_days=5)
+    house.add(hand_out_id, *people(4))
+    for _ in range(5):
+        house.send()
+        house.passes(seconds=10)
+    house.passes(days=26)
+    counts = []
+    for _ in range(5):
+        house.send()
+        counts.append(sum(message.template == "hand_out_reminder" for message in house.channel.sent))
+        house.passes(seconds=10)
+
+    assert counts[0] <= 2
+    assert counts[-1] == 4
+    assert all(later - earlier <= 1 for earlier, later in pairwise(counts))
+
+
+def test_quiet_hours_hold_for_the_next_attempt_of_a_reminder(house: HandOutRig) -> None:
+    """And the campaign in its quiet hours does not keep reminders of another one back."""
+    house.change(remind_days=5, quiet_hours="22:00-08:00 UTC")
+    quiet = house.create(expires_at=house.now + timedelta(days=30))
+    house.add(quiet, "li@example.com", "wang@example.com")
+    house.campaign_id = house.bench.create_campaign(remind_days=5)
+    other = house.create(expires_at=house.now + timedelta(days=30))
+    house.send()
+    house.now = (house.now + timedelta(days=27)).replace(hour=21, minute=59, second=50)
+    house.channel = FakeChannel(*[Rejected(server="mx", reason="temporary", final=False)] * 2)
+    house.send()
+    house.add(other, "zhao@example.com")
+    for minutes in (5, 5, 5):
+        house.passes(minutes=minutes)
+        house.send()
+    in_quiet_hours = [message.recipient.typed for message in house.channel.sent[2:]]
+    house.passes(hours=10)
+    house.send()
+
+    assert in_quiet_hours == ["zhao@example.com"] * 2
+    assert sorted(message.recipient.typed for message in house.channel.sent[4:]) == [
+        "li@example.com",
+        "wang@example.com",
+    ]
+
+
+def test_quiet_campaign_takes_no_place_of_due_reminders(house: HandOutRig) -> None:
+    """However many of its own are waiting."""
+    house.change(remind_days=5, quiet_hours="22:00-08:00 UTC")
+    house.add(house.create(expires_at=house.now + timedelta(days=30)), *people(5))
+    house.campaign_id = house.bench.create_campaign(remind_days=5)
+    house.add(house.create(expires_at=house.now + timedelta(days=30)), "li@example.com")
+    house.send()
+    code_id = house.channel.sent[-1].reservation_id
+    at_night = (house.now + timedelta(days=27)).replace(hour=23)
+
+    assert house.channel.sent[-1].recipient.typed == "li@example.com"
+    assert HandOutQueue(house.bench.storage).find_reminders(at_night, 1) == [code_id]
+
+
+def test_hand_out_without_a_rate_lets_others_send(house: HandOutRig) -> None:
+    """Batches alternate, however long its list is."""
+    first, second = house.create(), house.create(per_minute=60)
+    house.add(first, *people())
+    house.passes(seconds=1)
+    house.add(second, "li@example.com")
+    queue = house.sender().queue
+    hand_out_ids = []
+    for _ in range(3):
+        house.passes(seconds=1)
+        hand_out_ids += [row.hand_out_id for row in queue.take(house.now, 1)]
+
+    assert sorted([first, second, first]) == sorted(hand_out_ids)
+
+
+def _resend(house: HandOutRig, hand_out_id: UUID, code_id: UUID) -> None:
+    house.bench.run(ResendHandOut(context=house.bench.context("staff"), code_id=code_id))
+    assert HandOutQueue(house.bench.storage).ask(hand_out_id, code_id, house.now)
+
+
+def test_resend_while_a_worker_sends_repeats_no_email(house: HandOutRig) -> None:
+    """The email that is being sent is the one that staff asked for."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com")
+    sender = house.sender()
+
+    def send_all(messages: Sequence[OutboundMessage]) -> Sequence[Outcome]:
+        _resend(house, hand_out_id, messages[0].reservation_id)
+        house.send()
+        return sender.send_all(messages)
+
+    replace(sender, send_all=send_all).run()
+    house.passes(minutes=10)
+    house.send()
+
+    assert [message.recipient.typed for message in house.channel.sent] == ["li@example.com"]
+
+
+def test_resend_between_outcome_and_end_of_the_lease_is_sent(house: HandOutRig) -> None:
+    """The worker ends the row that it leased, not the one that staff asked for since."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com")
+    sender = house.sender()
+
+    def execute(commands: Sequence[Command]) -> Sequence[CommandResult | Exception]:
+        results = sender.steps.execute(commands)
+        if isinstance(commands[0], RecordHandOutMail):
+            _resend(house, hand_out_id, commands[0].code_id)
+        return results
+
+    replace(sender, steps=replace(sender.steps, execute=execute)).run()
+    house.passes(seconds=LEASE_S + 1)
+    house.send()
+
+    assert len({message.message_id for message in house.channel.sent}) == 2
+    assert house.states(hand_out_id) == {"sent": 1}
+
+
+def test_code_that_is_never_issued_has_one_attempt(house: HandOutRig) -> None:
+    """Its campaign ended after staff asked for it, or it would be expired."""
+    hand_out_id, expiring = house.create(), house.create(expires_at=house.now + timedelta(days=1))
+    house.add(hand_out_id, "li@example.com")
+    ((code_id,),) = house.bench.rows("SELECT code_id FROM hand_out_recipients")
+    house.add(expiring, "wang@example.com")
+    house.passes(days=1)
+    expired = house.sender().queue.details(expiring)
+    house.manage(EndCampaign(context=house.bench.context("staff"), campaign_id=house.campaign_id))
+    HandOutQueue(house.bench.storage).ask(hand_out_id, code_id, house.now)
+    first = house.send()
+    house.passes(minutes=10)
+
+    assert (first, house.send(), expired.has_expired(house.now)) == (1, 0, True)
+    assert house.bench.rows("SELECT count(*) FROM handed_out_codes") == [(0,)]
+    assert house.channel.sent == []
