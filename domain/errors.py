@@ -255,6 +255,8 @@ class CampaignTermsInvalid(RefusalWithReason):
         "denied_domains",
         "remind_days",
         "quiet_hours",
+        "code_max_uses",
+        "code_validity_days",
         "end_before_start",
         "person_above_total",
         "day_above_total",

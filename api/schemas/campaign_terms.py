@@ -5,8 +5,8 @@ from typing import Final
 from msgspec.structs import fields
 
 from api.schemas.code_terms import KINDS, Term, TermFormat, TermKind
-from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
-from domain.values.number_bounds import REMINDER_DAYS, USES, Bounds
+from domain.events.campaign import CAMPAIGN_TERM_BOUNDS, CAMPAIGN_TERM_NAMES, CampaignTerms
+from domain.values.number_bounds import USES, Bounds
 
 _TYPES: Final = {field.name: field.type for field in fields(CampaignTerms)}
 _REQUIRED: Final = "name"
@@ -23,7 +23,7 @@ class CampaignTermFormat(TermFormat):
     @property
     def bounds(self) -> Bounds:
         """The bounds of a number."""
-        return REMINDER_DAYS if self.name == "remind_days" else USES
+        return CAMPAIGN_TERM_BOUNDS.get(self.name, USES)
 
     @property
     def default(self) -> Term:
@@ -77,6 +77,18 @@ CAMPAIGN_TERMS: Final = (
         option="--quiet-hours",
         none_word="none",
         means="Hours without reminders, such as 22:00-08:00 Europe/Berlin",
+    ),
+    CampaignTermFormat(
+        name="code_max_uses",
+        option="--code-max-uses",
+        none_word="usual",
+        means="Uses of each code that is issued without naming them",
+    ),
+    CampaignTermFormat(
+        name="code_validity_days",
+        option="--code-validity-days",
+        none_word="usual",
+        means="Days of access by each code that is issued without naming them",
     ),
 )
 """Every term but the name, in the order of `CampaignTerms`."""

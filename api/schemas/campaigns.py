@@ -14,7 +14,7 @@ from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.events.code_terms import DOMAIN_TERMS
 from domain.values.email_domains import DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
-from domain.values.number_bounds import REMINDER_DAYS, USES
+from domain.values.number_bounds import DAYS, REMINDER_DAYS, USES
 from domain.values.quiet_hours import QUIET_HOURS_PATTERN, TEXT_LENGTH_MAX
 from projections.read_models.campaign_list import CampaignBalance
 
@@ -39,6 +39,11 @@ QUIET_HOURS: Final = (
 )
 
 
+Days = Annotated[int | None, Field(ge=DAYS.least, le=DAYS.most)]
+CODE_MAX_USES: Final = "Limit of each code that is issued without `max_uses`; null: the usual one."
+CODE_VALIDITY_DAYS: Final = "`validity_days` of each code that is issued without naming them; null: the usual ones."
+
+
 class CampaignRequest(StrictRequest):
     """Terms of a new campaign. null: no bound."""
 
@@ -57,6 +62,8 @@ class CampaignRequest(StrictRequest):
     ] = None
     remind_days: Annotated[RemindDays, Field(description=REMIND_DAYS)] = None
     quiet_hours: Annotated[Quiet, Field(description=QUIET_HOURS)] = None
+    code_max_uses: Annotated[Limit, Field(description=CODE_MAX_USES)] = None
+    code_validity_days: Annotated[Days, Field(description=CODE_VALIDITY_DAYS)] = None
 
     def terms(self) -> CampaignTerms:
         """Return the terms as one value."""
@@ -77,6 +84,8 @@ class CampaignChange(StrictRequest):
     denied_domains: DomainList | None = None
     remind_days: Annotated[RemindDays, Field(description=REMIND_DAYS)] = None
     quiet_hours: Annotated[Quiet, Field(description=QUIET_HOURS)] = None
+    code_max_uses: Annotated[Limit, Field(description=CODE_MAX_USES)] = None
+    code_validity_days: Annotated[Days, Field(description=CODE_VALIDITY_DAYS)] = None
 
     def changes(self) -> dict[str, Any]:
         """Return the terms that the request names."""
@@ -100,6 +109,8 @@ class CampaignView(BaseModel):
     denied_domains: DomainListView | None
     remind_days: Annotated[int | None, Field(description=REMIND_DAYS)]
     quiet_hours: Annotated[str | None, Field(description=QUIET_HOURS)]
+    code_max_uses: Annotated[int | None, Field(description=CODE_MAX_USES)]
+    code_validity_days: Annotated[int | None, Field(description=CODE_VALIDITY_DAYS)]
     codes: Annotated[int, Field(description="Number of its codes.")]
     used_count: Annotated[int, Field(description="Uses of all its codes that count.")]
     reserved: Annotated[int, Field(description="Reserved uses of all its codes.")]

@@ -155,7 +155,8 @@ class IssueRequest(NewTerms):
     campaign: UUID | None = Field(
         default=None,
         strict=False,
-        description="Campaign that the codes belong to permanently. Its group applies if `group` is null.",
+        description="Campaign that the codes belong to permanently. Its group applies if `group` is null, and the terms"
+        " of its codes where the request names none.",
     )
     note: Note | None = Field(
         default=None, description="Note in the history of each code; stored encrypted in the vault."

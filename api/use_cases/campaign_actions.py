@@ -3,7 +3,7 @@
 Each function executes one command and returns the campaign with the sums of its codes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -79,8 +79,10 @@ def end_campaign(services: LedgerServices, caller: Caller, campaign_id: UUID) ->
     return _execute(services, EndCampaign(context=services.context(caller), campaign_id=campaign_id))
 
 
-def put_into_campaign(storage: LedgerStore, template: CodeTemplate, campaign_id: UUID) -> CodeTemplate:
-    """Return what codes that are imported into a campaign have in common: its group, where they name none.
+def put_into_campaign(
+    storage: LedgerStore, template: CodeTemplate, campaign_id: UUID, named: Collection[str] = ()
+) -> CodeTemplate:
+    """Return what codes that are imported into a campaign have in common: its defaults, where they name none.
 
     Raises:
         ApplicationError: There is no such campaign, or it has ended.
@@ -90,11 +92,13 @@ def put_into_campaign(storage: LedgerStore, template: CodeTemplate, campaign_id:
         raise ApplicationError.from_refusal(NoSuchCampaign())
     if balance.campaign.ended_by is not None:
         raise ApplicationError.from_refusal(CampaignHasEnded())
-    return replace(template, terms=join_group(template.terms, balance.campaign), campaign_id=campaign_id)
+    return replace(template, terms=apply_defaults(template.terms, balance.campaign, named), campaign_id=campaign_id)
 
 
-def with_group_of_campaign(storage: LedgerStore, terms: CodeTerms, campaign_id: UUID) -> CodeTerms:
-    """Return terms of codes that are issued in a campaign: its group, where they name none.
+def with_defaults_of_campaign(
+    storage: LedgerStore, terms: CodeTerms, campaign_id: UUID, named: Collection[str]
+) -> CodeTerms:
+    """Return terms of codes that are issued in a campaign: its defaults, where they name none.
 
     Raises:
         ApplicationError: CAMPAIGN_NOT_FOUND.
@@ -102,12 +106,25 @@ def with_group_of_campaign(storage: LedgerStore, terms: CodeTerms, campaign_id: 
     balance = CampaignReader(storage).find_campaign(campaign_id)
     if balance is None:
         raise ApplicationError.from_refusal(NoSuchCampaign())
-    return join_group(terms, balance.campaign)
+    return apply_defaults(terms, balance.campaign, named)
 
 
 def join_group(terms: CodeTerms, campaign: Campaign) -> CodeTerms:
     """Return terms of codes of a campaign: with its group, where they name none."""
     return terms if terms.group is not None else structs.replace(terms, group=campaign.terms.group)
+
+
+def apply_defaults(terms: CodeTerms, campaign: Campaign, named: Collection[str]) -> CodeTerms:
+    """Return terms of codes of a campaign: its group and the terms of its codes, where the issue names none.
+
+    Args:
+        terms: The terms of the issue.
+        campaign: The campaign.
+        named: Names of the terms that the issue names; others have their usual value in `terms`.
+    """
+    defaults = {"max_uses": campaign.terms.code_max_uses, "validity_days": campaign.terms.code_validity_days}
+    changes = {name: value for name, value in defaults.items() if value is not None and name not in named}
+    return structs.replace(join_group(terms, campaign), **changes)
 
 
 def _execute(services: LedgerServices, command: CampaignCommand) -> CampaignBalance:

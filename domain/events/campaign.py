@@ -4,6 +4,7 @@ A campaign has its own stream. If it has limits over all its codes, every use th
 again is there too, and every use that is refunded: the sum of both is what its limits are compared with.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -13,6 +14,7 @@ from msgspec.structs import fields
 
 from domain.events.event import Event
 from domain.values.email_domains import DomainNames
+from domain.values.number_bounds import DAYS, REMINDER_DAYS, Bounds
 
 
 class CampaignTerms(Struct, frozen=True, gc=False):
@@ -30,6 +32,8 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         denied_domains: Domains of email addresses that may not redeem them, even if they are allowed; None: no one.
         remind_days: How many days before its end recipients are reminded of an unaccepted invitation; None: not at all.
         quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; None: at no time.
+        code_max_uses: Limit of codes that are issued in it without naming one; None: that of any other code.
+        code_validity_days: Days of access by codes that are issued in it without naming them; None: without end.
     """
 
     name: str
@@ -43,6 +47,8 @@ class CampaignTerms(Struct, frozen=True, gc=False):
     denied_domains: DomainNames | None
     remind_days: int | None
     quiet_hours: str | None
+    code_max_uses: int | None
+    code_validity_days: int | None
 
     @property
     def has_shared_limits(self) -> bool:
@@ -52,6 +58,10 @@ class CampaignTerms(Struct, frozen=True, gc=False):
 
 CAMPAIGN_TERM_NAMES: Final = tuple(field.name for field in fields(CampaignTerms))
 """Every term of a campaign, in order."""
+
+
+CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {"remind_days": REMINDER_DAYS, "code_validity_days": DAYS}
+"""Bounds of the numbers that are not those of uses."""
 
 
 class CampaignEvent(Event, frozen=True, kw_only=True):
@@ -73,6 +83,8 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
         denied_domains: Domains of email addresses that may not redeem them; none: no domain.
         remind_days: How many days before its end recipients are reminded of an unaccepted invitation; none: not at all.
         quiet_hours: When no reminder is sent, such as `22:00-08:00 Europe/Berlin`; none: at no time.
+        code_max_uses: Limit of codes that are issued in it without naming one; none: that of any other code.
+        code_validity_days: Days of access by codes that are issued in it without naming them; none: without end.
     """
 
     name: str
@@ -86,6 +98,8 @@ class CampaignTermsEvent(CampaignEvent, frozen=True, kw_only=True):
     denied_domains: DomainNames | None = None
     remind_days: int | None = None
     quiet_hours: str | None = None
+    code_max_uses: int | None = None
+    code_validity_days: int | None = None
 
     @property
     def terms(self) -> CampaignTerms:

@@ -195,7 +195,9 @@ CREATE TABLE public.campaigns (
     remind_days bigint,
     quiet_hours text,
     occupied_on_day bigint NOT NULL,
-    max_per_day bigint
+    max_per_day bigint,
+    code_max_uses bigint,
+    code_validity_days bigint
 )
 WITH (fillfactor='50');
 CREATE TABLE public.cases (

@@ -112,6 +112,8 @@ CAMPAIGN_TERMS: Final[dict[str, Any]] = {
     "denied_domains": "example.org",
     "remind_days": 5,
     "quiet_hours": "22:00-08:00 Europe/Berlin",
+    "code_max_uses": 3,
+    "code_validity_days": 30,
 }
 
 EXAMPLES: Final[list[Event]] = [

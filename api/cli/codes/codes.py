@@ -15,7 +15,7 @@ from api.cli.printing import JsonFlag, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.errors import ApplicationError
 from api.use_cases import reservation_actions
-from api.use_cases.campaign_actions import with_group_of_campaign
+from api.use_cases.campaign_actions import with_defaults_of_campaign
 from api.use_cases.code_history import history_of
 from api.use_cases.issue_codes import BufferedRandom, CodeTemplate, IssuedText, iter_issued, store_note
 from domain.events.code_terms import SINGLE_USE
@@ -65,7 +65,7 @@ def issue(
     with session.open_ledger() as ledger, progress as bar:
         if campaign_id is not None:
             try:
-                code_terms = with_group_of_campaign(ledger.storage, code_terms, campaign_id)
+                code_terms = with_defaults_of_campaign(ledger.storage, code_terms, campaign_id, terms)
             except ApplicationError as error:
                 return ledger.report_refusal(error)
         if code_terms.expires_at is not None and code_terms.expires_at <= ledger.now():

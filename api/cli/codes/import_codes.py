@@ -90,7 +90,7 @@ def import_codes(  # noqa: PLR0913, PLR0917 - Typer reads the options from the s
         ):
             if campaign_id is not None:
                 try:
-                    defaults = put_into_campaign(ledger.storage, defaults, campaign_id)
+                    defaults = put_into_campaign(ledger.storage, defaults, campaign_id, terms)
                 except ApplicationError as error:
                     return ledger.report_refusal(error)
             run = _ImportRun(ledger, records, defaults, _measure_size(source), quiet=json)

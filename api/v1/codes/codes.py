@@ -20,7 +20,7 @@ from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.resources import CodePage, CodeView, History, IssuedCode, IssueRequest
 from api.schemas.timestamps import LooseTimestamp, Timestamp
-from api.use_cases.campaign_actions import with_group_of_campaign
+from api.use_cases.campaign_actions import with_defaults_of_campaign
 from api.use_cases.code_history import csv_of_history, history_of
 from api.use_cases.explain_balance import Explanation, csv_of, explanation_of
 from api.use_cases.idempotent_issue import IdempotentIssue, issue_idempotently, issue_key
@@ -98,7 +98,7 @@ def _issue(services: Services, body: IssueRequest, context: CommandContext) -> l
 def _template(services: Services, body: IssueRequest) -> CodeTemplate:
     terms = CodeTerms(*(getattr(body, name) for name in TERM_NAMES))
     if body.campaign is not None:
-        terms = with_group_of_campaign(services.storage, terms, body.campaign)
+        terms = with_defaults_of_campaign(services.storage, terms, body.campaign, body.model_fields_set)
     return CodeTemplate(terms=terms, bound=not body.open, campaign_id=body.campaign)
 
 

@@ -17,6 +17,7 @@ from domain.errors import (
     TermsConflict,
 )
 from domain.events.campaign import (
+    CAMPAIGN_TERM_BOUNDS,
     CAMPAIGN_TERM_NAMES,
     CampaignCreated,
     CampaignEnded,
@@ -30,7 +31,7 @@ from domain.events.code_terms import DOMAIN_TERMS
 from domain.model.campaign import Campaign
 from domain.values.email_domains import find_useless_name, is_domain_set
 from domain.values.group_name import NamesGroup, group_name_error
-from domain.values.number_bounds import REMINDER_DAYS, USES
+from domain.values.number_bounds import USES
 from domain.values.quiet_hours import is_quiet_hours
 from domain.values.timestamps import is_within_bounds
 from domain.working_set import WorkingSet
@@ -205,7 +206,7 @@ def _check_terms(terms: CampaignTerms) -> None:
             raise CampaignTermsInvalid(name)
         if name in DOMAIN_TERMS and isinstance(value, str) and not is_domain_set(value):
             raise CampaignTermsInvalid(name)
-        bounds = REMINDER_DAYS if name == "remind_days" else USES
+        bounds = CAMPAIGN_TERM_BOUNDS.get(name, USES)
         if isinstance(value, int) and not bounds.holds(value):
             raise CampaignTermsInvalid(name)
     if terms.quiet_hours is not None and not is_quiet_hours(terms.quiet_hours):

@@ -33,6 +33,8 @@ TABLE: Final = Table(
         "quiet_hours": "text",
         "occupied_on_day": "bigint",
         "max_per_day": "bigint",
+        "code_max_uses": "bigint",
+        "code_validity_days": "bigint",
     },
     fixed=("created_at", "counts_uses"),
 )

@@ -252,3 +252,37 @@ def test_explanation_names_each_use_that_counts_now_and_as_of_a_time(app: AppCli
     assert [now[name] for name in numbers] == [2, 3, 2, 3, 1, 0, 1, 5]
     assert ([use["reservation_id"] for use in first["uses"]], first["occupied"]) == ([ids[0]], 1)
     assert (before.status_code, unknown.status_code) == (404, 404)
+
+
+def test_codes_have_the_terms_of_their_campaign_where_the_issue_names_none(app: AppClient) -> None:
+    """Issued or imported; a change of the campaign's terms changes no code that exists."""
+    campaign, key = create(app, code_max_uses=3, code_validity_days=30), app.key("admin")
+    path = f"/api/v1/campaigns/{campaign['id']}"
+
+    def issue_one(**named: Any) -> dict[str, Any]:
+        body = {"campaign": campaign["id"], **named}
+        code = app.client.post("/api/v1/codes", json=body, headers=key).json()[0]
+        document: dict[str, Any] = app.client.get(f"/api/v1/codes/{code['id']}", headers=key).json()
+        return document
+
+    issued = [issue_one(), issue_one(max_uses=1), issue_one(max_uses=None, validity_days=None)]
+    app.client.post(
+        f"/api/v1/codes/import?campaign={campaign['id']}",
+        content="code,max_uses\nDEFAULT-1,\nDEFAULT-2,7\n",
+        headers={**key, "Content-Type": "text/csv"},
+    )
+    code_ids = [app.services.reader.find_code(text) for text in ("DEFAULT-1", "DEFAULT-2")]
+    issued += [app.client.get(f"/api/v1/codes/{code_id}", headers=key).json() for code_id in code_ids]
+    app.client.patch(path, json={"code_max_uses": None}, headers=key)
+    later, first = issue_one(), app.client.get(f"/api/v1/codes/{issued[0]['id']}", headers=key).json()
+
+    assert [(code["max_uses"], code["validity_days"]) for code in issued] == [
+        (3, 30),
+        (1, 30),
+        (None, None),
+        (3, 30),
+        (7, 30),
+    ]
+    assert (later["max_uses"], first["max_uses"]) == (1, 3)
+    refused = app.client.post("/api/v1/campaigns", json={"name": "A", "code_validity_days": 36_501}, headers=key)
+    assert refused.status_code == 422

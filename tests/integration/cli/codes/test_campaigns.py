@@ -13,8 +13,11 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
     options = ("--group", "blue", "--starts-at", "2026-01-02T03:04:05Z", "--ends-at", "2099-01-01")
     limits = ("--max-uses", "2", "--max-per-person", "1", "--max-per-day", "2")
     domains = ("--allowed-domains", "example.com *.edu", "--denied-domains", "x.example.com")
-    reminders = ("--remind-days", "5", "--quiet-hours", "22:00-08:00 Europe/Berlin")
-    created = terminal.ledger("campaign", "create", "Autumn", *options, *limits, *domains, *reminders, "--json").json
+    reminders = ("--remind-days", "5", "--quiet-hours", "22:00-08:00 Europe/Berlin", "--code-max-uses", "3")
+    days = ("--code-validity-days", "30")
+    created = terminal.ledger(
+        "campaign", "create", "Autumn", *options, *limits, *domains, *reminders, *days, "--json"
+    ).json
     issued = terminal.ledger("issue", "--campaign", created["id"], "--json").json
     done(bench.redeem(issued[0]["code"].replace("-", ""), "li@example.com"))
 
@@ -38,6 +41,8 @@ def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: Ledger
         "denied_domains": ["x.example.com"],
         "remind_days": 5,
         "quiet_hours": "22:00-08:00 Europe/Berlin",
+        "code_max_uses": 3,
+        "code_validity_days": 30,
         "codes": 1,
         "used_count": 0,
         "reserved": 1,

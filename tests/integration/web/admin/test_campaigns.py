@@ -110,6 +110,7 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
         ({"max_uses": "1", "max_per_day": "2"}, {"max_per_day": "This is more than the uses over all codes."}),
         ({"starts_at": "2099-01-02T00:00", "ends_at": "2099-01-01T00:00"}, {"ends_at": "The end is not after"}),
         ({"ends_at": "2020-01-01T00:00"}, {"ends_at": "This time is in the past."}),
+        ({"code_validity_days": "0"}, {"code_validity_days": "Enter a whole number within the limits."}),
         ({"remind_days": "31"}, {"remind_days": "Enter a whole number within the limits."}),
         ({"quiet_hours": "22:00-08:00 Nowhere"}, {"quiet_hours": "Enter two different times and a time zone"}),
         ({"starts_at": "soon"}, {"starts_at": "Enter a date and time"}),

@@ -70,6 +70,8 @@ def test_campaign_is_created_once_however_often_the_command_comes() -> None:
         ({"max_per_person": 0}, "max_per_person"),
         ({"max_uses": True}, "max_uses"),
         ({"max_per_day": 0}, "max_per_day"),
+        ({"code_max_uses": 0}, "code_max_uses"),
+        ({"code_validity_days": 36_501}, "code_validity_days"),
         ({"allowed_domains": "Example.com"}, "allowed_domains"),
         ({"denied_domains": "li@example.com"}, "denied_domains"),
         ({"starts_at": LATER, "ends_at": LATER}, "end_before_start"),
@@ -98,6 +100,7 @@ def test_terms_that_no_campaign_can_have_are_refused_by_name(terms: dict[str, An
     [
         {"max_uses": 2, "max_per_person": 2, "max_per_day": 2},
         {"max_per_person": 2, "max_per_day": 1},
+        {"max_uses": 1, "code_max_uses": 2, "code_validity_days": 36_500},
         {"max_uses": 1},
         {"max_per_person": 1},
         {"starts_at": START, "ends_at": LATER},
