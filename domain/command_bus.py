@@ -134,7 +134,7 @@ def handle(command: Command, working_set: WorkingSet, policy: Policy) -> Result:
     try:
         decision = _decision(command, working_set, policy)
     except Refusal as error:
-        return error
+        return error.with_traceback(None)  # its frames hold the results, and so the refusal: a reference cycle
     if decision.events:
         if command.context.waits is not None and (limit := _find_limit(command, decision, working_set)) is not None:
             return limit

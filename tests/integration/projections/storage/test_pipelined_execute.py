@@ -71,11 +71,12 @@ def test_executed_batch_is_freed_without_the_garbage_collector(
     code = bench.issue(None, bound=False)
     execute(bench, [bench.reserve(code, "first@example.com")])
     commands = [bench.reserve(code, f"{name}@example.com") for name in ("second", "third")]
+    commands.append(bench.reserve("NOSUCHCODE", "fourth@example.com"))
 
     garbage = collect_garbage_of(lambda: execute(bench, commands))
 
     assert bench.rows("SELECT reserved FROM code_balances") == [(3,)]
-    assert not garbage & {"PostgresUnitOfWork", "WorkingSet", "Transition", "RedeemCode", "Cursor"}
+    assert not garbage & {"PostgresUnitOfWork", "WorkingSet", "Transition", "RedeemCode", "Cursor", "CodeUnknown"}
 
 
 def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str) -> None:
