@@ -28,6 +28,9 @@ from tests.support.ledger.ledger_bench import assert_no_drift
 from workers.channels.mail_message import message_bytes, render_parts
 from workers.invitations.hand_out_sender import ATTEMPTS_MAX
 
+REPEATED = {"sending": 2, "sent": 4, "before RecordHandOutMail": 4}
+"""Emails that are sent a second time, by where a worker of four rows at a time ends."""
+
 
 @pytest.mark.parametrize(
     "crash",
@@ -40,7 +43,6 @@ def test_recipients_get_one_code_wherever_a_worker_ends(house: HandOutRig, crash
     house.crash_at = crash
     with pytest.raises(CrashError):
         house.send()
-    before = len(house.channel.sent)
     house.crash_at = ""
     others = house.send()
     house.passes(seconds=LEASE_S)
@@ -52,7 +54,7 @@ def test_recipients_get_one_code_wherever_a_worker_ends(house: HandOutRig, crash
     assert sorted(by_person) == sorted(people())
     assert {len(mails) for mails in by_person.values()} == {1}
     assert (others, rest) == (PEOPLE - 4, 4)
-    assert len(house.channel.sent) - PEOPLE <= before <= 4
+    assert len(house.channel.sent) - PEOPLE == REPEATED.get(crash, 0)
     assert house.states(hand_out_id) == {"sent": PEOPLE}
     issued = house.bench.rows("SELECT count(*) FROM code_balances WHERE campaign_id = %s", house.campaign_id)
     assert issued == [(PEOPLE,)]
