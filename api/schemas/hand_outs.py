@@ -20,6 +20,9 @@ from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText, 
 SUBJECT_LENGTH_MAX: Final = 200
 TEXT_LENGTH_MAX: Final = 5_000
 """As those of a group's invitations."""
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+SEVERAL_LINES: Final = r"^[^\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]*$"
+"""Line breaks and tabs, but no other control characters: PostgreSQL stores no NUL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +47,14 @@ class HandOutOrder:
 class HandOutTextRequest(StrictRequest):
     """Subject and text of a hand-out's emails in one language. Empty ones are those of the ledger."""
 
-    subject: Annotated[str, Field(max_length=SUBJECT_LENGTH_MAX, description="Subject of the email.")] = ""
+    subject: Annotated[
+        str, Field(max_length=SUBJECT_LENGTH_MAX, pattern=ONE_LINE, description="Subject of the email, one line.")
+    ] = ""
     text: Annotated[
         str,
         Field(
             max_length=TEXT_LENGTH_MAX,
+            pattern=SEVERAL_LINES,
             description="`{name}` stands for the variable `name` of the recipient, `{group}` for the group.",
         ),
     ] = ""

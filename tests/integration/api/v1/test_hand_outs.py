@@ -54,6 +54,18 @@ def recipients(app: AppClient, hand_out: dict[str, Any], **query: Any) -> list[d
     return rows
 
 
+@pytest.mark.parametrize("texts", [{"subject": "a\0b"}, {"text": "a\0b"}, {"subject": "a\nBcc: b@example.com"}])
+def test_text_with_control_characters_is_malformed(app: AppClient, texts: dict[str, str]) -> None:
+    """Line breaks are for the text alone."""
+    body = {"campaign": create_campaign(app), "name": "Newsletter"}
+    named = [
+        app.client.post(PATH, json={**body, "texts": {"en": text}}, headers=app.key("admin"))
+        for text in (texts, {"subject": "For {name}", "text": "Dear {name},\r\n\n\tyour code"})
+    ]
+
+    assert [answer.status_code for answer in named] == [422, 201]
+
+
 def test_resend_refuses_a_recipient_without_a_code_after_the_end(app: AppClient) -> None:
     """Before, it would send their code now."""
     hand_out = create(app)
