@@ -28,7 +28,6 @@ AuditAction = Literal[
     "issued_codes",
     "imported_codes",
     "exported_codes",
-    "exported_recipients",
     "exported_emails",
     "stopped_batch",
     "made_key",

@@ -387,6 +387,9 @@ AUDITED: Final[dict[str, Make]] = {
         f"{_handed_out(audited_app).replace('/api/v1', '/admin')}/resend",
         {},
     ),
+    "POST /admin/hand-outs/{hand_out_id}/test": _at(
+        "/admin/hand-outs/{}/test", AuditedApp.hand_out, data={"language": "en"}
+    ),
     "POST /admin/hand-outs/{hand_out_id}/{action}": _at("/admin/hand-outs/{}/end", AuditedApp.hand_out, data={}),
     "POST /admin/codes/export": _at(
         "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON

@@ -169,6 +169,8 @@ GET /admin/hand-outs/{hand_out_id}
 GET /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend
+GET /admin/hand-outs/{hand_out_id}/mail
+POST /admin/hand-outs/{hand_out_id}/test
 GET /admin/hand-outs/{hand_out_id}/{action}
 POST /admin/hand-outs/{hand_out_id}/{action}
 POST /admin/hand-outs/recipients

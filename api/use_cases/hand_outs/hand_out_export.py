@@ -14,14 +14,18 @@ PEOPLE_COLUMNS: Final = (
 )
 
 
-def export_people(services: LedgerServices, caller: Caller, hand_out_id: UUID) -> Iterator[Row]:
-    """Record the export, and return the recipients in the order of the list.
+def export_people(
+    services: LedgerServices, caller: Caller, hand_out_id: UUID, reason: str | None = None
+) -> Iterator[Row]:
+    """Record the export with its reason, if there is one, and return the recipients in the order of the list.
 
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
     first = list_people(services, hand_out_id, 0, SLICE)
-    services.open_audit_log(caller).record("exported_emails", hand_out_id, describe_values(hand_out=hand_out_id))
+    services.open_audit_log(caller).record(
+        "exported_emails", hand_out_id, reason or describe_values(hand_out=hand_out_id)
+    )
 
     def rows() -> Iterator[Row]:
         page = first

@@ -17,7 +17,7 @@ from api.web.admin import (
     webhooks,
 )
 from api.web.admin.context import AdminContext, PreviewSender
-from api.web.admin.hand_outs import hand_out_pages, recipient_pages
+from api.web.admin.hand_outs import hand_out_pages, mail_pages, recipient_pages
 
 __all__ = ["AdminContext", "PreviewSender", "build_admin"]
 
@@ -30,6 +30,7 @@ def build_admin() -> APIRouter:
         batches,
         campaign_balance,
         recipient_pages,
+        mail_pages,
         hand_out_pages,
         campaigns,
         codes,

@@ -22,6 +22,7 @@ from api.use_cases.hand_outs.hand_out_actions import (
     pause_hand_out,
     resume_hand_out,
 )
+from api.use_cases.hand_outs.hand_out_preview import preview_hand_out
 from api.use_cases.services import Caller, LedgerServices
 from api.web.admin.campaigns import find_campaign
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
@@ -70,13 +71,15 @@ class StateCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOutPageView:
-    """Which recipients the page of a hand-out shows, and the result of an upload if there was one."""
+    """Which recipients the page of a hand-out shows, and the result of an upload or a test if there was one."""
 
     after: int = 0
     state: PersonState | None = None
     upload: UploadCounts | None = None
     is_check: bool = False
     file_error: str = ""
+    test_outcome: str = ""
+    test_reason: str = ""
 
 
 @router.get("/campaigns/{campaign_id}/hand-outs")
@@ -163,6 +166,12 @@ def render_hand_out(
         next=following,
         view=view,
         states=PERSON_STATES,
+        previews={
+            language: preview_hand_out(
+                admin.services, admin.services.settings, admin.preview_sender, hand_out_id, language
+            )
+            for language in LANGUAGES
+        },
     )
 
 

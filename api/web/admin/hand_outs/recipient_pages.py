@@ -1,7 +1,6 @@
 """The recipients of a hand-out at the admin console: upload of lists, another email, export with their states."""
 
 import io
-from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -14,9 +13,11 @@ from api.code_import.file_reader import UnusableFileError
 from api.code_import.hand_out_upload import HandOutUpload
 from api.code_import.recipient_list import RecipientFile
 from api.errors import malformed
-from api.schemas.csv_cells import TYPE, csv_line
+from api.schemas.csv_cells import TYPE
 from api.schemas.parsing import InvalidInputError, parse_id
-from api.use_cases.hand_outs.hand_out_actions import find_details, list_people, resend_to_person
+from api.use_cases.export_rows import lines_of
+from api.use_cases.hand_outs.hand_out_actions import find_details, resend_to_person
+from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.admin.hand_outs.hand_out_pages import HandOutPageView, render_hand_out
@@ -25,15 +26,12 @@ from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, InvalidFormTokenError, SupportRoute, has_valid_csrf_token
 from api.web.staff_auth.staff import Staff
 from domain.ports import Language
-from domain.values.timestamps import in_utc
 
 UPLOAD_PATH: Final = "/admin/hand-outs/recipients"
 FILE_BYTES_MAX: Final = 4 * 2**20
 LINES_MAX: Final = 20_000
 """Lines of one file: they are stored within `UPLOAD_S_MAX` on a machine with two cores. Longer lists come in parts."""
 UPLOAD_S_MAX: Final = 60.0
-EXPORT_PAGE: Final = 500
-EXPORT_COLUMNS: Final = ("email", "language", "state", "emails", "handed_out_at", "changed_at", "code_id")
 
 router = APIRouter(prefix="/admin/hand-outs", route_class=SupportRoute)
 
@@ -105,7 +103,7 @@ def show_export_form(request: Request, admin: AdminContextDep, staff: Admin, han
 
 
 @router.post("/{hand_out_id}/export")
-def export_people(
+def export_on_page(
     request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
@@ -115,21 +113,9 @@ def export_people(
     """Send the recipients with their email addresses and states."""
     if not is_valid_reason(reason):
         return _render_export(request, admin, staff, hand_out_id, reason)
-    find_details(admin.services, hand_out_id)
-    admin.support.audit(staff.caller(), "exported_recipients", hand_out_id, reason.strip())
-    headers = {"Content-Disposition": f'attachment; filename="recipients-{str(hand_out_id)[:8]}.csv"'}
-    return StreamingResponse(_lines(admin, hand_out_id), media_type=TYPE, headers=headers)
-
-
-def _lines(admin: AdminContext, hand_out_id: UUID) -> Iterator[bytes]:
-    yield csv_line(EXPORT_COLUMNS).encode()
-    after = 0
-    while people := list_people(admin.services, hand_out_id, after, EXPORT_PAGE):
-        after = people[-1].number
-        for person in people:
-            times = [in_utc(at).isoformat() if at else "" for at in (person.handed_out_at, person.changed_at)]
-            cells = (person.address or "", person.language, person.state, person.mail, *times, person.code_id)
-            yield csv_line(cells).encode()
+    lines = lines_of(export_people(admin.services, staff.caller(), hand_out_id, reason.strip()), PEOPLE_COLUMNS, "csv")
+    headers = {"Content-Disposition": f'attachment; filename="hand-out-{str(hand_out_id)[:8]}.csv"'}
+    return StreamingResponse(lines, media_type=TYPE, headers=headers)
 
 
 def _render_export(

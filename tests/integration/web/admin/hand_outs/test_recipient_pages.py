@@ -110,9 +110,9 @@ def test_export_needs_a_reason_and_holds_addresses_and_states_without_codes(
     assert refused.status_code == 422
     assert "attachment" in answer.headers["content-disposition"]
     assert [line[:4] for line in lines] == [
-        ["email", "language", "state", "emails"],
+        ["email", "language", "state", "mail"],
         ["li@example.com", "zh", "sent", "1"],
         ["wang@example.com", "en", "queued", "0"],
     ]
-    assert "downloaded the recipients of a hand-out" in audited
+    assert "exported email addresses" in audited
     assert "for the newsletter" in audited
