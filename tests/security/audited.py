@@ -301,6 +301,10 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/campaigns/{campaign_id}/pause": _at(CAMPAIGNS + "/{}/pause", AuditedApp.campaign),
     "POST /api/v1/campaigns/{campaign_id}/resume": lambda audited_app: (f"{_paused_campaign(audited_app)}/resume", {}),
     "POST /api/v1/campaigns/{campaign_id}/end": _at(CAMPAIGNS + "/{}/end", AuditedApp.campaign),
+    "POST /api/v1/codes/{code_id}/join-campaign": lambda audited_app: (
+        f"{CODE.format(audited_app.code())}/join-campaign",
+        {"json": {"campaign": audited_app.campaign()}},
+    ),
     "POST /api/v1/hand-outs": lambda audited_app: (
         HAND_OUTS,
         {"json": {"campaign": audited_app.campaign(), "name": "Newsletter"}},
@@ -435,22 +439,21 @@ QUESTIONS: Final = {
 """Requests by POST that ask for something, so that what is typed is in no address: they change and reveal nothing."""
 
 
-def _paused(audited_app: AuditedApp) -> str:
-    path = f"/api/v1/codes/{audited_app.code()}"
+def _pause(audited_app: AuditedApp, path: str) -> str:
     audited_app.ask("POST", f"{path}/pause")
     return path
+
+
+def _paused(audited_app: AuditedApp) -> str:
+    return _pause(audited_app, f"/api/v1/codes/{audited_app.code()}")
 
 
 def _paused_campaign(audited_app: AuditedApp) -> str:
-    path = f"{CAMPAIGNS}/{audited_app.campaign()}"
-    audited_app.ask("POST", f"{path}/pause")
-    return path
+    return _pause(audited_app, f"{CAMPAIGNS}/{audited_app.campaign()}")
 
 
 def _paused_hand_out(audited_app: AuditedApp) -> str:
-    path = f"{HAND_OUTS}/{audited_app.hand_out()}"
-    audited_app.ask("POST", f"{path}/pause")
-    return path
+    return _pause(audited_app, f"{HAND_OUTS}/{audited_app.hand_out()}")
 
 
 def _handed_out(audited_app: AuditedApp) -> str:

@@ -19,7 +19,7 @@ UNREACHED = {
     *("/mailbox/{key}", "/mailbox/{key}/html", "/support/tries/{digest}", "/admin/batches/{batch_id}"),  # there is none
     "/support/reservations/{reservation_id}/receipt",  # no checkpoint was signed yet
     *("/api/v1/codes/{code_id}/what-if", "/api/v1/hand-outs"),  # need a query
-    *("/admin/groups/letter", "/admin/groups/one"),  # likewise
+    *("/admin/groups/letter", "/admin/groups/one", "/admin/hand-outs/{hand_out_id}/mail"),  # likewise
 }
 """Paths that are not answered with a page or a document: a new one is reached, or is here with a reason."""
 
@@ -42,7 +42,7 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
     assert reservation is not None
     recipient_id, secret = reservation.recipient_id, app.services.settings.secret_key.get_secret_value().encode()
     OptOutRepository(app.services.storage).insert(recipient_id, None, app.services.now())
-    campaign = role_clients.ask("POST", "/api/v1/campaigns", headers=keys, json={"name": "Spring"})
+    campaign = role_clients.ask("POST", "/api/v1/campaigns", headers=keys, json={"name": "Spring", "max_uses": 9})
     hand_out = role_clients.ask(
         "POST", "/api/v1/hand-outs", headers=keys, json={"campaign": campaign.json()["id"], "name": "Newsletter"}
     )
