@@ -89,7 +89,8 @@ class HandOutSender:
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Send until nothing is due, or the run should stop; return the number of rows."""
-        self._request_reminders()
+        if not should_stop():  # looking for them reads all codes that were sent
+            self._request_reminders()
         count = 0
         while not should_stop():
             rows = self.queue.take(self.steps.now(), self.batch_size)
