@@ -154,6 +154,7 @@ GET /admin/campaigns/{campaign_id}/balance
 GET /admin/campaigns/{campaign_id}/hand-outs
 POST /admin/campaigns/{campaign_id}/hand-outs
 GET /admin/campaigns/{campaign_id}/{action}
+POST /admin/campaigns/{campaign_id}/codes
 POST /admin/campaigns/{campaign_id}/{action}
 GET /admin/codes
 GET /admin/codes/export

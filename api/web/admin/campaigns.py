@@ -13,7 +13,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.http.etags import expected_terms, tag_of
 from api.http.pagination import Page, format_cursor, parse_cursor
-from api.i18n.messages import event_sentence, refusal_title
+from api.i18n.messages import event_sentence, refusal_detail, refusal_title
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.numbers import IN_DIGITS
 from api.use_cases.campaign_actions import (
@@ -23,6 +23,7 @@ from api.use_cases.campaign_actions import (
     pause_campaign,
     resume_campaign,
 )
+from api.use_cases.code_actions import join_campaign
 from api.use_cases.services import Caller, LedgerServices
 from api.web.admin.campaign_balance import REDEMPTIONS_COUNTED_MAX, list_funnel, load_campaign_chart
 from api.web.admin.campaign_form import blame_field, fill_form, read_terms
@@ -93,6 +94,7 @@ class CampaignPageView:
     is_true_scale: bool = False
     fields: FormFields | None = None
     is_changed: bool = False
+    join_error: str | None = None
 
 
 @router.get("")
@@ -156,6 +158,24 @@ def change_on_page(
     return _render_campaign(request, admin, staff, campaign_id, CampaignPageView(fields=fields))
 
 
+@router.post("/{campaign_id}/codes")
+def add_code(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, campaign_id: UUID
+) -> Response:
+    """Let an existing code join the campaign; a refusal is shown next to the field."""
+    code_id, language = admin.services.reader.find_code(fields.values.get("code", "")), get_language(request)
+    refusal = None if code_id is not None else ApplicationError("CODE_INVALID")
+    if code_id is not None:
+        try:
+            join_campaign(admin.services, staff.caller(), code_id, campaign_id)
+        except ApplicationError as error:
+            refusal = error
+    if refusal is not None:
+        view = CampaignPageView(join_error=refusal_detail(refusal.code, language, **refusal.facts))
+        return _render_campaign(request, admin, staff, campaign_id, view)
+    return see_other(f"/admin/campaigns/{campaign_id}#codes")
+
+
 @router.get("/{campaign_id}/{action}")
 def confirm_action(
     request: Request, admin: AdminContextDep, staff: Admin, campaign_id: UUID, action: CampaignAction
@@ -214,13 +234,14 @@ def _render_campaign(
         request,
         "campaign.html",
         staff,
-        status=409 if view.is_changed else 422 if errors else 200,
+        status=409 if view.is_changed else 422 if errors or view.join_error else 200,
         balance=balance,
         state=campaign.state(now),
         left_today=campaign.find_available_on_day(now),
         bar=_draw(balance),
         seen=seen if fields is None or view.is_changed else fields.values.get("seen", ""),
         is_changed=view.is_changed,
+        join_error=view.join_error,
         is_form_open=fields is not None,
         actions=_list_actions(campaign),
         refusal_days=REFUSAL_DAYS,

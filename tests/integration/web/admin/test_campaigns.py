@@ -236,3 +236,22 @@ def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
     assert campaigns == paths[::-1]
     assert len(codes) == len(set(codes)) == 5
     assert events == ["6", "5", "4", "3", "2", "1"]
+
+
+def test_existing_code_is_added_to_a_campaign_or_refused_at_its_field(app: AppClient, admin: StaffBrowser) -> None:
+    """By its text; a code with a pending use, or an unknown one, is refused, and nothing is changed."""
+    path = create(admin, max_uses="3")
+    code, busy = app.issue(), app.issue()
+    app.redeem(busy, "li@example.com")
+
+    added = admin.submit(f"{path}/codes", path, code=code)
+    refused = [admin.submit(f"{path}/codes", path, code=text) for text in (busy, "NOT-A-CODE", "")]
+
+    assert added.status_code == 303
+    assert [answer.status_code for answer in refused] == [422] * 3
+    assert faults(refused[0]) == {
+        "code": "The code has pending reservations. Try again when they are sent or refunded."
+    }
+    assert all(faults(answer).keys() == {"code"} for answer in refused)
+    assert f"/support/codes/{app.services.reader.find_code(code)}" in read_page(admin.get(path).text).link_targets
+    assert f"/support/codes/{app.services.reader.find_code(busy)}" not in read_page(admin.get(path).text).link_targets
