@@ -221,9 +221,9 @@ class WebhookChannel:
 
 def message_type(message: OutboundMessage) -> str:
     """Name the type of a message in its body."""
-    if message.template in NOTICES:
-        return NOTICES[message.template]
-    return "invite.test" if message.is_test else "invite.requested"
+    if message.is_test:
+        return "code.test" if message.code else "invite.test"
+    return NOTICES.get(message.template, "invite.requested")
 
 
 def webhook_id(message: OutboundMessage) -> str:

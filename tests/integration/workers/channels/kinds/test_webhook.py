@@ -115,6 +115,39 @@ def test_notices_to_recipients_are_posted_too(
     ]
 
 
+@pytest.mark.parametrize(
+    ("template", "is_test", "kind"),
+    [
+        ("hand_out", False, "code.handed_out"),
+        ("hand_out_reminder", False, "code.reminder"),
+        ("hand_out", True, "code.test"),
+    ],
+)
+def test_handed_out_codes_are_posted_with_the_code(
+    system: WebhookReceiver, template: Template, is_test: bool, kind: str
+) -> None:
+    """Under the id of the code, because there is no reservation; a test has its own type."""
+    number = "code-2" if template == "hand_out_reminder" else "code-1"
+    message = replace(
+        MESSAGE,
+        template=template,
+        message_id=f"<{MESSAGE.reservation_id}.{number}@example.com>",
+        code="MCM1-PRY5-KC9W-VE1A-S4PD",
+        opt_out_link="https://ledger.example/opt-out/x",
+        is_test=is_test,
+    )
+    assert isinstance(send(system, message), Accepted)
+
+    (request,) = system.received
+    document, data = request.json(), request.json()["data"]
+    assert document["type"] == kind
+    assert request.headers["webhook-id"] == f"notice_{MESSAGE.reservation_id.hex}_{number}"
+    assert (data["code_id"], data["code"]) == (str(MESSAGE.reservation_id), message.code)
+    assert data["opt_out_link"] == message.opt_out_link
+    assert ("ends_at" in data) == (template == "hand_out_reminder")
+    assert not {"reservation_id", "delivery"} & data.keys()
+
+
 def test_while_a_secret_is_replaced_both_verify(system: WebhookReceiver) -> None:
     """The other side changes over when it likes."""
     send(system, secrets=(SECRET, OLDER))
