@@ -225,10 +225,9 @@ def _failed(path: str) -> Make:
 
 
 CODE, RESERVATION, CAMPAIGNS = "/api/v1/codes/{}", "/api/v1/reservations/{}", "/api/v1/campaigns"
-HAND_OUTS: Final = "/api/v1/hand-outs"
 NOTE: Final = {"note": "asked by phone"}
 WHOLE: Final = {"max_uses": 9, "expires_at": None, "validity_days": None, "group": "VIP", "rebinds_max": None}
-CHANNELS, HOOKS, STAFF = "/api/v1/channels", "/api/v1/webhooks", "/admin/staff/{}"
+CHANNELS, HOOKS, STAFF, HAND_OUTS = "/api/v1/channels", "/api/v1/webhooks", "/admin/staff/{}", "/api/v1/hand-outs"
 TERMS: Final = {"max_uses": "1", "bound": "yes", "count": "1"}
 CSV: Final = {"content": b"code,max_uses\nOLD-AUDITED,1\n", "headers": {"content-type": "text/csv"}}
 
@@ -368,12 +367,13 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/sign-out": _to("/support/sign-out", data={}),
     "POST /admin/batches": _nonce("/admin/batches", **TERMS),
     "POST /admin/batches/{batch_id}/export": _at("/admin/batches/{}/export", AuditedApp.batch, data=REASON),
-    "POST /admin/batches/{batch_id}/stop": lambda audited_app: (
-        f"/admin/batches/{_working(audited_app)}/stop",
-        {"data": {}},
-    ),
+    "POST /admin/batches/{batch_id}/stop": lambda app: (f"/admin/batches/{_working(app)}/stop", {"data": {}}),
     "POST /admin/campaigns": _nonce("/admin/campaigns", name="Winter", max_uses="9"),
     "POST /admin/campaigns/{campaign_id}": _campaign_form,
+    "POST /admin/campaigns/{campaign_id}/codes": lambda audited_app: (
+        f"/admin/campaigns/{audited_app.campaign()}/codes",
+        {"data": {"code": audited_app.code()}},
+    ),
     "POST /admin/campaigns/{campaign_id}/{action}": _at("/admin/campaigns/{}/end", AuditedApp.campaign, data={}),
     "POST /admin/campaigns/{campaign_id}/hand-outs": lambda audited_app: (
         f"/admin/campaigns/{audited_app.campaign()}/hand-outs",
