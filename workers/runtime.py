@@ -193,8 +193,9 @@ class Runtime:
             publish=publish,
         )
 
-    def create_hand_out_sender(self) -> HandOutSender:
-        """Return what sends the codes of hand-outs."""
+    @cached_property
+    def hand_out_sender(self) -> HandOutSender:
+        """What sends the codes of hand-outs. It is kept: it rests between searches for reminders."""
         return HandOutSender(
             queue=HandOutQueue(self.storage),
             opt_outs=OptOutRepository(self.storage),

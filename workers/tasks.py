@@ -192,9 +192,7 @@ def send_hand_outs() -> None:
     if not HAND_OUTS.begin_if_due():
         return
     runtime, is_over = _ProcessState.get(), _deadline(HAND_OUTS_RUN_MAX_S)
-    runtime.create_hand_out_sender().run(
-        lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now())
-    )
+    runtime.hand_out_sender.run(lambda: is_over() or invitations_are_backed_up(runtime.storage, runtime.steps.now()))
 
 
 @celery_app.task(name="cleanup_expired_users")

@@ -111,8 +111,8 @@ WHERE remind_days IS NOT NULL AND ended_by IS NULL AND NOT is_paused
     AND (max_uses IS NULL OR occupied < max_uses);
 
 -- name: due_reminders
--- Sent codes of these campaigns which expire within so many days and are not redeemed; and those whose reminder was
--- requested by a worker that ended before the row was due.
+-- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed; and those
+-- whose reminder was requested by a worker that ended before the row was due.
 SELECT h.code_id
 FROM campaigns c
 JOIN hand_outs o ON o.campaign_id = c.campaign_id AND o.state = 'running'
@@ -121,13 +121,17 @@ JOIN hand_out_recipients r ON r.code_id = h.code_id AND r.due_at IS NULL
 JOIN code_balances b ON b.code_id = h.code_id
 WHERE c.campaign_id = ANY(%(campaign_ids)s)
     AND (h.mail_state = 'sent' AND h.reminder IS NULL OR h.mail_state = 'queued' AND h.reminder = h.mail)
-    AND b.expires_at > %(now)s AND b.expires_at <= %(now)s + make_interval(days => c.remind_days::int)
+    AND least(b.expires_at, c.ends_at) > %(now)s
+    AND least(b.expires_at, c.ends_at) <= %(now)s + make_interval(days => c.remind_days::int)
     AND b.used + b.reserved = 0 AND b.revoked_by IS NULL AND NOT b.is_paused
     AND NOT EXISTS (
         SELECT FROM opt_outs p
         WHERE p.recipient_id = h.recipient_id AND p.group_name = coalesce(b.group_name, '')
     )
 LIMIT %(limit)s;
+
+-- name: end_of_campaign
+SELECT ends_at FROM campaigns WHERE campaign_id = %s;
 
 -- name: take_due_hand_out
 -- One hand-out with due rows whose campaign takes reservations. Its row of the pace is locked while rows are taken.

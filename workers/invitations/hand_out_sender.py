@@ -219,6 +219,7 @@ class HandOutSender:
             return None
         if is_reminder and (code is None or not needs_reminder(code, now)):
             return None
+        ends = [] if code is None else [code.terms.expires_at, self.queue.find_end_of_campaign(row.hand_out_id)]
         own_text = self.queue.text(row.hand_out_id, row.language)
         return self.steps.message_factory.handed_out_code(
             HandOutMail(
@@ -229,7 +230,7 @@ class HandOutSender:
                 language=row.language,
                 group=group,
                 written_at=mail.written_at,
-                ends_at=None if code is None else code.terms.expires_at,
+                ends_at=min((end for end in ends if end is not None), default=None),
                 subject=own_text.subject,
                 text=own_text.body,
                 variables=row.variables,

@@ -147,7 +147,7 @@ class BatchRunner:
         except StorageUnavailableError:
             raise
         except Refusal as error:
-            log.warning("batch of codes stopped", extra={"why": error.code})
+            log.warning("batch of codes refused", extra={"why": error.code})
             self._batches.finish(batch.batch_id, "stopped", self._now(), self._me)
         except Exception:
             ERRORS.labels("internal_error").inc()

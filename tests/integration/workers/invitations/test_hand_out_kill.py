@@ -26,7 +26,7 @@ import time
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
 
-sender = Runtime.build(WorkerSettings.from_environment()).create_hand_out_sender()
+sender = Runtime.build(WorkerSettings.from_environment()).hand_out_sender
 while True:
     sender.run()
     time.sleep(0.02)

@@ -116,6 +116,35 @@ def test_quiet_campaign_takes_no_place_of_due_reminders(house: HandOutRig) -> No
     assert HandOutQueue(house.bench.storage).find_reminders(at_night, 1) == [code_id]
 
 
+def test_recipients_are_reminded_before_the_campaign_ends_if_their_code_ends_later_or_never(house: HandOutRig) -> None:
+    """The reminder names the earlier of both ends."""
+    end = house.now + timedelta(days=30)
+    house.change(remind_days=5, ends_at=end)
+    house.add(house.create(), "li@example.com")
+    house.add(house.create(expires_at=end + timedelta(days=30)), "wang@example.com")
+    house.send()
+    house.passes(days=26)
+    house.send()
+
+    reminders = [message for message in house.channel.sent if message.template == "hand_out_reminder"]
+    assert sorted(message.recipient.typed for message in reminders) == ["li@example.com", "wang@example.com"]
+    assert {message.ends_at for message in reminders} == {end}
+
+
+def test_search_for_reminders_rests_only_if_it_found_the_last_one(house: HandOutRig) -> None:
+    """It reads every code that was sent."""
+    house.change(remind_days=5)
+    house.add(house.create(expires_at=house.now + timedelta(days=30)), *people(2))
+    house.send()
+    house.passes(days=26)
+    queue = house.sender().queue
+
+    counts = [len(queue.find_reminders(house.now + timedelta(seconds=after), 2)) for after in (0, 1)]
+    counts += [len(queue.find_reminders(house.now + timedelta(seconds=after), 3)) for after in (2, 61, 63)]
+
+    assert counts == [2, 2, 2, 0, 2]
+
+
 def test_hand_out_without_a_rate_lets_others_send(house: HandOutRig) -> None:
     """Batches alternate, however long its list is."""
     first, second = house.create(), house.create(per_minute=60)
