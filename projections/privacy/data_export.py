@@ -39,13 +39,14 @@ class ReservationData(NamedTuple):
 
 
 class HandOutData(NamedTuple):
-    """A row of a hand-out's list: the suffix of its code, and the values that the text of the email names."""
+    """A row of a hand-out's list: its code's suffix, the values that the email names, whether its link was opened."""
 
     hand_out_id: UUID
     code_id: UUID
     suffix: str
     language: str
     variables: dict[str, str]
+    is_form_opened: bool
 
 
 class PersonReader(SupportReader):
@@ -117,8 +118,9 @@ class PersonReader(SupportReader):
                 self.find_suffix(code_id),
                 language,
                 {} if sealed is None else orjson.loads(open_text(code_id, sealed, key_id)),
+                is_form_opened,
             )
-            for hand_out_id, code_id, language, sealed, key_id in rows
+            for hand_out_id, code_id, language, sealed, key_id, is_form_opened in rows
         ]
 
     def _read_reservation_ids(self, recipient_id: UUID) -> Iterator[UUID]:

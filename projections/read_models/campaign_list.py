@@ -95,9 +95,10 @@ class CampaignReader(Reader):
         )
         return [(reason, count) for reason, count in rows]
 
-    def count_handed_out_codes(self, campaign_id: UUID) -> int:
-        """Return how many codes of a campaign were issued for recipients of hand-outs."""
-        return int(self._fetch_all(ReadModelsSql.handed_out_of_campaign, campaign_id)[0][0])
+    def count_handed_out_codes(self, campaign_id: UUID) -> tuple[int, int]:
+        """Return how many codes were issued for recipients of hand-outs, and the form of how many was opened."""
+        ((handed_out, opened_forms),) = self._fetch_all(ReadModelsSql.handed_out_of_campaign, campaign_id)
+        return handed_out, opened_forms
 
     def read_funnel(self, campaign_id: UUID, counted_max: int) -> list[FunnelStep]:
         """Return how many codes of a campaign were redeemed, sent and accepted, and how many redemptions.

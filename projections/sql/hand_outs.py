@@ -35,3 +35,4 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     make_rows_due: LiteralString
     insert_hand_out_text: LiteralString
     texts_of_hand_out: LiteralString
+    insert_opened_code: LiteralString

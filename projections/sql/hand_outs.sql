@@ -193,3 +193,11 @@ ON CONFLICT (hand_out_id, language) DO UPDATE SET subject = excluded.subject, bo
 
 -- name: texts_of_hand_out
 SELECT language, subject, body FROM hand_out_texts WHERE hand_out_id = %s;
+
+-- name: insert_opened_code
+-- The row of the list is locked, so that it is not deleted before the new row refers to it.
+INSERT INTO opened_codes (code_id)
+SELECT r.code_id FROM code_texts t JOIN handed_out_codes h USING (code_id) JOIN hand_out_recipients r USING (code_id)
+WHERE t.digest = ANY(%s) AND NOT EXISTS (SELECT FROM opened_codes o WHERE o.code_id = r.code_id)
+FOR KEY SHARE OF r
+ON CONFLICT DO NOTHING;

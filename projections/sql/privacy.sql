@@ -80,7 +80,9 @@ FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[]) AS n (id, sealed, key_id)
 WHERE t.code_id = n.id AND t.sealed IS NOT NULL;
 
 -- name: hand_out_rows_of_recipient
-SELECT hand_out_id, code_id, language, sealed, key_id FROM hand_out_recipients WHERE recipient_id = %s ORDER BY number LIMIT %s;
+SELECT hand_out_id, code_id, language, sealed, key_id,
+    EXISTS (SELECT FROM opened_codes o WHERE o.code_id = r.code_id)
+FROM hand_out_recipients r WHERE recipient_id = %s ORDER BY number LIMIT %s;
 
 -- name: rekey_codes
 -- Only what is still as it was read: a person who was forgotten meanwhile stays forgotten.

@@ -572,8 +572,9 @@ FROM (
 ) of_code;
 
 -- name: handed_out_of_campaign
--- How many of its codes were issued for recipients of hand-outs.
-SELECT count(*) FROM hand_outs o JOIN handed_out_codes h USING (hand_out_id) WHERE o.campaign_id = %s;
+-- How many of its codes were issued for recipients of hand-outs, and the form of how many of them was opened.
+SELECT count(*), count(p.code_id) FROM hand_outs o JOIN handed_out_codes h USING (hand_out_id)
+LEFT JOIN opened_codes p ON p.code_id = h.code_id WHERE o.campaign_id = %s;
 
 -- name: refusals_of_campaign
 -- Rejected requests for its codes by reason, the most frequent first, from at most so many of them.

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
+from tests.integration.web.admin.hand_outs.lists import send
 from tests.support.clients.served_app import ServedApp
 from tests.support.ledger.code_template import make_template
 
@@ -144,6 +145,31 @@ def test_a_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> 
 
     assert fault == "4"
     assert page.locator("[aria-labelledby=people] li").count() == 2
+
+
+def test_link_with_a_code_counts_as_opened_form_only_in_a_browser_with_script(
+    served_app: ServedApp, open_tab: Tab
+) -> None:
+    """The page reports its view once, and the form without a code in its URL reports nothing."""
+    admin, plain, visitor = open_tab(staff="admin"), open_tab(java_script_enabled=False), open_tab()
+    campaign = fill_campaign(admin, "Opened", max_uses="9")
+    hand_out = create_hand_out(admin, campaign)
+    ids = send(served_app.app, UUID(hand_out.rpartition("/")[2]), 2)
+    links = [f"/invite?code={served_app.app.services.reader.find_code_text(code_id)}" for code_id in ids]
+    reports: list[str | None] = []
+    visitor.on("request", lambda request: reports.append(request.post_data) if request.method == "POST" else None)
+
+    for link in links:
+        plain.goto(link)
+    visitor.goto("/invite")
+    with visitor.expect_response("**/invite/opened") as opening:
+        visitor.goto(links[0])
+    admin.goto(f"/admin/campaigns/{UUID(campaign)}")
+    row = admin.locator("[aria-labelledby=funnel] tr", has_text="Opened form")
+
+    assert opening.value.status == 204
+    assert reports == [links[0].partition("?")[2]]
+    assert row.locator("td.number").first.inner_text() == "1"
 
 
 @pytest.mark.timeout(240)  # axe looks at a dozen pages

@@ -417,6 +417,9 @@ CREATE TABLE public.merkle_tiles (
     first_position bigint,
     hashes bytea NOT NULL
 );
+CREATE TABLE public.opened_codes (
+    code_id uuid NOT NULL
+);
 CREATE TABLE public.opt_outs (
     recipient_id uuid NOT NULL,
     group_name text NOT NULL,
@@ -673,6 +676,8 @@ ALTER TABLE ONLY public.merkle_progress
     ADD CONSTRAINT merkle_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.merkle_tiles
     ADD CONSTRAINT merkle_tiles_pkey PRIMARY KEY (height, index);
+ALTER TABLE ONLY public.opened_codes
+    ADD CONSTRAINT opened_codes_pkey PRIMARY KEY (code_id);
 ALTER TABLE ONLY public.opt_outs
     ADD CONSTRAINT opt_outs_pkey PRIMARY KEY (recipient_id, group_name);
 ALTER TABLE ONLY public.outbox
@@ -774,6 +779,8 @@ ALTER TABLE ONLY public.batch_refusals
     ADD CONSTRAINT batch_refusals_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES public.batches(batch_id);
 ALTER TABLE ONLY public.hand_out_recipients
     ADD CONSTRAINT hand_out_recipients_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.opened_codes
+    ADD CONSTRAINT opened_codes_code_id_fkey FOREIGN KEY (code_id) REFERENCES public.hand_out_recipients(code_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.opt_outs
     ADD CONSTRAINT opt_outs_recipient_id_fkey FOREIGN KEY (recipient_id) REFERENCES public.recipients(recipient_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.staff_sessions

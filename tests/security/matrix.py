@@ -25,6 +25,7 @@ GET /docs
 GET /healthz
 GET /invite
 POST /invite
+POST /invite/opened
 GET /mailbox
 GET /mailbox/{key}
 GET /mailbox/{key}/html

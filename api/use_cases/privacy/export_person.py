@@ -71,6 +71,7 @@ def _person(reader: PersonReader, recipient_id: UUID, language: Language) -> dic
                 "code_ends": row.suffix,
                 "language": row.language,
                 "variables": row.variables,
+                "form_opened": row.is_form_opened,
             }
             for row in reader.read_hand_outs(recipient_id)
         ],

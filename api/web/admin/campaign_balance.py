@@ -59,12 +59,12 @@ def load_campaign_chart(admin: AdminContext, campaign_id: UUID, *, is_true_scale
 
 
 def list_funnel(reader: CampaignReader, balance: CampaignBalance) -> list[FunnelRow]:
-    """Return how many codes of a campaign were issued, handed out if any were, redeemed, sent and accepted."""
+    """Return how many codes of a campaign got as far as each step; a campaign without hand-outs lacks their steps."""
     campaign_id = balance.campaign.campaign_id
-    handed_out = reader.count_handed_out_codes(campaign_id)
+    handed_out, opened_forms = reader.count_handed_out_codes(campaign_id)
     steps: list[tuple[str, int, int | None]] = [
         ("issued", balance.codes, None),
-        *([("handed_out", handed_out, None)] if handed_out else []),
+        *([("handed_out", handed_out, None), ("opened", opened_forms, None)] if handed_out else []),
         *reader.read_funnel(campaign_id, REDEMPTIONS_COUNTED_MAX),
     ]
     widths = scale_to_largest([codes for _, codes, _ in steps])

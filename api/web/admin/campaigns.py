@@ -269,6 +269,7 @@ def _list_parts(
     return {
         "funnel": funnel,
         "is_funnel_cut": any(row.redemptions == REDEMPTIONS_COUNTED_MAX for row in funnel if row.name == "redeemed"),
+        "counts_opened": any(row.name == "opened" for row in funnel),
         "redemptions_max": REDEMPTIONS_COUNTED_MAX,
         "codes": [
             (code := code_from_named_row(row), row["hint"], name_code_state(code, now, language)) for row in codes.rows

@@ -9,6 +9,7 @@ from api.errors import ApplicationError
 from api.http.dependencies import TheServices
 from api.http.problems import retry_headers, status_of
 from api.i18n.messages import refusal_detail, refusal_title
+from api.use_cases.hand_outs.opened_forms import record_opened_form
 from api.use_cases.redeem import redeem
 from api.web.public.code_form import ABOUT_CODE, ABOUT_EMAIL, render_code_form
 from api.web.public.visitor import get_visitor, remember_token
@@ -49,6 +50,16 @@ async def send_form(
         response = JSONResponse({"status_url": path})
     remember_token(request, response, redemption.correction_token, services.settings.policy)
     return response
+
+
+@router.post("/invite/opened")
+async def note_opened_form(services: TheServices, code: Annotated[str, Form()] = "") -> Response:
+    """Record that a browser opened the form by a link with a code. The answer is the same for every code.
+
+    The page's script sends it, since programs that check the links of emails ask by GET and run no script.
+    """
+    await record_opened_form(services, code)
+    return Response(status_code=204)
 
 
 def wants_json(request: Request) -> bool:

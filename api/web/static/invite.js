@@ -10,6 +10,23 @@ const button = form.querySelector("button");
 const notice = document.getElementById("notice");
 const label = button.textContent;
 
+// --- The link ---
+
+// A link with a code was opened in a browser: campaigns count the codes of their hand-outs for which that was so.
+function recordOpening() {
+  const linked = new URLSearchParams(location.search).get("code");
+  if (linked) {
+    const body = new URLSearchParams({ code: linked });
+    fetch("/invite/opened", { method: "POST", body, keepalive: true }).catch(() => {});
+  }
+}
+
+if (document.prerendering) {
+  document.addEventListener("prerenderingchange", recordOpening, { once: true });
+} else {
+  recordOpening();
+}
+
 // --- The button ---
 
 function press(pressed) {
