@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApplicationError
 from api.http.allowed_hosts import HostGuard, guarded_hosts
-from api.http.allowed_methods import not_found, without_slash
+from api.http.allowed_methods import find_wrong_method, not_found, without_slash
 from api.http.dependencies import request_id_of
 from api.http.dependency_status import DependencyStatus
 from api.http.middleware import RequestEnvelope, RequestEnvelopeMiddleware
@@ -322,9 +322,7 @@ def _handle_faults(app: FastAPI) -> None:
     async def on_malformed(request: Request, error: RequestValidationError) -> Response:
         if request.url.path == redeem.PATH:
             REDEEM_REQUESTS.labels("malformed").inc()
-        is_id_malformed = any(fault["loc"][:1] == ("path",) for fault in error.errors())
-        other = not_found(request) if is_id_malformed else None
-        return await answer(request, other if other and other.code == "METHOD_NOT_ALLOWED" else problem_of(error))
+        return await answer(request, find_wrong_method(request, error) or problem_of(error))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:

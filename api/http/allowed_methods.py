@@ -5,6 +5,7 @@ from typing import Final
 from urllib.parse import quote
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Match, Route
 
@@ -24,6 +25,17 @@ def not_found(request: Request) -> ApplicationError:
     if not allowed or request.method in allowed:
         return ApplicationError("NOT_FOUND")
     return HttpError("METHOD_NOT_ALLOWED", {"Allow": ", ".join(allowed)})
+
+
+def find_wrong_method(request: Request, error: RequestValidationError) -> ApplicationError | None:
+    """Return the 405 of a path whose own route has other methods, if a route with a malformed part took the request.
+
+    So `GET /campaigns/{id}/codes` is no action that does not exist.
+    """
+    if not any(fault["loc"][:1] == ("path",) for fault in error.errors()):
+        return None
+    problem = not_found(request)
+    return problem if problem.code == "METHOD_NOT_ALLOWED" else None
 
 
 def without_slash(request: Request) -> str | None:

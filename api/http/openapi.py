@@ -31,7 +31,23 @@ WORDS: Final[Mapping[str, str]] = {
     "503": "UNAVAILABLE or OVERLOADED, with Retry-After: repeat the request later.",
 }
 """What a status means, if the route does not say it more precisely."""
-CODE_FILE: Final = "CSV with a header line, or JSON Lines."
+FILE_SCHEMAS: Final[Document] = {
+    "CodeFile": {"type": "string", "title": "CodeFile", "description": "CSV with a header line, or JSON Lines."},
+    "RecipientFile": {
+        "type": "string",
+        "title": "RecipientFile",
+        "description": "CSV with a header line, or JSON Lines.",
+    },
+    "RecipientList": {
+        "type": "object",
+        "title": "RecipientList",
+        "description": "Recipients, each with `email`, `language` and variables.",
+        "properties": {"recipients": {"type": "array", "items": {"type": "object", "required": ["email"]}}},
+        "required": ["recipients"],
+        "additionalProperties": False,
+    },
+}
+"""Bodies that routes read themselves, by the name of their schema."""
 TAGS: Final[Mapping[str, str]] = {
     "public": "Redeem a code, follow a redemption and correct it. No API key is needed.",
     "redemptions": "Redeem codes on behalf of others, with an API key.",
@@ -95,7 +111,7 @@ def _description(codes: Sequence[str]) -> str:
 
 def operation_id(route: APIRoute) -> str:
     """Return the name of a route for programs: its tag and its function's name."""
-    return f"{route.tags[0]}_{route.name}" if route.tags else route.name
+    return f"{route.tags[0]}_{route.name}".replace("-", "_") if route.tags else route.name
 
 
 def described(document: Document) -> Document:
@@ -103,7 +119,7 @@ def described(document: Document) -> Document:
     document["servers"] = [{"url": "/", "description": "This ledger."}]
     document["tags"] = [{"name": name, "description": about} for name, about in TAGS.items()]
     document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
-    document["components"]["schemas"]["CodeFile"] = {"type": "string", "title": "CodeFile", "description": CODE_FILE}
+    document["components"]["schemas"] |= FILE_SCHEMAS
     for operation in _operations(document):
         _describe(operation)
         for parameter in operation.get("parameters", ()):

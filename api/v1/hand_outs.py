@@ -60,7 +60,7 @@ _BODY: Final[dict[str, Any]] = {
         "required": True,
         "content": {
             name: {
-                "schema": {"type": "object" if name == "application/json" else "string"},
+                "schema": {"$ref": f"#/components/schemas/Recipient{'List' if name == 'application/json' else 'File'}"},
                 "example": example,
             }
             for name, example in _EXAMPLES.items()

@@ -105,10 +105,10 @@ SELECT code_id, mail, mail_state, reminder, changed_at FROM handed_out_codes WHE
 
 -- name: reminding_campaigns
 -- Campaigns that remind and whose codes can be redeemed now.
-SELECT campaign_id, quiet_hours FROM campaigns
+SELECT campaign_id, quiet_hours FROM campaigns c
 WHERE remind_days IS NOT NULL AND ended_by IS NULL AND NOT is_paused
-    AND (starts_at IS NULL OR starts_at <= %(now)s) AND (ends_at IS NULL OR ends_at > %(now)s)
-    AND (max_uses IS NULL OR occupied < max_uses);
+    AND (c.starts_at IS NULL OR c.starts_at <= %(now)s) AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
+    AND (c.max_uses IS NULL OR occupied < c.max_uses);
 
 -- name: due_reminders
 -- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed; and those

@@ -43,6 +43,12 @@ class LedgerAsker:
         keys, terms = self.role_clients.keys["admin"], {"name": "Autumn", "max_uses": 9, "max_per_person": 9}
         return str(self.role_clients.ask("POST", "/api/v1/campaigns", headers=keys, json=terms).json()["id"])
 
+    @cached_property
+    def hand_out_id(self) -> str:
+        """A hand-out of that campaign, without recipients."""
+        keys, order = self.role_clients.keys["admin"], {"name": "Letter", "campaign": self.campaign_id}
+        return str(self.role_clients.ask("POST", "/api/v1/hand-outs", headers=keys, json=order).json()["id"])
+
     def values(self, code_id: object = NOTHING, reservation_id: object = NOTHING) -> dict[str, object]:
         """What stands for the parameters of paths, and for fields of bodies, by name."""
         ids = dict.fromkeys(("recipient_id", "endpoint_id", "delivery_id", "channel_id", "batch_id", "key_id"), NOTHING)
@@ -50,7 +56,7 @@ class LedgerAsker:
         group: dict[str, object] = {"group": "blue", "url": "https://hooks.example.com/"}
         paths: dict[str, object] = {"digest": "0" * 64, "version": 1, "staff_id": self.role_clients.staff["admin"]}
         about: dict[str, object] = {"code_id": code_id, "reservation_id": reservation_id}
-        about |= {"campaign_id": self.campaign_id, "action": "pause"}
+        about |= {"campaign_id": self.campaign_id, "hand_out_id": self.hand_out_id, "action": "pause"}
         return {**ids, **words, **group, **paths, **about, "token": "x", "key": "x", "language": "en", "_path": "x"}
 
     def call(self, operation: DocumentedOperation, **more: Any) -> AppResponse:

@@ -186,7 +186,7 @@ def test_reports_name_a_time_between_the_reservation_and_now(asker: LedgerAsker)
     """Neither before the reservation nor more than five minutes ahead; the answer says so, and nothing is recorded."""
     sender, now = RequestSender(asker), asker.app.services.now()
     callback = next(one for one in sender.operations() if one.path.endswith("/callbacks"))
-    bounce = next(one for one in sender.operations() if one.path.endswith("/bounce"))
+    bounce = next(one for one in sender.operations() if one.path == "/api/v1/reservations/{reservation_id}/bounce")
     reserved_at = asker.call(_get(sender, "/api/v1/reservations/{reservation_id}")).json()["reserved_at"]
     for operation, place in ((callback, ("data", "occurred_at")), (bounce, ("occurred_at",))):
         field = DocumentedField(operation=operation, where="body", place=place, kind="time", schema={})

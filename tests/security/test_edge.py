@@ -14,6 +14,7 @@ from api.v1.event_feed import WAIT_S_MAX
 from api.v1.hand_outs import UPLOAD_BYTES_MAX, UPLOAD_PATH, UPLOAD_S_MAX
 from api.v1.reservations.redemption_batches import PATH as BATCH
 from api.web.admin.code_import import PATH as IMPORT_PAGE
+from api.web.admin.hand_outs.recipient_pages import UPLOAD_PATH as UPLOAD_PAGE
 from api.web.static_files import asset
 from tests.security.matrix import MATRIX, address, is_api
 from tests.support.clients.app_client import AppClient, AppResponse
@@ -78,7 +79,7 @@ def test_no_route_reads_a_body_over_the_bound(app: AppClient, method: str, path:
     """413 before anything else is looked at, the caller included; files of codes and batches have their own bounds."""
     answer = app.client.request(method, address(path), content=b"x" * 65_537, headers={"accept": "application/json"})
 
-    assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API, BATCH, UPLOAD_PATH})
+    assert (answer.status_code == 413) != (path in {IMPORT_PAGE, IMPORT_API, BATCH, UPLOAD_PATH, UPLOAD_PAGE})
 
 
 def test_a_length_that_is_none_is_no_way_around_the_bound(app: AppClient) -> None:

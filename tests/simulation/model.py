@@ -27,6 +27,7 @@ from tests.simulation.actors.beat import CLEANUP_S, Beat
 from tests.simulation.actors.campaigns import SimulatedCampaign
 from tests.simulation.actors.clients import SimulatedClients
 from tests.simulation.actors.components import ApiComponent, SharedInfrastructure, WorkerComponent
+from tests.simulation.actors.hand_outs import SimulatedHandOut
 from tests.simulation.actors.recipients import DOMAINS, RECIPIENTS, code_draft, recipient_draft
 from tests.simulation.actors.staff import SimulatedStaff
 from tests.simulation.checks.campaign_checks import find_untrue_refusals, find_wrong_campaigns
@@ -139,6 +140,7 @@ class LedgerModel:
         self.store.on_commit = self._committed
         self.code_ids = [scheduler.new_id() for _ in range(random.choice([1, 2, 3]))]
         self.campaign = SimulatedCampaign(self.infrastructure)
+        self.hand_out = SimulatedHandOut(self.infrastructure, self.campaign.campaign_id)
         codes = self._issue()
         self.store.faults_of_transactions = _Database(self.infrastructure)
         self.apis = [ApiComponent(self.infrastructure, f"api{number}") for number in range(random.choice([1, 2]))]
@@ -163,6 +165,7 @@ class LedgerModel:
         self.clients.begin(random.randint(3, 12), storm_s)
         self._let_faults_come(storm_s)
         self.campaign.begin(self.gremlin, storm_s)
+        self.hand_out.begin(self.gremlin, storm_s)
         scheduler.spawn(self.gremlin, self._audit)
         scheduler.run_until(storm_s)
         self._calm()

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from api.auth.scopes import Role
 from api.auth.session_cookies import COOKIE, digest_of, form_token, is_own
 from api.errors import ApplicationError
+from api.http.allowed_methods import find_wrong_method
 from api.http.blocking_route import BlockingRoute
 from api.web.rendering import see_other
 from api.web.staff_auth.context import SupportContext
@@ -45,7 +46,9 @@ class SupportRoute(BlockingRoute):
                 return see_other(sign_in_url(request))
             except InvalidFormTokenError:
                 return render_stale_form(request)
-            except RequestValidationError:
+            except RequestValidationError as error:
+                if (problem := find_wrong_method(request, error)) is not None:
+                    raise problem from error
                 return render_refusal(request, ApplicationError("MALFORMED"))
             except ApplicationError as error:
                 return render_refusal(request, error)

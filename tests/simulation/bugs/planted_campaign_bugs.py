@@ -6,6 +6,8 @@ from uuid import UUID
 import pytest
 
 from domain.events import Event, UseRefunded
+from domain.events.hand_out import HandOutSent
+from domain.model import hand_out
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
@@ -52,9 +54,15 @@ def refund_of_an_earlier_use_frees_a_place(patch: Patch) -> None:
     patch.setattr(RedeemCode, "counts_in_campaign", lambda code, _versions: code.campaign_id is not None)
 
 
+def sent_email_stays_queued(patch: Patch) -> None:
+    """A worker that lost its lease records and sends the email of a hand-out again."""
+    patch.setattr(hand_out, "MAIL_STATES", hand_out.MAIL_STATES | {HandOutSent: "queued"})
+
+
 CAMPAIGN_PLANTS = (
     refund_leaves_the_campaign_full,
     person_limit_ignores_reserved_uses,
     return_frees_a_place_of_another_day,
     refund_of_an_earlier_use_frees_a_place,
+    sent_email_stays_queued,
 )

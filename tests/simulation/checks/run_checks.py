@@ -43,6 +43,7 @@ from tests.simulation.actors.components import MESSAGES
 from tests.simulation.actors.recipients import recipient_draft
 from tests.simulation.checks.access_checks import find_broken_access_rules
 from tests.simulation.checks.campaign_checks import find_wrong_campaigns
+from tests.simulation.checks.hand_out_checks import find_repeated_hand_outs
 from tests.simulation.checks.run_result import CommittedEvent, RunResult
 from tests.simulation.checks.terms_checks import find_uses_against_terms
 from tests.simulation.services.store import MemoryStore
@@ -68,6 +69,7 @@ def violations(run: RunResult) -> list[str]:
         _secrets,
         find_broken_access_rules,
         find_uses_against_terms,
+        find_repeated_hand_outs,
     )
     return [
         *bank(run.store),

@@ -27,11 +27,13 @@ def test_terms_are_read_as_they_were_written() -> None:
 
 
 def test_no_statement_lists_the_columns_of_terms() -> None:
-    """A statement says `{batches.names}`, so that a new term is in it."""
+    """A statement says `{batches.names}`, so that a new term is in it. `c` is a campaign, which has its own terms."""
     columns = TERM_COLUMNS.keys() - NAMED_FOR_OTHER_REASONS
     texts = {path.name: path.read_text("utf-8") for path in files(projections.sql).iterdir() if path.suffix == ".sql"}  # type: ignore[attr-defined]  # a folder of files
 
-    term_words = {(name, word) for name, text in texts.items() for word in re.findall(r"\w+", text) if word in columns}
+    term_words = {
+        (name, word) for name, text in texts.items() for word in re.findall(r"(?<!\bc\.)\b\w+", text) if word in columns
+    }
 
     assert len(texts) > 5
     assert term_words == set()
