@@ -67,6 +67,7 @@ class HandOutLists:
             conn.transaction(),
             conn.cursor(row_factory=tuple_row) as cursor,
         ):
+            cursor.execute(HandOutsSql.lock_lists)
             recipient_ids = self._store_recipients(cursor, rows)
             first_places = {recipient_id: nth for nth, recipient_id in reversed(list(enumerate(recipient_ids)))}
             places = sorted(first_places.values())
@@ -77,7 +78,6 @@ class HandOutLists:
                 "recipient_ids": [recipient_ids[nth] for nth in places],
                 "languages": [rows[nth].language for nth in places],
             }
-            cursor.execute(HandOutsSql.lock_list_recipients, (parameters["recipient_ids"],))
             code_ids: dict[UUID, UUID] = dict(cursor.execute(HandOutsSql.insert_list_rows, parameters).fetchall())
             added = [first_places[key] == nth and key in code_ids for nth, key in enumerate(recipient_ids)]
             self._seal_variables(

@@ -11,7 +11,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     hand_out_with_terms: LiteralString
     hand_outs_of_campaign: LiteralString
     insert_list_recipients: LiteralString
-    lock_list_recipients: LiteralString
+    lock_lists: LiteralString
     insert_upload: LiteralString
     end_upload: LiteralString
     start_pace: LiteralString

@@ -15,9 +15,10 @@ INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
 SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[])
 ON CONFLICT (digest) DO NOTHING;
 
--- name: lock_list_recipients
--- In one order, so that two uploads of the same people in other orders never wait for one another in a ring.
-SELECT recipient_id FROM recipients WHERE recipient_id = ANY(%s) ORDER BY recipient_id FOR NO KEY UPDATE;
+-- name: lock_lists
+-- Batches of lists take turns, so that two uploads of the same people in other orders never wait for one another in a
+-- ring. Row locks would need the right to change recipients.
+SELECT pg_advisory_xact_lock(1818518631, 5);
 
 -- name: insert_upload
 INSERT INTO hand_out_uploads (upload_id, hand_out_id, started_at) VALUES (%s, %s, %s);

@@ -13,8 +13,10 @@ from psycopg.rows import tuple_row
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
 from api.use_cases.privacy.erase_person import PersonErasure
+from domain.commands.code.issue import HandOutPlace, IssueCode
+from domain.commands.hand_out.manage_hand_out import CreateHandOut, HandOutResult
 from domain.ports import Rejected
-from domain.values.identifiers import EmailAddress
+from domain.values.identifiers import EmailAddress, generate_code
 from projections.database.connection import connect
 from projections.database.errors import RolesMissingError
 from projections.database.migrations import migrate
@@ -28,6 +30,9 @@ from projections.database.roles import (
     owns_schema,
     prepare_roles,
 )
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from projections.hand_outs.hand_out_queue import HandOutQueue
+from projections.hand_outs.opened_codes import OpenedCodes
 from projections.privacy.erasure import ErasedIdsFile
 from projections.privacy.key_rotation import KeyRotation
 from projections.repositories.audit_log import OPERATOR, AuditLog
@@ -40,6 +45,7 @@ from projections.repositories.webhook_secrets import WebhookSecretRepository, de
 from projections.storage.bootstrap import LedgerStore
 from projections.verification.verify import verify
 from tests.integration.projections.privacy.test_key_rotation import ringed
+from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.random_history import RandomHistory
 from tests.support.ledger.rebuilds import NoProgress, read_models, rebuilt
@@ -223,6 +229,45 @@ def test_a_recipient_is_erased_and_keys_rotate_with_few_rights(running: str, tmp
         assert conn.execute("SELECT count(*), min(key_id) / 2 FROM recipients").fetchall() == [(1, 1)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("UPDATE recipients SET key_id = 1")
+
+
+def test_a_hand_out_runs_with_few_rights(running: str) -> None:
+    """A list with variables is stored, its rows are leased and end, a form is opened, and staff ask for an email."""
+    with LedgerStore.open(settings_for(running)) as storage:
+        bench = LedgerBench(storage, running)
+        campaign_id, hand_out_id, now = bench.create_campaign(), uuid4(), bench.context().now
+        create = CreateHandOut(
+            context=bench.context("staff"),
+            campaign_id=campaign_id,
+            hand_out_id=hand_out_id,
+            name="Newsletter",
+            terms=make_terms(),
+        )
+        assert isinstance(storage.ledger.execute_on_hand_out(create), HandOutResult)
+        lists, queue = HandOutLists(storage, uuid4, uuid4), HandOutQueue(storage)
+        upload = lists.begin(hand_out_id, campaign_id, now)
+        added = lists.add(upload, [ListRow(EmailAddress.parse("li@example.com"), "en", {"name": "Li"})], now)
+        lists.end(upload, now)
+        (row,) = queue.take(now, 10)
+        text = generate_code(bench.random_source)
+        bench.run(
+            IssueCode(
+                context=bench.context("worker"),
+                code_id=row.code_id,
+                text=storage.vault.draft_code(text, row.code_id),
+                terms=make_terms(),
+                bound=True,
+                campaign_id=campaign_id,
+                handed_out=HandOutPlace(hand_out_id, row.recipient_id),
+            )
+        )
+        queue.finish([row.end(None)])
+        OpenedCodes(storage).insert(storage.vault.compute_digests("code", text))
+        asked = queue.ask(hand_out_id, row.code_id, now)
+
+    assert (added, dict(row.variables), asked) == ([True], {"name": "Li"}, True)
+    with psycopg.connect(running, autocommit=True) as conn:
+        assert conn.execute("SELECT count(*) FROM opened_codes").fetchone() == (1,)
 
 
 def test_secrets_of_webhooks_are_made_and_dropped_with_few_rights(running: str) -> None:
