@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.chaos.campaign_rush import RushPlan, run_rush
 
-SLICE = RushPlan(seed=8, codes=60, limit=40, people=90, connections=10, faults=3, ttl_s=5)
+SLICE = RushPlan(seed=8, codes=60, limit=40, people=90, connections=10, faults=5, ttl_s=5)
 WHOLE = RushPlan(seed=5, codes=1000, limit=500, people=3000, connections=200, faults=40)
 
 

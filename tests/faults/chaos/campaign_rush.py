@@ -25,7 +25,7 @@ from tests.faults.chaos.targets import FAULTS, FaultTargets
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
-from tests.support.servers.mail_session import Behavior, ReplyWith, Stage
+from tests.support.servers.mail_session import Behavior, DelayedReply, ReplyWith, Stage
 
 DOMAINS = ("first.example", "second.example")
 WRONG_DOMAIN = "elsewhere.example"
@@ -36,6 +36,10 @@ LEASE_S = 4
 REST_S_MAX = 120.0
 FAULT_WAIT_S = 2.0
 """How long a fault waits for a victim with work in flight."""
+FIRST_FAULT_WAIT_S = 5.0
+"""How long the last third of the people waits for the first fault: on a fast machine the rush was over before it."""
+MAIL_DELAY_S = 0.15
+"""How long the server takes for each message, so that a fault finds some on their way."""
 VICTIMS = {
     ("worker", "killed"),
     ("child", "killed"),
@@ -96,6 +100,7 @@ class Crowd:
         self._lock = threading.Lock()
         self._numbers = iter(range(plan.people))
         self._asking = 0
+        self.first_fault = threading.Event()
         self.refusals: list[Refusal] = []
         self.reservations: dict[str, str] = {}
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(plan.connections)]
@@ -138,6 +143,8 @@ class Crowd:
     def _run(self) -> None:
         with KeyedClient(self._base) as client:
             while (number := self._next()) is not None:
+                if number >= self._plan.people * 2 // 3:
+                    self.first_fault.wait(FIRST_FAULT_WAIT_S)
                 with self._lock:
                     self._asking += 1
                 try:
@@ -172,10 +179,11 @@ def run_rush(plan: RushPlan, folder: Path) -> RushReport:
         RefusingMailServer() as mail,
         open_short_lived_stack(folder, mail.url, lease_s=LEASE_S, ttl_s=plan.ttl_s) as stack,
     ):
+        mail.at("dot", DelayedReply(MAIL_DELAY_S))
         campaign_id, codes = _create_campaign(stack, plan)
         crowd = Crowd(stack.base, list(codes), plan, report)
         ended = threading.Event()
-        striker = threading.Thread(target=_strike, args=(plan, FaultTargets(stack, crowd, LEASE_S), ended, report))
+        striker = threading.Thread(target=_strike, args=(plan, stack, crowd, ended, report))
         striker.start()
         try:
             crowd.join(600)
@@ -210,8 +218,9 @@ def _create_campaign(stack: Stack, plan: RushPlan) -> tuple[str, dict[str, str]]
     return str(campaign["id"]), codes
 
 
-def _strike(plan: RushPlan, targets: FaultTargets, ended: threading.Event, report: RushReport) -> None:
+def _strike(plan: RushPlan, stack: Stack, crowd: Crowd, ended: threading.Event, report: RushReport) -> None:
     """Kill workers and stop the broker, in an order of the seed, until the rush has ended."""
+    targets = FaultTargets(stack, crowd, LEASE_S)
     choice = random.Random(plan.seed)
     kinds = [fault for fault in FAULTS if (fault.victim, fault.kind) in VICTIMS]
     rounds = itertools.chain.from_iterable(choice.sample(kinds, len(kinds)) for _ in itertools.count())
@@ -220,6 +229,7 @@ def _strike(plan: RushPlan, targets: FaultTargets, ended: threading.Event, repor
             fault = next(rounds)
             if targets.strike(fault, choice, FAULT_WAIT_S):
                 report.struck[f"{fault.victim} {fault.kind}"] += 1
+                crowd.first_fault.set()
     finally:
         targets.resume_all()
 
