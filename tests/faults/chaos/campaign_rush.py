@@ -219,11 +219,13 @@ def _create_campaign(stack: Stack, plan: RushPlan) -> tuple[str, dict[str, str]]
 
 
 def _strike(plan: RushPlan, stack: Stack, crowd: Crowd, ended: threading.Event, report: RushReport) -> None:
-    """Kill workers and stop the broker, in an order of the seed, until the rush has ended."""
+    """Kill a pool process, then kill workers and stop the broker in an order of the seed, until the rush has ended."""
     targets = FaultTargets(stack, crowd, LEASE_S)
     choice = random.Random(plan.seed)
     kinds = [fault for fault in FAULTS if (fault.victim, fault.kind) in VICTIMS]
-    rounds = itertools.chain.from_iterable(choice.sample(kinds, len(kinds)) for _ in itertools.count())
+    later = itertools.chain.from_iterable(choice.sample(kinds, len(kinds)) for _ in itertools.count())
+    # Invitations are on their way only as long as the broker has not been stopped yet.
+    rounds = itertools.chain((fault for fault in kinds if fault.victim == "child"), later)
     try:
         while report.struck.total() < plan.faults and not ended.wait(choice.uniform(0.2, 1.0)):
             fault = next(rounds)
