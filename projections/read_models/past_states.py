@@ -47,8 +47,8 @@ class PastStateReader(StatementReader):
         """Return a code as it was at a time; None if there is no such code at all."""
         if self.find_newest_version(code_id) == 0:
             return None
-        version = self.find_version_at(code_id, at)
-        return PastState(code_id, at, version, self.find_code_at(code_id, version))
+        code = self.fold_until(code_id, at)
+        return PastState(code_id, at, code.version if code else 0, code)
 
     def find_recipient_ids(self, digests: Sequence[bytes]) -> dict[bytes, UUID]:
         """Return ids of recipients by those of these digests that the vault has."""

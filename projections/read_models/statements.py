@@ -93,6 +93,15 @@ class HistoryReader(Reader, Generic[StreamState]):
         state, _, landmarks = self._extend_cache(stream_id, until).summarize_until(until)
         return [*landmarks, *collect_landmarks(self._fold_stream(stream_id, state, until))]
 
+    def fold_until(self, stream_id: UUID, timestamp: datetime) -> StreamState | None:
+        """Return a code or campaign as it was at a time; None before its first event. `at` never decreases."""
+        state = self._extend_cache(stream_id, self.find_newest_version(stream_id)).find_state_at(timestamp)
+        for entry in self._fold_stream(stream_id, state):
+            if entry.event.at > timestamp:
+                break
+            state = entry.state
+        return state
+
     def trace_balance(self, stream_id: UUID) -> BalanceTrace:
         """Return the balance over the whole history."""
         history = self._extend_cache(stream_id, self.find_newest_version(stream_id))
@@ -152,14 +161,9 @@ class StatementReader(HistoryReader[RedeemCode]):
         return dict(self._fetch_all(ReadModelsSql.versions_of_codes, list(code_ids)))
 
     def find_version_at(self, code_id: UUID, timestamp: datetime) -> int:
-        """Return the version of a code at a time; 0 before it was issued. `at` never decreases along a stream."""
-        state = self._extend_cache(code_id, self.find_newest_version(code_id)).find_state_at(timestamp)
-        version = state.version if state else 0
-        for line in self._fold(code_id, state):
-            if line.event.at > timestamp:
-                break
-            version = line.version
-        return version
+        """Return the version of a code at a time; 0 before it was issued."""
+        code = self.fold_until(code_id, timestamp)
+        return code.version if code else 0
 
     def find_code_at(self, code_id: UUID, version: int) -> RedeemCode | None:
         """Return a code as it was after one of its events; None if it has no such event."""

@@ -1,5 +1,6 @@
 """The balance of a campaign over time, for its page and as a table, and how far its codes got."""
 
+from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
@@ -51,10 +52,12 @@ def show_balance(
     )
 
 
-def load_campaign_chart(admin: AdminContext, campaign_id: UUID, *, is_true_scale: bool) -> dict[str, Any]:
-    """Return what the template of the chart needs about a campaign that counts uses."""
+def load_campaign_chart(
+    admin: AdminContext, campaign_id: UUID, *, is_true_scale: bool, at: datetime | None = None
+) -> dict[str, Any]:
+    """Return what the chart's template needs about a campaign that counts uses; its cursor is at a time, or now."""
     path = f"/admin/campaigns/{campaign_id}"
-    chart = load_chart(admin.campaign_histories, campaign_id, admin.services.now(), is_true_scale=is_true_scale)
+    chart = load_chart(admin.campaign_histories, campaign_id, admin.services.now(), is_true_scale=is_true_scale, at=at)
     return {"chart": chart, "chart_paths": (f"{path}/balance", f"{path}?until=", "#events")}
 
 

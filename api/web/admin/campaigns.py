@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, NamedTuple
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -16,6 +17,7 @@ from api.http.pagination import Page, format_cursor, parse_cursor
 from api.i18n.messages import event_sentence, refusal_detail, refusal_title
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.numbers import IN_DIGITS
+from api.schemas.parsing import parse_filter_time, parse_optional
 from api.use_cases.campaign_actions import (
     change_campaign,
     create_campaign,
@@ -51,6 +53,7 @@ CODES_PER_PAGE: Final = 10
 EVENTS_PER_PAGE: Final = 15
 CELLS_MAX: Final = 5
 GROUPS_OFFERED: Final = 50
+TIME_LENGTH_MAX: Final = 40
 REFUSAL_DAYS: Final = 30
 REFUSALS_COUNTED_MAX: Final = 10_000
 """Most rejected requests that a page counts by reason."""
@@ -129,9 +132,16 @@ def show_campaign(
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     until: Annotated[int | None, Query(ge=1, le=VERSIONS.most), IN_DIGITS] = None,
     scale: Annotated[str, Query(max_length=4)] = "",
+    as_of: Annotated[str, Query(max_length=TIME_LENGTH_MAX)] = "",
 ) -> Response:
-    """Show one campaign: its balance, its terms, how far its codes got, and its newest codes and events."""
+    """Show one campaign: its balance, its terms, how far its codes got, and its newest codes and events.
+
+    As of an earlier time, show what its events until then say.
+    """
     view = CampaignPageView(cursor=cursor, until=until, is_true_scale=scale == "true")
+    at = parse_optional(parse_filter_time, "as_of", as_of)
+    if at is not None:
+        return _render_past(request, admin, staff, campaign_id, view, at)
     return _render_campaign(request, admin, staff, campaign_id, view)
 
 
@@ -236,6 +246,7 @@ def _render_campaign(
         staff,
         status=409 if view.is_changed else 422 if errors or view.join_error else 200,
         balance=balance,
+        now=now,
         state=campaign.state(now),
         left_today=campaign.find_available_on_day(now),
         bar=_draw(balance),
@@ -255,6 +266,41 @@ def _render_campaign(
     )
 
 
+def _render_past(
+    request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, view: CampaignPageView, as_of: datetime
+) -> Response:
+    """Render a campaign as of a time. Its events do not say which uses were counted, nor what became of its codes."""
+    now_named = CampaignReader(admin.services.storage).find_campaign_state(campaign_id)
+    if now_named is None:
+        raise ApplicationError("NOT_FOUND")
+    campaign = admin.campaign_histories.fold_until(campaign_id, as_of)
+    query = {"as_of": as_of.isoformat()}
+    newest = campaign.version if campaign else 0
+    events = _page_events(admin, campaign_id, min(view.until or newest, newest), get_language(request))
+    return admin_page(
+        request,
+        "campaign_past.html",
+        staff,
+        campaign_id=campaign_id,
+        name=(campaign or now_named).terms.name,
+        campaign=campaign,
+        as_of=as_of,
+        as_of_query=urlencode(query),
+        state=campaign.state(as_of) if campaign else None,
+        left_on_day=campaign.find_available_on_day(as_of) if campaign else None,
+        campaign_terms=CAMPAIGN_TERMS,
+        lines=events.rows,
+        next_event=events.next,
+        until=view.until,
+        scale_url="?" + urlencode(query if view.is_true_scale else {**query, "scale": "true"}),
+        **(
+            load_campaign_chart(admin, campaign_id, is_true_scale=view.is_true_scale, at=as_of)
+            if campaign and campaign.counts_uses
+            else {"chart": None}
+        ),
+    )
+
+
 def _list_parts(
     admin: AdminContext, balance: CampaignBalance, view: CampaignPageView, now: datetime, language: Language
 ) -> dict[str, Any]:
@@ -263,8 +309,7 @@ def _list_parts(
     rows = admin.codes.list_newest_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
     codes = Page.of(rows, CODES_PER_PAGE, lambda row: format_cursor(row["issued_at"], row["code_id"]))
     refusals = reader.count_refusals(campaign_id, now - timedelta(days=REFUSAL_DAYS), REFUSALS_COUNTED_MAX)
-    lines = _list_lines(admin, campaign_id, view.until or balance.campaign.version, language)
-    events = Page.of(lines, EVENTS_PER_PAGE, lambda line: line.version - 1)
+    events = _page_events(admin, campaign_id, view.until or balance.campaign.version, language)
     funnel = list_funnel(reader, balance)
     return {
         "funnel": funnel,
@@ -280,6 +325,12 @@ def _list_parts(
         "lines": events.rows,
         "next_event": events.next,
     }
+
+
+def _page_events(admin: AdminContext, campaign_id: UUID, until: int, language: Language) -> Page[CampaignLine, int]:
+    """Return a page of events up to a version, newest first; the next page is up to the version that it names."""
+    lines = _list_lines(admin, campaign_id, until, language)
+    return Page.of(lines, EVENTS_PER_PAGE, lambda line: line.version - 1)
 
 
 def _list_lines(admin: AdminContext, campaign_id: UUID, until: int, language: Language) -> list[CampaignLine]:

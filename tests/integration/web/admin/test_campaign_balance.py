@@ -1,6 +1,8 @@
 """The balance of a campaign over time, and how far its codes got."""
 
 import re
+from datetime import datetime, timedelta
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,11 +11,12 @@ import api.web.admin.campaign_balance
 import api.web.admin.campaigns
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
+from projections.read_models.campaign_list import CampaignReader
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import LIST, create, issue
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import Element, read_page
-from tests.support.clients.staff_browser import StaffBrowser
+from tests.support.clients.staff_browser import StaffBrowser, heading
 
 
 def funnel(browser: StaffBrowser, path: str) -> dict[str, list[str]]:
@@ -109,3 +112,36 @@ def test_campaign_that_counts_no_uses_has_no_chart(admin: StaffBrowser) -> None:
     assert "balance-chart" not in admin.get(path).text
     assert funnel(admin, path)["Issued"] == ["0", "–"]
     assert admin.get(f"{LIST}/{'0' * 8}-0000-4000-8000-{'0' * 12}/balance").status_code == 404
+
+
+def test_campaign_page_shows_balance_terms_and_events_as_of_a_time(
+    app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the time and a link to the present; nothing can be changed there, and no later event is shown."""
+    path = create(admin, max_uses="3", max_per_day="2")
+    for number, code in enumerate(issue(app, admin, path, 2)):
+        app.redeem(code, f"person{number}@example.com")
+    seen = read_page(admin.get(path).text).find("input", name="seen").attributes["value"]
+    admin.submit(path, path, name="Winter", max_uses="9", max_per_day="2", seen=str(seen))
+    events = [event.event for event in CampaignReader(app.services.storage).read_campaign_history(UUID(path[-36:]))]
+    monkeypatch.setattr(api.web.admin.campaigns, "EVENTS_PER_PAGE", 1)
+
+    def show(at: datetime) -> Element:
+        return read_page(admin.get(f"{path}?as_of={quote(at.isoformat())}").text).find("main")
+
+    first_use, early = show(events[1].at), show(events[0].at - timedelta(microseconds=1))
+    older = next(link for link in first_use.link_targets if "until=1" in link)
+
+    assert first_use.find("h1").text == "Autumn"
+    assert first_use.find("p", id="as-of").link_targets == [path]
+    assert first_use.find("p", id="as-of").find("time").attributes["datetime"][:19] == events[1].at.isoformat()[:19]
+    assert first_use.find("dl", class_="figures").texts("dd") == ["1", "2", "3"]
+    assert "Left on this day (UTC) 1" in first_use.find("section", aria_labelledby="terms").text
+    assert len(first_use.find("ul", id="lines").find_all("li")) == 1
+    assert "#2 " in first_use.find("ul", id="lines").text
+    assert "campaign created" in read_page(admin.get(path + older).text).find("ul", id="lines").text
+    assert [form.attributes["method"] for form in first_use.find_all("form")] == ["get"]
+    assert "had not been created at that time" in early.text
+    assert heading(admin.get(path)) == "Winter"
+    assert admin.get(f"{path}?as_of=soon").status_code == 422
+    assert admin.get(f"{LIST}/{uuid4()}?as_of=2026-01-01").status_code == 404
