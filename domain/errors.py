@@ -220,7 +220,7 @@ class HandOutConflict(RefusalWithReason):
 
     code = "HAND_OUT_CONFLICT"
     kind = "conflict"
-    reasons = ("ended",)
+    reasons = ("ended", "taken_over")
 
 
 class HandOutInvalid(RefusalWithReason):

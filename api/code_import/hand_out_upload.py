@@ -112,6 +112,7 @@ class HandOutUpload:
         """Check every line; if all are valid, store the recipients. They get their codes once the last one is stored.
 
         Raises:
+            ApplicationError: Another upload took over rows of this one; nothing leads to a code.
             StorageUnavailableError: The database is unavailable; nothing leads to a code. The same list can be uploaded
                 again.
         """
@@ -124,10 +125,13 @@ class HandOutUpload:
         )
         upload = lists.begin(hand_out.hand_out_id, hand_out.campaign_id, self.services.now())
         counts.added = 0
-        for rows in batched(self._rows(), BATCH):
-            counts.added += sum(lists.add(upload, rows, self.services.now()))
+        try:
+            for rows in batched(self._rows(), BATCH):
+                counts.added += sum(lists.add(upload, rows, self.services.now()))
+            lists.end(upload, self.services.now())
+        except HandOutConflict as error:
+            raise ApplicationError.from_refusal(error) from error
         counts.listed = counts.lines - counts.added - counts.repeated
-        lists.end(upload, self.services.now())
         return counts
 
     def _rows(self) -> Iterator[ListRow]:

@@ -2,6 +2,9 @@
 
 Each row has the id of its code from the beginning, and issuing a known id changes nothing. A campaign has one row per
 recipient. So however often a list is uploaded or a worker ends, a recipient gets one code of a campaign.
+
+An upload takes over the rows of those that have not ended. An upload that lost a row never ends, because its list would
+lack that recipient if the other upload does not end either.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +17,7 @@ import orjson
 from psycopg import Cursor
 from psycopg.rows import tuple_row
 
+from domain.errors import HandOutConflict
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from projections.database.errors import translate_database_errors
@@ -60,7 +64,11 @@ class HandOutLists:
         return upload
 
     def add(self, upload: Upload, rows: Sequence[ListRow], now: datetime) -> list[bool]:
-        """Store a batch in one transaction; return for each row whether its recipient was not in a list before."""
+        """Store a batch in one transaction; return for each row whether its recipient was not in a list before.
+
+        Raises:
+            HandOutConflict: Another upload took over rows of this one.
+        """
         with (
             translate_database_errors(),
             self.storage.datastore.get_connection() as conn,
@@ -68,6 +76,8 @@ class HandOutLists:
             conn.cursor(row_factory=tuple_row) as cursor,
         ):
             cursor.execute(HandOutsSql.lock_lists)
+            if cursor.execute(HandOutsSql.may_upload_continue, {"upload_id": upload.upload_id}).fetchone() != (True,):
+                raise HandOutConflict("taken_over")
             recipient_ids = self._store_recipients(cursor, rows)
             first_places = {recipient_id: nth for nth, recipient_id in reversed(list(enumerate(recipient_ids)))}
             places = sorted(first_places.values())
@@ -78,6 +88,7 @@ class HandOutLists:
                 "recipient_ids": [recipient_ids[nth] for nth in places],
                 "languages": [rows[nth].language for nth in places],
             }
+            cursor.execute(HandOutsSql.take_uploads_over, parameters)
             code_ids: dict[UUID, UUID] = dict(cursor.execute(HandOutsSql.insert_list_rows, parameters).fetchall())
             added = [first_places[key] == nth and key in code_ids for nth, key in enumerate(recipient_ids)]
             self._seal_variables(
@@ -91,9 +102,15 @@ class HandOutLists:
         return added
 
     def end(self, upload: Upload, now: datetime) -> None:
-        """End an upload: from now on its recipients get their codes."""
+        """End an upload: from now on its recipients get their codes.
+
+        Raises:
+            HandOutConflict: Another upload took over rows of this one.
+        """
         with translate_database_errors(), self.storage.datastore.get_connection() as conn, conn.transaction():
-            conn.execute(HandOutsSql.end_upload, {"now": now, "upload_id": upload.upload_id})
+            conn.execute(HandOutsSql.lock_lists)
+            if conn.execute(HandOutsSql.end_upload, {"now": now, "upload_id": upload.upload_id}).rowcount != 1:
+                raise HandOutConflict("taken_over")
             conn.execute(HandOutsSql.start_pace, (upload.hand_out_id, now))
 
     def find_listed(self, campaign_id: UUID, addresses: Sequence[EmailAddress]) -> set[str]:

@@ -13,6 +13,8 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     insert_list_recipients: LiteralString
     lock_lists: LiteralString
     insert_upload: LiteralString
+    may_upload_continue: LiteralString
+    take_uploads_over: LiteralString
     end_upload: LiteralString
     start_pace: LiteralString
     insert_list_rows: LiteralString

@@ -23,9 +23,22 @@ SELECT pg_advisory_xact_lock(1818518631, 5);
 -- name: insert_upload
 INSERT INTO hand_out_uploads (upload_id, hand_out_id, started_at) VALUES (%s, %s, %s);
 
+-- name: may_upload_continue
+-- Not after another upload took one of its rows over.
+SELECT NOT is_taken_over FROM hand_out_uploads WHERE upload_id = %(upload_id)s;
+
+-- name: take_uploads_over
+-- Uploads whose rows the next statement takes over never end: their lists would lack those rows.
+UPDATE hand_out_uploads u SET is_taken_over = true
+WHERE u.ended_at IS NULL AND NOT u.is_taken_over AND u.upload_id <> %(upload_id)s AND u.upload_id IN (
+    SELECT r.upload_id FROM hand_out_recipients r
+    WHERE r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s)
+        AND NOT EXISTS (SELECT FROM handed_out_codes h WHERE h.code_id = r.code_id)
+);
+
 -- name: end_upload
 -- From now on its rows are due, all together.
-UPDATE hand_out_uploads SET ended_at = %(now)s WHERE upload_id = %(upload_id)s;
+UPDATE hand_out_uploads SET ended_at = %(now)s WHERE upload_id = %(upload_id)s AND NOT is_taken_over;
 
 -- name: start_pace
 INSERT INTO hand_out_pace (hand_out_id, next_at) VALUES (%s, %s) ON CONFLICT DO NOTHING;

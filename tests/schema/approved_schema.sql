@@ -316,7 +316,8 @@ CREATE TABLE public.hand_out_uploads (
     upload_id uuid NOT NULL,
     hand_out_id uuid NOT NULL,
     started_at timestamp with time zone NOT NULL,
-    ended_at timestamp with time zone
+    ended_at timestamp with time zone,
+    is_taken_over boolean DEFAULT false NOT NULL
 );
 CREATE TABLE public.hand_outs (
     hand_out_id uuid NOT NULL,

@@ -3,15 +3,18 @@
 import io
 import json
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from api.code_import.hand_out_upload import HandOutUpload
-from api.code_import.recipient_list import RecipientFile
+from api.code_import.hand_out_upload import BATCH, HandOutUpload
+from api.code_import.recipient_list import ListLine, RecipientFile
+from api.errors import ApplicationError
 from api.use_cases.services import Caller
-from projections.hand_outs.hand_out_lists import HandOutLists
+from domain.values.identifiers import EmailAddress
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
 from tests.support.clients.app_client import AppClient
 
 PATH = "/api/v1/hand-outs"
@@ -213,6 +216,32 @@ def test_interrupted_upload_leads_to_nothing_and_can_be_repeated(app: AppClient)
     assert (added, in_between) == ([True], [])
     assert result["added"] == 2
     assert len(recipients(app, hand_out)) == 2
+
+
+def test_upload_that_another_one_replaces_is_refused(app: AppClient) -> None:
+    """With a sentence that says what to do; the other list is whole."""
+    hand_out = create(app)
+    addresses = [f"person{nth}@example.com" for nth in range(BATCH + 1)]
+    overlap = "email\n" + "\n".join([*addresses[:2], "li@example.com"])
+
+    class ReplacedList:
+        """A list during whose third reading, the one that stores it, another upload begins and ends."""
+
+        readings = 0
+
+        def __iter__(self) -> Iterator[ListLine]:
+            self.readings += 1
+            for nth, address in enumerate(addresses):
+                if self.readings == 3 and nth == BATCH:
+                    assert upload(app, hand_out, overlap)["added"] == 3
+                yield ListLine(nth, ListRow(EmailAddress.parse(address), "en", {}))
+
+    list_upload = HandOutUpload.open(app.services, Caller(actor="operator"), UUID(hand_out["id"]), ReplacedList())
+    with pytest.raises(ApplicationError) as caught:
+        list_upload.apply()
+
+    assert (caught.value.code, caught.value.facts) == ("HAND_OUT_CONFLICT", {"why": "taken_over"})
+    assert len(recipients(app, hand_out)) == 3
 
 
 def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
