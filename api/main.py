@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApplicationError
@@ -36,22 +37,22 @@ from api.schemas.redemption_batch import BODY_BYTES_MAX as BATCH_BYTES_MAX
 from api.settings import ApiSettings
 from api.use_cases.privacy.erase_person import PersonErasure
 from api.use_cases.services import Services
-from api.v1 import hand_outs
+from api.v1 import event_feed, hand_outs
 from api.v1.codes import code_import
 from api.v1.public import redeem
 from api.v1.public.direct_redeem import DirectRedeem
 from api.v1.reservations import redemption_batches
 from api.v1.router import include_resources
-from api.web.admin import AdminContext, PreviewSender, build_admin
+from api.web.admin import AdminContext, PreviewSender, include_admin
 from api.web.admin.code_import import FILE_BYTES_MAX
 from api.web.admin.code_import import PATH as IMPORT_PATH
 from api.web.admin.hand_outs import recipient_pages
 from api.web.early_refusals import refuse_body, refuse_host
 from api.web.errors import error_page, wants_html
-from api.web.public import api_reference
-from api.web.public.router import build_pages
+from api.web.public import api_reference, mailbox
+from api.web.public.router import include_pages
 from api.web.static_files import mount_static
-from api.web.support import SignInGate, SupportContext, build_support
+from api.web.support import SignInGate, SupportContext, include_support
 from api.web.support.dashboard import DashboardCache
 from api.web.support.history.history_watch import HistoryWatch
 from api.web.support.history.live_page import VIEWERS_MAX, SupportSource
@@ -170,14 +171,31 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 
 def _include_routes(app: FastAPI, settings: ApiSettings) -> None:
     """Add all routes; tests/security/matrix.py says who may call each."""
-    include_resources(app)
-    app.include_router(build_pages(settings))
-    app.include_router(
-        api_reference.build_router(app.openapi, DESCRIBED, settings.default_language), include_in_schema=False
-    )
-    app.include_router(build_support())
-    app.include_router(build_admin())
+    app.router.routes.extend(_build_fixed_routes())
+    for router in _routers_of(app, settings):
+        app.include_router(router, include_in_schema=False)
     mount_static(app)
+
+
+@cache
+def _build_fixed_routes() -> Sequence[BaseRoute]:
+    """Build the routes that no setting changes, once in a process.
+
+    FastAPI prepares a route at the first request, in more than a millisecond of CPU, and keeps the result in the route.
+    """
+    router = APIRouter(generate_unique_id_function=operation_id)
+    include_resources(router)
+    include_pages(router)
+    include_support(router)
+    include_admin(router)
+    return router.routes
+
+
+def _routers_of(app: FastAPI, settings: ApiSettings) -> Iterator[APIRouter]:
+    """Give the routers that settings change; there is a mailbox if they name the Maildir of a mail catcher."""
+    yield api_reference.build_router(app.openapi, DESCRIBED, settings.default_language)
+    if settings.mailbox is not None:
+        yield mailbox.build_router(settings.mailbox, settings.default_language)
 
 
 async def _storage(settings: ApiSettings) -> LedgerStore:
@@ -227,6 +245,8 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
             )
             app.state.support = SupportContext.from_services(app.state.services)
             app.state.viewers = StreamSlots(VIEWERS_MAX)
+            app.state.streams = StreamSlots(redeem.STREAMS_MAX, redeem.STREAMS_PER_CLIENT_MAX)
+            app.state.readers = StreamSlots(event_feed.READERS_MAX)
             app.state.history_watch = HistoryWatch(SupportSource(app.state.support), app.state.services.run_blocking)
             app.state.dashboard = DashboardCache.from_services(app.state.services)
             app.state.hook_post = app.state.mail_preview = preview_sender = _preview_sender(settings, storage)

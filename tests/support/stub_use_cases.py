@@ -1,19 +1,21 @@
 """The pages over made-up answers: no ledger, no database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, Literal, Self, TypeVar, cast
 from uuid import UUID
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from api.errors import ApplicationError
 from api.i18n.messages import state_message
@@ -21,8 +23,9 @@ from api.settings import ApiSettings
 from api.use_cases.redeem import Redemption
 from api.use_cases.services import Caller
 from api.web.errors import error_page, wants_html
+from api.web.public import mailbox as mailbox_pages
 from api.web.public.accept import InvitationLink
-from api.web.public.router import build_pages
+from api.web.public.router import include_pages
 from api.web.public.status_view import StatusView
 from api.web.public.visitor import Visitor
 from api.web.static_files import mount_static
@@ -162,6 +165,14 @@ class StubUseCases:
         return self.find_invitation(_, token)
 
 
+@cache
+def build_page_routes() -> Sequence[BaseRoute]:
+    """The routes of the public pages, which FastAPI prepares once for all tests."""
+    router = APIRouter()
+    include_pages(router)
+    return router.routes
+
+
 def client_of(use_cases: StubUseCases, monkeypatch: pytest.MonkeyPatch, mailbox: Path | None = None) -> TestClient:
     """A browser in front of the pages; redirects are shown, not followed."""
     public = "api.web.public"
@@ -175,7 +186,9 @@ def client_of(use_cases: StubUseCases, monkeypatch: pytest.MonkeyPatch, mailbox:
     use_cases.settings = make_settings(secret_key=SecretStr("test-secret-key"), mailbox=mailbox)
     app = FastAPI()
     app.state.services = use_cases
-    app.include_router(build_pages(use_cases.settings))
+    app.router.routes.extend(build_page_routes())
+    if mailbox is not None:
+        app.include_router(mailbox_pages.build_router(mailbox, use_cases.settings.default_language))
     mount_static(app)
 
     @app.exception_handler(HTTPException)

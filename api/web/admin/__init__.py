@@ -19,12 +19,11 @@ from api.web.admin import (
 from api.web.admin.context import AdminContext, PreviewSender
 from api.web.admin.hand_outs import hand_out_pages, mail_pages, recipient_pages
 
-__all__ = ["AdminContext", "PreviewSender", "build_admin"]
+__all__ = ["AdminContext", "PreviewSender", "include_admin"]
 
 
-def build_admin() -> APIRouter:
-    """Return all pages below /admin as one router; they use `app.state.admin`, an `AdminContext`."""
-    router = APIRouter(include_in_schema=False)
+def include_admin(router: APIRouter) -> None:
+    """Add all pages below /admin; they use `app.state.admin`, an `AdminContext`."""
     for module in (
         issue,
         batches,
@@ -42,5 +41,4 @@ def build_admin() -> APIRouter:
         staff,
         context,
     ):
-        router.include_router(module.router)
-    return router
+        router.include_router(module.router, include_in_schema=False)

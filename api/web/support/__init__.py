@@ -24,12 +24,11 @@ from api.web.support.history import (
     what_if_page,
 )
 
-__all__ = ["SignInGate", "SupportContext", "build_support"]
+__all__ = ["SignInGate", "SupportContext", "include_support"]
 
 
-def build_support() -> APIRouter:
-    """Return all pages below /support as one router; they use `app.state.support`, a `SupportContext`."""
-    router = APIRouter(include_in_schema=False)
+def include_support(router: APIRouter) -> None:
+    """Add all pages below /support; they use `app.state.support`, a `SupportContext`."""
     modules = (
         sign_in,
         search_page,
@@ -54,5 +53,4 @@ def build_support() -> APIRouter:
         worklist_and_audit,
     )
     for module in modules:
-        router.include_router(module.router)
-    return router
+        router.include_router(module.router, include_in_schema=False)
