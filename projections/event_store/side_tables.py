@@ -16,6 +16,7 @@ from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
 from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, InviteReminded, UseRefunded
+from domain.events.hand_out import HandOutReminded, HandOutResendRequested
 from domain.ports import PipelineSteps, Template
 from domain.working_set import WorkingSet
 from projections.database.pipeline import fetch_pipelined
@@ -83,6 +84,17 @@ def enqueue_revocation_followups(cursor: Cursor[Any], working_set: WorkingSet) -
     ]
     if revoked:
         cursor.execute(EventStoreSql.insert_revocations, encode_rows(REVOCATIONS, revoked))
+
+
+def make_hand_out_mails_due(cursor: Cursor[Any], working_set: WorkingSet) -> None:
+    """Make the emails with handed-out codes that new events request due, in the transaction of those events."""
+    rows = sorted(
+        (recorded.originator_id, recorded.event.at, isinstance(recorded.event, HandOutResendRequested))
+        for recorded in working_set.new_events
+        if isinstance(recorded.event, HandOutResendRequested | HandOutReminded)
+    )
+    if rows:
+        cursor.execute(EventStoreSql.make_hand_out_mails_due, [list(column) for column in zip(*rows, strict=True)])
 
 
 def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:

@@ -1,7 +1,7 @@
 """One transaction of `execute`: lock, look up, and later append with the read models (docs/architecture.md).
 
-Locks in this order: the writer lock (shared), streams (sorted), new recipients (sorted), the append order. A holder of
-a later lock never waits for an earlier one.
+Locks in this order: the writer lock (shared), streams (sorted), new recipients (sorted), rows of hand-outs' lists
+(sorted), the append order. A holder of a later lock never waits for an earlier one.
 """
 
 from collections import Counter
@@ -148,6 +148,8 @@ class PostgresUnitOfWork:
         vault_rows.insert_recipients(self._cursor, drafts)
         if working_set.new_events:
             vault_rows.insert_texts(self._cursor, working_set, commands, results)
+            if working_set.handed_out:
+                side_tables.make_hand_out_mails_due(self._cursor, working_set)
             self._append(working_set)
             side_tables.insert_outbox(self._cursor, working_set)
             side_tables.enqueue_revocation_followups(self._cursor, working_set)

@@ -161,11 +161,6 @@ class HandOutQueue(HandOutReader):
         self._next_search = now + SEARCH_INTERVAL if len(rows) < most else None
         return [code_id for (code_id,) in rows]
 
-    def make_due(self, code_ids: Sequence[UUID], now: datetime) -> None:
-        """Have the emails of rows sent, at the rate of their hand-outs."""
-        with translate_database_errors(), self._storage.datastore.get_connection() as conn:
-            conn.execute(HandOutsSql.make_rows_due, (now, list(code_ids)))
-
     def finish(self, ends: Sequence[RowEnd]) -> None:
         """End the leases of rows."""
         if ends:
@@ -173,9 +168,9 @@ class HandOutQueue(HandOutReader):
                 conn.execute(HandOutsSql.finish_rows, [list(column) for column in zip(*ends, strict=True)])
 
     def ask(self, hand_out_id: UUID, code_id: UUID, now: datetime) -> bool:
-        """Have the email of a row sent now; return False if the row is not in the hand-out's list any more.
+        """Have the queued email of a row sent now; return False if the row is not in the hand-out's list any more.
 
-        A row that may be leased is sent when its lease ends.
+        A row that may be leased is sent when its lease ends. `ResendHandOut` makes the email that it requests due.
         """
         with translate_database_errors(), self._storage.datastore.get_connection() as conn:
             parameters = {

@@ -95,6 +95,7 @@ class EventStoreSql(
     """Each attribute is the text of the statement of that name."""
 
     hand_out_of_id: LiteralString
+    make_hand_out_mails_due: LiteralString
     known_texts: LiteralString
     events_of_held_reservations: LiteralString
     insert_revocations: LiteralString

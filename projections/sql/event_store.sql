@@ -199,6 +199,20 @@ RETURNING notification_id;
 -- name: insert_outbox
 {outbox.insert} ON CONFLICT DO NOTHING;
 
+-- name: make_hand_out_mails_due
+-- The emails with handed-out codes that events of this transaction request. A row that a worker has leased is due when
+-- the lease ends; the microsecond keeps that worker from ending the row. Staff's requests are sent whatever the rate.
+UPDATE hand_out_recipients r SET attempts = 0, is_asked = r.is_asked OR new.is_asked, due_at = CASE
+    WHEN r.due_at > new.due_at THEN r.due_at + interval '1 microsecond' ELSE new.due_at
+END
+FROM (
+    SELECT old.code_id, new.due_at, new.is_asked
+    FROM unnest(%s::uuid[], %s::timestamptz[], %s::boolean[]) AS new (code_id, due_at, is_asked)
+    JOIN hand_out_recipients old ON old.code_id = new.code_id
+    ORDER BY old.code_id FOR UPDATE OF old
+) new
+WHERE r.code_id = new.code_id;
+
 -- name: insert_idempotency_keys
 {idempotency_keys.upsert} WHERE old.expires_at <= %s;
 

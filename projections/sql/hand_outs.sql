@@ -125,8 +125,7 @@ WHERE remind_days IS NOT NULL AND ended_by IS NULL AND NOT is_paused
     AND (c.max_uses IS NULL OR occupied < c.max_uses);
 
 -- name: due_reminders
--- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed; and those
--- whose reminder was requested by a worker that ended before the row was due.
+-- Sent codes of these campaigns which end within so many days, they or their campaign, and are not redeemed.
 SELECT h.code_id
 FROM campaigns c
 JOIN hand_outs o ON o.campaign_id = c.campaign_id AND o.state = 'running'
@@ -134,7 +133,7 @@ JOIN handed_out_codes h ON h.hand_out_id = o.hand_out_id
 JOIN hand_out_recipients r ON r.code_id = h.code_id AND r.due_at IS NULL
 JOIN code_balances b ON b.code_id = h.code_id
 WHERE c.campaign_id = ANY(%(campaign_ids)s)
-    AND (h.mail_state = 'sent' AND h.reminder IS NULL OR h.mail_state = 'queued' AND h.reminder = h.mail)
+    AND h.mail_state = 'sent' AND h.reminder IS NULL
     AND least(b.expires_at, c.ends_at) > %(now)s
     AND least(b.expires_at, c.ends_at) <= %(now)s + make_interval(days => c.remind_days::int)
     AND b.used + b.reserved = 0 AND b.revoked_by IS NULL AND NOT b.is_paused
@@ -197,9 +196,6 @@ UPDATE hand_out_recipients SET attempts = 0, is_asked = true, due_at = CASE
     WHEN due_at > %(now)s AND due_at <= %(leased_until)s THEN due_at + interval '1 microsecond' ELSE %(now)s
 END
 WHERE code_id = %(code_id)s AND hand_out_id = %(hand_out_id)s;
-
--- name: make_rows_due
-UPDATE hand_out_recipients SET due_at = %s, attempts = 0 WHERE code_id = ANY(%s) AND due_at IS NULL;
 
 -- name: insert_hand_out_text
 INSERT INTO hand_out_texts (hand_out_id, language, subject, body) VALUES (%s, %s, %s, %s)

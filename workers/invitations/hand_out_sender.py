@@ -263,7 +263,6 @@ class HandOutSender:
         due = self.queue.find_reminders(self.steps.now(), REMINDERS_MAX)
         if due:
             self.steps.execute([RemindOfHandOut(context=self._context(), code_id=code_id) for code_id in due])
-            self.queue.make_due(due, self.steps.now())
 
     def _context(self) -> CommandContext:
         return CommandContext(now=self.steps.now(), actor="worker", actor_id=self.steps.worker)

@@ -133,11 +133,13 @@ def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID
             was revoked, or there were too many emails.
     """
     person = find_person(services, hand_out_id, code_id)
+    is_requested = False
     if person.mail:
-        services.execute(ResendHandOut(context=services.context(caller), code_id=code_id))
+        is_requested = services.execute(ResendHandOut(context=services.context(caller), code_id=code_id)).changed
     else:
         _check_issues_codes(services, hand_out_id)
-    HandOutQueue(services.storage).ask(hand_out_id, code_id, services.now())
+    if not is_requested:
+        HandOutQueue(services.storage).ask(hand_out_id, code_id, services.now())
     return find_person(services, hand_out_id, code_id)
 
 

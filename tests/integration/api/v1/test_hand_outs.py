@@ -4,6 +4,7 @@ import io
 import json
 import tracemalloc
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +14,12 @@ from api.code_import.hand_out_upload import BATCH, HandOutUpload
 from api.code_import.recipient_list import ListLine, RecipientFile
 from api.errors import ApplicationError
 from api.use_cases.services import Caller
-from domain.values.identifiers import EmailAddress
+from domain.commands.code.issue import HandOutPlace, IssueCode
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
+from domain.ports import Accepted
+from domain.values.identifiers import EmailAddress, generate_code
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from projections.hand_outs.hand_out_queue import DueRow, HandOutQueue
 from tests.support.clients.app_client import AppClient
 
 PATH = "/api/v1/hand-outs"
@@ -50,6 +55,32 @@ def upload(
     return document
 
 
+def send_first(app: AppClient, hand_out: dict[str, Any]) -> DueRow:
+    """Issue the code of the first recipient, and record that its email was sent; its row."""
+    storage, context = app.services.storage, app.services.context(Caller(actor="operator"))
+    queue, campaign_id = HandOutQueue(storage), UUID(hand_out["campaign"])
+    (row,) = queue.take(app.services.now(), 1)
+    text = storage.vault.draft_code(generate_code(Random(1)), row.code_id)
+    place = HandOutPlace(row.hand_out_id, row.recipient_id)
+    terms = queue.details(row.hand_out_id).created.terms
+    issue = IssueCode(
+        context=context,
+        code_id=row.code_id,
+        text=text,
+        terms=terms,
+        bound=True,
+        campaign_id=campaign_id,
+        handed_out=place,
+    )
+    sent = RecordHandOutMail(
+        context=context, code_id=row.code_id, mail=1, outcome=Accepted(server="mx", reply_code=250)
+    )
+    storage.ledger.execute([issue])
+    storage.ledger.execute([sent])
+    queue.finish([row.end(None)])
+    return row
+
+
 def recipients(app: AppClient, hand_out: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
     """The recipients of a hand-out."""
     response = app.client.get(f"{PATH}/{hand_out['id']}/recipients", params=query, headers=app.key("viewer"))
@@ -82,6 +113,22 @@ def test_resend_refuses_a_recipient_without_a_code_after_the_end(app: AppClient)
 
     assert (before.status_code, before.json()["state"]) == (200, "queued")
     assert [answer.json()["code"] for answer in (ended, over)] == ["HAND_OUT_CONFLICT", "CAMPAIGN_ENDED"]
+
+
+def test_requested_resend_needs_nothing_after_its_commit(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process may end there; a second request while the email is queued makes it due again."""
+    hand_out = create(app)
+    upload(app, hand_out, CSV)
+    row = send_first(app, hand_out)
+    calls: list[UUID] = []
+    monkeypatch.setattr(HandOutQueue, "ask", lambda _, __, code_id, ___: calls.append(code_id))
+    path = f"{PATH}/{hand_out['id']}/recipients/{row.code_id}/resend"
+    answers = [app.client.post(path, headers=app.key("admin")).json() for _ in range(2)]
+    due = HandOutQueue(app.services.storage).take(app.services.now(), 9)
+
+    assert [(answer["state"], answer["mail"]) for answer in answers] == [("queued", 2)] * 2
+    assert [each.code_id for each in due if each.code_id == row.code_id] == [row.code_id]
+    assert calls == [row.code_id]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
     PauseCampaign,
 )
+from domain.commands.hand_out.hand_out_mail import ResendHandOut
 from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, HandOutResult, PauseHandOut
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language, OutboundMessage, Outcome
@@ -119,6 +120,11 @@ class HandOutRig:
             batch_size=4,
             cooldowns=Cooldowns(),
         )
+
+    def request_resend(self, code_id: UUID) -> None:
+        """Execute what staff ask for, and nothing after the commit."""
+        context = replace_struct(self.bench.context("staff"), now=self.now)
+        self.bench.run(ResendHandOut(context=context, code_id=code_id))
 
     def send(self) -> int:
         """Run a worker once."""

@@ -12,10 +12,17 @@ from domain.command_bus import Command, CommandResult
 from domain.commands.campaign.manage_campaign import (
     EndCampaign,
 )
-from domain.commands.hand_out.hand_out_mail import RecordHandOutMail, ResendHandOut
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import OutboundMessage, Outcome, Rejected
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
-from tests.integration.workers.invitations.hand_out_rig import HandOutRig, end, pause, pause_campaign, people
+from tests.integration.workers.invitations.hand_out_rig import (
+    CrashError,
+    HandOutRig,
+    end,
+    pause,
+    pause_campaign,
+    people,
+)
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench
 from workers.invitations.delivery_steps import DeliverySteps
@@ -160,9 +167,40 @@ def test_hand_out_without_a_rate_lets_others_send(house: HandOutRig) -> None:
     assert sorted([first, second, first]) == sorted(hand_out_ids)
 
 
-def _resend(house: HandOutRig, hand_out_id: UUID, code_id: UUID) -> None:
-    house.bench.run(ResendHandOut(context=house.bench.context("staff"), code_id=code_id))
-    assert HandOutQueue(house.bench.storage).ask(hand_out_id, code_id, house.now)
+def test_resend_is_sent_though_its_process_ends_after_the_commit(house: HandOutRig) -> None:
+    """Once, also while the hand-out is paused."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com")
+    house.send()
+    pause(house, hand_out_id)
+    house.request_resend(house.channel.sent[0].reservation_id)
+    counts = []
+    for _ in range(2):
+        counts.append(house.send())
+        house.passes(seconds=LEASE_S + 1)
+
+    assert counts == [1, 0]
+    assert len({message.message_id for message in house.channel.sent}) == 2
+    assert house.states(hand_out_id) == {"sent": 1}
+
+
+def test_reminder_is_sent_though_its_worker_ends_after_the_commit(house: HandOutRig) -> None:
+    """No other worker requests it a second time."""
+    hand_out_id = house.create(expires_at=house.now + timedelta(days=30))
+    house.change(remind_days=5)
+    house.add(hand_out_id, *people(3))
+    house.send()
+    house.passes(days=26)
+    house.crash_at = "after RemindOfHandOut"
+    with pytest.raises(CrashError):
+        house.send()
+    house.crash_at = ""
+    house.send()
+    house.passes(minutes=10)
+    house.send()
+
+    assert sorted(message.template for message in house.channel.sent) == ["hand_out"] * 3 + ["hand_out_reminder"] * 3
+    assert house.states(hand_out_id) == {"reminded": 3}
 
 
 def test_resend_while_a_worker_sends_repeats_no_email(house: HandOutRig) -> None:
@@ -172,7 +210,8 @@ def test_resend_while_a_worker_sends_repeats_no_email(house: HandOutRig) -> None
     sender = house.sender()
 
     def send_all(messages: Sequence[OutboundMessage]) -> Sequence[Outcome]:
-        _resend(house, hand_out_id, messages[0].reservation_id)
+        house.request_resend(messages[0].reservation_id)
+        assert sender.queue.ask(hand_out_id, messages[0].reservation_id, house.now)
         house.send()
         return sender.send_all(messages)
 
@@ -192,7 +231,7 @@ def test_resend_between_outcome_and_end_of_the_lease_is_sent(house: HandOutRig) 
     def execute(commands: Sequence[Command]) -> Sequence[CommandResult | Exception]:
         results = sender.steps.execute(commands)
         if isinstance(commands[0], RecordHandOutMail):
-            _resend(house, hand_out_id, commands[0].code_id)
+            house.request_resend(commands[0].code_id)
         return results
 
     replace(sender, steps=replace(sender.steps, execute=execute)).run()
