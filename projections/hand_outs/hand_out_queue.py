@@ -17,13 +17,12 @@ from domain.ports import Language
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from projections.database.errors import translate_database_errors
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader, HandOutText
+from projections.hand_outs.sending_pace import Claim, SendingPace
 from projections.read_models.reader import ReadableStore
 from projections.sql.hand_outs import HandOutsSql
 
 LEASE_S: Final = 90
 """Length of a lease in seconds: longer than one email takes, and a worker takes no more than it sends at once."""
-CATCH_UP: Final = timedelta(seconds=10)
-"""How much of the rate that was not used is made up for: workers look for due rows every few seconds."""
 SEARCH_INTERVAL: Final = timedelta(minutes=1)
 """Rest of a worker process between searches for reminders: one reads all codes that were sent, 0.3 s for each 100,000
 (2026-11-28), and reminders are days ahead."""
@@ -80,7 +79,10 @@ class HandOutQueue(HandOutReader):
         self._next_search: datetime | None = None
 
     def take(self, now: datetime, most: int) -> list[DueRow]:
-        """Lease rows of one hand-out, or some that staff asked for; none if nothing is due now."""
+        """Lease rows of one hand-out, or some that staff asked for; none if nothing is due now.
+
+        The row of the pace is locked, so that workers claim no more together than the rate of the hand-out.
+        """
         leased_until = now + timedelta(seconds=LEASE_S)
         leased = {"now": now, "leased_until": leased_until}
         with (
@@ -91,20 +93,21 @@ class HandOutQueue(HandOutReader):
         ):
             if asked := cursor.execute(HandOutsSql.take_asked_rows, {**leased, "limit": most}).fetchall():
                 return [self._due(row, leased_until) for row in asked]
-            row_of_pace = cursor.execute(HandOutsSql.take_due_hand_out, {"now": now}).fetchone()
-            if row_of_pace is None:
-                return []
-            hand_out_id, next_at, quiet_hours = row_of_pace
-            rate = self.details(hand_out_id).created.per_minute
-            start = max(next_at, now - CATCH_UP)
-            limit = most if rate is None else min(most, int((now - start).total_seconds() * rate / 60) + 1)
-            rows = cursor.execute(
-                HandOutsSql.take_due_rows, {**leased, "hand_out_id": hand_out_id, "limit": limit}
-            ).fetchall()
-            # Without a rate the next batch may follow at once, but after those of hand-outs that have waited longer.
-            next_at = now if rate is None else start + timedelta(seconds=len(rows) * 60 / rate)
-            cursor.execute(HandOutsSql.set_pace, (next_at, hand_out_id))
-        return [self._due(row, leased_until, quiet_hours) for row in rows]
+            while due := cursor.execute(HandOutsSql.take_due_hand_out, {"now": now}).fetchone():
+                hand_out_id, quiet_hours, next_at, times, counts = due
+                pace = SendingPace(next_at, tuple(map(Claim, times, counts)))
+                rate = self.details(hand_out_id).created.per_minute
+                limit = most if rate is None else min(most, pace.count_allowed(rate, now))
+                rows = cursor.execute(
+                    HandOutsSql.take_due_rows, {**leased, "hand_out_id": hand_out_id, "limit": limit}
+                ).fetchall()
+                # Without a rate the next batch may follow at once, but after those of hand-outs that waited longer.
+                pace = SendingPace(now) if rate is None else pace.add_claim(rate, now, len(rows))
+                columns = [pace.next_at, [each.at for each in pace.claims], [each.rows for each in pace.claims]]
+                cursor.execute(HandOutsSql.set_pace, (*columns, hand_out_id))
+                if limit:
+                    return [self._due(row, leased_until, quiet_hours) for row in rows]
+        return []
 
     def details(self, hand_out_id: UUID) -> HandOutDetails:
         """Return the hand-out of a leased row, as it was when this process first needed it.

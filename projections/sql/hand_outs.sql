@@ -148,7 +148,7 @@ SELECT ends_at FROM campaigns WHERE campaign_id = %s;
 
 -- name: take_due_hand_out
 -- One hand-out with due rows whose campaign takes reservations. Its row of the pace is locked while rows are taken.
-SELECT p.hand_out_id, p.next_at, c.quiet_hours FROM hand_out_pace p
+SELECT p.hand_out_id, c.quiet_hours, p.next_at, p.claimed_at, p.claimed_rows FROM hand_out_pace p
 JOIN hand_outs h USING (hand_out_id) JOIN campaigns c USING (campaign_id)
 WHERE h.state = 'running' AND p.next_at <= %(now)s AND c.ended_by IS NULL AND NOT c.is_paused
     AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
@@ -179,7 +179,8 @@ WHERE r.code_id = due.code_id
 RETURNING r.code_id, r.hand_out_id, r.recipient_id, r.language, r.sealed, r.key_id, r.attempts;
 
 -- name: set_pace
-UPDATE hand_out_pace SET next_at = %s WHERE hand_out_id = %s;
+UPDATE hand_out_pace SET next_at = %s, claimed_at = %s::timestamptz[], claimed_rows = %s::integer[]
+WHERE hand_out_id = %s;
 
 -- name: finish_rows
 -- `due_at`: when to try again; null for never. Whoever asked for the email has it then. A row whose lease was lost, or

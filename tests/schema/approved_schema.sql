@@ -282,7 +282,9 @@ CREATE TABLE public.drifting_codes (
 );
 CREATE TABLE public.hand_out_pace (
     hand_out_id uuid NOT NULL,
-    next_at timestamp with time zone NOT NULL
+    next_at timestamp with time zone NOT NULL,
+    claimed_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    claimed_rows integer[] DEFAULT '{}'::integer[] NOT NULL
 );
 CREATE TABLE public.hand_out_recipients (
     code_id uuid NOT NULL,

@@ -1,0 +1,71 @@
+"""The rate of a hand-out: no 60 s hold more emails than it, whenever workers look, and none of it is lost."""
+
+from collections import deque
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from projections.hand_outs.sending_pace import WINDOW, Claim, SendingPace
+
+START = datetime(2026, 11, 28, 4, tzinfo=UTC)
+RATES = st.one_of(st.integers(1, 60), st.integers(61, 100_000))
+GAPS = st.sampled_from([-400, 0, 200, 1_000, 4_000, 5_000, 5_000, 5_000, 30_000])
+LOOKS = st.lists(st.tuples(GAPS, st.integers(1, 100_000)), min_size=30, max_size=80)
+"""Milliseconds until a worker looks, whose clock may be behind, and how many rows it can send."""
+
+
+def most_in_window(claims: list[Claim]) -> int:
+    """The most rows that were claimed in 60 s."""
+    in_window, rows, most = deque[Claim](), 0, 0
+    for claim in sorted(claims):
+        in_window.append(claim)
+        rows += claim.rows
+        while in_window[0].at <= claim.at - WINDOW:
+            rows -= in_window.popleft().rows
+        most = max(most, rows)
+    return most
+
+
+@settings(max_examples=100, deadline=None)
+@given(RATES, LOOKS)
+def test_no_window_of_a_minute_holds_more_than_the_rate(per_minute: int, looks: list[tuple[int, int]]) -> None:
+    """Not even the first one."""
+    pace, now, claims = SendingPace(START), START, list[Claim]()
+    for after_ms, most in looks:
+        now += timedelta(milliseconds=after_ms)
+        if pace.next_at <= now:
+            rows = min(most, pace.count_allowed(per_minute, now))
+            pace = pace.add_claim(per_minute, now, rows)
+            claims.append(Claim(now, rows))
+
+    assert claims or now < START
+    assert most_in_window(claims) <= per_minute
+    assert len(pace.claims) <= 241
+
+
+@pytest.mark.parametrize("interval_s", [0.3, 2, 4.7])
+@pytest.mark.parametrize("per_minute", [1, 7, 60, 100_000])
+def test_rate_is_reached_by_workers_that_look_every_few_seconds(per_minute: int, interval_s: float) -> None:
+    """In ten minutes at least nine tenths of what is allowed, and a due hand-out always allows some."""
+    pace, now, claims = SendingPace(START), START, list[Claim]()
+    while now < START + timedelta(minutes=10):
+        if pace.next_at <= now:
+            rows = pace.count_allowed(per_minute, now)
+            assert rows > 0
+            pace = pace.add_claim(per_minute, now, rows)
+            claims.append(Claim(now, rows))
+        now += timedelta(seconds=interval_s)
+
+    assert sum(claim.rows for claim in claims) >= 9 * per_minute
+    assert most_in_window(claims) <= per_minute
+
+
+def test_rate_is_not_made_up_for_after_a_rest() -> None:
+    """An idle hour leads to the emails of ten seconds at once."""
+    pace = SendingPace(START).add_claim(60, START, 1)
+    now = START + timedelta(hours=1)
+
+    assert pace.count_allowed(60, now) == 11
+    assert pace.add_claim(60, now, 11).count_allowed(60, now) == 0
