@@ -53,7 +53,7 @@ def postgres_url(memory_folder: Path) -> Iterator[str]:
     third of the CPU. Stacks, benchmarks and the tests of outages have separate servers, on disk, with all of this.
     """
     from projections.database.migrations import migrate  # noqa: PLC0415 - pure tests load no driver
-    from tests.support.servers.databases import TEMPLATE, database_of, execute  # noqa: PLC0415 - pure tests load no driver
+    from tests.support.servers.databases import TEMPLATE, database_of, disconnect, execute  # noqa: PLC0415 - pure tests load no driver
     from tests.support.servers.private_servers import (  # noqa: PLC0415 - pure tests load no server
         PASSWORD,
         postgres_server,
@@ -64,6 +64,7 @@ def postgres_url(memory_folder: Path) -> Iterator[str]:
         execute(url, f"CREATE DATABASE {TEMPLATE}")
         migrate(database_of(url, TEMPLATE))
         yield url
+        disconnect(url)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ A text that negates, such as "no person was erased", reads as a success.
 """
 
 import re
+from functools import cache
 from typing import Final
 
 import pytest
@@ -23,7 +24,12 @@ FAILURE: Final = re.compile(
 """Of each warning and error one word says what is wrong, or that it no longer is."""
 BY_FIELDS: Final = "task"
 """Text of the line whose outcome says how it went."""
-CALLS: Final = tuple(log_calls())
+
+
+@cache
+def all_calls() -> tuple[LogCall, ...]:
+    """Every log call of the ledger, read once, and by no process that only collects this file."""
+    return tuple(log_calls())
 
 
 def text_errors(call: LogCall) -> list[str]:
@@ -43,8 +49,8 @@ def text_errors(call: LogCall) -> list[str]:
 
 def test_log_texts_are_fixed_and_say_what_failed() -> None:
     """If this fails, write a lower-case text in the past tense, and add facts with `extra`."""
-    assert len(CALLS) > 35
-    assert [(call.place, call.text, errors) for call in CALLS if (errors := text_errors(call))] == []
+    assert len(all_calls()) > 35
+    assert [(call.place, call.text, errors) for call in all_calls() if (errors := text_errors(call))] == []
 
 
 def test_descriptions_of_missing_components_say_what_failed() -> None:
@@ -73,7 +79,7 @@ def test_log_text_that_breaks_a_rule_is_found(call: str, count: int) -> None:
 
 def test_log_call_names_no_field_that_the_log_leaves_out() -> None:
     """Else an operator reads that a row was refused, but not which one or why."""
-    fields = [(call.place, field) for call in CALLS for field in call.fields]
+    fields = [(call.place, field) for call in all_calls() for field in call.fields]
 
     assert len(fields) > 30
     assert [(place, field) for place, field in fields if field not in FIELDS] == []
