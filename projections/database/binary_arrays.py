@@ -56,15 +56,17 @@ class ArrayType(NamedTuple):
         """Encode the values of one column; None stands for NULL."""
         if not values:
             return _ARRAYS[self.array_oid](_HEADER(0, 0, self.item_oid, 0, 0)[:12])
-        nulls = values.count(None)
-        if not nulls:
-            items = b"".join(map(self.write, values))
-        elif nulls == len(values):
-            items = _NULL * nulls
-        else:
+        first, length = values[0], len(values)
+        # Half of the columns of a batch hold one value; to find that out costs less than to write two.
+        if first == values[-1] and values.count(first) == length:
+            has_nulls = first is None
+            items = (_NULL if first is None else self.write(first)) * length
+        elif has_nulls := None in values:
             write = self.write
             items = b"".join([_NULL if value is None else write(value) for value in values])
-        return _ARRAYS[self.array_oid](_HEADER(1, int(nulls > 0), self.item_oid, len(values), 1) + items)
+        else:
+            items = b"".join(map(self.write, values))
+        return _ARRAYS[self.array_oid](_HEADER(1, int(has_nulls), self.item_oid, length, 1) + items)
 
 
 UUIDS = ArrayType(2950, 2951, _uuid)

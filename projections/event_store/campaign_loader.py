@@ -140,12 +140,12 @@ class CampaignLoader:
             )
 
     def load_deadlines(
-        self, working_set: WorkingSet, redeem_counts: Mapping[UUID | None, int], now: datetime
+        self, working_set: WorkingSet, redeem_counts: Mapping[UUID, int], now: datetime
     ) -> PipelineSteps[None]:
         """Load the earliest deadline of campaigns that this batch may fill, so that held is not called used up."""
         request_counts: dict[UUID, int] = {}
         for code_id, count in redeem_counts.items():
-            code = None if code_id is None else working_set.codes.get(code_id)
+            code = working_set.codes.get(code_id)
             campaign_id = None if code is None else code.campaign_id or self._joins.get(code.code_id)
             if campaign_id in working_set.campaigns:
                 request_counts[campaign_id] = request_counts.get(campaign_id, 0) + count

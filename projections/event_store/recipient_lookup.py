@@ -1,7 +1,7 @@
 """Which reservations a command reads besides those that it names."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from domain.command_bus import Command, ReservationCommand
@@ -49,6 +49,15 @@ def reservations_referenced(commands: Sequence[Command]) -> list[UUID]:
     return reservation_ids + [
         command.new_reservation_id for command in commands if isinstance(command, RebindReservation)
     ]
+
+
+def count_redeems(redeems: Iterable[ReserveUse], working_set: WorkingSet) -> Counter[UUID]:
+    """Return how many of these redeems are of each code; those of unknown codes are left out."""
+    counts: Counter[UUID] = Counter()
+    for digests, count in Counter(tuple(command.code_digests) for command in redeems).items():
+        if (code_id := working_set.code_id(digests)) is not None:
+            counts[code_id] += count
+    return counts
 
 
 def find_linked_reservations(working_set: WorkingSet) -> set[UUID]:

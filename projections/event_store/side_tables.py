@@ -15,7 +15,16 @@ from domain.commands.access.rebind import RequestRebind
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
-from domain.events import STAFF, AccessReplaced, CodeRevoked, Event, ExpiryAnnounced, InviteReminded, UseRefunded
+from domain.events import (
+    STAFF,
+    AccessReplaced,
+    CodeRevoked,
+    Event,
+    ExpiryAnnounced,
+    InviteReminded,
+    UseRefunded,
+    UseReserved,
+)
 from domain.events.hand_out import HandOutReminded, HandOutResendRequested
 from domain.ports import PipelineSteps, Template
 from domain.working_set import WorkingSet
@@ -45,7 +54,10 @@ def insert_outbox(cursor: Cursor[Any], working_set: WorkingSet) -> None:
     A notice is keyed by reservation and template, so each reservation causes at most one of each kind.
     """
     rows = [
-        row for recorded in working_set.new_events if (row := outbox_entry_for(recorded.event, working_set)) is not None
+        row
+        for recorded in working_set.new_events
+        if not isinstance(recorded.event, UseReserved)
+        and (row := outbox_entry_for(recorded.event, working_set)) is not None
     ]
     if rows:
         cursor.execute(EventStoreSql.insert_outbox, encode_rows(OUTBOX, [(*row, row[-1]) for row in rows]))
@@ -125,7 +137,7 @@ def record_rejections(
     unknown_codes = 0
     by_day: dict[tuple[UUID, str], list[tuple[Any, ...]]] = {}
     for command, result in zip(commands, results, strict=True):
-        if not isinstance(command, ReserveUse | CorrectRecipient | RequestRebind) or not isinstance(result, Refusal):
+        if not isinstance(result, Refusal) or not isinstance(command, ReserveUse | CorrectRecipient | RequestRebind):
             continue
         if command.code_digests is None or command.context.actor != "person":
             continue

@@ -4,7 +4,6 @@ Locks in this order: the writer lock (shared), streams (sorted), new recipients 
 (sorted), the append order. A holder of a later lock never waits for an earlier one.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -45,6 +44,7 @@ from projections.event_store.code_loader import CodeLoader
 from projections.event_store.codec import decode, encode
 from projections.event_store.recipient_lookup import (
     COMMANDS_AFFECTING_REBINDS,
+    count_redeems,
     find_linked_reservations,
     find_recountable,
     recipients_referenced,
@@ -92,7 +92,7 @@ class PostgresUnitOfWork:
         targets = reservations_referenced(others)
         codes_of_targets = yield from self._codes_of_reservations(targets)
         yield from self._resolve_code_ids([*redeems, *by_code_text])
-        digests = [command.code_digests for command in commands if isinstance(command, ReserveUse | RequestRebind)]
+        digests = {tuple(each.code_digests) for each in commands if isinstance(each, ReserveUse | RequestRebind)}
         streams = {code_id for each in digests if (code_id := working_set.code_id(each))}
         streams |= set(codes_of_targets.values())
         streams |= {command.code_id for command in others if isinstance(command, CodeCommand)}
@@ -234,11 +234,12 @@ class PostgresUnitOfWork:
 
     def _load_for_redeems(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
         working_set = self._working_set
+        known_digests = working_set.recipient_ids.keys()
         recipients = {
             (code_id, working_set.recipient_id(command.recipient))
             for command in redeems
-            if (code_id := working_set.code_id(command.code_digests))
-            and any(digest in working_set.recipient_ids for digest in command.recipient.digests)
+            if not known_digests.isdisjoint(command.recipient.digests)
+            and (code_id := working_set.code_id(command.code_digests))
         }
         if recipients:
             pairs = sorted(recipients)
@@ -303,7 +304,7 @@ class PostgresUnitOfWork:
         ]
         yield from self._campaigns.load_uses_of_persons(working_set, pairs)
         if redeems:
-            counts = Counter(working_set.code_id(command.code_digests) for command in redeems)
+            counts = count_redeems(redeems, working_set)
             counts.update(codes_of_targets.values())  # a late success may count the last use again
             now = max(command.context.now for command in redeems)
             yield from self._campaigns.load_deadlines(working_set, counts, now)
@@ -333,11 +334,11 @@ class PostgresUnitOfWork:
         """Load overdue reservations and the next deadline of codes that this batch may exhaust."""
         working_set = self._working_set
         now = max(command.context.now for command in redeems)
-        redeem_counts = Counter(working_set.code_id(command.code_digests) for command in redeems)
+        redeem_counts = count_redeems(redeems, working_set)
         contended_codes = sorted(
             code_id
             for code_id, count in redeem_counts.items()
-            if code_id and (code := working_set.codes.get(code_id)) and _may_run_out(code, count)
+            if (code := working_set.codes.get(code_id)) and _may_run_out(code, count)
         )
         if contended_codes:
             overdue_max = OVERDUE_PER_CODE_MAX + max(redeem_counts[code_id] for code_id in contended_codes)

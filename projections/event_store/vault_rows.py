@@ -9,6 +9,7 @@ from domain.command_bus import Command, CommandResult, NewCode, Result
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.delivery.record_bounce import RecordBounce
 from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.reserve import ReserveUse
 from domain.ports import RecipientDraft, TextDraft
 from domain.working_set import WorkingSet
 from projections.database.table_arrays import encode_rows
@@ -30,8 +31,8 @@ def insert_texts(
     codes: list[tuple[Any, ...]] = []
     texts: list[tuple[Any, ...]] = []
     for command, result in zip(commands, results, strict=True):
-        if not (isinstance(result, CommandResult) and result.changed):
-            continue
+        if isinstance(command, ReserveUse) or not (isinstance(result, CommandResult) and result.changed):
+            continue  # a redeem names no text
         if isinstance(command, NewCode):
             codes.append(_code_row(cast("SearchableDraft", command.text), command))
         if (text := _text_of(command)) is not None:

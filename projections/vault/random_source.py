@@ -4,11 +4,13 @@ Each call of os.urandom releases the interpreter's lock, and under load it takes
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable
+from io import BytesIO
 from typing import Final
 from uuid import UUID
+
+from msgspec import msgpack
 
 REFILL_BYTES = 4096
 
@@ -21,10 +23,16 @@ _ORDERED_BITS: Final = 80
 _ORDERED_BYTES: Final = _ORDERED_BITS // 8
 _VERSION_7: Final = 0x7000_8000_0000_0000_0000
 _ORDERED_RANDOM_BITS: Final = (1 << _ORDERED_BITS) - 1 & ~0xF000_C000_0000_0000_0000
+_PACKED_ID_BEGINS: Final = b"\xc4\x10"
+"""What precedes 16 bytes in MessagePack."""
+_unpack_id: Final = msgpack.Decoder(UUID).decode
+"""Makes a UUID of 16 packed bytes, in a fifth of the time that the class itself takes."""
 
 
 class RandomByteBuffer:
     """Returns random bytes of the system, each once; a forked child does not use bytes of its parent.
+
+    It may be used by several threads: a read of the piece is one operation of the interpreter.
 
     Args:
         clock: Seconds since 1970, for ids that sort by time.
@@ -32,23 +40,20 @@ class RandomByteBuffer:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._piece = b""
-        self._used = 0
-        os.register_at_fork(after_in_child=self._reset_after_fork)
+        self._piece = BytesIO()
+        os.register_at_fork(after_in_child=self._drop_piece)
 
     def draw_bytes(self, count: int) -> bytes:
         """Return `count` random bytes."""
-        with self._lock:
-            start, self._used = self._used, self._used + count
-            if self._used > len(self._piece):
-                self._piece = os.urandom(max(REFILL_BYTES, count))
-                start, self._used = 0, count
-            return self._piece[start : self._used]
+        drawn = self._piece.read(count)
+        if len(drawn) < count:
+            piece = self._piece = BytesIO(os.urandom(REFILL_BYTES + count))
+            return piece.read(count)
+        return drawn
 
     def draw_uuid(self) -> UUID:
         """Return a random UUID (RFC 9562 version 4)."""
-        return UUID(int=int.from_bytes(self.draw_bytes(16), "big") & _RANDOM_BITS | _VERSION_4)
+        return _make_uuid(int.from_bytes(self.draw_bytes(16)) & _RANDOM_BITS | _VERSION_4)
 
     def draw_ordered_uuid(self) -> UUID:
         """Return a UUID that sorts by its time (RFC 9562 version 7) and cannot be guessed: 74 bits are random.
@@ -56,13 +61,15 @@ class RandomByteBuffer:
         New rows with such ids go to the end of an index. Random ids go to a random page each, which PostgreSQL has to
         find, and after each checkpoint to write whole into the WAL.
         """
-        random_bits = int.from_bytes(self.draw_bytes(_ORDERED_BYTES), "big") & _ORDERED_RANDOM_BITS
-        return UUID(int=int(self._clock() * 1000) << _ORDERED_BITS | _VERSION_7 | random_bits)
+        random_bits = int.from_bytes(self.draw_bytes(_ORDERED_BYTES)) & _ORDERED_RANDOM_BITS
+        return _make_uuid(int(self._clock() * 1000) << _ORDERED_BITS | _VERSION_7 | random_bits)
 
-    def _reset_after_fork(self) -> None:
-        self._lock = threading.Lock()
-        self._piece = b""
-        self._used = 0
+    def _drop_piece(self) -> None:
+        self._piece = BytesIO()
+
+
+def _make_uuid(number: int) -> UUID:
+    return _unpack_id(_PACKED_ID_BEGINS + number.to_bytes(16))
 
 
 RANDOM = RandomByteBuffer()

@@ -34,6 +34,9 @@ SAMPLES: list[tuple[ArrayType, str, Sequence[Any]]] = [
     (BOOLEANS, "boolean[]", (True, False, None)),
     (TIMESTAMPS, "timestamp with time zone[]", (TIMESTAMP, TIMESTAMP - timedelta(days=36_525), None)),
     (TEXTS, "text[]", (None, None)),
+    (TEXTS, "text[]", (None, "a", None)),
+    (TIMESTAMPS, "timestamp with time zone[]", (TIMESTAMP, TIMESTAMP)),
+    (UUIDS, "uuid[]", (UUID(int=1), UUID(int=2), UUID(int=1))),
     (TEXTS, "text[]", ()),
 ]
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from uuid import RFC_4122, UUID
 
 from projections.vault.random_source import REFILL_BYTES, RandomByteBuffer
@@ -14,6 +15,21 @@ def test_no_byte_is_handed_out_twice() -> None:
 
     assert {len(piece) for piece in drawn} == {12}
     assert len(set(drawn)) == len(drawn)
+
+
+def test_no_byte_is_handed_out_to_two_threads() -> None:
+    """A nonce that two threads used would break both seals. They run in turns of microseconds here."""
+    pool, turn_s = RandomByteBuffer(), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            parts = list(threads.map(lambda _: [pool.draw_bytes(12) for _ in range(3 * REFILL_BYTES)], range(4)))
+    finally:
+        sys.setswitchinterval(turn_s)
+    drawn = [piece for part in parts for piece in part]
+
+    assert {len(piece) for piece in drawn} == {12}
+    assert len(set(drawn)) == len(drawn) == 4 * 3 * REFILL_BYTES
 
 
 def test_more_than_a_piece_may_be_drawn() -> None:
