@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from eventsourcing.persistence import PersistenceError
-
 from api.rate_limits.guard import Guard
-from projections.database.errors import BAD_VALUE_ERRORS
+from projections.database.errors import is_outage
 from projections.repositories.rate_limit_reports import RateLimitCounts
 
 log = logging.getLogger(__name__)
@@ -59,11 +57,10 @@ class Exchange:
             self._guard.merge(await asyncio.to_thread(self._exchange, report))
         except Exception as error:  # whatever it is, the next round must come
             if not self._is_unavailable:
-                is_unavailable = isinstance(error, PersistenceError) and not isinstance(error, BAD_VALUE_ERRORS)
                 log.warning(
                     "exchanging rate limits failed",
                     extra={"why": type(error).__name__},
-                    exc_info=None if is_unavailable else error,
+                    exc_info=None if is_outage(error) else error,
                 )
             self._is_unavailable = True
         else:

@@ -36,46 +36,63 @@ class RolesMissingError(Exception):
     """The runtime role lacks rights, and the owner may not grant them. The message says what an administrator types."""
 
 
-DATABASE_UNAVAILABLE: Final = (
-    StorageUnavailableError,
+DATABASE_ERRORS: Final = (library.PersistenceError, psycopg.Error)
+OUTAGE_CLASSES: Final = frozenset({"08", "28", "40", "53", "55", "57", "58", "F0"})
+"""Classes of SQLSTATE that say that the server cannot do now what it could do before or can do later.
+
+They are, as in appendix A of PostgreSQL's documentation: connection, its authorization, transaction rollback,
+insufficient resources, object not in prerequisite state (a lock, a recovery), operator intervention (a timeout, a
+shutdown), system error, configuration file.
+"""
+OUTAGE_STATES: Final = frozenset({"25006", "25P03", "25P04"})
+"""The same of other classes: a server that only reads, as after a failover, and two timeouts of transactions."""
+_WITHOUT_STATE: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     library.OperationalError,
     library.InterfaceError,
 )
-"""The store's own error, and those of driver and library for statements that run without the store."""
-
-BAD_VALUE_ERRORS: Final = (psycopg.DataError, library.DataError)
-"""Errors about a value that the database or its driver cannot accept: a bug, which no retry fixes.
-
-They are raised unchanged.
-"""
+"""What driver and library raise themselves if there is no connection, or one does not answer in time."""
 
 
-ANY: Final = (library.PersistenceError, psycopg.Error)
-OUTAGES: Final = (psycopg.OperationalError,)
+def is_outage(error: object) -> bool:
+    """Return whether an error shows that the database is unavailable, so that the same request may succeed later.
+
+    Every other error is a defect, which no retry fixes: a value that the database cannot accept, a missing privilege,
+    table or column, a broken constraint, a program limit, damaged data.
+    """
+    if isinstance(error, DATABASE_ERRORS) and (state := _find_state(error)) is not None:
+        return state[:2] in OUTAGE_CLASSES or state in OUTAGE_STATES
+    return isinstance(error, (StorageUnavailableError, *_WITHOUT_STATE))
+
+
+def _find_state(error: BaseException | None) -> str | None:
+    """Return the SQLSTATE of an error of the server; the library's errors have the driver's as their cause."""
+    while error is not None:
+        if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+            return error.sqlstate
+        error = error.__cause__
+    return None
 
 
 @contextmanager
-def translate_database_errors(
-    what: str = "", *, absent: tuple[type[Exception], ...] = ANY, owner_work: str = ""
-) -> Iterator[None]:
-    """Run a block against the database; raise what shows an outage as `StorageUnavailableError`.
+def translate_database_errors(what: str = "", *, owner_work: str = "") -> Iterator[None]:
+    """Run a block against the database; raise what shows an outage as `StorageUnavailableError`, the rest as it is.
 
     Args:
         what: Begins the message, such as "the database became unavailable during the export".
-        absent: Errors that show an outage. `BAD_VALUE_ERRORS` among them are raised as they are.
         owner_work: Work that only the owner of the tables may do, such as "an import".
 
     Raises:
-        StorageUnavailableError: The database cannot be reached, or did not answer in time; or the role may not do this.
+        StorageUnavailableError: The database cannot be reached, or did not answer in time; or only the owner may do
+            this work.
     """
     try:
         yield
-    except ANY as error:
+    except DATABASE_ERRORS as error:
         if owner_work and isinstance(error, psycopg.errors.InsufficientPrivilege):
             message = f"{owner_work} needs the role that owns the tables: {error}"
-        elif isinstance(error, absent) and not isinstance(error, BAD_VALUE_ERRORS):
+        elif is_outage(error):
             message = f"{what}: {str(error).strip()}".removeprefix(": ")
         else:
             raise
@@ -85,13 +102,13 @@ def translate_database_errors(
 def translate_outage(work: str, *, owner_work: str = "") -> AbstractContextManager[None]:
     """Translate errors of a long operation such as "export", during which the database may become unavailable."""
     return translate_database_errors(
-        f"the connection to the database was lost during the {work}", absent=OUTAGES, owner_work=owner_work
+        f"the connection to the database was lost during the {work}", owner_work=owner_work
     )
 
 
 def translate_connection_errors(database_url: str) -> AbstractContextManager[None]:
     """Translate errors of a separate connection; the message names its target without the password."""
-    return translate_database_errors(f"cannot connect to PostgreSQL at {describe_target(database_url)}", absent=OUTAGES)
+    return translate_database_errors(f"cannot connect to PostgreSQL at {describe_target(database_url)}")
 
 
 def describe_target(database_url: str) -> str:

@@ -20,7 +20,6 @@ from psycopg.rows import tuple_row
 
 from projections.database.connection import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, connect
 from projections.database.errors import (
-    OUTAGES,
     RolesMissingError,
     describe_target,
     translate_connection_errors,
@@ -100,7 +99,7 @@ def list_roles_that_may_change_log(database_url: str) -> list[str]:
     Raises:
         StorageUnavailableError: The server can't be reached.
     """
-    with translate_database_errors(absent=OUTAGES), connect(database_url) as conn:
+    with translate_database_errors(), connect(database_url) as conn:
         return sorted(row[0] for row in conn.execute(DatabaseSql.who_may_change_the_log))
 
 

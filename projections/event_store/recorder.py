@@ -29,7 +29,7 @@ from domain.application import UnitOfWork
 from domain.ports import run_to_completion
 from projections.database.binary_arrays import UUIDS
 from projections.database.clock import DatabaseClock
-from projections.database.errors import BAD_VALUE_ERRORS, StorageUnavailableError, translate_database_errors
+from projections.database.errors import StorageUnavailableError, is_outage, translate_database_errors
 from projections.database.table_arrays import encode_rows
 from projections.event_store.caches import StoreCaches
 from projections.event_store.unit_of_work import PostgresUnitOfWork
@@ -165,6 +165,8 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
             # The winner of a race has committed, and is often our own previous transaction whose answer was lost. The
             # next transaction reads what it wrote, so a race is retried however long it took.
             is_race = isinstance(error, IntegrityError)
+            if not is_race and not is_outage(error):
+                raise
             if self._budget.is_exhausted(is_time_bounded=not is_race):
                 if is_race:
                     raise
@@ -172,9 +174,9 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
             self._recorder.caches.codes.clear()
             self._recorder.caches.campaigns.clear()
             return True
-        except BAD_VALUE_ERRORS:
-            raise
         except (PersistenceError, psycopg.Error) as error:
+            if not is_outage(error):
+                raise
             raise StorageUnavailableError(str(error)) from error
         self._budget.committed = True
         return False

@@ -17,7 +17,7 @@ from psycopg.rows import namedtuple_row
 
 from domain.events import EVENT_TYPES, AccessEnding, RefundCause
 from projections.database.connection import connect, connection_options
-from projections.database.errors import BAD_VALUE_ERRORS
+from projections.database.errors import is_outage
 from projections.monitoring.event_counters import CLICK_TO_SENT_S, update_counters
 from projections.sql.monitoring import MonitoringSql
 from projections.verification.drift_sample import last_verified
@@ -139,11 +139,12 @@ class LedgerCollector:
             if self._queried_at is None or self._clock() - self._queried_at >= AGE_S_MAX:
                 try:
                     self._stats = self._query()
-                except BAD_VALUE_ERRORS:
-                    log.exception("computing metrics failed")
                 except psycopg.Error as error:
-                    log.warning("reading metrics from the database failed", extra={"why": type(error).__name__})
-                    self._stats = replace(self._stats, is_up=False)
+                    if is_outage(error):
+                        log.warning("reading metrics from the database failed", extra={"why": type(error).__name__})
+                        self._stats = replace(self._stats, is_up=False)
+                    else:
+                        log.exception("computing metrics failed")
                 self._queried_at = self._clock()
             return self._stats
 

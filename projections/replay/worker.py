@@ -17,7 +17,7 @@ import psycopg
 from psycopg import Connection
 
 from projections.database.connection import open_maintenance_connection
-from projections.database.errors import BAD_VALUE_ERRORS
+from projections.database.errors import is_outage
 from projections.replay.invariant_observer import InvariantObserver
 from projections.replay.jobs import JobRunner
 from projections.replay.log_fold import MemoryLimits
@@ -53,9 +53,9 @@ def main() -> int:
         start = receive_start(jobs)
         with open_maintenance_connection(start.database_url, "fold", reads_log=True) as conn:
             _run_jobs(start, conn, jobs, messages)
-    except BAD_VALUE_ERRORS:
-        raise
     except psycopg.Error as error:
+        if not is_outage(error):
+            raise
         send(messages, DatabaseUnavailable(str(error).strip()))
     except UndecodableEventError as error:
         send(messages, Undecodable(error.stored, error.reason))

@@ -1,7 +1,7 @@
-"""A value that the database or its driver refuses is a bug, and answered as one."""
+"""A statement that the database refuses for its value or for a missing privilege is a bug, and answered as one."""
 
 import logging
-from typing import NoReturn
+from typing import LiteralString, NoReturn
 from uuid import uuid4
 
 import pytest
@@ -11,14 +11,19 @@ from projections.read_models.reader import Reader
 from tests.support.clients.app_client import AppClient
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT 'no id'::uuid", "TRUNCATE audit", "SELECT nothing FROM audit", "SELECT 1 FROM nowhere"],
+    ids=["value", "privilege", "column", "table"],
+)
 def test_a_defect_is_answered_500_and_logged_with_its_traceback(
-    app: AppClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    app: AppClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, statement: LiteralString
 ) -> None:
     """Not 503 with Retry-After, which makes clients ask again for what never works."""
 
     def ask(*_: object) -> NoReturn:
         with translate_database_errors(), app.services.storage.datastore.get_connection() as conn:
-            conn.execute("SELECT 'no id'::uuid")
+            conn.execute(statement)
         raise AssertionError
 
     headers = app.key("viewer")

@@ -7,15 +7,9 @@ import redis.exceptions
 from celery.beat import SchedulingError
 from kombu.exceptions import OperationalError as BrokerUnavailableError
 
-from projections.database.errors import DATABASE_UNAVAILABLE
+from projections.database.errors import is_outage
 
-UNAVAILABLE: Final = (
-    *DATABASE_UNAVAILABLE,
-    BrokerUnavailableError,
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-)
-"""Errors that tasks get from an unavailable, slow or restarting database or broker."""
+_OF_BROKER: Final = (BrokerUnavailableError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 REASON_MAX: Final = 300
 """Characters of a reason in a log line."""
 
@@ -24,7 +18,12 @@ def failure_reason(error: object) -> str:
     """Return why a task failed, in one line. Of a bug only the class is named; its message stays with the traceback."""
     name = type(error).__name__
     words = _first_line(error)
-    return f"{name}: {words}"[:REASON_MAX] if isinstance(error, UNAVAILABLE) and words else name
+    return f"{name}: {words}"[:REASON_MAX] if _shows_outage(error) and words else name
+
+
+def _shows_outage(error: object) -> bool:
+    """Return whether tasks get this error from an unavailable, slow or restarting database or broker."""
+    return isinstance(error, _OF_BROKER) or is_outage(error)
 
 
 def install_outage_filters() -> None:
@@ -37,7 +36,7 @@ class _TaskOutageFilter(logging.Filter):
     """Drops lines about tasks that failed in an outage; `workers.monitoring.task_metrics` logs the reason."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not isinstance(_error_of(record), UNAVAILABLE)
+        return not _shows_outage(_error_of(record))
 
 
 class _BeatOutageFilter(logging.Filter):
@@ -45,7 +44,7 @@ class _BeatOutageFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = _error_of(record)
-        if isinstance(error, SchedulingError) and isinstance(error.__cause__ or error.__context__, UNAVAILABLE):
+        if isinstance(error, SchedulingError) and _shows_outage(error.__cause__ or error.__context__):
             record.msg, record.args, record.exc_info = "%s", (_first_line(error),), None
         return True
 

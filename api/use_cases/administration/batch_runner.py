@@ -130,6 +130,9 @@ class BatchRunner:
                     continue
             except StorageUnavailableError as error:
                 log.warning("reading batches failed", extra={"why": type(error).__name__})
+            except Exception:  # the thread must outlive a bug: it is the only one that issues batches
+                ERRORS.labels("internal_error").inc()
+                log.exception("reading batches failed")
             self._wake.wait(CLAIM_INTERVAL_S)
 
     def _import(self, batch: Batch, slices: Iterator[IssuedSlice]) -> None:

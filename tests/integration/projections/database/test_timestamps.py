@@ -58,7 +58,7 @@ def test_time_beyond_every_offset_is_read_as_the_end_of_the_calendar(database_ur
 
 @pytest.mark.parametrize("defect", [psycopg.DataError, DataError], ids=["psycopg", "eventsourcing"])
 def test_a_value_that_the_driver_cannot_take_is_a_defect(defect: type[Exception]) -> None:
-    """Whatever else goes wrong with the database is its absence."""
+    """A lost connection is an outage."""
     with pytest.raises(defect), translate_database_errors():
         raise defect("bad value")
     with pytest.raises(StorageUnavailableError), translate_database_errors():

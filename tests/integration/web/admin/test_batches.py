@@ -5,11 +5,14 @@ from dataclasses import replace
 from typing import cast
 from uuid import UUID, uuid4
 
+import pytest
+from psycopg.errors import InsufficientPrivilege
+
 from api.cli.embedded.bounded_wait import wait_until
 from api.use_cases.administration.batch_runner import SLICE, BatchRunner
 from domain.events import CodeIssued
 from projections.database.errors import StorageUnavailableError
-from projections.repositories.issue_batches import BatchRepository, NewBatch
+from projections.repositories.issue_batches import Batch, BatchRepository, NewBatch
 from tests.support.clients.admin_client import WAIT_S, ask_for, ended
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
@@ -148,6 +151,39 @@ def test_another_process_goes_on_where_one_died(app: AppClient) -> None:
     assert (noted.state, noted.done) == ("working", SLICE)
     assert ("done", count) == (batch.state, batch.done)
     assert count == app.count("code_balances") == app.count("ledger_events")
+
+
+class WithoutGrant(BatchRepository):
+    """May not read the batches at first."""
+
+    refusals = 0
+
+    def claim(self, *args: object, **named: object) -> Batch | None:
+        """Fail the first time."""
+        self.refusals += 1
+        if self.refusals == 1:
+            raise InsufficientPrivilege("permission denied for table batches")
+        return super().claim(*args, **named)  # type: ignore[arg-type]  # passed through as they are
+
+
+def test_batches_are_issued_after_a_defect(app: AppClient, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged with its traceback, and ends neither the only thread that issues batches nor the next look."""
+    storage, batch_id = app.services.storage, uuid4()
+    app.client.app.state.admin.runner.close()  # type: ignore[attr-defined]  # the client knows it as any ASGI app
+    batches = WithoutGrant(storage)
+    runner = BatchRunner(storage, batches, uuid4)
+    batches.insert(new_batch(batch_id, 1), app.services.now())
+
+    runner.start()
+    assert wait_until(lambda: batches.refusals >= 1, WAIT_S)
+    runner.wake()
+    batch = ended(app, batch_id)
+    runner.close()
+
+    assert (batch.state, batch.done) == ("done", 1)
+    assert [record.exc_info is not None for record in caplog.records if record.msg == "reading batches failed"] == [
+        True
+    ]
 
 
 def test_a_stopped_batch_issues_no_more(app: AppClient, admin: StaffBrowser) -> None:

@@ -8,6 +8,7 @@ from celery import Celery
 from celery.beat import Scheduler
 from kombu.exceptions import OperationalError as BrokerAwayError
 from psycopg import OperationalError as DatabaseAwayError
+from psycopg.errors import ProgramLimitExceeded
 
 from projections.database.errors import StorageUnavailableError
 from workers.celery_ext.outage_log_filters import install_outage_filters
@@ -22,8 +23,9 @@ POOL_TIMEOUT = "couldn't get a connection after 3.00 sec\nIs the server running?
         (StorageUnavailableError(POOL_TIMEOUT), "StorageUnavailableError: couldn't get a connection after 3.00 sec", 0),
         (DatabaseAwayError(POOL_TIMEOUT), "OperationalError: couldn't get a connection after 3.00 sec", 0),
         (KeyError("li.wei"), "KeyError", 1),
+        (ProgramLimitExceeded("row too large: li.wei"), "ProgramLimitExceeded", 1),
     ],
-    ids=["the store", "the driver", "a defect"],
+    ids=["the store", "the driver", "a defect", "a defect of the driver's operational errors"],
 )
 def test_an_outage_is_one_line(
     caplog: pytest.LogCaptureFixture, error: Exception, reason: str, tracebacks: int
