@@ -192,6 +192,13 @@ class NoSuchCampaign(Refusal):
     kind = "not_found"
 
 
+class NamedCampaignUnknown(Refusal):
+    """A request about something else names a campaign that does not exist."""
+
+    code = "CAMPAIGN_UNKNOWN"
+    kind = "malformed"
+
+
 class CodeNotJoinable(RefusalWithReason):
     """The code cannot join the campaign; `why` says what prevents it."""
 
@@ -213,6 +220,13 @@ class NoSuchHandOut(Refusal):
 
     code = "HAND_OUT_NOT_FOUND"
     kind = "not_found"
+
+
+class NamedHandOutUnknown(Refusal):
+    """A request about something else names a hand-out that does not exist."""
+
+    code = "HAND_OUT_UNKNOWN"
+    kind = "malformed"
 
 
 class HandOutConflict(RefusalWithReason):

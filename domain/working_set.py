@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.errors import NoSuchCampaign, NoSuchCode, ReservationUnknown
+from domain.errors import NamedCampaignUnknown, NoSuchCode, ReservationUnknown
 from domain.events import (
     CampaignEvent,
     CampaignUseReturned,
@@ -224,13 +224,13 @@ class WorkingSet:
         return campaign
 
     def campaign(self, campaign_id: UUID) -> Campaign:
-        """Return a campaign by its id.
+        """Return a campaign that a command about something else names.
 
         Raises:
-            NoSuchCampaign: There is no such campaign.
+            NamedCampaignUnknown: There is no such campaign.
         """
         if (campaign := self.campaigns.get(campaign_id)) is None:
-            raise NoSuchCampaign
+            raise NamedCampaignUnknown
         return campaign
 
     def count_uses_of_person(self, campaign: Campaign, recipient_id: UUID) -> int:

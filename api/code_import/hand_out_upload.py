@@ -15,7 +15,7 @@ from api.code_import.recipient_list import ListLine, RecipientSource
 from api.errors import ApplicationError
 from api.use_cases.hand_outs.hand_out_actions import find_details
 from api.use_cases.services import Caller, LedgerServices
-from domain.errors import CampaignHasEnded, HandOutConflict
+from domain.errors import CampaignHasEnded, HandOutConflict, NamedHandOutUnknown
 from domain.model.campaign import Campaign
 from domain.values.batched import batched
 from domain.values.email_domains import admits_domain
@@ -80,7 +80,7 @@ class HandOutUpload:
         Raises:
             ApplicationError: There is no such hand-out, or it or its campaign has ended.
         """
-        details, campaign = find_details(services, hand_out_id)
+        details, campaign = find_details(services, hand_out_id, NamedHandOutUnknown)
         if campaign.has_ended(services.now()):
             raise ApplicationError.from_refusal(CampaignHasEnded())
         if details.hand_out.state == "ended":

@@ -21,7 +21,7 @@ from domain.commands.campaign.manage_campaign import (
     PauseCampaign,
     ResumeCampaign,
 )
-from domain.errors import CampaignHasEnded, NoSuchCampaign, Refusal
+from domain.errors import CampaignHasEnded, NamedCampaignUnknown, Refusal
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
 from domain.model.campaign import Campaign
@@ -89,7 +89,7 @@ def put_into_campaign(
     """
     balance = CampaignReader(storage).find_campaign(campaign_id)
     if balance is None:
-        raise ApplicationError.from_refusal(NoSuchCampaign())
+        raise ApplicationError.from_refusal(NamedCampaignUnknown())
     if balance.campaign.ended_by is not None:
         raise ApplicationError.from_refusal(CampaignHasEnded())
     return replace(template, terms=apply_defaults(template.terms, balance.campaign, named), campaign_id=campaign_id)
@@ -101,11 +101,11 @@ def with_defaults_of_campaign(
     """Return terms of codes that are issued in a campaign: its defaults, where they name none.
 
     Raises:
-        ApplicationError: CAMPAIGN_NOT_FOUND.
+        ApplicationError: CAMPAIGN_UNKNOWN.
     """
     balance = CampaignReader(storage).find_campaign(campaign_id)
     if balance is None:
-        raise ApplicationError.from_refusal(NoSuchCampaign())
+        raise ApplicationError.from_refusal(NamedCampaignUnknown())
     return apply_defaults(terms, balance.campaign, named)
 
 

@@ -91,7 +91,9 @@ def create(body: HandOutRequest, services: TheServices, caller: MayIssueCodes) -
     return view_of_hand_out(progress, services.now())
 
 
-@router.get("", responses=problem_responses("CAMPAIGN_NOT_FOUND"), summary="List the hand-outs of a campaign")
+@router.get(
+    "", responses=problem_responses("MALFORMED", "CAMPAIGN_UNKNOWN"), summary="List the hand-outs of a campaign"
+)
 def list_hand_outs(
     services: TheServices,
     _: MayReadCodes,
@@ -109,7 +111,9 @@ def list_hand_outs(
 @router.post(
     "/recipients",
     openapi_extra=_BODY,
-    responses=problem_responses("MALFORMED", "BODY_TOO_LARGE", CreateHandOut, EndHandOut, PauseHandOut),
+    responses=problem_responses(
+        *("MALFORMED", "BODY_TOO_LARGE", "HAND_OUT_UNKNOWN", "CAMPAIGN_ENDED", "HAND_OUT_CONFLICT")
+    ),
     summary="Upload recipients of a hand-out",
 )
 async def upload(

@@ -15,7 +15,7 @@ from domain.commands.hand_out.manage_hand_out import (
     PauseHandOut,
     ResumeHandOut,
 )
-from domain.errors import CampaignHasEnded, HandOutConflict, NoSuchCampaign, NoSuchHandOut, Refusal
+from domain.errors import CampaignHasEnded, HandOutConflict, NamedCampaignUnknown, NoSuchHandOut, Refusal
 from domain.model.campaign import Campaign
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person
@@ -33,7 +33,7 @@ def create_hand_out(
     """
     campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
     if campaign is None:
-        raise ApplicationError.from_refusal(NoSuchCampaign())
+        raise ApplicationError.from_refusal(NamedCampaignUnknown())
     command = CreateHandOut(
         context=services.context(caller),
         campaign_id=campaign_id,
@@ -83,11 +83,11 @@ def list_progress(
     """Return one page of the hand-outs of a campaign in order of creation, each with its counts.
 
     Raises:
-        ApplicationError: CAMPAIGN_NOT_FOUND.
+        ApplicationError: CAMPAIGN_UNKNOWN.
     """
     campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
     if campaign is None:
-        raise ApplicationError.from_refusal(NoSuchCampaign())
+        raise ApplicationError.from_refusal(NamedCampaignUnknown())
     reader, now = HandOutReader(services.storage), services.now()
     is_over = campaign.has_ended(now)
     return [
@@ -162,18 +162,20 @@ def record_bounce(services: LedgerServices, caller: Caller, hand_out_id: UUID, c
     return find_person(services, hand_out_id, code_id)
 
 
-def find_details(services: LedgerServices, hand_out_id: UUID) -> tuple[HandOutDetails, Campaign]:
+def find_details(
+    services: LedgerServices, hand_out_id: UUID, if_unknown: type[Refusal] = NoSuchHandOut
+) -> tuple[HandOutDetails, Campaign]:
     """Return a hand-out and its campaign.
 
     Raises:
-        ApplicationError: HAND_OUT_NOT_FOUND.
+        ApplicationError: There is no such hand-out: `if_unknown`.
     """
     details = HandOutReader(services.storage).find_hand_out(hand_out_id)
     campaign = (
         None if details is None else CampaignReader(services.storage).find_campaign_state(details.hand_out.campaign_id)
     )
     if details is None or campaign is None:
-        raise ApplicationError.from_refusal(NoSuchHandOut())
+        raise ApplicationError.from_refusal(if_unknown())
     return details, campaign
 
 

@@ -83,7 +83,7 @@ the same values are skipped, so you can repeat a request whose response was lost
 @router.post(
     "/import",
     openapi_extra=_BODY,
-    responses=problem_responses("CAMPAIGN_NOT_FOUND", "CAMPAIGN_ENDED"),
+    responses=problem_responses("MALFORMED", "CAMPAIGN_UNKNOWN", "CAMPAIGN_ENDED"),
     summary="Import codes from a file",
     description=_DESCRIPTION,
 )

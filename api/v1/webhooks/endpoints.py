@@ -51,8 +51,10 @@ router = APIRouter(
     route_class=BlockingRoute,
     prefix="/api/v1/webhooks",
     tags=["webhooks"],
-    responses={**PROTECTED, **problem_responses("NOT_FOUND", "MALFORMED", "TARGET_REFUSED")},
+    responses={**PROTECTED, **problem_responses("MALFORMED", "TARGET_REFUSED")},
 )
+_OF_ONE = problem_responses("NOT_FOUND")
+"""Responses of every route about one endpoint."""
 
 
 async def _hook_post(request: Request) -> HookPost:
@@ -89,13 +91,13 @@ def list_webhooks(
     return EndpointPage(webhooks=[view_of_endpoint(services, one) for one in page.rows], next=page.next)
 
 
-@router.get("/{endpoint_id}", summary="Get a webhook endpoint")
+@router.get("/{endpoint_id}", responses=_OF_ONE, summary="Get a webhook endpoint")
 def get_webhook(endpoint_id: UUID, services: TheServices, _: Admin) -> EndpointView:
     """Returns settings and delivery state of an endpoint."""
     return view_of_endpoint(services, endpoint_of(services, endpoint_id))
 
 
-@router.patch("/{endpoint_id}", summary="Change, disable or enable a webhook endpoint")
+@router.patch("/{endpoint_id}", responses=_OF_ONE, summary="Change, disable or enable a webhook endpoint")
 def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheServices, caller: Admin) -> EndpointView:
     """Changes the fields that the request names. An endpoint that is enabled again receives the events since then."""
     terms = EndpointTerms(
@@ -109,7 +111,7 @@ def change_webhook(endpoint_id: UUID, body: EndpointChange, services: TheService
     return view_of_endpoint(services, endpoint_of(services, endpoint_id))
 
 
-@router.delete("/{endpoint_id}", status_code=204, summary="Delete a webhook endpoint")
+@router.delete("/{endpoint_id}", responses=_OF_ONE, status_code=204, summary="Delete a webhook endpoint")
 def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> Response:
     """Deletes the endpoint and its delivery log. This cannot be undone."""
     audit_log = services.open_audit_log(caller)
@@ -118,7 +120,9 @@ def remove_webhook(endpoint_id: UUID, services: TheServices, caller: Admin) -> R
     return Response(status_code=204)
 
 
-@router.post("/{endpoint_id}/rotate-secret", summary="Rotate the signing secret of a webhook endpoint")
+@router.post(
+    "/{endpoint_id}/rotate-secret", responses=_OF_ONE, summary="Rotate the signing secret of a webhook endpoint"
+)
 def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admin) -> EndpointView:
     """Only this response contains the new secret. For 24 hours, messages are signed with the former secret too."""
     endpoint, audit_log = endpoint_of(services, endpoint_id), services.open_audit_log(caller)
@@ -126,7 +130,7 @@ def rotate_webhook_secret(endpoint_id: UUID, services: TheServices, caller: Admi
     return view_of_endpoint(services, endpoint, secret)
 
 
-@router.post("/{endpoint_id}/test", summary="Send a test message to a webhook endpoint")
+@router.post("/{endpoint_id}/test", responses=_OF_ONE, summary="Send a test message to a webhook endpoint")
 async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheHookPost, caller: Admin) -> TestOutcome:
     """Sends one message of type `webhook.test` immediately, even to a disabled endpoint, and logs it."""
     endpoint = await services.run_blocking(endpoint_of, services, endpoint_id)
@@ -137,7 +141,7 @@ async def send_webhook_test(endpoint_id: UUID, services: TheServices, post: TheH
     return TestOutcome(taken=sent.is_delivered, outcome=sent.outcome, status=sent.status, ms=sent.ms)
 
 
-@router.get("/{endpoint_id}/deliveries", summary="List the deliveries of a webhook endpoint")
+@router.get("/{endpoint_id}/deliveries", responses=_OF_ONE, summary="List the deliveries of a webhook endpoint")
 def list_webhook_deliveries(
     endpoint_id: UUID,
     services: TheServices,
@@ -153,7 +157,9 @@ def list_webhook_deliveries(
     return DeliveryPage(deliveries=[DeliveryView.of(one) for one in page.rows], next=page.next)
 
 
-@router.post("/{endpoint_id}/deliveries/{delivery_id}/redeliver", summary="Send a webhook message again")
+@router.post(
+    "/{endpoint_id}/deliveries/{delivery_id}/redeliver", responses=_OF_ONE, summary="Send a webhook message again"
+)
 def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, caller: Admin) -> Redelivered:
     """Sends the message with the same ID, even if it was delivered. Enables a disabled endpoint first."""
     audit_log = services.open_audit_log(caller)
@@ -162,7 +168,7 @@ def redeliver_one(endpoint_id: UUID, delivery_id: UUID, services: TheServices, c
     return Redelivered(count=1)
 
 
-@router.post("/{endpoint_id}/redeliver-failed", summary="Send all failed webhook messages again")
+@router.post("/{endpoint_id}/redeliver-failed", responses=_OF_ONE, summary="Send all failed webhook messages again")
 def redeliver_all_failed(
     endpoint_id: UUID, services: TheServices, caller: Admin, since: Timestamp | None = None
 ) -> Redelivered:

@@ -6,7 +6,14 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.commands.context import CommandContext, Decision, event_stamp
-from domain.errors import CampaignHasEnded, CodeIsRevoked, CodeNotJoinable, NoSuchCampaign, NoSuchCode, RefusalOrder
+from domain.errors import (
+    CampaignHasEnded,
+    CodeIsRevoked,
+    CodeNotJoinable,
+    NamedCampaignUnknown,
+    NoSuchCode,
+    RefusalOrder,
+)
 from domain.events import CodeJoinedCampaign
 from domain.working_set import WorkingSet
 
@@ -14,7 +21,13 @@ from domain.working_set import WorkingSet
 class JoinCampaign(Struct, frozen=True, kw_only=True):
     """Let a code belong to a campaign permanently."""
 
-    refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchCampaign, CodeIsRevoked, CampaignHasEnded, CodeNotJoinable)
+    refusals: ClassVar[RefusalOrder] = (
+        NoSuchCode,
+        NamedCampaignUnknown,
+        CodeIsRevoked,
+        CampaignHasEnded,
+        CodeNotJoinable,
+    )
 
     context: CommandContext
     code_id: UUID

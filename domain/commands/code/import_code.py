@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from domain.commands.context import CommandContext, Decision
 from domain.commands.input_bounds import check_agreement, check_terms, check_timestamp
-from domain.errors import CampaignHasEnded, ContradictoryTerms, NoSuchCampaign, OutOfBounds, RefusalOrder
+from domain.errors import CampaignHasEnded, ContradictoryTerms, NamedCampaignUnknown, OutOfBounds, RefusalOrder
 from domain.events import (
     AccessExpired,
     AccessRevoked,
@@ -81,7 +81,7 @@ class ImportCode(NamesGroup, frozen=True, kw_only=True):
         notify_ended: Whether recipients whose access ended before the import are notified of it now.
     """
 
-    refusals: ClassVar[RefusalOrder] = (OutOfBounds, ContradictoryTerms, NoSuchCampaign, CampaignHasEnded)
+    refusals: ClassVar[RefusalOrder] = (OutOfBounds, ContradictoryTerms, NamedCampaignUnknown, CampaignHasEnded)
 
     context: CommandContext
     code_id: UUID
@@ -111,7 +111,7 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
     Raises:
         OutOfBounds: A term, an opening balance or a time lies outside its bounds.
         ContradictoryTerms: Two terms exclude each other.
-        NoSuchCampaign, CampaignHasEnded: It cannot join the campaign.
+        NamedCampaignUnknown, CampaignHasEnded: It cannot join the campaign.
         AssertionError: The uses exceed the limit; the caller should have raised it.
     """
     if command.code_id in working_set.codes:

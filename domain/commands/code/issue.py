@@ -7,7 +7,7 @@ from msgspec import structs
 
 from domain.commands.context import CommandContext, Decision, event_stamp
 from domain.commands.input_bounds import check_agreement, check_terms
-from domain.errors import CampaignHasEnded, ContradictoryTerms, NoSuchCampaign, OutOfBounds, RefusalOrder
+from domain.errors import CampaignHasEnded, ContradictoryTerms, NamedCampaignUnknown, OutOfBounds, RefusalOrder
 from domain.events import CodeHandedOut, CodeIssued
 from domain.events.code_terms import CodeTerms
 from domain.ports import CodeDraft
@@ -29,7 +29,7 @@ class IssueCode(NamesGroup, frozen=True, kw_only=True):
     `campaign_id`: the campaign that it belongs to permanently. `handed_out`: for a code that a hand-out issues.
     """
 
-    refusals: ClassVar[RefusalOrder] = (OutOfBounds, ContradictoryTerms, NoSuchCampaign, CampaignHasEnded)
+    refusals: ClassVar[RefusalOrder] = (NamedCampaignUnknown, CampaignHasEnded, OutOfBounds, ContradictoryTerms)
 
     context: CommandContext
     code_id: UUID
@@ -53,11 +53,11 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     """
     if command.code_id in working_set.codes:
         return Decision(command.code_id)
+    if command.campaign_id is not None and working_set.campaign(command.campaign_id).ended_by is not None:
+        raise CampaignHasEnded
     terms = structs.asdict(command.terms)
     check_terms(terms)
     check_agreement(command.terms)
-    if command.campaign_id is not None and working_set.campaign(command.campaign_id).ended_by is not None:
-        raise CampaignHasEnded
     shared_fields = event_stamp(command.context, None).fields
     event = CodeIssued(
         **shared_fields, **terms, bound=command.bound, text_id=command.note_id, campaign_id=command.campaign_id

@@ -13,7 +13,7 @@ from domain.errors import (
     ContradictoryTerms,
     HandOutConflict,
     HandOutInvalid,
-    NoSuchCampaign,
+    NamedCampaignUnknown,
     NoSuchHandOut,
     OutOfBounds,
     Refusal,
@@ -34,7 +34,7 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     """
 
     refusals: ClassVar[RefusalOrder] = (
-        NoSuchCampaign,
+        NamedCampaignUnknown,
         CampaignHasEnded,
         HandOutInvalid,
         OutOfBounds,

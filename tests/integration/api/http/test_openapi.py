@@ -129,6 +129,24 @@ def test_document_describes_each_operation_with_its_responses(document: Document
     assert [name for name, some in answers.items() if not all(one["description"] for one in some.values())] == []
 
 
+def test_document_has_not_found_only_for_what_a_path_names(document: Document) -> None:
+    """What a body or a query names and does not exist makes a request malformed: its URL is right."""
+    not_found = {
+        name: operation["responses"]["404"]["description"]
+        for name, operation in operations(document).items()
+        if "404" in operation["responses"]
+    }
+    owners = {name: re.findall(r"(\w+)_NOT_FOUND", text) for name, text in not_found.items()}
+    misplaced = {
+        name
+        for name, some in owners.items()
+        if "{" not in name or any(f"{{{owner.lower()}_id}}" not in name for owner in some)
+    }
+
+    assert {owner for some in owners.values() for owner in some} == {"CAMPAIGN", "HAND_OUT"}
+    assert misplaced == set()
+
+
 def test_document_declares_exactly_the_parameters_of_each_path(document: Document) -> None:
     """Those in the path are required, and no parameter is declared twice."""
     wrong = []

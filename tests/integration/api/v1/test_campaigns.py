@@ -119,7 +119,7 @@ def test_bad_terms_of_a_campaign_are_refused_with_their_reason(shared_app: AppCl
     after = app.client.get("/api/v1/campaigns?limit=100", headers=admin).json()["campaigns"]
 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [each[1:] for each in wrong]
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "CAMPAIGN_NOT_FOUND")
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "CAMPAIGN_UNKNOWN")
     assert before == after
 
 
@@ -175,7 +175,7 @@ def test_code_joins_a_campaign_later_and_its_earlier_uses_stay_outside(app: AppC
 
     assert unsettled == (409, "The code has pending reservations. Try again when they are sent or refunded.")
     assert joined == [(200, "active")] * 2
-    assert [status for status, _ in refused] == [409, 404, 404]
+    assert [status for status, _ in refused] == [409, 422, 404]
     assert "another campaign" in refused[0][1]
     assert full[0] == "CAMPAIGN_HELD"
     assert (balance["codes"], balance["used_count"], balance["reserved"], balance["available"]) == (1, 0, 1, 0)
@@ -204,7 +204,7 @@ def test_imported_codes_join_a_campaign_after_their_uses(app: AppClient) -> None
     kinds = [type(line.event).__name__ for line in app.services.reader.read_history(code_id)]
 
     assert (first["imported"], again["imported"], again["already"]) == (2, 0, 2)
-    assert (outside["applied"], unknown["code"]) == (False, "CAMPAIGN_NOT_FOUND")
+    assert (outside["applied"], unknown["code"]) == (False, "CAMPAIGN_UNKNOWN")
     assert "outside of the campaign" in outside["faults"][0]["why"]
     assert (balance["codes"], balance["used_count"], balance["reserved"]) == (2, 0, 1)
     assert kinds == ["CodeIssued", "OpeningBalanceImported", "CodeJoinedCampaign", "UseReserved"]

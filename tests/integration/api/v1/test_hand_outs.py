@@ -314,20 +314,24 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     assert "60 emails per minute" in history[1]["sentence"]
 
 
-def test_unknown_hand_outs_and_campaigns_are_not_found(app: AppClient) -> None:
-    """Each with its own code."""
+def test_unknown_hand_outs_and_campaigns_are_refused(app: AppClient) -> None:
+    """As not found where the path is theirs, and as a malformed request where a body or a query names them."""
     some = uuid4()
     admin = app.key("admin")
-    codes = [
-        app.client.post(PATH, json={"campaign": str(some), "name": "N"}, headers=admin).json()["code"],
-        app.client.get(PATH, params={"campaign": str(some)}, headers=admin).json()["code"],
-        app.client.get(f"{PATH}/{some}", headers=admin).json()["code"],
-        app.client.post(f"{PATH}/{some}/pause", headers=admin).json()["code"],
-        app.client.post(f"{PATH}/{create(app)['id']}/recipients/{some}/resend", headers=admin).json()["code"],
-        upload(app, {"id": str(some)}, CSV)["code"],
+    answers = [
+        app.client.post(PATH, json={"campaign": str(some), "name": "N"}, headers=admin),
+        app.client.get(PATH, params={"campaign": str(some)}, headers=admin),
+        app.client.get(f"{PATH}/{some}", headers=admin),
+        app.client.post(f"{PATH}/{some}/pause", headers=admin),
+        app.client.post(f"{PATH}/{create(app)['id']}/recipients/{some}/resend", headers=admin),
     ]
+    uploaded = upload(app, {"id": str(some)}, CSV)
 
-    assert codes == ["CAMPAIGN_NOT_FOUND"] * 2 + ["HAND_OUT_NOT_FOUND"] * 4
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        *[(422, "CAMPAIGN_UNKNOWN")] * 2,
+        *[(404, "HAND_OUT_NOT_FOUND")] * 3,
+    ]
+    assert (uploaded["status"], uploaded["code"]) == (422, "HAND_OUT_UNKNOWN")
 
 
 def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:

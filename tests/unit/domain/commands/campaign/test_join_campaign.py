@@ -119,7 +119,7 @@ def test_code_that_cannot_join_is_refused_in_the_declared_order() -> None:
 
     assert seen == [
         "NOT_FOUND/None",
-        "CAMPAIGN_NOT_FOUND/None",
+        "CAMPAIGN_UNKNOWN/None",
         "CODE_NOT_JOINABLE/reserved",
         "CODE_NOT_JOINABLE/other_campaign",
         "CAMPAIGN_ENDED/None",

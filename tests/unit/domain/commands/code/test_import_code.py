@@ -8,7 +8,7 @@ import pytest
 
 from domain.commands.code.import_code import ImportCode, ImportedUse, Opening, find_access_end, import_code
 from domain.commands.context import CommandContext
-from domain.errors import CampaignHasEnded, NoSuchCampaign
+from domain.errors import CampaignHasEnded, NamedCampaignUnknown
 from domain.events import (
     AccessExpired,
     AccessRevoked,
@@ -79,7 +79,7 @@ def test_imported_code_joins_its_campaign_after_its_uses() -> None:
     events = events_of(scenario.working_set, **fields)
 
     assert [type(event).__name__ for event in events][-2:] == ["OpeningBalanceImported", "CodeJoinedCampaign"]
-    with pytest.raises(NoSuchCampaign):
+    with pytest.raises(NamedCampaignUnknown):
         events_of(**fields)
     scenario.end_campaign()
     with pytest.raises(CampaignHasEnded):

@@ -102,7 +102,7 @@ def test_hand_out_needs_a_campaign_that_was_not_ended() -> None:
     scenario.end_campaign()
 
     assert outcome(create(scenario))[0] == "CAMPAIGN_ENDED"
-    assert outcome(create(Scenario()))[0] == "CAMPAIGN_NOT_FOUND"
+    assert outcome(create(Scenario()))[0] == "CAMPAIGN_UNKNOWN"
 
 
 def test_unknown_hand_out_is_refused() -> None:
