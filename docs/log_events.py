@@ -55,7 +55,10 @@ GUIDANCE: Final = {
     "opening a group's channel failed": "This version does not know the channel kind `kind`: upgrade the workers.",
     "publishing to the broker failed": "Nothing is lost: the sweep dispatches the reservations. Check the broker if it"
     " continues.",
-    "reading batches failed": "The database is unavailable; batches continue when it is back. Check PostgreSQL.",
+    "reading batches failed": (
+        "Batches continue when the cause is gone. A warning: the database is unavailable, check PostgreSQL."
+        " An error: a bug, or a missing grant; the traceback names it."
+    ),
     "reading metrics from the database failed": "`ledger_database_up` is 0. Check PostgreSQL.",
     "removal": "A channel was asked to remove an access grant; `outcome` says with which result.",
     "request": "An HTTP request was answered.",
