@@ -259,22 +259,9 @@ class CampaignTermsInvalid(RefusalWithReason):
     code = "CAMPAIGN_TERMS_INVALID"
     kind = "malformed"
     reasons = (
-        "name",
-        "starts_at",
-        "ends_at",
-        "max_uses",
-        "max_per_person",
-        "max_per_day",
-        "allowed_domains",
-        "denied_domains",
-        "remind_days",
-        "quiet_hours",
-        "code_max_uses",
-        "code_validity_days",
-        "end_before_start",
-        "person_above_total",
-        "day_above_total",
-        "domains_overlap",
+        *("name", "starts_at", "ends_at", "max_uses", "max_per_person", "max_per_day"),
+        *("allowed_domains", "denied_domains", "remind_days", "quiet_hours", "code_max_uses", "code_validity_days"),
+        *("end_before_start", "person_above_total", "day_above_total", "domains_overlap"),
     )
 
 
