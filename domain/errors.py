@@ -339,16 +339,8 @@ class ReservationNotResolvable(RefusalWithReason):
     code = "RESERVATION_NOT_RESOLVABLE"
     kind = "conflict"
     reasons = (
-        "leased",
-        "no_case",
-        "no_retry",
-        "no_free_use",
-        "bound",
-        "revoked",
-        "moving",
-        "moved",
-        "grant_ended",
-        "not_removed",
+        *("leased", "no_case", "no_retry", "no_free_use", "bound"),
+        *("revoked", "moving", "moved", "grant_ended", "not_removed"),
     )
 
 
@@ -357,20 +349,8 @@ class RecipientNotCorrectable(RefusalWithReason):
 
     code = "RECIPIENT_NOT_CORRECTABLE"
     reasons = (
-        "rebind",
-        "refunded",
-        "leased",
-        "waiting",
-        "accepted",
-        "ended",
-        "moving",
-        "same",
-        "corrected_before",
-        "unknown",
-        "too_late",
-        "address_taken",
-        "bound",
-        "kept_binding",
+        *("rebind", "refunded", "leased", "waiting", "accepted", "ended", "moving"),
+        *("same", "corrected_before", "unknown", "too_late", "address_taken", "bound", "kept_binding"),
     )
 
 

@@ -39,7 +39,7 @@ DEFECTS: Final = {
     "P0001": "a trigger refuses",
     "XX001": "a page is damaged",
 }
-WRAPPERS: Final = (
+LIBRARY_ERRORS: Final = (
     library.OperationalError,
     library.DataError,
     library.IntegrityError,
@@ -50,19 +50,19 @@ WRAPPERS: Final = (
 )
 
 
-def of_library(error: psycopg.Error) -> library.PersistenceError:
+def of_library(cause: psycopg.Error) -> library.PersistenceError:
     """The library's error for one of the driver, as its datastore raises it."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    wrapper = next(kind for kind in WRAPPERS if kind.__name__ in names)
+    names = {kind.__name__ for kind in type(cause).__mro__}
+    of_same_name = next(kind for kind in LIBRARY_ERRORS if kind.__name__ in names)
     try:
-        raise wrapper(str(error)) from error
-    except library.PersistenceError as wrapped:
-        return wrapped
+        raise of_same_name(str(cause)) from cause
+    except library.PersistenceError as error:
+        return error
 
 
 @pytest.mark.parametrize("state", [*OUTAGES, *DEFECTS])
 def test_error_of_the_server_is_an_outage_or_a_defect_by_its_state(state: str) -> None:
-    """Directly from the driver, and wrapped by the library. A defect is raised as it is."""
+    """Directly from the driver, and translated by the library. A defect is raised as it is."""
     error = lookup(state)("from the server")
     for raised in (error, of_library(error)):
         with (
