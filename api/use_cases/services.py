@@ -17,11 +17,13 @@ from domain.command_bus import Command, CommandResult, Result
 from domain.commands.context import CommandContext
 from domain.errors import Refusal
 from domain.events import ActorKind
+from domain.model.campaign import Campaign
 from domain.model.reservation import Reservation
 from domain.ports import TextDraft
 from projections.database.errors import StorageUnavailableError
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.reader import Reader
+from projections.read_models.statements import HistoryReader
 from projections.repositories.audit_log import Actor, AuditLog
 from projections.repositories.channel_form import ChannelForm
 from projections.storage.bootstrap import LedgerStore
@@ -146,6 +148,7 @@ class Services(LedgerServices):
         broker_missing: Components that the broker does not know to be running.
         reports: Where the feed, the dashboard and exports are read; a standby, if there is one.
         states: States of codes at past times, from checkpoints that this process keeps.
+        campaign_histories: Histories of campaigns, likewise.
         guard: Rate limits; None where they are off.
         channel_kinds: The kinds of channels that groups can have, by name.
     """
@@ -156,6 +159,7 @@ class Services(LedgerServices):
     broker_missing: Callable[[], list[str]]
     reports: ReportStore
     states: PastStateReader
+    campaign_histories: HistoryReader[Campaign]
     guard: Guard | None = None
     channel_kinds: Mapping[str, ChannelForm] = field(default_factory=dict)
 

@@ -1,6 +1,5 @@
 """Campaigns for staff and integrators: create, list, read, change, pause, resume, end, and read the history."""
 
-from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
@@ -137,11 +136,11 @@ def history(
 
     For the next page, send the last `version` as `after`. An empty page is the end.
     """
-    reader = CampaignReader(services.storage)
-    if reader.find_campaign(campaign_id) is None:
+    histories = services.campaign_histories
+    if histories.find_newest_version(campaign_id) == 0:
         raise ApplicationError("NOT_FOUND")
-    lines = (line for line in list_history(reader, campaign_id, language, as_of) if line.version > after)
-    return CampaignHistory(id=campaign_id, events=list(islice(lines, limit)))
+    lines = list_history(histories, campaign_id, language, as_of, after=after, limit=limit)
+    return CampaignHistory(id=campaign_id, events=list(lines))
 
 
 @router.get(

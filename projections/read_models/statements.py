@@ -102,6 +102,19 @@ class HistoryReader(Reader, Generic[StreamState]):
             state = entry.state
         return state
 
+    def read_page(self, stream_id: UUID, after: int, limit: int | None = None) -> Iterator[StreamEntry[StreamState]]:
+        """Yield at most so many events after a version (or all of them), each with the state after it.
+
+        Of the events before, it reads at most a block, once the blocks are stored.
+        """
+        newest = self.find_newest_version(stream_id)
+        if after >= newest:
+            return
+        state = self._extend_cache(stream_id, after).find_state_before(after + 1)
+        for entry in self._fold_stream(stream_id, state, newest if limit is None else min(newest, after + limit)):
+            if entry.version > after:
+                yield entry
+
     def trace_balance(self, stream_id: UUID) -> BalanceTrace:
         """Return the balance over the whole history."""
         history = self._extend_cache(stream_id, self.find_newest_version(stream_id))

@@ -22,7 +22,9 @@ from api.use_cases.services import Caller, LedgerServices
 from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignTerms
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
+from projections.read_models.history_blocks import CAMPAIGNS
 from projections.read_models.pagination import OLDEST
+from projections.read_models.statements import HistoryReader
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show as show_table
 from projections.terminal.tables import table
@@ -121,7 +123,8 @@ def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
     """
     campaign_id, as_of_time = parse_campaign_id(campaign), parse_time_option(as_of, "--as-of") if as_of else None
     with Session(context.obj).open_ledger() as ledger:
-        lines = list(list_history(CampaignReader(ledger.storage), campaign_id, ledger.language, as_of_time))
+        histories = HistoryReader(ledger.storage, CAMPAIGNS)
+        lines = list(list_history(histories, campaign_id, ledger.language, as_of_time))
         if not lines:
             return _report_missing(ledger, as_of)
     if json:

@@ -10,10 +10,12 @@ from msgspec import structs
 from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import event_sentence
 from api.schemas.campaigns import CampaignExplanation, CampaignHistoryEvent, CampaignUse
+from domain.events import Event
 from domain.events.campaign import CampaignCreated, CampaignTermsChanged, CampaignUseEvent, CampaignUseTaken
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from projections.read_models.campaign_list import CampaignEntry, CampaignReader
+from projections.read_models.statements import HistoryReader
 
 USES_MAX: Final = 1000
 """Most uses that an explanation lists, the newest."""
@@ -36,10 +38,27 @@ class _SumOfUses(NamedTuple):
 
 
 def list_history(
-    reader: CampaignReader, campaign_id: UUID, language: Language, as_of: datetime | None = None
+    histories: HistoryReader[Campaign],
+    campaign_id: UUID,
+    language: Language,
+    as_of: datetime | None = None,
+    *,
+    after: int = 0,
+    limit: int | None = None,
 ) -> Iterator[CampaignHistoryEvent]:
-    """Yield every event of a campaign that had taken effect, oldest first; nothing if there is no such campaign."""
-    for entry in reader.read_campaign_history(campaign_id, as_of):
+    """Yield events of a campaign that had taken effect, oldest first; nothing if there is no such campaign.
+
+    Args:
+        histories: Where to read.
+        campaign_id: The campaign.
+        language: Of the sentences.
+        as_of: Leave out what takes effect later.
+        after: Leave out events up to this version.
+        limit: Most events; None for all.
+    """
+    for entry in histories.read_page(campaign_id, after, limit):
+        if as_of is not None and entry.event.at > as_of:
+            return
         use = entry.event if isinstance(entry.event, CampaignUseEvent) else None
         yield CampaignHistoryEvent(
             position=entry.position,
@@ -48,8 +67,8 @@ def list_history(
             at=entry.event.at,
             code_id=None if use is None else use.code_id,
             reservation_id=None if use is None else use.reservation_id,
-            occupied=entry.campaign.occupied,
-            sentence=_say_event(entry, language),
+            occupied=entry.state.occupied,
+            sentence=_say_event(entry.event, language),
         )
 
 
@@ -92,7 +111,7 @@ def explain_campaign(
         takes=takes,
         returns=takes - campaign.occupied,
         terms_version=terms.version,
-        terms=_say_event(terms, language),
+        terms=_say_event(terms.event, language),
         sentence=_say_sum(say, campaign, takes),
         uses=shown,
         left_out=campaign.occupied - len(shown),
@@ -125,8 +144,8 @@ def _collect_uses(entries: Iterator[CampaignEntry], most: int) -> _SumOfUses | N
     return _SumOfUses(last, terms, takes, list(uses.values())[-most:])
 
 
-def _say_event(entry: CampaignEntry, language: Language) -> str:
-    return event_sentence(type(entry.event).__name__, structs.asdict(entry.event), language)
+def _say_event(event: Event, language: Language) -> str:
+    return event_sentence(type(event).__name__, structs.asdict(event), language)
 
 
 def _say_sum(say: Translator, campaign: Campaign, takes: int) -> str:

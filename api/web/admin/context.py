@@ -18,7 +18,6 @@ from api.web.support import SupportContext
 from domain.model.campaign import Campaign
 from domain.ports import OutboundMessage, Outcome
 from projections.read_models.code_list import CodeListReader
-from projections.read_models.history_blocks import CAMPAIGNS
 from projections.read_models.statements import HistoryReader
 from projections.repositories.api_keys import ApiKeyRepository
 from projections.repositories.groups import GroupRepository
@@ -86,7 +85,7 @@ class AdminContext:
             groups=GroupRepository(storage),
             keys=ApiKeyRepository(storage),
             accounts=StaffAccountRepository(storage),
-            campaign_histories=HistoryReader(storage, CAMPAIGNS),
+            campaign_histories=services.campaign_histories,
         )
 
 
