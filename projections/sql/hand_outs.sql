@@ -13,7 +13,7 @@ WHERE h.campaign_id = %s AND (h.created_at, h.hand_out_id) > (%s, %s) ORDER BY h
 -- A person whom another transaction stored in the meantime keeps that row.
 INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)
 SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[], %s::smallint[])
-ON CONFLICT (digest) DO NOTHING;
+ON CONFLICT (substr(digest, 1, 15)) DO NOTHING;
 
 -- name: lock_lists
 -- Batches of lists take turns, so that two uploads of the same people in other orders never wait for one another in a

@@ -2,7 +2,8 @@
 SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE recipient_id = ANY(%s);
 
 -- name: recipients_of_digests
-SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients WHERE digest = ANY(%s);
+SELECT recipient_id, digest, pepper_id, sealed, key_id FROM recipients
+WHERE substr(digest, 1, 15) = ANY(ARRAY(SELECT substr(requested, 1, 15) FROM unnest(%s::bytea[]) AS requested));
 
 -- name: live_of_recipient
 -- Bounded: a person holds few reservations at once; the rest is found by the next look.

@@ -327,7 +327,7 @@ SELECT seen.at, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id FROM (
         UNION ALL
         (SELECT known.recipient_id, rejected.at
             FROM (SELECT recipient_digest, at FROM refusals WHERE at >= %(since)s LIMIT %(limit)s) rejected
-            JOIN recipients known ON known.digest = rejected.recipient_digest)
+            JOIN recipients known ON substr(known.digest, 1, 15) = substr(rejected.recipient_digest, 1, 15))
     ) requests GROUP BY recipient_id
 ) seen JOIN recipients p USING (recipient_id) ORDER BY seen.at DESC, p.recipient_id;
 
@@ -382,7 +382,7 @@ WHERE due_at <= %s AND (due_at, reservation_id) > (%s, %s) ORDER BY due_at, rese
 
 -- name: refusals_of_code
 SELECT r.at, r.reason, p.recipient_id, p.digest, p.pepper_id, p.sealed, p.key_id
-FROM refusals r LEFT JOIN recipients p ON p.digest = r.recipient_digest
+FROM refusals r LEFT JOIN recipients p ON substr(p.digest, 1, 15) = substr(r.recipient_digest, 1, 15)
 WHERE r.code_id = %s AND r.at <= %s ORDER BY r.at DESC LIMIT %s;
 
 -- name: versions_newest_first

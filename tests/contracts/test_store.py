@@ -12,11 +12,14 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from domain.command_bus import Result
 from domain.errors import Refusal
 from projections.database.errors import StorageUnavailableError
+from projections.definitions.tables import reservations
 from projections.event_store.side_tables import REFUSALS_PER_CODE_AND_DAY
 from projections.work_queue.outbox import LEASE_S
 from tests.simulation.services.store import Fate
 from tests.support.ledger.random_commands import BUSY, FAILED, LOST, REFUSED, RandomCommands, StoreBench, done
 from tests.support.ledger.stores import ContractStore, log_of
+
+STATUS = list(reservations.TABLE.columns).index("status")
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_events_and_rows_are_written_together(bench: StoreBench) -> None:
 
     rows = bench.store.rows(code_of(bench))
     assert topics(bench.store) == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
-    assert [row[4] for row in rows["reservations"].values()] == ["sent"]
+    assert [row[STATUS] for row in rows["reservations"].values()] == ["sent"]
     assert [(row[5], row[6]) for row in rows["code_balances"].values()] == [(1, 0)]
 
 

@@ -482,24 +482,24 @@ CREATE TABLE public.reservations (
     reservation_id uuid NOT NULL,
     code_id uuid NOT NULL,
     recipient_id uuid NOT NULL,
-    versions bigint[] NOT NULL,
-    status text NOT NULL,
-    kind text NOT NULL,
     reserved_at timestamp with time zone NOT NULL,
     deadline timestamp with time zone NOT NULL,
     due_at timestamp with time zone,
     lease_until timestamp with time zone,
-    delivery smallint NOT NULL,
-    attempts smallint NOT NULL,
-    ever_unknown boolean NOT NULL,
-    case_id uuid,
-    follows uuid,
     sent_at timestamp with time zone,
     accepted_at timestamp with time zone,
     refunded_at timestamp with time zone,
-    refund_cause text,
     access_due_at timestamp with time zone,
-    is_deferred boolean DEFAULT false NOT NULL
+    case_id uuid,
+    follows uuid,
+    delivery smallint NOT NULL,
+    attempts smallint NOT NULL,
+    ever_unknown boolean NOT NULL,
+    is_deferred boolean DEFAULT false NOT NULL,
+    versions bigint[] NOT NULL,
+    status text NOT NULL,
+    kind text NOT NULL,
+    refund_cause text
 );
 CREATE TABLE public.revocations (
     code_id uuid NOT NULL,
@@ -672,7 +672,7 @@ ALTER TABLE ONLY public.issue_keys
 ALTER TABLE ONLY public.key_checks
     ADD CONSTRAINT key_checks_pkey PRIMARY KEY (ring, key_id);
 ALTER TABLE ONLY public.ledger_events
-    ADD CONSTRAINT ledger_events_pkey PRIMARY KEY (originator_id, originator_version);
+    ADD CONSTRAINT ledger_events_pkey PRIMARY KEY (originator_id, originator_version) WITH (fillfactor='100');
 ALTER TABLE ONLY public.limit_reports
     ADD CONSTRAINT limit_reports_pkey PRIMARY KEY (process_id, number);
 ALTER TABLE ONLY public.merkle_progress
@@ -689,8 +689,6 @@ ALTER TABLE ONLY public.private_texts
     ADD CONSTRAINT private_texts_pkey PRIMARY KEY (text_id);
 ALTER TABLE ONLY public.rebuild_progress
     ADD CONSTRAINT rebuild_progress_pkey PRIMARY KEY (only_row);
-ALTER TABLE ONLY public.recipients
-    ADD CONSTRAINT recipients_digest_key UNIQUE (digest);
 ALTER TABLE ONLY public.recipients
     ADD CONSTRAINT recipients_pkey PRIMARY KEY (recipient_id);
 ALTER TABLE ONLY public.reservation_map_progress
@@ -749,11 +747,12 @@ CREATE INDEX handed_out_codes_hand_out_idx ON public.handed_out_codes USING btre
 CREATE INDEX idempotency_keys_expires_idx ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX invite_groups_channel_idx ON public.invite_groups USING btree (name) WHERE (channel <> 'smtp'::text);
 CREATE INDEX issue_keys_expires_idx ON public.issue_keys USING btree (expires_at);
-CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id);
+CREATE UNIQUE INDEX ledger_events_notification_id_idx ON public.ledger_events USING btree (notification_id) WITH (fillfactor='100');
 CREATE INDEX limit_reports_at_idx ON public.limit_reports USING btree (at);
 CREATE INDEX merkle_tiles_position_idx ON public.merkle_tiles USING btree (first_position) WHERE (height = 0);
 CREATE INDEX outbox_due_idx ON public.outbox USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX private_texts_reservation_idx ON public.private_texts USING btree (reservation_id);
+CREATE UNIQUE INDEX recipients_digest_idx ON public.recipients USING btree (substr(digest, 1, 15));
 CREATE INDEX refusals_at_idx ON public.refusals USING brin (at) WITH (autosummarize='on');
 CREATE INDEX refusals_code_idx ON public.refusals USING btree (code_id, at);
 CREATE INDEX refusals_person_idx ON public.refusals USING btree (recipient_digest, at);

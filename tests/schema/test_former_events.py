@@ -12,6 +12,7 @@ import pytest
 
 from domain.events import EVENT_TYPES, CodeIssued, UseReserved, topic_of
 from domain.events.upcasters import UPCASTS, Fields, Upcast, upcast_chain
+from projections.definitions.tables import reservations
 from projections.event_store import codec
 from projections.event_store.codec import UnreadableEventError, decode, decoders, encode, topics_of
 from projections.event_store.stored_state import read_fields
@@ -23,6 +24,8 @@ from tests.support.ledger.rebuilds import NoProgress, read_models, rebuilt
 
 WRITTEN: list[dict[str, Any]] = json.loads(Path(__file__).with_name("former_events.json").read_text(encoding="utf-8"))
 """One event at least as each former version wrote it: topic, stored fields, and how they read today."""
+
+STATUS = list(reservations.TABLE.columns).index("status")
 
 
 def _named_limit(fields: Fields) -> Fields:
@@ -146,7 +149,7 @@ def test_a_log_of_every_former_version_is_rebuilt_verified_and_written_on(bench:
 
     assert verify(bench.database_url, timedelta(days=99_999), NoProgress(), 9).wrong == 0
     assert [line.version for line in bench.reader.read_history(old_log)] == [1, 2, 3, 4]
-    pending_id = next(row[0] for row in rows["reservations"] if row[4] == "live")
+    pending_id = next(row[0] for row in rows["reservations"] if row[STATUS] == "live")
     assert done(bench.settle(pending_id)).require_reservation().status == "refunded"
     assert check_code(bench.storage, old_log) == []
 
