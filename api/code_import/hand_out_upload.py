@@ -5,13 +5,13 @@ Memory does not grow with the list, except for eight bytes per line.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from api.code_import.duplicates import find_repeated, short_hash
-from api.code_import.importer import REPORTED_LINES_MAX, RejectedRow
-from api.code_import.recipient_list import ListLine, RecipientSource
+from api.code_import.importer import REPORTED_LINES_MAX
+from api.code_import.recipient_list import ListLine, RecipientFault, RecipientSource, RejectedRecipientError
 from api.errors import ApplicationError
 from api.use_cases.hand_outs.hand_out_actions import find_details
 from api.use_cases.services import Caller, LedgerServices
@@ -27,6 +27,18 @@ from projections.repositories.audit_log import describe_values
 LINES_MAX: Final = 1_000_000
 BATCH: Final = 500
 """Lines of one transaction."""
+
+
+class ListedFault(NamedTuple):
+    """A line that is not valid or is left out, and why."""
+
+    line: int
+    fault: RecipientFault
+
+    @property
+    def why(self) -> str:
+        """The English sentence."""
+        return self.fault.why
 
 
 @dataclass(slots=True)
@@ -47,13 +59,14 @@ class UploadCounts:
     repeated: int = 0
     listed: int = 0
     rejected: int = 0
-    faults: list[RejectedRow] = field(default_factory=list)
-    left_out: list[RejectedRow] = field(default_factory=list)
+    faults: list[ListedFault] = field(default_factory=list)
+    left_out: list[ListedFault] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """Return the counts for JSON."""
-        faults = {name: [row._asdict() for row in getattr(self, name)] for name in ("faults", "left_out")}
-        return {**asdict(self), **faults}
+        lists = {"faults": self.faults, "left_out": self.left_out}
+        lines = {name: [{"line": line, "why": fault.why} for line, fault in rows] for name, rows in lists.items()}
+        return {**{item.name: getattr(self, item.name) for item in fields(self)}, **lines}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +113,13 @@ class HandOutUpload:
                 is_repeated = short_hash(normal) in repeated_hashes and first_lines.setdefault(normal, line) != line
                 if is_repeated:
                     counts.repeated += 1
-                    _leave_out(counts, line, f"the address is the same as on line {first_lines[normal]}")
+                    first = first_lines[normal]
+                    why = f"the address is the same as on line {first}"
+                    _leave_out(counts, line, RejectedRecipientError("repeated", why, first=first))
                 elif normal in listed:
                     counts.listed += 1
-                    _leave_out(counts, line, "the address gets a code of this campaign already")
+                    why = "the address gets a code of this campaign already"
+                    _leave_out(counts, line, RejectedRecipientError("listed", why))
                 else:
                     counts.added += 1
         return counts
@@ -141,18 +157,23 @@ class HandOutUpload:
         valid = []
         for line, row, fault in lines:
             counts.lines += 1
-            why = fault or (
-                "" if row is None or self._admits(row.address) else "the campaign does not admit the domain"
-            )
-            if counts.lines > LINES_MAX:
-                why = f"the list has more than {LINES_MAX} lines: upload it in parts"
-            if row is not None and not why:
+            why = fault or self._find_fault(counts.lines, row)
+            if row is not None and why is None:
                 valid.append((line, row))
                 continue
             counts.rejected += 1
-            if len(counts.faults) < REPORTED_LINES_MAX:
-                counts.faults.append(RejectedRow(line, why))
+            if why is not None and len(counts.faults) < REPORTED_LINES_MAX:
+                counts.faults.append(ListedFault(line, why))
         return valid
+
+    def _find_fault(self, number: int, row: ListRow | None) -> RecipientFault | None:
+        """Return why a recipient is not possible as the line of a number in the list; None if it is."""
+        if number > LINES_MAX:
+            why = f"the list has more than {LINES_MAX} lines: upload it in parts"
+            return RecipientFault.of(RejectedRecipientError("too_many", why))
+        if row is None or self._admits(row.address):
+            return None
+        return RecipientFault.of(RejectedRecipientError("domain", "the campaign does not admit the domain"))
 
     def _admits(self, address: EmailAddress) -> bool:
         terms, created = self.campaign.terms, self.details.created
@@ -164,6 +185,6 @@ class HandOutUpload:
         return HandOutLists(self.services.storage, self.services.new_id, self.services.new_ordered_id)
 
 
-def _leave_out(counts: UploadCounts, line: int, why: str) -> None:
+def _leave_out(counts: UploadCounts, line: int, error: RejectedRecipientError) -> None:
     if len(counts.left_out) < REPORTED_LINES_MAX:
-        counts.left_out.append(RejectedRow(line, why))
+        counts.left_out.append(ListedFault(line, RecipientFault.of(error)))

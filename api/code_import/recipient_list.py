@@ -6,7 +6,7 @@ names. Memory holds one line at a time.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Final, NamedTuple, Protocol
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, Protocol
 
 import orjson
 
@@ -18,7 +18,7 @@ from api.code_import.file_reader import (
     read_lines,
     split_cells,
 )
-from api.code_import.row_parser import SHOWN_LENGTH_MAX, InvalidCellError, RejectedRecordError
+from api.code_import.row_parser import SHOWN_LENGTH_MAX, RejectedRecordError
 from api.schemas.csv_cells import FORMULA, without_mark
 from api.schemas.parsing import InvalidInputError, parse_email
 from domain.ports import Language
@@ -33,16 +33,48 @@ VARIABLE_LENGTH_MAX: Final = 200
 RESERVED: Final = frozenset({"group", "code", "link"})
 """Names that texts of emails give another meaning."""
 LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
+CellProblem = Literal["email", "language", "variable_name", "variables", "too_long", "not_a_line", "formula"]
+ObjectProblem = Literal["json", "not_an_object", "no_variables", "twice", "not_a_text"]
+ListProblem = Literal[CellProblem, ObjectProblem, "domain", "too_many", "repeated", "listed"]
+"""What can be wrong with a line of a list, in addition to what can be wrong with a record of any file."""
 _NUMBER: Final = re.compile(r"[+-][0-9][0-9 ()./-]*")
 """A number or a phone number, which a spreadsheet shows as such."""
 
 
+class RecipientFault(NamedTuple):
+    """Why a line is not valid.
+
+    Attributes:
+        reason: A stable word, which names the text of the page.
+        why: The English sentence of command line and API.
+        facts: What the text of the page names. Never a value of the line, which may be about a person.
+    """
+
+    reason: str
+    why: str
+    facts: Mapping[str, str | int]
+
+    @classmethod
+    def of(cls, error: RejectedRecordError) -> "RecipientFault":
+        """Return the fault that an error stands for."""
+        return cls(error.reason, str(error), error.facts if isinstance(error, RejectedRecipientError) else {})
+
+
 class ListLine(NamedTuple):
-    """One line of a list: its number from 1, and its recipient or the sentence that says what is wrong."""
+    """One line of a list: its number from 1, and its recipient or what is wrong."""
 
     line: int
     row: ListRow | None
-    why: str = ""
+    fault: RecipientFault | None = None
+
+
+class RejectedRecipientError(RejectedRecordError):
+    """A record is not a valid recipient. The message is an English sentence that leaves out the line."""
+
+    def __init__(self, problem: ListProblem, detail: str, **facts: str | int) -> None:
+        ValueError.__init__(self, detail)
+        self.reason = problem
+        self.facts = facts
 
 
 class RecipientSource(Protocol):
@@ -86,7 +118,7 @@ class RecipientFile:
             cells = self._csv_cells(text) if self._form == "csv" else _json_cells(text)
             return ListLine(line, parse_recipient(cells, self._language))
         except RejectedRecordError as error:
-            return ListLine(line, None, str(error))
+            return ListLine(line, None, RecipientFault.of(error))
 
     def _read_header(self) -> None:
         self._file.seek(0)
@@ -106,7 +138,7 @@ class RecipientFile:
             raise UnusableFileError("columns", f"two columns are named {twice[:SHOWN_LENGTH_MAX]!a}: remove one")
         try:
             _check_names([name for name in self._names if name not in (EMAIL, LANGUAGE)])
-        except InvalidCellError as error:
+        except RejectedRecipientError as error:
             raise UnusableFileError("columns", f"line 1: {error}") from error
 
     def _csv_cells(self, text: str) -> Mapping[str, str]:
@@ -130,7 +162,7 @@ class RecipientObjects:
             try:
                 yield ListLine(number, parse_recipient(_cells_of(document), self._language))
             except RejectedRecordError as error:
-                yield ListLine(number, None, str(error))
+                yield ListLine(number, None, RecipientFault.of(error))
 
 
 def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
@@ -141,15 +173,15 @@ def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
         default: The language of a recipient without one.
 
     Raises:
-        InvalidCellError: A cell is not valid.
+        RejectedRecipientError: A cell is not valid.
     """
     try:
         address = parse_email(cells.get(EMAIL, ""))
     except InvalidInputError as error:
-        raise InvalidCellError(EMAIL, f"email {error.detail}") from error
+        raise RejectedRecipientError("email", f"email {error.detail}") from error
     name = cells.get(LANGUAGE, "").lower()
     if name and name not in LANGUAGES:
-        raise InvalidCellError(LANGUAGE, f"language {name[:SHOWN_LENGTH_MAX]!a} is neither en nor zh")
+        raise RejectedRecipientError("language", f"language {name[:SHOWN_LENGTH_MAX]!a} is neither en nor zh")
     variables = {name: cell for name, cell in cells.items() if cell and name not in (EMAIL, LANGUAGE)}
     for variable, value in variables.items():
         _check_value(variable, value)
@@ -159,43 +191,49 @@ def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if not VARIABLE_NAME.fullmatch(name) or name in RESERVED:
-            raise InvalidCellError(
-                name,
+            raise RejectedRecipientError(
+                "variable_name",
                 f"{name[:SHOWN_LENGTH_MAX]!a} cannot name a variable: write a to z, 0 to 9 and _,"
                 f" at most 40 characters, and not {', '.join(sorted(RESERVED))}",
             )
     if len(names) > VARIABLES_MAX:
-        raise InvalidCellError("", f"there are {len(names)} variables, and at most {VARIABLES_MAX} are possible")
+        raise RejectedRecipientError(
+            "variables", f"there are {len(names)} variables, and at most {VARIABLES_MAX} are possible"
+        )
 
 
 def _check_value(name: str, value: str) -> None:
     if len(value) > VARIABLE_LENGTH_MAX:
-        raise InvalidCellError(name, f"{name} is longer than {VARIABLE_LENGTH_MAX} characters")
+        raise RejectedRecipientError("too_long", f"{name} is longer than {VARIABLE_LENGTH_MAX} characters", name=name)
     if not value.isprintable():
-        raise InvalidCellError(name, f"{name} is not one printable line")
+        raise RejectedRecipientError("not_a_line", f"{name} is not one printable line", name=name)
     if value.startswith(FORMULA) and not _NUMBER.fullmatch(value):
-        raise InvalidCellError(name, f"{name} {value[:SHOWN_LENGTH_MAX]!a} is a formula: write a text that is none")
+        why = f"{name} {value[:SHOWN_LENGTH_MAX]!a} is a formula: write a text that is none"
+        raise RejectedRecipientError("formula", why, name=name)
 
 
 def _json_cells(text: str) -> Mapping[str, str]:
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise RejectedRecordError("json", f"the line is not JSON: {error.msg} at character {error.colno}") from error
+        why = f"the line is not JSON: {error.msg} at character {error.colno}"
+        raise RejectedRecipientError("json", why) from error
     return _cells_of(document)
 
 
 def _cells_of(document: object) -> Mapping[str, str]:
     """Return the cells of an object; variables are its other members, or those of its member `variables`."""
     if not isinstance(document, dict):
-        raise RejectedRecordError("json", 'this is not a JSON object such as {"email":"li.wei@example.com"}')
+        raise RejectedRecipientError(
+            "not_an_object", 'this is not a JSON object such as {"email":"li.wei@example.com"}'
+        )
     nested = document.get(VARIABLES)
     members = {name: value for name, value in document.items() if name != VARIABLES}
     if nested is not None:
         if not isinstance(nested, dict):
-            raise RejectedRecordError("json", "variables is not a JSON object")
+            raise RejectedRecipientError("no_variables", "variables is not a JSON object")
         if both := members.keys() & nested.keys() | {EMAIL, LANGUAGE} & nested.keys():
-            raise RejectedRecordError("json", f"{', '.join(sorted(both))[:SHOWN_LENGTH_MAX]!a} is given twice")
+            raise RejectedRecipientError("twice", f"{', '.join(sorted(both))[:SHOWN_LENGTH_MAX]!a} is given twice")
         members |= nested
     cells = {name: _cell(name, value) for name, value in members.items()}
     _check_names([name for name in cells if name not in (EMAIL, LANGUAGE)])
@@ -209,4 +247,4 @@ def _cell(name: str, value: object) -> str:
         return value.strip()
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise InvalidCellError(name, f"{name[:SHOWN_LENGTH_MAX]!a} is neither text nor a whole number")
+    raise RejectedRecipientError("not_a_text", f"{name[:SHOWN_LENGTH_MAX]!a} is neither text nor a whole number")

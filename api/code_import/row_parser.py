@@ -36,7 +36,7 @@ COLUMNS: Final = ("code", *TERM_COLUMNS, "used", "note", "issued_at", "state", "
 IGNORED_COLUMNS: Final = frozenset({"id", "available", "line", "why"})
 """Columns of exports and rejects files that do not matter for issuing a code."""
 
-RecordProblem = Literal["columns", "csv", "json", "encoding", "length", "repeated", "exists"]
+RecordProblem = Literal["columns", "csv", "json", "encoding", "length", "repeated", "exists", "active", "card"]
 
 
 class RejectedRecordError(ValueError):

@@ -11,6 +11,7 @@ from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
 from api.code_import.file_reader import FileProblem
+from api.code_import.recipient_list import ListProblem
 from api.code_import.row_parser import COLUMNS, RecordProblem
 from api.errors import ERROR_CODES
 from api.i18n.catalogs import LANGUAGES, LOCALES, CatalogError, catalog_paths, read_catalog, translate, translator
@@ -84,6 +85,7 @@ FAMILIES: Final = {
     *(f"page.admin.import.column.{column}" for column in COLUMNS),
     *(f"page.admin.refused.{reason}" for reason in {*COLUMNS, *get_args(RecordProblem)} - {"json"}),
     *(f"page.admin.fault.{problem}" for problem in get_args(FileProblem)),
+    *(f"page.admin.hand_out.refused.{problem}" for problem in get_args(ListProblem)),
     *(f"page.admin.hint.{term.name}" for term in TERMS if term.default is None),
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",

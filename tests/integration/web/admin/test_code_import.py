@@ -14,6 +14,7 @@ from api.web.admin.code_import import FILE_BYTES_MAX
 from projections.read_models.code_list import CodeTextLookup, FoundCode
 from tests.support.clients.admin_client import TERMS, ask_for, ended, upload
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
 FILE = """\ufeffCode,max_uses,open,expires_at,validity_days,group,rebinds_max
@@ -67,6 +68,17 @@ def test_each_line_is_taken_or_refused_by_name(app: AppClient, admin: StaffBrows
     assert "rebinds_max must be a number" in page
     assert "from the old shop" in page
     assert app.redeem("old-2024-a").status_code == 202
+
+
+def test_lines_of_another_product_are_refused_for_what_is_wrong_with_them(app: AppClient, admin: StaffBrowser) -> None:
+    """A card and a word that is neither true nor false are not explained as a long or a revoked code."""
+    lines = ["Code,Redemption limit,Active,Voucher type", "A1,5,true,X", "A2,5,perhaps,X", "A3,5,true,GIFT_VOUCHER"]
+    batch = ended(app, upload(admin, "\n".join(lines).encode()))
+    page = read_page(admin.get(f"/admin/batches/{batch.batch_id}?lang=zh").text)
+    table = page.find("section", aria_labelledby="refused").find("tbody")
+
+    assert (batch.done, batch.refused) == (3, 2)
+    assert table.texts("td") == ["active 应为 true 或 false", "这是含余额或积分的卡，不是按次数使用的兑换码"]
 
 
 def test_uses_so_far_become_an_opening_balance(app: AppClient, admin: StaffBrowser) -> None:

@@ -50,6 +50,34 @@ def test_invalid_lines_are_named_and_nothing_is_added(app: AppClient, admin: Sta
     assert app.count("hand_out_recipients") == 0
 
 
+def test_reasons_of_lines_are_in_the_language_of_the_page_and_repeat_no_cell(admin: StaffBrowser) -> None:
+    """Those of lines that were refused, and of those that were left out."""
+    path = create_hand_out(admin, allowed_domains="example.com")
+    lines = [b"nobody,,", b"x@example.com,fr,", b"y@example.com,,=1+1", b"z@example.org,,", b"a@example.com,,b,c", b'"']
+    upload(admin, path, LIST)
+    admin.cookies["ledger_language"] = "zh"
+
+    faults = upload(admin, path, b"email,language,name\n" + b"\n".join(lines))
+    left_out = upload(admin, path, LIST + b"new@example.com,,\nnew@example.com,,\n")
+    table, left = (
+        read_page(answer.text).find("section", aria_labelledby=heading).find("tbody").texts("td")
+        for answer, heading in ((faults, "faults"), (left_out, "left_out"))
+    )
+
+    assert table == [
+        "邮箱地址无效",
+        "语言应为 en 或 zh",
+        "name 是电子表格公式，请改为普通文本",
+        "活动或本次群发不允许该邮箱的域名",
+        "单元格数多于列数",
+        "此行的引号未闭合或位置有误",
+    ]
+    assert left == ["该邮箱地址已会收到本活动的兑换码"] * 2 + [
+        "邮箱地址与第 2 行相同",
+        "邮箱地址与第 5 行相同",
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
