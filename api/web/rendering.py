@@ -14,6 +14,7 @@ from jinja2.ext import Extension
 from markupsafe import Markup, escape
 
 from api.i18n.catalogs import LANGUAGES, pick_language, translator
+from api.i18n.code_sentences import say_number
 from api.schemas.code_terms import TERMS
 from api.web.security_headers import security_headers
 from api.web.shortcuts import SHORTCUTS
@@ -57,7 +58,7 @@ def environment() -> Environment:
         extensions=[WithoutIndentation],
     )
     templates.filters.update(text=escape_text, times=mark_times)
-    templates.globals.update(asset=asset, time_tag=time_tag, TERMS=TERMS, SHORTCUTS=SHORTCUTS)
+    templates.globals.update(asset=asset, time_tag=time_tag, say_number=say_number, TERMS=TERMS, SHORTCUTS=SHORTCUTS)
     return templates
 
 

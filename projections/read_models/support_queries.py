@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 from domain.events import RebindReserved, ReservationStarted, UseReserved
+from domain.events.campaign import CampaignCreated
 from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode, topics_of
 from projections.event_store.stored_state import search_field
@@ -84,13 +85,21 @@ class PendingCounts(NamedTuple):
     parked: int
 
 
-class DriftedCode(NamedTuple):
-    """A code whose rows differ from the log."""
+class DriftedStream(NamedTuple):
+    """A code or a campaign whose rows differ from the log.
 
-    code_id: UUID
+    Attributes:
+        suffix: The end of the code.
+        is_campaign: Whether it is a campaign.
+        name: Of the campaign; None if its row is missing.
+    """
+
+    stream_id: UUID
     found_at: datetime
     rows: int
     suffix: str | None
+    is_campaign: bool
+    name: str | None
 
 
 class SupportReader(Reader):
@@ -231,9 +240,10 @@ class SupportReader(Reader):
         with self._open_cursor() as cursor:
             return [(row[0], row[1]) for row in cursor.execute(EventStoreSql.events_of_request, parameters).fetchall()]
 
-    def list_drifted_codes(self, limit: int) -> list[DriftedCode]:
-        """Return codes whose rows differ from the log, longest known first."""
-        return [DriftedCode(*row) for row in self._fetch_all(ReadModelsSql.drifting, limit)]
+    def list_drifted_streams(self, limit: int) -> list[DriftedStream]:
+        """Return codes and campaigns whose rows differ from the log, longest known first."""
+        rows = self._fetch_all(ReadModelsSql.drifting, topics_of(CampaignCreated), limit)
+        return [DriftedStream(row[0], row[1], row[2], row[3], bool(row[4]), row[5]) for row in rows]
 
     def count_open_cases(self) -> int:
         """Count open cases."""

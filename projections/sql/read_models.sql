@@ -204,7 +204,10 @@ WHERE originator_id = %(code_id)s AND originator_version > %(version)s AND origi
 ORDER BY originator_version LIMIT %(limit)s;
 
 -- name: drifting
-SELECT d.code_id, d.found_at, d.rows, t.hint FROM drifting_codes d LEFT JOIN code_texts t USING (code_id)
+-- A row of the campaign itself may be among those that are wrong or missing, so its first event says what it is.
+SELECT d.code_id, d.found_at, d.rows, t.hint, e.topic = ANY(%s), c.name
+FROM drifting_codes d LEFT JOIN code_texts t USING (code_id) LEFT JOIN campaigns c ON c.campaign_id = d.code_id
+LEFT JOIN ledger_events e ON e.originator_id = d.code_id AND e.originator_version = 1
 ORDER BY d.found_at, d.code_id LIMIT %s;
 
 -- name: reservations_from

@@ -66,6 +66,10 @@ OPENINGS: Final = ("in_doubt", "unknown_status", "bad_email", "unproven", "state
 """Why uses are taken over that no invitation stands for."""
 GIVEN_BACK: Final = ("deadline", "failed", "address_refused", "revoked", "grant_ended", "other")
 """Why a rebind is refunded, as far as it has words of its own."""
+CAMPAIGN_TERMS_IN_SINGULAR: Final = (
+    *("max_uses", "max_per_person", "max_per_day", "remind_days", "code_max_uses", "code_validity_days"),
+)
+"""Numbers of a campaign whose words have a singular in English."""
 OF_REBINDS: Final = (
     *("InviteSent", "InviteSent.proved", "InviteSent.reported", "InviteSent.resolved", "LateSuccessRecorded.retaken"),
 )
@@ -90,7 +94,7 @@ FAMILIES: Final = {
     *(f"event.CodeIssued.{term.name}" for term in TERMS),
     "event.CodeIssued.max_uses.none",
     *(f"event.CodeIssued.{name}.one" for name in ("max_uses", "validity_days", "rebinds_max")),
-    *(f"event.Campaign.{name}.one" for name in ("max_uses", "max_per_person", "max_per_day")),
+    *(f"event.Campaign.{name}.one" for name in CAMPAIGN_TERMS_IN_SINGULAR),
     *(f"refusal.{code}.detail_after" for code in ("CODE_HELD", "CAMPAIGN_HELD", "RATE_LIMITED")),
     "refusal.CODE_NOT_STARTED.detail_at",
     "refusal.CAMPAIGN_NOT_STARTED.detail_at",

@@ -54,7 +54,7 @@ def show_worklist(
         cases=[(case, build_card(cards[case.reservation_id], now)) for case in open_cases],
         stuck=build_cards(support.reader, stuck_cards, now),
         count=support.reader.count_open_cases(),
-        drifting=support.reader.list_drifted_codes(PER_PAGE) if cursor is None else [],
+        drifting=support.reader.list_drifted_streams(PER_PAGE) if cursor is None else [],
         next=page.next,
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from api.i18n.catalogs import translator
+from api.schemas.code_terms import TERMS, Term, TermFormat
 from api.schemas.parsing import parse_filter_time, parse_number
 from api.use_cases.past_states.comparison import Comparison, compare
 from api.use_cases.past_states.what_if import find_past
@@ -40,6 +41,14 @@ class ReservationLine:
     before: str | None
     after: str | None
     last: int
+
+
+class ChangedTerm(NamedTuple):
+    """A term that has another value at the later time."""
+
+    term: TermFormat
+    before: Term
+    after: Term
 
 
 class ComparisonParams(BaseModel):
@@ -94,6 +103,7 @@ def show_comparison(
         chart=chart,
         scale_url=params.url(is_true_scale=not is_true_scale),
         sentences=_describe(seen, language),
+        changed_terms=_list_changed_terms(seen),
         kinds=[(name_event_kind(kind.__name__, language), count) for kind, count in seen.kinds],
         states=[
             name_code_state(past.code, past.at, language) if past.code else None for past in (seen.before, seen.after)
@@ -117,7 +127,7 @@ def _find_place(support: SupportContext, code_id: UUID, place: str, now: datetim
 
 
 def _describe(seen: Comparison, language: Language) -> list[str]:
-    """Return what changed of the code, in sentences."""
+    """Return what changed of the code but for its terms, in sentences."""
     say, before, after = translator(language), seen.before.code, seen.after.code
     if after is None:
         return [say("page.history.compare.neither")]
@@ -131,9 +141,15 @@ def _describe(seen: Comparison, language: Language) -> list[str]:
     words = [name_code_state(code, past.at, language) for code, past in ((before, seen.before), (after, seen.after))]
     if words[0] != words[1]:
         sentences.append(say("page.history.compare.state", before=words[0], after=words[1]))
-    if before.terms != after.terms:
-        sentences.append(say("page.history.compare.terms"))
-    return sentences or [say("page.history.compare.same")]
+    return sentences if sentences or before.terms != after.terms else [say("page.history.compare.same")]
+
+
+def _list_changed_terms(seen: Comparison) -> list[ChangedTerm]:
+    before, after = seen.before.code, seen.after.code
+    if before is None or after is None:
+        return []
+    values = [ChangedTerm(term, getattr(before.terms, term.name), getattr(after.terms, term.name)) for term in TERMS]
+    return [change for change in values if change.before != change.after]
 
 
 def _list_reservations(support: SupportContext, seen: Comparison) -> list[ReservationLine]:

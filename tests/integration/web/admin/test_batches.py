@@ -222,3 +222,17 @@ def new_batch(batch_id: UUID, count: int) -> NewBatch:
         bound=True,
         wanted=count,
     )
+
+
+def test_numbers_of_terms_and_headings_are_in_the_singular_for_one(app: AppClient, admin: StaffBrowser) -> None:
+    """One code with one day of access, and more of both."""
+    one, more = (
+        read_page(admin.get(f"/admin/batches/{ended(app, ask_for(admin, **form)).batch_id}").text)
+        for form in ({"count": "1", "validity_days": "1"}, {"count": "2", "validity_days": "2"})
+    )
+    texts = [(page.find("h1").text, page.find("dl", class_="rows").text) for page in (one, more)]
+
+    assert [heading for heading, _ in texts] == ["1 code", "2 codes"]
+    assert "Access duration 1 day" in texts[0][1]
+    assert "1 days" not in texts[0][1]
+    assert "Access duration 2 days" in texts[1][1]

@@ -8,8 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from api.use_cases.campaign_actions import create_campaign
+from api.use_cases.services import Caller
 from domain.commands.access.settle_access import RecordRemovalOutcome
 from domain.commands.context import CommandContext
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
 from domain.ports import OutcomeUnknown, Rejected
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
@@ -165,7 +168,34 @@ def test_a_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared
         conn.execute("INSERT INTO drifting_codes (code_id, found_at, rows) VALUES (%s, now(), 2)", (code_id,))
 
     assert "Every balance that was checked equals the event log" in before
-    assert f"ledger rebuild --code {code_id}" in browser.get("/support/work").text
+    assert f"ledger rebuild --code {code_id} --apply" in browser.get("/support/work").text
+
+
+def test_campaign_that_drifted_is_named_in_the_work_list_and_not_taken_for_a_code(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """With a link for admins, who may open its page, and the command for its rows, even if one is missing."""
+    services = shared_app.services
+    fair, lost = (
+        create_campaign(
+            services, Caller("staff"), CampaignTerms(name, *[None] * (len(CAMPAIGN_TERM_NAMES) - 1))
+        ).campaign.campaign_id
+        for name in ("Fair", "Lost")
+    )
+    with services.storage.datastore.get_connection() as conn:
+        for campaign_id in (fair, lost):
+            conn.execute("INSERT INTO drifting_codes (code_id, found_at, rows) VALUES (%s, now(), 1)", (campaign_id,))
+        conn.execute("DELETE FROM campaigns WHERE campaign_id = %s", (lost,))
+
+    for_admin, for_viewer = (read_page(shared_sign_in(role).get("/support/work").text) for role in ("admin", "viewer"))
+    linked = {link for link in for_admin.link_targets if "/campaigns/" in link}
+
+    assert linked == {f"/admin/campaigns/{campaign_id}" for campaign_id in (fair, lost)}
+    assert for_admin.find("a", href=f"/admin/campaigns/{fair}").text == "Fair"
+    assert for_admin.text.count("ledger rebuild --projection campaigns --projection hand_outs --apply") == 2
+    assert "Fair" in for_viewer.text
+    assert not linked & {*for_viewer.link_targets}
+    assert not {f"/support/codes/{fair}", f"/support/codes/{lost}"} & {*for_admin.link_targets}
 
 
 def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, shared_sign_in: SignIn) -> None:

@@ -1,8 +1,10 @@
 """Two times compared: in sentences, as a table, and by reservation; events and times lead to a link."""
 
 from collections.abc import Callable
+from uuid import uuid4
 
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of
 from tests.support.ledger.code_template import make_template
 
@@ -32,3 +34,28 @@ def test_comparison_says_what_changed_between_two_times(shared_app: AppClient, s
     at = entries[1].event.at.isoformat().replace("+00:00", "Z")
     assert "The number of reserved uses fell by 1, from 1 to 0" in browser.get(f"{path}?a={at}&b=4").text
     assert [browser.get(f"{path}?a={place}").status_code for place in ("x", "9" * 30)] == [422, 422]
+
+
+def test_comparison_names_each_term_that_changed_with_both_values(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """Numbers in the singular too, in both languages; a code whose terms alone changed is not called the same."""
+    code = shared_app.issue(make_template(max_uses=4, validity_days=1))
+    code_id, browser = code_id_of(shared_app, code), shared_sign_in("support")
+    form = f"/support/codes/{code_id}/acts/terms"
+    fields = {"max_uses": "9", "validity_days": "30", "denied_domains": "example.org", "note": "more guests"}
+    assert browser.submit(form, form, nonce=uuid4().hex, **fields).status_code == 303
+    path = f"/support/codes/{code_id}/compare?a=1&b=2"
+
+    english, same, chinese = (
+        read_page(browser.get(url).text).find("ul", id="sentences").texts("li")
+        for url in (path, f"/support/codes/{code_id}/compare?a=2&b=2", f"{path}&lang=zh")
+    )
+
+    assert english == [
+        "Limit changed: 4 → 9",
+        "Access duration changed: 1 day → 30 days",
+        "Denied email domains changed: – → example.org",
+    ]
+    assert chinese[0].startswith("上限变更：")
+    assert same == ["Balance, state and terms are the same."]
