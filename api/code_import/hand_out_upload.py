@@ -66,7 +66,7 @@ class UploadCounts:
         """Return the counts for JSON."""
         lists = {"faults": self.faults, "left_out": self.left_out}
         lines = {name: [{"line": line, "why": fault.why} for line, fault in rows] for name, rows in lists.items()}
-        return {**{item.name: getattr(self, item.name) for item in fields(self)}, **lines}
+        return {**{count.name: getattr(self, count.name) for count in fields(self)}, **lines}
 
 
 @dataclass(frozen=True, slots=True)

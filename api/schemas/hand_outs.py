@@ -1,6 +1,6 @@
 """Requests and responses about hand-outs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
@@ -31,7 +31,8 @@ class HandOutOrder:
 
     Attributes:
         name: For staff.
-        terms: Of its codes; without a group they get that of the campaign.
+        terms: Of its codes.
+        named: Names of the terms that the order names; others follow the campaign.
         bound: Whether only the first recipient of each code may redeem it.
         per_minute: Most emails per minute; None for as fast as workers send.
         texts: Its own subject and text by language, which replace those of the ledger.
@@ -39,6 +40,7 @@ class HandOutOrder:
 
     name: str
     terms: CodeTerms
+    named: Collection[str]
     bound: bool = True
     per_minute: int | None = None
     texts: Mapping[Language, HandOutText]
@@ -100,6 +102,7 @@ class HandOutRequest(NewTerms):
         return HandOutOrder(
             name=self.name,
             terms=CodeTerms(**{name: getattr(self, name) for name in TERM_NAMES}),
+            named=self.model_fields_set,
             bound=not self.open,
             per_minute=self.per_minute,
             texts={} if self.texts is None else self.texts.by_language(),

@@ -109,11 +109,6 @@ def with_defaults_of_campaign(
     return apply_defaults(terms, balance.campaign, named)
 
 
-def join_group(terms: CodeTerms, campaign: Campaign) -> CodeTerms:
-    """Return terms of codes of a campaign: with its group, where they name none."""
-    return terms if terms.group is not None else structs.replace(terms, group=campaign.terms.group)
-
-
 def apply_defaults(terms: CodeTerms, campaign: Campaign, named: Collection[str]) -> CodeTerms:
     """Return terms of codes of a campaign: its group and the terms of its codes, where the issue names none.
 
@@ -122,9 +117,17 @@ def apply_defaults(terms: CodeTerms, campaign: Campaign, named: Collection[str])
         campaign: The campaign.
         named: Names of the terms that the issue names; others have their usual value in `terms`.
     """
-    defaults = {"max_uses": campaign.terms.code_max_uses, "validity_days": campaign.terms.code_validity_days}
-    changes = {name: value for name, value in defaults.items() if value is not None and name not in named}
-    return structs.replace(join_group(terms, campaign), **changes)
+    # Null as the group has always meant that of the campaign, even where a request names it.
+    own = {*named} - {"group"} if terms.group is None else {*named, "group"}
+    changes = {name: value for name, value in list_code_defaults(campaign).items() if name not in own}
+    return structs.replace(terms, **changes)
+
+
+def list_code_defaults(campaign: Campaign) -> dict[str, Any]:
+    """Return the terms of a campaign's codes that their issue need not name, as far as the campaign has them."""
+    terms = campaign.terms
+    defaults = {"max_uses": terms.code_max_uses, "validity_days": terms.code_validity_days, "group": terms.group}
+    return {name: value for name, value in defaults.items() if value is not None}
 
 
 def _execute(services: LedgerServices, command: CampaignCommand) -> CampaignBalance:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from fastapi import Depends, Request
 
 from api.errors import ApplicationError
-from api.schemas.code_terms import TermFormat
+from api.schemas.code_terms import TERMS, TermFormat
 from api.schemas.parsing import InvalidInputError, parse_number, parse_optional, parse_term
 from domain.values.number_bounds import POSITIONS, Bounds
 from domain.values.timestamps import TimestampFault
@@ -92,6 +92,14 @@ class FormFields:
         except InvalidInputError as error:
             self.errors[name] = "moment" if error.reason in TIMESTAMP_FAULTS else error.reason
             return None
+
+    @property
+    def named_terms(self) -> frozenset[str]:
+        """Names of the terms of codes that the form names; the others follow the campaign, or are as usual."""
+        filled_in = {term.name for term in TERMS if self.values.get(term.name, "").strip()}
+        if self.values.get("unlimited") == "yes":
+            filled_in |= {term.name for term in TERMS if term.default is not None}
+        return frozenset(filled_in)
 
     def term(self, term: TermFormat, now: datetime) -> Any:  # noqa: ANN401 - the kind of the term says what it is
         """Return the value of a term: its default if the field is empty. A deadline must lie after `now`."""

@@ -90,6 +90,7 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
         order = HandOutOrder(
             name=name,
             terms=structs.replace(SINGLE_USE, **terms),
+            named=terms,
             bound=not open_code,
             per_minute=per_minute,
             texts=texts,

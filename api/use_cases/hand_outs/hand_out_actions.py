@@ -5,7 +5,7 @@ from uuid import UUID
 
 from api.errors import ApplicationError
 from api.schemas.hand_outs import HandOutOrder
-from api.use_cases.campaign_actions import join_group
+from api.use_cases.campaign_actions import apply_defaults
 from api.use_cases.services import Caller, LedgerServices
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import (
@@ -39,7 +39,7 @@ def create_hand_out(
         campaign_id=campaign_id,
         hand_out_id=hand_out_id or services.new_id(),
         name=order.name,
-        terms=join_group(order.terms, campaign),
+        terms=apply_defaults(order.terms, campaign, order.named),
         bound=order.bound,
         per_minute=order.per_minute,
     )

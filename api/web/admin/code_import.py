@@ -17,10 +17,10 @@ from api.code_import.row_parser import COLUMNS
 from api.errors import ApplicationError
 from api.use_cases.administration.batch_runner import SLICE, IssuedSlice
 from api.use_cases.administration.batches import start_batch
-from api.use_cases.campaign_actions import join_group
+from api.use_cases.campaign_actions import apply_defaults
 from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.admin.issue import CAMPAIGNS_OFFERED, find_campaign, template_of
+from api.web.admin.issue import describe_code_terms, find_campaign, template_of
 from api.web.forms import NOTE_LENGTH_MAX, FormFields, id_from_nonce, new_nonce
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import (
@@ -30,7 +30,6 @@ from api.web.staff_auth.sessions import (
     has_valid_csrf_token,
 )
 from api.web.staff_auth.staff import Staff
-from projections.read_models.campaign_list import CampaignReader
 from projections.repositories.issue_batches import Batch, NewBatch, derive_code_id
 
 PATH: Final = "/admin/import"
@@ -45,7 +44,7 @@ router = APIRouter(prefix=PATH, route_class=SupportRoute)
 @router.get("")
 def show_form(request: Request, admin: AdminContextDep, staff: Admin) -> Response:
     """Ask for the file."""
-    return _render(request, admin, staff, FormFields({"max_uses": "1", "bound": "yes"}))
+    return _render(request, admin, staff, FormFields({"bound": "yes"}))
 
 
 @router.post("")
@@ -65,7 +64,7 @@ async def import_file(request: Request, admin: AdminContextDep, staff: Admin) ->
 def _import(request: Request, admin: AdminContext, staff: Staff, fields: FormFields, data: bytes) -> Response:
     template, campaign, records, count = template_of(fields, admin), find_campaign(admin, fields), None, 0
     if campaign is not None:
-        terms = join_group(template.terms, campaign)
+        terms = apply_defaults(template.terms, campaign, fields.named_terms)
         template = replace(template, terms=terms, campaign_id=campaign.campaign_id)
     try:
         records = Records(io.BytesIO(data), "csv", {})
@@ -141,7 +140,7 @@ def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFie
         values=fields.values,
         errors=fields.errors,
         nonce=new_nonce(),
-        campaigns=CampaignReader(admin.services.storage).list_open_campaigns(CAMPAIGNS_OFFERED),
+        **describe_code_terms(admin, fields),
         columns=COLUMNS,
         megabytes_max=FILE_BYTES_MAX // 2**20,
     )

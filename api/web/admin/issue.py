@@ -1,7 +1,7 @@
 """The start page of the admin console: the form that issues codes, and the newest batches."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import parse_id
 from api.use_cases.administration.batches import start_batch
-from api.use_cases.campaign_actions import join_group
+from api.use_cases.campaign_actions import apply_defaults, list_code_defaults
 from api.use_cases.issue_codes import CodeTemplate
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, new_nonce
@@ -38,7 +38,7 @@ def show_form(
     request: Request, admin: AdminContextDep, staff: Admin, campaign: Annotated[str, Query(max_length=36)] = ""
 ) -> Response:
     """Show the form, with a campaign chosen if the URL names one."""
-    values = {"count": "1", "max_uses": "1", "bound": "yes", "campaign": campaign}
+    values = {"count": "1", "bound": "yes", "campaign": campaign}
     return _render(request, admin, staff, FormFields(values))
 
 
@@ -80,7 +80,7 @@ def _new_batch(admin: AdminContext, staff: Staff, fields: FormFields) -> NewBatc
         kind="issue",
         staff_id=staff.staff_id,
         prefix=prefix,
-        terms=join_group(template.terms, campaign) if campaign else template.terms,
+        terms=apply_defaults(template.terms, campaign, fields.named_terms) if campaign else template.terms,
         bound=template.bound,
         wanted=count,
         campaign_id=campaign.campaign_id if campaign else None,
@@ -98,6 +98,18 @@ def find_campaign(admin: AdminContext, fields: FormFields) -> Campaign | None:
     return balance.campaign if balance is not None and is_open else None
 
 
+def describe_code_terms(admin: AdminContext, fields: FormFields) -> dict[str, Any]:
+    """Return what the fields of a code's terms need: what an empty one means, and the campaigns that are offered.
+
+    `code_defaults` is what the codes of the chosen campaign have by default, and None if no campaign is offered.
+    """
+    campaigns = CampaignReader(admin.services.storage).list_open_campaigns(CAMPAIGNS_OFFERED)
+    chosen = next((key for key, _ in campaigns if str(key) == fields.values.get("campaign")), None)
+    campaign = None if chosen is None else CampaignReader(admin.services.storage).find_campaign_state(chosen)
+    defaults = {} if campaign is None else list_code_defaults(campaign)
+    return {"campaigns": campaigns, "code_defaults": defaults if campaigns else None}
+
+
 def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFields) -> Response:
     now, highest_id = admin.services.now(), UUID(int=2**128 - 1)
     return admin_page(
@@ -109,7 +121,7 @@ def _render(request: Request, admin: AdminContext, staff: Staff, fields: FormFie
         errors=fields.errors,
         nonce=fields.values.get("nonce") or new_nonce(),
         count_max=COUNT.most,
-        campaigns=CampaignReader(admin.services.storage).list_open_campaigns(CAMPAIGNS_OFFERED),
+        **describe_code_terms(admin, fields),
         batches=admin.batches.list_page((now, highest_id), RECENT),
         groups=[line.name for line in admin.groups.list_page("", GROUPS_OFFERED)],
     )

@@ -13,6 +13,7 @@ from api.http.pagination import Page, format_cursor, parse_cursor
 from api.i18n.catalogs import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
 from api.schemas.numbers import IN_DIGITS
+from api.use_cases.campaign_actions import list_code_defaults
 from api.use_cases.hand_outs.hand_out_actions import (
     create_hand_out,
     end_hand_out,
@@ -208,7 +209,14 @@ def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
     template = template_of(fields, admin)
     if fields.errors:
         return None
-    return HandOutOrder(name=name, terms=template.terms, bound=template.bound, per_minute=per_minute, texts=texts)
+    return HandOutOrder(
+        name=name,
+        terms=template.terms,
+        named=fields.named_terms,
+        bound=template.bound,
+        per_minute=per_minute,
+        texts=texts,
+    )
 
 
 def _render_list(
@@ -230,6 +238,7 @@ def _render_list(
         ],
         next=page.next,
         is_first=cursor is None,
+        code_defaults=list_code_defaults(campaign),
         **_form(admin, fields),
     )
 

@@ -88,6 +88,16 @@ def recipients(app: AppClient, hand_out: dict[str, Any], **query: Any) -> list[d
     return rows
 
 
+def test_codes_of_a_hand_out_have_the_terms_of_their_campaign_where_it_names_none(app: AppClient) -> None:
+    """As those that are issued and imported; the hand-out may name its own."""
+    campaign = create_campaign(app, code_max_uses=3, code_validity_days=30)
+    orders: list[dict[str, Any]] = [{}, {"max_uses": 1}, {"max_uses": None, "validity_days": None}]
+
+    terms = [create(app, campaign, **order)["terms"] for order in orders]
+
+    assert [(each["max_uses"], each["validity_days"]) for each in terms] == [(3, 30), (1, 30), (None, None)]
+
+
 @pytest.mark.parametrize("texts", [{"subject": "a\0b"}, {"text": "a\0b"}, {"subject": "a\nBcc: b@example.com"}])
 def test_text_with_control_characters_is_malformed(app: AppClient, texts: dict[str, str]) -> None:
     """Line breaks are for the text alone."""

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.campaigns
-from tests.support.clients.admin_client import ask_for, ended
+from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, heading
@@ -255,3 +255,55 @@ def test_existing_code_is_added_to_a_campaign_or_refused_at_its_field(app: AppCl
     assert all(faults(answer).keys() == {"code"} for answer in refused)
     assert f"/support/codes/{app.services.reader.find_code(code)}" in read_page(admin.get(path).text).link_targets
     assert f"/support/codes/{app.services.reader.find_code(busy)}" not in read_page(admin.get(path).text).link_targets
+
+
+def test_forms_take_the_terms_of_a_campaigns_codes_where_a_field_is_empty(app: AppClient, admin: StaffBrowser) -> None:
+    """Issue, import and hand-out; a filled-in field and "unlimited" win. The field says what an empty one means."""
+    path = create(admin, code_max_uses="3", code_validity_days="30", group="Design")
+    campaign = path.rpartition("/")[2]
+
+    def terms_of(batch_id: UUID) -> tuple[object, ...]:
+        terms = ended(app, batch_id).terms
+        return terms.max_uses, terms.validity_days, terms.group
+
+    fields = [{"max_uses": ""}, {"max_uses": "1", "validity_days": "7", "group": "Blue"}, {"unlimited": "yes"}]
+    issued = [terms_of(ask_for(admin, campaign=campaign, **{"max_uses": "", **named})) for named in fields]
+    imported = [
+        terms_of(upload(admin, b"code\nC1\n", campaign=campaign, max_uses="")),
+        terms_of(upload(admin, b"code\nC2\n", max_uses="")),
+    ]
+    hand_outs = [
+        admin.submit(f"{path}/hand-outs", f"{path}/hand-outs", name="List", nonce=uuid4().hex, max_uses=typed)
+        for typed in ("", "5")
+    ]
+    stubs = [
+        read_page(admin.get(str(answer.headers["location"])).text).find("section", aria_labelledby="terms").text
+        for answer in hand_outs
+    ]
+    pages = {
+        url: read_page(admin.get(url).text)
+        for url in ("/admin", f"/admin?campaign={campaign}", "/admin/import", f"{path}/hand-outs")
+    }
+    hints = [
+        [page.find("p", id=f"{name}-hint").text for name in ("max_uses", "validity_days")] for page in pages.values()
+    ]
+    row = read_page(admin.get(path).text).find("section", aria_labelledby="terms").text
+
+    assert issued == [(3, 30, "Design"), (1, 7, "Blue"), (None, 30, "Design")]
+    assert imported == [(3, 30, "Design"), (1, None, None)]
+    assert ["Limit 3" in stubs[0], "Limit 5" in stubs[1], *("Access duration 30 days" in stub for stub in stubs)] == [
+        True
+    ] * 4
+    assert hints[1] == hints[3] == ["Empty: 3, as the campaign says", "Empty: 30, as the campaign says"]
+    assert hints[0] == hints[2]
+    assert hints[0][0] == "Empty: as the campaign says, otherwise 1"
+    assert {page.find("input", id="max_uses").attributes["value"] for page in pages.values()} == {""}
+    assert "Uses of a code 3 Days of access by a code 30" in row
+
+
+def test_issue_form_without_campaigns_shows_the_usual_limit(admin: StaffBrowser) -> None:
+    """No field speaks of a campaign."""
+    page = read_page(admin.get("/admin").text)
+
+    assert page.find("input", id="max_uses").attributes["value"] == "1"
+    assert "ampaign" not in page.find("form", action="/admin/batches").text
