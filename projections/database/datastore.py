@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
 from projections.database.connection import connection_options
-from projections.database.pipeline import OptimisticWriteConnection
+from projections.database.pipeline import BufferingConnection
 from projections.database.pool import ForkedPoolError, LedgerPool
 
 _JOINED: ContextVar[tuple[object, Connection[DictRow]] | None] = ContextVar("joined transaction", default=None)
@@ -25,7 +25,7 @@ class LedgerDatastore(PostgresDatastore):
         *,
         pool_size: int,
         wait_s: float,
-        connection_class: type[Connection[DictRow]] = OptimisticWriteConnection,
+        connection_class: type[Connection[DictRow]] = BufferingConnection,
     ) -> None:
         super().__init__(dbname="", host="", port="", user="", password="")
         self.url = database_url

@@ -32,7 +32,7 @@ from domain.model.reservation_transitions import fold_reservation
 from domain.ports import PipelineSteps, RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
 from projections.database.binary_arrays import BYTEAS, UUIDS
-from projections.database.pipeline import fetch_pipelined, send_pipelined
+from projections.database.pipeline import BufferingConnection, fetch_pipelined, send_pipelined
 from projections.database.table_arrays import encode_rows
 from projections.definitions.projection import Row
 from projections.definitions.registry import STATE_PROJECTIONS
@@ -158,7 +158,7 @@ class PostgresUnitOfWork:
 
     def commit(self) -> PipelineSteps[None]:
         """Commit. The commit is certain once the transaction was left without an error, not earlier."""
-        yield from fetch_pipelined(self._conn.execute("COMMIT"), has_rows=False)
+        yield from cast("BufferingConnection", self._conn).commit_pipelined()
 
     def publish_to_caches(self) -> None:
         """Put the committed states into the caches."""

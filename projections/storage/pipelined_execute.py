@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from domain.command_bus import Command, Result
 from domain.ports import PipelineSteps
-from projections.database.pipeline import OptimisticWriteConnection
+from projections.database.pipeline import BufferingConnection
 from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork, TakeWaiting
 from projections.storage.bootstrap import LedgerStore
@@ -94,7 +94,7 @@ class PipelinedExecute:
 @contextmanager
 def with_answer_timeout(conn: Connection[Any]) -> Iterator[None]:
     """Bound every wait on a connection; one that is not answered in time is closed."""
-    eager = cast("OptimisticWriteConnection", conn)
+    eager = cast("BufferingConnection", conn)
     before, eager.answer_timeout_s = eager.answer_timeout_s, ANSWER_TIMEOUT_S
     try:
         yield

@@ -12,7 +12,7 @@ from psycopg_pool import PoolTimeout
 
 from api.cli.embedded.bounded_wait import wait_until
 from projections.database.datastore import LedgerDatastore
-from projections.database.pipeline import OptimisticWriteConnection
+from projections.database.pipeline import BufferingConnection
 from projections.database.pool import ForkedPoolError
 from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -60,7 +60,7 @@ def test_pool_connects_again_after_an_outage_that_filled_its_queue(database_url:
     """Callers that gave up take no places, so the next one makes the pool connect."""
     is_down = True
 
-    class OutageConnection(OptimisticWriteConnection):
+    class OutageConnection(BufferingConnection):
         @classmethod
         def connect(cls, conninfo: str = "", **options: Any) -> Self:
             if is_down:

@@ -3,18 +3,21 @@
 import select
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.rows import tuple_row
+from psycopg.rows import dict_row, tuple_row
 
 from domain.command_bus import Command, Result
 from domain.commands.reservation.reserve import IdempotencyKey
 from domain.errors import Refusal
 from domain.ports import run_to_completion
-from projections.database.pipeline import OptimisticWriteConnection, fetch_pipelined
+from projections.database.pipeline import BufferingConnection, fetch_pipelined, send_pipelined
+from projections.event_store.recorder import transaction
 from projections.event_store.unit_of_work import PostgresUnitOfWork
 from projections.sql.event_store import EventStoreSql
 from projections.storage.pipelined_execute import ANSWER_TIMEOUT_S, FallBackToBlockingError, PipelinedExecute
@@ -81,7 +84,7 @@ def test_executed_batch_is_freed_without_the_garbage_collector(
 
 def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str) -> None:
     """The server answers nothing that it has not got whole, so anyone who waits for it would wait forever."""
-    with OptimisticWriteConnection.connect(database_url, autocommit=True) as conn, conn.pipeline():
+    with BufferingConnection.connect(database_url, autocommit=True) as conn, conn.pipeline():
         asked = conn.cursor(row_factory=tuple_row).execute("SELECT length(%s)", ["x" * MORE_THAN_BUFFERS])
         steps = fetch_pipelined(asked)
         next(steps)
@@ -90,6 +93,39 @@ def test_more_than_the_socket_takes_at_once_is_sent_to_its_end(database_url: str
 
         assert answers.poll(WAIT_MS)
         assert run_to_completion(steps) == [(MORE_THAN_BUFFERS,)]
+
+
+def test_a_transaction_that_an_error_leaves_is_rolled_back(database_url: str) -> None:
+    """Also if all of its answers had been read: the locks are free, and the connection can be used."""
+    with BufferingConnection.connect(database_url, autocommit=True, row_factory=dict_row) as conn:
+        with suppress(ZeroDivisionError), transaction(conn):
+            run_to_completion(fetch_pipelined(send_pipelined(conn, "SELECT pg_advisory_xact_lock(42)")))
+            raise ZeroDivisionError
+        with psycopg.connect(database_url) as other:
+            row = other.execute("SELECT pg_try_advisory_xact_lock(42)").fetchone()
+
+        assert row == (True,)
+        assert conn.execute("SELECT 1 AS one").fetchall() == [{"one": 1}]
+
+
+def test_a_batch_of_new_redeems_costs_two_round_trips(bench: LedgerBench, tmp_path: Path) -> None:
+    """The queries, and the rows with the commit: the server is asked twice to answer."""
+    code = bench.issue(None, bound=False)
+    bench.redeem(code, "first@example.com")
+    commands: list[Command] = [bench.reserve(code, f"{name}@example.com") for name in ("second", "third")]
+    ledger, caches = bench.storage.ledger, bench.storage.recorder.caches
+    with (tmp_path / "trace").open("wb") as trace, bench.storage.datastore.get_connection() as conn:
+        conn.pgconn.trace(trace.fileno())
+        with transaction(conn):
+            uow = PostgresUnitOfWork(conn, caches)
+            results = run_to_completion(ledger.execute_steps(uow, commands))
+            run_to_completion(uow.commit())
+        conn.pgconn.untrace()
+    words = (tmp_path / "trace").read_text(errors="replace").split()
+
+    assert [done(result).changed for result in results] == [True, True]
+    assert bench.rows("SELECT reserved FROM code_balances") == [(3,)]
+    assert (words.count("Flush"), words.count("Sync")) == (1, 1)
 
 
 def test_keys_are_remembered(bench: LedgerBench) -> None:
