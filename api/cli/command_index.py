@@ -4,11 +4,11 @@ A run imports only the module of its command. `ledger --help` reads the index an
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import typer
 from typer._click.core import Command, Context
@@ -44,8 +44,26 @@ FAMILIES: Final = (
 )
 """Modules with commands, in the order of `ledger --help`. Each has a function `register(app)`."""
 
+READS_ONLY: Final = "it only reads, and reveals nothing that is recorded"
+WITHOUT_RECORD: Final = "leaves_no_record"
+"""Attribute of the function of such a command: why."""
+F = TypeVar("F", bound=Callable[..., Any])
+
 INDEX_FILE: Final = Path(__file__).with_name("command_index.txt")
 """One line for each command: name, module, first paragraph of its help. `make docs` writes it."""
+
+
+def leaves_no_record(why: str) -> Callable[[F], F]:
+    """Declare that a command leaves neither a line in the audit log nor an event, and why.
+
+    Every other command changes or reveals something, and `tests/integration/cli/test_audit_log.py` looks for it.
+    """
+
+    def declare(command: F) -> F:
+        setattr(command, WITHOUT_RECORD, why)
+        return command
+
+    return declare
 
 
 class IndexedCommand(NamedTuple):

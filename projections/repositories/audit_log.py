@@ -55,6 +55,7 @@ AuditAction = Literal[
     "undid_opt_out",
     "uploaded_recipients",
     "sent_hand_out_test",
+    "requested_hand_out_email",
 ]
 
 

@@ -8,7 +8,7 @@ import typer
 
 from api.auth.scopes import RANK, SCOPES, Role, Scope
 from api.cli.arguments import READ_DAYS, parse_id, parse_name
-from api.cli.command_index import CommandGroup
+from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.use_cases.administration.create_api_key import ApiKeyRequest, create_api_key, revoke_key
@@ -59,6 +59,7 @@ def create(
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def list_keys(context: typer.Context, json: JsonFlag = False) -> int:
     """List API keys, newest first.
 

@@ -10,7 +10,7 @@ import typer
 from api.auth.passwords import password_hasher
 from api.auth.scopes import RANK
 from api.cli.arguments import parse_email
-from api.cli.command_index import CommandGroup
+from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.use_cases.administration.staff_accounts import add_staff, remove_staff, set_new_password, set_staff_role
@@ -69,6 +69,7 @@ def add(
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def list_staff(context: typer.Context, json: JsonFlag = False) -> int:
     """List staff accounts, oldest first."""
     session = Session(context.obj)

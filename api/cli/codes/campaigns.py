@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from api.cli.arguments import parse_campaign_id, parse_time_option
-from api.cli.command_index import CommandGroup
+from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.cli.term_options import NamedTerms, with_term_options
@@ -80,6 +80,7 @@ def create(
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def list_campaigns(context: typer.Context, json: JsonFlag = False) -> int:
     """List campaigns, oldest first."""
     with Session(context.obj).open_ledger() as ledger:
@@ -97,6 +98,7 @@ def list_campaigns(context: typer.Context, json: JsonFlag = False) -> int:
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -> int:
     """Show terms and balance of a campaign."""
     campaign_id = parse_campaign_id(campaign)
@@ -116,6 +118,7 @@ def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, json: JsonFlag = False) -> int:
     """Show every event of a campaign, with the uses after each.
 
@@ -137,6 +140,7 @@ def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def explain(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, json: JsonFlag = False) -> int:
     """Explain the uses of a campaign, one by one.
 

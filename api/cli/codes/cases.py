@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from api.cli.arguments import AccessChoice, parse_reservation_id
+from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.errors import ApplicationError
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command()(resolve)
 
 
+@leaves_no_record(READS_ONLY)
 def cases(
     context: typer.Context,
     closed: Annotated[bool, typer.Option("--closed", help="Also list closed cases.")] = False,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.progress import CommandProgress
@@ -81,6 +82,7 @@ def reservations(
             return _write("reservations", rows, columns, output, form)
 
 
+@leaves_no_record(READS_ONLY)
 def statements(
     context: typer.Context,
     output: OutputOption = None,

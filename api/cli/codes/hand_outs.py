@@ -10,7 +10,7 @@ from msgspec import structs
 
 from api.cli.arguments import number_parser, parse_campaign_id, parse_email, parse_id
 from api.cli.codes.source_file import open_source_file, resolve_format
-from api.cli.command_index import CommandGroup
+from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
 from api.cli.output_file import open_output_file
 from api.cli.printing import JsonFlag, print_json
@@ -137,6 +137,7 @@ def add(
     return _print_counts(counts, file, is_applied=apply and not counts.rejected, json=json)
 
 
+@leaves_no_record(READS_ONLY)
 def list_hand_outs(
     context: typer.Context, campaign: Annotated[str, typer.Argument(help="Campaign ID.")], json: JsonFlag = False
 ) -> int:
@@ -159,6 +160,7 @@ def list_hand_outs(
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def show(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
     """Show a hand-out, and how many recipients are in each state."""
     return _perform(
@@ -181,6 +183,7 @@ def end(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> 
     return _perform(context, hand_out, hand_out_actions.end_hand_out, json=json)
 
 
+@leaves_no_record(READS_ONLY)
 def recipients(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
     """List the recipients of a hand-out with their states."""
     hand_out_id = _parse_hand_out_id(hand_out)
@@ -243,6 +246,7 @@ def export(
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def preview(
     context: typer.Context, hand_out: HandOutId, language: LanguageOption = None, json: JsonFlag = False
 ) -> int:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import typer
 
+from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.printing import JsonFlag, format_timestamp, print_json, print_json_line
 from api.cli.read_session import OpenReader, ReadSession
 from api.use_cases.code_history import history_of, line_of
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command()(history)
 
 
+@leaves_no_record(READS_ONLY)
 def history(
     context: typer.Context,
     code: Annotated[str, typer.Argument(help="Code or code ID.")],

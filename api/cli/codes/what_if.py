@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from api.cli.arguments import parse_email, parse_reservation_id, parse_time_option
+from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.use_cases.past_states.what_if import WhatIf, WhatIfAction, ask_action, ask_redeem, find_past
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("what-if")(what_if)
 
 
+@leaves_no_record(READS_ONLY)
 def what_if(
     context: typer.Context,
     code: Annotated[str, typer.Argument(help="Code or code ID.")],

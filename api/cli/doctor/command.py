@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import typer
 from pydantic import ValidationError
 
+from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session, describe_settings_error
 from api.cli.doctor.check_result import CheckResult
 from api.cli.doctor.database import BEHIND_DATABASE, check_database, check_secrets_file, skip_checks
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
+@leaves_no_record(READS_ONLY)
 def doctor(context: typer.Context, json: JsonFlag = False) -> int:
     """Check everything that redeeming and sending need.
 

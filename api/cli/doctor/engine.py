@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.command_index import leaves_no_record
 from api.cli.doctor.check_result import CheckResult
 from api.cli.printing import JsonFlag, print_json
 from projections.database.connection import is_database_url
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("check-engine")(check)
 
 
+@leaves_no_record("it works in a scratch schema")
 def check(
     url: Annotated[str, typer.Argument(help="URI of the database, as DATABASE_URL would have it.")],
     json: JsonFlag = False,

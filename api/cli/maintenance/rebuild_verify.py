@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from api.cli.arguments import number_parser, parse_time_option
+from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, format_timestamp, print_json
 from api.i18n.catalogs import Translator, translator
@@ -48,6 +49,7 @@ def register(app: typer.Typer) -> None:
     app.command()(explain)
 
 
+@leaves_no_record("it computes read models from the log, and changes no fact")
 def rebuild(
     context: typer.Context,
     projection: Annotated[
@@ -83,6 +85,7 @@ def rebuild(
     return run_rebuild(database_url, options, as_json=json, out=sys.stdout, err=sys.stderr)
 
 
+@leaves_no_record("it stores only its own result, for the metrics")
 def verify(
     context: typer.Context,
     limit: LimitOption = LISTED_MAX,
@@ -105,6 +108,7 @@ def verify(
     return run_verify(database_url, grace, limit, outside, workers, as_json=json, out=sys.stdout, err=sys.stderr)
 
 
+@leaves_no_record(READS_ONLY)
 def explain(
     context: typer.Context,
     code: Annotated[str, typer.Argument(help="Code or code ID.")],

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from api.cli.arguments import number_parser, parse_reservation_id
+from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session
 from api.cli.printing import JsonFlag, print_json
 from domain.values.number_bounds import CHECKPOINTS
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command("public-key")(public_key)
 
 
+@leaves_no_record(READS_ONLY)
 def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(help="Reservation ID.")]) -> int:
     """Print a receipt that proves a reservation's events, as JSON.
 
@@ -45,6 +47,7 @@ def receipt(context: typer.Context, reservation: Annotated[str, typer.Argument(h
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def check(
     file: Annotated[
         Path, typer.Argument(help="File with the receipt or the proof.", exists=True, dir_okay=False, readable=True)
@@ -79,6 +82,7 @@ def check(
     return ExitCode.FINDINGS if why else 0
 
 
+@leaves_no_record(READS_ONLY)
 def consistency(
     context: typer.Context,
     old: Annotated[int, typer.Argument(parser=number_parser(CHECKPOINTS), help="Number of the earlier checkpoint.")],
@@ -97,6 +101,7 @@ def consistency(
     return 0
 
 
+@leaves_no_record(READS_ONLY)
 def public_key(context: typer.Context, json: JsonFlag = False) -> int:
     """Print the public keys that verify checkpoints, current key first.
 

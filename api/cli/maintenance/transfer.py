@@ -13,7 +13,7 @@ import typer
 from api.cli.accounts.privacy import NO_REASON
 from api.cli.arguments import parse_email
 from api.cli.codes import export as list_export
-from api.cli.command_index import CommandGroup
+from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
 from api.cli.output_file import OutputOption, open_output_file
 from api.cli.printing import JsonFlag, print_json
@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
     app.command("import-vault")(import_vault_file)
 
 
+@leaves_no_record(READS_ONLY)
 def events(context: typer.Context, output: OutputOption = None, json: JsonFlag = False) -> int:
     """Export the event log as JSON Lines.
 
@@ -102,6 +103,7 @@ def person(
     return 0
 
 
+@leaves_no_record("it fills an empty database, whose audit log comes with `ledger import-vault`")
 def import_events(context: typer.Context, file: FileArgument, json: JsonFlag = False) -> int:
     """Import an exported event log into an empty database.
 

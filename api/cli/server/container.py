@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from api.cli.arguments import number_parser
+from api.cli.command_index import leaves_no_record
 from api.cli.embedded.secrets_file import FILE, check_secrets, load_secrets
 from api.cli.production_checks import refuse_unsafe
 from domain.values.number_bounds import PORTS
@@ -49,6 +50,7 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
 
 
+@leaves_no_record("it starts a process, which records what it does")
 def run(
     component: Annotated[Component, typer.Argument(help="Component: migrate, backend, worker or beat.")],
     host: Annotated[str, typer.Option(help="IP address on which the backend listens.")] = "0.0.0.0",  # noqa: S104 - inside its container

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.command_index import leaves_no_record
 from api.cli.context import Session
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(execute)
 
 
+@leaves_no_record("it starts a process, which records what it does")
 def execute(
     context: typer.Context,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="Program and its arguments.")],

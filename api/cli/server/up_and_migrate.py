@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from api.cli.arguments import number_parser
+from api.cli.command_index import leaves_no_record
 from api.cli.printing import JsonFlag, print_json
 from domain.values.number_bounds import PORTS
 from projections.terminal.text import say
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command()(migrate)
 
 
+@leaves_no_record("it starts processes, which record what they do")
 def up(
     context: typer.Context,
     port: Annotated[
@@ -33,6 +35,7 @@ def up(
     return run_up(context.obj, port, demo)
 
 
+@leaves_no_record("it changes the schema, and each migration is recorded in the database")
 def migrate(
     context: typer.Context,
     json: JsonFlag = False,

@@ -20,6 +20,7 @@ from domain.model.campaign import Campaign
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person
 from projections.read_models.campaign_list import CampaignReader
+from projections.repositories.audit_log import AuditRecorder
 
 
 def create_hand_out(
@@ -132,14 +133,17 @@ def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID
         ApplicationError: The hand-out has no such recipient, it or its campaign ended before they got a code, the code
             was revoked, or there were too many emails.
     """
-    person = find_person(services, hand_out_id, code_id)
-    is_requested = False
-    if person.mail:
-        is_requested = services.execute(ResendHandOut(context=services.context(caller), code_id=code_id)).changed
-    else:
+    person, queue = find_person(services, hand_out_id, code_id), HandOutQueue(services.storage)
+    if not person.mail:
         _check_issues_codes(services, hand_out_id)
-    if not is_requested:
-        HandOutQueue(services.storage).ask(hand_out_id, code_id, services.now())
+
+        def request_first(record: AuditRecorder) -> None:
+            queue.ask(hand_out_id, code_id, services.now())
+            record("requested_hand_out_email", code_id)
+
+        services.open_audit_log(caller).perform(request_first)
+    elif not services.execute(ResendHandOut(context=services.context(caller), code_id=code_id)).changed:
+        queue.ask(hand_out_id, code_id, services.now())
     return find_person(services, hand_out_id, code_id)
 
 

@@ -3,11 +3,10 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,7 +23,7 @@ from domain.ports import Accepted, Rejected
 from domain.values.identifiers import EmailAddress
 from projections.repositories.audit_log import OPERATOR, AuditLog
 from projections.repositories.staff_accounts import StaffAccountRepository
-from tests.support.clients.terminal import CommandResult, Terminal
+from tests.support.clients.terminal import CommandResult, Terminal, walk_commands
 from tests.support.ledger import legacy_database as old
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -239,15 +238,6 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
 """By command: what it is given, and what a person then reads of HOSTILE."""
 
 
-def commands(group: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 - Typer has click's classes inside
-    """Every command of the command line."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, f"{path}{name} ")
-        else:
-            yield f"{path}{name}"
-
-
 @pytest.fixture
 def stage(
     bench: LedgerBench,
@@ -265,7 +255,7 @@ def stage(
 
 def test_every_command_runs_with_hostile_texts_or_is_excused() -> None:
     """A new command is tried too."""
-    assert sorted([*CASES, *NOT_SHOWN]) == sorted(commands(typer.main.get_command(app)))
+    assert sorted([*CASES, *NOT_SHOWN]) == sorted(dict(walk_commands(typer.main.get_command(app))))
 
 
 def find_problem(ended: CommandResult, shown: str, *, is_file: bool) -> str:

@@ -17,6 +17,15 @@ import pytest
 from api.cli.app import run
 
 
+def walk_commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - Typer has click's classes inside
+    """Yield every command of a command line with its words; no group."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from walk_commands(command, f"{path}{name} ")
+        else:
+            yield f"{path}{name}", command
+
+
 @dataclass(frozen=True)
 class CommandResult:
     """What a command left behind."""
