@@ -71,7 +71,8 @@ class OutboundMessage:
         text: The group's own text, with `{group}` for its name; empty for the default.
         delivery: Number of the delivery, from 1.
         is_test: It invites no recipient: an admin tests the channel.
-        ends_at: When the access ends, where the message says so.
+        ends_at: When the access ends, or until when the handed-out code can be redeemed, where the message says so.
+        starts_at: From when the handed-out code can be redeemed, if that is after `written_at`.
         opt_out_link: Absolute URL where the recipient opts out; empty for messages that follow from a request.
         code: The handed-out code as users read it; empty for all other messages.
     """
@@ -90,6 +91,7 @@ class OutboundMessage:
     delivery: int = 1
     is_test: bool = False
     ends_at: datetime | None = None
+    starts_at: datetime | None = None
     opt_out_link: str = ""
     code: str = ""
 

@@ -15,6 +15,7 @@ from psycopg.rows import tuple_row
 from domain.model.hand_out import MailState
 from domain.ports import Language
 from domain.values.quiet_hours import find_end_of_quiet_hours
+from domain.values.redeem_window import RedeemWindow
 from projections.database.errors import translate_database_errors
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader, HandOutText
 from projections.hand_outs.sending_pace import Claim, SendingPace
@@ -141,10 +142,14 @@ class HandOutQueue(HandOutReader):
         )
         return {code_id: text for code_id, text in texts if text is not None}
 
-    def find_end_of_campaign(self, hand_out_id: UUID) -> datetime | None:
-        """Return when the campaign of a hand-out ends; None for never."""
-        rows = self._fetch_all(HandOutsSql.end_of_campaign, self.details(hand_out_id).hand_out.campaign_id)
-        return rows[0][0] if rows else None
+    def find_redeem_windows(self, code_ids: Sequence[UUID]) -> dict[UUID, RedeemWindow]:
+        """Return when codes can be redeemed, by their terms and those of their campaign."""
+        return {
+            code_id: RedeemWindow(starts_at, expires_at).intersect(RedeemWindow(campaign_starts_at, campaign_ends_at))
+            for code_id, starts_at, expires_at, campaign_starts_at, campaign_ends_at in self._fetch_all(
+                HandOutsSql.redeem_windows, list(code_ids)
+            )
+        }
 
     def find_reminders(self, now: datetime, most: int) -> list[UUID]:
         """Return codes whose reminder is due; none in the quiet hours of their campaign, or soon after a search.

@@ -27,7 +27,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     handed_out_of_ids: LiteralString
     reminding_campaigns: LiteralString
     due_reminders: LiteralString
-    end_of_campaign: LiteralString
+    redeem_windows: LiteralString
     take_due_hand_out: LiteralString
     take_due_rows: LiteralString
     take_asked_rows: LiteralString

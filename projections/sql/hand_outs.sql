@@ -143,8 +143,9 @@ WHERE c.campaign_id = ANY(%(campaign_ids)s)
     )
 LIMIT %(limit)s;
 
--- name: end_of_campaign
-SELECT ends_at FROM campaigns WHERE campaign_id = %s;
+-- name: redeem_windows
+SELECT b.code_id, b.starts_at, b.expires_at, c.starts_at, c.ends_at
+FROM code_balances b LEFT JOIN campaigns c ON c.campaign_id = b.campaign_id WHERE b.code_id = ANY(%s);
 
 -- name: take_due_hand_out
 -- One hand-out with due rows whose campaign takes reservations. Its row of the pace is locked while rows are taken.

@@ -40,6 +40,8 @@ _MARKS: Final[Mapping[str, str]] = {
     "written_time": "\ue002",
     "ends_on": "\ue003",
     "ends_time": "\ue004",
+    "starts_on": "\ue007",
+    "starts_time": "\ue008",
     "opt_out": "\ue005",
     "code": "\ue006",
 }
@@ -83,7 +85,12 @@ def render_parts(message: OutboundMessage) -> MessageParts:
     # A hand-out's own text has values of its recipient, so its layout serves no other message.
     is_personal = bool(message.code and (message.subject or message.text))
     lay_out = _lay_out.__wrapped__ if is_personal else _lay_out
-    layout = lay_out(*kind, has_end=message.ends_at is not None, has_opt_out=bool(message.opt_out_link))
+    layout = lay_out(
+        *kind,
+        has_start=message.starts_at is not None,
+        has_end=message.ends_at is not None,
+        has_opt_out=bool(message.opt_out_link),
+    )
     written_at = in_utc(message.written_at)
     values = {
         _MARKS["link"]: message.link,
@@ -96,6 +103,9 @@ def render_parts(message: OutboundMessage) -> MessageParts:
     if message.ends_at is not None:
         ends_at = in_utc(message.ends_at)
         values |= {_MARKS["ends_on"]: f"{ends_at:%Y-%m-%d}", _MARKS["ends_time"]: f"{ends_at:%H:%M}"}
+    if message.starts_at is not None:
+        starts_at = in_utc(message.starts_at)
+        values |= {_MARKS["starts_on"]: f"{starts_at:%Y-%m-%d}", _MARKS["starts_time"]: f"{starts_at:%H:%M}"}
     subject, text = _fill(layout.subject, values), _fill(layout.text, values)
     links = {_MARKS["link"]: str(escape(message.link)), _MARKS["opt_out"]: str(escape(message.opt_out_link))}
     links[_MARKS["code"]] = str(escape(message.code))
@@ -110,6 +120,7 @@ def _lay_out(
     own_subject: str,
     own_text: str,
     *,
+    has_start: bool,
     has_end: bool,
     has_opt_out: bool,
 ) -> _Layout:
@@ -118,6 +129,8 @@ def _lay_out(
     variables: dict[str, object] = {**_MARKS, "group": group, "paragraphs": _paragraphs(own_text, group)}
     if not has_end:
         del variables["ends_on"], variables["ends_time"]
+    if not has_start:
+        del variables["starts_on"], variables["starts_time"]
     if not has_opt_out:
         variables["opt_out"] = ""
     # The first line of a text template is the subject.

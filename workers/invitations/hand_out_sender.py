@@ -31,6 +31,7 @@ from domain.ports import (
 )
 from domain.values.identifiers import EmailAddress, format_code
 from domain.values.quiet_hours import find_end_of_quiet_hours
+from domain.values.redeem_window import RedeemWindow
 from projections.hand_outs.hand_out_queue import DueRow, HandOutQueue, QueuedMail, RowEnd
 from projections.telemetry.metrics import HAND_OUT_MAILS
 from workers.channels.group_router import Cooldowns
@@ -190,7 +191,8 @@ class HandOutSender:
         mails: Mapping[UUID, QueuedMail],
         opted_out: frozenset[UUID],
     ) -> list[PreparedMail]:
-        texts = self.queue.find_codes([row.code_id for row in rows])
+        code_ids = [row.code_id for row in rows]
+        texts, windows = self.queue.find_codes(code_ids), self.queue.find_redeem_windows(code_ids)
         addresses = self.steps.addresses([row.recipient_id for row in rows])
         prepared = []
         for row in rows:
@@ -203,23 +205,33 @@ class HandOutSender:
                 why_not = "erased"
             elif isinstance(address, UnverifiedAddress) or row.code_id not in texts:
                 why_not = Rejected(server=LEDGER, reason=ADDRESS_MISMATCH, final=True)
-            elif (message := self._write(group, row, mail, texts[row.code_id], address)) is None:
+            elif not self._may_be_sent(row, mail):
                 why_not = "not_needed"
+            else:
+                window = windows.get(row.code_id, RedeemWindow())
+                message = self._write(group, row, mail, texts[row.code_id], window, address)
             prepared.append(PreparedMail(row, mail, message, why_not))
         return prepared
 
-    def _write(
-        self, group: str | None, row: DueRow, mail: QueuedMail, text: str, address: EmailAddress
-    ) -> OutboundMessage | None:
-        """Write an email; return None for a reminder that is not needed any more, and for a code that has expired."""
+    def _may_be_sent(self, row: DueRow, mail: QueuedMail) -> bool:
+        """Return False for a reminder that is not needed any more, and for a code that has expired."""
         is_reminder, now = mail.reminder == mail.number, self.steps.now()
-        may_be_over = is_reminder or self.queue.details(row.hand_out_id).has_expired(now)
-        code = self.find_code(row.code_id) if may_be_over else None
-        if may_be_over and (code is None or code.is_expired(now)):
-            return None
-        if is_reminder and (code is None or not needs_reminder(code, now)):
-            return None
-        ends = [] if code is None else [code.terms.expires_at, self.queue.find_end_of_campaign(row.hand_out_id)]
+        if not is_reminder and not self.queue.details(row.hand_out_id).has_expired(now):
+            return True
+        code = self.find_code(row.code_id)
+        if code is None or code.is_expired(now):
+            return False
+        return not is_reminder or needs_reminder(code, now)
+
+    def _write(
+        self,
+        group: str | None,
+        row: DueRow,
+        mail: QueuedMail,
+        text: str,
+        window: RedeemWindow,
+        address: EmailAddress,
+    ) -> OutboundMessage:
         own_text = self.queue.text(row.hand_out_id, row.language)
         return self.steps.message_factory.handed_out_code(
             HandOutMail(
@@ -230,11 +242,11 @@ class HandOutSender:
                 language=row.language,
                 group=group,
                 written_at=mail.written_at,
-                ends_at=min((end for end in ends if end is not None), default=None),
+                window=window,
                 subject=own_text.subject,
                 text=own_text.body,
                 variables=row.variables,
-                is_reminder=is_reminder,
+                is_reminder=mail.reminder == mail.number,
             ),
             address,
         )

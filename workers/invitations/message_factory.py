@@ -11,6 +11,7 @@ from domain.model.reservation import Reservation
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.identifiers import EmailAddress
 from domain.values.link_token import DeliveryRef, OptOutRef, link_token, message_id, opt_out_token
+from domain.values.redeem_window import RedeemWindow
 from domain.values.text_variables import fill_variables
 from domain.values.trace_ids import is_trace_id
 
@@ -37,7 +38,7 @@ class HandOutMail:
     Attributes:
         number: Of the email, from 1; the Message-ID names it.
         code: As users read it.
-        ends_at: When the code expires, if it does; a reminder needs it.
+        window: When the code can be redeemed; a reminder needs its end.
         subject: The hand-out's own subject, with `{name}` for a variable; empty for the default.
         text: Likewise.
         variables: Values by the names that the texts use; others are replaced with nothing.
@@ -50,7 +51,7 @@ class HandOutMail:
     language: Language
     group: str | None
     written_at: datetime
-    ends_at: datetime | None = None
+    window: RedeemWindow = field(default_factory=RedeemWindow)
     subject: str = ""
     text: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -145,7 +146,8 @@ class MessageFactory:
             group=mail.group,
             subject="" if mail.is_reminder else fill(mail.subject),
             text="" if mail.is_reminder else fill(mail.text),
-            ends_at=mail.ends_at,
+            ends_at=mail.window.ends_at,
+            starts_at=mail.window.without_past_start(mail.written_at).starts_at,
             opt_out_link=self.opt_out_link(OptOutRef(mail.recipient_id, mail.group)),
             code=mail.code,
         )

@@ -8,6 +8,7 @@ from api.use_cases.hand_outs.hand_out_actions import find_details
 from api.use_cases.services import Caller, LedgerServices
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, outcome_label
 from domain.values.identifiers import EmailAddress
+from domain.values.redeem_window import RedeemWindow
 from domain.values.text_variables import fill_variables, find_variables
 from projections.config.settings import LedgerSettings
 from projections.hand_outs.hand_out_reader import HandOutReader, HandOutText
@@ -80,10 +81,14 @@ def send_hand_out_test(
 def _example(
     services: LedgerServices, settings: LedgerSettings, hand_out_id: UUID, language: Language, recipient: EmailAddress
 ) -> OutboundMessage:
-    details, _ = find_details(services, hand_out_id)
+    details, campaign = find_details(services, hand_out_id)
     own = HandOutReader(services.storage).find_texts(hand_out_id).get(language, HandOutText())
     names = find_variables(own.subject) + find_variables(own.body)
     values = {name: f"[{name}]" for name in names} | {"code": EXAMPLE_CODE, "group": "{group}"}
+    terms, now = details.created.terms, services.now()
+    window = RedeemWindow(terms.starts_at, terms.expires_at).intersect(
+        RedeemWindow(campaign.terms.starts_at, campaign.terms.ends_at)
+    )
     message_id, url = services.new_id(), settings.public_url.rstrip("/")
     domain = settings.mail_from.rpartition("@")[2].strip("> ") or "localhost"
     return OutboundMessage(
@@ -93,11 +98,13 @@ def _example(
         recipient=recipient,
         language=language,
         link=f"{url}/invite",
-        written_at=services.now(),
+        written_at=now,
         group=details.created.group,
         subject=fill_variables(own.subject, values),
         text=fill_variables(own.body, values),
         is_test=True,
+        starts_at=window.without_past_start(now).starts_at,
+        ends_at=window.ends_at,
         opt_out_link=f"{url}/opt-out/test",
         code=EXAMPLE_CODE,
     )

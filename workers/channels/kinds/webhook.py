@@ -53,6 +53,14 @@ NOTICES: Final[Mapping[Template, str]] = {
 """Types of the messages by which the external system learns what to tell a recipient. The end of an access is another
 message (`revoke`), so there is no farewell among them."""
 
+TIMES: Final[Mapping[Template, tuple[str, ...]]] = {
+    "ends_soon": ("ends_at",),
+    "invite_reminder": ("ends_at",),
+    "hand_out": ("starts_at", "ends_at"),
+    "hand_out_reminder": ("ends_at",),
+}
+"""Times of a message that its body has."""
+
 WebhookOutcome = Accepted | Rejected | RetryLater | OutcomeUnknown
 
 
@@ -143,8 +151,9 @@ class WebhookChannel:
         if message.code:
             data["code_id"] = data.pop("reservation_id")
             data["code"] = message.code
-        if message.template in ("ends_soon", "invite_reminder", "hand_out_reminder") and message.ends_at is not None:
-            data["ends_at"] = message.ends_at.isoformat()
+        for name in TIMES.get(message.template, ()):
+            if (time := getattr(message, name)) is not None:
+                data[name] = time.isoformat()
         if message.opt_out_link:
             data["opt_out_link"] = message.opt_out_link
         return {"type": message_type(message), "timestamp": message.written_at.isoformat(), "data": data}

@@ -202,6 +202,39 @@ def test_email_has_the_code_and_a_link_that_fills_the_form(house: HandOutRig, la
     assert message.code in parts.html
 
 
+@pytest.mark.parametrize(
+    ("language", "whole", "start", "end"),
+    [
+        ("en", "from {0} to {1} UTC.", "from {0} UTC.", "until {1} UTC."),
+        ("zh", "兑换时间：{0} 至 {1}（UTC）", "兑换码自 {0}（UTC）起可以兑换", "兑换截止时间：{1}（UTC）"),
+    ],
+)
+def test_email_says_when_its_code_can_be_redeemed(
+    house: HandOutRig, language: Language, whole: str, start: str, end: str
+) -> None:
+    """By the terms of the code and of its campaign, also with a text of its own, on the day on which it is sent."""
+    starts_at, ends_at = house.now + timedelta(days=10), house.now + timedelta(days=22)
+    shown = [f"{time:%Y-%m-%d %H:%M}" for time in (starts_at, ends_at)]
+    windows = [
+        ({"starts_at": starts_at}, {"expires_at": ends_at, "starts_at": house.now}, whole),
+        ({"starts_at": None, "ends_at": ends_at}, {"expires_at": ends_at + timedelta(days=9)}, end),
+        ({"starts_at": None, "ends_at": None}, {"starts_at": starts_at}, start),
+        ({}, {"starts_at": house.now}, ""),
+    ]
+    for nth, (of_campaign, of_code, _) in enumerate(windows):
+        house.change(**of_campaign)
+        hand_out_id = house.create(**of_code)
+        if nth == 1:
+            HandOutReader(house.bench.storage).save_text(hand_out_id, language, HandOutText("Hello", "Your {code}"))
+        house.add(hand_out_id, f"person{nth}@example.com", language=language)
+        house.send()
+
+    for message, (_, _, words) in zip(house.channel.sent, windows, strict=True):
+        parts = render_parts(message)
+        assert [words.format(*shown) in text for text in (parts.text, parts.html)] == [True, True], parts.text
+        assert any(day in parts.text for day in shown) == bool(words)
+
+
 def test_own_text_names_the_variables_of_each_recipient(house: HandOutRig) -> None:
     """What a recipient has no value for is left out, and a value cannot be markup."""
     hand_out_id = house.create(group="team")

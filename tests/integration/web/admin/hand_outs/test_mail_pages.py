@@ -17,7 +17,7 @@ def test_page_previews_the_email_in_both_languages(admin: StaffBrowser) -> None:
     """With its own subject and text; a variable shows its name."""
     path = f"{create(admin)}/hand-outs"
     texts = {"subject_en": "For you, {name}", "text_en": "Dear {name}, enjoy."}
-    answer = admin.submit(path, path, name="Readers", nonce=uuid4().hex, max_uses="1", **texts)
+    answer = admin.submit(path, path, name="Readers", nonce=uuid4().hex, max_uses="1", expires_at="2099-01-31", **texts)
     page = str(answer.headers["location"])
 
     preview = read_page(admin.get(page).text).find("section", aria_labelledby="preview")
@@ -26,6 +26,7 @@ def test_page_previews_the_email_in_both_languages(admin: StaffBrowser) -> None:
     assert "For you, [name]" in preview.text
     assert [read_page(frame.text).find("html").attributes["lang"][:2] for frame in frames] == ["zh", "en"]
     assert "Dear [name], enjoy." in frames[1].text
+    assert "until 2099-01-31" in frames[1].text
     assert all("sandbox" in frame.headers["content-security-policy"] for frame in frames)
 
 

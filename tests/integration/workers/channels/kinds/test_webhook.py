@@ -133,6 +133,7 @@ def test_handed_out_codes_are_posted_with_the_code(
         template=template,
         message_id=f"<{MESSAGE.reservation_id}.{number}@example.com>",
         code="MCM1-PRY5-KC9W-VE1A-S4PD",
+        starts_at=datetime(2027, 1, 24, 8, 30, tzinfo=UTC),
         opt_out_link="https://ledger.example/opt-out/x",
         is_test=is_test,
     )
@@ -144,7 +145,8 @@ def test_handed_out_codes_are_posted_with_the_code(
     assert request.headers["webhook-id"] == f"notice_{MESSAGE.reservation_id.hex}_{number}"
     assert (data["code_id"], data["code"]) == (str(MESSAGE.reservation_id), message.code)
     assert data["opt_out_link"] == message.opt_out_link
-    assert ("ends_at" in data) == (template == "hand_out_reminder")
+    start = "2027-01-24T08:30:00+00:00" if template == "hand_out" else None
+    assert (data.get("starts_at"), data["ends_at"]) == (start, "2027-01-31T08:30:00+00:00")
     assert not {"reservation_id", "delivery"} & data.keys()
 
 
