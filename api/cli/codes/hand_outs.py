@@ -262,7 +262,7 @@ def preview(
     if json:
         print_json({"subject": shown.subject, "text": shown.text, "html": shown.html})
     else:
-        say(shown.subject, "", shown.text)
+        say(shown.subject, "", *shown.text.splitlines())
     return 0
 
 

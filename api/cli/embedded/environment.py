@@ -15,8 +15,9 @@ def read_stack_environment(data_dir: Path) -> dict[str, str]:
         data_dir: The stack's data folder.
 
     Returns:
-        DATABASE_URL, REDIS_URL, LEDGER_PUBLIC_URL, LEDGER_CHECKPOINT_FILE and LEDGER_MAILBOX of the running stack, the
-        folder's secrets and the absolute LEDGER_DATA_DIR: those that exist and that the environment does not set.
+        DATABASE_URL, REDIS_URL, LEDGER_PUBLIC_URL, LEDGER_SMTP_URL, LEDGER_MAIL_FROM, LEDGER_CHECKPOINT_FILE and
+        LEDGER_MAILBOX of the running stack, the folder's secrets and the absolute LEDGER_DATA_DIR: those that exist
+        and that the environment does not set.
     """
     folder = data_dir.absolute()
     variables = {"LEDGER_DATA_DIR": str(folder)}
@@ -24,7 +25,9 @@ def read_stack_environment(data_dir: Path) -> dict[str, str]:
         variables |= {
             "DATABASE_URL": state["database_url"],
             "REDIS_URL": state["redis_url"],
-            "LEDGER_PUBLIC_URL": state["api"],
+            "LEDGER_PUBLIC_URL": state.get("public_url", state["api"]),
+            "LEDGER_SMTP_URL": state.get("smtp_url", ""),
+            "LEDGER_MAIL_FROM": state.get("mail_from", ""),
             "LEDGER_CHECKPOINT_FILE": str(folder / CHECKPOINTS),
         }
         if state["mailbox"]:
@@ -35,4 +38,8 @@ def read_stack_environment(data_dir: Path) -> dict[str, str]:
     for name in SERVER_PASSWORDS:
         variables.pop(name, None)
     set_names = {name for name, value in os.environ.items() if value}
-    return {name: value for name, value in variables.items() if name not in set_names or name == "LEDGER_DATA_DIR"}
+    return {
+        name: value
+        for name, value in variables.items()
+        if (value and name not in set_names) or name == "LEDGER_DATA_DIR"
+    }

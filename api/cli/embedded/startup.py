@@ -59,6 +59,9 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
         staff_password=credentials["staff_password"],
         demo_code=credentials["demo_code"],
         pid=os.getpid(),
+        public_url=env["LEDGER_PUBLIC_URL"],
+        smtp_url=env["LEDGER_SMTP_URL"],
+        mail_from=env["LEDGER_MAIL_FROM"],
     )
     write_stack_state(folder.path, state)
     print_banner(state, missing)

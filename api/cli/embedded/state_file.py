@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from api.cli.embedded.private_file import write_private_file
 
@@ -12,7 +12,10 @@ CHECKPOINTS = "checkpoints.jsonl"
 
 
 class StackState(TypedDict):
-    """Content of the file. Scripts rely on its keys."""
+    """Content of the file. Scripts rely on its keys.
+
+    A stack of an earlier version has none of those that are not required.
+    """
 
     api: str
     database_url: str
@@ -23,6 +26,9 @@ class StackState(TypedDict):
     staff_password: str
     demo_code: str
     pid: int
+    public_url: NotRequired[str]
+    smtp_url: NotRequired[str]
+    mail_from: NotRequired[str]
 
 
 def write_stack_state(folder: Path, state: StackState) -> None:
@@ -42,7 +48,7 @@ def read_stack_state(folder: Path) -> StackState | None:
         return None
     if not isinstance(content, dict) or not StackState.__required_keys__ <= content.keys():
         return None
-    state: StackState = {name: content[name] for name in StackState.__annotations__}  # type: ignore[assignment]  # checked above
+    state: StackState = {name: content[name] for name in StackState.__annotations__ if name in content}  # type: ignore[assignment]  # checked above
     return state
 
 

@@ -78,10 +78,13 @@ def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_
     hand_out = create(bench, terminal, *options)
     own = terminal.ledger("hand-out", "preview", hand_out, "--language", "en", "--json").json
     usual = terminal.ledger("hand-out", "preview", hand_out, "--language", "zh", "--json").json
+    lines = terminal.ledger("hand-out", "preview", hand_out, "--language", "en").out.splitlines()
     test = terminal.ledger("hand-out", "test", hand_out, "li@example.com", "--json")
 
     assert own["subject"] == "For [name]"
     assert "Dear [name]," in own["text"]
+    assert lines[:5] == ["For [name]", "", "Dear [name],", "", "your code is MCM1-PRY5-KC9W-VE1A-S4PD."]
+    assert lines[2:] == own["text"].splitlines()
     assert "MCM1-PRY5-KC9W-VE1A-S4PD" in own["text"]
     assert "team" in usual["subject"]
     assert set(test.json) == {"outcome", "why"}

@@ -28,6 +28,9 @@ STATE = StackState(
     staff_password="y",
     demo_code="",
     pid=1,
+    public_url="https://ledger.example",
+    smtp_url="smtp://127.0.0.1:20002",
+    mail_from="ledger@ledger.example",
 )
 
 
@@ -190,7 +193,9 @@ def test_environment_of_a_running_stack_holds_urls_and_secrets(tmp_path: Path, m
         "LEDGER_CHECKPOINT_FILE": str(tmp_path / "checkpoints.jsonl"),
         "LEDGER_DATA_DIR": str(tmp_path),
         "LEDGER_MAILBOX": STATE["mailbox"],
-        "LEDGER_PUBLIC_URL": STATE["api"],
+        "LEDGER_PUBLIC_URL": STATE["public_url"],
+        "LEDGER_SMTP_URL": STATE["smtp_url"],
+        "LEDGER_MAIL_FROM": STATE["mail_from"],
         **{name: secrets[name] for name in ("LEDGER_SECRET_KEY", "LEDGER_PEPPERS", "LEDGER_MASTER_KEYS")},
     } == read_stack_environment(tmp_path)
     assert (tmp_path / "ledger.json").stat().st_mode & 0o777 == 0o600

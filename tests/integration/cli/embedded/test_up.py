@@ -8,6 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -88,6 +91,22 @@ def running_on(folder: Path) -> list[str]:
     return matching
 
 
+def ledger(folder: Path, *arguments: str) -> str:
+    """What a command prints that runs next to the stack."""
+    command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), *arguments]
+    done = subprocess.run(command, env=plain(), capture_output=True, text=True, check=False, timeout=READY_S_MAX)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def send_hand_out_test(folder: Path, state: dict[str, Any]) -> EmailMessage:
+    """The email that a command sends, which has only the data folder."""
+    hand_out_id = ledger(folder, "hand-out", "create", ledger(folder, "campaign", "create", "Autumn"), "Newsletter")
+    assert ledger(folder, "hand-out", "test", hand_out_id, "li@example.com", "--language", "en") == "sent"
+    (path,) = (path for path in Path(state["mailbox"]).glob("[cn]*/*") if b"li@example.com" in path.read_bytes())
+    return message_from_bytes(path.read_bytes(), policy=default)
+
+
 @pytest.mark.timeout(150)
 def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
     """Everything is ready when it says so; a second start has the data; nothing runs after SIGTERM or kill -9."""
@@ -98,6 +117,10 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
         assert {"ledger_run"} == {name for (name,) in sessions(state["database_url"])}
         assert (folder / "ledger.json").stat().st_mode & 0o777 == 0o600
         assert process.pid == state["pid"]
+        email = send_hand_out_test(folder, state)
+        text = email.get_body(("plain",))
+        assert text is not None
+        assert (email["From"], f"{state['api']}/invite" in text.get_content()) == ("ledger@localhost.localdomain", True)
         with psycopg.connect(state["database_url"]) as conn:
             first = conn.execute("SELECT count(*) FROM ledger_events").fetchall()
         process.send_signal(signal.SIGTERM)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -215,7 +216,7 @@ def test_email_says_when_its_code_can_be_redeemed(
     """By the terms of the code and of its campaign, also with a text of its own, on the day on which it is sent."""
     starts_at, ends_at = house.now + timedelta(days=10), house.now + timedelta(days=22)
     shown = [f"{time:%Y-%m-%d %H:%M}" for time in (starts_at, ends_at)]
-    windows = [
+    windows: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({"starts_at": starts_at}, {"expires_at": ends_at, "starts_at": house.now}, whole),
         ({"starts_at": None, "ends_at": ends_at}, {"expires_at": ends_at + timedelta(days=9)}, end),
         ({"starts_at": None, "ends_at": None}, {"starts_at": starts_at}, start),
