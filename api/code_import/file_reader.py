@@ -8,7 +8,7 @@ import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import BinaryIO, Final, Literal, NamedTuple
+from typing import Any, BinaryIO, Final, Literal, NamedTuple
 
 import orjson
 
@@ -17,6 +17,7 @@ from api.code_import.duplicates import find_repeated
 from api.code_import.row_parser import COLUMNS, IGNORED_COLUMNS, InvalidCellError, RejectedRecordError, parse_code
 from api.schemas.code_terms import NONE_WORDS
 from api.schemas.csv_cells import without_mark
+from api.schemas.json_members import RepeatedMemberError, check_members
 from domain.events.code_terms import DOMAIN_TERMS
 
 Format = Literal["csv", "jsonl"]
@@ -176,12 +177,7 @@ class Records:
         return {name: cell for name, cell in zip(self._names, cells, strict=False) if name}
 
     def _json_cells(self, text: str) -> Mapping[str, str]:
-        try:
-            document = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise RejectedRecordError(
-                "json", f"the line is not JSON: {error.msg} at character {error.colno}"
-            ) from error
+        document = parse_json_line(text)
         if not isinstance(document, dict):
             raise RejectedRecordError("json", 'the line is not a JSON object such as {"code":"ABC-123","max_uses":5}')
         cells: dict[str, str] = {}
@@ -205,6 +201,24 @@ def _check(names: Sequence[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UnusableFileError("columns", f"two columns are named {twice}: ignore one with --map COLUMN=")
+
+
+def parse_json_line(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds there
+    """Return what a line of a JSON Lines file holds.
+
+    Raises:
+        RejectedRecordError: It is not JSON, or an object in it names a member twice.
+    """
+    try:
+        document = orjson.loads(text)
+        check_members(text, document)
+    except orjson.JSONDecodeError as error:
+        raise RejectedRecordError("json", f"the line is not JSON: {error.msg} at character {error.colno}") from error
+    except RepeatedMemberError as error:
+        raise RejectedRecordError("json", f"the line has {error.name!a} twice") from error
+    except RecursionError as error:
+        raise RejectedRecordError("json", "the line is nested too deeply") from error
+    return document
 
 
 def decode_line(raw: bytes) -> str:

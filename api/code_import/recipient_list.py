@@ -8,18 +8,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, Protocol
 
-import orjson
-
 from api.code_import.file_reader import (
     SEPARATORS,
     Format,
     UnusableFileError,
     decode_line,
+    parse_json_line,
     read_lines,
     split_cells,
 )
 from api.code_import.row_parser import SHOWN_LENGTH_MAX, RejectedRecordError
 from api.schemas.csv_cells import FORMULA, without_mark
+from api.schemas.json_members import RepeatedMemberError
 from api.schemas.parsing import InvalidInputError, parse_email
 from domain.ports import Language
 from domain.values.text_variables import VARIABLE_NAME
@@ -214,11 +214,11 @@ def _check_value(name: str, value: str) -> None:
 
 def _json_cells(text: str) -> Mapping[str, str]:
     try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        why = f"the line is not JSON: {error.msg} at character {error.colno}"
-        raise RejectedRecipientError("json", why) from error
-    return _cells_of(document)
+        return _cells_of(parse_json_line(text))
+    except RejectedRecordError as error:
+        if isinstance(error.__cause__, RepeatedMemberError):
+            raise RejectedRecipientError("twice", str(error)) from error
+        raise
 
 
 def _cells_of(document: object) -> Mapping[str, str]:

@@ -6,8 +6,9 @@ from typing import BinaryIO
 
 import orjson
 
-from api.code_import.file_reader import Format, Record, Records
+from api.code_import.file_reader import Format, Record, Records, parse_json_line
 from api.code_import.importer import Rejects, discard_rejects
+from api.code_import.row_parser import RejectedRecordError
 from api.schemas.csv_cells import csv_line
 
 
@@ -41,8 +42,8 @@ def rejects_into(file: BinaryIO | None, form: Format, records: Records) -> Itera
 def _json_line(record: Record, why: str) -> bytes:
     text = record.raw.decode(errors="replace").strip()
     try:
-        fields = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        fields = parse_json_line(text)
+    except RejectedRecordError:
         fields = None
     about = fields if isinstance(fields, dict) else {"record": text}
     return orjson.dumps({**about, "line": record.line, "why": why}, option=orjson.OPT_APPEND_NEWLINE)

@@ -4,8 +4,11 @@
 use cases directly. They are answered UNAVAILABLE when the database is unavailable, or when they take longer than
 `LEDGER_REQUEST_WAIT_S`; `@answer_within(seconds)` sets another bound. Only the endpoint itself is bounded: reading the
 request's body is not. `async def` endpoints run in the event loop as usual, and call `services.run_blocking`.
+
+A JSON body in which an object names a member twice is refused. `JsonRoute` does that alone.
 """
 
+import json
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import wraps
@@ -15,7 +18,10 @@ from typing import Any, ParamSpec, TypeVar
 from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
+from api.errors import malformed
+from api.schemas.json_members import IS_REPEATED, RepeatedMemberError, read_members
 from api.use_cases.run_blocking import run_blocking
 
 P = ParamSpec("P")
@@ -23,7 +29,25 @@ T = TypeVar("T")
 _REQUEST_WAIT_S: ContextVar[float] = ContextVar("LEDGER_REQUEST_WAIT_S of the application that serves this request")
 
 
-class BlockingRoute(APIRoute):
+class JsonRoute(APIRoute):
+    """A route that refuses a JSON body in which an object names a member twice."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the route."""
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await inner(_JsonRequest(request.scope, request.receive))
+            except HTTPException as error:  # FastAPI's answer to anything that fails while it reads a body
+                if isinstance(error.__cause__, RepeatedMemberError):
+                    raise malformed(f"body.{error.__cause__.name}", IS_REPEATED) from error
+                raise
+
+        return handle
+
+
+class BlockingRoute(JsonRoute):
     """A route whose endpoint runs in a thread if it is a plain function."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -38,6 +62,18 @@ class BlockingRoute(APIRoute):
             return await inner(request)
 
         return handle
+
+
+class _JsonRequest(Request):
+    """A request whose JSON body names no member twice."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - whatever JSON holds there
+        """Return the body.
+
+        Raises:
+            RepeatedMemberError: An object names a member twice.
+        """
+        return json.loads(await self.body(), object_pairs_hook=read_members)
 
 
 def answer_within(wait_s: float) -> Callable[[Callable[P, T]], Callable[P, Coroutine[Any, Any, T]]]:

@@ -31,6 +31,7 @@ from api.schemas.hand_outs import (
     view_of_hand_out,
     view_of_person,
 )
+from api.schemas.json_members import IS_REPEATED, RepeatedMemberError, check_members
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_email
 from api.use_cases.export_rows import lines_of
@@ -282,8 +283,13 @@ def _open_source(form: str, data: bytes, language: Language) -> RecipientSource:
 def _objects_of(data: bytes) -> list[Any]:
     try:
         document = orjson.loads(data)
+        check_members(data, document)
     except orjson.JSONDecodeError as error:
         raise malformed("body", f"is not JSON: {error.msg} at character {error.colno}") from error
+    except RepeatedMemberError as error:
+        raise malformed(f"body.{error.name}", IS_REPEATED) from error
+    except RecursionError as error:
+        raise malformed("body", "is nested too deeply") from error
     objects = document.get("recipients") if isinstance(document, dict) else None
     if not isinstance(objects, list) or len(document) != 1:
         raise malformed("body", 'must be an object with the list "recipients" and nothing else')

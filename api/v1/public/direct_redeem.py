@@ -17,6 +17,7 @@ from api.http.middleware import REQUEST_ID, RequestEnvelope
 from api.http.problems import MEDIA_TYPE, problem_answer
 from api.http.server.direct_route import DirectExchange
 from api.i18n.catalogs import pick_language
+from api.schemas.json_members import RepeatedMemberError, check_members
 from api.schemas.resources import KEY_LENGTH_MAX, RedeemRequest
 from api.use_cases.redeem import BegunRedeem, begin_redeem
 from api.use_cases.services import Services
@@ -65,7 +66,9 @@ class DirectRedeem:
             return False
         try:
             body = RedeemRequest.model_validate_json(exchange.body)
-        except ValidationError:
+            if exchange.body.count(b":") > len(body.model_fields_set):
+                check_members(exchange.body, None)
+        except (ValidationError, RepeatedMemberError):
             return False
         if self._read_forwarded is not None:
             self._read_forwarded(scope)

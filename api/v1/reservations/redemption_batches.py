@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from api.errors import ApplicationError
+from api.http.blocking_route import JsonRoute
 from api.http.dependencies import MayRedeemBatches, TheLanguage, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.problems import retry_headers, status_of
@@ -23,7 +24,7 @@ PATH: Final = "/api/v1/redemptions/batch"
 REPEATED: Final = 200
 BATCHES: Final = FactLog(__name__)
 
-router = APIRouter(tags=["redemptions"])
+router = APIRouter(route_class=JsonRoute, tags=["redemptions"])
 
 
 @router.post(

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
+from api.http.blocking_route import JsonRoute
 from api.http.dependencies import MayRedeem, TheLanguage, TheServices
 from api.http.openapi import PROTECTED
 from api.schemas.resources import RedeemOnBehalfRequest, RedemptionView
 from api.use_cases.redeem import redeem
 from api.v1.public.redeem import REDEEM_PROBLEMS, redemption_response
 
-router = APIRouter(prefix="/api/v1/redemptions", tags=["redemptions"])
+router = APIRouter(route_class=JsonRoute, prefix="/api/v1/redemptions", tags=["redemptions"])
 
 
 @router.post(

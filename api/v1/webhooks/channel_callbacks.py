@@ -13,11 +13,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, ValidationError
 
-from api.errors import ApplicationError
+from api.errors import ApplicationError, malformed
 from api.http.blocking_route import BlockingRoute
 from api.http.dependencies import TheServices, request_id_of
 from api.http.openapi import problem_responses
 from api.http.validation_errors import field_errors
+from api.schemas.json_members import IS_REPEATED, RepeatedMemberError, check_members
 from api.schemas.numbers import Strict
 from api.schemas.resources import BounceReason
 from api.schemas.timestamps import Timestamp
@@ -147,6 +148,10 @@ class CallbackHandler:
             raise await self._refused(fault)
         try:
             report = Callback.model_validate_json(body)
+            check_members(body, None)
+        except RepeatedMemberError as error:
+            await self.write_down("malformed")
+            raise malformed(f"body.{error.name}", IS_REPEATED) from None
         except ValidationError as error:
             await self.write_down("malformed")
             details = field_errors({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())

@@ -112,6 +112,17 @@ def test_skip_bad_imports_the_other_lines(terminal: Terminal, bench: LedgerBench
     assert (again.status, counts(bench)) == (0, (3, 1))
 
 
+def test_rejected_line_that_names_a_member_twice_is_kept_as_it_is(terminal: Terminal, tmp_path: Path) -> None:
+    """With both values, of which one is wrong."""
+    line = '{"code": "TWICE-1", "max_uses": 1, "max_uses": 5}'
+    file, rejects = written(tmp_path, line + "\n", "codes.jsonl"), tmp_path / "rejects.jsonl"
+    done = terminal.ledger("import-codes", file, "--rejects", str(rejects))
+    (rejected_line,) = rejects.read_text("utf-8").splitlines()
+
+    assert done.status == 4
+    assert json.loads(rejected_line) == {"record": line, "line": 1, "why": "the line has 'max_uses' twice"}
+
+
 def test_second_import_changes_nothing(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
     """What is there as the file says is left; with other terms or uses it is a bad line."""
     file = written(tmp_path, GOOD)

@@ -152,6 +152,9 @@ ODD_BODIES = [
     b'{"email": "a@example.com"}',
     b"\xff\xfe",
     b'{"email": "\\ud800", "code": "x"}',
+    b'{"email": "a@example.com", "code": "x", "email": "b@example.com"}',
+    b'{"email": "a@example.com", "code": "x", "\\u0063ode": "y"}',
+    b'{"email": "a@example.com", "code": "x", "more": {"a": 1, "a": 2}}',
 ]
 
 

@@ -57,10 +57,11 @@ class System:
         at: datetime | None = None,
         secret: str | None = None,
         change: bytes = b"",
+        members: bytes = b"",
         **data: Any,
     ) -> AppResponse:
         """Sign a report as the standard's own package does, and send it."""
-        body = orjson.dumps({"type": kind, "data": {"reservation_id": reservation_id, **data}})
+        body = orjson.dumps({"type": kind, "data": {"reservation_id": reservation_id, **data}})[:-1] + members + b"}"
         at, message_id = at or self.app.services.now(), message_id or f"r_{uuid4().hex}"
         headers = {
             "webhook-id": message_id,
@@ -163,6 +164,17 @@ def test_callback_about_another_group_changes_nothing(
     named = [fault["where"] for fault in answer.json().get("errors", [])]
     assert named == [f"body.data.{part}" for part in how.keys() & {"delivery", "reason"}]
     assert system.refused() == {reason: 1}
+    assert type(system.history(reservation_id)[-1]).__name__ == "InviteSent"
+
+
+def test_callback_that_names_a_member_twice_is_malformed(system: System) -> None:
+    """Whether the first or the last of them was meant is not known."""
+    reservation_id = system.sent()
+    answer = system.report("invite.removed", reservation_id, members=b',"type":"invite.accepted"')
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "MALFORMED")
+    assert answer.json()["errors"] == [{"where": "body.type", "what": "is given twice"}]
+    assert system.refused() == {"malformed": 1}
     assert type(system.history(reservation_id)[-1]).__name__ == "InviteSent"
 
 
