@@ -1,7 +1,8 @@
 """Create a campaign, change its terms, pause, resume and end it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -126,13 +127,27 @@ def handle_campaign(command: CampaignCommand, working_set: WorkingSet) -> Campai
     Raises:
         InvariantViolationError: An invariant would break; nothing may be committed.
     """
+    changed = record_in_campaign(command.campaign_id, working_set, partial(_decide, command, working_set))
+    if isinstance(changed, Refusal):
+        return changed
+    return CampaignResult(working_set.campaigns[command.campaign_id], changed=changed)
+
+
+def record_in_campaign(
+    campaign_id: UUID, working_set: WorkingSet, decide: Callable[[], CampaignEvent | None]
+) -> bool | Refusal:
+    """Fold the event that a decision returns into the stream of a campaign; return whether there is one.
+
+    Raises:
+        InvariantViolationError: An invariant would break; nothing may be committed.
+    """
     try:
-        event = _decide(command, working_set)
+        event = decide()
     except Refusal as error:
-        return error
+        return error.with_traceback(None)  # its frames hold the working set
     if event is not None:
-        working_set.record_campaign(command.campaign_id, event)
-    return CampaignResult(working_set.campaigns[command.campaign_id], changed=event is not None)
+        working_set.record_campaign(campaign_id, event)
+    return event is not None
 
 
 def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent | None:

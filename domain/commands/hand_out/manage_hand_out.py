@@ -1,11 +1,12 @@
 """Create a hand-out of a campaign's codes, pause, resume and end it."""
 
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, structs
 
-from domain.commands.campaign.manage_campaign import campaign_event_fields
+from domain.commands.campaign.manage_campaign import campaign_event_fields, record_in_campaign
 from domain.commands.context import CommandContext
 from domain.commands.input_bounds import check_agreement, check_terms
 from domain.errors import (
@@ -101,13 +102,10 @@ def handle_hand_out(command: HandOutCommand, working_set: WorkingSet) -> HandOut
     Raises:
         InvariantViolationError: An invariant would break; nothing may be committed.
     """
-    try:
-        event = _decide(command, working_set)
-    except Refusal as error:
-        return error
-    if event is not None:
-        working_set.record_campaign(command.campaign_id, event)
-    return HandOutResult(working_set.hand_outs[command.hand_out_id], changed=event is not None)
+    changed = record_in_campaign(command.campaign_id, working_set, partial(_decide, command, working_set))
+    if isinstance(changed, Refusal):
+        return changed
+    return HandOutResult(working_set.hand_outs[command.hand_out_id], changed=changed)
 
 
 def _decide(command: HandOutCommand, working_set: WorkingSet) -> HandOutEvent | None:

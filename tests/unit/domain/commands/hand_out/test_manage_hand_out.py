@@ -112,3 +112,12 @@ def test_unknown_hand_out_is_refused() -> None:
 
     assert outcome(change(scenario, "pause", OTHER))[0] == "HAND_OUT_NOT_FOUND"
     assert outcome(change(scenario, "pause"))[0] == "paused"
+
+
+def test_refusal_of_a_hand_out_or_campaign_keeps_no_frames() -> None:
+    """They would hold the working set of its transaction."""
+    scenario = campaign()
+    scenario.end_campaign()
+    refusals = [change(scenario, "pause"), create(scenario), scenario.pause_campaign()]
+
+    assert [isinstance(refusal, Refusal) and refusal.__traceback__ is None for refusal in refusals] == [True] * 3
