@@ -102,11 +102,13 @@ def list_hand_outs(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> HandOutPage:
-    """Returns one page in order of creation. `next` is the cursor of the next page."""
-    rows = hand_out_actions.list_progress(services, campaign, parse_cursor(cursor), limit + 1)
-    page = Page.of(rows, limit, lambda row: format_cursor(row.details.created_at, row.details.hand_out.hand_out_id))
-    now = services.now()
-    return HandOutPage(hand_outs=[view_of_hand_out(row, now) for row in page.rows], next=page.next)
+    """Returns one page in order of creation. `next` is the cursor of the next page.
+
+    A page has fewer than `limit` hand-outs if they have many recipients, because each recipient is counted.
+    """
+    page, now = hand_out_actions.list_progress(services, campaign, parse_cursor(cursor), limit), services.now()
+    following = None if page.next is None else format_cursor(*page.next)
+    return HandOutPage(hand_outs=[view_of_hand_out(row, now) for row in page.rows], next=following)
 
 
 @router.post(

@@ -136,14 +136,27 @@ class HandOutReader(Reader):
         """Return one page of the hand-outs of a campaign in order of creation."""
         return [_details(row) for row in self._fetch_all(HandOutsSql.hand_outs_of_campaign, campaign_id, *after, limit)]
 
-    def count_people(self, details: HandOutDetails, now: datetime, *, is_campaign_over: bool) -> dict[PersonState, int]:
-        """Return how many recipients are in each state; states without any are 0."""
-        counts: dict[PersonState, int] = dict.fromkeys(PERSON_STATES, 0)
-        is_ended = details.issues_no_code(now, is_campaign_over=is_campaign_over)
+    def count_listed(self, hand_outs: Sequence[HandOutDetails], listed_max: int) -> int:
+        """Return how many of these hand-outs, from the first, have at most so many recipients together."""
+        ids = [each.hand_out.hand_out_id for each in hand_outs]
+        return int(self._fetch_named(HandOutsSql.count_listed, hand_out_ids=ids, most=listed_max)[0][0])
+
+    def count_people(
+        self, hand_outs: Sequence[HandOutDetails], now: datetime, *, is_campaign_over: bool
+    ) -> list[dict[PersonState, int]]:
+        """Return for each of these hand-outs how many recipients are in each state; states without any are 0."""
+        counts: dict[UUID, dict[PersonState, int]] = {
+            each.hand_out.hand_out_id: dict.fromkeys(PERSON_STATES, 0) for each in hand_outs
+        }
+        ended = {
+            each.hand_out.hand_out_id
+            for each in hand_outs
+            if each.issues_no_code(now, is_campaign_over=is_campaign_over)
+        }
         rows = self._fetch_named(
-            HandOutsSql.count_people, hand_out_id=details.hand_out.hand_out_id, group=_group(details), now=now
+            HandOutsSql.count_people, hand_out_ids=list(counts), groups=[_group(each) for each in hand_outs], now=now
         )
-        for mail, mail_state, reminder, is_redeemed, is_expired, is_revoked, has_opted_out, count in rows:
+        for hand_out_id, mail, mail_state, reminder, is_redeemed, is_expired, is_revoked, has_opted_out, count in rows:
             facts = PersonFacts(
                 mail,
                 mail_state,
@@ -152,8 +165,8 @@ class HandOutReader(Reader):
                 bool(is_expired) or is_revoked or is_campaign_over,
                 has_opted_out,
             )
-            counts[state_of_person(facts, is_ended=is_ended)] += count
-        return counts
+            counts[hand_out_id][state_of_person(facts, is_ended=hand_out_id in ended)] += count
+        return [counts[each.hand_out.hand_out_id] for each in hand_outs]
 
     def list_people(
         self, details: HandOutDetails, after: int, limit: int, now: datetime, *, is_campaign_over: bool

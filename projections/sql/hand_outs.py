@@ -22,6 +22,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     listed_recipients: LiteralString
     list_people: LiteralString
     person_of_code: LiteralString
+    count_listed: LiteralString
     count_people: LiteralString
     code_texts_of_ids: LiteralString
     handed_out_of_ids: LiteralString

@@ -100,16 +100,33 @@ LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
 LEFT JOIN code_balances b ON b.code_id = r.code_id
 WHERE r.hand_out_id = %(hand_out_id)s AND r.code_id = %(code_id)s;
 
+-- name: count_listed
+-- How many of these hand-outs, in their order, have at most so many rows in their lists together. It reads no more rows.
+WITH RECURSIVE page AS (
+    SELECT * FROM unnest(%(hand_out_ids)s::uuid[]) WITH ORDINALITY AS p (hand_out_id, nth)
+), sums AS (
+    SELECT 0::bigint AS nth, 0::bigint AS listed
+    UNION ALL
+    SELECT p.nth, s.listed + (
+        SELECT count(*) FROM (
+            SELECT FROM hand_out_recipients r WHERE r.hand_out_id = p.hand_out_id LIMIT %(most)s + 1 - s.listed
+        ) rows
+    )
+    FROM sums s JOIN page p ON p.nth = s.nth + 1
+    WHERE s.listed <= %(most)s
+)
+SELECT max(nth) FROM sums WHERE listed <= %(most)s;
+
 -- name: count_people
-SELECT h.mail, h.mail_state, h.reminder, (coalesce(b.used + b.reserved, 0) > 0)::int, b.expires_at <= %(now)s,
+SELECT r.hand_out_id, h.mail, h.mail_state, h.reminder, (coalesce(b.used + b.reserved, 0) > 0)::int, b.expires_at <= %(now)s,
     b.revoked_by IS NOT NULL, o.recipient_id IS NOT NULL, count(*)
-FROM hand_out_recipients r
+FROM unnest(%(hand_out_ids)s::uuid[], %(groups)s::text[]) AS page (hand_out_id, group_name)
+JOIN hand_out_recipients r ON r.hand_out_id = page.hand_out_id
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
 LEFT JOIN code_balances b ON b.code_id = r.code_id
-LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = %(group)s
-WHERE r.hand_out_id = %(hand_out_id)s
-GROUP BY 1, 2, 3, 4, 5, 6, 7;
+LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = page.group_name
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
 
 -- name: code_texts_of_ids
 SELECT code_id, digest, pepper_id, sealed, key_id FROM code_texts WHERE code_id = ANY(%s);

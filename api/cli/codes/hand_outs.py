@@ -1,6 +1,7 @@
 """`ledger hand-out create|add|list|show|recipients|resend|pause|resume|end|export|preview|test`: codes for a list."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -29,13 +30,14 @@ from domain.events.code_terms import SINGLE_USE
 from domain.ports import Language
 from domain.values.number_bounds import MAILS_PER_MINUTE
 from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText
-from projections.read_models.pagination import OLDEST
+from projections.read_models.pagination import OLDEST, ListCursor
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show as show_table
 from projections.terminal.tables import table
 from projections.terminal.text import say, say_error
 
 LISTED_MAX = 10_000
+HAND_OUTS_PAGE = 200
 PEOPLE_PAGE = 1_000
 SHOWN_MAX = 20
 
@@ -145,7 +147,7 @@ def list_hand_outs(
     campaign_id = parse_campaign_id(campaign)
     with Session(context.obj).open_ledger() as ledger:
         try:
-            rows = hand_out_actions.list_progress(ledger.services, campaign_id, OLDEST, LISTED_MAX)
+            rows = list(islice(_list_progress(ledger.services, campaign_id), LISTED_MAX))
         except ApplicationError as error:
             return ledger.report_refusal(error)
         hand_outs = [_document(ledger, row) for row in rows]
@@ -158,6 +160,14 @@ def list_hand_outs(
         shown.add_row(str(one["id"]), one["state"], *counts, one["name"])
     show_table(shown)
     return 0
+
+
+def _list_progress(services: LedgerServices, campaign_id: UUID) -> Iterator[HandOutProgress]:
+    after: ListCursor | None = OLDEST
+    while after is not None:
+        page = hand_out_actions.list_progress(services, campaign_id, after, HAND_OUTS_PAGE)
+        yield from page.rows
+        after = page.next
 
 
 @leaves_no_record(READS_ONLY)

@@ -223,8 +223,7 @@ def _render_list(
     request: Request, admin: AdminContext, staff: Staff, campaign_id: UUID, fields: FormFields, cursor: str | None
 ) -> Response:
     campaign, now = find_campaign(admin, campaign_id).campaign, admin.services.now()
-    rows = list_progress(admin.services, campaign_id, parse_cursor(cursor), PER_PAGE + 1)
-    page = Page.of(rows, PER_PAGE, lambda row: format_cursor(row.details.created_at, row.details.hand_out.hand_out_id))
+    page = list_progress(admin.services, campaign_id, parse_cursor(cursor), PER_PAGE)
     is_over = campaign.has_ended(now)
     return admin_page(
         request,
@@ -236,7 +235,7 @@ def _render_list(
         cards=[
             HandOutCard(row, row.details.state_in(is_campaign_over=is_over), row.counts["queued"]) for row in page.rows
         ],
-        next=page.next,
+        next=None if page.next is None else format_cursor(*page.next),
         is_first=cursor is None,
         code_defaults=list_code_defaults(campaign),
         **_form(admin, fields),

@@ -13,6 +13,7 @@ import pytest
 from api.code_import.hand_out_upload import BATCH, HandOutUpload
 from api.code_import.recipient_list import ListLine, RecipientFile
 from api.errors import ApplicationError
+from api.use_cases.hand_outs import hand_out_actions
 from api.use_cases.services import Caller
 from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
@@ -322,6 +323,32 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     kinds = [event["type"] for event in history]
     assert kinds == ["CampaignCreated", "HandOutCreated", "HandOutCreated", "HandOutPaused", "HandOutResumed"]
     assert "60 emails per minute" in history[1]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("counted_max", "expected"), [(4, [[2, 2], [5]]), (3, [[2], [2], [5]]), (8, [[2, 2], [5]]), (9, [[2, 2, 5]])]
+)
+def test_page_of_hand_outs_counts_a_bounded_number_of_recipients(
+    app: AppClient, monkeypatch: pytest.MonkeyPatch, counted_max: int, expected: list[list[int]]
+) -> None:
+    """It has fewer hand-outs then, but at least one, and the pages together have them all."""
+    campaign = create_campaign(app)
+    lists = [create(app, campaign) for _ in range(3)]
+    for nth, count in enumerate((2, 2, 5)):
+        upload(app, lists[nth], "email\n" + "".join(f"person{nth}{each}@example.com\n" for each in range(count)))
+    monkeypatch.setattr(hand_out_actions, "COUNTED_MAX", counted_max)
+    pages, cursor = list[list[dict[str, Any]]](), dict[str, str]()
+    while len(pages) < 9:
+        query = {"campaign": campaign, **cursor}
+        page = app.client.get(PATH, params=query, headers=app.key("viewer")).json()
+        pages.append(page["hand_outs"])
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+
+    assert [[each["recipients"] for each in page] for page in pages] == expected
+    shown = [app.client.get(f"{PATH}/{each['id']}", headers=app.key("viewer")).json() for each in lists]
+    assert [each for page in pages for each in page] == shown
 
 
 def test_unknown_hand_outs_and_campaigns_are_refused(app: AppClient) -> None:

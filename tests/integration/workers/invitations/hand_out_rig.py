@@ -135,7 +135,7 @@ class HandOutRig:
         reader = HandOutReader(self.bench.storage)
         details = reader.find_hand_out(hand_out_id)
         assert details is not None
-        counts = reader.count_people(details, self.now, is_campaign_over=False)
+        (counts,) = reader.count_people([details], self.now, is_campaign_over=False)
         return {name: count for name, count in counts.items() if count}
 
     def passes(self, **time: float) -> None:
