@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ NEW_CONTAINERS_MIN: Final = 20_000
 
 # Modules and test items live as long as the run. Looking at them in each collection costs a fifth of its CPU.
 gc.disable()
+
+# A shell without job control starts what runs in the background with SIGINT ignored. Programs inherit that, and the
+# tests interrupt some of them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -155,9 +155,8 @@ def test_frozen_broker_loses_no_id_and_delays_no_caller(broker: RunningBroker, a
     dispatcher.dispatch(UUID(int=1))
     assert take_ids(app, 1) == {UUID(int=1)}
     with broker.find_primary().frozen():
-        started = time.monotonic()
         dispatcher.dispatch(UUID(int=2))
-        called_s = time.monotonic() - started
+        assert not failed.is_set()  # the caller did not wait for the publish
         assert failed.wait(PUBLISH_S_MAX)
         with pytest.raises(BrokerUnavailableError):
             client.look()
@@ -165,7 +164,6 @@ def test_frozen_broker_loses_no_id_and_delays_no_caller(broker: RunningBroker, a
             assert take_ids(app, 1) == {UUID(int=2)}
             eventually(lambda: client.look().is_up)
 
-    assert called_s < 0.5
     if not broker.fails_over:
         assert take_ids(app, 1) == {UUID(int=2)}
         eventually(lambda: client.look().is_up)

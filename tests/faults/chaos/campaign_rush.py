@@ -36,10 +36,11 @@ LEASE_S = 4
 REST_S_MAX = 120.0
 FAULT_WAIT_S = 2.0
 """How long a fault waits for a victim with work in flight."""
-FIRST_FAULT_WAIT_S = 5.0
-"""How long the last third of the people waits for the first fault: on a fast machine the rush was over before it."""
-MAIL_DELAY_S = 0.15
-"""How long the server takes for each message, so that a fault finds some on their way."""
+FAULTS_AWAITED = 2
+"""The people come in one part more than this; each part but the first waits for one more fault."""
+FAULTS_AWAITED_S_MAX = 60.0
+FIRST_MAIL_DELAY_S, MAIL_DELAY_S = 1.0, 0.15
+"""How long the server takes for each message until the first fault, which finds some on their way, and then."""
 VICTIMS = {
     ("worker", "killed"),
     ("child", "killed"),
@@ -100,7 +101,6 @@ class Crowd:
         self._lock = threading.Lock()
         self._numbers = iter(range(plan.people))
         self._asking = 0
-        self.first_fault = threading.Event()
         self.refusals: list[Refusal] = []
         self.reservations: dict[str, str] = {}
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(plan.connections)]
@@ -143,11 +143,10 @@ class Crowd:
     def _run(self) -> None:
         with KeyedClient(self._base) as client:
             while (number := self._next()) is not None:
-                if number >= self._plan.people * 2 // 3:
-                    self.first_fault.wait(FIRST_FAULT_WAIT_S)
                 with self._lock:
                     self._asking += 1
                 try:
+                    self._wait_for_fault(client, number)
                     self._visit(client, number)
                 finally:
                     with self._lock:
@@ -156,6 +155,17 @@ class Crowd:
     def _next(self) -> int | None:
         with self._lock:
             return next(self._numbers, None)
+
+    def _wait_for_fault(self, client: KeyedClient, number: int) -> None:
+        """Ask for what the campaign refuses until so many faults struck as this part of the people waits for.
+
+        However fast the machine is, a fault finds requests in flight, and the rush does not end before it.
+        """
+        awaited = number * (FAULTS_AWAITED + 1) // self._plan.people
+        ends = time.monotonic() + FAULTS_AWAITED_S_MAX
+        while self._report.struck.total() < awaited and time.monotonic() < ends:
+            self.ask(client, self._codes[number % len(self._codes)], f"early{number}@{WRONG_DOMAIN}")
+            time.sleep(0.05)
 
     def _visit(self, client: KeyedClient, number: int) -> None:
         """One person: some codes until one is accepted; some then come again with another one."""
@@ -179,11 +189,11 @@ def run_rush(plan: RushPlan, folder: Path) -> RushReport:
         RefusingMailServer() as mail,
         open_short_lived_stack(folder, mail.url, lease_s=LEASE_S, ttl_s=plan.ttl_s) as stack,
     ):
-        mail.at("dot", DelayedReply(MAIL_DELAY_S))
+        mail.at("dot", DelayedReply(FIRST_MAIL_DELAY_S))
         campaign_id, codes = _create_campaign(stack, plan)
         crowd = Crowd(stack.base, list(codes), plan, report)
         ended = threading.Event()
-        striker = threading.Thread(target=_strike, args=(plan, stack, crowd, ended, report))
+        striker = threading.Thread(target=_strike, args=(plan, stack, crowd, mail, ended, report))
         striker.start()
         try:
             crowd.join(600)
@@ -218,7 +228,9 @@ def _create_campaign(stack: Stack, plan: RushPlan) -> tuple[str, dict[str, str]]
     return str(campaign["id"]), codes
 
 
-def _strike(plan: RushPlan, stack: Stack, crowd: Crowd, ended: threading.Event, report: RushReport) -> None:
+def _strike(
+    plan: RushPlan, stack: Stack, crowd: Crowd, mail: MailServer, ended: threading.Event, report: RushReport
+) -> None:
     """Kill a pool process, then kill workers and stop the broker in an order of the seed, until the rush has ended."""
     targets = FaultTargets(stack, crowd, LEASE_S)
     choice = random.Random(plan.seed)
@@ -231,7 +243,7 @@ def _strike(plan: RushPlan, stack: Stack, crowd: Crowd, ended: threading.Event, 
             fault = next(rounds)
             if targets.strike(fault, choice, FAULT_WAIT_S):
                 report.struck[f"{fault.victim} {fault.kind}"] += 1
-                crowd.first_fault.set()
+                mail.at("dot", DelayedReply(MAIL_DELAY_S))
     finally:
         targets.resume_all()
 

@@ -1,8 +1,9 @@
-"""A worker whose process dies at a planted moment: `celery -A tests.faults.rigs.crash_points worker`.
+"""A worker whose process dies or stops at a planted moment: `celery -A tests.faults.rigs.crash_points worker`.
 
 It is the real worker; only the steps are wrapped. LEDGER_PLANTED names a folder: a file in it called after a moment
 holds how often a process still is to die there. Moments: `started` (a task begins), `claimed` (under lease, nothing
-sent; with `.ID` only for that reservation), `sent` (the mail server has taken the letter, nothing recorded).
+sent; with `.ID` only for that reservation), `sent` (the mail server has taken the letter, nothing recorded). With
+`.stopped` after its name the process stops there instead, until it is resumed.
 """
 
 import fcntl
@@ -26,11 +27,13 @@ work, send, begin = InvitationBatchSender.run, DeliverySteps.send, DeliverySteps
 
 
 def die_at(crash_point: str) -> None:
-    """Die here if that is planted: this process, or with it its parent (`MOMENT.parent`)."""
+    """Die here if that is planted: this process, or with it its parent (`MOMENT.parent`); or stop."""
     for name, victims in ((crash_point, [os.getpid()]), (f"{crash_point}.parent", [os.getppid(), os.getpid()])):
         if _is_planted(FOLDER / name):
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)
+    if _is_planted(FOLDER / f"{crash_point}.stopped"):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _is_planted(path: Path) -> bool:

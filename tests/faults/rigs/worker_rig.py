@@ -24,7 +24,8 @@ from projections.storage.bootstrap import LedgerStore
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.mail_server import MailServer
 
-LEASE_S = 3
+LEASE_S = 6
+SMTP_TIMEOUT_S = 5
 ATTEMPTS_MAX = 3
 VISIBILITY_S = 16
 RING = "1:" + base64.b64encode(b"k" * 32).decode()
@@ -135,6 +136,10 @@ class WorkerRig:
         parents = [process for process in matching if process.ppid() == os.getpid()]
         return [*parents, *(process for process in matching if process not in parents)]
 
+    def stopped_processes(self) -> list[psutil.Process]:
+        """The processes of the worker that have stopped where that was planted."""
+        return [process for process in self.processes() if process.status() == psutil.STATUS_STOPPED]
+
 
 @contextmanager
 def worker_rig(folder: Path, database_url: str, broker_url: str, beats: int = 1) -> Iterator[WorkerRig]:
@@ -170,7 +175,7 @@ def _environment(database_url: str, broker_url: str, smtp_url: str, planted: Pat
         "LEDGER_SMTP_URL": smtp_url,
         "LEDGER_MAIL_FROM": "ledger@example.com",
         "LEDGER_LEASE_S": str(LEASE_S),
-        "LEDGER_SMTP_TIMEOUT_S": "2",
+        "LEDGER_SMTP_TIMEOUT_S": str(SMTP_TIMEOUT_S),
         "LEDGER_WEBHOOK_TIMEOUT_S": "2",
         "LEDGER_SWEEP_S": "1",
         "LEDGER_RETRY_FIRST_S": "0.5",
