@@ -14,6 +14,7 @@ from domain.commands.campaign.manage_campaign import (
 )
 from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import OutboundMessage, Outcome, Rejected
+from projections.database.migrations import migrate
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
 from tests.integration.workers.invitations.hand_out_rig import (
     CrashError,
@@ -26,6 +27,8 @@ from tests.integration.workers.invitations.hand_out_rig import (
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench
 from workers.invitations.delivery_steps import DeliverySteps
+
+LOST_MAILS = "0046_lost_hand_out_mails"
 
 
 def _end_before(house: HandOutRig, _: UUID) -> None:
@@ -182,6 +185,24 @@ def test_resend_is_sent_though_its_process_ends_after_the_commit(house: HandOutR
     assert counts == [1, 0]
     assert len({message.message_id for message in house.channel.sent}) == 2
     assert house.states(hand_out_id) == {"sent": 1}
+
+
+def test_migration_makes_emails_due_that_were_lost(house: HandOutRig) -> None:
+    """One that was sent stays as it is."""
+    hand_out_id = house.create()
+    house.add(hand_out_id, "li@example.com", "wang@example.com")
+    house.send()
+    house.request_resend(house.channel.sent[0].reservation_id)
+    pause(house, hand_out_id)
+    lost = house.bench.rows("UPDATE hand_out_recipients SET due_at = NULL, is_asked = false RETURNING code_id")
+    house.bench.rows("DELETE FROM _yoyo_migration WHERE migration_id = %s RETURNING 1", LOST_MAILS)
+    without = house.send()
+    applied = migrate(house.bench.database_url)
+    house.passes(minutes=10)
+
+    assert (len(lost), without, applied, house.send()) == (2, 0, [LOST_MAILS], 1)
+    assert house.channel.sent[-1].recipient == house.channel.sent[0].recipient
+    assert house.states(hand_out_id) == {"sent": 2}
 
 
 def test_reminder_is_sent_though_its_worker_ends_after_the_commit(house: HandOutRig) -> None:
