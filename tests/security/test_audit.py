@@ -176,5 +176,5 @@ def test_change_is_undone_when_its_line_cannot_be_written(audited_app: AuditedAp
         with audited_app.app.services.storage.datastore.get_connection() as conn:
             conn.execute("ALTER TABLE audit DROP CONSTRAINT no_lines")
 
-    assert answer.status_code == 503
+    assert answer.status_code == 500
     assert rows(audited_app) == before
