@@ -11,7 +11,7 @@ from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.rebuilds import read_models
 from tests.support.servers.databases import execute
 
-MIGRATION = "0045_fewer_bytes"
+MIGRATION = "0048_fewer_bytes"
 FORMER_LAYOUT = """
 CREATE TABLE former AS
 SELECT reservation_id, code_id, recipient_id, versions, status, kind, reserved_at, deadline, due_at, lease_until,

@@ -1,5 +1,5 @@
 -- Fewer bytes for each reservation: rows without gaps, full pages of the log's indexes, and a short key of recipients.
--- depends: 0044_opened_codes
+-- depends: 0047_hand_out_claims
 
 -- Columns in the order of their alignment: the former order left 16 bytes of gaps in each row.
 -- The rows wait in a temporary table: beside the former table, the constraints of the new one would get other names.
