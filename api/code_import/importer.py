@@ -11,7 +11,7 @@ from uuid import UUID
 
 from api.code_import.duplicates import short_hash
 from api.code_import.file_reader import Record, Records
-from api.code_import.row_parser import CodeRow, RejectedRecordError, parse_row
+from api.code_import.row_parser import CodeRow, InvalidCellError, RejectedRecordError, parse_row
 from api.use_cases.issue_codes import (
     BATCH,
     NEW,
@@ -23,7 +23,9 @@ from api.use_cases.issue_codes import (
 )
 from domain.commands.context import CommandContext
 from domain.events import CodeIssued, OpeningBalanceImported
+from domain.model.campaign import Campaign
 from domain.values.batched import batched
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import CodeTextLookup, FoundCode
 from projections.storage.bootstrap import LedgerStore
 
@@ -107,6 +109,7 @@ class CodeImporter:
         new_id: Random ids.
         code_id: The id of the code of a record's number; a random one by default.
         progress: Gets the number of bytes that are done.
+        campaigns: Those that records named so far; None for one that does not exist.
     """
 
     storage: LedgerStore
@@ -116,6 +119,7 @@ class CodeImporter:
     new_id: Callable[[], UUID]
     code_id: Callable[[int], UUID] | None = None
     progress: Callable[[int], None] = lambda _: None
+    campaigns: dict[UUID, Campaign | None] = field(default_factory=dict)
 
     def check(self, rejects: Rejects = discard_rejects) -> CodeImportCounts:
         """Check every record and change nothing.
@@ -184,11 +188,23 @@ class CodeImporter:
         if record.error is not None:
             raise record.error
         row = parse_row(record.cells, self.default)
+        self._check_campaign(row.template.campaign_id)
         if repeated and short_hash(row.text) in repeated:
             first_line = first_lines.setdefault(row.text, record.line)
             if first_line != record.line:
                 raise RejectedRecordError("repeated", f"code is the same as on line {first_line}")
         return row
+
+    def _check_campaign(self, campaign_id: UUID | None) -> None:
+        if campaign_id is None or campaign_id == self.default.campaign_id:
+            return
+        if campaign_id not in self.campaigns:
+            self.campaigns[campaign_id] = CampaignReader(self.storage).find_campaign_state(campaign_id)
+        campaign = self.campaigns[campaign_id]
+        if campaign is None:
+            raise InvalidCellError("campaign", f"this ledger has no campaign {campaign_id}: remove the cell")
+        if campaign.ended_by is not None:
+            raise InvalidCellError("campaign", f"campaign {campaign_id} has ended: remove the cell")
 
     def _split_existing(self, batch: RecordBatch) -> None:
         """Move the codes that the ledger has from the new ones to the existing or the rejected ones."""

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Final, Literal, TypeVar
+from uuid import UUID
 
 from msgspec import structs
 
 from api.schemas.code_terms import TERMS
-from api.schemas.parsing import InvalidInputError, parse_number, parse_term, parse_time
+from api.schemas.parsing import InvalidInputError, parse_id, parse_number, parse_term, parse_time
 from api.use_cases.issue_codes import CodeTemplate
 from domain.events.code_terms import BLAMED_TERM, TERM_NAMES, Contradiction, find_contradiction
 from domain.values.identifiers import MalformedCodeError, normalize_code
@@ -31,7 +32,7 @@ CONTRADICTIONS: Final[dict[Contradiction, str]] = {
     "domains_overlap": "denied_domains names a domain of allowed_domains, or all its subdomains: remove it from one",
 }
 """What is wrong with terms that contradict each other."""
-COLUMNS: Final = ("code", *TERM_COLUMNS, "used", "note", "issued_at", "state", "reserved")
+COLUMNS: Final = ("code", *TERM_COLUMNS, "used", "note", "issued_at", "state", "reserved", "campaign")
 """The names of columns. The catalogs say what each holds, for the import page and docs/how-to/import-codes.md."""
 IGNORED_COLUMNS: Final = frozenset({"id", "available", "line", "why"})
 """Columns of exports and rejects files that do not matter for issuing a code."""
@@ -88,6 +89,8 @@ def parse_row(cells: Mapping[str, str], default: CodeTemplate) -> CodeRow:
     """
     text = parse_code(cells.get("code", ""))
     template = _parse_template(tuple(cells.get(column, "") for column in TERM_COLUMNS), default)
+    if campaign := cells.get("campaign", ""):
+        template = replace(template, campaign_id=_parse_campaign(campaign, default.campaign_id))
     used = _parse_used(cells.get("used", ""), template.terms.max_uses)
     if _parse_uses("reserved", cells.get("reserved", "")):
         raise InvalidCellError(
@@ -149,6 +152,13 @@ def _parse_template(cells: tuple[str, ...], default: CodeTemplate) -> CodeTempla
     if (why := find_contradiction(terms)) is not None:
         raise InvalidCellError(BLAMED_TERM[why], CONTRADICTIONS[why])
     return replace(default, terms=terms, bound=bound)
+
+
+def _parse_campaign(cell: str, common_id: UUID | None) -> UUID:
+    campaign_id = _parse_cell(partial(parse_id, "campaign"), "campaign", cell)
+    if common_id not in {None, campaign_id}:
+        raise InvalidCellError("campaign", "campaign is not the one that the import names: remove the cell")
+    return campaign_id
 
 
 def _parse_cell(parse: Callable[[str], T], column: str, cell: str) -> T:

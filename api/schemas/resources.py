@@ -184,6 +184,7 @@ class CodeView(IssuedView):
     available: int | None
     state: str
     open: bool
+    campaign: UUID | None = Field(description="Campaign that the code belongs to.")
 
 
 class CodePage(BaseModel):

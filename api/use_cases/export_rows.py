@@ -25,7 +25,19 @@ from projections.read_models.statement_export import CodeHistoryLine
 Format = Literal["csv", "jsonl"]
 SLICE: Final = 1_000
 CODE_COLUMNS: Final = (
-    *("code", "id", "state", TERM_NAMES[0], "used", "reserved", "available", "open", *TERM_NAMES[1:], "issued_at"),
+    *(
+        "code",
+        "id",
+        "state",
+        TERM_NAMES[0],
+        "used",
+        "reserved",
+        "available",
+        "open",
+        *TERM_NAMES[1:],
+        "issued_at",
+        "campaign",
+    ),
 )
 RESERVATION_COLUMNS: Final = (
     *("reservation_id", "code_id", "recipient_id", "email", "status", "kind", "reserved_at", "deadline"),
@@ -73,6 +85,7 @@ def code_row(balance: Row, text: CodeText | None, now: datetime) -> Row:
         "open": not code.bound,
         **document_of_terms(code.terms),
         "issued_at": code.issued_at,
+        "campaign": code.campaign_id,
     }
 
 

@@ -193,11 +193,18 @@ class Reader:
         return ApiKeyRecord(*rows[0]) if rows else None
 
     def list_balances(
-        self, after: tuple[datetime, UUID], limit: int, *, group: str | None = None
+        self,
+        after: tuple[datetime, UUID],
+        limit: int,
+        *,
+        group: str | None = None,
+        campaign_id: UUID | None = None,
     ) -> list[dict[str, Any]]:
-        """Return one page of balances in order of issue; of one group, if one is named."""
+        """Return one page of balances in order of issue; of one campaign, or else of one group, if one is named."""
         with self._open_cursor() as cursor:
-            if group is None:
+            if campaign_id is not None:
+                cursor.execute(ReadModelsSql.codes_of_campaign_from, (campaign_id, *after, limit))
+            elif group is None:
                 cursor.execute(ReadModelsSql.list_codes, (*after, limit))
             else:
                 cursor.execute(ReadModelsSql.codes_of_group_from, (group, *after, limit))

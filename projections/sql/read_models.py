@@ -38,6 +38,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     reservations_from: LiteralString
     reservations_of_code_from: LiteralString
     codes_of_group_from: LiteralString
+    codes_of_campaign_from: LiteralString
     events_after: LiteralString
     events_after_of_stream: LiteralString
     position_of_version: LiteralString

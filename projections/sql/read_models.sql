@@ -223,6 +223,10 @@ WHERE code_id = %s AND (reserved_at, reservation_id) > (%s, %s) ORDER BY reserve
 SELECT * FROM code_balances
 WHERE group_name = %s AND (issued_at, code_id) > (%s, %s) ORDER BY issued_at, code_id LIMIT %s;
 
+-- name: codes_of_campaign_from
+SELECT * FROM code_balances
+WHERE campaign_id = %s AND (issued_at, code_id) > (%s, %s) ORDER BY issued_at, code_id LIMIT %s;
+
 -- name: events_after
 -- Positions appear in order (the order lock is held until a commit shows), so nothing will ever appear below what is seen.
 SELECT originator_id, originator_version, notification_id, topic, state FROM ledger_events

@@ -28,6 +28,7 @@ def view_of_code(code: RedeemCode, now: datetime) -> CodeView:
         available=code.available,
         state=code.state(now),
         open=not code.bound,
+        campaign=code.campaign_id,
         **document_of_terms(code.terms),
     )
 

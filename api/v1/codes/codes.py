@@ -108,6 +108,7 @@ class CodeFilter:
 
     state: Annotated[CodeState | None, Query(description="Only codes in this state.")] = None
     group: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTABLE)] = None
+    campaign: Annotated[UUID | None, Query(description="Only codes of this campaign.")] = None
     open: Annotated[bool | None, Query(description="Only codes that are not bound to their first recipient.")] = None
     issued_from: Annotated[Timestamp | None, Query(description="Only codes issued at this time or later.")] = None
     issued_to: Annotated[Timestamp | None, Query(description="Only codes issued before this time.")] = None
@@ -115,12 +116,14 @@ class CodeFilter:
     @property
     def is_picky(self) -> bool:
         """Whether codes have to be checked one by one."""
-        return self.state is not None or self.open is not None
+        is_second_key = self.group is not None and self.campaign is not None
+        return self.state is not None or self.open is not None or is_second_key
 
     def fits(self, code: RedeemCode, now: datetime) -> bool:
-        """Return whether a code matches; group and times are conditions of the query."""
+        """Return whether a code matches; campaign, or else group, and times are conditions of the query."""
         is_open_as_asked = self.open is None or self.open != code.bound
-        return is_open_as_asked and self.state in {None, code.state(now)}
+        is_of_group = self.group in {None, code.terms.group}
+        return is_open_as_asked and is_of_group and self.state in {None, code.state(now)}
 
 
 @router.get("", summary="List codes in order of issue")
@@ -137,7 +140,7 @@ def list_codes(
     """
     place = max(parse_cursor(cursor), (code_filter.issued_from or OLDEST[0], OLDEST[1]))
     row_limit = SCAN_LIMIT if code_filter.is_picky else limit + 1
-    rows = services.reader.list_balances(place, row_limit, group=code_filter.group)
+    rows = services.reader.list_balances(place, row_limit, group=code_filter.group, campaign_id=code_filter.campaign)
     now = services.now()
     page: BoundedPage[CodeView] = BoundedPage(limit, is_full=len(rows) == row_limit)
     for row in rows:

@@ -5,6 +5,7 @@ import random
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -57,6 +58,7 @@ def test_import_codes_keeps_terms_and_opening_balances(terminal: Terminal, bench
     assert counts(bench) == (3, 9)
 
 
+CAMPAIGN_FAULTS = ("has ended", "this ledger has no campaign", "campaign 'autumn' ")
 BAD_LINES = {
     "max_uses 'five' is neither a whole number from 1 to 9007199254740992 nor the word unlimited": "A-1,five,",
     "used 3 is above max_uses 2: raise max_uses to at least 3": "A-2,2,3",
@@ -254,3 +256,36 @@ def test_many_codes_are_issued_and_imported_in_batches(terminal: Terminal, bench
     assert {code.partition("-")[0] for code in issued} == {"BULK"}
     assert done.json["imported"] == 10_000
     assert counts(bench) == (20_000, 10_000)
+
+
+def test_export_and_import_keep_the_campaign(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
+    """By its id, which the same ledger has; the codes of an export are there already, and new ones join it."""
+    campaign_id = bench.create_campaign()
+    bench.issue(campaign_id=campaign_id)
+    exported = terminal.ledger("export", "codes", "--texts").out
+    again = terminal.ledger("import-codes", written(tmp_path, exported), "--json").json
+    new = terminal.ledger(
+        "import-codes", written(tmp_path, f"code,campaign\nNEW1,{campaign_id}\nNEW2,\n"), "--json"
+    ).json
+
+    assert exported.splitlines()[0].endswith(",campaign")
+    assert exported.splitlines()[1].endswith(f",{campaign_id}")
+    assert (again["already"], again["rejected"], new["imported"]) == (1, 0, 2)
+    assert len(bench.reader.list_balances(OLDEST, 10, campaign_id=campaign_id)) == 2
+
+
+def test_import_names_the_lines_whose_campaign_takes_no_codes(
+    terminal: Terminal, bench: LedgerBench, tmp_path: Path
+) -> None:
+    """One that has ended, is unknown, malformed, or another one than the import names."""
+    ended_id, campaign_id = bench.create_campaign(), bench.create_campaign()
+    assert terminal.ledger("campaign", "end", str(ended_id)).status == 0
+    file = written(tmp_path, f"code,campaign\nA1,{ended_id}\nA2,{uuid4()}\nA3,autumn\nA4,{campaign_id}\n")
+    alone = terminal.ledger("import-codes", file, "--json")
+    into_another = terminal.ledger("import-codes", file, "--campaign", str(bench.create_campaign()), "--json")
+
+    assert (alone.status, counts(bench)) == (4, (0, 0))
+    assert [
+        (fault["line"], why in fault["why"]) for fault, why in zip(alone.json["faults"], CAMPAIGN_FAULTS, strict=True)
+    ] == [(line, True) for line in (2, 3, 4)]
+    assert into_another.json["rejected"] == 4

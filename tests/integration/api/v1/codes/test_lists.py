@@ -45,6 +45,23 @@ def test_codes_are_listed_by_what_is_asked(shared_app: AppClient) -> None:
     assert [row["id"] for row in some] == ids[1:3]
 
 
+def test_codes_of_a_campaign_are_listed(shared_app: AppClient) -> None:
+    """Alone, page by page, and together with other filters; each code names its campaign, one without it names none."""
+    admin, group = shared_app.key("admin"), f"g{uuid4().hex}"
+    campaign = shared_app.client.post("/api/v1/campaigns", json={"name": "Autumn"}, headers=admin).json()["id"]
+    for owners in ({"campaign": campaign}, {"campaign": campaign, "group": group}, {"group": group}):
+        answer = shared_app.client.post("/api/v1/codes", json={"count": 2, "max_uses": 1, **owners}, headers=admin)
+        assert answer.status_code == 201
+    rows = walked(shared_app, "codes", campaign=campaign)
+    one = shared_app.client.get(f"/api/v1/codes/{rows[0]['id']}", headers=admin).json()
+
+    assert [row["campaign"] for row in rows] == [campaign] * 4
+    assert one["campaign"] == campaign
+    assert [row["campaign"] for row in walked(shared_app, "codes", group=group)] == [campaign] * 2 + [None] * 2
+    assert [row["group"] for row in walked(shared_app, "codes", campaign=campaign, group=group)] == [group] * 2
+    assert walked(shared_app, "codes", campaign=str(uuid4())) == []
+
+
 def test_reservations_are_listed_by_what_is_asked(shared_app: AppClient) -> None:
     """By code, status and time, in the order in which they were made; whose they are is not told."""
     code = shared_app.issue(make_template(max_uses=9, bound=False))
