@@ -118,6 +118,7 @@ WITH RECURSIVE page AS (
 SELECT max(nth) FROM sums WHERE listed <= %(most)s;
 
 -- name: count_people
+-- The ids are given twice: as a list of constants they tell the planner how few of the rows are counted.
 SELECT r.hand_out_id, h.mail, h.mail_state, h.reminder, (coalesce(b.used + b.reserved, 0) > 0)::int, b.expires_at <= %(now)s,
     b.revoked_by IS NOT NULL, o.recipient_id IS NOT NULL, count(*)
 FROM unnest(%(hand_out_ids)s::uuid[], %(groups)s::text[]) AS page (hand_out_id, group_name)
@@ -126,6 +127,7 @@ JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
 LEFT JOIN code_balances b ON b.code_id = r.code_id
 LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = page.group_name
+WHERE r.hand_out_id = ANY(%(hand_out_ids)s::uuid[])
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
 
 -- name: code_texts_of_ids
