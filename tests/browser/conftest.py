@@ -6,24 +6,19 @@ database and one served application: its tests use codes of their own.
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
 
-from api.cli.embedded.bounded_wait import wait_until
-from api.cli.embedded.tcp_ports import find_free_port
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
 from tests.support.clients.served_app import PASSWORD, WAIT_MS, ServedApp
+from tests.support.clients.served_site import serve_site
 from tests.support.clients.staff_browser import add_staff
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-START_S: Final = 20
 
 collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
 
@@ -37,23 +32,11 @@ def app(postgres_url: str) -> Iterator[AppClient]:
 
 @pytest.fixture(scope="module")
 def served_app(app: AppClient) -> Iterator[ServedApp]:
-    """The application as a process of its own, next to the one of `app` over the same database."""
-    port = find_free_port()
-    options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--no-access-log")
-    command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        try:
-            assert wait_until(lambda: _answers(port), START_S)
-            for role in ("viewer", "support", "admin"):
-                add_staff(app, f"{role}@staff.example.com", role, PASSWORD)
-            yield ServedApp(f"http://127.0.0.1:{port}", app)
-        finally:
-            server.terminate()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    """Another application over the same database as `app`, on a port."""
+    for role in ("viewer", "support", "admin"):
+        add_staff(app, f"{role}@staff.example.com", role, PASSWORD)
+    with serve_site(app.services.settings) as url:
+        yield ServedApp(url, app)
 
 
 @pytest.fixture(scope="module")
