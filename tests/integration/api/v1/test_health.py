@@ -29,7 +29,7 @@ def test_a_missing_database_is_503_with_retry_after(app: AppClient, settings: Ap
     server = settings.database_url.get_secret_value().replace(name, "postgres")
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
-        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        conn.execute("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = %s", (name,))
         unavailable = app.redeem(code)
         ready = app.client.get("/readyz")
         conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
@@ -104,7 +104,7 @@ def test_database_that_accepts_no_writes_is_503_with_the_reason(app: AppClient, 
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = on".encode())
         conn.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         ready = app.client.get("/readyz")
