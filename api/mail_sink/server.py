@@ -29,6 +29,13 @@ class MaildirHandler:
         for part in PARTS:
             (maildir / part).mkdir(mode=0o700, exist_ok=True)
 
+    async def handle_EHLO(  # noqa: N802 - as below
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Offer pipelining, as most mail servers do; commands are read one by one anyway."""
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Store one email; answer with a temporary error if it can't be written."""
         content = envelope.content or b""

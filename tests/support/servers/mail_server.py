@@ -57,11 +57,14 @@ class MailServer:
         connections_rate: How many it serves within how many seconds, refused ones included; further ones get 421.
 
     Attributes:
+        pipelining: Offer PIPELINING.
         commands: Every line that clients sent outside a letter's content, but for what follows AUTH.
         connections: How many were accepted so far.
         refused: How many of them got 421 for one of the limits.
         most_at_once: The highest number of connections that were served at a time.
     """
+
+    pipelining: bool = False
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ itself: it asks for a connection or a reply. `SmtpChannel.send` waits for them i
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -39,6 +39,7 @@ ANSWER_SHARE = 0.25
 """Part of a message's time that is kept for content and answer. A server that is slow before them costs a retry;
 content sent with no time left for its answer would cost an uncertainty, which a person may have to settle."""
 
+DATA = b"DATA"
 START_CONTENT = 354
 CLOSING = 421
 
@@ -193,7 +194,7 @@ class SmtpChannel:
         """Send one message; the connection is kept for the next one if the server allows it, else closed."""
         may_be_stale = connection.messages > 0 and not is_last_attempt
         connection.messages += 1
-        connection.content_begun = connection.mail_accepted = False
+        connection.content_begun = connection.mail_accepted = connection.is_out_of_step = False
         try:
             outcome: Outcome = yield from self._run_session(connection, envelope, deadline, progress)
         except SmtpConnectionError as error:
@@ -206,7 +207,7 @@ class SmtpChannel:
         except BaseException:
             self._connections.drop(connection)
             raise
-        if not _ends_connection(outcome):
+        if not _ends_connection(outcome) and not connection.is_out_of_step:
             connection.needs_reset = not isinstance(outcome, Accepted)
             self._connections.release(connection)
             return outcome
@@ -231,17 +232,23 @@ class SmtpChannel:
             connection.deadline = min(deadline, self._clock() + self._timeout_s * PROBE_SHARE)
         if connection.needs_reset:
             yield from _ask(connection, b"RSET")
-        mail = f"MAIL FROM:<{self._sender.address}>{_options(connection, envelope)}"
-        reply = yield from _ask(connection, mail.encode("ascii"))
+        mail = f"MAIL FROM:<{self._sender.address}>{_options(connection, envelope)}".encode("ascii")
+        recipient = f"RCPT TO:<{envelope.recipient}>".encode()
+        is_pipelined = connection.has_extn("pipelining")
+        if is_pipelined:
+            connection.begin_send(b"\r\n".join((mail, recipient, DATA, b"")))
+        reply = yield from _ask(connection, mail, is_said=is_pipelined)
         connection.deadline = deadline
         if not is_positive(reply):
             # 421 may have been said before MAIL was: no server has to wait with it (RFC 5321 3.8).
-            return refused_message(server, reply, about_connection=reply[0] == CLOSING)
+            refused = refused_message(server, reply, about_connection=reply[0] == CLOSING)
+            return (yield from _skip_replies(connection, refused, 2)) if is_pipelined else refused
         connection.mail_accepted = True
-        reply = yield from _ask(connection, f"RCPT TO:<{envelope.recipient}>".encode())
+        reply = yield from _ask(connection, recipient, is_said=is_pipelined)
         if not is_positive(reply):
-            return refused_message(server, reply, about_recipient=True)
-        reply = yield from _ask(connection, b"DATA")
+            refused = refused_message(server, reply, about_recipient=True)
+            return (yield from _skip_replies(connection, refused, 1)) if is_pipelined else refused
+        reply = yield from _ask(connection, DATA, is_said=is_pipelined)
         if reply[0] != START_CONTENT:
             return refused_message(server, reply)
         progress.content = self._clock()
@@ -270,11 +277,29 @@ class SmtpChannel:
         return Rejected(server=str(self._server), reason="bad_address", final=True, about_address=True)
 
 
-def _ask(connection: SmtpConnection, command: bytes) -> Generator[NeedsReply, Any, Reply]:
-    """Say one line and return the reply."""
-    connection.begin_send(command + b"\r\n")
+def _ask(connection: SmtpConnection, command: bytes, *, is_said: bool = False) -> Generator[NeedsReply, Any, Reply]:
+    """Say one line, unless it was said with the one before, and return the reply."""
+    if not is_said:
+        connection.begin_send(command + b"\r\n")
     reply: Reply = yield NeedsReply(connection)
     return reply
+
+
+def _skip_replies(connection: SmtpConnection, refused: Rejected, count: int) -> Generator[NeedsReply, Any, Rejected]:
+    """Read the replies to lines that were said with a refused one, and return the outcome that this one has.
+
+    A server may wait for content although it accepted no recipient (RFC 2920 3.1). It gets none: the connection ends.
+    """
+    if _ends_connection(refused):
+        return refused
+    connection.is_out_of_step = True
+    with suppress(SmtpConnectionError):
+        for _ in range(count):
+            reply: Reply = yield NeedsReply(connection)
+        connection.is_out_of_step = reply[0] == START_CONTENT
+    if connection.is_out_of_step:
+        connection.close()  # a goodbye would be content
+    return refused
 
 
 def _stuff_dots(content: bytes) -> bytes:

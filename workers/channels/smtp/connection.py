@@ -49,6 +49,7 @@ class SmtpConnection(smtplib.SMTP):
         needs_reset: The server may still hold the envelope of the last one.
         mail_accepted: The server accepted the sender of a message since this was last set to False.
         content_begun: Octets of a message's content may have left since this was last set to False.
+        is_out_of_step: Whether replies are outstanding, or the server waits for content that it does not get.
     """
 
     sock: socket.socket | None
@@ -61,6 +62,7 @@ class SmtpConnection(smtplib.SMTP):
         self.needs_reset = False
         self.mail_accepted = False
         self.content_begun = False
+        self.is_out_of_step = False
         self._clock = clock
         self._server = server
         self._received = bytearray()
@@ -136,7 +138,7 @@ class SmtpConnection(smtplib.SMTP):
         Raises:
             SmtpConnectionError: None came, or something else.
         """
-        while (reply := self._take_reply()) is None:
+        while (reply := self.take_reply()) is None:
             try:
                 received = self._waiting().recv(RECEIVED_MAX)
             except OSError as error:
@@ -178,7 +180,7 @@ class SmtpConnection(smtplib.SMTP):
         Raises:
             SmtpConnectionError: The connection broke, or what came is no reply.
         """
-        while (reply := self._take_reply()) is None:
+        while (reply := self.take_reply()) is None:
             try:
                 received = self._not_waiting().recv(RECEIVED_MAX)
             except _NOT_READY:
@@ -187,6 +189,27 @@ class SmtpConnection(smtplib.SMTP):
                 raise self._socket_failed(error) from None
             self._add_received(received)
         return reply
+
+    def take_reply(self) -> Reply | None:
+        """Take the next reply from what has come; None until its last line is there.
+
+        Raises:
+            SmtpConnectionError: What came is no reply.
+        """
+        while (end := self._received.find(b"\n")) >= 0:
+            line = bytes(self._received[:end]).removesuffix(b"\r")
+            del self._received[: end + 1]
+            parsed = _REPLY_LINE.fullmatch(line)
+            if parsed is None or (self._reply and parsed[1] != self._reply_code) or len(self._reply) >= REPLY_LINES_MAX:
+                raise self._failed("bad_reply")
+            self._reply_code = parsed[1]
+            self._reply.append((parsed[3] or b"").strip())
+            if parsed[2] != b"-":
+                lines, self._reply = self._reply, []
+                return int(parsed[1]), b"\n".join(lines)
+        if len(self._received) > REPLY_LINE_MAX:
+            raise self._failed("bad_reply")
+        return None
 
     def expire(self) -> SmtpConnectionError:
         """Close the connection because its time is over; return the error for the dialogue that waits for a reply."""
@@ -209,23 +232,6 @@ class SmtpConnection(smtplib.SMTP):
         if open_socket is not None:
             with contextlib.suppress(OSError):
                 open_socket.close()
-
-    def _take_reply(self) -> Reply | None:
-        """Take the next reply from what has come; None until its last line is there."""
-        while (end := self._received.find(b"\n")) >= 0:
-            line = bytes(self._received[:end]).removesuffix(b"\r")
-            del self._received[: end + 1]
-            parsed = _REPLY_LINE.fullmatch(line)
-            if parsed is None or (self._reply and parsed[1] != self._reply_code) or len(self._reply) >= REPLY_LINES_MAX:
-                raise self._failed("bad_reply")
-            self._reply_code = parsed[1]
-            self._reply.append((parsed[3] or b"").strip())
-            if parsed[2] != b"-":
-                lines, self._reply = self._reply, []
-                return int(parsed[1]), b"\n".join(lines)
-        if len(self._received) > REPLY_LINE_MAX:
-            raise self._failed("bad_reply")
-        return None
 
     def _add_received(self, octets: bytes) -> None:
         if not octets:

@@ -166,9 +166,11 @@ class SmtpSendLoop:
         return connection
 
     def _begin_exchange(self, sending: _Sending, connection: SmtpConnection) -> StepResult:
-        """Send what the socket takes, and wait for the reply; return an error."""
+        """Send what the socket takes, and wait for the reply; return one that has come already, or an error."""
         sending.connection = connection
         try:
+            if (reply := connection.take_reply()) is not None:
+                return reply
             is_sent = connection.send_ready()
         except SmtpConnectionError as error:
             return error

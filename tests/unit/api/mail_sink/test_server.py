@@ -1,7 +1,13 @@
 """What the embedded stack keeps of emails, and for how long."""
 
+import asyncio
 import os
+import smtplib
+import socket
+from contextlib import closing
 from pathlib import Path
+
+from aiosmtpd.smtp import SMTP
 
 from api.mail_sink.server import DAY_S, MaildirHandler, delete_old_mails
 
@@ -19,3 +25,24 @@ def test_old_emails_are_deleted_and_new_ones_stay(tmp_path: Path) -> None:
     assert delete_old_mails(tmp_path / "mail", now - 30 * DAY_S) == 2
     assert [path.read_text() for path in (tmp_path / "mail" / "new").iterdir()] == ["young"]
     assert delete_old_mails(tmp_path / "nothing there", now) == 0
+
+
+def test_envelope_that_is_sent_together_is_accepted(tmp_path: Path) -> None:
+    """The mail catcher offers pipelining, and answers each of the lines that come in one piece."""
+
+    def send(port: int) -> tuple[bool, list[int]]:
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+            client.ehlo()
+            client.send(b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n")
+            codes = [client.getreply()[0] for _ in range(3)]
+            client.send(b"Subject: one\r\n\r\ntext\r\n.\r\n")
+            return client.has_extn("pipelining"), [*codes, client.getreply()[0]]
+
+    async def serve() -> tuple[bool, list[int]]:
+        handler = MaildirHandler(tmp_path / "mail")
+        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+            await asyncio.get_running_loop().create_server(lambda: SMTP(handler, hostname="localhost"), sock=listener)
+            return await asyncio.to_thread(send, listener.getsockname()[1])
+
+    assert asyncio.run(serve()) == (True, [250, 250, 354, 250])
+    assert len(list((tmp_path / "mail" / "new").iterdir())) == 1
