@@ -14,7 +14,7 @@ from workers.channels.default_channel import open_channel
 
 TOGETHER = b"DATA\r\n"
 """The end of an envelope that was sent together."""
-BAD = "nobody@example.com"
+UNKNOWN = "nobody@example.com"
 
 
 def _open_waiting(url: str) -> Channel:
@@ -101,8 +101,8 @@ def test_connection_is_kept_when_all_lines_of_a_refused_envelope_were_answered(
     """After a refused recipient, the next message goes over the same connection."""
     with MailServer() as server, closing(open_to(server.url)) as channel:
         server.pipelining = True
-        server.at("rcpt", ReplyWith(550, "5.1.1 no such user"), recipient=BAD)
-        refused, accepted = channel.send(message_to(BAD)), channel.send(MESSAGE)
+        server.at("rcpt", ReplyWith(550, "5.1.1 no such user"), recipient=UNKNOWN)
+        refused, accepted = channel.send(message_to(UNKNOWN)), channel.send(MESSAGE)
 
         assert (type(refused), type(accepted), server.connections) == (Rejected, Accepted, 1)
         assert server.message_ids() == [MESSAGE.message_id]
