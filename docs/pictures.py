@@ -1,16 +1,17 @@
 """Take the pictures of README and documentation: `make pictures`, or `python docs/pictures.py [LANGUAGE [FOLDER]]`.
 
 A separate ledger runs for three minutes: a customer redeems a code, support finds, corrects and proves it, and an
-admin issues codes, in Chromium. It needs Debian's package chromium.
+admin issues codes and hands codes of a campaign out, in Chromium. It needs Debian's package chromium.
 """
 
+import mailbox
 import re
 import shutil
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, expect, sync_playwright
 
@@ -24,6 +25,9 @@ PUBLIC_SIZE: Final[ViewportSize] = {"width": 1040, "height": 800}
 CONSOLE_SIZE: Final[ViewportSize] = {"width": 1200, "height": 760}
 REDEMPTIONS, REJECTED, BATCH_CODES = 40, 6, 20_000
 """What the dashboard shows, and the codes of the batch that is shown in progress."""
+RECIPIENTS, OPEN_FORMS, USES, IN_PROGRESS, ACCEPTED = 36, 30, 26, 5, 14
+"""What the funnel of a campaign shows: of its recipients these get so far, and some redemptions are in progress."""
+CAMPAIGN_PARTS: Final = "section[aria-labelledby=chart-title], section[aria-labelledby=funnel]"
 SIZE: Final[ViewportSize] = {"width": 1240, "height": 760}
 STATEMENT_SIZE: Final[ViewportSize] = {"width": 1240, "height": 1400}
 KILOBYTES_MAX: Final = 150
@@ -76,6 +80,7 @@ def take_pictures(stack: BenchmarkStack, browser: Browser, language: str, folder
 
     walk_through(stack, page, language, lambda shown, name, selector="": save(shown, f"{WALKTHROUGH}/{name}", selector))
     show_pages(stack, page, save)
+    show_campaign(stack, page, save)
 
 
 def show_pages(stack: BenchmarkStack, page: Page, save: Save) -> None:
@@ -100,6 +105,58 @@ def show_pages(stack: BenchmarkStack, page: Page, save: Save) -> None:
     page.wait_for_url("**/admin/batches/*")
     wait_until(lambda: page.locator("progress").evaluate(IS_PART_DONE), WAIT_MS / 1_000, "a fifth of the codes issued")
     save(page, "admin")
+
+
+def show_campaign(stack: BenchmarkStack, page: Page, save: Save) -> None:
+    """Hand codes of a campaign out, redeem some of them, and save its balance over time and how far its codes got."""
+    key = {"Authorization": f"Bearer {stack.info['admin_key']}"}
+
+    def post(path: str, **fields: object) -> dict[str, Any]:
+        response = page.request.post(f"/api/v1/{path}", data=fields, headers=key)
+        if not response.ok:
+            raise ValueError(f"{path}: {response.text()}")
+        document: dict[str, Any] = response.json()
+        return document
+
+    campaign = post("campaigns", name="Autumn fair", max_uses=40)["id"]
+    hand_out = post("hand-outs", campaign=campaign, name="Newsletter")["id"]
+    people = [{"email": f"reader.{number}@example.com"} for number in range(RECIPIENTS)]
+    post(f"hand-outs/recipients?hand_out={hand_out}", recipients=people)
+    readers = re.compile(r"reader\.\d+@example\.com")
+    wait_until(
+        lambda: len(read_links(stack, readers, "/invite")) == RECIPIENTS, WAIT_MS / 1_000, "each recipient's email"
+    )
+    links = sorted(read_links(stack, readers, "/invite").items())
+    for _, link in links[:OPEN_FORMS]:
+        with page.expect_response("**/invite/opened"):
+            page.goto(link)
+
+    def redeem_codes(chosen: Sequence[tuple[str, str]]) -> None:
+        for address, link in chosen:
+            post("public/redeem", email=address, code=link.partition("code=")[2])
+
+    redeem_codes(links[: USES // 2])
+    for action in ("pause", "resume"):
+        post(f"campaigns/{campaign}/{action}")
+    redeem_codes(links[USES // 2 : USES - IN_PROGRESS])
+    stack.wait_until_drained()
+    for link in [*read_links(stack, readers, "/a/").values()][:ACCEPTED]:
+        page.request.post(link)
+    with stack.pause_workers():
+        redeem_codes(links[USES - IN_PROGRESS : USES])
+        page.goto(f"/admin/campaigns/{campaign}")
+        save(page, "campaign", CAMPAIGN_PARTS)
+
+
+def read_links(stack: BenchmarkStack, readers: re.Pattern[str], path: str) -> dict[str, str]:
+    """Return by recipient the link below a path in the emails that they got."""
+    links = {}
+    for message in mailbox.Maildir(stack.info["mailbox"], create=False):
+        text = next(part for part in message.walk() if part.get_content_type() == "text/plain")
+        link = re.search(rf"https?://\S+?({re.escape(path)}\S+)", str(text.get_payload(decode=True), "utf-8"))
+        if link and readers.fullmatch(message["To"]):
+            links[message["To"]] = link[1]
+    return links
 
 
 def walk_through(stack: BenchmarkStack, page: Page, language: str, save: Save) -> None:
@@ -136,18 +193,19 @@ def walk_through(stack: BenchmarkStack, page: Page, language: str, save: Save) -
 
 
 def shoot(page: Page, selector: str) -> bytes:
-    """Return a picture of what the window shows, or of one part with a margin."""
+    """Return a picture of what the window shows, or of the parts of a selector with a margin."""
     if not selector:
         return page.screenshot()
-    box = page.locator(selector).bounding_box()
-    top = page.evaluate("scrollY")
-    if box is None:
+    boxes = [box for part in page.locator(selector).all() if (box := part.bounding_box()) is not None]
+    if not boxes:
         raise ValueError(f"the page has no {selector}")
+    left, top = min(box["x"] for box in boxes), min(box["y"] for box in boxes)
+    right, bottom = max(box["x"] + box["width"] for box in boxes), max(box["y"] + box["height"] for box in boxes)
     clip: FloatRect = {
-        "x": max(box["x"] - MARGIN, 0),
-        "y": max(box["y"] + top - MARGIN, 0),
-        "width": min(box["width"] + 2 * MARGIN, SIZE["width"]),
-        "height": box["height"] + 2 * MARGIN,
+        "x": max(left - MARGIN, 0),
+        "y": max(top + page.evaluate("scrollY") - MARGIN, 0),
+        "width": min(right - left + 2 * MARGIN, SIZE["width"]),
+        "height": bottom - top + 2 * MARGIN,
     }
     return page.screenshot(full_page=True, clip=clip)
 

@@ -23,8 +23,6 @@ EMPHASIZED = re.compile(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])")
 NO_PROSE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-BY_HAND = {"campaign"}
-"""Pictures of a ledger that was filled for them: codes that were handed out, redeemed, and in part accepted."""
 COMPUTED = {"LEDGER_DISK_PATH"}
 """Their default follows from another setting."""
 
@@ -179,5 +177,5 @@ def test_every_picture_of_a_page_is_taken_by_the_command_and_shown() -> None:
     pages = [DOCS.parent / "README.md", *(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)]
     text = "\n".join(page.read_text("utf-8") for page in pages)
 
-    assert {path.stem for path in files} == names | BY_HAND
+    assert {path.stem for path in files} == names
     assert [path.name for path in sorted(files) if f"{path.name})" not in text] == []
