@@ -23,6 +23,13 @@ FAULTS = """() => {
   const targets = controls.filter((part) => !isInText(part) && isSmall(part));
   const isTyped = (part) => part.matches("input, select, textarea") && !part.matches("[type=range], [readonly]");
   const small = controls.filter(isTyped).filter((part) => Number.parseFloat(getComputedStyle(part).fontSize) < 16);
+  const canvas = document.createElement("canvas").getContext("2d");
+  const isCut = (part) => {
+    const style = getComputedStyle(part);
+    const room = part.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight);
+    canvas.font = style.font;
+    return [...part.options].some((option) => canvas.measureText(option.text).width > room);
+  };
   const headings = shown("h1, h2, h3, h4");
   const jumps = headings.filter((part, at) => part.localName[1] - (headings[at - 1]?.localName[1] ?? 0) > 1);
   const navigation = shown(".staff-nav a");
@@ -30,6 +37,7 @@ FAULTS = """() => {
   return [
     ...targets.map((part) => `target below 24 px: ${name(part)}`),
     ...small.map((part) => `field that phones enlarge: ${name(part)}`),
+    ...shown("select").filter(isCut).map((part) => `option that is cut: ${name(part)}`),
     ...jumps.map((part) => `heading below a missing one: ${name(part)}`),
     ...(headings.filter((part) => part.localName === "h1").length === 1 ? [] : ["not one h1"]),
     ...(rows > 1 ? ["navigation in several lines"] : []),
@@ -73,7 +81,7 @@ def paths(served_app: ServedApp) -> list[str]:
 
 
 def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str]) -> None:
-    """Targets for fingers, fields that are not enlarged, one line of the longer English navigation, headings."""
+    """Targets for fingers, fields not enlarged, whole options, one line of the longer English navigation, headings."""
     open_tab(staff="admin").close()
     page = open_tab(staff="admin", **PHONE)
     faults: dict[str, list[str]] = {}
