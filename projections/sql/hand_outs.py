@@ -38,3 +38,5 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     insert_hand_out_text: LiteralString
     texts_of_hand_out: LiteralString
     insert_opened_code: LiteralString
+    save_list_report: LiteralString
+    list_report: LiteralString

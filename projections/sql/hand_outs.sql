@@ -232,3 +232,12 @@ SELECT r.code_id FROM code_texts t JOIN handed_out_codes h USING (code_id) JOIN 
 WHERE t.digest = ANY(%s) AND NOT EXISTS (SELECT FROM opened_codes o WHERE o.code_id = r.code_id)
 FOR KEY SHARE OF r
 ON CONFLICT DO NOTHING;
+
+-- name: save_list_report
+INSERT INTO list_reports AS old (hand_out_id, staff_id, report_id, report, reported_at)
+VALUES (%(hand_out_id)s, %(staff_id)s, %(report_id)s, %(report)s, %(now)s)
+ON CONFLICT (hand_out_id, staff_id) DO UPDATE SET
+    report_id = excluded.report_id, report = excluded.report, reported_at = excluded.reported_at;
+
+-- name: list_report
+SELECT report FROM list_reports WHERE hand_out_id = %s AND report_id = %s;

@@ -147,6 +147,31 @@ def test_a_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> 
     assert page.locator("[aria-labelledby=people] li").count() == 2
 
 
+def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_the_list(
+    open_tab: Tab, served_app: ServedApp
+) -> None:
+    """The numbers change while the page is open, a file that was chosen stays, and the end is announced."""
+    page = open_tab(staff="admin")
+    campaign = fill_campaign(page, "Followed", max_uses="9")
+    hand_out = create_hand_out(page, campaign)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.reload()
+    expect(page.locator(".done")).to_be_visible()
+    choose_list(page, LIST)
+    before = page.locator("#progress").inner_text()
+
+    send(served_app.app, UUID(hand_out.rpartition("/")[2]), 2)
+
+    expect(page.locator("#progress")).to_contain_text("2 of 2", timeout=40_000)
+    expect(page.locator("#news")).to_contain_text("2 of 2")
+    assert "0 of 2" in before
+    assert page.locator("#states tbody tr").nth(1).inner_text().split() == ["Sent", "2"]
+    assert page.locator("#file").evaluate("field => field.files.length") == 1
+    assert page.locator("[data-follow]").count() == 0
+    assert {*sent} == {"GET"}
+
+
 def test_link_with_a_code_counts_as_opened_form_only_in_a_browser_with_script(
     served_app: ServedApp, open_tab: Tab
 ) -> None:

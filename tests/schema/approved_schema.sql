@@ -408,6 +408,13 @@ CREATE UNLOGGED TABLE public.limit_reports (
     keys bytea[] NOT NULL,
     counts integer[] NOT NULL
 );
+CREATE TABLE public.list_reports (
+    hand_out_id uuid NOT NULL,
+    staff_id uuid NOT NULL,
+    report_id uuid NOT NULL,
+    report bytea NOT NULL,
+    reported_at timestamp with time zone NOT NULL
+);
 CREATE TABLE public.merkle_progress (
     only_row boolean DEFAULT true NOT NULL,
     size bigint NOT NULL,
@@ -675,6 +682,8 @@ ALTER TABLE ONLY public.ledger_events
     ADD CONSTRAINT ledger_events_pkey PRIMARY KEY (originator_id, originator_version) WITH (fillfactor='100');
 ALTER TABLE ONLY public.limit_reports
     ADD CONSTRAINT limit_reports_pkey PRIMARY KEY (process_id, number);
+ALTER TABLE ONLY public.list_reports
+    ADD CONSTRAINT list_reports_pkey PRIMARY KEY (hand_out_id, staff_id);
 ALTER TABLE ONLY public.merkle_progress
     ADD CONSTRAINT merkle_progress_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.merkle_tiles

@@ -172,6 +172,7 @@ GET /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 GET /admin/hand-outs/{hand_out_id}/mail
+GET /admin/hand-outs/{hand_out_id}/progress
 POST /admin/hand-outs/{hand_out_id}/test
 GET /admin/hand-outs/{hand_out_id}/{action}
 POST /admin/hand-outs/{hand_out_id}/{action}

@@ -1,43 +1,55 @@
-// The office: a batch's page follows its progress. The page itself is always drawn by the server.
+// The admin console: a page follows its work. The server renders what is shown: the parts that change, or the whole
+// page once the work has ended.
 
 import { showLocalTimes } from "./times.js";
 
-const POLL_MS = 700;
-const POLL_LONGEST_MS = 5000;
+const SLOWEST = 8;
 
-const isWorking = () => document.getElementById("batch")?.dataset.state === "working";
+const followed = (root) => root.querySelector("[data-follow]");
 
+// Returns whether something has changed.
 async function look() {
-  const response = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+  const url = new URL(followed(document).dataset.follow, location.href);
+  const response = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
   const next = new DOMParser().parseFromString(await response.text(), "text/html");
-  if (!response.ok || next.getElementById("batch") === null) {
+  const parts = [...next.querySelectorAll("[data-renewed]")];
+  if (!response.ok || parts.length === 0) {
     throw new Error(response.statusText);
   }
   showLocalTimes(next);
-  const main = document.getElementById("content");
-  if (next.getElementById("batch").dataset.state === "working") {
-    const bar = (root) => root.querySelector(".progress");
-    bar(document).replaceWith(document.adoptNode(bar(next)));
-    return;
+  const news = document.getElementById("news").dataset.text ?? next.querySelector(".progress-number").textContent;
+  const whole = next.getElementById("content");
+  const hasEnded = followed(next) === null;
+  const changed = parts.filter((part) => document.getElementById(part.id).outerHTML !== part.outerHTML);
+  if (hasEnded && whole !== null) {
+    document.getElementById("content").replaceChildren(...document.adoptNode(whole).children);
+  } else {
+    for (const part of changed) {
+      document.getElementById(part.id).replaceWith(document.adoptNode(part));
+    }
   }
-  const news = document.getElementById("news");
-  const text = news.dataset.text;
-  main.replaceChildren(...document.adoptNode(next.getElementById("content")).children);
-  document.getElementById("news").textContent = text;
+  if (hasEnded) {
+    document.getElementById("news").textContent = news;
+  }
+  return changed.length > 0;
 }
 
-async function poll(wait) {
-  let next = POLL_MS;
-  try {
-    await look();
-  } catch {
-    next = Math.min(wait * 2, POLL_LONGEST_MS);
+async function poll(every, wait) {
+  let next = every;
+  if (!document.hidden) {
+    try {
+      next = (await look()) ? every : Math.min(wait * 2, every * SLOWEST);
+    } catch {
+      next = Math.min(wait * 2, every * SLOWEST);
+    }
   }
-  if (isWorking()) {
-    setTimeout(poll, next, next);
+  if (followed(document) !== null) {
+    setTimeout(poll, next, every, next);
   }
 }
 
-if (isWorking()) {
-  setTimeout(poll, POLL_MS, POLL_MS);
+const work = followed(document);
+if (work !== null) {
+  const every = Number(work.dataset.every);
+  setTimeout(poll, every, every, every);
 }

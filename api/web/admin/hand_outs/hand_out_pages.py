@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from api.code_import.hand_out_upload import UploadCounts
+from api.code_import.list_report import ListReport, find_report
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.i18n.catalogs import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
@@ -72,13 +72,11 @@ class StateCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOutPageView:
-    """Which recipients the page of a hand-out shows, and the result of an upload or a test if there was one."""
+    """Which recipients the page of a hand-out shows, and the result of a list or a test if there was one."""
 
     after: int = 0
     state: PersonState | None = None
-    upload: UploadCounts | None = None
-    is_check: bool = False
-    file_error: str = ""
+    report: ListReport | None = None
     test_outcome: str = ""
     test_reason: str = ""
 
@@ -116,9 +114,17 @@ def show_hand_out(
     hand_out_id: UUID,
     after: Annotated[int, Query(ge=0, le=VERSIONS.most), IN_DIGITS] = 0,
     state: PersonState | None = None,
+    report: UUID | None = None,
 ) -> Response:
-    """Show one hand-out: its progress, its texts, the form for its list, and its recipients by state."""
-    return render_hand_out(request, admin, staff, hand_out_id, HandOutPageView(after=after, state=state))
+    """Show one hand-out: its progress, its texts, the form for its list, the report about it, and its recipients."""
+    last = None if report is None else find_report(admin.services, hand_out_id, report)
+    return render_hand_out(request, admin, staff, hand_out_id, HandOutPageView(after=after, state=state, report=last))
+
+
+@router.get("/hand-outs/{hand_out_id}/progress")
+def show_progress(request: Request, admin: AdminContextDep, staff: Admin, hand_out_id: UUID) -> Response:
+    """Return the parts of the page that change while emails are sent; an open page asks for them."""
+    return admin_page(request, "hand_out_progress.html", staff, **_show_counts(admin, hand_out_id))
 
 
 @router.get("/hand-outs/{hand_out_id}/{action}")
@@ -145,24 +151,14 @@ def render_hand_out(
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
-    progress = find_progress(admin.services, hand_out_id)
-    state = progress.details.state_in(is_campaign_over=progress.campaign.has_ended(admin.services.now()))
     people, following = _find_people(admin, hand_out_id, view)
-    widths = scale_to_largest([progress.counts[each] for each in PERSON_STATES])
+    counted = _show_counts(admin, hand_out_id)
     return admin_page(
         request,
         "hand_out.html",
         staff,
-        status=422 if view.file_error or (view.upload and view.upload.rejected) else 200,
-        progress=progress,
-        state=state,
-        counts=[
-            StateCount(each, progress.counts[each], width)
-            for each, width in zip(PERSON_STATES, widths, strict=True)
-            if progress.counts[each] or each in {"queued", "sent", "redeemed"}
-        ],
-        percent=100 * (progress.people - progress.counts["queued"]) // progress.people if progress.people else 0,
-        actions=_list_actions(state),
+        **counted,
+        actions=_list_actions(counted["state"]),
         people=[(person, mask_if_known(person.address)) for person in people],
         next=following,
         view=view,
@@ -174,6 +170,29 @@ def render_hand_out(
             for language in LANGUAGES
         },
     )
+
+
+def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
+    """Return a hand-out, and how many recipients are in each state.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    progress = find_progress(admin.services, hand_out_id)
+    state = progress.details.state_in(is_campaign_over=progress.campaign.has_ended(admin.services.now()))
+    widths = scale_to_largest([progress.counts[each] for each in PERSON_STATES])
+    queued = progress.counts["queued"]
+    return {
+        "progress": progress,
+        "state": state,
+        "is_sending": state == "running" and queued > 0,
+        "counts": [
+            StateCount(each, progress.counts[each], width)
+            for each, width in zip(PERSON_STATES, widths, strict=True)
+            if progress.counts[each] or each in {"queued", "sent", "redeemed"}
+        ],
+        "percent": 100 * (progress.people - queued) // progress.people if progress.people else 0,
+    }
 
 
 def _find_people(admin: AdminContext, hand_out_id: UUID, view: HandOutPageView) -> tuple[list[Person], int | None]:

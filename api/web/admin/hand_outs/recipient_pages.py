@@ -11,6 +11,7 @@ from starlette.datastructures import UploadFile
 from api.auth.session_cookies import COOKIE
 from api.code_import.file_reader import UnusableFileError
 from api.code_import.hand_out_upload import HandOutUpload
+from api.code_import.list_report import ListReport, save_report
 from api.code_import.recipient_list import RecipientFile
 from api.errors import malformed
 from api.schemas.csv_cells import TYPE
@@ -20,7 +21,6 @@ from api.use_cases.hand_outs.hand_out_actions import find_details, resend_to_per
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
-from api.web.admin.hand_outs.hand_out_pages import HandOutPageView, render_hand_out
 from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, InvalidFormTokenError, SupportRoute, has_valid_csrf_token
@@ -52,7 +52,7 @@ async def upload_list(request: Request, admin: AdminContextDep, staff: Admin) ->
         name = (file.filename or "") if isinstance(file, UploadFile) else ""
 
     def run() -> Response:
-        return _upload(request, admin, staff, hand_out_id, _ListFile(name, data, language, is_check=is_check))
+        return _upload(admin, staff, hand_out_id, _ListFile(name, data, language, is_check=is_check))
 
     return await run_blocking(UPLOAD_S_MAX, run)
 
@@ -73,20 +73,21 @@ class _ListFile:
         self.form: Literal["csv", "jsonl"] = "jsonl" if is_json else "csv"
 
 
-def _upload(request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, file: _ListFile) -> Response:
+def _upload(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: _ListFile) -> Response:
     find_details(admin.services, hand_out_id)
-    view = HandOutPageView(is_check=file.is_check)
+    report_id = save_report(admin.services, staff.staff_id, hand_out_id, _process(admin, staff, hand_out_id, file))
+    return see_other(f"/admin/hand-outs/{hand_out_id}?report={report_id}")
+
+
+def _process(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: _ListFile) -> ListReport:
     if file.data.count(b"\n") > LINES_MAX + 1:
-        view = HandOutPageView(file_error="too_many")
-    else:
-        try:
-            source = RecipientFile(io.BytesIO(file.data), file.form, file.language)
-        except UnusableFileError as error:
-            view = HandOutPageView(file_error=error.reason)
-        else:
-            upload = HandOutUpload.open(admin.services, staff.caller(), hand_out_id, source)
-            view = HandOutPageView(upload=upload.check() if file.is_check else upload.apply(), is_check=file.is_check)
-    return render_hand_out(request, admin, staff, hand_out_id, view)
+        return ListReport(is_check=file.is_check, file_error="too_many")
+    try:
+        source = RecipientFile(io.BytesIO(file.data), file.form, file.language)
+    except UnusableFileError as error:
+        return ListReport(is_check=file.is_check, file_error=error.reason)
+    upload = HandOutUpload.open(admin.services, staff.caller(), hand_out_id, source)
+    return ListReport.of(upload.check() if file.is_check else upload.apply(), is_check=file.is_check)
 
 
 @router.post("/{hand_out_id}/recipients/{code_id}/resend")

@@ -23,14 +23,20 @@ def create_hand_out(browser: StaffBrowser, **terms: str) -> str:
 
 
 def upload(browser: StaffBrowser, path: str, data: bytes, name: str = "list.csv", **fields: str) -> AppResponse:
-    """Add a list on the page of a hand-out."""
+    """Add a list on the page of a hand-out; the page to which the form leads."""
+    answer = send_list(browser, path, data, name, **fields)
+    return browser.get(str(answer.headers["location"])) if answer.status_code == 303 else answer
+
+
+def send_list(browser: StaffBrowser, path: str, data: bytes, name: str = "list.csv", **fields: str) -> AppResponse:
+    """Send the form of a list; its own response."""
     form = {"token": browser.token(), "hand_out": path.rpartition("/")[2], "intent": "add", "language": "en", **fields}
     return browser._request("POST", "/admin/hand-outs/recipients", data=form, files={"file": (name, data)})
 
 
 def send(app: AppClient, hand_out_id: UUID, number: int) -> list[UUID]:
     """Hand codes out to the first recipients, as a worker does; the ids of the codes."""
-    services, random = app.services, Random(7)
+    services, random = app.services, Random(hand_out_id.int)
     details, _ = find_details(services, hand_out_id)
     context = CommandContext(now=services.now(), actor="worker")
     people = list_people(services, hand_out_id, 0, number)

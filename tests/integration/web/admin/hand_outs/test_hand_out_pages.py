@@ -92,3 +92,37 @@ def test_hand_outs_of_unknown_campaigns_and_unknown_hand_outs_are_not_found(admi
     assert admin.get(create_hand_out(admin)).status_code == 200
     assert admin.get(f"/admin/campaigns/{nowhere}/hand-outs").status_code == 404
     assert [admin.get(f"/admin/hand-outs/{nowhere}{end}").status_code for end in ("", "/end", "/export")] == [404] * 3
+
+
+def test_progress_of_a_hand_out_is_followed_until_every_recipient_is_processed(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """The parts that change are the page's own; a hand-out that is paused or empty is not followed."""
+    path = create_hand_out(admin)
+    empty = read_page(admin.get(path).text).find("div", id="progress")
+    upload(admin, path, b"email\nli@example.com\nwang@example.com\n")
+
+    def look() -> tuple[str | None, str, str]:
+        parts = read_page(admin.get(f"{path}/progress").text)
+        page = read_page(admin.get(path).text)
+        assert [part.text for part in page.find_all(data_renewed="")] == [
+            part.text for part in parts.find_all(data_renewed="")
+        ]
+        bar = parts.find("div", id="progress")
+        return bar.attributes.get("data-follow"), bar.text, parts.find("table", id="states").find("tbody").text
+
+    queued = look()
+    send(app, UUID(path.rpartition("/")[2]), 1)
+    half = look()
+    admin.submit(f"{path}/pause", f"{path}/pause")
+    paused = look()
+    admin.submit(f"{path}/resume", f"{path}/resume")
+    send(app, UUID(path.rpartition("/")[2]), 2)
+    done = look()
+
+    assert "data-follow" not in empty.attributes
+    assert queued == (f"{path}/progress", "0% 0% 0 of 2 recipients processed", "Queued 2 Sent 0 Redeemed 0")
+    assert half == (f"{path}/progress", "50% 50% 1 of 2 recipients processed", "Queued 1 Sent 1 Redeemed 0")
+    assert (paused[0], done[0]) == (None, None)
+    assert done[1:] == ("100% 100% 2 of 2 recipients processed", "Queued 0 Sent 2 Redeemed 0")
+    assert admin.get(f"/admin/hand-outs/{uuid4()}/progress").status_code == 404

@@ -1,0 +1,78 @@
+"""The report about a list that was checked or added: what the page to which its form leads says about it."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from api.code_import.hand_out_upload import ListedFault, UploadCounts
+from api.use_cases.services import LedgerServices
+from projections.hand_outs.list_reports import ListReports
+
+
+class ReportedLine(Struct, frozen=True, array_like=True):
+    """A line that is not valid or is left out; `facts` are what the text of the reason names."""
+
+    line: int
+    reason: str
+    facts: dict[str, str | int]
+
+
+class ListReport(Struct, frozen=True, kw_only=True):
+    """What became of a list. It holds no value of a line, so it may be stored in plain text.
+
+    Attributes:
+        is_check: Whether the list was only checked.
+        file_error: Why the file as a whole cannot be read; empty if it can.
+    """
+
+    is_check: bool
+    file_error: str = ""
+    lines: int = 0
+    added: int = 0
+    repeated: int = 0
+    listed: int = 0
+    rejected: int = 0
+    faults: list[ReportedLine] = []
+    left_out: list[ReportedLine] = []
+
+    @classmethod
+    def of(cls, counts: UploadCounts, *, is_check: bool) -> "ListReport":
+        """Return the report about a list that was read to its end."""
+        return cls(
+            is_check=is_check,
+            lines=counts.lines,
+            added=counts.added,
+            repeated=counts.repeated,
+            listed=counts.listed,
+            rejected=counts.rejected,
+            faults=_report(counts.faults),
+            left_out=_report(counts.left_out),
+        )
+
+
+_decoder: Final = msgspec.json.Decoder(ListReport)
+
+
+def save_report(services: LedgerServices, staff_id: UUID, hand_out_id: UUID, report: ListReport) -> UUID:
+    """Store a report in the place of the one before of this member of staff, and return its id.
+
+    Raises:
+        StorageUnavailableError: The database is unavailable.
+    """
+    report_id = services.new_id()
+    encoded = msgspec.json.encode(report)
+    ListReports(services.storage).save(hand_out_id, staff_id, report_id, encoded, services.now())
+    return report_id
+
+
+def find_report(services: LedgerServices, hand_out_id: UUID, report_id: UUID) -> ListReport | None:
+    """Return a report; None if a newer one is in its place."""
+    encoded = ListReports(services.storage).find(hand_out_id, report_id)
+    return None if encoded is None else _decoder.decode(encoded)
+
+
+def _report(rows: Sequence[ListedFault]) -> list[ReportedLine]:
+    return [ReportedLine(line, fault.reason, dict(fault.facts)) for line, fault in rows]
