@@ -93,6 +93,7 @@ class Person(NamedTuple):
         code_id: The code that is, or will be, issued for them.
         mail: Number of the newest email; 0 while none is queued.
         address: Their email address; None if the row of the vault is broken.
+        has_opted_out: Whether they want no such emails of the hand-out's group.
     """
 
     number: int
@@ -104,6 +105,20 @@ class Person(NamedTuple):
     handed_out_at: datetime | None
     changed_at: datetime | None
     address: str | None
+    has_opted_out: bool
+
+    @property
+    def may_get_email(self) -> bool:
+        """Whether an email that staff ask for can help: the code may be redeemed, and the recipient allows emails."""
+        return not self.has_opted_out and self.state not in {"redeemed", "expired", "not_sent", "opted_out"}
+
+
+class ListPlace(NamedTuple):
+    """A row of a list. `number` rises with each row that is stored in any list."""
+
+    number: int
+    hand_out_id: UUID
+    code_id: UUID
 
 
 def state_of_person(facts: PersonFacts, *, is_ended: bool) -> PersonState:
@@ -194,6 +209,15 @@ class HandOutReader(Reader):
         people = self._people(details, rows, now, is_campaign_over=is_campaign_over)
         return people[0] if people else None
 
+    def list_places(self, recipient_id: UUID, before: int, limit: int) -> list[ListPlace]:
+        """Return one page of the rows of a recipient in all lists, newest first, before a number."""
+        rows = self._fetch_all(HandOutsSql.places_of_recipient, recipient_id, before, limit)
+        return [ListPlace(*row) for row in rows]
+
+    def count_places(self, recipient_id: UUID) -> int:
+        """Return how many rows of lists a recipient has: one for each campaign that sends them a code."""
+        return int(self._fetch_all(HandOutsSql.count_places_of_recipient, recipient_id)[0][0])
+
     def find_texts(self, hand_out_id: UUID) -> dict[Language, HandOutText]:
         """Return the hand-out's own texts by language."""
         rows = self._fetch_all(HandOutsSql.texts_of_hand_out, hand_out_id)
@@ -226,6 +250,7 @@ class HandOutReader(Reader):
                     handed_out_at,
                     changed_at,
                     getattr(addresses.get(recipient_id), "typed", None),
+                    has_opted_out,
                 )
             )
         return people

@@ -147,6 +147,11 @@ class PersonEraser:
             counts = cursor.execute(PrivacySql.outlook_of_recipient, parameters).fetchone()
             return ErasurePreview._make((*counts, texts))
 
+    def has_erased(self, recipient_id: UUID) -> bool:
+        """Return whether the audit log records the erasure of this recipient."""
+        with self._open_cursor() as cursor:
+            return bool(cursor.execute(PrivacySql.has_erased, (recipient_id,)).fetchone()[0])
+
     def erase(self, recipient_id: UUID) -> bool:
         """Delete a person's email address, its digests, and the texts about their reservations.
 

@@ -23,6 +23,8 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     list_people: LiteralString
     person_of_code: LiteralString
     count_listed: LiteralString
+    places_of_recipient: LiteralString
+    count_places_of_recipient: LiteralString
     count_people: LiteralString
     code_texts_of_ids: LiteralString
     handed_out_of_ids: LiteralString

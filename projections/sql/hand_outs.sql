@@ -117,6 +117,19 @@ WITH RECURSIVE page AS (
 )
 SELECT max(nth) FROM sums WHERE listed <= %(most)s;
 
+-- name: places_of_recipient
+-- The rows of a recipient in the lists of all campaigns, newest first.
+SELECT r.number, r.hand_out_id, r.code_id
+FROM hand_out_recipients r
+JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
+WHERE r.recipient_id = %s AND r.number < %s
+ORDER BY r.number DESC LIMIT %s;
+
+-- name: count_places_of_recipient
+SELECT count(*) FROM hand_out_recipients r
+JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
+WHERE r.recipient_id = %s;
+
 -- name: count_people
 -- The ids are given twice: as a list of constants they tell the planner how few of the rows are counted.
 SELECT r.hand_out_id, h.mail, h.mail_state, h.reminder, (coalesce(b.used + b.reserved, 0) > 0)::int, b.expires_at <= %(now)s,

@@ -40,3 +40,4 @@ class PrivacySql(Statements, file="privacy.sql"):
     delete_opt_out: LiteralString
     opt_outs_of_recipient: LiteralString
     opted_out: LiteralString
+    has_erased: LiteralString

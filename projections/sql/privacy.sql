@@ -140,3 +140,7 @@ SELECT group_name, at FROM opt_outs WHERE recipient_id = %s ORDER BY group_name;
 
 -- name: opted_out
 SELECT recipient_id FROM opt_outs WHERE recipient_id = ANY(%s) AND group_name = %s;
+
+-- name: has_erased
+-- Only asked about recipients without an email address and without reservations, so it has no index.
+SELECT EXISTS (SELECT FROM audit WHERE act = 'forgot_person' AND subject_id = %s);

@@ -254,6 +254,10 @@ def _outage_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
     return "/support/outage", {"data": {**asked, "nonce": uuid4().hex}}
 
 
+def _resend(prefix: str) -> Callable[[AuditedApp], tuple[str, dict[str, Any]]]:
+    return lambda audited_app: (f"{_handed_out(audited_app).replace('/api/v1', prefix)}/resend", {})
+
+
 def _campaign_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
     path = f"/admin/campaigns/{audited_app.campaign()}"
     seen = read_page(audited_app.page(path).text).find("input", name="seen").attributes["value"]
@@ -319,10 +323,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /api/v1/hand-outs/{hand_out_id}/pause": _at(HAND_OUTS + "/{}/pause", AuditedApp.hand_out),
     "POST /api/v1/hand-outs/{hand_out_id}/resume": lambda audited_app: (f"{_paused_hand_out(audited_app)}/resume", {}),
     "POST /api/v1/hand-outs/{hand_out_id}/end": _at(HAND_OUTS + "/{}/end", AuditedApp.hand_out),
-    "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend": lambda audited_app: (
-        f"{_handed_out(audited_app)}/resend",
-        {},
-    ),
+    "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/api/v1"),
     "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
         f"{_handed_out(audited_app)}/bounce",
         {},
@@ -351,6 +352,7 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/codes/{code_id}/unmask": _at("/support/codes/{}/unmask", AuditedApp.code, data=REASON),
     "POST /support/outage": _outage_form,
     "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", AuditedApp.person, data=REASON),
+    "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/support"),
     "POST /support/people/{recipient_id}/opt-outs/undo": _at(
         "/support/people/{}/opt-outs/undo", AuditedApp.opted_out, data=REASON
     ),
@@ -387,10 +389,7 @@ AUDITED: Final[dict[str, Make]] = {
         },
     ),
     "POST /admin/hand-outs/{hand_out_id}/export": _at("/admin/hand-outs/{}/export", AuditedApp.hand_out, data=REASON),
-    "POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend": lambda audited_app: (
-        f"{_handed_out(audited_app).replace('/api/v1', '/admin')}/resend",
-        {},
-    ),
+    "POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/admin"),
     "POST /admin/hand-outs/{hand_out_id}/test": _at(
         "/admin/hand-outs/{}/test", AuditedApp.hand_out, data={"language": "en"}
     ),

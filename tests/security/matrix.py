@@ -127,6 +127,7 @@ POST /support/codes/{code_id}/notes
 GET /support/codes/{code_id}/unmask
 POST /support/codes/{code_id}/unmask
 GET /support/outage
+POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 POST /support/outage
 GET /support/people/{recipient_id}/opt-outs/undo
 POST /support/people/{recipient_id}/opt-outs/undo

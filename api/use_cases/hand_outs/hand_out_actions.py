@@ -35,6 +35,14 @@ class ProgressPage(NamedTuple):
     next: ListCursor | None
 
 
+class HandedOut(NamedTuple):
+    """What one recipient gets in one campaign: the hand-out, its campaign, and their row of its list."""
+
+    details: HandOutDetails
+    campaign: Campaign
+    person: Person
+
+
 def create_hand_out(
     services: LedgerServices, caller: Caller, campaign_id: UUID, order: HandOutOrder, hand_out_id: UUID | None = None
 ) -> HandOutProgress:
@@ -137,6 +145,16 @@ def find_person(services: LedgerServices, hand_out_id: UUID, code_id: UUID) -> P
     if person is None:
         raise ApplicationError.from_refusal(NoSuchHandOut())
     return person
+
+
+def list_handed_out(services: LedgerServices, recipient_id: UUID, before: int, limit: int) -> list[HandedOut]:
+    """Return one page of what a recipient gets in all campaigns, newest first, before a number of a list."""
+    places = HandOutReader(services.storage).list_places(recipient_id, before, limit)
+    return [_find_handed_out(services, place.hand_out_id, place.code_id) for place in places]
+
+
+def _find_handed_out(services: LedgerServices, hand_out_id: UUID, code_id: UUID) -> HandedOut:
+    return HandedOut(*find_details(services, hand_out_id), find_person(services, hand_out_id, code_id))
 
 
 def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID) -> Person:

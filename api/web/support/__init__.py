@@ -13,7 +13,7 @@ from api.web.support import (
     search_page,
     worklist_and_audit,
 )
-from api.web.support.actions import erase_person, notes, opt_outs, pages, refund_outage, unmask
+from api.web.support.actions import erase_person, notes, opt_outs, pages, refund_outage, resend_code, unmask
 from api.web.support.history import (
     balance_page,
     comparison_page,
@@ -47,6 +47,7 @@ def include_support(router: APIRouter) -> None:
         saved_views,
         erase_person,
         opt_outs,
+        resend_code,
         refund_outage,
         dashboard,
         account,

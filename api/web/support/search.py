@@ -18,6 +18,7 @@ from domain.values.identifiers import TYPED_LENGTH_MAX, MalformedCodeError, norm
 from domain.values.link_token import read_token
 from domain.values.trace_ids import is_trace_id
 from projections.definitions.tables.code_balances import code_from_named_row
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.vault.vault import SUFFIX_LENGTH
 
 SHOWN_MAX: Final = 6
@@ -34,7 +35,7 @@ _IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """One result. `count`: reservations of a recipient, or rejected requests.
+    """One result. `count`: reservations of a recipient, or rejected requests. `handed_out`: their codes of hand-outs.
 
     `reason` is why it was found, as a key's end. `at` is when a similar recipient was last in a request. `is_certain`
     says whether exactly what was typed was found.
@@ -48,6 +49,7 @@ class SearchResult:
     balance_bar: BalanceBar | None = None
     state: str = ""
     count: int = 0
+    handed_out: int = 0
     reason: str = ""
     at: datetime | None = None
     is_certain: bool = True
@@ -129,16 +131,7 @@ def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
         return []
     recipient_id = support.reader.find_recipient(address)
     if recipient_id is not None:
-        count = support.reader.count_reservations_of_recipient(recipient_id)
-        return [
-            SearchResult(
-                kind="person",
-                path=f"/support/people/{recipient_id}",
-                address=mask_if_known(address.typed),
-                count=count,
-                reason="address",
-            )
-        ]
+        return [replace(person_result(support, recipient_id, address.typed), reason="address")]
     digests = support.services.storage.vault.compute_digests("recipient", address.normal)
     requests = support.reader.list_rejected_requests_of_recipient(digests, support.services.now(), ATTEMPTS_SHOWN)
     if not requests:
@@ -152,6 +145,17 @@ def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
             reason="address",
         )
     ]
+
+
+def person_result(support: SupportContext, recipient_id: UUID, address: str) -> SearchResult:
+    """Return a recipient as a result. `address` is in plain text; it is masked here."""
+    return SearchResult(
+        kind="person",
+        path=f"/support/people/{recipient_id}",
+        address=mask_if_known(address),
+        count=support.reader.count_reservations_of_recipient(recipient_id),
+        handed_out=HandOutReader(support.services.storage).count_places(recipient_id),
+    )
 
 
 def _search_suffix(support: SupportContext, typed: str, language: Language) -> list[SearchResult]:

@@ -16,10 +16,9 @@ from typing import Final
 from uuid import UUID
 
 from api.schemas.parsing import find_email
-from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.staff import Staff
-from api.web.support.search import SHOWN_MAX, SearchResult, code_result
+from api.web.support.search import SHOWN_MAX, SearchResult, code_result, person_result
 from api.web.support.view_models import build_card
 from domain.ports import Language
 from domain.values.identifiers import MalformedCodeError, normalize_code
@@ -70,11 +69,8 @@ def _search_similar_addresses(support: SupportContext, typed: str) -> list[Searc
 
     now = support.services.now()
     return [
-        SearchResult(
-            kind="person",
-            path=f"/support/people/{recipient.recipient_id}",
-            address=mask_if_known(recipient.address),
-            count=support.reader.count_reservations_of_recipient(recipient.recipient_id),
+        replace(
+            person_result(support, recipient.recipient_id, recipient.address),
             reason="similar_address",
             at=recipient.at,
             is_certain=False,

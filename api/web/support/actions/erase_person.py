@@ -66,9 +66,15 @@ def _address(support: SupportContext, recipient_id: UUID) -> str | None:
         ApplicationError: NOT_FOUND, there never was such a recipient.
     """
     address = support.reader.find_email_address(recipient_id)
-    if address is None and not support.reader.count_reservations_of_recipient(recipient_id):
+    if address is None and not is_erased(support, recipient_id):
         raise ApplicationError("NOT_FOUND")
     return address
+
+
+def is_erased(support: SupportContext, recipient_id: UUID) -> bool:
+    """Return whether there was such a recipient, of whom the vault has no email address now."""
+    has_reservations = support.reader.count_reservations_of_recipient(recipient_id) > 0
+    return has_reservations or PersonEraser(support.services.storage).has_erased(recipient_id)
 
 
 def _done(recipient_id: UUID) -> Response:

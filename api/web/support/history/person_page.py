@@ -14,11 +14,13 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.i18n.messages import event_sentence, refusal_title
+from api.use_cases.hand_outs.hand_out_actions import list_handed_out
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import SupportContextDep, SupportRoute, Viewer
 from api.web.staff_auth.staff import Staff
+from api.web.support.actions.erase_person import is_erased
 from api.web.support.actions.unmask import unmasked_until
 from api.web.support.history.person_query import PersonParams, PersonQuery
 from api.web.support.statement_query import ACTORS, KINDS
@@ -39,6 +41,7 @@ from projections.read_models.person_timeline import RESERVATIONS_MAX, PersonEven
 from projections.repositories.staff_accounts import SavedViewRepository
 
 RESERVATIONS_PER_PAGE: Final = 10
+HAND_OUTS_PER_PAGE: Final = 10
 LINES_PER_PAGE: Final = 20
 ATTEMPTS_SHOWN: Final = 20
 
@@ -78,9 +81,11 @@ def show_person(
     positions = support.reader.list_reservations_of_recipient(recipient_id, before, RESERVATIONS_PER_PAGE + 1)
     page = Page.of(positions, RESERVATIONS_PER_PAGE, lambda position: format_cursor(*position))
     cards = support.reader.list_summaries([position[1] for position in page.rows])
-    if not cards and params.cursor is None:
-        raise ApplicationError("NOT_FOUND")
     now, address = support.services.now(), support.reader.find_email_address(recipient_id)
+    if address is None and not is_erased(support, recipient_id):
+        raise ApplicationError("NOT_FOUND")
+    handed_out = list_handed_out(support.services, recipient_id, params.before, HAND_OUTS_PER_PAGE + 1)
+    hand_out_page = Page.of(handed_out, HAND_OUTS_PER_PAGE, lambda row: row.person.number)
     shown_until = unmasked_until(support, staff, "unmasked_email", recipient_id, now)
     return support_page(
         request,
@@ -94,6 +99,16 @@ def show_person(
         is_erased=params.done == "forgotten" and address is None,
         rejected_attempts=list_rejected_attempts(support, support.reader.list_digests(recipient_id), now, language),
         next=page.next,
+        handed_out=[
+            (
+                row,
+                support.reader.find_suffix(row.person.code_id),
+                row.person.may_get_email and staff.has_role("support"),
+            )
+            for row in hand_out_page.rows
+        ],
+        next_hand_outs=hand_out_page.next,
+        is_resent=params.done == "resent",
         recipient_id=recipient_id,
         opt_outs=OptOutRepository(support.services.storage).list_of(recipient_id),
         **_load_timeline(support, staff, query, recipient_id, language),
@@ -117,6 +132,7 @@ def show_rejected_attempts(request: Request, support: SupportContextDep, staff: 
         address=None,
         rejected_attempts=attempts,
         next=None,
+        handed_out=[],
         opt_outs=[],
         path=None,
         is_erased=False,

@@ -75,6 +75,7 @@ class PersonParams(BaseModel):
     until: Annotated[str, Field(max_length=40)] = ""
     place: Annotated[int | None, Field(ge=0, le=POSITION_MAX), IN_DIGITS] = None
     cursor: Annotated[str | None, Field(max_length=100)] = None
+    before: Annotated[int, Field(ge=0, le=POSITION_MAX), IN_DIGITS] = POSITION_MAX
     done: Annotated[str, Field(max_length=20)] = ""
 
     def to_query(self) -> PersonQuery:

@@ -1,0 +1,123 @@
+"""Support opens a recipient of a hand-out who has no reservation: their codes, another email, opt-outs, the erasure."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from domain.values.link_token import OptOutRef, opt_out_token
+from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
+from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import Element, read_page
+from tests.support.clients.staff_browser import StaffBrowser
+
+SignIn = Callable[..., StaffBrowser]
+
+
+def hand_out(app: AppClient, admin: StaffBrowser, *addresses: str, sent: int = 1) -> tuple[str, list[UUID]]:
+    """Upload a list and send the first emails; the path of the page, and the ids of the codes."""
+    path = create_hand_out(admin)
+    assert upload(admin, path, "\n".join(["email", *addresses, ""]).encode()).status_code == 200
+    return path, send(app, UUID(path.rpartition("/")[2]), sent)
+
+
+def find_person(browser: StaffBrowser, address: str) -> str:
+    """Search an address at the support console; the path to which the only result leads."""
+    return str(browser.submit("/support/search", q=address).headers["location"])
+
+
+def codes_section(page: str) -> Element:
+    """The section with the codes of campaigns."""
+    return read_page(page).find("section", aria_labelledby="handed-out")
+
+
+def test_recipient_without_a_reservation_is_found_and_has_a_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """Sent and queued ones: campaign, hand-out, state and code; every link of the hand-out's page leads to a page."""
+    admin, support = shared_sign_in("admin"), shared_sign_in("support")
+    path, (code_id,) = hand_out(shared_app, admin, "sent@one.example", "queued@one.example")
+    links = {link for link in read_page(admin.get(path).text).link_targets if link.startswith("/support/people/")}
+
+    paths = [find_person(support, address) for address in ("sent@one.example", "queued@one.example")]
+    pages = [support.get(each) for each in paths]
+
+    assert [page.status_code for page in pages] == [200, 200]
+    assert {*paths} == links
+    sent, queued = (codes_section(page.text) for page in pages)
+    assert "Newsletter" in sent.text
+    assert "Sent" in sent.text
+    assert f"/support/codes/{code_id}" in sent.link_targets
+    assert "Queued" in queued.text
+    assert queued.link_targets == []
+    assert "This customer has no reservation yet." in pages[0].text
+
+
+def test_support_sends_a_code_again_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """A viewer sees the state and has no button."""
+    _, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "again@one.example")
+    support, viewer = shared_sign_in("support"), shared_sign_in("viewer")
+    path = find_person(support, "again@one.example")
+    (form,) = codes_section(support.get(path).text).find_all("form")
+
+    answer = support.submit(form.attributes["action"], path)
+    page = support.get(answer.headers["location"])
+
+    assert form.attributes["action"].endswith(f"/recipients/{code_id}/resend")
+    assert answer.status_code == 303
+    assert "email 2" in codes_section(page.text).text
+    assert read_page(page.text).find("p", class_="done").text
+    assert "email 2" in codes_section(viewer.get(path).text).text
+    assert codes_section(viewer.get(path).text).find_all("form") == []
+
+
+def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """As the opt-out page promises: contact support."""
+    hand_out(shared_app, shared_sign_in("admin"), "stop@one.example")
+    support = shared_sign_in("support")
+    path = find_person(support, "stop@one.example")
+    ref = OptOutRef(UUID(path.rpartition("/")[2]), None)
+    secret = shared_app.services.settings.secret_key.get_secret_value().encode()
+    shared_app.client.post(f"/opt-out/{opt_out_token(secret, ref)}")
+    (undo,) = [link for link in read_page(support.get(path).text).link_targets if "opt-outs/undo" in link]
+
+    answer = support.submit(undo, undo, reason="asked by phone")
+
+    assert answer.status_code == 303
+    assert "opt-outs/undo" not in support.get(path).text
+    assert support.get(path).status_code == 200
+
+
+def test_erased_recipient_without_a_reservation_keeps_a_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """The form leads to it, and the audit log links it; an id that never existed has none."""
+    admin = shared_sign_in("admin")
+    hand_out(shared_app, admin, "erase@one.example")
+    path = find_person(admin, "erase@one.example")
+
+    answer = admin.submit(f"{path}/forget", f"{path}/forget", reason="asked by phone")
+    page = admin.get(answer.headers["location"])
+
+    assert (answer.status_code, page.status_code, admin.get(path).status_code) == (303, 200, 200)
+    assert "erased" in read_page(page.text).find("h1").text.lower()
+    assert path in read_page(admin.get("/support/audit").text).link_targets
+    assert (
+        not admin.submit("/support/search", q="erase@one.example")
+        .headers.get("location", "")
+        .startswith("/support/people/")
+    )
+    assert admin.get(f"/support/people/{UUID(int=7)}").status_code == 404
+
+
+@pytest.mark.parametrize("count", [11])
+def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in: SignIn, count: int) -> None:
+    """Newest first, ten on a page."""
+    admin = shared_sign_in("admin")
+    for _ in range(count):
+        hand_out(shared_app, admin, "many@one.example", sent=0)
+    path = find_person(admin, "many@one.example")
+    first = codes_section(admin.get(path).text)
+    (following,) = [link for link in first.link_targets if "before=" in link]
+
+    second = codes_section(admin.get(path + following.partition("#")[0]).text)
+
+    assert [len(each.find_all("li")) for each in (first, second)] == [10, count - 10]
