@@ -42,7 +42,26 @@ FILE_SCHEMAS: Final[Document] = {
         "type": "object",
         "title": "RecipientList",
         "description": "Recipients, each with `email`, `language` and variables.",
-        "properties": {"recipients": {"type": "array", "items": {"type": "object", "required": ["email"]}}},
+        "properties": {
+            "recipients": {
+                "type": "array",
+                "maxItems": 10_000,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "email": {"type": "string", "minLength": 1, "maxLength": 320},
+                        "language": {"type": "string", "enum": ["en", "zh"]},
+                        "variables": {
+                            "type": "object",
+                            "maxProperties": 20,
+                            "additionalProperties": {"type": "string", "maxLength": 200},
+                        },
+                    },
+                    "required": ["email"],
+                    "additionalProperties": {"type": "string", "maxLength": 200},
+                },
+            }
+        },
         "required": ["recipients"],
         "additionalProperties": False,
     },

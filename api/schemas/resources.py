@@ -149,7 +149,8 @@ class IssueRequest(NewTerms):
     open: bool = Field(default=False, description="Whether the code is not bound to its first recipient.")
     prefix: str = Field(
         default="",
-        pattern=r"^[A-Za-z0-9]{0,12}$",
+        max_length=12,
+        pattern=r"^[A-Za-z0-9]*$",
         description="Prefix of every code, such as the name of a campaign.",
     )
     campaign: UUID | None = Field(

@@ -44,7 +44,7 @@ def known_types(names: list[str]) -> list[str]:
 
 
 EventTypes = Annotated[
-    list[str],
+    list[Annotated[str, Field(json_schema_extra={"enum": list(EVENT_NAMES)})]],
     Field(
         max_length=100,
         description=f"Event types to send; empty for all. Values: {', '.join(EVENT_NAMES)}",

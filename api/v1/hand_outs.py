@@ -292,9 +292,10 @@ def _objects_of(data: bytes) -> list[Any]:
         raise malformed(f"body.{error.name}", IS_REPEATED) from error
     except RecursionError as error:
         raise malformed("body", "is nested too deeply") from error
-    objects = document.get("recipients") if isinstance(document, dict) else None
-    if not isinstance(objects, list) or len(document) != 1:
+    if not isinstance(document, dict) or document.keys() != {"recipients"}:
         raise malformed("body", 'must be an object with the list "recipients" and nothing else')
+    if not isinstance(objects := document["recipients"], list):
+        raise malformed("body.recipients", "must be a list")
     if len(objects) > UPLOAD_LINES_MAX:
         raise malformed("body.recipients", f"has more than {UPLOAD_LINES_MAX} items: send the list in parts")
     return objects

@@ -57,6 +57,7 @@ class LedgerAsker:
         paths: dict[str, object] = {"digest": "0" * 64, "version": 1, "staff_id": self.role_clients.staff["admin"]}
         about: dict[str, object] = {"code_id": code_id, "reservation_id": reservation_id}
         about |= {"campaign_id": self.campaign_id, "hand_out_id": self.hand_out_id, "action": "pause"}
+        about |= {"campaign": self.campaign_id, "hand_out": self.hand_out_id}
         return {**ids, **words, **group, **paths, **about, "token": "x", "key": "x", "language": "en", "_path": "x"}
 
     def call(self, operation: DocumentedOperation, **more: Any) -> AppResponse:
@@ -96,8 +97,14 @@ class LedgerAsker:
         return [row["code_id"] for row in self._rows("SELECT code_id FROM code_balances ORDER BY issued_at, code_id")]
 
     def codes_asked_about(self) -> list[UUID]:
-        """Those that are asked about one by one: the ones with most to tell, since a request may issue a thousand."""
-        query = "SELECT code_id FROM code_balances ORDER BY expires_at IS NULL, version DESC, code_id LIMIT %s"
+        """Those that are asked about one by one: with most to tell, and one of those that a request issued alike."""
+        query = (
+            "SELECT code_id FROM ("
+            "SELECT DISTINCT ON (max_uses, expires_at, starts_at, validity_days, group_name, version) *"
+            " FROM code_balances"
+            " ORDER BY max_uses, expires_at, starts_at, validity_days, group_name, version, code_id) AS different"
+            " ORDER BY expires_at IS NULL, version DESC, code_id LIMIT %s"
+        )
         return [row["code_id"] for row in self._rows(query, ASKED_ABOUT_MAX)]
 
     def reservations(self) -> list[UUID]:

@@ -36,6 +36,8 @@ NO_JSON_NUMBERS: Final[tuple[Any, ...]] = (
     *(True, False, "1", "", "x", 1.5, 1e300, "1.0", -(2**63), 2**63, 10**30, 10**400, [], {}, [1]),
 )
 NO_JSON_BOOLEANS: Final[tuple[Any, ...]] = (0, 1, "yes", "true", "on", "1", "", 2, 1.0, [], {})
+NO_JSON_TEXTS: Final[tuple[Any, ...]] = (0, 1, 1.5, 10**30, True, False, [], {}, ["x"])
+NO_JSON_LISTS: Final[tuple[Any, ...]] = ("", "x", "[]", 0, 1, True, {}, {"0": "x"})
 NO_WRITTEN_NUMBERS: Final = (
     *("true", "-1", "+1", " 1", "1_0", "1.0", "1e3", "0x1", "９", "٣", "", "x"),
     *(str(2**63), str(10**30), "9" * 4400),

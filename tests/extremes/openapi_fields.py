@@ -1,4 +1,4 @@
-"""Every field of a request that holds a time, a number or a boolean, found in the OpenAPI document."""
+"""Every field of a request that holds a time, number, boolean, text or list, found in the OpenAPI document."""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -9,42 +9,80 @@ from tests.extremes.extreme_values import (
     AT_THE_ENDS,
     BEYOND,
     NO_JSON_BOOLEANS,
+    NO_JSON_LISTS,
     NO_JSON_NUMBERS,
+    NO_JSON_TEXTS,
     NO_JSON_TIMES,
     NO_TIMES,
     NO_WRITTEN_NUMBERS,
 )
 
-Kind = Literal["time", "number", "boolean"]
+Kind = Literal["time", "number", "boolean", "text", "list"]
+Place = tuple[str | int, ...]
+"""Names, and positions in lists, that lead to a field."""
 Schema = Mapping[str, Any]
+BOUNDED_FORMATS: Final = frozenset({"uuid"})
+UNBOUNDED_LENGTH: Final = 5_000
+KINDS: Final[Mapping[str, Kind]] = {
+    "time": "time",
+    "integer": "number",
+    "boolean": "boolean",
+    "string": "text",
+    "array": "list",
+}
+NO_JSON: Final[Mapping[Kind, tuple[Any, ...]]] = {
+    "time": NO_JSON_TIMES,
+    "number": NO_JSON_NUMBERS,
+    "boolean": NO_JSON_BOOLEANS,
+    "text": NO_JSON_TEXTS,
+    "list": NO_JSON_LISTS,
+}
 VALID: Final = {"time": "2027-01-31T00:00:00Z", "boolean": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentedField:
-    """One field. `where`: query, header, path or body; `place`: its name, or the names that lead to it in the body."""
+    """One field. `where`: query, header, path or body; `place`: its name, or what leads to it in the body."""
 
     operation: "DocumentedOperation"
     where: str
-    place: tuple[str, ...]
+    place: Place
     kind: Kind
     schema: Schema
 
     @property
     def name(self) -> str:
         """As a problem document names it."""
-        return ".".join((self.where, *self.place))
+        return ".".join((self.where, *map(str, self.place)))
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the document says how large it may be."""
+        if self.kind == "number":
+            return {"minimum", "maximum"} <= self.schema.keys()
+        if self.kind == "list":
+            return "maxItems" in self.schema
+        return (
+            self.kind != "text"
+            or not {"maxLength", "enum", "const"}.isdisjoint(self.schema)
+            or self.schema.get("format") in BOUNDED_FORMATS
+        )
 
     def wrong(self) -> Iterator[Any]:
         """Values that must be refused."""
         if self.where == "body":
-            yield from {"time": NO_JSON_TIMES, "number": NO_JSON_NUMBERS, "boolean": NO_JSON_BOOLEANS}[self.kind]
+            yield from NO_JSON[self.kind]
         elif self.kind == "time":
             yield from (*BEYOND, *NO_TIMES)
         elif self.kind == "number":
             yield from NO_WRITTEN_NUMBERS
         if self.kind == "number":
             yield from (self._as_written(int(self.schema[end]) + by) for end, by in (("minimum", -1), ("maximum", 1)))
+        elif self.kind == "text":
+            yield "x" * (self.schema.get("maxLength", UNBOUNDED_LENGTH) + 1)
+        elif self.kind == "list":
+            yield [self.operation.example_of(self.schema["items"])] * (self.schema.get("maxItems", 0) + 1)
+            yield from [[]] if self.schema.get("minItems") else []
 
     def right(self) -> Iterator[Any]:
         """The extremes that are taken."""
@@ -82,7 +120,7 @@ class DocumentedOperation:
         return self.path.format_map({name: str(value) for name, value in self.values.items()})
 
     def fields(self) -> Iterator[DocumentedField]:
-        """All that hold a time, a number or a boolean."""
+        """All that hold a time, a number or a boolean; of bodies, those with a text or a list too."""
         for where in ("query", "header", "path"):
             for one in self._parameters(where):
                 yield from self._fields_of(where, (one["name"],), one["schema"])
@@ -96,16 +134,19 @@ class DocumentedOperation:
         content = self.raw.get("requestBody", {}).get("content", {}).get("application/json")
         return None if content is None else content["schema"]
 
-    def _fields_of(self, where: str, place: tuple[str, ...], schema: Schema) -> Iterator[DocumentedField]:
+    def example_of(self, schema: Schema) -> object:
+        """A value that a schema allows."""
+        return self._value("", self._leaf(schema))
+
+    def _fields_of(self, where: str, place: Place, schema: Schema) -> Iterator[DocumentedField]:
         leaf = self._leaf(schema)
-        if leaf.get("format") == "date-time":
-            yield DocumentedField(operation=self, where=where, place=place, kind="time", schema=leaf)
-        elif leaf.get("type") == "integer":
-            yield DocumentedField(operation=self, where=where, place=place, kind="number", schema=leaf)
-        elif leaf.get("type") == "boolean" and where == "body":
-            yield DocumentedField(operation=self, where=where, place=place, kind="boolean", schema=leaf)
+        kind = KINDS.get("time" if leaf.get("format") == "date-time" else leaf.get("type", ""))
+        if kind is not None and (where == "body" or kind in {"time", "number"}):
+            yield DocumentedField(operation=self, where=where, place=place, kind=kind, schema=leaf)
         for name, inner in leaf.get("properties", {}).items():
             yield from self._fields_of(where, (*place, name), inner)
+        if kind == "list" and where == "body":
+            yield from self._fields_of(where, (*place, 0), leaf["items"])
 
     def _leaf(self, schema: Schema) -> Schema:
         """A schema without its reference and its null."""
@@ -127,7 +168,9 @@ class DocumentedOperation:
             return VALID["time"] if name != "to" else "2027-02-01T00:00:00Z"
         if "properties" in leaf:
             return self._example(leaf)
-        return {"integer": leaf.get("minimum", 1), "boolean": False, "array": []}.get(leaf.get("type", ""), "x")
+        if leaf.get("type") == "array":
+            return [self.example_of(leaf["items"])] if leaf.get("minItems") else []
+        return {"integer": leaf.get("minimum", 1), "boolean": False}.get(leaf.get("type", ""), "x")
 
 
 def operations(document: Schema, values: Mapping[str, object]) -> Iterator[DocumentedOperation]:
@@ -142,11 +185,18 @@ def operations(document: Schema, values: Mapping[str, object]) -> Iterator[Docum
             yield DocumentedOperation(method=method.upper(), path=path, raw=raw, document=document, values=values)
 
 
-def with_value(body: dict[str, Any] | None, place: tuple[str, ...], value: object) -> dict[str, Any]:
+def with_value(body: dict[str, Any] | None, place: Place, value: object) -> dict[str, Any]:
     """A body with one field changed."""
     changed = deepcopy(body or {})
-    inner = changed
-    for name in place[:-1]:
-        inner = inner.setdefault(name, {})
-    inner[place[-1]] = value
+    inner: Any = changed
+    for name, following in zip(place, [*place[1:], None], strict=True):
+        if isinstance(inner, list) and not inner:
+            inner.append(None)
+        if following is None:
+            inner[name] = value
+            break
+        before = inner.get(name) if isinstance(inner, dict) else inner[0]
+        if not isinstance(before, dict | list):
+            inner[name] = [] if isinstance(following, int) else {}
+        inner = inner[name]
     return changed

@@ -1,11 +1,13 @@
-"""Every time, number and boolean of every request is bounded and strict, and none can break what is read afterwards.
+"""Every field of every request is bounded and strict, and none can break what is read afterwards.
 
 The fields are found in the OpenAPI document and in the forms of the pages, so a new one is covered without being named.
 """
 
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -22,7 +24,9 @@ from tests.support.clients.terminal import Terminal
 from tests.support.ledger.code_template import make_template
 from workers.channels.registry import channel_kinds
 
-FIELDS_MIN: Final = 40
+FIELDS_MIN: Final = 150
+_NOTHING: Final = object()
+"""Stands for a field that has no more wrong values."""
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -64,30 +68,39 @@ class RequestSender:
         """All of the document, with ids that exist."""
         return list(operations(self.asker.document, self.values))
 
-    def not_refused(self, field: DocumentedField, value: object) -> str:
-        """What the answer was, unless it says that this field is malformed, and how; empty if it does."""
-        answer = self.send(field, value)
-        faults = answer.json().get("errors", ()) if answer.status_code == 422 else ()
-        is_named = any(one["where"].startswith(field.name) and not one["what"].startswith("Value") for one in faults)
-        return (
-            "" if is_named else f"{field.operation.path} {field.name} {value!s:.60}: {answer.status_code} {answer.text}"
-        )
+    def list_accepted(self, operation: DocumentedOperation) -> Iterator[str]:
+        """Wrong values that an answer does not name as malformed.
+
+        Each request has one wrong value in every field, as the answer names them all. Lists have their own requests,
+        since what is in them could not be wrong then.
+        """
+        fields = list(operation.fields())
+        for part in ([one for one in fields if one.kind != "list"], *([one] for one in fields if one.kind == "list")):
+            for values in zip_longest(*(field.wrong() for field in part), fillvalue=_NOTHING):
+                wrong = [(field, value) for field, value in zip(part, values, strict=True) if value is not _NOTHING]
+                answer = self.send(operation, wrong)
+                yield from (
+                    f"{operation.path} {field.name} {value!s:.60}: {answer.status_code} {answer.text:.300}"
+                    for field, value in wrong
+                    if not _is_refused(field, answer)
+                )
 
     def broken(self, field: DocumentedField, value: object) -> str:
         """What the answer was if it is a defect; empty if it is none."""
-        answer = self.send(field, value)
+        answer = self.send(field.operation, [(field, value)])
         return f"{field.operation.path} {field.name} {value}: {answer.text}" if answer.status_code >= 500 else ""
 
-    def send(self, field: DocumentedField, value: object) -> AppResponse:
-        """The operation's request with one field changed."""
-        operation, more = field.operation, dict[str, Any]()
-        query, body = operation.query(), operation.body()
-        if field.where == "query":
-            query[field.place[0]] = str(value)
-        elif field.where == "header":
-            more["headers"] = {field.place[0]: str(value).encode("utf-8", "replace")}
-        else:
-            body = with_value(body, field.place, value)
+    def send(self, operation: DocumentedOperation, changes: Sequence[tuple[DocumentedField, object]]) -> AppResponse:
+        """The operation's request with fields changed."""
+        headers, query, body = dict[str, bytes](), operation.query(), operation.body()
+        for field, value in changes:
+            if field.where == "query":
+                query[str(field.place[0])] = str(value)
+            elif field.where == "header":
+                headers[str(field.place[0])] = str(value).encode("utf-8", "replace")
+            else:
+                body = with_value(body, field.place, value)
+        more: dict[str, Any] = {"headers": headers} if headers else {}
         if operation.path.endswith("/callbacks"):
             return self._callback(operation, body)
         return self.asker.call(operation, params=query, **more, **({} if body is None else {"content": _json(body)}))
@@ -102,6 +115,17 @@ class RequestSender:
         return self.asker.role_clients.ask("POST", operation.address(), headers=headers, content=content)
 
 
+def _is_refused(field: DocumentedField, answer: AppResponse) -> bool:
+    """Whether an answer says that this field is malformed, and how; the upload of a list reports on its lines."""
+    document = answer.json()
+    if answer.status_code == 200 and "faults" in document:
+        return bool(document["faults"]) and not document["applied"]
+    faults = document.get("errors", ()) if answer.status_code == 422 else ()
+    name = field.name.removesuffix(".0")  # a list of texts is read as a whole
+    is_typed = field.kind in {"time", "number", "boolean"}
+    return any(one["where"].startswith(name) and not (is_typed and one["what"].startswith("Value")) for one in faults)
+
+
 def _json(body: object) -> bytes:
     """By the standard library, which writes numbers of any length as clients may."""
     return json.dumps(body).encode()
@@ -110,18 +134,17 @@ def _json(body: object) -> bytes:
 def test_every_field_of_every_operation_is_bounded_and_strict(
     asker: LedgerAsker, terminal: Terminal, tmp_path: Path
 ) -> None:
-    """What is no time, number or boolean is a 422 that names the field; the bounds themselves break nothing."""
+    """What is not of its type or beyond a bound is a 422 that names the field; the bounds themselves break nothing."""
     sender = RequestSender(asker)
     fields = [field for operation in sender.operations() for field in operation.fields()]
-    unbounded = [field.name for field in fields if field.kind == "number" and not _is_bounded(field)]
-    accepted_values = [
-        outcome for field in fields for value in field.wrong() if (outcome := sender.not_refused(field, value))
-    ]
+    unbounded = [f"{field.operation.path} {field.name}" for field in fields if not field.is_bounded]
+    accepted_values = [line for operation in sender.operations() for line in sender.list_accepted(operation)]
     quick = [field for field in fields if "stream" not in field.operation.path and "wait" not in field.place]
     broken = [outcome for field in quick for value in field.right() if (outcome := sender.broken(field, value))]
 
     assert len(fields) >= FIELDS_MIN
-    assert {"time", "number", "boolean"} == {field.kind for field in fields}
+    assert {"time", "number", "boolean", "text", "list"} == {field.kind for field in fields}
+    assert {"items.0.email", "allowed_domains.0"} <= {field.name.removeprefix("body.") for field in fields}
     assert unbounded == []
     assert accepted_values == []
     assert broken == []
@@ -191,18 +214,14 @@ def test_reports_name_a_time_between_the_reservation_and_now(asker: LedgerAsker)
     for operation, place in ((callback, ("data", "occurred_at")), (bounce, ("occurred_at",))):
         field = DocumentedField(operation=operation, where="body", place=place, kind="time", schema={})
         for wrong in ("2001-01-01T00:00:00Z", (now + timedelta(minutes=6)).isoformat()):
-            answer = sender.send(field, wrong)
+            answer = sender.send(operation, [(field, wrong)])
             assert (answer.status_code, answer.json()["code"]) == (422, "OUT_OF_BOUNDS"), answer.text
             assert "occurred_at" in answer.json()["detail"]
-        assert sender.send(field, reserved_at).status_code == 200
+        assert sender.send(operation, [(field, reserved_at)]).status_code == 200
 
 
 def _get(sender: RequestSender, path: str) -> DocumentedOperation:
     return next(one for one in sender.operations() if (one.method, one.path) == ("GET", path))
-
-
-def _is_bounded(field: DocumentedField) -> bool:
-    return "minimum" in field.schema and "maximum" in field.schema
 
 
 def assert_all_can_be_read(asker: LedgerAsker, terminal: Terminal, folder: Path) -> None:
