@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from fastapi import Body, Depends, Request, Security
+from fastapi import Body, Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope as AsgiScope
 
@@ -155,6 +155,24 @@ def _role(text: str) -> Role | None:
 TheServices = Annotated[Services, Depends(_services)]
 TheLanguage = Annotated[Language, Depends(_language)]
 TheReason = Annotated[str, Depends(_reason)]
+CreationKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        description="Any text, scoped to the caller; for 7 days, the same key and body create nothing more and return"
+        " what the first request created, as it is now.",
+    ),
+]
+NoCreationKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=0,
+        description="Not supported here: a request that has it is refused, because a repeated one would not be"
+        " recognized.",
+    ),
+]
 """The note of a body that may be left out."""
 TheIdentity = Annotated[Identity, Depends(identity)]
 MayReadCodes = Annotated[Caller, Security(needs("codes:read"), scopes=["codes:read"])]

@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import orjson
 from msgspec.structs import replace
+from pydantic import BaseModel
 
-from api.errors import malformed
+from api.errors import ApplicationError, malformed
 from api.schemas.resources import KEY_LENGTH_MAX
 from domain.commands.reservation.reserve import IdempotencyKey
+from projections.repositories.idempotency_keys import BatchIdempotencyKey, BatchIdempotencyKeyRepository
 from projections.vault.vault import CodeInput
 
 if TYPE_CHECKING:
-    from api.use_cases.services import Caller
+    from api.use_cases.services import Caller, LedgerServices
 
 
 def scope_digest(scope: bytes, key: str) -> bytes:
@@ -52,3 +55,35 @@ def _digested(key: str, caller: "Caller", what: bytes, again: UUID | None) -> Id
         scope_digest=scope_digest(scope, key),
         body_digest=hashlib.sha256(body).digest(),
     )
+
+
+def find_keyed_id(
+    services: "LedgerServices", caller: "Caller", key: str | None, kind: str, body: BaseModel
+) -> UUID | None:
+    """Return the id of what a request creates: that of the first request under its key; None without a key.
+
+    The key is stored first, with a random id. Creating a known id changes nothing, so a second request, at the same
+    time or after a crash, creates nothing twice.
+
+    Args:
+        services: The ledger.
+        caller: The scope of the key, together with `kind`.
+        key: As the client sent it.
+        kind: What is created, in one word.
+        body: A field that is left out is not in its digest, so new fields of a later version change no digest.
+
+    Raises:
+        ApplicationError: MALFORMED, the key is empty or too long; IDEMPOTENCY_KEY_REUSED, it came with another body.
+        StorageUnavailableError: The database is unavailable.
+    """
+    if key is None:
+        return None
+    scope = f"{caller.actor}:{caller.actor_id}:{kind}\0".encode()  # no header has the last character
+    digest = hashlib.sha256(
+        orjson.dumps(body.model_dump(mode="json", exclude_unset=True), option=orjson.OPT_SORT_KEYS)
+    ).digest()
+    asked = BatchIdempotencyKey(scope_digest(scope, key), digest, services.new_id())
+    saved = BatchIdempotencyKeyRepository(services.storage).save(asked, services.now())
+    if saved.body_digest != digest:
+        raise ApplicationError("IDEMPOTENCY_KEY_REUSED")
+    return saved.batch_id

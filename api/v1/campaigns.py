@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
-from api.http.dependencies import MayIssueCodes, MayReadCodes, MayWriteCodes, TheLanguage, TheServices
+from api.http.dependencies import CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheLanguage, TheServices
 from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
@@ -23,6 +23,7 @@ from api.schemas.campaigns import (
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.timestamps import LooseTimestamp
 from api.use_cases import campaign_actions
+from api.use_cases.idempotency import find_keyed_id
 from api.use_cases.past_states.campaign_history import explain_campaign, list_history
 from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
@@ -46,14 +47,23 @@ PAGE_MAX = 100
 HISTORY_MAX = 10_000
 
 
-@router.post("", status_code=201, responses=problem_responses("MALFORMED", CreateCampaign), summary="Create a campaign")
-def create(body: CampaignRequest, services: TheServices, caller: MayIssueCodes) -> CampaignView:
+@router.post(
+    "",
+    status_code=201,
+    responses=problem_responses("MALFORMED", CreateCampaign, "IDEMPOTENCY_KEY_REUSED"),
+    summary="Create a campaign",
+)
+def create(
+    body: CampaignRequest, services: TheServices, caller: MayIssueCodes, idempotency_key: CreationKey = None
+) -> CampaignView:
     """Creates a campaign. Codes join it when they are issued.
 
     Its uses are counted if it has a shared limit, `max_uses`, `max_per_person` or `max_per_day`, from the beginning.
     A campaign that is created without shared limits cannot get one later.
     """
-    return view_of_campaign(campaign_actions.create_campaign(services, caller, body.terms()), services.now())
+    campaign_id = find_keyed_id(services, caller, idempotency_key, "campaign", body)
+    balance = campaign_actions.create_campaign(services, caller, body.terms(), campaign_id)
+    return view_of_campaign(balance, services.now())
 
 
 @router.get("", summary="List campaigns in order of creation")

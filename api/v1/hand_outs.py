@@ -13,7 +13,7 @@ from api.code_import.hand_out_upload import HandOutUpload
 from api.code_import.recipient_list import RecipientFile, RecipientObjects, RecipientSource
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, answer_within
-from api.http.dependencies import Admin, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
+from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
@@ -38,6 +38,7 @@ from api.use_cases.export_rows import lines_of
 from api.use_cases.hand_outs import hand_out_actions
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_out, send_hand_out_test
+from api.use_cases.idempotency import find_keyed_id
 from api.use_cases.run_blocking import run_blocking
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, PauseHandOut, ResumeHandOut
@@ -85,10 +86,18 @@ async def _mail_preview(request: Request) -> MailPreview:
 TheMailPreview = Annotated[MailPreview, Depends(_mail_preview)]
 
 
-@router.post("", status_code=201, responses=problem_responses("MALFORMED", CreateHandOut), summary="Create a hand-out")
-def create(body: HandOutRequest, services: TheServices, caller: MayIssueCodes) -> HandOutView:
+@router.post(
+    "",
+    status_code=201,
+    responses=problem_responses("MALFORMED", CreateHandOut, "IDEMPOTENCY_KEY_REUSED"),
+    summary="Create a hand-out",
+)
+def create(
+    body: HandOutRequest, services: TheServices, caller: MayIssueCodes, idempotency_key: CreationKey = None
+) -> HandOutView:
     """Creates a hand-out without recipients. Upload its list with `POST /api/v1/hand-outs/recipients`."""
-    progress = hand_out_actions.create_hand_out(services, caller, body.campaign, body.order())
+    hand_out_id = find_keyed_id(services, caller, idempotency_key, "hand-out", body)
+    progress = hand_out_actions.create_hand_out(services, caller, body.campaign, body.order(), hand_out_id)
     return view_of_hand_out(progress, services.now())
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.errors import ApplicationError
 from api.http.blocking_route import BlockingRoute
-from api.http.dependencies import Admin, TheServices
+from api.http.dependencies import Admin, NoCreationKey, TheServices
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import Page, format_cursor, parse_cursor
 from api.schemas.timestamps import Timestamp
@@ -66,7 +66,12 @@ TheHookPost = Annotated[HookPost, Depends(_hook_post)]
 
 
 @router.post("", status_code=201, summary="Create a webhook endpoint")
-def make_webhook(body: EndpointRequest, services: TheServices, caller: Admin) -> EndpointView:
+def make_webhook(
+    body: EndpointRequest,
+    services: TheServices,
+    caller: Admin,
+    idempotency_key: NoCreationKey = None,  # noqa: ARG001 - refused by its length
+) -> EndpointView:
     """Creates an endpoint. Only this response contains its signing secret."""
     draft = EndpointDraft(
         endpoint_id=services.new_id(),

@@ -183,3 +183,15 @@ def test_document_links_lead_to_operations_that_exist(document: Document) -> Non
     for link in links:
         declared = {one["name"] for one in by_id[link["operationId"]].get("parameters", ())}
         assert {name.rpartition(".")[2] for name in link.get("parameters", {})} <= declared, link
+
+
+def test_operations_that_create_something_say_what_an_idempotency_key_does(document: Document) -> None:
+    """They honor it or refuse it: a key that had no effect would let a client create the same thing twice."""
+    creating = {name: one for name, one in operations(document).items() if "201" in one["responses"]}
+    headers = {
+        name: [each["name"].lower() for each in one.get("parameters", []) if each["in"] == "header"]
+        for name, one in creating.items()
+    }
+
+    assert "POST /api/v1/campaigns" in creating
+    assert [name for name, names in headers.items() if "idempotency-key" not in names] == []

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.clients.app_client import AppClient
 from tests.support.ledger.code_template import make_template
 
@@ -286,3 +288,34 @@ def test_codes_have_the_terms_of_their_campaign_where_the_issue_names_none(app: 
     assert (later["max_uses"], first["max_uses"]) == (1, 3)
     refused = app.client.post("/api/v1/campaigns", json={"name": "A", "code_validity_days": 36_501}, headers=key)
     assert refused.status_code == 422
+
+
+@pytest.mark.parametrize("route", ["campaigns", "hand-outs"])
+def test_idempotency_key_creates_nothing_twice(app: AppClient, route: str) -> None:
+    """The same key and body return what exists; another body is refused; another caller and route have other keys."""
+    body = {"name": "Readers"} | ({"campaign": create(app)["id"]} if route == "hand-outs" else {})
+    key, url = {"Idempotency-Key": "order-1001"}, f"/api/v1/{route}"
+
+    def ids(headers: dict[str, str], **changes: Any) -> list[str]:
+        answers = [app.client.post(url, json={**body, **changes}, headers=headers) for _ in range(2)]
+        return [answer.json().get("id") or answer.json()["code"] for answer in answers]
+
+    caller, other = app.key("admin"), app.key("admin")
+    same, others = ids(caller | key), ids(other | key)
+    empty = app.client.post(url, json=body, headers=caller | {"Idempotency-Key": ""})
+    elsewhere = app.client.post("/api/v1/campaigns", json={"name": "Winter"}, headers=caller | {"Idempotency-Key": "x"})
+
+    assert (same[0], others[0]) == (same[1], others[1])
+    assert len({*same, *others, *ids(caller)}) == 4
+    assert ids(caller | key, name="Writers") == ["IDEMPOTENCY_KEY_REUSED"] * 2
+    assert (empty.status_code, elsewhere.status_code) == (422, 201)
+
+
+def test_route_that_cannot_honor_an_idempotency_key_refuses_it(app: AppClient) -> None:
+    """An endpoint's secret is shown once, so a repeated request could not return it."""
+    body, admin = {"url": "https://hooks.example.com/ledger"}, app.key("admin")
+    refused = app.client.post("/api/v1/webhooks", json=body, headers=admin | {"Idempotency-Key": "order-1001"})
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "MALFORMED")
+    assert "idempotency-key" in refused.text.lower()
+    assert app.client.get("/api/v1/webhooks", headers=admin).json()["webhooks"] == []
