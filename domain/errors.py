@@ -117,9 +117,10 @@ class CampaignNotStarted(Refusal):
 
 
 class CampaignHasEnded(Refusal):
-    """The campaign of the code has ended: its codes accept no new reservations."""
+    """The campaign has ended: its codes accept no new reservations; `why` issue: it takes no new codes or hand-outs."""
 
     code = "CAMPAIGN_ENDED"
+    reasons = ("issue",)
 
 
 class CampaignIsPaused(Refusal):

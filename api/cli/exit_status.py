@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from api.cli.context import describe_settings_error
 from api.cli.embedded.stack_error import StackError
 from api.cli.production_checks import UnsafeStartError
+from api.cli.read_session import find_language_of_locale
+from api.i18n.messages import refusal_detail
 from domain.errors import Refusal
 from projections.database.errors import (
     OlderStateError,
@@ -49,7 +51,9 @@ def report_exception(error: BaseException) -> int | None:
         case typer.Abort() | KeyboardInterrupt():
             return _report("interrupted", ExitCode.INTERRUPTED)
         case Refusal():
-            return _report(f"refused: {error.code}", ExitCode.REFUSED)
+            facts = {"retry_after_s": error.retry_after_s, **error.facts}
+            detail = refusal_detail(error.code, find_language_of_locale() or "en", **facts)
+            return _report(f"refused: {error.code}: {detail}", ExitCode.REFUSED)
         case ValidationError():
             return _report(describe_settings_error(error), ExitCode.USAGE)
         case StackError():

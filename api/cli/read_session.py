@@ -98,7 +98,12 @@ class OpenReader:
     @property
     def language(self) -> Language:
         """Language of sentences: that of the locale, else the default."""
-        locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-        if locale.startswith("zh"):
-            return "zh"
-        return "en" if locale.startswith(("en", "C", "POSIX")) else self.settings.default_language
+        return find_language_of_locale() or self.settings.default_language
+
+
+def find_language_of_locale() -> Language | None:
+    """Return the language that the locale of the environment names; None for one without a catalog."""
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    if locale.startswith("zh"):
+        return "zh"
+    return "en" if locale.startswith(("en", "C", "POSIX")) else None

@@ -91,7 +91,7 @@ def put_into_campaign(
     if balance is None:
         raise ApplicationError.from_refusal(NamedCampaignUnknown())
     if balance.campaign.ended_by is not None:
-        raise ApplicationError.from_refusal(CampaignHasEnded())
+        raise ApplicationError.from_refusal(CampaignHasEnded(why="issue"))
     return replace(template, terms=apply_defaults(template.terms, balance.campaign, named), campaign_id=campaign_id)
 
 

@@ -181,7 +181,7 @@ def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID
 def _check_issues_codes(services: LedgerServices, hand_out_id: UUID) -> None:
     details, campaign = find_details(services, hand_out_id)
     if campaign.has_ended(services.now()):
-        raise ApplicationError.from_refusal(CampaignHasEnded())
+        raise ApplicationError.from_refusal(CampaignHasEnded(why="issue"))
     if details.hand_out.state == "ended":
         raise ApplicationError.from_refusal(HandOutConflict("ended"))
 

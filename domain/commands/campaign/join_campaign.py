@@ -48,7 +48,7 @@ def join_campaign(command: JoinCampaign, working_set: WorkingSet) -> Decision:
     if code.is_revoked:
         raise CodeIsRevoked
     if campaign.ended_by is not None:
-        raise CampaignHasEnded
+        raise CampaignHasEnded(why="issue")
     if code.campaign_id is not None:
         raise CodeNotJoinable("other_campaign")
     if code.reserved:

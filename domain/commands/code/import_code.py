@@ -118,7 +118,7 @@ def import_code(command: ImportCode, working_set: WorkingSet) -> Decision:
         return Decision(command.code_id)
     _check(command)
     if command.campaign_id is not None and working_set.campaign(command.campaign_id).ended_by is not None:
-        raise CampaignHasEnded
+        raise CampaignHasEnded(why="issue")
     now = command.context.now
     persons = _persons(command, working_set)
     dated = sorted(_uses(command, persons), key=lambda dated: dated[0])

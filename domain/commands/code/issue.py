@@ -54,7 +54,7 @@ def issue_code(command: IssueCode, working_set: WorkingSet) -> Decision:
     if command.code_id in working_set.codes:
         return Decision(command.code_id)
     if command.campaign_id is not None and working_set.campaign(command.campaign_id).ended_by is not None:
-        raise CampaignHasEnded
+        raise CampaignHasEnded(why="issue")
     terms = structs.asdict(command.terms)
     check_terms(terms)
     check_agreement(command.terms)

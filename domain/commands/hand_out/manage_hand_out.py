@@ -127,7 +127,7 @@ def _decide(command: HandOutCommand, working_set: WorkingSet) -> HandOutEvent | 
 
 def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
     if working_set.campaign(command.campaign_id).ended_by is not None:
-        raise CampaignHasEnded
+        raise CampaignHasEnded(why="issue")
     if not command.name or group_name_error(command.name) is not None:
         raise HandOutInvalid("name")
     if command.per_minute is not None and not MAILS_PER_MINUTE.holds(command.per_minute):

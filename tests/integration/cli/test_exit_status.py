@@ -49,6 +49,25 @@ def test_issue_warns_of_an_expiry_date_in_the_past(terminal: Terminal) -> None:
     assert ended.err.startswith("--expires-at 2020-01-01T00:00:00Z is in the past")
 
 
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en_US.UTF-8", "it takes no new codes"), ("zh_CN.UTF-8", "不能再加入或发放兑换码")]
+)
+def test_refusal_is_explained_to_staff(
+    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, locale: str, words: str
+) -> None:
+    """In the language of the locale: what happened and what to do, without the words for customers."""
+    monkeypatch.setenv("LC_ALL", locale)
+    campaign = str(bench.create_campaign())
+    terminal.ledger("campaign", "end", campaign)
+    refused = [
+        terminal.ledger("issue", "--campaign", campaign),
+        terminal.ledger("hand-out", "create", campaign, "Late"),
+    ]
+
+    assert [(one.status, words in one.err) for one in refused] == [(4, True)] * 2
+    assert "CAMPAIGN_ENDED" in refused[0].err
+
+
 def test_version_is_printed(terminal: Terminal) -> None:
     """Without a ledger."""
     ended = terminal.ledger("--version")

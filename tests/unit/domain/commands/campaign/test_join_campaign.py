@@ -122,7 +122,7 @@ def test_code_that_cannot_join_is_refused_in_the_declared_order() -> None:
         "CAMPAIGN_UNKNOWN/None",
         "CODE_NOT_JOINABLE/reserved",
         "CODE_NOT_JOINABLE/other_campaign",
-        "CAMPAIGN_ENDED/None",
+        "CAMPAIGN_ENDED/issue",
         "CODE_REVOKED/None",
     ]
     assert scenario.kinds.count("CodeJoinedCampaign") == 0
