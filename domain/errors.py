@@ -251,7 +251,7 @@ class HandOutMailConflict(RefusalWithReason):
 
     code = "HAND_OUT_MAIL_CONFLICT"
     kind = "conflict"
-    reasons = ("not_sent", "revoked", "too_many")
+    reasons = ("not_sent", "revoked", "too_many", "opted_out")
 
 
 class CampaignTermsInvalid(RefusalWithReason):

@@ -15,7 +15,14 @@ from domain.commands.hand_out.manage_hand_out import (
     PauseHandOut,
     ResumeHandOut,
 )
-from domain.errors import CampaignHasEnded, HandOutConflict, NamedCampaignUnknown, NoSuchHandOut, Refusal
+from domain.errors import (
+    CampaignHasEnded,
+    HandOutConflict,
+    HandOutMailConflict,
+    NamedCampaignUnknown,
+    NoSuchHandOut,
+    Refusal,
+)
 from domain.model.campaign import Campaign
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person
@@ -161,10 +168,12 @@ def resend_to_person(services: LedgerServices, caller: Caller, hand_out_id: UUID
     """Have the code of one recipient sent again, with the same link. One without an email yet gets it now.
 
     Raises:
-        ApplicationError: The hand-out has no such recipient, it or its campaign ended before they got a code, the code
-            was revoked, or there were too many emails.
+        ApplicationError: The hand-out has no such recipient, they opted out, it or its campaign ended before they got a
+            code, the code was revoked, or there were too many emails.
     """
     person, queue = find_person(services, hand_out_id, code_id), HandOutQueue(services.storage)
+    if person.has_opted_out:
+        raise ApplicationError.from_refusal(HandOutMailConflict("opted_out"))
     if not person.mail:
         _check_issues_codes(services, hand_out_id)
 

@@ -26,6 +26,7 @@ from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, InvalidFormTokenError, SupportRoute, has_valid_csrf_token
 from api.web.staff_auth.staff import Staff
 from domain.ports import Language
+from projections.hand_outs.hand_out_reader import PersonState
 
 UPLOAD_PATH: Final = "/admin/hand-outs/recipients"
 FILE_BYTES_MAX: Final = 4 * 2**20
@@ -91,10 +92,17 @@ def _process(admin: AdminContext, staff: Staff, hand_out_id: UUID, file: _ListFi
 
 
 @router.post("/{hand_out_id}/recipients/{code_id}/resend")
-def resend_on_page(admin: AdminContextDep, staff: AdminWithForm, hand_out_id: UUID, code_id: UUID) -> Response:
-    """Send the code of a recipient again, with the same link."""
+def resend_on_page(
+    admin: AdminContextDep,
+    staff: AdminWithForm,
+    hand_out_id: UUID,
+    code_id: UUID,
+    state: Annotated[PersonState | None, Form()] = None,
+) -> Response:
+    """Send the code of a recipient again, with the same link, and show the list with its filter of before."""
     person = resend_to_person(admin.services, staff.caller(), hand_out_id, code_id)
-    return see_other(f"/admin/hand-outs/{hand_out_id}?after={max(person.number - 1, 0)}#people")
+    query = f"?after={max(person.number - 1, 0)}" + (f"&state={state}" if state else "")
+    return see_other(f"/admin/hand-outs/{hand_out_id}{query}#people")
 
 
 @router.get("/{hand_out_id}/export")

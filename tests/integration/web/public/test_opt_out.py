@@ -73,6 +73,16 @@ def test_one_click_opts_out_of_one_group(app: AppClient, language: str) -> None:
     assert repository.find_opted_out([recipient_id], None) == frozenset()
 
 
+@pytest.mark.parametrize(("group", "scope"), [("red", "Group: red"), (None, "Emails that name no group")])
+def test_page_names_codes_and_what_it_stops(app: AppClient, group: str | None, scope: str) -> None:
+    """Hand-outs have the same link, and an opt-out stops their codes as well as reminders."""
+    link, headers = link_of(app, recipient_of(app), group), {**PAGE, "Accept-Language": "en"}
+
+    texts = [read_page(app.client.request(method, link, headers=headers).text).text for method in ("GET", "POST")]
+
+    assert all(scope in text and "Codes of campaigns" in text.replace("codes", "Codes") for text in texts)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_invalid_link_is_a_page_that_says_so(app: AppClient, method: str) -> None:
     """404 for a token that is not ours, and for a recipient that the vault does not have."""
@@ -97,8 +107,8 @@ def test_support_sees_an_opt_out_and_undoes_it_with_a_reason(
     still = opted_out(app, recipient_id)
     done = support.submit(undo, undo, reason="asked by phone")
 
-    assert "Opted out of reminders of the group red" in seen
-    assert "Opted out of reminders of codes without a group" in seen_by_viewer
+    assert "Opted out of codes and reminders of the group red" in seen
+    assert "Opted out of codes and reminders without a group" in seen_by_viewer
     assert ("Undo the opt-out" in seen, "Undo the opt-out" in seen_by_viewer) == (True, False)
     assert (no_reason.status_code, still) == (422, [None, "red"])
     assert (done.status_code, opted_out(app, recipient_id)) == (303, [None])

@@ -155,6 +155,12 @@ def test_resend_asks_for_another_email_and_keeps_the_code(app: AppClient, admin:
     answers = [admin.submit(form.attributes["action"], path) for form in forms]
     people = read_page(admin.get(path).text).find("section", aria_labelledby="people")
 
+    filtered = admin.get(f"{path}?state=queued").text
+    (field, *_) = read_page(filtered).find_all("input", name="state")
+    again = admin.submit(forms[1].attributes["action"], path, state="queued")
+
+    assert field.attributes["value"] == "queued"
+    assert "state=queued" in again.headers["location"]
     assert [form.find("button").text.split(" #")[0] for form in forms] == ["Send again", "Send now"]
     assert forms[0].attributes["action"] == f"{path}/recipients/{code_id}/resend"
     assert [answer.status_code for answer in answers] == [303, 303]

@@ -72,17 +72,22 @@ def test_support_sends_a_code_again_on_the_page_of_the_recipient(shared_app: App
 def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(
     shared_app: AppClient, shared_sign_in: SignIn
 ) -> None:
-    """As the opt-out page promises: contact support."""
-    hand_out(shared_app, shared_sign_in("admin"), "stop@one.example")
+    """As the opt-out page promises: contact support. Until then, no email with a code is sent again."""
+    hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "stop@one.example")
     support = shared_sign_in("support")
     path = find_person(support, "stop@one.example")
     ref = OptOutRef(UUID(path.rpartition("/")[2]), None)
     secret = shared_app.services.settings.secret_key.get_secret_value().encode()
     shared_app.client.post(f"/opt-out/{opt_out_token(secret, ref)}")
+    resent = support.submit(f"/support/hand-outs/{hand_out_path.rpartition('/')[2]}/recipients/{code_id}/resend", path)
+    forms = codes_section(support.get(path).text).find_all("form")
     (undo,) = [link for link in read_page(support.get(path).text).link_targets if "opt-outs/undo" in link]
 
     answer = support.submit(undo, undo, reason="asked by phone")
 
+    assert (resent.status_code, forms) == (409, [])
+    assert "opted out of such emails" in resent.text
+    assert codes_section(support.get(path).text).find_all("form")
     assert answer.status_code == 303
     assert "opt-outs/undo" not in support.get(path).text
     assert support.get(path).status_code == 200
