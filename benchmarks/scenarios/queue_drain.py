@@ -16,9 +16,11 @@ CLICKS_PER_S = 100
 FEED_S_MAX = 300.0
 SUSTAINED_SHARE = 0.7
 """Share of the drain rate at which the search for a rate that holds begins: the API needs CPU time too."""
-SUSTAINED_ATTEMPTS_MAX = 5
-STEP = 0.8
+SUSTAINED_ATTEMPTS_MAX = 7
+STEP = 0.9
 SUSTAINED_CONNECTIONS = 64
+PACE_S = 5
+"""Seconds of a load that shows how long answers take, because a connection pauses only after its answer."""
 BACKLOG_S = 1.0
 """The backlog counts as flat if it grows by less than this number of seconds of the rate."""
 
@@ -58,8 +60,13 @@ def find_sustained_rate(stack: BenchmarkStack, loader: LoadGenerator, seconds: i
     stack.wait_until_drained()
     rate, counted = drain_rps * SUSTAINED_SHARE, VerifiedLoad(stack, loader)
     for _ in range(SUSTAINED_ATTEMPTS_MAX):
-        code, before = stack.issue(), stack.count_live()
-        pause_ms = max(1, round(SUSTAINED_CONNECTIONS / rate * 1000))
+        code = stack.issue()
+        per_request_ms = SUSTAINED_CONNECTIONS / rate * 1000
+        paced = counted.run(
+            [code], seconds=PACE_S, connections=SUSTAINED_CONNECTIONS, pause_ms=max(1, round(per_request_ms))
+        )
+        pause_ms = max(1, round(per_request_ms - paced.p50_ms))
+        before = stack.count_live()
         load = counted.run([code], seconds=seconds, connections=SUSTAINED_CONNECTIONS, pause_ms=pause_ms)
         grown = stack.count_live() - before
         stack.wait_until_drained()
