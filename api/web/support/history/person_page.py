@@ -133,6 +133,7 @@ def show_rejected_attempts(request: Request, support: SupportContextDep, staff: 
         rejected_attempts=attempts,
         next=None,
         handed_out=[],
+        is_resent=False,
         opt_outs=[],
         path=None,
         is_erased=False,
