@@ -209,6 +209,11 @@ class HandOutReader(Reader):
         people = self._people(details, rows, now, is_campaign_over=is_campaign_over)
         return people[0] if people else None
 
+    def find_place_of_code(self, code_id: UUID) -> tuple[UUID, UUID] | None:
+        """Return the hand-out that issued a code, and its recipient; None for other codes."""
+        rows = self._fetch_all(HandOutsSql.place_of_code, code_id)
+        return (rows[0][0], rows[0][1]) if rows else None
+
     def list_places(self, recipient_id: UUID, before: int, limit: int) -> list[ListPlace]:
         """Return one page of the rows of a recipient in all lists, newest first, before a number."""
         rows = self._fetch_all(HandOutsSql.places_of_recipient, recipient_id, before, limit)

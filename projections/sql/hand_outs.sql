@@ -117,6 +117,9 @@ WITH RECURSIVE page AS (
 )
 SELECT max(nth) FROM sums WHERE listed <= %(most)s;
 
+-- name: place_of_code
+SELECT hand_out_id, recipient_id FROM handed_out_codes WHERE code_id = %s;
+
 -- name: places_of_recipient
 -- The rows of a recipient in the lists of all campaigns, newest first.
 SELECT r.number, r.hand_out_id, r.code_id

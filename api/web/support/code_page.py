@@ -25,6 +25,7 @@ from api.web.support.actions.commands import DONE, TYPED_LENGTH_MAX, ActionForm,
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
+from api.web.support.campaign_of_code import describe_campaign_of
 from api.web.support.charts import draw_balance_bar
 from api.web.support.history.balance_page import load_chart
 from api.web.support.history.proof_page import load_panel
@@ -53,7 +54,6 @@ from domain.model.reservation_transitions import fold_reservation
 from domain.ports import EMAIL_CHANNELS, Language
 from domain.values.identifiers import format_code
 from projections.event_store.codec import topics_of
-from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.statements import HistoryQuery, StatementEntry
 from projections.repositories.staff_accounts import SavedViewRepository
 
@@ -180,9 +180,7 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "balance_bar": draw_balance_bar(code) if code else None,
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),
-        "campaign": CampaignReader(support.services.storage).find_campaign_state(code.campaign_id)
-        if code and code.campaign_id
-        else None,
+        "of_campaign": describe_campaign_of(support, code, now),
         "suffix": support.reader.find_suffix(query.code_id),
         "code_text": format_code(support.reader.find_code_text(query.code_id) or "") if shown_until else None,
         "shown_until": shown_until,

@@ -27,6 +27,7 @@ from api.web.support.actions.commands import (
 from api.web.support.actions.notes import NOTE_LENGTH_MAX
 from api.web.support.actions.preview import Preview, preview_offer
 from api.web.support.actions.unmask import unmasked_until
+from api.web.support.campaign_of_code import describe_campaign_of
 from api.web.support.history.proof_page import load_panel
 from api.web.support.history.waterfall import Waterfall, draw_waterfall
 from api.web.support.reply_text import write_reply
@@ -123,6 +124,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "reservation": reservation,
         "state": reservation.public_state,
         "code": code,
+        "of_campaign": describe_campaign_of(support, code, now),
         "suffix": suffix,
         "proof": load_panel(support, reservation.code_id, reservation_id, lines[-1].position),
         "case": _find_open_case(reservation, lines),

@@ -1,0 +1,38 @@
+"""What the pages of a code and of a reservation show of the campaign: state, uses left, hand-out and recipient."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from api.web.masking import mask_if_known
+from api.web.staff_auth.context import SupportContext
+from domain.model.redeem_code import RedeemCode
+from projections.hand_outs.hand_out_reader import HandOutReader
+from projections.read_models.campaign_list import CampaignReader
+
+
+def describe_campaign_of(support: SupportContext, code: RedeemCode | None, now: datetime) -> dict[str, Any] | None:
+    """Return the campaign of a code as it is now, for the template `campaign_of_code.html`; None without one.
+
+    The state is that of the campaign itself: the first reason why its codes refuse everyone, or active.
+    """
+    storage = support.services.storage
+    campaign = CampaignReader(storage).find_campaign_state(code.campaign_id) if code and code.campaign_id else None
+    if code is None or campaign is None:
+        return None
+    return {
+        "campaign": campaign,
+        "campaign_state": campaign.state(now),
+        "left_today": campaign.find_available_on_day(now),
+        "handed_out": _describe_hand_out(support, code.code_id),
+    }
+
+
+def _describe_hand_out(support: SupportContext, code_id: UUID) -> tuple[str, UUID, str | None] | None:
+    """Return the name of the hand-out that issued a code, its recipient, and their masked address."""
+    reader = HandOutReader(support.services.storage)
+    place = reader.find_place_of_code(code_id)
+    details = None if place is None else reader.find_hand_out(place[0])
+    if place is None or details is None:
+        return None
+    return details.created.name, place[1], mask_if_known(support.reader.find_email_address(place[1]))
