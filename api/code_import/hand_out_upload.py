@@ -17,14 +17,18 @@ from api.use_cases.hand_outs.hand_out_actions import find_details
 from api.use_cases.services import Caller, LedgerServices
 from domain.errors import CampaignHasEnded, HandOutConflict, NamedHandOutUnknown
 from domain.model.campaign import Campaign
+from domain.ports import Language
 from domain.values.batched import batched
 from domain.values.email_domains import admits_domain
 from domain.values.identifiers import EmailAddress
+from domain.values.text_variables import find_variables
 from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
-from projections.hand_outs.hand_out_reader import HandOutDetails
+from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
 from projections.repositories.audit_log import describe_values
 
 LINES_MAX: Final = 1_000_000
+FILLED_VARIABLES: Final = frozenset({"code", "group"})
+"""Variables of texts that the email fills for every recipient."""
 BATCH: Final = 500
 """Lines of one transaction."""
 
@@ -52,6 +56,7 @@ class UploadCounts:
         rejected: Lines that are not valid. If there are any, nothing was stored.
         faults: The first of them.
         left_out: The first lines that are repeated or listed.
+        missing_variables: Names in the texts of the email for which no line of that language has a value.
     """
 
     lines: int = 0
@@ -61,6 +66,7 @@ class UploadCounts:
     rejected: int = 0
     faults: list[ListedFault] = field(default_factory=list)
     left_out: list[ListedFault] = field(default_factory=list)
+    missing_variables: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """Return the counts for JSON."""
@@ -103,12 +109,15 @@ class HandOutUpload:
     def check(self) -> UploadCounts:
         """Check every line and store nothing; `added` is the number of recipients that would be added."""
         counts, first_lines = UploadCounts(), dict[str, int]()
+        unfilled, languages = self._find_own_variables(), set[Language]()
         repeated_hashes = find_repeated(line.row.address.normal for line in self.source if line.row is not None)
         lists = self._open_lists()
         for lines in batched(self.source, BATCH):
             valid = self._count_invalid(counts, lines)
             listed = lists.find_listed(self.campaign.campaign_id, [row.address for _, row in valid])
             for line, row in valid:
+                languages.add(row.language)
+                unfilled.get(row.language, set()).difference_update(row.variables)
                 normal = row.address.normal
                 is_repeated = short_hash(normal) in repeated_hashes and first_lines.setdefault(normal, line) != line
                 if is_repeated:
@@ -122,6 +131,7 @@ class HandOutUpload:
                     _leave_out(counts, line, RejectedRecipientError("listed", why))
                 else:
                     counts.added += 1
+        counts.missing_variables = sorted({name for language in languages for name in unfilled.get(language, ())})
         return counts
 
     def apply(self) -> UploadCounts:
@@ -180,6 +190,14 @@ class HandOutUpload:
         return admits_domain(address.domain, terms.allowed_domains, terms.denied_domains) and admits_domain(
             address.domain, created.allowed_domains, created.denied_domains
         )
+
+    def _find_own_variables(self) -> dict[Language, set[str]]:
+        """Return the variables of the hand-out's own texts that only a list can fill, by language."""
+        texts = HandOutReader(self.services.storage).find_texts(self.details.hand_out.hand_out_id)
+        return {
+            language: {*find_variables(text.subject), *find_variables(text.body)} - FILLED_VARIABLES
+            for language, text in texts.items()
+        }
 
     def _open_lists(self) -> HandOutLists:
         return HandOutLists(self.services.storage, self.services.new_id, self.services.new_ordered_id)

@@ -25,6 +25,7 @@ class ListReport(Struct, frozen=True, kw_only=True):
 
     Attributes:
         is_check: Whether the list was only checked.
+        missing_variables: Names in the texts of the email that no line has a value for.
         file_error: Why the file as a whole cannot be read; empty if it can.
     """
 
@@ -37,6 +38,7 @@ class ListReport(Struct, frozen=True, kw_only=True):
     rejected: int = 0
     faults: list[ReportedLine] = []
     left_out: list[ReportedLine] = []
+    missing_variables: list[str] = []
 
     @classmethod
     def of(cls, counts: UploadCounts, *, is_check: bool) -> "ListReport":
@@ -50,6 +52,7 @@ class ListReport(Struct, frozen=True, kw_only=True):
             rejected=counts.rejected,
             faults=_report(counts.faults),
             left_out=_report(counts.left_out),
+            missing_variables=counts.missing_variables,
         )
 
 

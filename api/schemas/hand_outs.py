@@ -181,6 +181,10 @@ class UploadView(BaseModel):
     rejected: int
     faults: Annotated[list[ListFault], Field(description="The first 100 rejected lines.")]
     left_out: Annotated[list[ListFault], Field(description="The first 100 lines that are left out.")]
+    missing_variables: Annotated[
+        list[str],
+        Field(description="Variables of the email's text that no line in its language fills; emails leave them out."),
+    ]
 
 
 class MailView(BaseModel):

@@ -332,6 +332,8 @@ def _document(ledger: OpenLedger, progress: HandOutProgress) -> dict[str, Any]:
 def _print_counts(counts: UploadCounts, file: Path, *, is_applied: bool, json: bool) -> int:
     for line in (counts.faults + counts.left_out)[:SHOWN_MAX]:
         say_error(f"{file}, line {line.line}: {line.why}")
+    for name in counts.missing_variables:
+        say_error(f"warning: no line fills {{{name}}} in the text of the email: add a column {name}")
     if json:
         print_json({**counts.document(), "applied": is_applied})
     else:

@@ -44,6 +44,8 @@ PEOPLE_PER_PAGE: Final = 50
 SEARCHED_MAX: Final = 2_000
 """Most recipients that one page looks at to find those in a state, some 0.1 s; its link continues after them."""
 
+TEST_RESULT: Final = r"^((sent|failed|deferred|unknown)(\.[a-z_]{1,40})?)?$"
+"""What became of a test email, and the stable word of the reason if there is one."""
 HandOutAction = Literal["pause", "resume", "end"]
 ACTIONS: Final[Mapping[HandOutAction, Callable[[LedgerServices, Caller, UUID], HandOutProgress]]] = {
     "pause": pause_hand_out,
@@ -115,10 +117,13 @@ def show_hand_out(
     after: Annotated[int, Query(ge=0, le=VERSIONS.most), IN_DIGITS] = 0,
     state: PersonState | None = None,
     report: UUID | None = None,
+    test: Annotated[str, Query(pattern=TEST_RESULT)] = "",
 ) -> Response:
-    """Show one hand-out: its progress, its texts, the form for its list, the report about it, and its recipients."""
+    """Show one hand-out: progress, texts, recipients, the form for its list, and the result of a list or test."""
     last = None if report is None else find_report(admin.services, hand_out_id, report)
-    return render_hand_out(request, admin, staff, hand_out_id, HandOutPageView(after=after, state=state, report=last))
+    outcome, _, why = test.partition(".")
+    view = HandOutPageView(after=after, state=state, report=last, test_outcome=outcome, test_reason=why)
+    return _render_hand_out(request, admin, staff, hand_out_id, view)
 
 
 @router.get("/hand-outs/{hand_out_id}/progress")
@@ -143,7 +148,7 @@ def run_action(admin: AdminContextDep, staff: AdminWithForm, hand_out_id: UUID, 
     return see_other(f"/admin/hand-outs/{hand_out_id}")
 
 
-def render_hand_out(
+def _render_hand_out(
     request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, view: HandOutPageView
 ) -> Response:
     """Render the page of a hand-out.

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Form, Query
 from fastapi.responses import HTMLResponse, Response
 
 from api.schemas.parsing import parse_email
@@ -11,7 +11,7 @@ from api.use_cases.hand_outs.hand_out_preview import preview_hand_out, send_hand
 from api.use_cases.run_blocking import run_blocking
 from api.web.admin.context import AdminContext, AdminContextDep
 from api.web.admin.groups import EXTRA_WAIT_S
-from api.web.admin.hand_outs.hand_out_pages import HandOutPageView, render_hand_out
+from api.web.rendering import see_other
 from api.web.security_headers import MAIL_POLICY, security_headers
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
@@ -30,7 +30,6 @@ def show_email(admin: AdminContextDep, _: Admin, hand_out_id: UUID, language: An
 
 @router.post("/test")
 async def send_test(
-    request: Request,
     admin: AdminContextDep,
     staff: AdminWithForm,
     hand_out_id: UUID,
@@ -39,13 +38,12 @@ async def send_test(
     """Send a hand-out's email, with a code that does not exist, to the member of staff who asks for it."""
     settings = admin.services.settings
     wait_s = max(settings.smtp_timeout_s, settings.webhook_timeout_s) + EXTRA_WAIT_S
-    return await run_blocking(wait_s, _send_test, request, admin, staff, hand_out_id, language)
+    return await run_blocking(wait_s, _send_test, admin, staff, hand_out_id, language)
 
 
-def _send_test(request: Request, admin: AdminContext, staff: Staff, hand_out_id: UUID, language: Language) -> Response:
+def _send_test(admin: AdminContext, staff: Staff, hand_out_id: UUID, language: Language) -> Response:
     services, to = admin.services, parse_email(staff.address)
     outcome, why = send_hand_out_test(
         services, services.settings, admin.preview_sender, staff.caller(), hand_out_id, language, to
     )
-    view = HandOutPageView(test_outcome=outcome, test_reason=why)
-    return render_hand_out(request, admin, staff, hand_out_id, view)
+    return see_other(f"/admin/hand-outs/{hand_out_id}?test={outcome}{f'.{why}' if why else ''}")

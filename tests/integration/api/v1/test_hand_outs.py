@@ -226,6 +226,22 @@ def test_unusable_lists_are_refused_as_a_whole(app: AppClient, form: str, conten
     assert word in result["detail"] + json.dumps(result)
 
 
+def test_dry_run_names_variables_that_no_line_fills(app: AppClient) -> None:
+    """For each form of a list, and only for texts in the languages of its lines."""
+    texts = {
+        "en": {"subject": "For {name}", "text": "{code} {group} {nosuch}"},
+        "zh": {"subject": "", "text": "{other}"},
+    }
+    made = create(app, texts=texts)
+    lists = [("text/csv", "email,name\nli@example.com,Li\n"), ("application/jsonl", '{"email":"li@example.com"}')]
+    filled = upload(app, made, "email,name,nosuch\nx@example.com,X,1\n", dry_run=True, language="en")
+
+    documents = [upload(app, made, content, form, dry_run=True, language="en") for form, content in lists]
+
+    assert [document["missing_variables"] for document in documents] == [["nosuch"], ["name", "nosuch"]]
+    assert (filled["added"], filled["missing_variables"]) == (1, [])
+
+
 def test_recipients_get_one_code_of_a_campaign_however_often_they_are_listed(app: AppClient) -> None:
     """Twice in a list, in a second list, in another hand-out; but another campaign gives another code."""
     campaign = create_campaign(app)

@@ -70,6 +70,21 @@ def test_invalid_lists_and_ids_are_refused(bench: LedgerBench, terminal: Termina
     assert bench.rows("SELECT count(*) FROM hand_out_recipients") == [(0,)]
 
 
+def test_list_warns_of_variables_that_no_line_fills(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """At the check and when it is stored; a list that fills them gives no warning."""
+    text, file = tmp_path / "text.txt", tmp_path / "list.csv"
+    text.write_text("{name}, {code}, {nosuch}", "utf-8")
+    file.write_text(LIST, "utf-8")
+    hand_out = create(bench, terminal, "--text", str(text), "--language", "en")
+    checked = terminal.ledger("hand-out", "add", hand_out, str(file), "--json")
+    stored = terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
+    file.write_text("email,name,nosuch\nx@example.com,Li,1\n", "utf-8")
+    filled = terminal.ledger("hand-out", "add", hand_out, str(file), "--json")
+
+    assert checked.json["missing_variables"] == ["nosuch"]
+    assert ["no line fills {nosuch}" in result.err for result in (checked, stored, filled)] == [True, True, False]
+
+
 def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
     """With the names of its variables, and a code that does not exist."""
     text = tmp_path / "text.txt"

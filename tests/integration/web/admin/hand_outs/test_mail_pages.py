@@ -33,19 +33,25 @@ def test_page_previews_the_email_in_both_languages(admin: StaffBrowser) -> None:
 def test_test_email_goes_to_the_one_who_asks_and_is_recorded(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No recipient is added, and no code is issued; a failure says why."""
+    """No recipient is added, and no code is issued; a failure says why. A reload sends no other email."""
     path, messages = create_hand_out(admin), list[OutboundMessage]()
 
     def accept(_: MailPreviewer, message: OutboundMessage) -> Outcome:
         messages.append(message)
         return Accepted(server="mx:25")
 
-    failed = read_page(admin.submit(f"{path}/test", path, language="zh").text).find("div", id="notice")
+    failure = admin.submit(f"{path}/test", path, language="zh")
     monkeypatch.setattr(MailPreviewer, "send", accept)
-    sent = read_page(admin.submit(f"{path}/test", path, language="en").text)
+    success = admin.submit(f"{path}/test", path, language="en")
+    pages = [str(answer.headers["location"]) for answer in (failure, success)]
+    failed = read_page(admin.get(pages[0]).text).find("div", id="notice")
+    sent, reloaded = (read_page(admin.get(pages[1]).text) for _ in range(2))
     audited = admin.get("/support/audit").text
 
+    assert (failure.status_code, success.status_code) == (303, 303)
     assert "The test was not sent" in failed.text
+    assert "unreachable" in failed.text
+    assert reloaded.find("p", class_="done").text == sent.find("p", class_="done").text
     assert "accepted the test to" in sent.find("p", class_="done").text
     assert [(message.language, message.is_test) for message in messages] == [("en", True)]
     assert messages[0].recipient.typed in sent.find("p", class_="done").text

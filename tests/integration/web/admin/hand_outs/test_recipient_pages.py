@@ -1,11 +1,12 @@
 """Lists at the admin console: checked, added whole or not at all, every error by its line; resent and exported."""
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 import api.web.admin.hand_outs.recipient_pages
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, send_list, upload
+from tests.integration.web.admin.test_campaigns import create
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
@@ -120,6 +121,22 @@ def test_form_of_a_list_leads_to_a_report_that_can_be_reloaded(app: AppClient, a
         [],
     ]
     assert app.count("list_reports") == 1
+
+
+@pytest.mark.parametrize("intent", ["check", "add"])
+def test_variables_that_no_line_fills_are_named(admin: StaffBrowser, intent: str) -> None:
+    """Of the texts in the languages of the list. The form names the variables that every email fills."""
+    path = f"{create(admin)}/hand-outs"
+    texts = {"subject_en": "For {name}", "text_en": "{code} {group} {nosuch}", "text_zh": "{other}"}
+    answer = admin.submit(path, path, name="Readers", nonce=uuid4().hex, max_uses="1", **texts)
+    page = str(answer.headers["location"])
+
+    warned = read_page(upload(admin, page, b"email,name\nli@example.com,Li\n", intent=intent).text)
+    filled = read_page(upload(admin, page, b"email,name,nosuch\nx@example.com,Li,1\n", intent=intent).text)
+
+    assert warned.find("div", id="missing-variables").find("p").texts("code") == ["{nosuch}"]
+    assert filled.find_all("div", id="missing-variables") == []
+    assert "{code}" in admin.get(path).text
 
 
 def test_report_about_a_list_is_stored_without_a_value_of_its_lines(app: AppClient, admin: StaffBrowser) -> None:
