@@ -175,6 +175,9 @@ def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
     Raises:
         RejectedRecipientError: A cell is not valid.
     """
+    if cells.get(EMAIL, "").startswith(FORMULA):
+        why = "email begins with =, +, - or @, which a spreadsheet takes for a formula"
+        raise RejectedRecipientError("formula", why, name=EMAIL)
     try:
         address = parse_email(cells.get(EMAIL, ""))
     except InvalidInputError as error:

@@ -63,9 +63,9 @@ class CampaignReader(Reader):
         """Return one page, newest first, created before a time and id."""
         return [_balance(row) for row in self._fetch_all(ReadModelsSql.newest_campaigns, *before, limit)]
 
-    def list_open_campaigns(self, limit: int) -> list[tuple[UUID, str]]:
-        """Return ids and names of the newest campaigns that staff did not end."""
-        return [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.newest_open_campaigns, limit)]
+    def list_open_campaigns(self, now: datetime, limit: int) -> list[tuple[UUID, str]]:
+        """Return ids and names of the newest campaigns that have not ended, neither by staff nor at their end."""
+        return [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.newest_open_campaigns, now, limit)]
 
     def find_campaign_state(self, campaign_id: UUID) -> Campaign | None:
         """Return one campaign without the sums of its codes; None if there is none with this id."""

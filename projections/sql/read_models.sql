@@ -554,7 +554,8 @@ WHERE (c.created_at, c.campaign_id) < (%s, %s) ORDER BY c.created_at DESC, c.cam
 SELECT * FROM campaigns WHERE campaign_id = %s;
 
 -- name: newest_open_campaigns
-SELECT campaign_id, name FROM campaigns WHERE ended_by IS NULL ORDER BY created_at DESC, campaign_id DESC LIMIT %s;
+SELECT campaign_id, name FROM campaigns WHERE ended_by IS NULL AND (ends_at IS NULL OR ends_at > %s)
+ORDER BY created_at DESC, campaign_id DESC LIMIT %s;
 
 -- name: newest_events_of_campaign
 SELECT originator_version, topic, state FROM ledger_events

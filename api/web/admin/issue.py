@@ -92,7 +92,7 @@ def find_campaign(admin: AdminContext, fields: FormFields) -> Campaign | None:
     """Return the campaign that a form names; None for none, or if it takes no more codes."""
     campaign_id = fields.parsed("campaign", parse_id)
     balance = None if campaign_id is None else CampaignReader(admin.services.storage).find_campaign(campaign_id)
-    is_open = balance is not None and balance.campaign.ended_by is None
+    is_open = balance is not None and not balance.campaign.has_ended(admin.services.now())
     if "campaign" in fields.errors or (campaign_id is not None and not is_open):
         fields.errors["campaign"] = "campaign"
     return balance.campaign if balance is not None and is_open else None
@@ -103,7 +103,7 @@ def describe_code_terms(admin: AdminContext, fields: FormFields) -> dict[str, An
 
     `code_defaults` is what the codes of the chosen campaign have by default, and None if no campaign is offered.
     """
-    campaigns = CampaignReader(admin.services.storage).list_open_campaigns(CAMPAIGNS_OFFERED)
+    campaigns = CampaignReader(admin.services.storage).list_open_campaigns(admin.services.now(), CAMPAIGNS_OFFERED)
     chosen = next((key for key, _ in campaigns if str(key) == fields.values.get("campaign")), None)
     campaign = None if chosen is None else CampaignReader(admin.services.storage).find_campaign_state(chosen)
     defaults = {} if campaign is None else list_code_defaults(campaign)

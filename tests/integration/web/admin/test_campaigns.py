@@ -207,6 +207,23 @@ def test_pause_resume_and_end_ask_first_and_name_who_did_it(app: AppClient, admi
     assert admin.get(f"{path}/revoke").status_code in {404, 422}
 
 
+def test_campaigns_that_have_ended_are_not_offered_for_codes(app: AppClient, admin: StaffBrowser) -> None:
+    """Neither where codes are issued nor where they are imported, whether staff or the time ended the campaign."""
+    paths = [create(admin, name=name, ends_at="2099-01-01T00:00") for name in ("Open", "Past", "Stopped")]
+    ids = [path.rpartition("/")[2] for path in paths]
+    admin.submit(f"{paths[2]}/end", f"{paths[2]}/end")
+    with app.services.storage.datastore.get_connection() as conn:
+        conn.execute("UPDATE campaigns SET ends_at = '2020-01-01T00:00:00Z' WHERE campaign_id = %s", (ids[1],))
+
+    pages = [read_page(admin.get(path).text) for path in ("/admin", "/admin/import")]
+    late = admin.submit("/admin/batches", "/admin", campaign=ids[1], nonce=uuid4().hex, count="1")
+
+    for page in pages:
+        offered = page.find("select", name="campaign").find_all("option")
+        assert [option.attributes["value"] for option in offered if option.attributes.get("value")] == ids[:1]
+    assert (late.status_code, [*faults(late)]) == (422, ["campaign"])
+
+
 def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,12 +40,16 @@ def test_invalid_lines_are_named_and_nothing_is_added(app: AppClient, admin: Sta
     """By number and reason: an address, a language, a formula, a domain that the campaign does not admit."""
     path = create_hand_out(admin, allowed_domains="example.com")
     data = b"email,language,name\nli@example.com,,\nnobody,,\nx@example.com,fr,\ny@example.com,,=1+1\nz@example.org,,\n"
+    addresses = [b"=j@example.com", b"-i@example.com", b"+k@example.com", b"'=l@example.com"]
 
+    formulas = upload(admin, path, b"email\n" + b"\n".join(addresses))
     answer = upload(admin, path, data)
     rows = read_page(answer.text).find("section", aria_labelledby="faults").find("tbody").find_all("tr")
 
     assert [row.find("th").text for row in rows] == ["3", "4", "5", "6"]
     assert "formula" in rows[2].text
+    reasons = read_page(formulas.text).find("section", aria_labelledby="faults").find("tbody").texts("td")
+    assert reasons == ["email is a formula of a spreadsheet: write plain text"] * len(addresses)
     assert "4 of 5 lines are not valid" in read_page(answer.text).find("div", id="notice").text
     assert app.count("hand_out_recipients") == 0
 
