@@ -151,6 +151,11 @@ class HandOutReader(Reader):
         """Return one page of the hand-outs of a campaign in order of creation."""
         return [_details(row) for row in self._fetch_all(HandOutsSql.hand_outs_of_campaign, campaign_id, *after, limit)]
 
+    def find_names(self, ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Return the names of those of these hand-outs that exist."""
+        rows = self._fetch_all(HandOutsSql.hand_outs_of_ids, list(ids)) if ids else []
+        return {details.hand_out.hand_out_id: details.created.name for details in map(_details, rows)}
+
     def count_listed(self, hand_outs: Sequence[HandOutDetails], listed_max: int) -> int:
         """Return how many of these hand-outs, from the first, have at most so many recipients together."""
         ids = [each.hand_out.hand_out_id for each in hand_outs]

@@ -10,6 +10,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
 
     hand_out_with_terms: LiteralString
     hand_outs_of_campaign: LiteralString
+    hand_outs_of_ids: LiteralString
     insert_list_recipients: LiteralString
     lock_lists: LiteralString
     insert_upload: LiteralString

@@ -9,6 +9,11 @@ SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topi
 FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
 WHERE h.campaign_id = %s AND (h.created_at, h.hand_out_id) > (%s, %s) ORDER BY h.created_at, h.hand_out_id LIMIT %s;
 
+-- name: hand_outs_of_ids
+SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state
+FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
+WHERE h.hand_out_id = ANY(%s);
+
 -- name: insert_list_recipients
 -- A person whom another transaction stored in the meantime keeps that row.
 INSERT INTO recipients (recipient_id, digest, pepper_id, sealed, key_id)

@@ -24,6 +24,7 @@ from domain.events import (
 )
 from domain.model.reservation import PublicState
 from domain.ports import Language
+from projections.repositories.audit_log import AuditAction
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ID = UUID(int=7)
@@ -128,6 +129,14 @@ def test_each_reason_against_a_refund_has_its_own_words() -> None:
 
     assert len(sentences) == 4
     assert refusal_detail("RESERVATION_NOT_REFUNDABLE", "en", why="?") not in sentences
+
+
+def test_every_action_of_the_audit_log_is_said_in_the_same_form() -> None:
+    """In lower case, because the line names the actor."""
+    sentences = [translator("en")(f"page.support.audit.{action}") for action in get_args(AuditAction)]
+
+    assert len(sentences) > 20
+    assert [sentence for sentence in sentences if not sentence[0].islower() or sentence.endswith(".")] == []
 
 
 def test_an_unknown_problem_code_is_shown_as_an_internal_error() -> None:

@@ -16,10 +16,13 @@ from api.web.staff_auth.rendering import get_language, support_page
 from api.web.staff_auth.sessions import Admin, SupportContextDep, SupportRoute, Viewer
 from api.web.support.search_page import NEWEST_POSITION
 from api.web.support.view_models import build_card, build_cards
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.read_models.pagination import OLDEST
 from projections.repositories.staff_sessions import AuditRow
 
 PER_PAGE: Final = 25
+HAND_OUT_ACTIONS: Final = frozenset({"uploaded_recipients", "sent_hand_out_test", "exported_emails"})
+"""Actions whose subject is a hand-out, if they have one."""
 STUCK_AFTER_S: Final = 300
 """Seconds after which due work counts as stuck: the system acts within seconds."""
 
@@ -82,6 +85,9 @@ def show_audit(
         lines=[
             (line, names.get(line.staff_id) or _name_actor(line, t), names.get(line.subject_id)) for line in page.rows
         ],
+        hand_outs=HandOutReader(support.services.storage).find_names(
+            [line.subject_id for line in page.rows if line.act in HAND_OUT_ACTIONS and line.subject_id is not None]
+        ),
         next=page.next,
     )
 

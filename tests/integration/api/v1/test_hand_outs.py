@@ -232,11 +232,11 @@ def test_dry_run_names_variables_that_no_line_fills(app: AppClient) -> None:
         "en": {"subject": "For {name}", "text": "{code} {group} {nosuch}"},
         "zh": {"subject": "", "text": "{other}"},
     }
-    made = create(app, texts=texts)
+    hand_out = create(app, texts=texts)
     lists = [("text/csv", "email,name\nli@example.com,Li\n"), ("application/jsonl", '{"email":"li@example.com"}')]
-    filled = upload(app, made, "email,name,nosuch\nx@example.com,X,1\n", dry_run=True, language="en")
+    filled = upload(app, hand_out, "email,name,nosuch\nx@example.com,X,1\n", dry_run=True, language="en")
 
-    documents = [upload(app, made, content, form, dry_run=True, language="en") for form, content in lists]
+    documents = [upload(app, hand_out, content, form, dry_run=True, language="en") for form, content in lists]
 
     assert [document["missing_variables"] for document in documents] == [["nosuch"], ["name", "nosuch"]]
     assert (filled["added"], filled["missing_variables"]) == (1, [])
