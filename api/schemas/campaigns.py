@@ -97,7 +97,13 @@ class CampaignView(BaseModel):
 
     id: UUID
     created_at: datetime
-    state: Annotated[str, Field(description="active, not_started, paused, expired, ended or full (now or for today).")]
+    state: Annotated[
+        str,
+        Field(
+            description="active, not_started, paused, expired, ended, or full: no use is left over all codes"
+            " (`available` is 0) or on this UTC day (`available_today` is 0)."
+        ),
+    ]
     name: Annotated[str, Field(description="Its name, for staff.")]
     group: str | None
     starts_at: datetime | None

@@ -116,6 +116,13 @@ class HandOutView(BaseModel):
     campaign: Annotated[UUID, Field(description="The campaign that its codes belong to.")]
     name: Annotated[str, Field(description="Its name, for staff.")]
     state: Annotated[str, Field(description="running, paused or ended. The end of the campaign ends it.")]
+    waits_for: Annotated[
+        str | None,
+        Field(
+            description="Why it sends nothing although it is running: campaign_paused, or campaign_full if the campaign"
+            " has no use left; null otherwise."
+        ),
+    ]
     created_at: datetime
     per_minute: int | None
     open: bool
@@ -217,6 +224,7 @@ def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:
         campaign=details.hand_out.campaign_id,
         name=details.created.name,
         state=details.state_in(is_campaign_over=progress.campaign.has_ended(now)),
+        waits_for=progress.find_obstacle(now),
         created_at=details.created_at,
         per_minute=details.created.per_minute,
         open=not details.created.bound,

@@ -21,6 +21,8 @@ PersonState = Literal[
 `queued`: no email yet. `refused`: the mail server refused it. `unknown`: it may or may not be sent. `expired`: the code
 ended unredeemed. `not_sent`: the hand-out ended before, or its codes expired.
 """
+Obstacle = Literal["campaign_paused", "campaign_full"]
+"""Why a running hand-out sends nothing: its codes could not be redeemed."""
 PERSON_STATES: Final[tuple[PersonState, ...]] = get_args(PersonState)
 _STATE_OF_MAIL: Final[dict[MailState, PersonState]] = {
     "queued": "queued",
@@ -67,6 +69,14 @@ class HandOutProgress(NamedTuple):
     details: HandOutDetails
     campaign: Campaign
     counts: Mapping[PersonState, int]
+
+    def find_obstacle(self, now: datetime) -> Obstacle | None:
+        """Return why it sends nothing although it runs; None if it is not running, or sends."""
+        if self.details.state_in(is_campaign_over=self.campaign.has_ended(now)) != "running":
+            return None
+        if self.campaign.is_paused:
+            return "campaign_paused"
+        return "campaign_full" if self.campaign.available == 0 else None
 
     @property
     def people(self) -> int:

@@ -193,6 +193,7 @@ SELECT p.hand_out_id, c.quiet_hours, p.next_at, p.claimed_at, p.claimed_rows FRO
 JOIN hand_outs h USING (hand_out_id) JOIN campaigns c USING (campaign_id)
 WHERE h.state = 'running' AND p.next_at <= %(now)s AND c.ended_by IS NULL AND NOT c.is_paused
     AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
+    AND (c.max_uses IS NULL OR c.occupied < c.max_uses)
     AND EXISTS (
         SELECT FROM hand_out_recipients r JOIN hand_out_uploads u USING (upload_id)
         WHERE r.hand_out_id = p.hand_out_id AND r.due_at <= %(now)s AND u.ended_at IS NOT NULL

@@ -33,8 +33,8 @@ CALLBACK_OUTCOMES = (
 )
 REMINDER_OUTCOMES = ("sent", "failed", "deferred", "unknown", "quiet", "opted_out", "not_needed")
 """What became of a reminder of an invitation; `not_needed`: it would not be true any more."""
-HAND_OUT_OUTCOMES = ("sent", "failed", "unknown", "deferred", "opted_out", "erased", "not_needed")
-"""What became of an attempt to send a handed-out code; `deferred`: it is tried again."""
+HAND_OUT_OUTCOMES = ("sent", "failed", "unknown", "deferred", "opted_out", "erased", "not_needed", "quiet")
+"""What became of an attempt to send a handed-out code; `deferred`: it is tried again; `quiet`: a reminder waits."""
 REQUEST_GROUPS = ("redeem", "public", "stream", "staff", "desk", "page", "probe")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 TASKS = (

@@ -152,6 +152,7 @@ class HandOutSender:
                 if until is not None:
                     ends.append(row.end(until, row.attempts - 1))
         self.queue.finish(ends)
+        HAND_OUT_MAILS.labels("quiet").inc(len(ends))
         postponed = {end.code_id for end in ends}
         return [row for row in rows if row.code_id not in postponed]
 

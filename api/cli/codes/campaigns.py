@@ -268,7 +268,8 @@ def _document(ledger: OpenLedger, balance: CampaignBalance) -> dict[str, Any]:
 
 def _summary(document: dict[str, Any]) -> str:
     counts = f"used {document['used_count']}, reserved {document['reserved']}"
-    return f"{document['state']}; {counts}, available {_available(document)}"
+    today = "" if document["available_today"] is None else f", available today {document['available_today']}"
+    return f"{document['state']}; {counts}, available {_available(document)}{today}"
 
 
 def _available(document: dict[str, Any]) -> str:

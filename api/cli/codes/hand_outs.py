@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import typer
@@ -29,7 +29,7 @@ from api.use_cases.services import Caller, LedgerServices
 from domain.events.code_terms import SINGLE_USE
 from domain.ports import Language
 from domain.values.number_bounds import MAILS_PER_MINUTE
-from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText
+from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText, Obstacle
 from projections.read_models.pagination import OLDEST, ListCursor
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show as show_table
@@ -40,6 +40,10 @@ LISTED_MAX = 10_000
 HAND_OUTS_PAGE = 200
 PEOPLE_PAGE = 1_000
 SHOWN_MAX = 20
+OBSTACLES: Final[dict[Obstacle, str]] = {
+    "campaign_paused": "waits: the campaign is paused",
+    "campaign_full": "waits: the campaign has no use left",
+}
 
 HandOutId = Annotated[str, typer.Argument(help="Hand-out ID.")]
 ListFile = Annotated[Path, typer.Argument(help="CSV file with a header line, or JSON Lines file; - for stdin.")]
@@ -314,7 +318,8 @@ def _perform(context: typer.Context, hand_out: str, action: HandOutAction, *, js
         print_json(document)
         return 0
     counts = [f"{count} {name}" for name, count in document["counts"].items() if count]
-    say(f"{document['state']}; {document['recipients']} recipients" + "".join(f", {text}" for text in counts))
+    obstacle = f" ({OBSTACLES[document['waits_for']]})" if document["waits_for"] else ""
+    say(f"{document['state']}{obstacle}; {document['recipients']} recipients" + "".join(f", {text}" for text in counts))
     return 0
 
 

@@ -318,6 +318,9 @@ def test_upload_that_another_one_replaces_is_refused(app: AppClient) -> None:
     assert len(recipients(app, hand_out)) == 3
 
 
+PAUSES = ("CampaignPaused", "CampaignResumed")
+
+
 def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     """The campaign's history has every event, and a list of its hand-outs pages."""
     campaign = create_campaign(app, group="team")
@@ -327,17 +330,23 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     for action in ("pause", "resume"):
         response = app.client.post(f"{PATH}/{hand_out['id']}/{action}", headers=app.key("support"))
         states.append(response.json()["state"])
+    obstacles = [hand_out["waits_for"]]
+    for action in ("pause", "resume"):
+        app.client.post(f"/api/v1/campaigns/{campaign}/{action}", headers=app.key("support"))
+        shown = app.client.get(f"{PATH}/{hand_out['id']}", headers=app.key("viewer")).json()
+        obstacles.append(shown["waits_for"])
     page = app.client.get(PATH, params={"campaign": campaign, "limit": 1}, headers=app.key("viewer")).json()
     rest = app.client.get(PATH, params={"campaign": campaign, "cursor": page["next"]}, headers=app.key("viewer")).json()
     headers = {**app.key("viewer"), "Accept-Language": "en"}
     history = app.client.get(f"/api/v1/campaigns/{campaign}/history", headers=headers).json()["events"]
 
     assert states == ["paused", "running"]
+    assert obstacles == [None, "campaign_paused", None]
     assert (hand_out["per_minute"], hand_out["terms"]["max_uses"], hand_out["terms"]["group"]) == (60, 2, "team")
     assert [each["id"] for each in page["hand_outs"]] == [hand_out["id"]]
     assert len(rest["hand_outs"]) == 1
     kinds = [event["type"] for event in history]
-    assert kinds == ["CampaignCreated", "HandOutCreated", "HandOutCreated", "HandOutPaused", "HandOutResumed"]
+    assert kinds == ["CampaignCreated", "HandOutCreated", "HandOutCreated", "HandOutPaused", "HandOutResumed", *PAUSES]
     assert "60 emails per minute" in history[1]["sentence"]
 
 

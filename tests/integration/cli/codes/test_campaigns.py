@@ -126,3 +126,13 @@ def test_campaign_history_and_explain_show_each_use(bench: LedgerBench, terminal
     assert "CampaignUseTaken" in texts[0]
     assert str(reservation.reservation_id) in texts[1].replace("\n", "")
     assert (early.status, "did not exist yet" in early.err, unknown.status) == (4, True, 4)
+
+
+def test_campaign_summary_says_what_is_left_today(terminal: Terminal) -> None:
+    """A campaign whose limit per day is reached is full although uses are left over all codes."""
+    created = terminal.ledger("campaign", "create", "Autumn", "--max-uses", "5", "--max-per-day", "2").out.strip()
+    limited = terminal.ledger("campaign", "pause", created).out
+    changed = terminal.ledger("campaign", "terms", created, "--max-per-day", "unlimited").out
+
+    assert limited == "paused; used 0, reserved 0, available 5, available today 2\n"
+    assert changed == "paused; used 0, reserved 0, available 5\n"

@@ -46,9 +46,14 @@ def test_list_is_checked_first_and_stored_on_request(bench: LedgerBench, termina
 def test_state_is_changed_by_command(bench: LedgerBench, terminal: Terminal) -> None:
     """Paused, resumed, ended; then a refusal with its exit code."""
     hand_out = create(bench, terminal)
+    campaign = terminal.ledger("hand-out", "show", hand_out, "--json").json["campaign"]
+    terminal.ledger("campaign", "pause", campaign)
+    waiting = terminal.ledger("hand-out", "show", hand_out).out
+    terminal.ledger("campaign", "resume", campaign)
     states = [terminal.ledger("hand-out", how, hand_out, "--json").json["state"] for how in ("pause", "resume", "end")]
     refused = terminal.ledger("hand-out", "resume", hand_out)
 
+    assert waiting == "running (waits: the campaign is paused); 0 recipients\n"
     assert states == ["paused", "running", "ended"]
     assert (refused.status, "ended permanently" in refused.err) == (4, True)
 

@@ -16,6 +16,7 @@ from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import OutboundMessage, Outcome, Rejected
 from projections.database.migrations import migrate
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
+from projections.telemetry.metrics import HAND_OUT_MAILS
 from tests.integration.workers.invitations.hand_out_rig import (
     CrashError,
     HandOutRig,
@@ -26,9 +27,15 @@ from tests.integration.workers.invitations.hand_out_rig import (
 )
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.metric_samples import samples
 from workers.invitations.delivery_steps import DeliverySteps
 
 LOST_MAILS = "0046_lost_hand_out_mails"
+
+
+def count_postponed() -> float:
+    """Reminders of this process that waited for the end of quiet hours."""
+    return samples(HAND_OUT_MAILS.collect())['ledger_hand_out_emails_total{outcome="quiet"}']
 
 
 def _end_before(house: HandOutRig, _: UUID) -> None:
@@ -86,6 +93,21 @@ def test_reminders_keep_the_rate(house: HandOutRig) -> None:
     assert all(later - earlier <= 1 for earlier, later in pairwise(counts))
 
 
+def test_hand_out_waits_while_its_campaign_has_no_use_left(bench: LedgerBench, steps: DeliverySteps) -> None:
+    """And continues with the next use, because a code that cannot be redeemed has no value."""
+    now = bench.storage.recorder.clock.now()
+    house = HandOutRig(bench, steps, FakeChannel(), now, bench.create_campaign(max_uses=1))
+    hand_out_id = house.create()
+    _fill(house, hand_out_id)
+    house.add(hand_out_id, "li@example.com")
+    waiting = house.send(), house.states(hand_out_id)
+    house.change(max_uses=2)
+    house.send()
+
+    assert waiting == (0, {"redeemed": 1, "queued": 1})
+    assert house.states(hand_out_id) == {"redeemed": 1, "sent": 1}
+
+
 def test_quiet_hours_hold_for_the_next_attempt_of_a_reminder(house: HandOutRig) -> None:
     """And the campaign in its quiet hours does not keep reminders of another one back."""
     house.change(remind_days=5, quiet_hours="22:00-08:00 UTC")
@@ -98,6 +120,7 @@ def test_quiet_hours_hold_for_the_next_attempt_of_a_reminder(house: HandOutRig) 
     house.channel = FakeChannel(*[Rejected(server="mx", reason="temporary", final=False)] * 2)
     house.send()
     house.add(other, "zhao@example.com")
+    postponed_before = count_postponed()
     for minutes in (5, 5, 5):
         house.passes(minutes=minutes)
         house.send()
@@ -106,6 +129,7 @@ def test_quiet_hours_hold_for_the_next_attempt_of_a_reminder(house: HandOutRig) 
     house.send()
 
     assert in_quiet_hours == ["zhao@example.com"] * 2
+    assert count_postponed() - postponed_before == 2
     assert sorted(message.recipient.typed for message in house.channel.sent[4:]) == [
         "li@example.com",
         "wang@example.com",
