@@ -62,6 +62,8 @@ def create_hand_out(
     campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
     if campaign is None:
         raise ApplicationError.from_refusal(NamedCampaignUnknown())
+    if campaign.has_ended(services.now()):  # at its end, too: no list could be added
+        raise ApplicationError.from_refusal(CampaignHasEnded(why="issue"))
     command = CreateHandOut(
         context=services.context(caller),
         campaign_id=campaign_id,

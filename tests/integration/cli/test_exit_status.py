@@ -64,7 +64,10 @@ def test_refusal_is_explained_to_staff(
         terminal.ledger("hand-out", "create", campaign, "Late"),
     ]
 
-    assert [(one.status, words in one.err) for one in refused] == [(4, True)] * 2
+    expired = terminal.ledger("campaign", "create", "Old", "--ends-at", "2020-01-01").out.strip()
+    refused.append(terminal.ledger("hand-out", "create", expired, "Late"))
+
+    assert [(one.status, words in one.err) for one in refused] == [(4, True)] * 3
     assert "CAMPAIGN_ENDED" in refused[0].err
 
 
