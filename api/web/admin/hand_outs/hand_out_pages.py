@@ -37,7 +37,14 @@ from api.web.support.charts import scale_to_largest
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.number_bounds import MAILS_PER_MINUTE, VERSIONS
-from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, HandOutText, Person, PersonState
+from projections.hand_outs.hand_out_reader import (
+    PERSON_STATES,
+    HandOutProgress,
+    HandOutText,
+    Obstacle,
+    Person,
+    PersonState,
+)
 
 PER_PAGE: Final = 20
 PEOPLE_PER_PAGE: Final = 50
@@ -57,10 +64,11 @@ router = APIRouter(prefix="/admin", route_class=SupportRoute)
 
 
 class HandOutCard(NamedTuple):
-    """A hand-out in a list. `queued`: recipients without an email yet."""
+    """A hand-out in a list. `obstacle`: why it waits; `queued`: recipients without an email yet."""
 
     progress: HandOutProgress
     state: str
+    obstacle: Obstacle | None
     queued: int
 
 
@@ -183,13 +191,14 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
-    progress = find_progress(admin.services, hand_out_id)
-    state = progress.details.state_in(is_campaign_over=progress.campaign.has_ended(admin.services.now()))
+    progress, now = find_progress(admin.services, hand_out_id), admin.services.now()
+    state = progress.details.state_in(is_campaign_over=progress.campaign.has_ended(now))
     widths = scale_to_largest([progress.counts[each] for each in PERSON_STATES])
     queued = progress.counts["queued"]
     return {
         "progress": progress,
         "state": state,
+        "obstacle": progress.find_obstacle(now),
         "is_sending": state == "running" and queued > 0,
         "counts": [
             StateCount(each, progress.counts[each], width)
@@ -257,7 +266,10 @@ def _render_list(
         campaign=campaign,
         is_over=is_over,
         cards=[
-            HandOutCard(row, row.details.state_in(is_campaign_over=is_over), row.counts["queued"]) for row in page.rows
+            HandOutCard(
+                row, row.details.state_in(is_campaign_over=is_over), row.find_obstacle(now), row.counts["queued"]
+            )
+            for row in page.rows
         ],
         next=None if page.next is None else format_cursor(*page.next),
         is_first=cursor is None,

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.hand_outs.hand_out_pages
+from api.use_cases.hand_outs.hand_out_actions import find_details
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import create, faults
 from tests.support.clients.app_client import AppClient
@@ -126,3 +127,19 @@ def test_progress_of_a_hand_out_is_followed_until_every_recipient_is_processed(
     assert (paused[0], done[0]) == (None, None)
     assert done[1:] == ("100% 100% 2 of 2 recipients processed", "Queued 0 Sent 2 Redeemed 0")
     assert admin.get(f"/admin/hand-outs/{uuid4()}/progress").status_code == 404
+
+
+def test_pages_say_why_a_running_hand_out_waits(app: AppClient, admin: StaffBrowser) -> None:
+    """In the list and on its page, also while the page is open, until its campaign is resumed."""
+    path = create_hand_out(admin)
+    campaign = find_details(app.services, UUID(path.rpartition("/")[2]))[0].hand_out.campaign_id
+    upload(admin, path, b"email\nli@example.com\n")
+    seen = []
+    for action in ("pause", "resume"):
+        answer = app.client.post(f"/api/v1/campaigns/{campaign}/{action}", headers=app.key("support"))
+        assert answer.status_code == 200
+        parts = [read_page(admin.get(f"{path}{end}").text).find(id="meaning").text for end in ("", "/progress")]
+        cards = read_page(admin.get(f"/admin/campaigns/{campaign}/hand-outs").text).find("ul", class_="cards").text
+        seen.append([*("The campaign is paused" in part for part in parts), "the campaign is paused" in cards])
+
+    assert seen == [[True, True, True], [False, False, False]]
