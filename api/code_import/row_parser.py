@@ -12,7 +12,7 @@ from msgspec import structs
 from api.schemas.code_terms import TERMS
 from api.schemas.parsing import InvalidInputError, parse_id, parse_number, parse_term, parse_time
 from api.use_cases.issue_codes import CodeTemplate
-from domain.events.code_terms import BLAMED_TERM, TERM_NAMES, Contradiction, find_contradiction
+from domain.events.code_terms import BLAMED_TERM, TERM_NAMES, Contradiction, find_contradictions
 from domain.values.identifiers import MalformedCodeError, normalize_code
 from domain.values.number_bounds import USES_SO_FAR
 
@@ -149,7 +149,7 @@ def _parse_template(cells: tuple[str, ...], default: CodeTemplate) -> CodeTempla
     }
     bound = _bound(OPEN, is_open) if is_open else default.bound
     terms = structs.replace(default.terms, **named)
-    if (why := find_contradiction(terms)) is not None:
+    for why in find_contradictions(terms):
         raise InvalidCellError(BLAMED_TERM[why], CONTRADICTIONS[why])
     return replace(default, terms=terms, bound=bound)
 

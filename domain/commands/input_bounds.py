@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.commands.context import EventStamp
 from domain.errors import ContradictoryTerms, OutOfBounds
-from domain.events.code_terms import CodeTerms, find_contradiction, find_invalid_term
+from domain.events.code_terms import CodeTerms, find_contradictions, find_invalid_term
 from domain.model.reservation import Reservation
 from domain.values.timestamps import AHEAD_MAX, is_within_bounds
 
@@ -30,7 +30,7 @@ def check_agreement(terms: CodeTerms) -> None:
     Raises:
         ContradictoryTerms: It would start after its end, or an allowed domain is denied.
     """
-    if (why := find_contradiction(terms)) is not None:
+    for why in find_contradictions(terms):
         raise ContradictoryTerms(why)
 
 

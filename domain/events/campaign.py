@@ -6,14 +6,14 @@ again is there too, and every use that is refunded: the sum of both is what its 
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import fields
 
 from domain.events.event import Event
-from domain.values.email_domains import DomainNames
+from domain.values.email_domains import DomainNames, find_useless_name
 from domain.values.number_bounds import DAYS, REMINDER_DAYS, Bounds
 
 
@@ -56,12 +56,25 @@ class CampaignTerms(Struct, frozen=True, gc=False):
         return any(limit is not None for limit in (self.max_uses, self.max_per_person, self.max_per_day))
 
 
+CampaignContradiction = Literal["end_before_start", "person_above_total", "day_above_total", "domains_overlap"]
 CAMPAIGN_TERM_NAMES: Final = tuple(field.name for field in fields(CampaignTerms))
 """Every term of a campaign, in order."""
 
 
 CAMPAIGN_TERM_BOUNDS: Final[Mapping[str, Bounds]] = {"remind_days": REMINDER_DAYS, "code_validity_days": DAYS}
 """Bounds of the numbers that are not those of uses."""
+
+
+def find_campaign_contradictions(terms: CampaignTerms) -> list[CampaignContradiction]:
+    """Return every way in which two terms contradict each other."""
+    total, starts_at, ends_at = terms.max_uses, terms.starts_at, terms.ends_at
+    contradictions: dict[CampaignContradiction, bool] = {
+        "end_before_start": starts_at is not None and ends_at is not None and ends_at <= starts_at,
+        "person_above_total": total is not None and (terms.max_per_person or 0) > total,
+        "day_above_total": total is not None and (terms.max_per_day or 0) > total,
+        "domains_overlap": find_useless_name(terms.allowed_domains, terms.denied_domains) is not None,
+    }
+    return [name for name, is_contradiction in contradictions.items() if is_contradiction]
 
 
 class CampaignEvent(Event, frozen=True, kw_only=True):

@@ -107,10 +107,11 @@ def find_invalid_term(terms: Mapping[str, object]) -> str | None:
     return None
 
 
-def find_contradiction(terms: CodeTerms) -> Contradiction | None:
-    """Return why terms exclude one another, so that a use which they promise could never be redeemed; None if not."""
+def find_contradictions(terms: CodeTerms) -> list[Contradiction]:
+    """Return every reason why terms exclude one another, so that a use which they promise could never be redeemed."""
+    contradictions: list[Contradiction] = []
     if terms.starts_at is not None and terms.expires_at is not None and terms.starts_at >= terms.expires_at:
-        return "starts_after_end"
+        contradictions.append("starts_after_end")
     if find_useless_name(terms.allowed_domains, terms.denied_domains) is not None:
-        return "domains_overlap"
-    return None
+        contradictions.append("domains_overlap")
+    return contradictions

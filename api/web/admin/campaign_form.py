@@ -9,7 +9,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.web.forms import FormFields
-from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms
+from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms, find_campaign_contradictions
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.quiet_hours import is_quiet_hours
 from domain.values.timestamps import in_utc
@@ -47,7 +47,10 @@ def read_terms(fields: FormFields, now: datetime, before: CampaignTerms | None =
         fields.errors["ends_at"] = "past"
     if quiet_hours is not None and not is_quiet_hours(quiet_hours):
         fields.errors["quiet_hours"] = "quiet_hours"
-    return CampaignTerms(name=name, **values)
+    terms = CampaignTerms(name=name, **values)
+    for contradiction in find_campaign_contradictions(terms):
+        fields.errors.setdefault(BLAMED_FIELD[contradiction], contradiction)
+    return terms
 
 
 def blame_field(fields: FormFields, error: ApplicationError) -> None:

@@ -17,7 +17,7 @@ from api.web.forms import NOTE_LENGTH_MAX, FormDep, FormFields, id_from_nonce, n
 from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
-from domain.events.code_terms import BLAMED_TERM, CodeTerms, find_contradiction
+from domain.events.code_terms import BLAMED_TERM, CodeTerms, find_contradictions
 from domain.model.campaign import Campaign
 from domain.values.number_bounds import Bounds
 from projections.read_models.campaign_list import CampaignReader
@@ -58,8 +58,8 @@ def template_of(fields: FormFields, admin: AdminContext) -> CodeTemplate:
     """Return the terms that a form names; errors are added to those of the fields."""
     values = {term.name: fields.term(term, admin.services.now()) for term in TERMS}
     terms = CodeTerms(**values)
-    if not fields.errors and (why := find_contradiction(terms)) is not None:
-        fields.errors[BLAMED_TERM[why]] = why
+    for why in find_contradictions(terms):
+        fields.errors.setdefault(BLAMED_TERM[why], why)
     return CodeTemplate(terms=terms, bound=fields.values.get("bound", "yes") != "no")
 
 

@@ -27,10 +27,11 @@ from domain.events.campaign import (
     CampaignResumed,
     CampaignTerms,
     CampaignTermsChanged,
+    find_campaign_contradictions,
 )
 from domain.events.code_terms import DOMAIN_TERMS
 from domain.model.campaign import Campaign
-from domain.values.email_domains import find_useless_name, is_domain_set
+from domain.values.email_domains import is_domain_set
 from domain.values.group_name import NamesGroup, group_name_error
 from domain.values.number_bounds import USES
 from domain.values.quiet_hours import is_quiet_hours
@@ -226,20 +227,5 @@ def _check_terms(terms: CampaignTerms) -> None:
             raise CampaignTermsInvalid(name)
     if terms.quiet_hours is not None and not is_quiet_hours(terms.quiet_hours):
         raise CampaignTermsInvalid("quiet_hours")
-    _check_contradictions(terms)
-
-
-def _check_contradictions(terms: CampaignTerms) -> None:
-    """Check the terms that depend on one another.
-
-    Raises:
-        CampaignTermsInvalid: `why` names how two contradict each other.
-    """
-    if terms.starts_at is not None and terms.ends_at is not None and terms.ends_at <= terms.starts_at:
-        raise CampaignTermsInvalid("end_before_start")
-    if terms.max_uses is not None and (terms.max_per_person or 0) > terms.max_uses:
-        raise CampaignTermsInvalid("person_above_total")
-    if terms.max_uses is not None and (terms.max_per_day or 0) > terms.max_uses:
-        raise CampaignTermsInvalid("day_above_total")
-    if find_useless_name(terms.allowed_domains, terms.denied_domains) is not None:
-        raise CampaignTermsInvalid("domains_overlap")
+    for why in find_campaign_contradictions(terms):
+        raise CampaignTermsInvalid(why)

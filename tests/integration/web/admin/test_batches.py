@@ -99,6 +99,7 @@ def test_form_names_each_invalid_field(app: AppClient, admin: StaffBrowser) -> N
         "/admin/batches",
         "/admin",
         nonce=uuid4().hex,
+        count="0",
         starts_at="2040-01-01T00:00",
         expires_at="2040-01-01T00:00",
         allowed_domains="example.com",
@@ -106,7 +107,9 @@ def test_form_names_each_invalid_field(app: AppClient, admin: StaffBrowser) -> N
     )
     assert contradictory.status_code == 422
     assert [field.attributes["name"] for field in read_page(contradictory.text).find_all(aria_invalid="true")] == [
-        "starts_at"
+        "count",
+        "starts_at",
+        "denied_domains",
     ]
     assert "The start is not before the redemption deadline" in contradictory.text
     domains = {"allowed_domains": "li@example.com", "denied_domains": "*.a.example .b.example"}

@@ -116,6 +116,29 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
         ({"starts_at": "soon"}, {"starts_at": "Enter a date and time"}),
         ({"allowed_domains": "a*.example.com"}, {"allowed_domains": "The * may only stand at the beginning"}),
         ({"allowed_domains": "a.example", "denied_domains": "a.example"}, {"denied_domains": "A domain is both"}),
+        (
+            {
+                "name": "",
+                "max_uses": "1",
+                "max_per_person": "2",
+                "max_per_day": "2",
+                "remind_days": "31",
+                "starts_at": "2099-01-02T00:00",
+                "ends_at": "2099-01-01T00:00",
+                "quiet_hours": "22:00",
+                "allowed_domains": "a.example",
+                "denied_domains": "a.example",
+            },
+            {
+                "name": "Fill in this field.",
+                "ends_at": "The end is not after",
+                "max_per_person": "This is more than the uses over all codes.",
+                "max_per_day": "This is more than the uses over all codes.",
+                "remind_days": "Enter a whole number within the limits.",
+                "quiet_hours": "Enter two different times and a time zone",
+                "denied_domains": "A domain is both",
+            },
+        ),
     ],
 )
 def test_campaign_form_names_the_field_in_error_and_keeps_what_was_typed(
