@@ -77,11 +77,6 @@ class CampaignReader(Reader):
         rows = self._fetch_all(EventStoreSql.uses_of_persons, [campaign_id], [recipient_id])
         return sum(row[2] for row in rows)
 
-    def list_newest_events(self, campaign_id: UUID, before: int, limit: int) -> list[tuple[int, Event]]:
-        """Return events of a campaign before a version with their versions, newest first."""
-        rows = self._fetch_all(ReadModelsSql.newest_events_of_campaign, campaign_id, before, limit)
-        return [(version, decode(topic, bytes(state))) for version, topic, state in rows]
-
     def count_refusals(self, campaign_id: UUID, since: datetime, counted_max: int) -> list[tuple[str, int]]:
         """Return how many requests for the codes of a campaign were rejected, by reason, the most frequent first.
 

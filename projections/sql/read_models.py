@@ -63,7 +63,6 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     newest_campaigns: LiteralString
     state_of_campaign: LiteralString
     newest_open_campaigns: LiteralString
-    newest_events_of_campaign: LiteralString
     newest_codes_of_campaign: LiteralString
     refusals_of_campaign: LiteralString
     funnel_of_campaign: LiteralString

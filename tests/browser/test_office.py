@@ -230,6 +230,8 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         f"/campaigns/{UUID(campaign)}",
         f"/campaigns/{UUID(campaign)}?as_of=2099-01-01",
         f"/campaigns/{UUID(campaign)}/balance",
+        f"/campaigns/{UUID(campaign)}/explain",
+        f"/campaigns/{UUID(campaign)}/events/1",
         f"/campaigns/{UUID(campaign)}/end",
         f"/campaigns/{UUID(campaign)}/hand-outs",
         hand_out,

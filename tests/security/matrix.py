@@ -153,7 +153,10 @@ POST /admin/campaigns
 GET /admin/campaigns/{campaign_id}
 POST /admin/campaigns/{campaign_id}
 GET /admin/campaigns/{campaign_id}/balance
+GET /admin/campaigns/{campaign_id}/events/{version}
+GET /admin/campaigns/{campaign_id}/explain
 GET /admin/campaigns/{campaign_id}/hand-outs
+GET /admin/campaigns/{campaign_id}/proofs
 POST /admin/campaigns/{campaign_id}/hand-outs
 GET /admin/campaigns/{campaign_id}/{action}
 POST /admin/campaigns/{campaign_id}/codes

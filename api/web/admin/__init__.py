@@ -16,6 +16,7 @@ from api.web.admin import (
     staff,
     webhooks,
 )
+from api.web.admin.campaign_evidence import campaign_proof
 from api.web.admin.context import AdminContext, PreviewSender
 from api.web.admin.hand_outs import hand_out_pages, mail_pages, recipient_pages
 
@@ -28,6 +29,7 @@ def include_admin(router: APIRouter) -> None:
         issue,
         batches,
         campaign_balance,
+        campaign_proof,
         recipient_pages,
         mail_pages,
         hand_out_pages,

@@ -14,7 +14,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from api.http.etags import expected_terms, tag_of
 from api.http.pagination import Page, format_cursor, parse_cursor
-from api.i18n.messages import event_sentence, refusal_detail, refusal_title
+from api.i18n.messages import refusal_detail, refusal_title
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_filter_time, parse_optional
@@ -28,18 +28,18 @@ from api.use_cases.campaign_actions import (
 from api.use_cases.code_actions import join_campaign
 from api.use_cases.services import Caller, LedgerServices
 from api.web.admin.campaign_balance import REDEMPTIONS_COUNTED_MAX, list_funnel, load_campaign_chart
+from api.web.admin.campaign_evidence.campaign_lines import page_lines
 from api.web.admin.campaign_form import blame_field, fill_form, read_terms
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
-from api.web.masking import mask_if_known
 from api.web.rendering import see_other
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import BalanceBar, draw_bar
-from api.web.support.view_models import collect_staff_ids, name_code_state
+from api.web.support.history.proof_page import load_panel
+from api.web.support.view_models import name_code_state
 from domain.errors import TermsConflict
-from domain.events.campaign import CampaignUseEvent
 from domain.model.campaign import Campaign
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
@@ -50,7 +50,6 @@ from projections.read_models.pagination import NEWEST
 
 PER_PAGE: Final = 20
 CODES_PER_PAGE: Final = 10
-EVENTS_PER_PAGE: Final = 15
 CELLS_MAX: Final = 5
 GROUPS_OFFERED: Final = 50
 TIME_LENGTH_MAX: Final = 40
@@ -74,18 +73,6 @@ class CampaignCard(NamedTuple):
     balance: CampaignBalance
     state: str
     bar: BalanceBar
-
-
-class CampaignLine(NamedTuple):
-    """One event of a campaign; `code_id` and `reservation_id` if it is about a use of one of its codes."""
-
-    version: int
-    at: datetime
-    sentence: str
-    actor: str
-    actor_name: str | None
-    code_id: UUID | None
-    reservation_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +263,7 @@ def _render_past(
     campaign = admin.campaign_histories.fold_until(campaign_id, as_of)
     query = {"as_of": as_of.isoformat()}
     newest = campaign.version if campaign else 0
-    events = _page_events(admin, campaign_id, min(view.until or newest, newest), get_language(request))
+    events = page_lines(admin, campaign_id, min(view.until or newest, newest), get_language(request))
     return admin_page(
         request,
         "campaign_past.html",
@@ -291,6 +278,7 @@ def _render_past(
         campaign_terms=CAMPAIGN_TERMS,
         lines=events.rows,
         next_event=events.next,
+        proof=load_panel(admin.support, f"/admin/campaigns/{campaign_id}"),
         until=view.until,
         scale_url="?" + urlencode(query if view.is_true_scale else {**query, "scale": "true"}),
         **(
@@ -309,7 +297,7 @@ def _list_parts(
     rows = admin.codes.list_newest_of_campaign(campaign_id, parse_cursor(view.cursor, NEWEST), CODES_PER_PAGE + 1)
     codes = Page.of(rows, CODES_PER_PAGE, lambda row: format_cursor(row["issued_at"], row["code_id"]))
     refusals = reader.count_refusals(campaign_id, now - timedelta(days=REFUSAL_DAYS), REFUSALS_COUNTED_MAX)
-    events = _page_events(admin, campaign_id, view.until or balance.campaign.version, language)
+    events = page_lines(admin, campaign_id, view.until or balance.campaign.version, language)
     funnel = list_funnel(reader, balance)
     return {
         "funnel": funnel,
@@ -324,35 +312,8 @@ def _list_parts(
         "counted": sum(count for _, count in refusals),
         "lines": events.rows,
         "next_event": events.next,
+        "proof": load_panel(admin.support, f"/admin/campaigns/{campaign_id}"),
     }
-
-
-def _page_events(admin: AdminContext, campaign_id: UUID, until: int, language: Language) -> Page[CampaignLine, int]:
-    """Return a page of events up to a version, newest first; the next page is up to the version that it names."""
-    lines = _list_lines(admin, campaign_id, until, language)
-    return Page.of(lines, EVENTS_PER_PAGE, lambda line: line.version - 1)
-
-
-def _list_lines(admin: AdminContext, campaign_id: UUID, until: int, language: Language) -> list[CampaignLine]:
-    reader = CampaignReader(admin.services.storage)
-    rows = reader.list_newest_events(campaign_id, until + 1, EVENTS_PER_PAGE + 1)
-    people = admin.support.sessions.find_email_addresses(collect_staff_ids(event for _, event in rows))
-    names = {str(staff_id): address for staff_id, address in people.items()}
-    lines = []
-    for version, event in rows:
-        use = event if isinstance(event, CampaignUseEvent) else None
-        lines.append(
-            CampaignLine(
-                version=version,
-                at=event.at,
-                sentence=event_sentence(type(event).__name__, structs.asdict(event), language),
-                actor=event.actor,
-                actor_name=mask_if_known(names.get(event.actor_id or "")),
-                code_id=None if use is None else use.code_id,
-                reservation_id=None if use is None else use.reservation_id,
-            )
-        )
-    return lines
 
 
 def _list_actions(campaign: Campaign) -> list[CampaignAction]:

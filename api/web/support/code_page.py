@@ -186,7 +186,7 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "shown_until": shown_until,
         "issued_at": issued.issued_at,
         "lines": lines,
-        "proof": load_panel(support, query.code_id),
+        "proof": load_panel(support, f"/support/codes/{query.code_id}"),
         "groups": _build_groups(support, query, page, lines, until),
         "next": page.next,
         "hidden": {name: count for name, count in _count_hidden(support, query, until).items() if count},

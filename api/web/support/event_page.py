@@ -87,7 +87,7 @@ def _load_event(
     drawing = draw_tracks(list(graph.events), graph.links)
     return {
         "line": views[0],
-        "proof": load_panel(support, code_id),
+        "proof": load_panel(support, f"/support/codes/{code_id}"),
         "event": event,
         "position": lines[0].position,
         "link": f"{support.services.settings.public_url.rstrip('/')}/support/codes/{code_id}/events/{version}",

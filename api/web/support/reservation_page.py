@@ -126,7 +126,7 @@ def _view(support: SupportContext, staff: Staff, reservation_id: UUID, language:
         "code": code,
         "of_campaign": describe_campaign_of(support, code, now),
         "suffix": suffix,
-        "proof": load_panel(support, reservation.code_id, reservation_id, lines[-1].position),
+        "proof": load_panel(support, f"/support/codes/{reservation.code_id}", reservation_id, lines[-1].position),
         "case": _find_open_case(reservation, lines),
         "address": address if shown_until else mask_if_known(address),
         "shown_until": shown_until,

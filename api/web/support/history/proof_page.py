@@ -21,6 +21,9 @@ from projections.transparency_log.receipts import NotYetSignedError, read_receip
 VERSIONS_MAX: Final = 100
 VERSIONS_LENGTH_MAX: Final = 1_000
 
+ProofVersions = Annotated[str, Query(max_length=VERSIONS_LENGTH_MAX, pattern=r"^[0-9]+(,[0-9]+)*$")]
+"""Versions of events, separated by commas."""
+
 router = APIRouter(prefix="/support", route_class=SupportRoute)
 
 
@@ -30,7 +33,7 @@ class ProofPanel:
 
     Attributes:
         progress: How far signing is.
-        source: URL of the proofs of the code's events.
+        source: URL of the proofs of the events of the code or campaign.
         public_keys: In base64, separated by spaces; the current key first.
         receipt: URL of the receipt, on pages about one reservation whose events are all signed.
     """
@@ -67,13 +70,13 @@ class ProofPanel:
 
 
 def load_panel(
-    support: SupportContext, code_id: UUID, reservation_id: UUID | None = None, newest_position: int = 0
+    support: SupportContext, path: str, reservation_id: UUID | None = None, newest_position: int = 0
 ) -> ProofPanel:
-    """Return what a page about a code, or about one of its reservations, shows about proofs.
+    """Return what a page about a code, one of its reservations, or a campaign shows about proofs.
 
     Args:
         support: Where the ledger is read.
-        code_id: The code.
+        path: Of the page of the code or campaign.
         reservation_id: The reservation, if the page is about one.
         newest_position: The position of the reservation's newest event.
     """
@@ -83,7 +86,7 @@ def load_panel(
     is_signed = reservation_id is not None and progress.covers(newest_position)
     return ProofPanel(
         progress=progress,
-        source=f"/support/codes/{code_id}/proofs",
+        source=f"{path}/proofs",
         public_keys=" ".join(b64encode(key).decode() for key in keys),
         receipt=f"/support/reservations/{reservation_id}/receipt" if is_signed else None,
     )
@@ -94,13 +97,22 @@ def list_proofs(
     support: SupportContextDep,
     _: Viewer,
     code_id: UUID,
-    versions: Annotated[str, Query(max_length=VERSIONS_LENGTH_MAX, pattern=r"^[0-9]+(,[0-9]+)*$")] = "0",
+    versions: ProofVersions = "0",
 ) -> Response:
     """Return the proofs of some events of a code, which the browser checks."""
+    return render_proofs(support, code_id, versions)
+
+
+def render_proofs(support: SupportContext, stream_id: UUID, versions: str) -> Response:
+    """Return the proofs of some events of a code or campaign as JSON.
+
+    Raises:
+        ApplicationError: MALFORMED, if there are too many versions or too high ones.
+    """
     chosen = [int(version) for version in versions.split(",")]
     if len(chosen) > VERSIONS_MAX or max(chosen) > VERSION_MAX:
         raise malformed("query.versions", f"must be at most {VERSIONS_MAX} versions")
-    return JSONResponse(read_line_proofs(support.services.storage, code_id, chosen))
+    return JSONResponse(read_line_proofs(support.services.storage, stream_id, chosen))
 
 
 @router.get("/reservations/{reservation_id}/receipt")

@@ -9,6 +9,7 @@ import pytest
 
 import api.web.admin.campaign_balance
 import api.web.admin.campaigns
+from api.web.admin.campaign_evidence import campaign_lines
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
 from projections.read_models.campaign_list import CampaignReader
@@ -124,7 +125,7 @@ def test_campaign_page_shows_balance_terms_and_events_as_of_a_time(
     seen = read_page(admin.get(path).text).find("input", name="seen").attributes["value"]
     admin.submit(path, path, name="Winter", max_uses="9", max_per_day="2", seen=str(seen))
     events = [event.event for event in CampaignReader(app.services.storage).read_campaign_history(UUID(path[-36:]))]
-    monkeypatch.setattr(api.web.admin.campaigns, "EVENTS_PER_PAGE", 1)
+    monkeypatch.setattr(campaign_lines, "EVENTS_PER_PAGE", 1)
 
     def show(at: datetime) -> Element:
         return read_page(admin.get(f"{path}?as_of={quote(at.isoformat())}").text).find("main")
@@ -135,7 +136,7 @@ def test_campaign_page_shows_balance_terms_and_events_as_of_a_time(
     assert first_use.find("h1").text == "Autumn"
     assert first_use.find("p", id="as-of").link_targets == [path]
     assert first_use.find("p", id="as-of").find("time").attributes["datetime"][:19] == events[1].at.isoformat()[:19]
-    assert first_use.find("dl", class_="figures").texts("dd") == ["1", "2", "3"]
+    assert first_use.find("dl", class_="figures").texts("dd") == ["1 Show why", "2", "3"]
     assert "Left on this day (UTC) 1" in first_use.find("section", aria_labelledby="terms").text
     assert len(first_use.find("ul", id="lines").find_all("li")) == 1
     assert "#2 " in first_use.find("ul", id="lines").text

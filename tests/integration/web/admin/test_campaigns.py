@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.campaigns
+from api.web.admin.campaign_evidence import campaign_lines
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.page_reader import read_page
@@ -44,7 +45,7 @@ def faults(answer: AppResponse) -> dict[str, str]:
 
 def figures(browser: StaffBrowser, path: str) -> list[str]:
     """Used, reserved, free and limit."""
-    return read_page(browser.get(path).text).find("dl", class_="figures").texts("dd")
+    return [text.split()[0] for text in read_page(browser.get(path).text).find("dl", class_="figures").texts("dd")]
 
 
 def test_campaign_page_shows_balance_codes_refusals_and_events_of_its_codes(
@@ -251,8 +252,9 @@ def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Page after page, each line once, the newest first."""
-    for name in ("PER_PAGE", "CODES_PER_PAGE", "EVENTS_PER_PAGE"):
+    for name in ("PER_PAGE", "CODES_PER_PAGE"):
         monkeypatch.setattr(api.web.admin.campaigns, name, 2)
+    monkeypatch.setattr(campaign_lines, "EVENTS_PER_PAGE", 2)
     paths = [create(admin, name=f"Campaign {number}", max_uses="9") for number in range(5)]
     for number, code in enumerate(issue(app, admin, paths[0], 5)):
         app.redeem(code, f"person{number}@example.com")
@@ -271,7 +273,7 @@ def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
 
     campaigns = walk(LIST, rf'<a href="({LIST}/[0-9a-f-]{{36}})">', "cursor")
     codes = walk(paths[0], r'class="card-code" href="/support/codes/([0-9a-f-]{36})"', "cursor")
-    events = walk(paths[0], r'card-at">#(\d+) ', "until")
+    events = walk(paths[0], r'card-at"><a href="[^"]*/events/(\d+)"', "until")
 
     assert campaigns == paths[::-1]
     assert len(codes) == len(set(codes)) == 5

@@ -49,6 +49,8 @@ def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) ->
         f"/campaigns/{campaign}",
         f"/campaigns/{campaign}/end",
         f"/campaigns/{campaign}/balance",
+        f"/campaigns/{campaign}/explain",
+        f"/campaigns/{campaign}/events/1",
         f"/campaigns/{campaign}/hand-outs",
         f"/hand-outs/{hand_out}",
         f"/hand-outs/{hand_out}/end",
