@@ -30,7 +30,14 @@ def terms_text(say: Translator, facts: Facts, bound: object = None) -> str:
         terms.append(say("event.CodeIssued.bound_to"))
     for name in others:
         terms += _term_sentence(say, name, facts.get(name))
+    if facts.get("campaign_id") is not None:
+        terms.append(say("event.CodeIssued.campaign", campaign=_name_campaign(facts)))
     return say("event.join").join(terms)
+
+
+def _name_campaign(facts: Facts) -> object:
+    """Return the name of the campaign of an event's code if the caller has read it, otherwise its ID."""
+    return facts.get("campaign_name") or facts.get("campaign_id", "?")
 
 
 def _term_sentence(say: Translator, name: str, value: object) -> list[str]:
@@ -87,7 +94,7 @@ def _campaign_terms(say: Translator, facts: Facts) -> str:
 STAFF_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "OpeningBalanceImported": _opening_balance,
     "CodeTermsChanged": _terms_changed,
-    "CodeJoinedCampaign": lambda say, _: say("event.CodeJoinedCampaign"),
+    "CodeJoinedCampaign": lambda say, facts: say("event.CodeJoinedCampaign", campaign=_name_campaign(facts)),
     "CodePaused": lambda say, _: say("event.CodePaused"),
     "CodeResumed": lambda say, _: say("event.CodeResumed"),
     "CodeRevoked": lambda say, _: say("event.CodeRevoked"),

@@ -47,16 +47,17 @@ def history_of(
     last = lines[-1].code if lines else None
     if last is None:
         return None
+    campaign_name = None if last.campaign_id is None else reader.find_campaign_name(code_id)
     return {
         "id": code_id,
         **balance_of(last),
         "state": last.state(as_of or now),
-        "events": [line_of(line, language) for line in lines],
+        "events": [line_of(line, language, campaign_name) for line in lines],
     }
 
 
-def line_of(line: HistoryEntry, language: Language) -> dict[str, Any]:
-    """Return one event with the balance after it."""
+def line_of(line: HistoryEntry, language: Language, campaign_name: str | None = None) -> dict[str, Any]:
+    """Return one event with the balance after it; without a name, its sentence names the code's campaign by its ID."""
     event = line.event
     balance = balance_of(line.code)
     del balance["max_uses"]
@@ -68,7 +69,7 @@ def line_of(line: HistoryEntry, language: Language) -> dict[str, Any]:
         "recorded_at": event.recorded_at or event.at,
         "reservation_id": event.reservation_id if isinstance(event, ReservationEvent) else None,
         **balance,
-        "sentence": event_sentence(type(event).__name__, facts_of(event), language),
+        "sentence": event_sentence(type(event).__name__, facts_of(event) | {"campaign_name": campaign_name}, language),
     }
 
 

@@ -1,6 +1,6 @@
 """Campaigns for staff and integrators: create, list, read, change, pause, resume, end, and read the history."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -20,11 +20,18 @@ from api.schemas.campaigns import (
     CampaignView,
     view_of_campaign,
 )
+from api.schemas.csv_cells import CSV_CONTENT
+from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.numbers import IN_DIGITS
 from api.schemas.timestamps import LooseTimestamp
 from api.use_cases import campaign_actions
 from api.use_cases.idempotency import find_keyed_id
-from api.use_cases.past_states.campaign_history import explain_campaign, list_history
+from api.use_cases.past_states.campaign_history import (
+    csv_of_campaign_history,
+    csv_of_campaign_uses,
+    explain_campaign,
+    list_history,
+)
 from domain.commands.campaign.manage_campaign import (
     ChangeCampaignTerms,
     CreateCampaign,
@@ -45,6 +52,7 @@ router = APIRouter(
 
 PAGE_MAX = 100
 HISTORY_MAX = 10_000
+Form = Annotated[Literal["json", "csv"], Query(alias="format")]
 
 
 @router.post(
@@ -132,7 +140,12 @@ def end(campaign_id: UUID, services: TheServices, caller: MayWriteCodes) -> Camp
     return _view(services, campaign_actions.end_campaign(services, caller, campaign_id))
 
 
-@router.get("/{campaign_id}/history", responses=problem_responses("NOT_FOUND"), summary="Get the history of a campaign")
+@router.get(
+    "/{campaign_id}/history",
+    responses={**problem_responses("NOT_FOUND"), 200: {"content": CSV_CONTENT}},
+    response_model=CampaignHistory,
+    summary="Get the history of a campaign",
+)
 def history(
     campaign_id: UUID,
     services: TheServices,
@@ -141,7 +154,8 @@ def history(
     as_of: Annotated[LooseTimestamp | None, Query(description="Only events that took effect until this time.")] = None,
     after: Annotated[int, Query(ge=0, le=VERSIONS.most, description="Only events after this version."), IN_DIGITS] = 0,
     limit: Annotated[int, Query(ge=1, le=HISTORY_MAX), IN_DIGITS] = 1000,
-) -> CampaignHistory:
+    form: Form = "json",
+) -> Response:
     """Returns every event in order, each with the uses after it and a sentence.
 
     For the next page, send the last `version` as `after`. An empty page is the end.
@@ -150,11 +164,17 @@ def history(
     if histories.find_newest_version(campaign_id) == 0:
         raise ApplicationError("NOT_FOUND")
     lines = list_history(histories, campaign_id, language, as_of, after=after, limit=limit)
-    return CampaignHistory(id=campaign_id, events=list(lines))
+    if form == "csv":
+        return Response("".join(csv_of_campaign_history(lines)), media_type=CSV_TYPE)
+    document = CampaignHistory(id=campaign_id, events=list(lines))
+    return Response(document.model_dump_json(), media_type="application/json")
 
 
 @router.get(
-    "/{campaign_id}/explain", responses=problem_responses("NOT_FOUND"), summary="Explain the uses of a campaign"
+    "/{campaign_id}/explain",
+    responses={**problem_responses("NOT_FOUND"), 200: {"content": CSV_CONTENT}},
+    response_model=CampaignExplanation,
+    summary="Explain the uses of a campaign",
 )
 def explain(
     campaign_id: UUID,
@@ -162,13 +182,19 @@ def explain(
     language: TheLanguage,
     _: MayReadCodes,
     as_of: Annotated[LooseTimestamp | None, Query(description="Only events that took effect until this time.")] = None,
-) -> CampaignExplanation:
-    """Names each use that counts, with the event that took it, and the event that set the terms."""
+    form: Form = "json",
+) -> Response:
+    """Names each use that counts, with the event that took it, and the event that set the terms.
+
+    As CSV, only the uses.
+    """
     reader = CampaignReader(services.storage)
     explanation = explain_campaign(reader, campaign_id, services.now(), language, as_of=as_of)
     if explanation is None:
         raise ApplicationError("NOT_FOUND")
-    return explanation
+    if form == "csv":
+        return Response("".join(csv_of_campaign_uses(explanation)), media_type=CSV_TYPE)
+    return Response(explanation.model_dump_json(), media_type="application/json")
 
 
 def _view(services: TheServices, balance: CampaignBalance) -> CampaignView:

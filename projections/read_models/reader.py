@@ -157,6 +157,11 @@ class Reader:
         rows = self._fetch_all(ReadModelsSql.code_text, code_id)
         return self._storage.vault.read_text("code", rows[0]) if rows else None
 
+    def find_campaign_name(self, code_id: UUID) -> str | None:
+        """Return the present name of the campaign that a code belongs to; None if it belongs to none."""
+        rows = self._fetch_all(ReadModelsSql.campaign_name_of_code, code_id)
+        return rows[0][0] if rows else None
+
     def find_private_text(self, text_id: UUID) -> str | None:
         """Return a note or a server's reply; None if it was erased."""
         rows = self._fetch_all(ReadModelsSql.private_text, text_id)

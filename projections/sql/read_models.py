@@ -59,6 +59,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     list_codes: LiteralString
     campaign_of_id: LiteralString
     campaign_of_code: LiteralString
+    campaign_name_of_code: LiteralString
     list_campaigns: LiteralString
     newest_campaigns: LiteralString
     state_of_campaign: LiteralString

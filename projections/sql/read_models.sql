@@ -521,6 +521,9 @@ WHERE c.campaign_id = %s;
 -- name: campaign_of_code
 SELECT c.* FROM campaigns c WHERE c.campaign_id = (SELECT campaign_id FROM code_balances WHERE code_id = %s);
 
+-- name: campaign_name_of_code
+SELECT name FROM campaigns WHERE campaign_id = (SELECT campaign_id FROM code_balances WHERE code_id = %s);
+
 -- name: list_campaigns
 SELECT c.*, b.codes, b.used, b.reserved
 FROM campaigns c

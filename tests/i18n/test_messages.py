@@ -252,6 +252,11 @@ def test_a_sentence_needs_no_fact(event_type: type[Event]) -> None:
             "发放兑换码：使用次数不限，任何人可用，开通后有效 30 天，群组 Team A",
             "code issued: unlimited uses, open to anyone, access for 30 days, group Team A",
         ),
+        (
+            CodeIssued(at=NOON, actor="key", max_uses=1, campaign_id=ID),
+            f"发放兑换码：最多使用 1 次，绑定首位兑换的用户，活动“{ID}”",
+            f"code issued: at most 1 use, bound to the first person who redeems it, campaign {ID}",
+        ),
     ],
 )
 def test_sentences_state_the_facts(event: Event, zh: str, en: str) -> None:

@@ -22,6 +22,7 @@ from api.use_cases.services import Caller, LedgerServices
 from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignTerms
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
+from projections.read_models.code_list import CodeListReader
 from projections.read_models.history_blocks import CAMPAIGNS
 from projections.read_models.pagination import OLDEST
 from projections.read_models.statements import HistoryReader
@@ -122,6 +123,8 @@ def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -
 def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, json: JsonFlag = False) -> int:
     """Show every event of a campaign, with the uses after each.
 
+    An event about a use names the end of the code and the reservation; --json also has the ID of the code.
+
     Example: `ledger campaign history 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 --as-of 2026-11-24T12:00`
     """
     campaign_id, as_of_time = parse_campaign_id(campaign), parse_time_option(as_of, "--as-of") if as_of else None
@@ -130,12 +133,17 @@ def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
         lines = list(list_history(histories, campaign_id, ledger.language, as_of_time))
         if not lines:
             return _report_missing(ledger, as_of)
+        code_ids = {line.code_id for line in lines if line.code_id is not None}
+        texts = {} if json else CodeListReader(ledger.storage).find_texts(list(code_ids), clear=False)
     if json:
         print_json({"id": campaign_id, "events": [line.model_dump() for line in lines]})
         return 0
-    rows = table("time (UTC)", "event", ("uses", "right"), "what happened", fixed=("time (UTC)", "uses"))
+    number = ("uses", "right")
+    rows = table("time (UTC)", "event", number, "code", "what happened", fixed=("time (UTC)", "uses", "code"))
     for line in lines:
-        rows.add_row(format_timestamp(line.at), line.type, str(line.occupied), line.sentence)
+        code = f"…{texts[line.code_id].suffix}" if line.code_id in texts else ""
+        about = "" if line.reservation_id is None else f" (reservation {line.reservation_id})"
+        rows.add_row(format_timestamp(line.at), line.type, str(line.occupied), code, line.sentence + about)
     show_table(rows)
     return 0
 

@@ -66,7 +66,9 @@ def _follow(session: ReadSession, code: str, json: bool) -> int:
         while True:
             for event in ledger.reader.read_history(code_id, after=version):
                 version = event.version
-                document = line_of(event, ledger.language)
+                in_campaign = getattr(event.event, "campaign_id", None) is not None
+                campaign_name = ledger.reader.find_campaign_name(code_id) if in_campaign else None
+                document = line_of(event, ledger.language, campaign_name)
                 if json:
                     print_json_line(document)
                 else:

@@ -1,15 +1,17 @@
 """What happened to a campaign, and which uses make its number, now or as of a time; for API and command line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from msgspec import structs
+from pydantic import BaseModel
 
 from api.i18n.catalogs import Translator, translator
 from api.i18n.messages import event_sentence
 from api.schemas.campaigns import CampaignExplanation, CampaignHistoryEvent, CampaignUse
+from api.schemas.csv_cells import csv_line
 from domain.events import Event
 from domain.events.campaign import CampaignCreated, CampaignTermsChanged, CampaignUseEvent, CampaignUseTaken
 from domain.model.campaign import Campaign
@@ -116,6 +118,24 @@ def explain_campaign(
         uses=shown,
         left_out=campaign.occupied - len(shown),
     )
+
+
+def csv_of_campaign_history(lines: Iterable[CampaignHistoryEvent]) -> Iterator[str]:
+    """Yield events of a campaign as CSV lines with a header."""
+    return _csv_of(CampaignHistoryEvent, lines)
+
+
+def csv_of_campaign_uses(explanation: CampaignExplanation) -> Iterator[str]:
+    """Yield the uses that an explanation lists as CSV lines with a header."""
+    return _csv_of(CampaignUse, explanation.uses)
+
+
+def _csv_of(kind: type[BaseModel], rows: Iterable[BaseModel]) -> Iterator[str]:
+    columns = list(kind.model_fields)
+    yield csv_line(columns)
+    for row in rows:
+        cells = (getattr(row, name) for name in columns)
+        yield csv_line(cell.isoformat() if isinstance(cell, datetime) else cell for cell in cells)
 
 
 def _collect_uses(entries: Iterator[CampaignEntry], most: int) -> _SumOfUses | None:

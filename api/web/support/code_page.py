@@ -169,7 +169,8 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
     if issued is None:
         raise ApplicationError("NOT_FOUND")
     page = _load_lines(support, query, until)
-    lines = _build_lines(support, page.lines, language, staff)
+    campaign_name = support.reader.find_campaign_name(query.code_id) if code and code.campaign_id else None
+    lines = _build_lines(support, page.lines, language, staff, campaign_name)
     shown_until = unmasked_until(support, staff, "unmasked_code", query.code_id, now)
     return {
         "head": head,
@@ -321,7 +322,7 @@ def _lines_of_reservation(
 
 
 def _build_lines(
-    support: SupportContext, lines: list[StatementEntry], language: Language, staff: Staff
+    support: SupportContext, lines: list[StatementEntry], language: Language, staff: Staff, campaign_name: str | None
 ) -> list[StatementLine]:
     ids = list({line.event.reservation_id for line in lines if isinstance(line.event, ReservationEvent)})
     addresses: dict[UUID, str | None] = dict(support.reader.find_email_addresses(ids)) if ids else {}
@@ -331,7 +332,8 @@ def _build_lines(
         if staff.has_role("support")
         else {}
     )
-    return build_lines(lines, language, addresses, {str(key): address for key, address in people.items()}, texts)
+    names = {str(key): address for key, address in people.items()}
+    return build_lines(lines, language, addresses, names, texts, campaign_name=campaign_name)
 
 
 def _build_groups(

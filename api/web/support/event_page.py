@@ -83,7 +83,9 @@ def _load_event(
         if staff.has_role("support")
         else {}
     )
-    views = build_lines(lines, language, addresses, {str(key): name for key, name in people.items()}, texts)
+    campaign_name = support.reader.find_campaign_name(code_id)
+    names = {str(key): name for key, name in people.items()}
+    views = build_lines(lines, language, addresses, names, texts, campaign_name=campaign_name)
     drawing = draw_tracks(list(graph.events), graph.links)
     return {
         "line": views[0],
@@ -92,7 +94,7 @@ def _load_event(
         "position": lines[0].position,
         "link": f"{support.services.settings.public_url.rstrip('/')}/support/codes/{code_id}/events/{version}",
         "head": support.statements.find_newest_version(code_id),
-        "rows": build_cause_rows(graph, drawing, addresses, language),
+        "rows": build_cause_rows(graph, drawing, addresses, language, campaign_name),
         "width": drawing.width,
         "has_cause": any(each.effect == version for each in graph.links),
         "has_effect": any(each.cause == version for each in graph.links),

@@ -111,6 +111,8 @@ def build_lines(
     addresses: Mapping[UUID, str | None],
     staff: Mapping[str, str],
     texts: Mapping[UUID, str] | None = None,
+    *,
+    campaign_name: str | None = None,
 ) -> list[StatementLine]:
     """Return lines of a statement.
 
@@ -120,11 +122,13 @@ def build_lines(
         addresses: Clear addresses by reservation; they are masked here.
         staff: Clear addresses of staff by the actor's id; masked too.
         texts: Notes and replies that may be shown, by their ids.
+        campaign_name: Of the campaign that the code belongs to.
     """
     caused = _collect_caused(lines)
     views = []
     for line in lines:
         event = line.event
+        facts = structs.asdict(event) | {"campaign_name": campaign_name}
         reservation_id = event.reservation_id if isinstance(event, ReservationEvent) else None
         text_id = getattr(event, "text_id", None)
         views.append(
@@ -133,7 +137,7 @@ def build_lines(
                 position=line.position,
                 at=event.at,
                 kind=name_event_kind(type(event).__name__, language),
-                sentence=event_sentence(type(event).__name__, structs.asdict(event), language),
+                sentence=event_sentence(type(event).__name__, facts, language),
                 actor=event.actor,
                 actor_name=mask_if_known(staff.get(event.actor_id or "")),
                 reservation_id=reservation_id,

@@ -34,7 +34,11 @@ class CauseRow:
 
 
 def build_cause_rows(
-    graph: CauseGraph, drawing: TrackDrawing, addresses: Mapping[UUID, str | None], language: Language
+    graph: CauseGraph,
+    drawing: TrackDrawing,
+    addresses: Mapping[UUID, str | None],
+    language: Language,
+    campaign_name: str | None = None,
 ) -> list[CauseRow]:
     """Return the rows of a graph, in the order of its drawing.
 
@@ -43,18 +47,20 @@ def build_cause_rows(
         drawing: Of the same events.
         addresses: Clear addresses by reservation; they are masked here.
         language: Of the sentences.
+        campaign_name: Of the campaign that the code belongs to.
     """
     rows: list[CauseRow] = []
     before: UUID | None = None
     for track in drawing.rows:
         event = graph.events[track.version]
+        facts = structs.asdict(event) | {"campaign_name": campaign_name}
         reservation_id = event.reservation_id if isinstance(event, ReservationEvent) else None
         is_other = reservation_id is not None and reservation_id != before
         rows.append(
             CauseRow(
                 track=track,
                 at=event.at,
-                sentence=event_sentence(type(event).__name__, structs.asdict(event), language),
+                sentence=event_sentence(type(event).__name__, facts, language),
                 reservation_id=reservation_id if is_other else None,
                 address=mask_if_known(addresses.get(reservation_id)) if reservation_id and is_other else None,
                 links=[link for link in graph.links if link.effect == track.version],

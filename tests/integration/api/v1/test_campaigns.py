@@ -1,5 +1,7 @@
 """Campaigns by API: created, joined by codes, limited, changed, paused, ended, read, and refused in plain words."""
 
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -183,7 +185,7 @@ def test_code_joins_a_campaign_later_and_its_earlier_uses_stay_outside(app: AppC
     assert (balance["codes"], balance["used_count"], balance["reserved"], balance["available"]) == (1, 0, 1, 0)
     assert (history["used_count"], history["reserved"]) == (1, 1)
     assert [event["sentence"] for event in history["events"] if event["type"] == "CodeJoinedCampaign"] == [
-        "code joined a campaign: uses that were reserved earlier do not count there"
+        f"code joined the campaign {campaign['name']}: uses that were reserved earlier do not count there"
     ]
 
 
@@ -319,3 +321,23 @@ def test_route_that_cannot_honor_an_idempotency_key_refuses_it(app: AppClient) -
     assert (refused.status_code, refused.json()["code"]) == (422, "MALFORMED")
     assert "idempotency-key" in refused.text.lower()
     assert app.client.get("/api/v1/webhooks", headers=admin).json()["webhooks"] == []
+
+
+def test_history_and_explanation_of_a_campaign_are_also_csv(app: AppClient) -> None:
+    """With the columns of JSON, and the same sentences."""
+    campaign, key = create(app, max_uses=5), {**app.key("admin"), "Accept-Language": "en"}
+    reservation_id = app.redeem(issue(app, campaign)[0], "li@example.com").json()["reservation_id"]
+    path = f"/api/v1/campaigns/{campaign['id']}"
+
+    answers = [app.client.get(f"{path}/{part}?format=csv", headers=key) for part in ("history", "explain")]
+    lines, uses = (list(csv.DictReader(io.StringIO(answer.text))) for answer in answers)
+    document = app.client.get(f"{path}/history", headers=key).json()
+
+    assert [answer.headers["content-type"] for answer in answers] == ["text/csv; charset=utf-8"] * 2
+    assert [line["sentence"] for line in lines] == [event["sentence"] for event in document["events"]]
+    assert [(line["type"], line["reservation_id"], line["occupied"]) for line in lines] == [
+        ("CampaignCreated", "", "0"),
+        ("CampaignUseTaken", reservation_id, "1"),
+    ]
+    assert [(use["reservation_id"], use["version"]) for use in uses] == [(reservation_id, "2")]
+    assert app.client.get(f"{path}/explain?format=xml", headers=key).status_code == 422

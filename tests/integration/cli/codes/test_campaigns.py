@@ -110,7 +110,8 @@ def test_campaign_add_and_import_put_codes_into_a_campaign(
 def test_campaign_history_and_explain_show_each_use(bench: LedgerBench, terminal: Terminal) -> None:
     """As the API does; a time before its creation is refused, and so is an unknown campaign."""
     campaign = bench.create_campaign(max_uses=2)
-    reservation = done(bench.redeem(bench.issue(campaign_id=campaign), "li@example.com")).require_reservation()
+    code = bench.issue(campaign_id=campaign)
+    reservation = done(bench.redeem(code, "li@example.com")).require_reservation()
 
     history = terminal.ledger("campaign", "history", str(campaign), "--json").json
     explained = terminal.ledger("campaign", "explain", str(campaign), "--json").json
@@ -124,6 +125,8 @@ def test_campaign_history_and_explain_show_each_use(bench: LedgerBench, terminal
     ]
     assert [use["reservation_id"] for use in explained["uses"]] == [str(reservation.reservation_id)]
     assert "CampaignUseTaken" in texts[0]
+    assert f"…{code[-4:]}" in texts[0]
+    assert str(reservation.reservation_id) in "".join(texts[0].split())
     assert str(reservation.reservation_id) in texts[1].replace("\n", "")
     assert (early.status, "did not exist yet" in early.err, unknown.status) == (4, True, 4)
 
@@ -136,3 +139,19 @@ def test_campaign_summary_says_what_is_left_today(terminal: Terminal) -> None:
 
     assert limited == "paused; used 0, reserved 0, available 5, available today 2\n"
     assert changed == "paused; used 0, reserved 0, available 5\n"
+
+
+def test_history_of_a_code_names_its_campaign_by_its_present_name(bench: LedgerBench, terminal: Terminal) -> None:
+    """At its issue and where it joined later; a code of no campaign names none."""
+    campaign = str(terminal.ledger("campaign", "create", "Autumn", "--json").json["id"])
+    issued = terminal.ledger("issue", "--campaign", campaign, "--json").json[0]["code"]
+    joined, alone = bench.issue(), bench.issue()
+    terminal.ledger("campaign", "add", campaign, joined)
+    terminal.ledger("campaign", "terms", campaign, "--name", "Winter")
+
+    def say_events(code: str) -> list[str]:
+        return [event["sentence"] for event in terminal.ledger("history", code, "--json").json["events"]]
+
+    assert say_events(issued)[0].endswith(", campaign Winter")
+    assert say_events(joined)[1].startswith("code joined the campaign Winter: ")
+    assert "campaign" not in say_events(alone)[0]

@@ -94,9 +94,13 @@ def test_code_page_names_campaign_and_limit_that_held_a_request_back(
     page = read_page(admin.get(f"/support/codes/{code_id}").text)
     for_support = read_page(sign_in("support").get(f"/support/codes/{code_id}").text)
 
+    for_event = read_page(admin.get(f"/support/codes/{code_id}/events/1").text)
+
     assert path in page.link_targets
     assert path not in for_support.link_targets
     assert "Fair <2026>" in for_support.find("dl", id="term-rows").text
+    assert "campaign Fair <2026>" in for_support.find("ol", id="flat").text
+    assert "campaign Fair <2026>" in for_event.find("h1").text
     assert "Limit over all codes of the campaign" in page.text
     assert (of_reservation.status_code, offered.status_code) == (200, 200)
 
