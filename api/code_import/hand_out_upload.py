@@ -6,7 +6,7 @@ Memory does not grow with the list, except for eight bytes per line.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from api.code_import.duplicates import find_repeated, short_hash
@@ -181,15 +181,19 @@ class HandOutUpload:
         if number > LINES_MAX:
             why = f"the list has more than {LINES_MAX} lines: upload it in parts"
             return RecipientFault.of(RejectedRecipientError("too_many", why))
-        if row is None or self._admits(row.address):
+        excluding = None if row is None else self._find_excluding(row.address)
+        if excluding is None:
             return None
-        return RecipientFault.of(RejectedRecipientError("domain", "the campaign does not admit the domain"))
+        return RecipientFault.of(RejectedRecipientError("domain", f"the {excluding} does not admit the domain"))
 
-    def _admits(self, address: EmailAddress) -> bool:
+    def _find_excluding(self, address: EmailAddress) -> Literal["campaign", "hand-out"] | None:
+        """Return whose terms exclude the domain of an address; None if both admit it."""
         terms, created = self.campaign.terms, self.details.created
-        return admits_domain(address.domain, terms.allowed_domains, terms.denied_domains) and admits_domain(
-            address.domain, created.allowed_domains, created.denied_domains
-        )
+        if not admits_domain(address.domain, terms.allowed_domains, terms.denied_domains):
+            return "campaign"
+        if not admits_domain(address.domain, created.allowed_domains, created.denied_domains):
+            return "hand-out"
+        return None
 
     def _find_own_variables(self) -> dict[Language, set[str]]:
         """Return the variables of the hand-out's own texts that only a list can fill, by language."""

@@ -62,7 +62,9 @@ def create_hand_out(
     campaign = CampaignReader(services.storage).find_campaign_state(campaign_id)
     if campaign is None:
         raise ApplicationError.from_refusal(NamedCampaignUnknown())
-    if campaign.has_ended(services.now()):  # at its end, too: no list could be added
+    reader = HandOutReader(services.storage)
+    is_new = hand_out_id is None or reader.find_hand_out(hand_out_id) is None
+    if is_new and campaign.has_ended(services.now()):  # at its end, too: no list could be added
         raise ApplicationError.from_refusal(CampaignHasEnded(why="issue"))
     command = CreateHandOut(
         context=services.context(caller),
@@ -74,7 +76,6 @@ def create_hand_out(
         per_minute=order.per_minute,
     )
     progress = _execute(services, command)
-    reader = HandOutReader(services.storage)
     for language, text in order.texts.items():
         reader.save_text(command.hand_out_id, language, text)
     return progress

@@ -226,6 +226,34 @@ def test_unusable_lists_are_refused_as_a_whole(app: AppClient, form: str, conten
     assert word in result["detail"] + json.dumps(result)
 
 
+def test_excluded_domain_is_explained_by_the_terms_that_exclude_it(app: AppClient) -> None:
+    """Those of the campaign, or those of the hand-out alone."""
+    campaign = create_campaign(app, denied_domains=["denied.example"])
+    hand_out = create(app, campaign, allowed_domains=["example.com", "denied.example"])
+    lines = ["email", "li@denied.example", "wang@example.org", "zhou@example.com"]
+    result = upload(app, hand_out, "\n".join(lines))
+
+    assert [(fault["line"], fault["why"]) for fault in result["faults"]] == [
+        (2, "the campaign does not admit the domain"),
+        (3, "the hand-out does not admit the domain"),
+    ]
+
+
+def test_repeated_request_is_answered_after_the_campaign_ended(app: AppClient) -> None:
+    """With the hand-out that exists; a new one is refused."""
+    body = {"campaign": create_campaign(app), "name": "Newsletter"}
+    admin = app.key("admin")
+    headers = admin | {"Idempotency-Key": "order-1001"}
+    first = app.client.post(PATH, json=body, headers=headers)
+    app.client.post(f"/api/v1/campaigns/{body['campaign']}/end", headers=admin)
+    repeated = app.client.post(PATH, json=body, headers=headers)
+    new = app.client.post(PATH, json=body, headers=admin | {"Idempotency-Key": "order-1002"})
+
+    assert (first.status_code, repeated.status_code) == (201, 201)
+    assert (repeated.json()["id"], repeated.json()["state"]) == (first.json()["id"], "ended")
+    assert new.json()["code"] == "CAMPAIGN_ENDED"
+
+
 def test_dry_run_names_variables_that_no_line_fills(app: AppClient) -> None:
     """For each form of a list, and only for texts in the languages of its lines."""
     texts = {
