@@ -84,6 +84,7 @@ class CampaignPageView:
     is_true_scale: bool = False
     fields: FormFields | None = None
     is_changed: bool = False
+    is_saved: bool = False
     join_error: str | None = None
 
 
@@ -125,7 +126,8 @@ def show_campaign(
 
     As of an earlier time, show what its events until then say.
     """
-    view = CampaignPageView(cursor=cursor, until=until, is_true_scale=scale == "true")
+    is_saved = request.query_params.get("saved") == "yes"
+    view = CampaignPageView(cursor=cursor, until=until, is_true_scale=scale == "true", is_saved=is_saved)
     at = parse_optional(parse_filter_time, "as_of", as_of)
     if at is not None:
         return _render_past(request, admin, staff, campaign_id, view, at)
@@ -151,7 +153,7 @@ def change_on_page(
                 return _render_campaign(request, admin, staff, campaign_id, view)
             blame_field(fields, error)
         else:
-            return see_other(f"/admin/campaigns/{campaign_id}")
+            return see_other(f"/admin/campaigns/{campaign_id}?saved=yes")
     return _render_campaign(request, admin, staff, campaign_id, CampaignPageView(fields=fields))
 
 
@@ -239,6 +241,7 @@ def _render_campaign(
         bar=_draw(balance),
         seen=seen if fields is None or view.is_changed else fields.values.get("seen", ""),
         is_changed=view.is_changed,
+        is_saved=view.is_saved,
         join_error=view.join_error,
         is_form_open=fields is not None,
         actions=_list_actions(campaign),

@@ -105,6 +105,21 @@ def test_chart_shows_uses_terms_and_pause_as_steps_and_as_a_table(app: AppClient
     assert f'href="{path}/balance"' in shown
 
 
+def test_chart_says_how_often_the_balance_changed_since_the_beginning(app: AppClient, admin: StaffBrowser) -> None:
+    """In the singular too; the creation is no change."""
+    path = create(admin, max_uses="3")
+    said = []
+    for code in issue(app, admin, path, 3):
+        said.append(read_page(admin.get(path).text).find("figure", id="chart").find("p", class_="unseen").text)
+        app.redeem(code, f"{code.lower()}@example.com")
+
+    assert [sentence.partition(".")[0].partition(":")[0] for sentence in said] == [
+        "The balance has not changed since the beginning",
+        "The balance changed once",
+        "The balance changed 2 times",
+    ]
+
+
 def test_campaign_that_counts_no_uses_has_no_chart(admin: StaffBrowser) -> None:
     """Its events say nothing about its uses; its page has the funnel all the same."""
     path = create(admin, name="Free")

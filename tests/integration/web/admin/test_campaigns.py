@@ -163,6 +163,18 @@ def test_campaign_form_names_the_field_in_error_and_keeps_what_was_typed(
     assert "There are no campaigns yet" in page.text
 
 
+def test_list_of_campaigns_says_the_times_and_draws_only_balances_with_a_limit(admin: StaffBrowser) -> None:
+    """A bar without a limit would be as full with one use as with a thousand."""
+    create(admin, max_uses="9", starts_at="2099-01-01T10:00", ends_at="2099-02-01T10:00")
+    create(admin, name="Free")
+
+    free, limited = read_page(admin.get(LIST).text).find("ul", class_="cards codes").find_all("li")
+
+    assert "from 2099-01-01 10:00:00 UTC until 2099-02-01 10:00:00 UTC" in limited.text
+    assert len(limited.find_all("svg")) == 1
+    assert free.find_all("svg") == []
+
+
 def test_campaign_form_sent_twice_creates_one_campaign(app: AppClient, admin: StaffBrowser) -> None:
     """The form's nonce is its id."""
     nonce = uuid4().hex
@@ -189,6 +201,10 @@ def test_terms_change_only_as_long_as_they_are_those_that_the_form_shows(app: Ap
 
     assert [changed.status_code, repeated.status_code, stale.status_code, agreed.status_code] == [303, 303, 409, 303]
     assert "terms were changed while this page was open" in stale.text
+    assert read_page(admin.get(str(changed.headers["location"])).text).find("p", class_="done").text == (
+        "The terms were saved."
+    )
+    assert admin.get(path).text.count('class="done"') == 0
     assert figures(admin, path) == ["0", "1", "8", "9"]
     assert heading(admin.get(path)) == "Winter"
 
@@ -279,7 +295,10 @@ def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
     codes = walk(paths[0], r'class="card-code" href="/support/codes/([0-9a-f-]{36})"', "cursor")
     events = walk(paths[0], r'card-at"><a href="[^"]*/events/(\d+)"', "until")
 
+    in_order = re.findall(r'class="card-code"|>Older<|Add code', admin.get(paths[0]).text.partition('id="refused"')[0])
+
     assert campaigns == paths[::-1]
+    assert in_order == ['class="card-code"'] * 2 + [">Older<", "Add code"]
     assert len(codes) == len(set(codes)) == 5
     assert events == ["6", "5", "4", "3", "2", "1"]
 
