@@ -166,6 +166,8 @@ def _render_hand_out(
     """
     people, following = _find_people(admin, hand_out_id, view)
     counted = _show_counts(admin, hand_out_id)
+    if view.state is not None and view.after == 0 and len(people) == counted["progress"].counts[view.state]:
+        following = None
     return admin_page(
         request,
         "hand_out.html",
@@ -195,6 +197,7 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
     state = progress.details.state_in(is_campaign_over=progress.campaign.has_ended(now))
     widths = scale_to_largest([progress.counts[each] for each in PERSON_STATES])
     queued = progress.counts["queued"]
+    processed = progress.people - queued - progress.counts["not_sent"]
     return {
         "progress": progress,
         "state": state,
@@ -205,7 +208,8 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
             for each, width in zip(PERSON_STATES, widths, strict=True)
             if progress.counts[each] or each in {"queued", "sent", "redeemed"}
         ],
-        "percent": 100 * (progress.people - queued) // progress.people if progress.people else 0,
+        "processed": processed,
+        "percent": 100 * processed // progress.people if progress.people else 0,
     }
 
 

@@ -84,6 +84,22 @@ def test_page_counts_recipients_and_lists_them_by_state(
     assert walk("") == ["Sent", "Sent", "Queued", "Queued", "Queued", "Queued"]
     assert walk("?state=queued") == ["Queued"] * 4
     assert walk("?state=sent") == ["Sent"] * 2
+    assert "Next page" not in admin.get(f"{path}?state=sent").text
+
+
+def test_progress_of_an_ended_hand_out_leaves_out_recipients_without_an_email(
+    app: AppClient, admin: StaffBrowser
+) -> None:
+    """Buttons of lines name the recipient, not a number of the whole list."""
+    path = create_hand_out(admin)
+    upload(admin, path, b"email\na@example.com\nb@example.com\nc@example.com\n")
+    send(app, UUID(path.rpartition("/")[2]), 1)
+    lines = read_page(admin.get(path).text).find("section", aria_labelledby="people").find("ul", class_="cards")
+
+    admin.submit(f"{path}/end", f"{path}/end")
+
+    assert read_page(admin.get(path).text).find("p", class_="progress-number").text == "33% 1 of 3 recipients processed"
+    assert lines.texts("span", class_="unseen")[-1] == "c***@example.com"
 
 
 def test_hand_outs_of_unknown_campaigns_and_unknown_hand_outs_are_not_found(admin: StaffBrowser) -> None:
