@@ -57,6 +57,8 @@ def what_if(
 def _print_answer(seen: WhatIf) -> None:
     answer = seen.answer
     say(f"{answer.would}: {answer.detail}")
-    rests = ", ".join(f"#{version}" for version in answer.because) or "no event"
-    more = f" and {seen.evidence_left_out} more" if seen.evidence_left_out else ""
+    versions = [f"#{version}" for version in answer.because]
+    versions += [f"campaign #{version}" for version in answer.because_of_campaign]
+    rests, left_out = ", ".join(versions) or "no event", seen.evidence_left_out + seen.campaign_evidence.left_out
+    more = f" and {left_out} more" if left_out else ""
     say(f"as of {format_timestamp(answer.as_of)} (event #{answer.version}); because of {rests}{more}")

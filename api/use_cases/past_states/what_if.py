@@ -14,6 +14,12 @@ from pydantic import BaseModel, Field
 from api.errors import ApplicationError
 from api.i18n.catalogs import translator
 from api.i18n.messages import event_sentence, refusal_detail, state_message
+from api.use_cases.past_states.campaign_evidence import (
+    CAMPAIGN_REFUSALS,
+    NO_EVIDENCE,
+    CampaignEvidence,
+    find_campaign_evidence,
+)
 from api.use_cases.past_states.what_if_evidence import find_evidence
 from api.use_cases.reservation_actions import cancel, refund, resend, resolve
 from api.use_cases.services import Caller, LedgerServices
@@ -26,6 +32,7 @@ from domain.model.redeem_code import RedeemCode
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from domain.working_set import WorkingSet
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.past_states import PastState, PastStateReader
 from projections.vault.vault import CodeInput
 
@@ -45,6 +52,9 @@ class WhatIfAnswer(BaseModel):
     as_of: datetime = Field(description="The time that the answer is about.")
     version: int = Field(description="Version of the last event of the code at that time; 0 before it was issued.")
     because: list[int] = Field(description="Versions of the events that the answer rests on, oldest first.")
+    because_of_campaign: list[int] = Field(
+        description="Versions of the events of the code's campaign that its refusal rests on, oldest first."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +66,7 @@ class WhatIf:
         before: The code at that time; None before it was issued.
         after: The code after those events.
         evidence_left_out: How many further events the answer rests on.
+        campaign_evidence: The events of the campaign that its refusal rests on.
     """
 
     answer: WhatIfAnswer
@@ -63,6 +74,7 @@ class WhatIf:
     before: RedeemCode | None
     after: RedeemCode | None
     evidence_left_out: int
+    campaign_evidence: CampaignEvidence
 
     @property
     def is_accepted(self) -> bool:
@@ -152,12 +164,19 @@ def _decide(
     result = handle(command, working_set, services.storage.ledger.policy)
     events = [recorded.event for recorded in working_set.new_code_events()]
     evidence = find_evidence(states, past, result, command.reservation_id, before, events)
+    campaign_evidence = NO_EVIDENCE
+    if isinstance(result, CAMPAIGN_REFUSALS) and past.code is not None and past.code.campaign_id is not None:
+        recipient_id = working_set.recipient_id(command.recipient) if isinstance(command, ReserveUse) else None
+        campaign_evidence = find_campaign_evidence(
+            CampaignReader(services.storage), past.code.campaign_id, past.at, result, recipient_id
+        )
     answer = WhatIfAnswer(
         would=result.code if isinstance(result, Refusal) else ACCEPTED,
         detail=_describe(result, command, events, language),
         as_of=past.at,
         version=past.version,
         because=evidence.versions,
+        because_of_campaign=list(campaign_evidence.events),
     )
     return WhatIf(
         answer=answer,
@@ -165,6 +184,7 @@ def _decide(
         before=past.code,
         after=working_set.codes.get(past.code_id),
         evidence_left_out=evidence.left_out,
+        campaign_evidence=campaign_evidence,
     )
 
 

@@ -4,14 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from api.use_cases.past_states.campaign_evidence import CAMPAIGN_REFUSALS
 from domain.command_bus import CommandResult
 from domain.errors import (
-    CampaignDayLimitReached,
-    CampaignExhausted,
-    CampaignHasEnded,
-    CampaignHeld,
-    CampaignIsPaused,
-    CampaignNotStarted,
     CodeExhausted,
     CodeExpired,
     CodeHeld,
@@ -21,7 +16,6 @@ from domain.errors import (
     CodeUnknown,
     DomainNotAllowed,
     EmailMismatch,
-    PersonLimitReached,
     Refusal,
 )
 from domain.events import (
@@ -45,16 +39,6 @@ EVIDENCE_MAX: Final = 20
 TERMS_EVENTS: Final = (CodeIssued, CodeTermsChanged)
 TERMS_REFUSALS: Final = (CodeExpired, CodeNotStarted, DomainNotAllowed)
 """Refusals that the terms alone decide."""
-CAMPAIGN_REFUSALS: Final = (
-    CampaignDayLimitReached,
-    CampaignExhausted,
-    CampaignHasEnded,
-    CampaignHeld,
-    CampaignIsPaused,
-    CampaignNotStarted,
-    PersonLimitReached,
-)
-"""Refusals of the campaign, which the event by which the code joined it names."""
 COUNTING_EVENTS: Final = (InviteSent, LateSuccessRecorded, OpeningBalanceImported)
 
 

@@ -101,12 +101,16 @@ def show_answer(
         email=typed.typed,
         seen=seen,
         evidence=_describe_evidence(support, past, seen, language),
+        campaign_lines=[
+            (version, event.at, event_sentence(type(event).__name__, structs.asdict(event), language))
+            for version, event in seen.campaign_evidence.events.items()
+        ],
         sentences=[event_sentence(type(event).__name__, structs.asdict(event), language) for event in seen.events],
     )
 
 
 def _page(request: Request, support: SupportContext, staff: Staff, past: PastState, **view: Any) -> Response:
-    empty = {"email": "", "is_email_wrong": False, "seen": None, "evidence": [], "sentences": []}
+    empty = {"email": "", "is_email_wrong": False, "seen": None, "evidence": [], "campaign_lines": [], "sentences": []}
     empty |= {"reservation_id": None, "address": None, "actions": []}
     return support_page(
         request,

@@ -9,13 +9,14 @@ import pytest
 from api.errors import ApplicationError
 from api.use_cases.past_states.what_if import ACTIONS, ask_action, ask_redeem, find_past
 from domain.commands.campaign.join_campaign import JoinCampaign
-from domain.commands.campaign.manage_campaign import CreateCampaign
+from domain.commands.campaign.manage_campaign import CreateCampaign, EndCampaign, PauseCampaign
 from domain.commands.code.pause import PauseCode
 from domain.commands.code.revoke import RevokeCode
 from domain.commands.context import CommandContext
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from domain.values.email_domains import parse_domains
 from domain.values.identifiers import EmailAddress
+from projections.read_models.campaign_list import CampaignReader
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.code_template import make_template
 from tests.support.ledger.code_terms import make_campaign_terms
@@ -60,6 +61,9 @@ def put_into_state(app: AppClient, state: str) -> str:
         reserved = app.redeem(code, MEI).json()["reservation_id"]
         if state != "reserved":
             app.attempt(reserved)
+    elif campaign_id is not None and state in {"campaign paused", "campaign ended"}:
+        kind = PauseCampaign if state == "campaign paused" else EndCampaign
+        app.services.storage.ledger.execute_on_campaign(kind(context=context, campaign_id=campaign_id))
     elif state == "campaign joined":
         assert campaign_id is not None
         app.services.storage.ledger.execute(
@@ -100,7 +104,25 @@ STATES = {
     "campaign day": ("CAMPAIGN_DAY_LIMIT", ["CodeIssued"]),
     "campaign joined": ("CAMPAIGN_HELD", ["CodeJoinedCampaign"]),
     "campaign used": ("CAMPAIGN_EXHAUSTED", ["CodeIssued"]),
+    "campaign paused": ("CAMPAIGN_PAUSED", ["CodeIssued"]),
+    "campaign ended": ("CAMPAIGN_ENDED", ["CodeIssued"]),
 }
+
+
+LIMIT_EVIDENCE = ["CampaignCreated", "CampaignUseTaken"]
+CAMPAIGN_EVIDENCE = {
+    "CAMPAIGN_HELD": LIMIT_EVIDENCE,
+    "CAMPAIGN_DAY_LIMIT": LIMIT_EVIDENCE,
+    "CAMPAIGN_EXHAUSTED": LIMIT_EVIDENCE,
+    "CAMPAIGN_PAUSED": ["CampaignPaused"],
+    "CAMPAIGN_ENDED": ["CampaignEnded"],
+}
+
+
+def name_campaign_events(app: AppClient, campaign_id: UUID | None, versions: list[int]) -> list[str]:
+    """The types of these events of a campaign."""
+    entries = [] if campaign_id is None else CampaignReader(app.services.storage).read_campaign_history(campaign_id)
+    return [type(entry.event).__name__ for entry in entries if entry.version in versions]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -122,6 +144,35 @@ def test_the_answer_is_that_of_the_request_itself_and_names_its_events(app: AppC
     assert answer["detail"].split(" (")[0] == (real.get("detail") or real["message"]).split(" (")[0]
     entries = app.services.states.read_entries(code_id, answer["because"])
     assert [type(entry.event).__name__ for entry in entries] == evidence
+    past = find_past(app.services.states, code_id, app.services.now())
+    campaign_id = None if past.code is None else past.code.campaign_id
+    assert name_campaign_events(app, campaign_id, answer["because_of_campaign"]) == CAMPAIGN_EVIDENCE.get(would, [])
+
+
+def test_person_limit_names_only_the_uses_that_the_person_has(app: AppClient) -> None:
+    """Neither those of others nor those that were refunded."""
+    campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
+    terms = make_campaign_terms(max_uses=9, max_per_person=1)
+    app.services.storage.ledger.execute_on_campaign(
+        CreateCampaign(context=context, campaign_id=campaign_id, terms=terms)
+    )
+    codes = [app.issue(make_template(max_uses=1, campaign_id=campaign_id)) for _ in range(4)]
+    app.redeem(codes[0], MEI)
+    app.attempt(app.redeem(codes[1], LI).json()["reservation_id"], REFUSED)
+    app.redeem(codes[2], LI)
+
+    answer = ask(app, find_id(app, codes[3]), f"?email={LI}").json()
+    kinds = name_campaign_events(app, campaign_id, list(range(1, 9)))
+
+    assert answer["would"] == "PERSON_LIMIT"
+    assert kinds == [
+        "CampaignCreated",
+        "CampaignUseTaken",
+        "CampaignUseTaken",
+        "CampaignUseReturned",
+        "CampaignUseTaken",
+    ]
+    assert answer["because_of_campaign"] == [1, 5]
 
 
 def test_the_state_is_that_of_the_time(app: AppClient) -> None:

@@ -1,11 +1,15 @@
 """The page that asks "what if": by a form whose address stays out of URLs, and for the actions on a reservation."""
 
 from collections.abc import Callable
+from uuid import uuid4
 
+from domain.commands.campaign.manage_campaign import CreateCampaign, PauseCampaign
+from domain.commands.context import CommandContext
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser, code_id_of
 from tests.support.ledger.code_template import make_template
+from tests.support.ledger.code_terms import make_campaign_terms
 
 SignIn = Callable[..., StaffBrowser]
 OTHER = "mei@example.com"
@@ -34,6 +38,23 @@ def test_what_if_page_says_what_an_address_would_have_been_answered_and_why(
     assert "li.wei@" not in then
     assert "This is not one email address" in wrong
     assert read_page(browser.get(f"/support/codes/{code_id}").text).find_all(action=f"{path}")
+
+
+def test_what_if_page_shows_the_events_of_the_campaign_that_refused(
+    shared_app: AppClient, shared_sign_in: SignIn
+) -> None:
+    """As sentences with their versions: every role sees the page, and only admins those of campaigns."""
+    campaign_id, context = uuid4(), CommandContext(now=shared_app.services.now(), actor="operator")
+    create = CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms())
+    shared_app.services.storage.ledger.execute_on_campaign(create)
+    pause = PauseCampaign(context=context, campaign_id=campaign_id)
+    shared_app.services.storage.ledger.execute_on_campaign(pause)
+    code_id = code_id_of(shared_app, shared_app.issue(make_template(campaign_id=campaign_id)))
+
+    page = read_page(shared_sign_in("viewer").submit(f"/support/codes/{code_id}/what-if", email=OTHER).text)
+
+    assert "CAMPAIGN_PAUSED" in page.texts("code")
+    assert ["#2" in line.text for line in page.find("ol", id="campaign-evidence").find_all("li")] == [True]
 
 
 def test_what_if_page_shows_what_each_action_would_have_done(shared_app: AppClient, shared_sign_in: SignIn) -> None:
