@@ -239,11 +239,11 @@ class HandOutConflict(RefusalWithReason):
 
 
 class HandOutInvalid(RefusalWithReason):
-    """The name or the rate of a hand-out is not valid."""
+    """The name or the rate of a hand-out is not valid, or its redemption deadline has passed."""
 
     code = "HAND_OUT_INVALID"
     kind = "malformed"
-    reasons = ("name", "per_minute")
+    reasons = ("name", "per_minute", "expires_at")
 
 
 class HandOutMailConflict(RefusalWithReason):
@@ -262,7 +262,7 @@ class CampaignTermsInvalid(RefusalWithReason):
     reasons = (
         *("name", "starts_at", "ends_at", "max_uses", "max_per_person", "max_per_day"),
         *("allowed_domains", "denied_domains", "remind_days", "quiet_hours", "code_max_uses", "code_validity_days"),
-        *("end_before_start", "person_above_total", "day_above_total", "domains_overlap"),
+        *("end_before_start", "end_in_past", "person_above_total", "day_above_total", "domains_overlap"),
     )
 
 

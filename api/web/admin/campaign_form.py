@@ -16,6 +16,7 @@ from domain.values.timestamps import in_utc
 
 BLAMED_FIELD: Final[Mapping[str, str]] = {
     "end_before_start": "ends_at",
+    "end_in_past": "ends_at",
     "person_above_total": "max_per_person",
     "day_above_total": "max_per_day",
     "domains_overlap": "denied_domains",

@@ -158,6 +158,7 @@ def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent 
         if campaign is not None:  # this very command created it before its answer was lost
             return None
         _check_terms(command.terms)
+        _check_end_lies_ahead(command.terms, command.context)
         return CampaignCreated(**fields, **structs.asdict(command.terms))
     if campaign is None:
         raise NoSuchCampaign
@@ -168,7 +169,7 @@ def _decide(command: CampaignCommand, working_set: WorkingSet) -> CampaignEvent 
     if campaign.ended_by is not None:
         raise CampaignConflict("ended")
     if isinstance(command, ChangeCampaignTerms):
-        return _change_terms(campaign, command.changes, fields, working_set)
+        return _change_terms(campaign, command, fields, working_set)
     to_pause = isinstance(command, PauseCampaign)
     if campaign.is_paused == to_pause:
         return None
@@ -189,12 +190,14 @@ def campaign_event_fields(context: CommandContext, campaign: Campaign | None) ->
 
 
 def _change_terms(
-    campaign: Campaign, changes: Mapping[str, Any], fields: dict[str, Any], working_set: WorkingSet
+    campaign: Campaign, command: ChangeCampaignTerms, fields: dict[str, Any], working_set: WorkingSet
 ) -> CampaignTermsChanged | None:
-    terms = structs.replace(campaign.terms, **changes)
+    terms = structs.replace(campaign.terms, **command.changes)
     if terms == campaign.terms:
         return None
     _check_terms(terms)
+    if terms.ends_at != campaign.terms.ends_at:  # an end that has passed does not bar a change of other terms
+        _check_end_lies_ahead(terms, command.context)
     if terms.has_shared_limits and not campaign.counts_uses:
         raise CampaignConflict("uncounted")
     if terms.max_uses is not None and terms.max_uses < campaign.occupied:
@@ -229,3 +232,13 @@ def _check_terms(terms: CampaignTerms) -> None:
         raise CampaignTermsInvalid("quiet_hours")
     for why in find_campaign_contradictions(terms):
         raise CampaignTermsInvalid(why)
+
+
+def _check_end_lies_ahead(terms: CampaignTerms, context: CommandContext) -> None:
+    """Check that a new end has not passed: staff have a command to end a campaign, and it is permanent.
+
+    Raises:
+        CampaignTermsInvalid: It has.
+    """
+    if terms.ends_at is not None and terms.ends_at <= context.now:
+        raise CampaignTermsInvalid("end_in_past")

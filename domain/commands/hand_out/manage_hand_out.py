@@ -132,6 +132,8 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
         raise HandOutInvalid("name")
     if command.per_minute is not None and not MAILS_PER_MINUTE.holds(command.per_minute):
         raise HandOutInvalid("per_minute")
+    if command.terms.expires_at is not None and command.terms.expires_at <= command.context.now:
+        raise HandOutInvalid("expires_at")
     terms = structs.asdict(command.terms)
     check_terms(terms)
     check_agreement(command.terms)

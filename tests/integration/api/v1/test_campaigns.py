@@ -113,6 +113,7 @@ def test_bad_terms_of_a_campaign_are_refused_with_their_reason(shared_app: AppCl
         ({"name": "A", "max_uses": 0}, 422, "MALFORMED"),
         ({"name": "A", "max_uses": 1, "max_per_person": 2}, 422, "CAMPAIGN_TERMS_INVALID"),
         ({"name": "A", "starts_at": START, "ends_at": START}, 422, "CAMPAIGN_TERMS_INVALID"),
+        ({"name": "A", "ends_at": "2020-01-01T00:00:00Z"}, 422, "CAMPAIGN_TERMS_INVALID"),
         ({"name": "A", "allowed_domains": ["a*.example.com"]}, 422, "MALFORMED"),
         ({"name": "A", "allowed_domains": ["例子.公司"], "denied_domains": ["*.公司"]}, 422, "CAMPAIGN_TERMS_INVALID"),
         ({"name": "A", "max_per_day": 3, "max_uses": 2}, 422, "CAMPAIGN_TERMS_INVALID"),

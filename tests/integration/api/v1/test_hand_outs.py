@@ -226,6 +226,20 @@ def test_unusable_lists_are_refused_as_a_whole(app: AppClient, form: str, conten
     assert word in result["detail"] + json.dumps(result)
 
 
+def test_ends_in_the_past_are_refused_with_what_to_do(app: AppClient) -> None:
+    """That of a campaign at a change, and the deadline of a hand-out; an end ahead is accepted."""
+    past, ahead = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
+    campaign, headers = create_campaign(app), {**app.key("admin"), "Accept-Language": "en"}
+    path = f"/api/v1/campaigns/{campaign}"
+    changes = [app.client.patch(path, json={"ends_at": end}, headers=headers) for end in (past, ahead)]
+    body = {"campaign": campaign, "name": "Newsletter"}
+    hand_outs = [app.client.post(PATH, json={**body, "expires_at": end}, headers=headers) for end in (past, ahead)]
+
+    assert [answer.status_code for answer in (*changes, *hand_outs)] == [422, 200, 422, 201]
+    assert "The end is in the past" in changes[0].json()["detail"]
+    assert "deadline is in the past" in hand_outs[0].json()["detail"]
+
+
 def test_excluded_domain_is_explained_by_the_terms_that_exclude_it(app: AppClient) -> None:
     """Those of the campaign, or those of the hand-out alone."""
     campaign = create_campaign(app, denied_domains=["denied.example"])

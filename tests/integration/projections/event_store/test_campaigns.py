@@ -169,12 +169,13 @@ def test_start_end_and_pause_apply_to_every_code(bench: LedgerBench) -> None:
     assert 3500 < (early.retry_after_s or 0) <= 3600
 
     context = bench.context("staff")
+    an_hour_ago = replace(context, now=context.now - timedelta(hours=1))
     answers = [words([early])]
     for command in (
         PauseCampaign(context=context, campaign_id=campaign),
         ChangeCampaignTerms(context=context, campaign_id=campaign, changes={"starts_at": None}),
         ResumeCampaign(context=context, campaign_id=campaign),
-        ChangeCampaignTerms(context=context, campaign_id=campaign, changes={"ends_at": context.now}),
+        ChangeCampaignTerms(context=an_hour_ago, campaign_id=campaign, changes={"ends_at": context.now}),
         ChangeCampaignTerms(context=context, campaign_id=campaign, changes={"ends_at": None}),
         EndCampaign(context=context, campaign_id=campaign),
     ):

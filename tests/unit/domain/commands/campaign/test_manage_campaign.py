@@ -76,6 +76,7 @@ def test_campaign_is_created_once_however_often_the_command_comes() -> None:
         ({"denied_domains": "li@example.com"}, "denied_domains"),
         ({"starts_at": LATER, "ends_at": LATER}, "end_before_start"),
         ({"starts_at": LATER, "ends_at": START}, "end_before_start"),
+        ({"ends_at": START}, "end_in_past"),
         ({"max_uses": 2, "max_per_person": 3}, "person_above_total"),
         ({"max_uses": 2, "max_per_day": 3}, "day_above_total"),
         ({"allowed_domains": "example.com", "denied_domains": "example.com"}, "domains_overlap"),
@@ -93,6 +94,17 @@ def test_terms_that_no_campaign_can_have_are_refused_by_name(terms: dict[str, An
     assert why(existing.change_campaign(**terms)) == f"CAMPAIGN_TERMS_INVALID {reason}"
     assert campaign_kinds(scenario) == []
     assert campaign_kinds(existing) == ["CampaignCreated"]
+
+
+def test_end_that_has_passed_does_not_bar_a_change_of_other_terms() -> None:
+    """Only a new end must lie ahead."""
+    scenario = Scenario(campaign=make_campaign_terms(ends_at=LATER))
+    scenario.passes((LATER - START).total_seconds() + 60)
+
+    assert changed(scenario.change_campaign(name="Winter"))
+    assert why(scenario.change_campaign(ends_at=LATER + timedelta(seconds=1))) == "CAMPAIGN_TERMS_INVALID end_in_past"
+    assert changed(scenario.change_campaign(ends_at=scenario.now + timedelta(seconds=1)))
+    assert scenario.campaign.terms.name == "Winter"
 
 
 @pytest.mark.parametrize(

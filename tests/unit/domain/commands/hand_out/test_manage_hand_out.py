@@ -14,7 +14,7 @@ from domain.commands.hand_out.manage_hand_out import (
 )
 from domain.errors import Refusal, RefusalWithReason
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
-from tests.support.ledger.scenario import Scenario
+from tests.support.ledger.scenario import START, Scenario
 
 HAND_OUT, OTHER = UUID(int=1), UUID(int=2)
 CHANGES: dict[str, type[PauseHandOut] | type[ResumeHandOut] | type[EndHandOut]] = {
@@ -79,6 +79,7 @@ def test_hand_out_changes_state_and_repeats_change_nothing() -> None:
         ({"name": "for li@example.com"}, "HAND_OUT_INVALID", "name"),
         ({"per_minute": 0}, "HAND_OUT_INVALID", "per_minute"),
         ({"per_minute": 100_001}, "HAND_OUT_INVALID", "per_minute"),
+        ({"terms": make_terms(expires_at=START)}, "HAND_OUT_INVALID", "expires_at"),
         ({"terms": make_terms(max_uses=0)}, "OUT_OF_BOUNDS", "max_uses"),
         (
             {"terms": make_terms(allowed_domains="example.com", denied_domains="example.com")},
