@@ -67,6 +67,10 @@ class CampaignReader(Reader):
         """Return ids and names of the newest campaigns that have not ended, neither by staff nor at their end."""
         return [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.newest_open_campaigns, now, limit)]
 
+    def list_newest_names(self, limit: int) -> list[tuple[UUID, str]]:
+        """Return ids and names of the newest campaigns, also of those that have ended."""
+        return [(row[0], row[1]) for row in self._fetch_all(ReadModelsSql.names_of_newest_campaigns, limit)]
+
     def find_campaign_state(self, campaign_id: UUID) -> Campaign | None:
         """Return one campaign without the sums of its codes; None if there is none with this id."""
         rows = self._fetch_all(ReadModelsSql.state_of_campaign, campaign_id)

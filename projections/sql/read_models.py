@@ -64,6 +64,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     newest_campaigns: LiteralString
     state_of_campaign: LiteralString
     newest_open_campaigns: LiteralString
+    names_of_newest_campaigns: LiteralString
     newest_codes_of_campaign: LiteralString
     refusals_of_campaign: LiteralString
     funnel_of_campaign: LiteralString

@@ -560,6 +560,9 @@ SELECT * FROM campaigns WHERE campaign_id = %s;
 SELECT campaign_id, name FROM campaigns WHERE ended_by IS NULL AND (ends_at IS NULL OR ends_at > %s)
 ORDER BY created_at DESC, campaign_id DESC LIMIT %s;
 
+-- name: names_of_newest_campaigns
+SELECT campaign_id, name FROM campaigns ORDER BY created_at DESC, campaign_id DESC LIMIT %s;
+
 -- name: newest_codes_of_campaign
 SELECT b.*, t.hint FROM (
     SELECT * FROM code_balances WHERE campaign_id = %(campaign_id)s AND (issued_at, code_id) < (%(at)s, %(id)s)

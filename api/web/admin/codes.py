@@ -1,7 +1,7 @@
-"""The list of codes, newest first, by state, group, kind and day of issue."""
+"""The list of codes, newest first, by state, group, campaign, kind and day of issue."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, get_args
 from urllib.parse import urlencode
@@ -11,8 +11,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api.http.pagination import format_cursor, parse_cursor
-from api.schemas.parsing import InvalidInputError, parse_filter_time, parse_optional
+from api.schemas.parsing import InvalidInputError, parse_filter_time, parse_id, parse_optional
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.issue import CAMPAIGNS_OFFERED
 from api.web.forms import NAME_LENGTH_MAX
 from api.web.staff_auth.rendering import get_language
 from api.web.staff_auth.sessions import Admin, SupportRoute
@@ -20,6 +21,7 @@ from api.web.support.charts import BalanceBar, draw_balance_bar
 from api.web.support.view_models import name_code_state
 from domain.model.redeem_code import CodeState, RedeemCode
 from projections.definitions.tables.code_balances import code_from_named_row
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.code_list import SCAN_LIMIT
 from projections.read_models.pagination import NEWEST
 
@@ -37,13 +39,19 @@ class CodeListFilter:
 
     state: str
     group: str
+    campaign: UUID | None
     kind: str
     since: date | None
     until: date | None
 
     def matches(self, code: RedeemCode, now: datetime) -> bool:
-        """Return whether a code meets the conditions. The group and the last day are conditions of the query itself."""
+        """Return whether a code meets the conditions.
+
+        Those of the query itself are the last day, the campaign, and the group if no campaign is named.
+        """
         if self.since and code.issued_at < _midnight(self.since):
+            return False
+        if self.campaign and self.group and code.terms.group != self.group:
             return False
         if self.kind and code.bound != (self.kind == "bound"):
             return False
@@ -52,7 +60,7 @@ class CodeListFilter:
     @property
     def filters_rows(self) -> bool:
         """Whether the query alone does not decide, so that codes are checked one by one."""
-        return bool(self.state or self.kind or self.since)
+        return bool(self.state or self.kind or self.since or (self.campaign and self.group))
 
     @property
     def start(self) -> tuple[datetime, UUID]:
@@ -65,13 +73,14 @@ class CodeListFilter:
 
     def query(self, **extra: str) -> str:
         """Return the query of an address with this filter."""
-        named = {"state": self.state, "group": self.group, "kind": self.kind, "since": self.since, "until": self.until}
+        named = {each.name: getattr(self, each.name) for each in fields(self)}
         return urlencode({**{name: str(value) for name, value in named.items() if value}, **extra})
 
 
 async def parse_filter(
     state: Annotated[str, Query(max_length=20)] = "",
     group: Annotated[str, Query(max_length=NAME_LENGTH_MAX)] = "",
+    campaign: Annotated[str, Query(max_length=36)] = "",
     kind: Annotated[str, Query(max_length=10)] = "",
     since: Annotated[str, Query(max_length=10)] = "",
     until: Annotated[str, Query(max_length=10)] = "",
@@ -80,6 +89,7 @@ async def parse_filter(
     return CodeListFilter(
         state=state if state in STATES else "",
         group=group.strip(),
+        campaign=_parse_campaign(campaign),
         kind=kind if kind in {"bound", "open"} else "",
         since=_parse_day(since),
         until=_parse_day(until),
@@ -102,7 +112,7 @@ def list_codes(
     before = code_filter.start if cursor is None else parse_cursor(cursor)
     now = admin.services.now()
     limit = SCAN_LIMIT if code_filter.filters_rows else PER_PAGE + 1
-    rows = admin.codes.list_newest(before, code_filter.group or None, limit)
+    rows = _list_rows(admin, code_filter, before, limit)
     page: list[tuple[RedeemCode, str, BalanceBar, str]] = []
     last_row, is_more = None, len(rows) == limit
     for row in rows:
@@ -118,6 +128,7 @@ def list_codes(
         staff,
         code_filter=code_filter,
         states=STATES,
+        campaigns=_list_campaigns(admin, code_filter.campaign),
         is_first=cursor is None,
         codes=page,
         next=format_cursor(last_row["issued_at"], last_row["code_id"]) if last_row and is_more else None,
@@ -128,7 +139,7 @@ def list_codes(
 def iter_rows(admin: AdminContext, code_filter: CodeListFilter) -> Iterator[list[dict[str, Any]]]:
     """Iterate over all matching codes, newest first, in chunks."""
     before = code_filter.start
-    while rows := admin.codes.list_newest(before, code_filter.group or None):
+    while rows := _list_rows(admin, code_filter, before, SCAN_LIMIT):
         now = admin.services.now()
         yield [row for row in rows if code_filter.matches(code_from_named_row(row), now)]
         if len(rows) < SCAN_LIMIT or code_filter.is_before_range(rows[-1]["issued_at"]):
@@ -136,8 +147,33 @@ def iter_rows(admin: AdminContext, code_filter: CodeListFilter) -> Iterator[list
         before = (rows[-1]["issued_at"], rows[-1]["code_id"])
 
 
+def _list_rows(
+    admin: AdminContext, code_filter: CodeListFilter, before: tuple[datetime, UUID], limit: int
+) -> list[dict[str, Any]]:
+    if code_filter.campaign is not None:
+        return admin.codes.list_newest_of_campaign(code_filter.campaign, before, limit)
+    return admin.codes.list_newest(before, code_filter.group or None, limit)
+
+
+def _list_campaigns(admin: AdminContext, chosen: UUID | None) -> list[tuple[UUID, str]]:
+    """Return ids and names of the newest campaigns, and of the chosen one, also if it is older or does not exist."""
+    reader = CampaignReader(admin.services.storage)
+    offered = reader.list_newest_names(CAMPAIGNS_OFFERED)
+    if chosen is None or chosen in {key for key, _ in offered}:
+        return offered
+    campaign = reader.find_campaign_state(chosen)
+    return [*offered, (chosen, str(chosen) if campaign is None else campaign.terms.name)]
+
+
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _parse_campaign(text: str) -> UUID | None:
+    try:
+        return parse_optional(parse_id, "campaign", text)
+    except InvalidInputError:
+        return None
 
 
 def _parse_day(text: str) -> date | None:

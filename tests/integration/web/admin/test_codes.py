@@ -2,14 +2,17 @@
 
 import re
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
 import api.web.admin.codes
 import projections.read_models.code_list
 from api.schemas.csv_cells import csv_line, without_mark
+from tests.integration.web.admin.test_campaigns import create
 from tests.support.clients.admin_client import ask_for, ended
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import StaffBrowser
 
 LINK = re.compile(r'href="/support/codes/([0-9a-f-]{36})"')
@@ -50,6 +53,27 @@ def test_pages_hold_each_code_once(app: AppClient, admin: StaffBrowser, monkeypa
     assert len(walk(admin, f"since={today}&until={today}")) == 11
     assert walk(admin, "until=2020-01-01") == []
     assert walk(admin, "since=2099-01-01&state=nonsense") == []
+
+
+def test_codes_are_filtered_by_campaign(app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also together with a group and a state, in pages and in the file; the form shows which campaign is chosen."""
+    monkeypatch.setattr(api.web.admin.codes, "PER_PAGE", 4)
+    monkeypatch.setattr(api.web.admin.codes, "SCAN_LIMIT", 5)
+    campaign = create(admin, name="Autumn").rpartition("/")[2]
+    other = ended(app, ask_for(admin, count="3"))
+    blue = ended(app, ask_for(admin, count="6", campaign=campaign, group="blue"))
+    red = ended(app, ask_for(admin, count="2", campaign=campaign, group="red"))
+    others, blues, reds = ({str(key) for _, key in batch.derive_code_ids(0, 9)} for batch in (other, blue, red))
+    page = read_page(admin.get(f"/admin/codes?campaign={campaign}").text)
+    export = f"/admin/codes/export?campaign={campaign}&group=red"
+    exported = admin.submit(export, export, reason="for the shop")
+
+    assert sorted(walk(admin, f"campaign={campaign}")) == sorted(blues | reds)
+    assert sorted(walk(admin, f"campaign={campaign}&group=blue&state=active")) == sorted(blues)
+    assert walk(admin, f"campaign={UUID(int=9)}") == []
+    assert {*walk(admin, "campaign=nonsense")} == others | blues | reds
+    assert page.find("select", id="campaign").find("option", selected="").text == "Autumn"
+    assert {line.split(",")[1] for line in exported.text.splitlines()[1:]} == reds
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
