@@ -15,7 +15,7 @@ from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
 from api.http.openapi import PROTECTED, problem_responses
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import format_cursor, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
 from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.hand_outs import (
@@ -36,6 +36,7 @@ from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_email
 from api.use_cases.export_rows import lines_of
 from api.use_cases.hand_outs import hand_out_actions
+from api.use_cases.hand_outs.hand_out_actions import PeoplePage
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_out, send_hand_out_test
 from api.use_cases.idempotency import find_keyed_id
@@ -43,7 +44,9 @@ from api.use_cases.run_blocking import run_blocking
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, PauseHandOut, ResumeHandOut
 from domain.ports import Language
+from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.number_bounds import VERSIONS
+from projections.hand_outs.hand_out_reader import PersonState
 
 UPLOAD_PATH: Final = "/api/v1/hand-outs/recipients"
 UPLOAD_BYTES_MAX: Final = 2 * 2**20
@@ -183,19 +186,30 @@ def end(hand_out_id: UUID, services: TheServices, caller: MayWriteCodes) -> Hand
 
 @router.get(
     "/{hand_out_id}/recipients",
-    responses=problem_responses("HAND_OUT_NOT_FOUND"),
+    responses=problem_responses("HAND_OUT_NOT_FOUND", "MALFORMED", "EMAIL_INVALID"),
     summary="List the recipients of a hand-out",
 )
 def list_recipients(
     hand_out_id: UUID,
     services: TheServices,
     _: MayReadCodes,
+    state: Annotated[PersonState | None, Query(description="Only recipients in this state.")] = None,
+    email: Annotated[
+        str | None, Query(max_length=TYPED_LENGTH_MAX, description="Only the recipient with this email address.")
+    ] = None,
     after: Annotated[int, Query(ge=0, le=VERSIONS.most, description="`next` of the page before."), IN_DIGITS] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
 ) -> RecipientPage:
-    """Returns one page in the order of the list, without email addresses."""
-    rows = hand_out_actions.list_people(services, hand_out_id, after, limit + 1)
-    page = Page.of(rows, limit, lambda person: person.number)
+    """Returns one page in the order of the list, without email addresses.
+
+    With `state`, a page may have fewer than `limit` recipients, or none. While it has `next`, further ones may follow.
+    """
+    if email is None:
+        page = hand_out_actions.list_people_in_state(services, hand_out_id, state, after, limit)
+    else:
+        person = hand_out_actions.find_person_by_address(services, hand_out_id, parse_email(email))
+        is_found = person is not None and person.number > after and state in {None, person.state}
+        page = PeoplePage([person] if person and is_found else [], None)
     return RecipientPage(recipients=[view_of_person(person) for person in page.rows], next=page.next)
 
 

@@ -9,8 +9,10 @@ from domain.events.hand_out import HandOutCreated
 from domain.model.campaign import Campaign
 from domain.model.hand_out import HandOut, HandOutState, MailState
 from domain.ports import Language
+from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode
 from projections.read_models.reader import Reader
+from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
 
 PersonState = Literal[
@@ -223,6 +225,13 @@ class HandOutReader(Reader):
         )
         people = self._people(details, rows, now, is_campaign_over=is_campaign_over)
         return people[0] if people else None
+
+    def find_code_of_address(self, hand_out_id: UUID, address: EmailAddress) -> UUID | None:
+        """Return the id of the code for an email address of a list; None if the list does not have it."""
+        digests = self._storage.vault.compute_digests("recipient", address.normal)
+        recipients = self._fetch_all(EventStoreSql.recipient_ids_of_digests, list(digests))
+        rows = self._fetch_all(HandOutsSql.code_of_recipient, [row[1] for row in recipients], hand_out_id)
+        return rows[0][0] if rows else None
 
     def find_place_of_code(self, code_id: UUID) -> tuple[UUID, UUID] | None:
         """Return the hand-out that issued a code, and its recipient; None for other codes."""

@@ -23,6 +23,7 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     listed_recipients: LiteralString
     list_people: LiteralString
     person_of_code: LiteralString
+    code_of_recipient: LiteralString
     count_listed: LiteralString
     place_of_code: LiteralString
     places_of_recipient: LiteralString

@@ -105,6 +105,9 @@ LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
 LEFT JOIN code_balances b ON b.code_id = r.code_id
 WHERE r.hand_out_id = %(hand_out_id)s AND r.code_id = %(code_id)s;
 
+-- name: code_of_recipient
+SELECT code_id FROM hand_out_recipients WHERE recipient_id = ANY(%s) AND hand_out_id = %s LIMIT 1;
+
 -- name: count_listed
 -- How many of these hand-outs, in their order, have at most so many rows in their lists together. It reads no more rows.
 WITH RECURSIVE page AS (

@@ -28,8 +28,9 @@ from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_o
 from api.use_cases.services import Caller, LedgerServices
 from domain.events.code_terms import SINGLE_USE
 from domain.ports import Language
+from domain.values.identifiers import EmailAddress
 from domain.values.number_bounds import MAILS_PER_MINUTE
-from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText, Obstacle
+from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, HandOutText, Obstacle, Person
 from projections.read_models.pagination import OLDEST, ListCursor
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show as show_table
@@ -55,6 +56,12 @@ ApplyFlag = Annotated[bool, typer.Option("--apply", help="Store the list; otherw
 HandOutAction = Callable[[LedgerServices, Caller, UUID], HandOutProgress]
 
 hand_out = typer.Typer(cls=CommandGroup, help="Send codes of a campaign to a list of recipients, one each.")
+
+
+def _parse_state(text: str) -> str:
+    if text not in PERSON_STATES:
+        raise typer.BadParameter(f"must be one of {', '.join(PERSON_STATES)}")
+    return text
 
 
 def register(app: typer.Typer) -> None:
@@ -198,12 +205,19 @@ def end(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> 
 
 
 @leaves_no_record(READS_ONLY)
-def recipients(context: typer.Context, hand_out: HandOutId, json: JsonFlag = False) -> int:
+def recipients(
+    context: typer.Context,
+    hand_out: HandOutId,
+    state: Annotated[str | None, typer.Option(help="Only recipients in this state.", parser=_parse_state)] = None,
+    email: Annotated[str | None, typer.Option(help="Only the recipient with this email address.")] = None,
+    json: JsonFlag = False,
+) -> int:
     """List the recipients of a hand-out with their states."""
-    hand_out_id = _parse_hand_out_id(hand_out)
+    hand_out_id, address = _parse_hand_out_id(hand_out), None if email is None else parse_email(email)
     with Session(context.obj).open_ledger() as ledger:
         try:
-            people = [view_of_person(one).model_dump() for one in _people(ledger, hand_out_id)]
+            chosen = _people(ledger, hand_out_id, address)
+            people = [view_of_person(one).model_dump() for one in chosen if state in {None, one.state}]
         except ApplicationError as error:
             return ledger.report_refusal(error)
     if json:
@@ -323,7 +337,11 @@ def _perform(context: typer.Context, hand_out: str, action: HandOutAction, *, js
     return 0
 
 
-def _people(ledger: OpenLedger, hand_out_id: UUID) -> Iterator[Any]:
+def _people(ledger: OpenLedger, hand_out_id: UUID, address: EmailAddress | None) -> Iterator[Person]:
+    if address is not None:
+        person = hand_out_actions.find_person_by_address(ledger.services, hand_out_id, address)
+        yield from [] if person is None else [person]
+        return
     after = 0
     while page := hand_out_actions.list_people(ledger.services, hand_out_id, after, PEOPLE_PAGE):
         yield from page

@@ -24,8 +24,9 @@ from domain.errors import (
     Refusal,
 )
 from domain.model.campaign import Campaign
+from domain.values.identifiers import EmailAddress
 from projections.hand_outs.hand_out_queue import HandOutQueue
-from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person
+from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person, PersonState
 from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.pagination import ListCursor
 from projections.repositories.audit_log import AuditRecorder
@@ -33,6 +34,8 @@ from projections.repositories.audit_log import AuditRecorder
 COUNTED_MAX: Final = 50_000
 """Most recipients whose states are counted for a page of hand-outs: of 200 lists of 10,000, a page took two minutes
 without this bound and 2 s with it, on a machine that was busy (2026-11-28)."""
+SEARCHED_MAX: Final = 2_000
+"""Most recipients that one page looks at to find those in a state, some 0.1 s; the next page continues after them."""
 
 
 class ProgressPage(NamedTuple):
@@ -40,6 +43,13 @@ class ProgressPage(NamedTuple):
 
     rows: list[HandOutProgress]
     next: ListCursor | None
+
+
+class PeoplePage(NamedTuple):
+    """One page of recipients, and the number after which the following page begins; None on the last page."""
+
+    rows: list[Person]
+    next: int | None
 
 
 class HandedOut(NamedTuple):
@@ -139,6 +149,39 @@ def list_people(services: LedgerServices, hand_out_id: UUID, after: int, limit: 
     return HandOutReader(services.storage).list_people(
         details, after, limit, now, is_campaign_over=campaign.has_ended(now)
     )
+
+
+def list_people_in_state(
+    services: LedgerServices, hand_out_id: UUID, state: PersonState | None, after: int, limit: int
+) -> PeoplePage:
+    """Return one page of recipients in a state, or in any, in the order of the list.
+
+    A page of a state has fewer than `limit` if `SEARCHED_MAX` recipients have no more of them.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    read_max = limit + 1 if state is None else SEARCHED_MAX
+    people = list_people(services, hand_out_id, after, read_max)
+    matching = [person for person in people if state in {None, person.state}]
+    if len(matching) > limit:
+        return PeoplePage(matching[:limit], matching[limit - 1].number)
+    return PeoplePage(matching, people[-1].number if len(people) == read_max else None)
+
+
+def find_person_by_address(services: LedgerServices, hand_out_id: UUID, address: EmailAddress) -> Person | None:
+    """Return the recipient with an email address; None if the list does not have it.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND.
+    """
+    now = services.now()
+    details, campaign = find_details(services, hand_out_id)
+    reader = HandOutReader(services.storage)
+    code_id = reader.find_code_of_address(hand_out_id, address)
+    if code_id is None:
+        return None
+    return reader.find_person(details, code_id, now, is_campaign_over=campaign.has_ended(now))
 
 
 def find_person(services: LedgerServices, hand_out_id: UUID, code_id: UUID) -> Person:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.code_import.list_report import ListReport, find_report
-from api.http.pagination import Page, format_cursor, parse_cursor
+from api.http.pagination import format_cursor, parse_cursor
 from api.i18n.catalogs import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
 from api.schemas.numbers import IN_DIGITS
@@ -18,7 +18,7 @@ from api.use_cases.hand_outs.hand_out_actions import (
     create_hand_out,
     end_hand_out,
     find_progress,
-    list_people,
+    list_people_in_state,
     list_progress,
     pause_hand_out,
     resume_hand_out,
@@ -37,20 +37,10 @@ from api.web.support.charts import scale_to_largest
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.number_bounds import MAILS_PER_MINUTE, VERSIONS
-from projections.hand_outs.hand_out_reader import (
-    PERSON_STATES,
-    HandOutProgress,
-    HandOutText,
-    Obstacle,
-    Person,
-    PersonState,
-)
+from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, HandOutText, Obstacle, PersonState
 
 PER_PAGE: Final = 20
 PEOPLE_PER_PAGE: Final = 50
-SEARCHED_MAX: Final = 2_000
-"""Most recipients that one page looks at to find those in a state, some 0.1 s; its link continues after them."""
-
 TEST_RESULT: Final = r"^((sent|failed|deferred|unknown)(\.[a-z_]{1,40})?)?$"
 """What became of a test email, and the stable word of the reason if there is one."""
 HandOutAction = Literal["pause", "resume", "end"]
@@ -164,7 +154,7 @@ def _render_hand_out(
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
-    people, following = _find_people(admin, hand_out_id, view)
+    people, following = list_people_in_state(admin.services, hand_out_id, view.state, view.after, PEOPLE_PER_PAGE)
     counted = _show_counts(admin, hand_out_id)
     if view.state is not None and view.after == 0 and len(people) == counted["progress"].counts[view.state]:
         following = None
@@ -211,23 +201,6 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
         "processed": processed,
         "percent": 100 * processed // progress.people if progress.people else 0,
     }
-
-
-def _find_people(admin: AdminContext, hand_out_id: UUID, view: HandOutPageView) -> tuple[list[Person], int | None]:
-    """Return recipients of the page, and the number after which the next page begins if there may be more."""
-    services = admin.services
-    if view.state is None:
-        page = Page.of(
-            list_people(services, hand_out_id, view.after, PEOPLE_PER_PAGE + 1),
-            PEOPLE_PER_PAGE,
-            lambda person: person.number,
-        )
-        return page.rows, page.next
-    rows = list_people(services, hand_out_id, view.after, SEARCHED_MAX)
-    matching = [person for person in rows if person.state == view.state]
-    if len(matching) > PEOPLE_PER_PAGE:
-        return matching[:PEOPLE_PER_PAGE], matching[PEOPLE_PER_PAGE - 1].number
-    return matching, rows[-1].number if len(rows) == SEARCHED_MAX else None
 
 
 def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:

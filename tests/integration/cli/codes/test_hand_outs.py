@@ -28,7 +28,17 @@ def test_list_is_checked_first_and_stored_on_request(bench: LedgerBench, termina
     people = terminal.ledger("hand-out", "recipients", hand_out, "--json").json
     exported = terminal.ledger("hand-out", "export", hand_out).out
     listed = terminal.ledger("hand-out", "list", shown["campaign"], "--json").json
+    filters = (
+        ["--state", "queued"],
+        ["--state", "sent"],
+        ["--email", "wang@example.com"],
+        ["--email", "x@example.com"],
+    )
+    chosen = [terminal.ledger("hand-out", "recipients", hand_out, *each, "--json").json for each in filters]
+    unknown = terminal.ledger("hand-out", "recipients", hand_out, "--state", "lost")
 
+    assert chosen == [people, [], people[1:], []]
+    assert (unknown.status, "must be one of queued, sent" in unknown.err) == (2, True)
     assert (checked["applied"], checked["added"], empty["recipients"]) == (False, 2, 0)
     assert (stored["applied"], stored["added"]) == (True, 2)
     assert "0 added, 2 left out" in again

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import api.web.admin.hand_outs.hand_out_pages
+from api.use_cases.hand_outs import hand_out_actions
 from api.use_cases.hand_outs.hand_out_actions import find_details
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import create, faults
@@ -63,7 +64,7 @@ def test_page_counts_recipients_and_lists_them_by_state(
     upload(admin, path, b"email\n" + b"".join(b"p%d@example.com\n" % number for number in range(6)))
     send(app, UUID(path.rpartition("/")[2]), 2)
     monkeypatch.setattr(api.web.admin.hand_outs.hand_out_pages, "PEOPLE_PER_PAGE", 2)
-    monkeypatch.setattr(api.web.admin.hand_outs.hand_out_pages, "SEARCHED_MAX", 3)
+    monkeypatch.setattr(hand_out_actions, "SEARCHED_MAX", 3)
 
     def walk(query: str) -> list[str]:
         people: list[str] = []
