@@ -181,7 +181,7 @@ def _read(support: SupportContext, query: StatementQuery, staff: Staff, language
         "balance_bar": draw_balance_bar(code) if code else None,
         "state": name_code_state(code, at, language) if code else None,
         "owner": _mask_owner(support, code),
-        "of_campaign": describe_campaign_of(support, code, now),
+        "of_campaign": describe_campaign_of(support, code, now) if query.as_of is None else None,
         "suffix": support.reader.find_suffix(query.code_id),
         "code_text": format_code(support.reader.find_code_text(query.code_id) or "") if shown_until else None,
         "shown_until": shown_until,

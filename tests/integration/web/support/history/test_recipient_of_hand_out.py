@@ -51,6 +51,21 @@ def test_recipient_without_a_reservation_is_found_and_has_a_page(shared_app: App
     assert "This customer has no reservation yet." in pages[0].text
 
 
+def test_past_page_of_a_code_shows_no_campaign_of_now(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """The page of now does; both show the terms of the code."""
+    _, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "past@one.example")
+    path, at = f"/support/codes/{code_id}", f"{shared_app.services.now():%FT%T.%fZ}"
+
+    now, past = (
+        read_page(shared_sign_in("support").get(url).text).find("dl", id="term-rows").texts("dt")
+        for url in (path, f"{path}?as_of={at}")
+    )
+
+    assert "Hand-out" in now
+    assert "Hand-out" not in past
+    assert past[0] == now[0]
+
+
 def test_support_sends_a_code_again_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
     """A viewer sees the state and has no button."""
     _, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "again@one.example")
