@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect, sync_playwright
 
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.in_process_app import shared_site
@@ -42,6 +42,7 @@ def served_app(app: AppClient) -> Iterator[ServedApp]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One browser for a file: while it runs so does an event loop, next to which tests of other files can run none."""
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         # Containers have neither a user namespace for the sandbox nor a large /dev/shm.
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]

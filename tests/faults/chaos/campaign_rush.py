@@ -208,7 +208,7 @@ def run_rush(plan: RushPlan, folder: Path) -> RushReport:
         report.returned = timeline.returned
         report.broken += find_untrue_statements(timeline, plan.limit, codes, crowd.reservations, crowd.refusals)
         if (verified := stack.cli("verify")).returncode:
-            report.broken.append(f"verify: {verified.stdout[-3000:]}")
+            report.broken.append(f"verify: {verified.returncode} {verified.stdout[-3000:]} {verified.stderr[-3000:]}")
         compared = rebuild(str(stack.info["database_url"]), RebuildOptions(), NoProgress())
         report.broken += [f"rebuild: {row}" for row in compared.listed]
     return report

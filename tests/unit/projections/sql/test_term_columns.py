@@ -10,8 +10,8 @@ from projections.definitions.tables.code_balances import TABLE as CODE_BALANCES
 from projections.sql.repositories import BATCHES
 from projections.sql.term_columns import TERM_COLUMNS, read_terms, term_values
 
-NAMED_FOR_OTHER_REASONS: Final = {"expires_at", "group_name"}
-"""Keys and sessions expire too, and lists of codes are filtered by group."""
+NAMED_FOR_OTHER_REASONS: Final = {"expires_at", "group_name", "starts_at"}
+"""Keys and sessions expire too, lists of codes are filtered by group, and emails say from when a code can be redeemed."""
 
 
 def test_tables_with_terms_have_every_column() -> None:
