@@ -11,7 +11,7 @@ from projections.sql.repositories import BATCHES
 from projections.sql.term_columns import TERM_COLUMNS, read_terms, term_values
 
 NAMED_FOR_OTHER_REASONS: Final = {"expires_at", "group_name", "starts_at"}
-"""Keys and sessions expire too, lists of codes are filtered by group, and emails say from when a code can be redeemed."""
+"""Keys and sessions expire too, lists are filtered by group, and emails say from when a code can be redeemed."""
 
 
 def test_tables_with_terms_have_every_column() -> None:
