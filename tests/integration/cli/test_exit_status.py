@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from api.cli.entry import main
+from domain.commands.campaign.manage_campaign import ChangeCampaignTerms
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 
@@ -64,8 +67,13 @@ def test_refusal_is_explained_to_staff(
         terminal.ledger("hand-out", "create", campaign, "Late"),
     ]
 
-    expired = terminal.ledger("campaign", "create", "Old", "--ends-at", "2020-01-01").out.strip()
-    refused.append(terminal.ledger("hand-out", "create", expired, "Late"))
+    expired = bench.create_campaign()
+    context = bench.context("operator")
+    an_hour_ago = replace(context, now=context.now - timedelta(hours=1))
+    bench.storage.ledger.execute_on_campaign(
+        ChangeCampaignTerms(context=an_hour_ago, campaign_id=expired, changes={"ends_at": context.now})
+    )
+    refused.append(terminal.ledger("hand-out", "create", str(expired), "Late"))
 
     assert [(one.status, words in one.err) for one in refused] == [(4, True)] * 3
     assert "CAMPAIGN_ENDED" in refused[0].err
