@@ -29,7 +29,7 @@ class MaildirHandler:
         for part in PARTS:
             (maildir / part).mkdir(mode=0o700, exist_ok=True)
 
-    async def handle_EHLO(  # noqa: N802 - as below
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd finds it by this name
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         """Offer pipelining, as most mail servers do; commands are read one by one anyway."""

@@ -33,7 +33,7 @@ UPDATE reservations SET due_at = reserved_at + interval '1 s', lease_until = res
 
 
 def test_migration_keeps_every_value_of_a_reservation(bench: LedgerBench) -> None:
-    """A table in the former order of columns, each with a value of its own, has the same rows afterwards."""
+    """A table in the former order of columns, each with a different value, has the same rows afterwards."""
     bench.storage.ledger.execute([bench.reserve(bench.issue(), "one@example.com")])
     execute(bench.database_url, DISTINCT_VALUES)
     before = read_models(bench)

@@ -1,11 +1,11 @@
 """Each command of an operator that changes or reveals something leaves an event or a line in the audit log."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 import psycopg
@@ -167,7 +167,7 @@ class Ledger:
 @pytest.fixture
 def ledger(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str
-) -> Any:  # noqa: ANN401 - a generator of Ledger
+) -> Iterator[Ledger]:
     """The ledger; a copy that a command made is dropped."""
     world = Ledger(bench, terminal, tmp_path, monkeypatch, postgres_url, f"test_{uuid4().hex}")
     yield world

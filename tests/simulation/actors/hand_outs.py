@@ -52,7 +52,7 @@ class ListedRow(NamedTuple):
 
 
 class SimulatedHandOut:
-    """One hand-out. It has randomness of its own, so that the schedules of everything else stay as they are."""
+    """One hand-out. Its randomness is separate, so that the schedules of everything else stay as they are."""
 
     def __init__(self, infrastructure: SharedInfrastructure, campaign_id: UUID) -> None:
         self._site, self._scheduler, self._campaign_id = infrastructure, infrastructure.scheduler, campaign_id

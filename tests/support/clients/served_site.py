@@ -20,7 +20,7 @@ START_S_MAX: Final = 60.0
 
 @contextmanager
 def serve_site(settings: ApiSettings) -> Iterator[str]:
-    """Serve an application of its own by uvicorn, in a thread; give its URL.
+    """Serve a separate application by uvicorn, in a thread; give its URL.
 
     A process of its own would import for a second of CPU what this one has.
     """

@@ -39,7 +39,7 @@ def test_no_minute_has_more_emails_than_the_rate(house: HandOutRig, per_minute: 
 
 
 def test_workers_that_claim_at_the_same_time_keep_the_rate_together(house: HandOutRig) -> None:
-    """Each of four threads has a queue of its own."""
+    """Four threads claim from one queue each."""
     house.add(house.create(per_minute=12), *people(60))
     queues, claimed_at = [house.sender().queue for _ in range(4)], list[datetime]()
     with ThreadPoolExecutor(len(queues)) as pool:

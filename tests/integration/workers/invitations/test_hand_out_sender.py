@@ -213,7 +213,7 @@ def test_email_has_the_code_and_a_link_that_fills_the_form(house: HandOutRig, la
 def test_email_says_when_its_code_can_be_redeemed(
     house: HandOutRig, language: Language, whole: str, start: str, end: str
 ) -> None:
-    """By the terms of the code and of its campaign, also with a text of its own, on the day on which it is sent."""
+    """By the terms of the code and of its campaign, also with the hand-out's text, on the day on which it is sent."""
     starts_at, ends_at = house.now + timedelta(days=10), house.now + timedelta(days=22)
     shown = [f"{time:%Y-%m-%d %H:%M}" for time in (starts_at, ends_at)]
     windows: list[tuple[dict[str, Any], dict[str, Any], str]] = [

@@ -14,7 +14,7 @@ from workers.channels.default_channel import open_channel
 
 TOGETHER = b"DATA\r\n"
 """The end of an envelope that was sent together."""
-UNKNOWN = "nobody@example.com"
+UNKNOWN = "unknown@example.com"
 
 
 def _open_waiting(url: str) -> Channel:
