@@ -6,8 +6,12 @@ names. Without them worker and beat take 0.6 s of CPU time less to start (measur
 
 import logging
 import sys
+from typing import Final
 
 from workers.celery_app import celery_app
+
+ALONE: Final = {"without_mingle": True, "without_gossip": True}
+"""Workers exchange nothing with one another: no task is ever revoked. Asking for neighbors takes a second."""
 
 
 def main(arguments: list[str]) -> None:
@@ -17,7 +21,7 @@ def main(arguments: list[str]) -> None:
         SystemExit: With the exit code.
     """
     if arguments == ["worker"]:
-        worker = celery_app.Worker(loglevel=logging.INFO, optimization="default", quiet=True)
+        worker = celery_app.Worker(loglevel=logging.INFO, optimization="default", quiet=True, **ALONE)
         worker.start()
         sys.exit(worker.exitcode)
     if arguments == ["beat"]:

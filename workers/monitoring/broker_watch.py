@@ -17,11 +17,17 @@ from workers.monitoring.broker_client import open_broker_client
 from workers.monitoring.broker_state import COMPONENTS, BrokerState, BrokerUnavailableError
 
 POLL_S: Final = 1.0
+STARTING_POLL_S: Final = 0.05
+STARTING_POLLS: Final = 600
+"""Worker and beat start together with the API: until nothing is missing for the first time, it looks more often."""
 TIMEOUT_S: Final = 0.5
 
 
 class BrokerMonitor:
-    """Reads the broker's state once a second, in a separate thread, so that no request waits for it."""
+    """Reads the broker's state once a second, in a separate thread, so that no request waits for it.
+
+    Until nothing is missing for the first time, it reads 20 times a second, for at most 30 seconds.
+    """
 
     def __init__(
         self,
@@ -75,10 +81,13 @@ class BrokerMonitor:
         )
 
     def _run(self) -> None:
+        starting_polls = STARTING_POLLS
         while not self._closing.is_set():
             self.state = self._look()
-            self._report(self.state.missing())
-            self._wait(self._closing, POLL_S)
+            missing = self.state.missing()
+            self._report(missing)
+            starting_polls = starting_polls - 1 if missing else 0
+            self._wait(self._closing, STARTING_POLL_S if starting_polls > 0 else POLL_S)
 
     def _look(self) -> BrokerState:
         try:

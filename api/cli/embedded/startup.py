@@ -18,6 +18,7 @@ from api.cli.embedded.services.ledger import OWNER_URL
 from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import StackState, write_stack_state
 from api.cli.embedded.tcp_ports import HOST, FreePorts
+from projections.terminal.text import say_error
 
 SERVER_S_MAX = 60.0
 READY_S_MAX = 60.0
@@ -45,6 +46,7 @@ def start_everything(folder: DataDir, port: int, demo: bool, supervisor: Supervi
         ledger.beat_program(folder, env),
     )
     _start_servers(folder, plan, supervisor)
+    _report_unknown_settings(os.environ)
     env["DATABASE_URL"] = _open_database(env, owner_url)
     ledger.open_gate(folder, env["DATABASE_URL"])
     credentials = prepare_first_accounts(env, demo)
@@ -134,6 +136,13 @@ def _delete_old_heartbeats(broker: valkey.Valkey) -> None:
     from workers.monitoring.redis_client import HEARTBEAT_KEYS  # noqa: PLC0415 - its client loads while servers start
 
     broker.delete_keys(*HEARTBEAT_KEYS.values())
+
+
+def _report_unknown_settings(env: Mapping[str, str]) -> None:
+    from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - the settings load while servers start
+
+    for sentence in find_unknown_settings(env):
+        say_error(sentence)
 
 
 def _wait_until_server_ready(name: str, server: _Server, supervisor: Supervisor) -> None:

@@ -59,10 +59,6 @@ def _run(folder: DataDir, port: int, demo: bool) -> int:
         raise StackError(
             f"port {port} on {HOST} is in use by another program: choose another with --port", ExitCode.USAGE
         )
-    from api.cli.unknown_settings import find_unknown_settings  # noqa: PLC0415 - only starting wants the settings of all parts
-
-    for sentence in find_unknown_settings(os.environ):
-        say_error(sentence)
     with handle_signals() as stop:
         supervisor = Supervisor(folder.logs, _report, keep_open=(folder.lock_fd,), log_bytes_max=_log_bytes_max())
         try:

@@ -40,7 +40,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--log-level", "warning", "--no-proxy-headers",
         "--no-server-header",
     ),
-    "worker": ("celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO"),
+    "worker": (
+        "celery", "-A", "workers.celery_app", "-q", "worker", "--loglevel", "INFO",
+        "--without-mingle", "--without-gossip",
+    ),
     "beat": ("celery", "-A", "workers.celery_app", "-q", "beat", "--loglevel", "INFO", "--pidfile="),
 }  # fmt: skip
 

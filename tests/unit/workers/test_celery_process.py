@@ -9,6 +9,8 @@ import pytest
 
 UNUSED = ("celery.bin.celery", "prompt_toolkit")
 """Loaded by Celery's command line only."""
+ALONE = ("without_gossip", "without_mingle")
+"""Asking for other workers would take a second of each start."""
 TASKS = ("jinja2", "workers.runtime", "workers.tasks")
 PROGRAM = """
 import sys
@@ -16,7 +18,7 @@ from celery.apps.beat import Beat
 from celery.apps.worker import Worker
 from workers.celery_process import main
 Beat.run = lambda beat: beat.init_loader()
-Worker.start = lambda worker: None
+Worker.start = lambda worker: sys.stderr.write(f"{sorted(set(worker.options) & set(sys.argv[1].split(',')))} ")
 try:
     main(sys.argv[2:])
 except SystemExit as error:
@@ -28,17 +30,17 @@ sys.stderr.write(str(sorted(set(sys.argv[1].split(",")) & set(sys.modules))))
 @pytest.mark.parametrize(
     ("arguments", "printed"),
     [
-        (("worker",), f"None {sorted(TASKS)}"),
+        (("worker",), f"{list(ALONE)} None {sorted(TASKS)}"),
         (("beat",), "[]"),
         (("multi",), "usage: python -m workers.celery_process worker|beat []"),
     ],
 )
 def test_celery_processes_load_what_they_run(arguments: tuple[str, ...], printed: str) -> None:
-    """The worker loads the tasks; neither loads the command line."""
+    """The worker loads the tasks and asks for no other workers; neither loads the command line."""
     ring = "1:" + base64.b64encode(b"k" * 32).decode()
     secrets = dict.fromkeys(("LEDGER_PEPPERS", "LEDGER_MASTER_KEYS"), ring)
     env = {**os.environ, "DATABASE_URL": "postgresql:///x", "LEDGER_SECRET_KEY": "k", **secrets}
-    command = [sys.executable, "-c", PROGRAM, ",".join((*UNUSED, *TASKS)), *arguments]
+    command = [sys.executable, "-c", PROGRAM, ",".join((*UNUSED, *TASKS, *ALONE)), *arguments]
     ended = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
 
     assert ended.stderr.splitlines()[-1] == printed

@@ -1,5 +1,6 @@
 """What the API sees of the broker: in words, for monitoring, and never in the way."""
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from tests.support.metric_samples import samples
 from tests.support.servers.mail_server import MailServer
 from workers.channels.smtp.server_url import SmtpServerUrl
 from workers.monitoring.broker_state import COMPONENTS
-from workers.monitoring.broker_watch import BrokerMonitor
+from workers.monitoring.broker_watch import POLL_S, STARTING_POLL_S, STARTING_POLLS, BrokerMonitor
 from workers.monitoring.mail_server_watch import MailServerWatch, mark_missing, why_unreachable
 from workers.monitoring.redis_client import MAIL_MISSING
 
@@ -96,3 +97,42 @@ def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, b
     broker.config_set("maxmemory", "0")
     wait_missing(watch, [])
     watch.close()
+
+
+def record_waits(redis_url: str, broker: Redis, delete_at: dict[int, str], polls: int) -> list[float]:
+    """Return the seconds between the first polls; each wait sets the heartbeat of the worker, or deletes it."""
+    waits: list[float] = []
+    is_recorded = threading.Event()
+
+    def wait(closing: threading.Event, seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) in delete_at:
+            broker.delete(delete_at[len(waits)])
+        else:
+            broker.set("ledger:alive:worker", "1", ex=60)
+        if len(waits) < polls:
+            return False
+        is_recorded.set()
+        return closing.wait(SEEN_S_MAX)
+
+    watch = BrokerMonitor(redis_url, wait=wait)
+    assert is_recorded.wait(SEEN_S_MAX * 2)
+    watch.close()
+    return waits
+
+
+def test_broker_is_read_often_until_the_first_complete_start(redis_url: str, broker: Redis) -> None:
+    """A ledger that starts is ready when its last heartbeat is set; one that lost its worker later is read as usual."""
+    broker.delete("ledger:alive:worker")
+    waits = record_waits(redis_url, broker, {1: "ledger:alive:worker", 4: "ledger:alive:worker"}, polls=6)
+
+    assert waits == [STARTING_POLL_S, STARTING_POLL_S, POLL_S, POLL_S, POLL_S, POLL_S]
+
+
+def test_broker_is_read_as_usual_when_a_component_does_not_start(redis_url: str, broker: Redis) -> None:
+    """An API without a worker does not read the broker 20 times a second forever."""
+    broker.delete("ledger:alive:worker")
+    missing = dict.fromkeys(range(1, STARTING_POLLS + 3), "ledger:alive:worker")
+    waits = record_waits(redis_url, broker, missing, polls=STARTING_POLLS + 2)
+
+    assert waits == [*[STARTING_POLL_S] * (STARTING_POLLS - 1), *[POLL_S] * 3]
