@@ -93,6 +93,16 @@ GET /support/{_path}
 """
 
 SUPPORT: Final = """
+GET /admin/campaigns
+GET /admin/campaigns/{campaign_id}
+GET /admin/campaigns/{campaign_id}/balance
+GET /admin/campaigns/{campaign_id}/events/{version}
+GET /admin/campaigns/{campaign_id}/explain
+GET /admin/campaigns/{campaign_id}/hand-outs
+GET /admin/campaigns/{campaign_id}/proofs
+GET /admin/hand-outs/{hand_out_id}
+GET /admin/hand-outs/{hand_out_id}/mail
+GET /admin/hand-outs/{hand_out_id}/progress
 GET /api/v1/cases
 PATCH /api/v1/campaigns/{campaign_id}
 POST /api/v1/campaigns/{campaign_id}/end
@@ -148,15 +158,8 @@ GET /admin/batches/{batch_id}
 GET /admin/batches/{batch_id}/export
 POST /admin/batches/{batch_id}/export
 POST /admin/batches/{batch_id}/stop
-GET /admin/campaigns
 POST /admin/campaigns
-GET /admin/campaigns/{campaign_id}
 POST /admin/campaigns/{campaign_id}
-GET /admin/campaigns/{campaign_id}/balance
-GET /admin/campaigns/{campaign_id}/events/{version}
-GET /admin/campaigns/{campaign_id}/explain
-GET /admin/campaigns/{campaign_id}/hand-outs
-GET /admin/campaigns/{campaign_id}/proofs
 POST /admin/campaigns/{campaign_id}/hand-outs
 GET /admin/campaigns/{campaign_id}/{action}
 POST /admin/campaigns/{campaign_id}/codes
@@ -171,12 +174,9 @@ GET /admin/groups/one
 POST /admin/groups/one
 POST /admin/groups/secret
 POST /admin/groups/test
-GET /admin/hand-outs/{hand_out_id}
 GET /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend
-GET /admin/hand-outs/{hand_out_id}/mail
-GET /admin/hand-outs/{hand_out_id}/progress
 POST /admin/hand-outs/{hand_out_id}/test
 GET /admin/hand-outs/{hand_out_id}/{action}
 POST /admin/hand-outs/{hand_out_id}/{action}

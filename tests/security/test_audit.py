@@ -89,6 +89,7 @@ def test_reading_route_changes_nothing_and_reveals_nothing(audited_app: AuditedA
         "code_id": code,
         "batch_id": audited_app.batch(),
         "campaign_id": audited_app.campaign(),
+        "hand_out_id": audited_app.hand_out(),
         "action": "end",
     }
     path = route.split()[1]

@@ -28,11 +28,11 @@ def describe_campaign_of(support: SupportContext, code: RedeemCode | None, now: 
     }
 
 
-def _describe_hand_out(support: SupportContext, code_id: UUID) -> tuple[str, UUID, str | None] | None:
-    """Return the name of the hand-out that issued a code, its recipient, and their masked address."""
+def _describe_hand_out(support: SupportContext, code_id: UUID) -> tuple[UUID, str, UUID, str | None] | None:
+    """Return the hand-out that issued a code, its name, its recipient, and their masked address."""
     reader = HandOutReader(support.services.storage)
     place = reader.find_place_of_code(code_id)
     details = None if place is None else reader.find_hand_out(place[0])
     if place is None or details is None:
         return None
-    return details.created.name, place[1], mask_if_known(support.reader.find_email_address(place[1]))
+    return place[0], details.created.name, place[1], mask_if_known(support.reader.find_email_address(place[1]))

@@ -31,7 +31,7 @@ from api.web.admin.issue import GROUPS_OFFERED, template_of
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, Support, SupportRoute
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import scale_to_largest
 from domain.ports import Language
@@ -85,7 +85,7 @@ class HandOutPageView:
 def list_hand_outs(
     request: Request,
     admin: AdminContextDep,
-    staff: Admin,
+    staff: Support,
     campaign_id: UUID,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
@@ -110,7 +110,7 @@ def create_on_page(
 def show_hand_out(
     request: Request,
     admin: AdminContextDep,
-    staff: Admin,
+    staff: Support,
     hand_out_id: UUID,
     after: Annotated[int, Query(ge=0, le=VERSIONS.most), IN_DIGITS] = 0,
     state: PersonState | None = None,
@@ -125,7 +125,7 @@ def show_hand_out(
 
 
 @router.get("/hand-outs/{hand_out_id}/progress")
-def show_progress(request: Request, admin: AdminContextDep, staff: Admin, hand_out_id: UUID) -> Response:
+def show_progress(request: Request, admin: AdminContextDep, staff: Support, hand_out_id: UUID) -> Response:
     """Return the parts of the page that change while emails are sent; an open page asks for them."""
     return admin_page(request, "hand_out_progress.html", staff, **_show_counts(admin, hand_out_id))
 
