@@ -36,6 +36,12 @@ ifeq ($(strip $(HOME)),)
 export PIP_NO_CACHE_DIR := 1
 endif
 
+# The environment's pip if it has one, else that of the Python that it was made from: installing a pip takes longer than
+# using one. The lock names every package, and Python writes the bytecode of a module when it is first imported.
+PIP = python=$(BIN)/python; if "$$python" -c 'import pip' 2>/dev/null; then set -- "$$python" -m pip; else \
+	set -- "$$("$$python" -c 'import sys; print(sys._base_executable)')" -m pip --python "$$python"; fi; "$$@"
+INSTALL := install --quiet --require-hashes --only-binary :all: --no-deps --no-compile
+
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1  /' | awk '{ n = $$1; $$1 = ""; printf "make %-8s%s\n", n, $$0 }'
 
@@ -59,19 +65,20 @@ $(RUNTIME): requirements/runtime.lock
 			exit 1; \
 		fi; \
 		echo "Setting up $(VENV) with $$("$$python" --version)"; \
-		"$$python" -m venv --clear $(VENV) || exit 1; \
-	fi; \
-	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/runtime.lock
+		"$$python" -m venv --clear --without-pip $(VENV) || exit 1; \
+		"$$python" -m pip --python $(BIN)/python --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null || exit 1; \
+	fi
+	@$(PIP) $(INSTALL) -r requirements/runtime.lock
 	@touch $@
 
 # What tests and checks need in addition: four times as much as the ledger itself.
 $(INSTALLED): requirements/dev.lock $(RUNTIME)
 	@echo "Adding to $(VENV) what tests and checks need"
-	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/dev.lock
+	@$(PIP) $(INSTALL) -r requirements/dev.lock
 	@touch $@
 
 $(LINKED): pyproject.toml requirements/runtime.in $(RUNTIME)
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 run: $(LINKED)  ## Start the whole ledger on private servers, until Ctrl-C
