@@ -4,6 +4,7 @@ Every front end uses these functions. A text that cannot be read is one error wi
 front end shows in its own way: a route as a problem, a page next to the field, a command with the name of the option.
 """
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Literal, TypeVar
@@ -26,6 +27,7 @@ GROUP_DETAILS: Final[dict[GroupFault, str]] = {
     "address": "is an email address, which events may not hold",
     "code": "is a redeem code, which events may not hold",
 }
+_IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 
 
 class InvalidInputError(ApplicationError):
@@ -118,6 +120,15 @@ def find_email(text: str) -> EmailAddress | None:
         return parse_email(text)
     except InvalidInputError:
         return None
+
+
+def find_pasted_email(text: str) -> EmailAddress | None:
+    """Return the email address in a text as people paste it; None if there is none.
+
+    Mail programs copy it as `Li Wei <li.wei@example.com>`, and Chinese keyboards write its sign as U+FF20.
+    """
+    inner = _IN_BRACKETS.search(text)
+    return find_email((inner[1] if inner else text).replace("\uff20", "@").removeprefix("mailto:"))
 
 
 def parse_optional(parse: Callable[[str, str], T], field: str, text: str) -> T | None:

@@ -200,12 +200,9 @@ def list_recipients(
     after: Annotated[int, Query(ge=0, le=VERSIONS.most, description="`next` of the page before."), IN_DIGITS] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX), IN_DIGITS] = 50,
 ) -> RecipientPage:
-    """Returns one page in the order of the list, without email addresses.
-
-    With `state`, a page may have fewer than `limit` recipients, or none. While it has `next`, further ones may follow.
-    """
+    """Returns one page in the order of the list, without email addresses."""
     if email is None:
-        page = hand_out_actions.list_people_in_state(services, hand_out_id, state, after, limit)
+        page = hand_out_actions.page_people(services, hand_out_id, state, after, limit)
     else:
         person = hand_out_actions.find_person_by_address(services, hand_out_id, parse_email(email))
         is_found = person is not None and person.number > after and state in {None, person.state}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import product
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 from uuid import UUID
 
@@ -96,6 +97,13 @@ class PersonFacts(NamedTuple):
     is_over: bool
     has_opted_out: bool
 
+    @property
+    def key(self) -> str:
+        """The facts as the statement `list_people` writes them."""
+        reminder = "none" if self.reminder is None else "newest" if self.reminder == self.mail else "earlier"
+        flags = ("t" if flag else "f" for flag in (self.is_redeemed, self.is_over, self.has_opted_out))
+        return " ".join((self.mail_state or "none", reminder, *flags))
+
 
 class Person(NamedTuple):
     """One recipient of a hand-out.
@@ -151,6 +159,17 @@ def state_of_person(facts: PersonFacts, *, is_ended: bool) -> PersonState:
     return _STATE_OF_MAIL[facts.mail_state]
 
 
+def list_facts_of_state(state: PersonState, *, is_ended: bool, is_campaign_over: bool) -> list[str]:
+    """Return the keys of all facts of rows from which a state follows."""
+    newest, flags = 2, (False, True)
+    every = product((None, *get_args(MailState)), (None, newest - 1, newest), flags, flags, flags)
+    return [
+        facts.key
+        for facts in (PersonFacts(newest, *each) for each in every)
+        if state_of_person(facts._replace(is_over=facts.is_over or is_campaign_over), is_ended=is_ended) == state
+    ]
+
+
 class HandOutReader(Reader):
     """Reads hand-outs and their recipients."""
 
@@ -201,15 +220,27 @@ class HandOutReader(Reader):
         return [counts[each.hand_out.hand_out_id] for each in hand_outs]
 
     def list_people(
-        self, details: HandOutDetails, after: int, limit: int, now: datetime, *, is_campaign_over: bool
+        self,
+        details: HandOutDetails,
+        after: int,
+        limit: int,
+        now: datetime,
+        *,
+        is_campaign_over: bool,
+        state: PersonState | None = None,
     ) -> list[Person]:
-        """Return one page of recipients in the order of the list, after a number."""
+        """Return one page of recipients in a state, or in any, in the order of the list, after a number."""
+        is_ended = details.issues_no_code(now, is_campaign_over=is_campaign_over)
         rows = self._fetch_named(
             HandOutsSql.list_people,
             hand_out_id=details.hand_out.hand_out_id,
             group=_group(details),
             after=after,
             limit=limit,
+            now=now,
+            facts=None
+            if state is None
+            else list_facts_of_state(state, is_ended=is_ended, is_campaign_over=is_campaign_over),
         )
         return self._people(details, rows, now, is_campaign_over=is_campaign_over)
 

@@ -84,15 +84,22 @@ WHERE r.campaign_id = %(campaign_id)s AND r.recipient_id = ANY(%(recipient_ids)s
 );
 
 -- name: list_people
--- A page of a hand-out's list in the order of the file, with what its states follow from.
+-- A page of a hand-out's list in the order of the file, with what its states follow from. `facts`: what they may be, as
+-- `PersonFacts.key` writes them; NULL is no condition.
 SELECT r.number, r.code_id, r.recipient_id, r.language, r.attempts, h.mail, h.mail_state, h.reminder, h.handed_out_at,
     h.changed_at, coalesce(b.used + b.reserved, 0)::bigint, b.expires_at, b.revoked_by IS NOT NULL,
-    EXISTS (SELECT FROM opt_outs o WHERE o.recipient_id = r.recipient_id AND o.group_name = %(group)s)
+    o.recipient_id IS NOT NULL
 FROM hand_out_recipients r
 JOIN hand_out_uploads u ON u.upload_id = r.upload_id AND u.ended_at IS NOT NULL
 LEFT JOIN handed_out_codes h ON h.code_id = r.code_id
 LEFT JOIN code_balances b ON b.code_id = r.code_id
-WHERE r.hand_out_id = %(hand_out_id)s AND r.number > %(after)s
+LEFT JOIN opt_outs o ON o.recipient_id = r.recipient_id AND o.group_name = %(group)s
+WHERE r.hand_out_id = %(hand_out_id)s AND r.number > %(after)s AND (%(facts)s::text[] IS NULL OR concat_ws(
+    ' ', coalesce(h.mail_state, 'none'),
+    CASE WHEN h.reminder IS NULL THEN 'none' WHEN h.reminder = h.mail THEN 'newest' ELSE 'earlier' END,
+    coalesce(b.used + b.reserved, 0) > 0, coalesce(b.expires_at <= %(now)s, false) OR b.revoked_by IS NOT NULL,
+    o.recipient_id IS NOT NULL
+) = ANY(%(facts)s::text[]))
 ORDER BY r.number LIMIT %(limit)s;
 
 -- name: person_of_code

@@ -427,6 +427,7 @@ AUDITED: Final[dict[str, Make]] = {
 """Routes that change something or reveal private data, each with a request that does so."""
 
 QUESTIONS: Final = {
+    "POST /admin/hand-outs/{hand_out_id}/recipients/search",
     "POST /support/account",  # its own test: it takes the password
     "POST /support/codes/{code_id}/person",
     "POST /support/codes/{code_id}/views",  # filters of the one who saves them

@@ -93,6 +93,7 @@ GET /support/{_path}
 """
 
 SUPPORT: Final = """
+POST /admin/hand-outs/{hand_out_id}/recipients/search
 GET /admin/campaigns
 GET /admin/campaigns/{campaign_id}
 GET /admin/campaigns/{campaign_id}/balance

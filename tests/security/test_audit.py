@@ -107,11 +107,11 @@ def test_reading_route_changes_nothing_and_reveals_nothing(audited_app: AuditedA
 @pytest.mark.parametrize("route", sorted(QUESTIONS))
 def test_question_changes_nothing_and_reveals_nothing(audited_app: AuditedApp, route: str) -> None:
     """What was typed is not shown back in plain text together with what was found."""
-    code = audited_app.code()
+    code, hand_out = audited_app.code(), audited_app.hand_out()
     before = rows(audited_app)
-    path = route.split()[1].replace("{code_id}", code)
+    path = route.split()[1].replace("{code_id}", code).replace("{hand_out_id}", hand_out)
 
-    audited_app.form(path, {"q": "no such thing", "person": "nobody@example.com"})
+    audited_app.form(path, {"q": "no such thing", "person": "nobody@example.com", "email": EMAIL})
 
     assert rows(audited_app) == before
 

@@ -34,8 +34,6 @@ from projections.repositories.audit_log import AuditRecorder
 COUNTED_MAX: Final = 50_000
 """Most recipients whose states are counted for a page of hand-outs: of 200 lists of 10,000, a page took two minutes
 without this bound and 2 s with it, on a machine that was busy (2026-11-28)."""
-SEARCHED_MAX: Final = 2_000
-"""Most recipients that one page looks at to find those in a state, some 0.1 s; the next page continues after them."""
 
 
 class ProgressPage(NamedTuple):
@@ -138,8 +136,10 @@ def list_progress(services: LedgerServices, campaign_id: UUID, after: ListCursor
     return ProgressPage(rows, None if last is None else (last.created_at, last.hand_out.hand_out_id))
 
 
-def list_people(services: LedgerServices, hand_out_id: UUID, after: int, limit: int) -> list[Person]:
-    """Return one page of recipients in the order of the list, after a number.
+def list_people(
+    services: LedgerServices, hand_out_id: UUID, after: int, limit: int, state: PersonState | None = None
+) -> list[Person]:
+    """Return one page of recipients in a state, or in any, in the order of the list, after a number.
 
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
@@ -147,26 +147,20 @@ def list_people(services: LedgerServices, hand_out_id: UUID, after: int, limit: 
     now = services.now()
     details, campaign = find_details(services, hand_out_id)
     return HandOutReader(services.storage).list_people(
-        details, after, limit, now, is_campaign_over=campaign.has_ended(now)
+        details, after, limit, now, is_campaign_over=campaign.has_ended(now), state=state
     )
 
 
-def list_people_in_state(
+def page_people(
     services: LedgerServices, hand_out_id: UUID, state: PersonState | None, after: int, limit: int
 ) -> PeoplePage:
-    """Return one page of recipients in a state, or in any, in the order of the list.
-
-    A page of a state has fewer than `limit` if `SEARCHED_MAX` recipients have no more of them.
+    """Return one page of recipients in a state, or in any, in the order of the list, and where the next one begins.
 
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
-    read_max = limit + 1 if state is None else SEARCHED_MAX
-    people = list_people(services, hand_out_id, after, read_max)
-    matching = [person for person in people if state in {None, person.state}]
-    if len(matching) > limit:
-        return PeoplePage(matching[:limit], matching[limit - 1].number)
-    return PeoplePage(matching, people[-1].number if len(people) == read_max else None)
+    people = list_people(services, hand_out_id, after, limit + 1, state)
+    return PeoplePage(people[:limit], people[limit - 1].number if len(people) > limit else None)
 
 
 def find_person_by_address(services: LedgerServices, hand_out_id: UUID, address: EmailAddress) -> Person | None:
@@ -175,26 +169,29 @@ def find_person_by_address(services: LedgerServices, hand_out_id: UUID, address:
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
-    now = services.now()
-    details, campaign = find_details(services, hand_out_id)
-    reader = HandOutReader(services.storage)
-    code_id = reader.find_code_of_address(hand_out_id, address)
-    if code_id is None:
-        return None
-    return reader.find_person(details, code_id, now, is_campaign_over=campaign.has_ended(now))
+    find_details(services, hand_out_id)
+    code_id = HandOutReader(services.storage).find_code_of_address(hand_out_id, address)
+    return None if code_id is None else find_person_of_code(services, hand_out_id, code_id)
 
 
-def find_person(services: LedgerServices, hand_out_id: UUID, code_id: UUID) -> Person:
-    """Return one recipient by the id of the code.
+def find_person_of_code(services: LedgerServices, hand_out_id: UUID, code_id: UUID) -> Person | None:
+    """Return the recipient of a code; None if the list does not have them.
 
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
     now = services.now()
     details, campaign = find_details(services, hand_out_id)
-    person = HandOutReader(services.storage).find_person(
-        details, code_id, now, is_campaign_over=campaign.has_ended(now)
-    )
+    return HandOutReader(services.storage).find_person(details, code_id, now, is_campaign_over=campaign.has_ended(now))
+
+
+def find_person(services: LedgerServices, hand_out_id: UUID, code_id: UUID) -> Person:
+    """Return one recipient by the id of the code.
+
+    Raises:
+        ApplicationError: HAND_OUT_NOT_FOUND, also if the list does not have them.
+    """
+    person = find_person_of_code(services, hand_out_id, code_id)
     if person is None:
         raise ApplicationError.from_refusal(NoSuchHandOut())
     return person

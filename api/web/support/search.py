@@ -7,7 +7,7 @@ from typing import Final, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from api.schemas.parsing import find_email, parse_id
+from api.schemas.parsing import find_pasted_email, parse_id
 from api.web.masking import mask_if_known
 from api.web.staff_auth.context import SupportContext
 from api.web.support.charts import BalanceBar, draw_balance_bar
@@ -30,7 +30,6 @@ _LINK: Final = re.compile(r"/a/([0-9A-Za-z_-]+)")
 _IN_MESSAGE_ID: Final = re.compile(r"\.\d+@")
 """What follows the reservation in a Message-ID: the number of the delivery, and the host."""
 _RESERVATION_FIELD: Final = re.compile(rf'"reservation_id"\s*:\s*"({_UUID.pattern})"', re.IGNORECASE)
-_IN_BRACKETS: Final = re.compile(r"<([^<>]+)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +65,8 @@ def search(support: SupportContext, typed: str, language: Language) -> list[Sear
     if (number := _UUID.search(typed)) is not None:  # alone, in a link, or as the beginning of a Message-ID
         reason = "message" if _IN_MESSAGE_ID.match(typed, number.end()) else "id"
         return [replace(result, reason=reason) for result in _search_id(support, parse_id("q", number[0]), language)]
-    if "@" in (address := typed.replace("\uff20", "@")):  # the sign as Chinese keyboards write it
-        return _search_address(support, _strip_display_name(address))
+    if "@" in typed or "\uff20" in typed:
+        return _search_address(support, typed)
     code_id = support.reader.find_code(typed)
     if code_id is not None and (row := support.reader.find_balance(code_id)) is not None:
         return [code_result(support, code_from_named_row(row), support.reader.find_suffix(code_id), language, "code")]
@@ -120,14 +119,8 @@ def _search_link(support: SupportContext, token: str, language: Language) -> lis
     return [] if delivery is None else _search_id(support, delivery.reservation_id, language)
 
 
-def _strip_display_name(typed: str) -> str:
-    """Return an email address as mail programs copy it, without the name before it."""
-    inner = _IN_BRACKETS.search(typed)
-    return (inner[1] if inner else typed).removeprefix("mailto:")
-
-
 def _search_address(support: SupportContext, typed: str) -> list[SearchResult]:
-    if (address := find_email(typed)) is None:
+    if (address := find_pasted_email(typed)) is None:
         return []
     recipient_id = support.reader.find_recipient(address)
     if recipient_id is not None:

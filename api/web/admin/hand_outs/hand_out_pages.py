@@ -1,11 +1,11 @@
 """The pages of hand-outs: those of a campaign with a form for a new one, and one with its progress and recipients."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
 from api.code_import.list_report import ListReport, find_report
@@ -13,13 +13,17 @@ from api.http.pagination import format_cursor, parse_cursor
 from api.i18n.catalogs import LANGUAGES
 from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, HandOutOrder
 from api.schemas.numbers import IN_DIGITS
+from api.schemas.parsing import find_pasted_email
 from api.use_cases.campaign_actions import list_code_defaults
 from api.use_cases.hand_outs.hand_out_actions import (
+    PeoplePage,
     create_hand_out,
     end_hand_out,
+    find_person_by_address,
+    find_person_of_code,
     find_progress,
-    list_people_in_state,
     list_progress,
+    page_people,
     pause_hand_out,
     resume_hand_out,
 )
@@ -31,11 +35,12 @@ from api.web.admin.issue import GROUPS_OFFERED, template_of
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.masking import mask_if_known
 from api.web.rendering import see_other
-from api.web.staff_auth.sessions import Admin, AdminWithForm, Support, SupportRoute
+from api.web.staff_auth.sessions import Admin, AdminWithForm, Support, SupportRoute, SupportWithForm
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import scale_to_largest
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
+from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.number_bounds import MAILS_PER_MINUTE, VERSIONS
 from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, HandOutText, Obstacle, PersonState
 
@@ -72,13 +77,33 @@ class StateCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOutPageView:
-    """Which recipients the page of a hand-out shows, and the result of a list or a test if there was one."""
+    """Which recipients the page of a hand-out shows, and the result of a list, a test or a search if there was one.
+
+    Attributes:
+        code: The code of the only recipient to show.
+        typed: The text of a search that found no recipient, and `miss` why.
+    """
 
     after: int = 0
     state: PersonState | None = None
+    code: UUID | None = None
+    typed: str = ""
+    miss: Literal["not_listed", "invalid"] | None = None
     report: ListReport | None = None
     test_outcome: str = ""
     test_reason: str = ""
+
+
+async def read_shown_people(
+    after: Annotated[int, Query(ge=0, le=VERSIONS.most), IN_DIGITS] = 0,
+    state: PersonState | None = None,
+    code: UUID | None = None,
+) -> HandOutPageView:
+    """Read from a URL which recipients to show."""
+    return HandOutPageView(after=after, state=state, code=code)
+
+
+ShownPeopleDep = Annotated[HandOutPageView, Depends(read_shown_people)]
 
 
 @router.get("/campaigns/{campaign_id}/hand-outs")
@@ -112,15 +137,32 @@ def show_hand_out(
     admin: AdminContextDep,
     staff: Support,
     hand_out_id: UUID,
-    after: Annotated[int, Query(ge=0, le=VERSIONS.most), IN_DIGITS] = 0,
-    state: PersonState | None = None,
+    shown: ShownPeopleDep,
     report: UUID | None = None,
     test: Annotated[str, Query(pattern=TEST_RESULT)] = "",
 ) -> Response:
     """Show one hand-out: progress, texts, recipients, the form for its list, and the result of a list or test."""
     last = None if report is None else find_report(admin.services, hand_out_id, report)
     outcome, _, why = test.partition(".")
-    view = HandOutPageView(after=after, state=state, report=last, test_outcome=outcome, test_reason=why)
+    view = replace(shown, report=last, test_outcome=outcome, test_reason=why)
+    return _render_hand_out(request, admin, staff, hand_out_id, view)
+
+
+@router.post("/hand-outs/{hand_out_id}/recipients/search")
+def find_recipient(
+    request: Request,
+    admin: AdminContextDep,
+    staff: SupportWithForm,
+    hand_out_id: UUID,
+    email: Annotated[str, Form()] = "",
+) -> Response:
+    """Lead to the recipient with an email address. It is in the body, because logs may keep a URL."""
+    typed = email.strip()[:TYPED_LENGTH_MAX]
+    address = find_pasted_email(typed)
+    person = None if address is None else find_person_by_address(admin.services, hand_out_id, address)
+    if person is not None:
+        return see_other(f"/admin/hand-outs/{hand_out_id}?code={person.code_id}#people")
+    view = HandOutPageView(typed=typed, miss="invalid" if address is None else "not_listed")
     return _render_hand_out(request, admin, staff, hand_out_id, view)
 
 
@@ -154,20 +196,20 @@ def _render_hand_out(
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
-    people, following = list_people_in_state(admin.services, hand_out_id, view.state, view.after, PEOPLE_PER_PAGE)
+    people, following = _list_people(admin, hand_out_id, view)
     counted = _show_counts(admin, hand_out_id)
-    if view.state is not None and view.after == 0 and len(people) == counted["progress"].counts[view.state]:
-        following = None
     return admin_page(
         request,
         "hand_out.html",
         staff,
+        status={None: 200, "invalid": 422, "not_listed": 404}[view.miss],
         **counted,
         actions=_list_actions(counted["state"]),
         people=[(person, mask_if_known(person.address)) for person in people],
         next=following,
         view=view,
         states=PERSON_STATES,
+        typed_length_max=TYPED_LENGTH_MAX,
         previews={
             language: preview_hand_out(
                 admin.services, admin.services.settings, admin.preview_sender, hand_out_id, language
@@ -175,6 +217,13 @@ def _render_hand_out(
             for language in LANGUAGES
         },
     )
+
+
+def _list_people(admin: AdminContext, hand_out_id: UUID, view: HandOutPageView) -> PeoplePage:
+    if view.code is None:
+        return page_people(admin.services, hand_out_id, view.state, view.after, PEOPLE_PER_PAGE)
+    person = find_person_of_code(admin.services, hand_out_id, view.code)
+    return PeoplePage([] if person is None else [person], None)
 
 
 def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:

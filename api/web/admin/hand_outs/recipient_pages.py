@@ -98,9 +98,12 @@ def resend_on_page(
     hand_out_id: UUID,
     code_id: UUID,
     state: Annotated[PersonState | None, Form()] = None,
+    shown: Annotated[Literal["list", "code"], Form()] = "list",
 ) -> Response:
-    """Send the code of a recipient again, with the same link, and show the list with its filter of before."""
+    """Send the code of a recipient again, with the same link, and show the recipients that were shown before."""
     person = resend_to_person(admin.services, staff.caller(), hand_out_id, code_id)
+    if shown == "code":
+        return see_other(f"/admin/hand-outs/{hand_out_id}?code={code_id}#people")
     query = f"?after={max(person.number - 1, 0)}" + (f"&state={state}" if state else "")
     return see_other(f"/admin/hand-outs/{hand_out_id}{query}#people")
 

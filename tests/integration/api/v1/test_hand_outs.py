@@ -438,20 +438,20 @@ def test_unknown_hand_outs_and_campaigns_are_refused(app: AppClient) -> None:
     assert (uploaded["status"], uploaded["code"]) == (422, "HAND_OUT_UNKNOWN")
 
 
-def test_recipients_are_found_by_state_and_by_email_address(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of a state looks at a bounded number of rows, and its `next` continues after them."""
-    monkeypatch.setattr(hand_out_actions, "SEARCHED_MAX", 2)
+def test_recipients_are_found_by_state_and_by_email_address(app: AppClient) -> None:
+    """The pages of a state are full, and `next` of the last one is null."""
     hand_out, other = create(app), create(app)
     upload(app, hand_out, CSV + "ann@example.com,en,Ann\n")
     upload(app, other, "email\neve@example.com\n")
     sent = str(send_first(app, hand_out).code_id)
     path, viewer = f"{PATH}/{hand_out['id']}/recipients", app.key("viewer")
 
-    queued = app.client.get(path, params={"state": "queued"}, headers=viewer).json()
-    rest = recipients(app, hand_out, state="queued", after=queued["next"])
+    queued = app.client.get(path, params={"state": "queued", "limit": 1}, headers=viewer).json()
+    rest = app.client.get(path, params={"state": "queued", "limit": 1, "after": queued["next"]}, headers=viewer).json()
     everyone = [one["code_id"] for one in recipients(app, hand_out)]
 
-    assert [one["code_id"] for one in queued["recipients"] + rest] == everyone[1:]
+    assert [one["code_id"] for one in queued["recipients"] + rest["recipients"]] == everyone[1:]
+    assert (len(queued["recipients"]), rest["next"]) == (1, None)
     assert [one["code_id"] for one in recipients(app, hand_out, state="sent")] == [sent] == everyone[:1]
     assert [one["code_id"] for one in recipients(app, hand_out, email="WANG@example.com")] == everyone[1:2]
     assert [recipients(app, hand_out, email=f"{name}@example.com") for name in ("eve", "unknown")] == [[], []]
