@@ -1,4 +1,4 @@
-"""A real browser in front of the whole API. It is Debian's Chromium, which `.ci/run` installs.
+"""A real browser in front of the whole API. It is Debian's Chromium without windows, which `.ci/run` installs.
 
 A machine without one runs every other test; where CI is set, these run or the run fails. Each file of tests has one
 database and one served application: its tests use codes of their own.
@@ -7,6 +7,8 @@ database and one served application: its tests use codes of their own.
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,7 +20,10 @@ from tests.support.clients.served_app import PASSWORD, WAIT_MS, ServedApp
 from tests.support.clients.served_site import serve_site
 from tests.support.clients.staff_browser import add_staff
 
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""Commands by preference. The first draws no windows and starts no services of a desktop: it needs half the CPU."""
+CHROMIUM: Final = next(filter(None, map(shutil.which, BROWSERS)), None)
+FOLDER: Final = Path(__file__).parent
 
 collect_ignore_glob = [] if CHROMIUM or os.environ.get("CI") else ["test_*.py"]
 
@@ -39,16 +44,57 @@ def served_app(app: AppClient) -> Iterator[ServedApp]:
         yield ServedApp(url, app)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser for a file: while it runs so does an event loop, next to which tests of other files can run none."""
+class SharedBrowser:
+    """One browser for all files of this folder that a process runs in a row."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._browser: Browser | None = None
+
+    def start(self) -> Browser:
+        """The browser, started if none runs."""
+        if self._browser is None:
+            playwright = self._open.enter_context(sync_playwright())
+            # Containers have neither a user namespace for the sandbox nor a large /dev/shm.
+            flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+            self._browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+            self._open.callback(self._browser.close)
+        return self._browser
+
+    def close(self) -> None:
+        """End it if it runs."""
+        self._browser = None
+        self._open.close()
+
+
+SHARED_BROWSER: Final = SharedBrowser()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """End the browser unless the next test is of this folder too.
+
+    While it runs so does an event loop, next to which tests of other folders can run none.
+    """
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or not nextitem.path.is_relative_to(FOLDER):
+            SHARED_BROWSER.close()
+
+
+@pytest.fixture(scope="session")
+def last_close() -> Iterator[None]:
+    """End the browser also when the run stops before its last test."""
+    yield
+    SHARED_BROWSER.close()
+
+
+@pytest.fixture
+def chromium(last_close: None) -> Browser:  # noqa: ARG001 - it ends what starts here
+    """The browser; each test has separate contexts of it."""
     expect.set_options(timeout=WAIT_MS)
-    with sync_playwright() as playwright:
-        # Containers have neither a user namespace for the sandbox nor a large /dev/shm.
-        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
+    return SHARED_BROWSER.start()
 
 
 @pytest.fixture(scope="module")
