@@ -12,6 +12,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.commands.reservation.reserve import ReserveUse
 from domain.commands.reservation.resolve_case import RefundAfterOutage, ResolveReservation
 from domain.model.invariants import is_removal_open
+from domain.model.redeem_code import RedeemCode
 from domain.working_set import WorkingSet
 
 COMMANDS_AFFECTING_REBINDS = (
@@ -96,3 +97,10 @@ def find_recountable(targets: Sequence[UUID], commands: Sequence[Command], worki
         or mentions[reservation.reservation_id] > 1
         or reservation.code_id in released_codes
     ]
+
+
+def may_run_out(code: RedeemCode, commands: int) -> bool:
+    """Return whether commands on this code may be refused because of unsettled reservations."""
+    if not code.reserved:
+        return code.available is not None and code.available < commands
+    return code.bound or (code.available is not None and code.available < commands)

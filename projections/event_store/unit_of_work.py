@@ -47,6 +47,7 @@ from projections.event_store.recipient_lookup import (
     count_redeems,
     find_linked_reservations,
     find_recountable,
+    may_run_out,
     recipients_referenced,
     reservations_referenced,
 )
@@ -56,6 +57,8 @@ from projections.sql.event_store import EVENTS, EventStoreSql
 OVERDUE_PER_CODE_MAX = 20
 REVOKED_PER_CODE_MAX = 200
 """More than one command settles, so that unknown outcomes without an id for their case do not hide the others."""
+REDEEMS_PER_CODE_MIN = 4
+"""Redeems per code in a batch that waits for its locks alone, so that more redeems of the same codes can join it."""
 
 TakeWaiting = Callable[[Callable[[Command], bool]], Sequence[Command]]
 """Takes the commands that wait and may be decided in a transaction, which a function tells."""
@@ -82,7 +85,7 @@ class PostgresUnitOfWork:
     def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
         """Lock and read what the commands touch, with one round trip for each kind of query.
 
-        Redeems that arrive while the locks are awaited are added to the commands, if the locks are those they need.
+        Redeems that arrive while the locks of few codes are awaited are added, if the locks are those they need.
         """
         working_set = self._working_set
         self._cursor.execute(EventStoreSql.lock_shared_writer)
@@ -101,7 +104,8 @@ class PostgresUnitOfWork:
         campaigns = yield from self._campaigns.find(streams, joins)
         named_campaigns = {command.campaign_id for command in others if isinstance(command, NewCode)} - {None}
         lock = self._lock(streams | self._campaigns.select_locked(campaigns))
-        if lock is not None and self._take_waiting is not None and not others:
+        are_few = len(streams) <= max(1, len(redeems) // REDEEMS_PER_CODE_MIN)
+        if lock is not None and self._take_waiting is not None and are_few and not others:
             yield from fetch_pipelined(lock)
             joined = self._take_waiting(lambda command: self._is_redeem_of(streams, command))
             commands += joined
@@ -338,7 +342,7 @@ class PostgresUnitOfWork:
         contended_codes = sorted(
             code_id
             for code_id, count in redeem_counts.items()
-            if (code := working_set.codes.get(code_id)) and _may_run_out(code, count)
+            if (code := working_set.codes.get(code_id)) and may_run_out(code, count)
         )
         if contended_codes:
             overdue_max = OVERDUE_PER_CODE_MAX + max(redeem_counts[code_id] for code_id in contended_codes)
@@ -390,10 +394,3 @@ class PostgresUnitOfWork:
 
 def _event_row(recorded: Recorded) -> tuple[UUID, int, str, bytes]:
     return (recorded.originator_id, recorded.originator_version, *encode(recorded.event))
-
-
-def _may_run_out(code: RedeemCode, commands: int) -> bool:
-    """Return whether commands on this code may be refused because of unsettled reservations."""
-    if not code.reserved:
-        return code.available is not None and code.available < commands
-    return code.bound or (code.available is not None and code.available < commands)

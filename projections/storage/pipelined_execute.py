@@ -23,6 +23,13 @@ from projections.storage.bootstrap import LedgerStore
 
 ANSWER_WAIT_MS = 1
 """Longest wait for a query without yielding, in milliseconds."""
+GATHERING_SIZES = range(4, 64)
+"""Sizes of a batch that lets the loop run until its locks are held, and then takes in the redeems that arrived.
+
+One transaction for them costs less than two, and one more round trip is worth it from four commands on. Larger batches
+gain nothing, and their callers' work no longer overlaps with the commit (measured 2026-11-28 against no gathering: one
+code over 64 connections 1.09 to 1.22 times as fast, 2 API processes 1.30, refusals 1.30; 64 items or more 0.75).
+"""
 ANSWER_TIMEOUT_S = 0.25
 """Longest wait for the rest of an answer, in seconds: a server that stops halfway must not stop the loop."""
 CONNECTION_WAIT_S = 0.002
@@ -52,15 +59,16 @@ class PipelinedExecute:
             FallBackToBlockingError: No connection is free, the clock is to be set, or the database reports an error.
         """
         storage = self._storage
+        is_gathering = len(commands) in GATHERING_SIZES
         if storage.recorder.clock.is_stale():
             raise FallBackToBlockingError
         try:
             with storage.datastore.pool.connection(timeout=CONNECTION_WAIT_S) as conn:
                 with with_answer_timeout(conn), transaction(conn):
-                    uow = PostgresUnitOfWork(
-                        conn, storage.recorder.caches, take_waiting if self._is_contended else None
-                    )
-                    results = yield from self._drive(conn.fileno(), storage.ledger.execute_steps(uow, commands))
+                    may_join = is_gathering or self._is_contended
+                    uow = PostgresUnitOfWork(conn, storage.recorder.caches, take_waiting if may_join else None)
+                    steps = storage.ledger.execute_steps(uow, commands)
+                    results = yield from self._drive(conn.fileno(), steps, yields_first=is_gathering)
                     for _ in uow.commit():
                         yield conn.fileno()
                 uow.publish_to_caches()
@@ -69,11 +77,18 @@ class PipelinedExecute:
             raise FallBackToBlockingError from error
         return results
 
-    def _drive(self, socket: int, steps: PipelineSteps[list[Result]]) -> Generator[int, None, list[Result]]:
+    def _drive(
+        self, socket: int, steps: PipelineSteps[list[Result]], *, yields_first: bool
+    ) -> Generator[int, None, list[Result]]:
         """Run steps; wait briefly for each query, and yield the socket if it takes longer.
 
         A query is usually answered before the caller could do anything else, and an early commit overlaps with more
         work. The first answer comes late if another process holds the lock of a code.
+
+        Args:
+            socket: What is readable when an answer has arrived.
+            steps: The steps of one transaction.
+            yields_first: Yield the socket at the first query without a wait.
         """
         poller = select.poll()
         poller.register(socket, select.POLLIN)
@@ -84,9 +99,13 @@ class PipelinedExecute:
             except StopIteration as error:
                 results: list[Result] = error.value
                 return results
-            is_late = not poller.poll(ANSWER_WAIT_MS)
-            if is_first:
-                self._is_contended, is_first = is_late, False
+            if is_first and yields_first:
+                is_late = True
+            else:
+                is_late = not poller.poll(ANSWER_WAIT_MS)
+                if is_first:
+                    self._is_contended = is_late
+            is_first = False
             if is_late:
                 yield socket
 

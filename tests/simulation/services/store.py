@@ -52,10 +52,11 @@ from projections.event_store.recipient_lookup import (
     COMMANDS_AFFECTING_REBINDS,
     find_linked_reservations,
     find_recountable,
+    may_run_out,
 )
 from projections.event_store.recorder import TRANSACTIONS_PER_BATCH_MAX
 from projections.event_store.side_tables import IDEMPOTENCY_DAYS, REFUSALS_PER_CODE_AND_DAY, outbox_entry_for
-from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX, _may_run_out
+from projections.event_store.unit_of_work import OVERDUE_PER_CODE_MAX, REVOKED_PER_CODE_MAX
 from projections.event_store.vault_rows import _text_of
 from projections.vault.vault import EncryptedText, PrivateText, SearchableDraft
 from projections.verification.drift_sample import CODE_PROJECTIONS, Rows
@@ -376,7 +377,7 @@ class _MemoryUnitOfWork:
         request_counts = Counter(working_set.code_id(command.code_digests) for command in redeems)
         late: list[UUID] = []
         for code_id, count in request_counts.items():
-            if code_id is None or (code := working_set.codes.get(code_id)) is None or not _may_run_out(code, count):
+            if code_id is None or (code := working_set.codes.get(code_id)) is None or not may_run_out(code, count):
                 continue
             on_code = self._on_code(code_id)
             on_code = [reservation for reservation in on_code if reservation.is_use]

@@ -241,3 +241,32 @@ def test_redeems_that_arrive_while_the_lock_is_awaited_are_decided_with_the_batc
     assert results == [[True], [True, True]]
     assert bench.rows("SELECT reserved FROM code_balances WHERE code_id = %s", code_id) == [(4,)]
     assert_no_drift(bench)
+
+
+@pytest.mark.parametrize(
+    ("names", "code_count", "is_asked"),
+    [("abcd", 1, True), ("abcdefgh", 2, True), ("abcd", 4, False), ("a", 1, False)],
+    ids=["one code", "four redeems each", "many codes", "a single redeem"],
+)
+def test_only_a_batch_of_few_codes_takes_in_what_arrives(
+    names: str, code_count: int, is_asked: bool, bench: LedgerBench
+) -> None:
+    """It lets the loop run until its locks are held; others would wait for a round trip without a gain."""
+    codes = [bench.issue(None, bound=False) for _ in range(code_count)]
+    stepped(bench, [bench.reserve(code, "first@example.com") for code in codes])  # resolves the ids
+    commands: list[Command] = [
+        bench.reserve(codes[number % code_count], f"{name}@example.com") for number, name in enumerate(names)
+    ]
+    arrived = bench.reserve(codes[0], "late@example.com")
+    asked = []
+
+    def take_waiting(may_join: Callable[[Command], bool]) -> Sequence[Command]:
+        asked.append(may_join(arrived))
+        return [arrived]
+
+    results = drained(PipelinedExecute(bench.storage)(commands, take_waiting))
+
+    assert asked == [True] * is_asked
+    assert [done(result).changed for result in results] == [True] * (len(names) + is_asked)
+    assert bench.rows("SELECT count(*) FROM reservations") == [(code_count + len(results),)]
+    assert_no_drift(bench)
