@@ -51,8 +51,11 @@ WHERE c.relkind = 'r' AND c.relname = %s AND n.nspname = current_schema();
 SELECT attname, atttypid FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
 
 -- name: index_constraints_of_table
-SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s AND contype IN ('p', 'u', 'x')
-ORDER BY contype, conname;
+-- PostgreSQL's definition of a constraint leaves out the storage parameters of its index.
+SELECT c.conname, pg_get_constraintdef(c.oid) || coalesce(' WITH (' || array_to_string(i.reloptions, ', ') || ')', '')
+FROM pg_constraint c JOIN pg_class i ON i.oid = c.conindid
+WHERE c.conrelid = %s AND c.contype IN ('p', 'u', 'x')
+ORDER BY c.contype, c.conname;
 
 -- name: plain_indexes_of_table
 SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i

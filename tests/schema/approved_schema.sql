@@ -705,7 +705,7 @@ ALTER TABLE ONLY public.reservation_map_progress
 ALTER TABLE ONLY public.reservation_map_tiles
     ADD CONSTRAINT reservation_map_tiles_pkey PRIMARY KEY (height, index);
 ALTER TABLE ONLY public.reservations
-    ADD CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id);
+    ADD CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id) WITH (fillfactor='70');
 ALTER TABLE ONLY public.revocations
     ADD CONSTRAINT revocations_pkey PRIMARY KEY (code_id);
 ALTER TABLE ONLY public.saved_views
@@ -771,8 +771,8 @@ CREATE INDEX reservations_due_idx ON public.reservations USING btree (due_at) WH
 CREATE INDEX reservations_follows_idx ON public.reservations USING btree (follows) WHERE (follows IS NOT NULL);
 CREATE INDEX reservations_kept_access_idx ON public.reservations USING btree (refunded_at) WHERE ((status = 'refunded'::text) AND (accepted_at IS NOT NULL));
 CREATE INDEX reservations_live_idx ON public.reservations USING btree (code_id, deadline) WHERE (status = 'live'::text);
-CREATE INDEX reservations_person_idx ON public.reservations USING btree (recipient_id, code_id);
-CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reserved_at);
+CREATE INDEX reservations_person_idx ON public.reservations USING btree (recipient_id, code_id) WITH (fillfactor='70');
+CREATE INDEX reservations_reserved_idx ON public.reservations USING btree (reserved_at) WITH (fillfactor='70');
 CREATE INDEX revocations_next_idx ON public.revocations USING btree (next_at);
 CREATE INDEX staff_sessions_expires_idx ON public.staff_sessions USING btree (expires_at);
 CREATE INDEX staff_sessions_staff_idx ON public.staff_sessions USING btree (staff_id);
