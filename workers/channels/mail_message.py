@@ -5,7 +5,6 @@ language, with marks in the places of link and dates, and each message fills in 
 the same bytes on every attempt, so that receivers recognize a repeat.
 """
 
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
@@ -22,12 +21,8 @@ from markupsafe import escape
 from domain.ports import Language, OutboundMessage, Template
 from domain.values.timestamps import in_utc
 from projections.telemetry.tracing import TRACING
+from workers.channels.body_encoding import BodyLayout, EncodedBody
 
-LINE_MAX = 76
-"""Longest encoded line, in octets (RFC 2045 6.7 and 6.8)."""
-_BASE64_LINE = LINE_MAX // 4 * 3
-_MOSTLY_ASCII = 6
-"""Quoted-printable takes three octets for one that is not ASCII, base64 four for any three."""
 SUBJECT_LINE_MAX = 76
 """RFC 2047 section 2: no line with an encoded word is longer."""
 GROUP: Final = "{group}"
@@ -72,44 +67,53 @@ class MessageParts(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """The pieces of a message in order; those that are marks stand for the values of one message."""
+    """A message with marks in the places of the values of one message.
 
-    subject: list[str]
-    text: list[str]
-    html: list[str]
+    Attributes:
+        marks: Those that the message has.
+    """
+
+    subject: BodyLayout
+    text: BodyLayout
+    html: BodyLayout
+    marks: frozenset[str]
+
+    def values(self, message: OutboundMessage) -> dict[str, str]:
+        """Return the values of one message by mark, as plain text; times only if the layout has their marks."""
+        values = {_MARKS["link"]: message.link, _MARKS["code"]: message.code}
+        if message.opt_out_link:
+            values[_MARKS["opt_out"]] = message.opt_out_link
+        times = ("written", message.written_at), ("ends", message.ends_at), ("starts", message.starts_at)
+        for name, at in times:
+            on_mark, time_mark = _MARKS[f"{name}_on"], _MARKS[f"{name}_time"]
+            if at is not None and (on_mark in self.marks or time_mark in self.marks):
+                values[on_mark], values[time_mark] = f"{in_utc(at):%Y-%m-%d %H:%M}".split(" ")
+        return values
 
 
 def render_parts(message: OutboundMessage) -> MessageParts:
     """Render what a message says."""
+    layout = _layout_of(message)
+    values = layout.values(message)
+    return MessageParts(layout.subject.fill(values), layout.text.fill(values), layout.html.fill(_escape(values)))
+
+
+def _layout_of(message: OutboundMessage) -> _Layout:
     kind = message.template, message.language, message.group, message.subject, message.text
     # A hand-out's own text has values of its recipient, so its layout serves no other message.
     is_personal = bool(message.code and (message.subject or message.text))
     lay_out = _lay_out.__wrapped__ if is_personal else _lay_out
-    layout = lay_out(
+    return lay_out(
         *kind,
         has_start=message.starts_at is not None,
         has_end=message.ends_at is not None,
         has_opt_out=bool(message.opt_out_link),
     )
-    written_at = in_utc(message.written_at)
-    values = {
-        _MARKS["link"]: message.link,
-        _MARKS["written_on"]: f"{written_at:%Y-%m-%d}",
-        _MARKS["written_time"]: f"{written_at:%H:%M}",
-        _MARKS["code"]: message.code,
-    }
-    if message.opt_out_link:
-        values[_MARKS["opt_out"]] = message.opt_out_link
-    if message.ends_at is not None:
-        ends_at = in_utc(message.ends_at)
-        values |= {_MARKS["ends_on"]: f"{ends_at:%Y-%m-%d}", _MARKS["ends_time"]: f"{ends_at:%H:%M}"}
-    if message.starts_at is not None:
-        starts_at = in_utc(message.starts_at)
-        values |= {_MARKS["starts_on"]: f"{starts_at:%Y-%m-%d}", _MARKS["starts_time"]: f"{starts_at:%H:%M}"}
-    subject, text = _fill(layout.subject, values), _fill(layout.text, values)
-    links = {_MARKS["link"]: str(escape(message.link)), _MARKS["opt_out"]: str(escape(message.opt_out_link))}
-    links[_MARKS["code"]] = str(escape(message.code))
-    return MessageParts(subject, text, _fill(layout.html, {**values, **links}))
+
+
+def _escape(values: Mapping[str, str]) -> dict[str, str]:
+    """Escape values for HTML."""
+    return {mark: str(escape(value)) if value else "" for mark, value in values.items()}
 
 
 @lru_cache(maxsize=LAYOUTS_MAX)
@@ -138,11 +142,11 @@ def _lay_out(
     default_subject, _, text = text.partition("\n")
     subject = _strip_control(own_subject.replace(GROUP, group)) or default_subject
     html = _TEMPLATES.get_template(f"{template}.{language}.html").render(**variables, subject=subject)
-    return _Layout(_MARK.split(subject), _MARK.split(text.lstrip("\n")), _MARK.split(html))
-
-
-def _fill(pieces: list[str], values: Mapping[str, str]) -> str:
-    return "".join([values.get(piece, piece) for piece in pieces])
+    subject_layout, text_layout, html_layout = (
+        BodyLayout(content, _MARK) for content in (subject, text.lstrip("\n"), html)
+    )
+    marks = subject_layout.marks | text_layout.marks | html_layout.marks
+    return _Layout(subject_layout, text_layout, html_layout, marks)
 
 
 def _paragraphs(text: str, group: str) -> list[list[str]]:
@@ -159,42 +163,24 @@ def _strip_control(text: str | None) -> str:
 # --- Bytes ---
 
 
-def alternative(text: str, html: str, boundary: str) -> bytes:
+def alternative(text: EncodedBody, html: EncodedBody, boundary: str) -> bytes:
     """Return the headers from MIME-Version on, an empty line, and both parts; the better one is last (RFC 2046 5.1.4).
 
     Args:
-        text: Plain text with LF line ends.
+        text: Plain text.
         html: The same as HTML.
         boundary: In neither part; with `=_` in it, it is in no encoded line (RFC 2045 6.7).
     """
     head = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'
-    mark = f"--{boundary}"
-    parts = (head.encode(), _part(mark, "plain", text), _part(mark, "html", html), mark.encode(), b"--\r\n")
-    return b"".join(parts)
+    parts = (_part_head(boundary, "plain", text), text.octets, _part_head(boundary, "html", html), html.octets)
+    return b"".join((head.encode(), *parts, f"--{boundary}--\r\n".encode()))
 
 
-def _part(mark: str, subtype: str, content: str) -> bytes:
-    encoding, octets = _transfer_encoded(content.encode())
-    head = f'{mark}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
-    return head.encode() + octets
-
-
-def _transfer_encoded(octets: bytes) -> tuple[str, bytes]:
-    """Encode octets, readably or as short as possible, with CRLF line ends, the last one included."""
-    if not octets.endswith(b"\n"):
-        octets += b"\n"
-    if octets.isascii():
-        lines = octets.splitlines()
-        if max(map(len, lines)) <= LINE_MAX:
-            return "7bit", b"\r\n".join(lines) + b"\r\n"
-    beyond_ascii = len(octets) - len(octets.decode("ascii", "ignore"))
-    if beyond_ascii * _MOSTLY_ASCII <= len(octets):
-        return "quoted-printable", binascii.b2a_qp(octets, istext=True).replace(b"\n", b"\r\n")
-    whole = octets.replace(b"\n", b"\r\n")
-    lines = [
-        binascii.b2a_base64(whole[at : at + _BASE64_LINE], newline=False) for at in range(0, len(whole), _BASE64_LINE)
-    ]
-    return "base64", b"\r\n".join(lines) + b"\r\n"
+def _part_head(boundary: str, subtype: str, body: EncodedBody) -> bytes:
+    return (
+        f'--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\n'
+        f"Content-Transfer-Encoding: {body.encoding}\r\n\r\n"
+    ).encode()
 
 
 def message_bytes(message: OutboundMessage, sender: str) -> bytes:
@@ -210,13 +196,15 @@ def message_bytes(message: OutboundMessage, sender: str) -> bytes:
     Raises:
         ValueError: A header would contain a line break.
     """
-    parts = render_parts(message)
+    layout = _layout_of(message)
+    values = layout.values(message)
+    text, html = layout.text.encode(values), layout.html.encode(_escape(values))
     headers = {
         "Message-ID": message.message_id,
         "Date": _date(in_utc(message.written_at).replace(microsecond=0)),
         "From": sender,
         "To": message.recipient.envelope,
-        "Subject": _encoded(parts.subject),
+        "Subject": _encoded(layout.subject.fill(values)),
         "Auto-Submitted": "auto-generated",
         "Content-Language": message.language,
     }
@@ -228,7 +216,7 @@ def message_bytes(message: OutboundMessage, sender: str) -> bytes:
     headers |= TRACING.headers_of(message.reservation_id)
     boundary = f"=_{hashlib.sha256(message.message_id.encode()).hexdigest()[:40]}"
     # Written by hand: the library would break long ids and addresses into encoded words.
-    return b"".join(map(_header, headers, headers.values())) + alternative(parts.text, parts.html, boundary)
+    return b"".join(map(_header, headers, headers.values())) + alternative(text, html, boundary)
 
 
 @lru_cache(maxsize=256)

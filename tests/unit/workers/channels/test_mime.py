@@ -7,14 +7,15 @@ from email.policy import default
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.channels.mail_message import LINE_MAX, alternative
+from workers.channels.body_encoding import LINE_MAX, encode_body
+from workers.channels.mail_message import alternative
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.just("\n"), max_size=300).map(lambda it: it + "\n")
 
 
 def parts(text: str, html: str) -> list[EmailMessage]:
     """The two parts as a reader's program finds them."""
-    message = message_from_bytes(alternative(text, html, "=_b"), policy=default)
+    message = message_from_bytes(alternative(encode_body(text), encode_body(html), "=_b"), policy=default)
     assert isinstance(message, EmailMessage)
     return [part for part in message.iter_parts() if isinstance(part, EmailMessage)]
 
@@ -38,7 +39,7 @@ def _said(part: EmailMessage) -> str:
 @given(TEXTS, TEXTS)
 def test_lines_are_short_and_seven_bit(text: str, html: str) -> None:
     """CRLF alone, ASCII alone, and no line above the bound."""
-    octets = alternative(text, html, "=_b")
+    octets = alternative(encode_body(text), encode_body(html), "=_b")
 
     assert octets.isascii()
     assert octets.count(b"\n") == octets.count(b"\r\n") == octets.count(b"\r")
