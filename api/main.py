@@ -66,10 +66,8 @@ from projections.monitoring.disk import DiskCollector
 from projections.monitoring.ledger_collector import LedgerCollector
 from projections.monitoring.pool_metrics import show_pool
 from projections.privacy.erasure import ErasedIdsFile
-from projections.read_models.history_blocks import CAMPAIGNS
 from projections.read_models.past_states import PastStateReader
 from projections.read_models.reader import Reader
-from projections.read_models.statements import HistoryReader
 from projections.repositories.channel_form import ChannelForm
 from projections.repositories.rate_limit_reports import RateLimitReportRepository
 from projections.storage.bootstrap import LedgerStore
@@ -242,7 +240,6 @@ def _lifespan(settings: ApiSettings) -> Callable[[FastAPI], AbstractAsyncContext
                 new_id=RANDOM.draw_uuid,
                 new_ordered_id=RANDOM.draw_ordered_uuid,
                 states=PastStateReader(storage),
-                campaign_histories=HistoryReader(storage, CAMPAIGNS),
                 guard=guard,
                 channel_kinds=_channel_kinds(),
             )

@@ -8,6 +8,7 @@ description, are read from here. Refusals of redeem requests are stored in the t
 from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar, Literal
+from uuid import UUID
 
 RefusalKind = Literal["refused", "malformed", "not_found", "conflict", "outdated", "limited"]
 """What a caller can do.
@@ -26,6 +27,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, 
         reasons: Stable words for `why` that have a text of their own.
         retry_after_s: Whole seconds after which asking again may help; None if waiting does not help.
         facts: What the text needs, by name.
+        campaign_id: The campaign whose terms, state or uses refuse; None if it is not the campaign that does.
     """
 
     code: ClassVar[str]
@@ -36,6 +38,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, 
         super().__init__(self.code)
         self.retry_after_s = retry_after_s
         self.facts = facts
+        self.campaign_id: UUID | None = None
 
 
 class RefusalWithReason(Refusal):
@@ -105,9 +108,10 @@ class CodeNotStarted(Refusal):
 
 
 class DomainNotAllowed(Refusal):
-    """The terms of the code do not admit email addresses of this domain."""
+    """The terms of the code, or of its campaign (`why` campaign), do not admit email addresses of this domain."""
 
     code = "DOMAIN_NOT_ALLOWED"
+    reasons = ("campaign",)
 
 
 class CampaignNotStarted(Refusal):

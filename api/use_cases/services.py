@@ -148,7 +148,6 @@ class Services(LedgerServices):
         broker_missing: Components that the broker does not know to be running.
         reports: Where the feed, the dashboard and exports are read; a standby, if there is one.
         states: States of codes at past times, from checkpoints that this process keeps.
-        campaign_histories: Histories of campaigns, likewise.
         guard: Rate limits; None where they are off.
         channel_kinds: The kinds of channels that groups can have, by name.
     """
@@ -159,9 +158,13 @@ class Services(LedgerServices):
     broker_missing: Callable[[], list[str]]
     reports: ReportStore
     states: PastStateReader
-    campaign_histories: HistoryReader[Campaign]
     guard: Guard | None = None
     channel_kinds: Mapping[str, ChannelForm] = field(default_factory=dict)
+
+    @property
+    def campaign_histories(self) -> HistoryReader[Campaign]:
+        """Histories of campaigns, from checkpoints that this process keeps, too."""
+        return self.states.campaign_histories
 
     def now(self) -> datetime:
         """Database time, without waiting: the commits of the event loop keep the clock set."""

@@ -1,19 +1,25 @@
 """Campaigns with the sums of their codes, one by one and in pages, and their histories."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from datetime import date, datetime
+from typing import Any, Final, Literal, NamedTuple, cast
 from uuid import UUID
 
 from domain.events import Event
-from domain.events.campaign import CampaignTerms
+from domain.events.campaign import CampaignTerms, CampaignUseEvent, CampaignUseReturned, CampaignUseTaken
 from domain.model.campaign import Campaign, evolve_campaign
+from domain.values.timestamps import utc_day
 from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
 from projections.definitions.tables.campaigns import TABLE
-from projections.event_store.codec import decode
+from projections.event_store.codec import decode, topics_of
+from projections.event_store.stored_state import search_field
 from projections.read_models.reader import HISTORY_PAGE, Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
+
+USES_PAGE: Final = 1_000
+"""Events of uses that are read at once."""
+USE_TOPICS: Final = (*topics_of(CampaignUseTaken), *topics_of(CampaignUseReturned))
 
 
 class CampaignBalance(NamedTuple):
@@ -115,6 +121,46 @@ class CampaignReader(Reader):
             FunnelStep("sent", row[1], row[4]),
             FunnelStep("accepted", row[2], row[5]),
         ]
+
+    def list_newest_uses(
+        self, campaign: Campaign, limit: int, *, recipient_id: UUID | None = None, day: date | None = None
+    ) -> list[tuple[int, CampaignUseTaken]]:
+        """Return uses that a campaign had in a state, each with the version of its event, the newest first.
+
+        It reads backward, so what happened before them costs nothing, unless only those of a recipient are wanted.
+
+        Args:
+            campaign: The state.
+            limit: Most uses to return.
+            recipient_id: Leave out those of other recipients.
+            day: Leave out those that were taken before this UTC day; the state is one of the day.
+        """
+        recipient = None if recipient_id is None else list(search_field("recipient_id", recipient_id))
+        uses: list[tuple[int, CampaignUseTaken]] = []
+        returned: set[UUID] = set()
+        until = campaign.version
+        while until > 0:
+            rows = self._fetch_named(
+                ReadModelsSql.campaign_uses_newest_first,
+                campaign_id=campaign.campaign_id,
+                until=until,
+                topics=list(USE_TOPICS),
+                recipient=recipient,
+                limit=USES_PAGE,
+            )
+            for version, topic, state in rows:
+                event = cast("CampaignUseEvent", decode(topic, bytes(state)))
+                if (day is not None and utc_day(event.at) < day) or len(uses) == limit:
+                    return uses
+                if isinstance(event, CampaignUseReturned):
+                    if day is None or campaign.frees_place_of_day(event.reserved_at, event.at):
+                        returned.add(event.reservation_id)
+                elif event.reservation_id in returned:
+                    returned.remove(event.reservation_id)
+                elif isinstance(event, CampaignUseTaken):
+                    uses.append((version, event))
+            until = rows[-1][0] - 1 if len(rows) == USES_PAGE else 0
+        return uses
 
     def read_campaign_history(self, campaign_id: UUID, as_of: datetime | None = None) -> Iterator[CampaignEntry]:
         """Yield every event that had taken effect, in bounded pages; nothing if there is no such campaign."""

@@ -1,6 +1,5 @@
 """A code and its reservations as they were at a past time, as the working set on which a command is decided."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -8,7 +7,7 @@ from typing import Final, LiteralString, NamedTuple, cast
 from uuid import UUID
 
 from domain.events import ReservationEvent
-from domain.events.campaign import CampaignUseReturned, CampaignUseTaken
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import fold_reservation
@@ -16,7 +15,9 @@ from domain.working_set import WorkingSet
 from projections.event_store.codec import decode
 from projections.event_store.recipient_lookup import find_linked_reservations
 from projections.read_models.campaign_list import CampaignReader
-from projections.read_models.statements import StatementReader
+from projections.read_models.history_blocks import CAMPAIGNS
+from projections.read_models.reader import ReadableStore
+from projections.read_models.statements import HistoryReader, StatementReader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
@@ -41,7 +42,15 @@ class PastState(NamedTuple):
 
 
 class PastStateReader(StatementReader):
-    """Reads states of codes and reservations at past times."""
+    """Reads states of codes and reservations at past times.
+
+    Attributes:
+        campaign_histories: Histories of the campaigns of codes.
+    """
+
+    def __init__(self, storage: ReadableStore) -> None:
+        super().__init__(storage)
+        self.campaign_histories: HistoryReader[Campaign] = HistoryReader(storage, CAMPAIGNS)
 
     def find_state_at(self, code_id: UUID, at: datetime) -> PastState | None:
         """Return a code as it was at a time; None if there is no such code at all."""
@@ -75,7 +84,6 @@ class PastStateReader(StatementReader):
         if past.code is None:
             return working_set
         working_set.codes[past.code_id] = past.code
-        self._load_campaign(working_set, past.code.campaign_id, past.at)
         if with_pending and past.code.reserved:
             for reservation in self._fold_past(ReadModelsSql.reservations_pending_at, past, (), ()):
                 working_set.add_reservation(reservation)
@@ -87,23 +95,24 @@ class PastStateReader(StatementReader):
                 working_set.add_reservation(reservation)
             people |= {working_set.reservations[key].recipient_id for key in ids & working_set.reservations.keys()}
             ids |= find_linked_reservations(working_set)
+        self._load_campaign(working_set, past.code.campaign_id, past.at, people)
         return working_set
 
-    def _load_campaign(self, working_set: WorkingSet, campaign_id: UUID | None, at: datetime) -> None:
-        """Load the campaign of the code as it was: the uses of each recipient, and the next deadline if it was full."""
-        if campaign_id is None:
+    def _load_campaign(
+        self, working_set: WorkingSet, campaign_id: UUID | None, at: datetime, people: Collection[UUID]
+    ) -> None:
+        """Load the campaign of the code as it was: the uses of these people, and the next deadline if it was full."""
+        campaign = None if campaign_id is None else self.campaign_histories.fold_until(campaign_id, at)
+        if campaign_id is None or campaign is None:
             return
-        recipients: dict[UUID, UUID] = {}
-        for entry in CampaignReader(self._storage).read_campaign_history(campaign_id, at):
-            working_set.campaigns[campaign_id] = entry.campaign
-            if isinstance(entry.event, CampaignUseTaken):
-                recipients[entry.event.reservation_id] = entry.event.recipient_id
-            elif isinstance(entry.event, CampaignUseReturned):
-                recipients.pop(entry.event.reservation_id, None)
-        people = Counter(recipients.values())
-        working_set.uses_of_persons.update({(campaign_id, person): uses for person, uses in people.items()})
-        if campaign_id in working_set.campaigns and working_set.campaigns[campaign_id].available == 0:
-            ((deadline,),) = self._fetch_named(ReadModelsSql.deadline_of_pending_at, at=at, ids=list(recipients))
+        working_set.campaigns[campaign_id] = campaign
+        if (limit := campaign.terms.max_per_person) is not None:
+            reader = CampaignReader(self._storage)
+            for person in people:
+                uses = reader.list_newest_uses(campaign, limit, recipient_id=person)
+                working_set.uses_of_persons[campaign_id, person] = len(uses)
+        if campaign.available == 0:
+            ((deadline,),) = self._fetch_named(ReadModelsSql.deadline_of_pending_at, at=at, campaign_id=campaign_id)
             if deadline is not None:
                 working_set.campaign_deadlines[campaign_id] = deadline
 

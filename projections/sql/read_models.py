@@ -95,6 +95,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     reservations_related_at: LiteralString
     reservations_pending_at: LiteralString
     deadline_of_pending_at: LiteralString
+    campaign_uses_newest_first: LiteralString
     history_blocks: LiteralString
     upsert_history_blocks: LiteralString
     clear_former_traces: LiteralString

@@ -452,9 +452,19 @@ JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = A
 ORDER BY r.reservation_id, e.originator_version;
 
 -- name: deadline_of_pending_at
--- Of those of these reservations that were pending then: the next deadline ahead, else the last one that had passed.
-SELECT coalesce(min(deadline) FILTER (WHERE deadline > %(at)s), max(deadline)) FROM reservations
-WHERE reservation_id = ANY(%(ids)s) AND (status = 'live' OR coalesce(sent_at, refunded_at) > %(at)s);
+-- Of the uses of a campaign that were pending then: the next deadline ahead, else the last one that had passed.
+SELECT coalesce(min(r.deadline) FILTER (WHERE r.deadline > %(at)s), max(r.deadline))
+FROM code_balances b JOIN reservations r USING (code_id)
+WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' AND r.versions[1] > coalesce(b.campaign_since, 1)
+    AND r.reserved_at <= %(at)s AND (r.status = 'live' OR coalesce(r.sent_at, r.refunded_at) > %(at)s);
+
+-- name: campaign_uses_newest_first
+-- Events of uses that a campaign's stream has up to a version, of one recipient if one is named.
+SELECT originator_version, topic, state FROM ledger_events
+WHERE originator_id = %(campaign_id)s AND originator_version <= %(until)s AND topic = ANY(%(topics)s)
+    AND (%(recipient)s::bytea[] IS NULL OR position((%(recipient)s::bytea[])[1] IN state) > 0
+        OR position((%(recipient)s::bytea[])[2] IN state) > 0)
+ORDER BY originator_version DESC LIMIT %(limit)s;
 
 -- name: history_blocks
 -- Those of a code or campaign after a version, as far as the log has their events.

@@ -58,7 +58,8 @@ def _print_answer(seen: WhatIf) -> None:
     answer = seen.answer
     say(f"{answer.would}: {answer.detail}")
     versions = [f"#{version}" for version in answer.because]
-    versions += [f"campaign #{version}" for version in answer.because_of_campaign]
+    if (campaign := seen.campaign_evidence.campaign) is not None:
+        versions += [f"campaign {campaign.terms.name} #{version}" for version in answer.because_of_campaign]
     rests, left_out = ", ".join(versions) or "no event", seen.evidence_left_out + seen.campaign_evidence.left_out
     more = f" and {left_out} more" if left_out else ""
     say(f"as of {format_timestamp(answer.as_of)} (event #{answer.version}); because of {rests}{more}")

@@ -1,6 +1,6 @@
 """The events of a campaign that a refusal by it rests on."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -10,83 +10,97 @@ from domain.errors import (
     CampaignHasEnded,
     CampaignHeld,
     CampaignIsPaused,
-    CampaignNotStarted,
     PersonLimitReached,
     Refusal,
+    ReservationNotResolvable,
 )
 from domain.events import Event
 from domain.events.campaign import (
+    CampaignCreated,
     CampaignEnded,
     CampaignPaused,
-    CampaignTermsEvent,
-    CampaignUseReturned,
-    CampaignUseTaken,
+    CampaignTermsChanged,
 )
+from domain.model.campaign import Campaign
 from domain.values.timestamps import utc_day
 from projections.read_models.campaign_list import CampaignReader
+from projections.read_models.past_states import PastStateReader
 
-CAMPAIGN_REFUSALS: Final = (
-    CampaignDayLimitReached,
-    CampaignExhausted,
-    CampaignHasEnded,
-    CampaignHeld,
-    CampaignIsPaused,
-    CampaignNotStarted,
-    PersonLimitReached,
-)
-"""Refusals of the campaign, which the event by which the code joined it names, too."""
 USES_SHOWN_MAX: Final = 19
 """Most events of uses that an answer names, the newest."""
 
 
 class CampaignEvidence(NamedTuple):
-    """Events by version, oldest first, and how many more there are."""
+    """The campaign that refused, its events by version, oldest first, and how many more there are."""
 
+    campaign: Campaign | None
     events: dict[int, Event]
     left_out: int
 
 
-NO_EVIDENCE: Final = CampaignEvidence({}, 0)
+NO_EVIDENCE: Final = CampaignEvidence(None, {}, 0)
+
+
+class _LimitedUses(NamedTuple):
+    """The uses that occupy a limit: how many, of which recipient and of which day, if only those count."""
+
+    number: int
+    recipient_id: UUID | None = None
+    day: date | None = None
 
 
 def find_campaign_evidence(
-    reader: CampaignReader, campaign_id: UUID, at: datetime, refusal: Refusal, recipient_id: UUID | None
+    states: PastStateReader,
+    reader: CampaignReader,
+    campaign: Campaign,
+    at: datetime,
+    refusal: Refusal,
+    recipient: tuple[UUID | None, int],
 ) -> CampaignEvidence:
     """Return the events of a campaign that a refusal by it at a time rests on.
 
-    They are the pause, the end, or the terms; if a limit refused, also the uses that occupied it.
+    They are the pause, the end, or else the terms; if a limit refused, also the uses that occupied it.
 
     Args:
-        reader: Where the campaign's events are read.
-        campaign_id: The campaign.
+        states: Where events are found.
+        reader: Where uses are found.
+        campaign: The campaign as it was.
         at: The time of the refusal.
-        refusal: One of `CAMPAIGN_REFUSALS`.
-        recipient_id: The recipient who was refused; None if the ledger had no such recipient.
+        refusal: The refusal, which names the campaign.
+        recipient: Who was refused, None if the ledger had no such recipient, and how many uses they had.
     """
-    about_campaign, uses = dict[type[Event], tuple[int, Event]](), dict[UUID, tuple[int, Event]]()
-    is_day_limit = isinstance(refusal, CampaignDayLimitReached)
-    is_person_limit = isinstance(refusal, PersonLimitReached)
-    for _, version, event, campaign in reader.read_campaign_history(campaign_id, at):
-        match event:
-            case CampaignTermsEvent():
-                about_campaign[CampaignTermsEvent] = version, event
-            case CampaignPaused() | CampaignEnded():
-                about_campaign[type(event)] = version, event
-            case CampaignUseTaken() if is_person_limit and event.recipient_id != recipient_id:
-                pass
-            case CampaignUseTaken() if not is_day_limit or utc_day(event.at) == utc_day(at):
-                uses[event.reservation_id] = version, event
-            case CampaignUseReturned() if not is_day_limit or campaign.frees_place_of_day(event.reserved_at, event.at):
-                uses.pop(event.reservation_id, None)
-            case _:
-                pass
-    decisive: type[Event] = CampaignTermsEvent
+    kinds: set[type[Event]] = {CampaignCreated, CampaignTermsChanged}
     if isinstance(refusal, CampaignIsPaused):
-        decisive = CampaignPaused
-    elif isinstance(refusal, CampaignHasEnded) and CampaignEnded in about_campaign:
-        decisive = CampaignEnded
-    versions = dict([about_campaign[decisive]])
-    if isinstance(refusal, CampaignIsPaused | CampaignHasEnded | CampaignNotStarted):
-        return CampaignEvidence(versions, 0)
-    newest = sorted(uses.values(), key=lambda use: use[0])[-USES_SHOWN_MAX:]
-    return CampaignEvidence(dict(sorted([*versions.items(), *newest])), len(uses) - len(newest))
+        kinds = {CampaignPaused}
+    elif isinstance(refusal, CampaignHasEnded) and campaign.ended_by is not None:
+        kinds = {CampaignEnded}
+    landmarks = states.campaign_histories.list_landmarks(campaign.campaign_id, campaign.version)
+    deciding = max(mark.last for mark in landmarks if mark.event_type in kinds)
+    (entry,) = states.campaign_histories.read_page(campaign.campaign_id, deciding - 1, 1)
+    limited = _find_limited_uses(campaign, at, refusal, recipient)
+    if limited is None:
+        return CampaignEvidence(campaign, {deciding: entry.event}, 0)
+    uses = reader.list_newest_uses(campaign, USES_SHOWN_MAX, recipient_id=limited.recipient_id, day=limited.day)
+    events = dict(sorted([(deciding, entry.event), *uses], key=lambda numbered: numbered[0]))
+    return CampaignEvidence(campaign, events, limited.number - len(uses))
+
+
+def _find_limited_uses(
+    campaign: Campaign, at: datetime, refusal: Refusal, recipient: tuple[UUID | None, int]
+) -> _LimitedUses | None:
+    """Return the uses that occupied the limit which refused; None if no limit did.
+
+    A use that is not counted again was refused by the first limit that has no use left.
+    """
+    is_any_limit = isinstance(refusal, ReservationNotResolvable)
+    is_total = isinstance(refusal, CampaignHeld | CampaignExhausted)
+    if is_total or (is_any_limit and campaign.available == 0):
+        return _LimitedUses(campaign.occupied)
+    counted_at = max(at, campaign.last_at)
+    is_of_day = isinstance(refusal, CampaignDayLimitReached)
+    if is_of_day or (is_any_limit and campaign.find_available_on_day(at) == 0):
+        return _LimitedUses(campaign.count_on_day(counted_at), day=utc_day(counted_at))
+    if isinstance(refusal, PersonLimitReached) or is_any_limit:
+        recipient_id, number = recipient
+        return _LimitedUses(number, recipient_id=recipient_id)
+    return None

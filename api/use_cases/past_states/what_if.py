@@ -15,7 +15,6 @@ from api.errors import ApplicationError
 from api.i18n.catalogs import translator
 from api.i18n.messages import event_sentence, refusal_detail, state_message
 from api.use_cases.past_states.campaign_evidence import (
-    CAMPAIGN_REFUSALS,
     NO_EVIDENCE,
     CampaignEvidence,
     find_campaign_evidence,
@@ -52,8 +51,9 @@ class WhatIfAnswer(BaseModel):
     as_of: datetime = Field(description="The time that the answer is about.")
     version: int = Field(description="Version of the last event of the code at that time; 0 before it was issued.")
     because: list[int] = Field(description="Versions of the events that the answer rests on, oldest first.")
+    campaign_id: UUID | None = Field(description="The campaign that refused; null if no campaign did.")
     because_of_campaign: list[int] = Field(
-        description="Versions of the events of the code's campaign that its refusal rests on, oldest first."
+        description="Versions of the events of that campaign that its refusal rests on, oldest first."
     )
 
 
@@ -66,7 +66,7 @@ class WhatIf:
         before: The code at that time; None before it was issued.
         after: The code after those events.
         evidence_left_out: How many further events the answer rests on.
-        campaign_evidence: The events of the campaign that its refusal rests on.
+        campaign_evidence: The campaign that refused, with the events that its refusal rests on.
     """
 
     answer: WhatIfAnswer
@@ -164,18 +164,14 @@ def _decide(
     result = handle(command, working_set, services.storage.ledger.policy)
     events = [recorded.event for recorded in working_set.new_code_events()]
     evidence = find_evidence(states, past, result, command.reservation_id, before, events)
-    campaign_evidence = NO_EVIDENCE
-    if isinstance(result, CAMPAIGN_REFUSALS) and past.code is not None and past.code.campaign_id is not None:
-        recipient_id = working_set.recipient_id(command.recipient) if isinstance(command, ReserveUse) else None
-        campaign_evidence = find_campaign_evidence(
-            CampaignReader(services.storage), past.code.campaign_id, past.at, result, recipient_id
-        )
+    campaign_evidence = _find_campaign_evidence(services, states, past, command, working_set, result)
     answer = WhatIfAnswer(
         would=result.code if isinstance(result, Refusal) else ACCEPTED,
         detail=_describe(result, command, events, language),
         as_of=past.at,
         version=past.version,
         because=evidence.versions,
+        campaign_id=result.campaign_id if isinstance(result, Refusal) else None,
         because_of_campaign=list(campaign_evidence.events),
     )
     return WhatIf(
@@ -186,6 +182,27 @@ def _decide(
         evidence_left_out=evidence.left_out,
         campaign_evidence=campaign_evidence,
     )
+
+
+def _find_campaign_evidence(
+    services: LedgerServices,
+    states: PastStateReader,
+    past: PastState,
+    command: ReserveUse | ReservationCommand,
+    working_set: WorkingSet,
+    result: CommandResult | Refusal,
+) -> CampaignEvidence:
+    """Return what a refusal by a campaign rests on; nothing for other results."""
+    if not isinstance(result, Refusal) or result.campaign_id is None:
+        return NO_EVIDENCE
+    campaign = working_set.campaigns[result.campaign_id]
+    if isinstance(command, ReserveUse):
+        recipient_id = working_set.recipient_id(command.recipient)
+    else:
+        recipient_id = working_set.reservation(command.reservation_id).recipient_id
+    uses = working_set.count_uses_of_person(campaign, recipient_id)
+    reader = CampaignReader(services.storage)
+    return find_campaign_evidence(states, reader, campaign, past.at, result, (recipient_id, uses))
 
 
 def _describe(result: CommandResult | Refusal, command: Command, events: list[Event], language: Language) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from api.use_cases.past_states.campaign_evidence import CAMPAIGN_REFUSALS
 from domain.command_bus import CommandResult
 from domain.errors import (
     CodeExhausted,
@@ -17,6 +16,7 @@ from domain.errors import (
     DomainNotAllowed,
     EmailMismatch,
     Refusal,
+    ReservationNotResolvable,
 )
 from domain.events import (
     CodeIssued,
@@ -100,7 +100,7 @@ def find_evidence(
 
 def _find_deciding_version(code: RedeemCode, refusal: Refusal) -> int | None:
     """Return the version of the only event of the code that a refusal rests on; None if there may be others."""
-    if isinstance(refusal, CAMPAIGN_REFUSALS):
+    if refusal.campaign_id is not None and not isinstance(refusal, ReservationNotResolvable):
         return code.campaign_since
     return code.revoked_by if isinstance(refusal, CodeIsRevoked) else None
 

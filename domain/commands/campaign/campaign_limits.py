@@ -3,11 +3,15 @@
 Order of the refusals: not started; ended; paused; the domain of the email address; then, after the rules of the code
 itself, held or exhausted over all codes; the limit of the person; that of the day. The day comes last, so that its
 refusal names a time from which the request may succeed. Only campaigns with shared limits count uses.
+
+A rule gets the campaign from `campaign_rule` alone, so every refusal by a campaign names it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time, timedelta
+from functools import wraps
+from typing import Concatenate, ParamSpec
 from uuid import UUID
 
 from domain.errors import (
@@ -19,7 +23,10 @@ from domain.errors import (
     CampaignNotStarted,
     DomainNotAllowed,
     PersonLimitReached,
+    Refusal,
+    ReservationNotResolvable,
 )
+from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -27,16 +34,35 @@ from domain.ports import RecipientDraft
 from domain.values.timestamps import utc_day
 from domain.working_set import WorkingSet
 
+P = ParamSpec("P")
 
-def check_campaign_is_open(code: RedeemCode, working_set: WorkingSet, at: datetime) -> None:
+
+def campaign_rule(
+    check: Callable[Concatenate[Campaign, RedeemCode, WorkingSet, P], None],
+) -> Callable[Concatenate[RedeemCode, WorkingSet, P], None]:
+    """Apply a rule to the campaign of a code, if it has one; a refusal by the rule names the campaign."""
+
+    @wraps(check)
+    def check_of_code(code: RedeemCode, working_set: WorkingSet, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        campaign = working_set.campaign_of(code)
+        if campaign is None:
+            return
+        try:
+            check(campaign, code, working_set, *args, **kwargs)
+        except Refusal as refusal:
+            refusal.campaign_id = campaign.campaign_id
+            raise
+
+    return check_of_code
+
+
+@campaign_rule
+def check_campaign_is_open(campaign: Campaign, _code: RedeemCode, _working_set: WorkingSet, at: datetime) -> None:
     """Check that the campaign of a code takes reservations at a time.
 
     Raises:
         CampaignNotStarted, CampaignHasEnded, CampaignIsPaused: It does not.
     """
-    campaign = working_set.campaign_of(code)
-    if campaign is None:
-        return
     starts_at = campaign.terms.starts_at
     if starts_at is not None and not campaign.has_started(at):
         raise CampaignNotStarted(retry_after_s=_seconds_until(starts_at, at), starts_at=starts_at)
@@ -46,21 +72,31 @@ def check_campaign_is_open(code: RedeemCode, working_set: WorkingSet, at: dateti
         raise CampaignIsPaused
 
 
-def check_domain(code: RedeemCode, recipient: RecipientDraft, working_set: WorkingSet) -> None:
+def check_domain(code: RedeemCode, working_set: WorkingSet, recipient: RecipientDraft) -> None:
     """Check that the terms of a code and of its campaign admit the email address of a recipient.
 
     Raises:
         DomainNotAllowed: They do not.
     """
-    campaign = working_set.campaign_of(code)
-    if not code.admits(recipient) or (campaign is not None and not campaign.admits(recipient)):
+    if not code.admits(recipient):
         raise DomainNotAllowed
+    _check_domain_of_campaign(code, working_set, recipient)
 
 
+@campaign_rule
+def _check_domain_of_campaign(
+    campaign: Campaign, _code: RedeemCode, _working_set: WorkingSet, recipient: RecipientDraft
+) -> None:
+    if not campaign.admits(recipient):
+        raise DomainNotAllowed(why="campaign")
+
+
+@campaign_rule
 def check_campaign_limits(
+    campaign: Campaign,
     code: RedeemCode,
-    recipient_id: UUID,
     working_set: WorkingSet,
+    recipient_id: UUID,
     at: datetime,
     policy: Policy,
     *,
@@ -69,9 +105,10 @@ def check_campaign_limits(
     """Check that one more use of a recipient is within the limits that the codes of a campaign share.
 
     Args:
+        campaign: The campaign.
         code: The code.
+        working_set: Where the recipient's uses are.
         recipient_id: Of the recipient.
-        working_set: Where the campaign and the recipient's uses are.
         at: When the use would be reserved.
         policy: Names the lifetime of a reservation, after which a held use is decided at the latest.
         freed: Reservations of the code whose uses the same commit refunds first.
@@ -79,9 +116,6 @@ def check_campaign_limits(
     Raises:
         CampaignHeld, CampaignExhausted, PersonLimitReached, CampaignDayLimitReached: It is not.
     """
-    campaign = working_set.campaign_of(code)
-    if campaign is None:
-        return
     freed = [reservation for reservation in freed if code.counts_in_campaign(reservation.versions)]
     if campaign.available is not None and campaign.available + len(freed) < 1:
         deadline = working_set.campaign_deadlines.get(campaign.campaign_id)
@@ -104,18 +138,31 @@ def check_campaign_limits(
 
 
 def has_shared_use_left(code: RedeemCode, reservation: Reservation, working_set: WorkingSet, at: datetime) -> bool:
-    """Return whether the limits of the campaign of a code allow to count a use again; True without any.
+    """Return whether the limits of the campaign of a code allow to count a use again; True without any."""
+    try:
+        check_shared_use_left(code, working_set, reservation, at)
+    except ReservationNotResolvable:
+        return False
+    return True
+
+
+@campaign_rule
+def check_shared_use_left(
+    campaign: Campaign, code: RedeemCode, working_set: WorkingSet, reservation: Reservation, at: datetime
+) -> None:
+    """Check that the limits that the codes of a campaign share allow to count a use again.
 
     A use from before the code joined the campaign takes none of its uses.
+
+    Raises:
+        ReservationNotResolvable: `why` no_free_use.
     """
-    campaign = working_set.campaign_of(code)
-    if campaign is None or not code.counts_in_campaign(reservation.versions):
-        return True
+    if not code.counts_in_campaign(reservation.versions):
+        return
     limit = campaign.terms.max_per_person
-    has_use_left = all(left is None or left >= 1 for left in (campaign.available, campaign.find_available_on_day(at)))
-    return has_use_left and (
-        limit is None or working_set.count_uses_of_person(campaign, reservation.recipient_id) < limit
-    )
+    is_full = any(left is not None and left < 1 for left in (campaign.available, campaign.find_available_on_day(at)))
+    if is_full or (limit is not None and working_set.count_uses_of_person(campaign, reservation.recipient_id) >= limit):
+        raise ReservationNotResolvable("no_free_use")
 
 
 def _seconds_until(ahead: datetime, at: datetime) -> int:

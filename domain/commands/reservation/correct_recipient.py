@@ -101,7 +101,7 @@ def correct_recipient(command: CorrectRecipient, working_set: WorkingSet, policy
     lapse_events, code, reservation = settle_lapsed_lease(code, reservation, stamp, derive_case_id(reservation), policy)
     try:
         _check(command, code, reservation, recipient_id, theirs, working_set, policy)
-        check_campaign_limits(code, recipient_id, working_set, stamp.at, policy, freed=[reservation])
+        check_campaign_limits(code, working_set, recipient_id, stamp.at, policy, freed=[reservation])
     except Refusal as error:
         return Decision(code.code_id, lapse_events, refusal=error)
     events = _correction_events(command, code, reservation, recipient_id, stamp, policy)
@@ -129,7 +129,7 @@ def _check(
     if why is None and is_by_person:
         why = _find_staff_only_reason(reservation, command.context, policy)
     if why is None:
-        check_domain(code, command.recipient, working_set)
+        check_domain(code, working_set, command.recipient)
     if why is None and any(other.occupies_use for other in theirs):
         why = "address_taken"
     if why is None and code.bound and code.reserved + code.sent_binding > 1:

@@ -140,17 +140,9 @@ def reserve_use(command: ReserveUse, working_set: WorkingSet, policy: Policy) ->
     if (starts_at := code.terms.starts_at) is not None and not code.has_started(stamp.at):
         raise CodeNotStarted(starts_at, retry_after_s=_seconds_until(starts_at, stamp))
     check_campaign_is_open(code, working_set, stamp.at)
-    check_domain(code, command.recipient, working_set)
+    check_domain(code, working_set, command.recipient)
     to_release = _select_overdue_to_release(code, recipient_id, own_reservations, working_set, stamp, policy)
-    if code.campaign_id is not None:
-        check_campaign_limits(
-            code,
-            recipient_id,
-            working_set,
-            stamp.at,
-            policy,
-            freed=to_release,
-        )
+    check_campaign_limits(code, working_set, recipient_id, stamp.at, policy, freed=to_release)
     event = UseReserved(
         **stamp.fields,
         reservation_id=command.reservation_id,

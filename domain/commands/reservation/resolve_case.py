@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.commands.access.end_on_refund import end_refunded_access
-from domain.commands.campaign.campaign_limits import has_shared_use_left
+from domain.commands.campaign.campaign_limits import check_shared_use_left
 from domain.commands.case_events import REMOVED_BY_HAND, RESOLVED_BY_RETRY, close_case, is_removal_case, open_case
 from domain.commands.context import CommandContext, Decision, EventStamp, event_stamp
 from domain.commands.delivery.late_success import has_access_to_move, is_access_being_moved, is_bound_to_another
@@ -191,8 +191,8 @@ def _sent_events(
         raise ReservationNotResolvable("bound")
     if reservation.is_use and code.available is not None and code.available < 1:
         raise ReservationNotResolvable("no_free_use")
-    if reservation.is_use and not has_shared_use_left(code, reservation, working_set, stamp.at):
-        raise ReservationNotResolvable("no_free_use")
+    if reservation.is_use:
+        check_shared_use_left(code, working_set, reservation, stamp.at)
     retaken = LateSuccessRecorded(**about, recipient_id=reservation.recipient_id, effect="retaken")
     return [retaken, *closed]
 

@@ -15,7 +15,7 @@ def test_what_if_names_the_events_of_the_campaign_that_refused(bench: LedgerBenc
     shown = terminal.ledger("what-if", code, "--email", "li.wei@example.com")
 
     assert shown.out.startswith("CAMPAIGN_PAUSED: ")
-    assert "because of #1, campaign #2" in shown.out
+    assert "because of #1, campaign Autumn #2" in shown.out
 
 
 def test_what_if_answers_about_an_address_and_about_an_action(bench: LedgerBench, terminal: Terminal) -> None:

@@ -49,9 +49,11 @@ def put_into_state(app: AppClient, state: str) -> str:
         "not started": {"starts_at": app.services.now() + timedelta(days=1)},
         "denied": {"denied_domains": parse_domains(LI.partition("@")[2])},
     }
-    limit = "max_per_day" if state == "campaign day" else "max_uses"
     is_sent = state == "campaign used"
-    campaign_id = create_full_campaign(app, limit, is_sent=is_sent) if "campaign" in state else None
+    campaign_terms = CAMPAIGN_TERMS.get(state, {"max_uses": 1})
+    if state == "campaign not started":
+        campaign_terms = {"starts_at": app.services.now() + timedelta(days=1)}
+    campaign_id = create_used_campaign(app, campaign_terms, is_sent=is_sent) if "campaign" in state else None
     member_of = None if state == "campaign joined" else campaign_id
     code = app.issue(make_template(max_uses=1, bound=state == "bound", campaign_id=member_of, **terms.get(state, {})))
     context = CommandContext(now=app.services.now(), actor="operator")
@@ -77,16 +79,24 @@ def put_into_state(app: AppClient, state: str) -> str:
     return code
 
 
-def create_full_campaign(app: AppClient, limit: str, *, is_sent: bool) -> UUID:
-    """Create a campaign whose only use another code has, reserved or sent; its id."""
+CAMPAIGN_TERMS: dict[str, dict[str, Any]] = {
+    "campaign day": {"max_per_day": 1},
+    "campaign domain": {"denied_domains": parse_domains(LI.partition("@")[2])},
+    "campaign person": {"max_per_person": 1},
+}
+
+
+def create_used_campaign(app: AppClient, terms: dict[str, Any], *, is_sent: bool) -> UUID:
+    """Create a campaign with a use of another code, reserved or sent, if its terms allow one; its id."""
     campaign_id = uuid4()
     context = CommandContext(now=app.services.now(), actor="operator")
     app.services.storage.ledger.execute_on_campaign(
-        CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms(**{limit: 1}))
+        CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms(**terms))
     )
-    reserved = app.redeem(app.issue(make_template(max_uses=1, campaign_id=campaign_id)), MEI).json()["reservation_id"]
+    address = LI if "max_per_person" in terms else MEI
+    answer = app.redeem(app.issue(make_template(max_uses=1, campaign_id=campaign_id)), address).json()
     if is_sent:
-        app.attempt(reserved)
+        app.attempt(answer["reservation_id"])
     return campaign_id
 
 
@@ -106,16 +116,23 @@ STATES = {
     "campaign used": ("CAMPAIGN_EXHAUSTED", ["CodeIssued"]),
     "campaign paused": ("CAMPAIGN_PAUSED", ["CodeIssued"]),
     "campaign ended": ("CAMPAIGN_ENDED", ["CodeIssued"]),
+    "campaign not started": ("CAMPAIGN_NOT_STARTED", ["CodeIssued"]),
+    "campaign domain": ("DOMAIN_NOT_ALLOWED", ["CodeIssued"]),
+    "campaign person": ("PERSON_LIMIT", ["CodeIssued"]),
 }
 
 
 LIMIT_EVIDENCE = ["CampaignCreated", "CampaignUseTaken"]
 CAMPAIGN_EVIDENCE = {
-    "CAMPAIGN_HELD": LIMIT_EVIDENCE,
-    "CAMPAIGN_DAY_LIMIT": LIMIT_EVIDENCE,
-    "CAMPAIGN_EXHAUSTED": LIMIT_EVIDENCE,
-    "CAMPAIGN_PAUSED": ["CampaignPaused"],
-    "CAMPAIGN_ENDED": ["CampaignEnded"],
+    "campaign reserved": LIMIT_EVIDENCE,
+    "campaign day": LIMIT_EVIDENCE,
+    "campaign joined": LIMIT_EVIDENCE,
+    "campaign used": LIMIT_EVIDENCE,
+    "campaign person": LIMIT_EVIDENCE,
+    "campaign paused": ["CampaignPaused"],
+    "campaign ended": ["CampaignEnded"],
+    "campaign not started": ["CampaignCreated"],
+    "campaign domain": ["CampaignCreated"],
 }
 
 
@@ -146,7 +163,8 @@ def test_the_answer_is_that_of_the_request_itself_and_names_its_events(app: AppC
     assert [type(entry.event).__name__ for entry in entries] == evidence
     past = find_past(app.services.states, code_id, app.services.now())
     campaign_id = None if past.code is None else past.code.campaign_id
-    assert name_campaign_events(app, campaign_id, answer["because_of_campaign"]) == CAMPAIGN_EVIDENCE.get(would, [])
+    assert name_campaign_events(app, campaign_id, answer["because_of_campaign"]) == CAMPAIGN_EVIDENCE.get(state, [])
+    assert answer["campaign_id"] == (str(campaign_id) if "campaign" in state else None)
 
 
 def test_person_limit_names_only_the_uses_that_the_person_has(app: AppClient) -> None:

@@ -51,10 +51,15 @@ def test_what_if_page_shows_the_events_of_the_campaign_that_refused(
     shared_app.services.storage.ledger.execute_on_campaign(pause)
     code_id = code_id_of(shared_app, shared_app.issue(make_template(campaign_id=campaign_id)))
 
-    page = read_page(shared_sign_in("viewer").submit(f"/support/codes/{code_id}/what-if", email=OTHER).text)
+    path, name = f"/support/codes/{code_id}/what-if", make_campaign_terms().name
+    page = read_page(shared_sign_in("viewer").submit(path, email=OTHER).text)
+    of_admin = read_page(shared_sign_in("admin").submit(path, email=OTHER).text)
 
     assert "CAMPAIGN_PAUSED" in page.texts("code")
     assert ["#2" in line.text for line in page.find("ol", id="campaign-evidence").find_all("li")] == [True]
+    assert page.find("h3", id="because-campaign").text.endswith(name)
+    assert of_admin.find_all(href=f"/admin/campaigns/{campaign_id}/events/2")
+    assert not page.find_all(href=f"/admin/campaigns/{campaign_id}/events/2")
 
 
 def test_what_if_page_shows_what_each_action_would_have_done(shared_app: AppClient, shared_sign_in: SignIn) -> None:

@@ -1,11 +1,13 @@
 """What the campaign of a code allows: each refusal in its order, and every use that comes back is free again."""
 
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from domain.command_bus import Result
+from domain.commands.campaign import campaign_limits
 from domain.errors import Refusal
 from domain.events import LateSuccessRecorded
 from tests.support.ledger.code_terms import make_campaign_terms
@@ -65,23 +67,23 @@ def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() ->
         denied_domains="example.org",
     )
     scenario.pause_campaign()
-    seen = [refusal(scenario.redeem("wang@example.org"))]
+    results = [scenario.redeem("wang@example.org")]
     scenario.passes(10)
     scenario.resume_campaign()
     scenario.reserved("li")
     scenario.pause_campaign()
     scenario.passes(10)
-    seen.append(refusal(scenario.redeem("wang@example.org")))
+    results.append(scenario.redeem("wang@example.org"))
     scenario.change_campaign(ends_at=None)
-    seen.append(refusal(scenario.redeem("wang@example.org")))
+    results.append(scenario.redeem("wang@example.org"))
     scenario.resume_campaign()
-    seen.append(refusal(scenario.redeem("wang@example.org")))
-    seen.append(refusal(scenario.redeem("li", code=OTHER)))
+    results.append(scenario.redeem("wang@example.org"))
+    results.append(scenario.redeem("li", code=OTHER))
     scenario.change_campaign(max_uses=2)
-    seen.append(refusal(scenario.redeem("li", code=OTHER)))
-    seen.append(refusal(scenario.redeem("wang", code=OTHER)))
+    results.append(scenario.redeem("li", code=OTHER))
+    results.append(scenario.redeem("wang", code=OTHER))
 
-    assert seen == [
+    assert [refusal(result) for result in results] == [
         "CAMPAIGN_NOT_STARTED",
         "CAMPAIGN_ENDED",
         "CAMPAIGN_PAUSED",
@@ -90,6 +92,30 @@ def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() ->
         "PERSON_LIMIT",
         "CAMPAIGN_DAY_LIMIT",
     ]
+    assert {result.campaign_id for result in results if isinstance(result, Refusal)} == {scenario.campaign_id}
+
+
+def test_every_refusal_by_a_campaign_names_it_and_no_other_does() -> None:
+    """A rule gets the campaign from `campaign_rule` alone, which writes its id on the refusal."""
+    terms = make_campaign_terms(max_uses=1, denied_domains="example.org")
+    scenario = Scenario(campaign=terms, max_uses=9, bound=False, denied_domains="example.net")
+    scenario.issue(OTHER, max_uses=9, bound=False)
+    own, shared = scenario.redeem("li@example.net"), scenario.redeem("li@example.org")
+    late = scenario.reserved("li")
+    scenario.attempt(late, LOST)
+    done(scenario.resolve(late, "refunded"))
+    done(scenario.redeem("wang", code=OTHER))
+    scenario.outcome(late, SENT, attempt=1)
+    full = scenario.resolve(late, "sent", request_id="s2")
+    commands = Path(campaign_limits.__file__).parents[1].rglob("*.py")
+    asking = [file.name for file in commands for _ in range(file.read_text().count("campaign_of("))]
+
+    assert [refusal(own), refusal(shared), refusal(full)] == [
+        *["DOMAIN_NOT_ALLOWED"] * 2,
+        "RESERVATION_NOT_RESOLVABLE",
+    ]
+    assert [getattr(result, "campaign_id", "") for result in (own, shared, full)] == [None, *[scenario.campaign_id] * 2]
+    assert asking == ["campaign_limits.py"]
 
 
 @pytest.mark.parametrize("terms", [{"allowed_domains": "example.org"}, {"denied_domains": "example.com"}])

@@ -1,0 +1,86 @@
+"""The uses that a campaign had in a past state, read backward: those that a fold of its whole history finds."""
+
+import random
+from collections.abc import Callable
+from datetime import date, timedelta
+from functools import partial
+from uuid import UUID
+
+import pytest
+
+from domain.commands.reservation.reserve import ReserveUse
+from domain.events.campaign import CampaignUseReturned, CampaignUseTaken
+from domain.model.campaign import Campaign
+from domain.ports import Rejected
+from domain.values.timestamps import utc_day
+from projections.read_models import campaign_list
+from projections.read_models.campaign_list import CampaignEntry, CampaignReader
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+PAGE = 3
+
+
+def find_uses(
+    entries: list[CampaignEntry], is_wanted: Callable[[CampaignUseTaken], bool] = lambda _: True
+) -> list[int]:
+    """Versions of the events of uses that were taken and not returned, the newest first, by a fold from the first."""
+    uses: dict[UUID, int] = {}
+    for entry in entries:
+        if isinstance(entry.event, CampaignUseTaken) and is_wanted(entry.event):
+            uses[entry.event.reservation_id] = entry.version
+        elif isinstance(entry.event, CampaignUseReturned):
+            uses.pop(entry.event.reservation_id, None)
+    return sorted(uses.values(), reverse=True)
+
+
+def is_use_of(person: UUID, event: CampaignUseTaken) -> bool:
+    """Whether a recipient has the use."""
+    return event.recipient_id == person
+
+
+def build_history(bench: LedgerBench, source: random.Random) -> tuple[UUID, list[UUID]]:
+    """A campaign whose uses are reserved, sent and refunded by chance on two days; its id, and its recipients."""
+    campaign_id = bench.create_campaign(max_uses=100, max_per_person=50, max_per_day=90)
+    code, people = bench.issue(None, bound=False, campaign_id=campaign_id), set[UUID]()
+    for step in range(24):
+        command = bench.reserve(code, f"{source.choice(('li', 'mei', 'wang'))}{step % 2}@example.com")
+        context = bench.context()
+        later = context.now + timedelta(days=step // 12)
+        command = ReserveUse(
+            **{name: getattr(command, name) for name in command.__struct_fields__ if name != "context"},
+            context=type(context)(now=later, actor="person"),
+        )
+        result = done(bench.run(command))
+        people.add(result.require_reservation().recipient_id)
+        if result.changed and source.random() < 0.6:
+            bench.attempt(result.require_reservation().reservation_id, REFUSED)
+    return campaign_id, sorted(people)
+
+
+def test_uses_read_backward_are_those_of_a_fold_at_every_version(
+    bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all recipients, of one, and of a day; in pages."""
+    monkeypatch.setattr(campaign_list, "USES_PAGE", PAGE)
+    seed = random.randrange(2**32)
+    campaign_id, people = build_history(bench, random.Random(seed))
+    reader = CampaignReader(bench.storage)
+    entries = list(reader.read_campaign_history(campaign_id))
+    assert {type(entry.event) for entry in entries} >= {CampaignUseTaken, CampaignUseReturned}, f"seed {seed}"
+
+    def read(campaign: Campaign, *, limit: int = 99, person: UUID | None = None, day: date | None = None) -> list[int]:
+        uses = reader.list_newest_uses(campaign, limit, recipient_id=person, day=day)
+        return [version for version, _ in uses]
+
+    for number in range(1, len(entries) + 1):
+        until, campaign = entries[:number], entries[number - 1].campaign
+        today = utc_day(campaign.last_at)
+
+        assert read(campaign) == find_uses(until), f"seed {seed}, version {number}"
+        assert len(read(campaign)) == campaign.occupied, f"seed {seed}, version {number}"
+        assert read(campaign, limit=2) == find_uses(until)[:2], f"seed {seed}, version {number}"
+        assert len(read(campaign, day=today)) == campaign.occupied_on_day, f"seed {seed}, version {number}"
+        for person in people:
+            theirs = find_uses(until, partial(is_use_of, person))
+            assert read(campaign, person=person) == theirs, f"seed {seed}, version {number}"
