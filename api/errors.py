@@ -87,7 +87,9 @@ class ApplicationError(Exception):
     @classmethod
     def from_refusal(cls, refusal: Refusal) -> Self:
         """Return the error for a refusal of the domain."""
-        return cls(refusal.code, retry_after_s=refusal.retry_after_s, errors=(), **refusal.facts)
+        in_use = refusal.facts.get("in_use")
+        errors = [_below_uses(name, uses) for name, uses in in_use.items()] if isinstance(in_use, dict) else ()
+        return cls(refusal.code, retry_after_s=refusal.retry_after_s, errors=errors, **refusal.facts)
 
 
 def malformed(where: str, what: str) -> ApplicationError:
@@ -98,3 +100,8 @@ def malformed(where: str, what: str) -> ApplicationError:
         what: What is wrong with it, without repeating its value.
     """
     return ApplicationError("MALFORMED", errors=[{"where": where, "what": what}])
+
+
+def _below_uses(name: str, uses: int) -> dict[str, object]:
+    """Return the part of a problem about a limit that is below the uses that it limits."""
+    return {"where": f"body.{name}", "what": f"must be at least {uses}, the number of uses that it limits"}

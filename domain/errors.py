@@ -5,9 +5,9 @@ into a status; the order in which a command checks its rules is its `refusals`. 
 description, are read from here. Refusals of redeem requests are stored in the table `refusals`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 RefusalKind = Literal["refused", "malformed", "not_found", "conflict", "outdated", "limited"]
@@ -213,11 +213,22 @@ class CodeNotJoinable(RefusalWithReason):
 
 
 class CampaignConflict(RefusalWithReason):
-    """The change contradicts what the campaign has become; `why` says how."""
+    """The change contradicts what the campaign has become; `errors` names every limit that is below its uses."""
 
     code = "CAMPAIGN_CONFLICT"
     kind = "conflict"
     reasons = ("ended", "uncounted", "max_uses", "max_per_person", "max_per_day")
+
+    @classmethod
+    def below_uses(cls, in_use: Mapping[str, int]) -> Self:
+        """Return the refusal of limits that are below the uses that they limit.
+
+        Args:
+            in_use: The uses by the name of the limit, at least one.
+        """
+        refusal = cls(next(iter(in_use)))
+        refusal.facts["in_use"] = in_use
+        return refusal
 
 
 class NoSuchHandOut(Refusal):

@@ -40,10 +40,14 @@ def refusal_detail(code: str, language: Language, **facts: object) -> str:
         language: Of the answer.
         facts: `retry_after_s`, whole seconds; `why` a use can't be refunded, or a case not be decided like that;
             `taken`, the uses that a limit has to leave room for; `scope` that a key lacks; `starts_at`, the time
-            from which the request may succeed.
+            from which the request may succeed; `in_use`, the uses by the name of the limit that they exceed.
     """
     say = translator(language)
     base = _refusal_key(say, code)
+    in_use = facts.get("in_use")
+    if isinstance(in_use, Mapping):
+        sentences = (say(f"{base}.{name}", taken=uses) for name, uses in in_use.items())
+        return ("" if language == "zh" else " ").join(sentences)
     why = f"{base}.{facts.get('why')}"
     seconds, after = facts.get("retry_after_s"), f"{base}.detail_after"
     if "why" in facts and say.knows(why):

@@ -58,7 +58,7 @@ class FormFields:
     Attributes:
         values: Texts by field, as typed.
         choices: The ticked boxes of fields that have several.
-        errors: By field, the end of the catalog key of what is wrong.
+        errors: By field, the end of the catalog key of what is wrong; after a colon, the number that its text names.
     """
 
     values: Mapping[str, str]

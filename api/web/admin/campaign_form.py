@@ -55,19 +55,20 @@ def read_terms(fields: FormFields, now: datetime, before: CampaignTerms | None =
 
 
 def blame_field(fields: FormFields, error: ApplicationError) -> None:
-    """Add a refusal of the terms to the errors of the field that it is about.
+    """Add a refusal of the terms to the errors of the fields that it is about.
 
     Raises:
         ApplicationError: The refusal is about no field.
     """
+    in_use = error.facts.get("in_use")
+    if isinstance(in_use, Mapping):
+        fields.errors.update({name: f"below_{name}:{uses}" for name, uses in in_use.items()})
+        return
     why = str(error.facts.get("why"))
     name = BLAMED_FIELD.get(why, why)
     if error.code not in FIELD_CODES or name not in CAMPAIGN_TERM_NAMES:
         raise error
-    if name != why:
-        fields.errors[name] = why
-    else:
-        fields.errors[name] = f"below_{why}" if error.code == "CAMPAIGN_CONFLICT" else "value"
+    fields.errors[name] = why if name != why else "value"
 
 
 def _field_text(value: object) -> str:

@@ -200,15 +200,22 @@ def _change_terms(
         _check_end_lies_ahead(terms, command.context)
     if terms.has_shared_limits and not campaign.counts_uses:
         raise CampaignConflict("uncounted")
-    if terms.max_uses is not None and terms.max_uses < campaign.occupied:
-        raise CampaignConflict("max_uses")
-    if terms.max_per_person is not None and terms.max_per_person < working_set.most_per_person.get(
-        campaign.campaign_id, 0
-    ):
-        raise CampaignConflict("max_per_person")
-    if terms.max_per_day is not None and terms.max_per_day < campaign.count_on_day(fields["at"]):
-        raise CampaignConflict("max_per_day")
+    if in_use := _find_exceeded_limits(campaign, terms, fields["at"], working_set):
+        raise CampaignConflict.below_uses(in_use)
     return CampaignTermsChanged(**fields, **structs.asdict(terms))
+
+
+def _find_exceeded_limits(
+    campaign: Campaign, terms: CampaignTerms, at: datetime, working_set: WorkingSet
+) -> dict[str, int]:
+    """Return the uses that limits would be below, by the name of the limit."""
+    in_use = {
+        "max_uses": campaign.occupied,
+        "max_per_person": working_set.most_per_person.get(campaign.campaign_id, 0),
+        "max_per_day": campaign.count_on_day(at),
+    }
+    limits: dict[str, int | None] = {name: getattr(terms, name) for name in in_use}
+    return {name: in_use[name] for name, limit in limits.items() if limit is not None and limit < in_use[name]}
 
 
 def _check_terms(terms: CampaignTerms) -> None:

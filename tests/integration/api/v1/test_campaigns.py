@@ -102,6 +102,27 @@ def test_campaign_admits_the_domains_of_its_terms_and_says_when_it_starts(app: A
     assert changed["allowed_domains"] == ["*.edu", "example.com"]
 
 
+def test_limits_below_their_uses_are_all_named_with_the_number_in_use(app: AppClient) -> None:
+    """In one answer, by field and in both languages; the terms stay as they are."""
+    campaign = create(app, max_uses=9, max_per_person=5, max_per_day=5)
+    for code in issue(app, campaign, 2):
+        app.redeem(code, "li@example.com")
+    path, support = f"/api/v1/campaigns/{campaign['id']}", app.key("support")
+    low = {"max_uses": 1, "max_per_person": 1, "max_per_day": 1}
+
+    refused = app.client.patch(path, json=low, headers={**support, "Accept-Language": "en"})
+    in_chinese = app.client.patch(path, json=low, headers={**support, "Accept-Language": "zh"}).json()
+    changed = app.client.patch(path, json=dict.fromkeys(low, 2), headers=support)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "CAMPAIGN_CONFLICT")
+    assert [error["where"] for error in refused.json()["errors"]] == [f"body.{name}" for name in low]
+    assert {error["what"] for error in refused.json()["errors"]} == {
+        "must be at least 2, the number of uses that it limits"
+    }
+    assert refused.json()["detail"].count("at least 2.") == in_chinese["detail"].count("不低于 2。") == len(low)
+    assert changed.status_code == 200
+
+
 def test_bad_terms_of_a_campaign_are_refused_with_their_reason(shared_app: AppClient) -> None:
     """Each wrong body, and the problem that it gets; nothing is created."""
     app, admin = shared_app, shared_app.key("admin")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -77,12 +77,18 @@ def test_campaign_command_ends_with_the_exit_code_of_its_refusal(bench: LedgerBe
     for arguments, status, text in wrong:
         ended = terminal.ledger(*arguments)
         assert (ended.status, text in ended.err, ended.out) == (status, True, ""), (arguments, ended)
+    for person in ("li", "wang"):
+        bench.redeem(bench.issue(campaign_id=UUID(campaign)), f"{person}@example.com")
+    terminal.ledger("campaign", "terms", campaign, "--max-per-day", "2")
+    low = terminal.ledger("campaign", "terms", campaign, "--max-uses", "1", "--max-per-day", "1")
     answers = [terminal.ledger("campaign", action, campaign) for action in ("end", "end", "resume")]
+
+    assert (low.status, low.err.count("of at least 2.")) == (4, 2)
 
     assert [answer.status for answer in answers] == [0, 0, 4]
     assert "ended permanently" in answers[2].err
     assert len(terminal.ledger("campaign", "list", "--json").json) == 1
-    assert bench.rows("SELECT count(*) FROM code_balances") == [(0,)]
+    assert bench.rows("SELECT count(*) FROM code_balances") == [(2,)]
 
 
 def test_campaign_add_and_import_put_codes_into_a_campaign(

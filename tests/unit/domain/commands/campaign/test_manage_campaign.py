@@ -15,7 +15,7 @@ from domain.commands.campaign.manage_campaign import (
     ResumeCampaign,
     handle_campaign,
 )
-from domain.errors import Refusal
+from domain.errors import CampaignConflict, Refusal
 from domain.events import CampaignTermsChanged
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import START, Scenario
@@ -183,6 +183,24 @@ def test_limit_per_day_can_fall_to_the_uses_of_the_day() -> None:
     assert changed(scenario.change_campaign(max_per_day=2))
     scenario.passes(86_400)
     assert changed(scenario.change_campaign(max_per_day=1))
+
+
+def test_every_limit_that_would_be_below_its_uses_is_named_with_their_number() -> None:
+    """In one refusal; limits that leave room are not in it."""
+    terms = make_campaign_terms(max_uses=9, max_per_person=5, max_per_day=5)
+    scenario = Scenario(campaign=terms, max_uses=9, bound=False)
+    for person in ("li", "wang", "zhao"):
+        scenario.reserved(person)
+    scenario.working_set.most_per_person[UUID(int=0xCA)] = 2
+
+    all_three = scenario.change_campaign(max_uses=2, max_per_person=1, max_per_day=2)
+    two = scenario.change_campaign(max_uses=3, max_per_person=1, max_per_day=1)
+
+    assert [result.facts.get("in_use") for result in (all_three, two) if isinstance(result, CampaignConflict)] == [
+        {"max_uses": 3, "max_per_person": 2, "max_per_day": 3},
+        {"max_per_person": 2, "max_per_day": 3},
+    ]
+    assert changed(scenario.change_campaign(max_uses=3, max_per_person=2, max_per_day=3))
 
 
 def test_campaign_that_counts_no_uses_gets_no_shared_limit() -> None:
