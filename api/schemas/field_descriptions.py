@@ -165,6 +165,7 @@ FIELD_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "ExplainedOpening.reason": "Why the uses were imported.",
     "ExplainedReservation.attempts": "Sending attempts of the reservation.",
     "Explanation.as_of": "Time for which the balance is computed.",
+    "ExportRequest.reason": "Reason, without email addresses; stored encrypted in the audit log.",
     "ForgetRequest.reason": "Reason, without the email address; stored encrypted.",
     "ImportView.applied": "Whether codes were imported: not in a dry run, nor if a line is invalid without skip_bad.",
     "IssueRequest.count": "Number of codes.",

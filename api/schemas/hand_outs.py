@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.schemas.code_terms import document_of_terms
-from api.schemas.resources import NewTerms, StrictRequest
+from api.schemas.resources import NewTerms, StatedReason, StrictRequest
 from domain.events.code_terms import TERM_NAMES, CodeTerms
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
@@ -72,6 +72,12 @@ class HandOutTextsRequest(StrictRequest):
         """Return the texts that the request names."""
         named: dict[Language, HandOutTextRequest | None] = {"en": self.en, "zh": self.zh}
         return {name: HandOutText(text.subject, text.text) for name, text in named.items() if text is not None}
+
+
+class ExportRequest(StrictRequest):
+    """Why email addresses are exported."""
+
+    reason: StatedReason
 
 
 class HandOutRequest(NewTerms):

@@ -245,11 +245,14 @@ class ReasonRequest(StrictRequest):
     note: Reason = None
 
 
+StatedReason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
+
+
 class ForgetRequest(StrictRequest):
     """The person whose data is erased or exported, and the reason."""
 
     email: Annotated[str, Field(min_length=3, max_length=320)]
-    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    reason: StatedReason
 
 
 class ForgottenView(BaseModel):

@@ -19,6 +19,7 @@ from api.http.pagination import format_cursor, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
 from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.hand_outs import (
+    ExportRequest,
     HandOutPage,
     HandOutRequest,
     HandOutView,
@@ -236,16 +237,16 @@ def bounce(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayW
 
 @router.post(
     "/{hand_out_id}/export",
-    responses={200: {"content": CSV_CONTENT}, **problem_responses("HAND_OUT_NOT_FOUND")},
+    responses={200: {"content": CSV_CONTENT}, **problem_responses("HAND_OUT_NOT_FOUND", "MALFORMED")},
     response_class=StreamingResponse,
     summary="Export the recipients of a hand-out",
 )
-def export(hand_out_id: UUID, services: TheServices, caller: Admin) -> StreamingResponse:
+def export(hand_out_id: UUID, body: ExportRequest, services: TheServices, caller: Admin) -> StreamingResponse:
     """Returns a CSV file with the email address and the state of every recipient.
 
-    The export is recorded in the audit log.
+    The audit log records the export and its reason.
     """
-    lines = lines_of(export_people(services, caller, hand_out_id), PEOPLE_COLUMNS, "csv")
+    lines = lines_of(export_people(services, caller, hand_out_id, body.reason), PEOPLE_COLUMNS, "csv")
     headers = {"Content-Disposition": f'attachment; filename="hand-out-{str(hand_out_id)[:8]}.csv"'}
     return StreamingResponse(lines, media_type=CSV_TYPE, headers=headers)
 

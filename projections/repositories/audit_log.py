@@ -7,7 +7,7 @@ is about something that was rolled back.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from psycopg import Connection
@@ -67,6 +67,8 @@ class Actor(NamedTuple):
 
 
 OPERATOR = Actor()
+NO_REASON: Final = "no reason was given"
+"""The reason of an operator who named none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,11 @@ def describe_changes(**values: tuple[object, object]) -> str:
 def describe_values(**values: object) -> str:
     """Format values by name for the details; those that are None are left out."""
     return "; ".join(f"{name}: {_format_value(value)}" for name, value in values.items() if value is not None)
+
+
+def describe_export(reason: str, **scope: object) -> str:
+    """Format the reason of an export for the details, and what it was limited to; limits that are None are left out."""
+    return "; ".join(filter(None, [reason.strip() or NO_REASON, describe_values(**scope)]))
 
 
 def _format_value(value: object) -> str:

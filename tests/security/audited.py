@@ -316,7 +316,7 @@ AUDITED: Final[dict[str, Make]] = {
         f"{HAND_OUTS}/recipients?hand_out={audited_app.hand_out()}",
         {"json": {"recipients": [{"email": "zhou@example.com"}]}},
     ),
-    "POST /api/v1/hand-outs/{hand_out_id}/export": _at(HAND_OUTS + "/{}/export", AuditedApp.hand_out),
+    "POST /api/v1/hand-outs/{hand_out_id}/export": _at(HAND_OUTS + "/{}/export", AuditedApp.hand_out, json=REASON),
     "POST /api/v1/hand-outs/{hand_out_id}/test": _at(
         HAND_OUTS + "/{}/test", AuditedApp.hand_out, json={"email": EMAIL}
     ),

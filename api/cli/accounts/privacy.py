@@ -14,6 +14,7 @@ from api.use_cases.privacy.erase_person import ErasureResult, PersonErasure
 from domain.values.identifiers import EmailAddress
 from projections.privacy.erasure import ErasedIdsFile, ErasedIdsFileError
 from projections.privacy.key_rotation import KeyRotation
+from projections.repositories.audit_log import NO_REASON
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.progress_bars import progress_bar
 from projections.terminal.text import say, say_error
@@ -22,7 +23,6 @@ from projections.vault.vault import DigestMismatchError, SealBrokenError
 LEASE_GRACE_S = 10
 """Extra seconds to wait for a lease: after them the sweep or this command has settled the reservation."""
 POLL_S = 0.5
-NO_REASON = "no reason was given"
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from api.cli.command_index import READS_ONLY, leaves_no_record
 from api.cli.context import Session
-from api.cli.output_file import OutputOption, open_output_file
+from api.cli.output_file import OutputOption, ReasonOption, open_output_file
 from api.cli.progress import CommandProgress
 from api.cli.report_source import open_report_store
 from api.use_cases.export_rows import (
@@ -25,7 +25,7 @@ from api.use_cases.export_rows import (
 from projections.read_models.code_list import CodeListReader
 from projections.read_models.reservation_list import ReservationListReader
 from projections.read_models.statement_export import read_statement_lines
-from projections.repositories.audit_log import describe_values
+from projections.repositories.audit_log import NO_REASON, describe_export
 from projections.terminal.text import say_error
 
 FormatOption = Annotated[
@@ -47,17 +47,18 @@ def codes(
     texts: Annotated[
         bool, typer.Option("--texts/--no-texts", help="Whether to include the codes; recorded in the audit log.")
     ] = True,
+    reason: ReasonOption = NO_REASON,
 ) -> int:
     """Export codes with their balances, in order of issue.
 
     Another ledger imports the file with `ledger import-codes`.
 
-    Example: `ledger export codes --output codes.csv --group blue`
+    Example: `ledger export codes --output codes.csv --group blue --reason "print the cards"`
     """
     session = Session(context.obj)
     with session.open_ledger() as ledger:
         if texts:
-            ledger.open_audit_log().record("exported_codes", None, describe_values(group=group))
+            ledger.open_audit_log().record("exported_codes", None, describe_export(reason, group=group))
         with open_report_store(ledger.settings, ledger.storage.vault) as store:
             rows = code_rows(CodeListReader(store), ledger.now, group, texts=texts)
             return _write("codes", rows, CODE_COLUMNS, output, form)
@@ -70,12 +71,13 @@ def reservations(
     emails: Annotated[
         bool, typer.Option("--emails", help="Include email addresses; recorded in the audit log.")
     ] = False,
+    reason: ReasonOption = NO_REASON,
 ) -> int:
     """Export reservations, oldest first."""
     session = Session(context.obj)
     with session.open_ledger() as ledger:
         if emails:
-            ledger.open_audit_log().record("exported_emails")
+            ledger.open_audit_log().record("exported_emails", None, describe_export(reason))
         columns = [name for name in RESERVATION_COLUMNS if emails or name != "email"]
         with open_report_store(ledger.settings, ledger.storage.vault) as store:
             rows = reservation_rows(ReservationListReader(store), addresses=emails)

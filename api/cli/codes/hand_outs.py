@@ -13,7 +13,7 @@ from api.cli.arguments import number_parser, parse_campaign_id, parse_email, par
 from api.cli.codes.source_file import open_source_file, resolve_format
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
-from api.cli.output_file import open_output_file
+from api.cli.output_file import OutputOption, ReasonOption, open_output_file
 from api.cli.printing import JsonFlag, print_json
 from api.cli.term_options import NamedTerms, with_term_options
 from api.code_import.file_reader import UnusableFileError
@@ -32,6 +32,7 @@ from domain.values.identifiers import EmailAddress
 from domain.values.number_bounds import MAILS_PER_MINUTE
 from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, HandOutText, Obstacle, Person
 from projections.read_models.pagination import OLDEST, ListCursor
+from projections.repositories.audit_log import NO_REASON
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.tables import show as show_table
 from projections.terminal.tables import table
@@ -254,18 +255,18 @@ def resend(
 def export(
     context: typer.Context,
     hand_out: HandOutId,
-    output: Annotated[Path | None, typer.Option(help="File to write (mode 600); default: stdout.")] = None,
+    output: OutputOption = None,
     form: FormatOption = None,
+    reason: ReasonOption = NO_REASON,
 ) -> int:
     """Export the recipients of a hand-out with their email addresses.
 
-    The export is recorded in the audit log.
+    The audit log records the export and its reason.
     """
-    hand_out_id = _parse_hand_out_id(hand_out)
-    file_format = resolve_format(form, output or Path())
+    hand_out_id, file_format = _parse_hand_out_id(hand_out), resolve_format(form, output or Path())
     with Session(context.obj).open_ledger() as ledger:
         try:
-            rows = export_people(ledger.services, ledger.caller(), hand_out_id)
+            rows = export_people(ledger.services, ledger.caller(), hand_out_id, reason)
         except ApplicationError as error:
             return ledger.report_refusal(error)
         with open_output_file(output) as file:

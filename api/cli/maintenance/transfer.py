@@ -10,19 +10,18 @@ from typing import Annotated, Any, BinaryIO
 import orjson
 import typer
 
-from api.cli.accounts.privacy import NO_REASON
 from api.cli.arguments import parse_email
 from api.cli.codes import export as list_export
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import Session
-from api.cli.output_file import OutputOption, open_output_file
+from api.cli.output_file import OutputOption, ReasonOption, open_output_file
 from api.cli.printing import JsonFlag, print_json
 from api.use_cases.privacy.export_person import export_person
 from projections.database.migrations import check_schema
 from projections.database.roles import check_owner
 from projections.rebuild.command import ProgressLines
 from projections.replay.observer import UndecodableEventError
-from projections.repositories.audit_log import AuditAction
+from projections.repositories.audit_log import NO_REASON, AuditAction
 from projections.storage.key_check import verify_key_rings
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say_error
@@ -79,9 +78,7 @@ def vault(context: typer.Context, output: OutputOption = None, json: JsonFlag = 
 def person(
     context: typer.Context,
     email: Annotated[str, typer.Argument(help="Email address of the person.")],
-    reason: Annotated[
-        str, typer.Option(help="Reason, without the email address; stored encrypted in the audit log.")
-    ] = NO_REASON,
+    reason: ReasonOption = NO_REASON,
     output: OutputOption = None,
     json: JsonFlag = True,  # noqa: ARG001 - it is always JSON, and every command takes --json
 ) -> int:

@@ -7,25 +7,21 @@ from uuid import UUID
 from api.use_cases.export_rows import SLICE, Row
 from api.use_cases.hand_outs.hand_out_actions import list_people
 from api.use_cases.services import Caller, LedgerServices
-from projections.repositories.audit_log import describe_values
+from projections.repositories.audit_log import describe_export
 
 PEOPLE_COLUMNS: Final = (
     *("email", "language", "state", "mail", "code_id", "recipient_id", "handed_out_at", "changed_at"),
 )
 
 
-def export_people(
-    services: LedgerServices, caller: Caller, hand_out_id: UUID, reason: str | None = None
-) -> Iterator[Row]:
-    """Record the export with its reason, if there is one, and return the recipients in the order of the list.
+def export_people(services: LedgerServices, caller: Caller, hand_out_id: UUID, reason: str) -> Iterator[Row]:
+    """Record the export with its reason, and return the recipients in the order of the list.
 
     Raises:
         ApplicationError: HAND_OUT_NOT_FOUND.
     """
     first = list_people(services, hand_out_id, 0, SLICE)
-    services.open_audit_log(caller).record(
-        "exported_emails", hand_out_id, reason or describe_values(hand_out=hand_out_id)
-    )
+    services.open_audit_log(caller).record("exported_emails", hand_out_id, describe_export(reason))
 
     def rows() -> Iterator[Row]:
         page = first

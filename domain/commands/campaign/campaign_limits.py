@@ -49,8 +49,8 @@ def campaign_rule(
             return
         try:
             check(campaign, code, working_set, *args, **kwargs)
-        except Refusal as refusal:
-            refusal.campaign_id = campaign.campaign_id
+        except Refusal as error:
+            error.campaign_id = campaign.campaign_id
             raise
 
     return check_of_code

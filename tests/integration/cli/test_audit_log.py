@@ -16,7 +16,9 @@ from psycopg import sql
 from api.cli.app import app
 from api.cli.command_index import READS_ONLY, WITHOUT_RECORD
 from domain.ports import OutcomeUnknown
+from domain.values.number_bounds import POSITIONS
 from projections.event_store.codec import decode
+from projections.repositories.staff_sessions import StaffSessionRepository
 from tests.support.clients.terminal import Terminal, walk_commands
 from tests.support.ledger import legacy_database as old
 from tests.support.ledger.ledger_bench import LedgerBench, done
@@ -321,3 +323,25 @@ def test_command_that_did_nothing_leaves_no_line(ledger: Ledger) -> None:
     assert [ended.status for ended in (*first, *again)] == [0, 0, 4, 4]
     assert left[-2:] == ["revoked_key", "removed_staff"]
     assert ledger.records(before)[0] == []
+
+
+def test_every_export_of_addresses_or_codes_records_its_reason(ledger: Ledger) -> None:
+    """Commands ask for nothing, so without one the line says that none was given; what limited the export follows."""
+    hand_out = ledger.hand_out()
+    exports: list[Arguments] = [
+        ("export", "codes", "--group", "blue"),
+        ("export", "reservations", "--emails"),
+        ("export", "person", PERSON),
+        ("hand-out", "export", hand_out),
+    ]
+    for words in exports:
+        assert ledger.terminal.ledger(*words, "--reason", "asked by the owner").status == 0
+        assert ledger.terminal.ledger(*words).status == 0
+
+    rows = StaffSessionRepository(ledger.bench.storage).list_audit_page(POSITIONS.most, 2 * len(exports))
+    reasons = [row.reason for row in reversed(rows)]
+
+    assert reasons == [
+        *("asked by the owner; group: blue", "no reason was given; group: blue"),
+        *["asked by the owner", "no reason was given"] * 3,
+    ]

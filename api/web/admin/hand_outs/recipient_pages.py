@@ -125,7 +125,7 @@ def export_on_page(
     """Send the recipients with their email addresses and states."""
     if not is_valid_reason(reason):
         return _render_export(request, admin, staff, hand_out_id, reason)
-    lines = lines_of(export_people(admin.services, staff.caller(), hand_out_id, reason.strip()), PEOPLE_COLUMNS, "csv")
+    lines = lines_of(export_people(admin.services, staff.caller(), hand_out_id, reason), PEOPLE_COLUMNS, "csv")
     headers = {"Content-Disposition": f'attachment; filename="hand-out-{str(hand_out_id)[:8]}.csv"'}
     return StreamingResponse(lines, media_type=TYPE, headers=headers)
 

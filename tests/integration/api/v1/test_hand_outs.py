@@ -468,8 +468,8 @@ def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:
     shown = app.client.get(f"{path}/preview", params={"language": "en"}, headers=app.key("viewer")).json()
     tested = app.client.post(f"{path}/test", json={"email": "li@example.com"}, headers=app.key("admin"))
     no_address = app.client.post(f"{path}/test", json={"email": "li"}, headers=app.key("admin")).json()
-    exported = app.client.post(f"{path}/export", headers=app.key("admin"))
-    forbidden = app.client.post(f"{path}/export", headers=app.key("support"))
+    exported = app.client.post(f"{path}/export", json={"reason": "list"}, headers=app.key("admin"))
+    forbidden = app.client.post(f"{path}/export", json={"reason": "list"}, headers=app.key("support"))
 
     assert (shown["subject"], "Dear [name], your code is MCM1-" in shown["text"]) == ("For [name]", True)
     assert set(tested.json()) == {"outcome", "why"}
