@@ -83,7 +83,8 @@ Written by `make bench` on {facts["date"]}. {environment}.
 
 Everything in one run on one machine: medians of several rounds, every request with a new email address, answers counted
 against the rows of the log, `fsync`, `full_page_writes` and `synchronous_commit` on, answers only after the commit.
-Baselines were measured before the first redeem; the redeems of one hot code and of others with the workers stopped, so
+The counters were measured before the first redeem, the empty endpoint immediately before what is compared with it; the
+redeems of one hot code and of others with the workers stopped, so
 that what is measured is the API; `hot_draining_rps` and `sustained_rps` with the workers sending. Absolute numbers are
 those of this machine; the ratios say more. Long histories were loaded in bulk (events in the codec's own shapes,
 multiplied in the database), and the snapshot of a loaded code was written as the workers' task would have.

@@ -22,8 +22,6 @@ RATIOS = {
     "hot_over_empty": ("hot_rps", "empty_rps"),
     "bare_asgi_over_empty": ("bare_asgi_rps", "empty_rps"),
     "redeem_cpu": ("redeem_cpu_us", "empty_cpu_us"),
-    "life_cpu": ("life_cpu_us", "empty_cpu_us"),
-    "sustained_over_empty": ("sustained_rps", "empty_rps"),
     "repeats_over_hot": ("repeats_rps", "hot_rps"),
     "hot_over_update": ("hot_rps", "hot_update_tps"),
     "hot2_over_hot1": ("hot2_rps", "hot_rps"),

@@ -10,7 +10,7 @@ from benchmarks.harness.cpu_time import subtract
 from benchmarks.harness.load_generators import BenchmarkError, LoadGenerator
 from benchmarks.harness.stack import BenchmarkStack
 from benchmarks.harness.verified_load import VerifiedLoad
-from benchmarks.scenarios.redeem_throughput import MICROSECONDS, Numbers
+from benchmarks.scenarios.redeem_throughput import MICROSECONDS, Numbers, measure_empty_endpoint
 
 COMMAND = Path(sys.executable).with_name("ledger")
 IMPORTS = {"cli": "import typer, rich.table", "history_cli": "import psycopg, msgspec"}
@@ -26,6 +26,7 @@ def measure_life(stack: BenchmarkStack, loader: LoadGenerator, seconds: float) -
     """
     stack.wait_until_drained()
     stack.query_rows("VACUUM (ANALYZE)")
+    empty_cpu_us = measure_empty_endpoint(stack, loader, seconds)["empty_cpu_us"]
     code, cpu_before, wal_before = stack.issue(), stack.read_cpu_s(), stack.query_rows(_WAL_BYTES)[0][0]
     answers = VerifiedLoad(stack, loader).run([code], seconds=seconds).answers
     stack.wait_until_drained()
@@ -33,7 +34,8 @@ def measure_life(stack: BenchmarkStack, loader: LoadGenerator, seconds: float) -
     wal_bytes = stack.query_rows(_WAL_BYTES)[0][0] - wal_before
     parts = {f"life_{part}_cpu_us": part_s / answers * MICROSECONDS for part, part_s in cpu_s.items()}
     life_cpu_us = sum(cpu_s.values()) / answers * MICROSECONDS
-    return {"life_cpu_us": life_cpu_us, **parts, "wal_bytes_per_redemption": float(wal_bytes) / answers}
+    ratio = {"life_cpu": life_cpu_us / empty_cpu_us} if empty_cpu_us else {}
+    return {"life_cpu_us": life_cpu_us, **parts, **ratio, "wal_bytes_per_redemption": float(wal_bytes) / answers}
 
 
 def measure_commands(stack: BenchmarkStack, runs: int) -> Numbers:

@@ -10,7 +10,7 @@ from benchmarks.harness.load_generators import BenchmarkError, LoadGenerator, Re
 from benchmarks.harness.plan import BenchmarkPlan
 from benchmarks.harness.stack import BenchmarkStack
 from benchmarks.harness.verified_load import VerifiedLoad
-from benchmarks.scenarios.redeem_throughput import Numbers, pause_workers_and_settle
+from benchmarks.scenarios.redeem_throughput import Numbers, measure_empty_endpoint, pause_workers_and_settle
 
 CLICKS_PER_S = 100
 FEED_S_MAX = 300.0
@@ -58,6 +58,7 @@ def measure_hot_while_draining(stack: BenchmarkStack, loader: LoadGenerator, pla
 def find_sustained_rate(stack: BenchmarkStack, loader: LoadGenerator, seconds: int, drain_rps: float) -> Numbers:
     """Find a rate that holds for these seconds with a flat backlog; 0 if none of the attempted ones does."""
     stack.wait_until_drained()
+    empty_rps = measure_empty_endpoint(stack, loader, PACE_S)["empty_rps"]
     rate, counted = drain_rps * SUSTAINED_SHARE, VerifiedLoad(stack, loader)
     for _ in range(SUSTAINED_ATTEMPTS_MAX):
         code = stack.issue()
@@ -71,9 +72,9 @@ def find_sustained_rate(stack: BenchmarkStack, loader: LoadGenerator, seconds: i
         grown = stack.count_live() - before
         stack.wait_until_drained()
         if grown <= load.rps * BACKLOG_S:
-            return {"sustained_rps": load.rps}
+            return {"sustained_rps": load.rps, "sustained_over_empty": load.rps / empty_rps}
         rate = min(rate, load.rps) * STEP
-    return {"sustained_rps": 0.0}
+    return {"sustained_rps": 0.0, "sustained_over_empty": 0.0}
 
 
 def measure_click_to_mail(stack: BenchmarkStack, seconds: int) -> Numbers:

@@ -18,20 +18,10 @@ SETTLE_S = 1.0
 
 
 def measure_baselines(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan) -> Numbers:
-    """Measure an empty endpoint, three counters, a bare UPDATE and INSERT, and the unmodified library."""
-    env = {**stack.env, "DATABASE_URL": stack.database_url, "REDIS_URL": stack.info["redis_url"]}
+    """Measure the counters of the plan, a bare UPDATE and INSERT, and the unmodified library."""
     numbers: Numbers = {}
     for name in plan.baselines:
-        with serve_app(f"benchmarks.baselines.http_counters:{name}", find_free_port(), env, factory=True) as app:
-            with closing(RedeemClient(app.base)) as client:  # creates what an app creates at its first request
-                client.redeem("HOT", "first@example.com")
-            cpu_before = sum(app.process.cpu_times()[:2])
-            load = loader.start(app.base, ["HOT"], seconds=plan.seconds, connections=CONNECTIONS).read()
-            cpu_s = sum(app.process.cpu_times()[:2]) - cpu_before
-        if load.refused or not load.answers:
-            raise BenchmarkError(f"the baseline {name} gave {load.answers} answers, {load.refused} of them errors")
-        numbers[f"{name}_rps"] = load.rps
-        numbers[f"{name}_cpu_us"] = cpu_s / load.answers * MICROSECONDS
+        numbers |= _measure_app(stack, loader, name, plan.seconds)
     if not plan.bare:
         return numbers
     url, folder = stack.database_url, stack.folder
@@ -43,6 +33,27 @@ def measure_baselines(stack: BenchmarkStack, loader: LoadGenerator, plan: Benchm
     return numbers
 
 
+def measure_empty_endpoint(stack: BenchmarkStack, loader: LoadGenerator, seconds: float) -> Numbers:
+    """Measure rate and CPU time of an empty FastAPI endpoint.
+
+    What is compared with it calls this immediately before: a machine changes its speed within minutes.
+    """
+    return _measure_app(stack, loader, "empty", seconds)
+
+
+def _measure_app(stack: BenchmarkStack, loader: LoadGenerator, name: str, seconds: float) -> Numbers:
+    env = {**stack.env, "DATABASE_URL": stack.database_url, "REDIS_URL": stack.info["redis_url"]}
+    with serve_app(f"benchmarks.baselines.http_counters:{name}", find_free_port(), env, factory=True) as app:
+        with closing(RedeemClient(app.base)) as client:  # creates what an app creates at its first request
+            client.redeem("HOT", "first@example.com")
+        cpu_before = sum(app.process.cpu_times()[:2])
+        load = loader.start(app.base, ["HOT"], seconds=seconds, connections=CONNECTIONS).read()
+        cpu_s = sum(app.process.cpu_times()[:2]) - cpu_before
+    if load.refused or not load.answers:
+        raise BenchmarkError(f"the baseline {name} gave {load.answers} answers, {load.refused} of them errors")
+    return {f"{name}_rps": load.rps, f"{name}_cpu_us": cpu_s / load.answers * MICROSECONDS}
+
+
 @contextmanager
 def pause_workers_and_settle(stack: BenchmarkStack) -> Iterator[None]:
     """Suspend the workers, and wait for SETTLE_S."""
@@ -52,9 +63,10 @@ def pause_workers_and_settle(stack: BenchmarkStack) -> Iterator[None]:
 
 
 def measure_hot_code(stack: BenchmarkStack, loader: LoadGenerator, plan: BenchmarkPlan, code: str) -> Numbers:
-    """Measure one hot code, with several numbers of connections and of API processes."""
+    """Measure an empty endpoint, then one hot code with several numbers of connections and of API processes."""
     counted, numbers = VerifiedLoad(stack, loader), Numbers()
     with pause_workers_and_settle(stack):
+        numbers |= measure_empty_endpoint(stack, loader, plan.seconds)
         for count in plan.apis:
             with stack.run_apis(count) as bases:
                 load = counted.run([code], seconds=plan.seconds, bases=bases)
