@@ -7,6 +7,7 @@ from typing import Final
 from api.i18n.catalogs import Translator
 from domain.events.campaign import CAMPAIGN_TERM_NAMES
 from domain.events.code_terms import DOMAIN_TERMS, TERM_NAMES
+from domain.values.domain_display import describe_domain
 from domain.values.email_domains import DomainNames, split_domains
 from domain.values.timestamps import text_of
 
@@ -45,10 +46,16 @@ def _term_sentence(say: Translator, name: str, value: object) -> list[str]:
     if value is None:
         none_key = f"event.CodeIssued.{name}.none"
         return [say(none_key)] if say.knows(none_key) else []
-    shown = timestamp_text(value) if isinstance(value, datetime) else value
+    return [say_number(say, f"event.CodeIssued.{name}", _show_term(say, name, value))]
+
+
+def _show_term(say: Translator, name: str, value: object) -> object:
+    """Return the value of a term of codes or campaigns as a sentence has it."""
+    if isinstance(value, datetime):
+        return timestamp_text(value)
     if name in DOMAIN_TERMS and isinstance(value, str):
-        shown = _domains_text(say, split_domains(DomainNames(value)))
-    return [say_number(say, f"event.CodeIssued.{name}", shown)]
+        return _domains_text(say, split_domains(DomainNames(value)))
+    return value
 
 
 def say_number(say: Translator, key: str, value: object) -> str:
@@ -59,7 +66,7 @@ def say_number(say: Translator, key: str, value: object) -> str:
 
 def _domains_text(say: Translator, names: Sequence[str]) -> str:
     """Return the names of a set, or the first of many and how many more there are."""
-    shown = ", ".join(names[:DOMAINS_SHOWN_MAX])
+    shown = ", ".join(map(describe_domain, names[:DOMAINS_SHOWN_MAX]))
     more = len(names) - DOMAINS_SHOWN_MAX
     return say("event.CodeIssued.more_domains", names=shown, count=more) if more > 0 else shown
 
@@ -84,10 +91,11 @@ def _opening_balance(say: Translator, facts: Facts) -> str:
 def _campaign_terms(say: Translator, facts: Facts) -> str:
     """Return the terms of a campaign that bound something, in words."""
     terms = [say("event.Campaign.name", value=facts.get("name", "?"))]
-    for name in CAMPAIGN_TERM_NAMES[1:]:
-        if (value := facts.get(name)) is not None:
-            shown = timestamp_text(value) if isinstance(value, datetime) else value
-            terms.append(say_number(say, f"event.Campaign.{name}", shown))
+    terms += [
+        say_number(say, f"event.Campaign.{name}", _show_term(say, name, value))
+        for name in CAMPAIGN_TERM_NAMES[1:]
+        if (value := facts.get(name)) is not None
+    ]
     return say("event.join").join(terms)
 
 

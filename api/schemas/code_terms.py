@@ -11,6 +11,7 @@ from typing import Final, Literal
 from msgspec.structs import asdict, fields
 
 from domain.events.code_terms import BOUNDS, DOMAIN_TERMS, SINGLE_USE, TERM_NAMES, CodeTerms
+from domain.values.domain_display import show_domains
 from domain.values.email_domains import DOMAINS_LENGTH_MAX, DomainNames, split_domains
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.number_bounds import Bounds
@@ -79,9 +80,11 @@ class TermFormat:
         return value
 
     def text(self, value: Term) -> str:
-        """Write a value as forms hold it; nothing for None."""
+        """Write a value as people type it, so that a form which holds it leads to the same value; nothing for None."""
         if isinstance(value, datetime):
             return in_utc(value).isoformat(timespec="seconds").removesuffix("+00:00")
+        if self.kind == "domains" and isinstance(value, str):
+            return show_domains(DomainNames(value))
         return "" if value is None else str(value)
 
 

@@ -20,6 +20,7 @@ from api.web.security_headers import security_headers
 from api.web.shortcuts import SHORTCUTS
 from api.web.static_files import asset
 from domain.ports import Language
+from domain.values.domain_display import describe_domains
 from domain.values.timestamps import in_utc, text_of
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -57,7 +58,7 @@ def environment() -> Environment:
         auto_reload=False,
         extensions=[WithoutIndentation],
     )
-    templates.filters.update(text=escape_text, times=mark_times)
+    templates.filters.update(text=escape_text, times=mark_times, domains=describe_domains)
     templates.globals.update(asset=asset, time_tag=time_tag, say_number=say_number, TERMS=TERMS, SHORTCUTS=SHORTCUTS)
     return templates
 

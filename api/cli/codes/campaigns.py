@@ -21,6 +21,7 @@ from api.use_cases.past_states.campaign_history import explain_campaign, list_hi
 from api.use_cases.services import Caller, LedgerServices
 from domain.errors import NoSuchCampaign
 from domain.events.campaign import CampaignTerms
+from domain.values.domain_display import describe_domains
 from projections.read_models.campaign_list import CampaignBalance, CampaignReader
 from projections.read_models.code_list import CodeListReader
 from projections.read_models.history_blocks import CAMPAIGNS
@@ -114,7 +115,8 @@ def show(context: typer.Context, campaign: CampaignId, json: JsonFlag = False) -
     say(f"name: {document['name']}", f"created: {format_timestamp(document['created_at'])} UTC")
     for term in CAMPAIGN_TERMS:
         value = getattr(balance.campaign.terms, term.name)
-        say(f"{term.option.removeprefix('--')}: {term.none_word or '-' if value is None else term.text(value)}")
+        text = describe_domains(value) if value is not None and term.kind == "domains" else term.text(value)
+        say(f"{term.option.removeprefix('--')}: {term.none_word or '-' if value is None else text}")
     say(f"codes: {document['codes']}", _summary(document))
     return 0
 

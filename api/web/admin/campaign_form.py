@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from msgspec import structs
-
 from api.errors import ApplicationError
 from api.schemas.campaign_terms import CAMPAIGN_TERMS
 from api.web.forms import FormFields
 from domain.events.campaign import CAMPAIGN_TERM_NAMES, CampaignTerms, find_campaign_contradictions
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.quiet_hours import is_quiet_hours
-from domain.values.timestamps import in_utc
 
 BLAMED_FIELD: Final[Mapping[str, str]] = {
     "end_before_start": "ends_at",
@@ -28,7 +25,7 @@ FIELD_CODES: Final = frozenset({"CAMPAIGN_TERMS_INVALID", "CAMPAIGN_CONFLICT"})
 
 def fill_form(terms: CampaignTerms) -> dict[str, str]:
     """Return terms as the fields hold them; times are in UTC."""
-    return {name: _field_text(value) for name, value in structs.asdict(terms).items()}
+    return {"name": terms.name, **{term.name: term.text(getattr(terms, term.name)) for term in CAMPAIGN_TERMS}}
 
 
 def read_terms(fields: FormFields, now: datetime, before: CampaignTerms | None = None) -> CampaignTerms:
@@ -69,9 +66,3 @@ def blame_field(fields: FormFields, error: ApplicationError) -> None:
     if error.code not in FIELD_CODES or name not in CAMPAIGN_TERM_NAMES:
         raise error
     fields.errors[name] = why if name != why else "value"
-
-
-def _field_text(value: object) -> str:
-    if isinstance(value, datetime):
-        return in_utc(value).isoformat(timespec="seconds").removesuffix("+00:00")
-    return "" if value is None else str(value)

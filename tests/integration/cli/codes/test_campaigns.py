@@ -140,6 +140,19 @@ def test_campaign_history_and_explain_show_each_use(bench: LedgerBench, terminal
     assert (early.status, "did not exist yet" in early.err, unknown.status) == (4, True, 4)
 
 
+def test_campaign_command_shows_domains_of_other_scripts_as_they_are_typed_and_stored(terminal: Terminal) -> None:
+    """JSON has the stored form alone."""
+    created = terminal.ledger("campaign", "create", "Autumn", "--allowed-domains", "Bücher.example *.公司").out.strip()
+
+    shown = terminal.ledger("campaign", "show", created).out
+    history = terminal.ledger("campaign", "history", created, "--json").json["events"][0]["sentence"]
+    document = terminal.ledger("campaign", "show", created, "--json").json
+
+    assert "allowed-domains: *.公司 (*.xn--55qx5d), bücher.example (xn--bcher-kva.example)\n" in shown
+    assert "bücher.example (xn--bcher-kva.example)" in history
+    assert document["allowed_domains"] == ["*.xn--55qx5d", "xn--bcher-kva.example"]
+
+
 def test_campaign_summary_says_what_is_left_today(terminal: Terminal) -> None:
     """A campaign whose limit per day is reached is full although uses are left over all codes."""
     created = terminal.ledger("campaign", "create", "Autumn", "--max-uses", "5", "--max-per-day", "2").out.strip()

@@ -8,12 +8,15 @@ import pytest
 
 import api.web.admin.campaigns
 from api.web.admin.campaign_evidence import campaign_lines
+from domain.values.email_domains import parse_domains
 from tests.support.clients.admin_client import ask_for, ended, upload
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.page_reader import read_page
-from tests.support.clients.staff_browser import StaffBrowser, heading
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of, heading
+from tests.support.ledger.code_template import make_template
 
 LIST = "/admin/campaigns"
+DOMAINS = ("allowed_domains", "denied_domains")
 
 
 def create(browser: StaffBrowser, **fields: str) -> str:
@@ -234,6 +237,26 @@ def test_limit_below_uses_and_limit_of_an_uncounted_campaign_are_refused_at_the_
     assert faults(late)["max_uses"].startswith("This campaign was created without limits")
     assert figures(admin, path) == ["0", "2", "1", "3"]
     assert figures(admin, uncounted) == ["0", "0", "∞", "∞"]
+
+
+def test_domains_of_other_scripts_are_shown_as_typed_and_as_stored(app: AppClient, admin: StaffBrowser) -> None:
+    """The form has what was typed, and saving it unchanged changes nothing; the code's page and form likewise."""
+    both = "bücher.example (xn--bcher-kva.example)"
+    path = create(admin, allowed_domains="Bücher.example", denied_domains="аррӏе.com")
+    code_id = code_id_of(app, app.issue(make_template(allowed_domains=parse_domains("bücher.example"))))
+    page, before = read_page(admin.get(path).text), app.count("ledger_events")
+
+    unchanged = {name: str(page.find("input", name=name).attributes["value"]) for name in DOMAINS}
+    saved = admin.submit(path, path, name="Autumn", seen=seen_by(admin, path), **unchanged)
+    code = read_page(admin.get(f"/support/codes/{code_id}").text)
+    form = read_page(admin.get(f"/support/codes/{code_id}/acts/terms").text)
+
+    assert [*unchanged.values()] == ["bücher.example", "xn--80ak6aa92e.com"]
+    assert saved.status_code == 303
+    assert both in page.text
+    assert both in code.find("dl", id="term-rows").text
+    assert form.find("input", name="allowed_domains").attributes["value"] == "bücher.example"
+    assert app.count("ledger_events") == before
 
 
 def test_pause_resume_and_end_ask_first_and_name_who_did_it(app: AppClient, admin: StaffBrowser) -> None:
