@@ -40,7 +40,7 @@ SELECT text_id FROM private_texts JOIN theirs USING (reservation_id)
 UNION
 SELECT text_id FROM audit
 WHERE text_id IS NOT NULL AND act <> 'forgot_person'
-    AND (subject_id = %(recipient_id)s OR subject_id IN (SELECT reservation_id FROM theirs));
+    AND subject_id IN (SELECT %(recipient_id)s::uuid UNION ALL SELECT reservation_id FROM theirs);
 
 -- name: delete_texts
 DELETE FROM private_texts WHERE text_id = ANY(%s);
@@ -142,5 +142,4 @@ SELECT group_name, at FROM opt_outs WHERE recipient_id = %s ORDER BY group_name;
 SELECT recipient_id FROM opt_outs WHERE recipient_id = ANY(%s) AND group_name = %s;
 
 -- name: has_erased
--- Only asked about recipients without an email address and without reservations, so it has no index.
 SELECT EXISTS (SELECT FROM audit WHERE act = 'forgot_person' AND subject_id = %s);

@@ -735,6 +735,7 @@ ALTER TABLE ONLY public.webhook_endpoints
 ALTER TABLE ONLY public.webhook_secrets
     ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (text_id);
 CREATE INDEX audit_staff_idx ON public.audit USING btree (staff_id, at);
+CREATE INDEX audit_subject_idx ON public.audit USING btree (subject_id) WHERE (subject_id IS NOT NULL);
 CREATE INDEX batches_requested_idx ON public.batches USING btree (requested_at, batch_id);
 CREATE INDEX batches_working_idx ON public.batches USING btree (requested_at) WHERE (state = 'working'::text);
 CREATE INDEX callback_refusals_minute_idx ON public.callback_refusals USING btree (minute);
