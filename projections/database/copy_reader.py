@@ -1,7 +1,7 @@
 """Reads the event log by binary COPY: stored events with their positions, not decoded."""
 
 import struct
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from psycopg import Connection
@@ -16,9 +16,15 @@ StoredRow = tuple[bytes, int, int, str, bytes]
 
 
 def read_copied_events(
-    conn: Connection[Any], query: Query, params: tuple[Any, ...]
+    conn: Connection[Any], query: Query, params: tuple[Any, ...], on_block: Callable[[], object] = lambda: None
 ) -> Generator[StoredRow, None, None]:
     """Yield the rows of a statement that copies the log; read it to its end, or close it.
+
+    Args:
+        conn: The connection, idle.
+        query: The statement.
+        params: Its parameters.
+        on_block: Called whenever rows have come, some dozens of them at a time.
 
     psycopg waits for each row, which costs as much as decoding it; rows that libpq has buffered are taken from there.
     """
@@ -29,6 +35,7 @@ def read_copied_events(
         while block := copy.read():
             data = bytes(block)[begin:]
             begin = 0
+            on_block()
             while len(data) > _TRAILER_BYTES:
                 _, _, stream, _, version, _, position, length = unpack(data)
                 end = head + length

@@ -11,13 +11,13 @@ from psycopg import Connection
 from projections.event_store.snapshots import stable_position
 from projections.rebuild.catch_up import CatchUp, read_events
 from projections.rebuild.shadow_tables import Shadow
-from projections.rebuild.throttle import Throttle
 from projections.replay.findings import Findings
 from projections.replay.jobs import JobRunner, count_parts, fold_jobs
 from projections.replay.log_fold import DEFAULT_LIMITS, MemoryLimits
 from projections.replay.observer import FoldObserver, Progress, ReadEvent
 from projections.replay.protocol import CheckTiles, FindingsReport, FoldStreams, Job, OutOfOrder, PageRead, Start
 from projections.replay.row_buffer import RowPiece
+from projections.replay.throttle import Throttle
 from projections.replay.worker_pool import Received, WorkerPool
 from projections.sql.rebuild import RebuildSql
 

@@ -55,6 +55,7 @@ class JobRunner:
         until: The last position that is folded.
         limits: Bounds of the memory.
         on_page: Called with the number of events that were read since the last call.
+        on_block: Called many times within a page.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class JobRunner:
         until: int,
         limits: MemoryLimits,
         on_page: Callable[[int], object],
+        on_block: Callable[[], object] = lambda: None,
     ) -> None:
         self._conn, self._sink, self._observer = conn, sink, observer
-        self._until, self._limits, self._on_page = until, limits, on_page
+        self._until, self._limits, self._on_page, self._on_block = until, limits, on_page, on_block
 
     def run(self, job: Job) -> None:
         """Run one.
@@ -79,7 +81,9 @@ class JobRunner:
             case FoldStreams():
                 fold = LogFold(self._sink, self._observer, self._limits.open_reservations_max)
                 streams = Streams(job.first, job.last)
-                fold_streams(self._conn, fold, streams, self._until, self._limits.page_events, self._on_page)
+                fold_streams(
+                    *(self._conn, fold, streams, self._until, self._limits.page_events, self._on_page, self._on_block)
+                )
             case CheckTiles():
                 for finding in check_tiles(self._conn, job.first, job.last, TreeSize(job.size, job.position)):
                     self._observer.add_finding(finding)

@@ -76,6 +76,7 @@ def fold_streams(
     until: int,
     page_events: int,
     on_page: Callable[[int], object],
+    on_block: Callable[[], object] = lambda: None,
 ) -> None:
     """Fold a range of streams.
 
@@ -86,6 +87,7 @@ def fold_streams(
         until: The last position that is folded.
         page_events: Events read by one COPY.
         on_page: Called after each page with the number of its events.
+        on_block: Called many times within a page.
 
     Raises:
         UndecodableEventError: If the observer says so.
@@ -93,7 +95,7 @@ def fold_streams(
     cursor: tuple[UUID, int] | None = (streams.first, 0)
     while cursor is not None:
         params = (*cursor, streams.last, until, page_events)
-        with closing(read_copied_events(conn, ReadModelsSql.copy_log_page, params)) as events:
+        with closing(read_copied_events(conn, ReadModelsSql.copy_log_page, params, on_block)) as events:
             count, last = fold.fold_page(events)
         cursor = (UUID(bytes=last[0]), last[1]) if last is not None and count == page_events else None
         on_page(count)

@@ -36,6 +36,7 @@ from projections.replay.protocol import (
     send_rows,
 )
 from projections.replay.row_buffer import RowBuffer
+from projections.replay.throttle import Throttle
 
 
 def main() -> int:
@@ -51,8 +52,11 @@ def main() -> int:
     jobs, messages = sys.stdin.buffer, sys.stdout.buffer
     try:
         start = receive_start(jobs)
-        with open_maintenance_connection(start.database_url, "fold", reads_log=True) as conn:
-            _run_jobs(start, conn, jobs, messages)
+        with (
+            open_maintenance_connection(start.database_url, "fold", reads_log=True) as conn,
+            open_maintenance_connection(start.database_url, "fold") as idle,
+        ):
+            _run_jobs(start, conn, Throttle(idle), jobs, messages)
     except psycopg.Error as error:
         if not is_outage(error):
             raise
@@ -66,7 +70,7 @@ def main() -> int:
     return 1
 
 
-def _run_jobs(start: Start, conn: Connection[Any], jobs: IO[bytes], messages: IO[bytes]) -> None:
+def _run_jobs(start: Start, conn: Connection[Any], throttle: Throttle, jobs: IO[bytes], messages: IO[bytes]) -> None:
     sink = _PipeSink(start.columns, messages)
     observer = InvariantObserver() if start.checks_rules else None
 
@@ -75,7 +79,7 @@ def _run_jobs(start: Start, conn: Connection[Any], jobs: IO[bytes], messages: IO
         send(messages, PageRead(events))
 
     limits = MemoryLimits(start.page_events, start.open_reservations_max)
-    runner = JobRunner(conn, sink, observer or NullObserver(), start.until, limits, on_page)
+    runner = JobRunner(conn, sink, observer or NullObserver(), start.until, limits, on_page, throttle.step)
     while (job := receive_job(jobs)) is not None:
         runner.run(job)
         sink.flush()

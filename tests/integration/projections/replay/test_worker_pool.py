@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from projections.replay.jobs import fold_jobs
 from projections.replay.log_fold import MemoryLimits
 from projections.replay.observer import UndecodableEventError
+from projections.replay.protocol import JobDone, PageRead, Start, receive, send
 from projections.replay.worker_pool import WorkerPool
 from projections.verification.verify import verify
 from tests.support.ledger.ledger_bench import LedgerBench
@@ -38,6 +40,15 @@ class Deadly(Quiet):
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
 
 rebuild(sys.argv[1], Wish(apply=True, workers=2), Deadly())
+"""
+
+PACED = """
+import sys
+from projections.replay import worker
+steps = []
+worker.Throttle.step = lambda throttle: steps.append(throttle)
+status = worker.main()
+sys.stderr.write(f"{status} {len(steps) > 2} {len(set(steps))}")
 """
 
 
@@ -74,6 +85,26 @@ def test_several_processes_make_the_same_rows(bench: LedgerBench) -> None:
     assert dry.events == applied.events == bench.rows("SELECT count(*) FROM ledger_events")[0][0]
     assert (before, []) == (read_models(bench), leftovers(bench))
     wait_for_none(bench)
+
+
+def test_worker_process_offers_to_pause_within_each_page(bench: LedgerBench) -> None:
+    """A page of 100,000 events takes a second of CPU time: redeem requests would wait for its end."""
+    RandomHistory(bench, 16, codes=3).go_on(40)
+    until = bench.rows("SELECT max(notification_id) FROM ledger_events")[0][0]
+    frames = BytesIO()
+    send(frames, Start(bench.database_url, {}, until, until, 100, checks_rules=True))
+    for job in fold_jobs(3):
+        send(frames, job)
+
+    ended = subprocess.run(
+        [sys.executable, "-c", PACED], cwd=ROOT, input=frames.getvalue(), timeout=60, check=True, capture_output=True
+    )
+
+    assert ended.stderr.decode() == "0 True 1"
+    messages = BytesIO(ended.stdout)
+    received = [receive(messages) for _ in range(6)]
+    assert [message for message in received if isinstance(message, JobDone)] == [JobDone()] * 3
+    assert sum(message.events for message in received if isinstance(message, PageRead)) == until
 
 
 def test_a_check_in_several_processes_finds_what_one_finds(bench: LedgerBench) -> None:

@@ -4,22 +4,28 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from projections.database.connection import open_maintenance_connection
-from projections.rebuild.throttle import BUSY_EVENTS_PER_S, PAUSE_RATIO, PAUSE_S_MAX, POLL_S, Throttle
+from projections.replay.throttle import BUSY_EVENTS_PER_S, PAUSE_RATIO, PAUSE_S_MAX, POLL_S, STEP_S, Throttle
 from projections.replay.worker_pool import NICENESS, lower_priority
 from tests.support.ledger.ledger_bench import LedgerBench
 
 
 class Time:
-    """A clock that moves only when a test moves it, and the slept seconds."""
+    """Clocks that move only when a test moves them, and the slept seconds."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self.used = 0.0
         self.slept: list[float] = []
 
     def clock(self) -> float:
         """Seconds."""
         return self.now
+
+    def cpu_clock(self) -> float:
+        """CPU seconds."""
+        return self.used
 
     def passes(self, seconds: float) -> None:
         """Work goes on."""
@@ -50,6 +56,31 @@ def test_rebuild_pauses_only_while_others_write(bench: LedgerBench) -> None:
 
     assert pace.is_busy is False
     assert max(time.slept) <= PAUSE_S_MAX
+
+
+def test_fold_pauses_for_a_multiple_of_its_cpu_time_while_others_write(bench: LedgerBench) -> None:
+    """After each step of CPU time; waiting for the CPU is not work, and a quiet ledger needs no pause."""
+    time, code = Time(), bench.issue(None, bound=False)
+    step_s = STEP_S * 2
+
+    def step_after(throttle: Throttle, cpu_s: float) -> None:
+        time.used += cpu_s
+        throttle.step()
+
+    with open_maintenance_connection(bench.database_url, "fold") as conn:
+        throttle = Throttle(conn, time.clock, time.slept.append, time.cpu_clock)
+        time.passes(POLL_S)
+        step_after(throttle, step_s)
+        assert (throttle.is_busy, time.slept) == (False, [])
+
+        numbers = range(int(BUSY_EVENTS_PER_S * POLL_S) + 10)
+        bench.storage.ledger.execute([bench.reserve(code, f"{number}@example.com") for number in numbers])
+        time.passes(POLL_S)
+        for cpu_s in (step_s, STEP_S / 2, STEP_S):
+            step_after(throttle, cpu_s)
+
+    assert throttle.is_busy
+    assert time.slept == pytest.approx([step_s * PAUSE_RATIO, STEP_S * 1.5 * PAUSE_RATIO])
 
 
 def test_a_process_stands_back() -> None:
