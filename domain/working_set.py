@@ -22,12 +22,12 @@ from domain.events import (
     ReservationEvent,
 )
 from domain.model.campaign import Campaign, evolve_campaign
-from domain.model.hand_out import HandedOutCode, HandOut, evolve_hand_out, evolve_handed_out_code
+from domain.model.hand_out import HandedOutCode, HandOut, HandOutText, evolve_hand_out, evolve_handed_out_code
 from domain.model.invariants import InvariantViolationError, check_balance, check_campaign, check_transition
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
 from domain.model.reservation_transitions import evolve_reservation
-from domain.ports import RecipientDraft
+from domain.ports import Language, RecipientDraft
 
 
 class Recorded(Struct, frozen=True):
@@ -76,6 +76,8 @@ class WorkingSet:
         campaign_deadlines: The earliest deadline among the reserved uses of campaigns that this batch may fill.
         uses_of_persons: Reserved and counted uses by campaign and recipient, where a limit per person needs them.
         hand_outs: The hand-out that a command is about.
+        hand_out_texts: Its own texts by language, if a command changes them; none are empty.
+        new_hand_out_texts: Its texts that a command sets, by language, to store.
         handed_out: What hand-outs gave to recipients, by code, where commands are about their emails.
         most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
     """
@@ -94,6 +96,8 @@ class WorkingSet:
         self.most_per_person: dict[UUID, int] = {}
         self.changed_campaigns: set[UUID] = set()
         self.hand_outs: dict[UUID, HandOut] = {}
+        self.hand_out_texts: dict[Language, HandOutText] = {}
+        self.new_hand_out_texts: dict[Language, HandOutText] = {}
         self.handed_out: dict[UUID, HandedOutCode] = {}
         self.new_events: list[Recorded] = []
         self.transitions: list[Transition] = []

@@ -197,7 +197,7 @@ class HandOutUpload:
 
     def _find_own_variables(self) -> dict[Language, set[str]]:
         """Return the variables of the hand-out's own texts that only a list can fill, by language."""
-        texts = HandOutReader(self.services.storage).find_texts(self.details.hand_out.hand_out_id)
+        (texts,) = HandOutReader(self.services.storage).find_texts([self.details.hand_out.hand_out_id])
         return {
             language: {*find_variables(text.subject), *find_variables(text.body)} - FILLED_VARIABLES
             for language, text in texts.items()

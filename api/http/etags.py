@@ -1,4 +1,4 @@
-"""Entity tags of terms (RFC 9110, 8.8.3 and 13.1.1), which keep one change from overwriting another.
+"""Entity tags of terms, and of how a hand-out sends (RFC 9110, 8.8.3 and 13.1.1): no change overwrites another.
 
 A tag depends on the terms of the code or campaign alone: redeeming does not change it, so the terms of a busy code can
 be changed.
@@ -14,6 +14,7 @@ from msgspec import structs
 from api.errors import ApplicationError
 from domain.events.campaign import CampaignTerms
 from domain.events.code_terms import CodeTerms
+from domain.model.hand_out import Mailing
 
 ANY: Final = "*"
 DIGEST_LENGTH: Final = 20
@@ -26,12 +27,13 @@ IfMatch = Annotated[
 ]
 
 
-Terms = TypeVar("Terms", CodeTerms, CampaignTerms)
+Terms = TypeVar("Terms", CodeTerms, CampaignTerms, Mailing)
 
 
-def tag_of(terms: CodeTerms | CampaignTerms) -> str:
+def tag_of(terms: CodeTerms | CampaignTerms | Mailing) -> str:
     """Return the strong tag of terms."""
-    return f'"{hashlib.sha256(orjson.dumps(structs.astuple(terms))).hexdigest()[:DIGEST_LENGTH]}"'
+    document = orjson.dumps(structs.astuple(terms), default=tuple, option=orjson.OPT_SORT_KEYS)
+    return f'"{hashlib.sha256(document).hexdigest()[:DIGEST_LENGTH]}"'
 
 
 def expected_terms(if_match: str | None, now: Terms) -> Terms | None:

@@ -14,6 +14,16 @@ def _created(say: Translator, facts: Facts) -> str:
     return say(key, name=facts.get("name", "?"), rate=rate, terms=terms)
 
 
+def _changed(say: Translator, facts: Facts) -> str:
+    rate = facts.get("per_minute")
+    rate_text = say("event.HandOutChanged.no_rate") if rate is None else say("event.HandOutChanged.rate", rate=rate)
+    named = facts.get("languages")
+    if not isinstance(named, list | tuple) or not named:
+        return rate_text
+    languages = say("event.join").join(say(f"page.support.language.{name}") for name in named)
+    return say("event.HandOutChanged.text", languages=languages, rate=rate_text)
+
+
 _FAILED: Final[Mapping[object, str]] = {
     "address_refused": "event.HandOutFailed.address_refused",
     "message_refused": "event.HandOutFailed.message_refused",
@@ -34,6 +44,7 @@ def _failed(say: Translator, facts: Facts) -> str:
 
 HAND_OUT_SENTENCES: Final[Mapping[str, Callable[[Translator, Facts], str]]] = {
     "HandOutCreated": _created,
+    "HandOutChanged": _changed,
     "HandOutPaused": lambda say, _: say("event.HandOutPaused"),
     "HandOutResumed": lambda say, _: say("event.HandOutResumed"),
     "HandOutEnded": lambda say, _: say("event.HandOutEnded"),

@@ -10,12 +10,14 @@ from pydantic import BaseModel, Field
 
 from api.schemas.code_terms import document_of_terms
 from api.schemas.resources import NewTerms, StatedReason, StrictRequest
+from domain.commands.hand_out.manage_hand_out import TextChange
 from domain.events.code_terms import TERM_NAMES, CodeTerms
+from domain.model.hand_out import HandOutText
 from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX
 from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.number_bounds import MAILS_PER_MINUTE
-from projections.hand_outs.hand_out_reader import HandOutProgress, HandOutText, Person
+from projections.hand_outs.hand_out_reader import HandOutProgress, Person
 
 SUBJECT_LENGTH_MAX: Final = 200
 TEXT_LENGTH_MAX: Final = 5_000
@@ -23,6 +25,27 @@ TEXT_LENGTH_MAX: Final = 5_000
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 SEVERAL_LINES: Final = r"^[^\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]*$"
 """Line breaks and tabs, but no other control characters: PostgreSQL stores no NUL."""
+
+
+Subject = Annotated[
+    str, Field(max_length=SUBJECT_LENGTH_MAX, pattern=ONE_LINE, description="Subject of the email, one line.")
+]
+Text = Annotated[
+    str,
+    Field(
+        max_length=TEXT_LENGTH_MAX,
+        pattern=SEVERAL_LINES,
+        description="`{name}` stands for the variable `name` of the recipient, `{group}` for the group.",
+    ),
+]
+Rate = Annotated[
+    int | None,
+    Field(
+        ge=MAILS_PER_MINUTE.least,
+        le=MAILS_PER_MINUTE.most,
+        description="Most emails per minute; null: as fast as workers send.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +69,26 @@ class HandOutOrder:
     texts: Mapping[Language, HandOutText]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailingChange:
+    """What changes about the emails of a hand-out.
+
+    Attributes:
+        changes_rate: Whether `per_minute` is the new rate.
+        per_minute: Most emails per minute; None for as fast as workers send.
+        texts: New texts by language; other languages keep theirs.
+    """
+
+    changes_rate: bool = False
+    per_minute: int | None = None
+    texts: Mapping[Language, TextChange]
+
+
 class HandOutTextRequest(StrictRequest):
     """Subject and text of a hand-out's emails in one language. Empty ones are those of the ledger."""
 
-    subject: Annotated[
-        str, Field(max_length=SUBJECT_LENGTH_MAX, pattern=ONE_LINE, description="Subject of the email, one line.")
-    ] = ""
-    text: Annotated[
-        str,
-        Field(
-            max_length=TEXT_LENGTH_MAX,
-            pattern=SEVERAL_LINES,
-            description="`{name}` stands for the variable `name` of the recipient, `{group}` for the group.",
-        ),
-    ] = ""
+    subject: Subject = ""
+    text: Text = ""
 
 
 class HandOutTextsRequest(StrictRequest):
@@ -92,14 +121,7 @@ class HandOutRequest(NewTerms):
             description="Name for staff: one printable line. Events store it permanently.",
         ),
     ]
-    per_minute: Annotated[
-        int | None,
-        Field(
-            ge=MAILS_PER_MINUTE.least,
-            le=MAILS_PER_MINUTE.most,
-            description="Most emails per minute; null: as fast as workers send.",
-        ),
-    ] = None
+    per_minute: Rate = None
     open: bool = Field(default=False, description="Whether its codes are not bound to their first recipient.")
     texts: HandOutTextsRequest | None = Field(default=None, description="Its own texts; null: those of the ledger.")
 
@@ -113,6 +135,61 @@ class HandOutRequest(NewTerms):
             per_minute=self.per_minute,
             texts={} if self.texts is None else self.texts.by_language(),
         )
+
+
+class HandOutTextChange(StrictRequest):
+    """What changes about the text in one language. What is left out stays; null or an empty one is the ledger's."""
+
+    subject: Annotated[Subject | None, Field(description="Subject of the email, one line.")] = None
+    text: Annotated[Text | None, Field(description="Text of the email, with variables as at the creation.")] = None
+
+    def change(self) -> TextChange:
+        """Return what the request names."""
+        named = self.model_fields_set
+        return TextChange(
+            subject=(self.subject or "") if "subject" in named else None,
+            body=(self.text or "") if "text" in named else None,
+        )
+
+
+class HandOutTextsChange(StrictRequest):
+    """What changes about the texts, by language. A language that is left out stays; null is the text of the ledger."""
+
+    en: Annotated[HandOutTextChange | None, Field(description="In English.")] = None
+    zh: Annotated[HandOutTextChange | None, Field(description="In Chinese.")] = None
+
+    def by_language(self) -> dict[Language, TextChange]:
+        """Return the changes that the request names."""
+        changes: dict[Language, HandOutTextChange | None] = {"en": self.en, "zh": self.zh}
+        return {
+            name: TextChange("", "") if change is None else change.change()
+            for name, change in changes.items()
+            if name in self.model_fields_set
+        }
+
+
+class HandOutChange(StrictRequest):
+    """What changes about the emails of a hand-out. What is left out stays as it is."""
+
+    per_minute: Rate = None
+    texts: Annotated[HandOutTextsChange | None, Field(description="Its own texts; null: those of the ledger.")] = None
+
+    def change(self) -> MailingChange:
+        """Return what the request names."""
+        texts: dict[Language, TextChange] = {}
+        if "texts" in self.model_fields_set:
+            empty = TextChange("", "")
+            texts = {"en": empty, "zh": empty} if self.texts is None else self.texts.by_language()
+        return MailingChange(
+            changes_rate="per_minute" in self.model_fields_set, per_minute=self.per_minute, texts=texts
+        )
+
+
+class HandOutTextView(BaseModel):
+    """Subject and text of a hand-out's emails in one language. Empty ones are those of the ledger."""
+
+    subject: Annotated[str, Field(description="Subject of the email.")]
+    text: Annotated[str, Field(description="Text of the email.")]
 
 
 class HandOutView(BaseModel):
@@ -132,6 +209,9 @@ class HandOutView(BaseModel):
     created_at: datetime
     per_minute: int | None
     open: bool
+    texts: Annotated[
+        dict[str, HandOutTextView], Field(description="Its own texts by language, `en` or `zh`; without: the ledger's.")
+    ]
     terms: Annotated[dict[str, object], Field(description="Terms of its codes.")]
     recipients: Annotated[int, Field(description="Recipients of its list.")]
     counts: Annotated[
@@ -232,8 +312,9 @@ def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:
         state=details.state_in(is_campaign_over=progress.campaign.has_ended(now)),
         waits_for=progress.find_obstacle(now),
         created_at=details.created_at,
-        per_minute=details.created.per_minute,
+        per_minute=details.hand_out.per_minute,
         open=not details.created.bound,
+        texts={name: HandOutTextView(subject=own.subject, text=own.body) for name, own in progress.texts.items()},
         terms=document_of_terms(details.created.terms),
         recipients=progress.people,
         counts={**progress.counts},

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.code_import.file_reader import UnusableFileError
@@ -14,12 +14,14 @@ from api.code_import.recipient_list import RecipientFile, RecipientObjects, Reci
 from api.errors import malformed
 from api.http.blocking_route import BlockingRoute, answer_within
 from api.http.dependencies import Admin, CreationKey, MayIssueCodes, MayReadCodes, MayWriteCodes, TheServices
+from api.http.etags import IfMatch, expected_terms, tag_of
 from api.http.openapi import PROTECTED, problem_responses
 from api.http.pagination import format_cursor, parse_cursor
 from api.schemas.csv_cells import CSV_CONTENT
 from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.hand_outs import (
     ExportRequest,
+    HandOutChange,
     HandOutPage,
     HandOutRequest,
     HandOutView,
@@ -43,7 +45,13 @@ from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_o
 from api.use_cases.idempotency import find_keyed_id
 from api.use_cases.run_blocking import run_blocking
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
-from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, PauseHandOut, ResumeHandOut
+from domain.commands.hand_out.manage_hand_out import (
+    ChangeHandOut,
+    CreateHandOut,
+    EndHandOut,
+    PauseHandOut,
+    ResumeHandOut,
+)
 from domain.ports import Language
 from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.number_bounds import VERSIONS
@@ -162,9 +170,36 @@ async def upload(
 
 
 @router.get("/{hand_out_id}", responses=problem_responses("HAND_OUT_NOT_FOUND"), summary="Get a hand-out")
-def get(hand_out_id: UUID, services: TheServices, _: MayReadCodes) -> HandOutView:
-    """Returns a hand-out, and how many recipients are in each state."""
-    return view_of_hand_out(hand_out_actions.find_progress(services, hand_out_id), services.now())
+def get(hand_out_id: UUID, services: TheServices, _: MayReadCodes, response: Response) -> HandOutView:
+    """Returns a hand-out, and how many recipients are in each state. The ETag represents its rate and its texts."""
+    progress = hand_out_actions.find_progress(services, hand_out_id)
+    response.headers["ETag"] = tag_of(progress.mailing)
+    return view_of_hand_out(progress, services.now())
+
+
+@router.patch(
+    "/{hand_out_id}",
+    responses=problem_responses(ChangeHandOut, "MALFORMED"),
+    summary="Change the rate or the text of a hand-out",
+)
+def change(
+    hand_out_id: UUID,
+    body: HandOutChange,
+    services: TheServices,
+    caller: MayIssueCodes,
+    response: Response,
+    if_match: IfMatch = None,
+) -> HandOutView:
+    """Changes what the request names. Emails that workers begin to send after the change have the new text.
+
+    These include resends. The rate of an ended hand-out cannot be changed. With `If-Match`, rate and texts change only
+    if they still have that ETag.
+    """
+    progress = hand_out_actions.change_hand_out(
+        services, caller, hand_out_id, body.change(), lambda before: expected_terms(if_match, before)
+    )
+    response.headers["ETag"] = tag_of(progress.mailing)
+    return view_of_hand_out(progress, services.now())
 
 
 @router.post("/{hand_out_id}/pause", responses=problem_responses(PauseHandOut), summary="Pause a hand-out")

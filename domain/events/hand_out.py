@@ -10,6 +10,7 @@ from uuid import UUID
 from domain.events.campaign import CampaignEvent
 from domain.events.code_terms import TermsEvent
 from domain.events.event import Event
+from domain.ports import Language
 
 SkipReason = Literal["opted_out", "erased", "not_needed"]
 """Why an email is not sent: the recipient opted out, their data was erased, or the code needs no reminder any more."""
@@ -61,7 +62,21 @@ class HandOutEnded(CampaignEvent, frozen=True, kw_only=True):
     hand_out_id: UUID
 
 
-HandOutEvent = HandOutCreated | HandOutPaused | HandOutResumed | HandOutEnded
+class HandOutChanged(CampaignEvent, frozen=True, kw_only=True):
+    """The rate or the text of its emails was changed. The text itself is in the vault's side of the database.
+
+    Attributes:
+        hand_out_id: The hand-out.
+        per_minute: Most emails per minute from now on, changed or not; none: as fast as workers send.
+        languages: The languages whose subject or text was changed.
+    """
+
+    hand_out_id: UUID
+    per_minute: int | None = None
+    languages: tuple[Language, ...] = ()
+
+
+HandOutEvent = HandOutCreated | HandOutChanged | HandOutPaused | HandOutResumed | HandOutEnded
 """A fact about a hand-out, in the stream of its campaign."""
 
 

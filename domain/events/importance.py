@@ -38,6 +38,7 @@ from domain.events.event import Event
 from domain.events.hand_out import (
     CodeHandedOut,
     HandOutBounced,
+    HandOutChanged,
     HandOutCreated,
     HandOutEnded,
     HandOutFailed,
@@ -102,6 +103,7 @@ IMPORTANCE: Final[Mapping[type[Event], Importance]] = {
     CampaignResumed: "outcome",
     CampaignEnded: "outcome",
     HandOutCreated: "outcome",
+    HandOutChanged: "outcome",
     HandOutPaused: "outcome",
     HandOutResumed: "outcome",
     HandOutEnded: "outcome",

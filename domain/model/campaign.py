@@ -27,7 +27,7 @@ from domain.events.campaign import (
     CampaignUseTaken,
 )
 from domain.events.event import Event
-from domain.events.hand_out import HandOutCreated, HandOutEnded, HandOutPaused, HandOutResumed
+from domain.events.hand_out import HandOutChanged, HandOutCreated, HandOutEnded, HandOutPaused, HandOutResumed
 from domain.ports import RecipientDraft
 from domain.values.email_domains import admits_domain
 from domain.values.timestamps import utc_day
@@ -159,7 +159,7 @@ def _changes_by(version: int, event: Event) -> dict[str, Any]:
             return {"is_paused": isinstance(event, CampaignPaused)}
         case CampaignEnded():
             return {"ended_by": version}
-        case HandOutCreated() | HandOutPaused() | HandOutResumed() | HandOutEnded():
+        case HandOutCreated() | HandOutChanged() | HandOutPaused() | HandOutResumed() | HandOutEnded():
             return {}
         case _:
             message = f"no fold for {type(event).__name__} in a campaign's stream"

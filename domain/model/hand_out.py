@@ -3,7 +3,8 @@
 Both are read back from the rows of their projections, which hold what `changes_of` returns for each event.
 """
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from domain.events.hand_out import (
     CodeHandedOut,
     HandedOutCodeEvent,
     HandOutBounced,
+    HandOutChanged,
     HandOutCreated,
     HandOutEnded,
     HandOutEvent,
@@ -25,10 +27,30 @@ from domain.events.hand_out import (
     HandOutSkipped,
     HandOutUnknown,
 )
+from domain.ports import Language
 
 HandOutState = Literal["running", "paused", "ended"]
 MailState = Literal["queued", "sent", "failed", "unknown", "skipped", "bounced"]
 """Outcome of the newest email with a code: none yet, accepted, definitely not sent, not known, not wanted, bounced."""
+
+
+class HandOutText(NamedTuple):
+    """The subject and the text of a hand-out's emails in one language; the ledger's own replace empty ones."""
+
+    subject: str = ""
+    body: str = ""
+
+
+class Mailing(Struct, frozen=True, kw_only=True):
+    """How the emails of a hand-out are.
+
+    Attributes:
+        per_minute: Most emails per minute; None for as fast as workers send.
+        texts: The hand-out's own texts by language; none are empty.
+    """
+
+    per_minute: int | None
+    texts: Mapping[Language, HandOutText]
 
 
 class HandOut(Struct, frozen=True, kw_only=True, gc=False):
@@ -37,11 +59,13 @@ class HandOut(Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         campaign_id: The campaign whose codes it hands out.
         state: Whether recipients get codes now; `ended` is permanent.
+        per_minute: Most emails per minute; None for as fast as workers send.
     """
 
     hand_out_id: UUID
     campaign_id: UUID
     state: HandOutState
+    per_minute: int | None = None
 
 
 class HandedOutCode(Struct, frozen=True, kw_only=True, gc=False):
@@ -67,16 +91,21 @@ def evolve_hand_out(hand_out: HandOut | None, campaign_id: UUID, event: HandOutE
     Raises:
         LookupError: No event before it creates the hand-out: a bug.
     """
-    state = state_after(event)
     if isinstance(event, HandOutCreated):
-        return HandOut(hand_out_id=event.hand_out_id, campaign_id=campaign_id, state=state)
+        return HandOut(
+            hand_out_id=event.hand_out_id, campaign_id=campaign_id, state="running", per_minute=event.per_minute
+        )
     if hand_out is None:
         raise LookupError(f"no event creates hand-out {event.hand_out_id}")
-    return replace(hand_out, state=state)
+    if isinstance(event, HandOutChanged):
+        return replace(hand_out, per_minute=event.per_minute)
+    return replace(hand_out, state=state_after(event))
 
 
-def state_after(event: HandOutEvent) -> HandOutState:
-    """Return the state of a hand-out after an event of it."""
+def state_after(event: HandOutEvent) -> HandOutState | None:
+    """Return the state of a hand-out that an event of it leads to; None if the event does not change it."""
+    if isinstance(event, HandOutChanged):
+        return None
     if isinstance(event, HandOutEnded):
         return "ended"
     return "paused" if isinstance(event, HandOutPaused) else "running"

@@ -109,6 +109,16 @@ def make_hand_out_mails_due(cursor: Cursor[Any], working_set: WorkingSet) -> Non
         cursor.execute(EventStoreSql.make_hand_out_mails_due, [list(column) for column in zip(*rows, strict=True)])
 
 
+def save_hand_out_texts(cursor: Cursor[Any], working_set: WorkingSet) -> None:
+    """Store the texts that a new event says were changed, in the transaction of that event."""
+    if working_set.new_hand_out_texts:
+        ((hand_out_id, _),) = working_set.hand_outs.items()
+        rows = [(language, *text) for language, text in working_set.new_hand_out_texts.items()]
+        cursor.execute(
+            EventStoreSql.save_hand_out_texts, (hand_out_id, *(list(column) for column in zip(*rows, strict=True)))
+        )
+
+
 def save_idempotency_keys(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
     """Store the reservation that each Idempotency-Key led to; refusals are not stored."""
     rows = {

@@ -154,6 +154,7 @@ class PostgresUnitOfWork:
             vault_rows.insert_texts(self._cursor, working_set, commands, results)
             if working_set.handed_out:
                 side_tables.make_hand_out_mails_due(self._cursor, working_set)
+            side_tables.save_hand_out_texts(self._cursor, working_set)
             self._append(working_set)
             side_tables.insert_outbox(self._cursor, working_set)
             side_tables.enqueue_revocation_followups(self._cursor, working_set)

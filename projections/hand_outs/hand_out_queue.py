@@ -12,12 +12,13 @@ from uuid import UUID
 import orjson
 from psycopg.rows import tuple_row
 
-from domain.model.hand_out import MailState
+from domain.model.hand_out import HandOutText, MailState
 from domain.ports import Language
 from domain.values.quiet_hours import find_end_of_quiet_hours
 from domain.values.redeem_window import RedeemWindow
 from projections.database.errors import translate_database_errors
-from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader, HandOutText
+from projections.event_store.hand_out_loader import read_rate
+from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutReader
 from projections.hand_outs.sending_pace import Claim, SendingPace
 from projections.read_models.reader import ReadableStore
 from projections.sql.hand_outs import HandOutsSql
@@ -71,7 +72,7 @@ class QueuedMail(NamedTuple):
 
 
 class HandOutQueue(HandOutReader):
-    """Leases rows, and stores when they are due again. What a hand-out began with is read once."""
+    """Leases rows, and stores when they are due again. It reads a hand-out once for each batch: staff may change it."""
 
     def __init__(self, storage: ReadableStore) -> None:
         super().__init__(storage)
@@ -84,6 +85,8 @@ class HandOutQueue(HandOutReader):
 
         The row of the pace is locked, so that workers claim no more together than the rate of the hand-out.
         """
+        self._details.clear()
+        self._texts.clear()
         leased_until = now + timedelta(seconds=LEASE_S)
         leased = {"now": now, "leased_until": leased_until}
         with (
@@ -95,9 +98,9 @@ class HandOutQueue(HandOutReader):
             if asked := cursor.execute(HandOutsSql.take_asked_rows, {**leased, "limit": most}).fetchall():
                 return [self._due(row, leased_until) for row in asked]
             while due := cursor.execute(HandOutsSql.take_due_hand_out, {"now": now}).fetchone():
-                hand_out_id, quiet_hours, next_at, times, counts = due
+                hand_out_id, quiet_hours, next_at, times, counts, topic, event = due
                 pace = SendingPace(next_at, tuple(map(Claim, times, counts)))
-                rate = self.details(hand_out_id).created.per_minute
+                rate = read_rate(topic, event)
                 limit = most if rate is None else min(most, pace.count_allowed(rate, now))
                 rows = cursor.execute(
                     HandOutsSql.take_due_rows, {**leased, "hand_out_id": hand_out_id, "limit": limit}
@@ -111,23 +114,24 @@ class HandOutQueue(HandOutReader):
         return []
 
     def details(self, hand_out_id: UUID) -> HandOutDetails:
-        """Return the hand-out of a leased row, as it was when this process first needed it.
+        """Return the hand-out of a leased row, as it was when this process first needed it for this batch.
 
         Raises:
             LookupError: There is none: its row is missing until a rebuild.
         """
-        if hand_out_id not in self._details:
-            details = self.find_hand_out(hand_out_id)
-            if details is None:
-                raise LookupError(f"no row of hand-out {hand_out_id}: run `ledger rebuild --apply`")
-            self._details[hand_out_id] = details
-        return self._details[hand_out_id]
+        details = self._details.get(hand_out_id) or self.find_hand_out(hand_out_id)
+        if details is None:
+            raise LookupError(f"no row of hand-out {hand_out_id}: run `ledger rebuild --apply`")
+        self._details[hand_out_id] = details
+        return details
 
     def text(self, hand_out_id: UUID, language: Language) -> HandOutText:
         """Return the hand-out's own text; an empty one if it has none."""
-        if hand_out_id not in self._texts:
-            self._texts[hand_out_id] = self.find_texts(hand_out_id)
-        return self._texts[hand_out_id].get(language, HandOutText())
+        texts = self._texts.get(hand_out_id)
+        if texts is None:
+            (texts,) = self.find_texts([hand_out_id])
+            self._texts[hand_out_id] = texts
+        return texts.get(language, HandOutText())
 
     def find_mails(self, code_ids: Sequence[UUID]) -> dict[UUID, QueuedMail]:
         """Return the newest emails of those of these codes that were handed out."""

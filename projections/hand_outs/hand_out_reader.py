@@ -8,10 +8,11 @@ from uuid import UUID
 
 from domain.events.hand_out import HandOutCreated
 from domain.model.campaign import Campaign
-from domain.model.hand_out import HandOut, HandOutState, MailState
+from domain.model.hand_out import HandOut, HandOutState, HandOutText, Mailing, MailState
 from domain.ports import Language
 from domain.values.identifiers import EmailAddress
 from projections.event_store.codec import decode
+from projections.event_store.hand_out_loader import read_rate, texts_by_hand_out
 from projections.read_models.reader import Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
@@ -37,15 +38,8 @@ _STATE_OF_MAIL: Final[dict[MailState, PersonState]] = {
 }
 
 
-class HandOutText(NamedTuple):
-    """The subject and the text of a hand-out's emails in one language; the ledger's own replace empty ones."""
-
-    subject: str = ""
-    body: str = ""
-
-
 class HandOutDetails(NamedTuple):
-    """A hand-out with the event that created it, which has its name, rate and terms."""
+    """A hand-out with the event that created it, which has its name and terms."""
 
     hand_out: HandOut
     created_at: datetime
@@ -67,11 +61,17 @@ class HandOutDetails(NamedTuple):
 
 
 class HandOutProgress(NamedTuple):
-    """A hand-out, its campaign, and how many recipients are in each state."""
+    """A hand-out, its campaign, how many recipients are in each state, and its own texts by language."""
 
     details: HandOutDetails
     campaign: Campaign
     counts: Mapping[PersonState, int]
+    texts: Mapping[Language, HandOutText]
+
+    @property
+    def mailing(self) -> Mailing:
+        """Rate and texts of its emails."""
+        return Mailing(per_minute=self.details.hand_out.per_minute, texts=self.texts)
 
     def find_obstacle(self, now: datetime) -> Obstacle | None:
         """Return why it sends nothing although it runs; None if it is not running, or sends."""
@@ -278,15 +278,10 @@ class HandOutReader(Reader):
         """Return how many rows of lists a recipient has: one for each campaign that sends them a code."""
         return int(self._fetch_all(HandOutsSql.count_places_of_recipient, recipient_id)[0][0])
 
-    def find_texts(self, hand_out_id: UUID) -> dict[Language, HandOutText]:
-        """Return the hand-out's own texts by language."""
-        rows = self._fetch_all(HandOutsSql.texts_of_hand_out, hand_out_id)
-        return {cast("Language", language): HandOutText(subject, body) for language, subject, body in rows}
-
-    def save_text(self, hand_out_id: UUID, language: Language, text: HandOutText) -> None:
-        """Store the hand-out's own text in one language."""
-        with self._open_cursor() as cursor:
-            cursor.execute(HandOutsSql.insert_hand_out_text, (hand_out_id, language, *text))
+    def find_texts(self, hand_out_ids: Sequence[UUID]) -> list[dict[Language, HandOutText]]:
+        """Return for each of these hand-outs its own texts by language; none are empty."""
+        texts = texts_by_hand_out(self._fetch_all(EventStoreSql.texts_of_hand_outs, list(hand_out_ids)))
+        return [texts.get(hand_out_id, {}) for hand_out_id in hand_out_ids]
 
     def _people(
         self, details: HandOutDetails, rows: Sequence[tuple[Any, ...]], now: datetime, *, is_campaign_over: bool
@@ -321,8 +316,8 @@ def _group(details: HandOutDetails) -> str:
 
 
 def _details(row: tuple[Any, ...]) -> HandOutDetails:
-    hand_out_id, campaign_id, state, created_at, changed_at, topic, event = row
+    hand_out_id, campaign_id, state, created_at, changed_at, topic, event, rate_topic, rate_event = row
     created = cast("HandOutCreated", decode(topic, bytes(event)))
-    return HandOutDetails(
-        HandOut(hand_out_id=hand_out_id, campaign_id=campaign_id, state=state), created_at, changed_at, created
-    )
+    per_minute = created.per_minute if rate_topic is None else read_rate(rate_topic, rate_event)
+    hand_out = HandOut(hand_out_id=hand_out_id, campaign_id=campaign_id, state=state, per_minute=per_minute)
+    return HandOutDetails(hand_out, created_at, changed_at, created)

@@ -1,5 +1,17 @@
 -- name: hand_out_of_id
-SELECT campaign_id, state FROM hand_outs WHERE hand_out_id = %s;
+-- With the event that has its rate.
+SELECT h.campaign_id, h.state, e.topic, e.state
+FROM hand_outs h JOIN ledger_events e
+    ON e.originator_id = h.campaign_id AND e.originator_version = coalesce(h.rate_version, h.created_version)
+WHERE h.hand_out_id = %s;
+
+-- name: texts_of_hand_outs
+SELECT hand_out_id, language, subject, body FROM hand_out_texts WHERE hand_out_id = ANY(%s);
+
+-- name: save_hand_out_texts
+INSERT INTO hand_out_texts (hand_out_id, language, subject, body)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[])
+ON CONFLICT (hand_out_id, language) DO UPDATE SET subject = excluded.subject, body = excluded.body;
 
 -- name: known_texts
 SELECT text_id FROM private_texts WHERE text_id = ANY(%s);

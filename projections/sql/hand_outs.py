@@ -40,8 +40,6 @@ class HandOutsSql(Statements, file="hand_outs.sql"):
     set_pace: LiteralString
     finish_rows: LiteralString
     ask_for_row: LiteralString
-    insert_hand_out_text: LiteralString
-    texts_of_hand_out: LiteralString
     insert_opened_code: LiteralString
     save_list_report: LiteralString
     list_report: LiteralString

@@ -1,17 +1,20 @@
 -- name: hand_out_with_terms
--- With its first event, which has its terms.
-SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state
+-- With its first event, which has its terms, and the one that changed its rate last.
+SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
 FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
+LEFT JOIN ledger_events r ON r.originator_id = h.campaign_id AND r.originator_version = h.rate_version
 WHERE h.hand_out_id = %s;
 
 -- name: hand_outs_of_campaign
-SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state
+SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
 FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
+LEFT JOIN ledger_events r ON r.originator_id = h.campaign_id AND r.originator_version = h.rate_version
 WHERE h.campaign_id = %s AND (h.created_at, h.hand_out_id) > (%s, %s) ORDER BY h.created_at, h.hand_out_id LIMIT %s;
 
 -- name: hand_outs_of_ids
-SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state
+SELECT h.hand_out_id, h.campaign_id, h.state, h.created_at, h.changed_at, e.topic, e.state, r.topic, r.state
 FROM hand_outs h JOIN ledger_events e ON e.originator_id = h.campaign_id AND e.originator_version = h.created_version
+LEFT JOIN ledger_events r ON r.originator_id = h.campaign_id AND r.originator_version = h.rate_version
 WHERE h.hand_out_id = ANY(%s);
 
 -- name: insert_list_recipients
@@ -199,8 +202,11 @@ FROM code_balances b LEFT JOIN campaigns c ON c.campaign_id = b.campaign_id WHER
 
 -- name: take_due_hand_out
 -- One hand-out with due rows whose campaign takes reservations. Its row of the pace is locked while rows are taken.
-SELECT p.hand_out_id, c.quiet_hours, p.next_at, p.claimed_at, p.claimed_rows FROM hand_out_pace p
+-- With the event that has its rate.
+SELECT p.hand_out_id, c.quiet_hours, p.next_at, p.claimed_at, p.claimed_rows, e.topic, e.state FROM hand_out_pace p
 JOIN hand_outs h USING (hand_out_id) JOIN campaigns c USING (campaign_id)
+JOIN ledger_events e
+    ON e.originator_id = h.campaign_id AND e.originator_version = coalesce(h.rate_version, h.created_version)
 WHERE h.state = 'running' AND p.next_at <= %(now)s AND c.ended_by IS NULL AND NOT c.is_paused
     AND (c.ends_at IS NULL OR c.ends_at > %(now)s)
     AND (c.max_uses IS NULL OR c.occupied < c.max_uses)
@@ -249,13 +255,6 @@ UPDATE hand_out_recipients SET attempts = 0, is_asked = true, due_at = CASE
     WHEN due_at > %(now)s AND due_at <= %(leased_until)s THEN due_at + interval '1 microsecond' ELSE %(now)s
 END
 WHERE code_id = %(code_id)s AND hand_out_id = %(hand_out_id)s;
-
--- name: insert_hand_out_text
-INSERT INTO hand_out_texts (hand_out_id, language, subject, body) VALUES (%s, %s, %s, %s)
-ON CONFLICT (hand_out_id, language) DO UPDATE SET subject = excluded.subject, body = excluded.body;
-
--- name: texts_of_hand_out
-SELECT language, subject, body FROM hand_out_texts WHERE hand_out_id = %s;
 
 -- name: insert_opened_code
 -- The row of the list is locked, so that it is not deleted before the new row refers to it.

@@ -328,7 +328,8 @@ CREATE TABLE public.hand_outs (
     version bigint NOT NULL,
     created_at timestamp with time zone NOT NULL,
     changed_at timestamp with time zone NOT NULL,
-    state text NOT NULL
+    state text NOT NULL,
+    rate_version bigint
 );
 CREATE TABLE public.handed_out_codes (
     code_id uuid NOT NULL,

@@ -4,19 +4,15 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from random import SystemRandom
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
-from api.use_cases.hand_outs.hand_out_actions import find_details, list_people
-from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
-from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown
-from domain.values.identifiers import generate_code
 from projections.privacy.opt_outs import OptOutRepository
+from tests.integration.web.admin.hand_outs.lists import send as hand_codes_out
 from tests.security.matrix import is_api
 from tests.support.clients.admin_client import ended
 from tests.support.clients.app_client import AppResponse
@@ -312,6 +308,7 @@ AUDITED: Final[dict[str, Make]] = {
         HAND_OUTS,
         {"json": {"campaign": audited_app.campaign(), "name": "Newsletter"}},
     ),
+    "PATCH /api/v1/hand-outs/{hand_out_id}": _at(HAND_OUTS + "/{}", AuditedApp.hand_out, json={"per_minute": 7}),
     "POST /api/v1/hand-outs/recipients": lambda audited_app: (
         f"{HAND_OUTS}/recipients?hand_out={audited_app.hand_out()}",
         {"json": {"recipients": [{"email": "zhou@example.com"}]}},
@@ -393,6 +390,9 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /admin/hand-outs/{hand_out_id}/test": _at(
         "/admin/hand-outs/{}/test", AuditedApp.hand_out, data={"language": "en"}
     ),
+    "POST /admin/hand-outs/{hand_out_id}/change": _at(
+        "/admin/hand-outs/{}/change", AuditedApp.hand_out, data={"seen": "*", "subject_en": "For you"}
+    ),
     "POST /admin/hand-outs/{hand_out_id}/{action}": _at("/admin/hand-outs/{}/end", AuditedApp.hand_out, data={}),
     "POST /admin/codes/export": _at(
         "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON
@@ -459,25 +459,8 @@ def _paused_hand_out(audited_app: AuditedApp) -> str:
 def _handed_out(audited_app: AuditedApp) -> str:
     """Return the path of a recipient whose email was sent."""
     hand_out = UUID(audited_app.hand_out())
-    (person,) = list_people(audited_app.app.services, hand_out, 0, 2)
-    details, _ = find_details(audited_app.app.services, hand_out)
-    storage, context = (
-        audited_app.app.services.storage,
-        CommandContext(now=audited_app.app.services.now(), actor="worker"),
-    )
-    issue = IssueCode(
-        context=context,
-        code_id=person.code_id,
-        text=storage.vault.draft_code(generate_code(SystemRandom()), person.code_id),
-        terms=details.created.terms,
-        bound=True,
-        campaign_id=details.hand_out.campaign_id,
-        handed_out=HandOutPlace(hand_out, person.recipient_id),
-    )
-    storage.ledger.execute([issue])
-    sent = RecordHandOutMail(context=context, code_id=person.code_id, mail=1, outcome=Accepted(server="mx:25"))
-    storage.ledger.execute([sent])
-    return f"{HAND_OUTS}/{hand_out}/recipients/{person.code_id}"
+    (code_id,) = hand_codes_out(audited_app.app, hand_out, 1)
+    return f"{HAND_OUTS}/{hand_out}/recipients/{code_id}"
 
 
 def _working(audited_app: AuditedApp) -> str:

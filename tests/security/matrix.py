@@ -175,6 +175,8 @@ GET /admin/groups/one
 POST /admin/groups/one
 POST /admin/groups/secret
 POST /admin/groups/test
+GET /admin/hand-outs/{hand_out_id}/change
+POST /admin/hand-outs/{hand_out_id}/change
 GET /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/export
 POST /admin/hand-outs/{hand_out_id}/recipients/{code_id}/resend
@@ -214,6 +216,7 @@ POST /admin/webhooks/{endpoint_id}
 POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}
 POST /admin/webhooks/{endpoint_id}/{state}
 POST /api/v1/campaigns
+PATCH /api/v1/hand-outs/{hand_out_id}
 POST /api/v1/hand-outs/{hand_out_id}/export
 POST /api/v1/hand-outs
 POST /api/v1/hand-outs/recipients
@@ -278,6 +281,7 @@ PUT /api/v1/codes/{code_id}/terms
 """,
     "codes:issue": """
 POST /api/v1/campaigns
+PATCH /api/v1/hand-outs/{hand_out_id}
 POST /api/v1/hand-outs
 POST /api/v1/hand-outs/recipients
 POST /api/v1/hand-outs/{hand_out_id}/test

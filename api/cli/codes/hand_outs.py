@@ -1,15 +1,33 @@
-"""`ledger hand-out create|add|list|show|recipients|resend|pause|resume|end|export|preview|test`: codes for a list."""
+"""`ledger hand-out create|add|list|show|recipients|pause|resume|end|export`: codes for a list of recipients."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 from uuid import UUID
 
 import typer
 from msgspec import structs
 
-from api.cli.arguments import number_parser, parse_campaign_id, parse_email, parse_id
+from api.cli.arguments import number_parser, parse_campaign_id, parse_email
+from api.cli.codes.hand_out_arguments import (
+    HandOutId,
+    LanguageOption,
+    SubjectInChinese,
+    SubjectInEnglish,
+    SubjectOption,
+    TextInChinese,
+    TextInEnglish,
+    TextLanguage,
+    TextOption,
+    TextPairs,
+    describe_progress,
+    document_of,
+    parse_hand_out_id,
+    parse_language,
+    read_texts,
+)
+from api.cli.codes.hand_out_emails import change, preview, resend, send_test
 from api.cli.codes.source_file import open_source_file, resolve_format
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
@@ -20,17 +38,16 @@ from api.code_import.file_reader import UnusableFileError
 from api.code_import.hand_out_upload import HandOutUpload, UploadCounts
 from api.code_import.recipient_list import RecipientFile
 from api.errors import ApplicationError
-from api.schemas.hand_outs import HandOutOrder, view_of_hand_out, view_of_person
+from api.schemas.hand_outs import HandOutOrder, view_of_person
 from api.use_cases.export_rows import lines_of
 from api.use_cases.hand_outs import hand_out_actions
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
-from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_out, send_hand_out_test
 from api.use_cases.services import Caller, LedgerServices
 from domain.events.code_terms import SINGLE_USE
-from domain.ports import Language
+from domain.model.hand_out import HandOutText
 from domain.values.identifiers import EmailAddress
 from domain.values.number_bounds import MAILS_PER_MINUTE
-from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, HandOutText, Obstacle, Person
+from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, Person
 from projections.read_models.pagination import OLDEST, ListCursor
 from projections.repositories.audit_log import NO_REASON
 from projections.terminal.exit_codes import ExitCode
@@ -42,17 +59,9 @@ LISTED_MAX = 10_000
 HAND_OUTS_PAGE = 200
 PEOPLE_PAGE = 1_000
 SHOWN_MAX = 20
-OBSTACLES: Final[dict[Obstacle, str]] = {
-    "campaign_paused": "waits: the campaign is paused",
-    "campaign_full": "waits: the campaign has no use left",
-}
 
-HandOutId = Annotated[str, typer.Argument(help="Hand-out ID.")]
 ListFile = Annotated[Path, typer.Argument(help="CSV file with a header line, or JSON Lines file; - for stdin.")]
 FormatOption = Annotated[str | None, typer.Option("--format", help="csv or jsonl; default: by the file name.")]
-LanguageOption = Annotated[
-    str | None, typer.Option("--language", help="Language, en or zh; default: that of the ledger.")
-]
 ApplyFlag = Annotated[bool, typer.Option("--apply", help="Store the list; otherwise it is only checked.")]
 HandOutAction = Callable[[LedgerServices, Caller, UUID], HandOutProgress]
 
@@ -69,7 +78,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     hand_out.command("list")(list_hand_outs)
     hand_out.command("test")(send_test)
-    for command in (create, add, show, recipients, resend, pause, resume, end, export, preview):
+    for command in (create, change, add, show, recipients, resend, pause, resume, end, export, preview):
         hand_out.command()(command)
     app.add_typer(hand_out, name="hand-out")
 
@@ -84,13 +93,13 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
         int | None, typer.Option(help="Most emails per minute.", parser=number_parser(MAILS_PER_MINUTE))
     ] = None,
     open_code: Annotated[bool, typer.Option("--open", help="Do not bind its codes to their first recipient.")] = False,
-    subject: Annotated[str, typer.Option(help="Subject of its emails; default: that of the ledger.")] = "",
-    text: Annotated[
-        Path | None, typer.Option(help="File with the text of its emails; {name} stands for the variable name.")
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option("--language", help="Language of --subject and --text: en or zh.")
-    ] = None,
+    subject: SubjectOption = None,
+    text: TextOption = None,
+    language: TextLanguage = None,
+    subject_en: SubjectInEnglish = None,
+    text_en: TextInEnglish = None,
+    subject_zh: SubjectInChinese = None,
+    text_zh: TextInChinese = None,
     json: JsonFlag = False,
 ) -> int:
     """Create a hand-out without recipients, and print its ID.
@@ -98,9 +107,10 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
     Example: `ledger hand-out create 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 Newsletter --per-minute 600`
     """
     campaign_id = parse_campaign_id(campaign)
-    own_text = HandOutText(subject, "" if text is None else _read_text(text))
+    pairs: TextPairs = {None: (subject, text), "en": (subject_en, text_en), "zh": (subject_zh, text_zh)}
     with Session(context.obj).open_ledger() as ledger:
-        texts = {_language(ledger, language): own_text} if any(own_text) else {}
+        changes = read_texts(ledger, pairs, language)
+        texts = {name: HandOutText(change.subject or "", change.body or "") for name, change in changes.items()}
         order = HandOutOrder(
             name=name,
             terms=structs.replace(SINGLE_USE, **terms),
@@ -114,7 +124,7 @@ def create(  # noqa: PLR0913, PLR0917 - Typer reads the options from the signatu
         except ApplicationError as error:
             return ledger.report_refusal(error)
         if json:
-            print_json(_document(ledger, created))
+            print_json(document_of(ledger, created))
         else:
             say(str(created.details.hand_out.hand_out_id))
     return 0
@@ -137,10 +147,10 @@ def add(
 
     Example: `ledger hand-out add 0197a3c4-5b1e-7c3d-9f20-3c1d5e7a9b11 list.csv --apply`
     """
-    hand_out_id, file_format = _parse_hand_out_id(hand_out), resolve_format(form, file)
+    hand_out_id, file_format = parse_hand_out_id(hand_out), resolve_format(form, file)
     with open_source_file(file) as source, Session(context.obj).open_ledger() as ledger:
         try:
-            recipients = RecipientFile(source, file_format, _language(ledger, language))
+            recipients = RecipientFile(source, file_format, parse_language(ledger, language))
             upload = HandOutUpload.open(ledger.services, ledger.caller(), hand_out_id, recipients)
             counts = upload.apply() if apply else upload.check()
         except UnusableFileError as error:
@@ -162,7 +172,7 @@ def list_hand_outs(
             rows = list(islice(_list_progress(ledger.services, campaign_id), LISTED_MAX))
         except ApplicationError as error:
             return ledger.report_refusal(error)
-        hand_outs = [_document(ledger, row) for row in rows]
+        hand_outs = [document_of(ledger, row) for row in rows]
     if json:
         print_json(hand_outs)
         return 0
@@ -214,7 +224,7 @@ def recipients(
     json: JsonFlag = False,
 ) -> int:
     """List the recipients of a hand-out with their states."""
-    hand_out_id, address = _parse_hand_out_id(hand_out), None if email is None else parse_email(email)
+    hand_out_id, address = parse_hand_out_id(hand_out), None if email is None else parse_email(email)
     with Session(context.obj).open_ledger() as ledger:
         try:
             chosen = _people(ledger, hand_out_id, address)
@@ -231,27 +241,6 @@ def recipients(
     return 0
 
 
-def resend(
-    context: typer.Context,
-    hand_out: HandOutId,
-    code: Annotated[str, typer.Argument(help="Code ID of the recipient.")],
-    json: JsonFlag = False,
-) -> int:
-    """Send the code of a recipient again, with the same link."""
-    hand_out_id = _parse_hand_out_id(hand_out)
-    code_id = parse_id(code, "code", "is not a code ID: `ledger hand-out recipients` lists them")
-    with Session(context.obj).open_ledger() as ledger:
-        try:
-            person = hand_out_actions.resend_to_person(ledger.services, ledger.caller(), hand_out_id, code_id)
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
-    if json:
-        print_json(view_of_person(person).model_dump())
-    else:
-        say(f"email {max(person.mail, 1)}: {person.state}")
-    return 0
-
-
 def export(
     context: typer.Context,
     hand_out: HandOutId,
@@ -263,7 +252,7 @@ def export(
 
     The audit log records the export and its reason.
     """
-    hand_out_id, file_format = _parse_hand_out_id(hand_out), resolve_format(form, output or Path())
+    hand_out_id, file_format = parse_hand_out_id(hand_out), resolve_format(form, output or Path())
     with Session(context.obj).open_ledger() as ledger:
         try:
             rows = export_people(ledger.services, ledger.caller(), hand_out_id, reason)
@@ -275,66 +264,17 @@ def export(
     return 0
 
 
-@leaves_no_record(READS_ONLY)
-def preview(
-    context: typer.Context, hand_out: HandOutId, language: LanguageOption = None, json: JsonFlag = False
-) -> int:
-    """Show the email of a hand-out with an example code."""
-    hand_out_id = _parse_hand_out_id(hand_out)
-    with Session(context.obj).open_ledger() as ledger:
-        try:
-            shown = preview_hand_out(
-                ledger.services, ledger.settings, _open_mail(ledger), hand_out_id, _language(ledger, language)
-            )
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
-    if json:
-        print_json({"subject": shown.subject, "text": shown.text, "html": shown.html})
-    else:
-        say(shown.subject, "", *shown.text.splitlines())
-    return 0
-
-
-def send_test(
-    context: typer.Context,
-    hand_out: HandOutId,
-    email: Annotated[str, typer.Argument(help="Email address that gets the test.")],
-    language: LanguageOption = None,
-    json: JsonFlag = False,
-) -> int:
-    """Send the email of a hand-out to one address now.
-
-    The code in it does not exist.
-    """
-    hand_out_id, recipient = _parse_hand_out_id(hand_out), parse_email(email)
-    with Session(context.obj).open_ledger() as ledger:
-        mail, chosen = _open_mail(ledger), _language(ledger, language)
-        try:
-            outcome, why = send_hand_out_test(
-                ledger.services, ledger.settings, mail, ledger.caller(), hand_out_id, chosen, recipient
-            )
-        except ApplicationError as error:
-            return ledger.report_refusal(error)
-    if json:
-        print_json({"outcome": outcome, "why": why})
-    else:
-        say(f"{outcome}: {why}" if why else outcome)
-    return 0 if outcome == "sent" else ExitCode.FINDINGS
-
-
 def _perform(context: typer.Context, hand_out: str, action: HandOutAction, *, json: bool) -> int:
-    hand_out_id = _parse_hand_out_id(hand_out)
+    hand_out_id = parse_hand_out_id(hand_out)
     with Session(context.obj).open_ledger() as ledger:
         try:
-            document = _document(ledger, action(ledger.services, ledger.caller(), hand_out_id))
+            document = document_of(ledger, action(ledger.services, ledger.caller(), hand_out_id))
         except ApplicationError as error:
             return ledger.report_refusal(error)
     if json:
         print_json(document)
         return 0
-    counts = [f"{count} {name}" for name, count in document["counts"].items() if count]
-    obstacle = f" ({OBSTACLES[document['waits_for']]})" if document["waits_for"] else ""
-    say(f"{document['state']}{obstacle}; {document['recipients']} recipients" + "".join(f", {text}" for text in counts))
+    say(describe_progress(document))
     return 0
 
 
@@ -347,10 +287,6 @@ def _people(ledger: OpenLedger, hand_out_id: UUID, address: EmailAddress | None)
     while page := hand_out_actions.list_people(ledger.services, hand_out_id, after, PEOPLE_PAGE):
         yield from page
         after = page[-1].number
-
-
-def _document(ledger: OpenLedger, progress: HandOutProgress) -> dict[str, Any]:
-    return view_of_hand_out(progress, ledger.now()).model_dump()
 
 
 def _print_counts(counts: UploadCounts, file: Path, *, is_applied: bool, json: bool) -> int:
@@ -368,33 +304,3 @@ def _print_counts(counts: UploadCounts, file: Path, *, is_applied: bool, json: b
         say_error("nothing was stored: fix these lines")
         return ExitCode.REFUSED
     return 0
-
-
-def _language(ledger: OpenLedger, name: str | None) -> Language:
-    match name:
-        case None:
-            return ledger.settings.default_language
-        case "en":
-            return "en"
-        case "zh":
-            return "zh"
-        case _:
-            raise typer.BadParameter("--language must be en or zh")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} cannot be read as UTF-8") from error
-
-
-def _parse_hand_out_id(text: str) -> UUID:
-    return parse_id(text, "hand-out", "is not a hand-out ID: `ledger hand-out list CAMPAIGN` lists them")
-
-
-def _open_mail(ledger: OpenLedger) -> MailPreview:
-    # Rendering and sending need the workers' modules, which no other command loads.
-    from workers.mail_preview import MailPreviewer  # noqa: PLC0415 - as above
-
-    return MailPreviewer(ledger.settings, ledger.storage)

@@ -1,14 +1,16 @@
 """What staff and integrators do about hand-outs, for API, pages and command line alike."""
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from api.errors import ApplicationError
-from api.schemas.hand_outs import HandOutOrder
+from api.schemas.hand_outs import HandOutOrder, MailingChange
 from api.use_cases.campaign_actions import apply_defaults
 from api.use_cases.services import Caller, LedgerServices
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import (
+    ChangeHandOut,
     CreateHandOut,
     EndHandOut,
     HandOutCommand,
@@ -24,6 +26,7 @@ from domain.errors import (
     Refusal,
 )
 from domain.model.campaign import Campaign
+from domain.model.hand_out import Mailing
 from domain.values.identifiers import EmailAddress
 from projections.hand_outs.hand_out_queue import HandOutQueue
 from projections.hand_outs.hand_out_reader import HandOutDetails, HandOutProgress, HandOutReader, Person, PersonState
@@ -82,11 +85,37 @@ def create_hand_out(
         terms=apply_defaults(order.terms, campaign, order.named),
         bound=order.bound,
         per_minute=order.per_minute,
+        texts=order.texts,
     )
-    progress = _execute(services, command)
-    for language, text in order.texts.items():
-        reader.save_text(command.hand_out_id, language, text)
-    return progress
+    return _execute(services, command)
+
+
+def change_hand_out(
+    services: LedgerServices,
+    caller: Caller,
+    hand_out_id: UUID,
+    change: MailingChange,
+    find_expected: Callable[[Mailing], Mailing | None] = lambda _: None,
+) -> HandOutProgress:
+    """Change the rate or the texts of a hand-out's emails. Emails that workers begin to send afterwards have them.
+
+    `find_expected` returns from the present ones which ones the change is based on; None for any.
+
+    Raises:
+        ApplicationError: There is no such hand-out, rate or texts are not the expected ones, or the rate is not valid
+            or that of an ended hand-out.
+    """
+    before = find_progress(services, hand_out_id)
+    command = ChangeHandOut(
+        context=services.context(caller),
+        campaign_id=before.campaign.campaign_id,
+        hand_out_id=hand_out_id,
+        changes_rate=change.changes_rate,
+        per_minute=change.per_minute,
+        texts=change.texts,
+        expected=find_expected(before.mailing),
+    )
+    return _execute(services, command)
 
 
 def pause_hand_out(services: LedgerServices, caller: Caller, hand_out_id: UUID) -> HandOutProgress:
@@ -113,7 +142,8 @@ def find_progress(services: LedgerServices, hand_out_id: UUID) -> HandOutProgres
     reader, now = HandOutReader(services.storage), services.now()
     details, campaign = find_details(services, hand_out_id)
     (counts,) = reader.count_people([details], now, is_campaign_over=campaign.has_ended(now))
-    return HandOutProgress(details, campaign, counts)
+    (texts,) = reader.find_texts([hand_out_id])
+    return HandOutProgress(details, campaign, counts, texts)
 
 
 def list_progress(services: LedgerServices, campaign_id: UUID, after: ListCursor, limit: int) -> ProgressPage:
@@ -131,7 +161,11 @@ def list_progress(services: LedgerServices, campaign_id: UUID, after: ListCursor
     hand_outs = reader.list_hand_outs(campaign_id, after, limit + 1)
     page = hand_outs[: min(limit, max(1, reader.count_listed(hand_outs, COUNTED_MAX)))]
     counts = reader.count_people(page, now, is_campaign_over=campaign.has_ended(now))
-    rows = [HandOutProgress(details, campaign, each) for details, each in zip(page, counts, strict=True)]
+    texts = reader.find_texts([details.hand_out.hand_out_id for details in page])
+    rows = [
+        HandOutProgress(details, campaign, counted, own)
+        for details, counted, own in zip(page, counts, texts, strict=True)
+    ]
     last = page[-1] if len(page) < len(hand_outs) else None
     return ProgressPage(rows, None if last is None else (last.created_at, last.hand_out.hand_out_id))
 

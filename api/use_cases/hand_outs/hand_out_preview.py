@@ -6,12 +6,13 @@ from uuid import UUID
 from api.schemas.parsing import parse_email
 from api.use_cases.hand_outs.hand_out_actions import find_details
 from api.use_cases.services import Caller, LedgerServices
+from domain.model.hand_out import HandOutText
 from domain.ports import Accepted, Language, OutboundMessage, Outcome, Rejected, outcome_label
 from domain.values.identifiers import EmailAddress
 from domain.values.redeem_window import RedeemWindow
 from domain.values.text_variables import fill_variables, find_variables
 from projections.config.settings import LedgerSettings
-from projections.hand_outs.hand_out_reader import HandOutReader, HandOutText
+from projections.hand_outs.hand_out_reader import HandOutReader
 from projections.repositories.audit_log import describe_values
 
 EXAMPLE_CODE = "MCM1-PRY5-KC9W-VE1A-S4PD"
@@ -82,7 +83,8 @@ def _example(
     services: LedgerServices, settings: LedgerSettings, hand_out_id: UUID, language: Language, recipient: EmailAddress
 ) -> OutboundMessage:
     details, campaign = find_details(services, hand_out_id)
-    own = HandOutReader(services.storage).find_texts(hand_out_id).get(language, HandOutText())
+    (texts,) = HandOutReader(services.storage).find_texts([hand_out_id])
+    own = texts.get(language, HandOutText())
     names = find_variables(own.subject) + find_variables(own.body)
     values = {name: f"[{name}]" for name in names} | {"code": EXAMPLE_CODE, "group": "{group}"}
     terms, now = details.created.terms, services.now()

@@ -18,7 +18,7 @@ from api.web.admin import (
 )
 from api.web.admin.campaign_evidence import campaign_proof
 from api.web.admin.context import AdminContext, PreviewSender
-from api.web.admin.hand_outs import hand_out_pages, mail_pages, recipient_pages
+from api.web.admin.hand_outs import change_pages, hand_out_pages, mail_pages, recipient_pages
 
 __all__ = ["AdminContext", "PreviewSender", "include_admin"]
 
@@ -32,6 +32,7 @@ def include_admin(router: APIRouter) -> None:
         campaign_proof,
         recipient_pages,
         mail_pages,
+        change_pages,
         hand_out_pages,
         campaigns,
         codes,

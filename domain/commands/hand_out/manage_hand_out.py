@@ -1,6 +1,8 @@
-"""Create a hand-out of a campaign's codes, pause, resume and end it."""
+"""Create a hand-out of a campaign's codes, change its emails, pause, resume and end it."""
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -19,10 +21,19 @@ from domain.errors import (
     OutOfBounds,
     Refusal,
     RefusalOrder,
+    TermsConflict,
 )
 from domain.events.code_terms import CodeTerms
-from domain.events.hand_out import HandOutCreated, HandOutEnded, HandOutEvent, HandOutPaused, HandOutResumed
-from domain.model.hand_out import HandOut
+from domain.events.hand_out import (
+    HandOutChanged,
+    HandOutCreated,
+    HandOutEnded,
+    HandOutEvent,
+    HandOutPaused,
+    HandOutResumed,
+)
+from domain.model.hand_out import HandOut, HandOutText, Mailing
+from domain.ports import Language
 from domain.values.group_name import NamesGroup, group_name_error
 from domain.values.number_bounds import MAILS_PER_MINUTE
 from domain.working_set import WorkingSet
@@ -32,6 +43,7 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     """Create a hand-out. `hand_out_id` is new and random.
 
     `terms` and `bound` are those of its codes; `per_minute` bounds its emails, None for as fast as workers send.
+    `texts` are its own texts by language.
     """
 
     refusals: ClassVar[RefusalOrder] = (
@@ -49,10 +61,38 @@ class CreateHandOut(NamesGroup, frozen=True, kw_only=True):
     terms: CodeTerms
     per_minute: int | None = None
     bound: bool = True
+    texts: Mapping[Language, HandOutText] = MappingProxyType({})
 
     def named_group(self) -> str | None:
         """Return the group that the events will name."""
         return self.terms.group
+
+
+class TextChange(NamedTuple):
+    """A new subject and text in one language; None leaves one as it is, and an empty one is that of the ledger."""
+
+    subject: str | None = None
+    body: str | None = None
+
+
+class ChangeHandOut(Struct, frozen=True, kw_only=True):
+    """Change the rate or the texts of a hand-out's emails.
+
+    Attributes:
+        changes_rate: Whether `per_minute` is the new rate.
+        texts: New texts by language; other languages keep theirs.
+        expected: Change them only if rate and texts are still these; None: whatever they are.
+    """
+
+    refusals: ClassVar[RefusalOrder] = (NoSuchHandOut, TermsConflict, HandOutConflict, HandOutInvalid)
+
+    context: CommandContext
+    campaign_id: UUID
+    hand_out_id: UUID
+    changes_rate: bool = False
+    per_minute: int | None = None
+    texts: Mapping[Language, TextChange] = MappingProxyType({})
+    expected: Mailing | None = None
 
 
 class PauseHandOut(Struct, frozen=True, kw_only=True):
@@ -85,7 +125,7 @@ class EndHandOut(Struct, frozen=True, kw_only=True):
     hand_out_id: UUID
 
 
-HandOutCommand = CreateHandOut | PauseHandOut | ResumeHandOut | EndHandOut
+HandOutCommand = CreateHandOut | ChangeHandOut | PauseHandOut | ResumeHandOut | EndHandOut
 """A command about one hand-out of a campaign."""
 
 
@@ -114,6 +154,8 @@ def _decide(command: HandOutCommand, working_set: WorkingSet) -> HandOutEvent | 
         return None if hand_out is not None else _create(command, working_set)
     if hand_out is None or hand_out.campaign_id != command.campaign_id:
         raise NoSuchHandOut
+    if isinstance(command, ChangeHandOut):
+        return _change(command, working_set, hand_out)
     fields = _event_fields(command, working_set)
     if isinstance(command, EndHandOut):
         return None if hand_out.state == "ended" else HandOutEnded(**fields)
@@ -130,13 +172,13 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
         raise CampaignHasEnded(why="issue")
     if not command.name or group_name_error(command.name) is not None:
         raise HandOutInvalid("name")
-    if command.per_minute is not None and not MAILS_PER_MINUTE.holds(command.per_minute):
-        raise HandOutInvalid("per_minute")
+    _check_rate(command.per_minute)
     if command.terms.expires_at is not None and command.terms.expires_at <= command.context.now:
         raise HandOutInvalid("expires_at")
     terms = structs.asdict(command.terms)
     check_terms(terms)
     check_agreement(command.terms)
+    working_set.new_hand_out_texts = {language: text for language, text in command.texts.items() if any(text)}
     return HandOutCreated(
         **_event_fields(command, working_set),
         **terms,
@@ -144,6 +186,39 @@ def _create(command: CreateHandOut, working_set: WorkingSet) -> HandOutCreated:
         per_minute=command.per_minute,
         bound=command.bound,
     )
+
+
+def _change(command: ChangeHandOut, working_set: WorkingSet, hand_out: HandOut) -> HandOutChanged | None:
+    before = Mailing(per_minute=hand_out.per_minute, texts=working_set.hand_out_texts)
+    if command.expected is not None and command.expected != before:
+        raise TermsConflict
+    per_minute = command.per_minute if command.changes_rate else before.per_minute
+    if per_minute != before.per_minute:
+        if hand_out.state == "ended":
+            raise HandOutConflict("ended")
+        _check_rate(per_minute)
+    texts = {
+        language: _changed_text(before.texts.get(language, HandOutText()), change)
+        for language, change in command.texts.items()
+    }
+    changed = {language: text for language, text in texts.items() if text != before.texts.get(language, HandOutText())}
+    if per_minute == before.per_minute and not changed:
+        return None
+    working_set.new_hand_out_texts = changed
+    fields = _event_fields(command, working_set)
+    return HandOutChanged(**fields, per_minute=per_minute, languages=tuple(sorted(changed)))
+
+
+def _changed_text(before: HandOutText, change: TextChange) -> HandOutText:
+    return HandOutText(
+        before.subject if change.subject is None else change.subject,
+        before.body if change.body is None else change.body,
+    )
+
+
+def _check_rate(per_minute: int | None) -> None:
+    if per_minute is not None and not MAILS_PER_MINUTE.holds(per_minute):
+        raise HandOutInvalid("per_minute")
 
 
 def _event_fields(command: HandOutCommand, working_set: WorkingSet) -> dict[str, Any]:

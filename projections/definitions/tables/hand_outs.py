@@ -1,10 +1,20 @@
-"""`hand_outs`: one row for each hand-out of a campaign's codes, with its state. Its first event has its terms."""
+"""`hand_outs`: one row for each hand-out of a campaign's codes, with its state.
+
+Its first event has its terms, and the event of `rate_version`, if there is one, has its rate.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from domain.events.hand_out import HandOutCreated, HandOutEnded, HandOutEvent, HandOutPaused, HandOutResumed
+from domain.events.hand_out import (
+    HandOutChanged,
+    HandOutCreated,
+    HandOutEnded,
+    HandOutEvent,
+    HandOutPaused,
+    HandOutResumed,
+)
 from domain.model.hand_out import state_after
 from domain.working_set import Recorded
 from projections.definitions.projection import EventPlace, Merge, Projection, Row
@@ -21,6 +31,7 @@ TABLE: Final = Table(
         "created_at": "timestamptz",
         "changed_at": "timestamptz",
         "state": "text",
+        "rate_version": "bigint",
     },
 )
 _CREATED_AT: Final = list(TABLE.columns).index("created_at")
@@ -32,7 +43,7 @@ class HandOuts(Projection):
     table = TABLE
     merge = Merge.COMPLETE
     state = None
-    events = frozenset({HandOutCreated, HandOutPaused, HandOutResumed, HandOutEnded})
+    events = frozenset({HandOutCreated, HandOutChanged, HandOutPaused, HandOutResumed, HandOutEnded})
     code_column = "campaign_id"
 
     def apply(self, before: None, recorded: Recorded, after: None) -> Iterable[Row]:
@@ -41,16 +52,18 @@ class HandOuts(Projection):
         event = recorded.event
         if not isinstance(event, HandOutEvent):
             return
-        created: dict[str, object] = {}
+        columns: dict[str, object] = {}
         if isinstance(event, HandOutCreated):
-            created = {"created_version": recorded.originator_version, "created_at": event.at}
+            columns = {"created_version": recorded.originator_version, "created_at": event.at}
+        elif isinstance(event, HandOutChanged):
+            columns = {"rate_version": recorded.originator_version}
         yield TABLE.row(
             hand_out_id=event.hand_out_id,
             campaign_id=recorded.originator_id,
             version=recorded.originator_version,
             changed_at=event.at,
             state=state_after(event),
-            **created,
+            **columns,
         )
 
     def explain(self, row: Mapping[str, Any]) -> EventPlace:

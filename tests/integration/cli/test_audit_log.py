@@ -211,6 +211,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
         lambda ledger: (ledger.hand_out(), ledger.file("email\nb@example.com\n"), "--apply"),
         ["uploaded_recipients"],
     ),
+    "hand-out change": (lambda ledger: (ledger.hand_out(), "--per-minute", "60"), ["HandOutChanged"]),
     "hand-out pause": (lambda ledger: (ledger.hand_out(),), ["HandOutPaused"]),
     "hand-out resume": (lambda ledger: (ledger.paused("hand-out", ledger.hand_out()),), ["HandOutResumed"]),
     "hand-out end": (lambda ledger: (ledger.hand_out(),), ["HandOutEnded"]),

@@ -166,6 +166,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
         lambda stage: (stage.hand_out(), stage.file(f"email,language\nli@x.example,{HOSTILE[:20]}\n")),
         "[/x] [red]r[/red] :s",
     ),
+    "hand-out change": (lambda stage: (stage.hand_out(), "--subject-en", HOSTILE), ""),
     "hand-out list": (lambda stage: (stage.hand_out(with_campaign=True),), PRINTABLE),
     "hand-out show": (lambda stage: (stage.hand_out(),), ""),
     "hand-out recipients": (lambda stage: (stage.hand_out(),), ""),

@@ -31,6 +31,7 @@ from api.use_cases.hand_outs.hand_out_preview import preview_hand_out
 from api.use_cases.services import Caller, LedgerServices
 from api.web.admin.campaigns import find_campaign
 from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.admin.hand_outs.change_pages import read_own_texts
 from api.web.admin.issue import GROUPS_OFFERED, template_of
 from api.web.forms import FormDep, FormFields, id_from_nonce, new_nonce
 from api.web.masking import mask_if_known
@@ -38,11 +39,10 @@ from api.web.rendering import see_other
 from api.web.staff_auth.sessions import Admin, AdminWithForm, Support, SupportRoute, SupportWithForm
 from api.web.staff_auth.staff import Staff
 from api.web.support.charts import scale_to_largest
-from domain.ports import Language
 from domain.values.group_name import NAME_LENGTH_MAX, group_name_error
 from domain.values.identifiers import TYPED_LENGTH_MAX
 from domain.values.number_bounds import MAILS_PER_MINUTE, VERSIONS
-from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, HandOutText, Obstacle, PersonState
+from projections.hand_outs.hand_out_reader import PERSON_STATES, HandOutProgress, Obstacle, PersonState
 
 PER_PAGE: Final = 20
 PEOPLE_PER_PAGE: Final = 50
@@ -90,6 +90,7 @@ class HandOutPageView:
     typed: str = ""
     miss: Literal["not_listed", "invalid"] | None = None
     report: ListReport | None = None
+    is_saved: bool = False
     test_outcome: str = ""
     test_reason: str = ""
 
@@ -144,7 +145,8 @@ def show_hand_out(
     """Show one hand-out: progress, texts, recipients, the form for its list, and the result of a list or test."""
     last = None if report is None else find_report(admin.services, hand_out_id, report)
     outcome, _, why = test.partition(".")
-    view = replace(shown, report=last, test_outcome=outcome, test_reason=why)
+    is_saved = request.query_params.get("saved") == "yes"
+    view = replace(shown, report=last, is_saved=is_saved, test_outcome=outcome, test_reason=why)
     return _render_hand_out(request, admin, staff, hand_out_id, view)
 
 
@@ -258,13 +260,7 @@ def _read_order(fields: FormFields, admin: AdminContext) -> HandOutOrder | None:
     if "name" not in fields.errors and (why := group_name_error(name)) is not None:
         fields.errors["name"] = f"campaign_{why}"
     per_minute = fields.number("per_minute", MAILS_PER_MINUTE)
-    texts: dict[Language, HandOutText] = {
-        language: HandOutText(
-            fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
-            fields.text(f"text_{language}", TEXT_LENGTH_MAX, is_line=False).replace("\r\n", "\n"),
-        )
-        for language in LANGUAGES
-    }
+    texts = read_own_texts(fields)
     template = template_of(fields, admin)
     if fields.errors:
         return None

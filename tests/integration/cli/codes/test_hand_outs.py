@@ -118,3 +118,45 @@ def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_
     assert "MCM1-PRY5-KC9W-VE1A-S4PD" in own["text"]
     assert "team" in usual["subject"]
     assert set(test.json) == {"outcome", "why"}
+
+
+def test_texts_are_set_and_changed_in_both_languages(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """Also one of them with --language; what no option names stays, and an empty subject is that of the ledger."""
+    english, chinese = tmp_path / "en.txt", tmp_path / "zh.txt"
+    english.write_text("Dear {name}", "utf-8")
+    chinese.write_text("您好", "utf-8")
+    both = ("--subject-en", "For you", "--text-en", str(english), "--subject-zh", "给您", "--text-zh", str(chinese))
+    hand_out = create(bench, terminal, "--per-minute", "600", *both)
+    created = terminal.ledger("hand-out", "show", hand_out, "--json").json
+    changed = [
+        terminal.ledger("hand-out", "change", hand_out, *options, "--json").json
+        for options in (
+            ("--per-minute", "unlimited"),
+            ("--subject", "Now", "--language", "en"),
+            ("--subject-zh", "", "--text-en", str(chinese)),
+        )
+    ]
+    refused = [
+        terminal.ledger("hand-out", "change", hand_out, *options)
+        for options in (
+            ("--per-minute", "0"),
+            ("--subject", "a", "--language", "en", "--subject-en", "b"),
+            ("--subject-en", "x" * 201),
+            ("--text-en", str(tmp_path / "none.txt")),
+        )
+    ]
+    unchanged = terminal.ledger("hand-out", "change", hand_out)
+
+    assert created["texts"] == {
+        "en": {"subject": "For you", "text": "Dear {name}"},
+        "zh": {"subject": "给您", "text": "您好"},
+    }
+    assert [(each["per_minute"], each["texts"]["en"], each["texts"]["zh"]["subject"]) for each in changed] == [
+        (None, {"subject": "For you", "text": "Dear {name}"}, "给您"),
+        (None, {"subject": "Now", "text": "Dear {name}"}, "给您"),
+        (None, {"subject": "Now", "text": "您好"}, ""),
+    ]
+    assert [each.status for each in refused] == [2, 2, 2, 2]
+    assert (unchanged.status, unchanged.out.strip()) == (0, "running; 0 recipients")
+    kinds = [row[0] for row in bench.rows("SELECT topic FROM ledger_events WHERE starts_with(topic, 'HandOut')")]
+    assert kinds == ["HandOutCreated:1", *["HandOutChanged:1"] * 3]

@@ -16,7 +16,14 @@ from domain.commands.campaign.manage_campaign import (
     PauseCampaign,
 )
 from domain.commands.hand_out.hand_out_mail import ResendHandOut
-from domain.commands.hand_out.manage_hand_out import CreateHandOut, EndHandOut, HandOutResult, PauseHandOut
+from domain.commands.hand_out.manage_hand_out import (
+    ChangeHandOut,
+    CreateHandOut,
+    EndHandOut,
+    HandOutResult,
+    PauseHandOut,
+    TextChange,
+)
 from domain.model.redeem_code import RedeemCode
 from domain.ports import Language, OutboundMessage, Outcome
 from domain.values.identifiers import EmailAddress, generate_code
@@ -77,6 +84,16 @@ class HandOutRig:
         """Change terms of the campaign."""
         context = self.bench.context("staff")
         self.manage(ChangeCampaignTerms(context=context, campaign_id=self.campaign_id, changes=changes))
+
+    def change_text(self, hand_out_id: UUID, language: Language, subject: str, body: str) -> None:
+        """Give the hand-out a text of its own."""
+        self.change_hand_out(hand_out_id, texts={language: TextChange(subject, body)})
+
+    def change_hand_out(self, hand_out_id: UUID, **changes: Any) -> None:
+        """Change how the hand-out sends."""
+        context = replace_struct(self.bench.context("staff"), now=self.now)
+        command = ChangeHandOut(context=context, campaign_id=self.campaign_id, hand_out_id=hand_out_id, **changes)
+        assert isinstance(self.bench.storage.ledger.execute_on_hand_out(command), HandOutResult)
 
     def manage(self, command: CampaignCommand) -> None:
         """Execute a command about a campaign."""

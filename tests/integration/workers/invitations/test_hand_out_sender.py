@@ -11,7 +11,6 @@ import pytest
 
 from domain.ports import Language, Outcome, OutcomeUnknown, Rejected, RetryLater
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
-from projections.hand_outs.hand_out_reader import HandOutReader, HandOutText
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
 from tests.integration.workers.invitations.hand_out_rig import (
@@ -226,7 +225,7 @@ def test_email_says_when_its_code_can_be_redeemed(
         house.change(**of_campaign)
         hand_out_id = house.create(**of_code)
         if nth == 1:
-            HandOutReader(house.bench.storage).save_text(hand_out_id, language, HandOutText("Hello", "Your {code}"))
+            house.change_text(hand_out_id, language, "Hello", "Your {code}")
         house.add(hand_out_id, f"person{nth}@example.com", language=language)
         house.send()
 
@@ -239,8 +238,8 @@ def test_email_says_when_its_code_can_be_redeemed(
 def test_own_text_names_the_variables_of_each_recipient(house: HandOutRig) -> None:
     """What a recipient has no value for is left out, and a value cannot be markup."""
     hand_out_id = house.create(group="team")
-    text = HandOutText("For {name}", "Dear {name} of {group},\n\nyour code is {code}{unknown}.")
-    HandOutReader(house.bench.storage).save_text(hand_out_id, "en", text)
+    text = "Dear {name} of {group},\n\nyour code is {code}{unknown}."
+    house.change_text(hand_out_id, "en", "For {name}", text)
     house.add(hand_out_id, "li@example.com", name="<Li & Wei>")
     house.add(hand_out_id, "wang@example.com")
     house.send()

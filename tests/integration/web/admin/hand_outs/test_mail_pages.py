@@ -57,3 +57,41 @@ def test_test_email_goes_to_the_one_who_asks_and_is_recorded(
     assert messages[0].recipient.typed in sent.find("p", class_="done").text
     assert "sent a test email of a hand-out" in audited
     assert (app.count("hand_out_recipients"), app.count("code_balances")) == (0, 0)
+
+
+def test_form_changes_rate_and_texts_unless_another_change_came_first(app: AppClient, admin: StaffBrowser) -> None:
+    """The form shows what is stored. A form that is older names the conflict and keeps what was typed."""
+    path = create_hand_out(admin)
+    form = f"{path}/change"
+    texts = {"subject_en": "For you", "text_en": "Dear {name}", "subject_zh": "给您", "text_zh": "您好"}
+    seen = read_page(admin.get(form).text).find("input", name="seen").attributes["value"]
+    invalid = admin.submit(form, form, per_minute="0", seen=seen, **texts)
+    saved = admin.submit(form, form, per_minute="60", seen=seen, **texts)
+    shown = read_page(admin.get(str(saved.headers["location"])).text)
+    filled = read_page(admin.get(form).text)
+    outdated = admin.submit(form, form, per_minute="5", seen=seen, **texts)
+    again = read_page(outdated.text)
+
+    assert (invalid.status_code, saved.status_code, outdated.status_code) == (422, 303, 409)
+    assert shown.find("p", class_="done").text == "Rate and text were saved."
+    assert "For you" in shown.find("section", aria_labelledby="preview").text
+    assert filled.find("input", name="per_minute").attributes["value"] == "60"
+    assert filled.find("textarea", name="text_zh").text == "您好"
+    assert "were changed while this page was open" in again.find("div", id="notice").text
+    assert again.find("input", name="per_minute").attributes["value"] == "5"
+    assert again.find("input", name="seen").attributes["value"] == filled.find("input", name="seen").attributes["value"]
+    assert app.count("hand_outs") == 1
+
+
+def test_form_of_an_ended_hand_out_has_no_rate(admin: StaffBrowser) -> None:
+    """Its texts can be changed: its codes are still sent again."""
+    path = create_hand_out(admin)
+    admin.submit(f"{path}/end", path)
+    page = read_page(admin.get(f"{path}/change").text)
+    seen = page.find("input", name="seen").attributes["value"]
+    saved = admin.submit(f"{path}/change", f"{path}/change", seen=seen, subject_en="Again")
+
+    assert len(page.find_all("textarea")) == 2
+    assert not page.find_all("input", name="per_minute")
+    assert saved.status_code == 303
+    assert "Again" in read_page(admin.get(path).text).find("section", aria_labelledby="preview").text

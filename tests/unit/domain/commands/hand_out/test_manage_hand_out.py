@@ -6,13 +6,16 @@ from uuid import UUID
 import pytest
 
 from domain.commands.hand_out.manage_hand_out import (
+    ChangeHandOut,
     CreateHandOut,
     EndHandOut,
     HandOutResult,
     PauseHandOut,
     ResumeHandOut,
+    TextChange,
 )
 from domain.errors import Refusal, RefusalWithReason
+from domain.model.hand_out import HandOutText, Mailing
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 from tests.support.ledger.scenario import START, Scenario
 
@@ -42,6 +45,13 @@ def change(scenario: Scenario, how: str, hand_out_id: UUID = HAND_OUT) -> HandOu
     return scenario.hand_out(
         CHANGES[how](context=scenario.context("staff"), campaign_id=campaign_id, hand_out_id=hand_out_id)
     )
+
+
+def change_emails(scenario: Scenario, **changes: Any) -> HandOutResult | Refusal:
+    """Change how a hand-out sends."""
+    scenario.working_set.new_hand_out_texts = {}
+    context, campaign_id = scenario.context("staff"), scenario.campaign_id or UUID(int=3)
+    return scenario.hand_out(ChangeHandOut(context=context, campaign_id=campaign_id, hand_out_id=HAND_OUT, **changes))
 
 
 def outcome(result: HandOutResult | Refusal) -> tuple[str, bool | str]:
@@ -122,3 +132,44 @@ def test_refusal_of_a_hand_out_or_campaign_keeps_no_frames() -> None:
     refusals = [change(scenario, "pause"), create(scenario), scenario.pause_campaign()]
 
     assert [isinstance(refusal, Refusal) and refusal.__traceback__ is None for refusal in refusals] == [True] * 3
+
+
+def test_rate_and_texts_change_once() -> None:
+    """What is not named stays; texts are kept for the store, and a repeat changes nothing."""
+    scenario = campaign()
+    create(scenario, per_minute=600)
+    working_set = scenario.working_set
+    working_set.hand_out_texts = {"en": HandOutText("Hello", "Text")}
+    changes: list[dict[str, Any]] = [
+        {"changes_rate": True, "per_minute": 60},
+        {"changes_rate": True, "per_minute": 60, "texts": {"en": TextChange(subject="Hello")}},
+        {"texts": {"en": TextChange(body="New"), "zh": TextChange("", "")}},
+        {"changes_rate": True},
+    ]
+    seen = []
+    for each in changes:
+        result = change_emails(scenario, **each)
+        assert isinstance(result, HandOutResult)
+        seen.append((result.changed, result.hand_out.per_minute, dict(working_set.new_hand_out_texts)))
+
+    text = {"en": HandOutText("Hello", "New")}
+    assert seen == [(True, 60, {}), (False, 60, {}), (True, 60, text), (True, None, {})]
+
+
+def test_change_that_is_not_possible_is_refused() -> None:
+    """A rate out of bounds, one of an ended hand-out, and what was changed since it was read."""
+    scenario = campaign()
+    create(scenario, per_minute=600)
+    outdated = Mailing(per_minute=5, texts={})
+    refused = [outcome(change_emails(scenario, changes_rate=True, per_minute=0))]
+    refused += [outcome(change_emails(scenario, changes_rate=True, per_minute=5, expected=outdated))]
+    change(scenario, "end")
+    refused += [outcome(change_emails(scenario, changes_rate=True, per_minute=5))]
+    refused += [outcome(change_emails(scenario, texts={"en": TextChange("New")}))]
+
+    assert refused == [
+        ("HAND_OUT_INVALID", "per_minute"),
+        ("TERMS_CHANGED", ""),
+        ("HAND_OUT_CONFLICT", "ended"),
+        ("ended", True),
+    ]

@@ -1,0 +1,102 @@
+"""The form that changes the rate and the texts of a hand-out's emails."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api.errors import ApplicationError
+from api.http.etags import expected_terms, tag_of
+from api.i18n.catalogs import LANGUAGES
+from api.schemas.hand_outs import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, MailingChange
+from api.use_cases.hand_outs.hand_out_actions import change_hand_out, find_progress
+from api.web.admin.context import AdminContext, AdminContextDep, admin_page
+from api.web.forms import FormDep, FormFields
+from api.web.rendering import see_other
+from api.web.staff_auth.sessions import Admin, AdminWithForm, SupportRoute
+from api.web.staff_auth.staff import Staff
+from domain.commands.hand_out.manage_hand_out import TextChange
+from domain.errors import TermsConflict
+from domain.model.hand_out import HandOutText, Mailing
+from domain.ports import Language
+from domain.values.number_bounds import MAILS_PER_MINUTE
+
+router = APIRouter(prefix="/admin/hand-outs/{hand_out_id}", route_class=SupportRoute)
+
+
+@router.get("/change")
+def show_form(request: Request, admin: AdminContextDep, staff: Admin, hand_out_id: UUID) -> Response:
+    """Show the present rate and texts in a form."""
+    return _render(request, admin, staff, hand_out_id, FormFields({}))
+
+
+@router.post("/change")
+def change_on_page(
+    request: Request, admin: AdminContextDep, staff: AdminWithForm, fields: FormDep, hand_out_id: UUID
+) -> Response:
+    """Change rate and texts, unless they were changed since the form was rendered."""
+    texts = read_own_texts(fields)
+    changes_rate = "per_minute" in fields.values  # the form of an ended hand-out does not have it
+    per_minute = fields.number("per_minute", MAILS_PER_MINUTE)
+    if fields.errors:
+        return _render(request, admin, staff, hand_out_id, fields)
+    change = MailingChange(
+        changes_rate=changes_rate,
+        per_minute=per_minute,
+        texts={language: TextChange(text.subject, text.body) for language, text in texts.items()},
+    )
+    seen = fields.values.get("seen", "")
+    try:
+        change_hand_out(
+            admin.services, staff.caller(), hand_out_id, change, lambda before: expected_terms(seen, before)
+        )
+    except ApplicationError as error:
+        if error.code != TermsConflict.code:
+            raise
+        return _render(request, admin, staff, hand_out_id, fields, is_changed=True)
+    return see_other(f"/admin/hand-outs/{hand_out_id}?saved=yes")
+
+
+def read_own_texts(fields: FormFields) -> dict[Language, HandOutText]:
+    """Return the subjects and texts of a form by language."""
+    return {
+        language: HandOutText(
+            fields.text(f"subject_{language}", SUBJECT_LENGTH_MAX),
+            fields.text(f"text_{language}", TEXT_LENGTH_MAX, is_line=False).replace("\r\n", "\n"),
+        )
+        for language in LANGUAGES
+    }
+
+
+def _fill_form(mailing: Mailing) -> Mapping[str, str]:
+    values = {"per_minute": "" if mailing.per_minute is None else str(mailing.per_minute)}
+    for language, text in mailing.texts.items():
+        values |= {f"subject_{language}": text.subject, f"text_{language}": text.body}
+    return values
+
+
+def _render(
+    request: Request,
+    admin: AdminContext,
+    staff: Staff,
+    hand_out_id: UUID,
+    fields: FormFields,
+    *,
+    is_changed: bool = False,
+) -> Response:
+    progress = find_progress(admin.services, hand_out_id)
+    is_first = not fields.values
+    facts: dict[str, Any] = {
+        "progress": progress,
+        "is_ended": progress.details.hand_out.state == "ended",
+        "is_changed": is_changed,
+        "values": _fill_form(progress.mailing) if is_first else fields.values,
+        "errors": fields.errors,
+        "seen": tag_of(progress.mailing) if is_first or is_changed else fields.values.get("seen", ""),
+        "bounds": MAILS_PER_MINUTE,
+        "lengths": {"subject": SUBJECT_LENGTH_MAX, "text": TEXT_LENGTH_MAX},
+    }
+    status = 409 if is_changed else 422 if fields.errors else 200
+    return admin_page(request, "hand_out_change.html", staff, status=status, **facts)
