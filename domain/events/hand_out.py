@@ -155,7 +155,13 @@ class HandOutSkipped(HandOutMailEvent, frozen=True, kw_only=True):
 
 
 class HandOutBounced(HandOutMailEvent, frozen=True, kw_only=True):
-    """A sent email with the code bounced."""
+    """A sent email with the code bounced.
+
+    Attributes:
+        text_id: What staff wrote about it, in the vault.
+    """
+
+    text_id: UUID | None = None
 
 
 class HandOutResendRequested(HandOutMailEvent, frozen=True, kw_only=True):

@@ -132,6 +132,11 @@ class Person(NamedTuple):
         """Whether an email that staff ask for can help: the code may be redeemed, and the recipient allows emails."""
         return not self.has_opted_out and self.state not in {"redeemed", "expired", "not_sent", "opted_out"}
 
+    @property
+    def may_have_bounced(self) -> bool:
+        """Whether an email was sent, or may have been, and no use or end makes its bounce irrelevant."""
+        return self.state in {"sent", "reminded", "unknown"}
+
 
 class ListPlace(NamedTuple):
     """A row of a list. `number` rises with each row that is stored in any list."""

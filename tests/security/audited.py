@@ -349,6 +349,10 @@ AUDITED: Final[dict[str, Make]] = {
     "POST /support/codes/{code_id}/unmask": _at("/support/codes/{}/unmask", AuditedApp.code, data=REASON),
     "POST /support/outage": _outage_form,
     "POST /support/people/{recipient_id}/unmask": _at("/support/people/{}/unmask", AuditedApp.person, data=REASON),
+    "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
+        f"{_handed_out(audited_app).replace('/api/v1', '/support')}/bounce",
+        {"data": REASON},
+    ),
     "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/support"),
     "POST /support/people/{recipient_id}/opt-outs/undo": _at(
         "/support/people/{}/opt-outs/undo", AuditedApp.opted_out, data=REASON

@@ -138,6 +138,8 @@ POST /support/codes/{code_id}/notes
 GET /support/codes/{code_id}/unmask
 POST /support/codes/{code_id}/unmask
 GET /support/outage
+GET /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
+POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce
 POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend
 POST /support/outage
 GET /support/people/{recipient_id}/opt-outs/undo

@@ -1,4 +1,4 @@
-"""`ledger hand-out change|preview|test|resend`: the emails of a hand-out."""
+"""`ledger hand-out change|preview|test|resend|bounce`: the emails of a hand-out."""
 
 from typing import Annotated
 
@@ -141,6 +141,27 @@ def resend(
         print_json(view_of_person(person).model_dump())
     else:
         say(f"email {max(person.mail, 1)}: {person.state}")
+    return 0
+
+
+def bounce(
+    context: typer.Context,
+    hand_out: HandOutId,
+    code: CodeOfRecipient,
+    note: Annotated[str | None, typer.Option(help="What is known about it; stored encrypted in the vault.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Record that the newest email of a recipient bounced. The code stays valid."""
+    hand_out_id, code_id = parse_hand_out_id(hand_out), parse_code_of_recipient(code)
+    with Session(context.obj).open_ledger() as ledger:
+        try:
+            person = hand_out_actions.record_bounce(ledger.services, ledger.caller(), hand_out_id, code_id, note)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json(view_of_person(person).model_dump())
+    else:
+        say(f"email {person.mail}: {person.state}")
     return 0
 
 

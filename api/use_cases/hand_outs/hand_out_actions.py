@@ -272,14 +272,16 @@ def _check_issues_codes(services: LedgerServices, hand_out_id: UUID) -> None:
         raise ApplicationError.from_refusal(HandOutConflict("ended"))
 
 
-def record_bounce(services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID) -> Person:
-    """Record that the newest email of one recipient bounced.
+def record_bounce(
+    services: LedgerServices, caller: Caller, hand_out_id: UUID, code_id: UUID, note: str | None = None
+) -> Person:
+    """Record that the newest email of one recipient bounced, with what staff write about it.
 
     Raises:
         ApplicationError: The hand-out has no such recipient, or no email of theirs was sent.
     """
     find_person(services, hand_out_id, code_id)
-    services.execute(RecordHandOutBounce(context=services.context(caller), code_id=code_id))
+    services.execute(RecordHandOutBounce(context=services.context(caller), code_id=code_id, note=services.note(note)))
     return find_person(services, hand_out_id, code_id)
 
 

@@ -13,7 +13,16 @@ from api.web.support import (
     search_page,
     worklist_and_audit,
 )
-from api.web.support.actions import erase_person, notes, opt_outs, pages, refund_outage, resend_code, unmask
+from api.web.support.actions import (
+    erase_person,
+    hand_out_bounce,
+    notes,
+    opt_outs,
+    pages,
+    refund_outage,
+    resend_code,
+    unmask,
+)
 from api.web.support.history import (
     balance_page,
     comparison_page,
@@ -48,6 +57,7 @@ def include_support(router: APIRouter) -> None:
         erase_person,
         opt_outs,
         resend_code,
+        hand_out_bounce,
         refund_outage,
         dashboard,
         account,

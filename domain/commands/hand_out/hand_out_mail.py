@@ -21,7 +21,7 @@ from domain.events.hand_out import (
 )
 from domain.model.hand_out import HandedOutCode
 from domain.model.redeem_code import RedeemCode
-from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, TextDraft
 from domain.working_set import WorkingSet
 
 MAILS_MAX = 10
@@ -43,12 +43,13 @@ class RecordHandOutMail(Struct, frozen=True, kw_only=True):
 
 
 class RecordHandOutBounce(Struct, frozen=True, kw_only=True):
-    """Record that the newest email with a code bounced."""
+    """Record that the newest email with a code bounced. `note`, what staff write about it, goes to the vault."""
 
     refusals: ClassVar[RefusalOrder] = (NoSuchCode, NoSuchHandOut, HandOutMailConflict)
 
     context: CommandContext
     code_id: UUID
+    note: TextDraft | None = None
 
 
 class ResendHandOut(Struct, frozen=True, kw_only=True):
@@ -97,7 +98,9 @@ def record_hand_out_bounce(command: RecordHandOutBounce, working_set: WorkingSet
         return Decision(command.code_id)
     if handed_out.mail_state not in {"sent", "unknown"}:
         raise HandOutMailConflict("not_sent")
-    return Decision(command.code_id, [HandOutBounced(**_event_fields(command, working_set, handed_out.mail))])
+    fields = _event_fields(command, working_set, handed_out.mail)
+    text_id = command.note.text_id if command.note else None
+    return Decision(command.code_id, [HandOutBounced(**fields, text_id=text_id)])
 
 
 def resend_hand_out(command: ResendHandOut, working_set: WorkingSet) -> Decision:

@@ -15,8 +15,12 @@ from psycopg import sql
 
 from api.cli.app import app
 from api.cli.command_index import READS_ONLY, WITHOUT_RECORD
-from domain.ports import OutcomeUnknown
+from domain.ports import Accepted, OutcomeUnknown
 from domain.values.number_bounds import POSITIONS
+from domain.commands.code.issue import HandOutPlace, IssueCode
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
+from domain.events.code_terms import SINGLE_USE
+from domain.values.identifiers import generate_code
 from projections.event_store.codec import decode
 from projections.repositories.staff_sessions import StaffSessionRepository
 from tests.support.clients.terminal import Terminal, walk_commands
@@ -103,6 +107,24 @@ class Ledger:
         )
         (person,) = self.terminal.ledger("hand-out", "recipients", hand_out, "--json").json
         return hand_out, str(person["code_id"])
+
+    def handed_out(self) -> Arguments:
+        """A hand-out and the code of its recipient, whose email was sent."""
+        hand_out, code = self.listed()
+        code_id, context = UUID(code), self.bench.context("worker")
+        ((campaign_id, recipient_id),) = self.bench.rows("SELECT campaign_id, recipient_id FROM hand_out_recipients")
+        issue = IssueCode(
+            context=context,
+            code_id=code_id,
+            text=self.bench.storage.vault.draft_code(generate_code(self.bench.random_source), code_id),
+            terms=SINGLE_USE,
+            bound=True,
+            campaign_id=campaign_id,
+            handed_out=HandOutPlace(UUID(hand_out), recipient_id),
+        )
+        done(self.bench.run(issue))
+        done(self.bench.run(RecordHandOutMail(context=context, code_id=code_id, mail=1, outcome=Accepted(server="mx"))))
+        return hand_out, code
 
     def staff(self, *more: str) -> Arguments:
         """The address of a member of staff, with further arguments."""
@@ -216,6 +238,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "hand-out resume": (lambda ledger: (ledger.paused("hand-out", ledger.hand_out()),), ["HandOutResumed"]),
     "hand-out end": (lambda ledger: (ledger.hand_out(),), ["HandOutEnded"]),
     "hand-out resend": (Ledger.listed, ["requested_hand_out_email"]),
+    "hand-out bounce": (Ledger.handed_out, ["HandOutBounced"]),
     "hand-out export": (lambda ledger: (ledger.hand_out(),), ["exported_emails"]),
     "hand-out test": (lambda ledger: (ledger.hand_out(), PERSON), ["sent_hand_out_test"]),
     "staff add": (lambda _: ("new@staff.example.com", "--role", "viewer"), ["added_staff"]),

@@ -171,6 +171,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "hand-out show": (lambda stage: (stage.hand_out(),), ""),
     "hand-out recipients": (lambda stage: (stage.hand_out(),), ""),
     "hand-out resend": (lambda stage: (stage.hand_out(), HOSTILE), ""),
+    "hand-out bounce": (lambda stage: (stage.hand_out(), HOSTILE), ""),
     "hand-out pause": (lambda stage: (stage.hand_out(),), ""),
     "hand-out resume": (lambda _: (HOSTILE,), ""),
     "hand-out end": (lambda stage: (stage.hand_out(),), ""),

@@ -108,7 +108,7 @@ def show_person(
             for row in hand_out_page.rows
         ],
         next_hand_outs=hand_out_page.next,
-        is_resent=params.done == "resent",
+        done=params.done,
         recipient_id=recipient_id,
         opt_outs=OptOutRepository(support.services.storage).list_of(recipient_id),
         **_load_timeline(support, staff, query, recipient_id, language),
@@ -133,7 +133,7 @@ def show_rejected_attempts(request: Request, support: SupportContextDep, staff: 
         rejected_attempts=attempts,
         next=None,
         handed_out=[],
-        is_resent=False,
+        done="",
         opt_outs=[],
         path=None,
         is_erased=False,

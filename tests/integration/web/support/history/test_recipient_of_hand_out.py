@@ -142,3 +142,44 @@ def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in:
     second = codes_section(admin.get(path + following.partition("#")[0]).text)
 
     assert [len(each.find_all("li")) for each in (first, second)] == [10, count - 10]
+
+
+def test_support_records_a_bounce_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """With a reason, which the history of the code shows. What was not sent, or bounced already, has no such link."""
+    admin, support, viewer = (shared_sign_in(role) for role in ("admin", "support", "viewer"))
+    hand_out_path, (code_id,) = hand_out(shared_app, admin, "bounced@one.example", "waiting@one.example")
+    path = find_person(support, "bounced@one.example")
+    form = f"/support/hand-outs/{hand_out_path.rpartition('/')[2]}/recipients/{code_id}/bounce"
+    links = [
+        codes_section(browser.get(find_person(support, f"{name}@one.example")).text).link_targets
+        for browser, name in ((support, "bounced"), (viewer, "bounced"), (support, "waiting"))
+    ]
+    confirmation = support.get(form)
+    without_reason = support.submit(form, form, reason=" ")
+    recorded = support.submit(form, form, reason="the mailbox is full")
+    repeated = support.submit(form, form, reason="once more")
+    page = support.get(recorded.headers["location"])
+
+    assert [form in targets for targets in links] == [True, False, False]
+    assert (confirmation.status_code, viewer.get(form).status_code, without_reason.status_code) == (200, 403, 422)
+    assert (recorded.status_code, repeated.status_code) == (303, 303)
+    assert read_page(page.text).find("p", class_="done").text == "The bounce was recorded."
+    assert "Bounced" in codes_section(page.text).text
+    assert form not in codes_section(page.text).link_targets
+    assert recorded.headers["location"].startswith(f"{path}?")
+    history = support.get(f"/support/codes/{code_id}").text
+    assert history.count("the mailbox is full") == 1
+    assert "once more" not in history
+
+
+def test_bounce_of_an_email_that_was_not_sent_is_refused(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+    """By a form that is older than a resend; nothing is recorded."""
+    hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "queued-again@one.example")
+    support = shared_sign_in("support")
+    place = f"/support/hand-outs/{hand_out_path.rpartition('/')[2]}/recipients/{code_id}"
+    support.submit(f"{place}/resend", find_person(support, "queued-again@one.example"))
+    refused = support.submit(f"{place}/bounce", f"{place}/bounce", reason="the mailbox is full")
+
+    assert refused.status_code == 409
+    assert "none can have bounced" in refused.text
+    assert "Bounced" not in codes_section(support.get(find_person(support, "queued-again@one.example")).text).text

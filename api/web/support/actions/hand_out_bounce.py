@@ -1,0 +1,66 @@
+"""Record that the email with a code of a hand-out bounced, from the recipient's page: with a reason."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response
+
+from api.use_cases.hand_outs.hand_out_actions import find_details, find_person, record_bounce
+from api.web.forms import REASON_LENGTH_MAX, is_valid_reason
+from api.web.rendering import see_other
+from api.web.staff_auth.context import SupportContext
+from api.web.staff_auth.rendering import support_page
+from api.web.staff_auth.sessions import Support, SupportContextDep, SupportRoute, SupportWithForm
+from api.web.staff_auth.staff import Staff
+
+router = APIRouter(prefix="/support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce", route_class=SupportRoute)
+
+
+@router.get("")
+def ask_for_reason(
+    request: Request, support: SupportContextDep, staff: Support, hand_out_id: UUID, code_id: UUID
+) -> Response:
+    """Say what is recorded, and ask for the reason."""
+    return _form(request, support, staff, hand_out_id, code_id)
+
+
+@router.post("")
+def record(
+    request: Request,
+    support: SupportContextDep,
+    staff: SupportWithForm,
+    hand_out_id: UUID,
+    code_id: UUID,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Record the bounce. A repeat changes nothing."""
+    if not is_valid_reason(reason):
+        return _form(request, support, staff, hand_out_id, code_id, reason)
+    person = record_bounce(support.services, staff.caller(), hand_out_id, code_id, reason.strip())
+    return see_other(f"/support/people/{person.recipient_id}?done=bounced#handed-out")
+
+
+def _form(
+    request: Request,
+    support: SupportContext,
+    staff: Staff,
+    hand_out_id: UUID,
+    code_id: UUID,
+    reason: str | None = None,
+) -> Response:
+    person = find_person(support.services, hand_out_id, code_id)
+    details, campaign = find_details(support.services, hand_out_id)
+    return support_page(
+        request,
+        "hand_out_bounce.html",
+        staff,
+        status=200 if reason is None else 422,
+        person=person,
+        hand_out=details.created.name,
+        campaign=campaign.terms.name,
+        back=f"/support/people/{person.recipient_id}",
+        reason=(reason or "")[:REASON_LENGTH_MAX],
+        is_refused=reason is not None,
+        reason_length_max=REASON_LENGTH_MAX,
+    )
