@@ -214,6 +214,10 @@ class HandOutView(BaseModel):
     ]
     terms: Annotated[dict[str, object], Field(description="Terms of its codes.")]
     recipients: Annotated[int, Field(description="Recipients of its list.")]
+    processed: Annotated[
+        int, Field(description="Recipients whose first email ended, or who want none. Resends do not lower it.")
+    ]
+    resends: Annotated[int, Field(description="Recipients in the state queued who have had an email before.")]
     counts: Annotated[
         dict[str, int],
         Field(
@@ -317,6 +321,8 @@ def view_of_hand_out(progress: HandOutProgress, now: datetime) -> HandOutView:
         texts={name: HandOutTextView(subject=own.subject, text=own.body) for name, own in progress.texts.items()},
         terms=document_of_terms(details.created.terms),
         recipients=progress.people,
+        processed=progress.processed,
+        resends=progress.resends,
         counts={**progress.counts},
     )
 

@@ -61,11 +61,16 @@ class HandOutDetails(NamedTuple):
 
 
 class HandOutProgress(NamedTuple):
-    """A hand-out, its campaign, how many recipients are in each state, and its own texts by language."""
+    """A hand-out, its campaign, how many recipients are in each state, and its own texts by language.
+
+    Attributes:
+        resends: Those in the state `queued` who have had an email before.
+    """
 
     details: HandOutDetails
     campaign: Campaign
     counts: Mapping[PersonState, int]
+    resends: int
     texts: Mapping[Language, HandOutText]
 
     @property
@@ -82,9 +87,26 @@ class HandOutProgress(NamedTuple):
         return "campaign_full" if self.campaign.available == 0 else None
 
     @property
+    def waiting(self) -> int:
+        """Recipients who get their first email and have none yet."""
+        return self.counts["queued"] - self.resends
+
+    @property
+    def processed(self) -> int:
+        """Recipients whose first email ended in any way, or who want none: a resend does not lower it."""
+        return self.people - self.waiting - self.counts["not_sent"]
+
+    @property
     def people(self) -> int:
         """All recipients of its list."""
         return sum(self.counts.values())
+
+
+class PeopleCount(NamedTuple):
+    """How many recipients are in each state, and how many of the queued ones have had an email before."""
+
+    states: dict[PersonState, int]
+    resends: int
 
 
 class PersonFacts(NamedTuple):
@@ -199,11 +221,12 @@ class HandOutReader(Reader):
 
     def count_people(
         self, hand_outs: Sequence[HandOutDetails], now: datetime, *, is_campaign_over: bool
-    ) -> list[dict[PersonState, int]]:
+    ) -> list[PeopleCount]:
         """Return for each of these hand-outs how many recipients are in each state; states without any are 0."""
         counts: dict[UUID, dict[PersonState, int]] = {
             each.hand_out.hand_out_id: dict.fromkeys(PERSON_STATES, 0) for each in hand_outs
         }
+        resends = dict.fromkeys(counts, 0)
         ended = {
             each.hand_out.hand_out_id
             for each in hand_outs
@@ -221,8 +244,12 @@ class HandOutReader(Reader):
                 bool(is_expired) or is_revoked or is_campaign_over,
                 has_opted_out,
             )
-            counts[hand_out_id][state_of_person(facts, is_ended=hand_out_id in ended)] += count
-        return [counts[each.hand_out.hand_out_id] for each in hand_outs]
+            state = state_of_person(facts, is_ended=hand_out_id in ended)
+            counts[hand_out_id][state] += count
+            if state == "queued" and mail is not None and mail > 1:
+                resends[hand_out_id] += count
+        ids = [each.hand_out.hand_out_id for each in hand_outs]
+        return [PeopleCount(counts[hand_out_id], resends[hand_out_id]) for hand_out_id in ids]
 
     def list_people(
         self,

@@ -107,6 +107,8 @@ def document_of(ledger: OpenLedger, progress: HandOutProgress) -> dict[str, Any]
 def describe_progress(document: Mapping[str, Any]) -> str:
     """Return the state of a hand-out, and how many recipients are in each state, as one line."""
     counts = [f"{count} {name}" for name, count in document["counts"].items() if count]
+    if document["resends"]:
+        counts[0] += f" ({document['resends']} of them again)"  # the first state is queued
     obstacle = f" ({OBSTACLES[document['waits_for']]})" if document["waits_for"] else ""
     return f"{document['state']}{obstacle}; {document['recipients']} recipients" + "".join(
         f", {text}" for text in counts

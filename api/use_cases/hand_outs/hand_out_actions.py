@@ -143,7 +143,7 @@ def find_progress(services: LedgerServices, hand_out_id: UUID) -> HandOutProgres
     details, campaign = find_details(services, hand_out_id)
     (counts,) = reader.count_people([details], now, is_campaign_over=campaign.has_ended(now))
     (texts,) = reader.find_texts([hand_out_id])
-    return HandOutProgress(details, campaign, counts, texts)
+    return HandOutProgress(details, campaign, *counts, texts)
 
 
 def list_progress(services: LedgerServices, campaign_id: UUID, after: ListCursor, limit: int) -> ProgressPage:
@@ -163,7 +163,7 @@ def list_progress(services: LedgerServices, campaign_id: UUID, after: ListCursor
     counts = reader.count_people(page, now, is_campaign_over=campaign.has_ended(now))
     texts = reader.find_texts([details.hand_out.hand_out_id for details in page])
     rows = [
-        HandOutProgress(details, campaign, counted, own)
+        HandOutProgress(details, campaign, *counted, own)
         for details, counted, own in zip(page, counts, texts, strict=True)
     ]
     last = page[-1] if len(page) < len(hand_outs) else None

@@ -15,12 +15,8 @@ from psycopg import sql
 
 from api.cli.app import app
 from api.cli.command_index import READS_ONLY, WITHOUT_RECORD
-from domain.ports import Accepted, OutcomeUnknown
+from domain.ports import OutcomeUnknown
 from domain.values.number_bounds import POSITIONS
-from domain.commands.code.issue import HandOutPlace, IssueCode
-from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
-from domain.events.code_terms import SINGLE_USE
-from domain.values.identifiers import generate_code
 from projections.event_store.codec import decode
 from projections.repositories.staff_sessions import StaffSessionRepository
 from tests.support.clients.terminal import Terminal, walk_commands
@@ -111,19 +107,7 @@ class Ledger:
     def handed_out(self) -> Arguments:
         """A hand-out and the code of its recipient, whose email was sent."""
         hand_out, code = self.listed()
-        code_id, context = UUID(code), self.bench.context("worker")
-        ((campaign_id, recipient_id),) = self.bench.rows("SELECT campaign_id, recipient_id FROM hand_out_recipients")
-        issue = IssueCode(
-            context=context,
-            code_id=code_id,
-            text=self.bench.storage.vault.draft_code(generate_code(self.bench.random_source), code_id),
-            terms=SINGLE_USE,
-            bound=True,
-            campaign_id=campaign_id,
-            handed_out=HandOutPlace(UUID(hand_out), recipient_id),
-        )
-        done(self.bench.run(issue))
-        done(self.bench.run(RecordHandOutMail(context=context, code_id=code_id, mail=1, outcome=Accepted(server="mx"))))
+        self.bench.hand_out_code(UUID(code))
         return hand_out, code
 
     def staff(self, *more: str) -> Arguments:

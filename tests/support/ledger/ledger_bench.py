@@ -9,10 +9,11 @@ import psycopg
 
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.campaign.manage_campaign import CampaignResult, CreateCampaign
-from domain.commands.code.issue import IssueCode
+from domain.commands.code.issue import HandOutPlace, IssueCode
 from domain.commands.context import CommandContext
 from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import IdempotencyKey, ReserveUse
 from domain.commands.reservation.settle_due import SettleDue
@@ -115,6 +116,22 @@ class LedgerBench:
     def settle(self, reservation_id: UUID) -> Result:
         """The sweep comes by."""
         return self.run(SettleDue(context=self.context("sweep"), reservation_id=reservation_id, case_id=uuid4()))
+
+    def hand_out_code(self, code_id: UUID) -> None:
+        """Issue the code of a recipient of a list, and record that its first email was sent."""
+        query = "SELECT hand_out_id, campaign_id, recipient_id FROM hand_out_recipients WHERE code_id = %s"
+        ((hand_out_id, campaign_id, recipient_id),) = self.rows(query, code_id)
+        issue = IssueCode(
+            context=self.context("worker"),
+            code_id=code_id,
+            text=self.storage.vault.draft_code(generate_code(self.random_source), code_id),
+            terms=make_terms(),
+            bound=True,
+            campaign_id=campaign_id,
+            handed_out=HandOutPlace(hand_out_id, recipient_id),
+        )
+        done(self.run(issue))
+        done(self.run(RecordHandOutMail(context=self.context("worker"), code_id=code_id, mail=1, outcome=SENT)))
 
     def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
         """Ask the database directly."""

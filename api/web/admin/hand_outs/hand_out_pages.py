@@ -237,20 +237,17 @@ def _show_counts(admin: AdminContext, hand_out_id: UUID) -> dict[str, Any]:
     progress, now = find_progress(admin.services, hand_out_id), admin.services.now()
     state = progress.details.state_in(is_campaign_over=progress.campaign.has_ended(now))
     widths = scale_to_largest([progress.counts[each] for each in PERSON_STATES])
-    queued = progress.counts["queued"]
-    processed = progress.people - queued - progress.counts["not_sent"]
     return {
         "progress": progress,
         "state": state,
         "obstacle": progress.find_obstacle(now),
-        "is_sending": state == "running" and queued > 0,
+        "is_sending": progress.resends > 0 or (state == "running" and progress.waiting > 0),
         "counts": [
             StateCount(each, progress.counts[each], width)
             for each, width in zip(PERSON_STATES, widths, strict=True)
             if progress.counts[each] or each in {"queued", "sent", "redeemed"}
         ],
-        "processed": processed,
-        "percent": 100 * processed // progress.people if progress.people else 0,
+        "percent": 100 * progress.processed // progress.people if progress.people else 0,
     }
 
 
@@ -288,9 +285,7 @@ def _render_list(
         campaign=campaign,
         is_over=is_over,
         cards=[
-            HandOutCard(
-                row, row.details.state_in(is_campaign_over=is_over), row.find_obstacle(now), row.counts["queued"]
-            )
+            HandOutCard(row, row.details.state_in(is_campaign_over=is_over), row.find_obstacle(now), row.waiting)
             for row in page.rows
         ],
         next=None if page.next is None else format_cursor(*page.next),

@@ -160,3 +160,23 @@ def test_texts_are_set_and_changed_in_both_languages(bench: LedgerBench, termina
     assert (unchanged.status, unchanged.out.strip()) == (0, "running; 0 recipients")
     kinds = [row[0] for row in bench.rows("SELECT topic FROM ledger_events WHERE starts_with(topic, 'HandOut')")]
     assert kinds == ["HandOutCreated:1", *["HandOutChanged:1"] * 3]
+
+
+def test_bounce_and_resends_are_shown_by_command(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    """A bounce keeps what staff write about it; what is sent again is apart from what was not sent yet."""
+    file = tmp_path / "list.csv"
+    file.write_text(LIST, "utf-8")
+    hand_out = create(bench, terminal)
+    terminal.ledger("hand-out", "add", hand_out, str(file), "--apply")
+    (code_id,), _ = bench.rows("SELECT code_id FROM hand_out_recipients ORDER BY number")
+    early = terminal.ledger("hand-out", "bounce", hand_out, str(code_id))
+    bench.hand_out_code(code_id)
+    bounced = terminal.ledger("hand-out", "bounce", hand_out, str(code_id), "--note", "mailbox full")
+    again = terminal.ledger("hand-out", "resend", hand_out, str(code_id), "--json").json
+    shown = terminal.ledger("hand-out", "show", hand_out)
+
+    assert (early.status, "HAND_OUT_NOT_FOUND" in early.err) == (4, True)
+    assert (bounced.status, bounced.out.strip()) == (0, "email 1: bounced")
+    assert (again["mail"], again["state"]) == (2, "queued")
+    assert shown.out.strip() == "running; 2 recipients, 2 queued (1 of them again)"
+    assert bench.rows("SELECT count(*) FROM private_texts") == [(1,)]

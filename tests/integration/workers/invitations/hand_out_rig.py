@@ -153,7 +153,7 @@ class HandOutRig:
         details = reader.find_hand_out(hand_out_id)
         assert details is not None
         (counts,) = reader.count_people([details], self.now, is_campaign_over=False)
-        return {name: count for name, count in counts.items() if count}
+        return {name: count for name, count in counts.states.items() if count}
 
     def passes(self, **time: float) -> None:
         """Let time pass."""

@@ -7,6 +7,9 @@ import pytest
 
 import api.web.admin.hand_outs.hand_out_pages
 from api.use_cases.hand_outs.hand_out_actions import find_details
+from domain.commands.context import CommandContext
+from domain.commands.hand_out.hand_out_mail import RecordHandOutMail
+from domain.ports import Accepted
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import create, faults
 from tests.support.clients.app_client import AppClient
@@ -160,3 +163,33 @@ def test_pages_say_why_a_running_hand_out_waits(app: AppClient, admin: StaffBrow
         seen.append([*("The campaign is paused" in part for part in parts), "the campaign is paused" in cards])
 
     assert seen == [[True, True, True], [False, False, False]]
+
+
+def test_progress_does_not_fall_when_a_code_is_sent_again(app: AppClient, admin: StaffBrowser) -> None:
+    """Page, list and API show resends apart; the page follows them, also of a hand-out that is paused."""
+    path = create_hand_out(admin)
+    upload(admin, path, b"email\nli@example.com\nwang@example.com\nzhou@example.com\n")
+    hand_out_id = path.rpartition("/")[2]
+    code_id, _ = send(app, UUID(hand_out_id), 2)
+
+    def look() -> tuple[str, bool, tuple[int, int, int]]:
+        bar = read_page(admin.get(path).text).find("div", id="progress")
+        shown = app.client.get(f"/api/v1/hand-outs/{hand_out_id}", headers=app.key("admin")).json()
+        counts = (shown["processed"], shown["resends"], shown["counts"]["queued"])
+        return bar.find("p").text, "data-follow" in bar.attributes, counts
+
+    before = look()
+    admin.submit(f"{path}/pause", f"{path}/pause")
+    admin.submit(f"{path}/recipients/{code_id}/resend", path)
+    again = look()
+    campaign = app.client.get(f"/api/v1/hand-outs/{hand_out_id}", headers=app.key("admin")).json()["campaign"]
+    listed = read_page(admin.get(f"/admin/campaigns/{campaign}/hand-outs").text).find("ul", class_="cards").text
+    context = CommandContext(now=app.services.now(), actor="worker")
+    sent = RecordHandOutMail(context=context, code_id=code_id, mail=2, outcome=Accepted(server="mx:25"))
+    app.services.storage.ledger.execute([sent])
+    after = look()
+
+    assert before == ("66% 2 of 3 recipients processed", True, (2, 0, 1))
+    assert again == ("66% 2 of 3 recipients processed, sending again: 1", True, (2, 1, 2))
+    assert after == ("66% 2 of 3 recipients processed", False, (2, 0, 1))
+    assert "queued: 1" in listed
