@@ -280,7 +280,8 @@ def record_bounce(
     Raises:
         ApplicationError: The hand-out has no such recipient, or no email of theirs was sent.
     """
-    find_person(services, hand_out_id, code_id)
+    if not find_person(services, hand_out_id, code_id).mail:
+        raise ApplicationError.from_refusal(HandOutMailConflict("not_sent"))
     services.execute(RecordHandOutBounce(context=services.context(caller), code_id=code_id, note=services.note(note)))
     return find_person(services, hand_out_id, code_id)
 
