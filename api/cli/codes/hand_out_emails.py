@@ -151,7 +151,10 @@ def bounce(
     note: Annotated[str | None, typer.Option(help="What is known about it; stored encrypted in the vault.")] = None,
     json: JsonFlag = False,
 ) -> int:
-    """Record that the newest email of a recipient bounced. The code stays valid."""
+    """Record the bounce of the newest email of a recipient.
+
+    The code stays valid.
+    """
     hand_out_id, code_id = parse_hand_out_id(hand_out), parse_code_of_recipient(code)
     with Session(context.obj).open_ledger() as ledger:
         try:
