@@ -104,6 +104,7 @@ def show_person(
                 row,
                 support.reader.find_suffix(row.person.code_id),
                 row.person.may_get_email and staff.has_role("support"),
+                row.person.may_have_bounced and staff.has_role("support"),
             )
             for row in hand_out_page.rows
         ],
