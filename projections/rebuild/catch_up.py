@@ -5,12 +5,13 @@ The connection's search_path names the tables; see `projections.rebuild.shadow_t
 
 from collections.abc import Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, cast
 from uuid import UUID
 
 from psycopg import Connection
 
-from domain.events import CampaignEvent, Event, ReservationEvent
+from domain.events import CampaignEvent, Event, ReservationEvent, ReservationStarted
 from domain.model.campaign import Campaign, evolve_campaign
 from domain.model.redeem_code import RedeemCode, evolve_code
 from domain.model.reservation import Reservation
@@ -24,6 +25,9 @@ from projections.definitions.tables.code_balances import PROJECTION as CODE_BALA
 from projections.event_store.codec import UnreadableEventError, decode
 from projections.replay.observer import FoldObserver, ReadEvent, UndecodableEventError
 from projections.sql.event_store import EventStoreSql
+
+_NUMBER = attrgetter("int")
+"""Orders ids as UUID does, whose comparison is written in Python."""
 
 ReservationStates = tuple[Reservation | None, Reservation | None]
 """A reservation before and after an event."""
@@ -129,12 +133,14 @@ class CatchUp:
     def _fold_reservations(self, events: Sequence[ReadEvent]) -> dict[int, ReservationStates]:
         """Apply events to reservations; return the states before and after each, by position.
 
-        Events that the row of a reservation contains already are skipped.
+        Events that the row of a reservation contains already are skipped. A reservation that one of the events starts
+        has no row yet, so it is not looked up: under load these are nearly all.
         """
         if not events or not self._has_states(Reservation):
             return {}
-        reservation_ids = sorted({cast("ReservationEvent", at.event).reservation_id for at in events})
-        current = self._read_reservations(reservation_ids)
+        started_ids = {at.event.reservation_id for at in events if isinstance(at.event, ReservationStarted)}
+        known_ids = {cast("ReservationEvent", at.event).reservation_id for at in events} - started_ids
+        current = self._read_reservations(sorted(known_ids, key=_NUMBER)) if known_ids else {}
         states: dict[int, ReservationStates] = {}
         changed_ids: set[UUID] = set()
         for at in events:
@@ -151,7 +157,7 @@ class CatchUp:
             current[event.reservation_id] = after
             states[at.position] = before, after
             changed_ids.add(event.reservation_id)
-        self._write_state_rows(Reservation, [current[key] for key in sorted(changed_ids)])
+        self._write_state_rows(Reservation, [current[key] for key in sorted(changed_ids, key=_NUMBER)])
         return states
 
     def _read_reservations(self, reservation_ids: list[UUID]) -> dict[UUID, Reservation]:
