@@ -1,7 +1,7 @@
 """Requests and responses about campaigns."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from msgspec import structs
@@ -163,10 +163,13 @@ class CampaignUse(BaseModel):
     since: datetime
     version: int
     position: int
+    state: Annotated[
+        Literal["used", "reserved"], Field(description="used: the invitation was sent; reserved: it is pending.")
+    ]
 
 
 class CampaignExplanation(BaseModel):
-    """The number of uses of a campaign as a sum of events."""
+    """The numbers of a campaign as sums of events."""
 
     id: UUID
     as_of: Annotated[datetime, Field(description="Time for which the uses are counted.")]
@@ -177,13 +180,18 @@ class CampaignExplanation(BaseModel):
     max_per_person: int | None
     max_per_day: int | None
     occupied: Annotated[int, Field(description="Uses of all its codes that count or are reserved.")]
+    used: Annotated[int | None, Field(description="Those of them whose invitation was sent; null: not counted.")]
+    reserved: Annotated[int | None, Field(description="Those of them that are pending; null: not counted.")]
     available: int | None
+    most_per_person: Annotated[int | None, Field(description="The most uses that one person has; null: not counted.")]
+    taken_today: Annotated[int | None, Field(description="Uses taken on the UTC day; null: not counted.")]
     available_today: Annotated[int | None, Field(description="Uses left on the UTC day; null without a limit.")]
     takes: Annotated[int, Field(description="How often a use was taken.")]
     returns: Annotated[int, Field(description="How often a use was returned.")]
     terms_version: Annotated[int, Field(description="Version of the event that set the terms.")]
     terms: Annotated[str, Field(description="The terms, as a sentence.")]
     sentence: str
+    numbers: Annotated[list[str], Field(description="A sentence about each number: what it is the sum of.")]
     uses: Annotated[list[CampaignUse], Field(description="Uses that count, by the order in which they were taken.")]
     left_out: Annotated[int, Field(description="Number of older uses that are not listed.")]
 

@@ -184,12 +184,15 @@ def explain(
     as_of: Annotated[LooseTimestamp | None, Query(description="Only events that took effect until this time.")] = None,
     form: Form = "json",
 ) -> Response:
-    """Names each use that counts, with the event that took it, and the event that set the terms.
+    """Explains each number: used, reserved, available, per person and per day, at a time.
+
+    Names each use that counts, with the event that took it, and the event that set the terms.
 
     As CSV, only the uses.
     """
     reader = CampaignReader(services.storage)
-    explanation = explain_campaign(reader, campaign_id, services.now(), language, as_of=as_of)
+    histories = services.campaign_histories
+    explanation = explain_campaign(histories, reader, campaign_id, services.now(), language, as_of=as_of)
     if explanation is None:
         raise ApplicationError("NOT_FOUND")
     if form == "csv":

@@ -1,19 +1,18 @@
 """Campaigns with the sums of their codes, one by one and in pages, and their histories."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, datetime
 from typing import Any, Final, Literal, NamedTuple, cast
 from uuid import UUID
 
-from domain.events import Event
 from domain.events.campaign import CampaignTerms, CampaignUseEvent, CampaignUseReturned, CampaignUseTaken
-from domain.model.campaign import Campaign, evolve_campaign
+from domain.model.campaign import Campaign
 from domain.values.timestamps import utc_day
 from projections.definitions.tables.campaigns import PROJECTION as CAMPAIGNS
 from projections.definitions.tables.campaigns import TABLE
 from projections.event_store.codec import decode, topics_of
 from projections.event_store.stored_state import search_field
-from projections.read_models.reader import HISTORY_PAGE, Reader
+from projections.read_models.reader import Reader
 from projections.sql.event_store import EventStoreSql
 from projections.sql.read_models import ReadModelsSql
 
@@ -39,13 +38,13 @@ class FunnelStep(NamedTuple):
     redemptions: int
 
 
-class CampaignEntry(NamedTuple):
-    """One event of a campaign's history, and the campaign after it."""
+class TakenUse(NamedTuple):
+    """An event by which a use was taken, and whether the use still counted in the state that was asked about."""
 
     position: int
     version: int
-    event: Event
-    campaign: Campaign
+    event: CampaignUseTaken
+    counts: bool
 
 
 class CampaignReader(Reader):
@@ -135,8 +134,24 @@ class CampaignReader(Reader):
             recipient_id: Leave out those of other recipients.
             day: Leave out those that were taken before this UTC day; the state is one of the day.
         """
-        recipient = None if recipient_id is None else list(search_field("recipient_id", recipient_id))
         uses: list[tuple[int, CampaignUseTaken]] = []
+        for page in self.walk_uses_back(campaign, recipient_id=recipient_id, day=day):
+            uses += [(use.version, use.event) for use in page if use.counts]
+            if len(uses) >= limit:
+                break
+        return uses[:limit]
+
+    def walk_uses_back(
+        self, campaign: Campaign, *, recipient_id: UUID | None = None, day: date | None = None
+    ) -> Iterator[list[TakenUse]]:
+        """Yield pages of the uses that were taken until a state, the newest first.
+
+        Args:
+            campaign: The state.
+            recipient_id: Leave out those of other recipients.
+            day: Leave out those that were taken before this UTC day; the state is one of the day.
+        """
+        recipient = None if recipient_id is None else list(search_field("recipient_id", recipient_id))
         returned: set[UUID] = set()
         until = campaign.version
         while until > 0:
@@ -148,34 +163,26 @@ class CampaignReader(Reader):
                 recipient=recipient,
                 limit=USES_PAGE,
             )
-            for version, topic, state in rows:
-                event = cast("CampaignUseEvent", decode(topic, bytes(state)))
-                if (day is not None and utc_day(event.at) < day) or len(uses) == limit:
-                    return uses
-                if isinstance(event, CampaignUseReturned):
-                    if day is None or campaign.frees_place_of_day(event.reserved_at, event.at):
-                        returned.add(event.reservation_id)
-                elif event.reservation_id in returned:
-                    returned.remove(event.reservation_id)
-                elif isinstance(event, CampaignUseTaken):
-                    uses.append((version, event))
-            until = rows[-1][0] - 1 if len(rows) == USES_PAGE else 0
-        return uses
-
-    def read_campaign_history(self, campaign_id: UUID, as_of: datetime | None = None) -> Iterator[CampaignEntry]:
-        """Yield every event that had taken effect, in bounded pages; nothing if there is no such campaign."""
-        campaign: Campaign | None = None
-        version = 0
-        while True:
-            rows = self._fetch_all(EventStoreSql.stream_events, campaign_id, version, HISTORY_PAGE)
+            page: list[TakenUse] = []
             for position, version, topic, state in rows:
-                event = decode(topic, bytes(state))
-                if as_of is not None and event.at > as_of:
+                event = cast("CampaignUseEvent", decode(topic, bytes(state)))
+                if day is not None and utc_day(event.at) < day:
+                    yield page
                     return
-                campaign = evolve_campaign(campaign, campaign_id, version, event)
-                yield CampaignEntry(position, version, event, campaign)
-            if len(rows) < HISTORY_PAGE:
-                return
+                if isinstance(event, CampaignUseTaken):
+                    page.append(TakenUse(position, version, event, event.reservation_id not in returned))
+                    returned.discard(event.reservation_id)
+                elif isinstance(event, CampaignUseReturned) and (
+                    day is None or campaign.frees_place_of_day(event.reserved_at, event.at)
+                ):
+                    returned.add(event.reservation_id)
+            yield page
+            until = rows[-1][1] - 1 if len(rows) == USES_PAGE else 0
+
+    def find_sent(self, reservation_ids: Collection[UUID], at: datetime) -> set[UUID]:
+        """Return those of these reservations whose invitation was sent until a time."""
+        rows = self._fetch_named(ReadModelsSql.sent_until, ids=list(reservation_ids), at=at)
+        return {row[0] for row in rows}
 
 
 def _balance(row: tuple[Any, ...]) -> CampaignBalance:

@@ -96,6 +96,7 @@ class ReadModelsSql(Statements, file="read_models.sql"):
     reservations_pending_at: LiteralString
     deadline_of_pending_at: LiteralString
     campaign_uses_newest_first: LiteralString
+    sent_until: LiteralString
     history_blocks: LiteralString
     upsert_history_blocks: LiteralString
     clear_former_traces: LiteralString

@@ -460,11 +460,15 @@ WHERE b.campaign_id = %(campaign_id)s AND r.kind = 'redeem' AND r.versions[1] > 
 
 -- name: campaign_uses_newest_first
 -- Events of uses that a campaign's stream has up to a version, of one recipient if one is named.
-SELECT originator_version, topic, state FROM ledger_events
+SELECT notification_id, originator_version, topic, state FROM ledger_events
 WHERE originator_id = %(campaign_id)s AND originator_version <= %(until)s AND topic = ANY(%(topics)s)
     AND (%(recipient)s::bytea[] IS NULL OR position((%(recipient)s::bytea[])[1] IN state) > 0
         OR position((%(recipient)s::bytea[])[2] IN state) > 0)
 ORDER BY originator_version DESC LIMIT %(limit)s;
+
+-- name: sent_until
+-- Those of some reservations whose invitation was sent until a time.
+SELECT reservation_id FROM reservations WHERE reservation_id = ANY(%(ids)s) AND sent_at <= %(at)s;
 
 -- name: history_blocks
 -- Those of a code or campaign after a version, as far as the log has their events.

@@ -152,14 +152,16 @@ def history(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
 
 @leaves_no_record(READS_ONLY)
 def explain(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, json: JsonFlag = False) -> int:
-    """Explain the uses of a campaign, one by one.
+    """Explain the numbers of a campaign, and its uses one by one.
 
-    Names each use that counts, and the event that set the terms.
+    Says what is used, reserved and available, over all codes, per person and per day. Names each use that counts, and
+    the event that set the terms.
     """
     campaign_id, as_of_time = parse_campaign_id(campaign), parse_time_option(as_of, "--as-of") if as_of else None
     with Session(context.obj).open_ledger() as ledger:
         reader, translate = CampaignReader(ledger.storage), translator(ledger.language)
-        explanation = explain_campaign(reader, campaign_id, ledger.now(), ledger.language, as_of=as_of_time)
+        histories = HistoryReader(ledger.storage, CAMPAIGNS)
+        explanation = explain_campaign(histories, reader, campaign_id, ledger.now(), ledger.language, as_of=as_of_time)
         if explanation is None:
             return _report_missing(ledger, as_of)
     if json:
@@ -167,12 +169,14 @@ def explain(context: typer.Context, campaign: CampaignId, as_of: AsOf = None, js
         return 0
     say(
         explanation.sentence,
+        *explanation.numbers,
         translate("explain.campaign.terms", version=explanation.terms_version, terms=explanation.terms),
     )
     if explanation.uses:
-        rows = table("event", "time (UTC)", "code", "reservation", fixed=("event", "time (UTC)"))
+        rows = table("event", "time (UTC)", "state", "code", "reservation", fixed=("event", "time (UTC)", "state"))
         for use in explanation.uses:
-            rows.add_row(f"#{use.version}", format_timestamp(use.since), str(use.code_id), str(use.reservation_id))
+            ids = str(use.code_id), str(use.reservation_id)
+            rows.add_row(f"#{use.version}", format_timestamp(use.since), use.state, *ids)
         show_table(rows)
     if explanation.left_out:
         say(translate("explain.campaign.left_out", left_out=explanation.left_out))

@@ -1,7 +1,8 @@
-"""What happened to a campaign, and which uses make its number, now or as of a time; for API and command line."""
+"""What happened to a campaign, and what makes its numbers, now or as of a time; for API and command line."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -13,29 +14,31 @@ from api.i18n.messages import event_sentence
 from api.schemas.campaigns import CampaignExplanation, CampaignHistoryEvent, CampaignUse
 from api.schemas.csv_cells import csv_line
 from domain.events import Event
-from domain.events.campaign import CampaignCreated, CampaignTermsChanged, CampaignUseEvent, CampaignUseTaken
+from domain.events.campaign import CampaignCreated, CampaignTermsChanged, CampaignUseEvent
 from domain.model.campaign import Campaign
 from domain.ports import Language
-from projections.read_models.campaign_list import CampaignEntry, CampaignReader
+from domain.values.timestamps import utc_day
+from projections.read_models.campaign_list import CampaignReader
 from projections.read_models.statements import HistoryReader
 
 USES_MAX: Final = 1000
 """Most uses that an explanation lists, the newest."""
+LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class _SumOfUses(NamedTuple):
-    """What the events of a campaign add up to.
+    """What the uses of a campaign add up to.
 
     Attributes:
-        last: The newest event.
-        terms: The event that set the terms.
         takes: How often a use was taken.
-        uses: The newest of those that count, in order.
+        used: Uses that count, whose invitation was sent.
+        most_per_person: The most uses that one recipient has.
+        uses: The newest of those that count or are reserved, in order.
     """
 
-    last: CampaignEntry
-    terms: CampaignEntry
     takes: int
+    used: int
+    most_per_person: int
     uses: list[CampaignUse]
 
 
@@ -75,6 +78,7 @@ def list_history(
 
 
 def explain_campaign(
+    histories: HistoryReader[Campaign],
     reader: CampaignReader,
     campaign_id: UUID,
     now: datetime,
@@ -83,21 +87,28 @@ def explain_campaign(
     as_of: datetime | None = None,
     most: int = USES_MAX,
 ) -> CampaignExplanation | None:
-    """Name each use that is in the number of a campaign; None if the campaign did not exist then.
+    """Explain each number of a campaign, and name the uses; None if the campaign did not exist then.
 
     Args:
-        reader: Where to read.
+        histories: Where events are read.
+        reader: Where uses are read.
         campaign_id: The campaign.
         now: Database time.
         language: Of the sentences.
         as_of: Leave out what takes effect later.
         most: How many uses to keep and name.
     """
-    sum_of_uses = _collect_uses(reader.read_campaign_history(campaign_id, as_of), most)
-    if sum_of_uses is None:
+    campaign = histories.fold_until(campaign_id, LATEST if as_of is None else as_of)
+    if campaign is None:
         return None
-    last, terms, takes, shown = sum_of_uses
-    at, campaign, say = as_of or now, last.campaign, translator(language)
+    at = as_of or max(now, campaign.last_at)
+    landmarks = histories.list_landmarks(campaign_id, campaign.version)
+    setting = max(mark.last for mark in landmarks if mark.event_type in {CampaignCreated, CampaignTermsChanged})
+    (terms,) = histories.read_page(campaign_id, setting - 1, 1)
+    (last,) = histories.read_page(campaign_id, campaign.version - 1, 1)
+    counted = _count_uses(reader, campaign, at, most)
+    on_day = campaign.count_on_day(max(at, campaign.last_at))
+    used, reserved = counted.used, campaign.occupied - counted.used
     return CampaignExplanation(
         id=campaign_id,
         as_of=at,
@@ -108,15 +119,20 @@ def explain_campaign(
         max_per_person=campaign.terms.max_per_person,
         max_per_day=campaign.terms.max_per_day,
         occupied=campaign.occupied,
+        used=used if campaign.counts_uses else None,
+        reserved=reserved if campaign.counts_uses else None,
         available=campaign.available,
+        most_per_person=counted.most_per_person if campaign.counts_uses else None,
+        taken_today=on_day if campaign.counts_uses else None,
         available_today=campaign.find_available_on_day(at),
-        takes=takes,
-        returns=takes - campaign.occupied,
+        takes=counted.takes,
+        returns=counted.takes - campaign.occupied,
         terms_version=terms.version,
         terms=_say_event(terms.event, language),
-        sentence=_say_sum(say, campaign, takes),
-        uses=shown,
-        left_out=campaign.occupied - len(shown),
+        sentence=_say_sum(translator(language), campaign, counted.takes),
+        numbers=_say_numbers(translator(language), campaign, counted, at),
+        uses=counted.uses,
+        left_out=campaign.occupied - len(counted.uses),
     )
 
 
@@ -138,30 +154,29 @@ def _csv_of(kind: type[BaseModel], rows: Iterable[BaseModel]) -> Iterator[str]:
         yield csv_line(cell.isoformat() if isinstance(cell, datetime) else cell for cell in cells)
 
 
-def _collect_uses(entries: Iterator[CampaignEntry], most: int) -> _SumOfUses | None:
-    """Return which uses count after some events of a campaign; None without events."""
-    uses: dict[UUID, CampaignUse] = {}
-    takes, last, terms = 0, None, None
-    for entry in entries:
-        last, event = entry, entry.event
-        if isinstance(event, CampaignCreated | CampaignTermsChanged):
-            terms = entry
-        elif isinstance(event, CampaignUseTaken):
-            takes += 1
-            uses[event.reservation_id] = CampaignUse(
-                code_id=event.code_id,
-                reservation_id=event.reservation_id,
-                since=event.at,
-                version=entry.version,
-                position=entry.position,
+def _count_uses(reader: CampaignReader, campaign: Campaign, at: datetime, most: int) -> _SumOfUses:
+    """Count what makes the numbers of a campaign in a state, page by page from the newest use."""
+    takes, used = 0, 0
+    people = Counter[UUID]()
+    newest: list[CampaignUse] = []
+    for page in reader.walk_uses_back(campaign):
+        takes += len(page)
+        counting = [use for use in page if use.counts]
+        sent = reader.find_sent([use.event.reservation_id for use in counting], at) if counting else set()
+        used += len(sent)
+        people.update(use.event.recipient_id for use in counting)
+        newest += [
+            CampaignUse(
+                code_id=use.event.code_id,
+                reservation_id=use.event.reservation_id,
+                since=use.event.at,
+                version=use.version,
+                position=use.position,
+                state="used" if use.event.reservation_id in sent else "reserved",
             )
-            if len(uses) > 2 * most:
-                uses = dict(list(uses.items())[-most:])
-        elif isinstance(event, CampaignUseEvent):
-            uses.pop(event.reservation_id, None)
-    if last is None or terms is None:
-        return None
-    return _SumOfUses(last, terms, takes, list(uses.values())[-most:])
+            for use in counting[: most - len(newest)]
+        ]
+    return _SumOfUses(takes, used, max(people.values(), default=0), newest[::-1])
 
 
 def _say_event(event: Event, language: Language) -> str:
@@ -173,3 +188,23 @@ def _say_sum(say: Translator, campaign: Campaign, takes: int) -> str:
         return say("explain.campaign.uncounted")
     returns = takes - campaign.occupied
     return say("explain.campaign.sum", occupied=campaign.occupied, takes=takes, returns=returns)
+
+
+def _say_numbers(say: Translator, campaign: Campaign, counted: _SumOfUses, at: datetime) -> list[str]:
+    """Return a sentence about each number of a campaign that counts its uses."""
+    if not campaign.counts_uses:
+        return []
+    terms, used, reserved = campaign.terms, counted.used, campaign.occupied - counted.used
+    numbers = [say("explain.campaign.used", used=used), say("explain.campaign.reserved", reserved=reserved)]
+    if campaign.available is not None:
+        facts = {"available": campaign.available, "limit": terms.max_uses, "used": used, "reserved": reserved}
+        numbers.append(say("explain.campaign.available", **facts))
+    if terms.max_per_person is not None:
+        person = {"limit": terms.max_per_person, "most": counted.most_per_person}
+        numbers.append(say("explain.campaign.per_person", **person))
+    if terms.max_per_day is not None:
+        counted_at = max(at, campaign.last_at)
+        day = {"day": utc_day(counted_at).isoformat(), "taken": campaign.count_on_day(counted_at)}
+        left = campaign.find_available_on_day(at)
+        numbers.append(say("explain.campaign.per_day", **day, limit=terms.max_per_day, left=left))
+    return numbers

@@ -32,11 +32,13 @@ def explain_uses(
     campaign_id: UUID,
     as_of: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
-    """Show each use that counts, with its code and its reservation, and the terms that they are compared with."""
+    """Show what makes each number, the terms, and each use that counts with its code and its reservation."""
     at, reader = parse_optional(parse_filter_time, "as_of", as_of), CampaignReader(admin.services.storage)
     now, language = admin.services.now(), get_language(request)
     campaign = reader.find_campaign_state(campaign_id)
-    explanation = explain_campaign(reader, campaign_id, now, language, as_of=at, most=EXPLAINED_MAX)
+    explanation = explain_campaign(
+        admin.campaign_histories, reader, campaign_id, now, language, as_of=at, most=EXPLAINED_MAX
+    )
     if explanation is None or campaign is None:
         raise ApplicationError("NOT_FOUND")
     texts = admin.codes.find_texts([use.code_id for use in explanation.uses], clear=False)

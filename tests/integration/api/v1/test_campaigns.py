@@ -276,6 +276,9 @@ def test_explanation_names_each_use_that_counts_now_and_as_of_a_time(app: AppCli
     assert now["sentence"] == "2 uses count: 3 were taken by reservations, and 1 of them were returned."
     numbers = ("occupied", "available", "available_today", "takes", "returns", "left_out", "terms_version", "version")
     assert [now[name] for name in numbers] == [2, 3, 2, 3, 1, 0, 1, 5]
+    assert [now[name] for name in ("used", "reserved", "taken_today", "most_per_person")] == [1, 1, 2, 1]
+    assert [use["state"] for use in now["uses"]] == ["used", "reserved"]
+    assert (first["used"], first["reserved"], len(now["numbers"])) == (0, 1, 4)
     assert ([use["reservation_id"] for use in first["uses"]], first["occupied"]) == ([ids[0]], 1)
     assert (before.status_code, unknown.status_code) == (404, 404)
 
@@ -361,5 +364,7 @@ def test_history_and_explanation_of_a_campaign_are_also_csv(app: AppClient) -> N
         ("CampaignCreated", "", "0"),
         ("CampaignUseTaken", reservation_id, "1"),
     ]
-    assert [(use["reservation_id"], use["version"]) for use in uses] == [(reservation_id, "2")]
+    assert [(use["reservation_id"], use["version"], use["state"]) for use in uses] == [
+        (reservation_id, "2", "reserved")
+    ]
     assert app.client.get(f"{path}/explain?format=xml", headers=key).status_code == 422

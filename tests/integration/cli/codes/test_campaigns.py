@@ -133,6 +133,7 @@ def test_campaign_history_and_explain_show_each_use(bench: LedgerBench, terminal
         ("CampaignUseTaken", 1),
     ]
     assert [use["reservation_id"] for use in explained["uses"]] == [str(reservation.reservation_id)]
+    assert "Available: 1. This is the limit of 2 over all codes, less 0 used and 1 reserved." in texts[1]
     assert "CampaignUseTaken" in texts[0]
     assert f"…{code[-4:]}" in texts[0]
     assert str(reservation.reservation_id) in "".join(texts[0].split())

@@ -14,7 +14,9 @@ from domain.model.campaign import Campaign
 from domain.ports import Rejected
 from domain.values.timestamps import utc_day
 from projections.read_models import campaign_list
-from projections.read_models.campaign_list import CampaignEntry, CampaignReader
+from projections.read_models.campaign_list import CampaignReader
+from projections.read_models.history_blocks import CAMPAIGNS, StreamEntry
+from projections.read_models.statements import HistoryReader
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
 REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
@@ -22,7 +24,7 @@ PAGE = 3
 
 
 def find_uses(
-    entries: list[CampaignEntry], is_wanted: Callable[[CampaignUseTaken], bool] = lambda _: True
+    entries: list[StreamEntry[Campaign]], is_wanted: Callable[[CampaignUseTaken], bool] = lambda _: True
 ) -> list[int]:
     """Versions of the events of uses that were taken and not returned, the newest first, by a fold from the first."""
     uses: dict[UUID, int] = {}
@@ -66,7 +68,7 @@ def test_uses_read_backward_are_those_of_a_fold_at_every_version(
     seed = random.randrange(2**32)
     campaign_id, people = build_history(bench, random.Random(seed))
     reader = CampaignReader(bench.storage)
-    entries = list(reader.read_campaign_history(campaign_id))
+    entries = list(HistoryReader(bench.storage, CAMPAIGNS).read_page(campaign_id, 0))
     assert {type(entry.event) for entry in entries} >= {CampaignUseTaken, CampaignUseReturned}, f"seed {seed}"
 
     def read(campaign: Campaign, *, limit: int = 99, person: UUID | None = None, day: date | None = None) -> list[int]:
@@ -74,7 +76,7 @@ def test_uses_read_backward_are_those_of_a_fold_at_every_version(
         return [version for version, _ in uses]
 
     for number in range(1, len(entries) + 1):
-        until, campaign = entries[:number], entries[number - 1].campaign
+        until, campaign = entries[:number], entries[number - 1].state
         today = utc_day(campaign.last_at)
 
         assert read(campaign) == find_uses(until), f"seed {seed}, version {number}"

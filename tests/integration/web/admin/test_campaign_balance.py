@@ -12,7 +12,6 @@ import api.web.admin.campaigns
 from api.web.admin.campaign_evidence import campaign_lines
 from domain.commands.context import CommandContext
 from domain.commands.delivery.accept_invite import AcceptInvite
-from projections.read_models.campaign_list import CampaignReader
 from tests.integration.web.admin.hand_outs.lists import create_hand_out, send, upload
 from tests.integration.web.admin.test_campaigns import LIST, create, issue
 from tests.support.clients.app_client import AppClient
@@ -139,7 +138,7 @@ def test_campaign_page_shows_balance_terms_and_events_as_of_a_time(
         app.redeem(code, f"person{number}@example.com")
     seen = read_page(admin.get(path).text).find("input", name="seen").attributes["value"]
     admin.submit(path, path, name="Winter", max_uses="9", max_per_day="2", seen=str(seen))
-    events = [event.event for event in CampaignReader(app.services.storage).read_campaign_history(UUID(path[-36:]))]
+    events = [entry.event for entry in app.services.campaign_histories.read_page(UUID(path[-36:]), 0)]
     monkeypatch.setattr(campaign_lines, "EVENTS_PER_PAGE", 1)
 
     def show(at: datetime) -> Element:

@@ -16,7 +16,6 @@ from domain.commands.context import CommandContext
 from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected
 from domain.values.email_domains import parse_domains
 from domain.values.identifiers import EmailAddress
-from projections.read_models.campaign_list import CampaignReader
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.ledger.code_template import make_template
 from tests.support.ledger.code_terms import make_campaign_terms
@@ -138,7 +137,7 @@ CAMPAIGN_EVIDENCE = {
 
 def name_campaign_events(app: AppClient, campaign_id: UUID | None, versions: list[int]) -> list[str]:
     """The types of these events of a campaign."""
-    entries = [] if campaign_id is None else CampaignReader(app.services.storage).read_campaign_history(campaign_id)
+    entries = [] if campaign_id is None else app.services.campaign_histories.read_page(campaign_id, 0)
     return [type(entry.event).__name__ for entry in entries if entry.version in versions]
 
 

@@ -51,6 +51,8 @@ def test_campaign_page_explains_its_number_by_the_uses_that_make_it(
     past_link = show(admin, f"{path}?as_of={quote(str(before))}").find("a", class_="why").attributes["href"]
     monkeypatch.setattr(campaign_proof, "EXPLAINED_MAX", 1)
     bounded = show(admin, f"{path}/explain").text
+    numbers = show(admin, f"{path}/explain").find("div", id="numbers").texts("p")
+    past_numbers = show(admin, f"{path}/explain?as_of={quote(str(before))}").find("div", id="numbers").texts("p")
 
     assert page.find("dl", class_="figures").link_targets == [f"{path}/explain"] * 3
     assert uses == [
@@ -65,6 +67,8 @@ def test_campaign_page_explains_its_number_by_the_uses_that_make_it(
         for number in (2, 1)
     ]
     assert len(past) == 3
+    assert numbers[2] == "Available: 1. This is the limit of 3 over all codes, less 0 used and 2 reserved."
+    assert past_numbers[1] == "Reserved: 3. These reservations are pending."
     assert str(past_link).startswith(f"{path}/explain?as_of=")
     assert "1 older ones are not listed here" in bounded
 

@@ -1,0 +1,98 @@
+"""The explanation of a campaign's numbers: at every time they are those of its codes, and each says what it is."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from api.schemas.campaigns import CampaignExplanation
+from api.use_cases.past_states.campaign_history import explain_campaign
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.commands.reservation.resolve_case import ResolveReservation
+from domain.ports import OutcomeUnknown, Rejected
+from projections.read_models.campaign_list import CampaignReader
+from projections.read_models.past_states import PastStateReader
+from tests.support.ledger.ledger_bench import SENT, LedgerBench, done
+
+REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_address=True, reply_code=550)
+LOST = OutcomeUnknown(server="mx:25", cause="timeout")
+
+
+def record_late_success(bench: LedgerBench, reservation_id: UUID) -> None:
+    """Staff refund an attempt whose outcome is unknown, and then the server says that it accepted the email."""
+    bench.attempt(reservation_id, LOST)
+    resolve = ResolveReservation(
+        context=bench.context("staff", "s1"),
+        reservation_id=reservation_id,
+        resolution="refunded",
+        case_id=uuid4(),
+        revoke_access=None,
+    )
+    done(bench.run(resolve))
+    outcome = RecordOutcome(
+        context=bench.context("worker", "t1"),
+        reservation_id=reservation_id,
+        delivery=1,
+        attempt=1,
+        outcome=SENT,
+        case_id=uuid4(),
+    )
+    done(bench.run(outcome))
+
+
+def test_used_and_reserved_are_those_of_the_codes_at_the_time_of_every_event(bench: LedgerBench) -> None:
+    """Sent, refused, sent late after a refund, and pending; each use in the list says which it is."""
+    campaign_id = bench.create_campaign(max_uses=9, max_per_person=3, max_per_day=8)
+    codes = [bench.issue(None, bound=False, campaign_id=campaign_id) for _ in range(2)]
+    ids = [
+        done(bench.redeem(codes[number % 2], f"{person}@example.com")).require_reservation().reservation_id
+        for number, person in enumerate(("li", "li", "mei", "wang"))
+    ]
+    bench.attempt(ids[0])
+    bench.attempt(ids[1], REFUSED)
+    record_late_success(bench, ids[2])
+    states, reader = PastStateReader(bench.storage), CampaignReader(bench.storage)
+    code_ids = [code_id for code in codes if (code_id := bench.reader.find_code(code)) is not None]
+    entries = [entry for code_id in code_ids for entry in states.read_page(code_id, 0)]
+
+    def explain(as_of: datetime | None = None, most: int = 99) -> CampaignExplanation:
+        now, histories = bench.storage.recorder.clock.now(), states.campaign_histories
+        explained = explain_campaign(histories, reader, campaign_id, now, "en", as_of=as_of, most=most)
+        assert explained is not None
+        return explained
+
+    for at in sorted({entry.event.at for entry in entries}):
+        balances = [code for code_id in code_ids if (code := states.fold_until(code_id, at)) is not None]
+        past = explain(as_of=at)
+        expected = sum(code.used for code in balances), sum(code.reserved for code in balances)
+        assert (past.used, past.reserved) == expected, at
+        assert sorted(use.state for use in past.uses) == ["reserved"] * expected[1] + ["used"] * expected[0]
+        assert past.occupied == past.takes - past.returns == sum(expected)
+
+    now, bounded = explain(), explain(most=1)
+    assert now.numbers == [
+        "Used: 2. These invitations were sent.",
+        "Reserved: 1. These reservations are pending.",
+        "Available: 6. This is the limit of 9 over all codes, less 2 used and 1 reserved.",
+        "Per person: at most 3. The most that one person has is 1.",
+        f"Per day: 3 of 8 taken on {now.as_of:%Y-%m-%d} (UTC), so 5 left.",
+    ]
+    assert (now.most_per_person, now.taken_today, now.available_today, now.left_out) == (1, 3, 5, 0)
+    assert {use.reservation_id: use.state for use in now.uses} == {
+        ids[0]: "used",
+        ids[2]: "used",
+        ids[3]: "reserved",
+    }
+    assert (len(bounded.uses), bounded.left_out, bounded.numbers) == (1, 2, now.numbers)
+
+
+def test_campaign_that_counts_no_uses_explains_no_numbers(bench: LedgerBench) -> None:
+    """Its stream has no use, so a number would not be one of its events."""
+    campaign_id = bench.create_campaign()
+    bench.redeem(bench.issue(campaign_id=campaign_id), "li@example.com")
+    states = PastStateReader(bench.storage)
+    now = bench.storage.recorder.clock.now()
+
+    explained = explain_campaign(states.campaign_histories, CampaignReader(bench.storage), campaign_id, now, "en")
+
+    assert explained is not None
+    assert (explained.used, explained.reserved, explained.most_per_person, explained.numbers) == (None, None, None, [])
+    assert explained.sentence.startswith("The campaign was created without common limits")
