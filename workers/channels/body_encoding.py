@@ -6,8 +6,7 @@ part of each message took a quarter of the worker's CPU time for an invitation (
 
 import binascii
 import re
-from collections.abc import Mapping
-from itertools import groupby
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 LINE_MAX: Final = 76
@@ -37,20 +36,16 @@ class BodyLayout:
     def __init__(self, content: str, mark: re.Pattern[str]) -> None:
         self._pieces = mark.split(content)
         self.marks = frozenset(self._pieces[1::2])
-        lines = content.removesuffix("\n").split("\n")
         unmarked = mark.sub("", content)
-        self._octets = len(unmarked.encode())
-        self._beyond_ascii = len(unmarked.encode()) - len(unmarked.encode("ascii", "ignore"))
+        octets = unmarked.encode()
+        self._octets, self._beyond_ascii = len(octets), len(octets) - len(unmarked.encode("ascii", "ignore"))
         # Otherwise the values decide about the encoding, or about the line ends.
         self._may_be_quoted = (
             content.endswith("\n")
             and "\r" not in content
-            and (self._beyond_ascii > 0 or max(len(mark.sub("", line)) for line in lines) > LINE_MAX)
+            and (self._beyond_ascii > 0 or max(map(len, unmarked.split("\n"))) > LINE_MAX)
         )
-        self._quoted: list[bytes | list[str]] = []
-        for is_marked, group in groupby(lines, key=lambda line: mark.search(line) is not None):
-            text = "".join([f"{line}\n" for line in group])
-            self._quoted.append(mark.split(text) if is_marked else _quote(text.encode()))
+        self._quoted = list(_quote_lines(content, mark)) if self._may_be_quoted else []
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the body of one message.
@@ -87,6 +82,19 @@ def encode_body(content: str) -> EncodedBody:
     encoded = binascii.b2a_base64(octets.replace(b"\n", b"\r\n"), newline=False)
     lines = [encoded[at : at + LINE_MAX] for at in range(0, len(encoded), LINE_MAX)]
     return EncodedBody("base64", b"\r\n".join(lines) + b"\r\n")
+
+
+def _quote_lines(content: str, mark: re.Pattern[str]) -> Iterator[bytes | list[str]]:
+    """Yield the lines without marks encoded, and the pieces of each line with marks."""
+    quoted_until = 0
+    for match in mark.finditer(content):
+        if match.start() < quoted_until:
+            continue  # on the line of the mark before it
+        begin, end = content.rfind("\n", 0, match.start()) + 1, content.index("\n", match.start()) + 1
+        yield _quote(content[quoted_until:begin].encode())
+        yield mark.split(content[begin:end])
+        quoted_until = end
+    yield _quote(content[quoted_until:].encode())
 
 
 def _quote(lines: bytes) -> bytes:
