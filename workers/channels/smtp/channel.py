@@ -281,6 +281,8 @@ def _ask(connection: SmtpConnection, command: bytes, *, is_said: bool = False) -
     """Say one line, unless it was said with the one before, and return the reply."""
     if not is_said:
         connection.begin_send(command + b"\r\n")
+    elif (early := connection.take_reply()) is not None:
+        return early  # it came with the reply to the line before
     reply: Reply = yield NeedsReply(connection)
     return reply
 
