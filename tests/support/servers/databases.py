@@ -47,7 +47,11 @@ def execute(url: str, statement: str) -> None:
 
 
 def _administer(server_url: str, statement: str) -> None:
-    """Run one statement over the connection that stays open."""
+    """Run one statement over the connection that stays open, unless a test's timeout interrupts the statement."""
     if server_url not in _CONNECTIONS or _CONNECTIONS[server_url].closed:
         _CONNECTIONS[server_url] = psycopg.connect(server_url, autocommit=True, connect_timeout=10)
-    _CONNECTIONS[server_url].execute(statement.encode())
+    try:
+        _CONNECTIONS[server_url].execute(statement.encode())
+    except BaseException:
+        disconnect(server_url)
+        raise
