@@ -1,6 +1,7 @@
 """Servers for the tests that ask for them, started once per run. A test that asks for none starts none."""
 
 import gc
+import os
 import shutil
 import signal
 import tempfile
@@ -18,6 +19,11 @@ NEW_CONTAINERS_MIN: Final = 20_000
 
 # Modules and test items live as long as the run. Looking at them in each collection costs a fifth of its CPU.
 gc.disable()
+
+# The servers of tests have neither Kerberos nor TLS, unless a URL says so; asking for both takes a quarter of the CPU
+# of each of the many connections.
+os.environ.setdefault("PGGSSENCMODE", "disable")
+os.environ.setdefault("PGSSLMODE", "disable")
 
 # A shell without job control starts what runs in the background with SIGINT ignored. Programs inherit that, and the
 # tests interrupt some of them.
