@@ -8,6 +8,8 @@ from typing import Final, NamedTuple, Protocol
 TIMEOUT_S: Final = 1.0
 HEARTBEAT_S: Final = 15
 """Seconds after which a component without a heartbeat counts as missing."""
+HEARTBEAT_KEYS: Final = {"worker": "ledger:alive:worker", "beat": "ledger:alive:beat"}
+"""Keys of Redis that workers and beat renew."""
 MAIL_MARK_S: Final = 60
 """Seconds for which the mail server is marked as missing."""
 COMPONENTS: Final = ("broker", "worker", "beat", "broker_noeviction", "broker_memory", "mail_server")

@@ -13,10 +13,15 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from projections.config.broker_url import BrokerUrl
-from workers.monitoring.broker_state import HEARTBEAT_S, MAIL_MARK_S, TIMEOUT_S, BrokerState, BrokerUnavailableError
+from workers.monitoring.broker_state import (
+    HEARTBEAT_KEYS,
+    HEARTBEAT_S,
+    MAIL_MARK_S,
+    TIMEOUT_S,
+    BrokerState,
+    BrokerUnavailableError,
+)
 
-HEARTBEAT_KEYS: Final = {"worker": "ledger:alive:worker", "beat": "ledger:alive:beat"}
-"""Keys that workers and beat renew."""
 MAIL_MISSING: Final = "ledger:missing:mail_server"
 """Key that workers set while they can't reach the mail server."""
 REMEMBERS_KEY: Final = "ledger:remembers"

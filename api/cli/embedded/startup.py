@@ -19,6 +19,7 @@ from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.state_file import StackState, write_stack_state
 from api.cli.embedded.tcp_ports import HOST, FreePorts
 from projections.terminal.text import say_error
+from workers.monitoring.broker_state import HEARTBEAT_KEYS
 
 SERVER_S_MAX = 60.0
 READY_S_MAX = 60.0
@@ -133,8 +134,6 @@ def _start_servers(folder: DataDir, plan: _ServerPlan, supervisor: Supervisor) -
 
 def _delete_old_heartbeats(broker: valkey.Valkey) -> None:
     """Delete the heartbeats of the former run, after which worker and beat of this one would seem ready."""
-    from workers.monitoring.redis_client import HEARTBEAT_KEYS  # noqa: PLC0415 - its client loads while servers start
-
     broker.delete_keys(*HEARTBEAT_KEYS.values())
 
 

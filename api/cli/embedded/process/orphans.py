@@ -38,7 +38,7 @@ def end_orphaned_postgres(data: Path) -> None:
         _signal(postmaster, signal.SIGINT)
     else:
         _signal(processes, signal.SIGTERM)
-    if not _wait_until_none(find, POSTGRES_S_MAX):
+    if processes and not _wait_until_none(find, POSTGRES_S_MAX):
         _signal(find(), signal.SIGKILL)
         _wait_until_none(find, KILL_S_MAX)
     if _read_pid(lock) and not find():
@@ -62,16 +62,24 @@ def end_orphaned_components(run: Path, redis: Path) -> None:
         return own + [one for one in _find_in(redis) if one.info["name"] == "valkey-server"]
 
     for number, s_max in ((signal.SIGTERM, COMPONENTS_S_MAX), (signal.SIGKILL, KILL_S_MAX)):
-        _signal(find(), number)
-        if _wait_until_none(find, s_max):
+        processes = find()
+        _signal(processes, number)
+        if not processes or _wait_until_none(find, s_max):
             return
 
 
 def _find_in(folder: Path) -> list[psutil.Process]:
     """Find the processes whose working directory is the folder, also if it was deleted and created again since."""
     path = str(folder.resolve())
-    processes = psutil.process_iter(["cwd", "name", "cmdline"])
-    return [one for one in processes if (one.info["cwd"] or "").removesuffix(" (deleted)") == path]
+    processes = [
+        one for one in psutil.process_iter(["cwd"]) if (one.info["cwd"] or "").removesuffix(" (deleted)") == path
+    ]
+    # Name and command of these alone: reading them of every process of the machine would double the time.
+    for one in processes:
+        one.info = {"name": "", "cmdline": []}
+        with suppress(psutil.Error):
+            one.info = one.as_dict(["name", "cmdline"])
+    return processes
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:

@@ -1,5 +1,7 @@
 """What the API sees of the broker: in words, for monitoring, and never in the way."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from api.http.dependency_status import PARTS
 from tests.support.metric_samples import samples
 from tests.support.servers.mail_server import MailServer
 from workers.channels.smtp.server_url import SmtpServerUrl
-from workers.monitoring.broker_state import COMPONENTS
+from workers.monitoring.broker_state import COMPONENTS, HEARTBEAT_KEYS
 from workers.monitoring.broker_watch import POLL_S, STARTING_POLL_S, STARTING_POLLS, BrokerMonitor
 from workers.monitoring.mail_server_watch import MailServerWatch, mark_missing, why_unreachable
 from workers.monitoring.redis_client import MAIL_MISSING
@@ -97,6 +99,14 @@ def test_a_broker_that_evicts_or_is_full_is_seen_while_it_runs(redis_url: str, b
     broker.config_set("maxmemory", "0")
     wait_missing(watch, [])
     watch.close()
+
+
+def test_keys_of_heartbeats_are_known_without_a_client_of_the_broker() -> None:
+    """`ledger up` deletes those of the former run: the client of Redis would load for 70 ms."""
+    program = "import sys, api.cli.embedded.startup as it; print(it.HEARTBEAT_KEYS, 'redis' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert ended.stdout == f"{HEARTBEAT_KEYS} False\n"
 
 
 def record_waits(redis_url: str, broker: Redis, delete_at: dict[int, str], polls: int) -> list[float]:
