@@ -27,6 +27,7 @@ from domain.commands.delivery.accept_invite import AcceptInvite, accept_invite
 from domain.commands.delivery.claim_attempt import ClaimAttempt, claim_attempt
 from domain.commands.delivery.record_bounce import RecordBounce, record_bounce
 from domain.commands.delivery.record_outcome import RecordOutcome, record_outcome
+from domain.commands.hand_out.hand_out_code import HandOutCode, hand_out_code
 from domain.commands.hand_out.hand_out_mail import (
     HandOutMailCommand,
     RecordHandOutBounce,
@@ -68,6 +69,7 @@ CodeCommand = (
     | NoteOnCode
     | JoinCampaign
     | HandOutMailCommand
+    | HandOutCode
 )
 """A command about one existing code, by the code's id."""
 
@@ -221,6 +223,7 @@ HANDLERS: Mapping[type[Command], Handler] = {
     JoinCampaign: ignoring_policy(join_campaign),
     RevokeCode: revoke_code,
     ContinueRevocation: continue_revocation,
+    HandOutCode: ignoring_policy(hand_out_code),
     RecordHandOutMail: ignoring_policy(record_hand_out_mail),
     RecordHandOutBounce: ignoring_policy(record_hand_out_bounce),
     ResendHandOut: ignoring_policy(resend_hand_out),

@@ -1,8 +1,7 @@
 """Refusals: a rule forbids a command. Each class declares its code, its kind, and the reasons it may give.
 
-The texts are in the catalogs under `refusal.<code>`: `title`, `detail`, and one for each reason. The API turns the kind
-into a status; the order in which a command checks its rules is its `refusals`. Both, and the list of codes in the API's
-description, are read from here. Refusals of redeem requests are stored in the table `refusals`.
+Texts are in the catalogs under `refusal.<code>`: `title`, `detail`, and one for each reason. The API reads statuses and
+its list of codes from here. The table `refusals` has those of redeem requests.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,11 +10,7 @@ from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 RefusalKind = Literal["refused", "malformed", "not_found", "conflict", "outdated", "limited"]
-"""What a caller can do.
-
-`refused` and `conflict` are final in the present state, `malformed` needs another request, `outdated` a fresh read, and
-`limited` time.
-"""
+# `refused` and `conflict` are final in the present state, `malformed` and `outdated` need another request.
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the domain, not an error of the program
@@ -251,6 +246,14 @@ class HandOutConflict(RefusalWithReason):
     code = "HAND_OUT_CONFLICT"
     kind = "conflict"
     reasons = ("ended", "taken_over")
+
+
+class HandOutCodeConflict(RefusalWithReason):
+    """A code that exists cannot be handed out to this recipient."""
+
+    code = "HAND_OUT_CODE_CONFLICT"
+    kind = "conflict"
+    reasons = ("unknown", "campaign", "group", "over", "paused", "used", "handed_out", "listed", "domain")
 
 
 class HandOutInvalid(RefusalWithReason):

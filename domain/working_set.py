@@ -77,6 +77,7 @@ class WorkingSet:
         uses_of_persons: Reserved and counted uses by campaign and recipient, where a limit per person needs them.
         hand_outs: The hand-out that a command is about.
         hand_out_texts: Its own texts by language, if a command changes them; none are empty.
+        listed_codes: Codes to hand out that are in a list already, or whose recipient is in one of their campaign.
         new_hand_out_texts: Its texts that a command sets, by language, to store.
         handed_out: What hand-outs gave to recipients, by code, where commands are about their emails.
         most_per_person: The most uses that one recipient of a campaign has, where its terms are to be changed.
@@ -99,6 +100,7 @@ class WorkingSet:
         self.hand_out_texts: dict[Language, HandOutText] = {}
         self.new_hand_out_texts: dict[Language, HandOutText] = {}
         self.handed_out: dict[UUID, HandedOutCode] = {}
+        self.listed_codes: set[UUID] = set()
         self.new_events: list[Recorded] = []
         self.transitions: list[Transition] = []
         self.changed_reservations: set[UUID] = set()

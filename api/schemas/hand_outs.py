@@ -292,6 +292,17 @@ class MailView(BaseModel):
     html: Annotated[str, Field(description="The HTML part, a complete page.")]
 
 
+class GivenCodeRequest(StrictRequest):
+    """A code that exists, and the recipient who gets it."""
+
+    code: Annotated[str, Field(max_length=TYPED_LENGTH_MAX, description="The code, or its ID.")]
+    email: Annotated[str, Field(max_length=TYPED_LENGTH_MAX, description="One email address.")]
+    language: Annotated[Language | None, Field(description="By default that of the ledger.")] = None
+    variables: Annotated[
+        dict[str, str] | None, Field(max_length=20, description="Values that the text of the email names.")
+    ] = None
+
+
 class TestMailRequest(StrictRequest):
     """Where a test email goes."""
 

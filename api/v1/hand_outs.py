@@ -21,6 +21,7 @@ from api.schemas.csv_cells import CSV_CONTENT
 from api.schemas.csv_cells import TYPE as CSV_TYPE
 from api.schemas.hand_outs import (
     ExportRequest,
+    GivenCodeRequest,
     HandOutChange,
     HandOutPage,
     HandOutRequest,
@@ -39,11 +40,13 @@ from api.schemas.numbers import IN_DIGITS
 from api.schemas.parsing import parse_email
 from api.use_cases.export_rows import lines_of
 from api.use_cases.hand_outs import hand_out_actions
+from api.use_cases.hand_outs.given_codes import hand_out_existing_code
 from api.use_cases.hand_outs.hand_out_actions import PeoplePage
 from api.use_cases.hand_outs.hand_out_export import PEOPLE_COLUMNS, export_people
 from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_out, send_hand_out_test
 from api.use_cases.idempotency import find_keyed_id
 from api.use_cases.run_blocking import run_blocking
+from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.hand_out.hand_out_mail import RecordHandOutBounce, ResendHandOut
 from domain.commands.hand_out.manage_hand_out import (
     ChangeHandOut,
@@ -268,6 +271,24 @@ def resend(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayW
 def bounce(hand_out_id: UUID, code_id: UUID, services: TheServices, caller: MayWriteCodes) -> RecipientView:
     """Records that the newest email of a recipient bounced. The code stays valid."""
     return view_of_person(hand_out_actions.record_bounce(services, caller, hand_out_id, code_id))
+
+
+@router.post(
+    "/{hand_out_id}/codes",
+    responses=problem_responses(HandOutCode, "MALFORMED", "HAND_OUT_NOT_FOUND", "CAMPAIGN_ENDED", "HAND_OUT_CONFLICT"),
+    summary="Send an existing code to one recipient",
+)
+def give(hand_out_id: UUID, body: GivenCodeRequest, services: TheServices, caller: MayIssueCodes) -> RecipientView:
+    """Sends a code of the campaign that exists, such as an imported one, instead of issuing a new one.
+
+    The code must be unused, and the recipient must be in no list of the campaign. You can repeat the request.
+    """
+    language = body.language or services.settings.default_language
+    document = {"email": body.email, "language": language, "variables": body.variables}
+    (line,) = RecipientObjects([document], language)
+    if line.row is None:
+        raise malformed("body", line.fault.why if line.fault else "is not a recipient")
+    return view_of_person(hand_out_existing_code(services, caller, hand_out_id, body.code, line.row))
 
 
 @router.post(

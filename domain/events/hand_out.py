@@ -85,7 +85,7 @@ class HandedOutCodeEvent(Event, frozen=True, kw_only=True):
 
 
 class CodeHandedOut(HandedOutCodeEvent, frozen=True, kw_only=True):
-    """The code was issued for one recipient of a hand-out. It is in the commit that issues the code.
+    """The code is for one recipient of a hand-out: in the commit that issues it, or later for a code that existed.
 
     Attributes:
         hand_out_id: The hand-out.

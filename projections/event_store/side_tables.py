@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
+from msgspec import structs
 from psycopg import Cursor
 
 from domain.command_bus import Command, CommandResult, Result
 from domain.commands.access.rebind import RequestRebind
+from domain.commands.hand_out.hand_out_code import HandOutCode
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
 from domain.errors import CodeUnknown, IdempotencyKeyReused, Refusal
@@ -107,6 +109,16 @@ def make_hand_out_mails_due(cursor: Cursor[Any], working_set: WorkingSet) -> Non
     )
     if rows:
         cursor.execute(EventStoreSql.make_hand_out_mails_due, [list(column) for column in zip(*rows, strict=True)])
+
+
+def insert_given_codes(cursor: Cursor[Any], commands: Sequence[Command], results: Sequence[Result]) -> None:
+    """List the recipients of codes that were handed out although they existed before, so that their emails are due."""
+    for command, result in zip(commands, results, strict=True):
+        if isinstance(command, HandOutCode) and isinstance(result, CommandResult) and result.changed:
+            fields = structs.asdict(command)
+            del fields["context"], fields["place"]
+            row = {**fields, **command.place._asdict(), "now": command.context.now}
+            cursor.execute(EventStoreSql.insert_given_code, row)
 
 
 def save_hand_out_texts(cursor: Cursor[Any], working_set: WorkingSet) -> None:

@@ -1,7 +1,7 @@
 """One transaction of `execute`: lock, look up, and later append with the read models (docs/architecture.md).
 
-Locks in this order: the writer lock (shared), streams (sorted), new recipients (sorted), rows of hand-outs' lists
-(sorted), the append order. A holder of a later lock never waits for an earlier one.
+Locks in this order: the writer lock (shared), streams (sorted), the lock of lists, new recipients (sorted), rows of
+hand-outs' lists (sorted), the append order. A holder of a later lock never waits for an earlier one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -153,6 +153,7 @@ class PostgresUnitOfWork:
         if working_set.new_events:
             vault_rows.insert_texts(self._cursor, working_set, commands, results)
             if working_set.handed_out:
+                side_tables.insert_given_codes(self._cursor, commands, results)
                 side_tables.make_hand_out_mails_due(self._cursor, working_set)
             side_tables.save_hand_out_texts(self._cursor, working_set)
             self._append(working_set)

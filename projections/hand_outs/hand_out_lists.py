@@ -24,7 +24,7 @@ from projections.database.errors import translate_database_errors
 from projections.sql.event_store import EventStoreSql
 from projections.sql.hand_outs import HandOutsSql
 from projections.storage.bootstrap import LedgerStore
-from projections.vault.vault import SearchableDraft
+from projections.vault.vault import EncryptedText, SearchableDraft
 
 
 class ListRow(NamedTuple):
@@ -112,6 +112,20 @@ class HandOutLists:
             if conn.execute(HandOutsSql.end_upload, {"now": now, "upload_id": upload.upload_id}).rowcount != 1:
                 raise HandOutConflict("taken_over")
             conn.execute(HandOutsSql.start_pace, (upload.hand_out_id, now))
+
+    def store_recipient(self, row: ListRow) -> UUID:
+        """Store a recipient who is new, without a list; return their id."""
+        with (
+            translate_database_errors(),
+            self.storage.datastore.get_connection() as conn,
+            conn.transaction(),
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
+            return self._store_recipients(cursor, [row])[0]
+
+    def seal_variables(self, code_id: UUID, values: dict[str, str]) -> EncryptedText | None:
+        """Encrypt the values that the text of an email names; None without any."""
+        return self.storage.vault.seal("text", code_id, _dump(values)) if values else None
 
     def find_listed(self, campaign_id: UUID, addresses: Sequence[EmailAddress]) -> set[str]:
         """Return the normal forms of those of these addresses that get a code of the campaign already."""

@@ -95,6 +95,8 @@ class EventStoreSql(
     """Each attribute is the text of the statement of that name."""
 
     hand_out_of_id: LiteralString
+    listed_places: LiteralString
+    insert_given_code: LiteralString
     texts_of_hand_outs: LiteralString
     save_hand_out_texts: LiteralString
     make_hand_out_mails_due: LiteralString

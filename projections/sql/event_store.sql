@@ -5,6 +5,24 @@ FROM hand_outs h JOIN ledger_events e
     ON e.originator_id = h.campaign_id AND e.originator_version = coalesce(h.rate_version, h.created_version)
 WHERE h.hand_out_id = %s;
 
+-- name: listed_places
+SELECT code_id FROM hand_out_recipients WHERE code_id = %s OR (campaign_id = %s AND recipient_id = %s);
+
+-- name: insert_given_code
+-- A list with one recipient and a code that exists, ended: the email is due.
+WITH upload AS (
+    INSERT INTO hand_out_uploads (upload_id, hand_out_id, started_at, ended_at)
+    VALUES (%(upload_id)s, %(hand_out_id)s, %(now)s, %(now)s)
+), pace AS (
+    INSERT INTO hand_out_pace (hand_out_id, next_at) VALUES (%(hand_out_id)s, %(now)s) ON CONFLICT DO NOTHING
+)
+INSERT INTO hand_out_recipients
+    (code_id, campaign_id, recipient_id, hand_out_id, upload_id, language, sealed, key_id, due_at)
+VALUES (
+    %(code_id)s, %(campaign_id)s, %(recipient_id)s, %(hand_out_id)s, %(upload_id)s, %(language)s, %(sealed)s::bytea,
+    %(key_id)s::smallint, %(now)s
+);
+
 -- name: texts_of_hand_outs
 SELECT hand_out_id, language, subject, body FROM hand_out_texts WHERE hand_out_id = ANY(%s);
 

@@ -260,6 +260,14 @@ def _campaign_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
     return path, {"data": {"name": "Summer", "max_uses": "9", "seen": seen}}
 
 
+def _given_code(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
+    """A hand-out, and a code that joined its campaign."""
+    hand_out, code = audited_app.hand_out(), audited_app.code()
+    campaign = audited_app.ask("GET", f"{HAND_OUTS}/{hand_out}").json()["campaign"]
+    audited_app.ask("POST", f"{CODE.format(code)}/join-campaign", json={"campaign": campaign})
+    return f"{HAND_OUTS}/{hand_out}/codes", {"json": {"code": code, "email": "zhou@example.com"}}
+
+
 AUDITED: Final[dict[str, Make]] = {
     "PATCH /api/v1/codes/{code_id}": _at(CODE, AuditedApp.code, json={"max_uses": 7}),
     "PUT /api/v1/codes/{code_id}/terms": _terms,
@@ -313,6 +321,7 @@ AUDITED: Final[dict[str, Make]] = {
         f"{HAND_OUTS}/recipients?hand_out={audited_app.hand_out()}",
         {"json": {"recipients": [{"email": "zhou@example.com"}]}},
     ),
+    "POST /api/v1/hand-outs/{hand_out_id}/codes": _given_code,
     "POST /api/v1/hand-outs/{hand_out_id}/export": _at(HAND_OUTS + "/{}/export", AuditedApp.hand_out, json=REASON),
     "POST /api/v1/hand-outs/{hand_out_id}/test": _at(
         HAND_OUTS + "/{}/test", AuditedApp.hand_out, json={"email": EMAIL}

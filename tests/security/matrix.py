@@ -222,6 +222,7 @@ PATCH /api/v1/hand-outs/{hand_out_id}
 POST /api/v1/hand-outs/{hand_out_id}/export
 POST /api/v1/hand-outs
 POST /api/v1/hand-outs/recipients
+POST /api/v1/hand-outs/{hand_out_id}/codes
 POST /api/v1/hand-outs/{hand_out_id}/test
 POST /api/v1/codes
 POST /api/v1/codes/import
@@ -286,6 +287,7 @@ POST /api/v1/campaigns
 PATCH /api/v1/hand-outs/{hand_out_id}
 POST /api/v1/hand-outs
 POST /api/v1/hand-outs/recipients
+POST /api/v1/hand-outs/{hand_out_id}/codes
 POST /api/v1/hand-outs/{hand_out_id}/test
 POST /api/v1/codes
 POST /api/v1/codes/import

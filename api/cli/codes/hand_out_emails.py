@@ -1,4 +1,4 @@
-"""`ledger hand-out change|preview|test|resend|bounce`: the emails of a hand-out."""
+"""`ledger hand-out change|preview|test|resend|bounce|give`: the emails of a hand-out."""
 
 from typing import Annotated
 
@@ -30,8 +30,10 @@ from api.cli.printing import JsonFlag, print_json
 from api.errors import ApplicationError
 from api.schemas.hand_outs import MailingChange, view_of_person
 from api.use_cases.hand_outs import hand_out_actions
+from api.use_cases.hand_outs.given_codes import hand_out_existing_code
 from api.use_cases.hand_outs.hand_out_preview import MailPreview, preview_hand_out, send_hand_out_test
 from domain.values.number_bounds import MAILS_PER_MINUTE
+from projections.hand_outs.hand_out_lists import ListRow
 from projections.terminal.exit_codes import ExitCode
 from projections.terminal.text import say
 
@@ -159,6 +161,32 @@ def bounce(
     with Session(context.obj).open_ledger() as ledger:
         try:
             person = hand_out_actions.record_bounce(ledger.services, ledger.caller(), hand_out_id, code_id, note)
+        except ApplicationError as error:
+            return ledger.report_refusal(error)
+    if json:
+        print_json(view_of_person(person).model_dump())
+    else:
+        say(f"email {person.mail}: {person.state}")
+    return 0
+
+
+def give(
+    context: typer.Context,
+    hand_out: HandOutId,
+    code: Annotated[str, typer.Argument(help="Code that exists, or its ID.")],
+    email: Annotated[str, typer.Argument(help="Email address of the recipient.")],
+    language: LanguageOption = None,
+    json: JsonFlag = False,
+) -> int:
+    """Send an existing code of the campaign to one recipient.
+
+    The code must be unused, and the recipient must be in no list of the campaign.
+    """
+    hand_out_id, address = parse_hand_out_id(hand_out), parse_email(email)
+    with Session(context.obj).open_ledger() as ledger:
+        row = ListRow(address, parse_language(ledger, language), {})
+        try:
+            person = hand_out_existing_code(ledger.services, ledger.caller(), hand_out_id, code, row)
         except ApplicationError as error:
             return ledger.report_refusal(error)
     if json:

@@ -27,7 +27,7 @@ from api.cli.codes.hand_out_arguments import (
     parse_language,
     read_texts,
 )
-from api.cli.codes.hand_out_emails import bounce, change, preview, resend, send_test
+from api.cli.codes.hand_out_emails import bounce, change, give, preview, resend, send_test
 from api.cli.codes.source_file import open_source_file, resolve_format
 from api.cli.command_index import READS_ONLY, CommandGroup, leaves_no_record
 from api.cli.context import OpenLedger, Session
@@ -78,7 +78,7 @@ def register(app: typer.Typer) -> None:
     """Register the commands."""
     hand_out.command("list")(list_hand_outs)
     hand_out.command("test")(send_test)
-    for command in (create, change, add, show, recipients, resend, bounce, pause, resume, end, export, preview):
+    for command in (create, change, add, show, recipients, resend, bounce, give, pause, resume, end, export, preview):
         hand_out.command()(command)
     app.add_typer(hand_out, name="hand-out")
 

@@ -104,6 +104,12 @@ class Ledger:
         (person,) = self.terminal.ledger("hand-out", "recipients", hand_out, "--json").json
         return hand_out, str(person["code_id"])
 
+    def free_code(self) -> Arguments:
+        """A hand-out, a code of its campaign that exists, and an email address."""
+        hand_out = self.hand_out()
+        query = "SELECT campaign_id FROM hand_outs WHERE hand_out_id = %s"
+        return hand_out, self.bench.issue(campaign_id=self.bench.rows(query, hand_out)[0][0]), PERSON
+
     def handed_out(self) -> Arguments:
         """A hand-out and the code of its recipient, whose email was sent."""
         hand_out, code = self.listed()
@@ -223,6 +229,7 @@ RECORDED: Final[dict[str, tuple[Callable[[Ledger], Arguments], list[str]]]] = {
     "hand-out end": (lambda ledger: (ledger.hand_out(),), ["HandOutEnded"]),
     "hand-out resend": (Ledger.listed, ["requested_hand_out_email"]),
     "hand-out bounce": (Ledger.handed_out, ["HandOutBounced"]),
+    "hand-out give": (Ledger.free_code, ["CodeHandedOut"]),
     "hand-out export": (lambda ledger: (ledger.hand_out(),), ["exported_emails"]),
     "hand-out test": (lambda ledger: (ledger.hand_out(), PERSON), ["sent_hand_out_test"]),
     "staff add": (lambda _: ("new@staff.example.com", "--role", "viewer"), ["added_staff"]),

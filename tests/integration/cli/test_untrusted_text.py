@@ -172,6 +172,7 @@ CASES: dict[str, tuple[Callable[[Stage], Arguments], str]] = {
     "hand-out recipients": (lambda stage: (stage.hand_out(),), ""),
     "hand-out resend": (lambda stage: (stage.hand_out(), HOSTILE), ""),
     "hand-out bounce": (lambda stage: (stage.hand_out(), HOSTILE), ""),
+    "hand-out give": (lambda stage: (stage.hand_out(), HOSTILE, "a@example.com"), ""),
     "hand-out pause": (lambda stage: (stage.hand_out(),), ""),
     "hand-out resume": (lambda _: (HOSTILE,), ""),
     "hand-out end": (lambda stage: (stage.hand_out(),), ""),

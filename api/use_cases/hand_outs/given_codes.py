@@ -1,0 +1,63 @@
+"""Handing out codes that exist already: those that were imported or issued elsewhere and joined the campaign."""
+
+from typing import Any
+from uuid import UUID
+
+from api.errors import ApplicationError
+from api.use_cases.hand_outs.hand_out_actions import find_details, find_person
+from api.use_cases.services import Caller, LedgerServices
+from domain.commands.code.issue import HandOutPlace
+from domain.commands.hand_out.hand_out_code import HandOutCode
+from domain.errors import CampaignHasEnded, HandOutCodeConflict, HandOutConflict
+from domain.values.email_domains import admits_domain
+from projections.hand_outs.hand_out_lists import HandOutLists, ListRow
+from projections.hand_outs.hand_out_reader import HandOutDetails, Person
+
+
+def hand_out_existing_code(
+    services: LedgerServices, caller: Caller, hand_out_id: UUID, typed_code: str, row: ListRow
+) -> Person:
+    """Hand a code out that exists, and have its email sent. With the same code and recipient again nothing changes.
+
+    Raises:
+        ApplicationError: There is no such hand-out, it or its campaign has ended, or the code or the recipient is not
+            possible: the reason says why.
+    """
+    details, campaign = find_details(services, hand_out_id)
+    if campaign.has_ended(services.now()):
+        raise ApplicationError.from_refusal(CampaignHasEnded(why="issue"))
+    if details.hand_out.state == "ended":
+        raise ApplicationError.from_refusal(HandOutConflict("ended"))
+    domains = [(campaign.terms.allowed_domains, campaign.terms.denied_domains)]
+    domains += [(details.created.allowed_domains, details.created.denied_domains)]
+    if not all(admits_domain(row.address.domain, *each) for each in domains):
+        raise ApplicationError.from_refusal(HandOutCodeConflict("domain"))
+    code_id = services.reader.find_code(typed_code)
+    balance = None if code_id is None else services.reader.find_balance(code_id)
+    if code_id is None or balance is None:
+        raise ApplicationError.from_refusal(HandOutCodeConflict("unknown"))
+    _check_terms(balance, details)
+    lists = HandOutLists(services.storage, services.new_id, services.new_ordered_id)
+    sealed = lists.seal_variables(code_id, row.variables)
+    services.execute(
+        HandOutCode(
+            context=services.context(caller),
+            code_id=code_id,
+            campaign_id=campaign.campaign_id,
+            place=HandOutPlace(hand_out_id, lists.store_recipient(row)),
+            upload_id=services.new_id(),
+            language=row.language,
+            sealed=None if sealed is None else sealed.sealed,
+            key_id=None if sealed is None else sealed.key_id,
+        )
+    )
+    return find_person(services, hand_out_id, code_id)
+
+
+def _check_terms(balance: dict[str, Any], details: HandOutDetails) -> None:
+    if balance["campaign_id"] != details.hand_out.campaign_id:
+        raise ApplicationError.from_refusal(HandOutCodeConflict("campaign"))
+    if balance["is_paused"]:
+        raise ApplicationError.from_refusal(HandOutCodeConflict("paused"))
+    if balance["group_name"] != details.created.group:
+        raise ApplicationError.from_refusal(HandOutCodeConflict("group"))

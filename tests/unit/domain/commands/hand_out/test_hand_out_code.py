@@ -1,0 +1,58 @@
+"""A code that exists is handed out once, to one recipient, if it has no use."""
+
+from uuid import UUID
+
+import pytest
+
+from domain.command_bus import CommandResult
+from domain.commands.code.issue import HandOutPlace
+from domain.commands.hand_out.hand_out_code import HandOutCode
+from domain.errors import RefusalWithReason
+from domain.events import CodeHandedOut
+from tests.support.ledger.code_terms import make_campaign_terms
+from tests.support.ledger.scenario import Scenario
+
+PLACE, OTHER = HandOutPlace(UUID(int=1), UUID(int=2)), HandOutPlace(UUID(int=1), UUID(int=3))
+
+
+def give(scenario: Scenario, place: HandOutPlace = PLACE, campaign_id: UUID | None = None) -> str:
+    """Hand the code of a scenario out; why not, or whether anything changed."""
+    result = scenario.run(
+        HandOutCode(
+            context=scenario.context("staff"),
+            code_id=scenario.code_id,
+            campaign_id=campaign_id or scenario.campaign_id or UUID(int=9),
+            place=place,
+            upload_id=UUID(int=4),
+            language="en",
+        )
+    )
+    if isinstance(result, RefusalWithReason):
+        return result.why
+    assert isinstance(result, CommandResult)
+    return "changed" if result.changed else "unchanged"
+
+
+def test_existing_code_is_handed_out_once_to_one_recipient() -> None:
+    """A repeat changes nothing, and another recipient is refused."""
+    scenario = Scenario(campaign=make_campaign_terms())
+
+    seen = [give(scenario), give(scenario), give(scenario, OTHER)]
+
+    assert seen == ["changed", "unchanged", "handed_out"]
+    (event,) = [event for event in scenario.events if isinstance(event, CodeHandedOut)]
+    assert (event.hand_out_id, event.recipient_id) == PLACE
+
+
+@pytest.mark.parametrize("why", ["campaign", "over", "used", "listed"])
+def test_code_that_is_not_free_is_not_handed_out(why: str) -> None:
+    """Of another campaign, revoked, reserved, or with a recipient who is in a list already."""
+    scenario = Scenario(campaign=make_campaign_terms())
+    if why == "over":
+        scenario.revoke()
+    if why == "used":
+        scenario.redeem()
+    if why == "listed":
+        scenario.working_set.listed_codes.add(scenario.code_id)
+
+    assert give(scenario, campaign_id=UUID(int=8) if why == "campaign" else None) == why
