@@ -171,8 +171,7 @@ class _Transaction(AbstractContextManager[UnitOfWork]):
                 if is_race:
                     raise
                 raise StorageUnavailableError(str(error)) from error
-            self._recorder.caches.codes.clear()
-            self._recorder.caches.campaigns.clear()
+            self._recorder.caches.clear_states()
             return True
         except (PersistenceError, psycopg.Error) as error:
             if not is_outage(error):

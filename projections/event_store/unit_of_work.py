@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
-from itertools import groupby
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
@@ -24,14 +23,12 @@ from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.correct_recipient import CorrectRecipient
 from domain.commands.reservation.reserve import ReserveUse
-from domain.events import ReservationEvent
 from domain.model.campaign import Campaign
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
-from domain.model.reservation_transitions import fold_reservation
 from domain.ports import PipelineSteps, RecipientDraft
 from domain.working_set import Recorded, RememberedKey, WorkingSet
-from projections.database.binary_arrays import BYTEAS, UUIDS
+from projections.database.binary_arrays import BYTEAS
 from projections.database.pipeline import BufferingConnection, fetch_pipelined, send_pipelined
 from projections.database.table_arrays import encode_rows
 from projections.definitions.projection import Row
@@ -41,7 +38,7 @@ from projections.event_store import hand_out_loader, side_tables, vault_rows
 from projections.event_store.caches import StoreCaches
 from projections.event_store.campaign_loader import CampaignLoader
 from projections.event_store.code_loader import CodeLoader
-from projections.event_store.codec import decode, encode
+from projections.event_store.codec import encode
 from projections.event_store.recipient_lookup import (
     COMMANDS_AFFECTING_REBINDS,
     count_redeems,
@@ -51,6 +48,7 @@ from projections.event_store.recipient_lookup import (
     recipients_referenced,
     reservations_referenced,
 )
+from projections.event_store.reservation_loader import ReservationLoader
 from projections.event_store.snapshots import snapshot_due, write_campaign_snapshots, write_snapshots
 from projections.sql.event_store import EVENTS, EventStoreSql
 
@@ -81,6 +79,7 @@ class PostgresUnitOfWork:
         self._working_set = WorkingSet()
         self._loaded: dict[UUID, int] = {}
         self._campaigns = CampaignLoader(self._send, caches)
+        self._reservations = ReservationLoader(self._send, caches, self._working_set)
 
     def load(self, commands: list[Command]) -> PipelineSteps[WorkingSet]:
         """Lock and read what the commands touch, with one round trip for each kind of query.
@@ -93,7 +92,7 @@ class PostgresUnitOfWork:
         others = [command for command in commands if not isinstance(command, ReserveUse)]
         by_code_text = [command for command in others if isinstance(command, CorrectRecipient | RequestRebind)]
         targets = reservations_referenced(others)
-        codes_of_targets = yield from self._codes_of_reservations(targets)
+        codes_of_targets = yield from self._reservations.find_codes(targets)
         yield from self._resolve_code_ids([*redeems, *by_code_text])
         digests = {tuple(each.code_digests) for each in commands if isinstance(each, ReserveUse | RequestRebind)}
         streams = {code_id for each in digests if (code_id := working_set.code_id(each))}
@@ -112,11 +111,7 @@ class PostgresUnitOfWork:
             redeems += cast("Sequence[ReserveUse]", joined)
         codes = CodeLoader(self._send, self._caches.codes)
         yield from codes.request(streams, issued)
-        target_events = (
-            self._send(EventStoreSql.events_of_reservations, UUIDS.encode(sorted(codes_of_targets)))
-            if codes_of_targets
-            else None
-        )
+        self._reservations.request(codes_of_targets)
         drafts = [draft for command in commands for draft in recipient_drafts_in(command)]
         if drafts:
             yield from self._load_recipients(drafts)
@@ -127,8 +122,8 @@ class PostgresUnitOfWork:
         self._loaded.update((code_id, code.version) for code_id, code in working_set.codes.items())
         if redeems:
             yield from self._load_for_redeems(redeems)
-        if target_events is not None:
-            yield from self._fold_reservations(target_events)
+        if codes_of_targets:
+            yield from self._reservations.load()
             yield from self._load_rebind_sources()
             yield from self._load_newer_reservations(targets, commands)
         if others:
@@ -171,32 +166,15 @@ class PostgresUnitOfWork:
         for code_id, code in self._working_set.codes.items():
             self._caches.codes.put(code_id, code)
         self._campaigns.publish(self._working_set)
+        self._reservations.publish()
         for digest, code_id in self._working_set.code_ids.items():
             self._caches.code_ids.put(digest, code_id)
-
-    def _codes_of_reservations(self, reservation_ids: Sequence[UUID]) -> PipelineSteps[dict[UUID, UUID]]:
-        """Return the stream of each reservation. It never changes, so it is cached: a claim precedes each outcome."""
-        rows: dict[UUID, UUID] = {}
-        missing_ids: set[UUID] = set()
-        for reservation_id in reservation_ids:
-            try:
-                rows[reservation_id] = self._caches.codes_of_reservations.get(reservation_id)
-            except KeyError:
-                missing_ids.add(reservation_id)
-        if missing_ids:
-            for reservation_id, code_id, campaign_id in (
-                yield from self._fetch(EventStoreSql.codes_of_reservations, UUIDS.encode(sorted(missing_ids)))
-            ):
-                rows[reservation_id] = code_id
-                self._caches.campaigns_of_codes.put(code_id, campaign_id)
-                self._caches.codes_of_reservations.put(reservation_id, code_id)
-        return rows
 
     def _load_rebind_sources(self) -> PipelineSteps[None]:
         """Load the reservations that rebinds of this batch move, and those that wait for the removal of an access."""
         working_set = self._working_set
         if missing_ids := sorted(find_linked_reservations(working_set) - working_set.reservations.keys()):
-            yield from self._add_reservations(EventStoreSql.events_of_reservations, missing_ids)
+            yield from self._reservations.add(EventStoreSql.events_of_reservations, missing_ids)
 
     def _resolve_code_ids(
         self, commands: Sequence[ReserveUse | CorrectRecipient | RequestRebind]
@@ -249,13 +227,13 @@ class PostgresUnitOfWork:
         }
         if recipients:
             pairs = sorted(recipients)
-            yield from self._add_reservations(
+            yield from self._reservations.add(
                 EventStoreSql.events_of_persons, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
             )
         reservation_ids = sorted({command.again for command in redeems if command.again})
         if reservation_ids:
-            yield from self._add_reservations(EventStoreSql.events_of_reservations, reservation_ids)
-            yield from self._add_reservations(EventStoreSql.events_of_followers, reservation_ids)
+            yield from self._reservations.add(EventStoreSql.events_of_reservations, reservation_ids)
+            yield from self._reservations.add(EventStoreSql.events_of_followers, reservation_ids)
         yield from self._load_idempotency_keys(redeems)
         yield from self._load_contended(redeems)
 
@@ -267,19 +245,19 @@ class PostgresUnitOfWork:
         recipients = recipients_referenced(commands, codes_of_targets, working_set)
         if recipients:
             pairs = sorted(recipients)
-            yield from self._add_reservations(
+            yield from self._reservations.add(
                 EventStoreSql.events_of_persons, [pair[0] for pair in pairs], [pair[1] for pair in pairs]
             )
         rebind_targets = sorted(
             {command.reservation_id for command in commands if isinstance(command, COMMANDS_AFFECTING_REBINDS)}
         )
         if rebind_targets:
-            yield from self._add_reservations(EventStoreSql.events_of_rebinds, rebind_targets)
+            yield from self._reservations.add(EventStoreSql.events_of_rebinds, rebind_targets)
         revoked_codes = {
             command.code_id for command in commands if isinstance(command, RevokeCode | ContinueRevocation)
         }
         if revoked_codes:
-            yield from self._add_reservations(
+            yield from self._reservations.add(
                 EventStoreSql.events_of_held_reservations, sorted(revoked_codes), REVOKED_PER_CODE_MAX
             )
         yield from hand_out_loader.load_handed_out_codes(self._send, working_set, commands)
@@ -322,7 +300,7 @@ class PostgresUnitOfWork:
         """
         recountable_ids = find_recountable(targets, commands, self._working_set)
         if recountable_ids:
-            yield from self._add_reservations(EventStoreSql.events_of_newer_reservations, recountable_ids)
+            yield from self._reservations.add(EventStoreSql.events_of_newer_reservations, recountable_ids)
 
     def _load_idempotency_keys(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
         keys = (key for command in redeems if command.key for key in command.key.spellings())
@@ -334,7 +312,7 @@ class PostgresUnitOfWork:
             self._working_set.remembered[scope] = RememberedKey(body, reservation_id)
         ids = [remembered.reservation_id for remembered in self._working_set.remembered.values()]
         if ids:
-            yield from self._add_reservations(EventStoreSql.events_of_reservations, ids)
+            yield from self._reservations.add(EventStoreSql.events_of_reservations, ids)
 
     def _load_contended(self, redeems: Sequence[ReserveUse]) -> PipelineSteps[None]:
         """Load overdue reservations and the next deadline of codes that this batch may exhaust."""
@@ -350,19 +328,9 @@ class PostgresUnitOfWork:
             overdue_max = OVERDUE_PER_CODE_MAX + max(redeem_counts[code_id] for code_id in contended_codes)
             overdue = self._send(EventStoreSql.events_of_overdue, contended_codes, now, overdue_max)
             earliest = self._send(EventStoreSql.earliest_deadlines, now, contended_codes)
-            yield from self._fold_reservations(overdue)
+            yield from self._reservations.fold(overdue)
             rows = yield from fetch_pipelined(earliest)
             working_set.earliest_deadlines.update({code_id: deadline for code_id, deadline in rows if deadline})
-
-    def _add_reservations(self, query: LiteralString, *params: Any) -> PipelineSteps[None]:
-        """Run a query for events of reservations and add the folded reservations to the working set."""
-        yield from self._fold_reservations(self._send(query, *params))
-
-    def _fold_reservations(self, cursor: Cursor[Any]) -> PipelineSteps[None]:
-        for _, rows in groupby((yield from fetch_pipelined(cursor)), key=lambda row: row[0]):
-            events = [(row[1], row[2], decode(row[3], row[4])) for row in rows]
-            history = [(version, cast("ReservationEvent", event)) for _, version, event in events]
-            self._working_set.add_reservation(fold_reservation(events[0][0], history))
 
     def _append(self, working_set: WorkingSet) -> None:
         cursor = self._cursor

@@ -120,6 +120,7 @@ class EventStoreSql(
     recipient_ids_of_digests: LiteralString
     events_of_persons: LiteralString
     events_of_reservations: LiteralString
+    newer_events_of_reservations: LiteralString
     events_of_followers: LiteralString
     events_of_newer_reservations: LiteralString
     events_of_overdue: LiteralString

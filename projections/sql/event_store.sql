@@ -163,6 +163,16 @@ JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = A
 WHERE r.reservation_id = ANY(%s)
 ORDER BY r.reservation_id, e.originator_version;
 
+-- name: newer_events_of_reservations
+-- Those after a version of each; 0 stands for all.
+SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
+FROM unnest(%s::uuid[], %s::bigint[]) AS known (reservation_id, version)
+JOIN reservations r ON r.reservation_id = known.reservation_id
+JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+    AND e.originator_version > known.version
+WHERE r.versions[cardinality(r.versions)] > known.version
+ORDER BY r.reservation_id, e.originator_version;
+
 -- name: events_of_followers
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM reservations r

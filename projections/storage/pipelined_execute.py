@@ -73,7 +73,7 @@ class PipelinedExecute:
                         yield conn.fileno()
                 uow.publish_to_caches()
         except (PersistenceError, psycopg.Error) as error:
-            storage.recorder.caches.codes.clear()
+            storage.recorder.caches.clear_states()
             raise FallBackToBlockingError from error
         return results
 

@@ -1,0 +1,80 @@
+"""A reservation that this process has claimed is not folded again for its outcome, and news of it are not missed."""
+
+from contextlib import closing
+from uuid import uuid4
+
+import pytest
+
+from domain.command_bus import CommandResult
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.commands.delivery.record_outcome import RecordOutcome
+from domain.events import Event
+from domain.model.reservation import Reservation
+from projections.event_store import codec, reservation_loader
+from projections.storage.bootstrap import LedgerStore
+from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, done
+from tests.support.ledger.settings import settings_for
+
+
+@pytest.fixture
+def topics(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The topics of the events that lookups of reservations have decoded."""
+    decoded: list[str] = []
+    decode = codec.decode
+
+    def record_and_decode(topic: str, state: bytes) -> Event:
+        decoded.append(topic)
+        return decode(topic, state)
+
+    monkeypatch.setattr(reservation_loader, "decode", record_and_decode)
+    return decoded
+
+
+def test_outcome_decodes_no_event_again(bench: LedgerBench, topics: list[str]) -> None:
+    """The claim reads the reservation's event; the outcome takes the state that the claim left, and ends its place."""
+    reservation = done(bench.redeem(bench.issue(), "one@example.com")).require_reservation()
+
+    result = bench.attempt(reservation.reservation_id, SENT)
+
+    assert result.require_reservation().status == "sent"
+    assert topics == ["UseReserved:1"]
+    assert bench.storage.recorder.caches.claimed == {}
+    assert_no_drift(bench)
+
+
+def test_outcome_of_another_process_is_seen(bench: LedgerBench) -> None:
+    """Another process records the outcome first: the state that the claim left gets that event, and no other."""
+    reservation = claim(bench, done(bench.redeem(bench.issue(), "one@example.com")).require_reservation())
+    with closing(LedgerStore.open(settings_for(bench.database_url))) as storage:
+        first = record(LedgerBench(storage, bench.database_url), reservation)
+
+    second = record(bench, reservation)
+
+    assert (first.changed, second.changed) == (True, False)
+    assert second.require_reservation() == first.require_reservation()
+    assert bench.rows("SELECT count(*) FROM ledger_events WHERE topic = 'InviteSent:1'") == [(1,)]
+    assert_no_drift(bench)
+
+
+def claim(bench: LedgerBench, reservation: Reservation) -> Reservation:
+    """Claim the next attempt."""
+    command = ClaimAttempt(
+        context=bench.context("worker", "t1"),
+        reservation_id=reservation.reservation_id,
+        channel="smtp",
+        case_id=uuid4(),
+    )
+    return done(bench.run(command)).require_reservation()
+
+
+def record(bench: LedgerBench, reservation: Reservation) -> CommandResult:
+    """Record that the message of the last attempt was accepted."""
+    command = RecordOutcome(
+        context=bench.context("worker", "t1"),
+        reservation_id=reservation.reservation_id,
+        delivery=reservation.delivery,
+        attempt=reservation.last_attempt,
+        outcome=SENT,
+        case_id=uuid4(),
+    )
+    return done(bench.run(command))
