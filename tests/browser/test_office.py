@@ -139,7 +139,7 @@ def test_a_list_is_checked_corrected_and_added_without_script(open_tab: Tab) -> 
     expect(page.locator(".done")).to_be_visible()
     page.goto(address)
     page.select_option("#state", "queued")
-    page.focus("[aria-labelledby=people] form.inline button")
+    page.focus("[aria-labelledby=people] form[method=get] button")
     page.keyboard.press("Enter")
     page.wait_for_url("**state=queued**")
 
@@ -172,6 +172,26 @@ def test_page_of_a_hand_out_follows_its_emails_and_is_reloaded_without_sending_t
     assert {*sent} == {"GET"}
 
 
+def test_support_finds_a_recipient_by_keyboard(open_tab: Tab) -> None:
+    """A miss gets the focus and keeps the text; the recipient who is found is shown below the focus."""
+    admin, page = open_tab(staff="admin"), open_tab(staff="support", width=390)
+    hand_out = create_hand_out(admin, fill_campaign(admin, "Searched", max_uses="9"))
+    page.goto(f"/admin{hand_out}")
+    page.fill("#email", "lii@example.com")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_be_focused()
+    typed = page.locator("#email").input_value()
+    page.fill("#email", "li@example.com")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**code=*")
+
+    assert typed == "lii@example.com"
+    assert "li@" not in page.url
+    expect(page.locator("#people")).to_be_focused()
+    expect(page.locator("#people")).to_be_in_viewport()
+    assert page.locator("[aria-labelledby=people] li").inner_text().startswith("l***@example.com")
+
+
 def test_link_with_a_code_counts_as_opened_form_only_in_a_browser_with_script(
     served_app: ServedApp, open_tab: Tab
 ) -> None:
@@ -197,6 +217,20 @@ def test_link_with_a_code_counts_as_opened_form_only_in_a_browser_with_script(
     assert row.locator("td.number").first.inner_text() == "1"
 
 
+def find_faults_for_support(served_app: ServedApp, page: Page, rooms: list[str], hand_out: str) -> dict[str, list[str]]:
+    """Look at the campaign pages that support may read, and at a search without a result; what is wrong with each."""
+    violations_by_page: dict[str, list[str]] = {}
+    for room in [each for each in rooms if each.startswith(("/campaigns", "/hand-outs"))]:
+        answer = page.goto(f"/admin{room}")
+        if answer is not None and answer.status == 200:
+            violations_by_page[f"support {room}"] = served_app.faults(page)
+    page.goto(f"/admin{hand_out}")
+    page.fill("#email", "nobody@example.com")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_be_focused()
+    return violations_by_page | {"support without a result": served_app.faults(page)}
+
+
 @pytest.mark.timeout(240)  # axe looks at a dozen pages
 @pytest.mark.parametrize(
     ("language", "scheme", "width"), [("zh", "light", 1280), ("en", "dark", 320)], ids=["wide", "phone"]
@@ -209,7 +243,8 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     app.redeem(code, "b@example.com")
     app.redeem("NOSUCHCODE")
     page = open_tab(language, width=width, staff="admin", color_scheme=scheme, bypass_csp=True)
-    campaign = fill_campaign(page, "Autumn", max_uses="500", max_per_person="1", allowed_domains="example.com")
+    name = "Autumn" + 60 * "n"
+    campaign = fill_campaign(page, name, max_uses="500", max_per_person="1", allowed_domains="example.com")
     page.goto(f"/admin?campaign={UUID(campaign)}")
     page.click("main form button[type=submit]")
     page.wait_for_url("**/admin/batches/*")
@@ -255,5 +290,8 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         for summary in page.locator("summary").all():
             summary.click()
         violations_by_page[path] = served_app.faults(page)
+    reader = open_tab(language, width=width, staff="support", color_scheme=scheme, bypass_csp=True)
+    violations_by_page |= find_faults_for_support(served_app, reader, rooms, hand_out)
 
+    assert sum(path.startswith("support") for path in violations_by_page) == 9
     assert {path: broken for path, broken in violations_by_page.items() if broken} == {}

@@ -48,11 +48,12 @@ FOCUSED = """() => {
   const part = document.activeElement;
   const style = getComputedStyle(part);
   const box = part.getBoundingClientRect();
+  const isFrame = part.localName === "iframe"; // the links of the email in it show the focus themselves
   return {
     name: `${part.localName} ${(part.id || part.textContent).trim().slice(0, 30)}`,
     isSkip: part.className === "skip",
     isBody: part === document.body,
-    hasRing: style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) >= 2,
+    hasRing: isFrame || (style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) >= 2),
     isShown: box.width > 1 && box.left >= 0 && box.right <= innerWidth + 1,
   };
 }"""
@@ -80,12 +81,27 @@ def paths(served_app: ServedApp) -> list[str]:
     ]
 
 
-def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str]) -> None:
+@pytest.fixture(scope="module")
+def campaign_paths(served_app: ServedApp) -> list[str]:
+    """The pages of a campaign and of a hand-out with a recipient, which support reads too."""
+    client, key = served_app.app.client, served_app.app.key("admin")
+    campaign = client.post("/api/v1/campaigns", json={"name": "Autumn", "max_uses": 9}, headers=key).json()["id"]
+    order = {"campaign": campaign, "name": "Newsletter"}
+    hand_out = client.post("/api/v1/hand-outs", json=order, headers=key).json()["id"]
+    recipients = {"recipients": [{"email": "li.wei@example.com"}]}
+    client.post(f"/api/v1/hand-outs/recipients?hand_out={hand_out}", json=recipients, headers=key)
+    path = f"/admin/campaigns/{campaign}"
+    return ["/admin/campaigns", path, f"{path}/hand-outs", f"{path}/explain", f"/admin/hand-outs/{hand_out}"]
+
+
+@pytest.mark.parametrize("role", ["admin", "support"])
+def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str], campaign_paths: list[str], role: str) -> None:
     """Targets for fingers, fields not enlarged, whole options, one line of the longer English navigation, headings."""
-    open_tab(staff="admin").close()
-    page = open_tab(staff="admin", **PHONE)
+    open_tab(staff=role).close()
+    page = open_tab(staff=role, **PHONE)
+    walked = [*paths, *campaign_paths] if role == "admin" else campaign_paths
     faults: dict[str, list[str]] = {}
-    for path in paths:
+    for path in walked:
         answer = page.goto(path)
         assert answer is not None
         assert answer.status == 200, path
@@ -93,7 +109,7 @@ def test_every_staff_page_fits_a_phone(open_tab: Tab, paths: list[str]) -> None:
         faults[path] = page.evaluate(FAULTS)
 
     assert {path: names for path, names in faults.items() if names} == {}
-    assert len(faults) == len(paths)
+    assert len(faults) == len({*walked})
 
 
 def walk(page: Page) -> list[dict[str, Any]]:
@@ -108,12 +124,15 @@ def walk(page: Page) -> list[dict[str, Any]]:
     return steps
 
 
-def test_keyboard_walks_down_every_staff_page_with_a_visible_focus(open_tab: Tab, paths: list[str]) -> None:
+@pytest.mark.parametrize("role", ["admin", "support"])
+def test_keyboard_walks_down_every_staff_page_with_a_visible_focus(
+    open_tab: Tab, paths: list[str], campaign_paths: list[str], role: str
+) -> None:
     """The link to the content is first and works; each stop has a ring and is on the page."""
-    open_tab(staff="admin").close()
-    page = open_tab("zh", staff="admin", width=390)
+    open_tab(staff=role).close()
+    page = open_tab("zh", staff=role, width=390)
     faults: dict[str, list[str]] = {}
-    for path in paths:
+    for path in [*paths, campaign_paths[-1]] if role == "admin" else campaign_paths:
         page.goto(path)
         page.evaluate("document.activeElement.blur()")
         if path != "/support":

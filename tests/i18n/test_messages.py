@@ -301,6 +301,19 @@ def test_a_sentence_has_the_singular_of_one(number: int, says: str) -> None:
     assert says.replace(",", " per person") in campaign
 
 
+@pytest.mark.parametrize("name", ["CodeIssued", "CampaignCreated"])
+def test_a_sentence_lists_domains_with_commas(name: str) -> None:
+    """Terms of codes and of campaigns alike; of many it names the first and says how many more there are."""
+    facts = {"allowed_domains": "*.edu example.com", "denied_domains": " ".join(f"d{n}.example" for n in range(12))}
+
+    sentence = event_sentence(name, facts, "en")
+
+    assert "*.edu, example.com" in sentence
+    assert "d9.example" in sentence
+    assert "2 more" in sentence
+    assert "d10.example" not in sentence
+
+
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event: event.__name__)
 def test_no_sentence_begins_with_a_name(event_type: type[Event]) -> None:
     """Pages begin sentences with a capital, and names such as smtp have none."""

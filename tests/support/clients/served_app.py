@@ -27,10 +27,13 @@ CUT_OFF: Final = """() => {
     while (around !== slip && !scrolls(around)) around = around.parentElement;
     return around === slip && part.checkVisibility() && ends(part) > ends(slip);
   };
+  const isWide = (part) => part.clientWidth > 0 && !scrolls(part) && part.scrollWidth > part.clientWidth + 1;
   const cut = (slip) => [...slip.querySelectorAll("*")].filter((part) => isCut(part, slip));
-  return [...document.querySelectorAll(".slip")].flatMap(cut).map((part) => "cut off: " + (part.id || part.tagName));
+  const texts = [...document.querySelectorAll("h1, h2, h3, main p, main li, main dd, main th, main td")];
+  const parts = [...[...document.querySelectorAll(".slip")].flatMap(cut), ...texts.filter(isWide)];
+  return parts.map((part) => "cut off: " + (part.id || part.tagName));
 }"""
-"""Parts that a sheet of paper hides at its right edge: the page does not scroll there, so readers miss them."""
+"""Parts that a sheet of paper hides at its right edge, where the page does not scroll, and too wide texts."""
 
 
 @dataclass(frozen=True, slots=True)

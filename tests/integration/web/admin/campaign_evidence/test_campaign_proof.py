@@ -70,7 +70,7 @@ def test_campaign_page_explains_its_number_by_the_uses_that_make_it(
     assert numbers[2] == "Available: 1. This is the limit of 3 over all codes, less 0 used and 2 reserved."
     assert past_numbers[1] == "Reserved: 3. These reservations are pending."
     assert str(past_link).startswith(f"{path}/explain?as_of=")
-    assert "1 older ones are not listed here" in bounded
+    assert "Older uses that are not listed here: 1." in bounded
 
 
 def test_campaign_history_names_code_and_reservation_and_leads_to_the_stored_event(

@@ -102,7 +102,9 @@ def test_progress_of_an_ended_hand_out_leaves_out_recipients_without_an_email(
 
     admin.submit(f"{path}/end", f"{path}/end")
 
-    assert read_page(admin.get(path).text).find("p", class_="progress-number").text == "33% 1 of 3 recipients processed"
+    assert (
+        read_page(admin.get(path).text).find("p", class_="progress-number").text == "33% Recipients processed: 1 of 3"
+    )
     assert lines.texts("span", class_="unseen")[-1] == "c***@example.com"
 
 
@@ -142,10 +144,10 @@ def test_progress_of_a_hand_out_is_followed_until_every_recipient_is_processed(
     done = look()
 
     assert "data-follow" not in empty.attributes
-    assert queued == (f"{path}/progress", "0% 0% 0 of 2 recipients processed", "Queued 2 Sent 0 Redeemed 0")
-    assert half == (f"{path}/progress", "50% 50% 1 of 2 recipients processed", "Queued 1 Sent 1 Redeemed 0")
+    assert queued == (f"{path}/progress", "0% 0% Recipients processed: 0 of 2", "Queued 2 Sent 0 Redeemed 0")
+    assert half == (f"{path}/progress", "50% 50% Recipients processed: 1 of 2", "Queued 1 Sent 1 Redeemed 0")
     assert (paused[0], done[0]) == (None, None)
-    assert done[1:] == ("100% 100% 2 of 2 recipients processed", "Queued 0 Sent 2 Redeemed 0")
+    assert done[1:] == ("100% 100% Recipients processed: 2 of 2", "Queued 0 Sent 2 Redeemed 0")
     assert admin.get(f"/admin/hand-outs/{uuid4()}/progress").status_code == 404
 
 

@@ -28,10 +28,10 @@ def test_list_is_checked_without_storing_and_then_added(
     stored_by_check = app.count("hand_out_recipients")
     added, again = (read_page(upload(admin, path, data, name).text) for _ in range(2))
 
-    assert "2 of" in read_page(checked.text).find("p", class_="done").text
+    assert "Recipients to add: 2." in read_page(checked.text).find("p", class_="done").text
     assert (checked.status_code, stored_by_check) == (200, 0)
-    assert added.find("p", class_="done").text.startswith("2 recipients of")
-    assert again.find("p", class_="done").text.startswith("0 recipients of")
+    assert added.find("p", class_="done").text.startswith("Recipients added: 2.")
+    assert again.find("p", class_="done").text.startswith("Recipients added: 0.")
     assert app.count("hand_out_recipients") == 2
     assert "l***@example.com" in added.find("section", aria_labelledby="people").text
 
@@ -50,7 +50,7 @@ def test_invalid_lines_are_named_and_nothing_is_added(app: AppClient, admin: Sta
     assert "formula" in rows[2].text
     reasons = read_page(formulas.text).find("section", aria_labelledby="faults").find("tbody").texts("td")
     assert reasons == ["email is a formula of a spreadsheet: write plain text"] * len(addresses)
-    assert "4 of 5 lines are not valid" in read_page(answer.text).find("div", id="notice").text
+    assert "Lines that are not valid: 4 of 5." in read_page(answer.text).find("div", id="notice").text
     assert app.count("hand_out_recipients") == 0
 
 
@@ -119,7 +119,7 @@ def test_form_of_a_list_leads_to_a_report_that_can_be_reloaded(app: AppClient, a
     assert all(location.startswith(f"{path}?report=") for location in locations)
     assert [page.find("div", id="notice").text for page in reloaded] == ["Choose a file that is not empty."] * 2
     assert app.count("hand_out_recipients") == 2
-    assert added.find("p", class_="done").text.startswith("0 recipients of")
+    assert added.find("p", class_="done").text.startswith("Recipients added: 0.")
     assert [page.find_all(id="notice") + page.find_all("p", class_="done") for page in (replaced, elsewhere)] == [
         [],
         [],

@@ -89,3 +89,16 @@ def test_found_recipient_gets_another_email_and_stays_shown(app: AppClient, admi
     assert "email 2" in listed(admin.get(shown.partition("#")[0])).text
     assert "The list does not have this recipient any more." in gone.text
     assert gone.find_all("li") == []
+
+
+def test_hand_out_without_recipients_says_so_instead_of_offering_a_search(admin: StaffBrowser) -> None:
+    """A state without recipients says that."""
+    path = create_hand_out(admin)
+    empty = listed(admin.get(path))
+    upload(admin, path, LIST)
+    of_state = listed(admin.get(f"{path}?state=bounced"))
+
+    assert "The list has no recipients yet." in empty.text
+    assert empty.find_all("form") == []
+    assert "No recipients are in this state." in of_state.text
+    assert len(of_state.find_all("form")) == 2
