@@ -191,7 +191,7 @@ def test_progress_does_not_fall_when_a_code_is_sent_again(app: AppClient, admin:
     app.services.storage.ledger.execute([sent])
     after = look()
 
-    assert before == ("66% 2 of 3 recipients processed", True, (2, 0, 1))
-    assert again == ("66% 2 of 3 recipients processed, sending again: 1", True, (2, 1, 2))
-    assert after == ("66% 2 of 3 recipients processed", False, (2, 0, 1))
+    assert before == ("66% Recipients processed: 2 of 3", True, (2, 0, 1))
+    assert again == ("66% Recipients processed: 2 of 3, sending again: 1", True, (2, 1, 2))
+    assert after == ("66% Recipients processed: 2 of 3", False, (2, 0, 1))
     assert "queued: 1" in listed
