@@ -8,7 +8,7 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
-from projections.database.connection import connection_options
+from projections.database.connection import BY_INDEX_OPTIONS, connection_options
 from projections.database.pipeline import BufferingConnection
 from projections.database.pool import ForkedPoolError, LedgerPool
 
@@ -32,7 +32,7 @@ class LedgerDatastore(PostgresDatastore):
         self.pool: LedgerPool = LedgerPool(
             database_url,
             connection_class=connection_class,
-            kwargs={**connection_options(), "row_factory": dict_row, "autocommit": True},
+            kwargs={**connection_options(further=BY_INDEX_OPTIONS), "row_factory": dict_row, "autocommit": True},
             min_size=1,
             max_size=pool_size,
             open=False,

@@ -1,3 +1,6 @@
+-- Events of reservations are read in a subquery that OFFSET keeps apart: the planner must read each by its key, also in
+-- a plan that it made when there were hardly any (projections.database.connection.BY_INDEX_OPTIONS).
+
 -- name: hand_out_of_id
 -- With the event that has its rate.
 SELECT h.campaign_id, h.state, e.topic, e.state
@@ -44,7 +47,9 @@ CROSS JOIN LATERAL (
     ORDER BY r.deadline
     LIMIT %s
 ) r
-JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_events WHERE originator_id = r.code_id AND originator_version = ANY(r.versions) OFFSET 0
+) e
 ORDER BY r.reservation_id, e.originator_version;
 
 -- name: insert_revocations
@@ -63,7 +68,9 @@ ORDER BY notification_id DESC LIMIT %(limit)s;
 -- Live and sent rebinds that move the access of these reservations.
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM reservations r
-JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_events WHERE originator_id = r.code_id AND originator_version = ANY(r.versions) OFFSET 0
+) e
 WHERE r.follows = ANY(%s) AND r.kind = 'rebind' AND r.status <> 'refunded'
 ORDER BY r.reservation_id, e.originator_version;
 
@@ -153,13 +160,17 @@ CROSS JOIN LATERAL (
     ORDER BY row_number() OVER (PARTITION BY r.status, r.kind ORDER BY r.versions[1] DESC)
     LIMIT 20
 ) r
-JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_events WHERE originator_id = r.code_id AND originator_version = ANY(r.versions) OFFSET 0
+) e
 ORDER BY r.reservation_id, e.originator_version;
 
 -- name: events_of_reservations
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM reservations r
-JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_events WHERE originator_id = r.code_id AND originator_version = ANY(r.versions) OFFSET 0
+) e
 WHERE r.reservation_id = ANY(%s)
 ORDER BY r.reservation_id, e.originator_version;
 
@@ -176,7 +187,9 @@ ORDER BY r.reservation_id, e.originator_version;
 -- name: events_of_followers
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM reservations r
-JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_events WHERE originator_id = r.code_id AND originator_version = ANY(r.versions) OFFSET 0
+) e
 WHERE r.follows = ANY(%s) AND r.status <> 'refunded'
 ORDER BY r.reservation_id, e.originator_version;
 
@@ -192,7 +205,9 @@ CROSS JOIN LATERAL (
     ORDER BY (n.follows = r.follows) IS TRUE DESC, n.versions[1] DESC
     LIMIT 20
 ) n
-JOIN ledger_events e ON e.originator_id = n.code_id AND e.originator_version = ANY(n.versions)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_events WHERE originator_id = n.code_id AND originator_version = ANY(n.versions) OFFSET 0
+) e
 WHERE r.reservation_id = ANY(%s)
 ORDER BY n.reservation_id, e.originator_version;
 
@@ -208,7 +223,9 @@ CROSS JOIN LATERAL (
     ORDER BY r.deadline
     LIMIT %s
 ) r
-JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_events WHERE originator_id = r.code_id AND originator_version = ANY(r.versions) OFFSET 0
+) e
 ORDER BY r.reservation_id, e.originator_version;
 
 -- name: earliest_deadlines
