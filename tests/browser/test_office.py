@@ -250,6 +250,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
     page.wait_for_url("**/admin/batches/*")
     batch = page.url
     hand_out = create_hand_out(page, campaign)
+    code_id, _ = send(app, UUID(hand_out.rpartition("/")[2]), 2)
     rooms = [
         "",
         "/batches",
@@ -272,6 +273,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         hand_out,
         f"{hand_out}/pause",
         f"{hand_out}/export",
+        f"{hand_out}/change",
     ]
     page.goto("/admin/webhooks")
     page.fill("#url", "https://bi.example.com/in")
@@ -285,6 +287,7 @@ def test_every_page_is_accessible(served_app: ServedApp, open_tab: Tab, language
         batch,
         f"{batch}/export",
         "/support/dashboard?window=hour",
+        f"/support{hand_out}/recipients/{code_id}/bounce",
     ]:
         page.goto(path)
         for summary in page.locator("summary").all():

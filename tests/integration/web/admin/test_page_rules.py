@@ -55,6 +55,7 @@ def test_every_page_is_small_and_bounded(app: AppClient, admin: StaffBrowser) ->
         f"/hand-outs/{hand_out}",
         f"/hand-outs/{hand_out}/end",
         f"/hand-outs/{hand_out}/export",
+        f"/hand-outs/{hand_out}/change",
     ]:
         for language in ("en", "zh"):
             answer = admin._request("GET", f"/admin{path}", headers={"accept-language": language})
