@@ -28,12 +28,15 @@ from projections.hand_outs.hand_out_lists import ListRow
 EMAIL: Final = "email"
 LANGUAGE: Final = "language"
 VARIABLES: Final = "variables"
+CODE: Final = "code"
 VARIABLES_MAX: Final = 20
 VARIABLE_LENGTH_MAX: Final = 200
-RESERVED: Final = frozenset({"group", "code", "link"})
+RESERVED: Final = frozenset({"group", CODE, "link"})
 """Names that texts of emails give another meaning."""
 LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
-CellProblem = Literal["email", "language", "variable_name", "variables", "too_long", "not_a_line", "formula"]
+CellProblem = Literal[
+    "email", "language", "variable_name", "variables", "too_long", "not_a_line", "formula", "code_column"
+]
 ObjectProblem = Literal["json", "not_an_object", "no_variables", "twice", "not_a_text"]
 ListProblem = Literal[CellProblem, ObjectProblem, "domain", "too_many", "repeated", "listed"]
 """What can be wrong with a line of a list, in addition to what can be wrong with a record of any file."""
@@ -193,6 +196,9 @@ def parse_recipient(cells: Mapping[str, str], default: Language) -> ListRow:
 
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
+        if name == CODE:
+            why = "a list cannot name codes, because each recipient gets a new one: remove code"
+            raise RejectedRecipientError("code_column", f"{why}, and send codes that exist with `ledger hand-out give`")
         if not VARIABLE_NAME.fullmatch(name) or name in RESERVED:
             raise RejectedRecipientError(
                 "variable_name",
