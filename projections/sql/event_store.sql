@@ -178,9 +178,14 @@ ORDER BY r.reservation_id, e.originator_version;
 -- Those after a version of each; 0 stands for all.
 SELECT r.reservation_id, e.originator_id, e.originator_version, e.topic, e.state
 FROM unnest(%s::uuid[], %s::bigint[]) AS known (reservation_id, version)
-JOIN reservations r ON r.reservation_id = known.reservation_id
-JOIN ledger_events e ON e.originator_id = r.code_id AND e.originator_version = ANY(r.versions)
-    AND e.originator_version > known.version
+CROSS JOIN LATERAL (
+    SELECT * FROM reservations WHERE reservation_id = known.reservation_id OFFSET 0
+) r
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_events
+    WHERE originator_id = r.code_id AND originator_version = ANY(r.versions) AND originator_version > known.version
+    OFFSET 0
+) e
 WHERE r.versions[cardinality(r.versions)] > known.version
 ORDER BY r.reservation_id, e.originator_version;
 
