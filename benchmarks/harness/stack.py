@@ -30,7 +30,7 @@ READY_S_MAX = 180.0
 STOP_S_MAX = 60.0
 ERROR_CHARACTERS = 1_000
 """Printed characters of an error's log line, from its end, where the error is named."""
-LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
+LEDGER = (sys.executable, "-c", "from api.cli.entry import main; main()")
 STOPPED_S = 0.1
 """After this pause no statement is in flight any more, so a lock that remains is held by a suspended worker."""
 WITHIN_A_TRANSACTION = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +18,8 @@ from redis import Redis
 
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import Supervisor
-from tests.faults.rigs.worker_rig import RING
+from api.cli.embedded.services.ledger import GATE, LAUNCH
+from tests.faults.rigs.worker_rig import BEAT_MODULES, RING
 
 TAKEOVER_S_MAX = 30.0
 """A lease lasts 6 s; the rest is for a machine that does other things too."""
@@ -78,7 +78,8 @@ def beats(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Beats]:
         "LEDGER_MASTER_KEYS": RING,
         "LEDGER_SWEEP_S": "1",
     }
-    command = (sys.executable, "-m", "workers.celery_process", "beat")
+    (gate := tmp_path / GATE).write_text("{}", encoding="utf-8")
+    command = (*LAUNCH, BEAT_MODULES, str(gate), "workers.celery_process", "beat")
     programs = [Program(name, command, env, cwd=Path(__file__).parents[2]) for name in ("beat1", "beat2")]
     with (
         Supervisor(tmp_path) as supervisor,

@@ -14,6 +14,7 @@ from prometheus_client import Metric
 from projections.telemetry import metrics
 from tests.architecture.vocabulary import prose_in
 from tests.support.metric_samples import scraped
+from tests.support.servers.embedded_stack import PROGRAM
 
 ROOT = Path(__file__).parents[2]
 WRITES = {"inc", "observe", "set", "time", "labels", "set_to_current_time"}
@@ -153,7 +154,6 @@ def test_a_command_runs_where_the_folder_is_not_made_yet(tmp_path: Path) -> None
     """As in a new container, whose first process is `ledger run`."""
     env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "new" / "metrics")}
 
-    command = [sys.executable, "-c", "from api.cli.app import main; main()", "--help"]
-    ran = subprocess.run(command, env=env, capture_output=True, check=False)
+    ran = subprocess.run([*PROGRAM, "--help"], env=env, capture_output=True, check=False)
 
     assert (ran.returncode, ran.stderr) == (0, b"")

@@ -1,4 +1,4 @@
-"""A worker whose process dies or stops at a planted moment: `celery -A tests.faults.rigs.crash_points worker`.
+"""A worker whose process dies or stops at a planted moment: `python -m tests.faults.rigs.crash_points worker`.
 
 It is the real worker; only the steps are wrapped. LEDGER_PLANTED names a folder: a file in it called after a moment
 holds how often a process still is to die there. Moments: `started` (a task begins), `claimed` (under lease, nothing
@@ -9,6 +9,7 @@ sent; with `.ID` only for that reservation), `sent` (the mail server has taken t
 import fcntl
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,11 +17,9 @@ from typing import Any
 from uuid import UUID
 
 from domain.ports import Channel, Outcome
-from workers.celery_app import celery_app
+from workers.celery_process import main
 from workers.invitations.batch_sender import InvitationBatchSender
 from workers.invitations.delivery_steps import ClaimedDelivery, DeliverySteps, Submit
-
-__all__ = ["celery_app"]
 
 FOLDER = Path(os.environ["LEDGER_PLANTED"])
 work, send, begin = InvitationBatchSender.run, DeliverySteps.send, DeliverySteps.begin
@@ -85,3 +84,6 @@ def _die_when_sent(sent: Future[Outcome]) -> Future[Outcome]:
 InvitationBatchSender.run = _work  # type: ignore[method-assign,assignment]  # what this module is for
 DeliverySteps.send = _send  # type: ignore[method-assign]  # as above
 DeliverySteps.begin = _begin  # type: ignore[method-assign]  # as above
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -2,7 +2,6 @@
 
 import base64
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from celery import Celery
 
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import Supervisor
+from api.cli.embedded.services.ledger import GATE, LAUNCH
 from projections.config.settings import LedgerSettings
 from projections.event_store.stored_state import read_fields
 from projections.storage.bootstrap import LedgerStore
@@ -29,6 +29,9 @@ SMTP_TIMEOUT_S = 5
 ATTEMPTS_MAX = 3
 VISIBILITY_S = 16
 RING = "1:" + base64.b64encode(b"k" * 32).decode()
+BEAT_MODULES = "celery.apps.beat,kombu.transport.redis,workers.celery_process"
+WORKER_MODULES = "celery.apps.worker,kombu.transport.redis,workers.celery_process,workers.tasks"
+"""All that a process loads: the settings that `workers.celery_app` reads are in its environment from the start."""
 T = TypeVar("T")
 
 
@@ -148,7 +151,9 @@ def worker_rig(folder: Path, database_url: str, broker_url: str, beats: int = 1)
     planted.mkdir(parents=True)
     with MailServer() as mail, Supervisor(folder / "logs") as supervisor:
         env = _environment(database_url, broker_url, mail.url, planted)
-        supervisor.start(*_programs(env, beats))
+        gate = folder / GATE
+        gate.write_text("{}", encoding="utf-8")
+        supervisor.start(*_programs(env, gate, beats))
         settings = LedgerSettings.model_validate(
             {
                 "DATABASE_URL": database_url,
@@ -187,9 +192,10 @@ def _environment(database_url: str, broker_url: str, smtp_url: str, planted: Pat
     }
 
 
-def _programs(env: Mapping[str, str], beats: int) -> Iterator[Program]:
-    celery = (sys.executable, "-m", "celery", "-A", "tests.faults.rigs.crash_points")
+def _programs(env: Mapping[str, str], gate: Path, beats: int) -> Iterator[Program]:
     place = Path(__file__).parents[3]
-    yield Program("worker", (*celery, "worker", "--loglevel", "INFO"), env, cwd=place, stop_s_max=4.0)
+    worker = (*LAUNCH, WORKER_MODULES, str(gate), "tests.faults.rigs.crash_points", "worker")
+    yield Program("worker", worker, env, cwd=place, stop_s_max=4.0)
     for number in range(beats):
-        yield Program(f"beat{number}", (*celery, "beat", "--pidfile="), env, cwd=place)
+        beat = (*LAUNCH, BEAT_MODULES, str(gate), "workers.celery_process", "beat")
+        yield Program(f"beat{number}", beat, env, cwd=place)

@@ -14,8 +14,8 @@ from api.cli.entry import main
 from domain.commands.campaign.manage_campaign import ChangeCampaignTerms
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.servers.embedded_stack import PROGRAM
 
-LEDGER = (sys.executable, "-c", "from api.cli.app import main; main()")
 CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
 """Runs what follows with a closed stdout."""
 
@@ -134,9 +134,9 @@ def test_closed_or_full_output_prints_no_traceback(bench: LedgerBench) -> None:
     os.close(reader)
     with Path(os.devnull).open("rb") as refusing, os.fdopen(writer, "wb") as unread:
         ended = [
-            subprocess.run([*LEDGER, "history", code], stdout=unread, stderr=subprocess.PIPE, check=False),
-            subprocess.run([*CLOSED, *LEDGER, "history", code], stderr=subprocess.PIPE, check=False),
-            subprocess.run([*LEDGER, "issue"], stdout=refusing, stderr=subprocess.PIPE, check=False),
+            subprocess.run([*PROGRAM, "history", code], stdout=unread, stderr=subprocess.PIPE, check=False),
+            subprocess.run([*CLOSED, *PROGRAM, "history", code], stderr=subprocess.PIPE, check=False),
+            subprocess.run([*PROGRAM, "issue"], stdout=refusing, stderr=subprocess.PIPE, check=False),
         ]
 
     assert [(one.returncode, one.stderr) for one in ended[:2]] == [(0, b""), (0, b"")]

@@ -21,7 +21,8 @@ from api.cli.embedded.environment import read_stack_environment
 
 READY_S_MAX = 60.0
 STOP_S_MAX = 25.0
-PROGRAM = (sys.executable, "-c", "from api.cli.app import main; main()")
+PROGRAM = (sys.executable, "-c", "from api.cli.entry import main; main()")
+"""What the installed command `ledger` runs, from this tree."""
 
 T = TypeVar("T")
 

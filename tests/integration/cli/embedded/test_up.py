@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
@@ -23,6 +22,7 @@ from api.cli.embedded.tcp_ports import HOST, find_free_port
 from projections.storage.key_check import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
+from tests.support.servers.embedded_stack import PROGRAM
 
 READY_S_MAX = 45.0
 STOP_S_MAX = 15.0
@@ -40,7 +40,7 @@ def plain() -> dict[str, str]:
 @contextmanager
 def stack(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A running `ledger up`, and what its ledger.json says."""
-    command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), "up"]
+    command = [*PROGRAM, "--data-dir", str(folder), "up"]
     process = subprocess.Popen(
         [*command, "--port", str(find_free_port())],
         env=plain(),
@@ -93,7 +93,7 @@ def running_on(folder: Path) -> list[str]:
 
 def ledger(folder: Path, *arguments: str) -> str:
     """What a command prints that runs next to the stack."""
-    command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), *arguments]
+    command = [*PROGRAM, "--data-dir", str(folder), *arguments]
     done = subprocess.run(command, env=plain(), capture_output=True, text=True, check=False, timeout=READY_S_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
@@ -144,7 +144,7 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
 
 def outcome(folder: Path, **variables: str) -> tuple[int, str]:
     """Exit code and sentence of an `up` that is refused."""
-    command = [sys.executable, "-c", "from api.cli.app import main; main()", "--data-dir", str(folder), "up"]
+    command = [*PROGRAM, "--data-dir", str(folder), "up"]
     done = subprocess.run(
         [*command, "--port", str(find_free_port())],
         env={**plain(), **variables},

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -22,6 +21,7 @@ from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from tests.integration.cli.embedded.test_up import plain
 from tests.support.servers.databases import execute
+from tests.support.servers.embedded_stack import PROGRAM
 
 END_S_MAX = 60.0
 pytestmark = pytest.mark.timeout(240)
@@ -53,7 +53,7 @@ def env(database_url: str) -> dict[str, str]:
 
 def backend(env: dict[str, str], port: int, log: Path) -> subprocess.Popen[bytes]:
     """`ledger run backend`, as a container would."""
-    command = [sys.executable, "-c", "from api.cli.app import main; main()", "run", "backend"]
+    command = [*PROGRAM, "run", "backend"]
     with log.open("wb") as out:
         return subprocess.Popen([*command, "--host", HOST, "--port", str(port)], env=env, stdout=out, stderr=out)
 
