@@ -1,15 +1,18 @@
 """Imports point inward only: the contracts of pyproject.toml hold, and each of them is able to fail."""
 
-import os
 import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import grimp
 import pytest
+from importlinter.application import use_cases
+from importlinter.application.output import console
+from importlinter.configuration import configure
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "projections", "api", "workers")
@@ -43,19 +46,34 @@ BREACHES = [
     ("workers", "import projections.sql", [SQL]),
 ]
 
+configure()
 
-def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run import-linter with this repository's contracts on the packages in a folder."""
-    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
-    return subprocess.run(
-        [*command, str(ROOT / "pyproject.toml")],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+
+@dataclass(frozen=True)
+class Sample:
+    """A tree of packages with our names; while a test has it, imports find its packages instead of ours."""
+
+    folder: Path
+    capture: pytest.CaptureFixture[str]
+
+    def lint(self) -> tuple[bool, list[str]]:
+        """Run import-linter with this repository's contracts; whether all are kept, and which it reports as broken."""
+        are_kept = use_cases.lint_imports(
+            str(ROOT / "pyproject.toml"), cache_dir=None, is_debug_mode=True, no_logo=True
+        )
+        return are_kept, broken(self.capture.readouterr().out)
+
+
+@pytest.fixture
+def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sample:
+    """The smallest tree that keeps every contract."""
+    lay_out(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for package in PACKAGES:
+        monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.setattr(console, "width", 200)
+    return Sample(tmp_path, capsys)
 
 
 def rooms() -> dict[str, list[list[str]]]:
@@ -98,8 +116,9 @@ def broken(output: str) -> list[str]:
 
 
 def test_our_imports_keep_every_contract() -> None:
-    """All contracts hold for the code as it is."""
-    run = lint_imports(ROOT)
+    """All contracts hold for the code as it is, by the command that `make check` runs."""
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
 
     assert (run.returncode, broken(run.stdout)) == (0, []), run.stdout + run.stderr
 
@@ -113,60 +132,48 @@ def test_no_modules_import_each_other(package: str) -> None:
     TopologicalSorter(importers).prepare()
 
 
-def test_allowed_imports_are_not_reported(tmp_path: Path) -> None:
+def test_allowed_imports_are_not_reported(sample: Sample) -> None:
     """The sample tree, which uses every allowed direction and the composition root, breaks nothing."""
-    lay_out(tmp_path)
-
-    run = lint_imports(tmp_path)
-
-    assert (run.returncode, broken(run.stdout)) == (0, []), run.stdout + run.stderr
+    assert sample.lint() == (True, [])
 
 
 @pytest.mark.parametrize(("package", "statement", "contracts"), BREACHES)
-def test_a_forbidden_import_is_reported(tmp_path: Path, package: str, statement: str, contracts: list[str]) -> None:
+def test_a_forbidden_import_is_reported(sample: Sample, package: str, statement: str, contracts: list[str]) -> None:
     """One forbidden import in the innermost module of a package breaks exactly the contracts that forbid it."""
-    lay_out(tmp_path)
-    write(tmp_path, f"{package}/{rooms()[package][-1][-1]}", statement)
+    write(sample.folder, f"{package}/{rooms()[package][-1][-1]}", statement)
 
-    run = lint_imports(tmp_path)
-
-    assert (1, contracts) == (run.returncode, broken(run.stdout)), run.stdout + run.stderr
+    assert sample.lint() == (False, contracts)
 
 
 @pytest.mark.parametrize("statement", ["import fastapi", "import api.http", "import api.cli"])
-def test_http_in_a_use_case_is_reported(tmp_path: Path, statement: str) -> None:
+def test_http_in_a_use_case_is_reported(sample: Sample, statement: str) -> None:
     """Routes, pages and commands call use cases, never the other way round."""
-    lay_out(tmp_path)
-    write(tmp_path, "api/use_cases", statement)
+    write(sample.folder, "api/use_cases", statement)
 
-    run = lint_imports(tmp_path)
+    are_kept, breaches = sample.lint()
 
-    assert run.returncode == 1
-    assert "Use cases know no HTTP" in broken(run.stdout)
+    assert not are_kept
+    assert "Use cases know no HTTP" in breaches
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_an_import_from_an_outer_room_is_reported(tmp_path: Path, package: str) -> None:
+def test_an_import_from_an_outer_room_is_reported(sample: Sample, package: str) -> None:
     """The innermost room of a package must not import the outermost one."""
-    lay_out(tmp_path)
     outermost, innermost = rooms()[package][0][0], rooms()[package][-1][-1]
-    write(tmp_path, f"{package}/{innermost}", f"import {package}.{outermost}")
+    write(sample.folder, f"{package}/{innermost}", f"import {package}.{outermost}")
 
-    run = lint_imports(tmp_path)
+    are_kept, breaches = sample.lint()
 
-    assert run.returncode == 1
-    assert f"Inside {package}" in broken(run.stdout)
+    assert not are_kept
+    assert f"Inside {package}" in breaches
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_room_without_a_place_is_reported(tmp_path: Path, package: str) -> None:
+def test_a_room_without_a_place_is_reported(sample: Sample, package: str) -> None:
     """A new package must be placed in the layers before anything can import it."""
-    lay_out(tmp_path)
-    (tmp_path / package / "attic.py").touch()
+    (sample.folder / package / "attic.py").touch()
 
-    run = lint_imports(tmp_path)
-
-    assert (1, [f"Inside {package}"]) == (run.returncode, broken(run.stdout)), run.stdout + run.stderr
+    assert sample.lint() == (False, [f"Inside {package}"])
 
 
 def test_loading_the_domain_loads_no_driver() -> None:
